@@ -1,0 +1,59 @@
+"""See, exactly, what a similarity threshold costs before a model is trained.
+
+One engine for the command line, the dashboard and notebooks; importing it never loads Streamlit.
+
+Examples
+--------
+>>> import mmc4viz
+>>> mmc4viz.LoaderConfig().threshold
+0.24
+"""
+
+from mmc4viz.corpus.columns import Columns, read_columns
+from mmc4viz.corpus.curves import Curves, scale_of
+from mmc4viz.corpus.shards import Shard, expand, samples
+from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
+from mmc4viz.loader.parse import parse_document
+from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
+from mmc4viz.loader.walk import walk
+from mmc4viz.model import (
+    ConfigError,
+    Document,
+    Fate,
+    ImageFate,
+    LoaderConfig,
+    Mmc4vizError,
+    Outcome,
+    Pair,
+    ShardError,
+    TokenizerError,
+    Verdict,
+)
+
+__all__ = [
+    "Columns",
+    "ConfigError",
+    "Curves",
+    "Document",
+    "Fate",
+    "ImageFate",
+    "LoaderConfig",
+    "Matched",
+    "Mmc4vizError",
+    "Outcome",
+    "Pair",
+    "Shard",
+    "ShardError",
+    "Tokenizer",
+    "TokenizerError",
+    "Verdict",
+    "expand",
+    "load_tokenizer",
+    "match_corpus",
+    "parse_document",
+    "read_columns",
+    "samples",
+    "scale_of",
+    "sweep",
+    "walk",
+]

@@ -1,0 +1,1 @@
+"""Many documents: shards, columns, and the sweep that turns them into exact curves."""

@@ -1,0 +1,351 @@
+"""Documents → columns, the one input of the sweep: one Arrow record batch a shard.
+
+A row holds what every setting's answer needs: image sizes and decodability, similarity, token
+counts of sentences; for documents whose counts do not add up, the text itself. No pixels. Nothing
+is matched here, and nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
+from mmc4viz.loader.matching import stored_score
+from mmc4viz.loader.parse import parse_document
+from mmc4viz.loader.tokens import Tokenizer
+from mmc4viz.model import Document, Image, Mmc4vizError
+
+
+class Kind(IntEnum):
+    """How a document is answered."""
+
+    PLAIN = 0  # from its columns
+    LITERAL = 1  # by the literal walk, from its payload
+    UNREADABLE = 2  # lost before any setting has a say
+
+
+class Status(IntEnum):
+    """What is known of an image."""
+
+    MISSING = 0
+    SOUND = 1
+    BAD_ENTRY = 2  # loses its document whatever its size
+    BAD_PIXELS = 3  # loses its document if it is large enough
+
+
+IMAGE = pa.struct(
+    {
+        "n_bytes": pa.int64(),  # -1 when unknown
+        "status": pa.uint8(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "format": pa.string(),
+        "url": pa.string(),
+        "error": pa.string(),
+        "stored_sentence": pa.int64(),  # -1 when it is no integer in range
+        "stored_score": pa.float64(),  # NaN when it is no finite number
+    }
+)
+
+
+def schema(similarity: pa.DataType) -> pa.Schema:
+    """Return the columns' schema for one type of similarity, float64 or float32."""
+    return pa.schema(
+        {
+            "key": pa.string(),
+            "url": pa.string(),
+            "offset": pa.int64(),
+            "size": pa.int64(),
+            "kind": pa.uint8(),
+            "detail": pa.string(),
+            "images": pa.list_(IMAGE),
+            "first": pa.list_(pa.int32()),
+            "rest": pa.list_(pa.int32()),
+            "head": pa.int32(),
+            "n_sentences": pa.int32(),  # the matrix's columns
+            "similarity": pa.list_(similarity),
+            "payload": pa.large_binary(),
+        }
+    )
+
+
+def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Turn a document into a row of columns.
+
+    Parameters
+    ----------
+    document : Document
+        As parsed.
+    sample : Sample
+        Its place in the shard.
+    tokenizer : Tokenizer
+        Counts the sentences, where counts add up.
+    """
+    row: dict[str, Any] = {
+        "key": _storable(document.key),
+        "url": _storable(document.url),
+        "offset": sample.offset,
+        "size": sample.size,
+        "kind": int(Kind.PLAIN),
+        "detail": document.error,
+        "images": [_image_row(image) for image in document.images],
+        "first": [],
+        "rest": [],
+        "head": 0,
+        "n_sentences": 0,
+        "similarity": [],
+        "payload": None,
+    }
+    if document.error is not None:
+        return row | {"kind": int(Kind.UNREADABLE)}
+    matrix = None if document.is_gpt else _plain_matrix(document.similarity)
+    if matrix is None or not _plain_text(document.sentences, matrix.shape[1], tokenizer):
+        return row | {"kind": int(Kind.LITERAL), "payload": _payload(document)}
+    counts = tokenizer.count(document.sentences)
+    return row | {
+        "first": counts.first,
+        "rest": counts.rest,
+        "head": counts.head,
+        "n_sentences": matrix.shape[1],
+        "similarity": matrix.ravel(),
+    }
+
+
+def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
+    """Return a matrix that float64 holds exactly as NumPy reads it, else None."""
+    try:
+        matrix = np.array(similarity)
+    except Exception:  # the literal walk will say what is wrong with it
+        return None
+    if matrix.ndim != 2 or matrix.dtype.kind not in "iuf" or not matrix.shape[1]:
+        return None
+    if matrix.dtype.kind in "iu" and np.abs(matrix.astype(np.float64)).max(initial=0) >= 2**53:
+        return None
+    return matrix.astype(np.float64)
+
+
+def _plain_text(sentences: Any, n_columns: int, tokenizer: Tokenizer) -> bool:
+    """Whether every sentence can be counted on its own and every column has its sentence."""
+    if not tokenizer.additive or not isinstance(sentences, list) or n_columns > len(sentences):
+        return False
+    return not any(type(text) is not str or tokenizer.is_exception(text) for text in sentences)
+
+
+def _image_row(image: Image) -> dict[str, Any]:
+    status = Status.SOUND
+    if not image.present:
+        status = Status.MISSING
+    elif image.entry_error is not None:
+        status = Status.BAD_ENTRY
+    elif image.pixel_error is not None:
+        status = Status.BAD_PIXELS
+    sentence, score = image.stored_sentence, stored_score(image.stored_score)
+    in_range = type(sentence) is int and 0 <= sentence < 2**31
+    return {
+        "n_bytes": -1 if image.n_bytes is None else image.n_bytes,
+        "status": int(status),
+        "width": min(image.width, 2**31 - 1),
+        "height": min(image.height, 2**31 - 1),
+        "format": image.format,
+        "url": _storable(image.url),
+        "error": image.entry_error or image.pixel_error,
+        "stored_sentence": sentence if in_range else -1,
+        "stored_score": float("nan") if score is None else score,
+    }
+
+
+def _payload(document: Document) -> bytes:
+    """Write what the literal walk needs besides the images' measures."""
+    return write_payload(
+        {
+            "sentences": document.sentences,
+            "similarity": document.similarity,
+            "stored": [[image.stored_sentence, image.stored_score] for image in document.images],
+            "is_gpt": document.is_gpt,
+            "example": document.example,
+        }
+    )
+
+
+def write_payload(fields: dict[str, Any]) -> bytes:
+    """Write a payload so that even lone surrogates come back as they were."""
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def read_payload(payload: bytes | None) -> dict[str, Any]:
+    """Read a payload back; a plain document has none."""
+    fields: dict[str, Any] = json.loads((payload or b"{}").decode("utf-8", "surrogatepass"))
+    return fields
+
+
+def _storable(text: str) -> str:
+    """Escape lone surrogates, which no file takes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def build_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    """Turn rows into one record batch; similarity in float32 where that loses nothing."""
+    values = [np.asarray(row["similarity"], np.float64) for row in rows]
+    flat = np.concatenate(values) if values else np.zeros(0)
+    with np.errstate(over="ignore"):
+        narrow = flat.astype(np.float32)
+    lossless = np.array_equal(narrow.astype(np.float64), flat, equal_nan=True)
+    offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int32)
+    layout = schema(pa.float32() if lossless else pa.float64())
+    similarity = pa.ListArray.from_arrays(offsets, pa.array(narrow if lossless else flat))
+    arrays = [
+        similarity
+        if field.name == "similarity"
+        else pa.array([row[field.name] for row in rows], field.type)
+        for field in layout
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=layout)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One shard's columns, as NumPy views over its record batch.
+
+    Attributes
+    ----------
+    shard : Shard
+        Where the documents came from.
+    batch : pyarrow.RecordBatch
+        A row a document (`schema`).
+    tokenizer : Tokenizer
+        The one that counted.
+    error : str or None
+        What broke the shard off, if anything did.
+    """
+
+    shard: Shard
+    batch: pa.RecordBatch
+    tokenizer: Tokenizer
+    error: str | None = None
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """Return a column of numbers, shape (documents,)."""
+        return np.asarray(self.batch.column(name).to_numpy(zero_copy_only=False))
+
+    def offsets(self, name: str) -> NDArray[np.int64]:
+        """Return where each document's part of a list column begins, shape (documents + 1,)."""
+        return np.asarray(self.batch.column(name).offsets.to_numpy()).astype(np.int64)
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Return a list column's values, all documents after one another."""
+        return np.asarray(self.batch.column(name).values.to_numpy(zero_copy_only=False))
+
+    def image(self, name: str) -> NDArray[Any]:
+        """Return a field of all images, shape (images,)."""
+        field = self.batch.column("images").values.field(name)
+        return np.asarray(field.to_numpy(zero_copy_only=False))
+
+    @cached_property
+    def kind(self) -> NDArray[np.uint8]:
+        """How each document is answered (`Kind`), shape (documents,)."""
+        return self.numbers("kind")
+
+    @cached_property
+    def n_images(self) -> NDArray[np.int64]:
+        """Images of each document, shape (documents,)."""
+        return np.diff(self.offsets("images"))
+
+    @property
+    def sizes_unknown(self) -> bool:
+        """Whether some image counts although nobody knows its size."""
+        sound = self.image("status") == Status.SOUND
+        return bool((sound & (self.image("n_bytes") < 0)).any())
+
+    def document(self, row: int) -> Document:
+        """Rebuild a document for the literal walk: its payload and its images' measures.
+
+        The text of a plain document is not in the columns; it comes back without sentences.
+        """
+        record = self.batch.slice(row, 1).to_pylist()[0]
+        payload = read_payload(record["payload"])
+        stored = payload.get("stored", [[None, None]] * len(record["images"]))
+        return Document(
+            key=record["key"],
+            images=tuple(
+                _image_of(image, *kept)
+                for image, kept in zip(record["images"], stored, strict=True)
+            ),
+            sentences=payload.get("sentences"),
+            similarity=payload.get("similarity"),
+            error=record["detail"],
+            is_gpt=payload.get("is_gpt", False),
+            example=payload.get("example"),
+            url=record["url"],
+        )
+
+
+def _image_of(record: dict[str, Any], stored_sentence: Any, score: Any) -> Image:
+    status = record["status"]
+    return Image(
+        present=status != Status.MISSING,
+        n_bytes=None if record["n_bytes"] < 0 else record["n_bytes"],
+        entry_error=record["error"] if status == Status.BAD_ENTRY else None,
+        pixel_error=record["error"] if status == Status.BAD_PIXELS else None,
+        width=record["width"],
+        height=record["height"],
+        format=record["format"],
+        url=record["url"],
+        stored_sentence=stored_sentence,
+        stored_score=score,
+    )
+
+
+def read_columns(
+    shard: Shard, tokenizer: Tokenizer, image_dir: str | None = None, progress: Any = None
+) -> Columns:
+    """Read one shard into columns.
+
+    Parameters
+    ----------
+    shard : Shard
+        What to read.
+    tokenizer : Tokenizer
+        Counts the sentences.
+    image_dir : str, optional
+        Folder with the images of MMC4's own jsonl.
+    progress : callable, optional
+        Called with the number of documents read since the last call.
+
+    Returns
+    -------
+    Columns
+        Of all documents before a break, which stands in ``error``.
+    """
+    source = image_source(shard, image_dir)
+    rows, error = [], None
+    try:
+        for sample in samples(shard):
+            rows.append(row_of(parse_document(sample.key, sample.raw, source), sample, tokenizer))
+            if progress is not None:
+                progress(1)
+    except Mmc4vizError as broken:
+        error = str(broken)
+    return Columns(shard, build_batch(rows), tokenizer, error)
+
+
+def read_all(
+    shards: Iterable[Shard],
+    tokenizer: Tokenizer,
+    image_dir: str | None = None,
+    progress: Any = None,
+) -> Iterator[Columns]:
+    """Read shards into columns, one after another."""
+    for shard in shards:
+        yield read_columns(shard, tokenizer, image_dir, progress)

@@ -1,0 +1,139 @@
+"""Exact curves of every statistic over thresholds, and the grid of thresholds that suits a scale.
+
+Curves are looked up and added here; they are made by the sweep.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, QUANTITY
+from mmc4viz.model import ImageFate, Outcome
+
+Thresholds = NDArray[np.float64]
+
+MAX_STEPS: Final = 4001
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Every statistic at every threshold, exact.
+
+    Attributes
+    ----------
+    thresholds : ndarray of float64, shape (T,)
+        Ascending.
+    counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES), T)
+        Sums of `mmc4viz.corpus.tally.Tally.counts`.
+    images : ndarray of int64, shape (len(ImageFate), T)
+        Likewise of ``images``.
+    """
+
+    thresholds: Thresholds
+    counts: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    def __add__(self, other: Curves) -> Curves:
+        """Add the curves of another part of the corpus, over the same thresholds."""
+        if not np.array_equal(self.thresholds, other.thresholds):
+            raise ValueError("curves over different thresholds do not add up")
+        return Curves(self.thresholds, self.counts + other.counts, self.images + other.images)
+
+    def total(self, quantity: str) -> NDArray[np.int64]:
+        """Return a quantity over all documents, shape (T,)."""
+        return np.asarray(self.counts[QUANTITY[quantity]].sum(axis=0))
+
+    def in_class(self, quantity: str, *classes: str) -> NDArray[np.int64]:
+        """Return a quantity over the documents of some classes, shape (T,)."""
+        chosen = [CLASS[name] for name in classes]
+        return np.asarray(self.counts[QUANTITY[quantity], chosen].sum(axis=0))
+
+    def with_fate(self, fate: ImageFate) -> NDArray[np.int64]:
+        """Return the number of images with a fate, shape (T,)."""
+        return np.asarray(self.images[IMAGE_FATE[fate]])
+
+    def expected(self, quantity: str, keep: float) -> NDArray[np.float64]:
+        """Return a quantity's expectation over the documents that survive, shape (T,).
+
+        Parameters
+        ----------
+        quantity : str
+            One of `mmc4viz.corpus.tally.QUANTITIES`.
+        keep : float
+            Probability with which a sequence of a single image survives.
+        """
+        surely = self.in_class(quantity, "kept_surely")
+        return np.asarray(surely + keep * self.in_class(quantity, "kept_by_coin"))
+
+    def rows(self, keep: float) -> list[dict[str, Any]]:
+        """Return what ``mmc4viz curve`` prints: a row a threshold, with the coin at ``keep``."""
+        kept = self.in_class("documents", "kept_surely", "kept_by_coin")
+        columns: dict[str, NDArray[Any]] = {
+            "threshold": self.thresholds,
+            "documents": self.expected("documents", keep),
+            "documents_possible": kept if keep > 0 else self.in_class("documents", "kept_surely"),
+            "pairs": self.total("pairs"),
+            "image_tokens": self.expected("image_tokens", keep),
+            "text_tokens": self.expected("text_tokens", keep),
+            "misbound": self.expected("misbound", keep),
+            str(Outcome.KEPT): kept,
+        }
+        for outcome in Outcome:
+            if outcome is not Outcome.KEPT:
+                columns[str(outcome)] = self.in_class("documents", str(outcome))
+        lists = [column.tolist() for column in columns.values()]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+    def step(self, threshold: float) -> int:
+        """Return the position of the step nearest to a threshold."""
+        return int(np.abs(self.thresholds - threshold).argmin())
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A similarity's scale with a grid of thresholds that suits it."""
+
+    name: str
+    start: float
+    stop: float
+    step: float
+    digits: int
+
+    def thresholds(self) -> Thresholds:
+        """Return the grid: decimals in double precision, ascending, at most 4,001."""
+        first, last = round(self.start / self.step), round(self.stop / self.step)
+        return np.array([round(k * self.step, self.digits) for k in range(first, last + 1)])
+
+
+COSINE: Final = Scale("cosine", -1.0, 1.0, 0.001, 3)
+TIMES_100: Final = Scale("×100", -100.0, 100.0, 0.1, 1)
+
+
+def scale_of(scores: NDArray[np.float64]) -> Scale:
+    """Recognise a similarity's scale from matched scores, by all but its outermost hundredth.
+
+    Examples
+    --------
+    >>> scale_of(np.array([0.1, 0.3])).step
+    0.001
+    >>> scale_of(np.array([10.0, 30.0])).name
+    '×100'
+    """
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
+        return COSINE
+    low, high = (float(x) for x in np.quantile(finite, [0.005, 0.995]))
+    reach = max(abs(low), abs(high))
+    if reach <= 1.0001:
+        return COSINE
+    if reach <= 100.01:
+        return TIMES_100
+    exponent = math.ceil(math.log10(max(high - low, reach / 1e6) / (MAX_STEPS - 3)))
+    step = 10.0**exponent
+    start, stop = math.floor(low / step) * step, math.ceil(high / step) * step
+    return Scale("unknown", start, stop, step, max(0, -exponent))

@@ -1,0 +1,118 @@
+"""JSON bytes → `Document`. Checks presence only, as the loader does; judges nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from mmc4viz.loader.images import Embedded, ImageSource, measure, words
+from mmc4viz.model import Document, Image
+
+NEEDED = ("text_list", "similarity_matrix", "image_info")
+
+
+def read_json(raw: bytes) -> Any:
+    """Read JSON bytes exactly as the loader does (Python's own reader).
+
+    Raises
+    ------
+    ValueError
+        With one line of words, for bytes that are no JSON.
+    """
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not valid JSON: {words(error)}") from None
+
+
+def parse_document(key: str, raw: bytes | None, source: ImageSource | None = None) -> Document:
+    """Parse one sample and measure its images.
+
+    Parameters
+    ----------
+    key : str
+        The sample's key, carried along.
+    raw : bytes or None
+        The member ``json``; None when the sample has none.
+    source : ImageSource, optional
+        Where images' bytes come from; embedded base64 by default.
+
+    Returns
+    -------
+    Document
+        With ``error`` set where the loader would fail before it looks at an image.
+
+    Examples
+    --------
+    >>> parse_document("a", b"{").error
+    'not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)'
+    """
+    if raw is None:
+        return Document(key, error="the sample has no member 'json'")
+    try:
+        info = read_json(raw)
+    except ValueError as error:
+        return Document(key, error=str(error))
+    return document_of(key, info, source or Embedded())
+
+
+def document_of(key: str, info: Any, source: ImageSource) -> Document:
+    """Build a document from parsed JSON; `parse_document` says how."""
+    if not isinstance(info, dict):
+        return Document(key, error=f"the JSON is no object but {_kind(info)}")
+    url = info.get("url")
+    url = url if isinstance(url, str) else ""
+    if "is_gpt" in info:
+        return _chatgpt_document(key, info, url)
+    absent = [name for name in NEEDED if name not in info]
+    entries = info.get("image_info", ())
+    if absent:
+        return Document(key, _unmeasured(entries), error=f"no {', '.join(absent)}", url=url)
+    if not isinstance(entries, Iterable):
+        return Document(key, error=f"image_info is no list but {_kind(entries)}", url=url)
+    return Document(
+        key,
+        images=tuple(measure(entry, source) for entry in entries),
+        sentences=info["text_list"],
+        similarity=info["similarity_matrix"],
+        url=url,
+    )
+
+
+def _chatgpt_document(key: str, info: dict[str, Any], url: str) -> Document:
+    """Build a document marked ``is_gpt``; its images stand in ``image_map``, numbered from 1."""
+    example, image_map = info.get("example"), info.get("image_map")
+    if not isinstance(example, str) or not isinstance(image_map, dict):
+        what = "example is no text" if not isinstance(example, str) else "image_map is no object"
+        images = _unmeasured(image_map)
+        return Document(key, images, error=f"ChatGPT-written, but {what}", is_gpt=True, url=url)
+    if not image_map:
+        return Document(key, error="ChatGPT-written, but image_map is empty", is_gpt=True, url=url)
+    images = tuple(
+        _numbered_image(image_map, f"_!_IMAGE{number}_!_")
+        for number in range(1, len(image_map) + 1)
+    )
+    return Document(key, images, is_gpt=True, example=example, url=url)
+
+
+def _numbered_image(image_map: dict[str, Any], name: str) -> Image:
+    try:
+        entry = {"image_base64": image_map[name]["base64_image"]}
+    except KeyError as absent:
+        return Image(present=True, entry_error=f"image_map has no {absent.args[0]} for {name}")
+    except Exception as error:  # whatever else stands there, the loader fails on it
+        return Image(present=True, entry_error=words(error))
+    return measure(entry, Embedded())
+
+
+def _unmeasured(entries: Any) -> tuple[Image, ...]:
+    """Images of a document that is lost before they are looked at: counted, not measured."""
+    return (Image(present=True),) * len(entries) if isinstance(entries, list | dict) else ()
+
+
+def _kind(value: Any) -> str:
+    names = {"NoneType": "null", "bool": "a boolean", "str": "a text", "list": "a list"}
+    return names.get(type(value).__name__, "a number")

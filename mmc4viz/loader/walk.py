@@ -1,0 +1,299 @@
+"""The literal walk of one document: LOADER.md, step by step, slow and plain.
+
+It is the specification that the fast path is held to, and serves ``explain`` and the inspector.
+It does not add up anything over documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmc4viz.loader.matching import ASSIGNMENTS, Match, rows_of
+from mmc4viz.loader.text import Interleaved, interleave, interleave_chatgpt, mark_numbers
+from mmc4viz.loader.tokens import Encoded, Tokenizer
+from mmc4viz.model import (
+    Binding,
+    Document,
+    DocumentError,
+    Fate,
+    ImageFate,
+    LoaderConfig,
+    Outcome,
+    Pair,
+    Verdict,
+)
+
+
+def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
+    """Say what the loader does to one document.
+
+    Parameters
+    ----------
+    document : Document
+        As parsed; its images are measured already.
+    config : LoaderConfig
+        The setting.
+    tokenizer : Tokenizer
+        The one that ``config.tokenizer`` names.
+
+    Returns
+    -------
+    Verdict
+        Never raises for what is in the document.
+
+    Notes
+    -----
+    Follows ``preprocess_interleaved`` in OpenFlamingo's ``train/data.py``; the coin is a
+    probability here.
+    """
+    images = _image_fates(document, config.min_kb)
+    if document.error is not None or ImageFate.UNDECODABLE in images:
+        return _unreadable(document, images, document.error or _image_failure(document, images))
+    if document.is_gpt:
+        return _walk_chatgpt(document, config, tokenizer)
+    valid = [i for i, fate in enumerate(images) if fate is ImageFate.MATCHED]
+    if not valid:
+        return Verdict(
+            document.key, Outcome.NO_VALID_IMAGE, _no_valid_image(images), images=tuple(images)
+        )
+    try:
+        rows = rows_of(document.similarity, valid)
+        assign = ASSIGNMENTS[config.assignment]
+        matches = assign(rows, [document.images[i] for i in valid])
+        return _judge(document, config, tokenizer, valid, matches)
+    except DocumentError as error:
+        lost = ImageFate.LOST_WITH_DOCUMENT
+        fates = [lost if fate is ImageFate.MATCHED else fate for fate in images]
+        return _unreadable(document, fates, str(error))
+
+
+def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, int, float]]:
+    """Return a document's matched pairs as (image, sentence, score), whatever their fate.
+
+    Raises
+    ------
+    DocumentError
+        When the document is lost before or in the matching.
+    """
+    images = _image_fates(document, config.min_kb)
+    if document.error is not None or document.is_gpt or ImageFate.UNDECODABLE in images:
+        raise DocumentError(document.error or "no pairs are matched in this document")
+    valid = [i for i, fate in enumerate(images) if fate is ImageFate.MATCHED]
+    if not valid:
+        return []
+    rows = rows_of(document.similarity, valid)
+    matches = ASSIGNMENTS[config.assignment](rows, [document.images[i] for i in valid])
+    return [(valid[match.row], match.sentence, match.score) for match in matches]
+
+
+def _image_fates(document: Document, min_kb: int) -> list[ImageFate]:
+    """Sort the images as the loader meets them; valid ones are called matched until matching.
+
+    The first that fails loses the document, and with it the valid ones and all behind it.
+    """
+    lost = ImageFate.LOST_WITH_DOCUMENT
+    if document.error is not None:
+        return [lost] * len(document.images)
+    if document.is_gpt:
+        min_kb = -1
+    fates: list[ImageFate] = []
+    for image in document.images:
+        if not image.present:
+            fates.append(ImageFate.MISSING)
+        elif image.entry_error is not None:
+            fates.append(ImageFate.UNDECODABLE)
+        elif image.too_small(min_kb):
+            fates.append(ImageFate.TOO_SMALL)
+        elif image.pixel_error is not None:
+            fates.append(ImageFate.UNDECODABLE)
+        else:
+            fates.append(ImageFate.MATCHED)
+        if fates[-1] is ImageFate.UNDECODABLE:
+            before = [lost if fate is ImageFate.MATCHED else fate for fate in fates]
+            return before + [lost] * (len(document.images) - len(fates))
+    return fates
+
+
+def _image_failure(document: Document, images: Sequence[ImageFate]) -> str:
+    number = images.index(ImageFate.UNDECODABLE)
+    image = document.images[number]
+    reason = image.entry_error or image.pixel_error
+    return f"image {number + 1} of {len(images)} cannot be decoded: {reason}"
+
+
+def _no_valid_image(images: Sequence[ImageFate]) -> str:
+    missing, small = images.count(ImageFate.MISSING), images.count(ImageFate.TOO_SMALL)
+    if not images:
+        return "the document has no images"
+    return f"of {len(images)} images, {missing} missing and {small} too small"
+
+
+def _unreadable(document: Document, images: Sequence[ImageFate], reason: str) -> Verdict:
+    return Verdict(document.key, Outcome.UNREADABLE, reason, images=tuple(images))
+
+
+def _judge(
+    document: Document,
+    config: LoaderConfig,
+    tokenizer: Tokenizer,
+    valid: Sequence[int],
+    matches: Sequence[Match],
+) -> Verdict:
+    """Threshold, cap, text, tokens: everything behind the matching."""
+    surviving = [match for match in matches if not match.score < config.threshold]
+    kept = surviving[: config.max_images]
+    matched = {valid[match.row] for match in matches}
+    images = [
+        ImageFate.UNMATCHED if fate is ImageFate.MATCHED and i not in matched else fate
+        for i, fate in enumerate(_image_fates(document, config.min_kb))
+    ]
+    if not kept:
+        best = max((match.score for match in matches), default=None)
+        outcome, sequence = Outcome.BELOW_THRESHOLD, _NO_SEQUENCE
+        detail: str | None = "no image is matched to a sentence"
+        if best is not None:
+            detail = f"the best of {len(matches)} pairs scores {best:.4g}"
+    else:
+        columns = [match.sentence for match in kept]
+        text = interleave(document.sentences, columns, tokenizer.end_of_text)
+        sequence = _read_sequence(text, tokenizer, config.max_tokens, range(len(kept)))
+        outcome, detail = _outcome(sequence, config)
+        if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
+            detail = f"a single image: survives with probability {config.single_image_keep:g}"
+    fate_of = {match.row: Fate.OVER_CAP for match in surviving}
+    fate_of |= {
+        match.row: Fate.KEPT if survives else Fate.TRUNCATED
+        for match, survives in zip(kept, sequence.survives, strict=False)
+    }
+    single = outcome is Outcome.KEPT and sequence.image_tokens == 1
+    return Verdict(
+        document.key,
+        outcome,
+        detail,
+        keep_probability=(
+            0.0 if outcome is not Outcome.KEPT else config.single_image_keep if single else 1.0
+        ),
+        image_tokens=sequence.image_tokens,
+        text_tokens=sequence.text_tokens,
+        misbound=sequence.misbound,
+        images=tuple(images),
+        pairs=tuple(
+            Pair(
+                valid[match.row],
+                match.sentence,
+                match.score,
+                fate_of.get(match.row, Fate.BELOW_THRESHOLD),
+            )
+            for match in matches
+        ),
+        token_ids=sequence.ids,
+        binding=tuple(
+            Binding(
+                None if place is None else valid[kept[place].row],
+                valid[kept[rank].row] if rank < len(kept) else None,
+            )
+            for rank, place in enumerate(sequence.places)
+        ),
+        handed_over=len(kept),
+    )
+
+
+def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
+    """Walk a ChatGPT-written document: no matching, size filter, coin, or check of the end."""
+    images = (ImageFate.MATCHED,) * len(document.images)
+    text = interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
+    targets = [number - 1 for number in mark_numbers(document.example)]
+    try:
+        sequence = _read_sequence(text, tokenizer, config.max_tokens, targets)
+    except DocumentError as error:
+        lost = (ImageFate.LOST_WITH_DOCUMENT,) * len(document.images)
+        return _unreadable(document, lost, str(error))
+    few = sequence.image_tokens < config.min_images
+    handed_over = min(len(images), config.max_images)
+    return Verdict(
+        document.key,
+        Outcome.TOO_FEW_IMAGES if few else Outcome.KEPT,
+        _too_few(sequence, config) if few else None,
+        keep_probability=0.0 if few else 1.0,
+        image_tokens=sequence.image_tokens,
+        text_tokens=sequence.text_tokens,
+        misbound=sequence.misbound,
+        images=images,
+        token_ids=sequence.ids,
+        binding=tuple(
+            Binding(
+                None if place is None else targets[place],
+                rank if rank < handed_over else None,
+            )
+            for rank, place in enumerate(sequence.places)
+        ),
+        handed_over=handed_over,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    """A cut sequence's counts; ``places`` has for each image token the pair it came from."""
+
+    ids: tuple[int, ...]
+    image_tokens: int
+    text_tokens: int
+    misbound: int
+    survives: tuple[bool, ...]
+    places: tuple[int | None, ...]
+    ends_with_image: bool
+
+
+_NO_SEQUENCE = _Sequence((), 0, 0, 0, (), (), False)
+
+
+def _read_sequence(
+    text: Interleaved, tokenizer: Tokenizer, max_tokens: int, targets: Sequence[int]
+) -> _Sequence:
+    """Tokenize, cut, and see which image token came from which pair.
+
+    ``targets`` has for each pair (or mark) the rank of its image among those handed over.
+    """
+    try:
+        tokens = tokenizer.encode(text.text, max_tokens)
+    except UnicodeEncodeError:
+        raise DocumentError("the text has a lone surrogate, which is no character") from None
+    place_at = {start: place for place, start in enumerate(text.image_starts)}
+    places = tuple(
+        place_at.get(start)
+        for token, start in zip(tokens.ids, tokens.starts, strict=True)
+        if token == tokenizer.image_id
+    )
+    survivors = {place for place in places if place is not None}
+    return _Sequence(
+        ids=tuple(tokens.ids),
+        image_tokens=len(places),
+        text_tokens=_text_tokens(tokens, tokenizer, text.closing),
+        misbound=sum(
+            place is not None and targets[place] != rank for rank, place in enumerate(places)
+        ),
+        survives=tuple(place in survivors for place in range(len(text.image_starts))),
+        places=places,
+        ends_with_image=len(tokens.ids) == max_tokens and tokens.ids[-1] == tokenizer.image_id,
+    )
+
+
+def _text_tokens(tokens: Encoded, tokenizer: Tokenizer, closing: int) -> int:
+    special = (tokenizer.image_id, tokenizer.end_of_chunk_id)
+    return sum(
+        not added and token not in special and start < closing
+        for token, start, added in zip(tokens.ids, tokens.starts, tokens.added, strict=True)
+    )
+
+
+def _outcome(sequence: _Sequence, config: LoaderConfig) -> tuple[Outcome, str | None]:
+    if sequence.image_tokens < config.min_images:
+        return Outcome.TOO_FEW_IMAGES, _too_few(sequence, config)
+    if sequence.image_tokens == 1 and sequence.ends_with_image:
+        return Outcome.SINGLE_IMAGE_AT_END, "the only image token is the last token: no text left"
+    return Outcome.KEPT, None
+
+
+def _too_few(sequence: _Sequence, config: LoaderConfig) -> str:
+    return f"{sequence.image_tokens} image tokens in the cut sequence, {config.min_images} needed"
