@@ -102,11 +102,12 @@ def explain(
     """Say what the loader does to each document, and why."""
     config = _config(settings)
     tokenizer = _tokenizer(config)
-    write = _verdict_lines(config, token_ids) if form == "jsonl" else _verdict_table()
+    found, folder = expand(shards), _checked_folder(image_dir)
+    write = _verdict_lines(token_ids) if form == "jsonl" else _verdict_table()
     failures = 0
     with _progress("documents", None) as advance:
-        for shard in expand(shards):
-            source = image_source(shard, _checked_folder(image_dir))
+        for shard in found:
+            source = image_source(shard, folder)
             try:
                 for sample in samples(shard):
                     document = parse_document(sample.key, sample.raw, source)
@@ -142,11 +143,9 @@ def curve(
     config = _config(settings)
     asked = _thresholds(thresholds, grid)
     tokenizer = _tokenizer(config)
+    found, folder = expand(shards), _checked_folder(image_dir)
     with _progress("documents", None) as advance:
-        columns = [
-            read_columns(shard, tokenizer, _checked_folder(image_dir), advance)
-            for shard in expand(shards)
-        ]
+        columns = [read_columns(shard, tokenizer, folder, advance) for shard in found]
     for part in columns:
         if part.error is not None:
             _complain(part.error)
@@ -287,7 +286,7 @@ def _decimals(text: str) -> int:
     return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))
 
 
-def _verdict_lines(config: LoaderConfig, token_ids: bool) -> Callable[[Shard, Verdict], None]:
+def _verdict_lines(token_ids: bool) -> Callable[[Shard, Verdict], None]:
     def write(shard: Shard, verdict: Verdict) -> None:
         click.echo(json.dumps(_as_json(shard, verdict, token_ids)))
 

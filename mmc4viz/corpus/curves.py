@@ -133,7 +133,15 @@ def scale_of(scores: NDArray[np.float64]) -> Scale:
         return COSINE
     if reach <= 100.01:
         return TIMES_100
-    exponent = math.ceil(math.log10(max(high - low, reach / 1e6) / (MAX_STEPS - 3)))
-    step = 10.0**exponent
-    start, stop = math.floor(low / step) * step, math.ceil(high / step) * step
-    return Scale("unknown", start, stop, step, max(0, -exponent))
+    return _decimal_scale(low, high, reach)
+
+
+def _decimal_scale(low: float, high: float, reach: float) -> Scale:
+    """Return the finest decimal grid from below the lowest score to above the highest."""
+    if reach > 1e300:  # nothing that a similarity could be
+        low, high, reach = *np.clip([low, high], -1e300, 1e300).tolist(), 1e300
+    span = max(high / 2 - low / 2, reach / 1e6)
+    step = 10.0 ** math.ceil(math.log10(2 * span / (MAX_STEPS - 3)))
+    digits = max(0, -round(math.log10(step)))
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return Scale("unknown", first * step, max(last, first + 1) * step, step, digits)

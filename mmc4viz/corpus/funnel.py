@@ -39,6 +39,7 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         In the loader's order; the last one's ``remaining`` reach the model, in expectation.
     """
     fates = {fate: int(curves.with_fate(fate)[step]) for fate in ImageFate}
+    stranded = curves.total("stranded")[step]
     rejected = ("too_few_images", "single_image_at_end")
     losses = [
         ("missing", "no image was downloaded", fates[ImageFate.MISSING]),
@@ -47,9 +48,9 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         (
             "lost_with_document",
             "in a document that was unreadable",
-            fates[ImageFate.LOST_WITH_DOCUMENT],
+            fates[ImageFate.LOST_WITH_DOCUMENT] + stranded,
         ),
-        ("unmatched", "no sentence left for it", fates[ImageFate.UNMATCHED]),
+        ("unmatched", "no sentence left for it", fates[ImageFate.UNMATCHED] - stranded),
         (
             "below_threshold",
             "its pair scores below the threshold",

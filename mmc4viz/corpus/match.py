@@ -83,8 +83,7 @@ def match(columns: Columns, config: LoaderConfig) -> Matches:
     matched = np.bincount(document, minlength=n)
     counts = _count_images(columns, owner, first_fatal, missing, small, valid)
     waiting = counts.pop(ImageFate.MATCHED)  # valid ones, whatever became of their documents
-    counts[ImageFate.LOST_WITH_DOCUMENT] += np.where(unreadable, waiting, 0)
-    counts[ImageFate.UNMATCHED] = np.where(unreadable, 0, waiting - matched)
+    counts[ImageFate.UNMATCHED] = waiting - matched
     counts[ImageFate.MATCHED] = matched
     return Matches(
         document,

@@ -161,6 +161,8 @@ def _constants(part: Part) -> Tally:
     documents[CLASS["no_valid_image"]] = matches.no_valid_image.sum()
     documents[CLASS["below_threshold"]] = waiting.sum()
     total.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = len(matches.score)
+    stranded = matches.images[ImageFate.UNMATCHED][matches.unreadable].sum()
+    total.counts[QUANTITY["stranded"], CLASS["unreadable"]] = stranded
     for fate in ImageFate:
         total.images[IMAGE_FATE[fate]] = matches.images[fate].sum()
     return total

@@ -37,6 +37,7 @@ QUANTITIES: Final = (
     "image_tokens",
     "text_tokens",
     "misbound",
+    "stranded",  # valid images of unreadable documents
 )
 
 CLASS: Final = {name: i for i, name in enumerate(CLASSES)}
@@ -94,7 +95,10 @@ def tally(verdict: Verdict) -> Tally:
         "image_tokens": verdict.image_tokens,
         "text_tokens": verdict.text_tokens,
         "misbound": verdict.misbound,
+        "stranded": 0,
     }
+    if verdict.outcome is Outcome.UNREADABLE:
+        counts["stranded"] = images[ImageFate.UNMATCHED]
     if verdict.images and not verdict.pairs:  # if ChatGPT-written, images are bound by rank alone
         matched = images[ImageFate.MATCHED]
         bound = {b.bound_image for b in verdict.binding if b.bound_image is not None}

@@ -151,7 +151,7 @@ def words(error: BaseException) -> str:
 
     Examples
     --------
-    >>> words(OSError("broken file <_io.BytesIO object at 0x7f>\\nread"))
+    >>> words(OSError("broken file <_io.BytesIO object at 0x7f>\nread"))
     'broken file read'
     """
     if isinstance(error, UnidentifiedImageError):

@@ -63,9 +63,7 @@ def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verd
         matches = assign(rows, [document.images[i] for i in valid])
         return _judge(document, config, tokenizer, valid, matches)
     except DocumentError as error:
-        lost = ImageFate.LOST_WITH_DOCUMENT
-        fates = [lost if fate is ImageFate.MATCHED else fate for fate in images]
-        return _unreadable(document, fates, str(error))
+        return _unreadable(document, _none_matched(images), str(error))
 
 
 def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, int, float]]:
@@ -90,7 +88,7 @@ def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, i
 def _image_fates(document: Document, min_kb: int) -> list[ImageFate]:
     """Sort the images as the loader meets them; valid ones are called matched until matching.
 
-    The first that fails loses the document, and with it the valid ones and all behind it.
+    The first that fails loses the document: no valid one is matched, none behind it looked at.
     """
     lost = ImageFate.LOST_WITH_DOCUMENT
     if document.error is not None:
@@ -110,9 +108,12 @@ def _image_fates(document: Document, min_kb: int) -> list[ImageFate]:
         else:
             fates.append(ImageFate.MATCHED)
         if fates[-1] is ImageFate.UNDECODABLE:
-            before = [lost if fate is ImageFate.MATCHED else fate for fate in fates]
-            return before + [lost] * (len(document.images) - len(fates))
+            return _none_matched(fates) + [lost] * (len(document.images) - len(fates))
     return fates
+
+
+def _none_matched(fates: Sequence[ImageFate]) -> list[ImageFate]:
+    return [ImageFate.UNMATCHED if fate is ImageFate.MATCHED else fate for fate in fates]
 
 
 def _image_failure(document: Document, images: Sequence[ImageFate]) -> str:
@@ -207,8 +208,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
     try:
         sequence = _read_sequence(text, tokenizer, config.max_tokens, targets)
     except DocumentError as error:
-        lost = (ImageFate.LOST_WITH_DOCUMENT,) * len(document.images)
-        return _unreadable(document, lost, str(error))
+        return _unreadable(document, _none_matched(images), str(error))
     few = sequence.image_tokens < config.min_images
     handed_over = min(len(images), config.max_images)
     return Verdict(

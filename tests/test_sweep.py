@@ -1,0 +1,164 @@
+"""The fast path against the literal walk, over ordinary and malformed documents."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mmc4viz import (
+    Document,
+    LoaderConfig,
+    load_tokenizer,
+    match_corpus,
+    parse_document,
+    sweep,
+    walk,
+)
+from mmc4viz.corpus.columns import Columns, Kind, build_batch, row_of
+from mmc4viz.corpus.curves import MAX_STEPS, Curves, scale_of
+from mmc4viz.corpus.funnel import document_funnel, image_funnel
+from mmc4viz.corpus.shards import Sample, Shard
+from mmc4viz.corpus.sweep import Matched
+from mmc4viz.corpus.tally import CLASSES, QUANTITY, Tally, class_of, tally
+from mmc4viz.corpus.verdicts import verdicts
+from tests import nasty
+from tests.documents import info
+
+TOKENIZER = load_tokenizer()
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"assignment": "argmax", "max_images": 3, "max_tokens": 64},
+    {"assignment": "greedy", "min_images": 2, "max_images": 2, "min_kb": -1},
+    {"assignment": "stored", "min_images": 0, "max_tokens": 30, "min_kb": 0},
+    {"max_images": 1, "max_tokens": 8, "min_kb": -1},
+    {"assignment": "argmax", "min_images": 2, "max_images": 100, "max_tokens": 512, "min_kb": 11},
+]
+THRESHOLDS = np.array([-1e300, -0.1, 0.0, 0.2, 0.24, 0.25, 0.3, 1.0, 1e9])
+
+
+def columns_of(documents: list[Document]) -> Columns:
+    rows = [row_of(document, Sample(document.key, b""), TOKENIZER) for document in documents]
+    return Columns(Shard("test.tar"), build_batch(rows), TOKENIZER)
+
+
+@pytest.fixture(scope="session")
+def documents() -> list[Document]:
+    return [parse_document(key, raw) for key, raw in nasty.documents(seed=5, n=1500)]
+
+
+@pytest.fixture(scope="session")
+def columns(documents: list[Document]) -> Columns:
+    return columns_of(documents)
+
+
+def sum_of_walks(documents: list[Document], config: LoaderConfig) -> Tally:
+    total = Tally.empty()
+    for document in documents:
+        total += tally(walk(document, config, TOKENIZER))
+    return total
+
+
+def assert_equal(curves: Curves, step: int, total: Tally) -> None:
+    np.testing.assert_array_equal(curves.counts[:, :, step], total.counts)
+    np.testing.assert_array_equal(curves.images[:, step], total.images)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_curves_are_the_sums_of_walks(
+    documents: list[Document], columns: Columns, settings: dict[str, Any]
+) -> None:
+    config = LoaderConfig(**settings)
+    curves = sweep(match_corpus([columns], config), config, THRESHOLDS)
+    for step, threshold in enumerate(THRESHOLDS.tolist()):
+        assert_equal(curves, step, sum_of_walks(documents, config.with_(threshold=threshold)))
+
+
+def test_the_comparison_covers_both_ways_and_every_class(columns: Columns) -> None:
+    assert (np.bincount(columns.kind, minlength=len(Kind)) > 50).all()
+    config = LoaderConfig(max_tokens=64)
+    curves = sweep(match_corpus([columns], config), config, THRESHOLDS)
+    assert (curves.counts[QUANTITY["documents"]].max(axis=1) > 0).sum() >= len(CLASSES) - 1
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:4], ids=str)
+def test_the_table_of_documents_says_what_the_walk_says(
+    documents: list[Document], columns: Columns, settings: dict[str, Any]
+) -> None:
+    config = LoaderConfig(threshold=0.25, **settings)
+    table = verdicts(match_corpus([columns], config), config)
+    for row, document in enumerate(documents):
+        verdict = walk(document, config, TOKENIZER)
+        assert CLASSES[table.kind[row]] == class_of(verdict), document.key
+        found = (table.image_tokens[row], table.text_tokens[row], table.misbound[row])
+        assert found == (verdict.image_tokens, verdict.text_tokens, verdict.misbound)
+        assert table.matched[row] == len(verdict.pairs)
+
+
+def test_funnels_lose_nothing_uncounted(columns: Columns) -> None:
+    config = LoaderConfig()
+    curves = sweep(match_corpus([columns], config), config, THRESHOLDS)
+    for step in range(len(THRESHOLDS)):
+        images, documents = image_funnel(curves, step, 0.5), document_funnel(curves, step, 0.5)
+        reaching = curves.expected("reaching", 0.5)[step]
+        assert images[-1].remaining == pytest.approx(reaching)
+        assert documents[-1].remaining == pytest.approx(curves.expected("documents", 0.5)[step])
+        assert sum(loss.lost for loss in images) + reaching == pytest.approx(columns.n_images.sum())
+        assert all(loss.lost >= 0 for loss in images + documents)
+
+
+# Few values, so that ties within and between documents are common.
+scores = st.sampled_from([0.1, 0.2, 0.2, 0.25, 0.3])
+words = st.lists(st.sampled_from(["boat", "sea.", "", " ", "a b c d", "<image>"]), max_size=3)
+
+
+@st.composite
+def small_documents(draw: st.DrawFn) -> Document:
+    rows, width = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    matrix = draw(
+        st.lists(st.lists(scores, min_size=width, max_size=width), min_size=rows, max_size=rows)
+    )
+    texts = draw(st.lists(words.map(" ".join), min_size=width, max_size=width + 1))
+    return parse_document("k", json.dumps(info(matrix, texts)).encode())
+
+
+@given(
+    st.lists(small_documents(), min_size=1, max_size=3),
+    st.sampled_from(["one_to_one", "argmax", "greedy"]),
+    st.integers(1, 4),
+    st.integers(1, 24),
+)
+def test_ties_telescope(
+    corpus: list[Document], assignment: str, max_images: int, max_tokens: int
+) -> None:
+    config = LoaderConfig(assignment=assignment, max_images=max_images, max_tokens=max_tokens)
+    grid = np.array([0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35])
+    curves = sweep(match_corpus([columns_of(corpus)], config), config, grid)
+    for step, threshold in enumerate(grid.tolist()):
+        assert_equal(curves, step, sum_of_walks(corpus, config.with_(threshold=threshold)))
+
+
+def test_curves_of_shards_add_up(documents: list[Document]) -> None:
+    config, half = LoaderConfig(), len(documents) // 2
+    parts = [columns_of(documents[:half]), columns_of(documents[half:])]
+    whole = sweep(match_corpus(parts, config), config, THRESHOLDS)
+    separate = [sweep(match_corpus([part], config), config, THRESHOLDS) for part in parts]
+    np.testing.assert_array_equal(whole.counts, (separate[0] + separate[1]).counts)
+
+
+@given(st.lists(st.floats(allow_nan=True), max_size=20))
+def test_every_scale_has_a_grid_of_decimals(values: list[float]) -> None:
+    grid: NDArray[np.float64] = scale_of(np.array(values)).thresholds()
+    assert 1 < len(grid) <= MAX_STEPS
+    assert (np.diff(grid) > 0).all()
+
+
+def test_an_empty_corpus_has_curves() -> None:
+    matched: Matched = match_corpus([], LoaderConfig())
+    assert sweep(matched, LoaderConfig(), THRESHOLDS).total("documents").tolist() == [0] * 9
+    assert len(verdicts(matched, LoaderConfig()).kind) == 0
