@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -18,21 +16,20 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from mmc4viz.corpus.columns import read_columns
+from mmc4viz.corpus.build import Done, Job, build, prune
+from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.curves import MAX_STEPS, Thresholds, scale_of
-from mmc4viz.corpus.shards import Shard, expand, image_source, samples
+from mmc4viz.corpus.index import open_index
+from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
+from mmc4viz.corpus.shards import expand
+from mmc4viz.corpus.source import Indexed, Shards, Source
+from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.sweep import match_corpus, sweep
-from mmc4viz.loader.parse import parse_document
-from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
+from mmc4viz.corpus.workers import dask, processes
+from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.loader.walk import walk
-from mmc4viz.model import (
-    ASSIGNMENT_NAMES,
-    ConfigError,
-    LoaderConfig,
-    Mmc4vizError,
-    ShardError,
-    Verdict,
-)
+from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.output import TABLE_HEAD, printable, table, verdict_json, verdict_row, write_rows
 from mmc4viz.settings import read_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,6 +65,11 @@ _SETTINGS = (
 )
 
 
+_INDEX = click.option(
+    "--index", "index_dir", metavar="DIR", help="Answer from an index in place of SHARDs."
+)
+
+
 def _with_settings(command: F) -> F:
     """Give a command the options that every command shares."""
     for option in reversed(_SETTINGS):
@@ -92,69 +94,113 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("shards", nargs=-1, required=True, metavar="SHARD...")
+@click.argument("shards", nargs=-1, metavar="[SHARD...]")
 @_with_settings
+@_INDEX
 @click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table")
 @click.option("--token-ids", is_flag=True, help="Add each sequence's token ids (jsonl).")
-def explain(
-    shards: tuple[str, ...], image_dir: str | None, form: str, token_ids: bool, **settings: Any
-) -> None:
+def explain(form: str, token_ids: bool, **options: Any) -> None:
     """Say what the loader does to each document, and why."""
-    config = _config(settings)
-    tokenizer = _tokenizer(config)
-    found, folder = expand(shards), _checked_folder(image_dir)
-    write = _verdict_lines(token_ids) if form == "jsonl" else _verdict_table()
-    failures = 0
-    with _progress("documents", None) as advance:
-        for shard in found:
-            source = image_source(shard, folder)
-            try:
-                for sample in samples(shard):
-                    document = parse_document(sample.key, sample.raw, source)
-                    write(shard, walk(document, config, tokenizer))
-                    advance(1)
-            except ShardError as error:
-                failures += 1
-                _complain(str(error))
-            if source.sizes_unknown:
-                _note(f"{shard.name}: no images, so sizes are unknown and the size filter is off")
-    if failures:
-        sys.exit(2)
+    config, corpus = _open(options)
+    if form == "table":
+        click.echo(TABLE_HEAD)
+    with _progress("documents") as advance:
+        for shard, document in corpus.documents(with_text=token_ids):
+            verdict = walk(document, config, corpus.tokenizer)
+            as_json = form == "jsonl"
+            line = (
+                verdict_json(shard, verdict, token_ids) if as_json else verdict_row(shard, verdict)
+            )
+            click.echo(line)
+            advance(1)
+    _finish(corpus)
 
 
 @cli.command()
-@click.argument("shards", nargs=-1, required=True, metavar="SHARD...")
+@click.argument("shards", nargs=-1, metavar="[SHARD...]")
 @_with_settings
+@_INDEX
 @click.option("--thresholds", metavar="T,T,…", help="Thresholds to answer for.")
 @click.option("--grid", metavar="START:STOP:STEP", help="Likewise, evenly spaced, with STOP.")
+@click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
 def curve(
-    shards: tuple[str, ...],
-    image_dir: str | None,
     thresholds: str | None,
     grid: str | None,
+    sample: int | None,
+    seed: int,
     form: str,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Say what is left at each threshold: documents, pairs, tokens, and every loss.
 
-    Without --thresholds or --grid, the grid of the similarity's own scale.
+    Without --thresholds or --grid, the grid of the similarity's own scale. With --sample, rates per
+    document of the corpus, each with its 95 % interval (columns NAME_low and NAME_high).
     """
-    config = _config(settings)
     asked = _thresholds(thresholds, grid)
-    tokenizer = _tokenizer(config)
+    config, corpus = _open(options)
+    if sample is not None and sample < 2:
+        raise ConfigError(f"--sample takes at least 2 documents, not {sample}")
+    with _progress("documents") as advance:
+        if sample is None:
+            matched = match_corpus(corpus.columns(advance), config)
+            asked = scale_of(matched.scores()).thresholds() if asked is None else asked
+            rows = sweep(matched, config, asked).rows(config.single_image_keep)
+        else:
+            rows = _sample_rows(corpus.sample(sample, seed, advance), config, asked)
+    write_rows(rows, form, sys.stdout)
+    _finish(corpus)
+
+
+@cli.command()
+@click.argument("shards", nargs=-1, metavar="[SHARD...]")
+@click.option("--out", required=True, metavar="DIR", help="The index's folder, local or remote.")
+@click.option("--tokenizer", help="Counts sentences: gpt2 (built in), a file, a folder, an id.")
+@click.option("--image-dir", metavar="DIR", help="Images of MMC4's own jsonl.")
+@click.option(
+    "--verify",
+    type=click.Choice([str(v) for v in Verify]),
+    default="full",
+    show_default=True,
+    help="How far images are checked: pixels, opened only, not at all.",
+)
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True)
+@click.option("--scheduler", metavar="ADDRESS", help="Use a Dask cluster instead of --workers.")
+@click.option(
+    "--prune", "pruning", is_flag=True, help="Also drop what was made of shards that are gone."
+)
+@click.option("--config", "config_file", metavar="FILE", help="Read the tokenizer from settings.")
+def index(
+    shards: tuple[str, ...],
+    out: str,
+    verify: str,
+    workers: int,
+    scheduler: str | None,
+    pruning: bool,
+    image_dir: str | None,
+    **settings: Any,
+) -> None:
+    """Read shards once, into an index that answers for millions of documents at once.
+
+    Finished shards are skipped, changed ones done again, so a run that was stopped goes on.
+    """
+    if not shards and not pruning:
+        raise ConfigError("name the SHARDs to index")
+    config = _config(settings)
+    load_tokenizer(config.tokenizer)
     found, folder = expand(shards), _checked_folder(image_dir)
-    with _progress("documents", None) as advance:
-        columns = [read_columns(shard, tokenizer, folder, advance) for shard in found]
-    for part in columns:
-        if part.error is not None:
-            _complain(part.error)
-        if part.sizes_unknown:
-            _note(f"{part.shard.name}: no images, so sizes are unknown and the size filter is off")
-    matched = match_corpus(columns, config)
-    chosen = scale_of(matched.scores()).thresholds() if asked is None else asked
-    _write_rows(sweep(matched, config, chosen).rows(config.single_image_keep), form)
-    if any(part.error is not None for part in columns):
+    jobs = [Job(s, out, config.tokenizer, Verify(verify), folder) for s in found]
+    done: list[Done] = []
+    if jobs:
+        make = (lambda: dask(scheduler)) if scheduler else (lambda: processes(workers))
+        with _progress("B", sum(size_of(shard.path) for shard in found)) as advance:
+            done = build(jobs, make, lambda finished: advance(size_of(finished.shard)))
+    gone = prune(out) if pruning else []
+    click.echo(_build_report(done, gone))
+    for problem in (d for d in done if d.status in ("failed", "broken off")):
+        _complain(str(problem.reason))
+    if any(d.status in ("failed", "broken off") for d in done):
         sys.exit(2)
 
 
@@ -198,7 +244,6 @@ def app(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line on standard error and exit code 2."""
-    warnings.filterwarnings("ignore", module="PIL")
     try:
         code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_asked:
@@ -230,10 +275,65 @@ def _config(settings: dict[str, Any]) -> LoaderConfig:
     return LoaderConfig.from_mapping({**(read_settings(file) if file else {}), **flags})
 
 
-def _tokenizer(config: LoaderConfig) -> Tokenizer:
-    tokenizer = load_tokenizer(config.tokenizer)
-    tokenizer.check_room(config.max_tokens)
-    return tokenizer
+def _open(options: dict[str, Any]) -> tuple[LoaderConfig, Source]:
+    """Open what the person named, shards or an index, and settle the tokenizer."""
+    shards, folder = options["shards"], options["index_dir"]
+    if bool(shards) == bool(folder):
+        raise ConfigError("name SHARDs or --index DIR" + (", not both" if shards else ""))
+    config = _config(options)
+    if not folder:
+        tokenizer = load_tokenizer(config.tokenizer)
+        corpus: Source = Shards(expand(shards), tokenizer, _checked_folder(options["image_dir"]))
+    else:
+        asked = config.tokenizer if _tokenizer_asked(options) else None
+        corpus = Indexed(open_index(folder, asked))
+    corpus.tokenizer.check_room(config.max_tokens)
+    return config, corpus
+
+
+def _tokenizer_asked(options: dict[str, Any]) -> bool:
+    file = options["config_file"]
+    return bool(options["tokenizer"]) or bool(file and "tokenizer" in read_settings(file))
+
+
+def _finish(corpus: Source) -> None:
+    """Say what an answer rests on and what could not be read; then the exit code is 2."""
+    for note in corpus.notes:
+        click.echo(f"mmc4viz: note: {printable(note)}", err=True)
+    for error in corpus.errors:
+        _complain(error)
+    if corpus.errors:
+        sys.exit(2)
+
+
+def _sample_rows(
+    drawn: Drawn, config: LoaderConfig, asked: Thresholds | None
+) -> list[dict[str, Any]]:
+    """Return a row a threshold: rates per document with their intervals."""
+    if asked is None:
+        scores = [match_corpus(parts, config).scores() for parts in drawn.clusters]
+        asked = scale_of(np.concatenate(scores)).thresholds()
+    curves = sweep_clusters(drawn, config, asked)
+    columns: dict[str, list[float]] = {"threshold": asked.tolist()}
+    for name in RATES:
+        found = rate(drawn, curves, name, config.single_image_keep)
+        columns[name] = found.estimate.tolist()
+        columns[f"{name}_low"], columns[f"{name}_high"] = found.low.tolist(), found.high.tolist()
+    columns["sampled"] = [drawn.n_documents] * len(asked)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _build_report(done: Sequence[Done], gone: Sequence[str]) -> str:
+    """Return the table of what was read, skipped and failed."""
+    rows: list[tuple[Any, ...]] = [("", "shards", "documents", "unreadable", "MB")]
+    for status in ("read", "skipped", "broken off", "failed"):
+        some = [d for d in done if d.status == status]
+        if some:
+            counts = (sum(d.documents for d in some), sum(d.unreadable for d in some))
+            rows.append((status, len(some), *counts, f"{sum(d.n_bytes for d in some) / 1e6:.1f}"))
+    if gone:
+        rows.append(("pruned", len(gone), "", "", ""))
+    return table(rows)
 
 
 def _checked_folder(image_dir: str | None) -> str | None:
@@ -286,87 +386,15 @@ def _decimals(text: str) -> int:
     return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))
 
 
-def _verdict_lines(token_ids: bool) -> Callable[[Shard, Verdict], None]:
-    def write(shard: Shard, verdict: Verdict) -> None:
-        click.echo(json.dumps(_as_json(shard, verdict, token_ids)))
-
-    return write
-
-
-def _as_json(shard: Shard, verdict: Verdict, token_ids: bool) -> dict[str, Any]:
-    record = {
-        "shard": shard.name,
-        "key": verdict.key,
-        "outcome": verdict.outcome,
-        "detail": verdict.detail,
-        "keep_probability": verdict.keep_probability,
-        "image_tokens": verdict.image_tokens,
-        "text_tokens": verdict.text_tokens,
-        "misbound": verdict.misbound,
-        "images": [{"image": i, "fate": fate} for i, fate in enumerate(verdict.images)],
-        "pairs": [
-            {"image": p.image, "sentence": p.sentence, "score": p.score, "fate": p.fate}
-            for p in verdict.pairs
-        ],
-    }
-    return record | ({"token_ids": list(verdict.token_ids)} if token_ids else {})
-
-
-def _verdict_table() -> Callable[[Shard, Verdict], None]:
-    """Write a line a document in columns; text from the web is stripped of control characters."""
-    layout = "{:<18} {:<34} {:<20} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}  {}"
-    head = ("shard", "key", "outcome", "odds", "images", "pairs", "image", "text", "misbound")
-    click.echo(layout.format(*head, "detail"))
-
-    def write(shard: Shard, verdict: Verdict) -> None:
-        click.echo(
-            layout.format(
-                printable(shard.name),
-                printable(verdict.key),
-                verdict.outcome,
-                f"{verdict.keep_probability:g}",
-                len(verdict.images),
-                len(verdict.pairs),
-                verdict.image_tokens,
-                verdict.text_tokens,
-                verdict.misbound,
-                printable(verdict.detail or ""),
-            )
-        )
-
-    return write
-
-
-def printable(text: str) -> str:
-    r"""Escape whatever a terminal might act upon.
-
-    Examples
-    --------
-    >>> printable("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _write_rows(rows: list[dict[str, Any]], form: str) -> None:
-    if form == "json":
-        click.echo(json.dumps(rows, indent=1))
-        return
-    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-
-
 @contextmanager
-def _progress(unit: str, total: int | None) -> Iterator[Callable[[int], Any]]:
+def _progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
     """Show progress on standard error, after a second, if that is a terminal."""
-    with tqdm(total=total, unit=f" {unit}", delay=1, disable=None, file=sys.stderr) as bar:
+    unit = unit if unit == "B" else f" {unit}"
+    with tqdm(
+        total=total, unit=unit, unit_scale=True, delay=1, disable=None, file=sys.stderr
+    ) as bar:
         yield bar.update
 
 
 def _complain(message: str) -> None:
     click.echo(f"mmc4viz: {printable(' '.join(message.split()))}", err=True)
-
-
-def _note(message: str) -> None:
-    click.echo(f"mmc4viz: note: {printable(message)}", err=True)

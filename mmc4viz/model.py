@@ -6,7 +6,7 @@ This module holds data only. It reads nothing, matches nothing and imports nothi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -221,11 +221,32 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class SentenceCounts:
+    """Token counts of a document's sentences, for a pipeline whose counts add up.
+
+    Attributes
+    ----------
+    head : int
+        Tokens of the first sentence where it opens the text.
+    first : sequence of int
+        Tokens of each sentence right after ``<image>``.
+    rest : sequence of int
+        Tokens of each sentence after another one and a space.
+    """
+
+    head: int
+    first: Sequence[int]
+    rest: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One sample of a shard as far as it could be read; pixels are measured, not kept.
 
     ``error`` is set where the document is unreadable before any image is looked at. The fields
     hold whatever kind of value the JSON had: the walk asks no more of them than the loader does.
+    A document that comes back from an index may have its sentences' token ``counts`` in place of
+    the ``sentences``.
     """
 
     key: str
@@ -237,6 +258,7 @@ class Document:
     is_gpt: bool = False
     example: Any = None
     url: str = ""
+    counts: SentenceCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ import mmc4viz
 ROOT = Path(mmc4viz.__file__).parent
 
 # In the order in which data flows: each may import from those before it.
-WINGS = ["model", "settings", "loader", "corpus", "choice", "handover", "plots", "cli", "ui"]
-LOADER = ["images", "text", "tokens", "matching", "parse", "walk"]
+WINGS = [
+    "model", "settings", "loader", "corpus", "choice", "handover", "output", "plots", "cli", "ui",
+]  # fmt: skip
+LOADER = ["images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk"]
 CORPUS = [
-    "shards", "tally", "columns", "curves", "match", "resolve", "sweep",
-    "verdicts", "funnel", "similarity", "index", "build",
+    "storage", "shards", "tally", "columns", "ingest", "curves", "match", "resolve", "sweep",
+    "verdicts", "funnel", "similarity", "sampling", "index", "source", "workers", "build",
 ]  # fmt: skip
 
 

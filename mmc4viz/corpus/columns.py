@@ -8,9 +8,8 @@ is matched here, and nothing is written to disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -18,11 +17,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
+from mmc4viz.corpus.shards import Sample, Shard
 from mmc4viz.loader.matching import stored_score
-from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokens import Tokenizer
-from mmc4viz.model import Document, Image, Mmc4vizError
+from mmc4viz.model import Document, Image, SentenceCounts
 
 
 class Kind(IntEnum):
@@ -42,6 +40,15 @@ class Status(IntEnum):
     BAD_PIXELS = 3  # loses its document if it is large enough
 
 
+class Verify(StrEnum):
+    """How far images are checked while columns are made of them."""
+
+    FULL = "full"  # base64 and pixels of every image, whatever its size
+    HEADER = "header"  # base64 decoded, the image opened: its pixels count as sound
+    NONE = "none"  # nothing decoded where base64 tells the size by its length: all count as sound
+
+
+_VERIFY = b"verify"  # where the schema's metadata says how far images were checked
 IMAGE = pa.struct(
     {
         "n_bytes": pa.int64(),  # -1 when unknown
@@ -57,7 +64,7 @@ IMAGE = pa.struct(
 )
 
 
-def schema(similarity: pa.DataType) -> pa.Schema:
+def schema(similarity: pa.DataType, verify: Verify = Verify.FULL) -> pa.Schema:
     """Return the columns' schema for one type of similarity, float64 or float32."""
     return pa.schema(
         {
@@ -74,7 +81,8 @@ def schema(similarity: pa.DataType) -> pa.Schema:
             "n_sentences": pa.int32(),  # the matrix's columns
             "similarity": pa.list_(similarity),
             "payload": pa.large_binary(),
-        }
+        },
+        metadata={_VERIFY: verify.value},
     )
 
 
@@ -90,6 +98,19 @@ def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str
     tokenizer : Tokenizer
         Counts the sentences, where counts add up.
     """
+    row = uncounted_row(document, sample, tokenizer)
+    if row["kind"] == Kind.PLAIN:
+        row |= count_fields(tokenizer.count(document.sentences))
+    return row
+
+
+def count_fields(counts: SentenceCounts) -> dict[str, Any]:
+    """Return the part of a plain document's row that its tokenizer makes."""
+    return {"first": counts.first, "rest": counts.rest, "head": counts.head}
+
+
+def uncounted_row(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Turn a document into a row that lacks a plain document's counts only."""
     row: dict[str, Any] = {
         "key": _storable(document.key),
         "url": _storable(document.url),
@@ -110,14 +131,7 @@ def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str
     matrix = None if document.is_gpt else _plain_matrix(document.similarity)
     if matrix is None or not _plain_text(document.sentences, matrix.shape[1], tokenizer):
         return row | {"kind": int(Kind.LITERAL), "payload": _payload(document)}
-    counts = tokenizer.count(document.sentences)
-    return row | {
-        "first": counts.first,
-        "rest": counts.rest,
-        "head": counts.head,
-        "n_sentences": matrix.shape[1],
-        "similarity": matrix.ravel(),
-    }
+    return row | {"n_sentences": matrix.shape[1], "similarity": matrix.ravel()}
 
 
 def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
@@ -192,7 +206,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def build_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.RecordBatch:
     """Turn rows into one record batch; similarity in float32 where that loses nothing."""
     values = [np.asarray(row["similarity"], np.float64) for row in rows]
     flat = np.concatenate(values) if values else np.zeros(0)
@@ -200,7 +214,7 @@ def build_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
         narrow = flat.astype(np.float32)
     lossless = np.array_equal(narrow.astype(np.float64), flat, equal_nan=True)
     offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int32)
-    layout = schema(pa.float32() if lossless else pa.float64())
+    layout = schema(pa.float32() if lossless else pa.float64(), verify)
     similarity = pa.ListArray.from_arrays(offsets, pa.array(narrow if lossless else flat))
     arrays = [
         similarity
@@ -209,6 +223,16 @@ def build_batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
         for field in layout
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=layout)
+
+
+def join_batches(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Join batches of one shard; what they make is what all of their rows would have made."""
+    widest = max((batch.schema for batch in batches), key=_similarity_bits)
+    return pa.concat_batches([batch.cast(widest) for batch in batches])
+
+
+def _similarity_bits(layout: pa.Schema) -> int:
+    return int(layout.field("similarity").type.value_type.bit_width)
 
 
 @dataclass(frozen=True)
@@ -263,18 +287,36 @@ class Columns:
         return np.diff(self.offsets("images"))
 
     @property
+    def verify(self) -> Verify:
+        """How far the images were checked."""
+        metadata = self.batch.schema.metadata or {}
+        return Verify(metadata.get(_VERIFY, Verify.FULL.value.encode()).decode())
+
+    @property
     def sizes_unknown(self) -> bool:
         """Whether some image counts although nobody knows its size."""
-        sound = self.image("status") == Status.SOUND
+        looked_at = np.repeat(self.kind != Kind.UNREADABLE, self.n_images)
+        sound = looked_at & (self.image("status") == Status.SOUND)
         return bool((sound & (self.image("n_bytes") < 0)).any())
 
-    def document(self, row: int) -> Document:
-        """Rebuild a document for the literal walk: its payload and its images' measures.
+    def place(self, row: int) -> tuple[int, int]:
+        """Return where a document lies in its shard: offset and size."""
+        record = self.batch.slice(row, 1)
+        return record.column("offset")[0].as_py(), record.column("size")[0].as_py()
 
-        The text of a plain document is not in the columns; it comes back without sentences.
+    def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
+        """Return some of the documents."""
+        return replace(self, batch=self.batch.take(pa.array(rows)))
+
+    def document(self, row: int) -> Document:
+        """Rebuild a document for the literal walk.
+
+        The text of a plain document is not in the columns: it comes back with token counts.
         """
         record = self.batch.slice(row, 1).to_pylist()[0]
         payload = read_payload(record["payload"])
+        if record["kind"] == Kind.PLAIN:
+            payload = _plain_fields(record)
         stored = payload.get("stored", [[None, None]] * len(record["images"]))
         return Document(
             key=record["key"],
@@ -288,7 +330,17 @@ class Columns:
             is_gpt=payload.get("is_gpt", False),
             example=payload.get("example"),
             url=record["url"],
+            counts=payload.get("counts"),
         )
+
+
+def _plain_fields(record: dict[str, Any]) -> dict[str, Any]:
+    matrix = np.array(record["similarity"], np.float64).reshape(-1, record["n_sentences"])
+    return {
+        "similarity": matrix,
+        "counts": SentenceCounts(record["head"], record["first"], record["rest"]),
+        "stored": [[image["stored_sentence"], image["stored_score"]] for image in record["images"]],
+    }
 
 
 def _image_of(record: dict[str, Any], stored_sentence: Any, score: Any) -> Image:
@@ -305,47 +357,3 @@ def _image_of(record: dict[str, Any], stored_sentence: Any, score: Any) -> Image
         stored_sentence=stored_sentence,
         stored_score=score,
     )
-
-
-def read_columns(
-    shard: Shard, tokenizer: Tokenizer, image_dir: str | None = None, progress: Any = None
-) -> Columns:
-    """Read one shard into columns.
-
-    Parameters
-    ----------
-    shard : Shard
-        What to read.
-    tokenizer : Tokenizer
-        Counts the sentences.
-    image_dir : str, optional
-        Folder with the images of MMC4's own jsonl.
-    progress : callable, optional
-        Called with the number of documents read since the last call.
-
-    Returns
-    -------
-    Columns
-        Of all documents before a break, which stands in ``error``.
-    """
-    source = image_source(shard, image_dir)
-    rows, error = [], None
-    try:
-        for sample in samples(shard):
-            rows.append(row_of(parse_document(sample.key, sample.raw, source), sample, tokenizer))
-            if progress is not None:
-                progress(1)
-    except Mmc4vizError as broken:
-        error = str(broken)
-    return Columns(shard, build_batch(rows), tokenizer, error)
-
-
-def read_all(
-    shards: Iterable[Shard],
-    tokenizer: Tokenizer,
-    image_dir: str | None = None,
-    progress: Any = None,
-) -> Iterator[Columns]:
-    """Read shards into columns, one after another."""
-    for shard in shards:
-        yield read_columns(shard, tokenizer, image_dir, progress)

@@ -139,7 +139,8 @@ def scale_of(scores: NDArray[np.float64]) -> Scale:
 def _decimal_scale(low: float, high: float, reach: float) -> Scale:
     """Return the finest decimal grid from below the lowest score to above the highest."""
     if reach > 1e300:  # nothing that a similarity could be
-        low, high, reach = *np.clip([low, high], -1e300, 1e300).tolist(), 1e300
+        low, high, reach = min(low, 1e300), min(high, 1e300), 1e300
+        low, high = max(low, -1e300), max(high, -1e300)
     span = max(high / 2 - low / 2, reach / 1e6)
     step = 10.0 ** math.ceil(math.log10(2 * span / (MAX_STEPS - 3)))
     digits = max(0, -round(math.log10(step)))

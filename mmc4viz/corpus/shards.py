@@ -9,10 +9,13 @@ from __future__ import annotations
 import bz2
 import glob
 import gzip
+import io
 import lzma
 import os
 import re
+import shutil
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -20,10 +23,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
 import braceexpand
 
+from mmc4viz.corpus.storage import is_remote, listing, open_for_reading, read_range
 from mmc4viz.loader.images import Embedded, Folder, ImageSource, words
 from mmc4viz.model import ShardError
 
@@ -108,7 +112,12 @@ def _expand_one(pattern: str) -> list[str]:
         raise ShardError(f"{pattern}: the braces do not match") from None
     found = []
     for name in names:
-        if os.path.isdir(name):
+        if is_remote(name):
+            matches = listing(name)
+            if len(matches) > 1 or matches != [name]:
+                matches = [path for path in matches if path.lower().endswith(SUFFIXES)]
+            problem = f"{name}: no shard there"
+        elif os.path.isdir(name):
             inside = sorted(str(path) for path in Path(name).iterdir() if path.is_file())
             matches = [path for path in inside if path.lower().endswith(SUFFIXES)]
             problem = f"{name}: no shards in this folder ({' '.join(SUFFIXES)})"
@@ -168,13 +177,21 @@ def fetch(shard: Shard, offset: int, size: int) -> bytes:
     """
     try:
         with _decompressed(shard) as stream:
-            stream.seek(offset)
-            raw = stream.read(size)
+            packed = not isinstance(stream, io.BufferedReader)
+            raw = _read_at(stream, offset, size) if packed else None
+        if raw is None:
+            raw = read_range(shard.path, offset, size)
     except _BROKEN as error:
         raise ShardError(f"{shard.path}: cannot be read: {words(error)}") from None
     if len(raw) != size:
         raise ShardError(f"{shard.path}: shorter than when it was read first")
     return raw
+
+
+def _read_at(stream: IO[bytes], offset: int, size: int) -> bytes:
+    """Read a packed shard up to a place, and there."""
+    stream.seek(offset)
+    return stream.read(size)
 
 
 def _tar_samples(shard: Shard) -> Iterator[Sample]:
@@ -207,19 +224,26 @@ def _members(shard: Shard) -> Iterator[tuple[str, str, Sample | None]]:
     """Yield key, suffix and, for the suffix ``json``, the sample of each file in a tar."""
     with (
         _decompressed(shard) as stream,
-        tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header) as tar,
+        tarfile.open(
+            fileobj=stream, mode="r|" if is_remote(shard.path) else "r:", tarinfo=_Header
+        ) as tar,
     ):
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
             match = _SAMPLE_NAME.match(member.name)
             if not member.isreg() or match is None or _PASSED_OVER.match(member.name):
                 continue
-            key, suffix = match.group(1), match.group(2).lower()
+            key, suffix = _storable(match.group(1)), match.group(2).lower()
             if suffix == "json":
                 raw = cast(IO[bytes], tar.extractfile(member)).read()
                 yield key, suffix, Sample(key, raw, member.offset_data, len(raw))
             else:
                 yield key, suffix, None
+
+
+def _storable(key: str) -> str:
+    """Escape the bytes of a name that are no UTF-8, which no file takes."""
+    return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Header(tarfile.TarInfo):
@@ -252,9 +276,8 @@ def _line_samples(shard: Shard) -> Iterator[Sample]:
 @contextmanager
 def _decompressed(shard: Shard) -> Iterator[IO[bytes]]:
     """Open a shard as a seekable stream of its decompressed bytes, going by its first bytes."""
-    with open(shard.path, "rb") as file:
-        magic = file.read(6)
-        file.seek(0)
+    with open_for_reading(shard.path) as file:
+        magic = file.peek(6)[:6]
         if magic.startswith(b"\x1f\x8b"):
             with gzip.GzipFile(fileobj=file) as stream:
                 yield cast(IO[bytes], stream)
@@ -265,7 +288,22 @@ def _decompressed(shard: Shard) -> Iterator[IO[bytes]]:
             with lzma.LZMAFile(file) as expanded:
                 yield cast(IO[bytes], expanded)
         elif magic.startswith(b"PK") and shard.layout is Layout.JSONL:
-            with zipfile.ZipFile(file) as archive, archive.open(archive.namelist()[0]) as inner:
+            with (
+                _seekable(file) as whole,
+                zipfile.ZipFile(whole) as archive,
+                archive.open(archive.namelist()[0]) as inner,
+            ):
                 yield inner
         else:
             yield file
+
+
+@contextmanager
+def _seekable(file: io.BufferedReader[Any]) -> Iterator[IO[bytes]]:
+    """Give a zip, whose table stands at its end, a file to seek in."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        yield copy

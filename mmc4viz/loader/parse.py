@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from mmc4viz.loader.images import Embedded, ImageSource, measure, words
+from mmc4viz.loader.images import Embedded, ImageSource, Look, measure, words
 from mmc4viz.model import Document, Image
 
 NEEDED = ("text_list", "similarity_matrix", "image_info")
@@ -28,7 +28,9 @@ def read_json(raw: bytes) -> Any:
         raise ValueError(f"not valid JSON: {words(error)}") from None
 
 
-def parse_document(key: str, raw: bytes | None, source: ImageSource | None = None) -> Document:
+def parse_document(
+    key: str, raw: bytes | None, source: ImageSource | None = None, look: Look | None = None
+) -> Document:
     """Parse one sample and measure its images.
 
     Parameters
@@ -39,6 +41,8 @@ def parse_document(key: str, raw: bytes | None, source: ImageSource | None = Non
         The member ``json``; None when the sample has none.
     source : ImageSource, optional
         Where images' bytes come from; embedded base64 by default.
+    look : callable, optional
+        How far images' pixels are looked at; decoded as the loader does by default.
 
     Returns
     -------
@@ -56,17 +60,17 @@ def parse_document(key: str, raw: bytes | None, source: ImageSource | None = Non
         info = read_json(raw)
     except ValueError as error:
         return Document(key, error=str(error))
-    return document_of(key, info, source or Embedded())
+    return document_of(key, info, source or Embedded(), look)
 
 
-def document_of(key: str, info: Any, source: ImageSource) -> Document:
+def document_of(key: str, info: Any, source: ImageSource, look: Look | None = None) -> Document:
     """Build a document from parsed JSON; `parse_document` says how."""
     if not isinstance(info, dict):
         return Document(key, error=f"the JSON is no object but {_kind(info)}")
     url = info.get("url")
     url = url if isinstance(url, str) else ""
     if "is_gpt" in info:
-        return _chatgpt_document(key, info, url)
+        return _chatgpt_document(key, info, url, look)
     absent = [name for name in NEEDED if name not in info]
     entries = info.get("image_info", ())
     if absent:
@@ -75,14 +79,14 @@ def document_of(key: str, info: Any, source: ImageSource) -> Document:
         return Document(key, error=f"image_info is no list but {_kind(entries)}", url=url)
     return Document(
         key,
-        images=tuple(measure(entry, source) for entry in entries),
+        images=tuple(measure(entry, source, look) for entry in entries),
         sentences=info["text_list"],
         similarity=info["similarity_matrix"],
         url=url,
     )
 
 
-def _chatgpt_document(key: str, info: dict[str, Any], url: str) -> Document:
+def _chatgpt_document(key: str, info: dict[str, Any], url: str, look: Look | None) -> Document:
     """Build a document marked ``is_gpt``; its images stand in ``image_map``, numbered from 1."""
     example, image_map = info.get("example"), info.get("image_map")
     if not isinstance(example, str) or not isinstance(image_map, dict):
@@ -92,20 +96,20 @@ def _chatgpt_document(key: str, info: dict[str, Any], url: str) -> Document:
     if not image_map:
         return Document(key, error="ChatGPT-written, but image_map is empty", is_gpt=True, url=url)
     images = tuple(
-        _numbered_image(image_map, f"_!_IMAGE{number}_!_")
+        _numbered_image(image_map, f"_!_IMAGE{number}_!_", look)
         for number in range(1, len(image_map) + 1)
     )
     return Document(key, images, is_gpt=True, example=example, url=url)
 
 
-def _numbered_image(image_map: dict[str, Any], name: str) -> Image:
+def _numbered_image(image_map: dict[str, Any], name: str, look: Look | None) -> Image:
     try:
         entry = {"image_base64": image_map[name]["base64_image"]}
     except KeyError as absent:
         return Image(present=True, entry_error=f"image_map has no {absent.args[0]} for {name}")
     except Exception as error:  # whatever else stands there, the loader fails on it
         return Image(present=True, entry_error=words(error))
-    return measure(entry, Embedded())
+    return measure(entry, Embedded(), look)
 
 
 def _unmeasured(entries: Any) -> tuple[Image, ...]:

@@ -21,7 +21,7 @@ import tokenizers
 from tokenizers import AddedToken, models, pre_tokenizers, processors
 
 from mmc4viz.loader.text import END_OF_CHUNK, IMAGE
-from mmc4viz.model import TokenizerError
+from mmc4viz.model import SentenceCounts, TokenizerError
 
 BUILT_IN = "gpt2"
 PADDING = "<PAD>"
@@ -53,25 +53,6 @@ class Encoded:
     added: list[bool]
 
 
-@dataclass(frozen=True, slots=True)
-class SentenceCounts:
-    """Token counts of a document's sentences, for a pipeline whose counts add up.
-
-    Attributes
-    ----------
-    head : int
-        Tokens of the first sentence where it opens the text.
-    first : list of int
-        Tokens of each sentence right after ``<image>``.
-    rest : list of int
-        Tokens of each sentence after another one and a space.
-    """
-
-    head: int
-    first: list[int]
-    rest: list[int]
-
-
 class Tokenizer:
     """A tokenizer with the loader's special tokens.
 
@@ -101,6 +82,10 @@ class Tokenizer:
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(self._backend.to_str())
         return settings
+
+    def description(self) -> str:
+        """Return all that decides what this tokenizer does, as ``tokenizer.json`` has it."""
+        return f"{self.end_of_text}\n{self._backend.to_str()}"
 
     @cached_property
     def additive(self) -> bool:
@@ -157,6 +142,11 @@ class Tokenizer:
                 f"max_tokens {max_tokens} leaves no room: {self.name} adds {own} tokens itself"
             )
 
+    def lengths(self, texts: list[str]) -> list[int]:
+        """Return how many tokens each text has, the tokenizer's own first and last left out."""
+        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [len(encoding) for encoding in encodings]
+
     def count(self, sentences: Sequence[str]) -> SentenceCounts:
         """Count the tokens of sentences none of which is an exception.
 
@@ -171,8 +161,7 @@ class Tokenizer:
         texts = [IMAGE + text for text in sentences]
         texts += [f"{IMAGE}. {text}" for text in sentences]
         texts += [sentences[0], f"{IMAGE}."]
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        lengths = [len(encoding.ids) for encoding in encodings]
+        lengths = self.lengths(texts)
         n, prefix = len(sentences), lengths[-1]
         return SentenceCounts(
             head=lengths[-2],
@@ -229,7 +218,9 @@ def _harmless(token: dict[str, Any]) -> bool:
 
 
 def _no_token_spans_a_space(model: dict[str, Any]) -> bool:
-    if model["type"] != "BPE":
+    if model["type"] != "BPE" or model.get("ignore_merges"):
+        return False  # ignore_merges looks up a whole text, not only words
+    if model.get("fuse_unk") and "▁" not in model["vocab"]:
         return False
     return not any(re.search("[^▁]▁", token) for token in model["vocab"])
 

@@ -7,11 +7,11 @@ It does not add up anything over documents.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mmc4viz.loader.matching import ASSIGNMENTS, Match, rows_of
-from mmc4viz.loader.text import Interleaved, interleave, interleave_chatgpt, mark_numbers
-from mmc4viz.loader.tokens import Encoded, Tokenizer
+from mmc4viz.loader.sequence import NO_SEQUENCE, CutSequence, count_sequence, read_sequence
+from mmc4viz.loader.text import interleave, interleave_chatgpt, mark_numbers
+from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import (
     Binding,
     Document,
@@ -151,14 +151,17 @@ def _judge(
     ]
     if not kept:
         best = max((match.score for match in matches), default=None)
-        outcome, sequence = Outcome.BELOW_THRESHOLD, _NO_SEQUENCE
+        outcome, sequence = Outcome.BELOW_THRESHOLD, NO_SEQUENCE
         detail: str | None = "no image is matched to a sentence"
         if best is not None:
             detail = f"the best of {len(matches)} pairs scores {best:.4g}"
     else:
         columns = [match.sentence for match in kept]
-        text = interleave(document.sentences, columns, tokenizer.end_of_text)
-        sequence = _read_sequence(text, tokenizer, config.max_tokens, range(len(kept)))
+        if document.counts is not None:
+            sequence = count_sequence(document.counts, columns, tokenizer, config.max_tokens)
+        else:
+            text = interleave(document.sentences, columns, tokenizer.end_of_text)
+            sequence = read_sequence(text, tokenizer, config.max_tokens, range(len(kept)))
         outcome, detail = _outcome(sequence, config)
         if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
             detail = f"a single image: survives with probability {config.single_image_keep:g}"
@@ -206,7 +209,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
     text = interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
     targets = [number - 1 for number in mark_numbers(document.example)]
     try:
-        sequence = _read_sequence(text, tokenizer, config.max_tokens, targets)
+        sequence = read_sequence(text, tokenizer, config.max_tokens, targets)
     except DocumentError as error:
         return _unreadable(document, _none_matched(images), str(error))
     few = sequence.image_tokens < config.min_images
@@ -232,62 +235,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sequence:
-    """A cut sequence's counts; ``places`` has for each image token the pair it came from."""
-
-    ids: tuple[int, ...]
-    image_tokens: int
-    text_tokens: int
-    misbound: int
-    survives: tuple[bool, ...]
-    places: tuple[int | None, ...]
-    ends_with_image: bool
-
-
-_NO_SEQUENCE = _Sequence((), 0, 0, 0, (), (), False)
-
-
-def _read_sequence(
-    text: Interleaved, tokenizer: Tokenizer, max_tokens: int, targets: Sequence[int]
-) -> _Sequence:
-    """Tokenize, cut, and see which image token came from which pair.
-
-    ``targets`` has for each pair (or mark) the rank of its image among those handed over.
-    """
-    try:
-        tokens = tokenizer.encode(text.text, max_tokens)
-    except UnicodeEncodeError:
-        raise DocumentError("the text has a lone surrogate, which is no character") from None
-    place_at = {start: place for place, start in enumerate(text.image_starts)}
-    places = tuple(
-        place_at.get(start)
-        for token, start in zip(tokens.ids, tokens.starts, strict=True)
-        if token == tokenizer.image_id
-    )
-    survivors = {place for place in places if place is not None}
-    return _Sequence(
-        ids=tuple(tokens.ids),
-        image_tokens=len(places),
-        text_tokens=_text_tokens(tokens, tokenizer, text.closing),
-        misbound=sum(
-            place is not None and targets[place] != rank for rank, place in enumerate(places)
-        ),
-        survives=tuple(place in survivors for place in range(len(text.image_starts))),
-        places=places,
-        ends_with_image=len(tokens.ids) == max_tokens and tokens.ids[-1] == tokenizer.image_id,
-    )
-
-
-def _text_tokens(tokens: Encoded, tokenizer: Tokenizer, closing: int) -> int:
-    special = (tokenizer.image_id, tokenizer.end_of_chunk_id)
-    return sum(
-        not added and token not in special and start < closing
-        for token, start, added in zip(tokens.ids, tokens.starts, tokens.added, strict=True)
-    )
-
-
-def _outcome(sequence: _Sequence, config: LoaderConfig) -> tuple[Outcome, str | None]:
+def _outcome(sequence: CutSequence, config: LoaderConfig) -> tuple[Outcome, str | None]:
     if sequence.image_tokens < config.min_images:
         return Outcome.TOO_FEW_IMAGES, _too_few(sequence, config)
     if sequence.image_tokens == 1 and sequence.ends_with_image:
@@ -295,5 +243,5 @@ def _outcome(sequence: _Sequence, config: LoaderConfig) -> tuple[Outcome, str | 
     return Outcome.KEPT, None
 
 
-def _too_few(sequence: _Sequence, config: LoaderConfig) -> str:
+def _too_few(sequence: CutSequence, config: LoaderConfig) -> str:
     return f"{sequence.image_tokens} image tokens in the cut sequence, {config.min_images} needed"

@@ -1,0 +1,274 @@
+"""Shards → index: what is to be done, by workers on this machine or on a cluster, and resuming.
+
+A shard is one job; a job writes one whole file. Nothing here reads a sample itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Executor, Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import gettempdir
+
+from filelock import FileLock, Timeout
+
+from mmc4viz.corpus.columns import Kind, Verify
+from mmc4viz.corpus.index import (
+    IndexFileError,
+    Origin,
+    absolute,
+    digest,
+    file_name,
+    files_of,
+    read_origin,
+    write_file,
+    write_manifest,
+)
+from mmc4viz.corpus.ingest import read_columns
+from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.storage import fingerprint, is_remote, remove, size_of
+from mmc4viz.loader.tokens import load_tokenizer
+from mmc4viz.model import Mmc4vizError, ShardError
+
+_ROUNDS = 3  # how often a shard is tried when its worker dies
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One shard to be indexed."""
+
+    shard: Shard
+    folder: str
+    tokenizer: str
+    verify: Verify
+    image_dir: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one shard.
+
+    Attributes
+    ----------
+    shard : str
+        Its path.
+    status : str
+        ``read``, ``skipped`` (it was indexed before), ``broken off``, or ``failed``.
+    reason : str or None
+        Why it broke off or failed.
+    documents, unreadable, n_bytes : int
+        Documents read, those lost before any setting has a say, and bytes of the shard.
+    """
+
+    shard: str
+    status: str
+    reason: str | None = None
+    documents: int = 0
+    unreadable: int = 0
+    n_bytes: int = 0
+
+
+MakeExecutor = Callable[[], AbstractContextManager[Executor]]
+OnDone = Callable[[Done], None]
+
+
+def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> list[Done]:
+    """Index shards; those that are indexed as asked already are skipped.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        All for one folder.
+    make_executor : callable
+        Returns the workers; called again when one has died and taken them all along.
+    on_done : callable
+        Told of each shard as it is finished.
+
+    Returns
+    -------
+    list of Done
+        In the order of the jobs.
+
+    Raises
+    ------
+    Mmc4vizError
+        For a shard named twice, or an index that cannot be written.
+    """
+    _refuse_repeats(jobs)
+    folder = jobs[0].folder
+    if not is_remote(folder):
+        _make_folder(folder)
+    results: dict[str, Done] = {}
+    for _ in range(_ROUNDS):
+        left = [job for job in jobs if job.shard.path not in results]
+        if not left:
+            break
+        for done in _round(left, make_executor):
+            results[done.shard] = done
+            on_done(done)
+    for job in jobs:
+        if job.shard.path not in results:
+            reason = f"its worker died {_ROUNDS} times (out of memory?)"
+            results[job.shard.path] = Done(job.shard.path, "failed", reason)
+            on_done(results[job.shard.path])
+    if any(done.status != "failed" for done in results.values()):
+        write_manifest(folder, scratch_of(folder))
+    return [results[job.shard.path] for job in jobs]
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IndexFileError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _refuse_repeats(jobs: Sequence[Job]) -> None:
+    seen: set[str] = set()
+    for job in jobs:
+        if (path := absolute(job.shard.path)) in seen:
+            raise ShardError(f"{job.shard.path}: named twice; name each shard once")
+        seen.add(path)
+
+
+def _round(jobs: Sequence[Job], make_executor: MakeExecutor) -> Iterator[Done]:
+    """Run jobs; those whose workers died are left for the next round."""
+    with make_executor() as executor:
+        futures: list[Future[Done]] = [executor.submit(index_shard, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                try:
+                    yield future.result()
+                except (BrokenProcessPool, CancelledError):
+                    continue
+                except Exception as error:
+                    if type(error).__name__ != "KilledWorker":  # Dask's word for a dead worker
+                        raise
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def scratch_of(folder: str) -> Path:
+    """Return where files are written that are not whole yet."""
+    if is_remote(folder):
+        return Path(gettempdir()) / f"mmc4viz-{os.getuid()}"
+    return Path(folder) / ".partial"
+
+
+def index_shard(job: Job) -> Done:
+    """Index one shard; the whole of what a worker does.
+
+    Returns
+    -------
+    Done
+        A shard that cannot be read is no exception: the others go on.
+
+    Raises
+    ------
+    Mmc4vizError
+        When another run is at the same shard, or the index cannot be written.
+    """
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a worker is one core
+    with _locked(job):
+        try:
+            return _index_unlocked(job)
+        except ShardError as error:
+            return Done(job.shard.path, "failed", str(error))
+
+
+@contextmanager
+def _locked(job: Job) -> Iterator[None]:
+    """Hold a shard's lock, which dies with its process."""
+    scratch = scratch_of(job.folder)
+    scratch.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(str(scratch / f"{file_name(job.shard.path)}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IndexFileError(
+            f"{job.shard.path}: another run is indexing it into {job.folder} right now; wait for it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _index_unlocked(job: Job) -> Done:
+    tokenizer = load_tokenizer(job.tokenizer)
+    origin = Origin(
+        path=absolute(job.shard.path),
+        position=job.shard.position,
+        fingerprint=fingerprint(job.shard.path),
+        tokenizer=job.tokenizer,
+        tokenizer_digest=digest(tokenizer),
+        verify=str(job.verify),
+        image_dir=job.image_dir,
+    )
+    if (before := _existing(job, origin)) is not None:
+        return Done(job.shard.path, "skipped", before.error, before.documents)
+    columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
+    if fingerprint(job.shard.path) != origin.fingerprint:
+        raise ShardError(f"{job.shard.path}: changes while it is read; run again when it is still")
+    if columns.error is not None and not len(columns):
+        raise ShardError(columns.error)
+    origin = replace(origin, error=columns.error, documents=len(columns))
+    write_file(columns, origin, job.folder, scratch_of(job.folder))
+    return Done(
+        job.shard.path,
+        "read" if columns.error is None else "broken off",
+        columns.error,
+        len(columns),
+        int((columns.kind == Kind.UNREADABLE).sum()),
+        size_of(job.shard.path),
+    )
+
+
+def _existing(job: Job, origin: Origin) -> Origin | None:
+    """Return what the index has of this shard, if it is what would be made now."""
+    if is_remote(job.folder):
+        return _existing_remote(job, origin)
+    try:
+        before = read_origin(Path(job.folder) / file_name(job.shard.path))
+    except IndexFileError:
+        return None
+    return before if before.made_like(origin) else None
+
+
+def _existing_remote(job: Job, origin: Origin) -> Origin | None:
+    name = file_name(job.shard.path)
+    try:
+        found = [path for path in files_of(job.folder) if path.name.startswith(name[:-6])]
+        before = read_origin(found[0]) if found else None
+    except Mmc4vizError:
+        return None
+    return before if before is not None and before.made_like(origin) else None
+
+
+def prune(folder: str) -> list[str]:
+    """Drop files of shards that no longer exist, and what a killed run left; return the shards.
+
+    Raises
+    ------
+    IndexFileError
+        When the folder holds no index.
+    """
+    gone = []
+    for path in files_of(folder):
+        origin = read_origin(path)
+        try:
+            fingerprint(origin.path)
+        except (OSError, ShardError):
+            remove(f"{folder.rstrip('/')}/{file_name(origin.path)}")
+            gone.append(origin.path)
+    if gone:
+        try:
+            write_manifest(folder, scratch_of(folder))
+        except IndexFileError:
+            remove(f"{folder.rstrip('/')}/manifest.json")
+    return gone

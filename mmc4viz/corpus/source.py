@@ -1,0 +1,172 @@
+"""Where documents come from, shards or an index, behind one face.
+
+Both give documents for the walk and columns for the sweep, with equal answers. What could not be
+read, and what an answer rests on, is gathered here for the caller to say; nothing is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.index import Index
+from mmc4viz.corpus.ingest import read_columns
+from mmc4viz.corpus.sampling import Drawn, choose_shards, cluster, draw, read_sample
+from mmc4viz.corpus.shards import Shard, fetch, image_source, samples
+from mmc4viz.corpus.storage import fingerprint
+from mmc4viz.loader.parse import parse_document
+from mmc4viz.loader.tokens import Tokenizer
+from mmc4viz.model import Document, ShardError
+
+Progress = Callable[[int], object]
+
+
+class Source(Protocol):
+    """A corpus by its documents and by its columns.
+
+    Attributes
+    ----------
+    tokenizer : Tokenizer
+        Counts its sentences.
+    errors : list of str
+        What could not be read, a line each; grows while the source is read.
+    notes : list of str
+        What every answer rests on, a line each; likewise.
+    """
+
+    tokenizer: Tokenizer
+    errors: list[str]
+    notes: list[str]
+
+    def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
+        """Yield each document with its shard's base name; with its text if asked."""
+
+    def columns(self, progress: Progress) -> Sequence[Columns]:
+        """Return all columns; ``progress`` is told of documents read."""
+
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+        """Draw documents at random."""
+
+
+@dataclass
+class Shards:
+    """A corpus read from its shards."""
+
+    shards: Sequence[Shard]
+    tokenizer: Tokenizer
+    image_dir: str | None = None
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
+        """Stream the shards; one that breaks off does not keep the others from being read."""
+        for shard in self.shards:
+            source = image_source(shard, self.image_dir)
+            try:
+                for sample in samples(shard):
+                    yield shard.name, parse_document(sample.key, sample.raw, source)
+            except ShardError as error:
+                self.errors.append(str(error))
+            if source.sizes_unknown:
+                self.notes.append(_unknown_sizes(shard.name))
+
+    def columns(self, progress: Progress) -> list[Columns]:
+        """Read every shard into columns."""
+        parts = [
+            read_columns(shard, self.tokenizer, self.image_dir, progress) for shard in self.shards
+        ]
+        self._heed(parts)
+        return parts
+
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+        """Read a sample: shards at random, and of each, documents at random.
+
+        The drawn shards are streamed whole, to know how many documents they have; only the drawn
+        documents are parsed.
+        """
+        chosen, each = choose_shards(len(self.shards), n_documents, seed)
+        everything = len(chosen) == len(self.shards)
+        parts, totals = [], []
+        for position in chosen:
+            part, total = read_sample(
+                self.shards[position],
+                self.tokenizer,
+                n_documents if everything else each,
+                seed=(seed, position),
+                image_dir=self.image_dir,
+                progress=progress,
+            )
+            parts.append(part)
+            totals.append(total)
+        self._heed(parts)
+        sizes = np.array(totals, np.float64)
+        if everything:
+            parts = _thin(parts, sizes, n_documents, seed)
+        return cluster(parts, sizes, len(self.shards), seed)
+
+    def _heed(self, parts: Sequence[Columns]) -> None:
+        self.errors += [part.error for part in parts if part.error is not None]
+        self.notes += [_unknown_sizes(part.shard.name) for part in parts if part.sizes_unknown]
+
+
+@dataclass
+class Indexed:
+    """A corpus read from its index."""
+
+    index: Index
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tokenizer = self.index.tokenizer
+        for part in self.index.columns:
+            self.errors += [part.error] if part.error is not None else []
+            self.notes += [_unknown_sizes(part.shard.name)] if part.sizes_unknown else []
+        if self.index.verify != "full":
+            self.notes.append(
+                f"{self.index.folder}: images were checked by --verify {self.index.verify} only; "
+                "images that fail to decode may count as sound"
+            )
+
+    def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
+        """Yield documents from the columns; their text, if asked, comes from the shards."""
+        for part, origin in zip(self.index.columns, self.index.origins, strict=True):
+            if with_text and fingerprint(origin.path) != origin.fingerprint:
+                raise ShardError(f"{origin.path}: has changed since it was indexed; index it again")
+            source = image_source(part.shard, origin.image_dir)
+            for row in range(len(part)):
+                document = part.document(row)
+                if with_text and document.counts is not None:
+                    raw = fetch(part.shard, *part.place(row))
+                    document = parse_document(document.key, raw, source)
+                yield part.shard.name, document
+
+    def columns(self, progress: Progress) -> Sequence[Columns]:
+        """Return the mapped columns."""
+        return self.index.columns
+
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+        """Draw documents from the mapped columns."""
+        return draw(self.index.columns, n_documents, seed)
+
+
+def _thin(
+    parts: Sequence[Columns], totals: np.ndarray, n_documents: int, seed: int
+) -> list[Columns]:
+    """Of simple random samples of every shard, leave one simple random sample of them all."""
+    generator = np.random.default_rng([seed, 3])
+    owner = np.repeat(np.arange(len(parts)), totals.astype(np.int64))
+    wanted = min(n_documents, len(owner))
+    drawn = np.bincount(generator.permutation(owner)[:wanted], minlength=len(parts))
+    return [
+        part.take(np.sort(generator.permutation(len(part))[:count]))
+        for part, count in zip(parts, drawn.tolist(), strict=True)
+    ]
+
+
+def _unknown_sizes(shard: str) -> str:
+    return f"{shard}: no images, so sizes are unknown and the size filter is off"

@@ -1,0 +1,101 @@
+"""Verdicts and curves → lines of JSON, CSV or a table. Text from the web stays text here."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from typing import IO, Any
+
+from mmc4viz.model import Verdict
+
+_TABLE = "{:<18} {:<34} {:<20} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}  {}"
+TABLE_HEAD = _TABLE.format(
+    "shard", "key", "outcome", "odds", "images", "pairs", "image", "text", "misbound", "detail"
+)
+
+
+def verdict_json(shard: str, verdict: Verdict, token_ids: bool = False) -> str:
+    """Return a verdict as one line of JSON, as ``explain --format jsonl`` prints it.
+
+    Parameters
+    ----------
+    shard : str
+        Base name of its shard.
+    verdict : Verdict
+    token_ids : bool
+        Whether to add the sequence's token ids.
+    """
+    record = {
+        "shard": shard,
+        "key": verdict.key,
+        "outcome": verdict.outcome,
+        "detail": verdict.detail,
+        "keep_probability": verdict.keep_probability,
+        "image_tokens": verdict.image_tokens,
+        "text_tokens": verdict.text_tokens,
+        "misbound": verdict.misbound,
+        "images": [{"image": i, "fate": fate} for i, fate in enumerate(verdict.images)],
+        "pairs": [
+            {"image": p.image, "sentence": p.sentence, "score": p.score, "fate": p.fate}
+            for p in verdict.pairs
+        ],
+    }
+    return json.dumps(record | ({"token_ids": list(verdict.token_ids)} if token_ids else {}))
+
+
+def verdict_row(shard: str, verdict: Verdict) -> str:
+    """Return a verdict as a row of a table under `TABLE_HEAD`."""
+    return _TABLE.format(
+        printable(shard),
+        printable(verdict.key),
+        verdict.outcome,
+        f"{verdict.keep_probability:g}",
+        len(verdict.images),
+        len(verdict.pairs),
+        verdict.image_tokens,
+        verdict.text_tokens,
+        verdict.misbound,
+        printable(verdict.detail or ""),
+    )
+
+
+def write_rows(rows: list[dict[str, Any]], form: str, out: IO[str]) -> None:
+    """Write rows as CSV, or as a JSON array of objects."""
+    if form == "json":
+        out.write(json.dumps(rows, indent=1) + "\n")
+        return
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def table(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows of cells as aligned text, the first column to the left.
+
+    Examples
+    --------
+    >>> print(table([("read", 2), ("skipped", 10)]))
+    read      2
+    skipped  10
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+
+
+def printable(text: str) -> str:
+    r"""Escape whatever a terminal might act upon.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
