@@ -1,0 +1,70 @@
+"""What the dashboard opens with: the shards and settings it was started with, else the sample."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmc4viz
+from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.settings import read_settings
+
+VARIABLE = "MMC4VIZ_APP"
+SAMPLE_MODEL = "sample-a"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What to open with.
+
+    Attributes
+    ----------
+    shards : tuple of str
+        Paths or patterns; empty when there is nothing to open.
+    config : LoaderConfig
+    image_dir : str
+        Folder of images, empty without.
+    problem : str or None
+        One line about a start that could not be read.
+    """
+
+    shards: tuple[str, ...]
+    config: LoaderConfig
+    image_dir: str = ""
+    problem: str | None = None
+
+
+def sample_folder() -> Path | None:
+    """Return the folder of the sample shards beside the package; None in an installed wheel."""
+    folder = Path(mmc4viz.__file__).resolve().parents[1] / "sample_data"
+    return folder if any(folder.glob("*.tar")) else None
+
+
+def read_start() -> Start:
+    """Read what ``mmc4viz app`` was given."""
+    try:
+        given = json.loads(os.environ.get(VARIABLE) or "{}")
+        shards = tuple(str(path) for path in given.get("shards") or ())
+        image_dir, path = given.get("image_dir") or "", given.get("config")
+    except (ValueError, AttributeError, TypeError):
+        return Start(_sample(), LoaderConfig(), problem=f"{VARIABLE} is set, but is no start")
+    config, problem = LoaderConfig(), None
+    try:
+        config = LoaderConfig.from_mapping(read_settings(str(path)) if path else {})
+    except ConfigError as error:
+        problem = str(error)
+    return Start(shards or _sample(), config, str(image_dir), problem)
+
+
+def own_model(shards: tuple[str, ...], config: LoaderConfig) -> str:
+    """Name the model whose similarity the shards carry; the sample's is known."""
+    folder = sample_folder()
+    of_sample = folder is not None and all(Path(s).resolve().parent == folder for s in shards)
+    return SAMPLE_MODEL if of_sample and shards else config.clip_model
+
+
+def _sample() -> tuple[str, ...]:
+    folder = sample_folder()
+    return () if folder is None else (str(folder),)
