@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mmc4viz.corpus.build import Done, Job, build, prune
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.curves import MAX_STEPS, Thresholds, scale_of
-from mmc4viz.corpus.index import open_index
+from mmc4viz.corpus.index import absolute, open_index
 from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
@@ -220,7 +220,7 @@ def app(
     browser: bool,
 ) -> None:
     """Open the dashboard: on the sample, or on SHARDs."""
-    paths = [str(Path(shard.path).resolve()) for shard in expand(shards)]
+    paths = [absolute(shard.path) for shard in expand(shards)]
     if config_file is not None:
         _config({"config_file": config_file})
         config_file = str(Path(config_file).resolve())
@@ -236,6 +236,8 @@ def app(
         "server_port": port,
         "server_headless": not browser,
         "browser_gatherUsageStats": False,
+        "client_toolbarMode": "minimal",
+        "theme_base": str(Path(mmc4viz.ui.__file__).with_name("theme.toml")),
         "server_showEmailPrompt": False,
     }
     bootstrap.load_config_options(options)

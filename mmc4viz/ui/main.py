@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.model import Mmc4vizError
-from mmc4viz.ui import tune
+from mmc4viz.ui import audit, borderline, documents, tune
 from mmc4viz.ui.inert import note
-from mmc4viz.ui.sidebar import choose
+from mmc4viz.ui.sidebar import Choice, choose
 from mmc4viz.ui.start import read_start
 
 _NOTHING = """
@@ -22,6 +25,14 @@ MMC4's own <code>.jsonl</code>, are read.</p>
 """
 
 
+PAGES: Final = {
+    "Tune": tune.show,
+    "Documents": documents.show,
+    "Borderline": borderline.show,
+    "Audit": audit.show,
+}
+
+
 def run() -> None:
     """Draw the dashboard once."""
     st.set_page_config(page_title="mmc4viz", layout="wide", initial_sidebar_state="auto")
@@ -29,14 +40,20 @@ def run() -> None:
     start = read_start()
     if start.problem is not None:
         note(start.problem, "error")
+    page = st.navigation([_page(name, show) for name, show in PAGES.items()], position="top")
     try:
         choice = choose(start)
         if choice is None:
             st.html(_NOTHING)
         else:
-            tune.show(choice)
+            PAGES[page.title](choice)
     except Mmc4vizError as error:
         note(str(error), "error")
+
+
+def _page(name: str, show: Callable[[Choice], None]) -> StreamlitPage:
+    """Name a page; what it draws is drawn by `run`, behind the sidebar's choice."""
+    return st.Page(lambda: None, title=name, url_path=name.lower(), default=show is tune.show)
 
 
 if __name__ == "__main__":
