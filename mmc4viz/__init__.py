@@ -9,8 +9,9 @@ Examples
 0.24
 """
 
-from mmc4viz.corpus.columns import Columns, read_columns
+from mmc4viz.corpus.columns import Columns, Verify
 from mmc4viz.corpus.curves import Curves, scale_of
+from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.shards import Shard, expand, samples
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.loader.parse import parse_document
@@ -47,6 +48,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerError",
     "Verdict",
+    "Verify",
     "expand",
     "load_tokenizer",
     "match_corpus",

@@ -12,6 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
+from mmc4viz.loader import counting
+from mmc4viz.loader.counting import SentenceCounter
 from mmc4viz.loader.text import interleave
 from mmc4viz.loader.tokens import Tokenizer, additive_pipeline, load_tokenizer
 from mmc4viz.model import TokenizerError
@@ -102,6 +104,38 @@ def test_counts_of_sentences_add_up(
     assert len(tokenizer.encode(text.text, 10_000).ids) == total
 
 
+pages = st.lists(
+    st.lists(
+        st.one_of(
+            sentence,
+            st.lists(st.one_of(sentence, st.text("ab'st,.1é\u0301▁", max_size=4))).map(" ".join),
+        ),
+        max_size=5,
+    ),
+    max_size=3,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(pages=pages)
+def test_counting_word_by_word_says_the_same(
+    of_kind: dict[str, Tokenizer], kind: str, pages: list[list[str]]
+) -> None:
+    tokenizer = of_kind[kind]
+    pages = [[text for text in page if not tokenizer.is_exception(text)] for page in pages]
+    expected = [tokenizer.count(page) for page in pages]
+    assert SentenceCounter(tokenizer).count(pages) == expected
+    assert counting.counter_of(tokenizer).count(pages) == expected
+
+
+def test_words_are_forgotten_before_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_MOST_REMEMBERED", 20)
+    tokenizer = load_tokenizer()
+    counter = SentenceCounter(tokenizer)
+    for text in PROSE[:-1]:
+        assert counter.count([[text]]) == [tokenizer.count([text])]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", " a", "a ", "a\u00a0", "\ta", "a<image>", "<|endofchunk|>", "x<PAD>y", "a <|endoftext|>",
@@ -129,6 +163,17 @@ def test_any_other_pipeline_is_not_declared(change: dict[str, Any]) -> None:
     settings = json.loads(load_tokenizer()._backend.to_str())
     assert additive_pipeline(settings)
     assert not additive_pipeline(settings | change)
+
+
+@pytest.mark.parametrize("change", [{"ignore_merges": True}, {"fuse_unk": True}])
+def test_a_merge_table_that_looks_beyond_words_is_not_declared(
+    of_kind: dict[str, Tokenizer], change: dict[str, Any]
+) -> None:
+    settings = of_kind["llama"]._settings
+    assert additive_pipeline(settings)
+    vocabulary = {text: n for text, n in settings["model"]["vocab"].items() if text != "▁"}
+    model = settings["model"] | {"vocab": vocabulary} | change
+    assert not additive_pipeline(settings | {"model": model})
 
 
 @pytest.mark.parametrize("field", ["lstrip", "rstrip", "single_word"])

@@ -78,7 +78,7 @@ def with_similarity(columns: Columns, sidecar: Sidecar) -> Columns:
         if not fits:
             shape = " × ".join(map(str, matrix.shape))
             raise ShardError(f"{sidecar.path}: {where} is not of the shape {shape} given there")
-    return replace(columns, batch=build_batch(rows))
+    return replace(columns, batch=build_batch(rows, columns.verify))
 
 
 def _matrices(sidecar: Sidecar, shard: str) -> dict[str, NDArray[np.float64]]:

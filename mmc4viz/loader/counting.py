@@ -10,16 +10,33 @@ sentence. Few words are new: each is tokenized once and remembered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mmc4viz.loader.text import IMAGE
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import SentenceCounts
 
-_MOST_REMEMBERED = 4_000_000  # characters of words, some 20 MB with their counts
+_MOST_REMEMBERED = 1_500_000  # characters tokenized: some 150,000 words, 20 MB with their counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Tokens of words by what stands before them."""
+
+    behind_space: dict[str, int] = field(default_factory=dict)
+    behind_image: dict[str, int] = field(default_factory=dict)
+    at_start: dict[str, int] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=4)
+def counter_of(tokenizer: Tokenizer) -> SentenceCounter:
+    """Return the counter that this process has for a tokenizer."""
+    return SentenceCounter(tokenizer)
 
 
 class SentenceCounter:
-    """Counts sentences' tokens and remembers their words.
+    """Counts sentences' tokens and remembers their words; threads may share it.
 
     Parameters
     ----------
@@ -35,9 +52,7 @@ class SentenceCounter:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._behind_space: dict[str, int] = {}
-        self._behind_image: dict[str, int] = {}
-        self._at_start: dict[str, int] = {}
+        self._known = _Known()
         self._remembered = 0
 
     def count(self, pages: Sequence[Sequence[str]]) -> list[SentenceCounts]:
@@ -49,40 +64,40 @@ class SentenceCounter:
             Each document's sentences in page order.
         """
         split = [[_words(sentence) for sentence in page] for page in pages]
-        self._learn(split)
-        return [self._sum(page) for page in split]
+        known = self._learn(split)
+        return [_sum(page, known) for page in split]
 
-    def _sum(self, page: list[list[str]]) -> SentenceCounts:
-        if not page:
-            return SentenceCounts(0, [], [])
-        behind_space, behind_image = self._behind_space, self._behind_image
-        rest = [sum(map(behind_space.__getitem__, words)) for words in page]
-        first = [
-            total - behind_space[words[0]] + behind_image[words[0]]
-            for total, words in zip(rest, page, strict=True)
-        ]
-        opening = page[0][0]
-        head = rest[0] - behind_space[opening] + self._at_start[opening]
-        return SentenceCounts(head, first, rest)
-
-    def _learn(self, split: Sequence[Sequence[Sequence[str]]]) -> None:
+    def _learn(self, split: Sequence[Sequence[Sequence[str]]]) -> _Known:
         """Tokenize what is not known yet, in one call."""
         if self._remembered > _MOST_REMEMBERED:
-            self._behind_space, self._behind_image, self._at_start = {}, {}, {}
-            self._remembered = 0
-        anywhere = _new((w for page in split for words in page for w in words), self._behind_space)
-        first = _new((words[0] for page in split for words in page), self._behind_image)
-        opening = _new((page[0][0] for page in split if page), self._at_start)
+            self._known, self._remembered = _Known(), 0
+        known = self._known
+        anywhere = _new((w for page in split for words in page for w in words), known.behind_space)
+        first = _new((words[0] for page in split for words in page), known.behind_image)
+        opening = _new((page[0][0] for page in split if page), known.at_start)
         # Any visible character may stand before a word's space.
         texts = [f". {word}" for word in anywhere] + [IMAGE + word for word in first] + opening
-        if not texts:
-            return
         *lengths, dot = self._tokenizer.lengths([*texts, "."])
         found = iter(lengths)
-        self._behind_space.update((word, next(found) - dot) for word in anywhere)
-        self._behind_image.update((word, next(found) - 1) for word in first)
-        self._at_start.update((word, next(found)) for word in opening)
+        known.behind_space.update((word, next(found) - dot) for word in anywhere)
+        known.behind_image.update((word, next(found) - 1) for word in first)
+        known.at_start.update((word, next(found)) for word in opening)
         self._remembered += sum(map(len, texts))
+        return known
+
+
+def _sum(page: list[list[str]], known: _Known) -> SentenceCounts:
+    """Add up the words of one document's sentences."""
+    if not page:
+        return SentenceCounts(0, [], [])
+    rest = [sum(map(known.behind_space.__getitem__, words)) for words in page]
+    first = [
+        total - known.behind_space[words[0]] + known.behind_image[words[0]]
+        for total, words in zip(rest, page, strict=True)
+    ]
+    opening = page[0][0]
+    head = rest[0] - known.behind_space[opening] + known.at_start[opening]
+    return SentenceCounts(head, first, rest)
 
 
 def _new(words: Iterable[str], known: dict[str, int]) -> list[str]:

@@ -1,0 +1,242 @@
+"""Bytes of a shard → columns, fast.
+
+The plain way, `parse_document` and `row_of`, is the specification and the fallback. Three things
+are done otherwise here, each with the same result: images' base64 is decoded where it lies, and
+the JSON is read without it; pixels are decoded as a draft; the sentences of many documents are
+counted together. Nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pybase64
+
+from mmc4viz.corpus.columns import (
+    Columns,
+    Kind,
+    Verify,
+    build_batch,
+    count_fields,
+    join_batches,
+    uncounted_row,
+)
+from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
+from mmc4viz.loader.counting import counter_of
+from mmc4viz.loader.images import Embedded, ImageSource, Look, decode_quickly, look_away, open_only
+from mmc4viz.loader.parse import document_of, parse_document
+from mmc4viz.loader.tokens import Tokenizer
+from mmc4viz.model import Document, Mmc4vizError
+
+LOOKS: Final[dict[Verify, Look]] = {
+    Verify.FULL: decode_quickly,
+    Verify.HEADER: open_only,
+    Verify.NONE: look_away,
+}
+_KEY: Final = b'"image_base64"'
+_TO_VALUE: Final = re.compile(rb'\s*:\s*"')
+_NUL: Final = rb"\u0000"  # the only way in which JSON writes this character
+_MOST_ROWS, _MOST_SENTENCES = 256, 20_000  # made into columns together
+
+
+def read_columns(
+    shard: Shard,
+    tokenizer: Tokenizer,
+    image_dir: str | None = None,
+    progress: Callable[[int], object] | None = None,
+    verify: Verify = Verify.FULL,
+) -> Columns:
+    """Read one shard into columns.
+
+    Parameters
+    ----------
+    shard : Shard
+        What to read.
+    tokenizer : Tokenizer
+        Counts the sentences.
+    image_dir : str, optional
+        Folder with the images of MMC4's own jsonl.
+    progress : callable, optional
+        Called with the number of documents read since the last call.
+    verify : Verify
+        How far images are checked.
+
+    Returns
+    -------
+    Columns
+        Of all documents before a break, which stands in ``error``.
+    """
+    source = image_source(shard, image_dir)
+    rows = _Rows(tokenizer, verify)
+    error = None
+    try:
+        for sample in samples(shard):
+            rows.add(read_document(sample.key, sample.raw, source, verify), sample)
+            if progress is not None:
+                progress(1)
+    except Mmc4vizError as broken:
+        error = str(broken)
+    return Columns(shard, rows.batch(), tokenizer, error)
+
+
+def read_all(
+    shards: Iterable[Shard],
+    tokenizer: Tokenizer,
+    image_dir: str | None = None,
+    progress: Callable[[int], object] | None = None,
+    verify: Verify = Verify.FULL,
+) -> Iterator[Columns]:
+    """Read shards into columns, one after another."""
+    for shard in shards:
+        yield read_columns(shard, tokenizer, image_dir, progress, verify)
+
+
+class _Rows:
+    """Documents on their way into columns: rows wait until there are enough to count at once."""
+
+    def __init__(self, tokenizer: Tokenizer, verify: Verify) -> None:
+        self._tokenizer = tokenizer
+        self._verify = verify
+        self._counter = counter_of(tokenizer)
+        self._rows: list[dict[str, Any]] = []
+        self._uncounted: list[tuple[dict[str, Any], list[str]]] = []
+        self._n_sentences = 0
+        self._batches: list[pa.RecordBatch] = []
+
+    def add(self, document: Document, sample: Sample) -> None:
+        """Add a document."""
+        row = uncounted_row(document, sample, self._tokenizer)
+        self._rows.append(row)
+        if row["kind"] == Kind.PLAIN:
+            self._uncounted.append((row, document.sentences))
+            self._n_sentences += len(document.sentences)
+        if len(self._rows) >= _MOST_ROWS or self._n_sentences >= _MOST_SENTENCES:
+            self._pack()
+
+    def _pack(self) -> None:
+        counts = self._counter.count([sentences for _, sentences in self._uncounted])
+        for (row, _), counted in zip(self._uncounted, counts, strict=True):
+            row |= count_fields(counted)
+        self._batches.append(build_batch(self._rows, self._verify))
+        self._rows, self._uncounted, self._n_sentences = [], [], 0
+
+    def batch(self) -> pa.RecordBatch:
+        """Return all documents' columns."""
+        if self._rows or not self._batches:
+            self._pack()
+        return join_batches(self._batches)
+
+
+def read_document(
+    key: str, raw: bytes | None, source: ImageSource, verify: Verify = Verify.FULL
+) -> Document:
+    """Parse one sample and measure its images, as `parse_document` does, but sooner.
+
+    Parameters
+    ----------
+    key, raw, source
+        As `parse_document` takes them.
+    verify : Verify
+        How far images are checked.
+    """
+    look = LOOKS[verify]
+    if raw is not None and isinstance(source, Embedded):
+        skimmed = skim(raw)
+        if skimmed is not None:
+            info, images = skimmed
+            return document_of(key, info, _LiftedOut(images, source.sizes_unknown), look)
+    return parse_document(key, raw, source, look)
+
+
+def skim(raw: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
+    r"""Read JSON bytes with the images lifted out.
+
+    Where an entry of ``image_info`` has plain base64, the string ``"\0n"`` stands in its place for
+    the n-th image. Python's own reader reads everything else, so that numbers, duplicates, and
+    whatever is wrong, are what they are to the loader.
+
+    An unescaped ``"image_base64"`` is a whole string in any valid JSON, and what begins with a
+    quote behind it and a colon is one, too. It ends at the next quote, as base64 that decodes
+    strictly has no backslash. If the JSON writes no NUL, then no other string has one.
+
+    Parameters
+    ----------
+    raw : bytes
+        A JSON document.
+
+    Returns
+    -------
+    tuple of dict and list of bytes, or None
+        The parsed object and its images; None where there is nothing to gain, or where it cannot
+        be done with the same result.
+
+    Examples
+    --------
+    >>> skim(b'{"image_info": [{"image_base64": "TU1DNA=="}], "text_list": [1, NaN]}')
+    ({'image_info': [{'image_base64': '\x000'}], 'text_list': [1, nan]}, [b'MMC4'])
+    """
+    rest, images = _lift_out(raw)
+    if not images or rest.count(_NUL) != len(images):
+        return None
+    try:
+        info = json.loads(rest)
+    except (ValueError, RecursionError):  # the plain way has the words
+        return None
+    entries = info.get("image_info") if isinstance(info, dict) else None
+    if not isinstance(entries, list):
+        return None
+    found = sum(_number(entry) is not None for entry in entries)
+    return (info, images) if found == len(images) else None
+
+
+def _lift_out(raw: bytes) -> tuple[bytes, list[bytes]]:
+    """Put a mark in the place of each image's base64; return the rest, and the images."""
+    view = memoryview(raw)
+    pieces: list[bytes | memoryview] = []
+    images: list[bytes] = []
+    done, at = 0, raw.find(_KEY)
+    while at >= 0:
+        after = at + len(_KEY)
+        opening = _TO_VALUE.match(raw, after)
+        if opening is not None and raw[at - 1 : at] != b"\\":
+            begin = opening.end()
+            end = raw.find(b'"', begin)
+            image = _strictly(view[begin:end]) if end >= 0 else None
+            if image is not None:
+                pieces += [view[done:begin], b"%b%d" % (_NUL, len(images))]
+                images.append(image)
+                done = after = end
+        at = raw.find(_KEY, after)
+    return b"".join([*pieces, view[done:]]), images
+
+
+def _strictly(text: memoryview) -> bytes | None:
+    """Decode base64 that has nothing else in it and is padded as it should be, else None."""
+    try:
+        return bytes(pybase64.b64decode(text, validate=True))
+    except ValueError:
+        return None
+
+
+def _number(entry: Any) -> int | None:
+    """Return which of the images lifted out stands for an entry's, if any does."""
+    value = entry.get("image_base64") if isinstance(entry, dict) else None
+    return int(value[1:]) if isinstance(value, str) and value.startswith("\0") else None
+
+
+@dataclass(frozen=True, slots=True)
+class _LiftedOut:
+    """Images that `skim` has lifted out of their document; all others as `Embedded` has them."""
+
+    images: list[bytes]
+    sizes_unknown: bool
+
+    def data(self, entry: Any) -> bytes | None:
+        """Return the entry's image, if it has any."""
+        number = _number(entry)
+        return Embedded().data(entry) if number is None else self.images[number]
