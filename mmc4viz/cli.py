@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def _with_settings(command: F) -> F:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mmc4viz")
 def cli() -> None:
-    r"""See what a similarity threshold costs before a model is trained on images and text.
+    """See what a similarity threshold costs before a model is trained on images and text.
 
     SHARD is a WebDataset tar as OpenFlamingo's converter writes it, or MMC4's own .jsonl
     (.jsonl.gz, .jsonl.zip); also a folder, a glob, or shard-{0000..0003}.tar.
@@ -90,7 +91,7 @@ def cli() -> None:
     mmc4viz app shards/                          the dashboard, on your shards
     mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold leaves
     mmc4viz explain shards/ --threshold 0.24     what becomes of each document
-    """
+    """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
 @cli.command()
@@ -209,14 +210,14 @@ def index(
 @click.option("--config", "config_file", metavar="FILE", help="Start from these settings (JSON).")
 @click.option("--image-dir", metavar="DIR", help="Images of MMC4's own jsonl.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=8501, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), help="[8501, or the next one free]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser window.")
 def app(
     shards: tuple[str, ...],
     config_file: str | None,
     image_dir: str | None,
     host: str,
-    port: int,
+    port: int | None,
     browser: bool,
 ) -> None:
     """Open the dashboard: on the sample, or on SHARDs."""
@@ -233,7 +234,7 @@ def app(
 
     options = {
         "server_address": host,
-        "server_port": port,
+        "server_port": _bindable_port(host, port),
         "server_headless": not browser,
         "browser_gatherUsageStats": False,
         "client_toolbarMode": "minimal",
@@ -242,6 +243,17 @@ def app(
     }
     bootstrap.load_config_options(options)
     bootstrap.run(str(Path(mmc4viz.ui.__file__).with_name("main.py")), False, [], options)
+
+
+def _bindable_port(host: str, asked: int | None) -> int:
+    """Return the port asked for, or the first one free from Streamlit's own on."""
+    for port in [asked] if asked else range(8501, 8601):
+        try:
+            with socket.create_server((host, port)):
+                return port
+        except (OSError, UnicodeError) as error:
+            reason = f"{host}:{port} cannot be listened on: {error}"
+    raise ConfigError(f"{' '.join(reason.split())}; choose another --port or --host")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
