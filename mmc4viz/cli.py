@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -253,6 +254,8 @@ def _bindable_port(host: str, asked: int | None) -> int:
                 return port
         except (OSError, UnicodeError) as error:
             reason = f"{host}:{port} cannot be listened on: {error}"
+            if getattr(error, "errno", None) != errno.EADDRINUSE:
+                break
     raise ConfigError(f"{' '.join(reason.split())}; choose another --port or --host")
 
 
