@@ -225,16 +225,6 @@ def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.
     return pa.RecordBatch.from_arrays(arrays, schema=layout)
 
 
-def join_batches(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Join batches of one shard; what they make is what all of their rows would have made."""
-    widest = max((batch.schema for batch in batches), key=_similarity_bits)
-    return pa.concat_batches([batch.cast(widest) for batch in batches])
-
-
-def _similarity_bits(layout: pa.Schema) -> int:
-    return int(layout.field("similarity").type.value_type.bit_width)
-
-
 @dataclass(frozen=True)
 class Columns:
     """One shard's columns, as NumPy views over its record batch.

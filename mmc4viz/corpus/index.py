@@ -93,7 +93,7 @@ def file_name(path: str) -> str:
     Examples
     --------
     >>> file_name("/data/shard-0001.tar")
-    'shard-0001.tar-4a66cd5d17.arrow'
+    'shard-0001.tar-f2b1b6bc68.arrow'
     """
     base = re.sub(r"[^\w.-]", "_", os.path.basename(path))[:80]
     return f"{base}-{hashlib.sha256(absolute(path).encode()).hexdigest()[:10]}{SUFFIX}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ from mmc4viz.corpus.columns import (
     Verify,
     build_batch,
     count_fields,
-    join_batches,
     uncounted_row,
 )
 from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
@@ -84,18 +83,6 @@ def read_columns(
     return Columns(shard, rows.batch(), tokenizer, error)
 
 
-def read_all(
-    shards: Iterable[Shard],
-    tokenizer: Tokenizer,
-    image_dir: str | None = None,
-    progress: Callable[[int], object] | None = None,
-    verify: Verify = Verify.FULL,
-) -> Iterator[Columns]:
-    """Read shards into columns, one after another."""
-    for shard in shards:
-        yield read_columns(shard, tokenizer, image_dir, progress, verify)
-
-
 class _Rows:
     """Documents on their way into columns: rows wait until there are enough to count at once."""
 
@@ -129,7 +116,17 @@ class _Rows:
         """Return all documents' columns."""
         if self._rows or not self._batches:
             self._pack()
-        return join_batches(self._batches)
+        return _joined(self._batches)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Join batches of one shard; what they make is what all of their rows would have made."""
+    widest = max((batch.schema for batch in batches), key=_similarity_bits)
+    return pa.concat_batches([batch.cast(widest) for batch in batches])
+
+
+def _similarity_bits(layout: pa.Schema) -> int:
+    return int(layout.field("similarity").type.value_type.bit_width)
 
 
 def read_document(

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from mmc4viz.corpus.columns import Columns, build_batch, row_of
+from mmc4viz.corpus.columns import Columns, Verify, build_batch, row_of
 from mmc4viz.corpus.curves import Curves, Thresholds
+from mmc4viz.corpus.ingest import read_document
 from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
 from mmc4viz.corpus.sweep import match_corpus, sweep
-from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import LoaderConfig, ShardError
 
@@ -143,7 +143,7 @@ def read_sample(
     source = image_source(shard, image_dir)
     rows = []
     for _, _, sample in sorted(kept, key=lambda entry: entry[1]):
-        document = parse_document(sample.key, sample.raw, source)
+        document = read_document(sample.key, sample.raw, source, Verify.FULL)
         rows.append(row_of(document, sample, tokenizer))
         if progress is not None:
             progress(1)

@@ -1,0 +1,51 @@
+"""The README's commands and its notebook example run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mmc4viz.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[str]:
+    """Return the indented commands that need nothing but the sample."""
+    lines = re.findall(r"^    (mmc4viz .+?)(?:\s+#.*)?$", README, re.MULTILINE)
+    here = [line for line in lines if "sample_data" in line or "--index index/" in line]
+    return [line for line in here if not line.startswith("mmc4viz app")]
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    first = [line.strip() for line in README.splitlines() if line.startswith("    ")][:2]
+    assert first == [
+        "python -m pip install -e . && mmc4viz app",
+        'python -m pip install -e ".[dev]" && pytest',
+    ]
+
+
+def test_its_commands_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    (tmp_path / "shards").symlink_to(ROOT / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    found = commands()
+    assert len(found) >= 6
+    for command in ["mmc4viz index shards/ --out index/", *found]:
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(command)[1:])
+        output = capsys.readouterr()
+        assert (end.value.code, output.err) == (0, ""), command
+        assert output.out
+
+
+def test_its_notebook_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    [code] = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    exec(code, {})
