@@ -1,11 +1,19 @@
-"""What all tests share: no network, and examples that take as long as they take."""
+"""What all tests share: no network, examples that take as long as they take, the main module."""
 
 from __future__ import annotations
 
 import os
+import sys
 
+import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 settings.register_profile("mmc4viz", deadline=None)
 settings.load_profile("mmc4viz")
+
+
+@pytest.fixture(autouse=True)
+def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the main module back: Streamlit's AppTest leaves its script there, workers import it."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
