@@ -21,7 +21,7 @@ from tqdm import tqdm
 from mmc4viz.corpus.build import Done, Job, build, prune
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.curves import MAX_STEPS, Thresholds, scale_of
-from mmc4viz.corpus.index import absolute, open_index
+from mmc4viz.corpus.index import absolute, files_of, open_index
 from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
@@ -90,6 +90,7 @@ def cli() -> None:
     \b
     mmc4viz app                                  the dashboard, on the sample
     mmc4viz app shards/                          the dashboard, on your shards
+    mmc4viz app --index DIR                      the dashboard, on an index of them
     mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold leaves
     mmc4viz explain shards/ --threshold 0.24     what becomes of each document
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
@@ -142,8 +143,7 @@ def curve(
     """
     asked = _thresholds(thresholds, grid)
     config, corpus = _open(options)
-    if sample is not None and sample < 2:
-        raise ConfigError(f"--sample takes at least 2 documents, not {sample}")
+    _check_sample(sample)
     with _progress("documents") as advance:
         if sample is None:
             matched = match_corpus(corpus.columns(advance), config)
@@ -210,25 +210,14 @@ def index(
 @click.argument("shards", nargs=-1, metavar="[SHARD...]")
 @click.option("--config", "config_file", metavar="FILE", help="Start from these settings (JSON).")
 @click.option("--image-dir", metavar="DIR", help="Images of MMC4's own jsonl.")
+@_INDEX
+@click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[8501, or the next one free]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser window.")
-def app(
-    shards: tuple[str, ...],
-    config_file: str | None,
-    image_dir: str | None,
-    host: str,
-    port: int | None,
-    browser: bool,
-) -> None:
-    """Open the dashboard: on the sample, or on SHARDs."""
-    paths = [absolute(shard.path) for shard in expand(shards)]
-    if config_file is not None:
-        _config({"config_file": config_file})
-        config_file = str(Path(config_file).resolve())
-    folder = _checked_folder(image_dir)
-    start = {"shards": paths, "config": config_file, "image_dir": folder}
-    os.environ["MMC4VIZ_APP"] = json.dumps(start)
+def app(host: str, port: int | None, browser: bool, **options: Any) -> None:
+    """Open the dashboard: on the sample, on SHARDs, or on an index."""
+    os.environ["MMC4VIZ_APP"] = json.dumps(_app_start(**options))
     from streamlit.web import bootstrap
 
     import mmc4viz.ui
@@ -257,6 +246,31 @@ def _bindable_port(host: str, asked: int | None) -> int:
             if getattr(error, "errno", None) != errno.EADDRINUSE:
                 break
     raise ConfigError(f"{' '.join(reason.split())}; choose another --port or --host")
+
+
+def _app_start(
+    shards: Sequence[str],
+    config_file: str | None,
+    image_dir: str | None,
+    index_dir: str | None,
+    sample: int | None,
+) -> dict[str, Any]:
+    """Check what the dashboard is to open, and say it for its process."""
+    if shards and index_dir:
+        raise ConfigError("name SHARDs or --index DIR, not both")
+    _check_sample(sample)
+    if config_file is not None:
+        _config({"config_file": config_file})
+        config_file = str(Path(config_file).resolve())
+    if index_dir is not None:
+        files_of(index_dir)
+    return {
+        "shards": [absolute(shard.path) for shard in expand(shards)],
+        "index": absolute(index_dir) if index_dir else None,
+        "sample": sample,
+        "config": config_file,
+        "image_dir": _checked_folder(image_dir),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -321,6 +335,11 @@ def _finish(corpus: Source) -> None:
         _complain(error)
     if corpus.errors:
         sys.exit(2)
+
+
+def _check_sample(sample: int | None) -> None:
+    if sample is not None and sample < 2:
+        raise ConfigError(f"--sample takes at least 2 documents, not {sample}")
 
 
 def _sample_rows(

@@ -13,13 +13,16 @@ from streamlit.testing.v1 import AppTest
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
+from mmc4viz.cli import main
 from mmc4viz.corpus.curves import COSINE, TIMES_100
 from mmc4viz.loader.walk import walk
-from mmc4viz.ui import data, record
-from mmc4viz.ui.inert import escaped, plain
+from mmc4viz.model import ShardError
+from mmc4viz.ui import control, data, record
+from mmc4viz.ui.inert import plain
+from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.sequence import pieces
-from mmc4viz.ui.sidebar import visible_span
 from mmc4viz.ui.start import VARIABLE, sample_folder
+from mmc4viz.ui.threshold import visible_span
 from tests.documents import info, write_tar
 from tests.hostile import MARK, TEXTS, write_hostile
 
@@ -32,8 +35,42 @@ def opened(monkeypatch: pytest.MonkeyPatch, **start: Any) -> AppTest:
     return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
 
 
+def sent(page: AppTest) -> dict[str, Any]:
+    """Unpack what the threshold control was sent: its header, with the curves by name."""
+    message = next(e.proto for e in components(page) if e.proto.component_name == "mmc4viz.control")
+    size = int.from_bytes(message.bytes[:4], "little")
+    header: dict[str, Any] = json.loads(message.bytes[4 : 4 + size])
+    values = np.frombuffer(message.bytes[4 + size :], "<f8").reshape(len(header["arrays"]), -1)
+    return header | dict(zip(header["arrays"], values, strict=True))
+
+
+def components(page: AppTest) -> list[Any]:
+    return list(page.get("bidi_component"))
+
+
+def threshold(page: AppTest) -> float:
+    header = sent(page)
+    return float(header["set"]["value"])
+
+
+def moved(page: AppTest, value: float) -> AppTest:
+    """Follow a link with another threshold."""
+    page.session_state["chosen"] = page.session_state["chosen"] | {"t": str(value)}
+    return page.run()
+
+
 def numbers(page: AppTest) -> list[str]:
-    return [metric.value for metric in page.metric]
+    """Write the large numbers at the threshold as the browser does."""
+    found = sent(page)
+    at = round(found["set"]["value"] / found["step"]) - found["first"]
+    tokens = found["image_tokens"][at]
+    return [
+        f"{found['documents'][at]:,.1f}",
+        f"{found['documents'][at] / found['whole']:.1%}",
+        f"{found['pairs'][at]:,.0f}",
+        f"{tokens:,.1f}",
+        f"{found['misbound'][at] / tokens if tokens else 0:.1%}",
+    ]
 
 
 def expected(config: LoaderConfig, shards: str = SAMPLE) -> list[str]:
@@ -65,16 +102,15 @@ def test_the_sample_opens_at_the_reference(monkeypatch: pytest.MonkeyPatch) -> N
     assert not page.exception
     assert not alerts(page)
     assert numbers(page) == expected(LoaderConfig())
-    assert all(metric.delta.startswith("±0") for metric in page.metric)
+    assert sent(page)["compared"]["numbers"]["documents"] == 112.0
     assert page.selectbox(key="clip-model").value == "sample-a"
-    assert len(page.dataframe[0].value) == 240
+    assert page.query_params == {"t": "0.24"}
 
 
 def test_numbers_follow_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     for threshold in (0.3, 0.185, 0.241):
-        page.slider[0].set_value(threshold).run()
-        assert numbers(page) == expected(LoaderConfig(threshold=threshold))
+        assert numbers(moved(page, threshold)) == expected(LoaderConfig(threshold=threshold))
     assert not page.exception
 
 
@@ -93,25 +129,24 @@ def test_every_setting_reaches_the_core(monkeypatch: pytest.MonkeyPatch) -> None
         page.number_input(key=name).set_value(getattr(config, name))
     page.selectbox(key="assignment").set_value(config.assignment)
     page.run()
-    page.slider[0].set_value(config.threshold).run()
-    assert numbers(page) == expected(config)
+    assert numbers(moved(page, config.threshold)) == expected(config)
 
 
 def test_a_threshold_is_remembered_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     models = page.selectbox(key="clip-model")
     assert len(models.options) == 2
-    page.slider[0].set_value(0.3).run()
+    moved(page, 0.3)
     page.selectbox(key="clip-model").set_value(models.options[1]).run()
     second = numbers(page)
-    assert page.slider[0].value == 0.24
-    page.slider[0].set_value(0.5).run()
-    assert numbers(page) != second
+    assert threshold(page) == 0.24
+    page.session_state["chosen"][f"t.{models.options[1]}"] = "0.5"
+    assert numbers(page.run()) != second
     page.selectbox(key="clip-model").set_value(models.options[0]).run()
-    assert page.slider[0].value == 0.3
+    assert threshold(page) == 0.3
     assert numbers(page) == expected(LoaderConfig(threshold=0.3))
     page.selectbox(key="clip-model").set_value(models.options[1]).run()
-    assert page.slider[0].value == 0.5
+    assert threshold(page) == 0.5
 
 
 def test_moving_the_threshold_matches_and_sweeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +157,7 @@ def test_moving_the_threshold_matches_and_sweeps_nothing(monkeypatch: pytest.Mon
 
     for name in ("match_corpus", "sweep", "read_columns", "scale_of"):
         monkeypatch.setattr(data, name, refused)
-    page.slider[0].set_value(0.2).run()
+    moved(page, 0.2)
     assert not page.exception
 
 
@@ -187,34 +222,161 @@ def test_nothing_to_open_says_where_the_sample_is(monkeypatch: pytest.MonkeyPatc
     assert sample_folder() is not None
 
 
-def test_hostile_text_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_hostile_names_are_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page = opened(monkeypatch, shards=[str(write_hostile(tmp_path))])
+    page.session_state["chosen"] |= {"vs": TEXTS[0], "view": TEXTS[1], "model": TEXTS[2]}
+    page.run()
     assert not page.exception
-    document = next(e.proto.body for e in page.get("html") if "mmc-doc" in e.proto.body)
-    for text in TEXTS:
-        assert escaped(text) in document
     assert all(MARK not in body.value for body in page.markdown)
     for tag in ("<script", "<iframe", "<a ", "<svg", "<img src=x"):
-        assert tag not in document
-    assert "<script" not in markup(page)
-    assert MARK not in "".join(chart.proto.spec for chart in page.get("plotly_chart"))
+        assert tag not in markup(page)
 
 
-def test_a_document_opens_whatever_became_of_it(
+@pytest.mark.parametrize("nonsense", ["", "nan", "-1e9", "<b>", "1" * 300, "\x00", "{"])
+def test_any_address_opens(monkeypatch: pytest.MonkeyPatch, nonsense: str) -> None:
+    monkeypatch.setenv(VARIABLE, "{}")
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    names = (
+        "t",
+        "min",
+        "cap",
+        "len",
+        "kb",
+        "match",
+        "coin",
+        "sample",
+        "model",
+        "vs",
+        "view",
+        "s.x",
+    )
+    page.query_params.update(dict.fromkeys(names, nonsense))
+    page.run()
+    assert not page.exception
+    assert len(alerts(page)) <= 1
+
+
+def test_a_link_reproduces_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "{}")
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    asked = {"t": "0.21", "cap": "3", "len": "128", "match": "argmax", "coin": "0.25", "kb": "20"}
+    page.query_params.update(asked)
+    page.run()
+    config = LoaderConfig(
+        threshold=0.21,
+        max_images=3,
+        max_tokens=128,
+        assignment="argmax",
+        single_image_keep=0.25,
+        min_kb=20,
+    )
+    assert numbers(page) == expected(config)
+    assert page.query_params == asked
+
+
+def test_a_setting_is_saved_used_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = moved(opened(monkeypatch), 0.3)
+    page.number_input(key="max_images").set_value(2).run()
+    next(i for i in page.text_input if i.label == "Name").set_value("strict")
+    next(b for b in page.button if b.label == "Save").click().run()
+    assert page.selectbox(key="compare").value == "strict"
+    page.number_input(key="max_images").set_value(6).run()
+    moved(page, 0.24)
+    strict = expected(LoaderConfig(threshold=0.3, max_images=2))
+    compared = sent(page)["compared"]
+    assert compared["label"] == "strict"
+    assert f"{compared['numbers']['image_tokens']:,.1f}" == strict[3]
+    next(b for b in page.button if b.label == "Use it").click().run()
+    assert not page.exception
+    assert numbers(page) == strict
+    assert page.number_input(key="max_images").value == 2
+
+
+def test_what_the_control_tells_is_no_news_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened(monkeypatch)
+    before = sent(page)["set"]
+    page.session_state["control-told"] = 0.3  # as its callback does
+    moved(page, 0.3)
+    assert sent(page)["set"] == before
+    assert sent(moved(page, 0.2))["set"] == {"value": 0.2, "serial": before["serial"] + 1}
+
+
+def test_an_index_opens_in_place_of_shards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = indexed(tmp_path)
+    page = opened(monkeypatch, index=folder)
+    assert not page.exception
+    assert numbers(page) == expected(LoaderConfig())
+    assert "sample-a" in page.selectbox(key="clip-model").options
+    page.text_input(key="index").set_value(str(tmp_path / "nowhere")).run()
+    assert len(alerts(page)) == 1
+
+
+def test_an_index_that_checked_less_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    path = write_hostile(tmp_path)
-    page = opened(monkeypatch, shards=[str(path)])
-    for row in range(len(page.dataframe[0].value)):
-        page.session_state["document"] = (0, row)
-        page.run()
-        assert not page.exception
+    page = opened(monkeypatch, index=indexed(tmp_path, "--verify", "header"))
+    assert "--verify header" in markup(page)
+
+
+def test_a_changed_shard_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "one.tar", [("a", info([[0.3]]))])
+    folder = indexed(tmp_path, shards=str(shard))
+    source = data.Source((), data.identify("gpt2"), index=data.index_at(folder))
+    assert data.shard_at(source, 0)[0].path == str(shard)
+    write_tar(shard, [("b", info([[0.3], [0.2]]))])
+    with pytest.raises(ShardError, match="changed"):
+        data.shard_at(source, 0)
+    shard.unlink()
+    with pytest.raises(ShardError):
+        data.shard_at(source, 0)
+
+
+def indexed(folder: Path, *options: str, shards: str = SAMPLE) -> str:
+    out = str(folder / "index")
+    with pytest.raises(SystemExit):
+        main(["index", shards, "--out", out, "--workers", "1", *options])
+    return out
+
+
+def test_a_sample_has_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened(monkeypatch, sample=100)
+    found = sent(page)
+    assert found["estimated"]
+    assert "Enough data?" in markup(page)
+    assert "100 of 240" in markup(page)
+    for name in control.YIELDS:
+        assert (found[f"{name}_low"] <= found[f"{name}_high"]).all()
+    assert found["whole"] == pytest.approx(240)
+    page.number_input(key="sample").set_value(0).run()
+    assert numbers(page) == expected(LoaderConfig())
+    page.number_input(key="sample").set_value(1).run()
+    assert len(alerts(page)) == 1
+
+
+def test_a_sample_of_everything_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened(monkeypatch, sample=240)
+    assert numbers(page) == expected(LoaderConfig())
+    found = sent(page)
+    assert np.allclose(found["documents_low"], found["documents_high"])
+
+
+def test_memo_keeps_nothing_of_what_was_abandoned() -> None:
+    memo = Memo[int](limit=1)
+
+    def abandoned() -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        memo.get("a", abandoned)
+    assert memo.get("a", lambda: 1) == 1
+    assert memo.get("b", lambda: 2) == 2
+    assert memo.get("a", lambda: 3) == 3
 
 
 def test_the_opened_document_is_the_table_s() -> None:
     tokenizer, config = load_tokenizer("gpt2"), LoaderConfig(threshold=0.5)
     shards = expand([SAMPLE])
-    for sidecar in (None, data.sidecars_beside(shards)[0].path):
+    for sidecar in (None, data.sidecars_beside([SAMPLE])[0].path):
         source = data.source_of(shards, "gpt2", None, sidecar)
         matched = data.matched_of(source, config)
         found = mmc4viz.corpus.verdicts.verdicts(matched, config)
@@ -229,25 +391,14 @@ def test_the_opened_document_is_the_table_s() -> None:
             assert len(bound) == verdict.image_tokens
 
 
-def test_an_open_document_survives_other_shards(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    page = opened(monkeypatch)
-    page.session_state["document"] = (1, 100)
-    page.run()
-    path = write_tar(tmp_path / "one.tar", [("a", info([[0.3]]))])
-    page.text_area(key="shards").set_value(str(path)).run()
-    assert not page.exception
-    assert len(page.dataframe[0].value) == 1
-
-
 def test_visible_span_lies_on_the_grid() -> None:
     scores = np.sort(np.random.default_rng(0).normal(26, 4, 1000))
-    low, high = visible_span(scores, TIMES_100)
+    low, high = visible_span(scores[0], scores[-1], TIMES_100)
     assert {low, high} <= set(TIMES_100.thresholds().tolist())
     assert low <= scores[0]
     assert high >= scores[-1]
-    assert visible_span(np.zeros(0), COSINE)[0] < 0.24 < visible_span(np.zeros(0), COSINE)[1]
+    low, high = visible_span(np.nan, np.nan, COSINE)
+    assert low < 0.24 < high
 
 
 def test_control_characters_show() -> None:

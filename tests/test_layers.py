@@ -13,12 +13,17 @@ ROOT = Path(mmc4viz.__file__).parent
 
 # In the order in which data flows: each may import from those before it.
 WINGS = [
-    "model", "settings", "loader", "corpus", "choice", "handover", "output", "plots", "cli", "ui",
+    "model", "settings", "loader", "corpus", "choice", "handover", "output", "references", "plots",
+    "cli", "ui",
 ]  # fmt: skip
-LOADER = ["images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk"]
+LOADER = [
+    "images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk", "inspect",
+]  # fmt: skip
 CORPUS = [
-    "storage", "shards", "tally", "columns", "ingest", "curves", "match", "resolve", "sweep",
-    "verdicts", "funnel", "similarity", "sampling", "index", "source", "workers", "build",
+    "storage", "shards", "tally", "columns", "ingest", "curves", "assign", "validity", "match",
+    "groups", "resolve", "pieces", "literal", "bins", "matched", "sweep", "verdicts", "standings",
+    "pairs", "audit", "stored", "listing", "funnel", "similarity", "sampling", "estimate", "knobs",
+    "index", "source", "workers", "build",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mmc4viz import (
     sweep,
     walk,
 )
+from mmc4viz.corpus import groups, matched, resolve
 from mmc4viz.corpus.columns import Columns, Kind, build_batch, row_of
 from mmc4viz.corpus.curves import MAX_STEPS, Curves, scale_of
 from mmc4viz.corpus.funnel import document_funnel, image_funnel
@@ -28,6 +29,7 @@ from mmc4viz.corpus.sweep import Matched
 from mmc4viz.corpus.tally import CLASSES, QUANTITY, Tally, class_of, tally
 from mmc4viz.corpus.verdicts import verdicts
 from tests import nasty
+from tests.bench import synthetic
 from tests.documents import info
 
 TOKENIZER = load_tokenizer()
@@ -162,3 +164,114 @@ def test_an_empty_corpus_has_curves() -> None:
     matched: Matched = match_corpus([], LoaderConfig())
     assert sweep(matched, LoaderConfig(), THRESHOLDS).total("documents").tolist() == [0] * 9
     assert len(verdicts(matched, LoaderConfig()).kind) == 0
+
+
+def equal(one: Curves, other: Curves) -> bool:
+    return np.array_equal(one.counts, other.counts) and np.array_equal(one.images, other.images)
+
+
+def test_one_matching_serves_every_setting_in_turn(
+    documents: list[Document], columns: Columns
+) -> None:
+    once = match_corpus([columns], LoaderConfig())
+    for cap, limit, least in ((6, 256, 1), (2, 256, 1), (3, 40, 0), (6, 12, 2), (1, 1, 1)):
+        config = LoaderConfig(max_images=cap, max_tokens=limit, min_images=least, threshold=0.2)
+        found = sweep(once, config, np.array([0.1, 0.2]))
+        assert_equal(found, 1, sum_of_walks(documents, config))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("min_kb", [-1, 11, 60])
+def test_what_still_holds_is_taken_over(
+    columns: Columns, settings: dict[str, Any], min_kb: int
+) -> None:
+    before, now = LoaderConfig(**settings), LoaderConfig(**settings | {"min_kb": min_kb})
+    previous = match_corpus([columns], before)
+    sweep(previous, before, THRESHOLDS)
+    again = match_corpus([columns], now, previous=previous)
+    assert equal(
+        sweep(again, now, THRESHOLDS), sweep(match_corpus([columns], now), now, THRESHOLDS)
+    )
+    other = now.with_(assignment="argmax" if now.assignment != "argmax" else "greedy")
+    anew = match_corpus([columns], other, previous=previous)
+    assert equal(
+        sweep(anew, other, THRESHOLDS), sweep(match_corpus([columns], other), other, THRESHOLDS)
+    )
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_blocks_of_any_size_give_the_same(
+    documents: list[Document], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = LoaderConfig(**settings)
+    parts = [columns_of(documents[start : start + 100]) for start in range(0, 600, 100)]
+    whole = match_corpus(parts, config)
+    expected, table = sweep(whole, config, THRESHOLDS), verdicts(whole, config)
+    monkeypatch.setattr(matched, "_BLOCK", 250)
+    monkeypatch.setattr(groups, "STATES", 7)
+    monkeypatch.setattr(resolve, "_WIDTH", 3)
+    cut_up = match_corpus(parts, config)
+    assert len({id(part.block) for part in cut_up.parts}) == 2
+    assert equal(sweep(cut_up, config, THRESHOLDS), expected)
+    some = [4, 0, 2, 3]
+    chosen = [sweep(Matched([cut_up.parts[i]], config), config, THRESHOLDS) for i in some]
+    together = sweep(Matched([cut_up.parts[i] for i in some], config), config, THRESHOLDS)
+    assert equal(sum(chosen[1:], chosen[0]), together)
+    for name in vars(table):
+        np.testing.assert_array_equal(getattr(verdicts(cut_up, config), name), vars(table)[name])
+    assert sorted(cut_up.scores()) == sorted(whole.scores())
+
+
+def test_progress_counts_every_document_and_may_abandon(columns: Columns) -> None:
+    config, done = LoaderConfig(), list[int]()
+    once = match_corpus([columns, columns], config, done.append)
+    assert sum(done) == once.n_documents
+    done.clear()
+    sweep(once, config, THRESHOLDS, done.append)
+    assert sum(done) == once.n_documents
+
+    class AbandonedError(Exception):
+        pass
+
+    def abandon(_: int) -> None:
+        raise AbandonedError
+
+    for run in (
+        lambda: match_corpus([columns], config, abandon),
+        lambda: sweep(once, config, THRESHOLDS, abandon),
+    ):
+        with pytest.raises(AbandonedError):
+            run()
+    assert equal(
+        sweep(once, config, THRESHOLDS),
+        sweep(match_corpus([columns, columns], config), config, THRESHOLDS),
+    )
+
+
+@pytest.mark.parametrize("assignment", ["one_to_one", "argmax", "stored", "greedy"])
+@pytest.mark.parametrize("scale", [1, 3000])
+def test_ordinary_documents_in_numbers(assignment: str, scale: int) -> None:
+    """Documents with many pairs, at ordinary lengths and at those that need more than 16 bits."""
+    (columns,) = synthetic.corpus(250, synthetic.Recipe(bad_pixels=0.01, lengthened=scale), seed=3)
+    assert {group.before.dtype.itemsize for part in match_corpus([columns], LoaderConfig()).parts
+            for group in part.groups()} >= {2 if scale == 1 else 4}  # fmt: skip
+    documents = [columns.document(row) for row in range(len(columns))]
+    for cap, limit in ((6, 256), (3, 80), (20, 400 * scale), (2, 2**31 - 1), (1000, 60 * scale)):
+        config = LoaderConfig(
+            assignment=assignment, max_images=cap, max_tokens=limit, threshold=0.23
+        )
+        found = sweep(match_corpus([columns], config), config, np.array([0.23]))
+        assert_equal(found, 0, sum_of_walks(documents, config))
+
+
+@pytest.mark.parametrize("assignment", ["one_to_one", "argmax"])
+@pytest.mark.parametrize("cap", [6, 126, 127, 128, 1000])
+def test_a_page_of_very_many_images(assignment: str, cap: int) -> None:
+    rng = np.random.default_rng(cap)
+    matrix = rng.integers(0, 40, (150, 170)) / 64
+    page = parse_document("k", json.dumps(info(matrix.tolist())).encode())
+    config = LoaderConfig(assignment=assignment, max_images=cap, max_tokens=1000)
+    grid = np.array([0.0, 0.2, 0.4, 0.5, 0.6, 0.609375])
+    curves = sweep(match_corpus([columns_of([page])], config), config, grid)
+    for step, threshold in enumerate(grid.tolist()):
+        assert_equal(curves, step, sum_of_walks([page], config.with_(threshold=threshold)))

@@ -1,4 +1,4 @@
-"""Columns → matched pairs of a whole corpus, for one size limit and assignment.
+"""Columns → matched pairs of one shard's plain documents, for one size limit and assignment.
 
 Depends on nothing else of the setting: neither threshold nor cap nor tokens. What the pairs lead
 to is `resolve`'s job.
@@ -6,54 +6,101 @@ to is `resolve`'s job.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.columns import Columns, Kind, Status
-from mmc4viz.loader.matching import ASSIGNMENTS
-from mmc4viz.model import DocumentError, Image, ImageFate, LoaderConfig
+from mmc4viz.corpus.assign import ASSIGN, Ints, Mask, Rows
+from mmc4viz.corpus.columns import Columns, Kind
+from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, QUANTITY, Tally
+from mmc4viz.corpus.validity import WAITING, Validity, validity
+from mmc4viz.model import ImageFate, LoaderConfig
 
-Ints = NDArray[np.int64]
-Progress = Callable[[int], None]
+Array = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The matched pairs of one shard's plain documents.
+    """Matched pairs, in any order; every array of shape (pairs,).
 
     Attributes
     ----------
-    document : ndarray of int64, shape (pairs,)
-        Row of each pair's document; pairs stand by document, then sentence, then image.
-    image, sentence : ndarray of int64, shape (pairs,)
+    document : ndarray of int32
+        Number of each pair's document.
+    image, sentence : ndarray of int32
         The document's own indices.
-    score : ndarray of float64, shape (pairs,)
-    by_score : ndarray of int64, shape (pairs,)
-        Rank of the pair among its document's, best first, from 0; ties in any order.
-    by_image : ndarray of int64, shape (pairs,)
-        Rank of the pair among its document's in image order, from 0.
-    unreadable : ndarray of bool, shape (documents,)
-        Plain documents that are lost by an image or in the matching.
-    no_valid_image : ndarray of bool, shape (documents,)
-    images : dict of ImageFate to ndarray of int64, shape (documents,)
-        Images by fate; 0 for documents answered literally.
+    before : ndarray of int32
+        Text tokens before the pair's sentence if no pair came before it.
+    extra : ndarray of int32
+        Tokens that opening a chunk adds to the pair's sentence.
+    total : ndarray of int32
+        Text tokens of its document if nothing is matched.
+    score : ndarray of float64
     """
 
-    document: Ints
-    image: Ints
-    sentence: Ints
+    document: Array
+    image: Array
+    sentence: Array
+    before: Array
+    extra: Array
+    total: Array
     score: NDArray[np.float64]
-    by_score: Ints
-    by_image: Ints
-    unreadable: NDArray[np.bool_]
-    no_valid_image: NDArray[np.bool_]
-    images: dict[ImageFate, Ints]
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Put pairs behind one another."""
+        none = np.zeros(0, np.int32)
+        empty = cls(none, none, none, none, none, none, np.zeros(0))
+        names = cls.__dataclass_fields__
+        return cls(
+            **{n: np.concatenate([getattr(part, n) for part in (empty, *parts)]) for n in names}
+        )
+
+    def shifted(self, documents: int) -> Matches:
+        """Return the same pairs with other numbers for their documents."""
+        return replace(self, document=self.document + np.int32(documents))
 
 
-def match(columns: Columns, config: LoaderConfig) -> Matches:
+@dataclass(frozen=True)
+class Known:
+    """What an earlier matching found that still holds.
+
+    Attributes
+    ----------
+    documents : ndarray of bool, shape (documents,)
+        Those that need no matching.
+    failed : ndarray of bool, shape (documents,)
+        Those of them that failed.
+    pairs : Matches
+        Theirs.
+    """
+
+    documents: Mask
+    failed: Mask
+    pairs: Matches
+
+
+@dataclass(frozen=True)
+class ShardMatch:
+    """One shard, matched.
+
+    Attributes
+    ----------
+    pairs : Matches
+    kind : ndarray of uint8, shape (documents,)
+        Class of each document while none of its pairs survives; literal ones are not looked at.
+    constants : Tally
+        Of plain and unreadable documents, with every pair below the threshold.
+    """
+
+    pairs: Matches
+    kind: NDArray[np.uint8]
+    constants: Tally
+
+
+def match(columns: Columns, config: LoaderConfig, known: Known | None = None) -> ShardMatch:
     """Match one shard's plain documents.
 
     Parameters
@@ -62,120 +109,111 @@ def match(columns: Columns, config: LoaderConfig) -> Matches:
         One shard's.
     config : LoaderConfig
         Only ``min_kb`` and ``assignment`` matter.
+    known : Known, optional
+        What need not be matched again.
     """
-    n = len(columns)
-    owner = np.repeat(np.arange(n), columns.n_images)
-    status, n_bytes = columns.image("status"), columns.image("n_bytes")
-    small = (n_bytes >= 0) & (n_bytes // 1000 <= config.min_kb)
-    missing = status == Status.MISSING
-    fatal = (status == Status.BAD_ENTRY) | ((status == Status.BAD_PIXELS) & ~small)
-    valid = (status == Status.SOUND) & ~small
+    images = validity(columns, config.min_kb)
     plain = columns.kind == Kind.PLAIN
-
-    first_fatal = _first_of_each(fatal, owner, n)
-    unreadable = first_fatal < np.iinfo(np.int64).max
-    n_valid = np.bincount(owner[valid], minlength=n)
-    todo = np.flatnonzero(plain & ~unreadable & (n_valid > 0))
-    pairs, failed = _assign(columns, config.assignment, todo, np.flatnonzero(valid), n_valid)
-    unreadable &= plain
-    unreadable[failed] = True
-    document, image, sentence, score = pairs
-    matched = np.bincount(document, minlength=n)
-    counts = _count_images(columns, owner, first_fatal, missing, small, valid)
-    waiting = counts.pop(ImageFate.MATCHED)  # valid ones, whatever became of their documents
-    counts[ImageFate.UNMATCHED] = waiting - matched
-    counts[ImageFate.MATCHED] = matched
-    return Matches(
-        document,
-        image,
-        sentence,
-        score,
-        by_score=_rank_within(document, -score),
-        by_image=_rank_within(document, image),
-        unreadable=unreadable,
-        no_valid_image=plain & ~unreadable & (n_valid == 0),
-        images=counts,
+    waiting = images.having(WAITING)
+    ready = plain & ~images.lost & (waiting > 0)
+    todo = ready if known is None else ready & ~known.documents
+    pairs, failed = _match_documents(columns, images, config.assignment, todo)
+    if known is not None:
+        pairs = Matches.joined([known.pairs, pairs])
+        failed |= ready & known.failed
+    lost = images.lost | failed | (columns.kind == Kind.UNREADABLE)
+    kind = np.full(len(columns), CLASS["below_threshold"], np.uint8)
+    kind[plain & (waiting == 0)] = CLASS["no_valid_image"]
+    kind[lost] = CLASS["unreadable"]
+    stranded = int(waiting[lost].sum())
+    return ShardMatch(
+        pairs,
+        kind,
+        _constants(images, kind[columns.kind != Kind.LITERAL], len(pairs.score), stranded),
     )
 
 
-def _first_of_each(fatal: NDArray[np.bool_], owner: Ints, n: int) -> Ints:
-    """Index (over all images) of each document's first fatal image; the largest int if none."""
-    first = np.full(n, np.iinfo(np.int64).max)
-    where = np.flatnonzero(fatal)[::-1]
-    first[owner[where]] = where
-    return first
+def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded: int) -> Tally:
+    """Tally plain and unreadable documents with every matched pair below the threshold."""
+    total = Tally.empty()
+    total.counts[QUANTITY["documents"]] = np.bincount(kind, minlength=len(CLASS))
+    total.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = n_pairs
+    total.counts[QUANTITY["stranded"], CLASS["unreadable"]] = stranded
+    total.images[:] = images.count()
+    total.images[IMAGE_FATE[ImageFate.UNMATCHED]] = total.images[WAITING] - n_pairs
+    total.images[WAITING] = n_pairs
+    return total
 
 
-def _count_images(
-    columns: Columns,
-    owner: Ints,
-    first_fatal: Ints,
-    missing: NDArray[np.bool_],
-    small: NDArray[np.bool_],
-    valid: NDArray[np.bool_],
-) -> dict[ImageFate, Ints]:
-    """Count images by fate as the walk meets them: nothing behind the fatal one is looked at."""
-    n, here = len(columns), np.arange(len(owner))
-    plain = columns.kind[owner] == Kind.PLAIN
-    before = plain & (here < first_fatal[owner])
-    behind = plain & (here > first_fatal[owner])
-    masks = {
-        ImageFate.MISSING: before & missing,
-        ImageFate.TOO_SMALL: before & small,
-        ImageFate.MATCHED: before & valid,
-        ImageFate.UNDECODABLE: plain & (here == first_fatal[owner]),
-        ImageFate.LOST_WITH_DOCUMENT: behind | (columns.kind[owner] == Kind.UNREADABLE),
-    }
-    return {fate: np.bincount(owner[mask], minlength=n) for fate, mask in masks.items()}
+def _match_documents(
+    columns: Columns, images: Validity, assignment: str, documents: Mask
+) -> tuple[Matches, Mask]:
+    """Run an assignment over documents; return their pairs and which documents failed."""
+    failed = np.zeros(len(columns), bool)
+    n_sentences = columns.numbers("n_sentences").astype(np.int64)
+    n_rows = np.diff(columns.offsets("similarity")) // np.maximum(n_sentences, 1)
+    owner = np.repeat(np.arange(len(columns)), np.diff(images.starts))
+    index = np.arange(len(owner)) - images.starts[owner]
+    wanted = (images.fate == WAITING) & documents[owner]
+    failed[owner[wanted & (index >= n_rows[owner])]] = True  # a row is missing
+    wanted &= ~failed[owner]
+    owner, index = owner[wanted], index[wanted]
+    if not len(owner):
+        return _pairs(columns, owner, index, index, np.zeros(0)), failed
+    rows = _rows(columns, n_sentences, n_rows, owner, index, np.flatnonzero(wanted))
+    assigned = ASSIGN[assignment](rows)
+    failed[owner[rows.first[:-1]][assigned.failed]] = True
+    found = (assigned.sentence >= 0) & ~failed[owner]
+    return _pairs(
+        columns, owner[found], index[found], assigned.sentence[found], assigned.score[found]
+    ), failed
 
 
-def _assign(
-    columns: Columns, assignment: str, todo: Ints, valid: Ints, n_valid: Ints
-) -> tuple[tuple[Ints, Ints, Ints, NDArray[np.float64]], list[int]]:
-    """Run an assignment over documents; return document, image, sentence, score and failures."""
-    assign = ASSIGNMENTS[assignment]
-    similarity, starts = columns.values("similarity"), columns.offsets("similarity")
-    n_sentences, image_starts = columns.numbers("n_sentences"), columns.offsets("images")
-    valid_starts = np.concatenate([[0], np.cumsum(n_valid)])
-    stored_images = _stored_images(columns) if assignment == "stored" else None
-    found: list[tuple[int, int, int, float]] = []
-    failed: list[int] = []
-    for row in todo.tolist():
-        here = valid[valid_starts[row] : valid_starts[row + 1]] - image_starts[row]
-        matrix = similarity[starts[row] : starts[row + 1]].reshape(-1, n_sentences[row])
-        try:
-            if here[-1] >= len(matrix):
-                raise DocumentError("a row is missing")
-            images = stored_images(row, here) if stored_images else []
-            for local, column, similar in assign(matrix[here].astype(np.float64), images):
-                found.append((row, int(here[local]), column, similar))
-        except DocumentError:
-            failed.append(row)
-    found.sort(key=lambda pair: (pair[0], pair[2], pair[1]))
-    document, image, sentence, score = list(zip(*found, strict=True)) or [()] * 4
-    whole = [np.array(part, np.int64) for part in (document, image, sentence)]
-    return (whole[0], whole[1], whole[2], np.array(score, np.float64)), failed
+def _rows(
+    columns: Columns, n_sentences: Ints, n_rows: Ints, owner: Ints, index: Ints, image: Ints
+) -> Rows:
+    """Gather the rows of valid images, given by document and by index in it and in the shard."""
+    first_row = np.concatenate([[0], np.cumsum(n_rows)])
+    keep = np.zeros(first_row[-1], bool)
+    keep[first_row[owner] + index] = True
+    values = _list_values(columns, "similarity")
+    if not keep.all():
+        # A mask over all values reads them in order: faster than any index.
+        values = values[np.repeat(keep, np.repeat(n_sentences, n_rows))]
+    inside = image + columns.offsets("images")[0]
+    return Rows(
+        values,
+        starts=np.concatenate([[0], np.cumsum(n_sentences[owner])]),
+        first=np.concatenate([[0], np.flatnonzero(np.diff(owner)) + 1, [len(owner)]]),
+        stored_sentence=columns.image("stored_sentence")[inside],
+        stored_score=columns.image("stored_score")[inside],
+    )
 
 
-def _stored_images(columns: Columns) -> Callable[[int, Ints], list[Image]]:
-    """Return a function that gives the valid images of a row with their stored pairs."""
-    sentence, score = columns.image("stored_sentence"), columns.image("stored_score")
-    starts = columns.offsets("images")
-
-    def images(row: int, here: Ints) -> list[Image]:
-        where = (starts[row] + here).tolist()
-        return [
-            Image(True, stored_sentence=int(sentence[i]), stored_score=float(score[i]))
-            for i in where
-        ]
-
-    return images
+def _list_values(columns: Columns, name: str) -> NDArray[Any]:
+    """Return a list column's values of just these documents (a slice shares its neighbours')."""
+    starts = columns.offsets(name)
+    return columns.values(name)[starts[0] : starts[-1]]
 
 
-def _rank_within(document: Ints, value: NDArray[np.float64] | Ints) -> Ints:
-    """Rank of each pair by a value within its document, from 0."""
-    order = np.lexsort((value, document))
-    starts = np.searchsorted(document, document)
-    rank = np.empty(len(document), np.int64)
-    rank[order] = np.arange(len(document))
-    return rank - starts
+def _pairs(
+    columns: Columns, owner: Ints, image: Ints, sentence: Ints, score: NDArray[np.float64]
+) -> Matches:
+    """Complete pairs by the token counts before and in their sentences."""
+    starts = columns.offsets("rest")
+    alone = _list_values(columns, "rest").copy()
+    first = _list_values(columns, "first")
+    starts = starts - starts[0]
+    has_text = starts[1:] > starts[:-1]
+    alone[starts[:-1][has_text]] = columns.numbers("head")[has_text]
+    running = np.concatenate([[0], np.cumsum(alone, dtype=np.int64)])
+    begin, at = starts[owner], starts[owner] + sentence
+    return Matches(
+        owner.astype(np.int32),
+        image.astype(np.int32),
+        sentence.astype(np.int32),
+        before=(running[at] - running[begin]).astype(np.int32),
+        extra=first[at] - alone[at],
+        total=(running[starts[owner + 1]] - running[begin]).astype(np.int32),
+        score=score,
+    )

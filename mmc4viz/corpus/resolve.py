@@ -7,210 +7,189 @@ A sequence is a row of pieces: sentences, each counted as it opens a chunk or fo
 and the special tokens between them. The token of the pair on sentence s stands behind all tokens
 of the sentences before s, and two tokens (``<|endofchunk|><image>``) for every kept pair before
 it; the first ``<|endofchunk|>`` is removed.
+
+Pairs enter a document one by one, best first. One that enters moves the pairs behind it; beyond
+the cap the pair of the last image leaves. So a state costs as much as it has kept pairs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.match import Ints, Matches
+from mmc4viz.corpus.groups import NARROW, Array, Group
 from mmc4viz.corpus.tally import CLASS
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import LoaderConfig
 
-Array = NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Documents with the same number m of matched pairs; pairs in sentence order on axis 0.
-
-    Attributes
-    ----------
-    document : ndarray of int64, shape (D,)
-        Rows of the shard.
-    by_score, by_image : ndarray of int32, shape (m, D)
-        Ranks of the pairs (`Matches`).
-    before : ndarray of int32, shape (m, D)
-        Text tokens before the pair's sentence if no pair came before it.
-    extra : ndarray of int32, shape (m, D)
-        Tokens that opening a chunk adds to the pair's sentence.
-    again : ndarray of bool, shape (m, D)
-        Whether the pair shares its sentence with the pair before it.
-    total : ndarray of int32, shape (D,)
-        Text tokens of the document if nothing is matched.
-    score : ndarray of float64, shape (m, D)
-        In descending order, not in sentence order.
-    """
-
-    document: Ints
-    by_score: Array
-    by_image: Array
-    before: Array
-    extra: Array
-    again: NDArray[np.bool_]
-    total: Array
-    score: NDArray[np.float64]
-
-    def documents(self, part: slice) -> Group:
-        """Return some of the documents."""
-        return Group(
-            self.document[part],
-            self.by_score[:, part],
-            self.by_image[:, part],
-            self.before[:, part],
-            self.extra[:, part],
-            self.again[:, part],
-            self.total[part],
-            self.score[:, part],
-        )
+_WIDTH: Final = 4096  # documents resolved together: what fits the cache
 
 
 @dataclass(frozen=True)
 class States:
-    """What becomes of documents in a number of states, every array of shape (states, documents)."""
+    """What becomes of documents with 1 … m pairs surviving, every array of shape (m, documents).
+
+    A document without any is *below_threshold* and has 0 of all.
+
+    Attributes
+    ----------
+    kind : ndarray of int8
+        Class (`mmc4viz.corpus.tally.CLASSES`).
+    reaching : ndarray of int16 or int32
+        Image tokens.
+    text_tokens, misbound : ndarray of int16 or int32
+    """
 
     kind: NDArray[np.int8]
-    over_cap: Array
-    truncated: Array
     reaching: Array
     text_tokens: Array
     misbound: Array
 
 
-def groups(columns: Columns, matches: Matches) -> list[Group]:
-    """Arrange a shard's pairs by their documents' number of pairs."""
-    if not len(matches.document):
-        return []
-    before, extra, total = _token_columns(columns, matches)
-    again = _shares_sentence(matches)
-    per_document = np.bincount(matches.document, minlength=len(columns))
-    first_pair = np.concatenate([[0], np.cumsum(per_document)])
-    by_best = np.empty(len(matches.score))
-    by_best[first_pair[matches.document] + matches.by_score] = matches.score
-    found = []
-    for m in np.unique(per_document[per_document > 0]):
-        rows = np.flatnonzero(per_document == m)
-        where = first_pair[rows] + np.arange(m)[:, None]
-        found.append(
-            Group(
-                rows,
-                matches.by_score[where].astype(np.int32),
-                matches.by_image[where].astype(np.int32),
-                before[where],
-                extra[where],
-                again[where],
-                total[rows],
-                by_best[where],
-            )
-        )
-    return found
-
-
-def _token_columns(columns: Columns, matches: Matches) -> tuple[Array, Array, Array]:
-    """Turn counts into `Group.before` and `extra` for each pair, `total` for each document."""
-    first, alone = columns.values("first"), columns.values("rest").astype(np.int64)
-    starts = columns.offsets("rest")
-    has_text = starts[1:] > starts[:-1]
-    alone[starts[:-1][has_text]] = columns.numbers("head")[has_text]
-    running = np.concatenate([[0], np.cumsum(alone)])
-    at = starts[matches.document] + matches.sentence
-    return (
-        (running[at] - running[starts[matches.document]]).astype(np.int32),
-        (first[at] - alone[at]).astype(np.int32),
-        (running[starts[1:]] - running[starts[:-1]]).astype(np.int32),
-    )
-
-
-def _shares_sentence(matches: Matches) -> NDArray[np.bool_]:
-    again = np.zeros(len(matches.document), bool)
-    again[1:] = (np.diff(matches.document) == 0) & (np.diff(matches.sentence) == 0)
-    return again
-
-
-def resolve(group: Group, survivors: Array, config: LoaderConfig, tokenizer: Tokenizer) -> States:
-    """Resolve states of a group of documents.
+def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
+    """Resolve all states of a group of documents.
 
     Parameters
     ----------
     group : Group
         D documents of m pairs each.
-    survivors : ndarray of int32, shape (S, D) or (S, 1)
-        How many of its best pairs survive in each state of each document.
     config : LoaderConfig
         The cap, the minimum and the token limit matter.
     tokenizer : Tokenizer
         What it adds to a sequence by itself.
-
-    Returns
-    -------
-    States
-        In a state with no survivor the document is *below_threshold*.
     """
-    shape = np.broadcast_shapes(survivors.shape, group.total.shape)
+    shape, dtype = group.score.shape, group.before.dtype
+    states = States(np.empty(shape, np.int8), *(np.empty(shape, dtype) for _ in ("r", "t", "m")))
     limit = config.max_tokens - tokenizer.n_before - tokenizer.n_after
-    slots = _slots(group, survivors, config.max_images)
-    added = np.zeros(shape, np.int32)  # tokens that the kept pairs so far add
-    kept, reaching, ends = (np.zeros(shape, np.int32) for _ in range(3))
-    misbound, at_end = np.zeros(shape, np.int32), np.zeros(shape, bool)
-    opened: Array | int = 0  # what the current sentence already added by opening a chunk
-    shared = bool(group.again.any())
-    for before, extra, again, slot in zip(
-        group.before, group.extra, group.again, slots, strict=True
-    ):
-        here = slot >= 0
-        opened = opened * again if shared else 0
-        position = before + added - opened
-        inside = here & (position < limit)
-        misbound += inside & (slot != kept)
-        ends += here & (position <= limit)  # its end of chunk stands one token before it
-        at_end |= here & (position == config.max_tokens - tokenizer.n_before - 1)
-        reaching += inside
-        kept += here
-        added += here * (extra - opened + 2)
-        if shared:
-            opened = np.where(here, extra, opened)
-    length = group.total + added  # one end of chunk less at the start, one more at the end
-    closing = np.clip(limit - length, 0, tokenizer.n_closing)
-    closed = length <= limit
-    specials = reaching + np.maximum(ends - 1, 0) + closed
-    text = np.minimum(length + tokenizer.n_closing, limit) - closing - specials
-    kind = np.full(shape, CLASS["kept_surely"], np.int8)
-    kind[reaching == 1] = CLASS["kept_by_coin"]
-    kind[(reaching == 1) & at_end] = CLASS["single_image_at_end"]
-    kind[reaching < config.min_images] = CLASS["too_few_images"]
-    kind[kept == 0] = CLASS["below_threshold"]
-    sequence = kept > 0
-    return States(
-        kind,
-        over_cap=np.broadcast_to(survivors, shape) - kept,
-        truncated=kept - reaching,
-        reaching=reaching,
-        text_tokens=np.where(sequence, text, 0).astype(np.int32),
-        misbound=misbound,
-    )
+    if dtype == np.int16:  # no document is that long: the same answers, and no overflow
+        limit = min(limit, NARROW + tokenizer.n_closing)
+    end = limit - 1 if tokenizer.n_after == 0 else -1  # nothing else stands behind an image
+    cut = _Cut(limit, end, tokenizer.n_closing, config.min_images)
+    for start in range(0, len(group), _WIDTH):
+        block = group.part(slice(start, start + _WIDTH))
+        kept = _Kept(block, config.max_images)
+        for state in range(shape[0]):
+            kept.enter(state)
+            here = np.s_[state, start : start + _WIDTH]
+            states.kind[here] = cut.apply(
+                kept, states.reaching[here], states.text_tokens[here], states.misbound[here]
+            )
+    return states
 
 
-def _slots(group: Group, survivors: Array, max_images: int) -> NDArray[np.int32]:
-    """Rank of each pair's image among those handed over, -1 for pairs not kept.
+class _Kept:
+    """The kept pairs of D documents in one state: n slots, in any order.
 
-    Returns
-    -------
-    ndarray of int32, shape (m, S, D)
-        Pairs in sentence order.
+    Every comparison is a subtraction and a shift that leaves -1 (all bits set) for true, so that
+    it selects numbers by a bitwise and: nothing is converted, nothing branches.
+
+    Attributes
+    ----------
+    image, sentence : ndarray, shape (slots, D)
+    extra : ndarray, shape (slots, D)
+        Tokens added by opening a chunk; where pairs share a sentence, the first image's pair has
+        them and the others 0.
+    position : ndarray, shape (slots, D)
+        Where each pair's image token stands, the tokenizer's own first tokens left out.
+    turn : ndarray, shape (slots, D)
+        By how much a pair's place among images differs from its place in the text.
+    added : ndarray, shape (D,)
+        Tokens that all kept pairs add to the text.
     """
-    m = len(group.by_score)
-    in_image_order = np.empty_like(group.by_score)
-    np.put_along_axis(in_image_order, group.by_image, group.by_score, axis=0)
-    shape = np.broadcast_shapes(survivors.shape, group.total.shape)
-    slots = np.empty((m, *shape), np.int32)
-    taken = np.zeros(shape, np.int32)
-    for slot, rank in zip(slots, in_image_order, strict=True):
-        keep = (rank < survivors) & (taken < max_images)
-        slot[:] = np.where(keep, taken, -1)
-        taken += keep
-    return np.take_along_axis(slots, group.by_image[:, None, :], axis=0)
+
+    def __init__(self, group: Group, max_images: int) -> None:
+        self.group, self.cap, self.n = group, max_images, 0
+        dtype = group.before.dtype
+        shape = (min(len(group.score), max_images + 1), len(group))
+        self.slots = [np.empty(shape, dtype) for _ in range(5)]
+        self.image, self.sentence, self.extra, self.position, self.turn = self.slots
+        self.added = np.zeros(len(group), dtype)
+        self.shift = dtype.itemsize * 8 - 1
+
+    def enter(self, pair: int) -> None:
+        """Let the pairs at one position of the group enter, all documents at once."""
+        n, group = self.n, self.group
+        image, sentence, extra = group.image[pair], group.sentence[pair], group.extra[pair]
+        above = (sentence - self.sentence[:n]) >> self.shift  # where the new sentence is first
+        sooner = (image - self.image[:n]) >> self.shift  # where the new image is
+        ahead, below, opening = above, ~above, extra  # of the new pair's token and sentence
+        if group.shared:
+            same = below & ~((self.sentence[:n] - sentence) >> self.shift)
+            ahead, below, opening = above | (same & sooner), below & ~same, extra & ~_any(same)
+            self.extra[:n] &= ~(same & sooner)
+            extra = extra & ~_any(same & ~sooner)
+        step = self.extra[:n] & below
+        self.position[:n] += (above & opening) + (ahead & 2)
+        self.position[n] = group.before[pair] + _sum(step + (~ahead & 2))
+        turn = ahead - sooner
+        self.turn[:n] += turn
+        self.turn[n] = -_sum(turn)
+        self.added += opening + 2
+        self.image[n], self.sentence[n], self.extra[n] = image, sentence, extra
+        if n == self.cap:
+            self._leave()
+        self.n = min(n + 1, self.cap)
+
+    def _leave(self) -> None:
+        """Let the pair of the last image go, and put the newest one in its slot."""
+        out = ~((self.image - self.image.max(axis=0)) >> self.shift)
+        sentence, extra = _any(self.sentence & out), _any(self.extra & out)
+        # Of the pairs that share its sentence it is the last: it stood before later sentences only.
+        above = (sentence - self.sentence) >> self.shift
+        self.position -= above & (extra + 2)
+        self.turn -= above
+        self.added -= extra + 2
+        for slots in self.slots:
+            slots[:-1] += (slots[-1] - slots[:-1]) & out[:-1]
+
+
+def _any(values: Array) -> Array:
+    """Combine numbers of which at most one is not 0, or masks, over the slots."""
+    return np.asarray(np.bitwise_or.reduce(values, axis=0))
+
+
+def _sum(values: Array) -> Array:
+    return np.asarray(np.add.reduce(values, axis=0, dtype=values.dtype))
+
+
+def _count(mask: NDArray[np.bool_]) -> Array:
+    dtype = np.int8 if len(mask) < 128 else np.int32
+    return np.asarray(np.add.reduce(mask.view(np.int8), axis=0, dtype=dtype))
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The cut at the token limit, and the outcome.
+
+    Attributes
+    ----------
+    limit : int
+        Tokens that are left, the tokenizer's own left out.
+    end : int
+        Position of an image token that is the very last of ``max_tokens``; -1 if none can be.
+    n_closing, min_images : int
+    """
+
+    limit: int
+    end: int
+    n_closing: int
+    min_images: int
+
+    def apply(self, kept: _Kept, reaching: Array, text: Array, misbound: Array) -> Array:
+        """Fill in one state of D documents; return its classes."""
+        position, limit = kept.position[: kept.n], self.limit
+        inside = position < limit
+        reaching[:] = _count(inside)
+        misbound[:] = _count(inside & (kept.turn[: kept.n] != 0))
+        chunks = _count(position <= limit) - 1  # ends of chunk: each one token before its image
+        length = kept.group.total + kept.added  # one end of chunk less at the start, one at the end
+        closing = np.clip(limit - length, 0, self.n_closing)
+        specials = reaching + np.maximum(chunks, 0) + (length <= limit)
+        text[:] = np.minimum(length + self.n_closing, limit) - closing - specials
+        at_end = (position == self.end).any(axis=0)
+        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_by_coin"])
+        kind = np.where(reaching == 1, single, CLASS["kept_surely"])
+        return np.where(reaching < self.min_images, CLASS["too_few_images"], kind)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.columns import Kind
-from mmc4viz.corpus.resolve import Group, resolve
-from mmc4viz.corpus.sweep import Matched, Part
-from mmc4viz.corpus.tally import CLASS, class_of
-from mmc4viz.loader.walk import walk
-from mmc4viz.model import Fate, LoaderConfig
+from mmc4viz.corpus.groups import Group
+from mmc4viz.corpus.literal import Literal
+from mmc4viz.corpus.matched import Matched
+from mmc4viz.corpus.resolve import States, resolve
+from mmc4viz.corpus.tally import QUANTITIES
+from mmc4viz.model import LoaderConfig
 
 Ints = NDArray[np.int64]
 
@@ -64,77 +64,70 @@ def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
     config : LoaderConfig
         The whole setting.
     """
-    parts = [
-        _Table(part, number, config).filled() for number, part in enumerate(matched.parts)
-    ] or [_empty()]
-    names = Verdicts.__dataclass_fields__
-    return Verdicts(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+    rows, start = _undecided(matched), 0
+    for run in matched.runs():
+        tokenizer = matched.parts[0].columns.tokenizer
+        for group in run.groups():
+            for block in map(group.part, group.blocks()):
+                here = block.document.astype(np.int64) + (start - run.first)
+                _fill(rows, here, block, resolve(block, config, tokenizer), config.threshold)
+        start += run.last - run.first
+    start = 0
+    for part in matched.parts:
+        if part.literal:
+            _fill_literal(rows, part.literal.rows + start, part.literal, config)
+        start += len(part.columns)
+    return rows
 
 
-def _empty() -> Verdicts:
-    ints, floats = np.zeros(0, np.int64), np.zeros(0)
-    kind = np.zeros(0, np.int8)
-    return Verdicts(ints, ints, kind, ints, ints, ints, floats, floats, ints, ints, ints)
+def _undecided(matched: Matched) -> Verdicts:
+    """Return a row a document, none of whose pairs survives."""
+    columns, n = [part.columns for part in matched.parts], matched.n_documents
+    nothing, numbers = np.zeros(0, np.int64), range(len(columns))
+    zeros = (np.zeros(n, np.int64) for _ in range(5))
+    return Verdicts(
+        part=np.repeat(np.arange(len(columns)), [len(one) for one in columns]),
+        row=np.concatenate([nothing, *(np.arange(len(one)) for one in columns)]),
+        kind=np.concatenate([nothing, *(matched.parts[i].kind for i in numbers)]).astype(np.int8),
+        images=np.concatenate([nothing, *(one.n_images for one in columns)]),
+        matched=next(zeros),
+        surviving=next(zeros),
+        best=np.full(n, np.nan),
+        nearest=np.full(n, np.nan),
+        image_tokens=next(zeros),
+        text_tokens=next(zeros),
+        misbound=next(zeros),
+    )
 
 
-class _Table:
-    """One shard's rows while they are filled."""
+def _fill(rows: Verdicts, here: Ints, group: Group, states: States, threshold: float) -> None:
+    """Fill in plain documents with pairs."""
+    surviving = (group.score >= threshold).sum(axis=0)
+    rows.matched[here], rows.surviving[here] = len(group.score), surviving
+    rows.best[here] = group.score[0]
+    rows.nearest[here] = np.abs(group.score - threshold).min(axis=0)
+    some = np.flatnonzero(surviving)
+    here, state = here[some], (surviving[some] - 1, some)
+    rows.kind[here] = states.kind[state]
+    rows.image_tokens[here] = states.reaching[state]
+    rows.text_tokens[here] = states.text_tokens[state]
+    rows.misbound[here] = states.misbound[state]
 
-    def __init__(self, part: Part, number: int, config: LoaderConfig) -> None:
-        self.part, self.config = part, config
-        n = len(part.columns)
-        zeros = (np.zeros(n, np.int64) for _ in range(6))
-        matched, surviving, image_tokens, text_tokens, misbound, shard = zeros
-        self.rows = Verdicts(
-            part=shard + number,
-            row=np.arange(n),
-            kind=np.full(n, CLASS["unreadable"], np.int8),
-            images=part.columns.n_images,
-            matched=matched,
-            surviving=surviving,
-            best=np.full(n, np.nan),
-            nearest=np.full(n, np.nan),
-            image_tokens=image_tokens,
-            text_tokens=text_tokens,
-            misbound=misbound,
-        )
 
-    def filled(self) -> Verdicts:
-        """Fill in plain documents by groups, the others one by one."""
-        matches, rows = self.part.matches, self.rows
-        alive = (self.part.columns.kind == Kind.PLAIN) & ~matches.unreadable
-        rows.kind[alive] = CLASS["below_threshold"]
-        rows.kind[matches.no_valid_image] = CLASS["no_valid_image"]
-        for group in self.part.groups:
-            self._fill_group(group)
-        for row in self.part.literal:
-            self._fill_literal(row)
-        return rows
-
-    def _fill_group(self, group: Group) -> None:
-        rows, here, threshold = self.rows, group.document, self.config.threshold
-        surviving = (group.score >= threshold).sum(axis=0)
-        states = resolve(
-            group, surviving[None, :].astype(np.int32), self.config, self.part.columns.tokenizer
-        )
-        rows.kind[here] = states.kind[0]
-        rows.matched[here], rows.surviving[here] = len(group.score), surviving
-        rows.best[here] = group.score[0]
-        rows.nearest[here] = np.abs(group.score - threshold).min(axis=0)
-        rows.image_tokens[here] = states.reaching[0]
-        rows.text_tokens[here] = states.text_tokens[0]
-        rows.misbound[here] = states.misbound[0]
-
-    def _fill_literal(self, row: int) -> None:
-        document = self.part.literal[row]
-        verdict = walk(document, self.config, self.part.columns.tokenizer)
-        rows, scores = self.rows, [pair.score for pair in verdict.pairs]
-        rows.kind[row] = CLASS[class_of(verdict)]
-        rows.matched[row] = len(scores)
-        rows.surviving[row] = sum(pair.fate is not Fate.BELOW_THRESHOLD for pair in verdict.pairs)
-        if scores:
-            rows.best[row] = max(scores)
-            rows.nearest[row] = min(abs(score - self.config.threshold) for score in scores)
-        rows.image_tokens[row] = verdict.image_tokens
-        rows.text_tokens[row] = verdict.text_tokens
-        rows.misbound[row] = verdict.misbound
+def _fill_literal(rows: Verdicts, here: Ints, literal: Literal, config: LoaderConfig) -> None:
+    """Fill in the documents that the walk answers."""
+    states = literal.states(config)
+    entered = np.flatnonzero(states.score >= config.threshold)
+    state = np.zeros(len(here), np.int64)
+    state[states.document[entered]] = entered  # the last of each
+    counts = dict(zip(QUANTITIES, states.counts[state].T, strict=True))
+    rows.kind[here] = states.kind[state]
+    rows.matched[here] = counts["pairs"] + counts["rejected_pairs"]
+    rows.surviving[here] = counts["pairs"]
+    rows.image_tokens[here] = counts["image_tokens"]
+    rows.text_tokens[here] = counts["text_tokens"]
+    rows.misbound[here] = counts["misbound"]
+    for place, scores in zip(here.tolist(), literal.scores_of_each(), strict=True):
+        if rows.matched[place]:
+            rows.best[place] = scores.max()
+            rows.nearest[place] = np.abs(scores - config.threshold).min()

@@ -1,30 +1,42 @@
 """The dashboard's only caches: thin wrappers around the core, shared by all sessions.
 
 Every key holds the data's identity (paths, sizes, times of change) and, of the settings, only
-those a stage depends on: no stage depends on the threshold. Nothing is computed here.
+those a stage depends on: no stage depends on the threshold. Nothing is computed here. Whatever may
+take long shows its progress, and is abandoned by the person's next change.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import streamlit as st
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.curves import Curves, Scale, scale_of
+from mmc4viz.corpus.estimate import Estimate, estimate
+from mmc4viz.corpus.index import MANIFEST, Index, open_index
 from mmc4viz.corpus.ingest import read_columns
+from mmc4viz.corpus.sampling import Drawn
 from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.similarity import Sidecar, sidecars, with_similarity
+from mmc4viz.corpus.source import Indexed, Shards
+from mmc4viz.corpus.storage import fingerprint
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from mmc4viz.model import LoaderConfig, ShardError
+from mmc4viz.ui.memo import Memo
+from mmc4viz.ui.progress import progress
+
+V = TypeVar("V")
+Tell = Callable[[int], None]
 
 REFERENCE = 0.24  # OpenFlamingo's reference training script
+SEED = 0  # of the sample
 
 
 @dataclass(frozen=True)
@@ -43,18 +55,78 @@ class Source:
     Attributes
     ----------
     shards : tuple of FileId
-        In the order given.
+        In the order given; empty where there is an index.
     tokenizer : FileId
         Its name, with the file's size and time where it is a file.
     image_dir : FileId or None
+        Images of shards that hold none.
     sidecar : FileId or None
         Another model's similarity, put over the shards' own.
+    index : tuple of FileId
+        An index's folder and its manifest, in place of shards.
+    sample : int or None
+        So many documents stand for all.
     """
 
     shards: tuple[FileId, ...]
     tokenizer: FileId
     image_dir: FileId | None = None
     sidecar: FileId | None = None
+    index: tuple[FileId, ...] = ()
+    sample: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a source is, counted once.
+
+    Attributes
+    ----------
+    documents, shards : int
+        Opened: the sample's where there is one.
+    whole : int or None
+        Documents of the corpus; None where nobody has counted them.
+    notes, errors : list of str
+        What answers rest on; what could not be read.
+    """
+
+    documents: int
+    shards: int
+    whole: int | None
+    notes: list[str]
+    errors: list[str]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the matched scores lie on their scale.
+
+    Attributes
+    ----------
+    scale : Scale
+    low, high : float
+        The lowest and the highest finite score, NaN without any.
+    counts : ndarray of int64, shape (T,)
+        Pairs from each step of the grid to below the next; those beyond it at its ends.
+    """
+
+    scale: Scale
+    low: float
+    high: float
+    counts: NDArray[np.int64]
+
+
+_TOKENIZERS: Memo[Tokenizer] = Memo(8)
+_INDEXES: Memo[Index] = Memo(4)
+_COLUMNS: Memo[tuple[Columns, ...]] = Memo(3)
+_DRAWN: Memo[Drawn] = Memo(4)
+_FACTS: Memo[Facts] = Memo(16)
+_MATCHED: Memo[Matched] = Memo(3)
+_SPREADS: Memo[Spread] = Memo(32)
+_CURVES: Memo[Curves] = Memo(32)
+_ESTIMATES: Memo[Estimate] = Memo(6)
+_FOLDERS: Memo[tuple[str, ...]] = Memo(16)
+_SIDECARS: Memo[list[Sidecar]] = Memo(16)
 
 
 def identify(path: str) -> FileId:
@@ -78,109 +150,250 @@ def source_of(
     )
 
 
-@st.cache_resource(max_entries=8, show_spinner="Loading the tokenizer …")
-def _tokenizer(identity: FileId) -> Tokenizer:
-    return load_tokenizer(identity.path)
+def index_at(folder: str) -> tuple[FileId, ...]:
+    """Identify an index: a build changes its folder, then its manifest."""
+    return identify(folder), identify(os.path.join(folder, MANIFEST))
+
+
+def index_of(index: tuple[FileId, ...]) -> Index:
+    """Open an index, mapped; raises an IndexFileError where it is none."""
+    return _computed(_INDEXES, index, "Opening the index", lambda _: open_index(index[0].path))
 
 
 def tokenizer_of(source: Source) -> Tokenizer:
     """Return the tokenizer; raises a TokenizerError where there is none."""
-    return _tokenizer(source.tokenizer)
-
-
-def columns_of(source: Source) -> tuple[Columns, ...]:
-    """Return the columns of all shards, with the chosen model's similarity."""
-    if source.sidecar is None:
-        return _read(source.shards, source.tokenizer, source.image_dir)
-    return _with_sidecar(source)
-
-
-@st.cache_resource(max_entries=3, show_spinner="Reading the shards …", show_time=True)
-def _read(
-    shards: tuple[FileId, ...], tokenizer: FileId, image_dir: FileId | None
-) -> tuple[Columns, ...]:
-    counter = _tokenizer(tokenizer)
-    folder = image_dir.path if image_dir else None
-    return tuple(
-        read_columns(Shard(shard.path, position), counter, folder)
-        for position, shard in enumerate(shards)
+    if source.index:
+        return index_of(source.index).tokenizer
+    name = source.tokenizer
+    return _computed(
+        _TOKENIZERS, name, "Loading the tokenizer", lambda _: load_tokenizer(name.path)
     )
 
 
-@st.cache_resource(max_entries=3, show_spinner="Reading the model's similarity …")
-def _with_sidecar(source: Source) -> tuple[Columns, ...]:
-    assert source.sidecar is not None
-    sidecar = Sidecar("", source.sidecar.path)
-    own = _read(source.shards, source.tokenizer, source.image_dir)
-    return tuple(with_similarity(columns, sidecar) for columns in own)
+def columns_of(source: Source) -> tuple[Columns, ...]:
+    """Return the columns, a part a shard, with the chosen model's similarity; of a sample, its."""
+    if source.sample is not None:
+        return tuple(part for parts in drawn_of(source).clusters for part in parts)
+    if source.sidecar is not None:
+        own = columns_of(replace(source, sidecar=None))
+        return _computed(_COLUMNS, source, "Reading similarity", _put_over(own, source.sidecar))
+    if source.index:
+        return index_of(source.index).columns
+    return _computed(_COLUMNS, source, "Reading the shards", lambda tell: _read(source, tell))
 
 
-@st.cache_resource(max_entries=16, show_spinner="Matching images and sentences …")
-def _match(source: Source, min_kb: int, assignment: str) -> Matched:
-    return match_corpus(columns_of(source), LoaderConfig(min_kb=min_kb, assignment=assignment))
+def _read(source: Source, tell: Tell) -> tuple[Columns, ...]:
+    counter, folder = tokenizer_of(source), source.image_dir.path if source.image_dir else None
+    shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]
+    return tuple(read_columns(shard, counter, folder, tell) for shard in shards)
+
+
+def _put_over(parts: Iterable[Columns], sidecar: FileId) -> Callable[[Tell], tuple[Columns, ...]]:
+    def make(tell: Tell) -> tuple[Columns, ...]:
+        done = []
+        for part in parts:
+            done.append(with_similarity(part, Sidecar("", sidecar.path)))
+            tell(len(part))
+        return tuple(done)
+
+    return make
+
+
+def drawn_of(source: Source) -> Drawn:
+    """Return the sample of a source that has one."""
+    return _computed(_DRAWN, source, "Drawing a sample", lambda tell: _draw(source, tell))
+
+
+def _draw(source: Source, tell: Tell) -> Drawn:
+    assert source.sample is not None
+    drawn = _corpus(source).sample(source.sample, SEED, tell)
+    if source.sidecar is None:
+        return drawn
+    put_over = [_put_over(parts, source.sidecar)(tell) for parts in drawn.clusters]
+    return replace(drawn, clusters=put_over)
+
+
+def _corpus(source: Source) -> Indexed | Shards:
+    if source.index:
+        return Indexed(index_of(source.index))
+    shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]
+    folder = source.image_dir.path if source.image_dir else None
+    return Shards(shards, tokenizer_of(source), folder)
+
+
+def facts_of(source: Source) -> Facts:
+    """Count what was opened, and gather what is wrong with it."""
+    return _FACTS.get(source, lambda: _facts(source))
+
+
+def _facts(source: Source) -> Facts:
+    parts = columns_of(source)
+    documents, shards = sum(map(len, parts)), len({part.shard.path for part in parts})
+    errors = list(dict.fromkeys(part.error for part in parts if part.error is not None))
+    unknown = len({part.shard.path for part in parts if part.sizes_unknown})
+    notes: list[str] = []
+    if source.index:
+        index = index_of(source.index)
+        if index.verify != "full":
+            notes.append(
+                f"The index was made with --verify {index.verify}: images that fail to decode may "
+                "count as sound, and documents as readable."
+            )
+    if unknown:
+        shards_named = f"{unknown:,} {'shard' if unknown == 1 else 'shards'}"
+        notes.append(
+            f"{shards_named} without images: image sizes are unknown there, and the size filter "
+            "is off"
+        )
+    return Facts(documents, shards, _whole(source, documents), notes, errors)
+
+
+def _whole(source: Source, opened: int) -> int | None:
+    """Documents of the corpus: known for an index, and where every shard was looked into."""
+    if source.index:
+        return index_of(source.index).n_documents
+    if source.sample is None:
+        return opened
+    fraction = drawn_of(source).fraction
+    return round(opened / fraction) if fraction else None
 
 
 def matched_of(source: Source, config: LoaderConfig) -> Matched:
     """Return the matched pairs; of the setting, size limit and assignment matter."""
-    return _match(source, config.min_kb, config.assignment)
+    key, total = (source, _matching(config)), facts_of(source).documents
+    words = "Matching images and sentences"
+    return _computed(_MATCHED, key, words, lambda tell: _match(source, config, tell), total)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _scores(source: Source, min_kb: int, assignment: str) -> NDArray[np.float64]:
-    return np.sort(_match(source, min_kb, assignment).scores())
+def is_matched(source: Source, config: LoaderConfig) -> bool:
+    """Whether the matched pairs are at hand."""
+    return (source, _matching(config)) in _MATCHED
 
 
-def scores_of(source: Source, config: LoaderConfig) -> NDArray[np.float64]:
-    """Return all matched scores, ascending."""
-    return _scores(source, config.min_kb, config.assignment)
+def prepare(source: Source, config: LoaderConfig, tell: Tell) -> None:
+    """Match, and measure the scores, where nothing can be drawn."""
+    key = source, _matching(config)
+    matched = _MATCHED.get(key, lambda: _match(source, config, tell))
+    _SPREADS.get(key, lambda: _spread(matched.scores()))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _scale(source: Source, min_kb: int, assignment: str) -> Scale:
-    return scale_of(_scores(source, min_kb, assignment))
+def _matching(config: LoaderConfig) -> LoaderConfig:
+    """Leave of a setting what matched pairs depend on."""
+    return LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
+
+
+def _match(source: Source, config: LoaderConfig, tell: Tell) -> Matched:
+    wanted = source, _matching(config)
+    previous = _MATCHED.kept(lambda key: _same_but_for_size(key, wanted))
+    return match_corpus(columns_of(source), wanted[1], tell, previous)
+
+
+def _same_but_for_size(key: Hashable, wanted: tuple[Source, LoaderConfig]) -> bool:
+    source, settings = wanted
+    return isinstance(key, tuple) and key[0] == source and key[1].assignment == settings.assignment
+
+
+def spread_of(source: Source, config: LoaderConfig) -> Spread:
+    """Return how the matched scores lie on their scale; likewise."""
+    key = source, _matching(config)
+    return _SPREADS.get(key, lambda: _spread(matched_of(source, config).scores()))
+
+
+def _spread(scores: NDArray[np.float64]) -> Spread:
+    scale = scale_of(scores)
+    grid = scale.thresholds()
+    place = np.searchsorted(grid, scores, side="right") - 1
+    counts = np.bincount(np.maximum(place, 0), minlength=len(grid))
+    finite = scores[np.isfinite(scores)]
+    ends = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
+    return Spread(scale, *ends, counts)
 
 
 def scale_for(source: Source, config: LoaderConfig) -> Scale:
     """Return the scale of the matched scores with its grid."""
-    return _scale(source, config.min_kb, config.assignment)
+    return spread_of(source, config).scale
 
 
-@st.cache_resource(max_entries=32, show_spinner="Summing up every threshold …")
-def _sweep(
-    source: Source, min_kb: int, assignment: str, min_images: int, max_images: int, max_tokens: int
-) -> Curves:
-    settings = LoaderConfig(
-        min_kb=min_kb,
-        assignment=assignment,
-        min_images=min_images,
-        max_images=max_images,
-        max_tokens=max_tokens,
-    )
-    grid = np.union1d(_scale(source, min_kb, assignment).thresholds(), [REFERENCE])
-    return sweep(_match(source, min_kb, assignment), settings, grid)
+def _grid(source: Source, config: LoaderConfig) -> NDArray[np.float64]:
+    return np.union1d(scale_for(source, config).thresholds(), [REFERENCE])
+
+
+def _swept(config: LoaderConfig) -> LoaderConfig:
+    """Leave of a setting what curves depend on."""
+    return config.with_(threshold=0.0, single_image_keep=0.5, clip_model="-", tokenizer="-")
 
 
 def curves_of(source: Source, config: LoaderConfig) -> Curves:
-    """Return every statistic on the scale's grid and at the reference threshold."""
-    return _sweep(
-        source,
-        config.min_kb,
-        config.assignment,
-        config.min_images,
-        config.max_images,
-        config.max_tokens,
+    """Return every statistic on the scale's grid and at the reference threshold.
+
+    Of a sample: as estimated for the corpus.
+    """
+    if source.sample is not None:
+        return estimate_of(source, config).curves
+    settings = _swept(config)
+    return _computed(
+        _CURVES,
+        (source, settings),
+        "Summing up every threshold",
+        lambda tell: sweep(matched_of(source, config), settings, _grid(source, config), tell),
+        facts_of(source).documents,
     )
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _sidecars(folders: tuple[FileId, ...]) -> list[Sidecar]:
-    return sidecars(Path(folder.path) for folder in folders)
+def estimate_of(source: Source, config: LoaderConfig) -> Estimate:
+    """Return what a sample says of the corpus."""
+    settings = _swept(config)
+    facts, grid = facts_of(source), _grid(source, config)
+    return _computed(
+        _ESTIMATES,
+        (source, settings),
+        "Estimating",
+        lambda tell: estimate(drawn_of(source), settings, grid, facts.whole, tell),
+        facts.documents,
+    )
 
 
-def sidecars_beside(shards: Iterable[Shard]) -> list[Sidecar]:
-    """Find other models' similarity in the shards' folders."""
-    folders = sorted({os.path.dirname(os.path.abspath(shard.path)) for shard in shards})
+def folders_of(source: Source) -> tuple[str, ...]:
+    """Return the folders in which the shards stand."""
+    where = replace(source, sidecar=None, sample=None)
+    return _FOLDERS.get(where, lambda: _folders(where))
+
+
+def _folders(source: Source) -> tuple[str, ...]:
+    index = index_of(source.index) if source.index else None
+    paths = [o.path for o in index.origins] if index else [s.path for s in source.shards]
+    return tuple(sorted({os.path.dirname(os.path.abspath(path)) for path in paths}))
+
+
+def sidecars_beside(folders: Iterable[str]) -> list[Sidecar]:
+    """Find other models' similarity in folders."""
+    key = tuple(identify(folder) for folder in folders)
     try:
-        return _sidecars(tuple(identify(folder) for folder in folders))
+        return _SIDECARS.get(key, lambda: sidecars(Path(folder.path) for folder in key))
     except OSError as error:
         raise ShardError(f"the shards' folder cannot be listed: {error.strerror}") from None
+
+
+def shard_at(source: Source, part: int) -> tuple[Shard, str | None]:
+    """Return a part's shard and its folder of images, to read a document again from.
+
+    Raises
+    ------
+    ShardError
+        When an indexed shard is gone or has changed.
+    """
+    shard = columns_of(source)[part].shard
+    if not source.index:
+        return shard, source.image_dir.path if source.image_dir else None
+    origin = next(o for o in index_of(source.index).origins if o.path == shard.path)
+    if fingerprint(origin.path) != origin.fingerprint:
+        raise ShardError(f"{origin.path}: has changed since it was indexed; index it again")
+    return shard, origin.image_dir
+
+
+def _computed(
+    memo: Memo[V], key: Hashable, words: str, make: Callable[[Tell], V], total: int | None = None
+) -> V:
+    """Look up, or compute with progress; whoever waits for another session shows it too."""
+    with progress(words, total) as tell:
+        return memo.get(key, lambda: make(tell), lambda: tell(0))

@@ -1,6 +1,7 @@
-"""One document as the loader sees it: images beside their sentences, fates, training sequence.
+"""One document as the loader sees it, as HTML: images beside their sentences, fates, sequence.
 
-Takes plain data and draws; reads nothing. All text is escaped, addresses are text and no links.
+Takes plain data and writes markup; reads and draws nothing. All text is escaped, addresses are
+text and no links.
 """
 
 from __future__ import annotations
@@ -8,52 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import streamlit as st
-
-from mmc4viz.loader.tokens import Tokenizer
-from mmc4viz.loader.walk import walk
-from mmc4viz.model import Fate, Image, ImageFate, LoaderConfig, Outcome, Pair, Verdict
+from mmc4viz.model import Fate, Image, ImageFate, LoaderConfig, Pair, Verdict
 from mmc4viz.ui.inert import escaped
+from mmc4viz.ui.markup import IMAGE_FATES, PAIR_FATES, chip, outcome_chip
 from mmc4viz.ui.record import Opened
-from mmc4viz.ui.sequence import Piece, pieces
+from mmc4viz.ui.sequence import Piece
 
 MOST_SENTENCES: Final = 400
-
-_FATES: Final = {
-    Fate.KEPT: ("kept", "kept"),
-    Fate.BELOW_THRESHOLD: ("rejected", "below threshold"),
-    Fate.OVER_CAP: ("rejected", "over the image cap"),
-    Fate.TRUNCATED: ("truncated", "truncated: its token is cut off"),
-}
-_IMAGE_FATES: Final = {
-    ImageFate.MISSING: ("rejected", "missing: not downloaded"),
-    ImageFate.TOO_SMALL: ("rejected", "too small"),
-    ImageFate.UNMATCHED: ("rejected", "unmatched"),
-    ImageFate.MATCHED: ("kept", "valid"),
-    ImageFate.UNDECODABLE: ("unreadable", "undecodable: loses the document"),
-    ImageFate.LOST_WITH_DOCUMENT: ("unreadable", "lost with its document"),
-}
+LONGEST: Final = 20_000  # characters of one stretch of text
 
 
-def show(opened: Opened, config: LoaderConfig, tokenizer: Tokenizer) -> None:
-    """Draw a document and what the loader does to it."""
-    verdict = walk(opened.document, config, tokenizer)
-    st.subheader("Document", anchor=False)
-    parts = [_facts(opened, verdict, config), _page(opened, verdict), _rest(opened, verdict)]
-    parts.append(_sequence(pieces(opened.document, verdict, config, tokenizer)))
-    st.html(f'<div class="mmc-doc">{"".join(parts)}</div>')
+def page(opened: Opened, verdict: Verdict, config: LoaderConfig) -> str:
+    """Write what the document is, what becomes of it, and its page in order, as HTML."""
+    return "".join(
+        [_facts(opened, verdict, config), _page(opened, verdict), _rest(opened, verdict)]
+    )
 
 
 def _facts(opened: Opened, verdict: Verdict, config: LoaderConfig) -> str:
     """Write the document's name and its verdict, in words."""
-    outcome = str(verdict.outcome).replace("_", " ")
-    words = f"{outcome}: {verdict.detail}" if verdict.detail else outcome
     scores = [pair.score for pair in verdict.pairs]
     facts = [
         ("key", escaped(opened.document.key)),
         ("shard", escaped(opened.shard)),
         ("address", escaped(opened.document.url or "–")),
-        ("outcome", _chip(_meaning(verdict.outcome), words)),
+        ("outcome", outcome_chip(verdict.outcome, verdict.detail)),
         ("survives", f"with probability {verdict.keep_probability:g}"),
         ("image tokens", f"{verdict.image_tokens:,}, of which {verdict.misbound:,} misbound"),
         ("text tokens", f"{verdict.text_tokens:,}"),
@@ -67,12 +47,6 @@ def _facts(opened: Opened, verdict: Verdict, config: LoaderConfig) -> str:
         f'<span>{name}</span><span class="mmc-num">{text}</span>' for name, text in facts
     )
     return f'<div class="mmc-facts">{rows}</div>'
-
-
-def _meaning(outcome: Outcome) -> str:
-    if outcome is Outcome.KEPT:
-        return "kept"
-    return "unreadable" if outcome is Outcome.UNREADABLE else "rejected"
 
 
 def _page(opened: Opened, verdict: Verdict) -> str:
@@ -102,16 +76,16 @@ def _sentence(number: int, text: Any, images: Sequence[str]) -> str:
     alone = "" if images else " mmc-alone"
     return (
         f'<div class="mmc-row{alone}"><span class="mmc-num">{number + 1}</span>'
-        f'<span class="mmc-sentence" dir="auto">{escaped(words)}</span>'
+        f'<span class="mmc-sentence" dir="auto">{_limited(words)}</span>'
         f'<span class="mmc-images">{"".join(images)}</span></div>'
     )
 
 
 def _pair(opened: Opened, pair: Pair, misbound: bool) -> str:
-    meaning, words = _FATES[pair.fate]
-    chips = [_chip(meaning, words)]
+    meaning, words = PAIR_FATES[pair.fate]
+    chips = [chip(meaning, words)]
     if pair.fate is Fate.KEPT and misbound:
-        chips.append(_chip("misbound", "misbound"))
+        chips.append(chip("misbound", "misbound"))
     lines = [f"<b>{pair.score:.4f}</b>", *chips, f"image {pair.image + 1}"]
     return _image(opened, pair.image, lines, dropped=pair.fate is not Fate.KEPT)
 
@@ -135,7 +109,7 @@ def _rest(opened: Opened, verdict: Verdict) -> str:
 
 
 def _image_words(number: int, image: Image, fate: ImageFate) -> list[str]:
-    lines = [_chip(*_IMAGE_FATES[fate]), f"image {number + 1}"]
+    lines = [chip(*IMAGE_FATES[fate]), f"image {number + 1}"]
     if image.n_bytes is not None:
         size = f", {image.width} × {image.height}" if image.width else ""
         lines.append(f"{image.n_bytes:,} bytes{size}")
@@ -154,21 +128,24 @@ def _image(opened: Opened, number: int, lines: Iterable[str], *, dropped: bool) 
     return f'<div class="{kind}">{shown}<div class="mmc-num">{"<br>".join(lines)}</div></div>'
 
 
-def _chip(meaning: str, words: str) -> str:
-    return f'<span class="mmc-fate mmc-{meaning}">{escaped(words)}</span>'
+def sequence(parts: Sequence[Piece], pictures: Sequence[str | None]) -> str:
+    """Write the training sequence as HTML: image tokens with what they get, the cut struck out."""
+    return "".join(_piece(piece, pictures) for piece in parts)
 
 
-def _sequence(parts: Sequence[Piece]) -> str:
-    """Write the training sequence: image tokens marked, what is cut struck out."""
-    if not parts:
-        return "<h4>Training sequence</h4><p>None is built.</p>"
-    shown = "".join(_piece(piece) for piece in parts)
-    return f'<h4>Training sequence</h4><div class="mmc-sequence" dir="auto">{shown}</div>'
-
-
-def _piece(piece: Piece) -> str:
+def _piece(piece: Piece, pictures: Sequence[str | None]) -> str:
     if piece.kind == "text":
-        return escaped(piece.text)
+        return _limited(piece.text)
     if piece.kind == "cut":
-        return f'<span class="mmc-cut" title="behind the token limit">{escaped(piece.text)}</span>'
-    return f'<span class="mmc-token mmc-{piece.kind}">{escaped(piece.text)}</span>'
+        return f'<span class="mmc-cut" title="behind the token limit">{_limited(piece.text)}</span>'
+    picture = None
+    if piece.image is not None and piece.image < len(pictures):
+        picture = pictures[piece.image]
+    shown = f'<img src="{picture}" alt="">' if picture else ""
+    return f'<span class="mmc-token mmc-{piece.kind}">{shown}{escaped(piece.text)}</span>'
+
+
+def _limited(text: str) -> str:
+    """Escape text, and of a very long one its beginning."""
+    beyond = len(text) - LONGEST
+    return escaped(text if beyond <= 0 else f"{text[:LONGEST]} … {beyond:,} more characters")

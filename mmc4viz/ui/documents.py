@@ -2,11 +2,142 @@
 
 from __future__ import annotations
 
-import streamlit as st
+import math
+from typing import Final
 
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from mmc4viz.corpus.listing import Ordered
+from mmc4viz.corpus.pairs import place_of
+from mmc4viz.ui import data, filters, find, inspector, links, numbers, record, state, table, views
+from mmc4viz.ui.inert import note
 from mmc4viz.ui.sidebar import Choice
+
+_MOST_IN_CSV: Final = 100_000  # rows
+_PAGE: Final = f"{links.FILTER}page"
+Ints = NDArray[np.int64]
 
 
 def show(choice: Choice) -> None:
     """Draw the page."""
     st.title("Documents", anchor=False)
+    inspector.load_styles()
+    if not data.matched_of(choice.source, choice.config).n_documents:
+        note("No document could be read from these shards: name others in the sidebar.", "error")
+        return
+    now = filters.asked()
+    filters.draw(now, choice.scale.step, choice.scale.digits)
+    listed = _listed(choice, now)
+    opened = _opened(choice)
+    if len(listed):
+        opened = _table(choice, now, listed, opened)
+    else:
+        note("No document is like this: change or clear the filters.")
+    if opened is None:
+        st.text("Select a row to open its document, or press J for the first.")
+        return
+    place = place_of(views.starts_of(choice.source, choice.config), opened)
+    inspector.show(choice, place, record.opened(choice.source, *place))
+
+
+def _listed(choice: Choice, now: filters.Asked) -> Ordered:
+    """Return the documents asked for, in their order."""
+    source, config = choice.source, choice.config
+    if not now.words:
+        return views.ordered_for(source, config, now.query, now.sort, now.upside_down)
+    documents = views.chosen_for(source, config, now.query)
+    hits = find.having(source, data.matched_of(source, config), documents, now.words)
+    return views.order(source, config, hits, now.sort, now.upside_down)
+
+
+def _opened(choice: Choice) -> int | None:
+    """Return the open document's position among all, None where there is none such."""
+    place = links.open_document()
+    starts = views.starts_of(choice.source, choice.config)
+    if place is None or place[0] + 1 >= len(starts):
+        return None
+    position = int(starts[place[0]]) + place[1]
+    return position if position < starts[place[0] + 1] else None
+
+
+def _table(choice: Choice, now: filters.Asked, listed: Ordered, opened: int | None) -> int | None:
+    """Draw how many there are, a page of them, and the ways through; return what is open."""
+    source, config = choice.source, choice.config
+    columns = data.columns_of(source)
+    found = views.verdicts_for(source, config)
+    pages = math.ceil(len(listed) / table.PAGE)
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        whole = len(found.kind)
+        st.text(
+            f"{len(listed):,} of {whole:,} documents"
+            if len(listed) < whole
+            else f"{whole:,} documents"
+        )
+        page = _page(pages) if pages > 1 else 1
+        numbers.offer(
+            "documents",
+            table.HEAD,
+            lambda: table.rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
+        )
+    shown = listed.page((page - 1) * table.PAGE, page * table.PAGE)
+    chosen = table.show(columns, found, shown, opened, config)
+    if chosen is not None and chosen != opened:
+        _open(choice, chosen)
+        opened = chosen
+    _ways(choice, listed, opened)
+    return opened
+
+
+def _page(pages: int) -> int:
+    """Draw the pager at the page that was chosen, anew where something else has turned it."""
+    chosen = state.whole(_PAGE, 1, 1, pages)
+    turned: int = st.session_state.setdefault("documents-turned", 0)
+    if st.session_state.get(_pager(turned), chosen) != chosen:
+        turned = st.session_state["documents-turned"] = turned + 1
+    key = _pager(turned)
+    st.pagination(pages, default=chosen, key=key, on_change=lambda: _turn(st.session_state[key]))
+    return chosen
+
+
+def _pager(turned: int) -> str:
+    return f"documents-page-{turned}"
+
+
+def _turn(page: int) -> None:
+    state.put(_PAGE, str(page) if page > 1 else None)
+
+
+def _ways(choice: Choice, listed: Ordered, opened: int | None) -> None:
+    """Draw the ways to the document before and after the open one."""
+    before, after = listed.beside(-1 if opened is None else opened)
+    rank = None if opened is None else listed.rank(opened)
+    with st.container(horizontal=True, vertical_alignment="center", key="ways"):
+        for label, key, target in (("Previous", "K", before), ("Next", "J", after)):
+            st.button(
+                label,
+                key=f"way-{label.lower()}",
+                shortcut=key,
+                disabled=target is None,
+                on_click=_step,
+                args=(choice, listed, target),
+            )
+        if rank is not None:
+            st.text(f"{rank + 1:,} of {len(listed):,}")
+        elif opened is not None:
+            st.text("The open document is not in this list.")
+
+
+def _step(choice: Choice, listed: Ordered, target: int | None) -> None:
+    """Open a document and turn the list to its page."""
+    if target is None:
+        return
+    _open(choice, target)
+    _turn((listed.rank(target) or 0) // table.PAGE + 1)
+
+
+def _open(choice: Choice, document: int) -> None:
+    links.keep_open(place_of(views.starts_of(choice.source, choice.config), document))

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.model import Mmc4vizError
-from mmc4viz.ui import audit, borderline, documents, tune
+from mmc4viz.ui import audit, borderline, documents, progress, soon, state, tune
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.sidebar import Choice, choose
 from mmc4viz.ui.start import read_start
@@ -40,15 +40,23 @@ def run() -> None:
     start = read_start()
     if start.problem is not None:
         note(start.problem, "error")
-    page = st.navigation([_page(name, show) for name, show in PAGES.items()], position="top")
+    pages = {name: _page(name, show) for name, show in PAGES.items()}
+    page = st.navigation(list(pages.values()), position="top")
+    st.session_state["pages"] = pages
+    state.read_address()
+    progress.make_room()
     try:
-        choice = choose(start)
+        on_tune = page.title == "Tune"
+        begin_with = {"begin_with": soon.quick} if on_tune else {}
+        choice = choose(start, threshold_here=not on_tune, **begin_with)
         if choice is None:
             st.html(_NOTHING)
         else:
             PAGES[page.title](choice)
     except Mmc4vizError as error:
         note(str(error), "error")
+    st.session_state["page"] = page.title
+    state.write_address()
 
 
 def _page(name: str, show: Callable[[Choice], None]) -> StreamlitPage:

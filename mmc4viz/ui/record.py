@@ -1,4 +1,4 @@
-"""One document read again from its shard, with small pictures: the data behind its view.
+"""Documents read again from their shards, with small pictures: the data behind their view.
 
 Pictures are decoded and encoded anew, small, so that no byte of an unknown format reaches the
 browser. Nothing is judged here; the walk does that.
@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-import streamlit as st
 from PIL import Image as PillowImage
 
 from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.shards import fetch, image_source
-from mmc4viz.loader.images import Embedded, ImageSource
+from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.model import Document
 from mmc4viz.ui import data
+from mmc4viz.ui.memo import Memo
 
 SIDE: Final = 224  # pixels
 MOST_PIXELS: Final = 64_000_000
 MOST_IMAGES: Final = 100
+LONGEST: Final = 100_000  # characters of raw JSON shown
+_BASE64: Final = ("image_base64", "base64_image")
+_SHORT: Final = 60  # characters left of base64
 
 
 @dataclass(frozen=True)
@@ -48,24 +52,84 @@ class Opened:
     pictures: tuple[str | None, ...]
 
 
+@dataclass(frozen=True)
+class Glimpse:
+    """One image of a document and one of its sentences; None where there is none to show."""
+
+    picture: str | None
+    sentence: str | None
+
+
+_OPENED: Memo[Opened] = Memo(64)
+_GLIMPSES: Memo[Glimpse] = Memo(1000)
+
+
 def opened(source: data.Source, part: int, row: int) -> Opened:
     """Read a document again; raises a ShardError when its shard has changed."""
-    return _opened(source, part, row)
+    return _OPENED.get((source, part, row), lambda: _opened(source, part, row))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
 def _opened(source: data.Source, part: int, row: int) -> Opened:
     columns = data.columns_of(source)[part]
-    shard = columns.shard
-    offset, size = (int(columns.numbers(name)[row]) for name in ("offset", "size"))
-    if offset < 0:
-        return Opened(shard.name, columns.document(row), ())
-    raw = fetch(shard, offset, size)
-    images = image_source(shard, source.image_dir.path if source.image_dir else None)
-    document = parse_document(str(columns.batch.column("key")[row]), raw, images)
+    raw, images = _read(source, part, row)
+    if raw is None:
+        return Opened(columns.shard.name, columns.document(row), ())
+    key = str(columns.batch.column("key")[row])
+    document = parse_document(key, raw, images, decode_quickly)
     if source.sidecar is not None:
         document = _with_columns_similarity(document, columns, row)
-    return Opened(shard.name, document, tuple(_pictures(document, raw, images)))
+    return Opened(columns.shard.name, document, tuple(_pictures(document, raw, images)))
+
+
+def _read(source: data.Source, part: int, row: int) -> tuple[bytes | None, ImageSource]:
+    """Fetch a document's JSON, None for a sample without any, and where its images are."""
+    shard, folder = data.shard_at(source, part)
+    offset, size = data.columns_of(source)[part].place(row)
+    raw = fetch(shard, offset, size) if offset >= 0 else None
+    return raw, image_source(shard, folder)
+
+
+def glimpse(source: data.Source, part: int, row: int, image: int, sentence: int) -> Glimpse:
+    """Read one image and one sentence again; raises a ShardError when the shard has changed."""
+    key = source, part, row, image, sentence
+    return _GLIMPSES.get(key, lambda: _glimpse(source, part, row, image, sentence))
+
+
+def _glimpse(source: data.Source, part: int, row: int, image: int, sentence: int) -> Glimpse:
+    raw, images = _read(source, part, row)
+    try:
+        info = read_json(raw or b"")
+    except ValueError:
+        return Glimpse(None, None)
+    entry = next(islice(_entries(info), image, None), None)
+    texts = info.get("text_list") if isinstance(info, dict) else None
+    text = texts[sentence] if isinstance(texts, list) and sentence < len(texts) else None
+    return Glimpse(_picture(entry, images), text if isinstance(text, str) else None)
+
+
+def raw_json(source: data.Source, part: int, row: int) -> str:
+    """Return a document's JSON as text, base64 shortened; as it stands where it is none."""
+    raw, _ = _read(source, part, row)
+    if raw is None:
+        return "The sample has no JSON."
+    try:
+        info = read_json(raw)
+        text = json.dumps(_shortened(info), ensure_ascii=False, indent=1)
+    except (ValueError, RecursionError):
+        text = raw[: 4 * LONGEST].decode("utf-8", "backslashreplace")
+    beyond = len(text) - LONGEST
+    return text if beyond <= 0 else f"{text[:LONGEST]}\n… {beyond:,} more characters"
+
+
+def _shortened(value: Any, name: str = "") -> Any:
+    """Replace base64 by its beginning, wherever it stands."""
+    if isinstance(value, dict):
+        return {key: _shortened(inner, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    if isinstance(value, str) and name in _BASE64 and len(value) > _SHORT:
+        return f"{value[:_SHORT]}… ({len(value):,} characters)"
+    return value
 
 
 def _with_columns_similarity(document: Document, columns: Columns, row: int) -> Document:
@@ -90,11 +154,15 @@ def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[s
     entries = _chatgpt_entries(info) if document.is_gpt else _entries(info)
     source = Embedded() if document.is_gpt else images
     for entry in islice(entries, min(len(document.images), MOST_IMAGES)):
-        try:
-            found = source.data(entry)
-        except Exception:  # whatever the entry is, the walk's words say what is wrong with it
-            found = None
-        yield None if found is None else thumbnail(found)
+        yield _picture(entry, source)
+
+
+def _picture(entry: Any, source: ImageSource) -> str | None:
+    try:
+        found = source.data(entry)
+    except Exception:  # whatever the entry is, the walk's words say what is wrong with it
+        return None
+    return None if found is None else thumbnail(found)
 
 
 def _entries(info: Any) -> Iterator[Any]:

@@ -7,33 +7,93 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from mmc4viz.loader.text import IMAGE, Interleaved, interleave, interleave_chatgpt
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Binding, Document, DocumentError, Fate, LoaderConfig, Verdict
 
+_UNCUT: Final = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of the sequence: text, an image token (bound right or not), or cut off."""
+    """A stretch of the sequence: text, an image token (bound right or not), or cut off.
+
+    ``image`` is the image that an image token really gets, if any.
+    """
 
     kind: Literal["text", "kept", "misbound", "cut"]
     text: str
+    image: int | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """An image token of the sequence before the cut: its place among all tokens, and its kind."""
+
+    place: int
+    kind: Literal["kept", "misbound", "truncated"]
+    words: str
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A document's sequence, before and behind the cut.
+
+    Attributes
+    ----------
+    pieces : tuple of Piece
+    tokens : tuple of Token
+        Its image tokens.
+    length, limit : int
+        Tokens before the cut, those that the tokenizer adds among them; where it is cut.
+    """
+
+    pieces: tuple[Piece, ...]
+    tokens: tuple[Token, ...]
+    length: int
+    limit: int
+
+
+def sequence_of(
+    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
+) -> Sequence | None:
+    """Take the sequence apart; None where none was built."""
+    if not verdict.token_ids:
+        return None
+    try:
+        text = _text(document, verdict, config, tokenizer).text
+        uncut = tokenizer.encode(text, _UNCUT)
+    except (DocumentError, UnicodeEncodeError):  # the walk would have said so
+        return None
+    own = [
+        (start, token)
+        for start, token, added in zip(uncut.starts, uncut.ids, uncut.added, strict=True)
+        if not added
+    ]
+    room = config.max_tokens - tokenizer.n_before - tokenizer.n_after
+    end = own[room][0] if room < len(own) else len(text)
+    places = [n for n, (_, token) in enumerate(own) if token == tokenizer.image_id]
+    starts = [own[n][0] for n in places if n < room]
+    shown = tuple(_pieces(text, end, starts, verdict.binding))
+    marked = (piece for piece in shown if piece.kind in ("kept", "misbound"))
+    before = tokenizer.n_before
+    tokens = [Token(before + n, *_marked(piece)) for n, piece in zip(places, marked, strict=False)]
+    tokens += [Token(before + n, "truncated", "behind the cut") for n in places[len(tokens) :]]
+    return Sequence(shown, tuple(tokens), len(uncut.ids), config.max_tokens)
 
 
 def pieces(
     document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
 ) -> list[Piece]:
     """Take the sequence apart; nothing where none was built."""
-    if not verdict.token_ids:
-        return []
-    try:
-        text = _text(document, verdict, config, tokenizer).text
-        end, starts = _cut(text, config.max_tokens, tokenizer)
-    except (DocumentError, UnicodeEncodeError):  # the walk would have said so
-        return []
-    return list(_pieces(text, end, starts, verdict.binding))
+    found = sequence_of(document, verdict, config, tokenizer)
+    return [] if found is None else list(found.pieces)
+
+
+def _marked(piece: Piece) -> tuple[Literal["kept", "misbound"], str]:
+    return ("misbound" if piece.kind == "misbound" else "kept"), piece.text
 
 
 def _text(
@@ -43,16 +103,6 @@ def _text(
         return interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
     kept = [p.sentence for p in verdict.pairs if p.fate in (Fate.KEPT, Fate.TRUNCATED)]
     return interleave(document.sentences, kept, tokenizer.end_of_text)
-
-
-def _cut(text: str, max_tokens: int, tokenizer: Tokenizer) -> tuple[int, list[int]]:
-    """Return where the sequence is cut, and where its image tokens stand before that."""
-    cut, longer = tokenizer.encode(text, max_tokens), tokenizer.encode(text, max_tokens + 1)
-    own = [s for s, added in zip(cut.starts, cut.added, strict=True) if not added]
-    more = [s for s, added in zip(longer.starts, longer.added, strict=True) if not added]
-    end = more[len(own)] if len(more) > len(own) else len(text)
-    images = [s for s, i in zip(cut.starts, cut.ids, strict=True) if i == tokenizer.image_id]
-    return end, images
 
 
 def _pieces(
@@ -74,7 +124,8 @@ def _token(bound: Binding) -> Piece:
     """Name an image token by the image it gets, and by the one it should get."""
     got = "no image" if bound.bound_image is None else f"image {bound.bound_image + 1}"
     if bound.pair_image is None:
-        return Piece("misbound", f"{IMAGE} of the page's own text, gets {got}")
+        return Piece("misbound", f"{IMAGE} of the page's own text, gets {got}", bound.bound_image)
     if bound.pair_image == bound.bound_image:
-        return Piece("kept", f"{IMAGE} {got}")
-    return Piece("misbound", f"{IMAGE} of image {bound.pair_image + 1}, gets {got}")
+        return Piece("kept", f"{IMAGE} {got}", bound.bound_image)
+    words = f"{IMAGE} of image {bound.pair_image + 1}, gets {got}"
+    return Piece("misbound", words, bound.bound_image)

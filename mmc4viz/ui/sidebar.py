@@ -1,34 +1,30 @@
-"""The sidebar: widgets → shards, settings and a threshold. Shows nothing of the data itself.
+"""The sidebar: widgets → data, settings and a threshold. Shows nothing of the data itself.
 
 Widgets that do not depend on the data are always drawn, so that an error in one input does not
-reset the others. The threshold is remembered for each CLIP model.
+reset the others. What is chosen stands in the page's address.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
-from mmc4viz.corpus.curves import COSINE, Scale
+from mmc4viz.corpus.curves import Scale
 from mmc4viz.corpus.shards import Layout, Shard, expand
 from mmc4viz.corpus.similarity import Sidecar
 from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
-from mmc4viz.ui import data
+from mmc4viz.ui import data, state, threshold
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.start import Start, own_model
 
 HELP = {
-    "threshold": "A matched pair that scores below this is dropped; equal is kept.",
     "clip_model": "Whose similarity decides: the shards' own, or a file similarity_*.parquet "
     "beside them. The threshold is remembered for each model.",
     "min_kb": "An image of n bytes is too small when n // 1000 is at most this: 10 accepts from "
@@ -43,126 +39,115 @@ HELP = {
     "tokenizer": "gpt2 (built in), a tokenizer.json, a folder, or a Hugging Face id.",
     "shards": "One a line: WebDataset tars or MMC4's .jsonl, .jsonl.gz, .jsonl.zip; folders, "
     "globs and braces such as shard-{0000..0003}.tar are expanded.",
+    "index": "A folder made by mmc4viz index, in place of shards.",
+    "sample": "0 opens every document. N draws that many at random: every number becomes an "
+    "estimate with its 95 % interval.",
     "image_dir": "Images of MMC4's own .jsonl: FOLDER/k/NAME, k the shard's position in the "
     "list, or FOLDER/NAME.",
 }
-_LARGEST = 2**31 - 1
+# Names in the address.
+NAMES: Final = {
+    "min_images": "min",
+    "max_images": "cap",
+    "max_tokens": "len",
+    "min_kb": "kb",
+    "assignment": "match",
+    "single_image_keep": "coin",
+    "tokenizer": "tok",
+}
+_LARGEST: Final = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen: the data, the setting, and the thresholds worth showing."""
+    """What was chosen.
 
-    shards: tuple[Shard, ...]
+    Attributes
+    ----------
+    source : data.Source
+        The identity of the data.
+    config : LoaderConfig
+        The setting, its threshold on a step of the grid.
+    scale : Scale
+    span : (float, float)
+        The thresholds worth showing.
+    keep : callable
+        Keeps another threshold for the next run.
+    whole : data.Source
+        What the source is a first sample of, else the source itself.
+    """
+
     source: data.Source
     config: LoaderConfig
     scale: Scale
     span: tuple[float, float]
+    keep: partial[None]
+    whole: data.Source
 
 
-def choose(start: Start) -> Choice | None:
+def choose(
+    start: Start,
+    *,
+    threshold_here: bool,
+    begin_with: Callable[[data.Source, LoaderConfig], data.Source] = lambda source, _: source,
+) -> Choice | None:
     """Draw the sidebar; return None when there is nothing to open.
+
+    ``begin_with`` may put a sample in the place of a source that is not ready.
 
     Raises
     ------
     Mmc4vizError
-        For shards, a tokenizer or settings that cannot be used.
+        For shards, an index, a tokenizer or settings that cannot be used.
     """
     with st.sidebar:
         threshold_slot, model_slot = st.container(), st.container()
         settings = _settings(start.config)
-        tokenizer = _tokenizer(start.config)
-        patterns = _shards(start)
-        folder_slot = st.container()
-    shards = tuple(expand(patterns)) if patterns else ()
-    image_dir = _image_dir(folder_slot, shards, start)
-    if not shards:
+        tokenizer_slot = st.container()
+        source = _source(start, tokenizer_slot)
+    if source is None:
         return None
-    model, sidecar = _model(model_slot, patterns, shards, start)
-    base = LoaderConfig(tokenizer=tokenizer, clip_model=model, **settings)
-    source = data.source_of(shards, tokenizer, image_dir, sidecar)
-    data.tokenizer_of(source).check_room(base.max_tokens)
-    scale = data.scale_for(source, base)
-    span = visible_span(data.scores_of(source, base), scale)
+    own = own_model(data.folders_of(source), start.config)
+    model, sidecar = _model(model_slot, source, own)
+    source = replace(source, sidecar=data.identify(sidecar) if sidecar else None)
+    tokenizer = data.tokenizer_of(source)
+    tokenizer.check_room(settings["max_tokens"])
+    base = LoaderConfig(tokenizer=tokenizer.name, clip_model=model, **settings)
+    whole, source = source, begin_with(source, base)
+    spread = data.spread_of(source, base)
+    span = threshold.visible_span(spread.low, spread.high, spread.scale)
+    name, asked = threshold.name_of(model, own), _asked(model, start)
+    config = base.with_(threshold=threshold.chosen(name, asked, spread.scale, span))
+    keep = partial(threshold.choose, name)
     with threshold_slot:
-        config = base.with_(threshold=_threshold(model, start, scale, span))
+        if threshold_here:
+            threshold.number_input(config.threshold, spread.scale, span, keep)
         _download(config)
-    return Choice(shards, source, config, scale, span)
+    return Choice(source, config, spread.scale, span, keep, whole)
 
 
-def visible_span(scores: NDArray[np.float64], scale: Scale) -> tuple[float, float]:
-    """Return the thresholds worth showing: steps of the grid around all scores.
-
-    On cosine scale the reference setting is among them.
-
-    Examples
-    --------
-    >>> visible_span(np.array([0.2, 0.4]), COSINE)
-    (0.19, 0.41)
-    """
-    finite = scores[np.isfinite(scores)]
-    low, high = (float(finite[0]), float(finite[-1])) if len(finite) else (0.0, 0.5)
-    if scale == COSINE:
-        low, high = min(low, data.REFERENCE), max(high, data.REFERENCE)
-    low, high = max(low, scale.start), min(high, scale.stop)
-    margin = max(5, round(0.05 * (high - low) / scale.step))
-    first = max(math.floor(low / scale.step + 1e-6) - margin, round(scale.start / scale.step))
-    last = min(math.ceil(high / scale.step - 1e-6) + margin, round(scale.stop / scale.step))
-    return round(first * scale.step, scale.digits), round(last * scale.step, scale.digits)
+def _asked(model: str, start: Start) -> float:
+    """Return the threshold to begin with: the start's, unless it was for another model."""
+    named = start.config.clip_model in (model, LoaderConfig().clip_model)
+    return start.config.threshold if named else data.REFERENCE
 
 
-def _threshold(model: str, start: Start, scale: Scale, span: tuple[float, float]) -> float:
-    """Draw the slider over the grid's steps, where this model's threshold was left."""
-    remembered: dict[str, float] = st.session_state.setdefault("thresholds", {})
-    asked = start.config.threshold if _is_named(model, start) else data.REFERENCE
-    wanted = remembered.get(model, asked)
-    nearest = round(
-        round(min(max(wanted, span[0]), span[1]) / scale.step) * scale.step, scale.digits
-    )
-    form = f"%.{scale.digits}f"
-    chosen: float = st.slider(
-        "Similarity threshold",
-        *span,
-        value=nearest,
-        step=scale.step,
-        format=form,
-        key=f"threshold-{hashlib.sha256(model.encode()).hexdigest()[:8]}",
-        help=HELP["threshold"],
-    )
-    chosen = round(chosen, scale.digits)
-    if model not in remembered and nearest != wanted and chosen == nearest:
-        note(f"{wanted:g} is no step of this model's scale ({scale.name}); shown: {nearest:g}")
-    else:
-        remembered[model] = chosen
-    return chosen
-
-
-def _is_named(model: str, start: Start) -> bool:
-    return start.config.clip_model in (model, LoaderConfig().clip_model)
-
-
-def _model(
-    slot: DeltaGenerator, patterns: Sequence[str], shards: Sequence[Shard], start: Start
-) -> tuple[str, str | None]:
+def _model(slot: DeltaGenerator, source: data.Source, own: str) -> tuple[str, str | None]:
     """Choose among the shards' own similarity and the files beside them."""
-    beside = data.sidecars_beside(shards)
-    own = own_model(tuple(shard.path for shard in shards), start.config)
+    beside = data.sidecars_beside(data.folders_of(source))
     if own in [sidecar.model for sidecar in beside]:
         own = LoaderConfig().clip_model  # --config names a model that has a file of its own
     models: dict[str, str | None] = {own: None}
     for sidecar in beside:
         models[_unused(sidecar, models)] = sidecar.path
     names = list(models)
-    named = st.session_state.get("model", start.config.clip_model)
+    wanted = state.get("model", own)
+    state.seed("clip-model", wanted if wanted in names else own)
+    if st.session_state["clip-model"] not in names:
+        st.session_state["clip-model"] = own
     with slot:
-        chosen = st.selectbox(
-            "CLIP model",
-            names,
-            index=names.index(named) if named in names else 0,
-            key="clip-model",
-            help=HELP["clip_model"],
-        )
-    st.session_state["model"] = chosen
+        chosen = st.selectbox("CLIP model", names, key="clip-model", help=HELP["clip_model"])
+    state.put("model", None if chosen == own else chosen)
     return chosen, models[chosen]
 
 
@@ -174,7 +159,6 @@ def _unused(sidecar: Sidecar, models: dict[str, str | None]) -> str:
 def _settings(config: LoaderConfig) -> dict[str, Any]:
     """Draw every setting of the loader but threshold, tokenizer and model."""
     st.subheader("Loader")
-
     left, right = st.columns(2)
     with left:
         min_images = _whole("Fewest images", "min_images", 0, config)
@@ -182,63 +166,112 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
     with right:
         max_images = _whole("Image cap", "max_images", 1, config)
         min_kb = _whole("Too small (kB)", "min_kb", -1, config)
-    assignment = st.selectbox(
-        "Assignment",
-        ASSIGNMENT_NAMES,
-        index=ASSIGNMENT_NAMES.index(config.assignment),
-        key="assignment",
-        help=HELP["assignment"],
-    )
-    single_image_keep = st.number_input(
-        "Odds of a single-image document",
-        min_value=0.0,
-        max_value=1.0,
-        value=config.single_image_keep,
-        step=0.05,
-        key="single_image_keep",
-        help=HELP["single_image_keep"],
-    )
     return {
         "min_images": min_images,
         "max_images": max_images,
         "max_tokens": max_tokens,
         "min_kb": min_kb,
-        "assignment": assignment,
-        "single_image_keep": float(single_image_keep),
+        "assignment": _assignment(config),
+        "single_image_keep": _coin(config),
     }
 
 
 def _whole(label: str, name: str, least: int, config: LoaderConfig) -> int:
     """Draw one setting that is a whole number."""
-    value: int = getattr(config, name)
-    return st.number_input(label, least, _LARGEST, value=value, step=1, key=name, help=HELP[name])
+    default: int = getattr(config, name)
+    state.seed(name, state.whole(NAMES[name], default, least, _LARGEST))
+    value: int = st.number_input(label, least, _LARGEST, step=1, key=name, help=HELP[name])
+    state.put(NAMES[name], None if value == default else str(value))
+    return value
+
+
+def _assignment(config: LoaderConfig) -> str:
+    wanted = state.get(NAMES["assignment"])
+    state.seed("assignment", wanted if wanted in ASSIGNMENT_NAMES else config.assignment)
+    chosen: str = st.selectbox(
+        "Assignment", ASSIGNMENT_NAMES, key="assignment", help=HELP["assignment"]
+    )
+    state.put(NAMES["assignment"], None if chosen == config.assignment else chosen)
+    return chosen
+
+
+def _coin(config: LoaderConfig) -> float:
+    default = config.single_image_keep
+    wanted = threshold.number(state.get(NAMES["single_image_keep"]), default)
+    state.seed("single_image_keep", wanted if 0 <= wanted <= 1 else default)
+    odds = float(
+        st.number_input(
+            "Odds of a single-image document",
+            min_value=0.0,
+            max_value=1.0,
+            step=0.05,
+            key="single_image_keep",
+            help=HELP["single_image_keep"],
+        )
+    )
+    state.put(NAMES["single_image_keep"], None if odds == default else f"{odds:g}")
+    return odds
+
+
+def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.Source | None:
+    """Ask for an index or shards, the tokenizer and the folder of images."""
+    st.subheader("Data")
+    patterns = _text("Shards", "shards", "\n".join(start.shards), area=True).splitlines()
+    folder = _text("Index", "index", start.index)
+    sample = _sample(start)
+    if folder:
+        index = data.index_at(folder)
+        name = data.index_of(index).tokenizer.name
+        with tokenizer_slot:
+            note(f"Tokenizer: {name}, with which the index was made")
+        return data.Source((), data.identify(name), index=index, sample=sample)
+    with tokenizer_slot:
+        tokenizer = _tokenizer(start.config)
+    shards = tuple(expand([line.strip() for line in patterns if line.strip()]))
+    if not shards:
+        return None
+    image_dir = _image_dir(shards, start)
+    return replace(data.source_of(shards, tokenizer, image_dir, None), sample=sample)
+
+
+def _text(label: str, name: str, default: str, *, area: bool = False) -> str:
+    """Draw a line of text, or several, kept in the address."""
+    state.seed(name, state.get(name, default))
+    if area:
+        text = st.text_area(label, key=name, height=90, help=HELP[name])
+    else:
+        text = st.text_input(label, key=name, help=HELP[name])
+    text = text.strip()
+    state.put(name, None if text == default else text)
+    return text
+
+
+def _sample(start: Start) -> int | None:
+    """Ask for how many documents stand for all; None for every one."""
+    state.seed("sample", state.whole("sample", start.sample, 0, _LARGEST))
+    value: int = st.number_input(
+        "Estimate from a sample", 0, _LARGEST, step=1000, key="sample", help=HELP["sample"]
+    )
+    state.put("sample", None if value == start.sample else str(value))
+    if value == 1:
+        raise ConfigError("a sample takes at least 2 documents")
+    return value or None
 
 
 def _tokenizer(config: LoaderConfig) -> str:
-    name = st.text_input(
-        "Tokenizer", value=config.tokenizer, key="tokenizer", help=HELP["tokenizer"]
-    ).strip()
+    state.seed("tokenizer", state.get(NAMES["tokenizer"], config.tokenizer))
+    name = st.text_input("Tokenizer", key="tokenizer", help=HELP["tokenizer"]).strip() or BUILT_IN
+    state.put(NAMES["tokenizer"], None if name == config.tokenizer else name)
     if name == BUILT_IN:
         note("GPT-2's, built in: counts are approximate for models with another tokenizer.")
-    return name or BUILT_IN
+    return name
 
 
-def _shards(start: Start) -> list[str]:
-    st.subheader("Data")
-    text = st.text_area(
-        "Shards", value="\n".join(start.shards), key="shards", height=90, help=HELP["shards"]
-    )
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _image_dir(slot: DeltaGenerator, shards: Sequence[Shard], start: Start) -> str | None:
+def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
     """Ask for the images' folder where shards of MMC4's own kind have none in them."""
     if not start.image_dir and all(shard.layout is not Layout.JSONL for shard in shards):
         return None
-    with slot:
-        folder = st.text_input(
-            "Folder of images", value=start.image_dir, key="image_dir", help=HELP["image_dir"]
-        ).strip()
+    folder = _text("Folder of images", "image_dir", start.image_dir)
     if folder and data.identify(folder).changed < 0:
         raise ConfigError(f"{folder}: no such folder of images")
     return folder or None

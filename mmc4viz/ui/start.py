@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,10 @@ class Start:
     config : LoaderConfig
     image_dir : str
         Folder of images, empty without.
+    index : str
+        An index in place of shards, empty without.
+    sample : int
+        Documents to estimate from, 0 for all.
     problem : str or None
         One line about a start that could not be read.
     """
@@ -33,6 +38,8 @@ class Start:
     shards: tuple[str, ...]
     config: LoaderConfig
     image_dir: str = ""
+    index: str = ""
+    sample: int = 0
     problem: str | None = None
 
 
@@ -48,6 +55,7 @@ def read_start() -> Start:
         given = json.loads(os.environ.get(VARIABLE) or "{}")
         shards = tuple(str(path) for path in given.get("shards") or ())
         image_dir, path = given.get("image_dir") or "", given.get("config")
+        index, sample = str(given.get("index") or ""), int(given.get("sample") or 0)
     except (ValueError, AttributeError, TypeError):
         return Start(_sample(), LoaderConfig(), problem=f"{VARIABLE} is set, but is no start")
     config, problem = LoaderConfig(), None
@@ -55,14 +63,15 @@ def read_start() -> Start:
         config = LoaderConfig.from_mapping(read_settings(str(path)) if path else {})
     except ConfigError as error:
         problem = str(error)
-    return Start(shards or _sample(), config, str(image_dir), problem)
+    shards = shards or (() if index else _sample())
+    return Start(shards, config, str(image_dir), index, sample, problem)
 
 
-def own_model(shards: tuple[str, ...], config: LoaderConfig) -> str:
-    """Name the model whose similarity the shards carry; the sample's is known."""
-    folder = sample_folder()
-    of_sample = folder is not None and all(Path(s).resolve().parent == folder for s in shards)
-    return SAMPLE_MODEL if of_sample and shards else config.clip_model
+def own_model(folders: Sequence[str], config: LoaderConfig) -> str:
+    """Name the model whose similarity the shards in some folders carry; the sample's is known."""
+    sample = sample_folder()
+    of_sample = sample is not None and all(Path(f).resolve() == sample for f in folders)
+    return SAMPLE_MODEL if of_sample and folders else config.clip_model
 
 
 def _sample() -> tuple[str, ...]:

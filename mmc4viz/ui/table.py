@@ -1,10 +1,11 @@
-"""The table of documents: verdicts → a data frame, shown and selected from.
+"""The table of documents: one page of rows at a time, shown and selected from.
 
 Reasons come from the class of a document; its exact words are the walk's, shown with the document.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,12 +13,17 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.sweep import Matched
+from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.tally import CLASSES
-from mmc4viz.corpus.verdicts import Verdicts, verdicts
+from mmc4viz.corpus.verdicts import Verdicts
 from mmc4viz.model import LoaderConfig, Outcome
 from mmc4viz.ui.inert import plain
 
+PAGE: Final = 50  # rows
+HEAD: Final = (
+    "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
+    "image_tokens", "text_tokens", "misbound", "url",
+)  # fmt: skip
 REASONS: Final = {
     "kept_surely": "reaches the model",
     "kept_by_coin": "a single image: the coin decides",
@@ -27,112 +33,80 @@ REASONS: Final = {
     "no_valid_image": "every image missing or too small",
     "unreadable": "the loader fails on it",
 }
-LIMIT: Final = 5000  # rows in one table; beyond, a shard at a time, and the shard's first
-_ALL: Final = "all outcomes"
+_LONGEST: Final = 300  # characters of a key or an address in a cell
+_KEY: Final = "documents"
 
 
-def choose_document(matched: Matched, config: LoaderConfig) -> tuple[int, int] | None:
-    """Show the table; return the selected document's shard and row, None where there is none."""
-    parts = _parts_shown(matched)
-    frame = _filtered(_frame(matched, parts, config))
-    if len(frame) > LIMIT:
-        st.text(f"The first {LIMIT:,} of {len(frame):,} documents.")
-        frame = frame.head(LIMIT)
-    places = list(zip(frame.pop("part").tolist(), frame.pop("row").tolist(), strict=True))
-    if not places:
-        st.text("No document has this outcome.")
-        return _kept_selection(matched, parts)
-    _restore(places)
+def show(
+    columns: Sequence[Columns],
+    found: Verdicts,
+    documents: NDArray[np.int64],
+    opened: int | None,
+    config: LoaderConfig,
+) -> int | None:
+    """Show a page of documents; return the one that was just selected.
+
+    Parameters
+    ----------
+    documents : ndarray of int64
+        Positions among all documents, in their order.
+    opened : int or None
+        The one that is open.
+    """
+    places = documents.tolist()
+    _restore(places, opened)
+    frame = pd.DataFrame(rows(columns, found, places), columns=list(HEAD))
     event = st.dataframe(
         frame,
-        key="documents",
+        key=_KEY,
         on_select="rerun",
         selection_mode="single-row",
         hide_index=True,
-        height=min(36 * (len(frame) + 1), 396),
+        height=min(36 * (len(frame) + 1), 360),
         column_config=_layout(config),
         placeholder="–",
         alt="Documents with their outcomes",
     )
-    rows = event["selection"]["rows"]
-    if rows and rows[0] < len(places):
-        st.session_state["document"] = places[rows[0]]
-    return _kept_selection(matched, parts) or places[0]
+    chosen = event["selection"]["rows"]
+    return places[chosen[0]] if chosen and chosen[0] < len(places) else None
 
 
-def _parts_shown(matched: Matched) -> list[int]:
-    """All shards, or one chosen by the person where that would be too many rows."""
-    if matched.n_documents <= LIMIT or len(matched.parts) == 1:
-        return list(range(len(matched.parts)))
-    number = st.selectbox(
-        "Shard",
-        range(len(matched.parts)),
-        format_func=lambda n: plain(matched.parts[n].columns.shard.name),
-        key="table-shard",
-    )
-    return [number]
+def _restore(places: list[int], opened: int | None) -> None:
+    """Let the selection follow the open document when rows change around it, or it changes."""
+    drawn = st.session_state.get("drawn")
+    st.session_state["drawn"] = (places, opened)
+    if _KEY not in st.session_state or drawn != (places, opened):
+        at = [places.index(opened)] if opened in places else []
+        st.session_state[_KEY] = {"selection": {"rows": at, "columns": [], "cells": []}}
 
 
-def _kept_selection(matched: Matched, parts: list[int]) -> tuple[int, int] | None:
-    """Return the document last selected, as long as its shard is in the table."""
-    chosen: tuple[int, int] | None = st.session_state.get("document")
-    if chosen is None or chosen[0] not in parts:
-        return None
-    return chosen if chosen[1] < len(matched.parts[chosen[0]].columns) else None
+def rows(
+    columns: Sequence[Columns], found: Verdicts, documents: Sequence[int]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the cells of documents, every text made harmless."""
+    for document in documents:
+        part, row = int(found.part[document]), int(found.row[document])
+        here, kind = columns[part], CLASSES[found.kind[document]]
+        yield (
+            _text(here, "key", row),
+            plain(here.shard.name),
+            str(Outcome.KEPT) if kind.startswith("kept") else kind,
+            REASONS[kind],
+            int(found.images[document]),
+            int(found.matched[document]),
+            int(found.surviving[document]),
+            float(found.best[document]),
+            float(found.nearest[document]),
+            int(found.image_tokens[document]),
+            int(found.text_tokens[document]),
+            int(found.misbound[document]),
+            _text(here, "url", row),
+        )
 
 
-def _restore(places: list[tuple[int, int]]) -> None:
-    """Let the selection follow its document when the rows around it change."""
-    if st.session_state.get("places") == places:
-        return
-    known = "places" in st.session_state
-    st.session_state["places"] = places
-    chosen = st.session_state.get("document")
-    if known and chosen is not None:
-        rows = [places.index(chosen)] if chosen in places else []
-        st.session_state["documents"] = {"selection": {"rows": rows, "columns": [], "cells": []}}
-
-
-def _frame(matched: Matched, parts: list[int], config: LoaderConfig) -> pd.DataFrame:
-    """Build the rows of some shards' documents, in the shards' order."""
-    shown = Matched([matched.parts[n] for n in parts], matched.config)
-    found = verdicts(shown, config)
-    columns = [part.columns for part in shown.parts]
-    keys = [plain(str(key)) for one in columns for key in one.batch.column("key").to_pylist()]
-    names = np.array([plain(one.shard.name) for one in columns], object)
-    return pd.DataFrame(
-        {
-            "part": np.array(parts, np.int64)[found.part],
-            "row": found.row,
-            "key": keys,
-            "shard": names[found.part],
-            "outcome": _words(found, {name: _outcome(name) for name in CLASSES}),
-            "reason": _words(found, REASONS),
-            "images": found.images,
-            "matched": found.matched,
-            "pairs": found.surviving,
-            "best": found.best,
-            "nearest": found.nearest,
-            "image_tokens": found.image_tokens,
-            "text_tokens": found.text_tokens,
-            "misbound": found.misbound,
-        }
-    )
-
-
-def _words(found: Verdicts, words: dict[str, str]) -> NDArray[np.object_]:
-    return np.array([words[name] for name in CLASSES], object)[found.kind]
-
-
-def _outcome(name: str) -> str:
-    return str(Outcome.KEPT) if name.startswith("kept") else name
-
-
-def _filtered(frame: pd.DataFrame) -> pd.DataFrame:
-    chosen = st.selectbox(
-        "Outcome", [_ALL, *map(str, Outcome)], key="table-outcome", label_visibility="collapsed"
-    )
-    return frame if chosen == _ALL else frame[frame["outcome"] == chosen].reset_index(drop=True)
+def _text(columns: Columns, name: str, row: int) -> str:
+    text = str(columns.batch.column(name)[row])
+    return plain(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
 def _layout(config: LoaderConfig) -> dict[str, Any]:
@@ -157,4 +131,5 @@ def _layout(config: LoaderConfig) -> dict[str, Any]:
         "image_tokens": number("image tokens", width=95, help="In the cut sequence."),
         "text_tokens": number("text tokens", width=88, help="In the cut sequence."),
         "misbound": number("misbound", width=76, help="Image tokens that get another image."),
+        "url": text("address", width=240),
     }

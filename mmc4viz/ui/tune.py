@@ -2,217 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
-from mmc4viz import plots
-from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.curves import Curves
+from mmc4viz.corpus.estimate import Estimate
 from mmc4viz.corpus.funnel import document_funnel, image_funnel
-from mmc4viz.ui import data, document, record, table
+from mmc4viz.corpus.sampling import RATES
+from mmc4viz.ui import control, data, enough, funnel, knobs, numbers, saved, soon
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.sidebar import Choice
 
-_STILL = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The large numbers at one threshold.
-
-    Attributes
-    ----------
-    documents, image_tokens, misbound : float
-        In expectation over the coin.
-    pairs : int
-        Matched pairs at or above the threshold.
-    whole : int
-        All documents, readable or not.
-    """
-
-    documents: float
-    pairs: int
-    image_tokens: float
-    misbound: float
-    whole: int
-
-    @property
-    def share(self) -> float:
-        """Documents of all."""
-        return self.documents / self.whole if self.whole else 0.0
-
-    @property
-    def misbound_share(self) -> float:
-        """Misbound of the image tokens."""
-        return self.misbound / self.image_tokens if self.image_tokens else 0.0
-
-
-def headline(curves: Curves, threshold: float, keep: float) -> Headline:
-    """Look the large numbers up at the step of a threshold."""
-    step = curves.step(threshold)
-    return Headline(
-        documents=float(curves.expected("documents", keep)[step]),
-        pairs=int(curves.total("pairs")[step]),
-        image_tokens=float(curves.expected("image_tokens", keep)[step]),
-        misbound=float(curves.expected("misbound", keep)[step]),
-        whole=int(curves.total("documents")[step]),
-    )
+_NOTHING = Curves(np.zeros(1), np.zeros((10, 7, 1), np.int64), np.zeros((6, 1), np.int64))
+_YIELDS = tuple(_NOTHING.rows(0.5)[0])
+_BANDS = ("threshold", *(f"{name}_{end}" for name in RATES for end in ("low", "high")))
 
 
 def show(choice: Choice) -> None:
     """Draw the page."""
-    config, columns = choice.config, data.columns_of(choice.source)
-    matched, curves = (
-        data.matched_of(choice.source, config),
-        data.curves_of(choice.source, config),
-    )
+    facts = data.facts_of(choice.whole)
     st.title("Tune the threshold", anchor=False)
-    _about(columns)
-    if not matched.n_documents:
+    if not facts.documents:
+        _about(facts)
         note("No document could be read from these shards.", "error")
         return
-    _numbers(curves, choice)
-    _histogram(choice)
-    _yields(curves, choice)
-    _funnels(curves, choice)
-    st.subheader("All documents", anchor=False)
-    place = table.choose_document(matched, config)
-    if place is not None:
-        opened = record.opened(choice.source, *place)
-        document.show(opened, config, data.tokenizer_of(choice.source))
+    curves = data.curves_of(choice.source, choice.config)
+    estimated = data.estimate_of(choice.source, choice.config) if choice.source.sample else None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container():
+            _about(facts)
+        compared = saved.compared(choice)
+    if choice.whole != choice.source:
+        soon.show(choice)
+    if estimated is not None:
+        enough.show(choice, estimated, data.facts_of(choice.source))
+    control.show(choice, curves, _counts(choice, curves), compared, estimated)
+    _csv(choice, curves, estimated)
+    funnel.show(curves, choice)
+    last = st.container()  # drawn below, but computed when all else stands
+    _more()
+    with last:
+        knobs.show(choice)
 
 
-def _about(columns: Sequence[Columns]) -> None:
-    """Say what was read, and whatever is wrong with it."""
-    shards, documents = len(columns), sum(len(part) for part in columns)
-    st.text(f"{_many(documents, 'document')} in {_many(shards, 'shard')}")
-    broken = [part.error for part in columns if part.error is not None]
-    for error in broken[:5]:
-        note(error, "error")
-    if len(broken) > 5:
-        note(f"{len(broken) - 5:,} more shards are broken", "error")
-    unknown = sum(part.sizes_unknown for part in columns)
-    if unknown:
-        note(
-            f"{_many(unknown, 'shard')} without images: image sizes are unknown there, and the "
-            "size filter is off"
+def _csv(choice: Choice, curves: Curves, estimated: Estimate | None) -> None:
+    """Offer the numbers of the pictures."""
+    keep, scale = choice.config.single_image_keep, choice.scale
+    with st.popover("Numbers of these pictures", type="tertiary", width="content"):
+        st.text("Every threshold, as mmc4viz curve prints it:")
+        numbers.offer("yields", _YIELDS, lambda: [[*row.values()] for row in curves.rows(keep)])
+        st.text("Pairs from each step to below the next:")
+        steps = scale.thresholds().tolist()
+        pairs = _counts(choice, curves).tolist()
+        numbers.offer("histogram", ("similarity", "pairs"), lambda: zip(steps, pairs, strict=True))
+        st.text("Every loss at the chosen threshold:")
+        numbers.offer(
+            "losses", ("of", "loss", "lost", "remaining"), lambda: _losses(curves, choice)
         )
+        if estimated is not None:
+            st.text("The estimates' 95 % intervals:")
+            numbers.offer("intervals", _BANDS, lambda: _bands(estimated, keep))
+
+
+def _losses(curves: Curves, choice: Choice) -> list[tuple[str, str, float, float]]:
+    step, keep = curves.step(choice.config.threshold), choice.config.single_image_keep
+    funnels = {"documents": document_funnel, "images": image_funnel}
+    return [
+        (of, loss.name, loss.lost, loss.remaining)
+        for of, losses in funnels.items()
+        for loss in losses(curves, step, keep)
+    ]
+
+
+def _bands(estimated: Estimate, keep: float) -> list[list[float]]:
+    """Return the ends of every interval, a row a threshold."""
+    bands = [estimated.band(name, keep) for name in RATES]
+    columns = [end for band in bands for end in (band.low, band.high)]
+    rows: list[list[float]] = np.column_stack([estimated.curves.thresholds, *columns]).tolist()
+    return rows
+
+
+def _more() -> None:
+    """Say where the single documents are."""
+    st.subheader("What stands behind these numbers", anchor=False)
+    with st.container(horizontal=True):
+        for name, what in (
+            ("Documents", "Every document"),
+            ("Borderline", "Pairs near the line"),
+            ("Audit", "What the loader does unseen"),
+        ):
+            st.page_link(st.session_state["pages"][name], label=what)
+
+
+def _counts(choice: Choice, curves: Curves) -> NDArray[np.float64]:
+    """Return the pairs from each step to below the next; of a sample, as estimated."""
+    if choice.source.sample is None:
+        return data.spread_of(choice.source, choice.config).counts.astype(np.float64)
+    grid = choice.scale.thresholds()
+    pairs = curves.total("pairs")[np.searchsorted(curves.thresholds, grid)].astype(np.float64)
+    counts = pairs - np.append(pairs[1:], 0.0)
+    counts[0] += float(curves.total("rejected_pairs")[0])
+    return np.asarray(np.maximum(counts, 0.0))
+
+
+def _about(facts: data.Facts) -> None:
+    """Say what was read, and whatever is wrong with it."""
+    st.text(f"{_many(facts.documents, 'document')} in {_many(facts.shards, 'shard')}")
+    for error in facts.errors[:5]:
+        note(error, "error")
+    if len(facts.errors) > 5:
+        note(f"{len(facts.errors) - 5:,} more shards are broken", "error")
+    for line in facts.notes:
+        note(line)
 
 
 def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _numbers(curves: Curves, choice: Choice) -> None:
-    """Draw the large numbers, each with its change against the reference setting."""
-    keep = choice.config.single_image_keep
-    now = headline(curves, choice.config.threshold, keep)
-    then = headline(curves, data.REFERENCE, keep)
-    cells = (
-        ("Documents, expected", _large(now.documents), _change(now.documents - then.documents),
-         "Documents that reach the model, with the coin's expectation."),
-        ("Share of all documents", f"{now.share:.1%}", _points(now.share - then.share),
-         f"Of {now.whole:,} documents in the shards, readable or not."),
-        ("Pairs", _large(now.pairs, 0), _change(now.pairs - then.pairs, 0),
-         "Matched pairs at or above the threshold, before cap and cut."),
-        ("Image tokens, expected", _large(now.image_tokens),
-         _change(now.image_tokens - then.image_tokens),
-         "Image tokens of the sequences that reach the model."),
-        ("Misbound image tokens", f"{now.misbound_share:.1%}",
-         _points(now.misbound_share - then.misbound_share),
-         "Share of the image tokens whose sentence is trained on another sentence's image."),
-    )  # fmt: skip
-    with st.container(horizontal=True, gap="small", key="numbers"):
-        for label, value, change, meaning in cells:
-            st.metric(
-                label,
-                value,
-                change,
-                delta_color="off",
-                delta_arrow="off",
-                delta_description=f"vs {data.REFERENCE}",
-                help=meaning,
-                width=172,
-            )
-
-
-def _large(number: float, digits: int = 1) -> str:
-    """Write a number in full, or in millions where that is too long for its place.
-
-    Examples
-    --------
-    >>> _large(112.5), _large(310, 0), _large(12_345_678.5)
-    ('112.5', '310', '12.35 M')
-    """
-    return f"{number:,.{digits}f}" if number < 1e6 else f"{number / 1e6:,.2f} M"
-
-
-def _change(difference: float, digits: int = 1) -> str:
-    """Write a change with its sign.
-
-    Examples
-    --------
-    >>> _change(-3.5), _change(1200, 0), _change(0.0)
-    ('−3.5', '+1,200', '±0')
-    """
-    text = _large(abs(difference), digits)
-    if not text.strip("0."):
-        return "±0"
-    return f"{'+' if difference > 0 else '−'}{text}"
-
-
-def _points(difference: float) -> str:
-    return f"{_change(100 * difference)} pp"
-
-
-def _histogram(choice: Choice) -> None:
-    st.subheader("Matched pairs by similarity", anchor=False)
-    scores = data.scores_of(choice.source, choice.config)
-    figure = plots.score_histogram(scores, choice.config.threshold, choice.span, choice.scale)
-    st.plotly_chart(figure, key="histogram", config=_STILL, alt="Histogram of matched scores")
-
-
-def _yields(curves: Curves, choice: Choice) -> None:
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
-    ):
-        st.subheader("Yield by threshold", anchor=False, width="content")
-        form = st.segmented_control(
-            "Yield as",
-            ["share", "absolute"],
-            default="share",
-            required=True,
-            key="yield-form",
-            label_visibility="collapsed",
-            width="content",
-        )
-    figure = plots.yields(
-        curves,
-        curves.step(choice.config.threshold),
-        choice.config.single_image_keep,
-        choice.span,
-        share=form != "absolute",
-    )
-    st.plotly_chart(figure, key="yields", config=_STILL, alt="Yield against the threshold")
-    st.caption(
-        "Documents: expected, of all. Pairs: at or above the threshold, of all matched pairs. "
-        "Image tokens: expected, of the most at any threshold."
-    )
-
-
-def _funnels(curves: Curves, choice: Choice) -> None:
-    step = curves.step(choice.config.threshold)
-    keep = choice.config.single_image_keep
-    left, right = st.container(key="funnels").columns(2, gap="medium")
-    with left:
-        st.subheader("Where the images go", anchor=False)
-        figure = plots.funnel(image_funnel(curves, step, keep), "all images", "reach the model")
-        st.plotly_chart(figure, key="images", config=_STILL, alt="Funnel of images")
-    with right:
-        st.subheader("Where the documents go", anchor=False)
-        figure = plots.funnel(
-            document_funnel(curves, step, keep), "all documents", "reach the model"
-        )
-        st.plotly_chart(figure, key="document-funnel", config=_STILL, alt="Funnel of documents")

@@ -25,7 +25,23 @@ from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 
 A_SHARD = 4400  # documents, as in MMC4
 MOST_IMAGES = 20
-WORDS = "a the sea boat harbour quiet morning paints old stone water light under moved 1906".split()
+WORDS = [
+    "a",
+    "the",
+    "sea",
+    "boat",
+    "harbour",
+    "quiet",
+    "morning",
+    "paints",
+    "old",
+    "stone",
+    "water",
+    "light",
+    "under",
+    "moved",
+    "1906",
+]
 
 
 @dataclass(frozen=True)
@@ -42,12 +58,15 @@ class Recipe:
         Share of documents lost before any setting has a say.
     bad_pixels : float
         Share of images that do not decode.
+    lengthened : int
+        How many times as long as usual the sentences are.
     """
 
     sentences: int = 25
     literal: float = 0.0
     unreadable: float = 0.0
     bad_pixels: float = 0.0005
+    lengthened: int = 1
 
 
 Ints = NDArray[np.int64]
@@ -100,6 +119,7 @@ def _batch(rng: np.random.Generator, n: int, recipe: Recipe) -> pa.RecordBatch:
     sizes = np.where(kind == Kind.PLAIN, n_images * n_sentences, 0)
     plain = np.repeat(kind == Kind.PLAIN, n_images * n_sentences)
     rest = np.maximum(1, rng.normal(20, 8, int(counted.sum()))).astype(np.int32)
+    rest *= recipe.lengthened
     first = rest + (rng.random(len(rest)) < 0.1)
     heads = np.append(rest, 0)[np.minimum(_starts(counted)[:-1], len(rest))]
     details = [None if one != Kind.UNREADABLE else "no valid JSON" for one in kind]
@@ -170,7 +190,7 @@ def _images(
         "height": pa.array(rng.integers(100, 1000, n).astype(np.int32)),
         "format": pa.repeat(pa.scalar("JPEG"), n),
         "url": pa.repeat(pa.scalar("http://example.org/image.jpg"), n),
-        "error": pa.nulls(n, pa.string()),
+        "error": pa.array(np.where(status == Status.BAD_PIXELS, "damaged", None), pa.string()),
         "stored_sentence": pa.array(sentence),
         "stored_score": pa.array(score),
     }

@@ -1,8 +1,6 @@
-"""Curves and tables → Plotly figures. No Streamlit, and no text from documents.
+"""Curves and scores of a corpus → figures: the histogram, the yields, the funnels.
 
-Backgrounds are transparent and inks are greys that read on light and dark alike, so that a figure
-fits whatever page it is put on. Every picture carries its words: none needs a legend. Each is
-built whole from plain dictionaries, for every change of a Plotly figure is validated anew.
+No text from documents. Every picture carries its words: none needs a legend.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,24 +16,22 @@ from numpy.typing import NDArray
 
 from mmc4viz.corpus.curves import Curves, Scale
 from mmc4viz.corpus.funnel import Loss
-
-# Okabe and Ito's palette, which colour-blind eyes tell apart; the meanings are fixed everywhere.
-COLOURS: Final = {
-    "kept": "#0072B2",
-    "rejected": "#E69F00",
-    "truncated": "#56B4E9",
-    "misbound": "#CC79A7",
-    "unreadable": "#D55E00",
-}
-# The same as text, with contrast enough on light and dark.
-TEXT_COLOURS: Final = {"kept": "#2A86C8", "rejected": "#B87D00"}
-INK: Final = "#7D858C"
-FAINT: Final = "rgba(125,133,140,0.22)"
-CLEAR: Final = "rgba(0,0,0,0)"
-LINE: Final[dict[str, Any]] = {"color": INK, "width": 2, "dash": "dash"}  # the threshold's
-_WORDS: Final[dict[str, Any]] = {"size": 14}
-_STAND_OFF: Final = {"ticks": "outside", "ticklen": 6, "tickcolor": CLEAR}
-_LABEL: Final = {"type": "scatter", "cliponaxis": False, "hoverinfo": "skip"}
+from mmc4viz.plots.style import (
+    COLOURS,
+    LABEL,
+    STAND_OFF,
+    TEXT_COLOURS,
+    WORDS,
+    Floats,
+    Spec,
+    above,
+    axis,
+    count,
+    figure,
+    lost_words,
+    part_words,
+    threshold_line,
+)
 
 # What a loss of a funnel means; those not listed are rejected.
 _LOSS: Final = {
@@ -45,9 +41,6 @@ _LOSS: Final = {
     "truncated": "truncated",
 }
 YIELDS: Final = {"documents": "documents", "pairs": "pairs", "image_tokens": "image tokens"}
-
-Floats = NDArray[np.float64]
-Spec = dict[str, Any]
 
 
 def score_histogram(
@@ -78,16 +71,16 @@ def score_histogram(
     layout = {
         "barmode": "stack",
         "bargap": 0,
-        "xaxis": _axis(title="similarity of the matched pair", range=[edges[0], edges[-1]]),
-        "yaxis": _axis(title="pairs", range=[0, 1.05 * highest], tickformat=",~g", **whole),
-        "shapes": [_threshold_line(threshold)],
+        "xaxis": axis(title="similarity of the matched pair", range=[edges[0], edges[-1]]),
+        "yaxis": axis(title="pairs", range=[0, 1.05 * highest], tickformat=",~g", **whole),
+        "shapes": [threshold_line(threshold)],
         "annotations": [
-            _above(f"<b>{cut:,} rejected</b>", 0, "left", color=TEXT_COLOURS["rejected"]),
-            _above(f"<b>{len(scores) - cut:,} kept</b>", 1, "right", color=TEXT_COLOURS["kept"]),
+            above(f"<b>{cut:,} rejected</b>", 0, "left", color=TEXT_COLOURS["rejected"]),
+            above(f"<b>{len(scores) - cut:,} kept</b>", 1, "right", color=TEXT_COLOURS["kept"]),
         ],
     }
     data = [_bars(name, edges, counts, places) for name, counts in parts.items()]
-    return _figure(data, layout, 260, left=52, bottom=46)
+    return figure(data, layout, 260, left=52, bottom=46)
 
 
 def _bars(meaning: str, edges: Floats, counts: NDArray[np.int64], places: list[str]) -> Spec:
@@ -140,17 +133,17 @@ def yields(
             _mark(threshold, float(shown[step]), span, share) | axes,
         ]
         across = {"domain": [left, left + width], "range": list(span), "nticks": 4}
-        layout[f"xaxis{number}"] = _axis(**across, anchor=f"y{number}")
-        layout[f"yaxis{number}"] = _axis(
+        layout[f"xaxis{number}"] = axis(**across, anchor=f"y{number}")
+        layout[f"yaxis{number}"] = axis(
             anchor=f"x{number}",
             range=[0, 1.2 * most],
             tickformat=".0%" if share else ",~s",
             nticks=5,
             showticklabels=not share or not place,
         )
-        layout["shapes"].append(_threshold_line(threshold, number))
-        layout["annotations"].append(_above(title, left + width / 2, "center"))
-    return _figure(data, layout, 230, left=44, bottom=24)
+        layout["shapes"].append(threshold_line(threshold, number))
+        layout["annotations"].append(above(title, left + width / 2, "center"))
+    return figure(data, layout, 230, left=44, bottom=24)
 
 
 def yield_of(curves: Curves, quantity: str, keep: float) -> tuple[Floats, float]:
@@ -182,21 +175,15 @@ def _mark(x: float, y: float, span: tuple[float, float], share: bool) -> Spec:
     left = x > span[0] + 0.75 * (span[1] - span[0])
     point = {"x": [x], "y": [y], "marker": {"color": COLOURS["kept"], "size": 10}}
     return (
-        _LABEL
+        LABEL
         | point
         | {
             "mode": "markers+text",
-            "text": [f"<b>{y:.1%}</b>" if share else f"<b>{_count(y)}</b>"],
+            "text": [f"<b>{y:.1%}</b>" if share else f"<b>{count(y)}</b>"],
             "textposition": "top left" if left else "top right",
-            "textfont": _WORDS | {"color": TEXT_COLOURS["kept"]},
+            "textfont": WORDS | {"color": TEXT_COLOURS["kept"]},
         }
     )
-
-
-def _above(text: str, x: float, anchor: str, **font: str) -> Spec:
-    """Write words above a picture, where no position of the line hides them."""
-    where = {"x": x, "xref": "paper", "xanchor": anchor, "y": 1.0, "yref": "paper"}
-    return {**where, "yanchor": "bottom", "text": text, "font": _WORDS | font, "showarrow": False}
 
 
 def _shown(thresholds: Floats, span: tuple[float, float], step: int) -> NDArray[np.int64]:
@@ -217,7 +204,11 @@ def funnel(losses: Sequence[Loss], whole: str, reached: str) -> go.Figure:
     base = [0.0, *(loss.remaining for loss in losses), 0.0]
     length = [total, *(loss.lost for loss in losses), left]
     meanings = ["kept", *(_LOSS.get(loss.name, "rejected") for loss in losses), "kept"]
-    words = [_count(total), *(_lost(loss.lost, total) for loss in losses), _part(left, total)]
+    words = [
+        count(total),
+        *(lost_words(loss.lost, total) for loss in losses),
+        part_words(left, total),
+    ]
     hover = [whole, *(loss.meaning for loss in losses), reached]
     bars = {
         "type": "bar",
@@ -230,67 +221,23 @@ def funnel(losses: Sequence[Loss], whole: str, reached: str) -> go.Figure:
         "customdata": [f"{what}: {word}" for what, word in zip(hover, words, strict=True)],
         "hovertemplate": "%{customdata}<extra></extra>",
     }
-    numbers = _LABEL | {
+    ends = [start + size for start, size in zip(base, length, strict=True)]
+    layout = {
+        "xaxis": axis(visible=False, range=[0, max(total, 1) * 1.35]),
+        "yaxis": axis(range=[len(names) - 0.5, -0.5], showgrid=False, **STAND_OFF),
+    }
+    return figure(
+        [bars, _beside(names, ends, words)], layout, 28 * len(names) + 16, left=128, bottom=8, top=8
+    )
+
+
+def _beside(names: list[str], ends: list[float], words: list[str]) -> Spec:
+    """Write words behind the ends of bars."""
+    return LABEL | {
         "y": names,
-        "x": [start + size for start, size in zip(base, length, strict=True)],
+        "x": ends,
         "mode": "text",
         "text": [f" {word}" for word in words],
         "textposition": "middle right",
         "textfont": {"size": 13},
     }
-    layout = {
-        "xaxis": _axis(visible=False, range=[0, max(total, 1) * 1.35]),
-        "yaxis": _axis(range=[len(names) - 0.5, -0.5], showgrid=False, **_STAND_OFF),
-    }
-    return _figure([bars, numbers], layout, 28 * len(names) + 16, left=128, bottom=8, top=8)
-
-
-def _count(number: float) -> str:
-    """Write a count; halves, which the coin makes, with their decimal.
-
-    Examples
-    --------
-    >>> _count(1234.0), _count(12.5)
-    ('1,234', '12.5')
-    """
-    return f"{number:,.0f}" if abs(number - round(number)) < 0.05 else f"{number:,.1f}"
-
-
-def _lost(number: float, total: float) -> str:
-    return f"−{_part(number, total)}" if number else "0"
-
-
-def _part(number: float, total: float) -> str:
-    return f"{_count(number)}  ({number / total:.1%})" if total else _count(number)
-
-
-def _threshold_line(threshold: float, number: str = "") -> Spec:
-    """Draw the threshold through the whole height of a picture, the same in every one."""
-    x = {"x0": threshold, "x1": threshold, "xref": f"x{number}"}
-    return {"type": "line", **x, "y0": 0, "y1": 1, "yref": f"y{number} domain", "line": LINE}
-
-
-def _axis(**settings: Any) -> Spec:
-    still = {"gridcolor": FAINT, "zeroline": False, "automargin": False, "fixedrange": True}
-    if "title" in settings:
-        settings["title"] = {"text": settings["title"]}
-    return still | settings
-
-
-def _figure(
-    data: list[Spec], layout: Spec, height: int, *, left: int, bottom: int, top: int = 30
-) -> go.Figure:
-    """Build a figure with what every picture shares.
-
-    Margins are fixed: measuring them in the browser would draw every picture several times.
-    """
-    shared = {
-        "height": height,
-        "margin": {"l": left, "r": 8, "t": top, "b": bottom, "autoexpand": False},
-        "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR,
-        "showlegend": False,
-        "hoverlabel": {"align": "left"},
-        "dragmode": False,
-    }
-    return go.Figure({"data": data, "layout": layout | shared})

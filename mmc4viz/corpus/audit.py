@@ -1,0 +1,302 @@
+"""What the loader does unseen, in numbers for one setting, and the documents behind each number.
+
+Vectorised over plain documents; those answered literally are walked. Sums over thresholds are the
+sweep's job, and nothing is read from shards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.corpus.columns import Columns, Kind, Status
+from mmc4viz.corpus.curves import Scale, scale_of
+from mmc4viz.corpus.pairs import Pairs, literals
+from mmc4viz.corpus.sweep import Matched
+from mmc4viz.corpus.tally import CLASS
+from mmc4viz.corpus.verdicts import Verdicts
+from mmc4viz.model import Fate, ImageFate, LoaderConfig
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Misbound:
+    """Sequences that pass, image tokens in them, and how many of each are bound wrong."""
+
+    sequences: int
+    wrong_sequences: int
+    tokens: int
+    wrong_tokens: int
+
+
+def misbound(found: Verdicts) -> Misbound:
+    """Count misbound sequences and pairs among the documents that pass (the coin left out)."""
+    kept = _kept(found)
+    return Misbound(
+        sequences=int(kept.sum()),
+        wrong_sequences=int((kept & (found.misbound > 0)).sum()),
+        tokens=int(found.image_tokens[kept].sum()),
+        wrong_tokens=int(found.misbound[kept].sum()),
+    )
+
+
+def _kept(found: Verdicts) -> Bools:
+    return np.isin(found.kind, (CLASS["kept_surely"], CLASS["kept_by_coin"]))
+
+
+@dataclass(frozen=True)
+class Capped:
+    """Pairs over the cap, and what a cap by score would have done with them.
+
+    Attributes
+    ----------
+    documents : ndarray of bool, shape (documents,)
+        Those in which a pair over the cap scores higher than one within it.
+    over_cap : int
+        Pairs over the cap.
+    outscoring : int
+        Of these, pairs that score higher than some pair kept in their document.
+    displaced : int
+        Of these, pairs that would be kept if the best ones were, ties to the earlier image.
+    lost, instead : ndarray of float64, shape (displaced,)
+        The scores of the displaced pairs, and of those kept in their place, ascending.
+    """
+
+    documents: Bools
+    over_cap: int
+    outscoring: int
+    displaced: int
+    lost: NDArray[np.float64]
+    instead: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Crowded:
+    """The pairs of documents with more pairs than the cap, by document and image.
+
+    Attributes
+    ----------
+    document : ndarray of int64, shape (pairs,)
+        Position of its document, ascending.
+    score : ndarray of float64, shape (pairs,)
+    by_score : ndarray of int64, shape (pairs,)
+        Rank among its document's, best first, ties to the earlier image.
+    """
+
+    document: Ints
+    score: NDArray[np.float64]
+    by_score: Ints
+
+
+def crowded(pairs: Pairs, found: Verdicts, cap: int) -> Crowded:
+    """Arrange the pairs that a cap can part; the threshold does not matter."""
+    per_document = np.bincount(pairs.document, minlength=len(found.kind))
+    where = np.flatnonzero(per_document[pairs.document] > cap)
+    where = where[np.lexsort((pairs.image[where], pairs.document[where]))]
+    document, score = pairs.document[where].astype(np.int64), pairs.score[where]
+    by_score = np.empty(len(where), np.int64)
+    by_score[np.lexsort((-score, document))] = _rank(document)
+    return Crowded(document, score, by_score)
+
+
+def capped(pairs: Crowded, found: Verdicts, config: LoaderConfig) -> Capped:
+    """Compare the first pairs of each document with its best ones."""
+    cap = config.max_images
+    over = found.surviving > cap
+    where = np.flatnonzero((pairs.score >= config.threshold) & over[pairs.document])
+    document, score = pairs.document[where], pairs.score[where]
+    first, best = _rank(document) < cap, pairs.by_score[where] < cap
+    lowest = np.full(len(over), np.inf)
+    np.minimum.at(lowest, document[first], score[first])
+    outscoring = ~first & (score > lowest[document])
+    flagged = np.zeros(len(over), bool)
+    flagged[document[outscoring]] = True
+    lost, instead = score[best & ~first], score[first & ~best]
+    return Capped(
+        flagged,
+        over_cap=int((~first).sum()),
+        outscoring=int(outscoring.sum()),
+        displaced=len(lost),
+        lost=np.sort(lost),
+        instead=np.sort(instead),
+    )
+
+
+def _rank(document: Ints) -> Ints:
+    """Count the entries of each document from 0, where documents stand together."""
+    here = np.arange(len(document))
+    begins = np.concatenate([[True], document[1:] != document[:-1]])[: len(document)]
+    return here - np.maximum.accumulate(np.where(begins, here, 0))
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Image tokens lost to the token limit, and images left over by the assignment.
+
+    Attributes
+    ----------
+    written, truncated : int
+        Image tokens of pairs within the cap; those behind the cut.
+    surplus : int
+        Valid images without a sentence, in documents that the loader can read.
+    surplus_documents : int
+    """
+
+    written: int
+    truncated: int
+    surplus: int
+    surplus_documents: int
+
+
+def lost(matched: Matched, found: Verdicts, config: LoaderConfig, unmatched: Ints) -> Lost:
+    """Count what is cut off and what is left over.
+
+    Parameters
+    ----------
+    unmatched : ndarray of int64, shape (documents,)
+        Unmatched images of plain documents (`image_counts`).
+    """
+    readable = found.kind != CLASS["unreadable"]
+    written = np.minimum(found.surviving, config.max_images)
+    reaching = found.image_tokens.copy()
+    surplus = np.where(readable, unmatched, 0)
+    literal = literals(matched, config)
+    here, pairs = literal.document, literal.pairs
+    reaching[here] = pairs[Fate.KEPT]
+    written[here] = pairs[Fate.KEPT] + pairs[Fate.TRUNCATED]
+    surplus[here] = np.where(readable[here], literal.images[ImageFate.UNMATCHED], 0)
+    truncated = int((written - reaching).sum())
+    return Lost(int(written.sum()), truncated, int(surplus.sum()), int((surplus > 0).sum()))
+
+
+@dataclass(frozen=True)
+class Undecodable:
+    """Documents that the loader loses to images that fail to decode.
+
+    Attributes
+    ----------
+    documents : ndarray of bool, shape (documents,)
+        Those lost so.
+    single : ndarray of bool, shape (documents,)
+        Those with exactly one such image, and at least one sound and large enough.
+    sound : int
+        Sound and large enough images lost in ``documents``.
+    """
+
+    documents: Bools
+    single: Bools
+    sound: int
+
+
+def undecodable(matched: Matched, config: LoaderConfig) -> Undecodable:
+    """Find the documents lost to an image that does not decode."""
+    parts = [_undecodable(part.columns, config.min_kb) for part in matched.parts]
+    return Undecodable(
+        joined([documents for documents, _, _ in parts]),
+        joined([single for _, single, _ in parts]),
+        sum(sound for *_, sound in parts),
+    )
+
+
+def _undecodable(columns: Columns, min_kb: int) -> tuple[Bools, Bools, int]:
+    n = len(columns)
+    owner = np.repeat(np.arange(n), columns.n_images)
+    status, n_bytes = image_values(columns, "status"), image_values(columns, "n_bytes")
+    small = (n_bytes >= 0) & (n_bytes // 1000 <= min_kb) & ~_chatgpt(columns)[owner]
+    looked_at = (columns.kind != Kind.UNREADABLE)[owner]
+    bad = (status == Status.BAD_ENTRY) | ((status == Status.BAD_PIXELS) & ~small)
+    n_bad = np.bincount(owner[bad & looked_at], minlength=n)
+    n_sound = np.bincount(owner[(status == Status.SOUND) & ~small & looked_at], minlength=n)
+    hit = n_bad > 0
+    return hit, (n_bad == 1) & (n_sound > 0), int(n_sound[hit].sum())
+
+
+def _chatgpt(columns: Columns) -> Bools:
+    """Tell the ChatGPT-written documents, which meet no size limit."""
+    found = np.zeros(len(columns), bool)
+    for row in np.flatnonzero(columns.kind == Kind.LITERAL).tolist():
+        found[row] = columns.document(row).is_gpt
+    return found
+
+
+@dataclass(frozen=True)
+class Band:
+    """Images that a limit of so many kB lets pass when read as it is called, not as it works.
+
+    ``low`` to ``high`` bytes; ``documents`` of shape (documents,) tells where they are.
+    """
+
+    low: int
+    high: int
+    images: int
+    documents: Bools
+
+
+def band(matched: Matched, config: LoaderConfig) -> Band:
+    """Find the images of min_kb × 1,000 to min_kb × 1,000 + 999 bytes: ``<=`` drops them."""
+    low = 1000 * config.min_kb
+    masks, images = [], 0
+    for part in matched.parts:
+        columns = part.columns
+        n_bytes = image_values(columns, "n_bytes")
+        inside = (n_bytes >= max(low, 0)) & (n_bytes < low + 1000)
+        owner = np.repeat(np.arange(len(columns)), columns.n_images)[inside]
+        images += int(inside.sum())
+        masks.append(np.bincount(owner, minlength=len(columns)) > 0)
+    return Band(low, low + 999, images, joined(masks))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a threshold fits the scale that the scores have; ``problem`` says why it does not."""
+
+    scale: Scale
+    low: float
+    high: float
+    problem: str | None
+
+
+def fit(scores: NDArray[np.float64], threshold: float) -> Fit:
+    """Recognise the scale of matched scores, and whether a threshold can divide them.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (pairs,)
+        Ascending.
+
+    Examples
+    --------
+    >>> fit(np.array([0.1, 0.3]), 30).problem
+    'every pair scores below it: nothing is kept'
+    >>> fit(np.array([10.0, 30.0]), 0.24).problem
+    'every pair reaches it: nothing is rejected; it lies outside the range of all scores'
+    """
+    scale = scale_of(scores)
+    first, last = np.searchsorted(scores, -np.inf, "right"), np.searchsorted(scores, np.inf)
+    if first >= last:
+        return Fit(scale, float("nan"), float("nan"), "no pair has a score that it could divide")
+    low, high = float(scores[first]), float(scores[last - 1])
+    problem = None
+    if threshold > scores[-1]:
+        problem = "every pair scores below it: nothing is kept"
+    elif threshold <= scores[0]:
+        problem = "every pair reaches it: nothing is rejected"
+        if threshold < low:
+            problem += "; it lies outside the range of all scores"
+    return Fit(scale, low, high, problem)
+
+
+def image_values(columns: Columns, name: str) -> NDArray[Any]:
+    """Return a field of the documents' own images, shape (images,)."""
+    starts = columns.offsets("images")
+    return columns.image(name)[starts[0] : starts[-1]]
+
+
+def joined(masks: list[Bools]) -> Bools:
+    """Put masks of shards behind one another."""
+    return np.concatenate([np.zeros(0, bool), *masks])

@@ -1,0 +1,202 @@
+// The threshold control. What moves follows here, in the browser; the server is told on release
+// and after a pause. Nothing outside of the component's own elements is touched.
+
+const PAUSE = 300; // milliseconds
+const BIG = 10; // steps of Shift and Page keys
+const LEAST = 10; // steps that a zoom shows at least
+const controls = new WeakMap();
+
+/** Called by Streamlit whenever the server has drawn the page. */
+export default function (component) {
+  const root = component.parentElement.querySelector(".control");
+  if (!controls.has(root)) controls.set(root, build(root));
+  const control = controls.get(root);
+  control.send = component.setStateValue;
+  receive(control, component.data);
+  return () => dispose(control);
+}
+
+/** Build the elements once and listen to them. */
+function build(root) {
+  const control = { root, at: 0, dragging: false, told: {}, pointers: new Map(), view: { form: "share", log: false } };
+  root.replaceChildren(
+    (control.numbers = make("dl", { class: "numbers" })), toolbar(control), marksAndHint(control),
+    plotOf(control), secondBar(control), (control.yields = make("div", { class: "yields" })),
+  );
+  listen(control);
+  control.observer = new ResizeObserver(() => control.model && redraw(control));
+  control.observer.observe(root);
+  return control;
+}
+
+/** Heading, number field, counts linear or log, zoom. */
+function toolbar(control) {
+  control.title = make("h3");
+  control.input = make("input", { type: "number", inputmode: "decimal" });
+  control.inputLabel = make("span");
+  control.scaleButtons = { false: make("button", { type: "button" }), true: make("button", { type: "button" }) };
+  const zoom = ["−", "+", "⤢"].map((sign) => make("button", { type: "button" }, sign));
+  const [out, closer, whole] = (control.zoomButtons = zoom);
+  out.onclick = () => zoomBy(control, 1.6);
+  closer.onclick = () => zoomBy(control, 1 / 1.6);
+  whole.onclick = () => show(control, ...control.model.header.span);
+  for (const [key, button] of Object.entries(control.scaleButtons)) {
+    button.onclick = () => look(control, { log: key === "true" });
+  }
+  return make("div", { class: "bar" }, control.title, make("label", { class: "field" }, control.inputLabel, control.input),
+    make("span", { class: "space" }), make("span", { class: "group", role: "group" }, ...Object.values(control.scaleButtons)),
+    make("span", { class: "group", role: "group" }, ...zoom));
+}
+
+/** Reference marks, and the line that explains what is pointed at. */
+function marksAndHint(control) {
+  control.marks = make("div", { class: "marks" });
+  control.hint = make("div", { class: "hint" });
+  return make("div", {}, control.marks, control.hint);
+}
+
+/** The histogram: bars on a canvas, words above, the line that is dragged. */
+function plotOf(control) {
+  control.canvas = make("canvas", { "aria-hidden": "true" });
+  control.svg = draw("svg", { "aria-hidden": "true" });
+  control.area = make("div", { class: "area" });
+  control.handle = make("div", { class: "handle", role: "slider", tabindex: "0", "aria-orientation": "horizontal" });
+  control.sides = { rejected: make("span", { class: "side" }), kept: make("span", { class: "side" }) };
+  Object.assign(control.area.style, { left: `${PAD.left}px`, right: `${PAD.right}px`, top: `${PAD.top}px`, bottom: `${PAD.bottom}px` });
+  Object.assign(control.handle.style, { top: `${PAD.top}px`, bottom: `${PAD.bottom}px` });
+  control.sides.rejected.style.left = `${PAD.left}px`;
+  control.sides.kept.style.right = `${PAD.right}px`;
+  control.plot = make("div", { class: "plot" }, control.canvas, control.svg, control.area, control.sides.rejected, control.sides.kept, control.handle);
+  return control.plot;
+}
+
+/** Heading of the yield curves, with absolute or share. */
+function secondBar(control) {
+  control.yieldTitle = make("h3");
+  control.formButtons = { share: make("button", { type: "button" }), absolute: make("button", { type: "button" }) };
+  for (const [form, button] of Object.entries(control.formButtons)) button.onclick = () => look(control, { form });
+  return make("div", { class: "bar second" }, control.yieldTitle, make("span", { class: "space" }),
+    make("span", { class: "group", role: "group" }, ...Object.values(control.formButtons)));
+}
+
+/** Take what the server sent; its threshold counts when it was set there and no finger is down. */
+function receive(control, bytes) {
+  const { text, header, rest } = unpack(bytes);
+  if (control.text === text) return;
+  const before = control.model, value = before && valueAt(before.header, control.at);
+  const arrays = before && before.header.hash === header.hash ? before.arrays : arraysOf(header, rest);
+  const sameSpan = before && String(before.header.span) === String(header.span) && before.header.first === header.first;
+  Object.assign(control, { text, model: { header, arrays } });
+  if (!before) Object.assign(control.view, header.view);
+  if (!sameSpan || control.view.from === undefined) [control.view.from, control.view.to] = spanOf(header, before);
+  if (value !== undefined) control.at = stepOf(header, value);
+  if (control.serial !== header.set.serial && !control.dragging) {
+    control.serial = header.set.serial;
+    control.at = stepOf(header, header.set.value);
+    clearTimeout(control.timer);
+    control.told.threshold = header.set.value;
+  }
+  write(control);
+  redraw(control);
+}
+
+/** The steps to show at first: those of a link, else all worth showing. */
+function spanOf(header, before) {
+  const { from, to } = header.view;
+  return !before && Number.isInteger(from) && Number.isInteger(to) && to - from >= LEAST
+    ? [clamp(from, 0, header.steps - 1), clamp(to, 0, header.steps - 1)]
+    : header.span;
+}
+
+/** Write the words that do not move. */
+function write(control) {
+  const { header } = control.model, { words } = header;
+  control.title.textContent = words.title;
+  control.inputLabel.textContent = words.threshold;
+  control.yieldTitle.textContent = words.yields;
+  Object.assign(control.input, { min: valueAt(header, 0), max: valueAt(header, header.steps - 1), step: header.step });
+  control.scaleButtons.false.textContent = words.linear;
+  control.scaleButtons.true.textContent = words.log;
+  control.formButtons.share.textContent = words.share;
+  control.formButtons.absolute.textContent = words.absolute;
+  control.zoomButtons.forEach((button, i) => button.setAttribute("aria-label", (button.title = words.zoom[i])));
+  control.handle.setAttribute("aria-label", words.threshold);
+  control.plot.title = "";
+  for (const side of ["rejected", "kept"]) control.sides[side].style.color = header.colours[`${side}_text`];
+  writeNumbers(control);
+  writeMarks(control);
+  writeYields(control);
+}
+
+/** A place for each large number. */
+function writeNumbers(control) {
+  control.cells = control.model.header.numbers.map((format) => {
+    const value = make("div", { class: "value" }), interval = make("div", { class: "interval" }), difference = make("div", { class: "change" });
+    const cell = make("div", { title: format.meaning, "data-number": format.name },
+      make("dt", {}, format.label), make("dd", {}, value, difference, ...(control.model.header.estimated ? [interval] : [])));
+    return { format, value, interval, difference, cell };
+  });
+  control.numbers.replaceChildren(...control.cells.map(({ cell }) => cell));
+}
+
+/** A button for each reference, explained when it is pointed at. */
+function writeMarks(control) {
+  const { header } = control.model;
+  const buttons = header.marks.map((mark) => {
+    const button = make("button", { type: "button", title: mark.source, "aria-description": mark.source }, `${mark.label} ${mark.name}`);
+    button.onclick = () => { move(control, mark.at); tell(control); };
+    button.onfocus = button.onpointerenter = () => { control.hint.textContent = mark.source; };
+    button.onblur = button.onpointerleave = () => { control.hint.textContent = ""; };
+    return button;
+  });
+  control.marks.replaceChildren(...(buttons.length ? [header.words.marks, ...buttons] : []));
+  control.marks.hidden = !buttons.length;
+}
+
+/** A small picture for each yield. */
+function writeYields(control) {
+  control.charts = control.model.header.yields.map(({ name, label, digits }) => {
+    const svg = draw("svg", { role: "img", "aria-label": `${label} against the threshold` }), value = make("b");
+    const figure = make("figure", { "data-yield": name }, make("figcaption", {}, make("span", {}, label), value), svg);
+    drags(control, svg, () => [svg, SMALL]);
+    return { name, digits, svg, value, figure };
+  });
+  control.yields.replaceChildren(...control.charts.map(({ figure }) => figure));
+}
+
+/** Draw what changes with size, view or data; then what moves. */
+function redraw(control) {
+  if (!control.plot.clientWidth) return;
+  layOut(control);
+  drawAxes(control);
+  for (const chart of control.charts) drawYield(control, chart);
+  for (const [key, button] of Object.entries(control.scaleButtons)) button.setAttribute("aria-pressed", String(control.view.log) === key);
+  for (const [key, button] of Object.entries(control.formButtons)) button.setAttribute("aria-pressed", control.view.form === key);
+  paint(control);
+}
+
+/** Paint all that moves with the threshold. */
+function paint(control) {
+  const { model: { header, arrays }, at } = control, value = valueAt(header, at);
+  const numbers = numbersAt(control.model, at), label = value.toFixed(header.digits);
+  paintBars(control);
+  for (const cell of control.cells) paintNumber(control, cell, numbers[cell.format.name]);
+  for (const chart of control.charts) paintMarker(control, chart);
+  const pairs = arrays.pairs[at], inView = at >= control.view.from && at <= control.view.to;
+  control.sides.kept.textContent = `${large(pairs, 0)} ${header.words.kept}`;
+  control.sides.rejected.textContent = `${large(Math.max(0, header.all_pairs - pairs), 0)} ${header.words.rejected}`;
+  control.handle.style.transform = `translateX(${across(control, control.size.width, PAD, at)}px)`;
+  control.handle.style.visibility = inView ? "" : "hidden";
+  if (control.root.getRootNode().activeElement !== control.input) control.input.value = label;
+  const spoken = `${label}: ${large(numbers.documents.value, 1)} documents, ${(100 * numbers.share.value).toFixed(1)} % of all`;
+  const aria = { valuemin: valueAt(header, 0), valuemax: valueAt(header, header.steps - 1), valuenow: value, valuetext: spoken };
+  for (const [name, said] of Object.entries(aria)) control.handle.setAttribute(`aria-${name}`, said);
+}
+
+/** Write one large number, its change against the compared setting, its interval. */
+function paintNumber(control, { format, value, difference, interval }, number) {
+  const { compared } = control.model.header;
+  value.textContent = written(number.value, format);
+  difference.textContent = compared.numbers ? `${change(number.value - compared.numbers[format.name], format)} vs ${compared.label}` : "";
+  if (number.low !== undefined) interval.textContent = `95%: ${written(number.low, format)} – ${written(number.high, format)}`;
+}

@@ -1,0 +1,157 @@
+// Moving the line: mouse, finger, keys, typing; and telling the server when it rests.
+
+/** Move the threshold to a step and paint at the next frame. */
+function move(control, at) {
+  const wanted = clamp(Math.round(at), 0, control.model.header.steps - 1);
+  if (wanted === control.at) return;
+  control.at = wanted;
+  control.frame ??= requestAnimationFrame(() => {
+    control.frame = undefined;
+    paint(control);
+  });
+  tellSoon(control);
+}
+
+/** Tell the server after a pause. */
+function tellSoon(control) {
+  clearTimeout(control.timer);
+  control.timer = setTimeout(() => tell(control), PAUSE);
+}
+
+/** Tell the server what it does not know yet. */
+function tell(control) {
+  clearTimeout(control.timer);
+  const { form, log, from, to } = control.view, { header } = control.model;
+  const whole = from === header.span[0] && to === header.span[1];
+  const news = { threshold: valueAt(header, control.at), view: JSON.stringify(whole ? { form, log } : { form, log, from, to }) };
+  control.told.view ??= JSON.stringify(header.view);
+  for (const [name, value] of Object.entries(news)) {
+    if (control.told[name] === value) continue;
+    control.told[name] = value;
+    control.send(name, value);
+  }
+}
+
+/** Change how the pictures look. */
+function look(control, changes) {
+  Object.assign(control.view, changes);
+  redraw(control);
+  tellSoon(control);
+}
+
+/** Show the steps from one to another, within those worth showing. */
+function show(control, from, to) {
+  const [low, high] = control.model.header.span;
+  const wide = clamp(Math.round(to - from), LEAST, high - low);
+  const start = clamp(Math.round(from), low, high - wide);
+  look(control, { from: start, to: start + wide });
+}
+
+/** Zoom by a factor around a step, the threshold's own if none is given. */
+function zoomBy(control, factor, around = control.at) {
+  const { from, to } = control.view, centre = clamp(around, from, to);
+  show(control, centre - (centre - from) * factor, centre + (to - centre) * factor);
+}
+
+/** Let a picture be dragged in: `where` gives what is measured and its margins. */
+function drags(control, element, where) {
+  const to = (event) => {
+    const [measured, pad] = where(), box = measured.getBoundingClientRect();
+    move(control, under(control, box.width, pad, event.clientX - box.left));
+  };
+  element.addEventListener("pointerdown", (event) => {
+    control.pointers.set(event.pointerId, event.clientX);
+    const finger = event.pointerType === "touch" && element !== control.handle;
+    if (event.button !== 0 || finger || control.pointers.size > 1) return;
+    event.preventDefault();
+    element.setPointerCapture(event.pointerId);
+    control.dragging = true;
+    control.handle.focus({ preventScroll: true });
+    if (element !== control.handle) to(event);
+  });
+  element.addEventListener("pointermove", (event) => {
+    if (control.dragging && element.hasPointerCapture(event.pointerId)) to(event);
+  });
+  const end = (event) => {
+    control.pointers.delete(event.pointerId);
+    if (!control.dragging || !element.hasPointerCapture(event.pointerId)) return;
+    control.dragging = false;
+    tell(control);
+  };
+  element.addEventListener("pointerup", end);
+  element.addEventListener("pointercancel", end);
+}
+
+/** Two fingers zoom; the wheel does with Ctrl, as a touchpad's pinch reports itself. */
+function pinches(control) {
+  const { area } = control;
+  area.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    const box = control.plot.getBoundingClientRect();
+    zoomBy(control, Math.exp(clamp(event.deltaY, -60, 60) / 120), under(control, box.width, PAD, event.clientX - box.left));
+  }, { passive: false });
+  area.addEventListener("pointermove", (event) => {
+    if (event.pointerType !== "touch" || control.pointers.size !== 2 || !control.pointers.has(event.pointerId)) return;
+    const [other] = [...control.pointers].filter(([id]) => id !== event.pointerId).map(([, x]) => x);
+    const before = Math.abs(control.pointers.get(event.pointerId) - other), after = Math.abs(event.clientX - other);
+    control.pointers.set(event.pointerId, event.clientX);
+    if (before > 8 && after > 8) zoomBy(control, before / after);
+  });
+}
+
+/** Keys on the line: a step, ten with Shift or Page, the ends of the view. */
+function onKey(control, event) {
+  const step = event.shiftKey ? BIG : 1, { from, to } = control.view;
+  const moves = {
+    ArrowRight: control.at + step, ArrowUp: control.at + step, ArrowLeft: control.at - step, ArrowDown: control.at - step,
+    PageUp: control.at + BIG, PageDown: control.at - BIG, Home: from, End: to,
+  };
+  if (!(event.key in moves) || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  move(control, moves[event.key]);
+  const wide = to - from;
+  if (control.at < from) show(control, control.at, control.at + wide);
+  if (control.at > to) show(control, control.at - wide, control.at);
+}
+
+/** What was typed, if it is a number. */
+function onTyped(control) {
+  const value = Number.parseFloat(control.input.value);
+  if (Number.isFinite(value)) move(control, stepOf(control.model.header, value));
+  const { header } = control.model;
+  control.input.value = valueAt(header, control.at).toFixed(header.digits);
+  tell(control);
+}
+
+/** Say how many pairs the bar under the pointer has. */
+function onPointed(control, event) {
+  if (control.dragging || !control.bars) return;
+  const box = control.plot.getBoundingClientRect(), { header } = control.model;
+  const at = under(control, box.width, PAD, event.clientX - box.left);
+  const bar = control.bars.bars.find((b) => at >= b.at && at < b.at + control.bars.each);
+  if (!bar) return;
+  const [low, high] = [bar.at, bar.at + control.bars.each].map((k) => valueAt(header, k).toFixed(header.digits));
+  control.hint.textContent = `${large(bar.pairs, 0)} pairs from ${low} to below ${high}`;
+}
+
+/** Listen to everything that moves the line. */
+function listen(control) {
+  const whole = () => [control.plot, PAD];
+  drags(control, control.area, whole);
+  drags(control, control.handle, whole);
+  pinches(control);
+  control.handle.addEventListener("keydown", (event) => onKey(control, event));
+  control.handle.addEventListener("blur", () => control.model && tell(control));
+  control.input.addEventListener("change", () => onTyped(control));
+  control.area.addEventListener("pointermove", (event) => onPointed(control, event));
+  control.area.addEventListener("pointerleave", () => { control.hint.textContent = ""; });
+}
+
+/** Leave nothing behind; Streamlit may also call this for a call that another one overtook. */
+function dispose(control) {
+  if (control.root.isConnected) return;
+  clearTimeout(control.timer);
+  cancelAnimationFrame(control.frame);
+  control.observer.disconnect();
+}

@@ -1,0 +1,41 @@
+// The funnels of images and documents. A click on a loss tells the server to open what was lost.
+
+function make(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+/** A whole number as it is; halves, which the coin makes, with their decimal. */
+function count(number) {
+  const digits = Math.abs(number - Math.round(number)) < 0.05 ? 0 : 1;
+  if (number >= 1e7) return `${(number / 1e6).toFixed(2)} M`;
+  return number.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+/** One line: name, bar, number and share. */
+function row(funnel, line, open) {
+  const share = funnel.whole ? line.number / funnel.whole : 0, start = funnel.whole ? line.start / funnel.whole : 0;
+  const bar = make("i", { style: `left:${100 * start}%;width:${100 * share}%;background:${line.colour}` });
+  const number = make("span", { class: "number" }, `${line.lost && line.number ? "−" : ""}${count(line.number)} `,
+    make("span", {}, `${(100 * share).toFixed(1)}%`));
+  const can = line.lost && line.number > 0;
+  const node = make(can ? "button" : "div", { class: `row${line.lost ? "" : " end"}${line.number ? "" : " none"}`, title: line.meaning },
+    make("span", { class: "name" }, line.label), make("span", { class: "track", "aria-hidden": "true" }, ...(line.number ? [bar] : [])), number);
+  if (can) {
+    node.type = "button";
+    node.setAttribute("aria-description", `${line.meaning}. Opens these documents.`);
+    node.onclick = () => open(`${funnel.of}/${line.name}`);
+  }
+  return make("li", {}, node);
+}
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  const root = parentElement.querySelector(".funnels"), text = JSON.stringify(data);
+  if (root.dataset.drawn === text) return;
+  root.dataset.drawn = text;
+  root.replaceChildren(...data.funnels.map((funnel) =>
+    make("section", { "data-funnel": funnel.of }, make("h3", {}, funnel.title),
+      make("ol", {}, ...funnel.lines.map((line) => row(funnel, line, (name) => setTriggerValue("open", name)))))));
+}

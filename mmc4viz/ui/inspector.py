@@ -1,0 +1,246 @@
+"""One document from all sides: page, similarity, states, assignments, sequence, raw JSON.
+
+Draws what the walk and `loader.inspect` say; judges nothing. All text goes through `inert`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from mmc4viz import plots
+from mmc4viz.loader.inspect import (
+    MOST_STATES,
+    RunnerUp,
+    State,
+    assigned,
+    matrix_of,
+    runner_ups,
+    states,
+)
+from mmc4viz.loader.tokens import Tokenizer
+from mmc4viz.loader.walk import walk
+from mmc4viz.model import Document, Fate, LoaderConfig, Pair, Verdict
+from mmc4viz.ui import data, document, numbers, record
+from mmc4viz.ui.inert import escaped
+from mmc4viz.ui.markup import PAIR_FATES, chip, outcome_chip, table
+from mmc4viz.ui.record import Opened
+from mmc4viz.ui.sequence import Sequence, sequence_of
+from mmc4viz.ui.sidebar import Choice
+
+STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+_MOST_CHARACTERS: Final = 3_000_000  # tokenized for one document's states
+_MOST_ROWS: Final = 200  # of a table
+Matrix = NDArray[np.float64]
+
+
+def load_styles() -> None:
+    """Load what the pages of documents and pairs look like."""
+    st.html(Path(__file__).with_name("document.css"))
+
+
+def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
+    """Draw a document and what the loader does to it."""
+    config, tokenizer = choice.config, data.tokenizer_of(choice.source)
+    verdict = walk(opened.document, config, tokenizer)
+    st.subheader("Document", anchor=False, divider="gray")
+    _html(document.page(opened, verdict, config))
+    if not opened.document.is_gpt:
+        _similarity(opened.document, verdict, config)
+        most = _most_states(opened.document)
+        _states(states(opened.document, config, tokenizer, most), config)
+        _assignments(opened.document, config, tokenizer)
+    _sequence(opened, sequence_of(opened.document, verdict, config, tokenizer))
+    _raw(choice, place)
+
+
+def _html(body: str) -> None:
+    st.html(f'<div class="mmc-doc">{body}</div>')
+
+
+def _title(words: str, *csv: Any) -> None:
+    """Draw a section's title, with the offer of its numbers beside it."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(words, anchor=False, width="content")
+        if csv:
+            numbers.offer(*csv)
+
+
+def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None:
+    """Draw the matrix with the assignment, and each image's runner-up."""
+    matrix = matrix_of(shown)
+    if matrix is None:
+        _title("Similarity")
+        _html("<p>No matrix of numbers, images × sentences, stands in the document.</p>")
+        return
+    head = ["image", *(f"sentence {n + 1}" for n in range(matrix.shape[1]))]
+    _title("Similarity", "similarity", head, lambda: _matrix_rows(matrix))
+    digits = 4 if np.nanmax(np.abs(matrix), initial=0) < 2 else 2
+    marks = [
+        (pair.image, pair.sentence, PAIR_FATES[pair.fate][0], f"{pair.score:.{digits}f}, {words}")
+        for pair in verdict.pairs
+        for words in [PAIR_FATES[pair.fate][1]]
+    ]
+    figure = plots.heat_map(matrix, marks, digits)
+    st.plotly_chart(
+        figure,
+        key="matrix",
+        config=STILL,
+        alt=f"Similarity of {len(matrix)} images and {matrix.shape[1]} sentences, the pairs marked",
+    )
+    _beyond(matrix)
+    if verdict.pairs:
+        _html(_pairs(verdict.pairs, runner_ups(matrix, verdict.pairs), config, digits))
+
+
+def _beyond(matrix: Matrix) -> None:
+    rows, columns = plots.MOST_ROWS, plots.MOST_COLUMNS
+    if len(matrix) > rows or matrix.shape[1] > columns:
+        st.text(f"The first {rows} images and {columns} sentences are drawn; the CSV has all.")
+
+
+def _matrix_rows(matrix: Matrix) -> list[list[float]]:
+    return [[n + 1, *row] for n, row in enumerate(matrix.tolist())]
+
+
+def _pairs(
+    pairs: tuple[Pair, ...], seconds: list[RunnerUp], config: LoaderConfig, digits: int
+) -> str:
+    """Write each matched pair with its runner-up, and the threshold at which it flips."""
+    rows = []
+    for pair, second in list(zip(pairs, seconds, strict=True))[:_MOST_ROWS]:
+        side = "falls above" if pair.fate is not Fate.BELOW_THRESHOLD else "rises at"
+        other = "–" if second.sentence is None else f"{second.sentence + 1}"
+        rows.append(
+            (
+                f"{pair.image + 1}",
+                f"{pair.sentence + 1}",
+                f"{pair.score:.{digits}f}",
+                chip(*PAIR_FATES[pair.fate]),
+                f"{side} {_number(pair.score, digits)}",
+                other,
+                _number(second.score, digits),
+                _number(second.margin, digits, sign=True),
+            )
+        )
+    head = (
+        "image", "sentence", "score", "fate", "flips", "runner-up", "its score", "margin",
+    )  # fmt: skip
+    caption = (
+        f"Matched pairs by {escaped(config.assignment)}. The runner-up is the image's best other "
+        "sentence; a margin below zero means that the image gave up a better one."
+    )
+    return table(head, rows, caption)
+
+
+def _number(value: float, digits: int, *, sign: bool = False) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:+.{digits}f}".replace("-", "−") if sign else f"{value:.{digits}f}"
+
+
+def _most_states(shown: Document) -> int:
+    """Say how many states are worth tokenizing anew: fewer of a long text."""
+    texts = shown.sentences if isinstance(shown.sentences, list) else []
+    length = sum(len(text) for text in texts if isinstance(text, str))
+    return max(3, min(MOST_STATES, _MOST_CHARACTERS // max(length, 1)))
+
+
+def _states(found: list[State], config: LoaderConfig) -> None:
+    """Write what becomes of the document at every threshold."""
+    head = ("above", "up to", "outcome", "image_tokens", "text_tokens", "misbound")
+    rows = [
+        (s.low, s.high, str(s.verdict.outcome), s.verdict.image_tokens, s.verdict.text_tokens,
+         s.verdict.misbound)
+        for s in found
+    ]  # fmt: skip
+    _title("At every threshold", "states", head, lambda: rows)
+    now = next((n for n, state in enumerate(found) if state.holds(config.threshold)), None)
+    cells = [
+        (
+            _span(state),
+            outcome_chip(state.verdict.outcome),
+            f"{state.verdict.keep_probability:g}",
+            f"{state.verdict.image_tokens:,}",
+            f"{state.verdict.text_tokens:,}",
+            f"{state.verdict.misbound:,}",
+        )
+        for state in found
+    ]
+    names = ("threshold", "outcome", "survives with", "image tokens", "text tokens", "misbound")
+    caption = f"The document's states; the threshold now is {config.threshold:g}."
+    if found[-1].low > -math.inf:
+        caption += " There are more states further down."
+    _html(table(names, cells, caption, now))
+
+
+def _span(state: State) -> str:
+    """Write the thresholds of a state.
+
+    Examples
+    --------
+    >>> from mmc4viz.model import Outcome
+    >>> _span(State(0.25, math.inf, Verdict("a", Outcome.KEPT)))
+    'above 0.25'
+    """
+    low, high = f"{state.low:.6g}", f"{state.high:.6g}"
+    if state.low == -math.inf:
+        return "any" if state.high == math.inf else f"up to {high}"
+    return f"above {low}" if state.high == math.inf else f"above {low}, up to {high}"
+
+
+def _assignments(shown: Document, config: LoaderConfig, tokenizer: Tokenizer) -> None:
+    """Write what each assignment makes of each image."""
+    found = assigned(shown, config, tokenizer)
+    names = list(found)
+    given = {name: {pair.image: pair for pair in v.pairs} for name, v in found.items()}
+    images = sorted({image for pairs in given.values() for image in pairs})
+    rows = [[f"image {image + 1}", *(_given(given, name, image, config) for name in names)]
+            for image in images[:_MOST_ROWS]]  # fmt: skip
+    rows.append(["<b>outcome</b>", *(outcome_chip(found[name].outcome) for name in names)])
+    for title, field in (("image tokens", "image_tokens"), ("misbound", "misbound")):
+        rows.append([f"<b>{title}</b>", *(f"{getattr(found[n], field):,}" for n in names)])
+    _title("Under each assignment")
+    caption = "Sentence and score of each image; bold where it differs from the chosen assignment."
+    _html(table(("", *names), rows, caption))
+
+
+def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: LoaderConfig) -> str:
+    pair, chosen = given[name].get(image), given[config.assignment].get(image)
+    words = "unmatched"
+    if pair is not None:
+        words = f"{pair.sentence + 1} · {pair.score:.4f}"
+        words = words if pair.score >= config.threshold else f"<s>{words}</s>"
+    mine, theirs = (None if p is None else (p.sentence, p.fate) for p in (pair, chosen))
+    return words if mine == theirs else f"<b>{words}</b>"
+
+
+def _sequence(opened: Opened, found: Sequence | None) -> None:
+    """Draw the training sequence: its tokens along a ruler, then as the model gets it."""
+    if found is None:
+        _title("Training sequence")
+        _html("<p>None is built: no pair is left to write into it.</p>")
+        return
+    marks = [(token.place, token.kind, token.words) for token in found.tokens]
+    _title("Training sequence", "tokens", ("token", "kind", "meaning"), lambda: marks)
+    st.plotly_chart(
+        plots.ruler(found.length, found.limit, marks),
+        key="ruler",
+        config=STILL,
+        alt=f"{found.length} tokens with {len(marks)} image tokens, cut at {found.limit}",
+    )
+    body = document.sequence(found.pieces, opened.pictures)
+    _html(f'<div class="mmc-sequence" dir="auto" tabindex="0">{body}</div>')
+
+
+def _raw(choice: Choice, place: tuple[int, int]) -> None:
+    """Draw the raw JSON, read when it is asked for."""
+    with st.expander("Raw JSON", key="raw", on_change="rerun") as expander:
+        if expander.open:
+            text = record.raw_json(choice.source, *place)
+            _html(f'<pre class="mmc-raw" tabindex="0">{escaped(text)}</pre>')

@@ -1,0 +1,77 @@
+"""Work that goes on while a page shows something else; it ends when no page asks for it any more.
+
+Shared by all sessions: whoever asks for the same gets the same. Knows nothing of what is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from threading import Lock, Thread
+from typing import Final
+
+from mmc4viz.model import Mmc4vizError
+
+_PATIENCE: Final = 10.0  # seconds without being asked for
+
+
+class AbandonedError(Exception):
+    """Raised within work that nobody waits for."""
+
+
+class Job:
+    """One piece of work, in a thread of its own.
+
+    Attributes
+    ----------
+    done : int
+        Units done so far.
+    error : Mmc4vizError or None
+        What ended it.
+    """
+
+    def __init__(self, work: Callable[[Callable[[int], None]], object]) -> None:
+        self.done = 0
+        self.error: Mmc4vizError | None = None
+        self._asked = time.monotonic()
+        self._thread = Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it still goes on; asking keeps it alive."""
+        self._asked = time.monotonic()
+        return self._thread.is_alive()
+
+    def _tell(self, count: int) -> None:
+        self.done += count
+        if time.monotonic() - self._asked > _PATIENCE:
+            raise AbandonedError
+
+    def _run(self, work: Callable[[Callable[[int], None]], object]) -> None:
+        try:
+            work(self._tell)
+        except Mmc4vizError as error:
+            self.error = error
+        except AbandonedError:
+            return  # whoever asks next begins anew
+
+
+_JOBS: dict[Hashable, Job] = {}
+_GUARD = Lock()
+
+
+def ask(key: Hashable, work: Callable[[Callable[[int], None]], object]) -> Job:
+    """Return the job of a key, begun if it is not there; finished ones are forgotten."""
+    with _GUARD:
+        for other in [k for k, job in _JOBS.items() if not job._thread.is_alive() and k != key]:
+            del _JOBS[other]
+        if key not in _JOBS:
+            _JOBS[key] = Job(work)
+        return _JOBS[key]
+
+
+def forget(key: Hashable) -> None:
+    """Forget a job that has ended."""
+    with _GUARD:
+        _JOBS.pop(key, None)

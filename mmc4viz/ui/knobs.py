@@ -1,0 +1,137 @@
+"""What each knob does: a yield against every other setting, once the rest of the page stands.
+
+From a fixed random sample, marked as an estimate; exact on request, and for a small corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import streamlit as st
+
+from mmc4viz.corpus.knobs import Effect, Pool, estimated, exact, pool, variations
+from mmc4viz.corpus.matched import Matched, match_corpus
+from mmc4viz.corpus.sampling import Rate
+from mmc4viz.model import LoaderConfig
+from mmc4viz.plots.knobs import TITLES, Point, multiples
+from mmc4viz.ui import data, numbers, state
+from mmc4viz.ui.memo import Memo
+from mmc4viz.ui.progress import progress
+from mmc4viz.ui.sidebar import Choice
+
+SAMPLE: Final = 20_000  # documents
+_POOLS: Memo[Pool] = Memo(3)
+_MATCHED: Memo[Matched] = Memo(24)
+_RATES: Memo[dict[str, Rate]] = Memo(2000)
+_STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+_SHOWN: Final = {"image_tokens": "image tokens", "documents": "documents"}
+
+
+def show(choice: Choice) -> None:
+    """Draw the pictures; what takes long comes last and is abandoned by the next change."""
+    source = replace(choice.whole, sample=None)
+    documents = data.facts_of(choice.whole).whole or 0
+    whole = choice.whole.sample is None and (documents <= SAMPLE or _asked_for(choice))
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        st.subheader("What each knob does", anchor=False, width="content")
+        shown = st.segmented_control(
+            "Yield",
+            list(_SHOWN),
+            default="image_tokens",
+            format_func=lambda name: _SHOWN[name],
+            required=True,
+            key="knobs-yield",
+            label_visibility="collapsed",
+            width="content",
+        )
+    st.caption(_words(choice, whole=whole, documents=documents))
+    place = st.container(key="knobs", horizontal=True, gap="small")
+    waiting = place.empty()
+    waiting.text("Trying every setting …")
+    state.write_address()
+    rates = _rates(source if choice.whole.sample is None else choice.whole, choice, whole)
+    points = list(_points(rates, shown, choice, documents))
+    waiting.empty()
+    for knob, picture in multiples(points, share=shown == "documents" or not documents).items():
+        alt = f"{_SHOWN[shown]} against {TITLES[knob]}"
+        place.plotly_chart(picture, key=f"knob-{knob}", config=_STILL, alt=alt)
+    with st.container(horizontal=True):
+        if not whole and choice.whole.sample is None:
+            st.button("Compute exactly", on_click=_ask, args=(choice,))
+        numbers.offer("knobs", ("setting", "value", "yield", "low", "high"), lambda: _rows(points))
+
+
+def _words(choice: Choice, *, whole: bool, documents: int) -> str:
+    what = (
+        f"Each setting varied alone at {choice.config.threshold:g}; "
+        "the larger dot is the present value."
+    )
+    if whole:
+        return f"{what} Exact: all {documents:,} documents."
+    drawn = choice.whole.sample or SAMPLE
+    return f"{what} An estimate from {drawn:,} documents drawn at random, with 95 % intervals."
+
+
+def _asked_for(choice: Choice) -> bool:
+    return bool(st.session_state.get("knobs-exact") == (choice.whole, choice.config))
+
+
+def _ask(choice: Choice) -> None:
+    st.session_state["knobs-exact"] = (choice.whole, choice.config)
+
+
+def _rates(
+    source: data.Source, choice: Choice, whole: bool
+) -> list[tuple[Effect, dict[str, Rate]]]:
+    """Return what every value of every setting yields."""
+    tried, found = variations(choice.config), []
+    sampled = source if source.sample else replace(source, sample=SAMPLE)
+    with progress("Trying every setting") as tell:
+        for effect in tried:
+            if whole:
+                make = partial(_exact, source, effect.config, choice.config, tell)
+            else:
+                make = partial(_estimated, sampled, effect.config)
+            found.append((effect, _RATES.get((source, whole, effect.config), make)))
+            tell(0)
+    return found
+
+
+def _exact(
+    source: data.Source, config: LoaderConfig, present: LoaderConfig, tell: data.Tell
+) -> dict[str, Rate]:
+    """Answer from all documents; of a large corpus, other matchings are not kept."""
+    if (config.min_kb, config.assignment) == (present.min_kb, present.assignment):
+        return exact(data.matched_of(source, config), config)
+    columns, key = data.columns_of(source), (source, config.min_kb, config.assignment)
+    if data.facts_of(source).documents > SAMPLE:
+        return exact(match_corpus(columns, config, tell), config)
+    return exact(_MATCHED.get(key, lambda: match_corpus(columns, config)), config)
+
+
+def _estimated(source: data.Source, config: LoaderConfig) -> dict[str, Rate]:
+    sample = _POOLS.get(source, lambda: pool(data.drawn_of(source)))
+    key = source, config.min_kb, config.assignment
+    matched = _MATCHED.get(key, lambda: match_corpus([sample.columns], config))
+    return estimated(sample, matched, config)
+
+
+def _points(
+    rates: Sequence[tuple[Effect, dict[str, Rate]]], shown: str, choice: Choice, documents: int
+) -> Iterator[Point]:
+    """Yield points: documents as a share, image tokens of the corpus or per document."""
+    times = 1 if shown == "documents" else documents or 1
+    for effect, found in rates:
+        rate = found[shown]
+        estimate, low, high = (times * float(v[0]) for v in (rate.estimate, rate.low, rate.high))
+        present = effect.value == getattr(choice.config, effect.knob)
+        yield Point(effect.knob, effect.value, estimate, low, high, present)
+
+
+def _rows(points: Sequence[Point]) -> list[tuple[Any, ...]]:
+    return [(TITLES[p.knob], p.value, p.estimate, p.low, p.high) for p in points]

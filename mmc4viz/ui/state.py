@@ -1,0 +1,97 @@
+"""What was chosen, by short names, in the session and in the page's address.
+
+A link reproduces a view, a reload keeps it. The address is read when a session begins and when the
+person goes back or forward; it is written at the end of each run, also after a change of page,
+which clears it. Only what differs from its default stands in it. Nothing is checked here: whoever
+reads a value makes sure that it makes sense, for an address may say anything.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import streamlit as st
+
+_CHOSEN: Final = "chosen"
+_EPOCH: Final = "epoch"
+_SEEDED: Final = "seeded"
+_WRITTEN: Final = "written"
+_LONGEST: Final = 4000  # characters of one value; longer ones stay in the session only
+_ON_ITS_WAY: Final = 1.0  # seconds in which a browser may not know the newest address yet
+
+
+def get(name: str, default: str = "") -> str:
+    """Return what was chosen under a name."""
+    return _chosen().get(name, default)
+
+
+def put(name: str, value: str | None) -> None:
+    """Keep a choice; None forgets it, as does whoever finds that it is the default."""
+    if value is None:
+        _chosen().pop(name, None)
+    else:
+        _chosen()[name] = value
+
+
+def named(prefix: str) -> dict[str, str]:
+    """Return what was chosen under names that begin with a prefix, by the rest of the name."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in _chosen().items()
+        if name.startswith(prefix)
+    }
+
+
+def whole(name: str, default: int, least: int, most: int) -> int:
+    """Return a choice that is a whole number in a range, else the default."""
+    text = get(name)
+    try:
+        value = int(text) if len(text) < 20 else default
+    except ValueError:
+        return default
+    return value if least <= value <= most else default
+
+
+def seed(key: str, value: Any) -> None:
+    """Give a widget its value: when it is drawn anew, and when the choices came from elsewhere."""
+    seeded: dict[str, int] = st.session_state.setdefault(_SEEDED, {})
+    if key not in st.session_state or seeded.get(key) != epoch():
+        st.session_state[key] = value
+        seeded[key] = epoch()
+
+
+def epoch() -> int:
+    """Return a number that changes when choices came from elsewhere than the page's widgets."""
+    number: int = st.session_state.setdefault(_EPOCH, 0)
+    return number
+
+
+def begin_anew() -> None:
+    """Let every widget take its value from the choices again."""
+    st.session_state[_EPOCH] = epoch() + 1
+
+
+def read_address() -> None:
+    """Follow the address when the person went back or forward."""
+    found = st.query_params.to_dict()
+    written, when = st.session_state.get(_WRITTEN, (found, 0.0))
+    # An empty address says nothing: a change of page clears it, and the threshold always stands.
+    if found and found != written and time.monotonic() - when > _ON_ITS_WAY:
+        st.session_state[_CHOSEN] = found
+        begin_anew()
+
+
+def write_address() -> None:
+    """Write the address, if it says anything else."""
+    wanted = {name: value for name, value in _chosen().items() if len(value) <= _LONGEST}
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+    st.session_state[_WRITTEN] = (wanted, time.monotonic())
+
+
+def _chosen() -> dict[str, str]:
+    if _CHOSEN not in st.session_state:
+        st.session_state[_CHOSEN] = st.query_params.to_dict()
+    chosen: dict[str, str] = st.session_state[_CHOSEN]
+    return chosen

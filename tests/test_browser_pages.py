@@ -1,0 +1,246 @@
+"""The pages of documents and pairs in a real, headless Chromium: opened, stepped, attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import mmc4viz
+from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
+from mmc4viz.model import Outcome
+from tests.documents import entry, info, write_tar
+from tests.hostile import TEXTS, write_hostile
+from tests.serving import FLAGS, chromium, serving
+
+SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
+FACTS = ".mmc-facts"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("app")) as served:
+        yield served
+
+
+class Watched:
+    """A page, with everything that it complains about and every request that leaves it."""
+
+    def __init__(self, browser: Browser, address: str, scheme: Any = "light") -> None:
+        self.address, self.complaints, self.strangers = address, list[str](), list[str]()
+        self.page: Page = browser.new_page(
+            viewport={"width": 1400, "height": 1400}, color_scheme=scheme
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("console", self._on_console)
+        self.page.on("request", self._on_request)
+
+    def open(self, path: str, until: str = FACTS) -> Page:
+        self.page.goto(f"{self.address}/{path}")
+        self.page.wait_for_selector(until, timeout=60_000)
+        self.page.wait_for_selector('[data-test-script-state="notRunning"]', timeout=60_000)
+        return self.page
+
+    def _on_console(self, message: Any) -> None:
+        # A page below the root first asks for its server beside itself, and is told where it is.
+        if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
+            self.complaints.append(message.text)
+
+    def _on_request(self, request: Any) -> None:
+        own = (self.address, self.address.replace("http", "ws"), "data:", "blob:")
+        if not request.url.startswith(own):
+            self.strangers.append(request.url)
+
+    def assert_quiet(self) -> None:
+        assert not self.complaints
+        assert not self.strangers
+
+
+def outcomes() -> dict[str, tuple[int, int, str, str]]:
+    """Find a document of each outcome in the sample: its place, key and words."""
+    found: dict[str, tuple[int, int, str, str]] = {}
+    tokenizer = load_tokenizer()
+    for shard in expand([SAMPLE]):
+        for row, sample in enumerate(samples(shard)):
+            document = parse_document(sample.key, sample.raw)
+            verdict = walk(document, LoaderConfig(), tokenizer)
+            words = verdict.detail or str(verdict.outcome)
+            found.setdefault(str(verdict.outcome), (shard.position, row, document.key, words))
+    return found
+
+
+def not_in_sample(folder: Path) -> Path:
+    """Write documents of the outcomes that the sample has none of."""
+    long = "word " * 400
+    return write_tar(
+        folder / "others.tar",
+        [
+            ("unreadable", b"{"),
+            ("no_valid_image", info([[0.3]], images=[entry()])),
+            ("below_threshold", info([[0.1]])),
+            ("too_few_images", info([[0.1, 0.3]], [long, "Behind the cut."])),
+            ("kept", info([[0.3, 0.1], [0.1, 0.3]])),
+        ],
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_documents_of_every_outcome_open(browser: Browser, address: str, scheme: str) -> None:
+    watched = Watched(browser, address, scheme)
+    for outcome, (part, row, key, words) in outcomes().items():
+        page = watched.open(f"documents?doc={part}.{row}")
+        shown = page.inner_text(FACTS)
+        assert key in shown
+        assert outcome.replace("_", " ") in shown
+        assert words in shown
+        wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert page.evaluate(wide)
+    watched.assert_quiet()
+    watched.page.close()
+
+
+def test_the_other_outcomes_open(browser: Browser, tmp_path: Path) -> None:
+    path = not_in_sample(tmp_path)
+    with serving(tmp_path, str(path)) as served:
+        watched = Watched(browser, served)
+        for row, outcome in enumerate(
+            ("unreadable", "no_valid_image", "below_threshold", "too_few_images", "kept")
+        ):
+            page = watched.open(f"documents?doc=0.{row}")
+            assert outcome.replace("_", " ") in page.inner_text(FACTS)
+            assert outcome in set(map(str, Outcome))
+        watched.assert_quiet()
+        watched.page.close()
+
+
+def key_shown(page: Page) -> str:
+    return page.inner_text(f"{FACTS} > :nth-child(2)")
+
+
+def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) -> None:
+    watched = Watched(browser, address)
+    page = watched.open("documents?f.sort=place", "[data-testid=stDataFrameResizable] canvas")
+    grid = page.locator("[data-testid=stDataFrameResizable] canvas").first
+    box = grid.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 14, box["y"] + 36 * 2.5)  # the box before the second row
+    page.wait_for_selector(FACTS, timeout=10_000)
+    keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
+    assert key_shown(page) == keys[1]
+    assert "doc=0.1" in page.url
+    page.mouse.click(700, 20)
+    for pressed, row in (("j", 2), ("j", 3), ("k", 2), ("k", 1), ("k", 0)):
+        page.keyboard.press(pressed)
+        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row], timeout=10_000)
+    page.get_by_label("Text", exact=True).fill("jjj")
+    page.wait_for_timeout(500)
+    assert key_shown(page) == keys[0]
+    watched.assert_quiet()
+    page.close()
+
+
+def test_a_filter_and_a_link_reproduce_a_view(browser: Browser, address: str) -> None:
+    watched = Watched(browser, address)
+    page = watched.open("documents?f.outcome=unreadable&f.sort=place", "text=of 240 documents")
+    assert "Any outcome" not in page.inner_text(".st-key-filters")
+    watched.page.get_by_role("button", name="Next").click()
+    page.wait_for_selector(FACTS)
+    assert "unreadable" in page.inner_text(FACTS)
+    link = page.url.removeprefix(f"{address}/")
+    shown = key_shown(page)
+    assert key_shown(watched.open(link)) == shown
+    watched.assert_quiet()
+    page.close()
+
+
+def test_borderline_leads_to_a_document(browser: Browser, address: str) -> None:
+    watched = Watched(browser, address)
+    page = watched.open("borderline", ".mmc-card img")
+    words = page.locator(".mmc-card-words").first.inner_text()
+    page.get_by_role("button", name="Open document").first.click()
+    page.wait_for_selector(FACTS, timeout=10_000)
+    assert words in page.inner_text(".mmc-doc")
+    watched.assert_quiet()
+    page.close()
+
+
+def assert_inert(page: Page) -> None:
+    """Check that nothing of a hostile text has become anything but text."""
+    assert page.evaluate("window.hostile") is None
+    main = '[data-testid="stMain"]'
+    for element in ("script", "iframe", "[onerror]", "[onload]", "[onclick]", "img[src=x]"):
+        assert page.locator(f"{main} {element}").count() == 0, element
+    for element in ("svg", "a", "h1", "h2", "strong", ".katex", "style"):
+        assert page.locator(f".mmc-doc {element}").count() == 0, element
+    for start in ("javascript:", "data:text"):
+        assert page.locator(f'[href^="{start}"], [src^="{start}"]').count() == 0
+    assert page.evaluate("getComputedStyle(document.body).display") != "none"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    with serving(tmp_path, str(write_hostile(tmp_path))) as served:
+        watched = Watched(browser, served, scheme)
+        for row in range(4):
+            page = watched.open(f"documents?doc=0.{row}")
+            page.get_by_text("Raw JSON").click()
+            page.wait_for_selector(".mmc-raw")
+            assert_inert(page)
+        page = watched.open("documents?doc=0.0")
+        for text in TEXTS[:7]:
+            assert " ".join(text.split()) in " ".join(page.inner_text(".mmc-doc").split())
+        for view in ("around", "lost", "kept", "between"):
+            assert_inert(watched.open(f"borderline?b.view={view}", '[data-testid="stHeading"]'))
+        page = watched.open("documents?f.text=hostile", ".st-key-find-start")
+        page.get_by_role("button", name="Search their text").click()
+        page.wait_for_selector("text=was searched")
+        assert_inert(page)
+        assert_inert(watched.open("audit", ".mmc-finding"))
+        watched.assert_quiet()
+        watched.page.close()
+
+
+@pytest.mark.parametrize("page_name", ["documents?doc=0.3", "borderline", "audit"])
+def test_nothing_is_wider_than_a_narrow_page(
+    browser: Browser, address: str, page_name: str
+) -> None:
+    watched = Watched(browser, address)
+    watched.page.set_viewport_size({"width": 800, "height": 1200})
+    page = watched.open(page_name, ".mmc-doc")
+    assert page.evaluate(
+        "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    )
+    page.close()
+
+
+def test_every_picture_has_a_name(browser: Browser, address: str) -> None:
+    watched = Watched(browser, address)
+    page = watched.open("documents?doc=0.12")
+    page.wait_for_selector(".js-plotly-plot")
+    charts = page.locator('[data-testid="stPlotlyChart"]')
+    assert charts.count() == 2
+    for name in ("Similarity of 5 images and 37 sentences", "image tokens, cut at 256"):
+        assert page.get_by_label(name).count() == 1
+    assert all(page.locator(".mmc-image img").nth(n).get_attribute("alt") for n in range(2))
+    page.close()
+
+
+def test_jpeg_is_what_is_shown(browser: Browser, address: str) -> None:
+    watched = Watched(browser, address)
+    page = watched.open("documents?doc=0.12")
+    sources = page.eval_on_selector_all(".mmc-doc img", "all => all.map((e) => e.src)")
+    assert sources
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    page.close()
