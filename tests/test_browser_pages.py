@@ -139,7 +139,7 @@ def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) 
     page.wait_for_selector(FACTS, timeout=10_000)
     keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
     assert key_shown(page) == keys[1]
-    assert "doc=0.1" in page.url
+    page.wait_for_url("**doc=0.1*")
     page.mouse.click(700, 20)
     for pressed, row in (("j", 2), ("j", 3), ("k", 2), ("k", 1), ("k", 0)):
         page.keyboard.press(pressed)
@@ -158,6 +158,7 @@ def test_a_filter_and_a_link_reproduce_a_view(browser: Browser, address: str) ->
     watched.page.get_by_role("button", name="Next").click()
     page.wait_for_selector(FACTS)
     assert "unreadable" in page.inner_text(FACTS)
+    page.wait_for_url("**doc=*")  # written when the page stands
     link = page.url.removeprefix(f"{address}/")
     shown = key_shown(page)
     assert key_shown(watched.open(link)) == shown

@@ -93,6 +93,7 @@ function receive(control, bytes) {
   if (control.serial !== header.set.serial && !control.dragging) {
     control.serial = header.set.serial;
     control.at = stepOf(header, header.set.value);
+    control.editing = false;
     clearTimeout(control.timer);
     control.told.threshold = header.set.value;
   }
@@ -114,7 +115,8 @@ function write(control) {
   control.title.textContent = words.title;
   control.inputLabel.textContent = words.threshold;
   control.yieldTitle.textContent = words.yields;
-  Object.assign(control.input, { min: valueAt(header, 0), max: valueAt(header, header.steps - 1), step: header.step });
+  const [min, max] = header.span.map((at) => valueAt(header, at));
+  Object.assign(control.input, { min, max, step: header.step });
   control.scaleButtons.false.textContent = words.linear;
   control.scaleButtons.true.textContent = words.log;
   control.formButtons.share.textContent = words.share;
@@ -187,9 +189,10 @@ function paint(control) {
   control.sides.rejected.textContent = `${large(Math.max(0, header.all_pairs - pairs), 0)} ${header.words.rejected}`;
   control.handle.style.transform = `translateX(${across(control, control.size.width, PAD, at)}px)`;
   control.handle.style.visibility = inView ? "" : "hidden";
-  if (control.root.getRootNode().activeElement !== control.input) control.input.value = label;
-  const spoken = `${label}: ${large(numbers.documents.value, 1)} documents, ${(100 * numbers.share.value).toFixed(1)} % of all`;
-  const aria = { valuemin: valueAt(header, 0), valuemax: valueAt(header, header.steps - 1), valuenow: value, valuetext: spoken };
+  if (!control.editing) control.input.value = label;
+  const spoken = `${label}: ${large(numbers.documents.value, 1)} documents, ${writers[1].format(100 * numbers.share.value)} % of all`;
+  const [valuemin, valuemax] = header.span.map((step) => valueAt(header, step));
+  const aria = { valuemin, valuemax, valuenow: value, valuetext: spoken };
   for (const [name, said] of Object.entries(aria)) control.handle.setAttribute(`aria-${name}`, said);
 }
 

@@ -50,19 +50,23 @@ function numbersAt(model, at) {
   };
 }
 
+/** Writers of numbers by their decimals; ties go to the even digit, as on the command line. */
+const writers = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", {
+  minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
+}));
+
 /** Write a number in full, or in millions where that is too long for its place. */
 function large(number, digits) {
   if (!Number.isFinite(number)) return "∞";
-  const fixed = (x, d) => x.toLocaleString("en-US", { minimumFractionDigits: d, maximumFractionDigits: d });
-  if (Math.abs(number) < 1e6) return fixed(number, digits);
-  return Math.abs(number) < 1e9 ? `${fixed(number / 1e6, 2)} M` : `${fixed(number / 1e9, 2)} bn`;
+  if (Math.abs(number) < 1e6) return writers[digits].format(number);
+  return Math.abs(number) < 1e9 ? `${writers[2].format(number / 1e6)} M` : `${writers[2].format(number / 1e9)} bn`;
 }
 
-const percent = (share) => (Number.isFinite(share) ? `${(100 * share).toFixed(1)}%` : "∞");
+const percent = (share) => (Number.isFinite(share) ? `${writers[1].format(100 * share)}%` : "∞");
 
 /** Write a change with its sign; shares in percentage points. */
 function change(difference, format) {
-  const written = format.share ? `${(100 * Math.abs(difference)).toFixed(1)} pp` : large(Math.abs(difference), format.digits);
+  const written = format.share ? `${writers[1].format(100 * Math.abs(difference))} pp` : large(Math.abs(difference), format.digits);
   if (!/[1-9]/.test(written)) return "±0";
   return (difference > 0 ? "+" : "−") + written;
 }

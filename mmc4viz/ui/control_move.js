@@ -1,8 +1,8 @@
 // Moving the line: mouse, finger, keys, typing; and telling the server when it rests.
 
-/** Move the threshold to a step and paint at the next frame. */
+/** Move the threshold to a step worth showing and paint at the next frame. */
 function move(control, at) {
-  const wanted = clamp(Math.round(at), 0, control.model.header.steps - 1);
+  const wanted = clamp(Math.round(at), ...control.model.header.span);
   if (wanted === control.at) return;
   control.at = wanted;
   control.frame ??= requestAnimationFrame(() => {
@@ -117,6 +117,7 @@ function onKey(control, event) {
 
 /** What was typed, if it is a number. */
 function onTyped(control) {
+  control.editing = false;
   const value = Number.parseFloat(control.input.value);
   if (Number.isFinite(value)) move(control, stepOf(control.model.header, value));
   const { header } = control.model;
@@ -143,6 +144,8 @@ function listen(control) {
   pinches(control);
   control.handle.addEventListener("keydown", (event) => onKey(control, event));
   control.handle.addEventListener("blur", () => control.model && tell(control));
+  control.input.addEventListener("input", () => { control.editing = true; });
+  control.input.addEventListener("blur", () => onTyped(control));
   control.input.addEventListener("change", () => onTyped(control));
   control.area.addEventListener("pointermove", (event) => onPointed(control, event));
   control.area.addEventListener("pointerleave", () => { control.hint.textContent = ""; });

@@ -75,5 +75,9 @@ def own_model(folders: Sequence[str], config: LoaderConfig) -> str:
 
 
 def _sample() -> tuple[str, ...]:
+    """Name the sample as a person standing in the repository would."""
     folder = sample_folder()
-    return () if folder is None else (str(folder),)
+    if folder is None:
+        return ()
+    here = Path.cwd()
+    return (str(folder.relative_to(here) if folder.is_relative_to(here) else folder),)

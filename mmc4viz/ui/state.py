@@ -87,7 +87,8 @@ def write_address() -> None:
     wanted = {name: value for name, value in _chosen().items() if len(value) <= _LONGEST}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
-    st.session_state[_WRITTEN] = (wanted, time.monotonic())
+    if st.session_state.get(_WRITTEN, (None, 0.0))[0] != wanted:
+        st.session_state[_WRITTEN] = (wanted, time.monotonic())
 
 
 def _chosen() -> dict[str, str]:
