@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
@@ -129,13 +129,23 @@ def key_shown(page: Page) -> str:
     return page.inner_text(f"{FACTS} > :nth-child(2)")
 
 
+def settled(element: Locator) -> tuple[float, float]:
+    """Return where an element stands once it has stood there for a while."""
+    before = None
+    for _ in range(50):
+        box = element.bounding_box()
+        if box is not None and box == before:
+            return box["x"], box["y"]
+        before = box
+        element.page.wait_for_timeout(300)
+    raise AssertionError("the page does not come to rest")
+
+
 def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) -> None:
     watched = Watched(browser, address)
     page = watched.open("documents?f.sort=place", "[data-testid=stDataFrameResizable] canvas")
-    grid = page.locator("[data-testid=stDataFrameResizable] canvas").first
-    box = grid.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 14, box["y"] + 36 * 2.5)  # the box before the second row
+    x, y = settled(page.locator("[data-testid=stDataFrameResizable] canvas").first)
+    page.mouse.click(x + 14, y + 36 * 2.5)  # the box before the second row
     page.wait_for_selector(FACTS, timeout=10_000)
     keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
     assert key_shown(page) == keys[1]
