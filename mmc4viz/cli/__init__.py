@@ -1,0 +1,61 @@
+"""The commands: options in, lines out. Computes nothing; each command has a room of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from mmc4viz.cli.dashboard import app
+from mmc4viz.cli.index import index
+from mmc4viz.cli.look import curve, explain
+from mmc4viz.cli.shared import complain
+from mmc4viz.model import Mmc4vizError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mmc4viz")
+def cli() -> None:
+    """See what a similarity threshold costs before a model is trained on images and text.
+
+    SHARD is a WebDataset tar as OpenFlamingo's converter writes it, or MMC4's own .jsonl
+    (.jsonl.gz, .jsonl.zip); also a folder, a glob, or shard-{0000..0003}.tar.
+
+    \b
+    mmc4viz app                                  the dashboard, on the sample
+    mmc4viz app shards/                          the dashboard, on your shards
+    mmc4viz app --index DIR                      the dashboard, on an index of them
+    mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold leaves
+    mmc4viz explain shards/ --threshold 0.24     what becomes of each document
+    """  # noqa: D301 - the \\b keeps click from wrapping the lines
+
+
+for _command in (app, curve, explain, index):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; every error is one line on standard error and exit code 2."""
+    try:
+        code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_asked:
+        click.echo(help_asked.format_message())
+        code = 0
+    except click.ClickException as error:
+        complain(error.format_message())
+        code = 2
+    except Mmc4vizError as error:
+        complain(str(error))
+        code = 2
+    except BrokenPipeError:  # the reader had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        complain("interrupted")
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,146 @@
+"""The commands that look: ``explain`` and ``curve``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import click
+import numpy as np
+
+from mmc4viz.cli.shared import (
+    INDEX,
+    SHARDS,
+    check_sample,
+    finish,
+    open_corpus,
+    progress,
+    with_settings,
+)
+from mmc4viz.corpus.curves import MAX_STEPS, Thresholds, scale_of
+from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
+from mmc4viz.corpus.sweep import match_corpus, sweep
+from mmc4viz.loader.walk import walk
+from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.output import TABLE_HEAD, verdict_json, verdict_row, write_rows
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table")
+@click.option("--token-ids", is_flag=True, help="Add each sequence's token ids (jsonl).")
+def explain(form: str, token_ids: bool, **options: Any) -> None:
+    """Say what the loader does to each document, and why."""
+    config, corpus = open_corpus(options)
+    if form == "table":
+        click.echo(TABLE_HEAD)
+    with progress("documents") as advance:
+        for shard, document in corpus.documents(with_text=token_ids):
+            verdict = walk(document, config, corpus.tokenizer)
+            as_json = form == "jsonl"
+            line = (
+                verdict_json(shard, verdict, token_ids) if as_json else verdict_row(shard, verdict)
+            )
+            click.echo(line)
+            advance(1)
+    finish(corpus)
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@click.option("--thresholds", metavar="T,T,…", help="Thresholds to answer for.")
+@click.option("--grid", metavar="START:STOP:STEP", help="Likewise, evenly spaced, with STOP.")
+@click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
+def curve(
+    thresholds: str | None,
+    grid: str | None,
+    sample: int | None,
+    seed: int,
+    form: str,
+    **options: Any,
+) -> None:
+    """Say what is left at each threshold: documents, pairs, tokens, and every loss.
+
+    Without --thresholds or --grid, the grid of the similarity's own scale. With --sample, rates per
+    document of the corpus, each with its 95 % interval (columns NAME_low and NAME_high).
+    """
+    asked = _thresholds(thresholds, grid)
+    config, corpus = open_corpus(options)
+    check_sample(sample)
+    with progress("documents") as advance:
+        if sample is None:
+            matched = match_corpus(corpus.columns(advance), config)
+            asked = scale_of(matched.scores()).thresholds() if asked is None else asked
+            rows = sweep(matched, config, asked).rows(config.single_image_keep)
+        else:
+            rows = _sample_rows(corpus.sample(sample, seed, advance), config, asked)
+    write_rows(rows, form, sys.stdout)
+    finish(corpus)
+
+
+def _sample_rows(
+    drawn: Drawn, config: LoaderConfig, asked: Thresholds | None
+) -> list[dict[str, Any]]:
+    """Return a row a threshold: rates per document with their intervals."""
+    if asked is None:
+        scores = [match_corpus(parts, config).scores() for parts in drawn.clusters]
+        asked = scale_of(np.concatenate(scores)).thresholds()
+    curves = sweep_clusters(drawn, config, asked)
+    columns: dict[str, list[float]] = {"threshold": asked.tolist()}
+    for name in RATES:
+        found = rate(drawn, curves, name, config.single_image_keep)
+        columns[name] = found.estimate.tolist()
+        columns[f"{name}_low"], columns[f"{name}_high"] = found.low.tolist(), found.high.tolist()
+    columns["sampled"] = [drawn.n_documents] * len(asked)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:
+    """Read ``--thresholds`` or ``--grid``; ascending and without repeats."""
+    if listed is not None and grid is not None:
+        raise ConfigError("give --thresholds or --grid, not both")
+    if listed is not None:
+        return np.unique([_number(text, "--thresholds") for text in listed.split(",")])
+    if grid is None:
+        return None
+    parts = grid.split(":")
+    if len(parts) != 3:
+        raise ConfigError(f"--grid is START:STOP:STEP, for example 0.2:0.3:0.01, not {grid!r}")
+    start, stop, step = (_number(text, "--grid") for text in parts)
+    if step <= 0 or stop < start:
+        raise ConfigError(f"--grid rises from START to STOP by a STEP above 0, unlike {grid!r}")
+    steps = math.floor((stop - start) / step + 1e-9)
+    if steps >= MAX_STEPS:
+        raise ConfigError(f"--grid has {steps + 1:,} steps; the most is {MAX_STEPS:,}")
+    digits = max(_decimals(text) for text in parts)
+    values = [round(start + k * step, digits) for k in range(steps + 1)]
+    return np.unique([*values, stop])
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ConfigError(f"{option}: {text!r} is no number") from None
+    if not math.isfinite(value):
+        raise ConfigError(f"{option}: {text!r} is no finite number")
+    return value
+
+
+def _decimals(text: str) -> int:
+    """Count the decimals a number is written with.
+
+    Examples
+    --------
+    >>> _decimals("0.25"), _decimals("1e-3"), _decimals("2")
+    (2, 3, 0)
+    """
+    mantissa, _, exponent = text.strip().lower().partition("e")
+    return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))

@@ -1,0 +1,133 @@
+"""What commands share: options, opening a corpus, progress, complaints. Is no command itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from tqdm import tqdm
+
+from mmc4viz.corpus.index import open_index
+from mmc4viz.corpus.shards import expand
+from mmc4viz.corpus.source import Indexed, Shards, Source
+from mmc4viz.loader.tokens import load_tokenizer
+from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
+from mmc4viz.output import printable
+from mmc4viz.settings import read_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SETTINGS = (
+    click.option("--threshold", type=float, help="Drop pairs scoring below this. [0.24]"),
+    click.option("--min-images", type=int, help="Fewest image tokens in a sequence. [1]"),
+    click.option("--max-images", type=int, help="Keep so many pairs, in image order. [6]"),
+    click.option("--max-tokens", type=int, help="Cut the sequence at this length. [256]"),
+    click.option(
+        "--min-kb",
+        type=int,
+        help="An image of n bytes is too small when n // 1000 <= this; -1: no limit. [10]",
+    ),
+    click.option(
+        "--assignment", type=click.Choice(ASSIGNMENT_NAMES), help="How to match. [one_to_one]"
+    ),
+    click.option(
+        "--single-image-keep", type=float, help="Odds that a single-image document stays. [0.5]"
+    ),
+    click.option(
+        "--tokenizer", help="gpt2 (built in), a tokenizer.json, a folder, or a Hugging Face id."
+    ),
+    click.option("--clip-model", help="Name of the model whose similarity the shards carry."),
+    click.option(
+        "--config", "config_file", metavar="FILE", help="Read settings from JSON; flags win."
+    ),
+    click.option(
+        "--image-dir",
+        metavar="DIR",
+        help="Images of MMC4's own jsonl: DIR/k/NAME (k: the shard's position) or DIR/NAME.",
+    ),
+)
+
+
+SHARDS = click.argument("shards", nargs=-1, metavar="[SHARD...]")
+INDEX = click.option(
+    "--index", "index_dir", metavar="DIR", help="Answer from an index in place of SHARDs."
+)
+
+
+def with_settings(command: F) -> F:
+    """Give a command the options that every command shares."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
+def config_of(settings: dict[str, Any]) -> LoaderConfig:
+    """Build the setting: defaults, then the file, then flags."""
+    file = settings.get("config_file")
+    names = [field.name for field in fields(LoaderConfig)]
+    flags = {name: settings[name] for name in names if settings.get(name) is not None}
+    return LoaderConfig.from_mapping({**(read_settings(file) if file else {}), **flags})
+
+
+def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Source]:
+    """Open what the person named, shards or an index, and settle the tokenizer."""
+    shards, folder = options["shards"], options["index_dir"]
+    if bool(shards) == bool(folder):
+        raise ConfigError("name SHARDs or --index DIR" + (", not both" if shards else ""))
+    config = config_of(options)
+    if not folder:
+        tokenizer = load_tokenizer(config.tokenizer)
+        corpus: Source = Shards(expand(shards), tokenizer, checked_folder(options["image_dir"]))
+    else:
+        asked = config.tokenizer if _tokenizer_asked(options) else None
+        corpus = Indexed(open_index(folder, asked))
+    corpus.tokenizer.check_room(config.max_tokens)
+    return config, corpus
+
+
+def _tokenizer_asked(options: dict[str, Any]) -> bool:
+    file = options["config_file"]
+    return bool(options["tokenizer"]) or bool(file and "tokenizer" in read_settings(file))
+
+
+def finish(corpus: Source) -> None:
+    """Say what an answer rests on and what could not be read; then the exit code is 2."""
+    for note in corpus.notes:
+        click.echo(f"mmc4viz: note: {printable(note)}", err=True)
+    for error in corpus.errors:
+        complain(error)
+    if corpus.errors:
+        sys.exit(2)
+
+
+def check_sample(sample: int | None) -> None:
+    """Refuse a sample that no interval can come from."""
+    if sample is not None and sample < 2:
+        raise ConfigError(f"--sample takes at least 2 documents, not {sample}")
+
+
+def checked_folder(image_dir: str | None) -> str | None:
+    """Return a folder of images by its whole path, or refuse it."""
+    if image_dir is not None and not Path(image_dir).is_dir():
+        raise ConfigError(f"{image_dir}: no such folder of images")
+    return None if image_dir is None else str(Path(image_dir).resolve())
+
+
+@contextmanager
+def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
+    """Show progress on standard error, after a second, if that is a terminal."""
+    unit = unit if unit == "B" else f" {unit}"
+    with tqdm(
+        total=total, unit=unit, unit_scale=True, delay=1, disable=None, file=sys.stderr
+    ) as bar:
+        yield bar.update
+
+
+def complain(message: str) -> None:
+    """Say what is wrong, in one line on standard error."""
+    click.echo(f"mmc4viz: {printable(' '.join(message.split()))}", err=True)
