@@ -25,6 +25,9 @@ CORPUS = [
     "pairs", "audit", "stored", "listing", "funnel", "similarity", "sampling", "estimate", "knobs",
     "index", "source", "workers", "build",
 ]  # fmt: skip
+CHOICE = [
+    "proposal", "by_yield", "null", "decoys", "by_fdr", "score", "labels", "by_precision", "models",
+]  # fmt: skip
 
 
 def imports(path: Path) -> list[str]:
@@ -52,7 +55,7 @@ def test_every_import_points_downward() -> None:
                 continue
             there = name.split(".")[1:]
             allowed = WINGS.index(there[0]) <= WINGS.index(here[0])
-            order = {"loader": LOADER, "corpus": CORPUS}.get(here[0])
+            order = {"loader": LOADER, "corpus": CORPUS, "choice": CHOICE}.get(here[0])
             if there[0] == here[0] and order and len(there) > 1:
                 allowed = order.index(there[1]) < order.index(here[1])
             if here[0] == "cli" and there[0] == "ui":
