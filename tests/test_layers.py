@@ -13,17 +13,17 @@ ROOT = Path(mmc4viz.__file__).parent
 
 # In the order in which data flows: each may import from those before it.
 WINGS = [
-    "model", "settings", "loader", "corpus", "choice", "handover", "output", "references", "plots",
-    "cli", "ui",
+    "model", "marked", "settings", "loader", "corpus", "choice", "handover", "output", "references",
+    "plots", "cli", "ui",
 ]  # fmt: skip
 LOADER = [
     "images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk", "inspect",
 ]  # fmt: skip
 CORPUS = [
-    "storage", "shards", "tally", "columns", "ingest", "curves", "assign", "validity", "match",
+    "storage", "shards", "tally", "columns", "scales", "ingest", "curves", "assign", "validity", "match",
     "groups", "resolve", "pieces", "literal", "bins", "matched", "sweep", "verdicts", "standings",
-    "pairs", "audit", "stored", "listing", "funnel", "similarity", "sampling", "estimate", "knobs",
-    "index", "source", "workers", "build",
+    "pairs", "audit", "stored", "listing", "funnel", "sidecar", "similarity",
+    "sampling", "estimate", "knobs", "files", "sets", "index", "source", "workers", "build", "attach",
 ]  # fmt: skip
 CHOICE = [
     "proposal", "by_yield", "null", "decoys", "by_fdr", "score", "labels", "by_precision", "models",
