@@ -129,7 +129,7 @@ def estimate(
         matched.append(match_corpus(parts, config))
         if progress is not None:
             progress(sum(len(part) for part in parts))
-    some, every = _steps(np.concatenate([m.scores() for m in matched]), thresholds)
+    some, every = steps_among(np.concatenate([m.scores() for m in matched]), thresholds)
     swept = [sweep(one, config, some) for one in matched]
     counts = sum(weight * one.counts for weight, one in zip(weights, swept, strict=True))
     images = sum(weight * one.images for weight, one in zip(weights, swept, strict=True))
@@ -142,7 +142,7 @@ def estimate(
     return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, surely, by_coin)
 
 
-def _steps(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDArray[np.int64]]:
+def steps_among(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDArray[np.int64]]:
     """Return the thresholds among the scores, and for every threshold the one that is as good.
 
     Below the lowest score and above the highest one, nothing changes.

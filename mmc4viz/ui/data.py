@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.curves import Curves, Scale, scale_of
+from mmc4viz.corpus.curves import Curves, Scale, Thresholds, scale_of
 from mmc4viz.corpus.estimate import Estimate, estimate
 from mmc4viz.corpus.index import MANIFEST, Index, open_index
 from mmc4viz.corpus.ingest import read_columns
@@ -314,8 +314,13 @@ def scale_for(source: Source, config: LoaderConfig) -> Scale:
     return spread_of(source, config).scale
 
 
-def _grid(source: Source, config: LoaderConfig) -> NDArray[np.float64]:
-    return np.union1d(scale_for(source, config).thresholds(), [REFERENCE])
+def with_reference(scale: Scale) -> Thresholds:
+    """Return a scale's grid, and the reference threshold in it."""
+    return np.union1d(scale.thresholds(), [REFERENCE])
+
+
+def _grid(source: Source, config: LoaderConfig) -> Thresholds:
+    return with_reference(scale_for(source, config))
 
 
 def _swept(config: LoaderConfig) -> LoaderConfig:

@@ -1,6 +1,7 @@
 """What each knob does: a yield against every other setting, once the rest of the page stands.
 
-From a fixed random sample, marked as an estimate; exact on request, and for a small corpus.
+From a fixed random sample, marked as an estimate; exact on request, and for a small corpus. Either
+way every setting is summed up once for all thresholds: as the line moves, this is a look-up.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 import streamlit as st
 
+from mmc4viz.corpus.curves import Thresholds
 from mmc4viz.corpus.knobs import Effect, Pool, estimated, exact, pool, variations
 from mmc4viz.corpus.matched import Matched, match_corpus
 from mmc4viz.corpus.sampling import Rate
@@ -25,7 +28,7 @@ from mmc4viz.ui.sidebar import Choice
 SAMPLE: Final = 20_000  # documents
 _POOLS: Memo[Pool] = Memo(3)
 _MATCHED: Memo[Matched] = Memo(24)
-_RATES: Memo[dict[str, Rate]] = Memo(2000)
+_RATES: Memo[dict[str, Rate]] = Memo(300)
 _STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 _SHOWN: Final = {"image_tokens": "image tokens", "documents": "documents"}
 
@@ -78,47 +81,54 @@ def _words(choice: Choice, *, whole: bool, documents: int) -> str:
 
 
 def _asked_for(choice: Choice) -> bool:
-    return bool(st.session_state.get("knobs-exact") == (choice.whole, choice.config))
+    asked = choice.whole, choice.config.with_(threshold=0.0)
+    return bool(st.session_state.get("knobs-exact") == asked)
 
 
 def _ask(choice: Choice) -> None:
-    st.session_state["knobs-exact"] = (choice.whole, choice.config)
+    st.session_state["knobs-exact"] = choice.whole, choice.config.with_(threshold=0.0)
 
 
 def _rates(
     source: data.Source, choice: Choice, whole: bool
 ) -> list[tuple[Effect, dict[str, Rate]]]:
-    """Return what every value of every setting yields."""
-    tried, found = variations(choice.config), []
+    """Return what every value of every setting yields, at every threshold."""
+    tried, found = variations(choice.config.with_(threshold=0.0)), []
     sampled = source if source.sample else replace(source, sample=SAMPLE)
+    grid = data.with_reference(choice.scale)
     with progress("Trying every setting") as tell:
         for effect in tried:
             if whole:
-                make = partial(_exact, source, effect.config, choice.config, tell)
+                make = partial(_exact, source, effect.config, choice.config, grid, tell)
             else:
-                make = partial(_estimated, sampled, effect.config)
-            found.append((effect, _RATES.get((source, whole, effect.config), make)))
+                make = partial(_estimated, sampled, effect.config, grid)
+            key = source, whole, effect.config, choice.scale
+            found.append((effect, _RATES.get(key, make)))
             tell(0)
     return found
 
 
 def _exact(
-    source: data.Source, config: LoaderConfig, present: LoaderConfig, tell: data.Tell
+    source: data.Source,
+    config: LoaderConfig,
+    present: LoaderConfig,
+    grid: Thresholds,
+    tell: data.Tell,
 ) -> dict[str, Rate]:
     """Answer from all documents; of a large corpus, other matchings are not kept."""
     if (config.min_kb, config.assignment) == (present.min_kb, present.assignment):
-        return exact(data.matched_of(source, config), config)
+        return exact(data.matched_of(source, config), config, grid)
     columns, key = data.columns_of(source), (source, config.min_kb, config.assignment)
     if data.facts_of(source).documents > SAMPLE:
-        return exact(match_corpus(columns, config, tell), config)
-    return exact(_MATCHED.get(key, lambda: match_corpus(columns, config)), config)
+        return exact(match_corpus(columns, config, tell), config, grid)
+    return exact(_MATCHED.get(key, lambda: match_corpus(columns, config)), config, grid)
 
 
-def _estimated(source: data.Source, config: LoaderConfig) -> dict[str, Rate]:
+def _estimated(source: data.Source, config: LoaderConfig, grid: Thresholds) -> dict[str, Rate]:
     sample = _POOLS.get(source, lambda: pool(data.drawn_of(source)))
     key = source, config.min_kb, config.assignment
     matched = _MATCHED.get(key, lambda: match_corpus([sample.columns], config))
-    return estimated(sample, matched, config)
+    return estimated(sample, matched, config, grid)
 
 
 def _points(
@@ -126,9 +136,11 @@ def _points(
 ) -> Iterator[Point]:
     """Yield points: documents as a share, image tokens of the corpus or per document."""
     times = 1 if shown == "documents" else documents or 1
+    grid = data.with_reference(choice.scale)
+    at = int(np.abs(grid - choice.config.threshold).argmin())
     for effect, found in rates:
         rate = found[shown]
-        estimate, low, high = (times * float(v[0]) for v in (rate.estimate, rate.low, rate.high))
+        estimate, low, high = (times * float(v[at]) for v in (rate.estimate, rate.low, rate.high))
         present = effect.value == getattr(choice.config, effect.knob)
         yield Point(effect.knob, effect.value, estimate, low, high, present)
 
