@@ -240,7 +240,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def full(*args: object, **kwargs: object) -> object:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmc4viz.corpus.index.pa.ipc.new_file", full)
+    monkeypatch.setattr("mmc4viz.corpus.files.pa.ipc.new_file", full)
     with pytest.raises(IndexFileError, match="No space left on device"):
         index(shards, tmp_path / "index")
     assert contents(tmp_path / "index") == {}

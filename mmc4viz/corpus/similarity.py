@@ -1,55 +1,58 @@
-"""Another CLIP model's similarity, from a Parquet file beside the shards, put into the columns.
+"""Another CLIP model's similarity, from a sidecar, put into a shard's columns.
 
-The file has a row a document: ``shard`` (base name), ``key``, ``images``, ``sentences`` and
-``values`` (row by row); its metadata names the model under ``clip_model``. Computes no similarity.
+Every document that has a matrix must be in the sidecar, in its own shape: a corpus half scored by
+one model and half by another would answer for neither. Computes no similarity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.columns import Columns, Kind, build_batch, read_payload, write_payload
+from mmc4viz.corpus.columns import Columns, Kind, read_payload, write_payload
+from mmc4viz.corpus.sidecar import Matrices, OpenSidecar, Sidecar, open_sidecar, sidecars
 from mmc4viz.model import ShardError
 
-NEEDED = ("shard", "key", "images", "sentences", "values")
+__all__ = [
+    "Sidecar",
+    "put_over",
+    "sidecars",
+    "similarity_of",
+    "similarity_schema",
+    "with_similarity",
+]
 
 
-@dataclass(frozen=True)
-class Sidecar:
-    """One model's similarity of many documents.
+def similarity_schema(similarity: pa.DataType) -> pa.Schema:
+    """Return the layout of what takes the place of a shard's own similarity."""
+    return pa.schema(
+        {
+            "n_sentences": pa.int32(),
+            "similarity": pa.list_(similarity),
+            "payload": pa.large_binary(),
+        }
+    )
 
-    Attributes
+
+def put_over(columns: Columns, similarity: pa.RecordBatch) -> Columns:
+    """Put another similarity in the place of a shard's own; nothing is copied.
+
+    Parameters
     ----------
-    model : str
-        The CLIP model's name.
-    path : str
+    columns : Columns
+    similarity : pyarrow.RecordBatch
+        With the columns of `similarity_schema`, a row a document.
     """
-
-    model: str
-    path: str
-
-
-def sidecars(folders: Iterable[Path]) -> list[Sidecar]:
-    """Find files named ``similarity_*.parquet`` in folders."""
-    paths = sorted({p for folder in folders for p in folder.glob("similarity_*.parquet")})
-    return [Sidecar(_model_of(path), str(path)) for path in paths]
-
-
-def _model_of(path: Path) -> str:
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
-        metadata = {}
-    name = metadata.get(b"clip_model", b"").decode("utf-8", "replace")
-    return name or path.stem.removeprefix("similarity_")
+    batch = columns.batch
+    for field in similarity.schema:
+        at = batch.schema.get_field_index(field.name)
+        batch = batch.set_column(at, field, similarity.column(field.name))
+    return replace(columns, batch=batch)
 
 
 def with_similarity(columns: Columns, sidecar: Sidecar) -> Columns:
@@ -60,35 +63,123 @@ def with_similarity(columns: Columns, sidecar: Sidecar) -> Columns:
     ShardError
         When the file is none, lacks a document, or has another shape for it.
     """
-    matrices = _matrices(sidecar, columns.shard.name)
-    rows: list[dict[str, Any]] = columns.batch.to_pylist()
-    for row in rows:
-        payload = read_payload(row["payload"])
-        if row["kind"] == Kind.UNREADABLE or payload.get("is_gpt"):
-            continue
-        matrix, where = matrices.get(row["key"]), f"document {row['key']!r} of {columns.shard.name}"
-        if matrix is None:
-            raise ShardError(f"{sidecar.path}: no similarity for {where}")
-        fits = len(row["images"]) == len(matrix)
-        if row["kind"] == Kind.LITERAL:
-            row["payload"] = write_payload(payload | {"similarity": matrix.tolist()})
-        else:
-            fits &= 0 < matrix.shape[1] <= len(row["first"])
-            row |= {"similarity": matrix.ravel(), "n_sentences": matrix.shape[1]}
-        if not fits:
-            shape = " × ".join(map(str, matrix.shape))
-            raise ShardError(f"{sidecar.path}: {where} is not of the shape {shape} given there")
-    return replace(columns, batch=build_batch(rows, columns.verify))
+    return put_over(columns, similarity_of(columns, open_sidecar(sidecar.path))[0])
 
 
-def _matrices(sidecar: Sidecar, shard: str) -> dict[str, NDArray[np.float64]]:
-    """Read one shard's matrices by key."""
-    try:
-        table = pq.read_table(sidecar.path, columns=list(NEEDED), filters=[("shard", "==", shard)])
-        return {
-            row["key"]: np.array(row["values"], np.float64).reshape(row["images"], row["sentences"])
-            for row in table.to_pylist()
-        }
-    except (OSError, pa.ArrowException, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ShardError(f"{sidecar.path}: no similarity file: {reason}") from None
+def similarity_of(columns: Columns, sidecar: OpenSidecar) -> tuple[pa.RecordBatch, int]:
+    """Gather a sidecar's similarity of a shard's documents.
+
+    Returns
+    -------
+    (pyarrow.RecordBatch, int)
+        With the columns of `similarity_schema`, a row a document of the shard; and how many of the
+        documents have similarity.
+
+    Raises
+    ------
+    ShardError
+        Naming how many documents the file lacks or has in another shape, and the first of them.
+    """
+    shard = columns.shard
+    matrices = Matrices.of(sidecar.rows_of([shard.name, shard.path]), sidecar.path)
+    payloads = _payloads(columns)
+    needed = columns.kind != Kind.UNREADABLE
+    needed[[row for row, payload in payloads.items() if payload.get("is_gpt")]] = False
+    places = _places(columns, needed, matrices, sidecar.path)
+    _check_shapes(columns, payloads, places, matrices, sidecar.path)
+    plain = columns.kind == Kind.PLAIN
+    values, offsets = matrices.gather(np.where(plain, places, -1))
+    sentences = np.zeros(len(columns), np.int32)
+    sentences[plain] = matrices.sentences[places[plain]]
+    arrays = [
+        pa.array(sentences),
+        pa.ListArray.from_arrays(offsets, pa.array(values)),
+        pa.array(_written(columns, payloads, places, matrices), pa.large_binary()),
+    ]
+    layout = similarity_schema(pa.from_numpy_dtype(values.dtype))
+    return pa.RecordBatch.from_arrays(arrays, schema=layout), int(needed.sum())
+
+
+def _payloads(columns: Columns) -> dict[int, dict[str, Any]]:
+    """Return the payloads of the documents that the walk answers, by row."""
+    stored = columns.batch.column("payload")
+    rows = np.flatnonzero(columns.kind == Kind.LITERAL).tolist()
+    return {row: read_payload(stored[row].as_py()) for row in rows}
+
+
+def _places(
+    columns: Columns, needed: NDArray[np.bool_], matrices: Matrices, path: str
+) -> NDArray[np.int64]:
+    """Return which matrix is each document's, -1 where none is needed."""
+    rows, found = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    keys = columns.batch.column("key").to_pylist()
+    for row in np.flatnonzero(needed).tolist():
+        rows[keys[row]].append(row)
+    for at, key in enumerate(matrices.key):
+        found[key].append(at)
+    places = np.full(len(columns), -1, np.int64)
+    missing = [key for key, wanted in rows.items() if len(found[key]) != len(wanted)]
+    if missing:
+        n, key = len(missing), missing[0]
+        counts = f"{len(found[key])} matrices for {len(rows[key])} documents {key!r}"
+        what = counts if found[key] else f"no similarity for document {key!r}"
+        raise ShardError(f"{path}: {what} of {columns.shard.name}{_others(n)}{_ADVICE}")
+    for key, wanted in rows.items():
+        places[wanted] = found[key]
+    return places
+
+
+_ADVICE = "; take the file that was made from these shards"
+
+
+def _others(n: int) -> str:
+    return f", nor what {n - 1:,} others need" if n > 1 else ""
+
+
+def _check_shapes(
+    columns: Columns,
+    payloads: dict[int, dict[str, Any]],
+    places: NDArray[np.int64],
+    matrices: Matrices,
+    path: str,
+) -> None:
+    """Refuse matrices that are not images by sentences of their documents."""
+    rows = np.flatnonzero(places >= 0)
+    images, sentences = matrices.images[places[rows]], matrices.sentences[places[rows]]
+    own = columns.numbers("n_sentences")[rows]
+    texts = np.diff(columns.offsets("first"))[rows]
+    fits = (sentences == texts) | ((sentences == own) & (own > 0))
+    for at in np.flatnonzero(columns.kind[rows] == Kind.LITERAL).tolist():
+        payload = payloads[int(rows[at])]
+        fits[at] = int(sentences[at]) in _widths(payload, int(sentences[at]))
+    wrong = rows[~(fits & (images == columns.n_images[rows]))]
+    if len(wrong):
+        row = int(wrong[0])
+        key, at = columns.batch.column("key")[row].as_py(), int(places[row])
+        shape = f"{matrices.images[at]} × {matrices.sentences[at]}"
+        raise ShardError(
+            f"{path}: document {key!r} of {columns.shard.name} is not of the shape {shape} given "
+            f"there{_others(len(wrong))}{_ADVICE}"
+        )
+
+
+def _widths(payload: dict[str, Any], given: int) -> tuple[int, ...]:
+    """Return how many sentences a matrix of a literal document may have."""
+    texts, own = payload.get("sentences"), payload.get("similarity")
+    width = len(own[0]) if isinstance(own, list) and own and isinstance(own[0], list) else -1
+    return (len(texts), width) if isinstance(texts, list) else (given,)
+
+
+def _written(
+    columns: Columns,
+    payloads: dict[int, dict[str, Any]],
+    places: NDArray[np.int64],
+    matrices: Matrices,
+) -> list[bytes | None]:
+    """Return all payloads, with the matrices in those of literal documents."""
+    written: list[bytes | None] = columns.batch.column("payload").to_pylist()
+    for row, payload in payloads.items():
+        if places[row] >= 0:
+            matrix = matrices.matrix(int(places[row])).tolist()
+            written[row] = write_payload(payload | {"similarity": matrix})
+    return written

@@ -1,0 +1,148 @@
+"""Sidecar → similarity set of an index: one file a shard, resuming.
+
+A shard whose documents are not in the sidecar as they are in the index fails, and the others go
+on; a set that lacks a shard is refused when it is asked for. Nothing of it is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from filelock import FileLock, Timeout
+
+from mmc4viz.corpus.build import Done, scratch_of
+from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.files import IndexFileError, Origin, file_name, write_batch
+from mmc4viz.corpus.index import open_index, write_manifest
+from mmc4viz.corpus.sets import FOLDER, SetOrigin, checked_name, folder_of, identity, mapped
+from mmc4viz.corpus.sidecar import OpenSidecar, open_sidecar
+from mmc4viz.corpus.similarity import similarity_of
+from mmc4viz.corpus.storage import fingerprint
+from mmc4viz.model import ShardError
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What became of a sidecar.
+
+    Attributes
+    ----------
+    shards : list of Done
+        One for each shard of the index: ``read``, ``skipped`` or ``failed``; its ``documents`` are
+        those with similarity.
+    unused : int
+        Rows of the sidecar of documents that the index does not have.
+    """
+
+    shards: list[Done]
+    unused: int
+
+
+def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object]) -> Attached:
+    """Take a sidecar into an index as a similarity set.
+
+    Parameters
+    ----------
+    folder : str
+        The index, local or on a store.
+    name : str
+        Of the set; one of that name is replaced shard by shard.
+    path : str
+        The Parquet file.
+    on_done : callable
+        Told of each shard as it is finished.
+
+    Raises
+    ------
+    Mmc4vizError
+        For a name that is none, a file that is no sidecar, no index, or two shards that the
+        sidecar cannot tell apart.
+    """
+    sidecar = open_sidecar(path)
+    wanted = _wanted(checked_name(name), sidecar)
+    index = open_index(folder)
+    _refuse_namesakes(index.columns, sidecar)
+    with _locked(folder, name):
+        before = _existing(folder, name)
+        done = []
+        for part, origin in zip(index.columns, index.origins, strict=True):
+            made = replace(wanted, index_file=identity(origin))
+            done.append(_attach(folder, part, origin, sidecar, made, before.get(made.index_file)))
+            on_done(done[-1])
+    if any(one.status != "failed" for one in done):
+        write_manifest(folder, scratch_of(folder))
+    unused = sidecar.n_documents - sum(one.documents for one in done)
+    return Attached(done, max(unused, 0) if all(d.status != "failed" for d in done) else 0)
+
+
+def _wanted(name: str, sidecar: OpenSidecar) -> SetOrigin:
+    facts = sidecar.facts
+    return SetOrigin(
+        set=name,
+        model=facts["clip_model"] or name,
+        weights=facts["weights"],
+        preprocessing=facts["preprocessing"],
+        scale=facts["scale"],
+        sidecar=fingerprint(sidecar.path),
+        index_file="",
+    )
+
+
+def _refuse_namesakes(columns: Sequence[Columns], sidecar: OpenSidecar) -> None:
+    seen: dict[str, str] = {}
+    for shard in (part.shard for part in columns):
+        other = seen.setdefault(shard.name, shard.path)
+        if other != shard.path and sidecar.names(shard.name):
+            raise ShardError(
+                f"{sidecar.path}: {other} and {shard.path} have the same name; write whole paths "
+                "into its column 'shard'"
+            )
+
+
+def _existing(folder: str, name: str) -> dict[str, SetOrigin]:
+    """Return what a set has of each index file; one that is spoilt is made again."""
+    try:
+        return {identity: origin for identity, (_, origin) in mapped(folder, name).items()}
+    except (IndexFileError, ShardError):
+        return {}
+
+
+def _attach(
+    folder: str,
+    part: Columns,
+    origin: Origin,
+    sidecar: OpenSidecar,
+    made: SetOrigin,
+    before: SetOrigin | None,
+) -> Done:
+    """Make one shard's file, unless it is there."""
+    if before is not None and replace(before, documents=0, matched=0) == made:
+        return Done(origin.path, "skipped", None, before.matched)
+    try:
+        batch, n_matched = similarity_of(part, sidecar)
+    except ShardError as error:
+        return Done(origin.path, "failed", str(error))
+    made = replace(made, documents=len(part), matched=n_matched)
+    where, name = folder_of(folder, made.set), file_name(origin.path)
+    write_batch(batch, made, where, name, scratch_of(folder) / FOLDER / made.set)
+    return Done(origin.path, "read", None, n_matched, 0, batch.nbytes)
+
+
+@contextmanager
+def _locked(folder: str, name: str) -> Iterator[None]:
+    """Hold a set's lock, which dies with its process."""
+    scratch = scratch_of(folder)
+    scratch.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(str(scratch / f"similarity-{name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IndexFileError(
+            f"{folder}: another run is at the similarity set {name!r} right now; wait for it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,100 @@
+"""What scale a similarity is on, recognised from its matrices, and whether a threshold suits it.
+
+Cosine, a hundred times the cosine, a softmax over each image's sentences, a sigmoid; else unknown.
+Thresholds are judged here, never chosen. The grid of thresholds is `curves.scale_of`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.corpus.columns import Columns
+
+RANGES: Final[dict[str, tuple[float, float]]] = {
+    "cosine": (-1.0, 1.0),
+    "×100": (-100.0, 100.0),
+    "softmax": (0.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "unknown": (-np.inf, np.inf),
+}
+_SLACK: Final = 1.0001  # single precision lets a cosine of equals pass 1
+_MOST_VALUES: Final = 1_000_000  # looked at
+_MOST_PARTS: Final = 40
+
+
+def recognise(values: NDArray[Any], widths: NDArray[Any]) -> str:
+    """Recognise a similarity's scale.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (Σ widths,)
+        Rows of matrices, one after another: each an image's similarity to its page's sentences.
+    widths : ndarray of int, shape (rows,)
+        How many sentences each row has.
+
+    Returns
+    -------
+    str
+        One of `RANGES`. A softmax's rows sum to 1. A sigmoid's values are no negative ones, and
+        span orders of magnitude: nearly all of them next to 0. The outermost hundredth of the
+        values decides nothing; without any finite value the scale is unknown.
+
+    Examples
+    --------
+    >>> rows = np.array([0.7, 0.2, 0.1, 0.25, 0.25, 0.5])
+    >>> recognise(rows, np.array([3, 3]))
+    'softmax'
+    >>> recognise(rows, np.array([2, 4]))
+    'cosine'
+    >>> recognise(100 * rows, np.array([2, 4]))
+    '×100'
+    >>> recognise(np.array([1e-7, 1e-6, 0.9, 1e-6]), np.array([2, 2]))
+    'sigmoid'
+    """
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not len(finite):
+        return "unknown"
+    low, middle, high = (float(x) for x in np.quantile(finite, [0.005, 0.5, 0.995]))
+    reach = max(abs(low), abs(high))
+    if reach > 100 * _SLACK or middle < -_SLACK:
+        return "unknown"  # logits with a bias are mostly below 0
+    if reach > _SLACK:
+        return "×100"
+    if low < 0:
+        return "cosine"
+    if _sums_to_one(values, widths):
+        return "softmax"
+    return "sigmoid" if middle < 0.01 and high > 100 * middle else "cosine"
+
+
+def _sums_to_one(values: NDArray[Any], widths: NDArray[Any]) -> bool:
+    """Whether nearly all rows of several sentences sum to 1."""
+    starts = np.concatenate([[0], np.cumsum(widths)])
+    running = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values.astype(np.float64)))])
+    sums = running[starts[1:]] - running[starts[:-1]]
+    several = (widths > 1) & (sums != 0)
+    return bool(several.any() and (np.abs(sums[several] - 1) < 1e-3).mean() >= 0.99)
+
+
+def scale_in(parts: Sequence[Columns]) -> str:
+    """Recognise the scale of a corpus's matrices, by some of its shards where there are many."""
+    chosen = np.unique(np.linspace(0, len(parts) - 1, min(len(parts), _MOST_PARTS)).astype(int))
+    each = _MOST_VALUES // max(len(chosen), 1)
+    found = [_rows(parts[at], each) for at in chosen.tolist()]
+    values = np.concatenate([np.zeros(0), *(values for values, _ in found)])
+    widths = np.concatenate([np.zeros(0, np.int64), *(widths for _, widths in found)])
+    return recognise(values, widths)
+
+
+def _rows(part: Columns, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return values and widths of a shard's first rows, whole documents of them."""
+    starts = part.offsets("similarity")
+    last = int(np.searchsorted(starts - starts[0], most, side="right")) - 1
+    widths = part.numbers("n_sentences")[: max(last, 0)].astype(np.int64)
+    rows = np.diff(starts[: max(last, 0) + 1]) // np.maximum(widths, 1)
+    values = part.values("similarity")[starts[0] : starts[max(last, 0)]]
+    return values, np.repeat(widths, rows)
