@@ -26,7 +26,8 @@ CORPUS = [
     "sampling", "estimate", "knobs", "files", "sets", "index", "source", "workers", "build", "attach",
 ]  # fmt: skip
 CHOICE = [
-    "proposal", "by_yield", "null", "decoys", "by_fdr", "score", "labels", "by_precision", "models",
+    "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "score", "labels",
+    "by_precision", "models",
 ]  # fmt: skip
 
 

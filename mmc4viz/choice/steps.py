@@ -1,0 +1,159 @@
+"""What is left of a corpus at every score, in place of the steps of a grid.
+
+A yield changes only where a pair's score is passed. So its changes, sorted by score and summed up
+from the highest, are its exact curve over all thresholds. Chooses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.corpus.curves import Curves
+from mmc4viz.corpus.literal import LiteralStates
+from mmc4viz.corpus.resolve import resolve
+from mmc4viz.corpus.sweep import Matched, Progress
+from mmc4viz.corpus.tally import CLASS, QUANTITY
+from mmc4viz.model import LoaderConfig
+
+Floats = NDArray[np.float64]
+Changes = tuple[Floats, NDArray[np.int32]]
+"""Scores, shape (S,), and by how much each of `_COUNTED` changes there, shape (7, S)."""
+
+YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
+_BY_CLASS: Final = ("documents", "image_tokens", "text_tokens")
+_KEPT: Final = (CLASS["kept_surely"], CLASS["kept_by_coin"])
+_COUNTED: Final = 1 + len(_BY_CLASS) * len(_KEPT)  # pairs; the others surely and by the coin
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is left at each of T thresholds.
+
+    Attributes
+    ----------
+    threshold : ndarray of float64, shape (T,)
+        Ascending.
+    left : mapping of str to ndarray of float64, shape (T,)
+        Each of `YIELDS`; documents and tokens in expectation over the coin.
+    beyond : mapping of str to float or None
+        What is left above the highest threshold; None where that is not known.
+    whole : mapping of str to float
+        What a share is of: all documents, readable or not; of the others the most that is left
+        at any threshold.
+    every : bool
+        Whether nothing changes between the thresholds: they are the scores themselves.
+    """
+
+    threshold: Floats
+    left: Mapping[str, Floats]
+    beyond: Mapping[str, float] | None
+    whole: Mapping[str, float]
+    every: bool
+
+    def at(self, step: int) -> dict[str, float]:
+        """Return what is left at a threshold, by name."""
+        return {name: float(self.left[name][step]) for name in YIELDS}
+
+
+def steps_of_curves(curves: Curves, keep: float) -> Steps:
+    """Return what is left at the steps of a grid.
+
+    Parameters
+    ----------
+    curves : Curves
+    keep : float
+        Probability with which a single-image document survives.
+    """
+    left = {
+        name: curves.total(name).astype(np.float64)
+        if name == "pairs"
+        else curves.expected(name, keep)
+        for name in YIELDS
+    }
+    total = curves.total("documents")
+    whole = {name: float(values.max(initial=0)) for name, values in left.items()}
+    whole["documents"] = float(total[0]) if len(total) else 0.0
+    return Steps(curves.thresholds, left, None, whole, every=False)
+
+
+def steps_of_scores(
+    matched: Matched, config: LoaderConfig, progress: Progress | None = None
+) -> Steps:
+    """Return what is left at every score of a corpus: 36 bytes a pair, and a sort.
+
+    Parameters
+    ----------
+    matched : Matched
+        Under the setting's size limit and assignment.
+    config : LoaderConfig
+        Its threshold does not matter.
+    progress : callable, optional
+        Called with the number of documents done since its last call.
+    """
+    changes = list(_changes(matched, config, progress or (lambda _: None)))
+    score = np.concatenate([np.zeros(0), *(one[0] for one in changes)])
+    counts = np.concatenate([np.zeros((_COUNTED, 0), np.int32), *(one[1] for one in changes)], 1)
+    order = np.argsort(-score, kind="stable")
+    score = score[order]
+    last = np.flatnonzero(score != np.append(score[1:], -np.inf))  # of equal scores
+    beyond = int(np.searchsorted(-score, -np.inf, side="right"))  # changes at no finite score
+    sums = [np.append(0, counted[order].cumsum(dtype=np.int64)) for counted in counts]
+    ends = last[last >= beyond][::-1] + 1
+    left = _expected([counted[ends] for counted in sums], config.single_image_keep)
+    above = _expected([counted[[beyond]] for counted in sums], config.single_image_keep)
+    whole = {name: max(float(left[name].max(initial=0)), float(above[name][0])) for name in YIELDS}
+    whole["documents"] = float(matched.n_documents)
+    top = {name: float(values[0]) for name, values in above.items()}
+    return Steps(score[ends - 1], left, top, whole, every=True)
+
+
+def _expected(sums: list[NDArray[np.int64]], keep: float) -> dict[str, Floats]:
+    """Return yields from the sums of what is counted."""
+    found = {"pairs": sums[0].astype(np.float64)}
+    for n, name in enumerate(_BY_CLASS):
+        surely, by_coin = sums[1 + 2 * n : 3 + 2 * n]
+        found[name] = surely + keep * by_coin
+    return found
+
+
+def _changes(matched: Matched, config: LoaderConfig, progress: Progress) -> Iterator[Changes]:
+    """Yield the changes of blocks of documents; a state that is there from the start at inf."""
+    for part in matched.parts:
+        if part.literal:
+            yield _of_literal(part.literal.states(config))
+    for run in matched.runs():
+        tokenizer = matched.parts[0].columns.tokenizer
+        for group in run.groups():
+            for here in group.blocks():
+                block = group.part(here)
+                states = resolve(block, config, tokenizer)
+                amounts = (np.ones_like(states.reaching), states.reaching, states.text_tokens)
+                entered = block.score > -np.inf
+                values = _by_class(states.kind, amounts)
+                changed = np.diff(values, axis=1, prepend=0)
+                changed[0] = 1  # pair by pair
+                yield block.score[entered], changed[:, entered]
+                progress(len(block))
+
+
+def _by_class(kind: NDArray[Any], amounts: tuple[NDArray[Any], ...]) -> NDArray[np.int32]:
+    """Return amounts split by class, shape (7, …); the first row is left for the pairs."""
+    values = np.zeros((_COUNTED, *kind.shape), np.int32)
+    for n, amount in enumerate(amounts):
+        for k, kept in enumerate(_KEPT):
+            np.multiply(amount, kind == kept, out=values[1 + 2 * n + k], casting="unsafe")
+    return values
+
+
+def _of_literal(states: LiteralStates) -> Changes:
+    amounts = tuple(states.counts[:, QUANTITY[name]] for name in _BY_CLASS)
+    values = _by_class(states.kind, amounts)
+    values[0] = states.counts[:, QUANTITY["pairs"]]
+    follows = np.append(False, states.document[1:] == states.document[:-1])
+    values[:, follows] -= values[:, np.flatnonzero(follows) - 1]
+    return states.score, values
