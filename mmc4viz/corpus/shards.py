@@ -37,7 +37,7 @@ SUFFIXES = (
 )  # fmt: skip
 _SAMPLE_NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 _PASSED_OVER = re.compile(r"__[^/]*__($|/)")
-_BROKEN = (
+BROKEN = (  # what a shard that breaks off raises
     tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
     RuntimeError, NotImplementedError, ValueError, IndexError,
 )  # fmt: skip
@@ -162,7 +162,7 @@ def samples(shard: Shard) -> Iterator[Sample]:
             count += 1
     except ShardError:
         raise
-    except _BROKEN as error:
+    except BROKEN as error:
         what = f"breaks off after {count} documents" if count else "cannot be read"
         raise ShardError(f"{shard.path}: {what}: {words(error)}") from None
 
@@ -176,12 +176,12 @@ def fetch(shard: Shard, offset: int, size: int) -> bytes:
         When the shard is no longer what it was.
     """
     try:
-        with _decompressed(shard) as stream:
+        with decompressed(shard) as stream:
             packed = not isinstance(stream, io.BufferedReader)
             raw = _read_at(stream, offset, size) if packed else None
         if raw is None:
             raw = read_range(shard.path, offset, size)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ShardError(f"{shard.path}: cannot be read: {words(error)}") from None
     if len(raw) != size:
         raise ShardError(f"{shard.path}: shorter than when it was read first")
@@ -205,7 +205,7 @@ def _tar_samples(shard: Shard) -> Iterator[Sample]:
             key, suffix, sample = next(members)
         except StopIteration:
             break
-        except _BROKEN as error:
+        except BROKEN as error:
             broken = error
             break
         if current is None or key != current.key or suffix in suffixes:
@@ -223,9 +223,9 @@ def _tar_samples(shard: Shard) -> Iterator[Sample]:
 def _members(shard: Shard) -> Iterator[tuple[str, str, Sample | None]]:
     """Yield key, suffix and, for the suffix ``json``, the sample of each file in a tar."""
     with (
-        _decompressed(shard) as stream,
+        decompressed(shard) as stream,
         tarfile.open(
-            fileobj=stream, mode="r|" if is_remote(shard.path) else "r:", tarinfo=_Header
+            fileobj=stream, mode="r|" if is_remote(shard.path) else "r:", tarinfo=StrictHeader
         ) as tar,
     ):
         while (member := tar.next()) is not None:
@@ -246,7 +246,7 @@ def _storable(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class _Header(tarfile.TarInfo):
+class StrictHeader(tarfile.TarInfo):
     """A tar header that complains about an end without end mark, where tarfile is silent."""
 
     @classmethod
@@ -267,14 +267,14 @@ class _Header(tarfile.TarInfo):
 def _line_samples(shard: Shard) -> Iterator[Sample]:
     """Take each line of a jsonl as a sample, keyed by its zero-based number."""
     offset = 0
-    with _decompressed(shard) as stream:
+    with decompressed(shard) as stream:
         for number, line in enumerate(stream):
             yield Sample(str(number), line, offset, len(line))
             offset += len(line)
 
 
 @contextmanager
-def _decompressed(shard: Shard) -> Iterator[IO[bytes]]:
+def decompressed(shard: Shard) -> Iterator[IO[bytes]]:
     """Open a shard as a seekable stream of its decompressed bytes, going by its first bytes."""
     with open_for_reading(shard.path) as file:
         magic = file.peek(6)[:6]
