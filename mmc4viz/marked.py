@@ -150,7 +150,7 @@ def _yaml_plain(text: str, name: str) -> Iterator[_Event]:
     """Yield YAML's events that JSON has too; refuse the others."""
     documents = 0
     for event in yaml.parse(text, Loader=_Yaml):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:

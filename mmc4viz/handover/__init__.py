@@ -1,0 +1,1 @@
+"""Handing over: the setting with its provenance, manifests, rewritten shards, the report."""

@@ -1,0 +1,184 @@
+"""A setting → what a training run is told: OpenFlamingo's flags, code for a WebDataset pipeline.
+
+What the original loader has no flag for is named with what can be done about it. Flags and fixed
+values are those of OpenFlamingo's ``train/train.py`` and ``train/data.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from typing import Final
+
+from mmc4viz.loader.tokens import BUILT_IN
+from mmc4viz.model import LoaderConfig
+
+_OWN: Final = LoaderConfig()  # but for the threshold, what the original loader does by itself
+
+
+@dataclass(frozen=True)
+class Unflagged:
+    """Something that the original loader has no flag for.
+
+    Attributes
+    ----------
+    name : str
+        The setting, in words.
+    wanted, fixed : str
+        What the setting asks for, and what the loader does; empty ``wanted`` where no setting asks.
+    advice : str
+        What can be done about it.
+    agrees : bool
+        Whether the loader does what is asked for by itself.
+    """
+
+    name: str
+    wanted: str
+    fixed: str
+    advice: str
+    agrees: bool
+
+
+def openflamingo_flags(config: LoaderConfig) -> str:
+    """Return the flags of OpenFlamingo's ``train.py`` that say what a setting says.
+
+    Examples
+    --------
+    >>> openflamingo_flags(LoaderConfig(threshold=0.28))
+    '--mmc4_textsim_threshold 0.28 --mmc4_max_num_images 6 --mmc4_min_num_images 1'
+    >>> openflamingo_flags(LoaderConfig(threshold=-0.1, tokenizer="facebook/opt-30b"))[-34:]
+    ' --tokenizer_path facebook/opt-30b'
+    """
+    threshold = repr(config.threshold)
+    sign = "=" if threshold.startswith("-") else " "  # else it would be read as another flag
+    flags = [
+        f"--mmc4_textsim_threshold{sign}{threshold}",
+        f"--mmc4_max_num_images {config.max_images}",
+        f"--mmc4_min_num_images {config.min_images}",
+    ]
+    if config.tokenizer != BUILT_IN:
+        flags.append(f"--tokenizer_path {shlex.quote(_folder(config.tokenizer))}")
+    return " ".join(flags)
+
+
+def _folder(tokenizer: str) -> str:
+    """Return what Transformers takes for a tokenizer: the folder of a ``tokenizer.json``."""
+    folder, name = os.path.split(tokenizer)
+    return (folder or ".") if name == "tokenizer.json" else tokenizer
+
+
+def unflagged(config: LoaderConfig) -> list[Unflagged]:
+    """Name what the original loader has no flag for, what disagrees first."""
+    found = [_size(config), _tokens(config), _assignment(config), _coin(config), *_beyond()]
+    return sorted(found, key=lambda one: one.agrees)
+
+
+def _size(config: LoaderConfig) -> Unflagged:
+    """Say what becomes of the size limit; a larger one can be put into the data."""
+    larger = config.min_kb > _OWN.min_kb
+    advice = "mmc4viz apply leaves the smaller images out of the shards"
+    if not larger:
+        advice = "lower MIN_KB in open_flamingo/train/data.py; the data alone cannot do it"
+    return Unflagged(
+        "size limit",
+        "none" if config.min_kb < 0 else f"n // 1000 > {config.min_kb}",
+        f"n // 1000 > {_OWN.min_kb}",
+        advice,
+        config.min_kb == _OWN.min_kb,
+    )
+
+
+def _tokens(config: LoaderConfig) -> Unflagged:
+    return Unflagged(
+        "token limit",
+        str(config.max_tokens),
+        str(_OWN.max_tokens),
+        "change max_tokens of preprocess_interleaved in open_flamingo/train/data.py; the data "
+        "alone cannot do it",
+        config.max_tokens == _OWN.max_tokens,
+    )
+
+
+def _assignment(config: LoaderConfig) -> Unflagged:
+    return Unflagged(
+        "assignment",
+        config.assignment,
+        _OWN.assignment,
+        "mmc4viz apply writes shards on which the loader's own assignment comes out as this one, "
+        "as long as no sentence has several images",
+        config.assignment == _OWN.assignment,
+    )
+
+
+def _coin(config: LoaderConfig) -> Unflagged:
+    return Unflagged(
+        "odds of a single-image document",
+        f"{config.single_image_keep!r}",
+        f"{_OWN.single_image_keep!r}",
+        "change the coin in preprocess_interleaved in open_flamingo/train/data.py; the data alone "
+        "cannot do it",
+        config.single_image_keep == _OWN.single_image_keep,
+    )
+
+
+def _beyond() -> list[Unflagged]:
+    """Name what no setting here asks for and rewritten shards can do."""
+    return [
+        Unflagged(
+            "cap by score",
+            "",
+            "the first images on the page stay, not the best",
+            "mmc4viz apply --cap best",
+            True,
+        ),
+        Unflagged(
+            "order of images",
+            "",
+            "images stand in image order, their tokens in sentence order",
+            "mmc4viz apply --order sentence",
+            True,
+        ),
+    ]
+
+
+_SNIPPET: Final = '''\
+import os
+import random
+from functools import lru_cache
+
+import pyarrow.parquet as pq
+import webdataset as wds
+
+MANIFEST = {manifest}  # mmc4viz export … --manifest
+
+
+@lru_cache(maxsize=16)
+def rows_of(shard):
+    columns = ["key", "probability", "pairs"]
+    rows = pq.read_table(MANIFEST, columns=columns, filters=[("shard", "==", shard)])
+    return {{row["key"]: row for row in rows.to_pylist()}}
+
+
+def chosen(sample):
+    """Keep a document with the probability that it has under the setting."""
+    row = rows_of(os.path.basename(sample["__url__"])).get(sample["__key__"])
+    return row is not None and random.random() < row["probability"]
+
+
+def with_pairs(sample):
+    """Add (image, sentence, score) of the pairs that the model gets."""
+    row = rows_of(os.path.basename(sample["__url__"]))[sample["__key__"]]
+    kept = [pair for pair in row["pairs"] if pair["fate"] == "kept"]
+    return sample | {{"pairs": [(p["image"], p["sentence"], p["score"]) for p in kept]}}
+
+
+dataset = wds.WebDataset({shards}).select(chosen).map(with_pairs)
+'''
+
+
+def webdataset_snippet(
+    manifest: str = "manifest.parquet", shards: str = "shards/{000000000..000000099}.tar"
+) -> str:
+    """Return code for a plain WebDataset pipeline that filters by a manifest of documents."""
+    return _SNIPPET.format(manifest=repr(manifest), shards=repr(shards))
