@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.shared import SHARDS, checked_folder, complain, config_of, progress
+from mmc4viz.cli.shared import SHARDS, checked_folder, complain, config_of, progress, say
+from mmc4viz.corpus.attach import attach
 from mmc4viz.corpus.build import Done, Job, build, prune
 from mmc4viz.corpus.columns import Verify
+from mmc4viz.corpus.sets import checked_name
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
@@ -37,6 +39,13 @@ from mmc4viz.output import table
 @click.option(
     "--prune", "pruning", is_flag=True, help="Also drop what was made of shards that are gone."
 )
+@click.option(
+    "--similarity",
+    "sidecars",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Also take in another model's similarity, a Parquet file, as the set NAME; repeatable.",
+)
 @click.option("--config", "config_file", metavar="FILE", help="Read the tokenizer from settings.")
 def index(
     shards: tuple[str, ...],
@@ -46,14 +55,17 @@ def index(
     scheduler: str | None,
     pruning: bool,
     image_dir: str | None,
+    sidecars: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Read shards once, into an index that answers for millions of documents at once.
 
-    Finished shards are skipped, changed ones done again, so a run that was stopped goes on.
+    Finished shards are skipped, changed ones done again, so a run that was stopped goes on. Without
+    SHARDs, --similarity and --prune change an index that is there.
     """
-    if not shards and not pruning:
+    if not shards and not pruning and not sidecars:
         raise ConfigError("name the SHARDs to index")
+    named = [_named(text) for text in sidecars]
     config = config_of(settings)
     load_tokenizer(config.tokenizer)
     found, folder = expand(shards), checked_folder(image_dir)
@@ -64,21 +76,51 @@ def index(
         with progress("B", sum(size_of(shard.path) for shard in found)) as advance:
             done = build(jobs, make, lambda finished: advance(size_of(finished.shard)))
     gone = prune(out) if pruning else []
-    click.echo(_build_report(done, gone))
-    for problem in (d for d in done if d.status in ("failed", "broken off")):
+    attached = {name: _attach(out, name, path) for name, path in named}
+    rows = _build_rows(done, gone)
+    for name, these in attached.items():
+        rows += _status_rows(these, f"similarity {name}: ")
+    click.echo(table(rows))
+    everything = [*done, *(one for these in attached.values() for one in these)]
+    for problem in (d for d in everything if d.status in ("failed", "broken off")):
         complain(str(problem.reason))
-    if any(d.status in ("failed", "broken off") for d in done):
+    if any(d.status in ("failed", "broken off") for d in everything):
         sys.exit(2)
 
 
-def _build_report(done: Sequence[Done], gone: Sequence[str]) -> str:
+def _named(text: str) -> tuple[str, str]:
+    """Read NAME=FILE."""
+    name, equals, path = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
+    return checked_name(name), path
+
+
+def _attach(out: str, name: str, path: str) -> list[Done]:
+    """Take a sidecar into the index; say what of it the index has no use for."""
+    with progress("shards") as advance:
+        attached = attach(out, name, path, lambda _: advance(1))
+    if attached.unused:
+        say(f"{path}: {attached.unused:,} of its rows are of documents that {out} does not have")
+    return attached.shards
+
+
+def _build_rows(done: Sequence[Done], gone: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the table of what was read, skipped and failed."""
     rows: list[tuple[Any, ...]] = [("", "shards", "documents", "unreadable", "MB")]
+    rows += _status_rows(done)
+    if gone:
+        rows.append(("pruned", len(gone), "", "", ""))
+    return rows
+
+
+def _status_rows(done: Sequence[Done], of: str = "") -> list[tuple[Any, ...]]:
+    """Return a row for each status that some shards have."""
+    rows: list[tuple[Any, ...]] = []
     for status in ("read", "skipped", "broken off", "failed"):
         some = [d for d in done if d.status == status]
         if some:
             counts = (sum(d.documents for d in some), sum(d.unreadable for d in some))
-            rows.append((status, len(some), *counts, f"{sum(d.n_bytes for d in some) / 1e6:.1f}"))
-    if gone:
-        rows.append(("pruned", len(gone), "", "", ""))
-    return table(rows)
+            megabytes = f"{sum(d.n_bytes for d in some) / 1e6:.1f}"
+            rows.append((of + status, len(some), *counts, megabytes))
+    return rows

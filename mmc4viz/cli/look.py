@@ -12,6 +12,7 @@ import numpy as np
 from mmc4viz.cli.shared import (
     INDEX,
     SHARDS,
+    SIMILARITY,
     check_sample,
     finish,
     open_corpus,
@@ -30,6 +31,7 @@ from mmc4viz.output import TABLE_HEAD, verdict_json, verdict_row, write_rows
 @SHARDS
 @with_settings
 @INDEX
+@SIMILARITY
 @click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table")
 @click.option("--token-ids", is_flag=True, help="Add each sequence's token ids (jsonl).")
 def explain(form: str, token_ids: bool, **options: Any) -> None:
@@ -53,6 +55,7 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
 @SHARDS
 @with_settings
 @INDEX
+@SIMILARITY
 @click.option("--thresholds", metavar="T,T,…", help="Thresholds to answer for.")
 @click.option("--grid", metavar="START:STOP:STEP", help="Likewise, evenly spaced, with STOP.")
 @click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")

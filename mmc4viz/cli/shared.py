@@ -13,12 +13,15 @@ import click
 from tqdm import tqdm
 
 from mmc4viz.corpus.index import open_index
+from mmc4viz.corpus.sets import names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
+from mmc4viz.handover.config import basics_of
+from mmc4viz.handover.differences import differences
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
 from mmc4viz.output import printable
-from mmc4viz.settings import read_settings
+from mmc4viz.settings import Config, read_config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,7 +46,10 @@ _SETTINGS = (
     ),
     click.option("--clip-model", help="Name of the model whose similarity the shards carry."),
     click.option(
-        "--config", "config_file", metavar="FILE", help="Read settings from JSON; flags win."
+        "--config",
+        "config_file",
+        metavar="FILE",
+        help="Read settings from YAML or JSON; flags win.",
     ),
     click.option(
         "--image-dir",
@@ -58,6 +64,10 @@ INDEX = click.option(
     "--index", "index_dir", metavar="DIR", help="Answer from an index in place of SHARDs."
 )
 
+SIMILARITY = click.option(
+    "--similarity", metavar="NAME", help="Of the index's similarity sets, the one that decides."
+)
+
 
 def with_settings(command: F) -> F:
     """Give a command the options that every command shares."""
@@ -68,37 +78,62 @@ def with_settings(command: F) -> F:
 
 def config_of(settings: dict[str, Any]) -> LoaderConfig:
     """Build the setting: defaults, then the file, then flags."""
+    return _with_flags(config_file_of(settings), settings)
+
+
+def config_file_of(settings: dict[str, Any]) -> Config:
+    """Read the file that ``--config`` names; an empty one without it."""
     file = settings.get("config_file")
+    return read_config(file) if file else Config({})
+
+
+def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:
     names = [field.name for field in fields(LoaderConfig)]
     flags = {name: settings[name] for name in names if settings.get(name) is not None}
-    return LoaderConfig.from_mapping({**(read_settings(file) if file else {}), **flags})
+    return LoaderConfig.from_mapping({**file.settings, **flags})
 
 
-def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Source]:
+def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards]:
     """Open what the person named, shards or an index, and settle the tokenizer."""
     shards, folder = options["shards"], options["index_dir"]
     if bool(shards) == bool(folder):
         raise ConfigError("name SHARDs or --index DIR" + (", not both" if shards else ""))
-    config = config_of(options)
+    if options.get("similarity") is not None and not folder:
+        raise ConfigError("--similarity NAME chooses among an index's sets: name --index DIR")
+    file = config_file_of(options)
+    config = _with_flags(file, options)
+    similarity = _similarity(options, file)
     if not folder:
         tokenizer = load_tokenizer(config.tokenizer)
-        corpus: Source = Shards(expand(shards), tokenizer, checked_folder(options["image_dir"]))
+        corpus: Indexed | Shards = Shards(
+            expand(shards), tokenizer, checked_folder(options["image_dir"])
+        )
     else:
-        asked = config.tokenizer if _tokenizer_asked(options) else None
-        corpus = Indexed(open_index(folder, asked))
+        named = options["tokenizer"] or "tokenizer" in file.settings
+        asked = config.tokenizer if named else None
+        corpus = Indexed(open_index(folder, asked, options.get("similarity")))
     corpus.tokenizer.check_room(config.max_tokens)
+    if file.provenance:
+        found = differences(file.settings, file.provenance, basics_of(corpus, config))
+        corpus.notes += [f"{options['config_file']}: {line}" for line in found]
     return config, corpus
 
 
-def _tokenizer_asked(options: dict[str, Any]) -> bool:
-    file = options["config_file"]
-    return bool(options["tokenizer"]) or bool(file and "tokenizer" in read_settings(file))
+def _similarity(options: dict[str, Any], file: Config) -> str | None:
+    """Name the index's similarity set that decides: the flag's, else the config's if it is there."""
+    asked: str | None = options.get("similarity")
+    folder, recorded = options["index_dir"], file.provenance.get("similarity", {}).get("source")
+    if asked is not None and folder is None:
+        raise ConfigError("--similarity names a similarity set of an index: name --index DIR")
+    if asked is None and folder and recorded in names_in(folder):
+        return str(recorded)
+    return asked
 
 
 def finish(corpus: Source) -> None:
     """Say what an answer rests on and what could not be read; then the exit code is 2."""
     for note in corpus.notes:
-        click.echo(f"mmc4viz: note: {printable(note)}", err=True)
+        say(note)
     for error in corpus.errors:
         complain(error)
     if corpus.errors:
@@ -126,6 +161,11 @@ def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], An
         total=total, unit=unit, unit_scale=True, delay=1, disable=None, file=sys.stderr
     ) as bar:
         yield bar.update
+
+
+def say(note: str) -> None:
+    """Say what an answer rests on, in one line on standard error."""
+    click.echo(f"mmc4viz: note: {printable(' '.join(note.split()))}", err=True)
 
 
 def complain(message: str) -> None:

@@ -7,13 +7,13 @@ read, and what an answer rests on, is gathered here for the caller to say; nothi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.index import Index
+from mmc4viz.corpus.index import OWN, Index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sampling import Drawn, choose_shards, cluster, draw, read_sample
 from mmc4viz.corpus.shards import Shard, fetch, image_source, samples
@@ -134,6 +134,7 @@ class Indexed:
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Yield documents from the columns; their text, if asked, comes from the shards."""
+        own = self.index.similarity == OWN
         for part, origin in zip(self.index.columns, self.index.origins, strict=True):
             if with_text and fingerprint(origin.path) != origin.fingerprint:
                 raise ShardError(f"{origin.path}: has changed since it was indexed; index it again")
@@ -142,7 +143,8 @@ class Indexed:
                 document = part.document(row)
                 if with_text and document.counts is not None:
                     raw = fetch(part.shard, *part.place(row))
-                    document = parse_document(document.key, raw, source)
+                    read = parse_document(document.key, raw, source)
+                    document = read if own else replace(read, similarity=document.similarity)
                 yield part.shard.name, document
 
     def columns(self, progress: Progress) -> Sequence[Columns]:
