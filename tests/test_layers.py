@@ -27,7 +27,7 @@ CORPUS = [
 ]  # fmt: skip
 CHOICE = [
     "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "score", "labels",
-    "by_precision", "models",
+    "by_precision", "equal_yield", "lineup", "kept", "disagreement", "separation", "models",
 ]  # fmt: skip
 
 
