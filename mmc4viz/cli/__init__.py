@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from mmc4viz.cli.dashboard import app
+from mmc4viz.cli.export import export
 from mmc4viz.cli.index import index
 from mmc4viz.cli.look import curve, explain
 from mmc4viz.cli.shared import complain
@@ -32,7 +33,7 @@ def cli() -> None:
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
-for _command in (app, curve, explain, index):
+for _command in (app, curve, explain, export, index):
     cli.add_command(_command)
 
 

@@ -12,17 +12,21 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.shared import INDEX, SHARDS, check_sample, checked_folder, config_of
+from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, check_sample, checked_folder, config_of
 from mmc4viz.corpus.index import absolute, files_of
+from mmc4viz.corpus.sets import OWN, names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.model import ConfigError
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
 @SHARDS
-@click.option("--config", "config_file", metavar="FILE", help="Start from these settings (JSON).")
+@click.option(
+    "--config", "config_file", metavar="FILE", help="Start from these settings (YAML, JSON)."
+)
 @click.option("--image-dir", metavar="DIR", help="Images of MMC4's own jsonl.")
 @INDEX
+@SIMILARITY
 @click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[8501, or the next one free]")
@@ -66,6 +70,7 @@ def _app_start(
     image_dir: str | None,
     index_dir: str | None,
     sample: int | None,
+    similarity: str | None,
 ) -> dict[str, Any]:
     """Check what the dashboard is to open, and say it for its process."""
     if shards and index_dir:
@@ -74,12 +79,19 @@ def _app_start(
     if config_file is not None:
         config_of({"config_file": config_file})
         config_file = str(Path(config_file).resolve())
+    if similarity is not None and index_dir is None:
+        raise ConfigError("--similarity NAME chooses among an index's sets: name --index DIR")
     if index_dir is not None:
         files_of(index_dir)
+        known = [OWN, *names_in(index_dir)]
+        if similarity not in (None, *known):
+            there = ", ".join(known)
+            raise ConfigError(f"{index_dir}: no similarity set {similarity!r}; there are: {there}")
     return {
         "shards": [absolute(shard.path) for shard in expand(shards)],
         "index": absolute(index_dir) if index_dir else None,
         "sample": sample,
+        "similarity": similarity,
         "config": config_file,
         "image_dir": checked_folder(image_dir),
     }

@@ -102,7 +102,6 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
         raise ConfigError("--similarity NAME chooses among an index's sets: name --index DIR")
     file = config_file_of(options)
     config = _with_flags(file, options)
-    similarity = _similarity(options, file)
     if not folder:
         tokenizer = load_tokenizer(config.tokenizer)
         corpus: Indexed | Shards = Shards(
@@ -111,7 +110,7 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
     else:
         named = options["tokenizer"] or "tokenizer" in file.settings
         asked = config.tokenizer if named else None
-        corpus = Indexed(open_index(folder, asked, options.get("similarity")))
+        corpus = Indexed(open_index(folder, asked, _similarity(options, file)))
     corpus.tokenizer.check_room(config.max_tokens)
     if file.provenance:
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
@@ -120,12 +119,10 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
 
 
 def _similarity(options: dict[str, Any], file: Config) -> str | None:
-    """Name the index's similarity set that decides: the flag's, else the config's if it is there."""
+    """Name the index's similarity set that decides: the flag's, else the config's if there."""
     asked: str | None = options.get("similarity")
-    folder, recorded = options["index_dir"], file.provenance.get("similarity", {}).get("source")
-    if asked is not None and folder is None:
-        raise ConfigError("--similarity names a similarity set of an index: name --index DIR")
-    if asked is None and folder and recorded in names_in(folder):
+    recorded = file.provenance.get("similarity", {}).get("source")
+    if asked is None and recorded in names_in(options["index_dir"]):
         return str(recorded)
     return asked
 

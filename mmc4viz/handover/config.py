@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import fingerprint
 from mmc4viz.loader.tokens import BUILT_IN, Tokenizer
 from mmc4viz.marked import means_text
-from mmc4viz.model import ConfigError, LoaderConfig, Outcome
+from mmc4viz.model import LoaderConfig, Outcome
 from mmc4viz.settings import PROVENANCE
 
 BY_HAND: Final = "hand"
@@ -118,31 +117,10 @@ def corpus_of_index(index: Index) -> CorpusFacts:
     )
 
 
-def corpus_of_shards(
-    paths: Iterable[str],
-    image_dir: str | None = None,
-    parts: Sequence[Columns] | None = None,
-) -> CorpusFacts:
-    """Return what shards are now.
-
-    Parameters
-    ----------
-    paths : iterable of str
-    image_dir : str, optional
-    parts : sequence of Columns, optional
-        All of their documents, a part a shard; without them nobody has counted.
-
-    Raises
-    ------
-    ShardError
-        For a shard that is not there.
-    """
+def corpus_of_shards(paths: Iterable[str], image_dir: str | None = None) -> CorpusFacts:
+    """Return what shards are now; raises a ShardError for one that is not there."""
     shards = tuple(ShardFacts(absolute(path), fingerprint(path)) for path in paths)
-    if parts is None:
-        return CorpusFacts(shards, image_dir=image_dir)
-    counts = {absolute(part.shard.path): len(part) for part in parts}
-    shards = tuple(replace(one, documents=counts.get(one.path)) for one in shards)
-    return CorpusFacts(shards, sum(map(len, parts)), image_dir=image_dir)
+    return CorpusFacts(shards, image_dir=image_dir)
 
 
 def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
@@ -161,6 +139,14 @@ def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
         source = None
         facts = corpus_of_shards([shard.path for shard in corpus.shards], corpus.image_dir)
     return Basics(facts, SimilarityFacts(config.clip_model, source), corpus.tokenizer)
+
+
+def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
+    """Return the same with the documents of shards that have been read whole."""
+    counts = {absolute(part.shard.path): len(part) for part in parts}
+    shards = tuple(replace(one, documents=counts.get(one.path)) for one in basics.corpus.shards)
+    corpus = replace(basics.corpus, shards=shards, documents=sum(map(len, parts)))
+    return replace(basics, corpus=corpus)
 
 
 def exact_yields(curves: Curves, step: int, keep: float) -> dict[str, Any]:
@@ -318,21 +304,3 @@ def _text(dumper: Any, text: str) -> Any:
 
 
 _Dumper.add_representer(str, _text)
-
-
-def write_text(path: str, text: str) -> None:
-    """Write a file whole, or not at all.
-
-    Raises
-    ------
-    ConfigError
-        When it cannot be written.
-    """
-    beside = f"{path}.part-{os.getpid()}"
-    try:
-        with open(beside, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be written: {reason}") from None

@@ -56,7 +56,7 @@ def _similarity(settings: Recorded, recorded: Recorded, here: SimilarityFacts) -
     notes = []
     if named != here.model:
         notes.append(f"exported for the CLIP model {named}, here {here.model}")
-    elif "source" in recorded and (recorded["source"] is None) != (here.source is None):
+    elif "source" in recorded and recorded["source"] != here.source:
         was, now = recorded["source"] or "the shards", here.source or "the shards"
         notes.append(f"its similarity was read from {was}, here from {now}")
     elif recorded.get("fingerprint") and recorded["fingerprint"] != here.fingerprint:

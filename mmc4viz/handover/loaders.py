@@ -142,6 +142,30 @@ def _beyond() -> list[Unflagged]:
     ]
 
 
+def advice(config: LoaderConfig) -> dict[str, list[str]]:
+    """Say in words what `unflagged` names, under a heading each; empty ones are left out.
+
+    Examples
+    --------
+    >>> list(advice(LoaderConfig()))
+    ['No flag is needed', 'What rewritten shards can do beyond flags']
+    >>> advice(LoaderConfig(min_kb=20))["No flag says this"]
+    ['size limit n // 1000 > 20, fixed at n // 1000 > 10: mmc4viz apply leaves the smaller images \
+out of the shards']
+    """
+    found: dict[str, list[str]] = {"No flag says this": [], "No flag is needed": []}
+    beyond = found.setdefault("What rewritten shards can do beyond flags", [])
+    for one in unflagged(config):
+        if not one.wanted:
+            beyond.append(f"{one.name}: {one.fixed}; {one.advice}")
+        elif one.agrees:
+            found["No flag is needed"].append(f"{one.name} {one.wanted}, fixed in the loader")
+        else:
+            words = f"{one.name} {one.wanted}, fixed at {one.fixed}: {one.advice}"
+            found["No flag says this"].append(words)
+    return {title: lines for title, lines in found.items() if lines}
+
+
 _SNIPPET: Final = '''\
 import os
 import random

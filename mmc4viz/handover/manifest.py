@@ -277,8 +277,8 @@ def parquet(sink: Any, rows: Rows, config: LoaderConfig) -> Iterator[Write]:
 
 
 @contextmanager
-def json_lines(file: IO[bytes], rows: Rows) -> Iterator[Write]:
-    """Write chunks as lines of JSON with the same names and values as Parquet's."""
+def json_lines(file: IO[bytes], rows: Rows, config: LoaderConfig) -> Iterator[Write]:
+    """Write chunks as lines of JSON with Parquet's names and values, and no metadata."""
     yield lambda chunk: file.write("".join(lines(chunk, rows)).encode())
 
 

@@ -1,0 +1,228 @@
+"""The command that hands a setting over: config, manifest, ids, report, and what a trainer needs.
+
+Writes files; every number comes from the core.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import numpy as np
+
+from mmc4viz.cli.shared import (
+    INDEX,
+    SHARDS,
+    SIMILARITY,
+    check_sample,
+    config_file_of,
+    finish,
+    open_corpus,
+    progress,
+    say,
+    with_settings,
+)
+from mmc4viz.corpus.curves import scale_of
+from mmc4viz.corpus.estimate import estimate
+from mmc4viz.corpus.sampling import RATES
+from mmc4viz.corpus.source import Indexed, Shards
+from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
+from mmc4viz.handover import manifest
+from mmc4viz.handover.config import (
+    BASES,
+    Basics,
+    basics_of,
+    exact_yields,
+    provenance,
+    sampled_yields,
+    to_text,
+    with_documents,
+)
+from mmc4viz.handover.files import whole_file
+from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.marked import read_marked
+from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.output import printable
+
+_FORMS = (".parquet", ".jsonl")
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option("--out", metavar="FILE", help="The config: .yaml or .json, read by --config.")
+@click.option("--note", help="Why, in your words; goes into the config.")
+@click.option("--chosen-by", type=click.Choice(BASES), help="How the threshold was chosen. [hand]")
+@click.option("--proposal", metavar="FILE", help="What a way of choosing proposed, as JSON.")
+@click.option("--manifest", "manifest_file", metavar="FILE", help=".parquet or .jsonl")
+@click.option("--rows", type=click.Choice(["documents", "pairs"]), default="documents")
+@click.option("--ids", "ids_file", metavar="FILE", help="Sorted ids of what is kept: .npy (u8,u8)")
+@click.option("--report", "report_file", metavar="FILE", help="One HTML file to pass on.")
+@click.option("--images/--no-images", default=True, help="Thumbnails in the report.")
+@click.option("--sample", type=int, metavar="N", help="Estimate yields from N documents.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
+def export(**options: Any) -> None:
+    """Hand a setting over: the config, and what becomes of each document and pair.
+
+    Prints OpenFlamingo's flags, what they cannot say, and code for a WebDataset pipeline.
+    """
+    _check(options)
+    note, chosen = _reasons(options)
+    config, corpus = open_corpus(options)
+    config = config.with_(tokenizer=corpus.tokenizer.name)
+    basics = basics_of(corpus, config)
+    if options["sample"] is not None:
+        basics, yields = _estimated(corpus, config, basics, options)
+    else:
+        with progress("documents") as advance:
+            parts = corpus.columns(advance)
+            matched = match_corpus(parts, config)
+        basics, yields = _counted(matched, config, with_documents(basics, parts))
+        _write_lists(matched, config, options)
+    found = provenance(basics, yields, chosen, note, _now())
+    if options["out"]:
+        with whole_file(options["out"]) as file:
+            file.write(to_text(config, found, options["out"]).encode())
+    click.echo(_what_to_do(config, options["manifest_file"]))
+    finish(corpus)
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Refuse what cannot be written before anything is read."""
+    names = ("out", "manifest_file", "ids_file", "report_file")
+    if not any(options[name] for name in names):
+        raise ConfigError("name what to write: --out, --manifest, --ids or --report FILE")
+    form = options["manifest_file"]
+    if form is not None and not form.lower().endswith(_FORMS):
+        raise ConfigError(f"--manifest {form}: the name ends in .parquet or .jsonl")
+    out = options["out"]
+    if out is not None and not out.lower().endswith((".yaml", ".yml", ".json")):
+        raise ConfigError(f"--out {out}: the name ends in .yaml or .json")
+    paths = [os.path.abspath(options[name]) for name in names if options[name]]
+    if len(set(paths)) < len(paths):
+        raise ConfigError("every file to write needs a name of its own")
+    for path in paths:
+        if not os.path.isdir(os.path.dirname(path)):
+            raise ConfigError(f"{path}: no such folder to write into")
+    check_sample(options["sample"])
+    whole = [name for name in names[1:] if options[name]]
+    if options["sample"] is not None and whole:
+        flag = whole[0].replace("_file", "")
+        raise ConfigError(f"--{flag} is made from every document: leave --sample out")
+
+
+def _reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """Return the person's note and how the threshold was chosen: flags, else the config's own."""
+    before = config_file_of(options)
+    chosen, note = before.provenance.get("chosen"), before.provenance.get("note", "")
+    moved = options["threshold"] not in (None, before.settings.get("threshold"))
+    if options["proposal"] is not None:
+        chosen = _proposal(options["proposal"])
+        if options["chosen_by"] not in (None, chosen["basis"]):
+            raise ConfigError(
+                f"--chosen-by {options['chosen_by']}, but {options['proposal']} has the basis "
+                f"{chosen['basis']}"
+            )
+    elif options["chosen_by"] is not None:
+        kept = chosen if chosen and chosen["basis"] == options["chosen_by"] and not moved else {}
+        chosen = {**kept, "basis": options["chosen_by"]}
+    elif moved:
+        chosen = None
+    return options["note"] if options["note"] is not None else note, chosen
+
+
+def _proposal(path: str) -> dict[str, Any]:
+    """Read what ``mmc4viz suggest --format json`` printed."""
+    marked = read_marked(path)
+    value = marked.value
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, dict) or value.get("basis") not in BASES:
+        raise marked.error(f"no proposal: an object with a basis, one of {', '.join(BASES)}")
+    return value
+
+
+def _counted(
+    matched: Matched, config: LoaderConfig, basics: Basics
+) -> tuple[Basics, dict[str, Any]]:
+    """Sum up what the setting yields, and look at the scores' scale."""
+    scores = matched.scores()
+    curves = sweep(matched, config, np.array([config.threshold]))
+    yields = exact_yields(curves, 0, config.single_image_keep)
+    return _with_scores(basics, scores), yields
+
+
+def _with_scores(basics: Basics, scores: np.ndarray) -> Basics:
+    finite = scores[np.isfinite(scores)]
+    ends = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
+    scale = scale_of(scores).name
+    seen = replace(basics.similarity, scale=scale, lowest=ends[0], highest=ends[1])
+    return replace(basics, similarity=seen)
+
+
+def _estimated(
+    corpus: Indexed | Shards, config: LoaderConfig, basics: Basics, options: dict[str, Any]
+) -> tuple[Basics, dict[str, Any]]:
+    """Estimate what the setting yields from a sample, with intervals."""
+    with progress("documents") as advance:
+        drawn = corpus.sample(options["sample"], options["seed"], advance)
+    whole = basics.corpus.documents
+    if whole is None and drawn.fraction:
+        whole = round(drawn.n_documents / drawn.fraction)
+    found = estimate(drawn, config, np.array([config.threshold]), whole)
+    rates = {name: found.band(name, config.single_image_keep) for name in RATES}
+    scores = [match_corpus(parts, config).scores() for parts in drawn.clusters]
+    basics = replace(basics, corpus=replace(basics.corpus, documents=whole))
+    yields = sampled_yields(rates, 0, drawn.n_documents, found.whole)
+    return _with_scores(basics, np.concatenate([np.zeros(0), *scores])), yields
+
+
+def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]) -> None:
+    """Write the manifest and the ids in one pass over all documents."""
+    path, ids_file = options["manifest_file"], options["ids_file"]
+    if not path and not ids_file:
+        return
+    ids = manifest.IdList()
+    with ExitStack() as stack:
+        takers: list[Callable[[manifest.Chunk], object]] = [ids.add] if ids_file else []
+        if path:
+            file = stack.enter_context(whole_file(path))
+            write = manifest.parquet if path.lower().endswith(".parquet") else manifest.json_lines
+            takers.append(stack.enter_context(write(file, options["rows"], config)))
+        advance = stack.enter_context(progress("documents", matched.n_documents))
+        for chunk in manifest.chunks(matched, config):
+            for take in takers:
+                take(chunk)
+            advance(len(chunk))
+    if ids_file:
+        with whole_file(ids_file) as file:
+            np.save(file, ids.sorted())
+        if count := ids.ambiguous():
+            say(
+                f"{ids_file}: {count:,} lost documents share shard and key with a kept one, so a "
+                "list of ids cannot tell them apart; the manifest can, by their place"
+            )
+
+
+def _what_to_do(config: LoaderConfig, manifest_file: str | None) -> str:
+    """Say how a trainer is told the setting, and what it cannot be told."""
+    lines = ["OpenFlamingo's train.py:", f"  {openflamingo_flags(config)}"]
+    for title, points in advice(config).items():
+        lines += ["", f"{title}:", *(f"  {point}" for point in points)]
+    if manifest_file is not None and manifest_file.lower().endswith(".parquet"):
+        lines += ["", "A plain WebDataset pipeline:", ""]
+        lines += webdataset_snippet(manifest_file).splitlines()
+    return "\n".join(map(printable, lines))
+
+
+def _now() -> datetime:
+    """Return the time, or that of ``SOURCE_DATE_EPOCH``, for files that come out the same."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
