@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -29,6 +29,7 @@ from mmc4viz.corpus.index import (
     write_manifest,
 )
 from mmc4viz.corpus.ingest import read_columns
+from mmc4viz.corpus.sets import folder_of, names_in
 from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.storage import fingerprint, is_remote, remove, size_of
 from mmc4viz.loader.tokens import load_tokenizer
@@ -258,13 +259,16 @@ def prune(folder: str) -> list[str]:
     IndexFileError
         When the folder holds no index.
     """
-    gone = []
+    gone, sets = [], names_in(folder)
     for path in files_of(folder):
         origin = read_origin(path)
         try:
             fingerprint(origin.path)
         except (OSError, ShardError):
             remove(f"{folder.rstrip('/')}/{file_name(origin.path)}")
+            for name in sets:
+                with suppress(ShardError):  # a set need not have had it
+                    remove(f"{folder_of(folder, name)}/{file_name(origin.path)}")
             gone.append(origin.path)
     if gone:
         try:

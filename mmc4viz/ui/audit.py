@@ -240,7 +240,7 @@ def _stored(choice: Choice, found: views.Audit) -> Sequence[Finding]:
     if not seen.compared:
         return [Finding("–", "no image has a stored sentence and score to compare")]
     other = "The matrix is another model's, so they should differ. "
-    about = other if choice.source.sidecar is not None else ""
+    about = other if choice.source.other_model else ""
     nothing = f" {seen.nowhere:,} images have nothing to compare." if seen.nowhere else ""
     return [
         Finding(

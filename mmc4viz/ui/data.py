@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.curves import Curves, Scale, Thresholds, scale_of
 from mmc4viz.corpus.estimate import Estimate, estimate
-from mmc4viz.corpus.index import MANIFEST, Index, open_index
+from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sampling import Drawn
 from mmc4viz.corpus.shards import Shard
@@ -66,6 +66,8 @@ class Source:
         An index's folder and its manifest, in place of shards.
     sample : int or None
         So many documents stand for all.
+    similarity : str or None
+        The index's similarity set whose similarity it is; None for the shards' own.
     """
 
     shards: tuple[FileId, ...]
@@ -74,6 +76,12 @@ class Source:
     sidecar: FileId | None = None
     index: tuple[FileId, ...] = ()
     sample: int | None = None
+    similarity: str | None = None
+
+    @property
+    def other_model(self) -> bool:
+        """Whether the similarity is not the shards' own."""
+        return self.sidecar is not None or self.similarity is not None
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ class Spread:
 
 
 _TOKENIZERS: Memo[Tokenizer] = Memo(8)
-_INDEXES: Memo[Index] = Memo(4)
+_INDEXES: Memo[Index] = Memo(8)
 _COLUMNS: Memo[tuple[Columns, ...]] = Memo(3)
 _DRAWN: Memo[Drawn] = Memo(4)
 _FACTS: Memo[Facts] = Memo(16)
@@ -155,9 +163,18 @@ def index_at(folder: str) -> tuple[FileId, ...]:
     return identify(folder), identify(os.path.join(folder, MANIFEST))
 
 
-def index_of(index: tuple[FileId, ...]) -> Index:
-    """Open an index, mapped; raises an IndexFileError where it is none."""
-    return _computed(_INDEXES, index, "Opening the index", lambda _: open_index(index[0].path))
+def index_of(index: tuple[FileId, ...], similarity: str | None = None) -> Index:
+    """Open an index, mapped, with one of its sets; raises an IndexFileError where it is none."""
+    key, words = (index, similarity), "Opening the index"
+    if similarity is None:
+        return _computed(_INDEXES, key, words, lambda _: open_index(index[0].path))
+    own = index_of(index)
+    return _computed(_INDEXES, key, words, lambda _: own.with_similarity(similarity))
+
+
+def sets_of(source: Source) -> tuple[SimilaritySet, ...]:
+    """List the similarity sets of an index, but for the shards' own; none without an index."""
+    return index_of(source.index).sets[1:] if source.index else ()
 
 
 def tokenizer_of(source: Source) -> Tokenizer:
@@ -178,7 +195,7 @@ def columns_of(source: Source) -> tuple[Columns, ...]:
         own = columns_of(replace(source, sidecar=None))
         return _computed(_COLUMNS, source, "Reading similarity", _put_over(own, source.sidecar))
     if source.index:
-        return index_of(source.index).columns
+        return index_of(source.index, source.similarity).columns
     return _computed(_COLUMNS, source, "Reading the shards", lambda tell: _read(source, tell))
 
 
@@ -215,7 +232,7 @@ def _draw(source: Source, tell: Tell) -> Drawn:
 
 def _corpus(source: Source) -> Indexed | Shards:
     if source.index:
-        return Indexed(index_of(source.index))
+        return Indexed(index_of(source.index, source.similarity))
     shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]
     folder = source.image_dir.path if source.image_dir else None
     return Shards(shards, tokenizer_of(source), folder)
@@ -360,7 +377,7 @@ def estimate_of(source: Source, config: LoaderConfig) -> Estimate:
 
 def folders_of(source: Source) -> tuple[str, ...]:
     """Return the folders in which the shards stand."""
-    where = replace(source, sidecar=None, sample=None)
+    where = replace(source, sidecar=None, sample=None, similarity=None)
     return _FOLDERS.get(where, lambda: _folders(where))
 
 

@@ -76,7 +76,7 @@ def _opened(source: data.Source, part: int, row: int) -> Opened:
         return Opened(columns.shard.name, columns.document(row), ())
     key = str(columns.batch.column("key")[row])
     document = parse_document(key, raw, images, decode_quickly)
-    if source.sidecar is not None:
+    if source.other_model:
         document = _with_columns_similarity(document, columns, row)
     return Opened(columns.shard.name, document, tuple(_pictures(document, raw, images)))
 

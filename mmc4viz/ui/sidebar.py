@@ -17,7 +17,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.corpus.curves import Scale
 from mmc4viz.corpus.shards import Layout, Shard, expand
-from mmc4viz.corpus.similarity import Sidecar
 from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
 from mmc4viz.ui import data, state, threshold
@@ -25,8 +24,8 @@ from mmc4viz.ui.inert import note
 from mmc4viz.ui.start import Start, own_model
 
 HELP = {
-    "clip_model": "Whose similarity decides: the shards' own, or a file similarity_*.parquet "
-    "beside them. The threshold is remembered for each model.",
+    "clip_model": "Whose similarity decides: the shards' own, a set of the index, or a file "
+    "similarity_*.parquet beside the shards. The threshold is remembered for each model.",
     "min_kb": "An image of n bytes is too small when n // 1000 is at most this: 10 accepts from "
     "11,000 bytes on. −1 turns the limit off.",
     "assignment": "How images are matched to sentences: one_to_one (optimal, the loader today), "
@@ -108,8 +107,7 @@ def choose(
     if source is None:
         return None
     own = own_model(data.folders_of(source), start.config)
-    model, sidecar = _model(model_slot, source, own)
-    source = replace(source, sidecar=data.identify(sidecar) if sidecar else None)
+    model, source = _model(model_slot, source, own, start.similarity)
     tokenizer = data.tokenizer_of(source)
     tokenizer.check_room(settings["max_tokens"])
     base = LoaderConfig(tokenizer=tokenizer.name, clip_model=model, **settings)
@@ -132,28 +130,38 @@ def _asked(model: str, start: Start) -> float:
     return start.config.threshold if named else data.REFERENCE
 
 
-def _model(slot: DeltaGenerator, source: data.Source, own: str) -> tuple[str, str | None]:
-    """Choose among the shards' own similarity and the files beside them."""
+def _model(
+    slot: DeltaGenerator, source: data.Source, own: str, asked: str
+) -> tuple[str, data.Source]:
+    """Choose among the shards' own similarity, the index's sets, and the files beside the shards.
+
+    A file whose model has a set is passed over.
+    """
+    sets = data.sets_of(source)
     beside = data.sidecars_beside(data.folders_of(source))
-    if own in [sidecar.model for sidecar in beside]:
-        own = LoaderConfig().clip_model  # --config names a model that has a file of its own
-    models: dict[str, str | None] = {own: None}
+    beside = [one for one in beside if one.model not in {found.model for found in sets}]
+    if own in {*(found.model for found in sets), *(file.model for file in beside)}:
+        own = LoaderConfig().clip_model  # --config names a model that has a similarity of its own
+    models: dict[str, data.Source] = {own: source}
+    for found in sets:
+        models[_unused(found.model, found.name, models)] = replace(source, similarity=found.name)
     for sidecar in beside:
-        models[_unused(sidecar, models)] = sidecar.path
+        over = replace(source, sidecar=data.identify(sidecar.path))
+        models[_unused(sidecar.model, sidecar.path, models)] = over
     names = list(models)
-    wanted = state.get("model", own)
+    begin = next((name for name, one in models.items() if asked and one.similarity == asked), own)
+    wanted = state.get("model", begin)
     state.seed("clip-model", wanted if wanted in names else own)
     if st.session_state["clip-model"] not in names:
         st.session_state["clip-model"] = own
     with slot:
         chosen = st.selectbox("CLIP model", names, key="clip-model", help=HELP["clip_model"])
-    state.put("model", None if chosen == own else chosen)
+    state.put("model", None if chosen == begin else chosen)
     return chosen, models[chosen]
 
 
-def _unused(sidecar: Sidecar, models: dict[str, str | None]) -> str:
-    name = sidecar.model
-    return f"{name} ({sidecar.path})" if name in models else name
+def _unused(model: str, where: str, models: dict[str, data.Source]) -> str:
+    return f"{model} ({where})" if model in models else model
 
 
 def _settings(config: LoaderConfig) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Start:
         An index in place of shards, empty without.
     sample : int
         Documents to estimate from, 0 for all.
+    similarity : str
+        The index's similarity set to begin with, empty for the shards' own.
     problem : str or None
         One line about a start that could not be read.
     """
@@ -40,6 +42,7 @@ class Start:
     image_dir: str = ""
     index: str = ""
     sample: int = 0
+    similarity: str = ""
     problem: str | None = None
 
 
@@ -56,6 +59,7 @@ def read_start() -> Start:
         shards = tuple(str(path) for path in given.get("shards") or ())
         image_dir, path = given.get("image_dir") or "", given.get("config")
         index, sample = str(given.get("index") or ""), int(given.get("sample") or 0)
+        similarity = str(given.get("similarity") or "")
     except (ValueError, AttributeError, TypeError):
         return Start(_sample(), LoaderConfig(), problem=f"{VARIABLE} is set, but is no start")
     config, problem = LoaderConfig(), None
@@ -64,7 +68,7 @@ def read_start() -> Start:
     except ConfigError as error:
         problem = str(error)
     shards = shards or (() if index else _sample())
-    return Start(shards, config, str(image_dir), index, sample, problem)
+    return Start(shards, config, str(image_dir), index, sample, similarity, problem)
 
 
 def own_model(folders: Sequence[str], config: LoaderConfig) -> str:
