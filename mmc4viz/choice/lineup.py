@@ -76,9 +76,11 @@ class Model:
         ndarray of float64, shape (n,)
             From 0 to 1; NaN for NaN, and where the model has no pair.
         """
-        among = self.pairs.score
-        below = np.searchsorted(among, scores, side="left")
-        share = (below + np.searchsorted(among, scores, side="right")) / (2 * max(len(among), 1))
+        among, order = self.pairs.score, np.argsort(scores)
+        ranked, share = scores[order], np.empty(len(scores))  # in order, look-ups stay near
+        below = np.searchsorted(among, ranked, side="left")
+        below += np.searchsorted(among, ranked, side="right")
+        share[order] = below / (2 * max(len(among), 1))
         return np.where(np.isnan(scores) | (not len(among)), np.nan, share)
 
 
