@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from mmc4viz.cli.apply import apply
 from mmc4viz.cli.dashboard import app
 from mmc4viz.cli.export import export
 from mmc4viz.cli.index import index
@@ -33,7 +34,7 @@ def cli() -> None:
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
-for _command in (app, curve, explain, export, index):
+for _command in (app, apply, curve, explain, export, index):
     cli.add_command(_command)
 
 

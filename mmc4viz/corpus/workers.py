@@ -1,18 +1,81 @@
-"""Executors for the build: processes on this machine, or a Dask cluster.
+"""Executors for jobs of one shard each: processes on this machine, or a Dask cluster.
 
-Each is a context manager that hands out a `concurrent.futures.Executor`; the build does not know
-which one it got.
+Each is a context manager that hands out a `concurrent.futures.Executor`; those who give the jobs
+do not know which one they got.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import (
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+)
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, TypeVar
 
 from mmc4viz.model import ConfigError
+
+ROUNDS: Final = 3
+"""How often a job is tried when its worker dies."""
+
+MakeExecutor = Callable[[], AbstractContextManager[Executor]]
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
+def run(
+    work: Callable[[Job], Done], jobs: Sequence[Job], make_executor: MakeExecutor
+) -> Iterator[tuple[int, Done]]:
+    """Run jobs; those whose worker dies are tried again with new ones.
+
+    Parameters
+    ----------
+    work : callable
+        Does one job.
+    jobs : sequence
+    make_executor : callable
+        Returns the workers; called again when one has died and taken them all along.
+
+    Yields
+    ------
+    (int, Done)
+        A job's place and what came of it, as they are finished; nothing for jobs whose workers
+        died `ROUNDS` times.
+    """
+    left = list(range(len(jobs)))
+    for _ in range(ROUNDS):
+        for place, done in _round(work, {place: jobs[place] for place in left}, make_executor):
+            left.remove(place)
+            yield place, done
+        if not left:
+            return
+
+
+def _round(
+    work: Callable[[Job], Done], jobs: dict[int, Job], make_executor: MakeExecutor
+) -> Iterator[tuple[int, Done]]:
+    with make_executor() as executor:
+        futures: dict[Future[Done], int] = {
+            executor.submit(work, job): place for place, job in jobs.items()
+        }
+        try:
+            for future in as_completed(futures):
+                try:
+                    yield futures[future], future.result()
+                except (BrokenProcessPool, CancelledError):
+                    continue
+                except Exception as error:
+                    if type(error).__name__ != "KilledWorker":  # Dask's word for a dead worker
+                        raise
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 @contextmanager

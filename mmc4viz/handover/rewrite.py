@@ -1,0 +1,280 @@
+"""One shard → one shard on which the unmodified loader does what was chosen.
+
+The columns say which documents may need a change; only these are read. Each that is rewritten is
+read again and walked; what comes out otherwise than planned is tried in the next way, or left out
+and named. Knows nothing of other shards, of places and of resuming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import IO
+
+import numpy as np
+
+from mmc4viz.corpus.columns import Columns, Kind, Verify
+from mmc4viz.corpus.shards import BROKEN
+from mmc4viz.handover.affected import affected, yielded
+from mmc4viz.handover.counts import Counts
+from mmc4viz.handover.edit import Edited, edit_json
+from mmc4viz.handover.options import Options, loader_config
+from mmc4viz.handover.plan import Edit, Plan, attempts, plan_document
+from mmc4viz.handover.tars import END, Member, Output, contents, header, members, padding
+from mmc4viz.loader.images import words
+from mmc4viz.loader.parse import parse_document
+from mmc4viz.loader.tokens import Tokenizer
+from mmc4viz.loader.walk import walk
+from mmc4viz.model import Document, DocumentError, LoaderConfig, ShardError, Verdict
+
+
+class SharedSentenceError(ShardError):
+    """A document in which the setting puts several images on one sentence."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was chosen, and how it is to be brought about.
+
+    Attributes
+    ----------
+    config : LoaderConfig
+    options : Options
+    tokenizer : Tokenizer
+        The one that ``config.tokenizer`` names.
+    """
+
+    config: LoaderConfig
+    options: Options
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True)
+class ShardColumns:
+    """A shard's columns.
+
+    Attributes
+    ----------
+    own : Columns
+        As the shard carries them.
+    chosen : Columns
+        With the similarity that the setting was chosen on; mostly the same object.
+    """
+
+    own: Columns
+    chosen: Columns
+
+    @property
+    def another(self) -> bool:
+        """Whether the setting was chosen on another similarity than the shard's own."""
+        return self.own is not self.chosen
+
+
+@dataclass
+class Rewritten:
+    """What rewriting a shard came to.
+
+    Attributes
+    ----------
+    counts : Counts
+    left_out : list of str
+        The documents that are not in the output, by key, with the reason.
+    shared : str or None
+        Words for the first document with several images on one sentence.
+    error : str or None
+        Where the shard broke off.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    left_out: list[str] = field(default_factory=list)
+    shared: str | None = None
+    error: str | None = None
+
+
+def rewrite_shard(
+    shard: ShardColumns,
+    source: Callable[[], IO[bytes]],
+    out: Output,
+    setting: Setting,
+    *,
+    refuse_shared: bool = True,
+) -> Rewritten:
+    """Rewrite one shard.
+
+    Parameters
+    ----------
+    shard : ShardColumns
+        Of this shard as it is now.
+    source : callable
+        Opens it as a plain tar; called twice.
+    out : Output
+        Gets a plain tar, which ends where the shard breaks off if it does.
+    setting : Setting
+    refuse_shared : bool
+        Whether a document with several images on one sentence is an error, or only counted.
+
+    Raises
+    ------
+    SharedSentenceError
+        As ``refuse_shared`` says.
+    ShardError
+        When the shard is not the one that the columns were made of.
+    """
+    work = _Work(shard, setting, Rewritten(error=shard.own.error), refuse_shared)
+    todo = work.begin()
+    with source() as headers, source() as file:
+        cursor, end = 0, 0
+        broken: list[str] = []
+        for member in _members_before_break(headers, broken):
+            end = member.end
+            row = todo.pop(member.data, None)
+            new = None if row is None else work.rewrite(row, member, file)
+            if new is not None:
+                out.copy(file, cursor, member.begin)
+                out.write(new)
+                cursor = end
+        size = file.seek(0, 2)
+        out.copy(file, cursor, min(end, size) if broken else size)
+        if broken:
+            out.write([padding(out.size), END])
+            work.done.error = shard.own.error or f"{shard.own.shard.path}: {broken[0]}"
+    if todo:
+        raise ShardError(f"{shard.own.shard.path}: has changed since it was indexed")
+    return work.done
+
+
+def _members_before_break(file: IO[bytes], broken: list[str]) -> Iterator[Member]:
+    """Find a tar's members; where it breaks off, say why in the list given."""
+    try:
+        yield from members(file)
+    except BROKEN as error:
+        broken.append(words(error))
+
+
+@dataclass
+class _Work:
+    """A shard on its way: its documents, one by one, and what they come to."""
+
+    shard: ShardColumns
+    setting: Setting
+    done: Rewritten
+    refuse_shared: bool
+
+    def begin(self) -> dict[int, int]:
+        """Count what stays as it is; return the rows that may change, by their places."""
+        own, config = self.shard.own, self.setting.config
+        mask = affected(own, config, self.setting.options)
+        if self.shard.another:
+            mask = own.kind != Kind.UNREADABLE
+        counts, rows = self.done.counts, np.flatnonzero(mask)
+        counts.documents = len(own)
+        counts.carried_over = len(own) - len(rows)
+        found = yielded(own, config, np.flatnonzero(~mask))
+        counts.yielded_surely, counts.yielded_by_coin = found
+        places = own.numbers("offset")[rows].tolist()
+        return dict(zip(places, rows.tolist(), strict=True))
+
+    def rewrite(self, row: int, member: Member, file: IO[bytes]) -> list[bytes | memoryview] | None:
+        """Return what stands in a member's place; None where it stays as it is."""
+        document = self._measured(self.shard.chosen, row, member, file)
+        if document.is_gpt:
+            self.done.counts.chatgpt += 1
+            loader = loader_config(self.setting.config)
+            self._carry_over(walk(document, loader, self.setting.tokenizer))
+            return None
+        own = self._measured(self.shard.own, row, member, file) if self.shard.another else None
+        setting = self.setting
+        plan = plan_document(document, setting.config, setting.options, setting.tokenizer, own)
+        self.done.counts.other_odds += plan.other_odds
+        if plan.shared is not None:
+            self._share(f"document {document.key!r} has {plan.shared}")
+        if plan.shared is not None or not (plan.edit or plan.impossible):
+            self._carry_over(plan.expected)
+            return None
+        try:
+            edited, edit, verdict = self._edited(plan, document, member, file)
+        except DocumentError as error:
+            if plan.rejected_anyway:
+                self._carry_over(None)
+                return None
+            self.done.counts.left_out += 1
+            self.done.left_out.append(f"document {document.key!r}: {error}")
+            return []
+        self._count(plan, edit, verdict)
+        size = edited.size
+        return [header(file, member, size), *edited.raw, padding(size)]
+
+    def _measured(self, columns: Columns, row: int, member: Member, file: IO[bytes]) -> Document:
+        """Return a document whose images are all measured."""
+        document = columns.document(row)
+        if columns.verify is Verify.FULL:
+            return document
+        read = parse_document(document.key, contents(file, member))
+        return replace(read, similarity=document.similarity) if self.shard.another else read
+
+    def _edited(
+        self, plan: Plan, document: Document, member: Member, file: IO[bytes]
+    ) -> tuple[Edited, Edit, Verdict]:
+        """Carry out a plan, in the first way in which the loader does what it says."""
+        if plan.impossible is not None:
+            raise DocumentError(plan.impossible)
+        raw = contents(file, member)
+        loader = loader_config(self.setting.config)
+        for edit in attempts(plan, document, loader):
+            edited = edit_json(raw, edit)
+            verdict = walk(_read_again(document, edited, edit), loader, self.setting.tokenizer)
+            if plan.holds(verdict, edit.order):
+                return edited, edit, verdict
+        raise DocumentError("no change brings the loader to the chosen pairs")
+
+    def _share(self, words_: str) -> None:
+        if self.refuse_shared:
+            raise SharedSentenceError(
+                f"{self.shard.own.shard.path}: {words_}: the loader gives a sentence one image; "
+                "choose the assignment one_to_one or greedy"
+            )
+        self.done.counts.shared += 1
+        self.done.shared = self.done.shared or words_
+
+    def _carry_over(self, verdict: Verdict | None) -> None:
+        self.done.counts.carried_over += 1
+        self._count_yielded(verdict)
+
+    def _count(self, plan: Plan, edit: Edit, verdict: Verdict) -> None:
+        counts = self.done.counts
+        counts.changed += 1
+        counts.reordered += bool(edit.order)
+        counts.lowered += edit.lowered > 0
+        counts.rescored += bool(plan.edit.scores)
+        counts.rescued += plan.rescued
+        counts.emptied += plan.expected is None and not plan.rejected_anyway
+        counts.spaced += plan.spaced > 0
+        counts.spaced_tokens += plan.spaced
+        counts.dropped_images += len(edit.drop)
+        self._count_yielded(verdict)
+
+    def _count_yielded(self, verdict: Verdict | None) -> None:
+        if verdict is not None and verdict.keep_probability > 0:
+            sure = verdict.keep_probability == 1
+            self.done.counts.yielded_surely += sure
+            self.done.counts.yielded_by_coin += not sure
+
+
+def _read_again(document: Document, edited: Edited, edit: Edit) -> Document:
+    """Return a document as its changed JSON has it; images' measures are those before."""
+    info = edited.info
+    order = edit.order or range(len(document.images))
+    images = []
+    for image, entry in zip(order, info["image_info"], strict=True):
+        measured = document.images[image]
+        if image in edit.drop and measured.present:
+            measured = replace(measured, present=False, entry_error=None, pixel_error=None)
+        if isinstance(entry, dict) and ("image_base64" in entry) != measured.present:
+            raise DocumentError("its images are not where they were")
+        images.append(measured)
+    return replace(
+        document,
+        images=tuple(images),
+        sentences=None if document.counts is not None else info["text_list"],
+        similarity=info["similarity_matrix"],
+    )
