@@ -2,7 +2,7 @@
 
     python -m tests.bench.workers FOLDER [--shards 16] [--documents 150]
 
-Start-up is left out: the pool's processes are up and the tokenizer is loaded before the clock runs.
+Start-up is left out: each of the pool's processes has indexed a shard before the clock runs.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mmc4viz import expand
-from mmc4viz.corpus.build import Job, build
+from mmc4viz.corpus.build import Job, build, index_shard
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.workers import processes
-from mmc4viz.loader.tokens import load_tokenizer
 from tests.bench import shards
 
 
-def warm(name: str) -> None:
-    """Load what a worker needs once."""
-    load_tokenizer(name)
-    time.sleep(0.5)  # so that every worker gets one of these jobs
+def warm(job: Job) -> None:
+    """Load what a worker needs once, by one whole job."""
+    with tempfile.TemporaryDirectory() as out:
+        index_shard(replace(job, folder=out))
+    time.sleep(1)  # so that every worker gets one of these jobs
 
 
 def seconds(folder: Path, workers: int, verify: Verify) -> float:
@@ -37,8 +38,8 @@ def seconds(folder: Path, workers: int, verify: Verify) -> float:
         def same_pool() -> Iterator[Executor]:
             yield pool
 
-        list(pool.map(warm, ["gpt2"] * workers))
         jobs = [Job(shard, out, "gpt2", verify, None) for shard in expand([str(folder)])]
+        list(pool.map(warm, jobs[:workers]))
         start = time.perf_counter()
         build(jobs, same_pool, lambda done: None)
         return time.perf_counter() - start
