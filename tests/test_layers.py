@@ -20,14 +20,16 @@ LOADER = [
     "images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk", "inspect",
 ]  # fmt: skip
 CORPUS = [
-    "storage", "shards", "tally", "columns", "scales", "ingest", "curves", "assign", "validity", "match",
-    "groups", "resolve", "pieces", "literal", "bins", "matched", "sweep", "verdicts", "standings",
-    "pairs", "audit", "stored", "listing", "funnel", "sidecar", "similarity",
-    "sampling", "estimate", "knobs", "files", "sets", "index", "source", "workers", "build", "attach",
+    "storage", "shards", "glimpse", "tally", "columns", "scales", "ingest", "curves", "assign",
+    "validity", "match", "groups", "resolve", "pieces", "literal", "bins", "matched", "sweep",
+    "verdicts", "standings", "pairs", "audit", "stored", "listing", "funnel", "sidecar",
+    "similarity", "sampling", "estimate", "knobs", "files", "sets", "index", "source", "workers",
+    "build", "attach",
 ]  # fmt: skip
 CHOICE = [
     "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "score", "labels",
-    "by_precision", "equal_yield", "lineup", "kept", "disagreement", "separation", "models",
+    "by_precision", "equal_yield", "lineup", "entries", "distribution", "kept", "disagreement",
+    "roc", "separation", "models",
 ]  # fmt: skip
 
 

@@ -15,18 +15,20 @@ from hypothesis import strategies as st
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs, strongest
+from mmc4viz.choice.distribution import distribution, thresholds_of
+from mmc4viz.choice.entries import entries
 from mmc4viz.choice.equal_yield import equal_yield, left_at, shortest
 from mmc4viz.choice.kept import Overlap
-from mmc4viz.choice.lineup import Model, ModelsError, entries, line_up
+from mmc4viz.choice.lineup import Model, ModelsError, line_up
 from mmc4viz.choice.models import (
     Candidate,
+    Match,
+    NoMatch,
     Rates,
     agreement_at,
     along,
-    distribution,
     match_by_rate,
     match_by_yield,
-    thresholds_of,
 )
 from mmc4viz.choice.separation import Labelled, separation
 from mmc4viz.choice.steps import YIELDS, Steps
@@ -291,10 +293,12 @@ def test_rates_match_as_q_values_do() -> None:
     one = Rates("fdr", grid, np.array([0.5, 0.3, 0.1]), nan, nan, "made up")
     other = Rates("fdr", more, np.array([0.6, 0.25, 0.3]), nan, nan, "made up")
     match = match_by_rate(first, second, (one, other), 0.24)
-    assert match is not None
+    assert isinstance(match, Match)
     assert (match.wanted, match.second, match.found, match.exact) == (0.3, 0.5, 0.25, False)
-    assert match_by_rate(first, second, (one, other), 0.05) is None  # nothing known there
-    assert match_by_rate(first, second, (one, other), 0.31) is None  # none so pure
+    for threshold, words in ((0.05, "nothing is estimated"), (0.31, "no threshold of sample-b")):
+        none = match_by_rate(first, second, (one, other), threshold)
+        assert isinstance(none, NoMatch)
+        assert words in none.reason
 
 
 def test_bad_input_is_said_in_a_line() -> None:

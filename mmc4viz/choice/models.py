@@ -13,19 +13,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmc4viz.choice.equal_yield import EqualYield, equal_yield, left_at
 from mmc4viz.choice.kept import Agreement, Keeping, agreement
 from mmc4viz.choice.lineup import Floats, Model
 from mmc4viz.choice.steps import Steps, steps_of_scores
-from mmc4viz.corpus.curves import Scale, scale_of
 from mmc4viz.model import LoaderConfig
-
-QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
 
 
 @dataclass(frozen=True)
@@ -56,47 +51,6 @@ class Candidate:
     def keeping(self) -> Keeping:
         """Which documents survive."""
         return Keeping(self.model.matched, self.config)
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """How a model's matched scores lie on their own scale.
-
-    Attributes
-    ----------
-    model : str
-    scale : Scale
-    pairs : int
-    quantiles : tuple of float
-        At `QUANTILES`; empty without pairs.
-    edges : ndarray of float64, shape (B + 1,)
-        Of bars, on steps of the scale's grid; the lowest and the highest score lie within.
-    counts : ndarray of int64, shape (B,)
-        Pairs from each edge to below the next.
-    """
-
-    model: str
-    scale: Scale
-    pairs: int
-    quantiles: tuple[float, ...]
-    edges: Floats
-    counts: NDArray[np.int64]
-
-
-def distribution(model: Model, bars: int = 60) -> Distribution:
-    """Count a model's matched scores in bars on its own scale; ``bars`` is the most of them."""
-    scores = model.pairs.score
-    scores = scores[np.isfinite(scores)]
-    scale = scale_of(scores)
-    low, high = (scores[0], scores[-1]) if len(scores) else (0.0, 0.0)
-    first, last = math.floor(low / scale.step + 1e-6), math.floor(high / scale.step + 1e-6) + 1
-    width = max(1, math.ceil((last - first) / bars))
-    steps = range(first, last + width, width)
-    edges = np.array([round(k * scale.step, scale.digits) for k in steps])
-    edges[0] = min(edges[0], low)
-    counts = np.diff(np.searchsorted(scores, edges, side="left"))
-    quantiles = np.quantile(scores, QUANTILES).tolist() if len(scores) else ()
-    return Distribution(model.name, scale, len(scores), tuple(quantiles), edges, counts)
 
 
 @dataclass(frozen=True)
@@ -165,6 +119,48 @@ class Match:
     intervals: tuple[tuple[float, float], ...] = ()
     between: EqualYield | None = None
 
+    def row(self) -> dict[str, Any]:
+        """Return it as plain values by name, for a table."""
+        level = self.between.best if self.between is not None else None
+        (low, high), (other_low, other_high) = self.intervals or ((None, None), (None, None))
+        kept = {"documents": self.agreement.documents, "pairs": self.agreement.pairs}
+        return {
+            "equal": self.by,
+            "first_threshold": self.first,
+            "second_threshold": self.second,
+            "second_above": None if level is None else _finite(level.low),
+            "second_up_to": None if level is None else _finite(level.high),
+            "first_value": self.wanted,
+            "first_low": low,
+            "first_high": high,
+            "second_value": self.found,
+            "second_low": other_low,
+            "second_high": other_high,
+            "exact": self.exact,
+            **{
+                f"{name}_{part}": value
+                for name, overlap in kept.items()
+                for part, value in (*vars(overlap).items(), ("jaccard", overlap.jaccard))
+            },
+            "images_other_sentence": self.agreement.changes.other_sentence,
+            "images_only_first": self.agreement.changes.only_first,
+            "images_only_second": self.agreement.changes.only_second,
+            "rests_on": self.rests_on,
+        }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class NoMatch:
+    """Why no threshold of one model goes with another's."""
+
+    by: str
+    first: float
+    reason: str
+
 
 def agreement_at(first: Candidate, second: Candidate, one: float, other: float) -> Agreement:
     """Compare what two models keep, each at a threshold of its own."""
@@ -208,7 +204,7 @@ def match_by_yield(first: Candidate, second: Candidate, name: str, threshold: fl
 
 def match_by_rate(
     first: Candidate, second: Candidate, rates: tuple[Rates, Rates], threshold: float
-) -> Match | None:
+) -> Match | NoMatch:
     """Find the lowest threshold of the second model that is estimated to be as pure.
 
     Parameters
@@ -221,8 +217,9 @@ def match_by_rate(
 
     Returns
     -------
-    Match or None
-        None where there is no estimate at the threshold, or none of the second model is as good.
+    Match or NoMatch
+        The latter where there is no estimate at the threshold, or none of the second model is as
+        good.
 
     Notes
     -----
@@ -231,10 +228,14 @@ def match_by_rate(
     """
     one, other = rates
     wanted, *interval = one.at(threshold)
+    if math.isnan(wanted):
+        reason = f"nothing is estimated at {threshold:g} of {first.name}"
+        return NoMatch(one.by, threshold, reason)
     with np.errstate(invalid="ignore"):
         good = other.value <= wanted if one.by == "fdr" else other.value >= wanted
-    if math.isnan(wanted) or not good.any():
-        return None
+    if not good.any():
+        reason = f"no threshold of {second.name} is estimated to be as good as {wanted:.1%}"
+        return NoMatch(one.by, threshold, reason)
     place = int(good.argmax())
     second_threshold = float(other.threshold[place])
     words = one.rests_on if one.rests_on == other.rests_on else f"{one.rests_on}; {other.rests_on}"
@@ -262,10 +263,3 @@ def along(
     for threshold in thresholds:
         yield match_by_yield(first, second, name, threshold)
         tell(1)
-
-
-def thresholds_of(model: Model, most: int = 60) -> list[float]:
-    """Return steps of a model's grid from its lowest score to its highest, at most so many."""
-    found = distribution(model, most)
-    inside = found.edges[:-1].tolist()
-    return [round(edge, found.scale.digits) for edge in inside] if found.pairs else []

@@ -7,18 +7,18 @@ not independent, with the same draws for every model. Knows nothing of how label
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.choice.lineup import Floats, Ints, Model, ModelsError, entries
+from mmc4viz.choice.entries import entries
+from mmc4viz.choice.lineup import Floats, Ints, Model, ModelsError
+from mmc4viz.choice.roc import NAMES, Curves, Ranked
 
 ROUNDS: Final = 1000
-STEPS: Final = np.linspace(0, 1, 101)
-_AT_ONCE: Final = 1 << 21  # numbers in a block of resampled weights
 _LEVELS: Final = (0.025, 0.975)
 
 
@@ -60,7 +60,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Band:
-    """A curve over `STEPS` with pointwise 95 % intervals, every array of shape (101,)."""
+    """A curve over `mmc4viz.choice.roc.STEPS` with pointwise 95 % intervals, every array of shape (101,)."""
 
     value: Floats
     low: Floats
@@ -164,9 +164,9 @@ def separation(
     _check(kept)
     documents, owner = np.unique(kept.document, return_inverse=True)
     draws = _draws(len(documents), rounds, seed)
-    separated = [_Separating(row, kept, owner) for row in scores[:, usable]]
+    separated = [Ranked(row, kept.correct, kept.weight, owner) for row in scores[:, usable]]
     found = [one.curves(kept.weight[None]) for one in separated]
-    drawn = [_Curves.joined(list(one.resampled(draws))) for one in separated]
+    drawn = [Curves.joined(list(one.resampled(draws))) for one in separated]
     sound = np.logical_and.reduce([np.isfinite(one.auc) for one in drawn])
     drawn = [one.take(sound) for one in drawn]
     names = [model.name for model in models]
@@ -203,82 +203,7 @@ def _draws(n_documents: int, rounds: int, seed: int) -> NDArray[np.int16]:
     return counts
 
 
-@dataclass(frozen=True)
-class _Curves:
-    """Of R weightings: areas, shape (R,), and curves over `STEPS`, shape (R, 101)."""
-
-    auc: Floats
-    average_precision: Floats
-    roc: Floats
-    precision: Floats
-
-    @classmethod
-    def joined(cls, parts: list[_Curves]) -> _Curves:
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in _NAMES))
-
-    def take(self, chosen: NDArray[np.bool_]) -> _Curves:
-        return _Curves(*(getattr(self, name)[chosen] for name in _NAMES))
-
-
-_NAMES: Final = ("auc", "average_precision", "roc", "precision")
-
-
-class _Separating:
-    """One model's scores of labelled pairs, from the top; equal scores stand as one step."""
-
-    def __init__(self, score: Floats, labelled: Labelled, owner: Ints) -> None:
-        self._order = np.argsort(-score, kind="stable")
-        ranked = score[self._order]
-        self._first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-        self._right = labelled.correct[self._order]
-        self._weight, self._owner = labelled.weight, owner
-
-    def resampled(self, draws: NDArray[np.int16]) -> Iterator[_Curves]:
-        """Yield the curves of every draw, some at a time."""
-        width = max(1, _AT_ONCE // len(self._weight))
-        for start in range(0, len(draws), width):
-            yield self.curves(draws[start : start + width, self._owner] * self._weight)
-
-    def curves(self, weight: Floats) -> _Curves:
-        """Return the curves of R weightings, shape (R, n); NaN where one kind of pair is missing.
-
-        The ROC curve is straight within a step, which makes its area the chance that a right pair
-        scores above a wrong one. Precision at a recall is that at the highest score to reach it.
-        """
-        ranked = weight[:, self._order]
-        rights = np.add.reduceat(ranked * self._right, self._first, axis=1)
-        wrongs = np.add.reduceat(ranked * ~self._right, self._first, axis=1)
-        true, false = rights.cumsum(axis=1), wrongs.cumsum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            tpr, fpr = true / true[:, -1:], false / false[:, -1:]
-            precision = true / (true + false)
-            auc = (wrongs * (true - rights / 2)).sum(axis=1) / (true[:, -1] * false[:, -1])
-            steps = np.where(rights > 0, precision * rights, 0).sum(axis=1)
-            average = np.where(np.isfinite(auc), steps / true[:, -1], np.nan)
-        return _Curves(auc, average, _roc(tpr, fpr), _precision(tpr, precision))
-
-
-def _roc(tpr: Floats, fpr: Floats) -> Floats:
-    """Read the true-positive rate at every step of the false-positive rate."""
-    zero = np.zeros(1)
-    return np.array(
-        [
-            np.interp(STEPS, np.append(zero, f), np.append(zero, t))
-            for t, f in zip(tpr, fpr, strict=True)
-        ]
-    )
-
-
-def _precision(recall: Floats, precision: Floats) -> Floats:
-    """Read the precision at every step of recall."""
-    last = recall.shape[1] - 1
-    places = (np.searchsorted(row, np.maximum(STEPS, 1e-12) - 1e-12) for row in recall)
-    return np.array(
-        [row[np.minimum(place, last)] for row, place in zip(precision, places, strict=True)]
-    )
-
-
-def _separated(name: str, found: _Curves, drawn: _Curves) -> Separated:
+def _separated(name: str, found: Curves, drawn: Curves) -> Separated:
     return Separated(
         name,
         _measure(found.auc, drawn.auc),
@@ -303,14 +228,14 @@ def _ends(drawn: Floats) -> Floats:
 
 
 def _paired(
-    names: tuple[str, str], found: Sequence[_Curves], drawn: Sequence[_Curves], i: int
+    names: tuple[str, str], found: Sequence[Curves], drawn: Sequence[Curves], i: int
 ) -> Paired:
     auc, average = (
         (
             getattr(found[i], name) - getattr(found[0], name),
             getattr(drawn[i], name) - getattr(drawn[0], name),
         )
-        for name in _NAMES[:2]
+        for name in NAMES[:2]
     )
     p_values = (_p_value(auc[1]), _p_value(average[1]))
     return Paired(*names, _measure(*auc), _measure(*average), *p_values)
