@@ -12,6 +12,7 @@ from typing import Final
 
 import streamlit as st
 
+from mmc4viz.corpus.glimpse import Glimpse
 from mmc4viz.corpus.pairs import Difference, Judged, around, judged, place_of
 from mmc4viz.model import ASSIGNMENT_NAMES, ShardError
 from mmc4viz.ui import data, inspector, links, numbers, record, state, views
@@ -211,7 +212,7 @@ def _draw(choice: Choice, card: Card) -> None:
     try:
         seen = record.glimpse(choice.source, *card.place, card.image, card.sentence)
     except ShardError as error:
-        seen, problem = record.Glimpse(None, None), str(error)
+        seen, problem = Glimpse(None, None), str(error)
     else:
         problem = "(no text)"
     picture = '<span class="mmc-none">no picture</span>'

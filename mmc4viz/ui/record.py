@@ -6,8 +6,6 @@ browser. Nothing is judged here; the walk does that.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,9 +13,10 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from mmc4viz.corpus.columns import Columns, Kind
+from mmc4viz.corpus.glimpse import Glimpse, entries, picture
+from mmc4viz.corpus.glimpse import glimpse as read_glimpse
 from mmc4viz.corpus.shards import fetch, image_source
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
@@ -25,8 +24,6 @@ from mmc4viz.model import Document
 from mmc4viz.ui import data
 from mmc4viz.ui.memo import Memo
 
-SIDE: Final = 224  # pixels
-MOST_PIXELS: Final = 64_000_000
 MOST_IMAGES: Final = 100
 LONGEST: Final = 100_000  # characters of raw JSON shown
 _BASE64: Final = ("image_base64", "base64_image")
@@ -50,14 +47,6 @@ class Opened:
     shard: str
     document: Document
     pictures: tuple[str | None, ...]
-
-
-@dataclass(frozen=True)
-class Glimpse:
-    """One image of a document and one of its sentences; None where there is none to show."""
-
-    picture: str | None
-    sentence: str | None
 
 
 _OPENED: Memo[Opened] = Memo(64)
@@ -96,15 +85,9 @@ def glimpse(source: data.Source, part: int, row: int, image: int, sentence: int)
 
 
 def _glimpse(source: data.Source, part: int, row: int, image: int, sentence: int) -> Glimpse:
-    raw, images = _read(source, part, row)
-    try:
-        info = read_json(raw or b"")
-    except ValueError:
-        return Glimpse(None, None)
-    entry = next(islice(_entries(info), image, None), None)
-    texts = info.get("text_list") if isinstance(info, dict) else None
-    text = texts[sentence] if isinstance(texts, list) and sentence < len(texts) else None
-    return Glimpse(_picture(entry, images), text if isinstance(text, str) else None)
+    shard, folder = data.shard_at(source, part)
+    place = data.columns_of(source)[part].place(row)
+    return read_glimpse(shard, place, image_source(shard, folder), image, sentence)
 
 
 def raw_json(source: data.Source, part: int, row: int) -> str:
@@ -151,23 +134,10 @@ def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[s
         info = read_json(raw)
     except ValueError:
         return
-    entries = _chatgpt_entries(info) if document.is_gpt else _entries(info)
+    found = _chatgpt_entries(info) if document.is_gpt else entries(info)
     source = Embedded() if document.is_gpt else images
-    for entry in islice(entries, min(len(document.images), MOST_IMAGES)):
-        yield _picture(entry, source)
-
-
-def _picture(entry: Any, source: ImageSource) -> str | None:
-    try:
-        found = source.data(entry)
-    except Exception:  # whatever the entry is, the walk's words say what is wrong with it
-        return None
-    return None if found is None else thumbnail(found)
-
-
-def _entries(info: Any) -> Iterator[Any]:
-    entries = info.get("image_info") if isinstance(info, dict) else None
-    yield from entries if isinstance(entries, list) else ()
+    for entry in islice(found, min(len(document.images), MOST_IMAGES)):
+        yield picture(entry, source)
 
 
 def _chatgpt_entries(info: Any) -> Iterator[Any]:
@@ -175,19 +145,3 @@ def _chatgpt_entries(info: Any) -> Iterator[Any]:
     for number in range(1, len(image_map) + 1) if isinstance(image_map, dict) else ():
         entry = image_map.get(f"_!_IMAGE{number}_!_")
         yield {"image_base64": entry.get("base64_image")} if isinstance(entry, dict) else None
-
-
-def thumbnail(found: bytes) -> str | None:
-    """Encode an image anew as a small JPEG in a data URI; None where it cannot be decoded."""
-    buffer = io.BytesIO()
-    try:
-        with PillowImage.open(io.BytesIO(found)) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return None
-            image.draft("RGB", (SIDE, SIDE))
-            small = image.convert("RGB")
-            small.thumbnail((SIDE, SIDE))
-            small.save(buffer, format="JPEG", quality=82)
-    except Exception:  # Pillow's plugins raise errors of every kind on hostile bytes
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
