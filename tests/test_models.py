@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 from functools import cache
 from pathlib import Path
@@ -32,6 +35,7 @@ from mmc4viz.choice.models import (
 )
 from mmc4viz.choice.separation import Labelled, separation
 from mmc4viz.choice.steps import YIELDS, Steps
+from mmc4viz.cli import main
 from mmc4viz.corpus.columns import Columns, Kind, build_batch, read_payload, write_payload
 from mmc4viz.corpus.similarity import Sidecar, with_similarity
 from mmc4viz.loader.walk import walk
@@ -390,3 +394,73 @@ def test_labels_that_say_nothing_are_refused() -> None:
     gone = Labelled(*more, np.append(labelled.correct, True), np.append(labelled.weight, 1.0))
     found = separation(models, gone, rounds=10)
     assert (found.labels, found.unusable) == (20, 1)
+
+
+def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(["compare", *arguments])
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err
+
+
+def test_the_command_compares_the_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    named = ("--clip-model", "sample-a", "--models", "sample-a", "sample-b")
+    code, out, _ = compared(capsys, str(SAMPLE), *named, "--format", "json")
+    found = json.loads(out)
+    assert code == 0
+    assert [one["model"] for one in found["models"]] == ["sample-a", "sample-b"]
+    first, second = sample()
+    for row in found["matches"][: len(YIELDS)]:
+        match = match_by_yield(first, second, row["equal"], 0.24)
+        assert (row["second_threshold"], row["exact"]) == (match.second, match.exact)
+        assert row["pairs_both"] == match.agreement.pairs.both
+    code, out, _ = compared(capsys, str(SAMPLE), "--thresholds", "0.3,0.2", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["first_threshold"] for row in rows if row["equal"] == "pairs"] == ["0.2", "0.3"]
+    code, out, _ = compared(capsys, str(SAMPLE))
+    assert "own" in out
+    assert "0.4916" in out
+
+
+def test_the_command_compares_the_sets_of_an_index(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    beside = f"other={SAMPLE / 'similarity_b.parquet'}"
+    made = ["index", str(SAMPLE), "--out", str(tmp_path), "--workers", "1", "--similarity", beside]
+    with pytest.raises(SystemExit):
+        main(made)
+    capsys.readouterr()
+    of_index = compared(capsys, "--index", str(tmp_path), "--format", "csv")
+    of_shards = compared(capsys, str(SAMPLE), "--similarity", beside, "--format", "csv")
+    assert of_index == of_shards
+    by_model = compared(capsys, "--index", str(tmp_path), "--models", "sample-b", "own")
+    assert by_model[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--models", "own"], "two models or more, not own alone"),
+        (["--models", "own", "vit"], "no similarity set is called 'vit'; there are: own, sample-b"),
+        (["--models"], "--models takes"),
+        (["--similarity", "b"], "takes NAME=FILE"),
+        (["--similarity", "b=/nowhere.parquet"], "/nowhere.parquet"),
+        (["--thresholds", "0.2,x"], "--thresholds takes numbers"),
+        (["--assignment", "stored"], "whatever the model"),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_a_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    code, out, err = compared(capsys, str(SAMPLE), *arguments)
+    assert code == 2
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert not out
+
+
+def test_the_command_warns_of_a_threshold_off_the_scale(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, _, err = compared(capsys, str(SAMPLE), "--threshold", "30")
+    assert "30 keeps none of the 595 pairs of own, which score from 0.1522 to 0.3975" in err

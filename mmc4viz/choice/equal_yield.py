@@ -32,7 +32,8 @@ class Level:
     left : float
         What every one of them leaves.
     threshold : float
-        The one of them with the fewest decimals.
+        The one of them with the fewest decimals; where the level has no upper end, one that drops
+        every pair.
     """
 
     low: float
@@ -135,7 +136,8 @@ def _level(steps: Steps, left: Floats, place: int, slack: float) -> Level:
     low = float(steps.threshold[first - 1]) if first else -math.inf
     high = float(steps.threshold[last]) if last < len(steps.threshold) else math.inf
     digits = scale_of(steps.threshold).digits
-    return Level(low, high, float(left[place]), shortest(low, high, digits))
+    drops = max(low, float(steps.threshold[-1])) if last == len(steps.threshold) > 0 else low
+    return Level(low, high, float(left[place]), shortest(drops, high, digits))
 
 
 def _run(left: Floats, slack: float) -> int:

@@ -60,7 +60,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Band:
-    """A curve over `mmc4viz.choice.roc.STEPS` with pointwise 95 % intervals, every array of shape (101,)."""
+    """A curve over `mmc4viz.choice.roc.STEPS` with pointwise 95 % intervals, shape (101,) each."""
 
     value: Floats
     low: Floats

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from mmc4viz.cli.apply import apply
+from mmc4viz.cli.compare import compare
 from mmc4viz.cli.dashboard import app
 from mmc4viz.cli.export import export
 from mmc4viz.cli.index import index
@@ -31,10 +32,11 @@ def cli() -> None:
     mmc4viz app --index DIR                      the dashboard, on an index of them
     mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold leaves
     mmc4viz explain shards/ --threshold 0.24     what becomes of each document
+    mmc4viz compare shards/ --models A B         the same threshold under another CLIP model
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
-for _command in (app, apply, curve, explain, export, index):
+for _command in (app, apply, compare, curve, explain, export, index):
     cli.add_command(_command)
 
 

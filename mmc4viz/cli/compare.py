@@ -1,0 +1,141 @@
+"""The command that puts CLIP models side by side: ``compare``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs
+from mmc4viz.choice.distribution import distribution
+from mmc4viz.choice.lineup import Model, line_up
+from mmc4viz.choice.models import Candidate, match_by_yield
+from mmc4viz.choice.steps import YIELDS
+from mmc4viz.cli.compared import Compared, as_json, as_text
+from mmc4viz.cli.models import Similarity, chosen, similarities
+from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, say, with_settings
+from mmc4viz.corpus.sweep import Matched, match_corpus
+from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.output import write_rows
+
+
+class _ManyModels(click.Command):
+    """A command whose --models takes every name that follows, up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        taking = False
+        for word in args:
+            if word == "--models" or word.startswith("-"):
+                taking = word == "--models"
+                spread += [] if taking else [word]
+            else:
+                spread += ["--models", word] if taking else [word]
+        if args and args[-1] == "--models":
+            raise ConfigError("--models takes the names of two models or more")
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=_ManyModels)
+@SHARDS
+@with_settings
+@INDEX
+@click.option(
+    "--models",
+    multiple=True,
+    metavar="A B ...",
+    help="Models to compare, the first with each other one; own is the shards'. [all]",
+)
+@click.option(
+    "--similarity",
+    "files",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="A model's similarity of the SHARDs; repeatable. [similarity_*.parquet beside them]",
+)
+@click.option("--thresholds", metavar="T,T,...", help="Several thresholds of the first model.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
+def compare(
+    models: tuple[str, ...],
+    files: tuple[str, ...],
+    thresholds: str | None,
+    form: str,
+    **options: Any,
+) -> None:
+    """Say which threshold of one CLIP model goes with which of another, and what changes.
+
+    The threshold (--threshold) is that of the first model. Each line is of thresholds that are
+    equal in one respect: a yield, exactly; the false-discovery rate or the precision, as estimated.
+    """
+    if options["shards"] == () and not options["index_dir"] and models:
+        raise ConfigError("name SHARDs, before --models, or --index DIR")
+    config, corpus, found = similarities(options, files)
+    lines = _thresholds(thresholds, config)
+    candidates = _matched(chosen(found, models), config)
+    compared = [_compared(candidates[0], other, lines) for other in candidates[1:]]
+    spreads = [distribution(one.model) for one in candidates]
+    for line in lines:
+        _warn(candidates[0], line)
+    if form == "csv":
+        write_rows([row for one in compared for row in one.rows()], form, sys.stdout)
+    elif form == "json":
+        click.echo(json.dumps(as_json(config, spreads, compared), indent=1))
+    else:
+        click.echo(as_text(spreads, compared))
+    finish(corpus)
+
+
+def _thresholds(listed: str | None, config: LoaderConfig) -> list[float]:
+    """Read ``--thresholds``; the setting's own without."""
+    if listed is None:
+        return [config.threshold]
+    try:
+        found = [float(text) for text in listed.split(",")]
+    except ValueError:
+        raise ConfigError(f"--thresholds takes numbers, as in 0.2,0.24: not {listed!r}") from None
+    if not all(map(math.isfinite, found)):
+        raise ConfigError(f"--thresholds takes finite numbers, not {listed!r}")
+    return sorted(set(found))
+
+
+def _matched(wanted: Sequence[Similarity], config: LoaderConfig) -> list[Candidate]:
+    """Match every model, and make sure that they can be compared."""
+    if len(wanted) < 2:
+        line_up([Model(one.name, Matched([], config)) for one in wanted])
+    candidates = []
+    with progress("documents") as advance:
+        for one in wanted:
+            matched = match_corpus(one.read(advance), config)
+            candidates.append(Candidate(Model(one.name, matched), config))
+    line_up([one.model for one in candidates])
+    return candidates
+
+
+def _compared(first: Candidate, second: Candidate, thresholds: Sequence[float]) -> Compared:
+    """Compare two models in every respect."""
+    found = [match_by_yield(first, second, name, t) for t in thresholds for name in YIELDS]
+    return Compared(
+        first.name,
+        second.name,
+        found,
+        [
+            correlation_of_pairs(first.model, second.model),
+            correlation_of_entries(first.model, second.model),
+        ],
+    )
+
+
+def _warn(first: Candidate, threshold: float) -> None:
+    """Say so where a threshold keeps all of the pairs, or none."""
+    n_pairs = len(first.model.pairs)
+    kept = n_pairs - first.model.pairs.cut(threshold)
+    if n_pairs and kept in (0, n_pairs):
+        low, high = first.model.pairs.score[[0, -1]].tolist()
+        say(
+            f"{threshold:g} keeps {'none' if not kept else 'all'} of the {n_pairs:,} pairs of "
+            f"{first.name}, which score from {low:.4g} to {high:.4g}"
+        )

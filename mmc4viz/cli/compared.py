@@ -1,0 +1,126 @@
+"""Two models compared → lines of text and plain values. Compares nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mmc4viz.choice.disagreement import Correlation
+from mmc4viz.choice.distribution import QUANTILES, Distribution
+from mmc4viz.choice.models import Match, NoMatch
+from mmc4viz.model import LoaderConfig
+from mmc4viz.output import table
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was found of two models.
+
+    Attributes
+    ----------
+    first, second : str
+    matches : sequence of Match or NoMatch
+    correlations : sequence of Correlation
+    """
+
+    first: str
+    second: str
+    matches: Sequence[Match | NoMatch]
+    correlations: Sequence[Correlation]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The models' names, for a row."""
+        return {"first": self.first, "second": self.second}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each respect in which thresholds were matched."""
+        found = [match.row() for match in self.matches if isinstance(match, Match)]
+        nothing = dict.fromkeys(found[0])
+        return [self.names | nothing | _row(match) for match in self.matches]
+
+
+def _row(match: Match | NoMatch) -> dict[str, Any]:
+    if isinstance(match, Match):
+        return match.row()
+    return {"equal": match.by, "first_threshold": match.first, "rests_on": match.reason}
+
+
+def as_json(
+    config: LoaderConfig, spreads: Sequence[Distribution], compared: Sequence[Compared]
+) -> dict[str, Any]:
+    """Return everything as plain values."""
+    setting = config.as_dict()
+    return {
+        "setting": {k: v for k, v in setting.items() if k not in ("threshold", "clip_model")},
+        "models": [_spread(one) for one in spreads],
+        "matches": [row for one in compared for row in one.rows()],
+        "rank_correlations": [one.names | asdict(c) for one in compared for c in one.correlations],
+    }
+
+
+def _spread(found: Distribution) -> dict[str, Any]:
+    quantiles = found.quantiles or [None] * len(QUANTILES)
+    named = {f"{100 * q:g} %": value for q, value in zip(QUANTILES, quantiles, strict=True)}
+    return {
+        "model": found.model,
+        "scale": found.scale.name,
+        "pairs": found.pairs,
+        "quantiles": named,
+    }
+
+
+def as_text(spreads: Sequence[Distribution], compared: Sequence[Compared]) -> str:
+    """Return everything as tables with a few words."""
+    heads = [f"{100 * q:g} %" for q in QUANTILES]
+    rows: list[tuple[Any, ...]] = [("matched scores", "scale", "pairs", *heads)]
+    for one in spreads:
+        digits = one.scale.digits + 1
+        quantiles = [f"{value:.{digits}f}" for value in one.quantiles] or ["–"] * len(QUANTILES)
+        rows.append((one.model, one.scale.name, f"{one.pairs:,}", *quantiles))
+    return "\n\n".join([table(rows), *(_text(one) for one in compared)])
+
+
+def _text(found: Compared) -> str:
+    head = ("equal in", found.first, found.second, f"left by {found.first}", "by " + found.second,
+            "documents agreed", "pairs agreed", "how sure")  # fmt: skip
+    lines = [table([head, *(_cells(match) for match in found.matches if isinstance(match, Match))])]
+    lines += [f"{_words(m.by)}: {m.reason}" for m in found.matches if isinstance(m, NoMatch)]
+    return "\n".join([*lines, *_correlated(found)])
+
+
+def _words(by: str) -> str:
+    return {"fdr": "FDR"}.get(by, by.replace("_", " "))
+
+
+def _cells(match: Match) -> tuple[str, ...]:
+    values = _values(match)
+    agreed = match.agreement
+    return (
+        _words(match.by),
+        f"{match.first:.12g}",
+        f"{match.second:.12g}",
+        *values,
+        f"{agreed.documents.jaccard:.1%}",
+        f"{agreed.pairs.jaccard:.1%}",
+        "exact" if match.exact else "estimated" if match.intervals else "nearest",
+    )
+
+
+def _values(match: Match) -> list[str]:
+    """Write what is left, or a rate with its interval."""
+    if not match.intervals:
+        return [f"{value:,.10g}" for value in (match.wanted, match.found)]
+    each = zip((match.wanted, match.found), match.intervals, strict=True)
+    return [f"{value:.1%} ({low:.1%}–{high:.1%})" for value, (low, high) in each]
+
+
+def _correlated(found: Compared) -> Iterator[str]:
+    of = {"pairs": "pairs that both match", "entries": "matrix entries"}
+    for one in found.correlations:
+        if one.rho is None:
+            yield f"rank correlation of {one.n:,} {of[one.of]}: not defined"
+            continue
+        sampled = f" ({one.low:.4f} to {one.high:.4f}, sampled)" if one.low is not None else ""
+        yield f"rank correlation (Spearman) of {one.n:,} {of[one.of]}: {one.rho:.4f}{sampled}"

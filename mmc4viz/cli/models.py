@@ -1,0 +1,139 @@
+"""Several models' similarity of one corpus, as a person names them. Matches and compares nothing.
+
+A model is a similarity set of the index, or a Parquet file beside the shards or named; the shards'
+own similarity is called ``own``, or what ``--clip-model`` says. A set goes by its own name and by
+that of its CLIP model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmc4viz.cli.shared import open_corpus
+from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.sets import OWN, checked_name
+from mmc4viz.corpus.sidecar import Sidecar, sidecars
+from mmc4viz.corpus.similarity import with_similarity
+from mmc4viz.corpus.source import Indexed, Shards
+from mmc4viz.corpus.storage import is_remote
+from mmc4viz.model import ConfigError, LoaderConfig
+
+Tell = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """One model's similarity, not read yet.
+
+    Attributes
+    ----------
+    name : str
+        By which it is shown.
+    others : tuple of str
+        By which it may be named as well.
+    read : callable
+        Returns the columns; told of documents read.
+    """
+
+    name: str
+    others: tuple[str, ...]
+    read: Callable[[Tell], Sequence[Columns]]
+
+
+def similarities(
+    options: dict[str, Any], files: Sequence[str]
+) -> tuple[LoaderConfig, Indexed | Shards, list[Similarity]]:
+    """Open a corpus and find every model's similarity of it.
+
+    Parameters
+    ----------
+    options : dict
+        Of the command, as `open_corpus` takes them.
+    files : sequence of str
+        ``NAME=FILE`` for shards.
+
+    Raises
+    ------
+    Mmc4vizError
+        For a corpus that cannot be opened, or a file that is not named.
+    """
+    config, corpus = open_corpus(options | {"similarity": None})
+    if isinstance(corpus, Indexed):
+        if files:
+            raise ConfigError(
+                "--similarity NAME=FILE is for SHARDs; an index takes files in by mmc4viz index "
+                f"--out {options['index_dir']} --similarity NAME=FILE"
+            )
+        return config, corpus, _of_index(corpus, config)
+    return config, corpus, _of_shards(corpus, config, [_named(text) for text in files])
+
+
+def _own(config: LoaderConfig) -> str:
+    """Name the shards' own similarity."""
+    return OWN if config.clip_model == LoaderConfig().clip_model else config.clip_model
+
+
+def _of_index(corpus: Indexed, config: LoaderConfig) -> list[Similarity]:
+    def reading(name: str) -> Callable[[Tell], Sequence[Columns]]:
+        return lambda _: corpus.index.with_similarity(name).columns
+
+    own, *others = corpus.index.sets
+    return [
+        Similarity(_own(config), (own.name,), reading(own.name)),
+        *(Similarity(one.name, (one.model,), reading(one.name)) for one in others),
+    ]
+
+
+def _of_shards(
+    corpus: Shards, config: LoaderConfig, named: Sequence[tuple[str, str]]
+) -> list[Similarity]:
+    """Take the shards' own similarity, and the files named, else those beside the shards."""
+    own: list[Sequence[Columns]] = []
+
+    def read(tell: Tell) -> Sequence[Columns]:
+        if not own:
+            own.append(corpus.columns(tell))
+        return own[0]
+
+    def reading(path: str) -> Callable[[Tell], Sequence[Columns]]:
+        return lambda tell: [with_similarity(part, Sidecar("", path)) for part in read(tell)]
+
+    folders = {Path(shard.path).parent for shard in corpus.shards if not is_remote(shard.path)}
+    beside = [] if named else [(one.model, one.path) for one in sidecars(sorted(folders))]
+    files = [*named, *beside]
+    return [
+        Similarity(_own(config), (OWN,), read),
+        *(Similarity(name, (), reading(path)) for name, path in files),
+    ]
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Read NAME=FILE."""
+    name, equals, path = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
+    return checked_name(name), path
+
+
+def chosen(found: Sequence[Similarity], wanted: Sequence[str]) -> list[Similarity]:
+    """Return the models wanted, in their order; all of them when none is named.
+
+    Raises
+    ------
+    ConfigError
+        For a name that none has, or that several have.
+    """
+    return [_one(found, name) for name in wanted] or list(found)
+
+
+def _one(found: Sequence[Similarity], name: str) -> Similarity:
+    by_name = [one for one in found if one.name == name]
+    matching = by_name or [one for one in found if name in one.others]
+    if len(matching) == 1:
+        return matching[0]
+    known = ", ".join(one.name for one in found)
+    several = "several similarity sets are" if matching else "no similarity set is"
+    raise ConfigError(f"{several} called {name!r}; there are: {known}")
