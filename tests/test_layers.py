@@ -13,7 +13,7 @@ ROOT = Path(mmc4viz.__file__).parent
 
 # In the order in which data flows: each may import from those before it.
 WINGS = [
-    "model", "marked", "settings", "loader", "corpus", "choice", "handover", "output", "references",
+    "model", "marked", "settings", "loader", "corpus", "choice", "output", "handover", "references",
     "plots", "cli", "ui",
 ]  # fmt: skip
 LOADER = [
@@ -27,8 +27,10 @@ CORPUS = [
     "build", "attach",
 ]  # fmt: skip
 CHOICE = [
-    "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "score", "labels",
-    "by_precision", "equal_yield", "lineup", "entries", "distribution", "kept", "disagreement",
+    "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "model_files", "preprocess", "text_input",
+    "halves", "encoders", "pages", "score", "parts", "stratified", "strata",
+    "by_precision", "store", "labels", "agreement", "labels_csv", "population", "queue", "labelled",
+    "equal_yield", "lineup", "entries", "distribution", "kept", "disagreement",
     "roc", "separation", "models",
 ]  # fmt: skip
 
