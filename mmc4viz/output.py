@@ -1,14 +1,21 @@
-"""Verdicts and curves → lines of JSON, CSV or a table. Text from the web stays text here."""
+"""Verdicts and curves → lines of JSON, CSV or a table. Text from the web stays text here.
+
+Whatever shows foreign text, on a terminal or as HTML, escapes it by what stands at the end.
+"""
 
 from __future__ import annotations
 
 import csv
+import html
 import json
+import unicodedata
 from collections.abc import Iterable
 from typing import IO, Any
 
 from mmc4viz.model import Verdict
 
+_SHOWN = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}  # breaks; joiners that scripts need
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _TABLE = "{:<18} {:<34} {:<20} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}  {}"
 TABLE_HEAD = _TABLE.format(
     "shard", "key", "outcome", "odds", "images", "pairs", "image", "text", "misbound", "detail"
@@ -99,3 +106,32 @@ def printable(text: str) -> str:
     'a\\x1b[31mb'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain(text: str) -> str:
+    r"""Write control and formatting characters as escapes, so that they show and do nothing.
+
+    Examples
+    --------
+    >>> plain("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in _HIDDEN and c not in _SHOWN
+        else c
+        for c in text
+    )
+
+
+def escaped(text: str) -> str:
+    """Write text so that it stands as itself in HTML, in an attribute too.
+
+    Examples
+    --------
+    >>> escaped("<b onclick='x'>")
+    '&lt;b onclick=&#x27;x&#x27;&gt;'
+    """
+    return html.escape(plain(text), quote=True)

@@ -29,7 +29,8 @@ CORPUS = [
 CHOICE = [
     "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "model_files", "preprocess", "text_input",
     "halves", "encoders", "pages", "score", "parts", "stratified", "strata",
-    "by_precision", "store", "labels", "agreement", "labels_csv", "population", "queue", "labelled",
+    "precision", "by_precision", "store", "labels", "agreement", "labels_csv", "population", "design",
+    "queue", "labelled",
     "equal_yield", "lineup", "entries", "distribution", "kept", "disagreement",
     "roc", "separation", "models",
 ]  # fmt: skip

@@ -31,6 +31,7 @@ from mmc4viz.corpus.curves import scale_of
 from mmc4viz.corpus.estimate import estimate
 from mmc4viz.corpus.sampling import RATES
 from mmc4viz.corpus.source import Indexed, Shards
+from mmc4viz.corpus.storage import fingerprint
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.handover import manifest
 from mmc4viz.handover.config import (
@@ -43,10 +44,13 @@ from mmc4viz.handover.config import (
     to_text,
     with_documents,
 )
+from mmc4viz.handover.examples import Folder
 from mmc4viz.handover.files import whole_file
+from mmc4viz.handover.gather import gather
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.handover.report import write_report
 from mmc4viz.marked import read_marked
-from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.model import ConfigError, LoaderConfig, ShardError
 from mmc4viz.output import printable
 
 _FORMS = (".parquet", ".jsonl")
@@ -87,6 +91,10 @@ def export(**options: Any) -> None:
         basics, yields = _counted(matched, config, with_documents(basics, parts))
         _write_lists(matched, config, options)
     found = provenance(basics, yields, chosen, note, _now())
+    if options["report_file"]:
+        content = gather(matched, config, found, _folder(corpus), images=options["images"])
+        with whole_file(options["report_file"]) as file:
+            file.write(write_report(content).encode())
     if options["out"]:
         with whole_file(options["out"]) as file:
             file.write(to_text(config, found, options["out"]).encode())
@@ -220,6 +228,21 @@ def _what_to_do(config: LoaderConfig, manifest_file: str | None) -> str:
         lines += ["", "A plain WebDataset pipeline:", ""]
         lines += webdataset_snippet(manifest_file).splitlines()
     return "\n".join(map(printable, lines))
+
+
+def _folder(corpus: Indexed | Shards) -> Folder:
+    """Return where the images of a part are; an indexed shard that has changed is not read."""
+    if isinstance(corpus, Shards):
+        return lambda _: corpus.image_dir
+    origins = corpus.index.origins
+
+    def folder(part: int) -> str | None:
+        origin = origins[part]
+        if fingerprint(origin.path) != origin.fingerprint:
+            raise ShardError(f"{origin.path}: has changed since it was indexed; index it again")
+        return origin.image_dir
+
+    return folder
 
 
 def _now() -> datetime:
