@@ -1,0 +1,179 @@
+"""A 95 % interval of a proportion from a stratified sample, also near 1 and with small strata.
+
+The interval inverts a mid-P test: a proportion P is within it when a sample like this one, or one
+further off, is not too rare under the likeliest strata whose weighted mean is P. Per-stratum
+intervals put together (MOVER, Jeffreys posteriors) are too wide or miss the truth where every
+stratum has few wrong labels or none; this one was chosen on coverage. Knows only counts: nothing of
+scores, labels or files.
+
+References
+----------
+The likeliest strata under a fixed mean: Miettinen and Nurminen, Statistics in Medicine 4 (1985).
+Their plug-in for the unknown strata: Lloyd, Australian & New Zealand J. of Statistics 50 (2008).
+Mid-P: Lancaster, JASA 56 (1961); Agresti and Gottard, Comput. Statistics & Data Anal. 51 (2007).
+The tail from the characteristic function: Gil-Pelaez, Biometrika 38 (1951).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+Floats = NDArray[np.float64]
+Numbers = Floats | NDArray[np.int64]
+
+_NODES: Final = 384  # of the inversion; its error is far below that of the plug-in
+_STEPS: Final = 18  # of each bisection
+_CENSUS: Final = 1e-9  # the least part of a stratum that counts as unlabelled
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Estimates with their limits, each of shape (K,)."""
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+
+
+def interval(
+    population: Numbers,
+    labelled: Numbers,
+    right: Numbers,
+    level: float = 0.95,
+    *,
+    exact: bool = True,
+) -> Interval:
+    """Return the proportion of right ones in populations that are made of strata.
+
+    Parameters
+    ----------
+    population : ndarray of float64, shape (K, H)
+        How many each stratum has in each of K populations; 0 where it is no part of one.
+    labelled, right : ndarray of float64, shape (K, H)
+        How many of these were drawn at random and labelled, and how many of them are right.
+    level : float
+        Of the interval, both sides together.
+    exact : bool
+        Whether to invert the mid-P test; else the score test, which needs no whole counts and is
+        there to plan with.
+
+    Returns
+    -------
+    Interval
+        A stratum without labels may hold anything: it widens the limits by all of its share and
+        does not enter the estimate, which is NaN where there is no label at all.
+
+    Examples
+    --------
+    >>> all_right = interval(np.array([[1e6]]), np.array([[50.0]]), np.array([[50.0]]))
+    >>> all_right.estimate, all_right.low.round(3), all_right.high
+    (array([1.]), array([0.942]), array([1.]))
+    """
+    whole, there, good = (np.asarray(a, np.float64) for a in (population, labelled, right))
+    used = (whole > 0) & (there > 0)
+    total = whole.sum(axis=1)
+    known = np.where(used, whole, 0.0).sum(axis=1)
+    some = known > 0
+    share = np.divide(known, total, out=np.zeros(len(total)), where=total > 0)
+    weight = np.divide(whole, known[:, None], out=np.zeros_like(whole), where=used)
+    found = _Test.of(weight, whole, there, good, used)
+    tail = (1 - level) / 2
+    low, high = found.limit(1, tail, exact), found.limit(-1, tail, exact)
+    estimate = np.where(some, found.estimate, np.nan)
+    return Interval(estimate, np.where(some, low * share, 0.0),
+                    np.where(some, high * share + 1 - share, 1.0))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Test:
+    """The test of a mean, for K populations of H strata; arrays of shape (K, H).
+
+    ``n`` are labels as if the strata were endless: finite ones are known better than that.
+    """
+
+    weight: Floats
+    n: Floats
+    proportion: Floats
+    estimate: Floats
+
+    @classmethod
+    def of(
+        cls,
+        weight: Floats,
+        population: Floats,
+        labelled: Floats,
+        right: Floats,
+        used: NDArray[np.bool_],
+    ) -> _Test:
+        safe, whole = np.where(used, labelled, 1.0), np.where(used, population, 2.0)
+        rest = (whole - safe) / np.maximum(whole - 1, 1.0)
+        n = safe / np.maximum(rest, _CENSUS)
+        proportion = np.where(used, right / safe, 0.5)
+        return cls(weight, n, proportion, (weight * proportion).sum(axis=1))
+
+    def limit(self, side: int, tail: float, exact: bool) -> Floats:
+        """Return the lower limit (side 1) or the upper one (side -1), shape (K,)."""
+        z = float(ndtri(1 - tail))
+        low, high = np.full(len(self.n), -30.0), np.full(len(self.n), 40.0)
+        start = self._bisect(side, low, high, 44, lambda p: self._score(p) - z)
+        if exact:
+            low, high = start - 3.5, start + 3.5
+            start = self._bisect(side, low, high, _STEPS, lambda p: tail - self._tail(p, side))
+        end = self._mean(self._likeliest(side * np.exp(start)))
+        at_end = self.estimate <= 1e-12 if side > 0 else self.estimate >= 1 - 1e-12
+        return np.where(at_end, self.estimate, end)
+
+    def _bisect(
+        self, side: int, low: Floats, high: Floats, steps: int, beyond: Callable[[Floats], Floats]
+    ) -> Floats:
+        """Find where a rejection begins, on the logarithm of the multiplier."""
+        for _ in range(steps):
+            middle = (low + high) / 2
+            far = beyond(self._likeliest(side * np.exp(middle))) > 0
+            low, high = np.where(far, low, middle), np.where(far, middle, high)
+        return (low + high) / 2
+
+    def _likeliest(self, multiplier: Floats) -> Floats:
+        """Return the likeliest strata under a mean that the Lagrange multiplier stands for."""
+        a = np.abs(multiplier)[:, None] * self.weight
+        down = (multiplier > 0)[:, None]
+        p = np.where(down, self.proportion, 1 - self.proportion)
+        root = np.sqrt(np.maximum((self.n - a) ** 2 + 4 * a * self.n * (1 - p), 0.0))
+        moved = np.minimum(2 * self.n * p / (self.n + a + root), 1.0)
+        return np.asarray(np.where(down, moved, 1 - moved), np.float64)
+
+    def _mean(self, strata: Floats) -> Floats:
+        mean: Floats = (self.weight * strata).sum(axis=1)
+        return mean
+
+    def _variance(self, strata: Floats) -> Floats:
+        variance: Floats = (self.weight**2 * strata * (1 - strata) / self.n).sum(axis=1)
+        return variance
+
+    def _score(self, strata: Floats) -> Floats:
+        away, variance = np.abs(self.estimate - self._mean(strata)), self._variance(strata)
+        return np.asarray(away / np.sqrt(np.maximum(variance, 1e-300)), np.float64)
+
+    def _tail(self, strata: Floats, side: int) -> Floats:
+        """Return how rare the estimate, or one further off, is under these strata (mid-P)."""
+        away = self.estimate - self._mean(strata)
+        step = self.weight / self.n
+        reach = np.maximum(14 * np.sqrt(self._variance(strata)), 12 * step.max(axis=1))
+        reach = np.maximum(reach, 3 * np.abs(away)) + 1e-12
+        t = (np.arange(_NODES) + 0.5) * (2 * np.pi / reach)[:, None]
+        smooth = 6 * reach / (2 * np.pi * _NODES)
+        log = -0.5 * (smooth[:, None] * t) ** 2 - 1j * t * away[:, None]
+        for h in range(self.n.shape[1]):  # the rarer side: its logarithm winds round nowhere
+            wrong = strata[:, h] > 0.5
+            rare = np.where(wrong, 1 - strata[:, h], strata[:, h])[:, None]
+            angle = np.where(wrong, -1, 1)[:, None] * step[:, h, None] * t
+            centred = np.log1p(rare * np.expm1(1j * angle)) - 1j * rare * angle
+            log = log + self.n[:, h, None] * centred
+        below = 0.5 - (2 * np.pi / reach) * (np.imag(np.exp(log)) / t).sum(axis=1) / np.pi
+        return np.asarray(1 - below if side > 0 else below, np.float64)
