@@ -72,16 +72,16 @@ def scored(
     scale : callable
         From cosines to what is written.
     """
-    stream = iter(pages)
+    broken: list[Exception] = []
+    stream = _until_broken(pages, broken)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        broken: list[Exception] = []
-        while block := list(islice(_until_broken(stream, broken), _BLOCK)):
+        while block := list(islice(stream, _BLOCK)):
             yield from _block(block, encoder, batch, scale, pool)
     if broken:
         raise broken[0]
 
 
-def _until_broken(pages: Iterator[A], broken: list[Exception]) -> Iterator[A]:
+def _until_broken(pages: Iterable[A], broken: list[Exception]) -> Iterator[A]:
     """Hand on what comes before a break; keep its error for the end."""
     try:
         yield from pages
