@@ -19,9 +19,9 @@ from mmc4viz.corpus.knobs import Effect, Pool, estimated, exact, pool, variation
 from mmc4viz.corpus.matched import Matched, match_corpus
 from mmc4viz.corpus.sampling import Rate
 from mmc4viz.model import LoaderConfig
-from mmc4viz.plots.knobs import TITLES, Point, multiples
-from mmc4viz.ui import data, numbers, state
+from mmc4viz.ui import data, multiples, numbers, state
 from mmc4viz.ui.memo import Memo
+from mmc4viz.ui.multiples import TITLES, Point
 from mmc4viz.ui.progress import progress
 from mmc4viz.ui.sidebar import Choice
 
@@ -29,7 +29,6 @@ SAMPLE: Final = 20_000  # documents
 _POOLS: Memo[Pool] = Memo(3)
 _MATCHED: Memo[Matched] = Memo(24)
 _RATES: Memo[dict[str, Rate]] = Memo(300)
-_STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 _SHOWN: Final = {"image_tokens": "image tokens", "documents": "documents"}
 
 
@@ -53,16 +52,14 @@ def show(choice: Choice) -> None:
             width="content",
         )
     st.caption(_words(choice, whole=whole, documents=documents))
-    place = st.container(key="knobs", horizontal=True, gap="small")
-    waiting = place.empty()
-    waiting.text("Trying every setting …")
+    waiting = st.empty()
+    if "multiples" not in st.session_state:  # later ones stand until they are drawn anew
+        waiting.text("Trying every setting …")
     state.write_address()
     rates = _rates(source if choice.whole.sample is None else choice.whole, choice, whole)
     points = list(_points(rates, shown, choice, documents))
     waiting.empty()
-    for knob, picture in multiples(points, share=shown == "documents" or not documents).items():
-        alt = f"{_SHOWN[shown]} against {TITLES[knob]}"
-        place.plotly_chart(picture, key=f"knob-{knob}", config=_STILL, alt=alt)
+    multiples.show(points, _SHOWN[shown], share=shown == "documents" or not documents)
     with st.container(horizontal=True):
         if not whole and choice.whole.sample is None:
             st.button("Compute exactly", on_click=_ask, args=(choice,))

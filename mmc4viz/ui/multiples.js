@@ -1,0 +1,70 @@
+// Small multiples: one small picture a setting, all on one scale, the present value marked. All
+// that is written is handed in; this only draws.
+
+const SVG = "http://www.w3.org/2000/svg";
+const PAD = { left: 46, right: 10, top: 12, bottom: 24 };
+
+/** Make an element with attributes and children; text is never markup. */
+function make(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+/** Make an SVG element likewise. */
+function draw(name, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+/** Draw one picture into its place. */
+function picture(svg, panel, data) {
+  const width = svg.clientWidth, height = svg.clientHeight, floor = height - PAD.bottom;
+  const wide = (width - PAD.left - PAD.right) / panel.points.length;
+  const x = (k) => PAD.left + (k + 0.5) * wide;
+  const y = (value) => floor - (floor - PAD.top) * Math.min(1, Math.max(0, value / data.most));
+  const parts = data.ticks.flatMap(({ at, label }) => [
+    draw("line", { class: "grid", x1: PAD.left, x2: width - PAD.right, y1: y(at), y2: y(at) }),
+    draw("text", { x: PAD.left - 6, y: y(at) + 4, "text-anchor": "end" }, label),
+  ]);
+  if (panel.joined) {
+    const line = panel.points.map(({ value }, k) => `${x(k).toFixed(1)},${y(value).toFixed(1)}`);
+    parts.push(draw("path", { class: "curve", d: `M${line.join("L")}`, stroke: data.colour }));
+  }
+  panel.points.forEach((point, k) => {
+    const whisker = `M${x(k)},${y(point.low)}V${y(point.high)}m-3,0h6M${x(k) - 3},${y(point.low)}h6`;
+    const radius = point.present ? 6 : 3.5;
+    parts.push(
+      draw("g", {}, draw("title", {}, point.words),
+        ...(point.high > point.low ? [draw("path", { class: "whisker", d: whisker })] : []),
+        draw("circle", { class: point.present ? "present" : "", cx: x(k), cy: y(point.value), r: radius, fill: data.colour }),
+        draw("rect", { x: x(k) - wide / 2, y: 0, width: wide, height: floor, fill: "transparent" })),
+      draw("text", { class: point.present ? "present" : "", x: x(k), y: height - 7, "text-anchor": "middle" }, point.name),
+    );
+  });
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.replaceChildren(...parts);
+}
+
+const drawn = new WeakMap();
+
+export default function ({ parentElement, data }) {
+  const root = parentElement.querySelector(".multiples"), text = JSON.stringify(data);
+  if (drawn.get(root)?.text === text) return;
+  drawn.get(root)?.observer.disconnect();
+  const figures = data.panels.map((panel) => {
+    const svg = draw("svg", { role: "img", "aria-label": panel.alt });
+    return { panel, svg, figure: make("figure", {}, make("figcaption", {}, panel.title), svg) };
+  });
+  root.replaceChildren(...figures.map(({ figure }) => figure));
+  const redraw = () => {
+    if (root.clientWidth) for (const { panel, svg } of figures) picture(svg, panel, data);
+  };
+  const observer = new ResizeObserver(redraw);
+  observer.observe(root);
+  drawn.set(root, { text, observer });
+  redraw();
+}
