@@ -36,7 +36,7 @@ def app(host: str, port: int | None, browser: bool, **options: Any) -> None:
     os.environ["MMC4VIZ_APP"] = json.dumps(_app_start(**options))
     from streamlit.web import bootstrap
 
-    import mmc4viz.ui
+    import mmc4viz.ui.main  # the first page need not wait for it
 
     options = {
         "server_address": host,

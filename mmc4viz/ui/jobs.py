@@ -71,6 +71,12 @@ def ask(key: Hashable, work: Callable[[Callable[[int], None]], object]) -> Job:
         return _JOBS[key]
 
 
+def is_known(key: Hashable) -> bool:
+    """Whether a job was begun and not forgotten."""
+    with _GUARD:
+        return key in _JOBS
+
+
 def forget(key: Hashable) -> None:
     """Forget a job that has ended."""
     with _GUARD:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Final
 
@@ -14,6 +15,7 @@ from mmc4viz.ui.sidebar import Choice
 
 LARGE: Final = 100_000  # documents; fewer are matched in about a second
 QUICK: Final = 5_000  # documents of the estimate
+_WORDS: Final = "Matching every document for exact numbers: {:,} of {:,}"
 
 
 def quick(source: data.Source, config: LoaderConfig) -> data.Source:
@@ -24,13 +26,20 @@ def quick(source: data.Source, config: LoaderConfig) -> data.Source:
 
 
 def show(choice: Choice) -> None:
-    """Show how far the matching of every document is; draw the page anew when it is done."""
+    """Show how far the matching of every document is; draw the page anew when it is done.
+
+    It begins when the page stands, so that nobody waits for the two at once.
+    """
     source, config = choice.whole, choice.config
     key = source, config.min_kb, config.assignment
     total = data.facts_of(source).documents
+    turns = itertools.count()
 
     @st.fragment(run_every=0.5)
     def wait() -> None:
+        if next(turns) == 0 and not jobs.is_known(key):
+            st.progress(0.0, _WORDS.format(0, total))
+            return
         job = jobs.ask(key, lambda tell: data.prepare(source, config, tell))
         if job.error is not None:
             note(str(job.error), "error")
@@ -38,7 +47,6 @@ def show(choice: Choice) -> None:
         if not job.running:
             jobs.forget(key)
             st.rerun()
-        words = f"Matching every document for exact numbers: {job.done:,} of {total:,}"
-        st.progress(min(1.0, job.done / max(1, total)), words)
+        st.progress(min(1.0, job.done / max(1, total)), _WORDS.format(job.done, total))
 
     wait()
