@@ -62,10 +62,6 @@ class Edit:
     scores: Scores = field(default_factory=dict)
     lowered: int = 0
 
-    def __bool__(self) -> bool:
-        changed = self.drop or self.order or self.sentences or self.scores
-        return bool(changed) or self.matrix is not None
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -79,7 +75,9 @@ class Plan:
     expected : Verdict or None
         What the loader is to make of exactly these; None for a rejected document.
     edit : Edit
-        Empty where the document is right as it is.
+        The first to be tried.
+    is_right : bool
+        Whether the document is right as it is, and not to be touched.
     spaced : int
         Literal special tokens of the text that get a space.
     shared : str or None
@@ -97,6 +95,7 @@ class Plan:
     pairs: tuple[Match, ...] = ()
     expected: Verdict | None = None
     edit: Edit = field(default_factory=Edit)
+    is_right: bool = False
     spaced: int = 0
     shared: str | None = None
     impossible: str | None = None
@@ -169,7 +168,7 @@ def plan_document(
     drop = _to_drop(document, pairs, over, config, options)
     untouched = own is None and not sentences and (options.keep_rejected_images or not drop)
     if untouched and plan.holds(loader, ()):
-        return plan
+        return replace(plan, is_right=True)
     edit = Edit(
         drop,
         _order(document, pairs),
@@ -267,10 +266,9 @@ def _is_misbound(verdict: Verdict) -> bool:
 def _rejected(document: Document, loader: Verdict, options: Options) -> Plan:
     """Plan for a document that the setting rejects: the loader must reject it as well."""
     present = frozenset(at for at, image in enumerate(document.images) if image.present)
-    known = document.error is None
     rejects = loader.keep_probability == 0
-    needless = rejects and (options.keep_rejected_images or not known)
-    return Plan(edit=Edit() if needless else Edit(drop=present), rejected_anyway=rejects)
+    keep = options.keep_rejected_images or document.error is not None or not present
+    return Plan(edit=Edit(drop=present), is_right=rejects and keep, rejected_anyway=rejects)
 
 
 def _valid(document: Document, min_kb: int) -> frozenset[int]:

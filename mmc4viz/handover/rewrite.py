@@ -188,7 +188,7 @@ class _Work:
         self.done.counts.other_odds += plan.other_odds
         if plan.shared is not None:
             self._share(f"document {document.key!r} has {plan.shared}")
-        if plan.shared is not None or not (plan.edit or plan.impossible):
+        if plan.shared is not None or plan.is_right:
             self._carry_over(plan.expected)
             return None
         try:

@@ -1,0 +1,165 @@
+"""What a setting with options chooses of a document: plain and slow, the judge of rewritten shards.
+
+Written from LOADER.md's steps with the loader's own rooms, apart from what `handover.plan` does:
+matched pairs, threshold, cap, order, the text, its tokens, the coin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mmc4viz import Document, ImageFate, LoaderConfig, Outcome, Tokenizer, Verdict, walk
+from mmc4viz.handover.options import Options
+from mmc4viz.loader.sequence import read_sequence
+from mmc4viz.loader.text import interleave
+from mmc4viz.loader.walk import matched_pairs
+from mmc4viz.model import DocumentError, Fate, Image
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A document's probability and, if that is not 0, its pairs in order and its tokens."""
+
+    probability: float
+    pairs: tuple[tuple[int, int, float], ...] = ()
+    fates: tuple[Fate, ...] = ()
+    token_ids: tuple[int, ...] = ()
+
+    @property
+    def shared(self) -> bool:
+        """Whether a sentence has several images."""
+        return len({sentence for _, sentence, _ in self.pairs}) < len(self.pairs)
+
+
+NOTHING = Chosen(0.0)
+
+
+def chosen(
+    document: Document, config: LoaderConfig, options: Options, tokenizer: Tokenizer
+) -> Chosen:
+    """Say what is chosen of an MMC4 document."""
+    if options.drop_undecodable:
+        document = _without_undecodable(document, config, tokenizer)
+    try:
+        pairs = [p for p in matched_pairs(document, config) if p[2] >= config.threshold]
+        if options.cap == "best":
+            best = sorted(pairs, key=lambda pair: (-pair[2], pair[0]))[: config.max_images]
+            pairs = [pair for pair in pairs if pair in best]
+        pairs = pairs[: config.max_images]
+        if not pairs:
+            return NOTHING
+        if options.order == "sentence":
+            pairs.sort(key=lambda pair: pair[1])
+            document = replace(document, sentences=_spaced(document.sentences, pairs))
+        columns = [sentence for _, sentence, _ in pairs]
+        text = interleave(document.sentences, columns, tokenizer.end_of_text)
+        cut = read_sequence(text, tokenizer, config.max_tokens, range(len(pairs)))
+    except DocumentError:
+        return NOTHING
+    at_end = cut.image_tokens == 1 and cut.ends_with_image
+    if cut.image_tokens < config.min_images or at_end:
+        return NOTHING
+    return Chosen(
+        config.single_image_keep if cut.image_tokens == 1 else 1.0,
+        tuple(pairs),
+        tuple(Fate.KEPT if survives else Fate.TRUNCATED for survives in cut.survives),
+        cut.ids,
+    )
+
+
+def _without_undecodable(
+    document: Document, config: LoaderConfig, tokenizer: Tokenizer
+) -> Document:
+    """Take out one undecodable image after another, until the walk finds none."""
+    while ImageFate.UNDECODABLE in (fates := walk(document, config, tokenizer).images):
+        images = list(document.images)
+        images[fates.index(ImageFate.UNDECODABLE)] = Image(present=False)
+        document = replace(document, images=tuple(images))
+    return document
+
+
+def _spaced(sentences: Any, pairs: list[tuple[int, int, float]]) -> Any:
+    if not isinstance(sentences, list):
+        return sentences
+    own = {sentence for _, sentence, _ in pairs}
+    return [
+        re.sub(r"<(?=image>|\|endofchunk\|>)", "< ", str(text))
+        if isinstance(text, str) or at in own
+        else text
+        for at, text in enumerate(sentences)
+    ]
+
+
+def problems(
+    before: bytes, document: Document, after: bytes, verdict: Verdict, wanted: Chosen
+) -> list[str]:
+    """List in what a rewritten document's walk is not what was chosen of the original.
+
+    Parameters
+    ----------
+    before, after : bytes
+        The JSON of both.
+    document : Document
+        The original.
+    verdict : Verdict
+        Of the rewritten one, under what the unmodified loader is run with.
+    wanted : Chosen
+    """
+    if verdict.keep_probability != wanted.probability:
+        return [f"probability {verdict.keep_probability}, chosen {wanted.probability}"]
+    if not wanted.probability:
+        return []
+    found = []
+    handed = [pair for pair in verdict.pairs if pair.fate in (Fate.KEPT, Fate.TRUNCATED)]
+    old, new = json.loads(before)["image_info"], json.loads(after)["image_info"]
+    mine = [(repr(new[p.image]), p.sentence, p.fate) for p in handed]
+    theirs = [
+        (repr(old[image]), sentence, fate)
+        for (image, sentence, _), fate in zip(wanted.pairs, wanted.fates, strict=True)
+    ]
+    if mine != theirs:
+        found.append("other pairs than chosen")
+    if verdict.token_ids != wanted.token_ids:
+        found.append("other tokens than chosen")
+    if verdict.outcome is not Outcome.KEPT:
+        found.append(f"outcome {verdict.outcome}")
+    return found
+
+
+def is_misbound(verdict: Verdict) -> bool:
+    """Whether an image token is not bound to the image of its own pair."""
+    return verdict.misbound > 0 or any(
+        bound.pair_image is None or bound.pair_image != bound.bound_image
+        for bound in verdict.binding
+    )
+
+
+def damage(before: bytes, after: bytes, options: Options) -> list[str]:
+    """List what rewriting changed of a document's JSON that is none of its business."""
+    old, new = json.loads(before), json.loads(after)
+    found = []
+    changeable = {"image_info", "similarity_matrix"}
+    changeable |= {"text_list"} if options.order == "sentence" else set()
+    if list(old) != list(new):
+        found.append("other fields")
+    found += [f"{n} changed" for n in old if n not in changeable and repr(old[n]) != repr(new[n])]
+    stripped = [sorted(_bare(entry) for entry in one["image_info"]) for one in (old, new)]
+    if stripped[0] != stripped[1]:
+        found.append("images changed beyond their bytes")
+    bytes_before = {repr(_base64(entry)) for entry in old["image_info"]}
+    if not {repr(_base64(entry)) for entry in new["image_info"]} <= bytes_before | {"None"}:
+        found.append("images' bytes changed")
+    return found
+
+
+def _bare(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return "{}"  # may have become an empty object
+    return repr({name: value for name, value in entry.items() if name != "image_base64"})
+
+
+def _base64(entry: Any) -> Any:
+    return entry.get("image_base64") if isinstance(entry, dict) else None
