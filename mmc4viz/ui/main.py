@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.model import Mmc4vizError
-from mmc4viz.ui import audit, borderline, documents, progress, soon, state, tune
+from mmc4viz.ui import audit, borderline, documents, models, progress, soon, state, tune
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.sidebar import Choice, choose
 from mmc4viz.ui.start import read_start
@@ -29,6 +29,7 @@ PAGES: Final = {
     "Tune": tune.show,
     "Documents": documents.show,
     "Borderline": borderline.show,
+    "Models": models.show,
     "Audit": audit.show,
 }
 

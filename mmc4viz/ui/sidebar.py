@@ -74,6 +74,8 @@ class Choice:
         Keeps another threshold for the next run.
     whole : data.Source
         What the source is a first sample of, else the source itself.
+    models : dict of str to data.Source
+        The same documents with every CLIP model's similarity, by its name.
     """
 
     source: data.Source
@@ -82,6 +84,7 @@ class Choice:
     span: tuple[float, float]
     keep: partial[None]
     whole: data.Source
+    models: dict[str, data.Source]
 
 
 def choose(
@@ -107,7 +110,8 @@ def choose(
     if source is None:
         return None
     own = own_model(data.folders_of(source), start.config)
-    model, source = _model(model_slot, source, own, start.similarity)
+    model, models = _model(model_slot, source, own, start.similarity)
+    source = models[model]
     tokenizer = data.tokenizer_of(source)
     tokenizer.check_room(settings["max_tokens"])
     base = LoaderConfig(tokenizer=tokenizer.name, clip_model=model, **settings)
@@ -121,7 +125,7 @@ def choose(
         if threshold_here:
             threshold.number_input(config.threshold, spread.scale, span, keep)
         _download(config)
-    return Choice(source, config, spread.scale, span, keep, whole)
+    return Choice(source, config, spread.scale, span, keep, whole, models)
 
 
 def _asked(model: str, start: Start) -> float:
@@ -132,7 +136,7 @@ def _asked(model: str, start: Start) -> float:
 
 def _model(
     slot: DeltaGenerator, source: data.Source, own: str, asked: str
-) -> tuple[str, data.Source]:
+) -> tuple[str, dict[str, data.Source]]:
     """Choose among the shards' own similarity, the index's sets, and the files beside the shards.
 
     A file whose model has a set is passed over.
@@ -157,7 +161,7 @@ def _model(
     with slot:
         chosen = st.selectbox("CLIP model", names, key="clip-model", help=HELP["clip_model"])
     state.put("model", None if chosen == begin else chosen)
-    return chosen, models[chosen]
+    return chosen, models
 
 
 def _unused(model: str, where: str, models: dict[str, data.Source]) -> str:

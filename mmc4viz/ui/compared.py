@@ -1,0 +1,121 @@
+"""The caches behind the page Models, like those of `data`: two models under one setting.
+
+Shared by all sessions and bounded. Every key holds both models' data and what of the setting
+counts. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmc4viz.choice import disagreement
+from mmc4viz.choice.disagreement import Correlation, Disagreement
+from mmc4viz.choice.distribution import Distribution, distribution, thresholds_of
+from mmc4viz.choice.lineup import Model, line_up
+from mmc4viz.choice.models import Candidate, Match, along, match_by_yield
+from mmc4viz.choice.steps import YIELDS
+from mmc4viz.model import LoaderConfig
+from mmc4viz.ui import data
+from mmc4viz.ui.memo import Memo
+from mmc4viz.ui.progress import progress
+
+CURVE = 60  # thresholds along which agreement is drawn
+
+_CANDIDATES: Memo[Candidate] = Memo(3)
+_LINED_UP: Memo[bool] = Memo(16)
+_DISTRIBUTIONS: Memo[Distribution] = Memo(16)
+_MATCHES: Memo[list[Match]] = Memo(64)
+_CURVES: Memo[list[Match]] = Memo(16)
+_STRONGEST: Memo[list[Disagreement]] = Memo(16)
+_CORRELATIONS: Memo[list[Correlation]] = Memo(16)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model: its name, the documents with its similarity, and the setting.
+
+    Attributes
+    ----------
+    name : str
+    source : data.Source
+    config : LoaderConfig
+        Without threshold and names, which nothing here depends on.
+    """
+
+    name: str
+    source: data.Source
+    config: LoaderConfig
+
+
+def side(name: str, source: data.Source, config: LoaderConfig) -> Side:
+    """Return one model under a setting."""
+    return Side(name, source, config.with_(threshold=0.0, clip_model="-", tokenizer="-"))
+
+
+def candidate(one: Side) -> Candidate:
+    """Return a model, matched; its yields and kept documents are computed when first asked for."""
+    matched = data.matched_of(one.source, one.config)
+    return _CANDIDATES.get(one, lambda: Candidate(Model(one.name, matched), one.config))
+
+
+def check(one: Side, other: Side) -> None:
+    """Make sure that two models can be compared; raises a ModelsError."""
+
+    def make() -> bool:
+        line_up([candidate(one).model, candidate(other).model])
+        return True
+
+    _LINED_UP.get((one, other), make)
+
+
+def distribution_of(one: Side) -> Distribution:
+    """Return how a model's matched scores lie on their own scale."""
+    with progress(f"Sorting the scores of {one.name}"):
+        return _DISTRIBUTIONS.get(one, lambda: distribution(candidate(one).model))
+
+
+def matches(one: Side, other: Side, threshold: float) -> list[Match]:
+    """Match a threshold by every yield."""
+
+    def make() -> list[Match]:
+        a, b = candidate(one), candidate(other)
+        return [match_by_yield(a, b, name, threshold) for name in YIELDS]
+
+    with progress("Matching the threshold"):
+        return _MATCHES.get((one, other, threshold), make)
+
+
+def curve(one: Side, other: Side, by: str) -> list[Match]:
+    """Match thresholds all along the scale by one yield."""
+    with progress("Comparing along the thresholds") as tell:
+
+        def make() -> list[Match]:
+            a, b = candidate(one), candidate(other)
+            return list(along(a, b, by, thresholds_of(a.model, CURVE), tell))
+
+        return _CURVES.get((one, other, by), make)
+
+
+def strongest(one: Side, other: Side, n: int) -> list[Disagreement]:
+    """Return the pairs that stand much higher with one model than with another."""
+
+    def make() -> list[Disagreement]:
+        return disagreement.strongest(candidate(one).model, candidate(other).model, n)
+
+    with progress("Looking for disagreements"):
+        return _STRONGEST.get((one, other, n), make)
+
+
+def correlations(one: Side, other: Side) -> Sequence[Correlation]:
+    """Return the rank correlations of two models' scores."""
+    with progress("Correlating ranks") as tell:
+
+        def make() -> list[Correlation]:
+            a, b = candidate(one).model, candidate(other).model
+            return [
+                disagreement.correlation_of_pairs(a, b),
+                disagreement.correlation_of_entries(a, b, tell=tell),
+            ]
+
+        return _CORRELATIONS.get((one, other), make)
