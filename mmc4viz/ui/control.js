@@ -66,7 +66,7 @@ function plotOf(control) {
   Object.assign(control.handle.style, { top: `${PAD.top}px`, bottom: `${PAD.bottom}px` });
   control.sides.rejected.style.left = `${PAD.left}px`;
   control.sides.kept.style.right = `${PAD.right}px`;
-  control.plot = make("div", { class: "plot" }, control.canvas, control.svg, control.area, control.sides.rejected, control.sides.kept, control.handle);
+  control.plot = make("div", { class: "plot", role: "group" }, control.canvas, control.svg, control.area, control.sides.rejected, control.sides.kept, control.handle);
   return control.plot;
 }
 
@@ -123,7 +123,7 @@ function write(control) {
   control.formButtons.absolute.textContent = words.absolute;
   control.zoomButtons.forEach((button, i) => button.setAttribute("aria-label", (button.title = words.zoom[i])));
   control.handle.setAttribute("aria-label", words.threshold);
-  control.plot.title = "";
+  control.plot.setAttribute("aria-label", words.title);
   for (const side of ["rejected", "kept"]) control.sides[side].style.color = header.colours[`${side}_text`];
   writeNumbers(control);
   writeMarks(control);

@@ -7,11 +7,15 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
+/** Writers of numbers by their decimals; ties go to the even digit, as everywhere on the page. */
+const writers = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", {
+  minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
+}));
+
 /** A whole number as it is; halves, which the coin makes, with their decimal. */
 function count(number) {
-  const digits = Math.abs(number - Math.round(number)) < 0.05 ? 0 : 1;
-  if (number >= 1e7) return `${(number / 1e6).toFixed(2)} M`;
-  return number.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  if (number >= 1e7) return `${writers[2].format(number / 1e6)} M`;
+  return writers[Math.abs(number - Math.round(number)) < 0.05 ? 0 : 1].format(number);
 }
 
 /** One line: name, bar, number and share. */
@@ -19,7 +23,7 @@ function row(funnel, line, open) {
   const share = funnel.whole ? line.number / funnel.whole : 0, start = funnel.whole ? line.start / funnel.whole : 0;
   const bar = make("i", { style: `left:${100 * start}%;width:${100 * share}%;background:${line.colour}` });
   const number = make("span", { class: "number" }, `${line.lost && line.number ? "−" : ""}${count(line.number)} `,
-    make("span", {}, `${(100 * share).toFixed(1)}%`));
+    make("span", {}, `${writers[1].format(100 * share)}%`));
   const can = line.lost && line.number > 0;
   const node = make(can ? "button" : "div", { class: `row${line.lost ? "" : " end"}${line.number ? "" : " none"}`, title: line.meaning },
     make("span", { class: "name" }, line.label), make("span", { class: "track", "aria-hidden": "true" }, ...(line.number ? [bar] : [])), number);

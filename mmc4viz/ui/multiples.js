@@ -2,7 +2,7 @@
 // that is written is handed in; this only draws.
 
 const SVG = "http://www.w3.org/2000/svg";
-const PAD = { left: 46, right: 10, top: 12, bottom: 24 };
+const PAD = { left: 46, right: 10, top: 12, bottom: 36 };
 
 /** Make an element with attributes and children; text is never markup. */
 function make(name, attributes = {}, ...children) {
@@ -24,6 +24,7 @@ function draw(name, attributes = {}, ...children) {
 function picture(svg, panel, data) {
   const width = svg.clientWidth, height = svg.clientHeight, floor = height - PAD.bottom;
   const wide = (width - PAD.left - PAD.right) / panel.points.length;
+  const crowded = panel.points.some(({ name }) => 6.2 * name.length > wide); // then in two rows
   const x = (k) => PAD.left + (k + 0.5) * wide;
   const y = (value) => floor - (floor - PAD.top) * Math.min(1, Math.max(0, value / data.most));
   const parts = data.ticks.flatMap(({ at, label }) => [
@@ -42,7 +43,7 @@ function picture(svg, panel, data) {
         ...(point.high > point.low ? [draw("path", { class: "whisker", d: whisker })] : []),
         draw("circle", { class: point.present ? "present" : "", cx: x(k), cy: y(point.value), r: radius, fill: data.colour }),
         draw("rect", { x: x(k) - wide / 2, y: 0, width: wide, height: floor, fill: "transparent" })),
-      draw("text", { class: point.present ? "present" : "", x: x(k), y: height - 7, "text-anchor": "middle" }, point.name),
+      draw("text", { class: point.present ? "present" : "", x: x(k), y: floor + (crowded && k % 2 ? 29 : 16), "text-anchor": "middle" }, point.name),
     );
   });
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
