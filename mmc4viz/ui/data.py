@@ -223,14 +223,15 @@ def drawn_of(source: Source) -> Drawn:
 
 def _draw(source: Source, tell: Tell) -> Drawn:
     assert source.sample is not None
-    drawn = _corpus(source).sample(source.sample, SEED, tell)
+    drawn = corpus_of(source).sample(source.sample, SEED, tell)
     if source.sidecar is None:
         return drawn
     put_over = [_put_over(parts, source.sidecar)(tell) for parts in drawn.clusters]
     return replace(drawn, clusters=put_over)
 
 
-def _corpus(source: Source) -> Indexed | Shards:
+def corpus_of(source: Source) -> Indexed | Shards:
+    """Return the index or the shards behind a source, without a file's similarity over them."""
     if source.index:
         return Indexed(index_of(source.index, source.similarity))
     shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]

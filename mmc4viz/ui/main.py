@@ -10,7 +10,18 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.model import Mmc4vizError
-from mmc4viz.ui import audit, borderline, documents, models, progress, soon, state, tune
+from mmc4viz.ui import (
+    audit,
+    borderline,
+    documents,
+    export,
+    loaded,
+    models,
+    progress,
+    soon,
+    state,
+    tune,
+)
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.sidebar import Choice, choose
 from mmc4viz.ui.start import read_start
@@ -31,6 +42,7 @@ PAGES: Final = {
     "Borderline": borderline.show,
     "Models": models.show,
     "Audit": audit.show,
+    "Export": export.show,
 }
 
 
@@ -53,6 +65,9 @@ def run() -> None:
         if choice is None:
             st.html(_NOTHING)
         else:
+            now = loaded.current(start)
+            if now is not None and page.title != "Export":
+                loaded.say(now, choice)
             PAGES[page.title](choice)
     except Mmc4vizError as error:
         note(str(error), "error")

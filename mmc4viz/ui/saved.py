@@ -56,7 +56,7 @@ def use(config: LoaderConfig, choice: Choice) -> None:
     for name in _KEPT:
         if name != "threshold":
             value = getattr(config, name)
-            state.put(NAMES[name], f"{value:g}" if isinstance(value, float) else str(value))
+            state.put(NAMES[name], str(value))
     choice.keep(config.threshold)
     state.begin_anew()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mmc4viz
 from mmc4viz.model import ConfigError, LoaderConfig
-from mmc4viz.settings import read_settings
+from mmc4viz.settings import Config, read_config
+from mmc4viz.ui.memo import Memo
 
 VARIABLE = "MMC4VIZ_APP"
 SAMPLE_MODEL = "sample-a"
@@ -35,6 +36,10 @@ class Start:
         The index's similarity set to begin with, empty for the shards' own.
     problem : str or None
         One line about a start that could not be read.
+    file : Config
+        The config that it was started with, empty without.
+    file_name : str
+        Its base name.
     """
 
     shards: tuple[str, ...]
@@ -44,6 +49,11 @@ class Start:
     sample: int = 0
     similarity: str = ""
     problem: str | None = None
+    file: Config = field(default_factory=lambda: Config({}))
+    file_name: str = ""
+
+
+_FILES: Memo[Config] = Memo(4)
 
 
 def sample_folder() -> Path | None:
@@ -62,13 +72,25 @@ def read_start() -> Start:
         similarity = str(given.get("similarity") or "")
     except (ValueError, AttributeError, TypeError):
         return Start(_sample(), LoaderConfig(), problem=f"{VARIABLE} is set, but is no start")
-    config, problem = LoaderConfig(), None
+    file, problem = Config({}), None
     try:
-        config = LoaderConfig.from_mapping(read_settings(str(path)) if path else {})
+        file = _config_at(str(path)) if path else file
     except ConfigError as error:
         problem = str(error)
+    similarity = similarity or str(file.provenance.get("similarity", {}).get("source") or "")
     shards = shards or (() if index else _sample())
-    return Start(shards, config, str(image_dir), index, sample, similarity, problem)
+    config = file.loader_config()
+    name = os.path.basename(str(path or ""))
+    return Start(shards, config, str(image_dir), index, sample, similarity, problem, file, name)
+
+
+def _config_at(path: str) -> Config:
+    """Read a config file, once for each of its versions."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return read_config(path)
+    return _FILES.get((path, facts.st_size, facts.st_mtime_ns), lambda: read_config(path))
 
 
 def own_model(folders: Sequence[str], config: LoaderConfig) -> str:

@@ -1,0 +1,231 @@
+"""The page Export: the setting as a file with where it comes from, and what a trainer is told.
+
+Files are made when they are asked for; every number and every line of them is the core's.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
+
+import numpy as np
+import streamlit as st
+
+from mmc4viz.corpus.curves import Curves
+from mmc4viz.corpus.sampling import RATES
+from mmc4viz.corpus.sweep import Matched
+from mmc4viz.handover import manifest
+from mmc4viz.handover.config import BASES, exact_yields, provenance, sampled_yields, to_text
+from mmc4viz.handover.gather import gather
+from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.handover.report import write_report
+from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.settings import parse_config
+from mmc4viz.ui import data, loaded, state
+from mmc4viz.ui.inert import escaped, note
+from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.start import Start, read_start
+
+CHOSEN_BY: Final = {
+    "hand": "by hand",
+    "yield": "by what it leaves",
+    "fdr": "by false-discovery rate, from random pairs",
+    "decoys": "by false-discovery rate, from decoys",
+    "precision": "by the precision of labels",
+}
+_SHOWN_SHARDS: Final = 20
+_KEPT: Final = loaded.REASONS
+
+
+def show(choice: Choice) -> None:
+    """Draw the page."""
+    start = read_start()
+    st.title("Export", anchor=False)
+    if not data.facts_of(choice.source).documents:
+        note("No document could be read from these shards: name others in the sidebar.", "error")
+        return
+    _load(choice, start)
+    st.subheader("The setting, with where it comes from", anchor=False)
+    found = _provenance(choice, *_reasons(choice, loaded.current(start)))
+    _config(choice.config, found)
+    st.subheader("In training", anchor=False)
+    _training(choice.config)
+    st.subheader("Every document, and a report", anchor=False)
+    _files(choice, found)
+
+
+def _load(choice: Choice, start: Start) -> None:
+    """Offer to load a config, and say what differs from the one loaded last."""
+    with st.expander("Load a config"):
+        file = st.file_uploader(
+            "A config of mmc4viz, YAML or JSON",
+            type=["yaml", "yml", "json"],
+            key="export-load",
+            max_upload_size=32,
+        )
+        if file is not None:
+            _loaded(file.getvalue(), file.name, choice, start)
+    now = loaded.current(start)
+    if now is not None and now.file.provenance:
+        made = now.file.provenance
+        note(f"{now.name} was exported {made.get('created', '')} {_by(made)}".strip())
+        if made.get("note"):
+            note(f"{now.name}: {made['note']}")
+        if not loaded.say(now, choice):
+            note("Corpus, model and tokenizer are those that it was exported from.")
+
+
+def _by(made: dict[str, Any]) -> str:
+    return f"by mmc4viz {made['version']}" if "version" in made else ""
+
+
+def _loaded(content: bytes, name: str, choice: Choice, start: Start) -> None:
+    """Read what was uploaded; take it when the person says so."""
+    try:
+        file = parse_config(content, name)
+    except ConfigError as error:
+        note(str(error), "error")
+        return
+    found = loaded.Loaded(name, file)
+    if st.button("Use these settings", key="export-use", type="primary"):
+        loaded.take(found, choice, start)
+        st.rerun()
+
+
+def _reasons(choice: Choice, now: loaded.Loaded | None) -> tuple[str, dict[str, Any]]:
+    """Ask how the threshold was chosen, and for the person's words; a config has its own."""
+    before = {} if now is None else now.file.provenance
+    same = now is not None and now.file.loader_config().threshold == choice.config.threshold
+    own = before.get("chosen", {}) if same else {}
+    kept = st.session_state.get(_KEPT, (own.get("basis", BASES[0]), before.get("note", "")))
+    left, right = st.columns([1, 2])
+    with left:
+        state.seed("export-basis", kept[0])
+        basis = st.selectbox(
+            "The threshold was chosen",
+            BASES,
+            format_func=lambda name: CHOSEN_BY.get(name, name),
+            key="export-basis",
+        )
+    with right:
+        state.seed("export-note", kept[1])
+        words = st.text_input("Why, in your words", key="export-note", max_chars=2000)
+    st.session_state[_KEPT] = basis, words
+    return words, own if own.get("basis") == basis else {"basis": basis}
+
+
+def _provenance(choice: Choice, words: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Say where the setting comes from, with what it yields."""
+    source, config = choice.source, choice.config
+    curves = data.curves_of(source, config)
+    step, keep = curves.step(config.threshold), config.single_image_keep
+    if source.sample is None:
+        yields = exact_yields(curves, step, keep)
+    else:
+        found = data.estimate_of(source, config)
+        rates = {name: found.band(name, keep) for name in RATES}
+        yields = sampled_yields(rates, step, found.documents, found.whole)
+    basics = loaded.with_scale(loaded.basics_for(source, config), source, config)
+    return provenance(basics, yields, chosen, words)
+
+
+def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
+    """Show the config, and offer it as a file."""
+    shards = found["corpus"]["shards"]
+    shown = found
+    if len(shards) > _SHOWN_SHARDS:
+        shown = found | {"corpus": found["corpus"] | {"shards": shards[:_SHOWN_SHARDS]}}
+    with st.container(horizontal=True):
+        for form, mime in (("yaml", "application/yaml"), ("json", "application/json")):
+            name = f"mmc4viz-config.{form}"
+            _offer(form.upper(), name, mime, partial(to_text, config, found, name))
+    st.code(to_text(config, shown), language="yaml", height=420)
+    if shown is not found:
+        note(f"{len(shards) - _SHOWN_SHARDS:,} more shards stand in the files.")
+
+
+def _training(config: LoaderConfig) -> None:
+    """Show the flags, what has none, and code for a plain pipeline."""
+    st.text("OpenFlamingo's train.py:")
+    st.code(openflamingo_flags(config), language="bash", wrap_lines=True)
+    for title, lines in advice(config).items():
+        points = "".join(f"<li>{escaped(line)}</li>" for line in lines)
+        st.html(f'<div class="mmc-doc"><b>{escaped(title)}</b><ul>{points}</ul></div>')
+    with st.expander("A plain WebDataset pipeline, filtered by the manifest"):
+        st.code(webdataset_snippet(), language="python")
+
+
+def _files(choice: Choice, found: dict[str, Any]) -> None:
+    """Offer manifest, ids and report, each made when it is asked for."""
+    if choice.source.sample is not None:
+        note("These are made from every document: set the sample in the sidebar to 0.")
+        return
+    config, matched = choice.config, data.matched_of(choice.source, choice.config)
+    left, right = st.columns(2)
+    with left:
+        rows = st.segmented_control(
+            "Manifest: a row a",
+            ["documents", "pairs"],
+            format_func=lambda name: name.removesuffix("s"),
+            default="documents",
+            required=True,
+            key="export-rows",
+        )
+        with st.container(horizontal=True):
+            for form, label in (("parquet", "Parquet"), ("jsonl", "JSON lines")):
+                name = f"manifest-{rows}.{form}" if rows == "pairs" else f"manifest.{form}"
+                make = partial(_manifest, matched, config, cast(manifest.Rows, rows), form)
+                _offer(label, name, "application/octet-stream", make)
+            _offer("Ids", "ids.npy", "application/octet-stream", partial(_ids, matched, config))
+        st.caption(
+            "Ids: the documents that are kept, sorted, as NumPy pairs of 64 bits: the key where it "
+            "has 32 hexadecimal digits, else the first half of the SHA-256 of SHARD/KEY."
+        )
+    with right:
+        images = st.toggle("Pictures in the report", value=True, key="export-images")
+        curves = data.curves_of(choice.source, config)
+        write = partial(_report, choice, matched, found, curves, images)
+        _offer("Report", "mmc4viz-report.html", "text/html", write)
+        st.caption("One HTML file that needs no network and runs nothing.")
+
+
+def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:
+    """Draw a button that makes a file and downloads it."""
+    st.download_button(
+        label,
+        data=make,
+        file_name=name,
+        mime=mime,
+        key=f"export-{name}",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _manifest(matched: Matched, config: LoaderConfig, rows: manifest.Rows, form: str) -> bytes:
+    buffer = io.BytesIO()
+    write = manifest.parquet if form == "parquet" else manifest.json_lines
+    with write(buffer, rows, config) as take:
+        for chunk in manifest.chunks(matched, config):
+            take(chunk)
+    return buffer.getvalue()
+
+
+def _ids(matched: Matched, config: LoaderConfig) -> bytes:
+    ids, buffer = manifest.IdList(), io.BytesIO()
+    for chunk in manifest.chunks(matched, config):
+        ids.add(chunk)
+    np.save(buffer, ids.sorted())
+    return buffer.getvalue()
+
+
+def _report(
+    choice: Choice, matched: Matched, found: dict[str, Any], curves: Curves, images: bool
+) -> str:
+    def folder(part: int) -> str | None:
+        return data.shard_at(choice.source, part)[1]
+
+    content = gather(matched, choice.config, found, folder, images=images, curves=curves)
+    return write_report(content)

@@ -1,0 +1,234 @@
+"""The page Export and the report: there and back to the last digit, inert, without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
+from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.sweep import Matched
+from mmc4viz.handover.gather import gather
+from mmc4viz.handover.loaders import openflamingo_flags
+from mmc4viz.handover.report import Section, write_report
+from mmc4viz.settings import Config, parse_config
+from mmc4viz.ui import data, loaded
+from mmc4viz.ui.start import VARIABLE
+from tests import nasty
+from tests.hostile import MARK, TEXTS, write_hostile
+from tests.serving import FLAGS, chromium, serving
+from tests.test_cli import Run
+from tests.test_pages import ROOT, SAMPLE, alerts, markup, opened
+
+SETTINGS = [
+    LoaderConfig(threshold=0.231, clip_model="sample-a"),
+    LoaderConfig(
+        threshold=0.291, min_images=2, max_images=3, max_tokens=90, min_kb=12, assignment="greedy",
+        single_image_keep=0.1234567890123, clip_model="sample-b",
+    ),
+]  # fmt: skip
+
+
+def started(monkeypatch: pytest.MonkeyPatch, page: str, **start: Any) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    monkeypatch.setenv(VARIABLE, json.dumps({"shards": [SAMPLE], **start}))
+    app._page_hash = calc_hash(page)
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def exported(app: AppTest) -> Config:
+    return parse_config(app.code[0].value.encode(), "shown.yaml")
+
+
+@pytest.mark.parametrize("config", SETTINGS, ids=lambda config: config.clip_model)
+def test_a_config_from_the_app_gives_the_same_numbers_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: LoaderConfig
+) -> None:
+    flat = tmp_path / "flat.json"
+    flat.write_text(json.dumps(config.as_dict()))
+    first = exported(started(monkeypatch, "export", config=str(flat)))
+    assert first.loader_config() == config
+    own = config.clip_model == "sample-a"
+    source = (first.provenance["similarity"]["source"] or "").rpartition("/")[2]
+    assert source == ("" if own else "similarity_b.parquet")
+    file = tmp_path / "exported.yaml"
+    app = started(monkeypatch, "export", config=str(flat))
+    file.write_text(app.code[0].value)
+    again = started(monkeypatch, "export", config=str(file))
+    second = exported(again)
+    assert second.loader_config() == config
+    assert repr(second.provenance["yields"]) == repr(first.provenance["yields"])
+    assert "those that it was exported from" in markup(again)
+    assert "another" not in "".join(alerts(again))
+    if own:
+        columns = [read_columns(s, load_tokenizer()) for s in expand([SAMPLE])]
+        curves = sweep(match_corpus(columns, config), config, np.array([config.threshold]))
+        row = curves.rows(config.single_image_keep)[0]
+        assert second.provenance["yields"]["documents"]["value"] == row["documents"]
+        assert second.provenance["yields"]["text_tokens"]["value"] == row["text_tokens"]
+
+
+def test_the_page_tells_a_trainer_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "export", kb="20", t="0.25")
+    assert app.code[1].value == openflamingo_flags(LoaderConfig(threshold=0.25))
+    assert "No flag says this" in markup(app)
+    assert "size limit n // 1000 &gt; 20" in markup(app)
+    app.text_input(key="export-note").set_value("Few *wrong* pairs.")
+    app.selectbox(key="export-basis").set_value("precision").run()
+    found = exported(app).provenance
+    assert (found["note"], found["chosen"]) == ("Few *wrong* pairs.", {"basis": "precision"})
+
+
+def test_of_a_sample_yields_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "export", sample="100")
+    found = exported(app).provenance["yields"]
+    assert found["sampled"] == 100
+    assert found["documents"]["low"] <= found["documents"]["value"] <= found["documents"]["high"]
+    assert "made from every document" in markup(app)
+
+
+def test_what_differs_is_said_on_every_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(started(monkeypatch, "export").code[0].value)
+    shards = [f"{SAMPLE}/sample-0000.tar"]
+    for page in ("export", "documents"):
+        app = started(monkeypatch, page, config=str(file), shards=shards)
+        [said] = [text for text in alerts(app) if "another corpus" in text]
+        assert "1 of the config&#x27;s shards not here (sample-0001.tar)" in said
+    file.write_text("threshold: 0.2\nthreshold: 0.3\n")
+    app = started(monkeypatch, "export", config=str(file))
+    assert "line 2: &#x27;threshold&#x27; is named twice" in "".join(alerts(app))
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def page() -> Any:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser.new_page(viewport={"width": 1400, "height": 1600})
+        browser.close()
+
+
+class Watch:
+    """What a page complains of and asks for."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.said, self.asked = page, list[str](), list[str]()
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: self.said.append(dialog.message))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+
+def test_downloads_and_a_config_loaded_back(page: Page, tmp_path: Path) -> None:
+    def saved(label: str) -> Path:
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label, exact=True).click()
+        path = tmp_path / download.value.suggested_filename
+        download.value.save_as(path)
+        return path
+
+    with serving(tmp_path, SAMPLE) as address:
+        page.goto(f"{address}/export?t=0.231&cap=3&coin=0.1234567890123")
+        page.wait_for_selector("text=One HTML file", timeout=60_000)
+        config = saved("YAML")
+        found = parse_config(config.read_bytes(), "c.yaml")
+        assert parse_config(saved("JSON").read_bytes(), "c.json").settings == found.settings
+        rows = pq.read_table(saved("Parquet"))
+        assert rows.num_rows == 240
+        assert sum(rows.column("probability").to_pylist()) == pytest.approx(
+            found.provenance["yields"]["documents"]["value"], abs=1e-9
+        )
+        assert len(np.load(saved("Ids"))) == sum(p > 0 for p in rows["probability"].to_pylist())
+        assert saved("Report").read_text().startswith("<!doctype html>")
+        page.goto(f"{address}/export")
+        page.wait_for_selector("text=One HTML file", timeout=60_000)
+        page.get_by_text("Load a config").click()
+        page.set_input_files('input[type="file"]', str(config))
+        page.get_by_role("button", name="Use these settings").click()
+        page.wait_for_selector("text=those that it was exported from", timeout=60_000)
+        again = parse_config(saved("YAML").read_bytes(), "c.yaml")
+    assert again.settings == found.settings
+    assert again.provenance["yields"] == found.provenance["yields"]
+
+
+def opened_from_disk(page: Page, path: Path) -> Watch:
+    watch = Watch(page)
+    page.goto(path.as_uri())
+    page.wait_for_load_state("load")
+    assert watch.said == []
+    assert [url for url in watch.asked if not url.startswith("data:")] == [path.as_uri()]
+    return watch
+
+
+def test_the_report_is_inert_and_needs_no_network(
+    page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = write_hostile(tmp_path)
+    nasty.write_tar(tmp_path / "n.tar", nasty.documents(seed=2, n=60))
+    report = tmp_path / "r.html"
+    words = ["--note", TEXTS[0] + TEXTS[3], "--clip-model", TEXTS[1]]
+    run = Run(capsys, "export", shard, tmp_path / "n.tar", *words, "--report", report)
+    assert run.code == 0
+    opened_from_disk(page, report)
+    assert page.evaluate("window.hostile") is None
+    active = "script, iframe, object, embed, form, a, base, [onerror], [onload], [onclick]"
+    assert page.locator(active).count() == 0
+    pictures = page.locator("img").evaluate_all("all => all.map(one => one.src.slice(0, 23))")
+    assert pictures
+    assert set(pictures) == {"data:image/jpeg;base64,"}
+    text = page.inner_text("body")
+    assert TEXTS[0] in text
+    assert any(words in text for words in TEXTS[2:7])
+    assert "\u202e" not in report.read_text()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert page.evaluate(wide)
+    assert MARK in text
+
+
+def test_pictures_can_be_left_out_and_an_index_answers_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    Run(capsys, "index", SAMPLE, "--out", tmp_path / "index", "--workers", "1")
+    texts = []
+    for source in ([SAMPLE], ["--index", tmp_path / "index"]):
+        report = tmp_path / "r.html"
+        assert Run(capsys, "export", *source, "--report", report, "--no-images").code == 0
+        texts.append(report.read_text().partition("<h2>Provenance")[0])
+    assert texts[0] == texts[1]
+    assert "<img" not in texts[0]
+    assert "Just at or above 0.24" in texts[0]
+
+
+def test_a_report_of_nothing_and_of_other_sections() -> None:
+    config = LoaderConfig()
+    section = Section("Models", ["a <b> word"], ["model", "threshold"], [("x<y", "0.2")])
+    content = gather(Matched([], config), config, {}, lambda _: None, sections=[section])
+    text = write_report(content)
+    assert "<h2>Models</h2><p>a &lt;b&gt; word</p>" in text
+    assert "<td>x&lt;y</td>" in text
+    assert "0 (" not in text
+
+
+def test_basics_follow_the_source(tmp_path: Path) -> None:
+    nasty.write_tar(tmp_path / "n.tar", nasty.documents(seed=2, n=30))
+    source = data.source_of([Shard(str(tmp_path / "n.tar"))], "gpt2", None, None)
+    basics = loaded.basics_for(source, LoaderConfig())
+    assert basics.corpus.documents == basics.corpus.shards[0].documents == 30
