@@ -1,9 +1,11 @@
 """Where to label: strata of score, and how many labels each gets next. Draws no pair itself.
 
 Strata are fixed before the first label. Their borders are the thresholds in question, so that what
-lies above one of them is made of whole strata. Labels are given out in stages, each by Neyman's
-allocation: to the stratum in which one more narrows the interval most. Within a stratum, pairs are
-drawn at random whatever the stage, so that the probability of each is known: labels over pairs.
+lies above one of them is made of whole strata. Labels are given out in stages, by Neyman's
+allocation: to the stratum in which one more narrows the interval at the threshold that is looked at
+most; as long as none is, for all thresholds in question and as if strata were alike. Within a
+stratum, pairs are drawn at random whatever the stage, so that the probability of each is known:
+labels over pairs.
 
 References
 ----------

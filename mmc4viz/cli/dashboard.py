@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from mmc4viz.choice import store
 from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, check_sample, checked_folder, config_of
 from mmc4viz.corpus.index import absolute, files_of
 from mmc4viz.corpus.sets import OWN, names_in
@@ -28,6 +29,7 @@ from mmc4viz.model import ConfigError
 @INDEX
 @SIMILARITY
 @click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
+@click.option("--labels", metavar="FILE", help="Labels of pairs. [mmc4viz-labels.sqlite]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[8501, or the next one free]")
 @click.option("--browser/--no-browser", default=True, help="Open a browser window.")
@@ -44,6 +46,7 @@ def app(host: str, port: int | None, browser: bool, **options: Any) -> None:
         "server_headless": not browser,
         "browser_gatherUsageStats": False,
         "client_toolbarMode": "minimal",
+        "client_disableDataExport": True,  # it would write formulas; the page's own CSV does not
         "theme_base": str(Path(mmc4viz.ui.__file__).with_name("theme.toml")),
         "server_showEmailPrompt": False,
     }
@@ -71,6 +74,7 @@ def _app_start(
     index_dir: str | None,
     sample: int | None,
     similarity: str | None,
+    labels: str | None,
 ) -> dict[str, Any]:
     """Check what the dashboard is to open, and say it for its process."""
     if shards and index_dir:
@@ -92,6 +96,16 @@ def _app_start(
         "index": absolute(index_dir) if index_dir else None,
         "sample": sample,
         "similarity": similarity,
+        "labels": _labels_file(labels) if labels else None,
         "config": config_file,
         "image_dir": checked_folder(image_dir),
     }
+
+
+def _labels_file(path: str) -> str:
+    """Return a file of labels by its whole path, sound if it is there; else it can be made."""
+    if Path(path).exists():
+        store.check(path)
+    elif not Path(path).resolve().parent.is_dir():
+        raise ConfigError(f"{path}: no such folder to make a file of labels in")
+    return str(Path(path).resolve())

@@ -69,13 +69,13 @@ def entries(info: Any) -> Iterator[Any]:
     yield from found if isinstance(found, list) else ()
 
 
-def picture(entry: Any, source: ImageSource) -> str | None:
+def picture(entry: Any, source: ImageSource, side: int = SIDE) -> str | None:
     """Return an entry's image as `thumbnail` does; None where there is none to show."""
     try:
         found = source.data(entry)
     except Exception:  # whatever the entry is, the walk's words say what is wrong with it
         return None
-    return None if found is None else thumbnail(found)
+    return None if found is None else thumbnail(found, side)
 
 
 def thumbnail(found: bytes, side: int = SIDE) -> str | None:

@@ -25,6 +25,7 @@ from mmc4viz.ui import data
 from mmc4viz.ui.memo import Memo
 
 MOST_IMAGES: Final = 100
+LARGE: Final = 640  # pixels of an image that is looked at closely
 LONGEST: Final = 100_000  # characters of raw JSON shown
 _BASE64: Final = ("image_base64", "base64_image")
 _SHORT: Final = 60  # characters left of base64
@@ -49,7 +50,16 @@ class Opened:
     pictures: tuple[str | None, ...]
 
 
+@dataclass(frozen=True)
+class Closely:
+    """One image of a document, larger, and all of its sentences."""
+
+    picture: str | None
+    sentences: tuple[str, ...]
+
+
 _OPENED: Memo[Opened] = Memo(64)
+_CLOSELY: Memo[Closely] = Memo(64)
 _GLIMPSES: Memo[Glimpse] = Memo(1000)
 
 
@@ -88,6 +98,23 @@ def _glimpse(source: data.Source, part: int, row: int, image: int, sentence: int
     shard, folder = data.shard_at(source, part)
     place = data.columns_of(source)[part].place(row)
     return read_glimpse(shard, place, image_source(shard, folder), image, sentence)
+
+
+def closely(source: data.Source, part: int, row: int, image: int) -> Closely:
+    """Read one image, larger, and all sentences; raises a ShardError when the shard has changed."""
+    return _CLOSELY.get((source, part, row, image), lambda: _closely(source, part, row, image))
+
+
+def _closely(source: data.Source, part: int, row: int, image: int) -> Closely:
+    raw, images = _read(source, part, row)
+    try:
+        info = read_json(raw or b"")
+    except ValueError:
+        return Closely(None, ())
+    texts = info.get("text_list") if isinstance(info, dict) else None
+    entry = next(islice(entries(info), image, None), None)
+    sentences = tuple(map(str, texts)) if isinstance(texts, list) else ()
+    return Closely(picture(entry, images, LARGE), sentences)
 
 
 def raw_json(source: data.Source, part: int, row: int) -> str:

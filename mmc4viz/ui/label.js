@@ -1,0 +1,108 @@
+// The card that is labelled. Texts are set as text, never as markup. An answer goes to the server
+// with the place of the pair that is on screen; until the server has heard it, no other is taken.
+
+const PATIENCE = 5000; // milliseconds, after which an answer that was not heard may be given again
+const ANSWERS = [
+  ["yes", "Yes", "y", "sure yes"], ["no", "No", "n", "sure no"], ["unsure", "Unsure", "u", ""],
+  ["skip", "Skip", "s", "small"], ["undo", "Undo", "z", "small"],
+];
+const CONTEXT = "t";
+const cards = new WeakMap();
+
+/** Called by Streamlit whenever the server has drawn the page. */
+export default function (component) {
+  const root = component.parentElement.querySelector(".label");
+  if (!cards.has(root)) cards.set(root, build(root));
+  const card = cards.get(root);
+  card.send = (answer) => component.setTriggerValue("answer", `${card.data.place}/${answer}`);
+  receive(card, component.data);
+  document.addEventListener("keydown", card.press);
+  return () => document.removeEventListener("keydown", card.press);
+}
+
+function make(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+/** Build the elements once. */
+function build(root) {
+  const card = { root, data: null, waiting: 0, open: false };
+  card.picture = make("div", { class: "picture" });
+  card.before = make("p", { class: "around", dir: "auto" });
+  card.sentence = make("p", { class: "sentence", dir: "auto" });
+  card.after = make("p", { class: "around", dir: "auto" });
+  card.buttons = ANSWERS.map(([answer, word, key, kind]) => {
+    const button = make("button", { type: "button", class: kind, "data-answer": answer, "aria-keyshortcuts": key },
+      word, make("kbd", { "aria-hidden": "true" }, key.toUpperCase()));
+    button.onclick = () => give(card, answer);
+    return button;
+  });
+  card.context = make("button", { type: "button", class: "small", "data-answer": "context", "aria-keyshortcuts": CONTEXT },
+    make("span"), make("kbd", { "aria-hidden": "true" }, CONTEXT.toUpperCase()));
+  card.context.onclick = () => around(card, !card.open);
+  card.progress = make("i");
+  root.replaceChildren(
+    make("div", { class: "pair" }, card.picture, make("div", { class: "words", "aria-live": "polite", tabindex: "0" }, card.before, card.sentence, card.after)),
+    make("p", { class: "question" }, "Does the sentence describe the image?"),
+    make("div", { class: "answers" }, ...card.buttons.slice(0, 3), make("span", { class: "space" }), card.context, ...card.buttons.slice(3)),
+    make("div", { class: "bar", "aria-hidden": "true" }, card.progress),
+  );
+  card.press = (event) => press(card, event);
+  return card;
+}
+
+/** Take what the server drew: another pair, or the same one when an answer could not be kept. */
+function receive(card, data) {
+  const another = !card.data || card.data.place !== data.place;
+  const heard = !card.data || card.data.serial !== data.serial;
+  card.data = data;
+  if (heard || another) settle(card);
+  document.cookie = `${data.cookie}=${encodeURIComponent(data.person)}; path=/; max-age=31536000; samesite=strict`;
+  card.progress.style.width = `${data.drawn ? (100 * data.done) / data.drawn : 0}%`;
+  card.root.dataset.place = data.place;
+  if (!another) return;
+  const shown = data.picture ? make("img", { src: data.picture, alt: "the image to judge" })
+    : make("span", {}, data.problem || "no picture");
+  card.picture.replaceChildren(shown);
+  card.sentence.textContent = data.sentence;
+  card.before.textContent = data.before.join("\n");
+  card.after.textContent = data.after.join("\n");
+  card.context.disabled = !data.before.length && !data.after.length;
+  around(card, false);
+}
+
+/** Show or hide the sentence's neighbours. */
+function around(card, open) {
+  card.open = open;
+  card.before.hidden = !open || !card.data.before.length;
+  card.after.hidden = !open || !card.data.after.length;
+  card.context.firstChild.textContent = open ? "Hide the text around" : "Text around";
+  card.context.setAttribute("aria-pressed", String(open));
+}
+
+/** Send an answer, once. */
+function give(card, answer) {
+  if (card.waiting || !card.data) return;
+  card.buttons.find((button) => button.dataset.answer === answer).classList.add("given");
+  card.waiting = setTimeout(() => settle(card), PATIENCE);
+  card.send(answer);
+}
+
+function settle(card) {
+  clearTimeout(card.waiting);
+  card.waiting = 0;
+  for (const button of card.buttons) button.classList.remove("given");
+}
+
+/** Keys, unless somebody writes into a field. */
+function press(card, event) {
+  const at = event.composedPath()[0];
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !card.root.isConnected) return;
+  if (at instanceof HTMLElement && (at.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName))) return;
+  const key = event.key.toLowerCase(), found = ANSWERS.find((answer) => answer[2] === key);
+  if (found) give(card, found[0]);
+  else if (key === CONTEXT && !card.context.disabled) around(card, !card.open);
+}

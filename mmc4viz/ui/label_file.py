@@ -1,0 +1,97 @@
+"""Which file the labels stand in, and what it says: the caches behind the page Label."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.choice import labels
+from mmc4viz.choice.agreement import Agreement, agreements
+from mmc4viz.choice.design import Design, design_for
+from mmc4viz.choice.labelled import Labelled, labelled
+from mmc4viz.choice.population import Population
+from mmc4viz.choice.precision import Curve, Isotonic, curve, probability
+from mmc4viz.corpus.storage import is_remote
+from mmc4viz.model import LoaderConfig
+from mmc4viz.ui import data, views
+from mmc4viz.ui.memo import Memo
+from mmc4viz.ui.progress import progress
+from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.start import VARIABLE
+
+NAME: Final = "mmc4viz-labels.sqlite"
+_POINTS: Final = 48  # thresholds of a drawn curve
+
+_POPULATIONS: Memo[Population] = Memo(3)
+_FINDINGS: Memo[Findings] = Memo(8)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the labels say."""
+
+    labelled: Labelled
+    curve: Curve
+    isotonic: Isotonic
+    agreements: list[Agreement]
+
+
+def path_of(choice: Choice) -> str:
+    """Return the file of labels: as the app was started, else beside the index, else here."""
+    try:
+        named = str(json.loads(os.environ.get(VARIABLE) or "{}").get("labels") or "")
+    except (ValueError, AttributeError):
+        named = ""
+    if named:
+        return named
+    index = choice.source.index[0].path if choice.source.index else ""
+    local = index and not is_remote(index)
+    return os.path.join(os.path.dirname(os.path.abspath(index)) if local else os.getcwd(), NAME)
+
+
+def population_for(choice: Choice) -> Population:
+    """Return the matched pairs to draw from."""
+    source, config = choice.source, choice.config
+    pairs = views.pairs_for(source, config)
+    columns = data.columns_of(source)
+    key = source, LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
+    return _POPULATIONS.get(key, lambda: Population(columns, pairs))
+
+
+def design_of(path: str, choice: Choice) -> Design | None:
+    """Return the sample of the present setting, None where none was begun or there is no file."""
+    return design_for(path, choice.config) if os.path.exists(path) else None
+
+
+def findings_for(path: str, design: Design, choice: Choice) -> Findings:
+    """Return what the labels say at present; computed anew when a label has come."""
+    population = population_for(choice)
+    said = tuple(labels.read(path))
+    steps = len(choice.scale.thresholds())
+    key = choice.source, choice.config.with_(threshold=0.0), path, design, said, steps
+
+    def make() -> Findings:
+        with progress("Estimating precision"):
+            found = labelled(path, design, population)
+            thresholds = _thresholds(design, choice)
+            return Findings(
+                found,
+                curve(found.sample, thresholds),
+                probability(found.sample),
+                agreements(said),
+            )
+
+    return _FINDINGS.get(key, make)
+
+
+def _thresholds(design: Design, choice: Choice) -> NDArray[np.float64]:
+    """Return the thresholds of the curves: the strata's borders, and steps of the grid between."""
+    scale, edges = choice.scale, design.borders
+    between = np.linspace(edges[0], edges[-1], _POINTS)
+    on_grid = np.round(np.round(between / scale.step) * scale.step, scale.digits)
+    return np.union1d(edges, on_grid)
