@@ -410,5 +410,6 @@ def test_both_ways_to_start_have_one_theme() -> None:
     theme = tomllib.loads((ROOT / "mmc4viz" / "ui" / "theme.toml").read_text())
     assert served["theme"] == theme["theme"]
     assert served["server"]["address"] == "127.0.0.1"
+    assert served["client"]["disableDataExport"] is True  # its CSV would hold formulas
     assert served["server"]["showEmailPrompt"] is False
     assert served["browser"]["gatherUsageStats"] is False

@@ -361,11 +361,14 @@ def test_a_threshold_that_cannot_fit_is_a_warning(
 
 
 def test_csv_holds_no_formula() -> None:
-    rows = [("=1+1", "+2", "-3", "@x", "\tx", "plain", -0.5, 'a"b,c\nd')]
-    text = numbers.written(("a", "b", "c", "d", "e", "f", "g", "h"), rows)
+    rows = [("=1+1", "+2", "-3", "@x", "\tx", "plain", -0.5, 'a"b,c\nd', " =1", "＝1", "\r=1", "")]
+    text = numbers.written(tuple("abcdefghijkl"), rows)
     [head, cells] = list(csv.reader(io.StringIO(text)))
     assert head[0] == "a"
-    assert cells == ["'=1+1", "'+2", "'-3", "'@x", "'\tx", "plain", "-0.5", 'a"b,c\nd']
+    wanted = ["'=1+1", "'+2", "'-3", "'@x", "'\tx", "plain", "-0.5", 'a"b,c\nd']
+    assert cells == [*wanted, "' =1", "'＝1", "\\r=1", ""]
+    assert ';"=1' not in numbers.written(("a",), [("x;=1",)])  # where cells are parted otherwise
+    assert numbers.written(("a",), [("x;=1",)]).endswith('"x;=1"\r\n')
 
 
 def test_names_of_filters_are_whole() -> None:

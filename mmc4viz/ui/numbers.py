@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -28,15 +29,15 @@ def offer(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[A
 
 
 def written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    r"""Write CSV in which no cell is a spreadsheet's formula.
+    r"""Write CSV in which no cell is a spreadsheet's formula, whatever it parts cells by.
 
     Examples
     --------
     >>> written(["a", "b"], [["=1+1", -0.5]])
-    "a,b\r\n'=1+1,-0.5\r\n"
+    '"a","b"\r\n"\'=1+1",-0.5\r\n'
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(head)
     writer.writerows([_cell(value) for value in row] for row in rows)
     return buffer.getvalue()
@@ -46,4 +47,5 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = plain(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
+    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # wide signs count as well
+    return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text
