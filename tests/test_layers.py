@@ -30,9 +30,9 @@ CHOICE = [
     "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "model_files", "preprocess", "text_input",
     "halves", "encoders", "pages", "score", "parts", "stratified", "strata",
     "precision", "by_precision", "store", "labels", "agreement", "labels_csv", "population", "design",
-    "queue", "labelled",
+    "queue", "stages", "labelled",
     "equal_yield", "lineup", "entries", "distribution", "kept", "disagreement",
-    "roc", "separation", "models",
+    "roc", "separation", "models", "evidence",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ _LEVELS: Final = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPairs:
     """Labelled pairs, every array of shape (n,).
 
     Attributes
@@ -44,9 +44,9 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.correct)
 
-    def take(self, chosen: NDArray[np.bool_]) -> Labelled:
+    def take(self, chosen: NDArray[np.bool_]) -> LabelledPairs:
         """Return some of them."""
-        return Labelled(**{name: value[chosen] for name, value in vars(self).items()})
+        return LabelledPairs(**{name: value[chosen] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Separation:
 
 
 def separation(
-    models: Sequence[Model], labelled: Labelled, rounds: int = ROUNDS, seed: int = 0
+    models: Sequence[Model], labelled: LabelledPairs, rounds: int = ROUNDS, seed: int = 0
 ) -> Separation:
     """Compare how models separate labelled pairs.
 
@@ -146,7 +146,7 @@ def separation(
     ----------
     models : sequence of Model
         Of the same documents.
-    labelled : Labelled
+    labelled : LabelledPairs
     rounds : int
         Draws of the bootstrap.
     seed : int
@@ -181,7 +181,7 @@ def separation(
     )
 
 
-def _check(labelled: Labelled) -> None:
+def _check(labelled: LabelledPairs) -> None:
     """Refuse labels from which nothing follows."""
     right = int(np.count_nonzero(labelled.correct))
     if not len(labelled):

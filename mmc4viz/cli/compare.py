@@ -12,10 +12,12 @@ import click
 
 from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs
 from mmc4viz.choice.distribution import distribution
+from mmc4viz.choice.evidence import Evidence, evidence, labelled_pairs, match_by_precision
 from mmc4viz.choice.lineup import Model, line_up
-from mmc4viz.choice.models import Candidate, match_by_yield
+from mmc4viz.choice.models import Candidate, Match, NoMatch, match_by_yield
+from mmc4viz.choice.separation import separation
 from mmc4viz.choice.steps import YIELDS
-from mmc4viz.cli.compared import Compared, as_json, as_text
+from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
 from mmc4viz.cli.models import Similarity, chosen, similarities
 from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, say, with_settings
 from mmc4viz.corpus.sweep import Matched, match_corpus
@@ -57,11 +59,18 @@ class _ManyModels(click.Command):
     multiple=True,
     help="A model's similarity of the SHARDs; repeatable. [similarity_*.parquet beside them]",
 )
+@click.option(
+    "--labels",
+    "labels_file",
+    metavar="FILE",
+    help="A file of labels: adds equal precision, and who separates right pairs from wrong ones.",
+)
 @click.option("--thresholds", metavar="T,T,...", help="Several thresholds of the first model.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 def compare(
     models: tuple[str, ...],
     files: tuple[str, ...],
+    labels_file: str | None,
     thresholds: str | None,
     form: str,
     **options: Any,
@@ -76,16 +85,18 @@ def compare(
     config, corpus, found = similarities(options, files)
     lines = _thresholds(thresholds, config)
     candidates = _matched(chosen(found, models), config)
-    compared = [_compared(candidates[0], other, lines) for other in candidates[1:]]
+    labels = None if labels_file is None else evidence(labels_file, candidates)
+    compared = [_compared(candidates[0], other, lines, labels) for other in candidates[1:]]
+    separated = None if labels is None else _separated(candidates, labels)
     spreads = [distribution(one.model) for one in candidates]
     for line in lines:
         _warn(candidates[0], line)
     if form == "csv":
         write_rows([row for one in compared for row in one.rows()], form, sys.stdout)
     elif form == "json":
-        click.echo(json.dumps(as_json(config, spreads, compared), indent=1))
+        click.echo(json.dumps(as_json(config, spreads, compared, separated), indent=1))
     else:
-        click.echo(as_text(spreads, compared))
+        click.echo(as_text(spreads, compared, separated))
     finish(corpus)
 
 
@@ -115,18 +126,27 @@ def _matched(wanted: Sequence[Similarity], config: LoaderConfig) -> list[Candida
     return candidates
 
 
-def _compared(first: Candidate, second: Candidate, thresholds: Sequence[float]) -> Compared:
+def _compared(
+    first: Candidate, second: Candidate, thresholds: Sequence[float], labels: Evidence | None
+) -> Compared:
     """Compare two models in every respect."""
-    found = [match_by_yield(first, second, name, t) for t in thresholds for name in YIELDS]
-    return Compared(
-        first.name,
-        second.name,
-        found,
-        [
-            correlation_of_pairs(first.model, second.model),
-            correlation_of_entries(first.model, second.model),
-        ],
-    )
+    found: list[Match | NoMatch] = []
+    for threshold in thresholds:
+        found += [match_by_yield(first, second, name, threshold) for name in YIELDS]
+        if labels is not None:
+            found.append(match_by_precision(first, second, labels, threshold))
+    models = first.model, second.model
+    ranks = [correlation_of_pairs(*models), correlation_of_entries(*models)]
+    return Compared(first.name, second.name, found, ranks)
+
+
+def _separated(candidates: Sequence[Candidate], labels: Evidence) -> Separated:
+    """Compare how the models separate labelled pairs; say which labels do not count."""
+    gone = set.intersection(*(set(labelled.gone) for labelled in labels.of.values()))
+    if gone:
+        say(f"{len(gone):,} labels are of pairs that no model matches here")
+    models = [one.model for one in candidates]
+    return Separated(labels.words, separation(models, labelled_pairs(models, labels)))
 
 
 def _warn(first: Candidate, threshold: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from mmc4viz.choice.disagreement import Correlation
 from mmc4viz.choice.distribution import QUANTILES, Distribution
 from mmc4viz.choice.models import Match, NoMatch
+from mmc4viz.choice.separation import Measure, Separation
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import table
 
@@ -41,6 +42,38 @@ class Compared:
         return [self.names | nothing | _row(match) for match in self.matches]
 
 
+@dataclass(frozen=True)
+class Separated:
+    """What labels say of the models, and among whose pairs they were drawn."""
+
+    drawn_among: str
+    found: Separation
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each model."""
+        return [
+            {
+                "model": one.model,
+                "auc": asdict(one.auc),
+                "average_precision": asdict(one.average_precision),
+            }
+            for one in self.found.models
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything but the curves as plain values."""
+        found = self.found
+        return {
+            "drawn_among": self.drawn_among,
+            "labels": found.labels,
+            "documents": found.documents,
+            "unusable": found.unusable,
+            "bootstrap_rounds": found.rounds,
+            "models": self.rows(),
+            "differences": [asdict(one) for one in found.against_first],
+        }
+
+
 def _row(match: Match | NoMatch) -> dict[str, Any]:
     if isinstance(match, Match):
         return match.row()
@@ -48,7 +81,10 @@ def _row(match: Match | NoMatch) -> dict[str, Any]:
 
 
 def as_json(
-    config: LoaderConfig, spreads: Sequence[Distribution], compared: Sequence[Compared]
+    config: LoaderConfig,
+    spreads: Sequence[Distribution],
+    compared: Sequence[Compared],
+    separated: Separated | None,
 ) -> dict[str, Any]:
     """Return everything as plain values."""
     setting = config.as_dict()
@@ -57,6 +93,7 @@ def as_json(
         "models": [_spread(one) for one in spreads],
         "matches": [row for one in compared for row in one.rows()],
         "rank_correlations": [one.names | asdict(c) for one in compared for c in one.correlations],
+        "labels": None if separated is None else separated.as_dict(),
     }
 
 
@@ -71,7 +108,9 @@ def _spread(found: Distribution) -> dict[str, Any]:
     }
 
 
-def as_text(spreads: Sequence[Distribution], compared: Sequence[Compared]) -> str:
+def as_text(
+    spreads: Sequence[Distribution], compared: Sequence[Compared], separated: Separated | None
+) -> str:
     """Return everything as tables with a few words."""
     heads = [f"{100 * q:g} %" for q in QUANTILES]
     rows: list[tuple[Any, ...]] = [("matched scores", "scale", "pairs", *heads)]
@@ -79,7 +118,8 @@ def as_text(spreads: Sequence[Distribution], compared: Sequence[Compared]) -> st
         digits = one.scale.digits + 1
         quantiles = [f"{value:.{digits}f}" for value in one.quantiles] or ["–"] * len(QUANTILES)
         rows.append((one.model, one.scale.name, f"{one.pairs:,}", *quantiles))
-    return "\n\n".join([table(rows), *(_text(one) for one in compared)])
+    last = [] if separated is None else [_separated(separated)]
+    return "\n\n".join([table(rows), *(_text(one) for one in compared), *last])
 
 
 def _text(found: Compared) -> str:
@@ -87,7 +127,33 @@ def _text(found: Compared) -> str:
             "documents agreed", "pairs agreed", "how sure")  # fmt: skip
     lines = [table([head, *(_cells(match) for match in found.matches if isinstance(match, Match))])]
     lines += [f"{_words(m.by)}: {m.reason}" for m in found.matches if isinstance(m, NoMatch)]
+    estimated = {m.by: m.rests_on for m in found.matches if isinstance(m, Match) and m.intervals}
+    lines += [f"{_words(by)} rests on {words}" for by, words in estimated.items()]
     return "\n".join([*lines, *_correlated(found)])
+
+
+def _separated(labels: Separated) -> str:
+    """Write which model separates right pairs from wrong ones better."""
+    found = labels.found
+    rows: list[tuple[str, ...]] = [
+        ("right from wrong pairs", "area under ROC", "average precision")
+    ]
+    rows += [
+        (one.model, _measure(one.auc), _measure(one.average_precision)) for one in found.models
+    ]
+    for one in found.against_first:
+        words = f"{one.second} less {one.first}"
+        areas = f"{_measure(one.auc)}, p = {one.p_auc:.2g}"
+        rows.append(
+            (words, areas, f"{_measure(one.average_precision)}, p = {one.p_average_precision:.2g}")
+        )
+    among = f"{found.labels:,} labels drawn among the pairs of {labels.drawn_among}"
+    unusable = f"; {found.unusable:,} have no score" if found.unusable else ""
+    return f"{table(rows)}\n{among}, in {found.documents:,} documents{unusable}"
+
+
+def _measure(one: Measure) -> str:
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
 def _words(by: str) -> str:
