@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from mmc4viz.choice.precision import LabelledSample, curve
 from mmc4viz.choice.proposal import Basis, Proposal
-from mmc4viz.choice.stratified import interval
+from mmc4viz.choice.stratified import surely
+from mmc4viz.model import ConfigError
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 ASSUMPTION: Final = (
     "Pairs were drawn at random within strata of score, and the labels are right; walking down "
@@ -52,25 +52,31 @@ def propose(
     Proposal
         With a reason and no threshold when the first of the walk fails already.
 
+    Raises
+    ------
+    ConfigError
+        When what is wanted is no share.
+
     References
     ----------
     Maurer, Hothorn and Lehmacher, Biometrie in der chemisch-pharmazeutischen Industrie 6 (1995).
     """
     wish = f"precision ≥ {wanted:.0%}" if round(wanted * 100, 9) % 1 == 0 else (
         f"precision ≥ {wanted:.1%}")  # fmt: skip
+    if not 0 < wanted < 1:
+        raise ConfigError(f"a wanted precision lies between 0 and 1, not {wanted:g}")
     blank = Proposal(Basis.PRECISION, wish, ASSUMPTION, reason="there is no label yet")
     thresholds = np.sort(sample.edges if candidates is None else candidates)[::-1]
     if not len(sample) or not len(thresholds):
         return blank
     pairs, labelled, right = sample.above(thresholds)
-    one_sided = 1 - 2 * (1 - confidence)
-    able = _able(pairs, labelled, wanted, one_sided)
+    able = surely(pairs, labelled, labelled, wanted, confidence)
     if not able.any():
         return replace(blank, reason=_too_few(sample, wanted, confidence),
                        labels_needed=_least_labels(sample, wanted, confidence))  # fmt: skip
     first = int(np.argmax(able))
-    low = interval(pairs[first:], labelled[first:], right[first:], one_sided).low
-    passed = int(np.argmin(np.append(low, -1.0) >= wanted))
+    sure = surely(pairs[first:], labelled[first:], right[first:], wanted, confidence)
+    passed = int(np.argmin(np.append(sure, False)))
     at = thresholds[first + max(passed - 1, 0)]
     found = curve(sample, np.array([at])).precision
     estimate, ends = float(found.estimate[0]), (float(found.low[0]), float(found.high[0]))
@@ -78,17 +84,6 @@ def propose(
     if passed:
         return replace(filled, threshold=float(at), reason=None)
     return replace(filled, reason=_failed(float(at), estimate, ends, wanted))
-
-
-def _able(pairs: Ints, labelled: Ints, wanted: float, level: float) -> NDArray[np.bool_]:
-    """Say where labels are enough to pass with half as many wrong ones as are wished for.
-
-    Where that is nowhere: with none. The labels' answers have no say in it.
-    """
-    half = interval(pairs, labelled, labelled * (1 + wanted) / 2, level, exact=False).low >= wanted
-    if half.any():
-        return half
-    return interval(pairs, labelled, labelled, level).low >= wanted
 
 
 def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
@@ -100,7 +95,7 @@ def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
 
 def _least_labels(sample: LabelledSample, wanted: float, confidence: float) -> int:
     """Return how many more labels would pass if all were right (½ wanted**n ≤ 1 − confidence)."""
-    least = int(np.ceil(np.log(2 * (1 - confidence)) / np.log(wanted))) if 0 < wanted < 1 else 0
+    least = int(np.ceil(np.log(2 * (1 - confidence)) / np.log(wanted)))
     _, labelled, _ = sample.above(sample.edges[-1:])
     return max(least - int(labelled.sum()), 1)
 
