@@ -15,6 +15,7 @@ from mmc4viz.ui import (
     borderline,
     documents,
     export,
+    label,
     loaded,
     models,
     progress,
@@ -40,6 +41,7 @@ PAGES: Final = {
     "Tune": tune.show,
     "Documents": documents.show,
     "Borderline": borderline.show,
+    "Label": label.show,
     "Models": models.show,
     "Audit": audit.show,
     "Export": export.show,
@@ -66,7 +68,7 @@ def run() -> None:
             st.html(_NOTHING)
         else:
             now = loaded.current(start)
-            if now is not None and page.title != "Export":
+            if now is not None and page.title not in ("Export", "Label"):
                 loaded.say(now, choice)
             PAGES[page.title](choice)
     except Mmc4vizError as error:
