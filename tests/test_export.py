@@ -22,17 +22,15 @@ from jsonschema import Draft202012Validator
 from mmc4viz import LoaderConfig, expand, load_tokenizer, samples
 from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.tally import Tally
-from mmc4viz.handover import manifest
+from mmc4viz.handover import manifest, tables
+from mmc4viz.handover.basics import Basics, CorpusFacts, ShardFacts, SimilarityFacts
 from mmc4viz.handover.config import (
-    Basics,
-    CorpusFacts,
-    ShardFacts,
-    SimilarityFacts,
     exact_yields,
     provenance,
     to_text,
 )
 from mmc4viz.handover.differences import differences
+from mmc4viz.handover.ids import uid
 from mmc4viz.handover.loaders import advice, openflamingo_flags, unflagged, webdataset_snippet
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError
 from mmc4viz.output import verdict_json
@@ -342,8 +340,8 @@ def test_a_row_a_document_is_what_the_walk_says(case: Odd, size: int) -> None:
     found: list[dict[str, Any]] = []
     written: list[dict[str, Any]] = []
     for chunk in manifest.chunks(case.corpus.matched, case.corpus.config, size):
-        found += manifest.table(chunk, "documents").to_pylist()
-        written += [json.loads(line) for line in manifest.lines(chunk, "documents")]
+        found += tables.table(chunk, "documents").to_pylist()
+        written += [json.loads(line) for line in tables.lines(chunk, "documents")]
     assert len(found) == len(case.walks)
     assert json.dumps(written) == json.dumps(found)
     for row, verdict in zip(found, expected(case), strict=True):
@@ -355,8 +353,8 @@ def test_a_row_a_pair_likewise(case: Odd) -> None:
     found: list[dict[str, Any]] = []
     written: list[dict[str, Any]] = []
     for chunk in manifest.chunks(case.corpus.matched, case.corpus.config):
-        found += manifest.table(chunk, "pairs").to_pylist()
-        written += [json.loads(line) for line in manifest.lines(chunk, "pairs")]
+        found += tables.table(chunk, "pairs").to_pylist()
+        written += [json.loads(line) for line in tables.lines(chunk, "pairs")]
     assert json.dumps(written) == json.dumps(found)
     wanted = [(v["key"], v["outcome"], pair) for v in expected(case) for pair in v["pairs"]]
     names = ("image", "sentence", "score", "fate")
@@ -388,7 +386,7 @@ def test_the_command_s_manifest_is_explain(
         assert [(r["offset"], r["size"]) for r in found if r["path"] == shard.path] == places
     ids = np.load(tmp_path / "i.npy")
     assert ids.dtype == np.dtype("u8,u8")
-    kept = {manifest.uid(r["shard"], r["key"]) for r in rows if r["keep_probability"] > 0}
+    kept = {uid(r["shard"], r["key"]) for r in rows if r["keep_probability"] > 0}
     assert ids.tolist() == sorted(kept)
 
 

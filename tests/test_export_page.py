@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mmc4viz.handover.gather import gather
 from mmc4viz.handover.loaders import openflamingo_flags
 from mmc4viz.handover.report import Section, write_report
 from mmc4viz.settings import Config, parse_config
-from mmc4viz.ui import data, loaded
+from mmc4viz.ui import data, export, loaded
 from mmc4viz.ui.start import VARIABLE
 from tests import nasty
 from tests.hostile import MARK, TEXTS, write_hostile
@@ -134,36 +135,28 @@ class Watch:
         page.on("request", lambda request: self.asked.append(request.url))
 
 
-def test_downloads_and_a_config_loaded_back(page: Page, tmp_path: Path) -> None:
-    def saved(label: str) -> Path:
+def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
+    def saved(label: str) -> bytes:
         with page.expect_download() as download:
             page.get_by_role("button", name=label, exact=True).click()
-        path = tmp_path / download.value.suggested_filename
-        download.value.save_as(path)
-        return path
+        return Path(download.value.path()).read_bytes()
 
     with serving(tmp_path, SAMPLE) as address:
-        page.goto(f"{address}/export?t=0.231&cap=3&coin=0.1234567890123")
-        page.wait_for_selector("text=One HTML file", timeout=60_000)
-        config = saved("YAML")
-        found = parse_config(config.read_bytes(), "c.yaml")
-        assert parse_config(saved("JSON").read_bytes(), "c.json").settings == found.settings
-        rows = pq.read_table(saved("Parquet"))
-        assert rows.num_rows == 240
-        assert sum(rows.column("probability").to_pylist()) == pytest.approx(
-            found.provenance["yields"]["documents"]["value"], abs=1e-9
-        )
-        assert len(np.load(saved("Ids"))) == sum(p > 0 for p in rows["probability"].to_pylist())
-        assert saved("Report").read_text().startswith("<!doctype html>")
         page.goto(f"{address}/export")
         page.wait_for_selector("text=One HTML file", timeout=60_000)
+        config = tmp_path / "c.yaml"
+        text = saved("YAML").decode().replace("threshold: 0.24\n", "threshold: 0.231\n")
+        config.write_text(text.replace("max_images: 6\n", "max_images: 3\n"))
         page.get_by_text("Load a config").click()
         page.set_input_files('input[type="file"]', str(config))
         page.get_by_role("button", name="Use these settings").click()
         page.wait_for_selector("text=those that it was exported from", timeout=60_000)
-        again = parse_config(saved("YAML").read_bytes(), "c.yaml")
-    assert again.settings == found.settings
-    assert again.provenance["yields"] == found.provenance["yields"]
+        again = parse_config(saved("YAML"), "c.yaml")
+        rows = pq.read_table(io.BytesIO(saved("Parquet")))
+    assert again.loader_config() == parse_config(config.read_bytes(), "c.yaml").loader_config()
+    assert again.loader_config().max_images == 3
+    kept = again.provenance["yields"]["documents"]["value"]
+    assert sum(rows.column("probability").to_pylist()) == kept
 
 
 def opened_from_disk(page: Page, path: Path) -> Watch:
@@ -202,19 +195,13 @@ def test_the_report_is_inert_and_needs_no_network(
     assert MARK in text
 
 
-def test_pictures_can_be_left_out_and_an_index_answers_alike(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    Run(capsys, "index", SAMPLE, "--out", tmp_path / "index", "--workers", "1")
-    texts = []
-    for source in ([SAMPLE], ["--index", tmp_path / "index"]):
-        report = tmp_path / "r.html"
-        assert Run(capsys, "export", *source, "--report", report, "--no-images").code == 0
-        texts.append(report.read_text().partition("<h2>Provenance")[0])
-    assert texts[0] == texts[1]
-    assert "<img" not in texts[0]
-    assert "Just at or above 0.24" in texts[0]
+def test_pictures_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "r.html"
+    assert Run(capsys, "export", SAMPLE, "--report", report, "--no-images").code == 0
+    text = report.read_text()
+    assert "<img" not in text
+    assert "Just at or above 0.24" in text
+    assert len(text) < 50_000
 
 
 def test_a_report_of_nothing_and_of_other_sections() -> None:
@@ -225,6 +212,34 @@ def test_a_report_of_nothing_and_of_other_sections() -> None:
     assert "<h2>Models</h2><p>a &lt;b&gt; word</p>" in text
     assert "<td>x&lt;y</td>" in text
     assert "0 (" not in text
+
+
+@pytest.mark.parametrize("rows", ["documents", "pairs"])
+def test_the_page_s_files_are_the_command_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: Any
+) -> None:
+    config = LoaderConfig(threshold=0.231)
+    matched = match_corpus([read_columns(s, load_tokenizer()) for s in expand([SAMPLE])], config)
+    for form in ("parquet", "jsonl"):
+        path = tmp_path / f"m.{form}"
+        files = ["--manifest", path, "--rows", rows, "--ids", tmp_path / "i.npy"]
+        Run(capsys, "export", SAMPLE, "--threshold", "0.231", *files)
+        assert export._manifest(matched, config, rows, form) == path.read_bytes()
+        assert export._ids(matched, config) == (tmp_path / "i.npy").read_bytes()
+
+
+def test_an_upload_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "export")
+    app.file_uploader(key="export-load").set_value(("c.yaml", b"threshold: 0.2\nx: 1\n", "")).run()
+    [said] = alerts(app)
+    assert "c.yaml, line 2" in said
+    app = opened(monkeypatch, "export")
+    text = b"threshold: 0.26\nsingle_image_keep: 0.1234567890123\n"
+    app.file_uploader(key="export-load").set_value(("c.yaml", text, "")).run()
+    app.button(key="export-use").click().run()
+    assert exported(app).loader_config() == LoaderConfig(
+        threshold=0.26, single_image_keep=0.1234567890123, clip_model="sample-a"
+    )
 
 
 def test_basics_follow_the_source(tmp_path: Path) -> None:

@@ -33,20 +33,13 @@ from mmc4viz.corpus.sampling import RATES
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import fingerprint
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
-from mmc4viz.handover import manifest
-from mmc4viz.handover.config import (
-    BASES,
-    Basics,
-    basics_of,
-    exact_yields,
-    provenance,
-    sampled_yields,
-    to_text,
-    with_documents,
-)
+from mmc4viz.handover import manifest, tables
+from mmc4viz.handover.basics import Basics, basics_of, with_documents
+from mmc4viz.handover.config import BASES, exact_yields, provenance, sampled_yields, to_text
 from mmc4viz.handover.examples import Folder
 from mmc4viz.handover.files import whole_file
 from mmc4viz.handover.gather import gather
+from mmc4viz.handover.ids import IdList
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.handover.report import write_report
 from mmc4viz.marked import read_marked
@@ -197,12 +190,12 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
     path, ids_file = options["manifest_file"], options["ids_file"]
     if not path and not ids_file:
         return
-    ids = manifest.IdList()
+    ids = IdList()
     with ExitStack() as stack:
         takers: list[Callable[[manifest.Chunk], object]] = [ids.add] if ids_file else []
         if path:
             file = stack.enter_context(whole_file(path))
-            write = manifest.parquet if path.lower().endswith(".parquet") else manifest.json_lines
+            write = tables.parquet if path.lower().endswith(".parquet") else tables.json_lines
             takers.append(stack.enter_context(write(file, options["rows"], config)))
         advance = stack.enter_context(progress("documents", matched.n_documents))
         for chunk in manifest.chunks(matched, config):

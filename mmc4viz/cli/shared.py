@@ -16,7 +16,7 @@ from mmc4viz.corpus.index import open_index
 from mmc4viz.corpus.sets import names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
-from mmc4viz.handover.config import basics_of
+from mmc4viz.handover.basics import basics_of
 from mmc4viz.handover.differences import differences
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig

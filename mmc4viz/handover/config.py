@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
@@ -17,15 +16,11 @@ from typing import Any, Final
 import yaml
 
 from mmc4viz.choice.proposal import Basis
-from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.curves import Curves
-from mmc4viz.corpus.files import FORMAT, absolute, digest
-from mmc4viz.corpus.index import Index
+from mmc4viz.corpus.files import FORMAT, digest
 from mmc4viz.corpus.sampling import CONFIDENCE, RATES, Rate
-from mmc4viz.corpus.sets import OWN
-from mmc4viz.corpus.source import Indexed, Shards
-from mmc4viz.corpus.storage import fingerprint
-from mmc4viz.loader.tokens import BUILT_IN, Tokenizer
+from mmc4viz.handover.basics import Basics, CorpusFacts, SimilarityFacts
+from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.marked import means_text
 from mmc4viz.model import LoaderConfig, Outcome
 from mmc4viz.settings import PROVENANCE
@@ -36,117 +31,6 @@ _HEAD: Final = (
     "# A setting of mmc4viz with where it comes from. mmc4viz app, curve, explain and export read\n"
     "# it with --config; nothing is computed with what stands under provenance.\n"
 )
-
-
-@dataclass(frozen=True)
-class ShardFacts:
-    """One shard as it was: path, fingerprint, and its documents where they were counted."""
-
-    path: str
-    fingerprint: str
-    documents: int | None = None
-
-
-@dataclass(frozen=True)
-class CorpusFacts:
-    """A corpus as it was.
-
-    Attributes
-    ----------
-    shards : tuple of ShardFacts
-    documents : int or None
-        Readable or not; None where nobody counted them.
-    index : str or None
-        The index that answered in place of the shards.
-    verify : str
-        How far images were checked.
-    image_dir : str or None
-    """
-
-    shards: tuple[ShardFacts, ...]
-    documents: int | None = None
-    index: str | None = None
-    verify: str = "full"
-    image_dir: str | None = None
-
-
-@dataclass(frozen=True)
-class SimilarityFacts:
-    """Whose similarity decides.
-
-    Attributes
-    ----------
-    model : str
-        The CLIP model's name.
-    source : str or None
-        The set or file it was read from; None for the shards' own.
-    fingerprint : str or None
-        Of that file.
-    scale : str or None
-    lowest, highest : float
-        Of the matched scores; NaN where there are none or nobody looked.
-    """
-
-    model: str
-    source: str | None = None
-    fingerprint: str | None = None
-    scale: str | None = None
-    lowest: float = math.nan
-    highest: float = math.nan
-
-
-@dataclass(frozen=True)
-class Basics:
-    """What numbers rest on besides the setting: corpus, similarity, tokenizer."""
-
-    corpus: CorpusFacts
-    similarity: SimilarityFacts
-    tokenizer: Tokenizer
-
-
-def corpus_of_index(index: Index) -> CorpusFacts:
-    """Return what an index was made from."""
-    shards = tuple(ShardFacts(o.path, o.fingerprint, o.documents) for o in index.origins)
-    folders = {origin.image_dir for origin in index.origins}
-    return CorpusFacts(
-        shards,
-        index.n_documents,
-        absolute(index.folder),
-        index.verify,
-        folders.pop() if len(folders) == 1 else None,
-    )
-
-
-def corpus_of_shards(paths: Iterable[str], image_dir: str | None = None) -> CorpusFacts:
-    """Return what shards are now; raises a ShardError for one that is not there."""
-    shards = tuple(ShardFacts(absolute(path), fingerprint(path)) for path in paths)
-    return CorpusFacts(shards, image_dir=image_dir)
-
-
-def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
-    """Return what the numbers of an opened corpus rest on; nothing of it is read.
-
-    Raises
-    ------
-    ShardError
-        For a shard that is not there.
-    """
-    if isinstance(corpus, Indexed):
-        index = corpus.index
-        source = None if index.similarity == OWN else index.similarity
-        facts = corpus_of_index(index)
-    else:
-        source = None
-        facts = corpus_of_shards([shard.path for shard in corpus.shards], corpus.image_dir)
-    return Basics(facts, SimilarityFacts(config.clip_model, source), corpus.tokenizer)
-
-
-def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
-    """Return the same with the documents of shards that have been read whole."""
-    counts = {absolute(part.shard.path): len(part) for part in parts}
-    shards = tuple(replace(one, documents=counts.get(one.path)) for one in basics.corpus.shards)
-    corpus = replace(basics.corpus, shards=shards, documents=sum(map(len, parts)))
-    return replace(basics, corpus=corpus)
 
 
 def exact_yields(curves: Curves, step: int, keep: float) -> dict[str, Any]:

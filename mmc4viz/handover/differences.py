@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmc4viz.corpus.files import digest
-from mmc4viz.handover.config import Basics, CorpusFacts, ShardFacts, SimilarityFacts
+from mmc4viz.handover.basics import Basics, CorpusFacts, ShardFacts, SimilarityFacts
 from mmc4viz.model import LoaderConfig
 
 Recorded = Mapping[str, Any]

@@ -1,68 +1,29 @@
-"""What becomes of every document and pair → Parquet or JSON lines, and a sorted list of ids.
+"""What becomes of every document and pair under a setting, some shards at a time.
 
 Built chunk by chunk from matched columns, so that memory does not grow with the corpus; equal to
-what the walk says of each document. Nothing is read from shards, and no text is written.
+what the walk says of each document. Nothing is read from shards; `tables` and `ids` write it down.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import IO, Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.matched import Matched, Part
-from mmc4viz.corpus.tally import CLASS, CLASSES
+from mmc4viz.corpus.tally import CLASS
 from mmc4viz.corpus.verdicts import Verdicts, verdicts
 from mmc4viz.loader.walk import walk
-from mmc4viz.model import Fate, LoaderConfig, Outcome
+from mmc4viz.model import Fate, LoaderConfig
 
 Ints = NDArray[np.int64]
-Rows = Literal["documents", "pairs"]
-Progress = Callable[[int], object]
 
 CHUNK: Final = 1 << 16  # documents that are resolved and written together, at least a shard
-IDS: Final = np.dtype("u8,u8")  # of an id's two halves, as DataComp's tools read them
-_UID: Final = re.compile(r"[0-9a-f]{32}")
 
-_OUTCOMES: Final = tuple(str(outcome) for outcome in Outcome)
-_FATES: Final = tuple(str(fate) for fate in Fate)
-# Of each class of document, its outcome.
-_OUTCOME_OF: Final = np.array(
-    [_OUTCOMES.index("kept" if name.startswith("kept") else name) for name in CLASSES], np.int8
-)
-_NAME: Final = pa.dictionary(pa.int32(), pa.string())
-_WORD: Final = pa.dictionary(pa.int8(), pa.string())
-_PAIR: Final = [("image", pa.int32()), ("sentence", pa.int32()), ("score", pa.float64())]
-_DOCUMENT: Final = [
-    ("shard", _NAME),  # base name, as explain prints it
-    ("path", _NAME),
-    ("key", pa.string()),
-    ("offset", pa.int64()),  # of its JSON in the decompressed shard; -1 without any
-    ("size", pa.int64()),
-    ("outcome", _WORD),
-    ("probability", pa.float64()),
-]
-SCHEMAS: Final[dict[str, pa.Schema]] = {
-    "documents": pa.schema(
-        [
-            *_DOCUMENT,
-            ("image_tokens", pa.int64()),
-            ("text_tokens", pa.int64()),
-            ("misbound", pa.int64()),
-            ("pairs", pa.list_(pa.struct([*_PAIR, ("fate", _WORD)]))),
-        ]
-    ),
-    "pairs": pa.schema([*_DOCUMENT, *_PAIR, ("fate", _WORD)]),
-}
+FATES: Final = tuple(str(fate) for fate in Fate)
 
 
 @dataclass(frozen=True)
@@ -174,15 +135,15 @@ def _plain_fates(
 
     Image tokens stand in the text by sentence, then image; the cut leaves the first of them.
     """
-    fate = np.full(len(document), _FATES.index(Fate.BELOW_THRESHOLD), np.int8)
+    fate = np.full(len(document), FATES.index(Fate.BELOW_THRESHOLD), np.int8)
     surviving = np.flatnonzero(score >= config.threshold)
     within = _rank(document[surviving]) < config.max_images
-    fate[surviving[~within]] = _FATES.index(Fate.OVER_CAP)
+    fate[surviving[~within]] = FATES.index(Fate.OVER_CAP)
     kept = surviving[within]
     kept = kept[np.lexsort((image[kept], sentence[kept], document[kept]))]
     left = _rank(document[kept]) < found.image_tokens[document[kept]]
-    fate[kept[left]] = _FATES.index(Fate.KEPT)
-    fate[kept[~left]] = _FATES.index(Fate.TRUNCATED)
+    fate[kept[left]] = FATES.index(Fate.KEPT)
+    fate[kept[~left]] = FATES.index(Fate.TRUNCATED)
     return fate
 
 
@@ -206,154 +167,13 @@ def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]
         for row, document in part.literal.items():
             verdict = walk(document, config, part.columns.tokenizer)
             rows += [
-                (start + row, p.image, p.sentence, p.score, _FATES.index(p.fate))
+                (start + row, p.image, p.sentence, p.score, FATES.index(p.fate))
                 for p in verdict.pairs
             ]
     whole = [np.array([row[n] for row in rows], np.int64) for n in (0, 1, 2, 4)]
     return (*whole[:3], np.array([row[3] for row in rows], np.float64), whole[3])
 
 
-def table(chunk: Chunk, rows: Rows) -> pa.RecordBatch:
-    """Return a chunk as a record batch, a row a document or a pair (`SCHEMAS`)."""
-    columns = _document_columns(chunk)
-    fate = pa.DictionaryArray.from_arrays(chunk.fate, pa.array(_FATES))
-    pairs = [
-        pa.array(chunk.image, pa.int32()),
-        pa.array(chunk.sentence, pa.int32()),
-        pa.array(chunk.score),
-        fate,
-    ]
-    if rows == "pairs":
-        owner = pa.array(np.repeat(np.arange(len(chunk)), np.diff(chunk.first)))
-        columns = [column.take(owner) for column in columns]
-        return pa.RecordBatch.from_arrays([*columns, *pairs], schema=SCHEMAS[rows])
-    found, names = chunk.found, ("image_tokens", "text_tokens", "misbound")
-    counts = [pa.array(getattr(found, name).astype(np.int64)) for name in names]
-    structs = pa.StructArray.from_arrays(pairs, names=["image", "sentence", "score", "fate"])
-    lists = pa.ListArray.from_arrays(pa.array(chunk.first, pa.int32()), structs)
-    return pa.RecordBatch.from_arrays([*columns, *counts, lists], schema=SCHEMAS[rows])
-
-
-def _document_columns(chunk: Chunk) -> list[pa.Array]:
-    batches = [part.columns.batch for part in chunk.parts]
-    shards = [part.columns.shard for part in chunk.parts]
-    owner = pa.array(np.repeat(np.arange(len(shards)), [len(p.columns) for p in chunk.parts]))
-    owner = owner.cast(pa.int32())
-    return [
-        pa.DictionaryArray.from_arrays(owner, pa.array([_storable(s.name) for s in shards])),
-        pa.DictionaryArray.from_arrays(owner, pa.array([_storable(s.path) for s in shards])),
-        *(
-            pa.concat_arrays([b.column(name) for b in batches])
-            for name in ("key", "offset", "size")
-        ),
-        pa.DictionaryArray.from_arrays(_OUTCOME_OF[chunk.found.kind], pa.array(_OUTCOMES)),
-        pa.array(chunk.probability),
-    ]
-
-
-def _storable(text: str) -> str:
-    """Escape lone surrogates, which no file takes."""
+def storable(text: str) -> str:
+    """Escape the lone surrogates of a path, which no file takes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-Write = Callable[[Chunk], object]
-
-
-@contextmanager
-def parquet(sink: Any, rows: Rows, config: LoaderConfig) -> Iterator[Write]:
-    """Write chunks as Parquet, a row group each; its metadata has the setting under ``mmc4viz``.
-
-    Parameters
-    ----------
-    sink : str or binary file
-    rows : str
-        ``documents`` or ``pairs``.
-    config : LoaderConfig
-    """
-    metadata = {"mmc4viz": json.dumps(config.as_dict())}
-    layout = SCHEMAS[rows].with_metadata(metadata)
-    with pq.ParquetWriter(sink, layout, compression="zstd") as writer:
-        yield lambda chunk: writer.write_batch(table(chunk, rows).replace_schema_metadata(metadata))
-
-
-@contextmanager
-def json_lines(file: IO[bytes], rows: Rows, config: LoaderConfig) -> Iterator[Write]:
-    """Write chunks as lines of JSON with Parquet's names and values, and no metadata."""
-    yield lambda chunk: file.write("".join(lines(chunk, rows)).encode())
-
-
-def lines(chunk: Chunk, rows: Rows) -> Iterator[str]:
-    """Return a chunk as lines of JSON, a row a document or a pair."""
-    batch = table(chunk, rows).drop_columns([*(("pairs",) if rows == "documents" else ())])
-    names = [f"{json.dumps(name)}: " for name in batch.schema.names]
-    cells = [_cells(column) for column in batch.columns]
-    heads = [", ".join(map(str.__add__, names, row)) for row in zip(*cells, strict=True)]
-    if rows == "pairs":
-        return (f"{{{head}}}\n" for head in heads)
-    pairs, first = _pair_texts(chunk), chunk.first.tolist()
-    return (
-        f'{{{head}, "pairs": [{", ".join(pairs[a:b])}]}}\n'
-        for head, a, b in zip(heads, first, first[1:], strict=False)
-    )
-
-
-def _pair_texts(chunk: Chunk) -> list[str]:
-    columns = (chunk.image.tolist(), chunk.sentence.tolist(), _cells(pa.array(chunk.score)))
-    return [
-        f'{{"image": {i}, "sentence": {s}, "score": {score}, "fate": "{_FATES[fate]}"}}'
-        for i, s, score, fate in zip(*columns, chunk.fate.tolist(), strict=True)
-    ]
-
-
-def _cells(column: pa.Array) -> list[str]:
-    """Return a column's values as JSON."""
-    if pa.types.is_dictionary(column.type):
-        words = [json.dumps(word) for word in column.dictionary.to_pylist()]
-        return [words[i] for i in column.indices.to_pylist()]
-    values = column.to_pylist()
-    if pa.types.is_floating(column.type) and np.isfinite(column.to_numpy()).all():
-        return list(map(float.__repr__, values))
-    return list(map(json.dumps, values))
-
-
-def uid(shard: str, key: str) -> tuple[int, int]:
-    """Return a document's id of 128 bits, as two halves.
-
-    A key of 32 hexadecimal digits, as OpenFlamingo's converter makes them, is the id itself; else
-    it is the first half of the SHA-256 of ``SHARD/KEY`` in UTF-8, by the shard's base name.
-
-    Examples
-    --------
-    >>> uid("0.tar", "139e4a9b22a614771f06c700a8ebe150") == (0x139E4A9B22A61477, 0x1F06C700A8EBE150)
-    True
-    >>> f"{uid('0.tar', 'a')[0]:016x}"
-    'cd6ae85d4b97095f'
-    """
-    digits = key if _UID.fullmatch(key) else sha256(f"{shard}/{key}".encode()).hexdigest()
-    return int(digits[:16], 16), int(digits[16:32], 16)
-
-
-class IdList:
-    """Ids of the documents that the model can get, gathered chunk by chunk."""
-
-    def __init__(self) -> None:
-        self._kept: list[NDArray[np.void]] = []
-        self._lost: list[NDArray[np.void]] = []
-
-    def add(self, chunk: Chunk) -> None:
-        """Take a chunk's documents."""
-        found: list[tuple[int, int]] = []
-        for part in chunk.parts:
-            name = _storable(part.columns.shard.name)
-            found += [uid(name, key) for key in part.columns.batch.column("key").to_pylist()]
-        ids, kept = np.array(found, IDS), chunk.probability > 0
-        self._kept.append(ids[kept])
-        self._lost.append(ids[~kept])
-
-    def sorted(self) -> NDArray[np.void]:
-        """Return the ids of documents with a probability above 0, ascending, each once."""
-        return np.unique(np.concatenate([np.zeros(0, IDS), *self._kept]))
-
-    def ambiguous(self) -> int:
-        """Count the lost documents whose id is in the list: another document has their key."""
-        return int(np.isin(np.concatenate([np.zeros(0, IDS), *self._lost]), self.sorted()).sum())

@@ -16,9 +16,10 @@ import streamlit as st
 from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.sampling import RATES
 from mmc4viz.corpus.sweep import Matched
-from mmc4viz.handover import manifest
+from mmc4viz.handover import manifest, tables
 from mmc4viz.handover.config import BASES, exact_yields, provenance, sampled_yields, to_text
 from mmc4viz.handover.gather import gather
+from mmc4viz.handover.ids import IdList
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.handover.report import write_report
 from mmc4viz.model import ConfigError, LoaderConfig
@@ -176,7 +177,7 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
         with st.container(horizontal=True):
             for form, label in (("parquet", "Parquet"), ("jsonl", "JSON lines")):
                 name = f"manifest-{rows}.{form}" if rows == "pairs" else f"manifest.{form}"
-                make = partial(_manifest, matched, config, cast(manifest.Rows, rows), form)
+                make = partial(_manifest, matched, config, cast(tables.Rows, rows), form)
                 _offer(label, name, "application/octet-stream", make)
             _offer("Ids", "ids.npy", "application/octet-stream", partial(_ids, matched, config))
         st.caption(
@@ -204,9 +205,9 @@ def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) ->
     )
 
 
-def _manifest(matched: Matched, config: LoaderConfig, rows: manifest.Rows, form: str) -> bytes:
+def _manifest(matched: Matched, config: LoaderConfig, rows: tables.Rows, form: str) -> bytes:
     buffer = io.BytesIO()
-    write = manifest.parquet if form == "parquet" else manifest.json_lines
+    write = tables.parquet if form == "parquet" else tables.json_lines
     with write(buffer, rows, config) as take:
         for chunk in manifest.chunks(matched, config):
             take(chunk)
@@ -214,7 +215,7 @@ def _manifest(matched: Matched, config: LoaderConfig, rows: manifest.Rows, form:
 
 
 def _ids(matched: Matched, config: LoaderConfig) -> bytes:
-    ids, buffer = manifest.IdList(), io.BytesIO()
+    ids, buffer = IdList(), io.BytesIO()
     for chunk in manifest.chunks(matched, config):
         ids.add(chunk)
     np.save(buffer, ids.sorted())

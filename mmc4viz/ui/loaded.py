@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from mmc4viz.corpus.storage import fingerprint
-from mmc4viz.handover.config import Basics, SimilarityFacts, basics_of, with_documents
+from mmc4viz.handover.basics import Basics, SimilarityFacts, basics_of, with_documents
 from mmc4viz.handover.differences import differences
 from mmc4viz.model import LoaderConfig
 from mmc4viz.settings import Config
