@@ -6,7 +6,6 @@ reset the others. What is chosen stands in the page's address.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -110,7 +109,7 @@ def choose(
     if source is None:
         return None
     own = own_model(data.folders_of(source), start.config)
-    model, models = _model(model_slot, source, own, start.similarity)
+    model, models = _model(model_slot, source, own, start)
     source = models[model]
     tokenizer = data.tokenizer_of(source)
     tokenizer.check_room(settings["max_tokens"])
@@ -124,7 +123,6 @@ def choose(
     with threshold_slot:
         if threshold_here:
             threshold.number_input(config.threshold, spread.scale, span, keep)
-        _download(config)
     return Choice(source, config, spread.scale, span, keep, whole, models)
 
 
@@ -135,7 +133,7 @@ def _asked(model: str, start: Start) -> float:
 
 
 def _model(
-    slot: DeltaGenerator, source: data.Source, own: str, asked: str
+    slot: DeltaGenerator, source: data.Source, own: str, start: Start
 ) -> tuple[str, dict[str, data.Source]]:
     """Choose among the shards' own similarity, the index's sets, and the files beside the shards.
 
@@ -153,7 +151,9 @@ def _model(
         over = replace(source, sidecar=data.identify(sidecar.path))
         models[_unused(sidecar.model, sidecar.path, models)] = over
     names = list(models)
-    begin = next((name for name, one in models.items() if asked and one.similarity == asked), own)
+    asked, named = start.similarity, start.config.clip_model
+    begin = named if named in models else own
+    begin = next((name for name, one in models.items() if asked and one.similarity == asked), begin)
     wanted = state.get("model", begin)
     state.seed("clip-model", wanted if wanted in names else own)
     if st.session_state["clip-model"] not in names:
@@ -221,7 +221,7 @@ def _coin(config: LoaderConfig) -> float:
             help=HELP["single_image_keep"],
         )
     )
-    state.put(NAMES["single_image_keep"], None if odds == default else f"{odds:g}")
+    state.put(NAMES["single_image_keep"], None if odds == default else repr(odds))
     return odds
 
 
@@ -287,16 +287,3 @@ def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
     if folder and data.identify(folder).changed < 0:
         raise ConfigError(f"{folder}: no such folder of images")
     return folder or None
-
-
-def _download(config: LoaderConfig) -> None:
-    """Offer the setting as ``--config`` reads it."""
-    st.download_button(
-        "Download this setting",
-        data=json.dumps(config.as_dict(), indent=2) + "\n",
-        file_name="mmc4viz-config.json",
-        mime="application/json",
-        on_click="ignore",
-        help="JSON for mmc4viz --config, with the model's name in it.",
-        width="stretch",
-    )
