@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmc4viz.corpus import estimate
 from mmc4viz.corpus.knobs import KNOBS, YIELDS, estimated, exact, pool, variations
-from mmc4viz.corpus.sampling import draw
-from mmc4viz.corpus.sweep import match_corpus
+from mmc4viz.corpus.sampling import RATES, draw
+from mmc4viz.corpus.sweep import match_corpus, sweep
 from mmc4viz.corpus.verdicts import verdicts
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import LoaderConfig
@@ -49,6 +50,25 @@ def test_a_sample_s_interval_is_that_of_its_clusters() -> None:
     each = [odds[sample.cluster == k].mean() for k in range(len(sample.drawn.clusters))]
     assert rate.estimate[3] == pytest.approx(np.average(each, weights=sample.drawn.sizes))
     assert rate.low[3] < rate.estimate[3] < rate.high[3]
+
+
+@pytest.mark.parametrize("most_bins", [10**6, 1])
+def test_an_estimate_is_made_of_its_clusters_curves(
+    monkeypatch: pytest.MonkeyPatch, most_bins: int
+) -> None:
+    monkeypatch.setattr(estimate, "_MOST_BINS", most_bins)
+    matched, config = odd({}).corpus.matched, LoaderConfig()
+    drawn = draw([part.columns for part in matched.parts], 300, seed=3)
+    found = estimate.estimate(drawn, config, GRID, None)
+    each = [sweep(match_corpus(parts, config), config, GRID) for parts in drawn.clusters]
+    sampled = [sum(map(len, parts)) for parts in drawn.clusters]
+    weights = drawn.sizes / drawn.sizes.sum() * 1000 / sampled
+    for statistic in ("counts", "images"):
+        total = sum(w * getattr(c, statistic) for w, c in zip(weights, each, strict=True))
+        np.testing.assert_allclose(getattr(found.curves, statistic), total)
+    for at, name in enumerate(RATES[2:], start=2):
+        surely = [w * c.in_class(name, "kept_surely") for w, c in zip(weights, each, strict=True)]
+        np.testing.assert_allclose(found.surely[:, at], surely)
 
 
 def test_every_knob_is_varied_alone_the_present_value_among_them() -> None:

@@ -33,21 +33,26 @@ def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
 class Bins:
     """Differences between states, in the bin of the score at which a state is entered.
 
-    Bin k belongs to scores that reach threshold k - 1 but not threshold k.
+    Bin k belongs to scores that reach threshold k - 1 but not threshold k. Documents may be dealt
+    into clusters, each with bins of its own after those of the cluster before.
     """
 
-    def __init__(self, thresholds: Thresholds) -> None:
+    def __init__(self, thresholds: Thresholds, clusters: int = 1) -> None:
         self.thresholds = thresholds
-        n = len(thresholds) + 1
+        self._each = len(thresholds) + 1
+        n = clusters * self._each
         self.counts = np.zeros((len(QUANTITIES), n, len(CLASSES)), np.int64)
         self.images = np.zeros((n, len(ImageFate)), np.int64)
 
-    def add_everywhere(self, constants: Tally) -> None:
+    def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
         """Add what does not depend on the threshold."""
-        self.counts[:, -1] += constants.counts
-        self.images[-1] += constants.images
+        last = (cluster + 1) * self._each - 1
+        self.counts[:, last] += constants.counts
+        self.images[last] += constants.images
 
-    def add_states(self, place: Places, states: States, max_images: int) -> None:
+    def add_states(
+        self, place: Places, states: States, max_images: int, cluster: Ints | None = None
+    ) -> None:
         """Add the states of documents that are *below_threshold* without a pair.
 
         Parameters
@@ -58,10 +63,13 @@ class Bins:
             Of these documents.
         max_images : int
             The cap.
+        cluster : ndarray of int64, shape (D,), optional
+            Of each document.
         """
+        at = place.astype(np.int64) + (0 if cluster is None else cluster * self._each)
         m, n_pairs = len(place), np.arange(1, len(place) + 1)[:, None]
         n_kept = np.minimum(n_pairs, max_images)
-        entered = place.astype(np.int64) * _CLASSES + states.kind
+        entered = at * _CLASSES + states.kind
         left = entered[1:] - states.kind[1:] + states.kind[:-1]
         sums = _sums(
             {
@@ -74,9 +82,9 @@ class Bins:
             },
             entered.ravel(),
             left.ravel(),
-            (len(self.thresholds) + 1) * _CLASSES,
+            len(self.images) * _CLASSES,
         )
-        alone = np.bincount(place[0], minlength=len(self.thresholds) + 1)
+        alone = np.bincount(at[0], minlength=len(self.images))
         sums["documents"][CLASS["below_threshold"] :: _CLASSES] -= alone
         sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
         sums["over_cap"] = sums["pairs"] - sums["kept"]
@@ -85,10 +93,11 @@ class Bins:
         for name, values in sums.items():
             self.counts[QUANTITY[name], :, :_CLASSES] += values.reshape(-1, _CLASSES)
 
-    def add_literal(self, states: LiteralStates) -> None:
+    def add_literal(self, states: LiteralStates, cluster: int = 0) -> None:
         """Add the states of literal documents."""
         follows = np.append(False, states.document[1:] == states.document[:-1])
         place = np.searchsorted(self.thresholds, states.score, side="right")
+        place += cluster * self._each
         left, before = place[follows], np.flatnonzero(follows) - 1
         counts = self.counts.transpose(1, 2, 0)  # a view: bins and classes first
         np.add.at(counts, (place, states.kind), states.counts)
@@ -96,11 +105,17 @@ class Bins:
         np.add.at(self.images, place, states.images)
         np.subtract.at(self.images, left, states.images[before])
 
-    def curves(self) -> Curves:
-        """Sum up the bins from the right."""
-        counts = self.counts[:, :0:-1].cumsum(axis=1)[:, ::-1]
-        images = self.images[:0:-1].cumsum(axis=0)[::-1]
-        return Curves(self.thresholds, np.ascontiguousarray(counts.transpose(0, 2, 1)), images.T)
+    def curves(self) -> list[Curves]:
+        """Sum up the bins from the right, cluster by cluster."""
+        shape = self.counts.shape
+        counts = self.counts.reshape(shape[0], -1, self._each, shape[2])[:, :, :0:-1]
+        counts = counts.cumsum(axis=2)[:, :, ::-1].transpose(1, 0, 3, 2)
+        images = self.images.reshape(-1, self._each, self.images.shape[1])[:, :0:-1]
+        images = images.cumsum(axis=1)[:, ::-1].transpose(0, 2, 1)
+        return [
+            Curves(self.thresholds, np.ascontiguousarray(one), of)
+            for one, of in zip(counts, images, strict=True)
+        ]
 
 
 def _sums(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from scipy import stats
 
 from mmc4viz.corpus.curves import Curves, Thresholds
 from mmc4viz.corpus.sampling import CONFIDENCE, RATES, Drawn, Rate
-from mmc4viz.corpus.sweep import match_corpus, sweep
+from mmc4viz.corpus.sweep import Matched, match_corpus, sweep_each
 from mmc4viz.model import LoaderConfig
 
 Floats = NDArray[np.float64]
+
+_MOST_BINS: Final = 100_000  # of half a kilobyte
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,9 @@ def estimate(
     whole = float(1000 if n_documents is None else n_documents)
     sizes = drawn.sizes * (whole / max(1.0, drawn.sizes.sum()))
     weights = sizes / np.maximum(1, sampled)
-    matched = []
-    for parts in drawn.clusters:
-        matched.append(match_corpus(parts, config))
-        if progress is not None:
-            progress(sum(len(part) for part in parts))
-    some, every = steps_among(np.concatenate([m.scores() for m in matched]), thresholds)
-    swept = [sweep(one, config, some) for one in matched]
+    matched = match_corpus((part for parts in drawn.clusters for part in parts), config, progress)
+    some, every = steps_among(matched.scores(), thresholds)
+    swept = _swept(drawn, matched, config, some)
     counts = sum(weight * one.counts for weight, one in zip(weights, swept, strict=True))
     images = sum(weight * one.images for weight, one in zip(weights, swept, strict=True))
     rates = [_rates(one) for one in swept]
@@ -140,6 +139,21 @@ def estimate(
     )
     scaled = Curves(thresholds, counts[..., every], images[..., every])
     return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, surely, by_coin)
+
+
+def _swept(
+    drawn: Drawn, matched: Matched, config: LoaderConfig, thresholds: Thresholds
+) -> list[Curves]:
+    """Sweep each cluster; as many at once as bins fit the memory."""
+    at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
+    cluster = np.repeat(np.arange(len(drawn.clusters)), [len(parts) for parts in drawn.clusters])
+    found: list[Curves] = []
+    for first in range(0, len(drawn.clusters), at_once):
+        low, high = np.searchsorted(cluster, [first, first + at_once]).tolist()
+        here = Matched(matched.parts[low:high], config)
+        n = min(at_once, len(drawn.clusters) - first)
+        found += sweep_each(here, cluster[low:high] - first, n, config, thresholds)
+    return found
 
 
 def steps_among(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDArray[np.int64]]:

@@ -8,13 +8,16 @@ summed up from the right (DESIGN.md, One idea carries everything). Reads nothing
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmc4viz.corpus.bins import Bins
 from mmc4viz.corpus.curves import Curves, Thresholds
 from mmc4viz.corpus.matched import Matched, Part, Progress, match_corpus
 from mmc4viz.corpus.resolve import resolve
 from mmc4viz.model import LoaderConfig
 
-__all__ = ["Matched", "Part", "Progress", "match_corpus", "sweep"]
+__all__ = ["Matched", "Part", "Progress", "match_corpus", "sweep", "sweep_each"]
 
 
 def sweep(
@@ -50,22 +53,61 @@ def sweep(
     >>> int(sweep(matched, LoaderConfig(), np.array([0.2])).total("documents")[0])
     0
     """
-    bins, report = Bins(thresholds), progress or (lambda _: None)
-    n_left = matched.n_documents
-    for part in matched.parts:
-        bins.add_everywhere(part.constants)
+    bins = Bins(thresholds)
+    _fill(bins, matched, config, np.zeros(len(matched.parts), np.int64), progress)
+    return bins.curves()[0]
+
+
+def sweep_each(
+    matched: Matched,
+    cluster: NDArray[np.int64],
+    clusters: int,
+    config: LoaderConfig,
+    thresholds: Thresholds,
+) -> list[Curves]:
+    """Sum up every statistic of each cluster of shards, in one go.
+
+    Parameters
+    ----------
+    matched : Matched
+    cluster : ndarray of int64, shape (parts,)
+        Of each shard, from 0 on.
+    clusters : int
+    config, thresholds
+        As for `sweep`.
+    """
+    bins = Bins(thresholds, clusters)
+    _fill(bins, matched, config, cluster, None)
+    return bins.curves()
+
+
+def _fill(
+    bins: Bins,
+    matched: Matched,
+    config: LoaderConfig,
+    cluster: NDArray[np.int64],
+    progress: Progress | None,
+) -> None:
+    """Put every state of a corpus in its bin."""
+    report, n_left = progress or (lambda _: None), matched.n_documents
+    for part, here in zip(matched.parts, cluster.tolist(), strict=True):
+        bins.add_everywhere(part.constants, here)
         if part.literal:
-            bins.add_literal(part.literal.states(config))
+            bins.add_literal(part.literal.states(config), here)
             report(len(part.literal))
             n_left -= len(part.literal)
+    several = len(bins.images) > len(bins.thresholds) + 1
+    of_document = np.repeat(cluster, [len(part.columns) for part in matched.parts])
+    start = 0
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
-        for group, place in run.with_places(thresholds):
+        for group, place in run.with_places(bins.thresholds):
             for here in group.blocks():
                 block = group.part(here)
                 states = resolve(block, config, tokenizer)
-                bins.add_states(place[:, here], states, config.max_images)
+                dealt = of_document[block.document - run.first + start] if several else None
+                bins.add_states(place[:, here], states, config.max_images, dealt)
                 report(len(block))
                 n_left -= len(block)
+        start += run.last - run.first
     report(n_left)
-    return bins.curves()
