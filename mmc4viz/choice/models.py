@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,12 @@ class Candidate:
     def keeping(self) -> Keeping:
         """Which documents survive."""
         return Keeping(self.model.matched, self.config)
+
+    def prepare(self, tell: Callable[[int], object]) -> None:
+        """Compute all that answers need; ``tell`` is called in between, and may end it."""
+        for part in ("model.by_image", "steps", "keeping"):
+            attrgetter(part)(self)
+            tell(0)
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,16 @@ def side(name: str, source: data.Source, config: LoaderConfig) -> Side:
 
 
 def candidate(one: Side) -> Candidate:
-    """Return a model, matched; its yields and kept documents are computed when first asked for."""
+    """Return a model, matched, with its yields and kept documents counted."""
     matched = data.matched_of(one.source, one.config)
-    return _CANDIDATES.get(one, lambda: Candidate(Model(one.name, matched), one.config))
+    with progress(f"Counting what each threshold of {one.name} leaves") as tell:
+
+        def make() -> Candidate:
+            found = Candidate(Model(one.name, matched), one.config)
+            found.prepare(tell)
+            return found
+
+        return _CANDIDATES.get(one, make, lambda: tell(0))
 
 
 def check(one: Side, other: Side) -> None:

@@ -48,7 +48,7 @@ def _gallery(name: str, high: Side, low: Side, digits: tuple[int, int]) -> None:
     with st.container(horizontal=True, gap="small", key=f"disagreements-{name}"):
         for number, pair in enumerate(found):
             place = place_of(starts, pair.document)
-            with st.container(border=True, width=224):
+            with st.container(border=True, width=208):
                 _draw(pair, place, high, low, digits)
                 if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
                     links.put_filters()
@@ -105,7 +105,7 @@ def _instead(pair: Disagreement, low: Side) -> str:
         return f"{name}: image unmatched"
     if pair.other_sentence == pair.sentence:
         return f"{name}: the same sentence"
-    return f"{name}: sentence {pair.other_sentence + 1} in place of {pair.sentence + 1}"
+    return f"{name}: sentence {pair.other_sentence + 1}, not {pair.sentence + 1}"
 
 
 def _rows(found: Iterable[Disagreement], high: Side, low: Side) -> list[Sequence[object]]:

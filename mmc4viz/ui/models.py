@@ -14,7 +14,17 @@ from mmc4viz.choice.models import Match
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.plots import models as plots
 from mmc4viz.plots import score_histogram
-from mmc4viz.ui import compared, data, disagreements, inspector, numbers, state
+from mmc4viz.ui import (
+    compared,
+    data,
+    disagreements,
+    inspector,
+    label_file,
+    numbers,
+    separated,
+    state,
+)
+from mmc4viz.ui.beside import pair_of_columns
 from mmc4viz.ui.compared import Side
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.markup import table
@@ -101,6 +111,7 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
     digits = [compared.distribution_of(one).scale.digits + 1 for one in (first, second)]
     disagreements.show(first, second, (digits[0], digits[1]))
     _correlated(compared.correlations(first, second))
+    separated.show(first, second, threshold, label_file.path_of(choice))
 
 
 def _table(found: Sequence[Match], names: tuple[str, str]) -> None:
@@ -114,8 +125,9 @@ def _table(found: Sequence[Match], names: tuple[str, str]) -> None:
         "documents agreed", "pairs agreed", "how sure",
     )  # fmt: skip
     caption = (
-        "Each line: the thresholds that leave the same of one quantity. Agreed: kept by both, of "
-        "what either keeps; a pair is the same when image and sentence are."
+        "Each line: the thresholds that leave the same of one quantity, counted over all of them; "
+        "nearest where none leaves the same. Agreed: kept by both, of what either keeps; a pair is "
+        "the same when image and sentence are."
     )
     st.html(table(heads, [_cells(match) for match in found], caption))
 
@@ -130,7 +142,7 @@ def _cells(match: Match) -> tuple[str, ...]:
         f"{match.found:,.10g}",
         f"{agreed.documents.jaccard:.1%}",
         f"{agreed.pairs.jaccard:.1%}",
-        "exact" if match.exact else "counted; none leaves the same",
+        "exact" if match.exact else "nearest",
     )
 
 
@@ -160,7 +172,7 @@ def _by() -> str:
 
 def _scores(first: Side, second: Side, match: Match) -> None:
     """Draw both models' scores on their own scales, with the thresholds that go together."""
-    places = st.columns(2)
+    places = pair_of_columns("scores")
     for place, which, one, threshold in zip(
         places, ("first", "second"), (first, second), (match.first, match.second), strict=True
     ):
@@ -197,7 +209,7 @@ def _curves(found: Sequence[Match], match: Match, names: tuple[str, str]) -> Non
         "agreement": (plots.agreement, "What both models keep, of what either keeps"),
         "thresholds": (plots.thresholds, "Thresholds of both models that leave the same"),
     }
-    for place, (name, (draw, alt)) in zip(st.columns(2), pictures.items(), strict=True):
+    for place, (name, (draw, alt)) in zip(pair_of_columns("along"), pictures.items(), strict=True):
         picture = draw(found, match.first, names)
         alt = f"{alt}, by {_words(match.by)}"
         place.plotly_chart(picture, key=f"along-{name}", config=inspector.STILL, alt=alt)
@@ -228,8 +240,8 @@ def _changes(match: Match, names: tuple[str, str]) -> None:
 def _correlated(found: Sequence[Correlation]) -> None:
     """Say how alike the two models rank."""
     of = {
-        "pairs": "scores of the pairs that both models match",
-        "entries": "entries of the similarity matrices, all documents together",
+        "pairs": "pairs that both models match",
+        "entries": "entries of all matrices",
     }
     st.subheader("Rank correlation", anchor=False)
     rows = [(of[one.of], f"{one.n:,}", _rho(one)) for one in found]

@@ -1,0 +1,142 @@
+"""What labels say of two CLIP models: equal precision, ROC and precision–recall, a paired test.
+
+Draws and caches; the numbers are the core's. Every key holds what the file of labels says now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import streamlit as st
+
+from mmc4viz.choice import labels
+from mmc4viz.choice.design import designs
+from mmc4viz.choice.evidence import Evidence, evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.models import Match, NoMatch
+from mmc4viz.choice.roc import STEPS
+from mmc4viz.choice.separation import Band, Measure, Separation, separation
+from mmc4viz.model import Mmc4vizError
+from mmc4viz.plots import models as plots
+from mmc4viz.ui import compared, inspector, numbers
+from mmc4viz.ui.beside import pair_of_columns
+from mmc4viz.ui.compared import Side
+from mmc4viz.ui.inert import escaped, note
+from mmc4viz.ui.markup import table
+from mmc4viz.ui.memo import Memo
+from mmc4viz.ui.progress import progress
+
+_EVIDENCE: Memo[Evidence] = Memo(4)
+_PRECISION: Memo[Match | NoMatch] = Memo(32)
+_SEPARATION: Memo[Separation] = Memo(4)
+_CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precision", "low", "high")
+
+
+def show(first: Side, second: Side, threshold: float, path: str) -> None:
+    """Draw what a file of labels says, or what is missing."""
+    st.subheader("What labels say", anchor=False)
+    if not os.path.exists(path):
+        st.text(
+            "No pair is labelled yet. With labels, made on the page Label, this page says which "
+            "thresholds are equally precise, and which model separates right pairs from wrong ones."
+        )
+        return
+    try:
+        _draw(first, second, threshold, path)
+    except Mmc4vizError as error:
+        note(str(error))
+
+
+def _draw(first: Side, second: Side, threshold: float, path: str) -> None:
+    said = tuple(labels.read(path)), tuple(designs(path))
+    candidates = compared.candidate(first), compared.candidate(second)
+    key = first, second, path, said
+    with progress("Reading the labels"):
+        found = _EVIDENCE.get(key, lambda: evidence(path, candidates))
+    with progress("Estimating precision"):
+        match = _PRECISION.get(
+            (*key, threshold), lambda: match_by_precision(*candidates, found, threshold)
+        )
+    _equal(match, first, second)
+    models = [one.model for one in candidates]
+    with progress("Separating labelled pairs"):
+        result = _SEPARATION.get(key, lambda: separation(models, labelled_pairs(models, found)))
+    _areas(result, found)
+    _curves(result)
+
+
+def _equal(match: Match | NoMatch, first: Side, second: Side) -> None:
+    """Say which thresholds are equally precise."""
+    if isinstance(match, NoMatch):
+        note(f"No threshold of equal precision: {match.reason}.")
+        return
+    names = escaped(first.name), escaped(second.name)
+    rates = zip((match.wanted, match.found), match.intervals, strict=True)
+    cells = [f"{value:.1%} ({low:.1%} to {high:.1%})" for value, (low, high) in rates]
+    agreed = match.agreement
+    row = (
+        "precision", f"{match.first:.12g}", f"<b>{match.second:.12g}</b>", *cells,
+        f"{agreed.documents.jaccard:.1%}", f"{agreed.pairs.jaccard:.1%}",
+    )  # fmt: skip
+    heads = (
+        "equal in", *names, f"of {names[0]}", f"of {names[1]}", "documents agreed", "pairs agreed",
+    )  # fmt: skip
+    caption = (
+        f"The lowest threshold of {names[1]} estimated to be as precise, with 95 % intervals; from "
+        f"{escaped(match.rests_on)}."
+    )
+    st.html(table(heads, [row], caption))
+
+
+def _areas(found: Separation, among: Evidence) -> None:
+    """Say which model separates right pairs from wrong ones better, and how surely."""
+    (difference,) = found.against_first
+    rows = [
+        (escaped(one.model), _measure(one.auc), _measure(one.average_precision))
+        for one in found.models
+    ]
+    rows.append(
+        (
+            f"{escaped(difference.second)} less {escaped(difference.first)}",
+            f"{_measure(difference.auc)}, p = {difference.p_auc:.2g}",
+            f"{_measure(difference.average_precision)}, p = {difference.p_average_precision:.2g}",
+        )
+    )
+    unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""
+    caption = (
+        f"{found.labels:,} labels of pairs of {escaped(among.words)}, in {found.documents:,} "
+        "documents, each weighted by one over its probability to be drawn. 95 % intervals and the "
+        f"two-sided test of the difference: {found.rounds:,} draws of these documents with "
+        f"replacement, the same for both models.{unusable}"
+    )
+    st.html(table(("right from wrong pairs", "area under ROC", "average precision"), rows, caption))
+
+
+def _measure(one: Measure) -> str:
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+
+
+def _curves(found: Separation) -> None:
+    """Draw both curves of both models."""
+    names = [escaped(one.model) for one in found.models]
+    pictures = {
+        "roc": (plots.roc, "True-positive against false-positive rate of both models"),
+        "precision": (plots.precision_recall, "Precision against recall of both models"),
+    }
+    for place, (name, (draw, alt)) in zip(pair_of_columns("labels"), pictures.items(), strict=True):
+        picture = draw(found, names)
+        place.plotly_chart(picture, key=f"labels-{name}", config=inspector.STILL, alt=alt)
+    numbers.offer("separation", _CURVES, lambda: _rows(found))
+
+
+def _rows(found: Separation) -> list[Sequence[object]]:
+    return [
+        (one.model, step, *_at(one.roc, at), *_at(one.precision, at))
+        for one in found.models
+        for at, step in enumerate(STEPS.tolist())
+    ]
+
+
+def _at(band: Band, place: int) -> tuple[float, ...]:
+    return tuple(float(end[place]) for end in (band.value, band.low, band.high))
