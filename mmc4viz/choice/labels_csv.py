@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
@@ -17,7 +18,7 @@ HEAD: Final = (
     "shard", "key", "image", "sentence", "person", "answer", "time", "version", "clip_model",
     "score", "undone",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+_RISKY: Final = ("=", "+", "-", "@", "|", "%", "'")
 _LARGEST: Final = 2**31
 
 
@@ -28,7 +29,7 @@ def written(path: str) -> str:
     takes off again. Indices count from 0, as in the shard.
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow(HEAD)
     for judgement in labels.read(path, history=True):
         writer.writerow(map(_cell, _values(judgement)))
@@ -36,7 +37,7 @@ def written(path: str) -> str:
 
 
 def _values(j: Judgement) -> tuple[object, ...]:
-    score = "" if j.score is None else repr(j.score)
+    score = "" if j.score is None else j.score
     return (
         *j.pair,
         j.person,
@@ -50,9 +51,18 @@ def _values(j: Judgement) -> tuple[object, ...]:
 
 
 def _cell(value: object) -> object:
-    text = str(value)
-    number = not isinstance(value, str) or text[1:2].isdigit()
-    return f"'{text}" if text.startswith(_FORMULA) and not number else text
+    return f"'{value}" if isinstance(value, str) and _risky(value) else value
+
+
+def _risky(text: str) -> bool:
+    """Whether a spreadsheet may take a cell for a formula; an apostrophe counts as well."""
+    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # wide signs are signs
+    return begins in _RISKY or text[:1] in ("\t", "\n", "\r")
+
+
+def _uncovered(cell: str) -> str:
+    """Undo `_cell`."""
+    return cell[1:] if cell.startswith("'") and _risky(cell[1:]) else cell
 
 
 def taken(path: str, text: str, name: str) -> tuple[int, int]:
@@ -109,7 +119,7 @@ def _parsed(text: str, name: str) -> Iterator[Judgement]:
 def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgement:
     if len(cells) != len(head):
         raise LabelsError(f"{where}: has {len(cells)} cells where the head has {len(head)}")
-    row = {n: c[1:] if c.startswith("'") else c for n, c in zip(head, cells, strict=True)}
+    row = dict(zip(head, map(_uncovered, cells), strict=True))
     try:
         image, sentence = (_index(row[n]) for n in ("image", "sentence"))
         score = row.get("score") or None
