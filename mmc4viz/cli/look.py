@@ -21,7 +21,8 @@ from mmc4viz.cli.shared import (
 )
 from mmc4viz.corpus.curves import MAX_STEPS, Thresholds, scale_of
 from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
-from mmc4viz.corpus.sweep import match_corpus, sweep
+from mmc4viz.corpus.scales import misfits
+from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import TABLE_HEAD, verdict_json, verdict_row, write_rows
@@ -39,6 +40,7 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
     config, corpus = open_corpus(options)
     if form == "table":
         click.echo(TABLE_HEAD)
+    ends = [math.inf, -math.inf]  # of the matched scores
     with progress("documents") as advance:
         for shard, document in corpus.documents(with_text=token_ids):
             verdict = walk(document, config, corpus.tokenizer)
@@ -47,7 +49,11 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
                 verdict_json(shard, verdict, token_ids) if as_json else verdict_row(shard, verdict)
             )
             click.echo(line)
+            scores = [pair.score for pair in verdict.pairs]
+            ends = [min([ends[0], *scores]), max([ends[1], *scores])]
             advance(1)
+    if ends[0] <= ends[1]:
+        corpus.notes += misfits(np.array([config.threshold]), [], np.array(ends))
     finish(corpus)
 
 
@@ -83,9 +89,21 @@ def curve(
             asked = scale_of(matched.scores()).thresholds() if asked is None else asked
             rows = sweep(matched, config, asked).rows(config.single_image_keep)
         else:
-            rows = _sample_rows(corpus.sample(sample, seed, advance), config, asked)
+            drawn = corpus.sample(sample, seed, advance)
+            matched = match_corpus([part for parts in drawn.clusters for part in parts], config)
+            rows = _sample_rows(drawn, config, asked)
     write_rows(rows, form, sys.stdout)
+    if asked is not None:
+        corpus.notes += _misfits(asked, matched, listed=thresholds is not None)
     finish(corpus)
+
+
+def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
+    """Say which thresholds keep all or nothing; of a grid, only that the whole of it does."""
+    scores = matched.scores()
+    if not listed and len(scores) and ((scores.min() < asked) & (asked <= scores.max())).any():
+        return []
+    return misfits(asked, [part.columns for part in matched.parts], scores)
 
 
 def _sample_rows(

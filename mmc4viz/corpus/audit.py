@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmc4viz.corpus.columns import Columns, Kind, Status
 from mmc4viz.corpus.curves import Scale, scale_of
 from mmc4viz.corpus.pairs import Pairs, literals
+from mmc4viz.corpus.scales import misfit
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.corpus.tally import CLASS
 from mmc4viz.corpus.verdicts import Verdicts
@@ -271,23 +272,15 @@ def fit(scores: NDArray[np.float64], threshold: float) -> Fit:
 
     Examples
     --------
-    >>> fit(np.array([0.1, 0.3]), 30).problem
+    >>> fit(np.array([0.1, 0.3]), 0.4).problem
     'every pair scores below it: nothing is kept'
-    >>> fit(np.array([10.0, 30.0]), 0.24).problem
-    'every pair reaches it: nothing is rejected; it lies outside the range of all scores'
     """
     scale = scale_of(scores)
     first, last = np.searchsorted(scores, -np.inf, "right"), np.searchsorted(scores, np.inf)
     if first >= last:
         return Fit(scale, float("nan"), float("nan"), "no pair has a score that it could divide")
     low, high = float(scores[first]), float(scores[last - 1])
-    problem = None
-    if threshold > scores[-1]:
-        problem = "every pair scores below it: nothing is kept"
-    elif threshold <= scores[0]:
-        problem = "every pair reaches it: nothing is rejected"
-        if threshold < low:
-            problem += "; it lies outside the range of all scores"
+    problem = misfit(threshold, scale.name, float(scores[0]), float(scores[-1]))
     return Fit(scale, low, high, problem)
 
 

@@ -90,6 +90,83 @@ def scale_in(parts: Sequence[Columns]) -> str:
     return recognise(values, widths)
 
 
+def name_of(parts: Sequence[Columns], low: float, high: float) -> str:
+    """Name a corpus's scale: by its matrices, or by its matched scores where those are in none."""
+    found = scale_in(parts)
+    return found if found != "unknown" else recognise(np.array([low, high]), np.array([1, 1]))
+
+
+def misfit(threshold: float, scale: str, low: float, high: float) -> str | None:
+    """Say why a threshold cannot divide matched pairs; None where it can.
+
+    Parameters
+    ----------
+    threshold : float
+    scale : str
+        One of `RANGES`.
+    low, high : float
+        The lowest and the highest score of a matched pair; NaN where there is none.
+
+    Examples
+    --------
+    >>> misfit(0.24, "cosine", 0.1, 0.4)
+    >>> misfit(0.1, "cosine", 0.1, 0.4)
+    'every pair reaches it: nothing is rejected'
+    >>> for reason in misfit(30, "cosine", 0.1, 0.4).split("; "):
+    ...     print(reason)
+    every pair scores below it: nothing is kept
+    it lies outside the cosine scale, -1 to 1
+    perhaps 0.3 was meant
+    """
+    if np.isnan(low) or np.isnan(high):
+        return "no pair has a score that it could divide"
+    if low < threshold <= high:
+        return None
+    below = "every pair scores below it: nothing is kept"
+    reasons = [below if threshold > high else "every pair reaches it: nothing is rejected"]
+    first, last = RANGES.get(scale, RANGES["unknown"])
+    if not first <= threshold <= last:
+        reasons.append(f"it lies outside the {scale} scale, {first:g} to {last:g}")
+    elif threshold < low:
+        reasons.append("it lies outside the range of all scores")
+    meant = threshold * {"cosine": 0.01, "×100": 100.0}.get(scale, np.nan)
+    if low < meant <= high and abs(meant) > 0:
+        reasons.append(f"perhaps {meant:g} was meant")
+    return "; ".join(reasons)
+
+
+def misfits(
+    thresholds: NDArray[np.float64], parts: Sequence[Columns], scores: NDArray[np.float64]
+) -> list[str]:
+    """Say, in a line or two, which thresholds cannot divide the matched pairs, and why.
+
+    Parameters
+    ----------
+    thresholds : ndarray of float64
+        As somebody asked for them.
+    parts : sequence of Columns
+        The corpus, by whose matrices the scale is recognised.
+    scores : ndarray of float64, shape (pairs,)
+        Of its matched pairs, in any order.
+    """
+    low, high = (float(scores.min()), float(scores.max())) if len(scores) else (np.nan, np.nan)
+    below, above = thresholds[~(thresholds > low)], thresholds[~(thresholds <= high)]
+    groups = [group for group in (below, above) if len(group)][: 2 if len(scores) else 1]
+    if not groups:
+        return []
+    scale = name_of(parts, low, high)
+    about = f" (scale: {scale}; pairs score {low:.4g} to {high:.4g})" if len(scores) else ""
+    return [
+        f"threshold {_some(group)}: {misfit(float(group[0]), scale, low, high)}{about}"
+        for group in groups
+    ]
+
+
+def _some(numbers: NDArray[np.float64]) -> str:
+    shown = ", ".join(f"{number:.12g}" for number in numbers[:3])
+    return shown + (f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else "")
+
+
 def _rows(part: Columns, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return values and widths of a shard's first rows, whole documents of them."""
     starts = part.offsets("similarity")

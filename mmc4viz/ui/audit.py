@@ -14,7 +14,7 @@ import streamlit as st
 from mmc4viz import plots
 from mmc4viz.corpus.pairs import place_of
 from mmc4viz.corpus.stored import EQUAL
-from mmc4viz.ui import data, filters, inspector, links, numbers, views
+from mmc4viz.ui import data, filters, guard, inspector, links, numbers, views
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.sidebar import Choice
 
@@ -113,13 +113,13 @@ def _behind(count: int, *filters: tuple[str, str]) -> tuple[tuple[str, str], ...
 
 
 def _scale(choice: Choice, found: views.Audit) -> Sequence[Finding]:
-    """Say which scale the scores have, and warn where the threshold cannot divide them."""
+    """Say which scale the similarity has; that the threshold cannot divide it stands above."""
     fit, line = found.fit, choice.config.threshold
-    if fit.problem is not None:
-        note(f"The threshold {line:g} does not fit these scores: {fit.problem}.", "error")
-    words = "is the scale of the matched scores, by all but the outermost hundredth of them"
-    more = f"They reach from {fit.low:.4g} to {fit.high:.4g}; the threshold is {line:g}."
-    return [Finding(fit.scale.name, words, more)]
+    words = "is the scale of the similarity, recognised from its values"
+    more = (
+        f"The matched scores reach from {fit.low:.4g} to {fit.high:.4g}; the threshold is {line:g}."
+    )
+    return [Finding(guard.scale_name(choice.source, choice.config), words, more)]
 
 
 def _misbound(found: views.Audit) -> Sequence[Finding]:
