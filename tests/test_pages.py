@@ -357,7 +357,7 @@ def test_a_threshold_that_cannot_fit_is_a_warning(
     path = write_tar(tmp_path / "one.tar", [("a", info([[25.0, 20.0], [19.0, 30.0]]))])
     app = opened(monkeypatch, "audit", str(path), t="1")
     assert any("does not fit these scores" in alert for alert in alerts(app))
-    assert findings(app)["is the scale of the matched scores, by all but the outermost hundredth of them"] == "×100"  # fmt: skip  # noqa: E501
+    assert findings(app)["is the scale of the similarity, recognised from its values"] == "×100"  # fmt: skip  # noqa: E501
 
 
 def test_csv_holds_no_formula() -> None:

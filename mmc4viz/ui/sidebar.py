@@ -18,7 +18,7 @@ from mmc4viz.corpus.curves import Scale
 from mmc4viz.corpus.shards import Layout, Shard, expand
 from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
-from mmc4viz.ui import data, state, threshold
+from mmc4viz.ui import data, guard, state, threshold
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.start import Start, own_model
 
@@ -120,6 +120,9 @@ def choose(
     name, asked = threshold.name_of(model, own), _asked(model, start)
     config = base.with_(threshold=threshold.chosen(name, asked, spread.scale, span))
     keep = partial(threshold.choose, name)
+    guard.show_misfit(source, config)
+    with model_slot:
+        guard.show_scale(source, config)
     with threshold_slot:
         if threshold_here:
             threshold.number_input(config.threshold, spread.scale, span, keep)
