@@ -13,7 +13,6 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from mmc4viz import plots
 from mmc4viz.loader.inspect import (
     MOST_STATES,
     RunnerUp,
@@ -26,7 +25,7 @@ from mmc4viz.loader.inspect import (
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import Document, Fate, LoaderConfig, Pair, Verdict
-from mmc4viz.ui import data, document, numbers, record
+from mmc4viz.ui import data, document, numbers, pictures, record
 from mmc4viz.ui.inert import escaped
 from mmc4viz.ui.markup import PAIR_FATES, chip, outcome_chip, table
 from mmc4viz.ui.record import Opened
@@ -86,20 +85,14 @@ def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None
         for pair in verdict.pairs
         for words in [PAIR_FATES[pair.fate][1]]
     ]
-    figure = plots.heat_map(matrix, marks, digits)
-    st.plotly_chart(
-        figure,
-        key="matrix",
-        config=STILL,
-        alt=f"Similarity of {len(matrix)} images and {matrix.shape[1]} sentences, the pairs marked",
-    )
+    pictures.heat_map(matrix, marks, digits)
     _beyond(matrix)
     if verdict.pairs:
         _html(_pairs(verdict.pairs, runner_ups(matrix, verdict.pairs), config, digits))
 
 
 def _beyond(matrix: Matrix) -> None:
-    rows, columns = plots.MOST_ROWS, plots.MOST_COLUMNS
+    rows, columns = pictures.MOST_ROWS, pictures.MOST_COLUMNS
     if len(matrix) > rows or matrix.shape[1] > columns:
         st.text(f"The first {rows} images and {columns} sentences are drawn; the CSV has all.")
 
@@ -228,12 +221,7 @@ def _sequence(opened: Opened, found: Sequence | None) -> None:
         return
     marks = [(token.place, token.kind, token.words) for token in found.tokens]
     _title("Training sequence", "tokens", ("token", "kind", "meaning"), lambda: marks)
-    st.plotly_chart(
-        plots.ruler(found.length, found.limit, marks),
-        key="ruler",
-        config=STILL,
-        alt=f"{found.length} tokens with {len(marks)} image tokens, cut at {found.limit}",
-    )
+    pictures.ruler(found.length, found.limit, marks)
     body = document.sequence(found.pieces, opened.pictures)
     _html(f'<div class="mmc-sequence" dir="auto" tabindex="0">{body}</div>')
 

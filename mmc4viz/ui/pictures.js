@@ -1,0 +1,120 @@
+// Pictures of one document: its similarity with the assignment, its tokens along a ruler. All that
+// is written is handed in, and is text; this only draws.
+
+const SVG = "http://www.w3.org/2000/svg";
+const PAD = { left: 44, right: 10, top: 24, bottom: 40 };
+const ROW = 26; // pixels
+const INK = "125,133,140"; // reads on light and dark alike
+
+/** Make an element with attributes and children; text is never markup. */
+function make(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+/** Make an SVG element likewise. */
+function draw(name, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+/** Numbers 1 … count to write along an axis, as many as fit. */
+function numbered(count, room) {
+  const step = [1, 2, 5, 10, 20, 50, 100].find((s) => (count / s) * 26 <= room) ?? 200;
+  return Array.from({ length: count }, (_, k) => k + 1).filter((n) => n === 1 || n % step === 0);
+}
+
+/** The similarity of images (rows) and sentences (columns): the more, the darker. */
+function heatMap(root, data) {
+  const rows = data.z.length, columns = data.z[0].length;
+  const canvas = make("canvas", { "aria-hidden": "true" }), svg = draw("svg", { role: "img", "aria-label": data.alt });
+  const hint = make("div", { class: "hint" }, data.scale);
+  const height = PAD.top + PAD.bottom + Math.max(ROW * rows, 2 * ROW);
+  root.replaceChildren(make("div", { class: "plot", style: `height:${height}px` }, canvas, svg), hint);
+  const tall = height - PAD.top - PAD.bottom, down = tall / rows;
+  let across = 1;
+  const redraw = () => {
+    const width = svg.clientWidth, ratio = window.devicePixelRatio || 1;
+    if (!width) return;
+    across = (width - PAD.left - PAD.right) / columns;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const gap = across > 3 ? 1 : 0, range = data.high - data.low || 1;
+    data.z.forEach((row, image) => row.forEach((value, sentence) => {
+      if (value === null) return;
+      const strength = Number.isFinite(range) ? (value - data.low) / range : 0.5;
+      context.fillStyle = `rgba(${INK},${0.04 + 0.96 * Math.min(1, Math.max(0, strength))})`;
+      context.fillRect(PAD.left + sentence * across, PAD.top + image * down, across - gap, down - 1);
+    }));
+    const x = (n) => PAD.left + (n - 0.5) * across, y = (n) => PAD.top + (n - 0.5) * down;
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.replaceChildren(
+      ...numbered(columns, width).map((n) => draw("text", { x: x(n), y: PAD.top + tall + 15, "text-anchor": "middle" }, `${n}`)),
+      ...numbered(rows, 2 * tall).map((n) => draw("text", { x: PAD.left - 8, y: y(n) + 4, "text-anchor": "end" }, `${n}`)),
+      draw("text", { x: PAD.left, y: PAD.top + tall + 33 }, data.words.sentence),
+      draw("text", { x: 0, y: PAD.top - 9 }, data.words.image),
+      ...data.marks.map(({ image, sentence, colour }) => draw("circle", {
+        cx: x(sentence), cy: y(image), r: Math.max(3, Math.min(7, 0.4 * down, 0.8 * across + 2)), fill: colour,
+      })),
+    );
+  };
+  svg.onpointermove = (event) => {
+    const box = svg.getBoundingClientRect();
+    const image = Math.ceil((event.clientY - box.top - PAD.top) / down), sentence = Math.ceil((event.clientX - box.left - PAD.left) / across);
+    const value = data.z[image - 1]?.[sentence - 1];
+    const mark = data.marks.find((m) => m.image === image && m.sentence === sentence);
+    const said = value === undefined ? data.scale : `${data.words.image} ${image}, ${data.words.sentence} ${sentence}: ${value === null ? "–" : value.toFixed(data.digits)}`;
+    hint.textContent = mark ? `${said}, ${mark.words}` : said;
+  };
+  svg.onpointerleave = () => { hint.textContent = data.scale; };
+  return redraw;
+}
+
+/** A sequence's tokens as a ruler: image tokens on it, what is cut behind the limit. */
+function ruler(root, data) {
+  const svg = draw("svg", { role: "img", "aria-label": data.alt }), hint = make("div", { class: "hint" }, data.scale);
+  root.replaceChildren(make("div", { class: "plot", style: "height:76px" }, svg), hint);
+  return () => {
+    const width = svg.clientWidth;
+    if (!width) return;
+    const x = (token) => 8 + (token / data.end) * (width - 16), parts = [];
+    const bar = (from, to, faint) => draw("rect", { x: x(from), y: 32, width: Math.max(0, x(to) - x(from)), height: 12, class: faint ? "faint" : "bar" });
+    parts.push(bar(0, Math.min(data.length, data.limit), false), bar(Math.min(data.length, data.limit), data.length, true));
+    for (const { at, label } of data.ticks) {
+      const anchor = at === 0 ? "start" : x(at) > width - 24 ? "end" : "middle";
+      parts.push(draw("text", { x: x(at), y: 70, "text-anchor": anchor }, label));
+    }
+    if (data.limit <= data.end) {
+      parts.push(draw("line", { class: "limit", x1: x(data.limit), x2: x(data.limit), y1: 16, y2: 56 }));
+      const right = data.limit > data.end / 2;
+      parts.push(draw("text", { x: x(data.limit), y: 11, "text-anchor": right ? "end" : "start" }, data.words.limit));
+    }
+    for (const { place, colour, words } of data.tokens) {
+      const stem = draw("rect", { x: x(place) - 2, y: 24, width: 4, height: 28, fill: colour }, draw("title", {}, words));
+      stem.onpointerenter = () => { hint.textContent = words; };
+      stem.onpointerleave = () => { hint.textContent = data.scale; };
+      parts.push(stem);
+    }
+    svg.setAttribute("viewBox", `0 0 ${width} 76`);
+    svg.replaceChildren(...parts);
+  };
+}
+
+const drawn = new WeakMap();
+
+export default function ({ parentElement, data }) {
+  const root = parentElement.querySelector(".picture"), text = JSON.stringify(data);
+  if (drawn.get(root)?.text === text) return;
+  drawn.get(root)?.observer.disconnect();
+  const redraw = data.kind === "ruler" ? ruler(root, data) : heatMap(root, data);
+  const observer = new ResizeObserver(redraw);
+  observer.observe(root);
+  drawn.set(root, { text, observer });
+  redraw();
+}
