@@ -90,6 +90,16 @@ def test_the_page_tells_a_trainer_everything(monkeypatch: pytest.MonkeyPatch) ->
     assert (found["note"], found["chosen"]) == ("Few *wrong* pairs.", {"basis": "precision"})
 
 
+def test_a_proposal_is_kept_for_its_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    proposal = {"basis": "fdr", "wish": "FDR ≤ 10 %", "threshold": 0.25, "estimate": 0.09}
+    app = opened(monkeypatch, "documents", t="0.25")
+    app.session_state["proposed"] = proposal
+    app._page_hash = calc_hash("export")
+    assert exported(app.run()).provenance["chosen"] == proposal
+    app.session_state["chosen"] = app.session_state["chosen"] | {"t": "0.26"}
+    assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
+
+
 def test_of_a_sample_yields_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "export", sample="100")
     found = exported(app).provenance["yields"]

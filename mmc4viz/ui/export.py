@@ -37,7 +37,6 @@ CHOSEN_BY: Final = {
     "precision": "by the precision of labels",
 }
 _SHOWN_SHARDS: Final = 20
-_KEPT: Final = loaded.REASONS
 
 
 def show(choice: Choice) -> None:
@@ -49,7 +48,7 @@ def show(choice: Choice) -> None:
         return
     _load(choice, start)
     st.subheader("The setting, with where it comes from", anchor=False)
-    found = _provenance(choice, *_reasons(choice, loaded.current(start)))
+    found = _provenance(choice, *_reasons(choice, start))
     _config(choice.config, found)
     st.subheader("In training", anchor=False)
     _training(choice.config)
@@ -95,15 +94,18 @@ def _loaded(content: bytes, name: str, choice: Choice, start: Start) -> None:
         st.rerun()
 
 
-def _reasons(choice: Choice, now: loaded.Loaded | None) -> tuple[str, dict[str, Any]]:
-    """Ask how the threshold was chosen, and for the person's words; a config has its own."""
-    before = {} if now is None else now.file.provenance
-    same = now is not None and now.file.loader_config().threshold == choice.config.threshold
-    own = before.get("chosen", {}) if same else {}
-    kept = st.session_state.get(_KEPT, (own.get("basis", BASES[0]), before.get("note", "")))
+def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
+    """Ask how the threshold was chosen, and for the person's words; what is known stands there."""
+    line = choice.config.threshold
+    known, said = loaded.reasons(start, line)
+    basis = known.get("basis", BASES[0])
+    kept = st.session_state.get(loaded.REASONS, (line, basis, said))
+    if kept[0] != line:  # a threshold that was moved has not the reasons of the one before
+        kept = line, basis, kept[2]
+        st.session_state["export-basis"] = basis
     left, right = st.columns([1, 2])
     with left:
-        state.seed("export-basis", kept[0])
+        state.seed("export-basis", kept[1])
         basis = st.selectbox(
             "The threshold was chosen",
             BASES,
@@ -111,10 +113,10 @@ def _reasons(choice: Choice, now: loaded.Loaded | None) -> tuple[str, dict[str, 
             key="export-basis",
         )
     with right:
-        state.seed("export-note", kept[1])
+        state.seed("export-note", kept[2])
         words = st.text_input("Why, in your words", key="export-note", max_chars=2000)
-    st.session_state[_KEPT] = basis, words
-    return words, own if own.get("basis") == basis else {"basis": basis}
+    st.session_state[loaded.REASONS] = line, basis, words
+    return words, known if known.get("basis") == basis else {"basis": basis}
 
 
 def _provenance(choice: Choice, words: str, chosen: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ What differs is the core's answer; here it is remembered and said.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import streamlit as st
@@ -25,6 +26,7 @@ from mmc4viz.ui.start import Start, own_model
 
 REASONS: Final = "export-reasons"  # of the person's own; a config that is loaded has others
 _LOADED: Final = "loaded-config"
+_PROPOSED: Final = "proposed"
 _BASICS: Memo[Basics] = Memo(8)
 
 
@@ -83,6 +85,24 @@ def take(loaded: Loaded, choice: Choice, start: Start) -> None:
     st.session_state[_LOADED] = loaded
     st.session_state.pop(REASONS, None)
     state.begin_anew()
+
+
+def remember(proposal: Mapping[str, Any]) -> None:
+    """Keep what a way of choosing proposed (`Proposal.as_dict`), for the config."""
+    st.session_state[_PROPOSED] = dict(proposal)
+    st.session_state.pop(REASONS, None)
+
+
+def reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
+    """Return how a threshold was chosen, as far as is known, and the note of a loaded config."""
+    proposed: dict[str, Any] = st.session_state.get(_PROPOSED, {})
+    now = current(start)
+    words = "" if now is None else str(now.file.provenance.get("note", ""))
+    if proposed.get("threshold") == value:
+        return proposed, words
+    if now is not None and now.file.loader_config().threshold == value:
+        return now.file.provenance.get("chosen", {}), words
+    return {}, words
 
 
 def current(start: Start) -> Loaded | None:
