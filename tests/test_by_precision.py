@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from mmc4viz.choice import strata
+from mmc4viz.choice import planning, strata
 from mmc4viz.choice.agreement import kappa
 from mmc4viz.choice.by_precision import propose
 from mmc4viz.choice.precision import LabelledSample, curve, probability
@@ -205,12 +205,12 @@ def test_what_is_said_to_be_needed_is_enough() -> None:
 
     sample, before = labeller.sample(), width()
     over = strata.above(sample.scores, sample.edges, np.array([threshold]))[0]
-    more = strata.needed(sample.population, over, *sample.counts(), before / 2)
+    more = planning.needed(sample.population, over, *sample.counts(), before / 2)
     assert more is not None
     labeller.label(more, threshold)
     assert width() == pytest.approx(before / 2, rel=0.25)
-    assert strata.needed(sample.population, over, *sample.counts(), before * 2) == 0
-    assert strata.needed(sample.population, over, *sample.counts(), 1e-9) is None
+    assert planning.needed(sample.population, over, *sample.counts(), before * 2) == 0
+    assert planning.needed(sample.population, over, *sample.counts(), 1e-9) is None
 
 
 @given(st.lists(st.integers(0, 30), min_size=4, max_size=4).filter(sum))

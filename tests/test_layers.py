@@ -28,7 +28,7 @@ CORPUS = [
 ]  # fmt: skip
 CHOICE = [
     "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "model_files", "preprocess", "text_input",
-    "halves", "encoders", "pages", "score", "parts", "stratified", "strata",
+    "halves", "encoders", "pages", "score", "parts", "stratified", "strata", "planning",
     "precision", "by_precision", "store", "labels", "agreement", "labels_csv", "population", "design",
     "queue", "stages", "labelled",
     "equal_yield", "lineup", "entries", "distribution", "kept", "disagreement",

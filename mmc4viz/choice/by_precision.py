@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.choice import planning, strata
 from mmc4viz.choice.precision import LabelledSample, curve
 from mmc4viz.choice.proposal import Basis, Proposal
 from mmc4viz.choice.stratified import surely
@@ -83,13 +84,17 @@ def propose(
     filled = replace(blank, estimate=estimate, low=ends[0], high=ends[1])
     if passed:
         return replace(filled, threshold=float(at), reason=None)
-    return replace(filled, reason=_failed(float(at), estimate, ends, wanted))
+    over = strata.above(sample.scores, sample.edges, np.array([at]))[0]
+    more = planning.needed_to_show(
+        sample.population, over, *sample.counts(), wanted, confidence
+    )  # as right as the strata look now
+    return replace(filled, reason=_failed(float(at), estimate, ends, wanted), labels_needed=more)
 
 
 def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
     return (
-        f"{len(sample):,} labels are too few to show a precision of {wanted:.0%} with "
-        f"{confidence:.0%} confidence even if all were right"
+        f"{len(sample):,} labels, spread over the strata, are too few to show a precision of "
+        f"{wanted:.0%} with {confidence:.0%} confidence even if all were right"
     )
 
 

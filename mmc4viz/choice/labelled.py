@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from mmc4viz.choice.store import LabelsError
 from mmc4viz.model import LoaderConfig
 
 Ints = NDArray[np.int64]
+
+_NAMED: Final = 20  # pairs that are gone
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,32 @@ def _sample(
     scores = population.pairs.score
     correct = np.array([yes for _, yes in sure], bool)
     return LabelledSample(scores, design.borders, scores[at], correct), at
+
+
+def remarks(found: Labelled) -> list[str]:
+    """Say which labels do not count, and why, a line each; those that are gone by name."""
+    lines = []
+    if found.gone:
+        names = [f"{p.shard} {p.key} image {p.image + 1} sentence {p.sentence + 1}"
+                 for p in found.gone[:_NAMED]]  # fmt: skip
+        if len(found.gone) > _NAMED:
+            names.append(f"and {len(found.gone) - _NAMED:,} more")
+        lines.append(
+            f"{len(found.gone):,} labels are of pairs that are not matched here any more; they "
+            f"stay in the file and do not count: {', '.join(names)}"
+        )
+    if found.unsure:
+        lines.append(f"{found.unsure:,} labelled pairs do not count, because nobody was sure")
+    if found.disagreed:
+        lines.append(
+            f"people differ on {found.disagreed:,} pairs: what most say counts, else who was first"
+        )
+    if found.elsewhere:
+        lines.append(
+            f"{found.elsewhere:,} labels are of pairs that this sample did not draw, and do not "
+            "count yet"
+        )
+    return lines
 
 
 def labelled_for(path: str, config: LoaderConfig, population: Population) -> Labelled:

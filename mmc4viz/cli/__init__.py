@@ -13,6 +13,7 @@ from mmc4viz.cli.compare import compare
 from mmc4viz.cli.dashboard import app
 from mmc4viz.cli.export import export
 from mmc4viz.cli.index import index
+from mmc4viz.cli.labels import labels
 from mmc4viz.cli.look import curve, explain
 from mmc4viz.cli.score import score
 from mmc4viz.cli.shared import complain
@@ -37,7 +38,7 @@ def cli() -> None:
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
-for _command in (app, apply, compare, curve, explain, export, index, score):
+for _command in (app, apply, compare, curve, explain, export, index, labels, score):
     cli.add_command(_command)
 
 

@@ -7,7 +7,17 @@ import plotly.graph_objects as go
 
 from mmc4viz.choice.precision import Curve, Isotonic
 from mmc4viz.choice.stratified import Interval
-from mmc4viz.plots.style import COLOURS, INK, Floats, Spec, above, axis, figure, threshold_line
+from mmc4viz.plots.style import (
+    COLOURS,
+    INK,
+    TEXT_COLOURS,
+    Floats,
+    Spec,
+    above,
+    axis,
+    figure,
+    threshold_line,
+)
 
 _BAND = {"kept": "rgba(0,114,178,0.18)", "truncated": "rgba(86,180,233,0.20)"}
 
@@ -39,7 +49,7 @@ def precision(found: Curve, threshold: float, wanted: float, proposed: float | N
         "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
         "shapes": [threshold_line(threshold), wish | {"line": {"color": INK, "width": 1}}],
         "annotations": [
-            above("<b>precision</b>", 0, "left", color=COLOURS["kept"]),
+            above("<b>precision</b>", 0, "left", color=TEXT_COLOURS["kept"]),
             above("<b>share of right pairs kept</b>", 1, "right", color=COLOURS["truncated"]),
         ],
     }
@@ -98,7 +108,7 @@ def probability(found: Isotonic, threshold: float, span: tuple[float, float]) ->
         "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
         "shapes": [threshold_line(threshold)],
         "annotations": [
-            above("<b>probability of being right</b>", 0, "left", color=COLOURS["kept"])
+            above("<b>probability of being right</b>", 0, "left", color=TEXT_COLOURS["kept"])
         ],
     }
     return figure([line], layout, 300, left=52, bottom=46)

@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 import streamlit as st
 
-from mmc4viz.choice import labels_csv, store, strata
+from mmc4viz.choice import labels_csv, planning, store, strata
 from mmc4viz.choice.by_precision import propose
 from mmc4viz.choice.design import Design
-from mmc4viz.choice.labelled import Labelled
+from mmc4viz.choice.labelled import Labelled, remarks
 from mmc4viz.choice.precision import LabelledSample, curve
 from mmc4viz.choice.proposal import Proposal
 from mmc4viz.choice.store import LabelsError
@@ -30,7 +30,6 @@ _WANTED, _WIDTH, _FOCUS = "l.precision", "l.width", "l.focus"
 _HEAD: Final = (
     "threshold", "labels", "wrong", "precision", "low", "high", "kept", "kept_low", "kept_high",
 )  # fmt: skip
-_SHOWN: Final = 20  # names of pairs that are gone
 _TOLD: Final = "label-told"
 
 
@@ -74,28 +73,12 @@ def _account(found: Labelled) -> None:
     """Say how many labels there are, and what becomes of each."""
     sample = found.sample
     right = int(sample.correct.sum())
-    words = [
-        f"{len(sample):,} labels count: {right:,} right, {len(sample) - right:,} wrong",
-        f"{found.drawn:,} pairs are drawn, {found.waiting:,} of them without an answer",
-    ]
-    if found.unsure:
-        words.append(f"{found.unsure:,} left out because nobody was sure")
-    if found.disagreed:
-        words.append(
-            f"on {found.disagreed:,} people differ: what most say counts, or whoever was first"
-        )
-    if found.elsewhere:
-        words.append(f"{found.elsewhere:,} of pairs that this sample did not draw")
-    note("; ".join(words) + ".")
-    if found.gone:
-        names = ", ".join(f"{p.shard} {p.key} {p.image + 1}–{p.sentence + 1}"
-                          for p in found.gone[:_SHOWN])  # fmt: skip
-        more = f" and {len(found.gone) - _SHOWN:,} more" if len(found.gone) > _SHOWN else ""
-        note(
-            f"{len(found.gone):,} labels are of pairs that are not matched here any more; they are "
-            f"kept, and not counted: {names}{more}",
-            "error",
-        )
+    note(
+        f"{len(sample):,} labels count: {right:,} right, {len(sample) - right:,} wrong. "
+        f"{found.drawn:,} pairs are drawn, {found.waiting:,} of them without an answer."
+    )
+    for remark in remarks(found):
+        note(remark)
 
 
 def _proposal(found: Proposal, choice: Choice) -> None:
@@ -103,7 +86,8 @@ def _proposal(found: Proposal, choice: Choice) -> None:
     if found.threshold is None:
         note(f"For {found.wish}, no threshold is proposed: {found.reason}.")
         if found.labels_needed:
-            note(f"At least {found.labels_needed:,} more labels are needed, if all are right.")
+            least = "At least" if found.estimate is None else "About"
+            note(f"{least} {found.labels_needed:,} more labels there would settle it.")
         return
     assert found.estimate is not None and found.low is not None and found.high is not None
     with st.container(horizontal=True, vertical_alignment="center", key="label-proposal"):
@@ -181,7 +165,7 @@ def _more(sample: LabelledSample, threshold: float, width: float) -> str:
     """Say how many labels a width takes."""
     labelled, right = sample.counts()
     over = strata.above(sample.scores, sample.edges, np.array([threshold]))[0]
-    more = strata.needed(sample.population, over, labelled, right, width)
+    more = planning.needed(sample.population, over, labelled, right, width)
     if more is None:
         return "No number of labels brings the interval there."
     if not more:

@@ -1,0 +1,52 @@
+"""The command that takes labels out of their file, and in. Labels nothing itself."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mmc4viz.choice import labels_csv, store
+from mmc4viz.choice.store import LabelsError
+
+
+@click.group(no_args_is_help=True)
+def labels() -> None:
+    """Take labels out of a file, or into it, as CSV."""
+
+
+@labels.command("export")
+@click.argument("file")
+@click.argument("csv", default="-")
+def export_labels(file: str, csv: str) -> None:
+    """Write all judgements of FILE to CSV, with their history; - is standard output."""
+    text = labels_csv.written(file)
+    if csv == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        with open(csv, "w", encoding="utf-8", newline="") as out:
+            out.write(text)
+    except OSError as error:
+        raise LabelsError(f"{csv}: cannot be written: {error.strerror}") from None
+
+
+@labels.command("import")
+@click.argument("file")
+@click.argument("csv")
+def import_labels(file: str, csv: str) -> None:
+    """Take the judgements of CSV into FILE, which is made if need be; - is standard input."""
+    try:
+        if csv == "-":
+            content = sys.stdin.buffer.read()
+        else:
+            with open(csv, "rb") as given:
+                content = given.read()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise LabelsError(f"{csv}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise LabelsError(f"{csv}: is no text in UTF-8") from None
+    store.create(file)
+    new, there = labels_csv.taken(file, text, csv)
+    click.echo(f"{new:,} labels came in; {there:,} were there already.", err=True)
