@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from mmc4viz.cli import main
 from mmc4viz.corpus.attach import Attached, attach
 from mmc4viz.corpus.build import prune
 from mmc4viz.corpus.columns import Kind
+from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.files import IndexFileError, file_name
 from mmc4viz.corpus.index import open_index
 from mmc4viz.corpus.shards import Shard
@@ -39,7 +42,8 @@ from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.walk import walk
 from tests import nasty
 from tests.documents import chatgpt, entry, info, jpeg, write_tar
-from tests.test_index import index, statuses
+from tests.test_app import opened, sent
+from tests.test_index import index, statuses, threads
 from tests.test_sweep import SETTINGS, THRESHOLDS
 
 TOKENIZER = load_tokenizer()
@@ -104,6 +108,11 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Shard], list[Sha
     return near, far, sidecar, out
 
 
+@cache
+def read(shards: tuple[Shard, ...]) -> list[Columns]:
+    return [read_columns(shard, TOKENIZER) for shard in shards]
+
+
 def curves(columns: Sequence[Columns], settings: dict[str, Any]) -> Any:
     config = LoaderConfig(**settings)
     return sweep(match_corpus(columns, config), config, THRESHOLDS)
@@ -115,11 +124,8 @@ def test_curves_of_a_set_are_those_of_shards_that_carry_it(
 ) -> None:
     near, far, sidecar, out = odd
     from_set = curves(open_index(str(out), similarity=FAR).columns, settings)
-    carried = curves([read_columns(shard, TOKENIZER) for shard in far], settings)
-    put_over = [
-        with_similarity(read_columns(shard, TOKENIZER), Sidecar("", str(sidecar))) for shard in near
-    ]
-    for other in (carried, curves(put_over, settings)):
+    put_over = [with_similarity(part, Sidecar("", str(sidecar))) for part in read(tuple(near))]
+    for other in (curves(read(tuple(far)), settings), curves(put_over, settings)):
         np.testing.assert_array_equal(from_set.counts, other.counts)
         np.testing.assert_array_equal(from_set.images, other.images)
     own = curves(open_index(str(out)).columns, settings)
@@ -137,8 +143,7 @@ def test_verdicts_of_a_set_are_those_of_shards_that_carry_it(
     found = [walk(d, config, TOKENIZER) for _, d in source.documents(with_text)]
     kinds = set()
     expected = []
-    for shard in far:
-        columns = read_columns(shard, TOKENIZER)
+    for columns in read(tuple(far)):
         kinds |= set(columns.kind.tolist())
         expected += [walk(columns.document(row), config, TOKENIZER) for row in range(len(columns))]
     assert [replace(v, token_ids=()) for v in found] == [replace(v, token_ids=()) for v in expected]
@@ -336,6 +341,27 @@ def test_an_index_and_a_sidecar_on_a_store(
     store.rm(f"/{tmp_path.name}", recursive=True)
 
 
+def test_the_dashboard_lists_the_sets(
+    small: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its control is sent is the curve of the set that is chosen."""
+    attached(small, rows_of(a=[[0.21, 0.22]]))
+    page = opened(monkeypatch, index=str(small[0]))
+    [picker] = [box for box in page.selectbox if box.label == "CLIP model"]
+    assert picker.options == ["unknown", "far"]
+    own = sent(page)["pairs"].copy()
+    page = picker.select("far").run()
+    of_set = sent(page)
+    begun = opened(monkeypatch, index=str(small[0]), similarity="b")
+    config = LoaderConfig()
+    matched = match_corpus(open_index(str(small[0]), similarity="b").columns, config)
+    grid = COSINE.thresholds()
+    expected = sweep(matched, config, grid).total("pairs")
+    assert not np.array_equal(own, expected)
+    for found in (of_set, sent(begun)):
+        np.testing.assert_array_equal(found["pairs"][: len(grid)], expected)
+
+
 @pytest.mark.parametrize("column", ["shard", "key", "images", "sentences", "values"])
 def test_a_file_that_is_no_sidecar_is_said(small: tuple[Path, Path], column: str) -> None:
     write_sidecar(small[1], rows_of())
@@ -376,9 +402,14 @@ def run(*arguments: str | Path) -> int:
 
 
 def test_the_commands(
-    small: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, sidecar = small
+    module = sys.modules["mmc4viz.cli.index"]  # the package's own name for it is the command
+    monkeypatch.setattr(module, "processes", lambda _: threads())
     write_sidecar(sidecar, rows_of())
     shutil.rmtree(out)
     shards = [tmp_path / f"s-{n}.tar" for n in range(2)]

@@ -11,20 +11,18 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from mmc4viz.choice.encoders import DualEncoder
 from mmc4viz.choice.pages import pages
 from mmc4viz.choice.score import Scale, Scored, scored
+from mmc4viz.choice.score_files import merge, metadata_of, table_of, write_whole
 from mmc4viz.corpus.files import absolute, file_name
 from mmc4viz.corpus.shards import Shard, image_source
 from mmc4viz.corpus.storage import fingerprint, is_remote
@@ -32,17 +30,6 @@ from mmc4viz.model import ConfigError, ShardError
 
 FORMAT: Final = "1"
 SCALES: Final = ("cosine", "model")  # of what is written
-_KEY: Final = b"mmc4viz"
-_SCHEMA: Final = pa.schema(
-    {
-        "shard": pa.string(),
-        "key": pa.string(),
-        "images": pa.int32(),
-        "sentences": pa.int32(),
-        "values": pa.list_(pa.float32()),
-        "decoys": pa.list_(pa.float32()),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +129,7 @@ def score_shards(
         complete = len(whole) == len(made)
         for column, out in files.items() if whole else ():
             about = _about(encoder, task, column)
-            _merge(whole, column, Path(out), about, identity if complete else None)
+            merge(whole, column, Path(out), about, identity if complete else None)
         if complete:
             shutil.rmtree(folder)
     return [part for _, part in made]
@@ -232,22 +219,13 @@ def _locked(folder: Path) -> Iterator[Path]:
         lock.release()
 
 
-def _metadata(path: Path) -> dict[str, Any]:
-    """Read what a file of ours says of itself; nothing where it is none."""
-    try:
-        found = json.loads((pq.read_schema(path).metadata or {})[_KEY])
-    except (OSError, pa.ArrowException, KeyError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _is_of(path: str, identity: str) -> bool:
-    return _metadata(Path(path)).get("made_from") == identity
+    return metadata_of(Path(path)).get("made_from") == identity
 
 
 def _existing(path: Path, facts: dict[str, Any]) -> Part | None:
     """Return what is there of a shard, if it is what would be made now."""
-    found = _metadata(path)
+    found = metadata_of(path)
     if found.get("made_from") != facts:
         return None
     before = Part(**found["part"])
@@ -281,21 +259,8 @@ def _make(
     sentences = sum(r.similarity.shape[1] for r in done)
     status = "scored" if error is None else "broken off"
     part = Part(shard.path, status, error, len(done), images, lacking, sentences)
-    _write(path, [_table(name, done)], {_KEY: _json({"made_from": facts, "part": asdict(part)})})
+    write_whole(path, [table_of(name, done)], {"made_from": facts, "part": asdict(part)}, {})
     return part
-
-
-def _table(name: str, rows: Sequence[Scored]) -> pa.Table:
-    columns = [
-        [name] * len(rows),
-        [row.key for row in rows],
-        [row.similarity.shape[0] for row in rows],
-        [row.similarity.shape[1] for row in rows],
-        [row.similarity.ravel() for row in rows],
-        [row.decoys.ravel() for row in rows],
-    ]
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=_SCHEMA)
 
 
 def _about(encoder: DualEncoder, task: Task, column: str) -> dict[str, str]:
@@ -312,37 +277,3 @@ def _about(encoder: DualEncoder, task: Task, column: str) -> dict[str, str]:
         "preprocessing": prepared,
         "scale": "cosine" if task.scale == "cosine" else own,
     }
-
-
-def _merge(
-    paths: Sequence[Path], column: str, out: Path, about: dict[str, str], identity: str | None
-) -> None:
-    """Write the parts' rows as one sidecar, the column named as its values."""
-    names = ["shard", "key", "images", "sentences", column]
-    tables = (
-        pq.read_table(path, columns=names).rename_columns([*names[:4], "values"]) for path in paths
-    )
-    _write(out, tables, {**about, _KEY: _json({"made_from": identity})})
-
-
-def _write(path: Path, tables: Iterable[pa.Table], metadata: dict[Any, Any]) -> None:
-    """Write tables as one whole Parquet file, each as a group of rows of its own."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        stream = iter(tables)
-        first = next(stream)
-        layout = first.schema.with_metadata(metadata)
-        with pq.ParquetWriter(beside, layout) as writer:
-            for table in chain([first], stream):
-                writer.write_table(table.cast(layout))
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{path}: cannot be written: {error.strerror or error}; free some room, then run the "
-            "same command again: it goes on where it stopped"
-        ) from None
-
-
-def _json(fields: Any) -> bytes:
-    return json.dumps(fields, sort_keys=True).encode()
