@@ -27,12 +27,13 @@ CORPUS = [
     "build", "attach",
 ]  # fmt: skip
 CHOICE = [
-    "proposal", "steps", "by_yield", "null", "decoys", "by_fdr", "model_files", "preprocess", "text_input",
-    "halves", "encoders", "pages", "score", "parts", "stratified", "strata", "planning",
+    "proposal", "steps", "by_yield", "model_files", "preprocess", "text_input",
+    "halves", "encoders", "pages", "score", "score_files", "parts", "stratified", "strata", "planning",
     "precision", "by_precision", "store", "labels", "agreement", "labels_csv", "population", "design",
     "queue", "stages", "labelled",
     "equal_yield", "lineup", "entries", "distribution", "kept", "disagreement",
-    "roc", "separation", "models", "evidence",
+    "stack", "decoys", "effects", "null", "mixture", "by_fdr",
+    "candidate", "roc", "separation", "models", "rates", "equal_fdr", "evidence",
 ]  # fmt: skip
 
 
