@@ -19,7 +19,7 @@ from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.handover.gather import gather
 from mmc4viz.handover.loaders import openflamingo_flags
-from mmc4viz.handover.report import Section, write_report
+from mmc4viz.handover.report import Content, Section, write_report
 from mmc4viz.settings import Config, parse_config
 from mmc4viz.ui import data, export, loaded
 from mmc4viz.ui.start import VARIABLE
@@ -257,3 +257,17 @@ def test_basics_follow_the_source(tmp_path: Path) -> None:
     source = data.source_of([Shard(str(tmp_path / "n.tar"))], "gpt2", None, None)
     basics = loaded.basics_for(source, LoaderConfig())
     assert basics.corpus.documents == basics.corpus.shards[0].documents == 30
+
+
+@pytest.mark.parametrize(
+    "scores", [[], [0.3], [-1e308, 1e308], [-np.inf, 0.2, np.inf], [1e-320, 2e-320], [5e307] * 3]
+)
+@pytest.mark.parametrize("threshold", [0.24, -1e308, 30.0, 1e308])
+def test_any_scores_can_be_drawn(scores: list[float], threshold: float) -> None:
+    config, found = LoaderConfig(threshold=threshold), np.array(scores, np.float64)
+    thresholds = np.union1d([0.1], [threshold])
+    empty = sweep(Matched([], config), config, thresholds)
+    content = Content(config, {}, empty, empty.step(threshold), found)
+    with np.errstate(all="raise"):
+        text = write_report(content)
+    assert "nan" not in text.partition("<h2>What every")[2].partition("<h2>Where")[0]

@@ -24,27 +24,30 @@ class _Field:
         self.x, self.highest, self.width, self.height = x, highest or 1.0, width, height
 
     def across(self, value: float) -> float:
-        share = (value - self.x[0]) / ((self.x[1] - self.x[0]) or 1.0)
-        return round(_LEFT + min(max(share, 0.0), 1.0) * (self.width - _LEFT - _RIGHT), 1)
+        low, high = float(self.x[0]), float(self.x[1])
+        share = (min(max(float(value), low), high) - low) / ((high - low) or 1.0)
+        return round(_LEFT + share * (self.width - _LEFT - _RIGHT), 1)
 
     def up(self, value: float) -> float:
         room = self.height - _TOP - _BOTTOM
         return round(self.height - _BOTTOM - value / self.highest * room, 1)
 
-    def frame(self, words: Callable[[float], str], title: str, threshold: float) -> list[str]:
-        """Return the lines and numbers that every picture has, the threshold's line last."""
-        bottom, right = self.height - _BOTTOM, self.width - _RIGHT
+    def frame(self, words: Callable[[float], str], title: str) -> list[str]:
+        """Return the lines and numbers that every picture has."""
+        right = self.width - _RIGHT
         parts = [_text(_LEFT, 15, title, "title")]
         for value in ticks(0.0, self.highest, 4):
             y = self.up(value)
             parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
             parts.append(_text(_LEFT - 6, y + 4, words(value), "number", "end"))
-        x, below = self.across(threshold), self.height - 10
-        return [
-            *parts,
-            *(_text(self.across(v), below, f"{v:g}", "number") for v in ticks(*self.x, 5)),
-            f'<line class="line" x1="{x}" x2="{x}" y1="{_TOP}" y2="{bottom}"/>',
-        ]
+        most, below = self.width // 72, self.height - 10
+        numbers = ticks(*self.x, most)
+        return parts + [_text(self.across(v), below, f"{v:g}", "number") for v in numbers]
+
+    def line(self, threshold: float) -> str:
+        """Return the threshold's line."""
+        x, bottom = self.across(threshold), self.height - _BOTTOM
+        return f'<line class="line" x1="{x}" x2="{x}" y1="{_TOP}" y2="{bottom}"/>'
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -101,7 +104,8 @@ def curve(
         field,
         f"{title}: {words(float(values[step]))} at {thresholds[step]:g}",
         [
-            *field.frame(words, title, float(thresholds[step])),
+            *field.frame(words, title),
+            field.line(float(thresholds[step])),
             f'<polyline class="curve" points="{points}"/>',
             f'<circle class="point" cx="{x}" cy="{y}" r="4.5"/>',
             _text(x + beside, y - 8, words(float(values[step])), "value", anchor),
@@ -122,12 +126,12 @@ def histogram(
     span : (float, float)
         The scores shown; those beyond count in the outermost bars.
     """
-    edges = np.linspace(*span, bars + 1)
-    inside = np.clip(scores, span[0], span[1])
+    edges = _edges(threshold, span, bars)
+    inside = np.clip(scores, edges[0], edges[-1])
     below = np.histogram(inside[: np.searchsorted(scores, threshold)], edges)[0]
     above = np.histogram(inside[np.searchsorted(scores, threshold) :], edges)[0]
-    field = _Field(span, 1.05 * float((below + above).max(initial=0)), 1104, 220)
-    parts = field.frame(lambda value: f"{value:,.0f}", title, threshold)
+    field = _Field((edges[0], edges[-1]), 1.05 * float((below + above).max(initial=0)), 1104, 220)
+    parts = field.frame(lambda value: f"{value:,.0f}", title)
     for low, high, rejected, kept in zip(edges, edges[1:], below, above, strict=False):
         x, width = field.across(low), field.across(high) - field.across(low)
         for count, under, name in ((rejected, 0, "rejected"), (kept, rejected, "kept")):
@@ -136,7 +140,16 @@ def histogram(
                 size = f'width="{max(width - 1, 0.5):.1f}" height="{end - y:.1f}"'
                 parts.append(f'<rect class="{name}" x="{x}" y="{y}" {size}/>')
     words = f"{below.sum():,} below {threshold:g}, {above.sum():,} at or above"
-    return _svg(field, f"{title}: {words}", parts)
+    return _svg(field, f"{title}: {words}", [*parts, field.line(threshold)])
+
+
+def _edges(threshold: float, span: tuple[float, float], bars: int) -> Floats:
+    """Return the bars' edges, the threshold among them where it is shown."""
+    width = (span[1] - span[0]) / bars
+    start = span[0]
+    if span[0] < threshold < span[1]:
+        start = threshold - width * math.ceil((threshold - span[0]) / width)
+    return np.asarray(start + width * np.arange(math.ceil((span[1] - start) / width - 1e-9) + 1))
 
 
 def _svg(field: _Field, label: str, parts: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from mmc4viz.model import LoaderConfig
 from mmc4viz.output import escaped
 
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+_FARTHEST: Final = 1e290  # what no similarity is; beyond it numbers overflow
 _SHARDS: Final = 50  # of the provenance that are written out
 _BASIS: Final = {
     "hand": "Chosen by hand.",
@@ -215,14 +216,13 @@ def _curves(content: Content) -> str:
 
 
 def _span(content: Content) -> tuple[float, float]:
-    """Return the thresholds shown: all scores and the threshold, with a margin."""
-    finite = content.scores[np.isfinite(content.scores)]
-    line = content.config.threshold
-    low = float(finite[0]) if len(finite) else line - 0.25
-    high = float(finite[-1]) if len(finite) else line + 0.25
-    if len(finite) and low - (high - low) < line < high + (high - low):
+    """Return the thresholds shown: all scores, and the threshold if it lies near, with a margin."""
+    finite = np.clip(content.scores[np.isfinite(content.scores)], -_FARTHEST, _FARTHEST)
+    line = min(max(content.config.threshold, -_FARTHEST), _FARTHEST)
+    low, high = (float(finite[0]), float(finite[-1])) if len(finite) else (line, line)
+    if low - (high - low) < line < high + (high - low):
         low, high = min(low, line), max(high, line)
-    margin = 0.03 * (high - low) or 0.05
+    margin = max(0.03 * (high - low), 1e-3 * max(abs(low), abs(high)), 1e-6)
     return low - margin, high + margin
 
 
