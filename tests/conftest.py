@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.serving import serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 settings.register_profile("mmc4viz", deadline=None)
@@ -17,3 +20,10 @@ settings.load_profile("mmc4viz")
 def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the main module back: Streamlit's AppTest leaves its script there, workers import it."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(scope="session")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the dashboard on the sample; its address, shared by all browser tests."""
+    with serving(tmp_path_factory.mktemp("dashboard")) as address:
+        yield address

@@ -19,9 +19,15 @@ TEXTS = (
     "# Heading\n\n**bold** ![picture](http://example.org/pixel.png) :red[red] :material/bolt:",
     r"$\href{javascript:alert(1)}{x}$ $$\int_0^1$$ \(x\)",
     "{{constructor.constructor('" + MARK + "')()}} ${" + MARK + "} %{y} <b>%{x}</b><extra></extra>",
+    f"data:text/html,<script>{MARK}</script> ![x](data:text/html;base64,PHNjcmlwdD4=)",
+    f'<a href="javascript:{MARK}">%{{text}}</a><br><sup>{MARK}</sup>',  # Plotly's own markup
+    "=cmd|'/C calc'!A0",
     "control \x00\x07\x1b[31m bidi \u202egnp.exe\u202c end",
     f"</style></div></textarea><style>body{{display:none}}</style><script>{MARK}</script>",
 )
+
+
+DOCUMENTS = 5
 
 
 def write_hostile(folder: Path) -> Path:
@@ -45,5 +51,6 @@ def write_hostile(folder: Path) -> Path:
             ("lost", lost),
             ("gpt", {"is_gpt": 1, "example": TEXTS[0], "image_map": {TEXTS[1]: TEXTS[2]}}),
             ("none", json.dumps(TEXTS[0]).encode()),
+            ("=1+1;=2", info([[0.4, 0.1]], [{TEXTS[1]: [TEXTS[0]]}, TEXTS[10]], url="@SUM(1;=1)")),
         ],
     )

@@ -34,10 +34,10 @@ def chromium() -> str:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[str]:
+def serving(folder: Path, *arguments: str, module: str = "mmc4viz") -> Iterator[str]:
     """Run ``mmc4viz app`` in a folder and yield its address once it answers."""
     port = _free_port()
-    command = [sys.executable, "-m", "mmc4viz", "app", "--no-browser", "--port", str(port)]
+    command = [sys.executable, "-m", module, "app", "--no-browser", "--port", str(port)]
     with (folder / "app.log").open("w+") as log:
         process = subprocess.Popen(
             [*command, *arguments], cwd=folder, stdout=log, stderr=subprocess.STDOUT

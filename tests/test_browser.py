@@ -48,10 +48,9 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("served")) as address:
-        yield address
+@pytest.fixture
+def sample(dashboard: str) -> str:
+    return dashboard
 
 
 @pytest.fixture(scope="module")

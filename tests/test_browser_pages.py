@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
+from mmc4viz.cli import cli
 from mmc4viz.model import Outcome
 from tests.documents import entry, info, write_tar
-from tests.hostile import TEXTS, write_hostile
+from tests.hostile import DOCUMENTS, TEXTS, write_hostile
 from tests.serving import FLAGS, chromium, serving
 
 SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
 FACTS = ".mmc-facts"
+OTHERS = ("unreadable", "no_valid_image", "below_threshold", "too_few_images", "kept")
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +32,25 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+@pytest.fixture
+def address(dashboard: str) -> str:
+    return dashboard
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("app")) as served:
+def odd_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the hostile shard, and after it the one with the other outcomes."""
+    folder = tmp_path_factory.mktemp("odd")
+    shards = write_hostile(folder), not_in_sample(folder)
+    with serving(folder, *map(str, shards)) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def explained() -> dict[str, dict[str, Any]]:
+    """Return what ``mmc4viz explain`` prints of each document, by key."""
+    printed = CliRunner().invoke(cli, ["explain", SAMPLE, "--format", "jsonl"])
+    return {record["key"]: record for record in map(json.loads, printed.stdout.splitlines())}
 
 
 class Watched:
@@ -97,7 +116,9 @@ def not_in_sample(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_documents_of_every_outcome_open(browser: Browser, address: str, scheme: str) -> None:
+def test_documents_of_every_outcome_open(
+    browser: Browser, address: str, explained: dict[str, dict[str, Any]], scheme: str
+) -> None:
     watched = Watched(browser, address, scheme)
     for outcome, (part, row, key, words) in outcomes().items():
         page = watched.open(f"documents?doc={part}.{row}")
@@ -105,24 +126,27 @@ def test_documents_of_every_outcome_open(browser: Browser, address: str, scheme:
         assert key in shown
         assert outcome.replace("_", " ") in shown
         assert words in shown
+        said = explained[key]
+        assert said["outcome"] == outcome
+        assert f"{said['image_tokens']:,}, of which {said['misbound']:,} misbound" in shown
+        assert f"text tokens\n{said['text_tokens']:,}" in shown
+        assert f"with probability {said['keep_probability']:g}" in shown
+        scores = [f"{pair['score']:.4f}" for pair in said["pairs"]]
+        assert set(scores) <= set(page.locator(".mmc-image b").all_inner_texts())
         wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert page.evaluate(wide)
     watched.assert_quiet()
     watched.page.close()
 
 
-def test_the_other_outcomes_open(browser: Browser, tmp_path: Path) -> None:
-    path = not_in_sample(tmp_path)
-    with serving(tmp_path, str(path)) as served:
-        watched = Watched(browser, served)
-        for row, outcome in enumerate(
-            ("unreadable", "no_valid_image", "below_threshold", "too_few_images", "kept")
-        ):
-            page = watched.open(f"documents?doc=0.{row}")
-            assert outcome.replace("_", " ") in page.inner_text(FACTS)
-            assert outcome in set(map(str, Outcome))
-        watched.assert_quiet()
-        watched.page.close()
+def test_the_other_outcomes_open(browser: Browser, odd_address: str) -> None:
+    watched = Watched(browser, odd_address)
+    for row, outcome in enumerate(OTHERS):
+        page = watched.open(f"documents?doc=1.{row}")
+        assert outcome.replace("_", " ") in page.inner_text(FACTS)
+        assert outcome in set(map(str, Outcome))
+    watched.assert_quiet()
+    watched.page.close()
 
 
 def key_shown(page: Page) -> str:
@@ -150,7 +174,7 @@ def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) 
     keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
     assert key_shown(page) == keys[1]
     page.wait_for_url("**doc=0.1*")
-    page.mouse.click(700, 20)
+    page.get_by_role("heading", name="Documents").click()
     for pressed, row in (("j", 2), ("j", 3), ("k", 2), ("k", 1), ("k", 0)):
         page.keyboard.press(pressed)
         expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row], timeout=10_000)
@@ -201,26 +225,31 @@ def assert_inert(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path, scheme: str) -> None:
-    with serving(tmp_path, str(write_hostile(tmp_path))) as served:
-        watched = Watched(browser, served, scheme)
-        for row in range(4):
-            page = watched.open(f"documents?doc=0.{row}")
-            page.get_by_text("Raw JSON").click()
-            page.wait_for_selector(".mmc-raw")
-            assert_inert(page)
-        page = watched.open("documents?doc=0.0")
-        for text in TEXTS[:7]:
-            assert " ".join(text.split()) in " ".join(page.inner_text(".mmc-doc").split())
-        for view in ("around", "lost", "kept", "between"):
-            assert_inert(watched.open(f"borderline?b.view={view}", '[data-testid="stHeading"]'))
-        page = watched.open("documents?f.text=hostile", ".st-key-find-start")
-        page.get_by_role("button", name="Search their text").click()
-        page.wait_for_selector("text=was searched")
+def test_hostile_documents_do_nothing(browser: Browser, odd_address: str, scheme: str) -> None:
+    watched = Watched(browser, odd_address, scheme)
+    for row in range(DOCUMENTS):
+        page = watched.open(f"documents?doc=0.{row}")
+        if row == 0:
+            shown = " ".join(page.inner_text(".mmc-doc").split())
+            assert all(" ".join(text.split()) in shown for text in TEXTS[:10])
+        page.get_by_text("Raw JSON").click()
+        page.wait_for_selector(".mmc-raw")
         assert_inert(page)
-        assert_inert(watched.open("audit", ".mmc-finding"))
-        watched.assert_quiet()
-        watched.page.close()
+    watched.assert_quiet()
+    watched.page.close()
+
+
+def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str) -> None:
+    watched = Watched(browser, odd_address)
+    for view in ("around", "lost", "kept", "between"):
+        assert_inert(watched.open(f"borderline?b.view={view}", '[data-testid="stHeading"]'))
+    page = watched.open("documents?f.text=hostile", ".st-key-find-start")
+    page.get_by_role("button", name="Search their text").click()
+    page.wait_for_selector("text=was searched")
+    assert_inert(page)
+    assert_inert(watched.open("audit", ".mmc-finding"))
+    watched.assert_quiet()
+    watched.page.close()
 
 
 @pytest.mark.parametrize("page_name", ["documents?doc=0.3", "borderline", "audit"])
@@ -239,11 +268,12 @@ def test_nothing_is_wider_than_a_narrow_page(
 def test_every_picture_has_a_name(browser: Browser, address: str) -> None:
     watched = Watched(browser, address)
     page = watched.open("documents?doc=0.12")
-    page.wait_for_selector(".js-plotly-plot")
-    charts = page.locator('[data-testid="stPlotlyChart"]')
-    assert charts.count() == 2
     for name in ("Similarity of 5 images and 37 sentences", "image tokens, cut at 256"):
-        assert page.get_by_label(name).count() == 1
+        expect(page.get_by_role("img", name=name)).to_be_visible(timeout=10_000)
+    cells = page.locator(".picture canvas").bounding_box()
+    assert cells is not None
+    page.get_by_role("img", name="Similarity of").hover(position={"x": 60, "y": 30})
+    assert page.locator(".picture .hint").first.inner_text().startswith("image 1, sentence ")
     assert all(page.locator(".mmc-image img").nth(n).get_attribute("alt") for n in range(2))
     page.close()
 

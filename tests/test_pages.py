@@ -20,7 +20,7 @@ from mmc4viz.ui.filters import CONTAINS, ORDERS, OUTCOMES
 from mmc4viz.ui.inert import escaped
 from mmc4viz.ui.start import VARIABLE
 from tests.documents import chatgpt, entry, info, jpeg, write_tar
-from tests.hostile import MARK, TEXTS, write_hostile
+from tests.hostile import DOCUMENTS, MARK, TEXTS, write_hostile
 
 ROOT = Path(mmc4viz.__file__).parents[1]
 SAMPLE = str(ROOT / "sample_data")
@@ -232,11 +232,8 @@ def test_a_shard_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def hostile_pages(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[AppTest]:
     path = str(write_hostile(folder))
-    pages = [opened(monkeypatch, "documents", path, doc=f"0.{row}") for row in range(4)]
-    for row in (0, 1, 2, 3):
-        page = opened(monkeypatch, "documents", path, doc=f"0.{row}")
-        page.session_state["raw"] = True
-        pages.append(page)
+    pages = [opened(monkeypatch, "documents", path, doc=f"0.{row}") for row in range(DOCUMENTS)]
+    pages += [opened(monkeypatch, "tune", path), opened(monkeypatch, "models", path)]
     views = ("around", "lost", "kept", "between")
     pages += [opened(monkeypatch, "borderline", path, **{"b.view": view}) for view in views]
     return [*pages, opened(monkeypatch, "audit", path)]
@@ -250,10 +247,38 @@ def test_hostile_text_is_text_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_pa
         body = markup(page)
         for tag in ("<script", "<iframe", "<a ", "<svg", "<img src=x", 'onerror="', "onload='"):
             assert tag not in body
-        assert all(MARK not in element.value for element in page.markdown)
-        assert MARK not in "".join(chart.proto.spec for chart in page.get("plotly_chart"))
+        for kind in ("markdown", "caption", "title", "header", "subheader", "error", "warning"):
+            assert all(not is_hostile(element.value) for element in getattr(page, kind)), kind
+        assert not is_hostile("".join(chart.proto.spec for chart in page.get("plotly_chart")))
         labels = [widget.label for widget in (*page.button, *page.selectbox, *page.text_input)]
-        assert all(MARK not in label for label in labels)
+        assert not any(map(is_hostile, labels))
+
+
+def is_hostile(text: str) -> bool:
+    return MARK in text or "hostile=1" in text or any(one in text for one in TEXTS)
+
+
+def test_no_csv_of_any_page_holds_a_formula(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    offered: dict[str, str] = {}
+
+    def offer(name: str, head: Any, rows: Any) -> None:
+        offered[name] = numbers.written(head, rows())
+
+    monkeypatch.setattr(numbers, "offer", offer)
+    hostile_pages(monkeypatch, tmp_path)
+    assert {"documents", "similarity", "states", "tokens", "audit", "yields", "knobs"} <= set(
+        offered
+    )
+    assert "'=1+1;=2" in offered["documents"]
+    for name, text in offered.items():
+        for row in csv.reader(io.StringIO(text)):
+            for cell in row:
+                assert cell[:1] not in ("=", "+", "@", "\t", "\r"), name
+                assert not cell.startswith("-") or cell == f"{float(cell)!r}" or float(cell) < 0
+        strings = [cell for row in csv.reader(io.StringIO(text)) for cell in row if ";" in cell]
+        assert all(f'"{cell}"' in text.replace('""', '"') for cell in strings), name
 
 
 def test_raw_json_is_short_and_inert(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
