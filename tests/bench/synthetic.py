@@ -2,7 +2,8 @@
 
 On average 5.6 images, of which 5 are valid, and 25 sentences of 20 tokens a document; similarity
 is normal around 0.20, each image's true sentence stands out. Run as a script, it writes an index
-that `mmc4viz` opens. There are no shards behind it: nothing can be fetched from them.
+that `mmc4viz` opens. There are no shards behind it, so nothing can be fetched from them, unless
+they are asked for: then `bodies` makes them, and writes the documents that are to be opened.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 from mmc4viz.corpus.columns import IMAGE, Columns, Kind, Status, schema, write_payload
 from mmc4viz.corpus.index import Origin, digest, write_file
 from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.storage import fingerprint
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
+from tests.bench import bodies
 
 A_SHARD = 4400  # documents, as in MMC4
 MOST_IMAGES = 20
@@ -90,18 +93,32 @@ def corpus(n_documents: int, recipe: Recipe | None = None, seed: int = 0) -> lis
 
 
 def write_index(
-    folder: Path, n_documents: int, recipe: Recipe | None = None, seed: int = 0
+    folder: Path,
+    n_documents: int,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    shards_in: Path | None = None,
 ) -> None:
-    """Write a corpus as an index; files of an earlier run are overwritten."""
+    """Write a corpus as an index; files of an earlier run are overwritten.
+
+    With ``shards_in``, its shards are made there, with room for every document.
+    """
     tokenizer = load_tokenizer()
     for shard, batch in shards(n_documents, recipe, seed):
-        origin = _origin(shard, tokenizer, batch.num_rows)
+        print_of = "synthetic"
+        if shards_in is not None:
+            path = shards_in / shard.path
+            shard = Shard(str(path.resolve()), shard.position)
+            batch = bodies.with_room(batch, Columns(shard, batch, tokenizer))
+            bodies.make_file(path, batch)
+            print_of = fingerprint(shard.path)
+        origin = _origin(shard, tokenizer, batch.num_rows, print_of)
         write_file(Columns(shard, batch, tokenizer), origin, str(folder), folder / "partial")
     (folder / "partial").rmdir()
 
 
-def _origin(shard: Shard, tokenizer: Tokenizer, n_documents: int) -> Origin:
-    made_of = (os.path.abspath(shard.path), shard.position, "synthetic")
+def _origin(shard: Shard, tokenizer: Tokenizer, n_documents: int, print_of: str) -> Origin:
+    made_of = (os.path.abspath(shard.path), shard.position, print_of)
     return Origin(*made_of, tokenizer.name, digest(tokenizer), "full", documents=n_documents)
 
 
