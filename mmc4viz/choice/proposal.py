@@ -6,7 +6,7 @@ Holds data only; the ways of choosing are rooms of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -69,6 +69,10 @@ class Proposal:
     def __post_init__(self) -> None:
         if (self.threshold is None) == (self.reason is None):
             raise ValueError("a proposal has a threshold or a reason why there is none")
+
+    def leaving(self, left: Mapping[str, float]) -> Proposal:
+        """Return it with what is left at its threshold."""
+        return replace(self, left=dict(left))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, as ``mmc4viz suggest --format json`` prints it."""

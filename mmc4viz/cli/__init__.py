@@ -17,6 +17,7 @@ from mmc4viz.cli.labels import labels
 from mmc4viz.cli.look import curve, explain
 from mmc4viz.cli.score import score
 from mmc4viz.cli.shared import complain
+from mmc4viz.cli.suggest import suggest
 from mmc4viz.model import Mmc4vizError
 
 
@@ -34,11 +35,13 @@ def cli() -> None:
     mmc4viz app --index DIR                      the dashboard, on an index of them
     mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold leaves
     mmc4viz explain shards/ --threshold 0.24     what becomes of each document
+    mmc4viz suggest shards/ --keep pairs=50%     a threshold for what is wanted
+    mmc4viz export shards/ --out config.yaml     the setting, for a training run
     mmc4viz compare shards/ --models A B         the same threshold under another CLIP model
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
-for _command in (app, apply, compare, curve, explain, export, index, labels, score):
+for _command in (app, apply, compare, curve, explain, export, index, labels, score, suggest):
     cli.add_command(_command)
 
 

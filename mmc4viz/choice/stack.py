@@ -1,0 +1,196 @@
+"""Similarity of matched images to all sentences of their page: a corpus's matrices, end to end.
+
+What estimates without labels look at. Nothing is estimated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.choice.entries import Matrices
+from mmc4viz.choice.lineup import Floats, Ints
+from mmc4viz.corpus.pairs import document_starts
+from mmc4viz.corpus.sweep import Matched, Part
+from mmc4viz.loader.walk import matched_pairs
+from mmc4viz.model import DocumentError
+
+Page = tuple[Floats, Ints]
+"""A document's matrix, images × sentences, and each image's assigned sentence."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The matrices of D documents, R matched images in all, E entries.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (E,)
+        Row by row; all finite.
+    images : ndarray of int64, shape (D,)
+        Matched images of each document, at least 1.
+    width : ndarray of int64, shape (D,)
+        Sentences of each document, at least 1.
+    assigned : ndarray of int64, shape (R,)
+        Each image's sentence.
+    population : int
+        Documents of the corpus that these stand for, with or without pairs.
+    sampled : bool
+        Whether they were drawn at random from more.
+    left_out : int
+        Documents left out because some similarity in them is no finite number.
+    """
+
+    values: Floats
+    images: Ints
+    width: Ints
+    assigned: Ints
+    population: int = 0
+    sampled: bool = False
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def document(self) -> Ints:
+        """Document of each image, shape (R,)."""
+        return np.repeat(np.arange(len(self)), self.images)
+
+    @cached_property
+    def start(self) -> Ints:
+        """Where each image's row begins, shape (R + 1,)."""
+        return np.append(0, np.cumsum(self.width[self.document]))
+
+    @cached_property
+    def row(self) -> Ints:
+        """Image of each entry, shape (E,)."""
+        return np.repeat(np.arange(len(self.assigned)), np.diff(self.start))
+
+    @cached_property
+    def owner(self) -> Ints:
+        """Document of each entry, shape (E,)."""
+        return self.document[self.row]
+
+    @cached_property
+    def first(self) -> Ints:
+        """Where each document's sentences begin among all, shape (D + 1,)."""
+        return np.append(0, np.cumsum(self.width))
+
+    @cached_property
+    def sentence(self) -> Ints:
+        """Sentence of each entry among those of all documents, shape (E,)."""
+        return np.arange(len(self.row)) - (self.start[:-1] - self.first[self.document])[self.row]
+
+    @cached_property
+    def place(self) -> Ints:
+        """Which entries are the assigned ones, shape (R,)."""
+        return self.start[:-1] + self.assigned
+
+    @property
+    def score(self) -> Floats:
+        """Score of each matched pair, shape (R,)."""
+        return self.values[self.place]
+
+
+def stack_of(matched: Matched, most: int = 10_000, seed: int = 0) -> Stack:
+    """Collect the matrices of a corpus's matched images.
+
+    Parameters
+    ----------
+    matched : Matched
+        Under the size limit and assignment wanted.
+    most : int
+        Of a corpus with more documents, so many drawn at random.
+    seed : int
+        Of the drawing.
+    """
+    total, starts = matched.n_documents, document_starts(matched)
+    drawn = np.arange(total)
+    if total > most:
+        drawn = np.sort(np.random.default_rng(seed).choice(total, most, replace=False))
+    cuts = np.searchsorted(drawn, starts)
+    pages: list[Stack] = []
+    for n, part in enumerate(matched.parts):
+        rows = drawn[cuts[n] : cuts[n + 1]] - starts[n]
+        if len(rows):
+            chosen = np.zeros(len(part.columns), bool)
+            chosen[rows] = True
+            pages += [_plain(part, chosen), _literal(part, matched, chosen)]
+    return _finite(pages, total, total > most)
+
+
+def stacked(pages: Sequence[Page]) -> Stack:
+    """Put documents' matrices end to end.
+
+    Examples
+    --------
+    >>> stacked([(np.array([[0.1, 0.3], [0.2, 0.1]]), np.array([1, 0]))]).score
+    array([0.3, 0.2])
+    """
+    kept = [(matrix, assigned) for matrix, assigned in pages if len(assigned)]
+    return Stack(
+        np.concatenate([np.zeros(0), *(matrix.ravel() for matrix, _ in kept)]).astype(np.float64),
+        np.array([len(assigned) for _, assigned in kept], np.int64),
+        np.array([matrix.shape[1] for matrix, _ in kept], np.int64),
+        np.concatenate([np.zeros(0, np.int64), *(one for _, one in kept)]).astype(np.int64),
+        population=len(pages),
+    )
+
+
+def _plain(part: Part, chosen: NDArray[np.bool_]) -> Stack:
+    """Gather the rows of the plain documents' matched images."""
+    pairs = part.matches_of(chosen)
+    order = np.lexsort((pairs.image, pairs.document))
+    document, image = pairs.document[order].astype(np.int64), pairs.image[order].astype(np.int64)
+    matrices = Matrices(part.columns)
+    each, images = np.unique(document, return_counts=True)
+    width = matrices.width[document]
+    end = np.cumsum(width)
+    offset = matrices.starts[document] + image * width - (end - width)
+    where = np.arange(end[-1] if len(end) else 0) + np.repeat(offset, width)
+    values = np.asarray(matrices.values)[where].astype(np.float64)
+    return Stack(values, images, matrices.width[each], pairs.sentence[order].astype(np.int64))
+
+
+def _literal(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Stack:
+    """Gather the rows of the documents that the walk answers."""
+    return stacked(list(_pages(part, matched, chosen)))
+
+
+def _pages(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Iterator[Page]:
+    matrices = Matrices(part.columns)
+    for row in part.literal.rows[chosen[part.literal.rows]].tolist():
+        try:
+            pairs = matched_pairs(part.literal[row], matched.config)
+        except DocumentError:
+            continue
+        matrix, image = matrices[row], [pair[0] for pair in pairs]
+        assigned = np.array([pair[1] for pair in pairs], np.int64)
+        if len(pairs) and max(image) < len(matrix) and assigned.max() < matrix.shape[1]:
+            yield matrix[image], assigned
+
+
+def _finite(stacks: Sequence[Stack], population: int, sampled: bool) -> Stack:
+    """Join stacks, without documents that have a similarity that is no finite number."""
+    each = [stacked([]), *stacks]
+    whole = Stack(
+        np.concatenate([one.values for one in each]),
+        np.concatenate([one.images for one in each]),
+        np.concatenate([one.width for one in each]),
+        np.concatenate([one.assigned for one in each]),
+    )
+    bad = np.bincount(whole.owner, ~np.isfinite(whole.values), len(whole)) > 0
+    return Stack(
+        whole.values[~bad[whole.owner]],
+        whole.images[~bad],
+        whole.width[~bad],
+        whole.assigned[~bad[whole.document]],
+        population,
+        sampled,
+        int(bad.sum()),
+    )

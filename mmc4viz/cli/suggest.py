@@ -1,0 +1,164 @@
+"""The command that proposes thresholds: ``suggest``. Counts and estimates nothing itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from mmc4viz.choice.by_fdr import by_fdr, estimate_fdr
+from mmc4viz.choice.by_precision import propose
+from mmc4viz.choice.by_yield import Wish, by_yield
+from mmc4viz.choice.equal_yield import left_at
+from mmc4viz.choice.labelled import labelled_for, remarks
+from mmc4viz.choice.population import Population
+from mmc4viz.choice.proposal import Proposal
+from mmc4viz.choice.stack import stack_of
+from mmc4viz.choice.steps import YIELDS, Steps, steps_of_scores
+from mmc4viz.cli.shared import (
+    INDEX,
+    SHARDS,
+    SIMILARITY,
+    finish,
+    open_corpus,
+    progress,
+    with_settings,
+)
+from mmc4viz.corpus.pairs import pairs_of
+from mmc4viz.corpus.sweep import Matched, match_corpus
+from mmc4viz.handover.basics import basics_of
+from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.output import table
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="WHAT=AMOUNT",
+    help=f"Leave at least so much: documents=50%, pairs=1000000; of {', '.join(YIELDS)}. "
+    "Repeated, all at once.",
+)
+@click.option(
+    "--fdr", multiple=True, type=float, metavar="RATE",
+    help="Share of wrong pairs at most, estimated without labels: 0.1; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--precision", multiple=True, type=float, metavar="SHARE",
+    help="Share of right pairs at least, from labels: 0.9; repeatable.",
+)  # fmt: skip
+@click.option("--labels", "labels_file", metavar="FILE", help="A file of labels, for --precision.")
+@click.option(
+    "--documents", type=int, default=10_000, show_default=True, metavar="N",
+    help="Of a larger corpus, look at so many for --fdr, drawn at random.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of whatever is drawn.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+def suggest(
+    keep: tuple[str, ...],
+    fdr: tuple[float, ...],
+    precision: tuple[float, ...],
+    labels_file: str | None,
+    documents: int,
+    seed: int,
+    form: str,
+    **options: Any,
+) -> None:
+    """Propose thresholds: by what is to be left, or by how many pairs may be wrong.
+
+    Each comes with what is left at it, what it rests on and how sure it is; or with the reason why
+    there is none.
+    """
+    wishes = [Wish.parse(text) for text in keep]
+    _check(wishes, fdr, precision, labels_file, documents, seed)
+    config, corpus = open_corpus(options)
+    config = config.with_(clip_model=basics_of(corpus, config).similarity.model)
+    with progress("documents") as advance:
+        matched = match_corpus(corpus.columns(advance), config)
+    steps = steps_of_scores(matched, config)
+    found = [by_yield(steps, wishes)] if wishes else []
+    if fdr:
+        estimate = estimate_fdr(stack_of(matched, documents, seed), seed=seed)
+        found += [_with_left(by_fdr(estimate, wanted), steps) for wanted in fdr]
+    if precision and labels_file:
+        found += _by_precision(labels_file, config, matched, steps, precision, corpus.notes)
+    if form == "json":
+        click.echo(json.dumps([one.as_dict() for one in found], indent=1))
+    else:
+        click.echo(_as_text(found))
+    finish(corpus)
+
+
+def _check(
+    wishes: Sequence[Wish],
+    fdr: Sequence[float],
+    precision: Sequence[float],
+    labels_file: str | None,
+    documents: int,
+    seed: int,
+) -> None:
+    """Refuse what makes no sense before anything is read."""
+    if not wishes and not fdr and not precision:
+        raise ConfigError(
+            "say what the threshold is for: --keep documents=50%, --fdr 0.1, or --precision 0.9 "
+            "--labels FILE"
+        )
+    if bool(precision) != bool(labels_file):
+        raise ConfigError("--precision SHARE and --labels FILE go together")
+    for name, rates in (("--fdr", fdr), ("--precision", precision)):
+        for rate in rates:
+            if not 0 < rate < 1:
+                raise ConfigError(f"{name} takes a share between 0 and 1, as in 0.1: not {rate:g}")
+    if documents < 1 or seed < 0:
+        raise ConfigError("--documents is at least 1, and --seed at least 0")
+
+
+def _by_precision(
+    path: str,
+    config: LoaderConfig,
+    matched: Matched,
+    steps: Steps,
+    wanted: Sequence[float],
+    notes: list[str],
+) -> list[Proposal]:
+    """Ask the labels of a file; ``notes`` gets a line about labels that do not count."""
+    population = Population([part.columns for part in matched.parts], pairs_of(matched))
+    found = labelled_for(path, config, population)
+    notes += [f"{path}: {remark}" for remark in remarks(found)]
+    return [_with_left(propose(found.sample, share), steps) for share in wanted]
+
+
+def _with_left(one: Proposal, steps: Steps) -> Proposal:
+    if one.threshold is None:
+        return one
+    return one.leaving({name: left_at(steps, name, one.threshold) for name in YIELDS})
+
+
+def _as_text(found: Sequence[Proposal]) -> str:
+    """Return proposals as a table, and below it why and why not."""
+    head = ("wish", "threshold", "estimate", "95 % interval", *map(_words, YIELDS))
+    lines = [table([head, *map(_row, found)])]
+    lines += [f"{one.wish}: none: {one.reason}" for one in found if one.reason is not None]
+    lines += [f"({text})" for text in dict.fromkeys(one.assumption for one in found)]
+    return "\n".join(lines)
+
+
+def _row(one: Proposal) -> tuple[str, ...]:
+    threshold = "none" if one.threshold is None else f"{one.threshold!r}"
+    between = "–" if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}"
+    left = [f"{one.left[name]:,.10g}" if name in one.left else "–" for name in YIELDS]
+    return one.wish, threshold, _share(one.estimate), between, *left
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
