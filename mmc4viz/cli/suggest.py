@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import numpy as np
 
 from mmc4viz.choice.by_fdr import by_fdr, estimate_fdr
 from mmc4viz.choice.by_precision import propose
@@ -27,6 +28,7 @@ from mmc4viz.cli.shared import (
     with_settings,
 )
 from mmc4viz.corpus.pairs import pairs_of
+from mmc4viz.corpus.scales import misfits
 from mmc4viz.corpus.sweep import Matched, match_corpus
 from mmc4viz.handover.basics import basics_of
 from mmc4viz.model import ConfigError, LoaderConfig
@@ -92,6 +94,8 @@ def suggest(
         click.echo(json.dumps([one.as_dict() for one in found], indent=1))
     else:
         click.echo(_as_text(found))
+    proposed = np.array(sorted({p.threshold for p in found if p.threshold is not None}))
+    corpus.notes += misfits(proposed, [part.columns for part in matched.parts], matched.scores())
     finish(corpus)
 
 
