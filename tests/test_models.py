@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,24 +22,26 @@ from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_col
 from mmc4viz.choice import design as designs
 from mmc4viz.choice import labels as labels_of_file
 from mmc4viz.choice import queue, stages, store
+from mmc4viz.choice.by_fdr import FdrEstimate
+from mmc4viz.choice.candidate import Candidate
 from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs, strongest
 from mmc4viz.choice.distribution import distribution, thresholds_of
 from mmc4viz.choice.entries import entries
+from mmc4viz.choice.equal_fdr import match_by_fdr
 from mmc4viz.choice.equal_yield import equal_yield, left_at, shortest
 from mmc4viz.choice.evidence import evidence, labelled_pairs, match_by_precision
 from mmc4viz.choice.kept import Overlap
 from mmc4viz.choice.lineup import Model, ModelsError, line_up
 from mmc4viz.choice.models import (
-    Candidate,
     Match,
     NoMatch,
-    Rates,
     agreement_at,
     along,
-    match_by_rate,
     match_by_yield,
 )
 from mmc4viz.choice.population import Population
+from mmc4viz.choice.proposal import Basis
+from mmc4viz.choice.rates import Rates, match_by_rate
 from mmc4viz.choice.separation import LabelledPairs, separation
 from mmc4viz.choice.steps import YIELDS, Steps
 from mmc4viz.choice.store import LabelsError
@@ -313,6 +316,22 @@ def test_rates_match_as_q_values_do() -> None:
         assert words in none.reason
 
 
+def test_false_discovery_rates_match_where_both_can_be_told() -> None:
+    first, second = sample()
+    grid, rate = np.array([0.2, 0.24, 0.3]), np.array([0.3, 0.1, 0.02])
+    pairs = np.array([500, 300, 10])
+    known = FdrEstimate(Basis.FDR, grid, pairs, rate, rate, rate, None, 9.0, 227, "")
+    other = replace(known, threshold=2 * grid)
+    match = match_by_fdr(first, second, (known, other), 0.25)
+    assert isinstance(match, Match)
+    assert (match.wanted, match.second, match.exact) == (0.1, 0.48, False)
+    few = match_by_fdr(first, second, (known, other), 0.3)  # ten pairs say nothing
+    unsure = match_by_fdr(first, second, (known, replace(other, reason="dim")), 0.25)
+    for none, words in ((few, "nothing is estimated at 0.3"), (unsure, "of sample-b, dim")):
+        assert isinstance(none, NoMatch)
+        assert words in none.reason
+
+
 def test_bad_input_is_said_in_a_line() -> None:
     first, second = (candidate.model for candidate in sample())
     line_up([first, second])
@@ -406,7 +425,7 @@ def test_labels_that_say_nothing_are_refused() -> None:
 
 def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as left:
-        main(["compare", *arguments])
+        main(["compare", "--no-fdr", *arguments])
     out, err = capsys.readouterr()
     return int(left.value.code or 0), out, err
 

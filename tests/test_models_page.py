@@ -13,9 +13,12 @@ import pytest
 
 import mmc4viz
 from mmc4viz import expand, load_tokenizer, read_columns
+from mmc4viz.choice.by_fdr import FdrEstimate
 from mmc4viz.choice.models import match_by_yield
+from mmc4viz.choice.proposal import Basis
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.corpus.columns import Kind
+from mmc4viz.ui import compared
 from tests.hostile import MARK, write_hostile
 from tests.test_models import sample
 from tests.test_pages import alerts, markup, opened
@@ -23,17 +26,33 @@ from tests.test_pages import alerts, markup, opened
 SAMPLE = Path(mmc4viz.__file__).parents[1] / "sample_data"
 
 
-def test_the_page_says_what_the_core_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_says_what_the_core_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first, second = sample()
-    said = markup(opened(monkeypatch, "models"))
+    monkeypatch.chdir(tmp_path)  # where there is no file of labels
+    app = opened(monkeypatch, "models")
+    said = markup(app)
     for name in YIELDS:
         match = match_by_yield(first, second, name, 0.24)
         assert f"<td><b>{match.second:.12g}</b></td>" in said
         assert f"<td>{match.agreement.pairs.jaccard:.1%}</td>" in said
     assert "High with sample-a, low with sample-b" in said
     assert said.count('class="mmc-card ') == 16
+    assert "false-discovery rate" in said
+    assert any("No pair is labelled yet" in text.value for text in app.text)
 
 
+@pytest.fixture
+def without_fdr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the estimate of rates out, which takes seconds."""
+    nothing = np.zeros(0)
+    none = FdrEstimate(
+        Basis.FDR, nothing, nothing.astype(np.int64), nothing, nothing, nothing, None, 0.0, 0, "",
+        "left out",
+    )  # fmt: skip
+    monkeypatch.setattr(compared, "estimate_fdr", lambda _: none)
+
+
+@pytest.mark.usefixtures("without_fdr")
 def test_the_models_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = sample()
     address = {"model": "sample-b", "t.sample-b": "0.5", "m.by": "documents"}
@@ -55,12 +74,14 @@ def test_one_model_alone_is_told_how_to_get_another(
     assert "mmc4viz index --out DIR --similarity" in said
 
 
+@pytest.mark.usefixtures("without_fdr")
 @pytest.mark.parametrize("assignment", ["stored", "greedy"])
 def test_what_cannot_be_compared_is_said(monkeypatch: pytest.MonkeyPatch, assignment: str) -> None:
     found = alerts(opened(monkeypatch, "models", match=assignment))
     assert len(found) == (assignment == "stored")
 
 
+@pytest.mark.usefixtures("without_fdr")
 def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write_hostile(tmp_path)
     _beside(path, NAME)

@@ -12,12 +12,14 @@ from typing import Final
 
 import numpy as np
 
+from mmc4viz.choice.candidate import Candidate
 from mmc4viz.choice.distribution import thresholds_of
 from mmc4viz.choice.labelled import Labelled, labelled_for
 from mmc4viz.choice.lineup import Floats, Ints, Model
-from mmc4viz.choice.models import Candidate, Match, NoMatch, Rates, match_by_rate
+from mmc4viz.choice.models import Match, NoMatch
 from mmc4viz.choice.population import Population
 from mmc4viz.choice.precision import curve
+from mmc4viz.choice.rates import Rates, match_by_rate
 from mmc4viz.choice.separation import LabelledPairs
 from mmc4viz.choice.store import LabelsError
 

@@ -1,10 +1,9 @@
 """CLIP models side by side: which threshold of one is which threshold of another, and what changes.
 
 The same number means something else under another model. Two thresholds are matched when they
-leave the same (exactly, for nothing is estimated) or when they are estimated to be equally pure:
-by false-discovery rate, or by the precision of labelled pairs. Where the estimates come from,
-their own rooms know; how kept sets, rankings and labels compare is told by `kept`, `disagreement`
-and `separation`. Draws nothing.
+leave the same (exactly, for nothing is estimated) or when they are estimated to be equally pure
+(`rates`): by false-discovery rate (`equal_fdr`), or by the precision of labelled pairs
+(`evidence`). How rankings and labels compare is told by `disagreement` and `separation`.
 """
 
 from __future__ import annotations
@@ -12,84 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
-import numpy as np
-
+from mmc4viz.choice.candidate import Candidate
 from mmc4viz.choice.equal_yield import EqualYield, equal_yield, left_at
-from mmc4viz.choice.kept import Agreement, Keeping, agreement
-from mmc4viz.choice.lineup import Floats, Model
-from mmc4viz.choice.steps import Steps, steps_of_scores
-from mmc4viz.model import LoaderConfig
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One model under a setting of the loader.
-
-    Attributes
-    ----------
-    model : Model
-    config : LoaderConfig
-        The model was matched under its size limit and assignment; its threshold does not matter.
-    """
-
-    model: Model
-    config: LoaderConfig
-
-    @property
-    def name(self) -> str:
-        """The CLIP model's name."""
-        return self.model.name
-
-    @cached_property
-    def steps(self) -> Steps:
-        """What is left at every score."""
-        return steps_of_scores(self.model.matched, self.config)
-
-    @cached_property
-    def keeping(self) -> Keeping:
-        """Which documents survive."""
-        return Keeping(self.model.matched, self.config)
-
-    def prepare(self, tell: Callable[[int], object]) -> None:
-        """Compute all that answers need; ``tell`` is called in between, and may end it."""
-        for part in ("model.by_image", "steps", "keeping"):
-            attrgetter(part)(self)
-            tell(0)
-
-
-@dataclass(frozen=True)
-class Rates:
-    """A model's estimated false-discovery rate or precision against the threshold.
-
-    Attributes
-    ----------
-    by : str
-        ``"fdr"`` or ``"precision"``.
-    threshold : ndarray of float64, shape (T,)
-        Ascending.
-    value, low, high : ndarray of float64, shape (T,)
-        The estimate and its 95 % interval; NaN where there is none.
-    rests_on : str
-        What it was made from, in a few words.
-    """
-
-    by: str
-    threshold: Floats
-    value: Floats
-    low: Floats
-    high: Floats
-    rests_on: str
-
-    def at(self, threshold: float) -> tuple[float, float, float]:
-        """Return estimate and interval at the nearest threshold that is no higher; NaN before."""
-        place = int(np.searchsorted(self.threshold, threshold + 1e-12, side="right")) - 1
-        if place < 0:
-            return math.nan, math.nan, math.nan
-        return float(self.value[place]), float(self.low[place]), float(self.high[place])
+from mmc4viz.choice.kept import Agreement, agreement
 
 
 @dataclass(frozen=True)
@@ -207,56 +133,6 @@ def match_by_yield(first: Candidate, second: Candidate, name: str, threshold: fl
         words,
         agreement_at(first, second, threshold, best.threshold),
         between=found,
-    )
-
-
-def match_by_rate(
-    first: Candidate, second: Candidate, rates: tuple[Rates, Rates], threshold: float
-) -> Match | NoMatch:
-    """Find the lowest threshold of the second model that is estimated to be as pure.
-
-    Parameters
-    ----------
-    first, second : Candidate
-    rates : (Rates, Rates)
-        Of these.
-    threshold : float
-        The first model's.
-
-    Returns
-    -------
-    Match or NoMatch
-        The latter where there is no estimate at the threshold, or none of the second model is as
-        good.
-
-    Notes
-    -----
-    The lowest threshold whose false-discovery rate is at most some rate is what a q-value stands
-    for (Storey, The positive false discovery rate, 2003).
-    """
-    one, other = rates
-    wanted, *interval = one.at(threshold)
-    if math.isnan(wanted):
-        reason = f"nothing is estimated at {threshold:g} of {first.name}"
-        return NoMatch(one.by, threshold, reason)
-    with np.errstate(invalid="ignore"):
-        good = other.value <= wanted if one.by == "fdr" else other.value >= wanted
-    if not good.any():
-        reason = f"no threshold of {second.name} is estimated to be as good as {wanted:.1%}"
-        return NoMatch(one.by, threshold, reason)
-    place = int(good.argmax())
-    second_threshold = float(other.threshold[place])
-    words = one.rests_on if one.rests_on == other.rests_on else f"{one.rests_on}; {other.rests_on}"
-    return Match(
-        one.by,
-        threshold,
-        second_threshold,
-        wanted,
-        float(other.value[place]),
-        False,
-        words,
-        agreement_at(first, second, threshold, second_threshold),
-        ((interval[0], interval[1]), (float(other.low[place]), float(other.high[place]))),
     )
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from mmc4viz.choice.by_fdr import FdrEstimate, estimate_fdr
+from mmc4viz.choice.candidate import Candidate
 from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs
 from mmc4viz.choice.distribution import distribution
+from mmc4viz.choice.equal_fdr import match_by_fdr
 from mmc4viz.choice.evidence import Evidence, evidence, labelled_pairs, match_by_precision
 from mmc4viz.choice.lineup import Model, line_up
-from mmc4viz.choice.models import Candidate, Match, NoMatch, match_by_yield
+from mmc4viz.choice.models import Match, NoMatch, match_by_yield
 from mmc4viz.choice.separation import separation
+from mmc4viz.choice.stack import stack_of
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
 from mmc4viz.cli.models import Similarity, chosen, similarities
@@ -65,12 +69,18 @@ class _ManyModels(click.Command):
     metavar="FILE",
     help="A file of labels: adds equal precision, and who separates right pairs from wrong ones.",
 )
+@click.option(
+    "--fdr/--no-fdr",
+    default=True,
+    help="Whether to estimate false-discovery rates, which takes seconds. [yes]",
+)
 @click.option("--thresholds", metavar="T,T,...", help="Several thresholds of the first model.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
 def compare(
     models: tuple[str, ...],
     files: tuple[str, ...],
     labels_file: str | None,
+    fdr: bool,
     thresholds: str | None,
     form: str,
     **options: Any,
@@ -86,7 +96,8 @@ def compare(
     lines = _thresholds(thresholds, config)
     candidates = _matched(chosen(found, models), config)
     labels = None if labels_file is None else evidence(labels_file, candidates)
-    compared = [_compared(candidates[0], other, lines, labels) for other in candidates[1:]]
+    rates = _rates(candidates) if fdr else {}
+    compared = [_compared(candidates[0], other, lines, labels, rates) for other in candidates[1:]]
     separated = None if labels is None else _separated(candidates, labels)
     spreads = [distribution(one.model) for one in candidates]
     for line in lines:
@@ -126,13 +137,30 @@ def _matched(wanted: Sequence[Similarity], config: LoaderConfig) -> list[Candida
     return candidates
 
 
+def _rates(candidates: Sequence[Candidate]) -> dict[str, FdrEstimate]:
+    """Estimate every model's false-discovery rate."""
+    with progress("models", len(candidates)) as advance:
+        found = {}
+        for one in candidates:
+            found[one.name] = estimate_fdr(stack_of(one.model.matched))
+            advance(1)
+    return found
+
+
 def _compared(
-    first: Candidate, second: Candidate, thresholds: Sequence[float], labels: Evidence | None
+    first: Candidate,
+    second: Candidate,
+    thresholds: Sequence[float],
+    labels: Evidence | None,
+    rates: Mapping[str, FdrEstimate],
 ) -> Compared:
     """Compare two models in every respect."""
     found: list[Match | NoMatch] = []
     for threshold in thresholds:
         found += [match_by_yield(first, second, name, threshold) for name in YIELDS]
+        if rates:
+            both = rates[first.name], rates[second.name]
+            found.append(match_by_fdr(first, second, both, threshold))
         if labels is not None:
             found.append(match_by_precision(first, second, labels, threshold))
     models = first.model, second.model

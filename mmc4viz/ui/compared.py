@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmc4viz.choice import disagreement
+from mmc4viz.choice.by_fdr import FdrEstimate, estimate_fdr
+from mmc4viz.choice.candidate import Candidate
 from mmc4viz.choice.disagreement import Correlation, Disagreement
 from mmc4viz.choice.distribution import Distribution, distribution, thresholds_of
 from mmc4viz.choice.lineup import Model, line_up
-from mmc4viz.choice.models import Candidate, Match, along, match_by_yield
+from mmc4viz.choice.models import Match, along, match_by_yield
+from mmc4viz.choice.stack import stack_of
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.model import LoaderConfig
 from mmc4viz.ui import data
@@ -26,6 +29,7 @@ _CANDIDATES: Memo[Candidate] = Memo(3)
 _LINED_UP: Memo[bool] = Memo(16)
 _DISTRIBUTIONS: Memo[Distribution] = Memo(16)
 _MATCHES: Memo[list[Match]] = Memo(64)
+_FDR: Memo[FdrEstimate] = Memo(6)
 _CURVES: Memo[list[Match]] = Memo(16)
 _STRONGEST: Memo[list[Disagreement]] = Memo(16)
 _CORRELATIONS: Memo[list[Correlation]] = Memo(16)
@@ -80,6 +84,13 @@ def distribution_of(one: Side) -> Distribution:
     """Return how a model's matched scores lie on their own scale."""
     with progress(f"Sorting the scores of {one.name}"):
         return _DISTRIBUTIONS.get(one, lambda: distribution(candidate(one).model))
+
+
+def fdr_of(one: Side) -> FdrEstimate:
+    """Return a model's estimated false-discovery rate."""
+    matched = data.matched_of(one.source, one.config)
+    with progress(f"Estimating the false-discovery rate of {one.name}"):
+        return _FDR.get(one, lambda: estimate_fdr(stack_of(matched)))
 
 
 def matches(one: Side, other: Side, threshold: float) -> list[Match]:

@@ -18,6 +18,7 @@ from mmc4viz.ui import (
     compared,
     data,
     disagreements,
+    estimated,
     inspector,
     label_file,
     numbers,
@@ -111,6 +112,7 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
     digits = [compared.distribution_of(one).scale.digits + 1 for one in (first, second)]
     disagreements.show(first, second, (digits[0], digits[1]))
     _correlated(compared.correlations(first, second))
+    estimated.show_fdr(first, second, threshold)
     separated.show(first, second, threshold, label_file.path_of(choice))
 
 

@@ -22,6 +22,7 @@ from mmc4viz.plots import models as plots
 from mmc4viz.ui import compared, inspector, numbers
 from mmc4viz.ui.beside import pair_of_columns
 from mmc4viz.ui.compared import Side
+from mmc4viz.ui.estimated import equally_pure
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.markup import table
 from mmc4viz.ui.memo import Memo
@@ -58,35 +59,12 @@ def _draw(first: Side, second: Side, threshold: float, path: str) -> None:
         match = _PRECISION.get(
             (*key, threshold), lambda: match_by_precision(*candidates, found, threshold)
         )
-    _equal(match, first, second)
+    equally_pure(match, first, second)
     models = [one.model for one in candidates]
     with progress("Separating labelled pairs"):
         result = _SEPARATION.get(key, lambda: separation(models, labelled_pairs(models, found)))
     _areas(result, found)
     _curves(result)
-
-
-def _equal(match: Match | NoMatch, first: Side, second: Side) -> None:
-    """Say which thresholds are equally precise."""
-    if isinstance(match, NoMatch):
-        note(f"No threshold of equal precision: {match.reason}.")
-        return
-    names = escaped(first.name), escaped(second.name)
-    rates = zip((match.wanted, match.found), match.intervals, strict=True)
-    cells = [f"{value:.1%} ({low:.1%} to {high:.1%})" for value, (low, high) in rates]
-    agreed = match.agreement
-    row = (
-        "precision", f"{match.first:.12g}", f"<b>{match.second:.12g}</b>", *cells,
-        f"{agreed.documents.jaccard:.1%}", f"{agreed.pairs.jaccard:.1%}",
-    )  # fmt: skip
-    heads = (
-        "equal in", *names, f"of {names[0]}", f"of {names[1]}", "documents agreed", "pairs agreed",
-    )  # fmt: skip
-    caption = (
-        f"The lowest threshold of {names[1]} estimated to be as precise, with 95 % intervals; from "
-        f"{escaped(match.rests_on)}."
-    )
-    st.html(table(heads, [row], caption))
 
 
 def _areas(found: Separation, among: Evidence) -> None:
