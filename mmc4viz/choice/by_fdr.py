@@ -119,14 +119,8 @@ def estimate_fdr(
     assumption = _assumption(stack, basis)
     reach = np.searchsorted(asked, score, side="right")
     pairs = _from_right(np.bincount(reach, minlength=len(asked) + 1))
-    spread = float(np.ptp(stack.values)) if len(stack.values) else 0.0
-    if len(stack) < FEWEST_DOCUMENTS or spread == 0:
+    if (reason := _hardly_anything(stack)) is not None:
         unknown = np.full(len(asked), np.nan)
-        reason = (
-            f"{len(stack):,} documents with pairs are too few to tell noise from matches"
-            if spread or not len(stack)
-            else "all similarities are equal: nothing stands out"
-        )
         return FdrEstimate(basis, asked, pairs, unknown, unknown, unknown, None,
                            0.0, len(stack), assumption, reason)  # fmt: skip
     rows, theta = fit(stack, None if decoys is None else null_of(decoys))
@@ -256,14 +250,28 @@ def labels_needed(rate: float, width: float = 0.05) -> int:
 def _standard(stack: Stack) -> Floats:
     """Return similarity on a scale on which effects add up, centred, without far outliers."""
     values = stack.values
-    scale = recognise(values, stack.width[stack.document])
-    if scale in ("softmax", "sigmoid"):
+    if _scale(stack) == "sigmoid":
         inside = np.clip(values, _TINY, 1 - _TINY)
-        values = np.log(inside) if scale == "softmax" else np.log(inside / (1 - inside))
+        values = np.log(inside / (1 - inside))
     middle = float(np.median(values))
     away = np.abs(values / 2 - middle / 2)  # halves, for numbers near the largest there are
     unit = 2 * float(np.median(away)) or float(away.max()) or 1.0
     return np.asarray(np.clip((values / unit) - (middle / unit), -50, 50))
+
+
+def _scale(stack: Stack) -> str:
+    return recognise(stack.values, stack.width[stack.document])
+
+
+def _hardly_anything(stack: Stack) -> str | None:
+    """Say why there is nothing to estimate from."""
+    if len(stack) < FEWEST_DOCUMENTS:
+        return f"{len(stack):,} documents with pairs are too few to tell noise from matches"
+    if np.ptp(stack.values) == 0:
+        return "all similarities are equal: nothing stands out"
+    if _scale(stack) == "softmax":
+        return "after a softmax every image's similarities depend on each other: take the cosine"
+    return None
 
 
 def _steps(score: Floats) -> Thresholds:

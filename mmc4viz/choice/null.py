@@ -65,8 +65,16 @@ def _half(distance: Floats) -> tuple[float, float]:
         inside = np.diff(stats.t.cdf(_EDGES / scale, tail))
         return -float((counts * np.log(np.maximum(inside, 1e-12))).sum())
 
+    middle = float(np.clip(np.median(distance) / 0.67, *_SCALES))
+    begin = np.log([20.0, middle])
+    simplex = begin + np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, -0.2]])
     bounds = [tuple(np.log(ends)) for ends in (_TAILS, _SCALES)]
-    found = optimize.minimize(cost, np.log([20.0, 1.0]), method="Nelder-Mead", bounds=bounds,
-                              options={"xatol": 0.01, "fatol": 0.05})  # fmt: skip
+    found = optimize.minimize(
+        cost,
+        begin,
+        method="Nelder-Mead",
+        bounds=bounds,
+        options={"xatol": 0.005, "fatol": 0.05, "initial_simplex": simplex},
+    )
     tail, scale = np.exp(found.x).tolist()
     return tail, scale
