@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import sync_playwright
 
@@ -19,24 +20,33 @@ from tests.serving import FLAGS, chromium, serving  # noqa: E402
 
 # A page's path, what tells that it is drawn, and the height to show.
 PAGES = {
-    "tune": ("", "What each knob does", 1150),
-    "documents": ("documents", "Select a row", 560),
-    "borderline": ("borderline", "Borderline", 1000),
-    "audit": ("audit", "Stored scores against the matrix", 1150),
+    "tune": ("?t=0.26", "What stands behind these numbers", 1950),
+    "documents": ("documents?doc=0.5", "Raw JSON", 3300),
+    "borderline": ("borderline", "Just below", 1000),
+    "label": ("label", "Label", 720),
+    "models": ("models", "Models", 1400),
+    "audit": ("audit", "Stored scores against the matrix", 1500),
+    "export": ("export", "Export", 1300),
 }
 
 
 def main() -> None:
     """Write a picture a page beside this script."""
     with (
-        serving(HERE.parent) as address,
+        TemporaryDirectory() as folder,
+        serving(HERE.parent, "--labels", f"{folder}/labels.sqlite") as address,
         sync_playwright() as driver,
     ):
         browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
         for name, (path, words, height) in PAGES.items():
             page = browser.new_page(viewport={"width": 1280, "height": height})
             page.goto(f"{address}/{path}")
-            page.get_by_text(words).first.wait_for(timeout=60_000)
+            page.get_by_test_id("stMain").get_by_text(words).first.wait_for(timeout=60_000)
+            if name == "label":
+                page.get_by_label("Your name").fill("Ada")
+                page.get_by_role("button", name="Begin").click()
+                page.get_by_text("image 1").or_(page.locator("img")).first.wait_for()
+            page.wait_for_selector("[data-test-script-state=notRunning]")
             page.wait_for_load_state("networkidle")
             page.wait_for_function(
                 "!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')"
