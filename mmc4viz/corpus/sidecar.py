@@ -21,17 +21,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.storage import file_system, is_remote
 from mmc4viz.model import ShardError
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 Ints = NDArray[np.int64]
 
@@ -122,6 +124,8 @@ def open_sidecar(path: str) -> OpenSidecar:
     ShardError
         When the file is none.
     """
+    import pyarrow.dataset as ds  # brings pandas along, which no other room needs to start
+
     try:
         store, inside = file_system(path) if is_remote(path) else (None, path)
         data = ds.dataset(inside, format="parquet", filesystem=store)
