@@ -144,6 +144,7 @@ def labelled_for(path: str, config: LoaderConfig, population: Population) -> Lab
     found = designs.design_for(path, config)
     if found is None:
         mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
-        others = ", ".join(map(str, designs.designs(path))) or "none"
-        raise LabelsError(f"{path}: holds no sample for {mine}; it holds: {others}")
+        others = ", ".join(map(str, designs.designs(path)))
+        held = f"it holds: {others}" if others else "begin one on the page Label"
+        raise LabelsError(f"{path}: holds no sample for {mine}; {held}")
     return labelled(path, found, population)

@@ -175,6 +175,17 @@ class _Test:
         variance: Floats = (self.weight**2 * strata * (1 - strata) / self.n).sum(axis=1)
         return variance
 
+    def _unsettled(self, strata: Floats) -> Floats:
+        """Return by how much the variance is too small because strata fit their own labels.
+
+        Under a fixed mean they do so in all directions but one: n / (n − 1) where strata are many,
+        1 for a single one; compare the factor of Miettinen and Nurminen.
+        """
+        parts = self.weight**2 * strata * (1 - strata) / self.n
+        fixed = parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300)
+        free = (1 - fixed) / np.maximum(self.n - 1 + fixed, 0.5)
+        return np.asarray((parts * free).sum(axis=1), np.float64)
+
     def _score(self, strata: Floats) -> Floats:
         away, variance = np.abs(self.estimate - self._mean(strata)), self._variance(strata)
         return np.asarray(away / np.sqrt(np.maximum(variance, 1e-300)), np.float64)
@@ -187,7 +198,8 @@ class _Test:
         reach = np.maximum(reach, 3 * np.abs(away)) + 1e-12
         t = (np.arange(_NODES) + 0.5) * (2 * np.pi / reach)[:, None]
         smooth = 6 * reach / (2 * np.pi * _NODES)
-        log = -0.5 * (smooth[:, None] * t) ** 2 - 1j * t * away[:, None]
+        blur = smooth**2 + self._unsettled(strata)
+        log = -0.5 * blur[:, None] * t**2 - 1j * t * away[:, None]
         for h in range(self.n.shape[1]):  # the rarer side: its logarithm winds round nowhere
             wrong = strata[:, h] > 0.5
             rare = np.where(wrong, 1 - strata[:, h], strata[:, h])[:, None]
