@@ -5,23 +5,43 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
 import click
 
-from mmc4viz.cli.apply import apply
-from mmc4viz.cli.compare import compare
-from mmc4viz.cli.dashboard import app
-from mmc4viz.cli.export import export
-from mmc4viz.cli.index import index
-from mmc4viz.cli.labels import labels
-from mmc4viz.cli.look import curve, explain
-from mmc4viz.cli.score import score
 from mmc4viz.cli.shared import complain
-from mmc4viz.cli.suggest import suggest
 from mmc4viz.model import Mmc4vizError
 
+ROOMS: Final = {
+    "app": "dashboard",
+    "apply": "apply",
+    "compare": "compare",
+    "curve": "look",
+    "explain": "look",
+    "export": "export",
+    "index": "index",
+    "labels": "labels",
+    "score": "score",
+    "suggest": "suggest",
+}
+"""Where each command is at home."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """The commands; a room is opened when its command is asked for, so that each starts soon."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(ROOMS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ROOMS:
+            return None
+        found: click.Command = getattr(import_module(f"mmc4viz.cli.{ROOMS[cmd_name]}"), cmd_name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mmc4viz")
 def cli() -> None:
     """See what a similarity threshold costs before a model is trained on images and text.
@@ -39,10 +59,6 @@ def cli() -> None:
     mmc4viz export shards/ --out config.yaml     the setting, for a training run
     mmc4viz compare shards/ --models A B         the same threshold under another CLIP model
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
-
-
-for _command in (app, apply, compare, curve, explain, export, index, labels, score, suggest):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
