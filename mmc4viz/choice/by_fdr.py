@@ -14,7 +14,7 @@ so a wrong one may be more alike than noise is, and no null made of matrices see
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -123,7 +123,7 @@ def estimate_fdr(
         unknown = np.full(len(asked), np.nan)
         return FdrEstimate(basis, asked, pairs, unknown, unknown, unknown, None,
                            0.0, len(stack), assumption, reason)  # fmt: skip
-    rows, theta = fit(stack, None if decoys is None else null_of(decoys))
+    rows, theta = fit(stack, decoys)
     boot = _bootstrap(rows, theta, reach, len(asked), rounds, seed)
     rate = _share(reach, 1 - rows.judge(Signal.of(theta)).right, len(asked))
     each = np.where(np.isnan(boot.rate), rate, boot.rate)
@@ -163,22 +163,27 @@ def _bootstrap(
     return _Bootstrap(rate, np.array([Signal.of(fits[fit]).mean_shift for fit in best]))
 
 
-def fit(stack: Stack, null: Null | None = None) -> tuple[Rows, Floats]:
+def fit(stack: Stack, decoys: Stack | None = None) -> tuple[Rows, Floats]:
     """Tell matches from noise: the rows by what they are judged, and the signal's parameters.
 
     Parameters
     ----------
     stack : Stack
-    null : Null, optional
-        Of decoys; mirrored from the residuals below zero if not given.
+    decoys : Stack, optional
+        From which noise and effects are then taken.
     """
-    values = _standard(stack)
+    unit = _Unit.of(stack)
+    values = unit.apply(stack)
+    seen = None if decoys is None else _seen(decoys, unit)
     taken = doubt = np.zeros(len(values))
     theta: Floats | None = None
     for _ in range(_PASSES):
         effects = Effects.of(stack, values - taken, doubt)
+        if seen is not None:
+            effects = replace(seen[0], level=effects.level, page=effects.page)
         bare, rival, reach = residuals(stack, values, taken, effects)
-        rows = Rows.of(stack, rival, reach, Null.mirrored(bare) if null is None else null)
+        null = Null.mirrored(bare) if seen is None else seen[1]
+        rows = Rows.of(stack, rival, reach, null)
         found = most_likely(rows, theta)
         if theta is not None and np.abs(found - theta).max() < _STILL:
             break
@@ -188,12 +193,38 @@ def fit(stack: Stack, null: Null | None = None) -> tuple[Rows, Floats]:
     return rows, found
 
 
-def null_of(decoys: Stack) -> Null:
-    """Return what noise looks like in decoys, in which no sentence is right."""
-    values = _standard(decoys)
+def _seen(decoys: Stack, unit: _Unit) -> tuple[Effects, Null]:
+    """Return effects and noise of decoys, in which no sentence is right."""
+    values = unit.apply(decoys)
     nothing = np.zeros(len(values))
     effects = Effects.of(decoys, values, nothing)
-    return Null.observed(residuals(decoys, values, nothing, effects)[0])
+    return effects, Null.observed(residuals(decoys, values, nothing, effects)[0])
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A scale on which effects add up, centred, without far outliers."""
+
+    sigmoid: bool
+    middle: float
+    size: float
+
+    @classmethod
+    def of(cls, stack: Stack) -> _Unit:
+        sigmoid = _scale(stack) == "sigmoid"
+        values = _logit(stack.values) if sigmoid else stack.values
+        middle = float(np.median(values))
+        away = np.abs(values / 2 - middle / 2)  # halves, for numbers near the largest there are
+        return cls(sigmoid, middle, 2 * float(np.median(away)) or float(away.max()) or 1.0)
+
+    def apply(self, stack: Stack) -> Floats:
+        values = _logit(stack.values) if self.sigmoid else stack.values
+        return np.asarray(np.clip(values / self.size - self.middle / self.size, -50, 50))
+
+
+def _logit(values: Floats) -> Floats:
+    inside = np.clip(values, _TINY, 1 - _TINY)
+    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def by_fdr(estimate: FdrEstimate, wanted: float) -> Proposal:
@@ -245,18 +276,6 @@ def labels_needed(rate: float, width: float = 0.05) -> int:
     (139, 323)
     """
     return math.ceil(1.96**2 * rate * (1 - rate) / width**2)
-
-
-def _standard(stack: Stack) -> Floats:
-    """Return similarity on a scale on which effects add up, centred, without far outliers."""
-    values = stack.values
-    if _scale(stack) == "sigmoid":
-        inside = np.clip(values, _TINY, 1 - _TINY)
-        values = np.log(inside / (1 - inside))
-    middle = float(np.median(values))
-    away = np.abs(values / 2 - middle / 2)  # halves, for numbers near the largest there are
-    unit = 2 * float(np.median(away)) or float(away.max()) or 1.0
-    return np.asarray(np.clip((values / unit) - (middle / unit), -50, 50))
 
 
 def _scale(stack: Stack) -> str:

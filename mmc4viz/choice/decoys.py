@@ -13,8 +13,12 @@ from itertools import accumulate
 import numpy as np
 
 from mmc4viz.choice.lineup import Floats
-from mmc4viz.choice.stack import Stack, stacked
-from mmc4viz.model import ConfigError
+from mmc4viz.choice.stack import Stack, stack_of, stacked
+from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.sidecar import Sidecar
+from mmc4viz.corpus.similarity import with_similarity
+from mmc4viz.corpus.sweep import match_corpus
+from mmc4viz.model import ConfigError, LoaderConfig
 
 
 def decoy_matrices(
@@ -80,3 +84,28 @@ def decoy_stack(matrices: Sequence[Floats]) -> Stack:
     matrices : sequence of ndarray of float64, shape (n, m)
     """
     return stacked([(matrix, np.zeros(len(matrix), np.int64)) for matrix in matrices])
+
+
+def read_decoys(
+    path: str, columns: Sequence[Columns], config: LoaderConfig, most: int = 10_000, seed: int = 0
+) -> Stack:
+    """Read decoys as ``mmc4viz score --decoys FILE`` writes them, matched as the corpus is.
+
+    Parameters
+    ----------
+    path : str
+        A file of similarity with the documents' own shapes.
+    columns : sequence of Columns
+        The corpus.
+    config : LoaderConfig
+        Only ``min_kb`` and ``assignment`` matter.
+    most, seed : int
+        As in `mmc4viz.choice.stack.stack_of`.
+
+    Raises
+    ------
+    ShardError
+        When the file is none, lacks a document, or has another shape for it.
+    """
+    others = [with_similarity(part, Sidecar("", path)) for part in columns]
+    return stack_of(match_corpus(others, config), most, seed)

@@ -12,6 +12,7 @@ import numpy as np
 from mmc4viz.choice.by_fdr import by_fdr, estimate_fdr
 from mmc4viz.choice.by_precision import propose
 from mmc4viz.choice.by_yield import Wish, by_yield
+from mmc4viz.choice.decoys import read_decoys
 from mmc4viz.choice.equal_yield import left_at
 from mmc4viz.choice.labelled import labelled_for, remarks
 from mmc4viz.choice.population import Population
@@ -52,6 +53,10 @@ from mmc4viz.output import table
     help="Share of wrong pairs at most, estimated without labels: 0.1; repeatable.",
 )  # fmt: skip
 @click.option(
+    "--decoys", metavar="FILE",
+    help="What mmc4viz score --decoys wrote, for --fdr: noise is then seen, not assumed.",
+)  # fmt: skip
+@click.option(
     "--precision", multiple=True, type=float, metavar="SHARE",
     help="Share of right pairs at least, from labels: 0.9; repeatable.",
 )  # fmt: skip
@@ -66,6 +71,7 @@ def suggest(
     keep: tuple[str, ...],
     fdr: tuple[float, ...],
     precision: tuple[float, ...],
+    decoys: str | None,
     labels_file: str | None,
     documents: int,
     seed: int,
@@ -78,7 +84,7 @@ def suggest(
     there is none.
     """
     wishes = [Wish.parse(text) for text in keep]
-    _check(wishes, fdr, precision, labels_file, documents, seed)
+    _check(wishes, fdr, precision, labels_file, decoys, documents, seed)
     config, corpus = open_corpus(options)
     config = config.with_(clip_model=basics_of(corpus, config).similarity.model)
     with progress("documents") as advance:
@@ -86,7 +92,11 @@ def suggest(
     steps = steps_of_scores(matched, config)
     found = [by_yield(steps, wishes)] if wishes else []
     if fdr:
-        estimate = estimate_fdr(stack_of(matched, documents, seed), seed=seed)
+        stack, others = stack_of(matched, documents, seed), None
+        if decoys is not None:
+            parts = [part.columns for part in matched.parts]
+            others = read_decoys(decoys, parts, config, documents, seed)
+        estimate = estimate_fdr(stack, decoys=others, seed=seed)
         found += [_with_left(by_fdr(estimate, wanted), steps) for wanted in fdr]
     if precision and labels_file:
         found += _by_precision(labels_file, config, matched, steps, precision, corpus.notes)
@@ -104,6 +114,7 @@ def _check(
     fdr: Sequence[float],
     precision: Sequence[float],
     labels_file: str | None,
+    decoys: str | None,
     documents: int,
     seed: int,
 ) -> None:
@@ -119,6 +130,8 @@ def _check(
         for rate in rates:
             if not 0 < rate < 1:
                 raise ConfigError(f"{name} takes a share between 0 and 1, as in 0.1: not {rate:g}")
+    if decoys is not None and not fdr:
+        raise ConfigError("--decoys FILE goes with --fdr RATE")
     if documents < 1 or seed < 0:
         raise ConfigError("--documents is at least 1, and --seed at least 0")
 
