@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,9 @@ def test_what_cannot_be_compared_is_said(monkeypatch: pytest.MonkeyPatch, assign
 
 @pytest.mark.usefixtures("without_fdr")
 def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = write_hostile(tmp_path)
+    path, words = write_hostile(tmp_path), list[str]()
     _beside(path, NAME)
+    monkeypatch.setattr(compared, "progress", lambda text: words.append(text) or nullcontext(print))
     app = opened(monkeypatch, "models", str(path))
     said = markup(app)
     charts = json.dumps([json.loads(one.proto.spec) for one in app.get("plotly_chart")])
@@ -94,6 +96,8 @@ def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "&lt;a href=" in said  # the model's name
     assert "&lt;a href=" in charts
     assert said.count('class="mmc-card ') > 0
+    assert words
+    assert not any(MARK in text for text in words)  # they are read as Markdown
 
 
 NAME = f"<a href='javascript:{MARK}'>b</a><img src=x onerror={MARK}>"

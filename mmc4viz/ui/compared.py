@@ -60,7 +60,7 @@ def side(name: str, source: data.Source, config: LoaderConfig) -> Side:
 def candidate(one: Side) -> Candidate:
     """Return a model, matched, with its yields and kept documents counted."""
     matched = data.matched_of(one.source, one.config)
-    with progress(f"Counting what each threshold of {one.name} leaves") as tell:
+    with progress("Counting what each threshold leaves") as tell:
 
         def make() -> Candidate:
             found = Candidate(Model(one.name, matched), one.config)
@@ -82,14 +82,14 @@ def check(one: Side, other: Side) -> None:
 
 def distribution_of(one: Side) -> Distribution:
     """Return how a model's matched scores lie on their own scale."""
-    with progress(f"Sorting the scores of {one.name}"):
+    with progress("Sorting the scores"):
         return _DISTRIBUTIONS.get(one, lambda: distribution(candidate(one).model))
 
 
 def fdr_of(one: Side) -> FdrEstimate:
     """Return a model's estimated false-discovery rate."""
     matched = data.matched_of(one.source, one.config)
-    with progress(f"Estimating the false-discovery rate of {one.name}"):
+    with progress("Estimating the false-discovery rate"):
         return _FDR.get(one, lambda: estimate_fdr(stack_of(matched)))
 
 
@@ -110,7 +110,7 @@ def curve(one: Side, other: Side, by: str) -> list[Match]:
 
         def make() -> list[Match]:
             a, b = candidate(one), candidate(other)
-            return list(along(a, b, by, thresholds_of(a.model, CURVE), tell))
+            return list(along(a, b, by, thresholds_of(a.model, CURVE), lambda _: tell(0)))
 
         return _CURVES.get((one, other, by), make)
 
