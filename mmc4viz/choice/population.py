@@ -114,7 +114,7 @@ class Population:
 
 def _document_lots(part: Columns) -> Lots:
     """Return numbers that look random and follow from shard name and key."""
-    keys = np.asarray(part.batch.column("key").to_pylist(), object)
+    keys = part.batch.column("key").to_numpy(zero_copy_only=False)
     shard = hash_array(np.array([part.shard.name], object), categorize=False)
     return mixed(hash_array(keys, categorize=False) ^ mixed(shard))
 

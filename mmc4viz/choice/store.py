@@ -168,7 +168,7 @@ def _words(error: sqlite3.DatabaseError) -> str:
         sqlite3.SQLITE_LOCKED: "is locked by another program; close it there and try again",
         sqlite3.SQLITE_READONLY: "is read-only: nothing can be written to it; copy it elsewhere",
         sqlite3.SQLITE_CANTOPEN: "cannot be opened: is the folder there, and can it be written to?",
-        sqlite3.SQLITE_NOTADB: "is no file of labels",
+        sqlite3.SQLITE_NOTADB: "is no file of labels; name another one",
         sqlite3.SQLITE_CORRUPT: f"is damaged; {_RESCUE}",
         sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
         sqlite3.SQLITE_IOERR: "cannot be read or written: the disk does not answer",

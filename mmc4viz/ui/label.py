@@ -31,7 +31,10 @@ _PROBLEM: Final = "label-problem"
 _AROUND: Final = 3  # sentences before and after
 _HEAD: Final = "<style>.st-key-label-head { padding-top: 0.5rem; }</style>"
 _BLIND: Final = """<style>
-[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none; }
+[data-testid="stSidebarUserContent"] { display: none; }
+@media (min-width: 768px) {
+  [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none; }
+}
 </style>"""
 
 
