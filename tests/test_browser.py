@@ -10,10 +10,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import mmc4viz
 from mmc4viz import Curves, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
+from mmc4viz.cli import cli
 from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.funnel import document_funnel, image_funnel
 from tests.hostile import MARK, TEXTS, write_hostile
@@ -55,7 +57,13 @@ def sample(dashboard: str) -> str:
 
 @pytest.fixture(scope="module")
 def curves() -> Curves:
-    return curves_at(LoaderConfig())
+    """Sweep the sample, and make sure that ``mmc4viz curve`` prints the same."""
+    found = curves_at(LoaderConfig())
+    steps = ",".join(f"{k / 1000:g}" for k in range(150, 400, 10))
+    arguments = ["curve", SAMPLE, "--thresholds", steps, "--format", "json"]
+    for row in json.loads(CliRunner().invoke(cli, arguments).stdout):
+        assert row == found.rows(KEEP)[found.step(row["threshold"])]
+    return found
 
 
 def curves_at(config: LoaderConfig) -> Curves:
