@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from mmc4viz.corpus.curves import Curves, Thresholds
 from mmc4viz.corpus.sampling import CONFIDENCE, RATES, Drawn, Rate
@@ -98,7 +98,7 @@ def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
         return Rate(estimate, np.zeros_like(estimate), unknown)
     residual = top - estimate * bottom
     variance = (1 - fraction) * k / (k - 1) * (residual**2).sum(axis=0)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, k - 1) * np.sqrt(variance) / known
+    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / known
     return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from mmc4viz.corpus.columns import Columns, Verify, build_batch, row_of
 from mmc4viz.corpus.curves import Curves, Thresholds
@@ -217,7 +217,7 @@ def rate(drawn: Drawn, curves: Sequence[Curves], quantity: str, keep: float) -> 
         return Rate(estimate, np.zeros_like(estimate), unknown)
     residual = totals - estimate * sizes
     variance = (1 - drawn.fraction) * k / (k - 1) * (residual**2).sum(axis=0)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, k - 1) * np.sqrt(variance) / sizes.sum()
+    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / sizes.sum()
     return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
 
 
