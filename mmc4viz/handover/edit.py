@@ -141,10 +141,10 @@ def _change(info: dict[str, Any], edit: Edit) -> None:
         info["text_list"][sentence] = text
     if edit.matrix is not None:
         info["similarity_matrix"] = [list(row) for row in edit.matrix]
-    matrix = info["similarity_matrix"]
+    matrix = info["similarity_matrix"] if edit.scores or edit.order else []
     for (image, sentence), score in edit.scores.items():
         matrix[image][sentence] = score
-    before, rows = list(entries), list(matrix) if edit.order else []
+    before, rows = list(entries), list(matrix)
     for place, image in enumerate(edit.order):
         if place != image:
             entries[place], matrix[place] = before[image], rows[image]
