@@ -3,8 +3,9 @@
     python sample_data/export.py [--folder FOLDER]
 
 Every encoder's folder gets `onnx/vision_model.onnx` (`pixel_values` → `image_embeds`) and
-`onnx/text_model.onnx` (`input_ids`, `attention_mask` → `text_embeds`), in single precision, the same
-bytes on every run. What the graphs compute is `encoders.py`'s `Filters.features` and `DualEncoder`.
+`onnx/text_model.onnx` (`input_ids`, `attention_mask` → `text_embeds`), in single precision, the
+same bytes on every run. The graphs compute what `encoders.py` does (`Filters.features`,
+`DualEncoder`).
 """
 
 from __future__ import annotations
