@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Numbers = Floats | NDArray[np.int64]
 
 _NODES: Final = 256  # of the inversion; its error is far below that of the plug-in
-_STEPS: Final = 11  # of each bisection
+_STEPS: Final = 13  # of each bisection
 _CENSUS: Final = 1e-9  # the least part of a stratum that counts as unlabelled
 
 
