@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -105,9 +106,16 @@ class Scale:
     digits: int
 
     def thresholds(self) -> Thresholds:
-        """Return the grid: decimals in double precision, ascending, at most 4,001."""
-        first, last = round(self.start / self.step), round(self.stop / self.step)
-        return np.array([round(k * self.step, self.digits) for k in range(first, last + 1)])
+        """Return the grid: decimals in double precision, ascending, at most 4,001; read-only."""
+        return _grid(self)
+
+
+@lru_cache(64)
+def _grid(scale: Scale) -> Thresholds:
+    first, last = round(scale.start / scale.step), round(scale.stop / scale.step)
+    grid = np.array([round(k * scale.step, scale.digits) for k in range(first, last + 1)])
+    grid.setflags(write=False)
+    return grid
 
 
 COSINE: Final = Scale("cosine", -1.0, 1.0, 0.001, 3)
