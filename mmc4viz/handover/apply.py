@@ -23,7 +23,7 @@ from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sets import OWN, folder_of, identity, map_set_file
 from mmc4viz.corpus.shards import Layout, Shard
 from mmc4viz.corpus.similarity import put_over
-from mmc4viz.corpus.storage import fingerprint, is_remote, listing, size_of
+from mmc4viz.corpus.storage import file_system, fingerprint, is_remote, listing, size_of
 from mmc4viz.corpus.workers import ROUNDS, MakeExecutor, run
 from mmc4viz.handover.counts import Counts
 from mmc4viz.handover.options import Options, refuse_impossible
@@ -279,9 +279,12 @@ def _check_places(tasks: Sequence[Task]) -> None:
 
 
 def _same_folder(path: str, out: str) -> bool:
-    if is_remote(path) or is_remote(out):
-        return os.path.dirname(path) == out.rstrip("/")
-    return os.path.realpath(os.path.dirname(os.path.abspath(path))) == os.path.realpath(out)
+    if is_remote(path) != is_remote(out):
+        return False
+    if not is_remote(path):
+        return os.path.realpath(os.path.dirname(os.path.abspath(path))) == os.path.realpath(out)
+    (store, shard), (other, folder) = file_system(path), file_system(out)
+    return type(store) is type(other) and os.path.dirname(shard) == folder.rstrip("/")
 
 
 def _names_in(out: str) -> set[str]:
@@ -390,9 +393,10 @@ def _columns(task: Task, plain: Unpacked) -> ShardColumns:
     tokenizer = load_tokenizer(task.config.tokenizer)
     if task.index_file is None:
         read = read_columns(Shard(str(plain.path), task.shard.position), tokenizer)
-        error = (read.error and plain.error) or read.error
+        error = read.error
         if error is not None:
             error = f"{task.shard.path}: {error.removeprefix(f'{plain.path}: ')}"
+            error += f" ({plain.error})" if plain.error else ""
         own = replace(read, shard=task.shard, error=error)
     else:
         batch, origin = map_columns(Path(task.index_file))

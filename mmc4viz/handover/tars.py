@@ -203,7 +203,7 @@ def unpacked(shard: Shard, scratch: Path) -> Unpacked:
     with open(scratch, "wb") as out, decompressed(shard) as stream:
         while True:
             try:
-                chunk = stream.read(_CHUNK)
+                chunk = cast(io.BufferedIOBase, stream).read1(_CHUNK)
             except BROKEN as broken:
                 error = words(broken)
                 break
