@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -408,7 +408,7 @@ def test_the_commands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, sidecar = small
-    module = sys.modules["mmc4viz.cli.index"]  # the package's own name for it is the command
+    module = importlib.import_module("mmc4viz.cli.index")  # by attribute it is the command
     monkeypatch.setattr(module, "processes", lambda _: threads())
     write_sidecar(sidecar, rows_of())
     shutil.rmtree(out)
