@@ -11,6 +11,7 @@ Examples
 
 from mmc4viz.corpus.columns import Columns, Verify
 from mmc4viz.corpus.curves import Curves, scale_of
+from mmc4viz.corpus.index import Index, open_index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.shards import Shard, expand, samples
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
@@ -38,6 +39,7 @@ __all__ = [
     "Document",
     "Fate",
     "ImageFate",
+    "Index",
     "LoaderConfig",
     "Matched",
     "Mmc4vizError",
@@ -52,6 +54,7 @@ __all__ = [
     "expand",
     "load_tokenizer",
     "match_corpus",
+    "open_index",
     "parse_document",
     "read_columns",
     "samples",
