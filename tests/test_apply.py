@@ -28,15 +28,10 @@ from mmc4viz import LoaderConfig, Shard, expand, load_tokenizer, samples
 from mmc4viz.cli import main
 from mmc4viz.corpus.build import Job, build, scratch_of
 from mmc4viz.corpus.columns import Verify
-from mmc4viz.handover.apply import (
-    Applied,
-    apply_shards,
-    disk_use,
-    tasks_for_index,
-    tasks_for_shards,
-)
+from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.options import Options
 from mmc4viz.handover.records import ApplyError, read_record
+from mmc4viz.handover.tasks import disk_use, tasks_for_index, tasks_for_shards
 from tests import nasty
 from tests.documents import entry, info, jpeg, write_tar
 

@@ -13,18 +13,12 @@ from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, complain, open_corpus,
 from mmc4viz.corpus.source import Indexed
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
-from mmc4viz.handover.apply import (
-    Applied,
-    Task,
-    apply_shards,
-    disk_use,
-    tasks_for_index,
-    tasks_for_shards,
-)
+from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.counts import TITLES, Counts
 from mmc4viz.handover.loaders import openflamingo_flags
 from mmc4viz.handover.options import CAPS, ORDERS, Options
 from mmc4viz.handover.records import ApplyError
+from mmc4viz.handover.tasks import Task, disk_use, tasks_for_index, tasks_for_shards
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import printable, table
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mmc4viz.handover.plan import Edit
+from mmc4viz.handover.changes import Edit
 from mmc4viz.model import DocumentError
 
 _KEY: Final = b'"image_base64"'

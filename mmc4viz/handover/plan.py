@@ -9,58 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mmc4viz.handover.options import OWN, Options, loader_config
-from mmc4viz.loader.text import END_OF_CHUNK, IMAGE
-from mmc4viz.loader.tokens import Tokenizer
-from mmc4viz.loader.walk import matched_pairs, walk
-from mmc4viz.model import (
-    Document,
-    DocumentError,
-    Fate,
-    Image,
-    LoaderConfig,
-    Outcome,
-    Verdict,
+from mmc4viz.handover.changes import (
+    Edit,
+    lowered_entries,
+    new_order,
+    rescored,
+    spaced_sentences,
+    to_drop,
+    valid_images,
 )
-
-Match = tuple[int, int, float]  # image, sentence, score
-Scores = Mapping[tuple[int, int], float]  # by image and sentence
+from mmc4viz.handover.chosen import (
+    Match,
+    all_decodable,
+    choose,
+    expected_of,
+    is_misbound,
+    several,
+)
+from mmc4viz.handover.options import OWN, Options, loader_config
+from mmc4viz.loader.tokens import Tokenizer
+from mmc4viz.loader.walk import walk
+from mmc4viz.model import Document, Fate, LoaderConfig, Outcome, Verdict
 
 _HANDED_OVER = (Fate.KEPT, Fate.TRUNCATED)
-_SPECIALS = (IMAGE, END_OF_CHUNK)
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Changes to one document's JSON.
-
-    Attributes
-    ----------
-    drop : frozenset of int
-        Images that lose their ``image_base64``.
-    order : tuple of int
-        The image that stands at each place; empty where all stay.
-    sentences : mapping of int to str
-        Sentences with another text.
-    matrix : list of list of float, or None
-        What takes the place of the whole matrix, rows in the images' old order.
-    scores : mapping of (int, int) to float
-        Entries with another value, by image and sentence.
-    lowered : int
-        How many of these were lowered because they compete with chosen pairs.
-    """
-
-    drop: frozenset[int] = frozenset()
-    order: tuple[int, ...] = ()
-    sentences: Mapping[int, str] = field(default_factory=dict)
-    matrix: list[list[float]] | None = None
-    scores: Scores = field(default_factory=dict)
-    lowered: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,32 +123,32 @@ def plan_document(
     """
     loader = walk(own or document, loader_config(config), tokenizer)
     sorting = options.order == "sentence"
-    pairs, over = _chosen(document, config, options)
+    pairs, over = choose(document, config, options)
     if sorting:
         pairs = sorted(pairs, key=lambda pair: pair[1])
-    sentences, spaced = _spaced(document, pairs) if sorting else ({}, 0)
-    expected = _expected(_with(document, sentences), pairs, config, tokenizer)
+    sentences, spaced = spaced_sentences(document, pairs) if sorting else ({}, 0)
+    expected = expected_of(_with(document, sentences), pairs, config, tokenizer)
     odds = 0.0 if expected is None else expected.keep_probability
-    bad = options.drop_undecodable and _all_decodable(document, config.min_kb) is not document
+    bad = options.drop_undecodable and all_decodable(document, config.min_kb) is not document
     other = bool(spaced or bad or (options.cap == "best" and over))
     other = other and walk(document, config, tokenizer).keep_probability != odds
     if expected is None or expected.outcome is not Outcome.KEPT:
         return replace(_rejected(document, loader, options), other_odds=other)
-    plan = Plan(tuple(pairs), expected, shared=_several(pairs), rescued=bad, other_odds=other)
+    plan = Plan(tuple(pairs), expected, shared=several(pairs), rescued=bad, other_odds=other)
     if plan.shared is not None:
         return plan
-    if sorting and _is_misbound(expected):
+    if sorting and is_misbound(expected):
         return replace(plan, impossible="an image token of its text cannot be bound to an image")
-    drop = _to_drop(document, pairs, over, config, options)
+    drop = to_drop(document, pairs, over, config, options)
     untouched = own is None and not sentences and (options.keep_rejected_images or not drop)
     if untouched and plan.holds(loader, ()):
         return replace(plan, is_right=True)
     edit = Edit(
         drop,
-        _order(document, pairs),
+        new_order(document, pairs),
         sentences,
         None if own is None else np.array(document.similarity).tolist(),
-        _rescored(document, pairs, config),
+        rescored(document, pairs, config),
     )
     return replace(plan, edit=edit, spaced=spaced)
 
@@ -189,44 +163,10 @@ def attempts(plan: Plan, document: Document, config: LoaderConfig) -> Iterator[E
     if plan.expected is None:
         return
     rows = np.array(document.similarity).astype(np.float64)
-    valid = _valid(document, OWN.min_kb) - plan.edit.drop
+    valid = valid_images(document, OWN.min_kb) - plan.edit.drop
     for level in (False, True):
-        scores = _lowered(rows, sorted(valid), plan.pairs, config.threshold, level=level)
+        scores = lowered_entries(rows, sorted(valid), plan.pairs, config.threshold, level=level)
         yield replace(plan.edit, scores={**plan.edit.scores, **scores}, lowered=len(scores))
-
-
-def _chosen(
-    document: Document, config: LoaderConfig, options: Options
-) -> tuple[list[Match], list[Match]]:
-    """Return the chosen pairs in image order, and the surviving ones over the cap."""
-    if options.drop_undecodable:
-        document = _all_decodable(document, config.min_kb)
-    try:
-        matched = matched_pairs(document, config)
-    except DocumentError:
-        return [], []
-    surviving = [pair for pair in matched if not pair[2] < config.threshold]
-    cap = config.max_images
-    if options.cap == "best":
-        ranked = sorted(range(len(surviving)), key=lambda at: -surviving[at][2])
-        chosen = set(ranked[:cap])
-    else:
-        chosen = set(range(min(cap, len(surviving))))
-    pairs = [pair for at, pair in enumerate(surviving) if at in chosen]
-    return pairs, [pair for at, pair in enumerate(surviving) if at not in chosen]
-
-
-def _all_decodable(document: Document, min_kb: int) -> Document:
-    """Return a document without the images that would cost it; itself where there is none."""
-    images = tuple(_if_decodable(image, min_kb) for image in document.images)
-    same = all(new is old for new, old in zip(images, document.images, strict=True))
-    return document if same else replace(document, images=images)
-
-
-def _if_decodable(image: Image, min_kb: int) -> Image:
-    """Return an image, or a missing one in the place of one that would cost its document."""
-    lost = image.entry_error or (image.pixel_error and not image.too_small(min_kb))
-    return Image(present=False) if lost else image
 
 
 def _with(document: Document, sentences: Mapping[int, str]) -> Document:
@@ -236,132 +176,9 @@ def _with(document: Document, sentences: Mapping[int, str]) -> Document:
     return replace(document, sentences=texts)
 
 
-def _expected(
-    document: Document, pairs: list[Match], config: LoaderConfig, tokenizer: Tokenizer
-) -> Verdict | None:
-    """Walk the chosen pairs alone: their images, in order, and no doubt about their sentences."""
-    if not pairs:
-        return None
-    matrix = np.zeros((len(pairs), max(sentence for _, sentence, _ in pairs) + 1))
-    for row, (_, sentence, _) in enumerate(pairs):
-        matrix[row, sentence] = 1.0
-    alone = replace(document, images=(Image(present=True),) * len(pairs), similarity=matrix)
-    sure = loader_config(config).with_(threshold=0.5, assignment="argmax")
-    return walk(alone, sure, tokenizer)
-
-
-def _several(pairs: list[Match]) -> str | None:
-    sentences = [sentence for _, sentence, _ in pairs]
-    for sentence in sentences:
-        if (count := sentences.count(sentence)) > 1:
-            return f"{count} images on sentence {sentence + 1}"
-    return None
-
-
-def _is_misbound(verdict: Verdict) -> bool:
-    """Whether some image token is without its own image."""
-    return verdict.misbound > 0 or any(bound.pair_image is None for bound in verdict.binding)
-
-
 def _rejected(document: Document, loader: Verdict, options: Options) -> Plan:
     """Plan for a document that the setting rejects: the loader must reject it as well."""
     present = frozenset(at for at, image in enumerate(document.images) if image.present)
     rejects = loader.keep_probability == 0
     keep = options.keep_rejected_images or document.error is not None or not present
     return Plan(edit=Edit(drop=present), is_right=rejects and keep, rejected_anyway=rejects)
-
-
-def _valid(document: Document, min_kb: int) -> frozenset[int]:
-    return frozenset(
-        at
-        for at, image in enumerate(document.images)
-        if image.present and not image.too_small(min_kb)
-    )
-
-
-def _to_drop(
-    document: Document,
-    pairs: list[Match],
-    over: list[Match],
-    config: LoaderConfig,
-    options: Options,
-) -> frozenset[int]:
-    """Return the images that the loader must not see, or need not."""
-    images, chosen = document.images, {image for image, _, _ in pairs}
-    if not options.keep_rejected_images:
-        return frozenset(at for at, image in enumerate(images) if image.present) - chosen
-    small = _valid(document, OWN.min_kb) - _valid(document, config.min_kb)
-    bad = {
-        at
-        for at, image in enumerate(images)
-        if image.present and not _if_decodable(image, OWN.min_kb).present
-    }
-    return frozenset({image for image, _, _ in over} | small | bad)
-
-
-def _order(document: Document, pairs: list[Match]) -> tuple[int, ...]:
-    """Return which image stands where: the chosen ones in their order, in each other's places."""
-    images = [image for image, _, _ in pairs]
-    order = list(range(len(document.images)))
-    for place, image in zip(sorted(images), images, strict=True):
-        order[place] = image
-    return tuple(order) if images != sorted(images) else ()
-
-
-def _spaced(document: Document, pairs: list[Match]) -> tuple[dict[int, str], int]:
-    """Put a space into the literal special tokens of a text; return the sentences and a count."""
-    texts = document.sentences if isinstance(document.sentences, list) else []
-    own = {sentence for _, sentence, _ in pairs}
-    spaced, count = {}, 0
-    for at, text in enumerate(texts):
-        if not isinstance(text, str):
-            if at not in own:
-                continue
-            text = f"{text}"  # as the loader writes it
-        found = sum(text.count(special) for special in _SPECIALS)
-        if found:
-            spaced[at] = text.replace(IMAGE, "< image>").replace(END_OF_CHUNK, "< |endofchunk|>")
-            count += found
-    return spaced, count
-
-
-def _rescored(document: Document, pairs: list[Match], config: LoaderConfig) -> dict[Any, float]:
-    """Return the entries of chosen pairs whose stored score is not the matrix's."""
-    if config.assignment != "stored":
-        return {}
-    matrix = np.array(document.similarity)
-    return {
-        (image, sentence): score
-        for image, sentence, score in pairs
-        if float(matrix[image, sentence]) != score
-    }
-
-
-def _lowered(
-    matrix: NDArray[np.float64],
-    valid: list[int],
-    pairs: tuple[Match, ...],
-    threshold: float,
-    *,
-    level: bool,
-) -> dict[tuple[int, int], float]:
-    """Return the entries to be lowered, with their new value.
-
-    With ``low`` below the threshold and no entry of the valid rows below ``low``, the chosen
-    pairs are in every assignment of largest total: where one is not, exchanging the two or three
-    partners concerned gains their difference and loses nothing.
-    """
-    values = matrix[valid]
-    finite = values[np.isfinite(values)]
-    low = float(finite.min()) if len(finite) and not level else np.inf
-    if not low < threshold:
-        low = threshold - max(1.0, abs(threshold))
-    competes = ~(values < threshold)
-    rows = [valid.index(image) for image, _, _ in pairs]
-    columns = [sentence for _, sentence, _ in pairs]
-    competes[rows, :] = True
-    competes[:, columns] = True
-    competes |= level
-    competes[rows, columns] = False
-    change = competes & (values != low if level else ~(values <= low))
-    return {(valid[row], column): low for row, column in np.argwhere(change).tolist()}

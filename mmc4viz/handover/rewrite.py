@@ -16,10 +16,12 @@ import numpy as np
 from mmc4viz.corpus.columns import Columns, Kind, Verify
 from mmc4viz.corpus.shards import BROKEN
 from mmc4viz.handover.affected import affected, yielded
+from mmc4viz.handover.changes import Edit
 from mmc4viz.handover.counts import Counts
 from mmc4viz.handover.edit import Edited, edit_json
+from mmc4viz.handover.inputs import ShardColumns
 from mmc4viz.handover.options import Options, loader_config
-from mmc4viz.handover.plan import Edit, Plan, attempts, plan_document
+from mmc4viz.handover.plan import Plan, attempts, plan_document
 from mmc4viz.handover.tars import END, Member, Output, contents, header, members, padding
 from mmc4viz.loader.images import words
 from mmc4viz.loader.parse import parse_document
@@ -47,27 +49,6 @@ class Setting:
     config: LoaderConfig
     options: Options
     tokenizer: Tokenizer
-
-
-@dataclass(frozen=True)
-class ShardColumns:
-    """A shard's columns.
-
-    Attributes
-    ----------
-    own : Columns
-        As the shard carries them.
-    chosen : Columns
-        With the similarity that the setting was chosen on; mostly the same object.
-    """
-
-    own: Columns
-    chosen: Columns
-
-    @property
-    def another(self) -> bool:
-        """Whether the setting was chosen on another similarity than the shard's own."""
-        return self.own is not self.chosen
 
 
 @dataclass
