@@ -155,13 +155,13 @@ def labels_needed(apart: float, share: float, reaching: float, seed: int) -> tup
         return bool(found.high[0] - found.low[0] <= WIDTH)
 
     counts = []
-    lot, uniform = rng.permutation(PAIRS), FIRST
+    lot, uniform = rng.permutation(PAIRS), STAGE
     while not reached(_uniform(corpus, lot[:uniform])):
         uniform += STAGE
     counts.append(uniform)
     for asked in (None, threshold):
         labeller = Labeller(rng, corpus)
-        labeller.label(FIRST, asked)
+        labeller.label(STAGE, asked)
         while not reached(labeller.sample()):
             labeller.label(STAGE, asked)
         counts.append(int(labeller.drawn.sum()))
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for reaching in REACHING[-3:]:
                     make_row = partial(labels_needed, *kind, reaching)
                     found = np.mean(list(pool.map(make_row, seeds[: max(len(seeds) // 20, 4)])), 0)
-                    fewer = [f"−{100 * (1 - n / found[0]):.0f} %" for n in found[1:]]
+                    fewer = [f"{100 * (n / found[0] - 1):+.0f} %" for n in found[1:]]
                     _row([kind, f"top {reaching:.0%}", *np.round(found).astype(int), *fewer])
 
 
