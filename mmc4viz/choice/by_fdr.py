@@ -149,6 +149,7 @@ def _bootstrap(
     The fit of a draw is the best of many that suit the documents as they are.
     """
     rng, stack = np.random.default_rng(seed), rows.stack
+    pairs_of = stack.document[stack.matched]
     counts = rng.multinomial(len(stack), np.full(len(stack), 1 / len(stack)), rounds)
     fits = around(theta, rows, _FITS, seed)
     judged = (rows.judge(Signal.of(one)) for one in fits)
@@ -156,7 +157,7 @@ def _bootstrap(
     best = (beliefs(fits)[:, None] + np.array(of_documents) @ counts.T).argmax(axis=0)
     rate = np.array(
         [
-            _share(reach, 1 - right[fit], n_thresholds, count[stack.document], rng)
+            _share(reach, 1 - right[fit], n_thresholds, count[pairs_of], rng)
             for fit, count in zip(best.tolist(), counts, strict=True)
         ]
     )
@@ -313,12 +314,12 @@ def _share(
 
     Parameters
     ----------
-    reach : ndarray of int64, shape (R,)
+    reach : ndarray of int64, shape (pairs,)
         How many thresholds each pair reaches.
-    wrong : ndarray of float64, shape (R,)
+    wrong : ndarray of float64, shape (pairs,)
         Its probability of being wrong.
     n_thresholds : int
-    each : ndarray of int64, shape (R,), optional
+    each : ndarray of int64, shape (pairs,), optional
         How often each pair counts.
     rng : numpy.random.Generator, optional
         To draw what is wrong, by its probability; else the expectation.

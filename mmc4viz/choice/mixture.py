@@ -6,7 +6,8 @@ numbers say it all (`Signal`). Given them, Bayes' rule turns an image's row of l
 into the probability that its assigned sentence is right: the local false-discovery rate (Efron,
 Tibshirani, Storey and Tusher, JASA 96, 2001), of whole rows, so that a right sentence that was
 beaten by a wrong one counts against the winner. How an assignment chose plays no part: the row is
-conditioned upon. Where two sentences of an image stand out, one of them is taken to be wrong.
+conditioned upon. Where two sentences of an image stand out, one of them is taken to be wrong, and
+so is one of two images for which a sentence stands out.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ _WIDTHS: Final = np.gradient(SHIFTS)
 _BINS: Final = np.arange(-8.0, 25.01, 0.025)  # of residuals
 _REACHES: Final = 8  # classes of pages by how far a shift moves a residual
 _MOST_LOG: Final = 40.0  # of a likelihood ratio
+_MESSAGES: Final = 2  # rounds of them
+_LEAST: Final = 0.02  # probability of being wrong in odds that images pass on
 _WIDER: Final = 1.3  # than the curvature says
 # Weak prior beliefs, normal: mean and deviation of log odds of a right sentence, log shift, log
-# spread. They hold what the data say nothing of.
-_PRIOR: Final = np.array([[0.0, 2.0], [np.log(3.0), 0.7], [np.log(0.7), 0.7]])
+# spread. They hold where the data say nothing; a small spread is the cautious belief: a large one
+# would explain noise as right pairs that hardly stand out.
+_PRIOR: Final = np.array([[0.0, 2.0], [np.log(3.0), 0.7], [np.log(0.3), 0.7]])
 _BOUNDS: Final = [(-8.0, 8.0), (np.log(0.3), np.log(14.0)), (np.log(0.2), np.log(5.0))]
 
 
@@ -148,15 +152,35 @@ class Judged:
         return np.asarray(np.bincount(stack.document, np.log(self.likelihood), len(stack)), float)
 
     @property
+    def alone(self) -> Floats:
+        """Probability that each entry is right, every image looked at alone, shape (E,)."""
+        return np.asarray(self.ratio * (self.one / self.likelihood)[self.rows.stack.row])
+
+    @property
     def right(self) -> Floats:
-        """Probability that each matched pair is right, shape (R,)."""
-        ratio = self.ratio[self.rows.stack.place]
-        return np.asarray(np.minimum(ratio * self.one / self.likelihood, 1.0))
+        """Probability that each matched pair is right, shape (pairs,).
+
+        No sentence is right for two images: by messages between images and sentences that each
+        leave out what the other one said (sum-product on a bipartite graph, as for permanents:
+        Huang and Jebara, arXiv 0908.1769), over those of the prior alone.
+        """
+        stack, found = self.rows.stack, self.alone
+        prior = self.signal.share / stack.width
+        usual = 1 + (stack.images - 1) * prior / (1 - prior).clip(_LEAST)
+        for _ in range(_MESSAGES):
+            odds = found / (1 - found).clip(_LEAST)
+            claims = np.bincount(stack.sentence, odds, stack.first[-1])
+            ratio = claims[stack.sentence]
+            ratio -= odds
+            np.divide(self.ratio * usual[stack.owner], ratio.clip(0, out=ratio) + 1, out=ratio)
+            single = np.add.reduceat(ratio, stack.start[:-1])
+            own = self.one / (1 - self.signal.share + self.one * single)
+            found = ratio * own[stack.row]
+        return np.asarray(np.minimum(found[stack.place], 1.0))
 
     def signal_of_entries(self) -> tuple[Floats, Floats]:
         """Return mean and variance of what matches added to each entry, in noise deviations."""
-        row, weights = self.rows.stack.row, self.signal.weights
-        probability = self.ratio * (self.one / self.likelihood)[row]
+        probability, weights = self.alone, self.signal.weights
         some = np.maximum(self.table, 1e-300)
         mean = ((weights * SHIFTS) @ self.rows.ratios / some)[self.rows.bins]
         square = ((weights * SHIFTS**2) @ self.rows.ratios / some)[self.rows.bins]

@@ -1,6 +1,8 @@
-"""Similarity of matched images to all sentences of their page: a corpus's matrices, end to end.
+"""Similarity of valid images to all sentences of their page: a corpus's matrices, end to end.
 
-What estimates without labels look at. Nothing is estimated here.
+What estimates without labels look at. Images that a page has no sentence left for are here, too:
+without them, those that were matched would look more alike to their sentences than chance has it.
+Nothing is estimated here.
 """
 
 from __future__ import annotations
@@ -16,27 +18,28 @@ from mmc4viz.choice.entries import Matrices
 from mmc4viz.choice.lineup import Floats, Ints
 from mmc4viz.corpus.pairs import document_starts
 from mmc4viz.corpus.sweep import Matched, Part
+from mmc4viz.corpus.validity import WAITING, validity
 from mmc4viz.loader.walk import matched_pairs
 from mmc4viz.model import DocumentError
 
 Page = tuple[Floats, Ints]
-"""A document's matrix, images × sentences, and each image's assigned sentence."""
+"""A document's matrix, images × sentences, and each image's assigned sentence, -1 for none."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The matrices of D documents, R matched images in all, E entries.
+    """The matrices of D documents with pairs, R images in all, E entries.
 
     Attributes
     ----------
     values : ndarray of float64, shape (E,)
         Row by row; all finite.
     images : ndarray of int64, shape (D,)
-        Matched images of each document, at least 1.
+        Images of each document, at least 1.
     width : ndarray of int64, shape (D,)
         Sentences of each document, at least 1.
     assigned : ndarray of int64, shape (R,)
-        Each image's sentence.
+        Each image's sentence, -1 for none.
     population : int
         Documents of the corpus that these stand for, with or without pairs.
     sampled : bool
@@ -87,13 +90,18 @@ class Stack:
         return np.arange(len(self.row)) - (self.start[:-1] - self.first[self.document])[self.row]
 
     @cached_property
+    def matched(self) -> Ints:
+        """Which images are matched, shape (pairs,)."""
+        return np.flatnonzero(self.assigned >= 0)
+
+    @cached_property
     def place(self) -> Ints:
-        """Which entries are the assigned ones, shape (R,)."""
-        return self.start[:-1] + self.assigned
+        """Which entries are the assigned ones, shape (pairs,)."""
+        return self.start[self.matched] + self.assigned[self.matched]
 
     @property
     def score(self) -> Floats:
-        """Score of each matched pair, shape (R,)."""
+        """Score of each matched pair, shape (pairs,)."""
         return self.values[self.place]
 
 
@@ -143,18 +151,23 @@ def stacked(pages: Sequence[Page]) -> Stack:
 
 
 def _plain(part: Part, chosen: NDArray[np.bool_]) -> Stack:
-    """Gather the rows of the plain documents' matched images."""
+    """Gather the rows of the valid images of the plain documents that have pairs."""
     pairs = part.matches_of(chosen)
-    order = np.lexsort((pairs.image, pairs.document))
-    document, image = pairs.document[order].astype(np.int64), pairs.image[order].astype(np.int64)
-    matrices = Matrices(part.columns)
+    valid, matrices = validity(part.columns, part.min_kb), Matrices(part.columns)
+    sentence = np.full(len(valid.fate), -1, np.int64)
+    sentence[valid.starts[pairs.document] + pairs.image] = pairs.sentence
+    here = np.zeros(len(part.columns), bool)
+    here[pairs.document] = True
+    owner = np.repeat(np.arange(len(here)), np.diff(valid.starts))
+    rows = np.flatnonzero(here[owner] & (valid.fate == WAITING))
+    document, image = owner[rows], rows - valid.starts[owner[rows]]
     each, images = np.unique(document, return_counts=True)
     width = matrices.width[document]
     end = np.cumsum(width)
     offset = matrices.starts[document] + image * width - (end - width)
     where = np.arange(end[-1] if len(end) else 0) + np.repeat(offset, width)
     values = np.asarray(matrices.values)[where].astype(np.float64)
-    return Stack(values, images, matrices.width[each], pairs.sentence[order].astype(np.int64))
+    return Stack(values, images, matrices.width[each], sentence[rows])
 
 
 def _literal(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Stack:
@@ -169,7 +182,7 @@ def _pages(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Iterator[
             pairs = matched_pairs(part.literal[row], matched.config)
         except DocumentError:
             continue
-        matrix, image = matrices[row], [pair[0] for pair in pairs]
+        matrix, image = matrices[row], [pair[0] for pair in pairs]  # the matched ones only
         assigned = np.array([pair[1] for pair in pairs], np.int64)
         if len(pairs) and max(image) < len(matrix) and assigned.max() < matrix.shape[1]:
             yield matrix[image], assigned

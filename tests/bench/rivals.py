@@ -21,15 +21,14 @@ _ROUNDS = 30
 
 
 def matrices(stack: Stack) -> list[tuple[Floats, NDArray[np.int64]]]:
-    """Return each document's matrix and its images' assigned sentences."""
+    """Return the rows of each document's matched images, and their sentences."""
     first = np.append(0, np.cumsum(stack.images))
-    return [
-        (
-            stack.values[stack.start[a] : stack.start[b]].reshape(b - a, -1),
-            stack.assigned[a:b],
-        )
-        for a, b in zip(first[:-1].tolist(), first[1:].tolist(), strict=True)
-    ]
+    found = []
+    for a, b in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
+        matrix = stack.values[stack.start[a] : stack.start[b]].reshape(b - a, -1)
+        matched = stack.assigned[a:b] >= 0
+        found.append((matrix[matched], stack.assigned[a:b][matched]))
+    return found
 
 
 def runner_up(stack: Stack, thresholds: Floats) -> Floats:

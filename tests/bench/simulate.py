@@ -61,7 +61,7 @@ class Simulated:
     Attributes
     ----------
     stack : Stack
-    right : ndarray of bool, shape (R,)
+    right : ndarray of bool, shape (pairs,)
         Of each matched pair.
     decoys : Stack
         The same images with sentences of other pages.
@@ -87,10 +87,12 @@ def simulate(recipe: Recipe, seed: int | list[int]) -> Simulated:
         shift = recipe.shift + recipe.spread * rng.standard_normal(true.shape)
         matrix += np.where(true, np.maximum(0, shift), 0)
         rows, columns = linear_sum_assignment(-matrix)
-        pages.append((_scaled(matrix[rows]), columns))
+        assigned = np.full(n, -1)
+        assigned[rows] = columns
+        pages.append((_scaled(matrix), assigned))
         right.append(true[rows, columns])
         decoy = image + _sentences(rng, recipe, m) + _noise(rng, recipe, n, m)
-        decoys.append((_scaled(decoy[rows]), columns))
+        decoys.append((_scaled(decoy), assigned))
     return Simulated(stacked(pages), np.concatenate(right), stacked(decoys))
 
 
