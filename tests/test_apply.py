@@ -264,8 +264,9 @@ def test_a_record_says_what_a_shard_was_made_of(tmp_path: Path, shards: list[Sha
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    for number in range(5):
-        documents = nasty.documents(seed=92 + number, n=100)
+    n_shards = 12
+    for number in range(n_shards):
+        documents = nasty.documents(seed=92 + number, n=40)
         nasty.write_tar(tmp_path / f"in/n-{number}.tar", documents)
     (tmp_path / "c.yaml").write_text("threshold: 0.2\nmin_kb: 11\n")
     out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
@@ -284,10 +285,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         with FileLock(str(lock), timeout=60):  # until its worker is gone as well
             continue
     left = {path.name: path.read_bytes() for path in out.glob("*.tar")}
-    assert 0 < len(left) < 5
+    assert 0 < len(left) < n_shards
     shards, config = expand([str(tmp_path / "in")]), LoaderConfig(threshold=0.2, min_kb=11)
     done = statuses(apply(shards, out, Options("sentence"), config=config))
-    assert 0 < done.count("skipped") <= len(left)
+    assert len(left) - 2 <= done.count("skipped") <= len(left)  # their records came last
     apply(shards, undisturbed, Options("sentence"), config=config)
     assert contents(out) == contents(undisturbed)
     assert all(contents(out)[name] == content for name, content in left.items())
