@@ -93,17 +93,13 @@ def _spaced(sentences: Any, pairs: list[tuple[int, int, float]]) -> Any:
     ]
 
 
-def problems(
-    before: bytes, document: Document, after: bytes, verdict: Verdict, wanted: Chosen
-) -> list[str]:
+def problems(before: bytes, after: bytes, verdict: Verdict, wanted: Chosen) -> list[str]:
     """List in what a rewritten document's walk is not what was chosen of the original.
 
     Parameters
     ----------
     before, after : bytes
         The JSON of both.
-    document : Document
-        The original.
     verdict : Verdict
         Of the rewritten one, under what the unmodified loader is run with.
     wanted : Chosen

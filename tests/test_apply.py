@@ -24,16 +24,19 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from mmc4viz import LoaderConfig, Shard, expand, load_tokenizer, samples
+from mmc4viz import LoaderConfig, Shard, expand, load_tokenizer, parse_document, samples, walk
 from mmc4viz.cli import main
+from mmc4viz.corpus.attach import attach
 from mmc4viz.corpus.build import Job, build, scratch_of
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.handover.apply import Applied, apply_shards
-from mmc4viz.handover.options import Options
+from mmc4viz.handover.options import Options, loader_config
 from mmc4viz.handover.records import ApplyError, read_record
 from mmc4viz.handover.tasks import disk_use, tasks_for_index, tasks_for_shards
 from tests import nasty
+from tests.chosen import chosen, problems
 from tests.documents import entry, info, jpeg, write_tar
+from tests.test_similarity_sets import odd_shards
 
 TOKENIZER = load_tokenizer()
 SORTED = Options("sentence", "best", drop_undecodable=True)
@@ -222,6 +225,32 @@ def test_an_index_that_did_not_look_at_pixels(tmp_path: Path) -> None:
         tasks_for_index(folder, str(tmp_path / "out"), config, SORTED)
 
 
+def test_another_similarity_is_written_into_the_shards(tmp_path: Path) -> None:
+    near, far, sidecar = odd_shards(tmp_path)
+    folder = index(near, tmp_path / "index")
+    attach(folder, "far", str(sidecar), lambda done: None)
+    config, out, options = LoaderConfig(threshold=0.25, max_images=3), tmp_path / "out", SORTED
+    tasks = tasks_for_index(folder, str(out), config, options, similarity="far")
+    done = apply_shards(tasks, threads, lambda applied: None)
+    assert [applied.left_out for applied in done] == [(), ()]
+    compared = 0
+    for shard in far:
+        for before, after in zip(
+            samples(shard), samples(Shard(str(out / shard.name))), strict=True
+        ):
+            document = parse_document(before.key, before.raw)
+            verdict = walk(parse_document(after.key, after.raw), loader_config(config), TOKENIZER)
+            if document.is_gpt:
+                continue
+            wanted = chosen(document, config, options, TOKENIZER)
+            found = problems(before.raw or b"", after.raw or b"", verdict, wanted)
+            assert not found, before.key
+            compared += wanted.probability > 0
+    assert compared > 50
+    with pytest.raises(ApplyError, match="no similarity set 'none'"):
+        tasks_for_index(folder, str(out), config, options, similarity="none")
+
+
 def test_a_shard_that_changed_since_it_was_indexed_fails(
     tmp_path: Path, shards: list[Shard]
 ) -> None:
@@ -271,7 +300,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("threshold: 0.2\nmin_kb: 11\n")
     out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
     command = [sys.executable, "-m", "mmc4viz", "apply", str(tmp_path / "in"), "--out", str(out)]
-    command += ["--config", str(tmp_path / "c.yaml"), "--order", "sentence", "--workers", "2"]
+    command += ["--config", str(tmp_path / "c.yaml"), "--order", "sentence", "--workers", "1"]
     process = subprocess.Popen(command, start_new_session=True)
     while not list(out.glob("*.tar")):
         try:
