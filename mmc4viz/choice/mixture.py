@@ -29,8 +29,8 @@ _WIDTHS: Final = np.gradient(SHIFTS)
 _BINS: Final = np.arange(-8.0, 25.01, 0.025)  # of residuals
 _REACHES: Final = 8  # classes of pages by how far a shift moves a residual
 _MOST_LOG: Final = 40.0  # of a likelihood ratio
-_MESSAGES: Final = 2  # rounds of them
-_LEAST: Final = 0.02  # probability of being wrong in odds that images pass on
+_MESSAGES: Final = 3  # rounds of them
+_TINY: Final = 1e-12
 _WIDER: Final = 1.3  # than the curvature says
 # Weak prior beliefs, normal: mean and deviation of log odds of a right sentence, log shift, log
 # spread. They hold where the data say nothing; a small spread is the cautious belief: a large one
@@ -164,19 +164,18 @@ class Judged:
         leave out what the other one said (sum-product on a bipartite graph, as for permanents:
         Huang and Jebara, arXiv 0908.1769), over those of the prior alone.
         """
-        stack, found = self.rows.stack, self.alone
+        stack = self.rows.stack
         prior = self.signal.share / stack.width
-        usual = 1 + (stack.images - 1) * prior / (1 - prior).clip(_LEAST)
+        usual = (1 + (stack.images - 1) * prior / (1 - prior).clip(_TINY))[stack.owner]
+        weight = self.ratio * (self.one[stack.row] * usual)
+        found = weight / usual
         for _ in range(_MESSAGES):
-            odds = found / (1 - found).clip(_LEAST)
-            claims = np.bincount(stack.sentence, odds, stack.first[-1])
-            ratio = claims[stack.sentence]
-            ratio -= odds
-            np.divide(self.ratio * usual[stack.owner], ratio.clip(0, out=ratio) + 1, out=ratio)
-            single = np.add.reduceat(ratio, stack.start[:-1])
-            own = self.one / (1 - self.signal.share + self.one * single)
-            found = ratio * own[stack.row]
-        return np.asarray(np.minimum(found[stack.place], 1.0))
+            whole = 1 - self.signal.share + np.add.reduceat(found, stack.start[:-1])
+            claim = weight / np.maximum(whole[stack.row] - found, _TINY)
+            others = np.bincount(stack.sentence, claim, stack.first[-1])[stack.sentence] - claim
+            found = weight / (1 + others.clip(0))
+        whole = 1 - self.signal.share + np.add.reduceat(found, stack.start[:-1])
+        return np.asarray(np.minimum(found[stack.place] / whole[stack.matched], 1.0))
 
     def signal_of_entries(self) -> tuple[Floats, Floats]:
         """Return mean and variance of what matches added to each entry, in noise deviations."""
