@@ -92,7 +92,7 @@ def test_thirty_pairs_by_keyboard_and_the_death_of_the_server(
         server.start()
         page.reload()
         page.wait_for_selector(f"{CARD} .picture > *", timeout=30_000)
-        assert "Ada: 17 answered" in page.inner_text("[data-testid=stMain]")  # asked once
+        expect(page.get_by_text("Ada: 17 answered")).to_be_visible(timeout=30_000)  # asked once
         press(page, keys[17:])
         found = labels.read(str(file))
         assert [j.answer for j in found] == [KEYS[key] for key in keys]
