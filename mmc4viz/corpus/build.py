@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -32,10 +30,9 @@ from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sets import folder_of, names_in
 from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.storage import fingerprint, is_remote, remove, size_of
+from mmc4viz.corpus.workers import ROUNDS, MakeExecutor, run
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import Mmc4vizError, ShardError
-
-_ROUNDS = 3  # how often a shard is tried when its worker dies
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,6 @@ class Done:
     n_bytes: int = 0
 
 
-MakeExecutor = Callable[[], AbstractContextManager[Executor]]
 OnDone = Callable[[Done], None]
 
 
@@ -104,16 +100,12 @@ def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> 
     if not is_remote(folder):
         _make_folder(folder)
     results: dict[str, Done] = {}
-    for _ in range(_ROUNDS):
-        left = [job for job in jobs if job.shard.path not in results]
-        if not left:
-            break
-        for done in _round(left, make_executor):
-            results[done.shard] = done
-            on_done(done)
+    for _, done in run(index_shard, jobs, make_executor):
+        results[done.shard] = done
+        on_done(done)
     for job in jobs:
         if job.shard.path not in results:
-            reason = f"its worker died {_ROUNDS} times (out of memory?)"
+            reason = f"its worker died {ROUNDS} times (out of memory?)"
             results[job.shard.path] = Done(job.shard.path, "failed", reason)
             on_done(results[job.shard.path])
     if any(done.status != "failed" for done in results.values()):
@@ -134,24 +126,6 @@ def _refuse_repeats(jobs: Sequence[Job]) -> None:
         if (path := absolute(job.shard.path)) in seen:
             raise ShardError(f"{job.shard.path}: named twice; name each shard once")
         seen.add(path)
-
-
-def _round(jobs: Sequence[Job], make_executor: MakeExecutor) -> Iterator[Done]:
-    """Run jobs; those whose workers died are left for the next round."""
-    with make_executor() as executor:
-        futures: list[Future[Done]] = [executor.submit(index_shard, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                try:
-                    yield future.result()
-                except (BrokenProcessPool, CancelledError):
-                    continue
-                except Exception as error:
-                    if type(error).__name__ != "KilledWorker":  # Dask's word for a dead worker
-                        raise
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def scratch_of(folder: str) -> Path:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mmc4viz.corpus.matched import Matched
 from mmc4viz.corpus.resolve import States, resolve
 from mmc4viz.corpus.tally import QUANTITIES
-from mmc4viz.corpus.verdicts import Verdicts
+from mmc4viz.corpus.verdicts import Verdicts, undecided
 from mmc4viz.model import LoaderConfig
 
 Ints = NDArray[np.int64]
@@ -57,7 +57,7 @@ class Standings:
     """
 
     def __init__(self, matched: Matched, config: LoaderConfig) -> None:
-        self._base = _still(matched)
+        self._base = undecided(matched)
         self._resolved = list(_resolved(matched, config))
         self._walked = list(_walked(matched, config))
         for one in self._resolved:
@@ -73,26 +73,6 @@ class Standings:
         for here in self._walked:
             _look_up_walked(rows, here, threshold)
         return rows
-
-
-def _still(matched: Matched) -> Verdicts:
-    """Return a row a document, none of whose pairs survives."""
-    columns, n = [part.columns for part in matched.parts], matched.n_documents
-    none = np.zeros(0, np.int64)
-    zeros = (np.zeros(n, np.int64) for _ in range(5))
-    return Verdicts(
-        part=np.repeat(np.arange(len(columns)), [len(one) for one in columns]),
-        row=np.concatenate([none, *(np.arange(len(one)) for one in columns)]),
-        kind=np.concatenate([none, *(part.kind for part in matched.parts)]).astype(np.int8),
-        images=np.concatenate([none, *(one.n_images for one in columns)]),
-        matched=next(zeros),
-        surviving=next(zeros),
-        best=np.full(n, np.nan),
-        nearest=np.full(n, np.nan),
-        image_tokens=next(zeros),
-        text_tokens=next(zeros),
-        misbound=next(zeros),
-    )
 
 
 def _resolved(matched: Matched, config: LoaderConfig) -> Iterator[_Resolved]:

@@ -64,7 +64,7 @@ def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
     config : LoaderConfig
         The whole setting.
     """
-    rows, start = _undecided(matched), 0
+    rows, start = undecided(matched), 0
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
         for group in run.groups():
@@ -80,7 +80,7 @@ def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
     return rows
 
 
-def _undecided(matched: Matched) -> Verdicts:
+def undecided(matched: Matched) -> Verdicts:
     """Return a row a document, none of whose pairs survives."""
     columns, n = [part.columns for part in matched.parts], matched.n_documents
     nothing, numbers = np.zeros(0, np.int64), range(len(columns))
