@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from mmc4viz.choice import labels, queue
-from mmc4viz.choice.design import designs
+from mmc4viz.choice.labelling import labels, queue
+from mmc4viz.choice.labelling.design import designs
 from mmc4viz.output import plain
 from tests import serving
 from tests.documents import info, write_tar

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from mmc4viz import ConfigError, LoaderConfig
-from mmc4viz.choice.by_fdr import FdrEstimate, by_fdr, estimate_fdr, labels_needed
-from mmc4viz.choice.decoys import decoy_matrices, decoy_stack
-from mmc4viz.choice.effects import Effects, Precision, residuals
-from mmc4viz.choice.mixture import Rows, Signal
-from mmc4viz.choice.null import Null
+from mmc4viz.choice.fdr.by_fdr import FdrEstimate, by_fdr, estimate_fdr, labels_needed
+from mmc4viz.choice.fdr.decoys import decoy_matrices, decoy_stack
+from mmc4viz.choice.fdr.effects import Effects, Precision, residuals
+from mmc4viz.choice.fdr.mixture import Rows, Signal
+from mmc4viz.choice.fdr.null import Null
+from mmc4viz.choice.fdr.stack import Stack, stack_of, stacked
 from mmc4viz.choice.proposal import Basis
-from mmc4viz.choice.stack import Stack, stack_of, stacked
 from mmc4viz.corpus.pairs import pairs_of
 from tests.bench.simulate import Recipe, Simulated, simulate
 from tests.corpora import SETTINGS, odd

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from mmc4viz.choice import planning, strata
-from mmc4viz.choice.agreement import kappa
-from mmc4viz.choice.by_precision import propose
-from mmc4viz.choice.precision import LabelledSample, curve, probability
-from mmc4viz.choice.stratified import interval, surely
+from mmc4viz.choice.labelling import planning, strata
+from mmc4viz.choice.labelling.agreement import kappa
+from mmc4viz.choice.labelling.by_precision import propose
+from mmc4viz.choice.labelling.precision import LabelledSample, curve, probability
+from mmc4viz.choice.labelling.stratified import interval, surely
 from mmc4viz.model import ConfigError
 from tests.bench.precision import LABELS, Labeller, focused, intervals, proposal, simulate
 

@@ -19,32 +19,36 @@ from hypothesis import strategies as st
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
-from mmc4viz.choice import design as designs
-from mmc4viz.choice import labels as labels_of_file
-from mmc4viz.choice import queue, stages, store
-from mmc4viz.choice.by_fdr import FdrEstimate
-from mmc4viz.choice.candidate import Candidate
-from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs, strongest
-from mmc4viz.choice.distribution import distribution, thresholds_of
-from mmc4viz.choice.entries import entries
-from mmc4viz.choice.equal_fdr import match_by_fdr
-from mmc4viz.choice.equal_yield import equal_yield, left_at, shortest
-from mmc4viz.choice.evidence import evidence, labelled_pairs, match_by_precision
-from mmc4viz.choice.kept import Overlap
-from mmc4viz.choice.lineup import Model, ModelsError, line_up
-from mmc4viz.choice.models import (
+from mmc4viz.choice.comparing.candidate import Candidate
+from mmc4viz.choice.comparing.disagreement import (
+    correlation_of_entries,
+    correlation_of_pairs,
+    strongest,
+)
+from mmc4viz.choice.comparing.distribution import distribution, thresholds_of
+from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
+from mmc4viz.choice.comparing.equal_yield import equal_yield, left_at, shortest
+from mmc4viz.choice.comparing.evidence import evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.kept import Overlap
+from mmc4viz.choice.comparing.models import (
     Match,
     NoMatch,
     agreement_at,
     along,
     match_by_yield,
 )
-from mmc4viz.choice.population import Population
+from mmc4viz.choice.comparing.rates import Rates, match_by_rate
+from mmc4viz.choice.comparing.separation import LabelledPairs, separation
+from mmc4viz.choice.entries import entries
+from mmc4viz.choice.fdr.by_fdr import FdrEstimate
+from mmc4viz.choice.labelling import design as designs
+from mmc4viz.choice.labelling import labels as labels_of_file
+from mmc4viz.choice.labelling import queue, stages, store
+from mmc4viz.choice.labelling.population import Population
+from mmc4viz.choice.labelling.store import LabelsError
+from mmc4viz.choice.lineup import Model, ModelsError, line_up
 from mmc4viz.choice.proposal import Basis
-from mmc4viz.choice.rates import Rates, match_by_rate
-from mmc4viz.choice.separation import LabelledPairs, separation
 from mmc4viz.choice.steps import YIELDS, Steps
-from mmc4viz.choice.store import LabelsError
 from mmc4viz.cli import main
 from mmc4viz.cli.compared import Separated, as_text
 from mmc4viz.corpus.columns import Columns, Kind, build_batch, read_payload, write_payload

@@ -24,10 +24,10 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from mmc4viz import ConfigError, ShardError, expand, parse_document, samples
-from mmc4viz.choice.encoders import DualEncoder, open_encoder
-from mmc4viz.choice.model_files import EncoderError
-from mmc4viz.choice.parts import Part, Task, score_shards
-from mmc4viz.choice.preprocess import preprocessing_of
+from mmc4viz.choice.scoring.encoders import DualEncoder, open_encoder
+from mmc4viz.choice.scoring.model_files import EncoderError
+from mmc4viz.choice.scoring.parts import Part, Task, score_shards
+from mmc4viz.choice.scoring.preprocess import preprocessing_of
 from mmc4viz.cli import main
 from mmc4viz.corpus.attach import attach
 from mmc4viz.corpus.index import open_index

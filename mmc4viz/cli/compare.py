@@ -10,16 +10,16 @@ from typing import Any
 
 import click
 
-from mmc4viz.choice.by_fdr import FdrEstimate, estimate_fdr
-from mmc4viz.choice.candidate import Candidate
-from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs
-from mmc4viz.choice.distribution import distribution
-from mmc4viz.choice.equal_fdr import match_by_fdr
-from mmc4viz.choice.evidence import Evidence, evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.candidate import Candidate
+from mmc4viz.choice.comparing.disagreement import correlation_of_entries, correlation_of_pairs
+from mmc4viz.choice.comparing.distribution import distribution
+from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
+from mmc4viz.choice.comparing.evidence import Evidence, evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
+from mmc4viz.choice.comparing.separation import separation
+from mmc4viz.choice.fdr.by_fdr import FdrEstimate, estimate_fdr
+from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.lineup import Model, line_up
-from mmc4viz.choice.models import Match, NoMatch, match_by_yield
-from mmc4viz.choice.separation import separation
-from mmc4viz.choice.stack import stack_of
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
 from mmc4viz.cli.models import Similarity, chosen, similarities

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mmc4viz.choice.disagreement import Correlation
-from mmc4viz.choice.distribution import QUANTILES, Distribution
-from mmc4viz.choice.models import Match, NoMatch
-from mmc4viz.choice.separation import Measure, Separation
+from mmc4viz.choice.comparing.disagreement import Correlation
+from mmc4viz.choice.comparing.distribution import QUANTILES, Distribution
+from mmc4viz.choice.comparing.models import Match, NoMatch
+from mmc4viz.choice.comparing.separation import Measure, Separation
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import table
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from mmc4viz.choice import store
+from mmc4viz.choice.labelling import store
 from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, check_sample, checked_folder, config_of
 from mmc4viz.corpus.index import absolute, files_of
 from mmc4viz.corpus.sets import OWN, names_in

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from mmc4viz.choice import labels_csv, store
-from mmc4viz.choice.store import LabelsError
+from mmc4viz.choice.labelling import labels_csv, store
+from mmc4viz.choice.labelling.store import LabelsError
 
 
 @click.group(no_args_is_help=True)

@@ -9,15 +9,15 @@ from typing import Any
 import click
 import numpy as np
 
-from mmc4viz.choice.by_fdr import by_fdr, estimate_fdr
-from mmc4viz.choice.by_precision import propose
 from mmc4viz.choice.by_yield import Wish, by_yield
-from mmc4viz.choice.decoys import read_decoys
-from mmc4viz.choice.equal_yield import left_at
-from mmc4viz.choice.labelled import labelled_for, remarks
-from mmc4viz.choice.population import Population
+from mmc4viz.choice.comparing.equal_yield import left_at
+from mmc4viz.choice.fdr.by_fdr import by_fdr, estimate_fdr
+from mmc4viz.choice.fdr.decoys import read_decoys
+from mmc4viz.choice.fdr.stack import stack_of
+from mmc4viz.choice.labelling.by_precision import propose
+from mmc4viz.choice.labelling.labelled import labelled_for, remarks
+from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.proposal import Proposal
-from mmc4viz.choice.stack import stack_of
 from mmc4viz.choice.steps import YIELDS, Steps, steps_of_scores
 from mmc4viz.cli.shared import (
     INDEX,

@@ -10,9 +10,9 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-from mmc4viz.choice.models import Match
-from mmc4viz.choice.roc import STEPS
-from mmc4viz.choice.separation import Band, Separation
+from mmc4viz.choice.comparing.models import Match
+from mmc4viz.choice.comparing.roc import STEPS
+from mmc4viz.choice.comparing.separation import Band, Separation
 from mmc4viz.plots.style import (
     COLOURS,
     INK,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from mmc4viz.choice.precision import Curve, Isotonic
-from mmc4viz.choice.stratified import Interval
+from mmc4viz.choice.labelling.precision import Curve, Isotonic
+from mmc4viz.choice.labelling.stratified import Interval
 from mmc4viz.plots.style import (
     COLOURS,
     INK,

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmc4viz.choice import disagreement
-from mmc4viz.choice.by_fdr import FdrEstimate, estimate_fdr
-from mmc4viz.choice.candidate import Candidate
-from mmc4viz.choice.disagreement import Correlation, Disagreement
-from mmc4viz.choice.distribution import Distribution, distribution, thresholds_of
+from mmc4viz.choice.comparing import disagreement
+from mmc4viz.choice.comparing.candidate import Candidate
+from mmc4viz.choice.comparing.disagreement import Correlation, Disagreement
+from mmc4viz.choice.comparing.distribution import Distribution, distribution, thresholds_of
+from mmc4viz.choice.comparing.models import Match, along, match_by_yield
+from mmc4viz.choice.fdr.by_fdr import FdrEstimate, estimate_fdr
+from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.lineup import Model, line_up
-from mmc4viz.choice.models import Match, along, match_by_yield
-from mmc4viz.choice.stack import stack_of
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.model import LoaderConfig
 from mmc4viz.ui import data

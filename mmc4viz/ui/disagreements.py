@@ -10,7 +10,7 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.choice.disagreement import Disagreement
+from mmc4viz.choice.comparing.disagreement import Disagreement
 from mmc4viz.corpus.pairs import place_of
 from mmc4viz.model import ShardError
 from mmc4viz.ui import compared, data, links, numbers, record, views

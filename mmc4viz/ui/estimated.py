@@ -6,8 +6,8 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.choice.equal_fdr import match_by_fdr
-from mmc4viz.choice.models import Match, NoMatch
+from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
+from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.ui import compared
 from mmc4viz.ui.compared import Side
 from mmc4viz.ui.inert import escaped, note

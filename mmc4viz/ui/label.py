@@ -12,12 +12,12 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.choice import labels, queue, stages, store
-from mmc4viz.choice.design import Design, begin
-from mmc4viz.choice.labels import Answer, Judgement
-from mmc4viz.choice.queue import Drawn
-from mmc4viz.choice.store import LabelsError
-from mmc4viz.choice.strata import usual_range
+from mmc4viz.choice.labelling import labels, queue, stages, store
+from mmc4viz.choice.labelling.design import Design, begin
+from mmc4viz.choice.labelling.labels import Answer, Judgement
+from mmc4viz.choice.labelling.queue import Drawn
+from mmc4viz.choice.labelling.store import LabelsError
+from mmc4viz.choice.labelling.strata import usual_range
 from mmc4viz.model import ShardError
 from mmc4viz.ui import label_card, label_file, label_results, record, state, threshold
 from mmc4viz.ui.inert import note

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from mmc4viz.choice.labels import Answer
+from mmc4viz.choice.labelling.labels import Answer
 from mmc4viz.ui.inert import plain
 
 KEY: Final = "label-card"

@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.choice import labels
-from mmc4viz.choice.agreement import Agreement, agreements
-from mmc4viz.choice.design import Design, design_for
-from mmc4viz.choice.labelled import Labelled, labelled
-from mmc4viz.choice.population import Population
-from mmc4viz.choice.precision import Curve, Isotonic, curve, probability
+from mmc4viz.choice.labelling import labels
+from mmc4viz.choice.labelling.agreement import Agreement, agreements
+from mmc4viz.choice.labelling.design import Design, design_for
+from mmc4viz.choice.labelling.labelled import Labelled, labelled
+from mmc4viz.choice.labelling.population import Population
+from mmc4viz.choice.labelling.precision import Curve, Isotonic, curve, probability
 from mmc4viz.corpus.storage import is_remote
 from mmc4viz.model import LoaderConfig
 from mmc4viz.ui import data, views

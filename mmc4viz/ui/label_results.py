@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 import streamlit as st
 
-from mmc4viz.choice import labels_csv, planning, store, strata
-from mmc4viz.choice.by_precision import propose
-from mmc4viz.choice.design import Design
-from mmc4viz.choice.labelled import Labelled, remarks
-from mmc4viz.choice.precision import LabelledSample, curve
+from mmc4viz.choice.labelling import labels_csv, planning, store, strata
+from mmc4viz.choice.labelling.by_precision import propose
+from mmc4viz.choice.labelling.design import Design
+from mmc4viz.choice.labelling.labelled import Labelled, remarks
+from mmc4viz.choice.labelling.precision import LabelledSample, curve
+from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.choice.proposal import Proposal
-from mmc4viz.choice.store import LabelsError
 from mmc4viz.plots import precision as pictures
 from mmc4viz.ui import inspector, label_file, numbers, state
 from mmc4viz.ui.inert import escaped, note

@@ -8,9 +8,9 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.choice.disagreement import Correlation
-from mmc4viz.choice.distribution import Distribution
-from mmc4viz.choice.models import Match
+from mmc4viz.choice.comparing.disagreement import Correlation
+from mmc4viz.choice.comparing.distribution import Distribution
+from mmc4viz.choice.comparing.models import Match
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.plots import models as plots
 from mmc4viz.plots import score_histogram

@@ -11,12 +11,12 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.choice import labels
-from mmc4viz.choice.design import designs
-from mmc4viz.choice.evidence import Evidence, evidence, labelled_pairs, match_by_precision
-from mmc4viz.choice.models import Match, NoMatch
-from mmc4viz.choice.roc import STEPS
-from mmc4viz.choice.separation import Band, Measure, Separation, separation
+from mmc4viz.choice.comparing.evidence import Evidence, evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.models import Match, NoMatch
+from mmc4viz.choice.comparing.roc import STEPS
+from mmc4viz.choice.comparing.separation import Band, Measure, Separation, separation
+from mmc4viz.choice.labelling import labels
+from mmc4viz.choice.labelling.design import designs
 from mmc4viz.model import Mmc4vizError
 from mmc4viz.plots import models as plots
 from mmc4viz.ui import compared, inspector, numbers

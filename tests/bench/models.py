@@ -17,11 +17,15 @@ import numpy as np
 import pyarrow as pa
 
 from mmc4viz import Columns, LoaderConfig, load_tokenizer, match_corpus
-from mmc4viz.choice.candidate import Candidate
-from mmc4viz.choice.disagreement import correlation_of_entries, correlation_of_pairs, strongest
-from mmc4viz.choice.distribution import thresholds_of
+from mmc4viz.choice.comparing.candidate import Candidate
+from mmc4viz.choice.comparing.disagreement import (
+    correlation_of_entries,
+    correlation_of_pairs,
+    strongest,
+)
+from mmc4viz.choice.comparing.distribution import thresholds_of
+from mmc4viz.choice.comparing.models import along, match_by_yield
 from mmc4viz.choice.lineup import Model, line_up
-from mmc4viz.choice.models import along, match_by_yield
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.corpus.similarity import put_over
 from tests.bench.synthetic import shards

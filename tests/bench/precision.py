@@ -18,10 +18,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.choice import strata
-from mmc4viz.choice.by_precision import propose
-from mmc4viz.choice.precision import LabelledSample, curve
-from mmc4viz.choice.stages import FIRST, STAGE
+from mmc4viz.choice.labelling import strata
+from mmc4viz.choice.labelling.by_precision import propose
+from mmc4viz.choice.labelling.precision import LabelledSample, curve
+from mmc4viz.choice.labelling.stages import FIRST, STAGE
 
 Floats = NDArray[np.float64]
 PAIRS, LABELS, WANTED, WIDTH = 10_000, 200, 0.9, 0.1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, linear_sum_assignment
 
-from mmc4viz.choice.stack import Stack
+from mmc4viz.choice.fdr.stack import Stack
 
 Floats = NDArray[np.float64]
 _BINS = 60

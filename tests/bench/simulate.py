@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from mmc4viz.choice.stack import Stack, stacked
+from mmc4viz.choice.fdr.stack import Stack, stacked
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""CLIP models side by side over the same documents."""

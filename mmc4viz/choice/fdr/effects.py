@@ -1,0 +1,176 @@
+"""What image, sentence and page alone make of a similarity, and what is left: residuals.
+
+The additive model: similarity = level + page + image + sentence + noise, each a draw with mean 0
+and a variance of its own (a two-way layout with random effects; Searle, Casella and McCulloch,
+Variance Components, 1992). A residual is an entry less its best linear prediction from all other
+entries of its page, over that prediction's own deviation, so that pages of every shape are alike.
+Nothing is said here of which pairs are right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from mmc4viz.choice.fdr.stack import Stack
+from mmc4viz.choice.lineup import Floats
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Variances of the additive model.
+
+    Attributes
+    ----------
+    noise, image, sentence, page : float
+        Variances.
+    level : float
+        The mean.
+    """
+
+    noise: float
+    image: float
+    sentence: float
+    page: float
+    level: float
+
+    @classmethod
+    def of(cls, stack: Stack, values: Floats, doubt: Floats) -> Self:
+        """Estimate them by the moments of the means (analysis of variance).
+
+        Parameters
+        ----------
+        stack : Stack
+        values : ndarray of float64, shape (E,)
+            Similarity without what matches added to it.
+        doubt : ndarray of float64, shape (E,)
+            Variance of what was taken off.
+        """
+        n, m = stack.images.astype(np.float64), stack.width.astype(np.float64)
+        row, column, grand = means(stack, values)
+        unsure = np.bincount(stack.owner, doubt, len(stack))
+        rows = np.bincount(stack.document, (row - grand[stack.document]) ** 2, len(stack)) * m
+        columns = (
+            np.add.reduceat((column - np.repeat(grand, stack.width)) ** 2, stack.first[:-1]) * n
+        )
+        total = np.bincount(stack.owner, (values - grand[stack.owner]) ** 2, len(stack))
+        both = total - rows - columns + unsure * (1 - 1 / n) * (1 - 1 / m)
+        rows, columns = rows + unsure * (1 - 1 / n) / m, columns + unsure * (1 - 1 / m) / n
+        level, free = float(grand.mean()), float(((n - 1) * (m - 1)).sum())
+        image = sentence = 0.0
+        if free:
+            noise = float(both.sum()) / free
+            image = _excess(float(rows.sum()), noise, n - 1.0, m)
+            sentence = _excess(float(columns.sum()), noise, m - 1.0, n)
+        else:  # one image a page: its sentences' effects and noise are one
+            noise = float(columns.sum()) / max(1.0, float((m - 1).sum()))
+        of_means = float((image / n + sentence / m + noise / (n * m)).mean())
+        page = max(0.0, float(grand.var()) - of_means)
+        return cls(max(noise, 1e-12), image, sentence, page, level)
+
+
+def _excess(squares: float, noise: float, free: Floats, each: Floats) -> float:
+    """Return the variance of an effect from the squares of its means."""
+    weight = float((free * each).sum())
+    return max(0.0, (squares - float(free.sum()) * noise) / weight) if weight else 0.0
+
+
+def means(stack: Stack, values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the means of images, shape (R,), of sentences, shape (Σ width,), of pages, (D,)."""
+    sums = np.add.reduceat(values, stack.start[:-1])
+    column = np.bincount(stack.sentence, values, stack.first[-1]) / np.repeat(
+        stack.images, stack.width
+    )
+    grand = np.bincount(stack.document, sums, len(stack)) / (stack.images * stack.width)
+    return sums / stack.width[stack.document], column, grand
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The inverse of each page's covariance, by which every entry is predicted from the others.
+
+    The covariance of a page has four eigenspaces (all entries alike; differences of images, of
+    sentences; the rest), so that its inverse takes means only.
+
+    Attributes
+    ----------
+    one, row, column, page, grand : ndarray of float64, shape (D,) or float
+        By what an entry, its image's, its sentence's, its page's mean and that mean's distance
+        from the level enter.
+    diagonal : ndarray of float64, shape (D,)
+        One over the variance of an entry given all others.
+    """
+
+    one: float
+    row: Floats
+    column: Floats
+    page: Floats
+    grand: Floats
+    diagonal: Floats
+
+    @classmethod
+    def of(cls, stack: Stack, effects: Effects) -> Self:
+        """Invert the covariances."""
+        n, m = stack.images.astype(np.float64), stack.width.astype(np.float64)
+        one = 1 / effects.noise
+        row = 1 / (effects.noise + m * effects.image)
+        column = 1 / (effects.noise + n * effects.sentence)
+        grand = 1 / (
+            effects.noise + m * effects.image + n * effects.sentence + n * m * effects.page
+        )
+        diagonal = (
+            one * (1 - 1 / n) * (1 - 1 / m)
+            + row * (1 / m) * (1 - 1 / n)
+            + column * (1 / n) * (1 - 1 / m)
+            + grand / (n * m)
+        )
+        return cls(one, row - one, column - one, one - row - column, grand, diagonal)
+
+    def apply(self, stack: Stack, values: Floats, level: float) -> Floats:
+        """Multiply the distances from the level by the inverse, shape (E,)."""
+        row, column, grand = means(stack, values)
+        page = grand * self.page + (grand - level) * self.grand
+        of_row = row * self.row[stack.document] + page[stack.document]
+        of_column = column * np.repeat(self.column, stack.width)
+        return values * self.one + of_row[stack.row] + of_column[stack.sentence]
+
+    def of_own_row(self, stack: Stack, taken: Floats) -> Floats:
+        """Multiply what was taken off an entry's own row by the inverse, shape (E,)."""
+        mean = np.add.reduceat(taken, stack.start[:-1]) / stack.width[stack.document]
+        alone = self.one + self.column / stack.images
+        shared = self.row + (self.page + self.grand) / stack.images
+        return taken * alone[stack.owner] + (mean * shared[stack.document])[stack.row]
+
+
+def residuals(
+    stack: Stack, values: Floats, taken: Floats, effects: Effects
+) -> tuple[Floats, Floats, Floats]:
+    """Return standardised residuals, of two kinds.
+
+    Parameters
+    ----------
+    stack : Stack
+    values : ndarray of float64, shape (E,)
+        Similarity.
+    taken : ndarray of float64, shape (E,)
+        What matches are believed to have added to it.
+    effects : Effects
+
+    Returns
+    -------
+    bare : ndarray of float64, shape (E,)
+        With that taken off everywhere but at the entry itself: what noise looks like.
+    rival : ndarray of float64, shape (E,)
+        With that taken off other images only: if an entry is the only right one of its image, it
+        stands out by its shift, and what it says against all others is the likelihood ratio.
+    reach : ndarray of float64, shape (D,)
+        By how much a shift of one noise deviation moves a residual.
+    """
+    precision = Precision.of(stack, effects)
+    found = precision.apply(stack, values - taken, effects.level)
+    scale = np.sqrt(precision.diagonal)
+    bare = found / scale[stack.owner] + taken * scale[stack.owner]
+    rival = (found + precision.of_own_row(stack, taken)) / scale[stack.owner]
+    return bare, rival, scale * np.sqrt(effects.noise)

@@ -1,0 +1,1 @@
+"""People's judgements: drawn, kept, and what follows from them about precision."""

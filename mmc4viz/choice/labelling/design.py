@@ -1,0 +1,114 @@
+"""The strata of one setting, fixed in a file of labels before its first label. Draws nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.choice.labelling import labels, store, strata
+from mmc4viz.choice.labelling.store import LabelsError
+from mmc4viz.corpus.curves import Scale
+from mmc4viz.model import LoaderConfig
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Design:
+    """The strata of one setting, as they stand in a file of labels.
+
+    Attributes
+    ----------
+    id : int
+    clip_model, min_kb, assignment
+        What of the setting matched pairs depend on.
+    edges : tuple of float
+        The strata's borders, ascending: the thresholds in question.
+    """
+
+    id: int
+    clip_model: str
+    min_kb: int
+    assignment: str
+    edges: tuple[float, ...]
+
+    @property
+    def borders(self) -> Floats:
+        """The same as an array, shape (B,)."""
+        return np.array(self.edges, np.float64)
+
+    def __str__(self) -> str:
+        return f"{self.clip_model} (min_kb {self.min_kb}, {self.assignment})"
+
+
+def designs(path: str) -> list[Design]:
+    """Return the samples that a file holds."""
+    with store.reading(path) as connection:
+        rows = connection.execute("SELECT * FROM designs ORDER BY id").fetchall()
+    return [_design(path, row) for row in rows]
+
+
+def _design(path: str, row: sqlite3.Row) -> Design:
+    try:
+        edges = tuple(float(edge) for edge in json.loads(row["edges"]))
+    except (ValueError, TypeError):
+        edges = (1.0, 0.0)
+    if not strata.whole_borders(edges):
+        raise LabelsError(f"{path}: is damaged: the strata of sample {row['id']} make no sense")
+    return Design(row["id"], row["clip_model"], row["min_kb"], row["assignment"], edges)
+
+
+def design_for(path: str, config: LoaderConfig) -> Design | None:
+    """Return the sample of a setting, None where none was begun."""
+    key = config.clip_model, config.min_kb, config.assignment
+    return next((d for d in designs(path) if (d.clip_model, d.min_kb, d.assignment) == key), None)
+
+
+def begin(
+    path: str,
+    config: LoaderConfig,
+    scores: Floats,
+    scale: Scale,
+    between: tuple[float, float] | None = None,
+) -> Design:
+    """Begin a setting's sample, or return the one that was begun.
+
+    Parameters
+    ----------
+    path : str
+    config : LoaderConfig
+        Its CLIP model, size limit and assignment name the sample.
+    scores : ndarray of float64, shape (N,)
+        Of its matched pairs, ascending.
+    scale : Scale
+        On whose grid thresholds lie.
+    between : (float, float), optional
+        The range of thresholds in question; that which leaves 5 to 95 % of the pairs, if not given.
+
+    Raises
+    ------
+    LabelsError
+        When there are too few pairs, or the file cannot be written.
+    """
+    low, high = between or strata.usual_range(scores)
+    edges = strata.borders(scores, low, high, scale.step, scale.digits)
+    if not len(edges):
+        raise LabelsError(
+            f"{len(scores):,} matched pairs are too few to draw labels from between {low:g} and "
+            f"{high:g}: {strata.FEWEST} at least must reach the range's top"
+        )
+    names = config.clip_model, config.min_kb, config.assignment
+    with store.writing(path) as connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO designs (clip_model, min_kb, assignment, edges, made) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (*names, json.dumps(edges.tolist()), labels.now()),
+        )
+        row = connection.execute(
+            "SELECT * FROM designs WHERE clip_model = ? AND min_kb = ? AND assignment = ?", names
+        ).fetchone()
+    return _design(path, row)

@@ -1,0 +1,150 @@
+"""Labels of a file put onto a corpus as it is now: a sample to estimate from, and what is not.
+
+Nothing is lost uncounted: labels whose pair no longer exists, doubts, skipped and waiting pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.choice.labelling import design as designs
+from mmc4viz.choice.labelling import labels, queue
+from mmc4viz.choice.labelling.design import Design
+from mmc4viz.choice.labelling.labels import Label, PairId
+from mmc4viz.choice.labelling.population import Population
+from mmc4viz.choice.labelling.precision import LabelledSample
+from mmc4viz.choice.labelling.store import LabelsError
+from mmc4viz.model import LoaderConfig
+
+Ints = NDArray[np.int64]
+
+_NAMED: Final = 20  # pairs that are gone
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled sample with an account of every label and every drawn pair.
+
+    Attributes
+    ----------
+    design : Design
+    sample : LabelledSample
+        The drawn pairs of which somebody was sure.
+    ranks : ndarray of int64, shape (n,)
+        Their places among the matched pairs, in the sample's order.
+    drawn : int
+        Pairs drawn so far.
+    waiting, unsure : int
+        Of these, without any answer (or skipped by all who saw them), and with doubts only.
+    disagreed : int
+        Pairs on which people were sure of different things.
+    gone : tuple of PairId
+        Labelled pairs that are no matched pairs any more: the corpus was indexed anew.
+    elsewhere : int
+        Labelled pairs that this sample did not draw: of other settings, or imported.
+    """
+
+    design: Design
+    sample: LabelledSample
+    ranks: Ints
+    drawn: int
+    waiting: int
+    unsure: int
+    disagreed: int
+    gone: tuple[PairId, ...]
+    elsewhere: int
+
+
+def labelled(path: str, design: Design, population: Population) -> Labelled:
+    """Put a file's labels onto a corpus.
+
+    Parameters
+    ----------
+    path : str
+    design : Design
+        The sample that is meant.
+    population : Population
+        Of the design's setting.
+
+    Raises
+    ------
+    LabelsError
+        When the file cannot be read.
+    """
+    said = labels.labels_of(labels.read(path))
+    queued = {one.pair for one in queue.drawn(path, design)}
+    ranks = population.find(queued | said.keys())
+    here = {pair: label for pair, label in said.items() if pair in queued and pair in ranks}
+    return Labelled(
+        design,
+        *_sample(design, population, here, ranks),
+        drawn=len(queued),
+        waiting=len(queued - said.keys()),
+        unsure=sum(label.correct is None for label in here.values()),
+        disagreed=sum(not label.agreed for label in here.values()),
+        gone=tuple(sorted(said.keys() - ranks.keys())),
+        elsewhere=len((said.keys() & ranks.keys()) - queued),
+    )
+
+
+def _sample(
+    design: Design,
+    population: Population,
+    here: Mapping[PairId, Label],
+    ranks: Mapping[PairId, int],
+) -> tuple[LabelledSample, Ints]:
+    sure = sorted(
+        (ranks[p], label.correct) for p, label in here.items() if label.correct is not None
+    )
+    at = np.array([rank for rank, _ in sure], np.int64)
+    scores = population.pairs.score
+    correct = np.array([yes for _, yes in sure], bool)
+    return LabelledSample(scores, design.borders, scores[at], correct), at
+
+
+def remarks(found: Labelled) -> list[str]:
+    """Say which labels do not count, and why, a line each; those that are gone by name."""
+    lines = []
+    if found.gone:
+        names = [f"{p.shard} {p.key} image {p.image + 1} sentence {p.sentence + 1}"
+                 for p in found.gone[:_NAMED]]  # fmt: skip
+        if len(found.gone) > _NAMED:
+            names.append(f"and {len(found.gone) - _NAMED:,} more")
+        lines.append(
+            f"{len(found.gone):,} labels are of pairs that are not matched here any more; they "
+            f"stay in the file and do not count: {', '.join(names)}"
+        )
+    if found.unsure:
+        lines.append(f"{found.unsure:,} labelled pairs do not count, because nobody was sure")
+    if found.disagreed:
+        lines.append(
+            f"people differ on {found.disagreed:,} pairs: what most say counts, else who was first"
+        )
+    if found.elsewhere:
+        lines.append(
+            f"{found.elsewhere:,} labels are of pairs that this sample did not draw, and do not "
+            "count yet"
+        )
+    return lines
+
+
+def labelled_for(path: str, config: LoaderConfig, population: Population) -> Labelled:
+    """Find the sample of a setting in a file and put its labels onto a corpus.
+
+    Raises
+    ------
+    LabelsError
+        When the file holds no sample of this setting; the error names those that it holds.
+    """
+    found = designs.design_for(path, config)
+    if found is None:
+        mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
+        others = ", ".join(map(str, designs.designs(path)))
+        held = f"it holds: {others}" if others else "begin one on the page Label"
+        raise LabelsError(f"{path}: holds no sample for {mine}; {held}")
+    return labelled(path, found, population)

@@ -1,0 +1,156 @@
+"""Judgements as CSV, out and in again: every one with its history, nothing lost on the way."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import unicodedata
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from mmc4viz.choice.labelling import labels, store
+from mmc4viz.choice.labelling.labels import Answer, Judgement, PairId
+from mmc4viz.choice.labelling.store import LabelsError
+
+HEAD: Final = (
+    "shard", "key", "image", "sentence", "person", "answer", "time", "version", "clip_model",
+    "score", "undone",
+)  # fmt: skip
+_RISKY: Final = ("=", "+", "-", "@", "|", "%", "'")
+_LARGEST: Final = 2**31
+
+
+def written(path: str) -> str:
+    """Return all judgements of a file as CSV, those taken back among them.
+
+    No cell is a spreadsheet's formula: one that would be begins with an apostrophe, which `taken`
+    takes off again. Indices count from 0, as in the shard.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow(HEAD)
+    for judgement in labels.read(path, history=True):
+        writer.writerow(map(_cell, _values(judgement)))
+    return buffer.getvalue()
+
+
+def _values(j: Judgement) -> tuple[object, ...]:
+    score = "" if j.score is None else j.score
+    return (
+        *j.pair,
+        j.person,
+        str(j.answer),
+        j.time,
+        j.version,
+        j.clip_model,
+        score,
+        j.undone or "",
+    )
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and _risky(value) else value
+
+
+def _risky(text: str) -> bool:
+    """Whether a spreadsheet may take a cell for a formula; an apostrophe counts as well."""
+    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # wide signs are signs
+    return begins in _RISKY or text[:1] in ("\t", "\n", "\r")
+
+
+def _uncovered(cell: str) -> str:
+    """Undo `_cell`."""
+    return cell[1:] if cell.startswith("'") and _risky(cell[1:]) else cell
+
+
+def taken(path: str, text: str, name: str) -> tuple[int, int]:
+    """Take judgements from CSV into a file, all or none; those that it has are passed over.
+
+    Parameters
+    ----------
+    path : str
+        The file of labels.
+    text : str
+        The CSV: a head and a judgement a line, as `written` has them; ``version``,
+        ``clip_model``, ``score`` and ``undone`` may be missing.
+    name : str
+        What to call the CSV in errors.
+
+    Returns
+    -------
+    (int, int)
+        How many came in, and how many were there.
+
+    Raises
+    ------
+    LabelsError
+        With the line that makes no sense; then nothing is taken.
+    """
+    coming = list(_parsed(text, name))
+    with store.writing(path) as connection:
+        old = labels.select(connection, path, history=True)
+        there = {(judgement.pair, judgement.person, judgement.time) for judgement in old}
+        new = []
+        for judgement in coming:
+            key = judgement.pair, judgement.person, judgement.time
+            if key not in there:
+                there.add(key)
+                new.append(judgement)
+        labels.insert(connection, new)
+    return len(new), len(coming) - len(new)
+
+
+def _parsed(text: str, name: str) -> Iterator[Judgement]:
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    try:
+        head = [cell.strip() for cell in next(reader, [])]
+        missing = [column for column in HEAD[:7] if column not in head]
+        if missing:
+            raise LabelsError(f"{name}: no CSV of labels: no column {', '.join(missing)}")
+        for cells in reader:
+            if cells:
+                yield _judgement(head, cells, f"{name}, line {reader.line_num}")
+    except csv.Error as error:
+        raise LabelsError(f"{name}, line {reader.line_num}: no CSV: {error}") from None
+
+
+def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgement:
+    if len(cells) != len(head):
+        raise LabelsError(f"{where}: has {len(cells)} cells where the head has {len(head)}")
+    row = dict(zip(head, map(_uncovered, cells), strict=True))
+    try:
+        image, sentence = (_index(row[n]) for n in ("image", "sentence"))
+        score = row.get("score") or None
+        undone = row.get("undone") or None
+        return Judgement(
+            PairId(row["shard"], row["key"], image, sentence),
+            labels.checked_name(row["person"]),
+            Answer(row["answer"].strip().lower()),
+            _time(row["time"]),
+            row.get("version", ""),
+            row.get("clip_model", ""),
+            None if score is None else _score(score),
+            None if undone is None else _time(undone),
+        )
+    except (ValueError, LabelsError) as error:
+        raise LabelsError(f"{where}: {error}") from None
+
+
+def _index(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text[:12]) >= _LARGEST:
+        raise ValueError(f"{text[:40]!r} is no index of an image or a sentence")
+    return int(text)
+
+
+def _score(text: str) -> float:
+    value = float(text)
+    if math.isnan(value):
+        raise ValueError("a score is a number")
+    return value
+
+
+def _time(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
