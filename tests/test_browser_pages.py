@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import re
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +173,11 @@ def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) 
     watched = Watched(browser, address)
     page = watched.open("documents?f.sort=place", "[data-testid=stDataFrameResizable] canvas")
     x, y = settled(page.locator("[data-testid=stDataFrameResizable] canvas").first)
-    page.mouse.click(x + 14, y + 36 * 2.5)  # the box before the second row
-    page.wait_for_selector(FACTS, timeout=10_000)
     keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
-    assert key_shown(page) == keys[1]
-    page.wait_for_url("**doc=0.1*")
+    for row in (4, 2, 5, 1):  # one press after another, each opens its own
+        page.mouse.click(x + 14, y + 36 + 35 * (row + 0.5))  # the box before the row
+        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row], timeout=10_000)
+        page.wait_for_url(f"**doc=0.{row}*")
     page.get_by_role("heading", name="Documents").click()
     for pressed, row in (("j", 2), ("j", 3), ("k", 2), ("k", 1), ("k", 0)):
         page.keyboard.press(pressed)
@@ -198,6 +202,79 @@ def test_a_filter_and_a_link_reproduce_a_view(browser: Browser, address: str) ->
     assert key_shown(watched.open(link)) == shown
     watched.assert_quiet()
     page.close()
+
+
+class Slow(http.server.BaseHTTPRequestHandler):
+    """Serves a shard of the sample: at once while the gate is open, else a piece a permit."""
+
+    shard = Path(SAMPLE, "sample-0000.tar")
+    open_gate = threading.Event()
+    permits = threading.Semaphore(0)
+
+    def do_GET(self) -> None:
+        content = self.shard.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        piece = len(content) // 40
+        for start in range(0, len(content), piece):
+            if not self.open_gate.is_set():
+                self.permits.acquire()
+            self.wfile.write(content[start : start + piece])
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # whoever abandons a search hangs up
+            super().handle()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def slow_shard() -> Iterator[str]:
+    Slow.open_gate.set()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/sample-0000.tar"
+        Slow.open_gate.set()
+        Slow.permits.release(100)
+        server.shutdown()
+
+
+def release_until(shown: Locator) -> None:
+    """Let the shard through piece by piece until something is shown."""
+    for _ in range(40):
+        Slow.permits.release()
+        with suppress(AssertionError):
+            expect(shown).to_be_visible(timeout=250)
+            return
+    raise AssertionError(f"the whole shard went by without {shown}")
+
+
+def test_a_search_is_abandoned_and_goes_on(
+    browser: Browser, slow_shard: str, tmp_path: Path
+) -> None:
+    with serving(tmp_path, slow_shard) as address:
+        watched = Watched(browser, address)
+        page = watched.open("documents?f.text=the", ".st-key-find-start")
+        Slow.open_gate.clear()
+        page.get_by_role("button", name="Search their text").click()
+        abandon = page.get_by_role("button", name="Abandon")
+        some_read = page.get_by_text(re.compile(r"^Read [1-9]\d* of 120 documents"))
+        release_until(some_read)
+        abandon.click()
+        rest = page.get_by_text("documents was not read yet")
+        release_until(rest)  # it is left between two documents
+        words = rest.inner_text()
+        assert "of 120 documents was not read yet" in words
+        assert 0 < int(words.removeprefix("The text of ").split()[0]) < 120
+        assert not abandon.is_visible()
+        Slow.open_gate.set()
+        page.get_by_role("button", name="Search their text").click()
+        page.wait_for_selector("text=The text of all 120 documents was searched.")
+        watched.assert_quiet()
+        page.close()
 
 
 def test_borderline_leads_to_a_document(browser: Browser, address: str) -> None:

@@ -241,24 +241,13 @@ class Ordered:
 
     def beside(self, document: int) -> tuple[int | None, int | None]:
         """Return the documents before and after one; the first of all where it is not listed."""
-        at = int(np.searchsorted(self.documents, document))
-        if at == len(self) or self.documents[at] != document:
-            first = self.page(0, 1).tolist()
+        rank = self.rank(document)
+        if rank is None:
+            first: list[int] = self.page(0, 1).tolist()
             return None, (first[0] if first else None)
-        key, here = self.keys[at], np.arange(len(self))
-        before = (self.keys < key) | ((self.keys == key) & (here < at))
-        after = ~before & (here != at)
-        return self._last(before), self._first(after)
-
-    def _last(self, mask: Bools) -> int | None:
-        if not mask.any():
-            return None
-        return int(self.documents[mask & (self.keys == self.keys[mask].max())][-1])
-
-    def _first(self, mask: Bools) -> int | None:
-        if not mask.any():
-            return None
-        return int(self.documents[mask & (self.keys == self.keys[mask].min())][0])
+        around: list[int | None] = self.page(max(0, rank - 1), rank + 2).tolist()
+        before, _, after = ([None] * (rank == 0) + around + [None])[:3]
+        return before, after
 
 
 def ordered(documents: Ints, values: NDArray[Any], largest_first: bool) -> Ordered:

@@ -33,7 +33,6 @@ FAILED: Final[Layout] = np.array([-1], np.int32).tobytes()
 """The layout of a text that the loader fails on."""
 
 _SPECIAL: Final = re.compile(f"({re.escape(IMAGE)}|{re.escape(END_OF_CHUNK)})")
-_UNCUT: Final = 2**31 - 1
 
 Text = tuple[Interleaved, Sequence[int]]
 """A sequence's text, and for each pair (or mark) the rank of its image."""
@@ -111,7 +110,7 @@ def _from_pieces(
 
 def _from_tokens(text: Interleaved, ranks: Sequence[int], tokenizer: Tokenizer) -> Layout:
     """Lay out a text from its tokens."""
-    tokens = tokenizer.encode(text.text, _UNCUT)
+    tokens = tokenizer.encode(text.text, None)
     pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
     places, n_images, position = [], 0, 0
     for token, start, added in zip(tokens.ids, tokens.starts, tokens.added, strict=True):

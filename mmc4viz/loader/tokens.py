@@ -116,8 +116,14 @@ class Tokenizer:
                 return True
         return self._literals.search(sentence) is not None
 
-    def encode(self, text: str, max_tokens: int) -> Encoded:
+    def encode(self, text: str, max_tokens: int | None) -> Encoded:
         """Tokenize a sequence with the tokenizer's own special tokens and its own truncation.
+
+        Parameters
+        ----------
+        text : str
+        max_tokens : int or None
+            None does not cut.
 
         Raises
         ------
@@ -127,7 +133,8 @@ class Tokenizer:
             For a text with a lone surrogate, which the loader's tokenizer refuses as well.
         """
         text.encode()
-        encoding = self._truncating(max_tokens).encode(text)
+        backend = self._backend if max_tokens is None else self._truncating(max_tokens)
+        encoding = backend.encode(text)
         return Encoded(
             ids=encoding.ids,
             starts=[start for start, _ in encoding.offsets],

@@ -5,19 +5,31 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from mmc4viz.corpus.listing import Ordered
 from mmc4viz.corpus.pairs import place_of
-from mmc4viz.ui import data, filters, find, inspector, links, numbers, record, state, table, views
+from mmc4viz.model import Mmc4vizError
+from mmc4viz.ui import (
+    data,
+    filters,
+    find,
+    inspector,
+    jobs,
+    links,
+    numbers,
+    record,
+    state,
+    table,
+    views,
+)
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.sidebar import Choice
 
 _MOST_IN_CSV: Final = 100_000  # rows
 _PAGE: Final = f"{links.FILTER}page"
-Ints = NDArray[np.int64]
+Standing = tuple[int | None, int | None, int | None]
+"""A document's place in the list, and the documents before and after it."""
 
 
 def show(choice: Choice) -> None:
@@ -29,17 +41,37 @@ def show(choice: Choice) -> None:
         return
     now = filters.asked()
     filters.draw(now, choice.scale.step, choice.scale.digits)
-    listed = _listed(choice, now)
+    _browse(choice, _listed(choice, now))
+
+
+@st.fragment
+def _browse(choice: Choice, listed: Ordered) -> None:
+    """Draw the list and the open document: all that changes when another one is opened."""
+    try:
+        _show(choice, listed)
+    except Mmc4vizError as error:
+        note(str(error), "error")
+    state.write_address()
+
+
+def _show(choice: Choice, listed: Ordered) -> None:
     opened = _opened(choice)
     if len(listed):
-        opened = _table(choice, now, listed, opened)
+        opened = _table(choice, listed, opened)
     else:
         note("No document is like this: change or clear the filters.")
     if opened is None:
+        _get_ready(choice)
         st.text("Select a row to open its document, or press J for the first.")
         return
     place = place_of(views.starts_of(choice.source, choice.config), opened)
     inspector.show(choice, place, record.opened(choice.source, *place))
+
+
+def _get_ready(choice: Choice) -> None:
+    """Let the tokenizer be made ready while nobody has opened a document yet."""
+    tokenizer, limit = data.tokenizer_of(choice.source), choice.config.max_tokens
+    jobs.ask(("tokenizer", choice.source, limit), lambda _: tokenizer.encode("", limit))
 
 
 def _listed(choice: Choice, now: filters.Asked) -> Ordered:
@@ -62,7 +94,7 @@ def _opened(choice: Choice) -> int | None:
     return position if position < starts[place[0] + 1] else None
 
 
-def _table(choice: Choice, now: filters.Asked, listed: Ordered, opened: int | None) -> int | None:
+def _table(choice: Choice, listed: Ordered, opened: int | None) -> int | None:
     """Draw how many there are, a page of them, and the ways through; return what is open."""
     source, config = choice.source, choice.config
     columns = data.columns_of(source)
@@ -83,13 +115,25 @@ def _table(choice: Choice, now: filters.Asked, listed: Ordered, opened: int | No
             table.HEAD,
             lambda: table.rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
         )
-    shown = listed.page((page - 1) * table.PAGE, page * table.PAGE)
+    first = (page - 1) * table.PAGE
+    start = max(0, first - 1)
+    around = listed.page(start, first + table.PAGE + 1)
+    shown = around[first - start :][: table.PAGE]
     chosen = table.show(columns, found, shown, opened, config)
     if chosen is not None and chosen != opened:
         _open(choice, chosen)
         opened = chosen
-    _ways(choice, listed, opened)
+    _ways(choice, listed, opened, _standing(listed, opened, start, around.tolist()))
     return opened
+
+
+def _standing(listed: Ordered, opened: int | None, start: int, around: list[int]) -> Standing:
+    """Find a document's place in the list: among the rows at hand, else among all."""
+    if opened not in around[1:-1]:
+        document = -1 if opened is None else opened
+        return listed.rank(document), *listed.beside(document)
+    at = around.index(opened)
+    return start + at, around[at - 1], around[at + 1]
 
 
 def _page(pages: int) -> int:
@@ -111,10 +155,9 @@ def _turn(page: int) -> None:
     state.put(_PAGE, str(page) if page > 1 else None)
 
 
-def _ways(choice: Choice, listed: Ordered, opened: int | None) -> None:
+def _ways(choice: Choice, listed: Ordered, opened: int | None, standing: Standing) -> None:
     """Draw the ways to the document before and after the open one."""
-    before, after = listed.beside(-1 if opened is None else opened)
-    rank = None if opened is None else listed.rank(opened)
+    rank, before, after = standing
     with st.container(horizontal=True, vertical_alignment="center", key="ways"):
         for label, key, target in (("Previous", "K", before), ("Next", "J", after)):
             st.button(

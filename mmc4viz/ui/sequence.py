@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from mmc4viz.loader.text import IMAGE, Interleaved, interleave, interleave_chatgpt
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Binding, Document, DocumentError, Fate, LoaderConfig, Verdict
-
-_UNCUT: Final = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def sequence_of(
         return None
     try:
         text = _text(document, verdict, config, tokenizer).text
-        uncut = tokenizer.encode(text, _UNCUT)
+        uncut = tokenizer.encode(text, None)
     except (DocumentError, UnicodeEncodeError):  # the walk would have said so
         return None
     own = [

@@ -35,6 +35,7 @@ REASONS: Final = {
 }
 _LONGEST: Final = 300  # characters of a key or an address in a cell
 _KEY: Final = "documents"
+_DRAWN: Final = "documents-drawn"  # the rows drawn last, and what was open then
 
 
 def show(
@@ -67,15 +68,15 @@ def show(
         placeholder="–",
         alt="Documents with their outcomes",
     )
-    chosen = event["selection"]["rows"]
-    return places[chosen[0]] if chosen and chosen[0] < len(places) else None
+    rows_chosen = event["selection"]["rows"]
+    chosen = places[rows_chosen[0]] if rows_chosen and rows_chosen[0] < len(places) else None
+    st.session_state[_DRAWN] = (places, opened if chosen is None else chosen)
+    return chosen
 
 
 def _restore(places: list[int], opened: int | None) -> None:
-    """Let the selection follow the open document when rows change around it, or it changes."""
-    drawn = st.session_state.get("drawn")
-    st.session_state["drawn"] = (places, opened)
-    if _KEY not in st.session_state or drawn != (places, opened):
+    """Let the selection follow where rows changed, or where something else opened a document."""
+    if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
         at = [places.index(opened)] if opened in places else []
         st.session_state[_KEY] = {"selection": {"rows": at, "columns": [], "cells": []}}
 
