@@ -20,6 +20,7 @@ from mmc4viz.corpus.sweep import Matched
 from mmc4viz.handover.gather import gather
 from mmc4viz.handover.loaders import openflamingo_flags
 from mmc4viz.handover.report import Content, Section, write_report
+from mmc4viz.handover.section import Table, Words
 from mmc4viz.settings import Config, parse_config
 from mmc4viz.ui import data, export, loaded
 from mmc4viz.ui.start import VARIABLE
@@ -216,7 +217,8 @@ def test_pictures_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_report_of_nothing_and_of_other_sections() -> None:
     config = LoaderConfig()
-    section = Section("Models", ["a <b> word"], ["model", "threshold"], [("x<y", "0.2")])
+    table = Table(["model", "threshold"], [("x<y", "0.2")])
+    section = Section("Models", [Words("a <b> word"), table])
     content = gather(Matched([], config), config, {}, lambda _: None, sections=[section])
     text = write_report(content)
     assert "<h2>Models</h2><p>a &lt;b&gt; word</p>" in text

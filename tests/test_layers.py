@@ -47,8 +47,8 @@ COMPARING = [
 HANDOVER = [
     "options", "counts", "records", "tars", "basics", "drawing", "examples", "files",
     "findings", "manifest", "loaders", "affected", "chosen", "tasks", "config", "differences",
-    "markup", "ids", "tables", "changes", "inputs", "report", "edit", "plan", "gather",
-    "rewrite", "apply",
+    "markup", "section", "labels_section", "models_section", "ids", "tables", "changes", "inputs",
+    "report", "edit", "plan", "gather", "rewrite", "apply",
 ]  # fmt: skip
 
 

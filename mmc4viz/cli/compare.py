@@ -22,31 +22,14 @@ from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.lineup import Model, line_up
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
-from mmc4viz.cli.models import Similarity, chosen, similarities
+from mmc4viz.cli.models import ManyModels, Similarity, chosen, similarities
 from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, say, with_settings
 from mmc4viz.corpus.sweep import Matched, match_corpus
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import write_rows
 
 
-class _ManyModels(click.Command):
-    """A command whose --models takes every name that follows, up to the next option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        spread: list[str] = []
-        taking = False
-        for word in args:
-            if word == "--models" or word.startswith("-"):
-                taking = word == "--models"
-                spread += [] if taking else [word]
-            else:
-                spread += ["--models", word] if taking else [word]
-        if args and args[-1] == "--models":
-            raise ConfigError("--models takes the names of two models or more")
-        return super().parse_args(ctx, spread)
-
-
-@click.command(cls=_ManyModels)
+@click.command(cls=ManyModels)
 @SHARDS
 @with_settings
 @INDEX

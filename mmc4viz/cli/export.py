@@ -15,12 +15,13 @@ from typing import Any
 import click
 import numpy as np
 
+from mmc4viz.cli.models import ManyModels
+from mmc4viz.cli.reasons import reasons
+from mmc4viz.cli.sections import check, sections, settle, with_sections
 from mmc4viz.cli.shared import (
     INDEX,
     SHARDS,
-    SIMILARITY,
     check_sample,
-    config_file_of,
     finish,
     open_corpus,
     progress,
@@ -42,18 +43,17 @@ from mmc4viz.handover.gather import gather
 from mmc4viz.handover.ids import IdList
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.handover.report import write_report
-from mmc4viz.marked import read_marked
 from mmc4viz.model import ConfigError, LoaderConfig, ShardError
 from mmc4viz.output import printable
 
 _FORMS = (".parquet", ".jsonl")
 
 
-@click.command()
+@click.command(cls=ManyModels)
 @SHARDS
 @with_settings
 @INDEX
-@SIMILARITY
+@with_sections
 @click.option("--out", metavar="FILE", help="The config: .yaml or .json, read by --config.")
 @click.option("--note", help="Why, in your words; goes into the config.")
 @click.option("--chosen-by", type=click.Choice(BASES), help="How the threshold was chosen. [hand]")
@@ -70,10 +70,13 @@ def export(**options: Any) -> None:
 
     Prints OpenFlamingo's flags, what they cannot say, and code for a WebDataset pipeline.
     """
+    options = settle(options)
     _check(options)
-    note, chosen = _reasons(options)
+    note, chosen = reasons(options)
     config, corpus = open_corpus(options)
-    config = config.with_(tokenizer=corpus.tokenizer.name)
+    config = _named(config, corpus)
+    if options["report_file"]:
+        check(corpus, config, options)
     basics = basics_of(corpus, config)
     if options["sample"] is not None:
         basics, yields = _estimated(corpus, config, basics, options)
@@ -85,7 +88,10 @@ def export(**options: Any) -> None:
         _write_lists(matched, config, options)
     found = provenance(basics, yields, chosen, note, _now())
     if options["report_file"]:
-        content = gather(matched, config, found, _folder(corpus), images=options["images"])
+        more = sections(corpus, config, matched, options)
+        content = gather(
+            matched, config, found, _folder(corpus), images=options["images"], sections=more
+        )
         with whole_file(options["report_file"]) as file:
             file.write(write_report(content).encode())
     if options["out"]:
@@ -93,6 +99,15 @@ def export(**options: Any) -> None:
             file.write(to_text(config, found, options["out"]).encode())
     click.echo(_what_to_do(config, options["manifest_file"]))
     finish(corpus)
+
+
+def _named(config: LoaderConfig, corpus: Indexed | Shards) -> LoaderConfig:
+    """Put into a setting which tokenizer counts, and whose similarity decides if nobody said it."""
+    if isinstance(corpus, Indexed) and config.clip_model == LoaderConfig().clip_model:
+        index = corpus.index
+        deciding = next(one for one in index.sets if one.name == index.similarity)
+        config = config.with_(clip_model=deciding.model)
+    return config.with_(tokenizer=corpus.tokenizer.name)
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -117,37 +132,6 @@ def _check(options: dict[str, Any]) -> None:
     if options["sample"] is not None and whole:
         flag = whole[0].replace("_file", "")
         raise ConfigError(f"--{flag} is made from every document: leave --sample out")
-
-
-def _reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
-    """Return the person's note and how the threshold was chosen: flags, else the config's own."""
-    before = config_file_of(options)
-    chosen, note = before.provenance.get("chosen"), before.provenance.get("note", "")
-    moved = options["threshold"] not in (None, before.settings.get("threshold"))
-    if options["proposal"] is not None:
-        chosen = _proposal(options["proposal"])
-        if options["chosen_by"] not in (None, chosen["basis"]):
-            raise ConfigError(
-                f"--chosen-by {options['chosen_by']}, but {options['proposal']} has the basis "
-                f"{chosen['basis']}"
-            )
-    elif options["chosen_by"] is not None:
-        kept = chosen if chosen and chosen["basis"] == options["chosen_by"] and not moved else {}
-        chosen = {**kept, "basis": options["chosen_by"]}
-    elif moved:
-        chosen = None
-    return options["note"] if options["note"] is not None else note, chosen
-
-
-def _proposal(path: str) -> dict[str, Any]:
-    """Read what ``mmc4viz suggest --format json`` printed."""
-    marked = read_marked(path)
-    value = marked.value
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, dict) or value.get("basis") not in BASES:
-        raise marked.error(f"no proposal: an object with a basis, one of {', '.join(BASES)}")
-    return value
 
 
 def _counted(

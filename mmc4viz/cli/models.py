@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from mmc4viz.cli.shared import open_corpus
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.sets import OWN, checked_name
@@ -22,6 +24,24 @@ from mmc4viz.corpus.storage import is_remote
 from mmc4viz.model import ConfigError, LoaderConfig
 
 Tell = Callable[[int], object]
+
+
+class ManyModels(click.Command):
+    """A command whose --models takes every name that follows, up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Name the option before each of the names."""
+        spread: list[str] = []
+        taking = False
+        for word in args:
+            if word == "--models" or word.startswith("-"):
+                taking = word == "--models"
+                spread += [] if taking else [word]
+            else:
+                spread += ["--models", word] if taking else [word]
+        if args and args[-1] == "--models":
+            raise ConfigError("--models takes the names of models")
+        return super().parse_args(ctx, spread)
 
 
 @dataclass(frozen=True)
@@ -61,14 +81,24 @@ def similarities(
         For a corpus that cannot be opened, or a file that is not named.
     """
     config, corpus = open_corpus(options | {"similarity": None})
-    if isinstance(corpus, Indexed):
-        if files:
-            raise ConfigError(
-                "--similarity NAME=FILE is for SHARDs; an index takes files in by mmc4viz index "
-                f"--out {options['index_dir']} --similarity NAME=FILE"
-            )
-        return config, corpus, _of_index(corpus, config)
-    return config, corpus, _of_shards(corpus, config, [_named(text) for text in files])
+    return config, corpus, similarities_of(corpus, config, files)
+
+
+def similarities_of(
+    corpus: Indexed | Shards,
+    config: LoaderConfig,
+    files: Sequence[str],
+    own: Sequence[Columns] | None = None,
+) -> list[Similarity]:
+    """Find every model's similarity of a corpus; ``own`` are shards' columns if read already."""
+    if not isinstance(corpus, Indexed):
+        return _of_shards(corpus, config, [_named(text) for text in files], own)
+    if files:
+        raise ConfigError(
+            "--similarity NAME=FILE is for SHARDs; an index takes files in by mmc4viz index "
+            f"--out {corpus.index.folder} --similarity NAME=FILE"
+        )
+    return _of_index(corpus, config)
 
 
 def _own(config: LoaderConfig) -> str:
@@ -88,10 +118,13 @@ def _of_index(corpus: Indexed, config: LoaderConfig) -> list[Similarity]:
 
 
 def _of_shards(
-    corpus: Shards, config: LoaderConfig, named: Sequence[tuple[str, str]]
+    corpus: Shards,
+    config: LoaderConfig,
+    named: Sequence[tuple[str, str]],
+    columns: Sequence[Columns] | None = None,
 ) -> list[Similarity]:
     """Take the shards' own similarity, and the files named, else those beside the shards."""
-    own: list[Sequence[Columns]] = []
+    own: list[Sequence[Columns]] = [] if columns is None else [columns]
 
     def read(tell: Tell) -> Sequence[Columns]:
         if not own:

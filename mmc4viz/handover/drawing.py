@@ -8,12 +8,14 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+HALF: Final = 540  # pixels of a picture beside another one
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 30  # pixels around a picture's field
 
 
@@ -113,8 +115,60 @@ def curve(
     )
 
 
+def band(
+    thresholds: Floats,
+    ends: tuple[Floats, Floats, Floats],
+    here: tuple[float, float, float, float],
+    title: str,
+) -> str:
+    """Draw a share against the threshold with its interval, the chosen point with its own.
+
+    Parameters
+    ----------
+    thresholds : ndarray of float64, shape (T,)
+        Ascending; the first and the last are the ends of what is shown.
+    ends : (ndarray, ndarray, ndarray) of float64, shape (T,)
+        Estimate, low and high, from 0 to 1; where the estimate is NaN nothing is drawn.
+    here : (float, float, float, float)
+        The chosen threshold, with estimate, low and high there.
+    title : str
+    """
+    known = np.flatnonzero(~np.isnan(ends[0]))
+    field = _Field((float(thresholds[0]), float(thresholds[-1])), 1.0, HALF, 220)
+    x = [field.across(value) for value in thresholds[known].tolist()]
+    middle, low, high = ([field.up(v) for v in end[known].tolist()] for end in ends)
+    around = _points([*x, *reversed(x)], [*high, *reversed(low)])
+    threshold, *found = here
+    parts = [
+        *field.frame(lambda value: f"{value:.0%}", title),
+        f'<polygon class="band" points="{around}"/>',
+        field.line(threshold),
+        f'<polyline class="curve" points="{_points(x, middle)}"/>',
+    ]
+    if math.isnan(found[0]):
+        return _svg(field, f"{title}: not known at {threshold:g}", parts)
+    at, (y, bottom, top) = field.across(threshold), (field.up(value) for value in found)
+    anchor, beside = ("end", -9) if at > 0.7 * field.width else ("start", 9)
+    words = f"{found[0]:.1%} ({found[1]:.1%} to {found[2]:.1%})"
+    parts += [
+        f'<line class="error" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>',
+        f'<circle class="point" cx="{at}" cy="{y}" r="4.5"/>',
+        _text(at + beside, y + 22 if y < _TOP + 40 else y - 8, f"{found[0]:.1%}", "value", anchor),
+    ]
+    return _svg(field, f"{title}: {words} at {threshold:g}", parts)
+
+
+def _points(x: Sequence[float], y: Sequence[float]) -> str:
+    return " ".join(f"{one},{other}" for one, other in zip(x, y, strict=True))
+
+
 def histogram(
-    scores: Floats, threshold: float, span: tuple[float, float], title: str, bars: int = 60
+    scores: Floats,
+    threshold: float,
+    span: tuple[float, float],
+    title: str,
+    bars: int = 60,
+    width: int = 1104,
 ) -> str:
     """Draw scores, those below the threshold told apart by colour.
 
@@ -125,19 +179,23 @@ def histogram(
     threshold : float
     span : (float, float)
         The scores shown; those beyond count in the outermost bars.
+    title : str
+    bars : int
+    width : int
+        Of the picture, in pixels.
     """
     edges = _edges(threshold, span, bars)
     inside = np.clip(scores, edges[0], edges[-1])
     below = np.histogram(inside[: np.searchsorted(scores, threshold)], edges)[0]
     above = np.histogram(inside[np.searchsorted(scores, threshold) :], edges)[0]
-    field = _Field((edges[0], edges[-1]), 1.05 * float((below + above).max(initial=0)), 1104, 220)
+    field = _Field((edges[0], edges[-1]), 1.05 * float((below + above).max(initial=0)), width, 220)
     parts = field.frame(lambda value: f"{value:,.0f}", title)
     for low, high, rejected, kept in zip(edges, edges[1:], below, above, strict=False):
-        x, width = field.across(low), field.across(high) - field.across(low)
+        x, wide = field.across(low), field.across(high) - field.across(low)
         for count, under, name in ((rejected, 0, "rejected"), (kept, rejected, "kept")):
             if count:
                 y, end = field.up(float(under + count)), field.up(float(under))
-                size = f'width="{max(width - 1, 0.5):.1f}" height="{end - y:.1f}"'
+                size = f'width="{max(wide - 1, 0.5):.1f}" height="{end - y:.1f}"'
                 parts.append(f'<rect class="{name}" x="{x}" y="{y}" {size}/>')
     words = f"{below.sum():,} below {threshold:g}, {above.sum():,} at or above"
     return _svg(field, f"{title}: {words}", [*parts, field.line(threshold)])

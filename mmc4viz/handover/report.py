@@ -22,8 +22,11 @@ from mmc4viz.handover.examples import Example
 from mmc4viz.handover.findings import Line
 from mmc4viz.handover.loaders import advice, openflamingo_flags
 from mmc4viz.handover.markup import card, funnel, number, short, table
+from mmc4viz.handover.section import Section
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import escaped
+
+__all__ = ["Content", "Section", "write_report"]
 
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 _FARTHEST: Final = 1e290  # what no similarity is; beyond it numbers overflow
@@ -49,16 +52,6 @@ _SETTINGS: Final = {
 
 
 @dataclass(frozen=True)
-class Section:
-    """A section that some other way of choosing adds: words and a table, all plain text."""
-
-    title: str
-    words: Sequence[str] = ()
-    head: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-
-
-@dataclass(frozen=True)
 class Content:
     """All that a report says.
 
@@ -78,6 +71,7 @@ class Content:
     above, below : sequence of Example
         Pairs on both sides of the line, nearest first.
     sections : sequence of Section
+        What other ways of choosing say.
     """
 
     config: LoaderConfig
@@ -105,7 +99,7 @@ def write_report(content: Content) -> str:
         _curves(content),
         _funnels(content),
         _findings(content.findings),
-        *(_section(section) for section in content.sections),
+        *(section.html() for section in content.sections),
         _examples(content),
         _provenance(content),
     ]
@@ -240,12 +234,6 @@ def _findings(lines: Sequence[Line]) -> str:
     if not lines:
         return ""
     return f"<h2>What the loader does unseen</h2>{table(('number', 'counts', 'more'), lines)}"
-
-
-def _section(section: Section) -> str:
-    words = "".join(f"<p>{escaped(line)}</p>" for line in section.words)
-    rows = table(section.head, section.rows) if section.rows else ""
-    return f"<h2>{escaped(section.title)}</h2>{words}{rows}"
 
 
 def _examples(content: Content) -> str:

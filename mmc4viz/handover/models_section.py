@@ -1,0 +1,207 @@
+"""CLIP models beside the deciding one → the report's section on them.
+
+Every number is `mmc4viz.choice.comparing`'s, as on the page Models and in ``mmc4viz compare``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mmc4viz.choice.comparing.candidate import Candidate
+from mmc4viz.choice.comparing.disagreement import (
+    Correlation,
+    correlation_of_entries,
+    correlation_of_pairs,
+)
+from mmc4viz.choice.comparing.distribution import QUANTILES, Distribution, distribution
+from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
+from mmc4viz.choice.comparing.evidence import Evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
+from mmc4viz.choice.comparing.separation import Measure, Separation, separation
+from mmc4viz.choice.fdr.by_fdr import FdrEstimate
+from mmc4viz.choice.lineup import ModelsError, line_up
+from mmc4viz.choice.steps import YIELDS
+from mmc4viz.handover.drawing import HALF, histogram
+from mmc4viz.handover.section import Heading, Part, Pictures, Section, Table, Words
+
+_DRAWN: Final = "pairs"  # the yield that holds the thresholds of the pictures equal
+_RATES: Final = {"fdr": "false-discovery rate", "precision": "precision"}
+_CAPTION: Final = (
+    "Each line: the thresholds that leave the same of one quantity, counted over all of them and "
+    "nearest where none leaves the same, or that are estimated to be equally pure, with 95 % "
+    "intervals. Agreed: kept by both, of what either keeps; a pair is the same when image and "
+    "sentence are."
+)
+
+
+def models_section(
+    first: Candidate,
+    others: Sequence[Candidate],
+    threshold: float,
+    rates: Mapping[str, FdrEstimate] | None = None,
+    labels: Evidence | None = None,
+    problems: Sequence[str] = (),
+) -> Section | None:
+    """Put the deciding model beside the others.
+
+    Parameters
+    ----------
+    first : Candidate
+        The model whose threshold is chosen.
+    others : sequence of Candidate
+        Of the same documents, under the same setting.
+    threshold : float
+        The first model's.
+    rates : mapping of str to FdrEstimate, optional
+        By model; without, nothing is said of false-discovery rates.
+    labels : Evidence, optional
+        Likewise of precision.
+    problems : sequence of str
+        Why other models are not here, a line each.
+
+    Returns
+    -------
+    Section or None
+        None where there is no other model, nor a reason why.
+    """
+    sound, problems = list[Candidate](), list(problems)
+    for other in others:
+        try:
+            line_up([first.model, other.model])
+            sound.append(other)
+        except ModelsError as error:
+            problems.append(str(error))
+    if not sound and not problems:
+        return None
+    parts: list[Part] = [Words(problem) for problem in problems]
+    if sound:
+        parts = [_spreads([distribution(one.model) for one in (first, *sound)]), *parts]
+    for other in sound:
+        parts += _beside(first, other, threshold, rates or {}, labels)
+    if labels is not None and sound:
+        parts += _separated([first, *sound], labels)
+    return Section("CLIP models side by side", parts)
+
+
+def _spreads(found: Sequence[Distribution]) -> Part:
+    """Write where each model's matched scores lie on its own scale."""
+    head = ("matched scores", "scale", "pairs", *(f"{100 * q:g} %" for q in QUANTILES))
+    rows = []
+    for one in found:
+        quantiles = [f"{value:.{one.scale.digits + 1}f}" for value in one.quantiles]
+        named = one.model, one.scale.name, f"{one.pairs:,}"
+        rows.append((*named, *(quantiles or ["–"] * len(QUANTILES))))
+    return Table(head, rows)
+
+
+def _beside(
+    first: Candidate,
+    other: Candidate,
+    threshold: float,
+    rates: Mapping[str, FdrEstimate],
+    labels: Evidence | None,
+) -> list[Part]:
+    """Put one model beside the first: thresholds that go together, agreement, ranks."""
+    matches: list[Match | NoMatch] = [
+        match_by_yield(first, other, name, threshold) for name in YIELDS
+    ]
+    if first.name in rates and other.name in rates:
+        both = rates[first.name], rates[other.name]
+        matches.append(match_by_fdr(first, other, both, threshold))
+    if labels is not None:
+        matches.append(match_by_precision(first, other, labels, threshold))
+    found = [match for match in matches if isinstance(match, Match)]
+    drawn = next(match for match in found if match.by == _DRAWN)
+    head = ("equal in", first.name, other.name, f"of {first.name}", f"of {other.name}",
+            "documents agreed", "pairs agreed", "how sure")  # fmt: skip
+    ranks = (correlation_of_pairs, correlation_of_entries)
+    return [
+        Heading(f"{first.name} and {other.name}"),
+        Pictures([_scores(first, drawn.first), _scores(other, drawn.second)]),
+        Table(head, [_cells(match) for match in found]),
+        *(Words(_why_not(match)) for match in matches if isinstance(match, NoMatch)),
+        *(Words(_correlated(rank(first.model, other.model))) for rank in ranks),
+        Words(_CAPTION, small=True),
+        *(Words(_basis(match), small=True) for match in found if match.intervals),
+    ]
+
+
+def _scores(one: Candidate, threshold: float) -> str:
+    """Draw a model's matched scores on their own scale, with its threshold."""
+    edges = distribution(one.model).edges
+    span, scores = (float(edges[0]), float(edges[-1])), one.model.pairs.score
+    return histogram(scores, threshold, span, f"{one.name} at {threshold:.12g}", 40, HALF)
+
+
+def _cells(match: Match) -> tuple[str, ...]:
+    values = [f"{value:,.10g}" for value in (match.wanted, match.found)]
+    if match.intervals:
+        each = zip((match.wanted, match.found), match.intervals, strict=True)
+        values = [f"{value:.1%} ({low:.1%} to {high:.1%})" for value, (low, high) in each]
+    agreed = match.agreement
+    return (
+        _words(match.by),
+        f"{match.first:.12g}",
+        f"{match.second:.12g}",
+        *values,
+        f"{agreed.documents.jaccard:.1%}",
+        f"{agreed.pairs.jaccard:.1%}",
+        "exact" if match.exact else "estimated" if match.intervals else "nearest",
+    )
+
+
+def _words(by: str) -> str:
+    return _RATES.get(by, by.replace("_", " "))
+
+
+def _why_not(match: NoMatch) -> str:
+    return f"No threshold of equal {_words(match.by)}: {match.reason}."
+
+
+def _basis(match: Match) -> str:
+    return f"The {_words(match.by)} is estimated from {match.rests_on}."
+
+
+def _correlated(one: Correlation) -> str:
+    """Say how alike two models rank."""
+    of = "pairs that both match" if one.of == "pairs" else "matrix entries"
+    if one.rho is None:
+        return f"Rank correlation of {one.n:,} {of}: not defined."
+    sampled = f" ({one.low:.3f} to {one.high:.3f}, of a sample)" if one.low is not None else ""
+    return f"Rank correlation (Spearman) of {one.n:,} {of}: {one.rho:.3f}{sampled}."
+
+
+def _separated(candidates: Sequence[Candidate], labels: Evidence) -> list[Part]:
+    """Write which model separates labelled pairs better, or why nobody can tell."""
+    models = [one.model for one in candidates]
+    title = Heading("Right pairs from wrong ones")
+    try:
+        found = separation(models, labelled_pairs(models, labels))
+    except ModelsError as error:
+        return [title, Words(f"Not told apart: {error}.")]
+    unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""
+    words = (
+        f"{found.labels:,} labels of pairs of {labels.words}, in {found.documents:,} documents, "
+        "each weighted by one over its probability to be drawn. 95 % intervals and the two-sided "
+        f"test of the difference: {found.rounds:,} draws of these documents with replacement, the "
+        f"same for all models.{unusable}"
+    )
+    head = ("model", "area under ROC", "average precision")
+    return [title, Table(head, _areas(found)), Words(words, small=True)]
+
+
+def _areas(found: Separation) -> list[tuple[str, str, str]]:
+    rows = [(one.model, _measure(one.auc), _measure(one.average_precision)) for one in found.models]
+    return rows + [
+        (
+            f"{one.second} less {one.first}",
+            f"{_measure(one.auc)}, p = {one.p_auc:.2g}",
+            f"{_measure(one.average_precision)}, p = {one.p_average_precision:.2g}",
+        )
+        for one in found.against_first
+    ]
+
+
+def _measure(one: Measure) -> str:
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
