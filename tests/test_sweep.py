@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,16 @@ def test_funnels_lose_nothing_uncounted(columns: Columns) -> None:
         assert documents[-1].remaining == pytest.approx(curves.expected("documents", 0.5)[step])
         assert sum(loss.lost for loss in images) + reaching == pytest.approx(columns.n_images.sum())
         assert all(loss.lost >= 0 for loss in images + documents)
+
+
+def test_an_estimates_funnels_are_the_samples_scaled(columns: Columns) -> None:
+    config = LoaderConfig()
+    curves = sweep(match_corpus([columns], config), config, THRESHOLDS)
+    scaled = replace(curves, counts=2.4 * curves.counts, images=2.4 * curves.images)
+    for funnel in (image_funnel, document_funnel):
+        for whole, estimated in zip(funnel(curves, 3, 0.5), funnel(scaled, 3, 0.5), strict=True):
+            assert estimated.lost == pytest.approx(2.4 * whole.lost)
+            assert estimated.remaining == pytest.approx(2.4 * whole.remaining)
 
 
 # Few values, so that ties within and between documents are common.

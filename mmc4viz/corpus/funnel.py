@@ -38,7 +38,7 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
     list of Loss
         In the loader's order; the last one's ``remaining`` reach the model, in expectation.
     """
-    fates = {fate: int(curves.with_fate(fate)[step]) for fate in ImageFate}
+    fates = {fate: float(curves.with_fate(fate)[step]) for fate in ImageFate}
     stranded = curves.total("stranded")[step]
     rejected = ("too_few_images", "single_image_at_end")
     losses = [
@@ -87,10 +87,10 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
     ]
     coin = (1 - keep) * curves.in_class("documents", "kept_by_coin")[step]
     losses.append(("coin", "single image, lost to the coin (expected)", coin))
-    return _funnel(int(curves.total("documents")[step]), losses)
+    return _funnel(curves.total("documents")[step], losses)
 
 
-def _funnel(whole: int, losses: list[tuple[str, str, float]]) -> list[Loss]:
+def _funnel(whole: float, losses: list[tuple[str, str, float]]) -> list[Loss]:
     steps, remaining = [], float(whole)
     for name, meaning, lost in losses:
         remaining -= float(lost)
