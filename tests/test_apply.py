@@ -492,7 +492,7 @@ def test_disk_use_is_told_before(
     assert free is not None
     apply(shards[:1], out)
     assert disk_use(tasks)[0] == sum(sizes[1:])
-    monkeypatch.setattr("mmc4viz.cli.apply.disk_use", lambda tasks: (5 * 10**9, 10**9))
+    monkeypatch.setattr("mmc4viz.handover.outcome.disk_use", lambda tasks: (5 * 10**9, 10**9))
     assert run("apply", tmp_path / "in", "--config", config, "--out", tmp_path / "more") == 2
     assert "5.0 GB do not fit, 1.0 GB are free there" in capsys.readouterr().err
     assert not (tmp_path / "more").exists()

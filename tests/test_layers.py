@@ -45,10 +45,10 @@ COMPARING = [
     "models", "rates", "equal_fdr", "evidence",
 ]  # fmt: skip
 HANDOVER = [
-    "options", "counts", "records", "tars", "basics", "drawing", "examples", "files",
+    "options", "command", "counts", "records", "tars", "basics", "drawing", "examples", "files",
     "findings", "manifest", "loaders", "affected", "chosen", "tasks", "config", "differences",
     "markup", "section", "labels_section", "models_section", "ids", "tables", "changes", "inputs",
-    "report", "edit", "plan", "gather", "rewrite", "apply",
+    "report", "edit", "plan", "gather", "rewrite", "apply", "outcome",
 ]  # fmt: skip
 
 

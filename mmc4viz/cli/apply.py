@@ -14,15 +14,13 @@ from mmc4viz.corpus.source import Indexed
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
 from mmc4viz.handover.apply import Applied, apply_shards
-from mmc4viz.handover.counts import TITLES, Counts
+from mmc4viz.handover.counts import TITLES
 from mmc4viz.handover.loaders import openflamingo_flags
 from mmc4viz.handover.options import CAPS, ORDERS, Options
-from mmc4viz.handover.records import ApplyError
-from mmc4viz.handover.tasks import Task, disk_use, tasks_for_index, tasks_for_shards
+from mmc4viz.handover.outcome import by_status, complaints, room_for, total
+from mmc4viz.handover.tasks import Task, tasks_for_index, tasks_for_shards
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import printable, table
-
-_MOST_NAMED = 20  # documents that are left out
 
 
 @click.command()
@@ -83,13 +81,17 @@ def apply(
     """
     options = Options(order, cap, drop_undecodable, keep_rejected_images == "yes")
     config, tasks = _tasks(corpus, out, options, dry_run)
-    _say_disk_use(tasks)
+    if not dry_run:
+        say(room_for(tasks))
     make = (lambda: dask(scheduler)) if scheduler else (lambda: processes(workers))
     with progress("B", sum(size_of(task.shard.path) for task in tasks)) as advance:
         done = apply_shards(tasks, make, lambda applied: advance(applied.n_bytes))
     click.echo(_report(done))
     click.echo(f"the loader's flags: {printable(openflamingo_flags(config))}")
-    if _complaints(done):
+    problems = complaints(done)
+    for problem in problems:
+        complain(problem)
+    if problems:
         sys.exit(2)
 
 
@@ -110,51 +112,14 @@ def _tasks(
     return config, tasks
 
 
-def _say_disk_use(tasks: Sequence[Task]) -> None:
-    """Say how much will be written; refuse what cannot fit."""
-    needed, free = disk_use(tasks)
-    if tasks[0].dry_run:
-        return
-    room = "" if free is None else f", {free / 1e9:.1f} GB are free there"
-    say(f"about {needed / 1e9:.1f} GB at most will be written to {tasks[0].out}{room}")
-    if free is not None and needed > free and tasks[0].options.keep_rejected_images:
-        raise ApplyError(f"{tasks[0].out}: {needed / 1e9:.1f} GB do not fit{room}; choose another")
-
-
 def _report(done: Sequence[Applied]) -> str:
     """Return the table of shards and the table of counts."""
     rows: list[tuple[Any, ...]] = [("", "shards", "MB read", "MB written")]
-    for status in ("written", "counted", "skipped", "broken off", "failed"):
-        some = [one for one in done if one.status == status]
-        if some:
-            sizes = (sum(one.n_bytes for one in some), sum(one.out_bytes for one in some))
-            rows.append((status, len(some), *(f"{size / 1e6:.1f}" for size in sizes)))
-    total = Counts()
-    for one in done:
-        total.add(one.counts)
-    found = total.as_dict()
-    counts = [(title, found[name]) for name, title in TITLES.items() if found[name]]
-    odds = ("the loader yields, in expectation", f"{total.expected:g}")
-    return "\n".join([table(rows), "", table([*counts, odds])])
-
-
-def _complaints(done: Sequence[Applied]) -> bool:
-    """Say what is not as it was asked for; return whether anything is not."""
-    problems = [
-        str(one.reason or f"{one.shard}: {one.status}")
-        for one in done
-        if one.status == "failed" or one.reason is not None
+    rows += [
+        (status, shards, *(f"{size / 1e6:.1f}" for size in sizes))
+        for status, shards, *sizes in by_status(done)
     ]
-    problems += [
-        f"{one.shard}: {one.shared}: the loader gives a sentence one image; "
-        "choose the assignment one_to_one or greedy"
-        for one in done
-        if one.shared is not None
-    ][:1]
-    left_out = [f"{one.shard}: left out: {words}" for one in done for words in one.left_out]
-    problems += left_out[:_MOST_NAMED]
-    if len(left_out) > _MOST_NAMED:
-        problems.append(f"{len(left_out) - _MOST_NAMED} more are left out; the records name them")
-    for problem in problems:
-        complain(problem)
-    return bool(problems)
+    counts, found = total(done), total(done).as_dict()
+    lines = [(title, found[name]) for name, title in TITLES.items() if found[name]]
+    odds = ("the loader yields, in expectation", f"{counts.expected:g}")
+    return "\n".join([table(rows), "", table([*lines, odds])])

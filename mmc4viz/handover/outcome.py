@@ -1,0 +1,72 @@
+"""What became of many rewritten shards, summed up: for the command's end and for the page Export.
+
+Rewrites nothing, prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mmc4viz.handover.apply import Applied
+from mmc4viz.handover.counts import Counts
+from mmc4viz.handover.records import ApplyError
+from mmc4viz.handover.tasks import Task, disk_use
+
+STATUSES: Final = ("written", "counted", "skipped", "broken off", "failed")
+_MOST_NAMED: Final = 20  # documents that are left out
+
+
+def by_status(done: Sequence[Applied]) -> list[tuple[str, int, int, int]]:
+    """Return each status that came up with its shards and their bytes, read and written."""
+    found = []
+    for status in STATUSES:
+        some = [one for one in done if one.status == status]
+        if some:
+            sizes = (sum(one.n_bytes for one in some), sum(one.out_bytes for one in some))
+            found.append((status, len(some), *sizes))
+    return found
+
+
+def total(done: Sequence[Applied]) -> Counts:
+    """Add all counts up."""
+    found = Counts()
+    for one in done:
+        found.add(one.counts)
+    return found
+
+
+def complaints(done: Sequence[Applied]) -> list[str]:
+    """Return what is not as it was asked for, a line each."""
+    problems = [
+        str(one.reason or f"{one.shard}: {one.status}")
+        for one in done
+        if one.status == "failed" or one.reason is not None
+    ]
+    problems += [
+        f"{one.shard}: {one.shared}: the loader gives a sentence one image; "
+        "choose the assignment one_to_one or greedy"
+        for one in done
+        if one.shared is not None
+    ][:1]
+    left_out = [f"{one.shard}: left out: {words}" for one in done for words in one.left_out]
+    problems += left_out[:_MOST_NAMED]
+    if len(left_out) > _MOST_NAMED:
+        problems.append(f"{len(left_out) - _MOST_NAMED} more are left out; the records name them")
+    return problems
+
+
+def room_for(tasks: Sequence[Task]) -> str:
+    """Say how much will be written at most, and how much is free.
+
+    Raises
+    ------
+    ApplyError
+        When it cannot fit, unless images lose their bytes, or nothing is written.
+    """
+    task, (needed, free) = tasks[0], disk_use(tasks)
+    room = "" if free is None else f", {free / 1e9:.1f} GB are free there"
+    over = free is not None and needed > free and task.options.keep_rejected_images
+    if over and not task.dry_run:
+        raise ApplyError(f"{task.out}: {needed / 1e9:.1f} GB do not fit{room}; choose another")
+    return f"about {needed / 1e9:.1f} GB at most will be written to {task.out}{room}"
