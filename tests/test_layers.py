@@ -39,7 +39,10 @@ LABELLING = [
     "stratified", "strata", "planning", "precision", "by_precision", "store", "labels", "agreement",
     "labels_csv", "population", "design", "queue", "stages", "labelled",
 ]  # fmt: skip
-FDR = ["stack", "decoys", "effects", "null", "mixture", "by_fdr"]
+FDR = [
+    "stack", "decoys", "effects", "null", "evenness", "mixture", "likelihood", "fitting",
+    "resampling", "estimate", "by_fdr",
+]  # fmt: skip
 COMPARING = [
     "equal_yield", "distribution", "kept", "disagreement", "candidate", "roc", "separation",
     "models", "rates", "equal_fdr", "evidence",

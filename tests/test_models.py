@@ -40,7 +40,7 @@ from mmc4viz.choice.comparing.models import (
 from mmc4viz.choice.comparing.rates import Rates, match_by_rate
 from mmc4viz.choice.comparing.separation import LabelledPairs, separation
 from mmc4viz.choice.entries import entries
-from mmc4viz.choice.fdr.by_fdr import FdrEstimate
+from mmc4viz.choice.fdr.estimate import FdrEstimate
 from mmc4viz.choice.labelling import design as designs
 from mmc4viz.choice.labelling import labels as labels_of_file
 from mmc4viz.choice.labelling import queue, stages, store

@@ -15,7 +15,7 @@ import pytest
 import mmc4viz
 from mmc4viz import expand, load_tokenizer, read_columns
 from mmc4viz.choice.comparing.models import match_by_yield
-from mmc4viz.choice.fdr.by_fdr import FdrEstimate
+from mmc4viz.choice.fdr.estimate import FdrEstimate
 from mmc4viz.choice.proposal import Basis
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.corpus.columns import Kind

@@ -17,7 +17,7 @@ from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
 from mmc4viz.choice.comparing.evidence import Evidence, evidence, labelled_pairs, match_by_precision
 from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
 from mmc4viz.choice.comparing.separation import separation
-from mmc4viz.choice.fdr.by_fdr import FdrEstimate, estimate_fdr
+from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.lineup import Model, line_up
 from mmc4viz.choice.steps import YIELDS

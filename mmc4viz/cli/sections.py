@@ -12,7 +12,7 @@ import click
 
 from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.evidence import evidence
-from mmc4viz.choice.fdr.by_fdr import FdrEstimate, estimate_fdr
+from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.labelling import store
 from mmc4viz.choice.labelling.population import Population

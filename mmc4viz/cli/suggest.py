@@ -11,8 +11,9 @@ import numpy as np
 
 from mmc4viz.choice.by_yield import Wish, by_yield
 from mmc4viz.choice.comparing.equal_yield import left_at
-from mmc4viz.choice.fdr.by_fdr import by_fdr, estimate_fdr
+from mmc4viz.choice.fdr.by_fdr import by_fdr
 from mmc4viz.choice.fdr.decoys import read_decoys
+from mmc4viz.choice.fdr.estimate import estimate_fdr
 from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.labelling.by_precision import propose
 from mmc4viz.choice.labelling.labelled import labelled_for, remarks

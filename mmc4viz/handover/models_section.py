@@ -19,7 +19,7 @@ from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
 from mmc4viz.choice.comparing.evidence import Evidence, labelled_pairs, match_by_precision
 from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
 from mmc4viz.choice.comparing.separation import Measure, Separation, separation
-from mmc4viz.choice.fdr.by_fdr import FdrEstimate
+from mmc4viz.choice.fdr.estimate import FdrEstimate
 from mmc4viz.choice.lineup import ModelsError, line_up
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.handover.drawing import HALF, histogram

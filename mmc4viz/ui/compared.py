@@ -14,7 +14,7 @@ from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.disagreement import Correlation, Disagreement
 from mmc4viz.choice.comparing.distribution import Distribution, distribution, thresholds_of
 from mmc4viz.choice.comparing.models import Match, along, match_by_yield
-from mmc4viz.choice.fdr.by_fdr import FdrEstimate, estimate_fdr
+from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.lineup import Model, line_up
 from mmc4viz.choice.steps import YIELDS

@@ -10,7 +10,7 @@ import numpy as np
 from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.choice.comparing.rates import Rates, match_by_rate
-from mmc4viz.choice.fdr.by_fdr import FEWEST_PAIRS, FdrEstimate
+from mmc4viz.choice.fdr.estimate import FEWEST_PAIRS, FdrEstimate
 
 
 def rates_of(name: str, found: FdrEstimate) -> Rates:

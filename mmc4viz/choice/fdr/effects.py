@@ -9,6 +9,7 @@ Nothing is said here of which pairs are right.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,27 +38,23 @@ class Effects:
     level: float
 
     @classmethod
-    def of(cls, stack: Stack, values: Floats, doubt: Floats) -> Self:
+    def of(cls, stack: Stack, values: Floats) -> Self:
         """Estimate them by the moments of the means (analysis of variance).
 
         Parameters
         ----------
         stack : Stack
         values : ndarray of float64, shape (E,)
-            Similarity without what matches added to it.
-        doubt : ndarray of float64, shape (E,)
-            Variance of what was taken off.
+            Similarity without what matches may have added to it.
         """
         n, m = stack.images.astype(np.float64), stack.width.astype(np.float64)
         row, column, grand = means(stack, values)
-        unsure = np.bincount(stack.owner, doubt, len(stack))
         rows = np.bincount(stack.document, (row - grand[stack.document]) ** 2, len(stack)) * m
         columns = (
             np.add.reduceat((column - np.repeat(grand, stack.width)) ** 2, stack.first[:-1]) * n
         )
         total = np.bincount(stack.owner, (values - grand[stack.owner]) ** 2, len(stack))
-        both = total - rows - columns + unsure * (1 - 1 / n) * (1 - 1 / m)
-        rows, columns = rows + unsure * (1 - 1 / n) / m, columns + unsure * (1 - 1 / m) / n
+        both = total - rows - columns
         level, free = float(grand.mean()), float(((n - 1) * (m - 1)).sum())
         image = sentence = 0.0
         if free:
@@ -144,10 +141,8 @@ class Precision:
         return taken * alone[stack.owner] + (mean * shared[stack.document])[stack.row]
 
 
-def residuals(
-    stack: Stack, values: Floats, taken: Floats, effects: Effects
-) -> tuple[Floats, Floats, Floats]:
-    """Return standardised residuals, of two kinds.
+def noise(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> Floats:
+    """Return standardised residuals with what matches added taken off everywhere else.
 
     Parameters
     ----------
@@ -155,22 +150,40 @@ def residuals(
     values : ndarray of float64, shape (E,)
         Similarity.
     taken : ndarray of float64, shape (E,)
-        What matches are believed to have added to it.
+        What matches may have added to it.
     effects : Effects
 
     Returns
     -------
-    bare : ndarray of float64, shape (E,)
-        With that taken off everywhere but at the entry itself: what noise looks like.
-    rival : ndarray of float64, shape (E,)
-        With that taken off other images only: if an entry is the only right one of its image, it
-        stands out by its shift, and what it says against all others is the likelihood ratio.
+    ndarray of float64, shape (E,)
+        What noise looks like, but for matches.
+    """
+    precision = Precision.of(stack, effects)
+    scale = np.sqrt(precision.diagonal)[stack.owner]
+    return precision.apply(stack, values - taken, effects.level) / scale + taken * scale
+
+
+def rivals(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> tuple[Floats, Floats]:
+    """Return standardised residuals with what matches added taken off other images only.
+
+    If an entry is the only right one of its image, it stands out by its shift, and what it says
+    against all others is the likelihood ratio.
+
+    Parameters
+    ----------
+    stack, values, effects
+        As of `noise`.
+    taken : ndarray of float64, shape (E,)
+        What matches are believed to have added.
+
+    Returns
+    -------
+    residual : ndarray of float64, shape (E,)
     reach : ndarray of float64, shape (D,)
         By how much a shift of one noise deviation moves a residual.
     """
     precision = Precision.of(stack, effects)
-    found = precision.apply(stack, values - taken, effects.level)
     scale = np.sqrt(precision.diagonal)
-    bare = found / scale[stack.owner] + taken * scale[stack.owner]
-    rival = (found + precision.of_own_row(stack, taken)) / scale[stack.owner]
-    return bare, rival, scale * np.sqrt(effects.noise)
+    found = precision.apply(stack, values - taken, effects.level)
+    own = found + precision.of_own_row(stack, taken)
+    return own / scale[stack.owner], scale * math.sqrt(effects.noise)

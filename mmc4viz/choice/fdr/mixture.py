@@ -12,13 +12,10 @@ so is one of two images for which a sentence stands out.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-from scipy import optimize
-from scipy.stats import qmc
 
 from mmc4viz.choice.fdr.null import Null
 from mmc4viz.choice.fdr.stack import Stack
@@ -31,12 +28,6 @@ _REACHES: Final = 8  # classes of pages by how far a shift moves a residual
 _MOST_LOG: Final = 40.0  # of a likelihood ratio
 _MESSAGES: Final = 3  # rounds of them
 _TINY: Final = 1e-12
-_WIDER: Final = 1.3  # than the curvature says
-# Weak prior beliefs, normal: mean and deviation of log odds of a right sentence, log shift, log
-# spread. They hold where the data say nothing; a small spread is the cautious belief: a large one
-# would explain noise as right pairs that hardly stand out.
-_PRIOR: Final = np.array([[0.0, 2.0], [np.log(3.0), 0.7], [np.log(0.3), 0.7]])
-_BOUNDS: Final = [(-8.0, 8.0), (np.log(0.3), np.log(14.0)), (np.log(0.2), np.log(5.0))]
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class Signal:
     Attributes
     ----------
     share : float
-        Of the images, those with a right sentence on their page.
+        Of the images that there are sentences for, those with a right one on their page.
     shift, spread : float
         Mean and deviation, before it is cut at zero, of the normal law of shifts, in deviations
         of the noise.
@@ -115,8 +106,9 @@ class Rows:
         """Work out the likelihood of each row under a signal."""
         table = signal.weights @ self.ratios
         ratio = table.take(self.bins, mode="clip")
-        one = signal.share / self.stack.width[self.stack.document]
-        likelihood = 1 - signal.share + one * np.add.reduceat(ratio, self.stack.start[:-1])
+        share = signal.share * self.stack.room
+        one = share / self.stack.width[self.stack.document]
+        likelihood = 1 - share + one * np.add.reduceat(ratio, self.stack.start[:-1])
         return Judged(self, signal, table, ratio, one, likelihood)
 
 
@@ -165,86 +157,37 @@ class Judged:
         Huang and Jebara, arXiv 0908.1769), over those of the prior alone.
         """
         stack = self.rows.stack
-        prior = self.signal.share / stack.width
-        usual = (1 + (stack.images - 1) * prior / (1 - prior).clip(_TINY))[stack.owner]
+        none = 1 - self.one * stack.width[stack.document]
+        prior = self.one[stack.images.cumsum() - 1]
+        usual = ((1 - prior) / (1 - stack.images * prior).clip(_TINY))[stack.owner]
         weight = self.ratio * (self.one[stack.row] * usual)
         found = weight / usual
         for _ in range(_MESSAGES):
-            whole = 1 - self.signal.share + np.add.reduceat(found, stack.start[:-1])
+            whole = none + np.add.reduceat(found, stack.start[:-1])
             claim = weight / np.maximum(whole[stack.row] - found, _TINY)
             others = np.bincount(stack.sentence, claim, stack.first[-1])[stack.sentence] - claim
             found = weight / (1 + others.clip(0))
-        whole = 1 - self.signal.share + np.add.reduceat(found, stack.start[:-1])
+        whole = none + np.add.reduceat(found, stack.start[:-1])
         return np.asarray(np.minimum(found[stack.place] / whole[stack.matched], 1.0))
 
-    def signal_of_entries(self) -> tuple[Floats, Floats]:
-        """Return mean and variance of what matches added to each entry, in noise deviations."""
-        probability, weights = self.alone, self.signal.weights
-        some = np.maximum(self.table, 1e-300)
-        mean = ((weights * SHIFTS) @ self.rows.ratios / some)[self.rows.bins]
-        square = ((weights * SHIFTS**2) @ self.rows.ratios / some)[self.rows.bins]
-        taken = probability * mean
-        return taken, probability * square - taken**2
+    @property
+    def added(self) -> Floats:
+        """Mean of what matches added to each entry, in noise deviations, shape (E,)."""
+        mean = (self.signal.weights * SHIFTS) @ self.rows.ratios / np.maximum(self.table, 1e-300)
+        return np.asarray(self.alone * mean[self.rows.bins])
 
+    def drawn(self, seed: int = 0) -> Floats:
+        """Draw what matches may have added to each entry, in noise deviations, shape (E,).
 
-def cost(theta: Floats, rows: Rows) -> float:
-    """Return minus the log posterior of a signal's parameters."""
-    likelihood = rows.judge(Signal.of(theta)).likelihood
-    return -float(beliefs(theta) + np.log(likelihood).sum())
-
-
-def most_likely(rows: Rows, start: Floats | None = None, steps: int = 60) -> Floats:
-    """Return the parameters of the most probable signal, shape (3,)."""
-    begin = _PRIOR[:, 0] if start is None else start
-    found = optimize.minimize(cost, begin, (rows,), method="L-BFGS-B", bounds=_BOUNDS,
-                              options={"maxiter": steps, "ftol": 1e-9, "eps": 1e-4})  # fmt: skip
-    return np.asarray(found.x)
-
-
-def around(theta: Floats, rows: Rows, n: int, seed: int) -> Floats:
-    """Return parameters that the data may have come from, the most probable ones first.
-
-    Parameters
-    ----------
-    theta : ndarray of float64, shape (3,)
-        The most probable.
-    rows : Rows
-    n : int
-        How many more.
-    seed : int
-
-    Returns
-    -------
-    ndarray of float64, shape (1 + n, 3)
-        Spread as the curvature of the posterior says (Laplace), and a little wider.
-    """
-    values, axes = np.linalg.eigh(_curvature(theta, rows))
-    normal = qmc.MultivariateNormalQMC(np.zeros(len(theta)), rng=np.random.default_rng(seed))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that n is no power of two
-        steps = _WIDER * normal.random(n) / np.sqrt(np.maximum(values, 0.2))
-    low, high = np.array(_BOUNDS).T
-    return np.asarray(np.clip(theta + np.vstack([0 * theta, steps @ axes.T]), low, high))
-
-
-def _curvature(theta: Floats, rows: Rows) -> Floats:
-    """Return the second derivatives of the cost, by differences, shape (3, 3)."""
-    step, k = 0.05, len(theta)
-
-    def at(*moves: tuple[int, float]) -> float:
-        moved = theta.copy()
-        for n, sign in moves:
-            moved[n] += sign * step
-        return cost(moved, rows)
-
-    middle, plus = at(), [at((n, 1.0)) for n in range(k)]
-    bend = np.diag([plus[n] + at((n, -1.0)) - 2 * middle for n in range(k)])
-    for a in range(k):
-        for b in range(a):
-            bend[a, b] = bend[b, a] = at((a, 1.0), (b, 1.0)) - plus[a] - plus[b] + middle
-    return np.asarray(bend / step**2)
-
-
-def beliefs(theta: Floats) -> Floats:
-    """Return the log prior of parameters, shape (n,) of (n, 3), up to a constant."""
-    return np.asarray(-0.5 * (((theta - _PRIOR[:, 0]) / _PRIOR[:, 1]) ** 2).sum(axis=-1))
+        Less a mean, what is left would vary less than noise does; less a draw, as much.
+        """
+        stack, rng = self.rows.stack, np.random.default_rng(seed)
+        which, how_far = rng.random((2, len(stack.assigned)))
+        sums = np.append(0.0, np.cumsum(self.alone))
+        entry = np.searchsorted(sums[1:], sums[stack.start[:-1]] + which)
+        some = entry < stack.start[1:]
+        entry, bins = entry[some], self.rows.bins[entry[some]]
+        odds = np.cumsum(self.signal.weights[:, None] * self.rows.ratios[:, bins], axis=0)
+        found = np.zeros(len(self.ratio))
+        found[entry] = SHIFTS[(odds < how_far[some] * odds[-1]).sum(axis=0)]
+        return found

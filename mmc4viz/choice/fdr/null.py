@@ -14,7 +14,7 @@ from typing import Final, Self
 import numpy as np
 from scipy import optimize, stats
 
-from mmc4viz.choice.lineup import Floats
+from mmc4viz.choice.lineup import Floats, Ints
 
 _EDGES: Final = np.concatenate([np.linspace(0, 6, 121), [8.0, 12.0, np.inf]])
 _TAILS: Final = (2.1, 300.0)  # degrees of freedom: as heavy and as light as any
@@ -45,6 +45,11 @@ class Null:
         """Take each half from the residuals on its side."""
         return cls(_half(-residuals[residuals < 0]), _half(residuals[residuals >= 0]))
 
+    def scaled(self, factor: float) -> Null:
+        """Return noise that is larger by a factor."""
+        (tail, below), (other, above) = self.low, self.high
+        return Null((tail, below * factor), (other, above * factor))
+
     def log(self, z: Floats) -> Floats:
         """Return the logarithm of the density, up to a constant."""
         below, above = (
@@ -52,6 +57,25 @@ class Null:
             for tail, scale in (self.low, self.high)
         )
         return np.asarray(np.where(z < 0, below, above))
+
+
+def doubt(distance: Floats, owner: Ints, half: tuple[float, float]) -> float:
+    """Return the standard error of a half's log scale, as documents vary (a sandwich).
+
+    Parameters
+    ----------
+    distance : ndarray of float64, shape (n,)
+        From zero.
+    owner : ndarray of int64, shape (n,)
+        Document of each.
+    half : (float, float)
+        Degrees of freedom and scale, as fitted.
+    """
+    tail, scale = half
+    square = (distance / scale) ** 2
+    pull = np.bincount(owner, (tail + 1) * square / (tail + square) - 1)
+    known = max(1, len(distance)) * 2 * tail / (tail + 3)
+    return float(np.sqrt((pull**2).sum()) / known)
 
 
 def _half(distance: Floats) -> tuple[float, float]:

@@ -90,6 +90,11 @@ class Stack:
         return np.arange(len(self.row)) - (self.start[:-1] - self.first[self.document])[self.row]
 
     @cached_property
+    def room(self) -> Floats:
+        """Share of its page's images that there are sentences for, shape (R,)."""
+        return np.minimum(self.width / self.images, 1.0)[self.document]
+
+    @cached_property
     def matched(self) -> Ints:
         """Which images are matched, shape (pairs,)."""
         return np.flatnonzero(self.assigned >= 0)
