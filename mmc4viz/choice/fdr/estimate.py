@@ -25,8 +25,8 @@ from mmc4viz.choice.proposal import Basis
 from mmc4viz.corpus.curves import Thresholds, scale_of
 from mmc4viz.model import ConfigError
 
-SEPARATED: Final = 2.0
-"""Mean shift of right pairs, in noise deviations, that must be sure for an answer."""
+SEPARATED: Final = 1.5
+"""Mean shift of right pairs that must be sure for an answer, in deviations of the largest noise."""
 WITHIN: Final = {Basis.FDR: 0.05, Basis.DECOYS: 0.03}
 """How near the truth a rate is when it is given, 95 times in 100: else it is not known."""
 FEWEST_DOCUMENTS: Final = 100
@@ -156,20 +156,18 @@ def _steps(score: Floats) -> Thresholds:
 
 
 def _cannot_tell(fitted: Fit, surely: float) -> str | None:
-    """Say that right pairs may not stand out, by the noise where it is large."""
-    needed = SEPARATED * (1 + fitted.uneven)
+    """Say that right pairs may not stand out even where noise is large."""
+    needed = SEPARATED * (1 + 2 * fitted.uneven)
     if surely >= needed:
         return None
     uneven = (
-        ""
-        if needed < SEPARATED + 0.05
-        else f" (noise differs by {fitted.uneven:.0%} between images or sentences: where it is "
-        f"large, {SEPARATED:g} of its deviations are that many)"
+        f" (the size of noise varies by {fitted.uneven:.0%} between images or sentences: where it "
+        f"is large, these are {SEPARATED:g} of its own)"
     )
     return (
-        f"right pairs may stand out by less than {needed:.1f} deviations of the noise{uneven}: "
-        f"estimated {fitted.signal.mean_shift:.1f}, surely no more than {surely:.1f}; without "
-        "labels it cannot be told"
+        f"right pairs may stand out by less than {needed:.1f} deviations of the noise"
+        f"{uneven * (fitted.uneven >= 0.05)}: estimated {fitted.signal.mean_shift:.1f}, surely no "
+        f"more than {surely:.1f}; without labels it cannot be told"
     )
 
 

@@ -83,7 +83,7 @@ def fit(
             effects = replace(seen.effects, level=effects.level, page=effects.page)
         rival, reach = rivals(stack, values, added, effects)
         left = noise(stack, values, drawn, effects)
-        looks = seen or _mirrored(stack, effects, left)
+        looks = _known(stack, effects, left, seen)
         rows = Rows.of(stack, rival, reach, looks.null.scaled(larger))
         found, before = most_likely(rows, theta), theta
         theta, judged, size = found, rows.judge(Signal.of(found)), math.sqrt(effects.noise)
@@ -111,10 +111,15 @@ def _seen(decoys: Stack, unit: _Unit) -> _Noise:
     return _Noise(effects, null, doubt(left[up], decoys.owner[up], null.high))
 
 
-def _mirrored(stack: Stack, effects: Effects, left: Floats) -> _Noise:
-    """Take noise from what no match can have raised."""
-    null, down = Null.mirrored(left), left < 0
-    return _Noise(effects, null, doubt(-left[down], stack.owner[down], null.low))
+def _known(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) -> _Noise:
+    """Take noise from what no match can have raised, unless decoys show it.
+
+    Decoys vary, and so does the corpus that they stand for.
+    """
+    down = left < 0
+    null = seen.null if seen else Null.mirrored(left)
+    own = doubt(-left[down], stack.owner[down], null.low)
+    return _Noise(effects, null, math.hypot(own, seen.doubt) if seen else own)
 
 
 @dataclass(frozen=True)
