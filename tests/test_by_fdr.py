@@ -13,16 +13,18 @@ import pytest
 
 from mmc4viz import ConfigError, LoaderConfig
 from mmc4viz.choice.fdr.by_fdr import by_fdr, labels_needed
-from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.choice.fdr.decoys import decoy_matrices, decoy_stack
 from mmc4viz.choice.fdr.effects import Effects, Precision, noise, rivals
+from mmc4viz.choice.fdr.estimate import WITHIN, FdrEstimate, estimate_fdr
+from mmc4viz.choice.fdr.evenness import unevenness
 from mmc4viz.choice.fdr.mixture import Rows, Signal
-from mmc4viz.choice.fdr.null import Null
+from mmc4viz.choice.fdr.null import Null, doubt
 from mmc4viz.choice.fdr.stack import Stack, stack_of, stacked
 from mmc4viz.choice.proposal import Basis
 from mmc4viz.corpus.pairs import pairs_of
 from tests.bench.simulate import Recipe, Simulated, simulate
 from tests.corpora import SETTINGS, odd
+from tests.test_models import sample
 
 EASY = Recipe(4, 0.6, documents=600, sentences=8.0, image=0.5, sentence=0.5)
 HOPELESS = replace(EASY, shift=0.5, documents=400)
@@ -203,6 +205,65 @@ def test_probabilities_are_what_bayes_rule_says() -> None:
     assert judged.likelihood == pytest.approx([likelihood], rel=1e-4)
     assert judged.right == pytest.approx([0.4 * ratio[2] / 3 / likelihood], rel=1e-4)
     assert judged.by_document == pytest.approx([np.log(likelihood)], rel=1e-4)
+
+
+def test_similarities_that_say_nothing_leave_the_prior() -> None:
+    """Also of pages with more images than sentences, on which not every image can have one."""
+    shapes = [(1, 4), (3, 6), (5, 5), (6, 2)]
+    stack = stacked([(np.zeros(shape), np.arange(shape[0]) % shape[1]) for shape in shapes])
+    null, signal = Null((300.0, 1.0), (300.0, 1.0)), Signal(0.4, 2.0, 0.2)
+    judged = Rows.of(stack, stack.values, np.ones(4), null).judge(signal)
+    silent = replace(judged, ratio=np.ones(len(stack.values)))
+    expected = [0.4 * min(n, m) / n / m for n, m in shapes for _ in range(n)]
+    assert silent.right == pytest.approx(expected, rel=0.02)
+
+
+def test_what_is_drawn_is_what_was_added_on_average() -> None:
+    stack = stacked([(np.array([[0.3, -0.5, 0.1, 2.0]]), np.array([3]))] * 500)
+    null = Null((300.0, 1.0), (300.0, 1.0))
+    judged = Rows.of(stack, stack.values, np.ones(500), null).judge(Signal(0.6, 2.0, 0.5))
+    draws = np.mean([judged.drawn(seed) for seed in range(20)], axis=0).reshape(500, 4)
+    assert draws.mean(axis=0) == pytest.approx(judged.added[:4], abs=0.05)
+    assert ((judged.drawn() > 0).reshape(500, 4).sum(axis=1) <= 1).all()
+
+
+def test_noise_of_several_sizes_is_seen() -> None:
+    rng = np.random.default_rng(0)
+    shapes = [(n, m) for n in (1, 2, 4) for m in (5, 9)] * 100
+    stack = stacked([(rng.standard_normal(shape), np.zeros(shape[0], int)) for shape in shapes])
+    assert unevenness(stack, stack.values) < 0.1
+    for group in (stack.row, stack.sentence, stack.owner):
+        size = np.where(rng.random(group.max() + 1) < 0.5, 0.6, 1.4)  # deviation 0.4 of a mean of 1
+        assert unevenness(stack, stack.values * size[group]) == pytest.approx(0.4, abs=0.06)
+
+
+def test_the_size_of_noise_is_as_doubtful_as_documents_make_it() -> None:
+    rng = np.random.default_rng(0)
+    distance, alone = np.abs(rng.standard_normal(5000)), np.arange(5000)
+    assert doubt(distance, alone, (300.0, 1.0)) == pytest.approx(0.01, rel=0.1)  # 1 / √(2 · 5000)
+    copied = doubt(np.repeat(distance, 4), np.repeat(alone, 4), (300.0, 1.0))
+    assert copied == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.parametrize("basis", [Basis.FDR, Basis.DECOYS])
+def test_a_rate_is_given_where_it_is_known(basis: Basis) -> None:
+    said = estimate(EASY, basis is Basis.DECOYS)
+    assert said.error is not None
+    known = said.error <= WITHIN[basis]
+    assert 0 < known.sum() < len(known)
+    for one in (said.rate, said.low, said.high):
+        assert (np.isnan(one) == ~known).all()
+    assert (said.high - said.low)[known].max() <= 2 * WITHIN[basis]
+
+
+def test_the_stronger_model_of_the_sample_is_told_and_the_weaker_one_is_not() -> None:
+    """By the stored truth, right pairs stand out by 3.5 deviations of the noise, and by 2."""
+    strong, weak = (estimate_fdr(stack_of(one.model.matched), rounds=60) for one in sample())
+    assert strong.reason is None
+    proposal = by_fdr(strong, 0.15)
+    assert proposal.threshold is not None
+    assert "size of noise varies" in str(weak.reason)
+    assert "labels" in str(by_fdr(weak, 0.15).reason)
 
 
 def test_a_null_is_found_again() -> None:

@@ -154,7 +154,8 @@ class Judged:
 
         No sentence is right for two images: by messages between images and sentences that each
         leave out what the other one said (sum-product on a bipartite graph, as for permanents:
-        Huang and Jebara, arXiv 0908.1769), over those of the prior alone.
+        Huang and Jebara, arXiv 0908.1769), with weights by which similarities that say nothing
+        leave the prior as it is.
         """
         stack = self.rows.stack
         none = 1 - self.one * stack.width[stack.document]
