@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
+from mmc4viz.choice.labelling import labels, store
 from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.handover.gather import gather
@@ -28,6 +31,7 @@ from tests import nasty
 from tests.hostile import MARK, TEXTS, write_hostile
 from tests.serving import FLAGS, chromium, serving
 from tests.test_cli import Run
+from tests.test_models import label_file
 from tests.test_pages import ROOT, SAMPLE, alerts, markup, opened
 
 SETTINGS = [
@@ -152,7 +156,8 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
             page.get_by_role("button", name=label, exact=True).click()
         return Path(download.value.path()).read_bytes()
 
-    with serving(tmp_path, SAMPLE) as address:
+    labelled = label_file(tmp_path, 100, 0)
+    with serving(tmp_path, SAMPLE, "--labels", labelled) as address:
         page.goto(f"{address}/export")
         page.wait_for_selector("text=One HTML file", timeout=60_000)
         config = tmp_path / "c.yaml"
@@ -164,10 +169,16 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
         page.wait_for_selector("text=those that it was exported from", timeout=60_000)
         again = parse_config(saved("YAML"), "c.yaml")
         rows = pq.read_table(io.BytesIO(saved("Parquet")))
+        report = saved("Report").decode()
     assert again.loader_config() == parse_config(config.read_bytes(), "c.yaml").loader_config()
     assert again.loader_config().max_images == 3
     kept = again.provenance["yields"]["documents"]["value"]
     assert sum(rows.column("probability").to_pylist()) == kept
+    n_labels = len(labels.read(labelled))
+    assert f"labels.sqlite holds {n_labels} judgements by 1 person" in report
+    assert "At the threshold 0.231</h3>" in report
+    assert "<h3>sample-a and sample-b</h3>" in report
+    assert 'aria-label="sample-a at 0.231: ' in report
 
 
 def opened_from_disk(page: Page, path: Path) -> Watch:
@@ -204,6 +215,34 @@ def test_the_report_is_inert_and_needs_no_network(
         wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert page.evaluate(wide)
     assert MARK in text
+
+
+def test_names_of_people_and_models_are_inert(
+    page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = label_file(tmp_path, 100, 0)
+    with store.writing(said) as connection:
+        first = labels.read(said)[:9]
+        labels.insert(connection, [replace(one, person=TEXTS[0]) for one in first])
+    shutil.copy(f"{SAMPLE}/sample-0000.tar", tmp_path)
+    table = pq.read_table(f"{SAMPLE}/similarity_b.parquet")
+    hostile = table.replace_schema_metadata({"clip_model": TEXTS[3]})
+    pq.write_table(hostile, tmp_path / "similarity_x.parquet")
+    report = tmp_path / "r.html"
+    asked = ["--clip-model", "sample-a", "--labels", said, "--report", report, "--no-images"]
+    run = Run(capsys, "export", tmp_path / "sample-0000.tar", *asked)
+    assert (run.code, run.err) == (0, "")
+    opened_from_disk(page, report)
+    assert page.evaluate("window.hostile") is None
+    assert page.locator("script, iframe, img, a, [onload]").count() == 0
+    text = page.inner_text("body")
+    assert f"Ada and {TEXTS[0]}" in text
+    assert f"sample-a and {TEXTS[3]}" in text
+    assert page.locator("svg .band").count() == 2
+    wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate(wide)
+    page.set_viewport_size({"width": 1400, "height": 1600})
 
 
 def test_pictures_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

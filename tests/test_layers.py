@@ -51,7 +51,7 @@ HANDOVER = [
     "options", "command", "counts", "records", "tars", "basics", "drawing", "examples", "files",
     "findings", "manifest", "loaders", "affected", "chosen", "tasks", "config", "differences",
     "markup", "section", "labels_section", "models_section", "ids", "tables", "changes", "inputs",
-    "report", "edit", "plan", "gather", "rewrite", "apply", "outcome",
+    "report", "edit", "plan", "gather", "rewrite", "apply", "outcome", "aside",
 ]  # fmt: skip
 
 

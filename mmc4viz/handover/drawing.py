@@ -150,10 +150,11 @@ def band(
     at, (y, bottom, top) = field.across(threshold), (field.up(value) for value in found)
     anchor, beside = ("end", -9) if at > 0.7 * field.width else ("start", 9)
     words = f"{found[0]:.1%} ({found[1]:.1%} to {found[2]:.1%})"
+    under = y + 22 if middle and middle[-1] < y else y - 8  # beside the curve, not on it
     parts += [
         f'<line class="error" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>',
         f'<circle class="point" cx="{at}" cy="{y}" r="4.5"/>',
-        _text(at + beside, y + 22 if y < _TOP + 40 else y - 8, f"{found[0]:.1%}", "value", anchor),
+        _text(at + beside, under, f"{found[0]:.1%}", "value", anchor),
     ]
     return _svg(field, f"{title}: {words} at {threshold:g}", parts)
 

@@ -65,8 +65,12 @@ def room_for(tasks: Sequence[Task]) -> str:
         When it cannot fit, unless images lose their bytes, or nothing is written.
     """
     task, (needed, free) = tasks[0], disk_use(tasks)
-    room = "" if free is None else f", {free / 1e9:.1f} GB are free there"
+    room = "" if free is None else f", {_size(free)} are free there"
     over = free is not None and needed > free and task.options.keep_rejected_images
     if over and not task.dry_run:
-        raise ApplyError(f"{task.out}: {needed / 1e9:.1f} GB do not fit{room}; choose another")
-    return f"about {needed / 1e9:.1f} GB at most will be written to {task.out}{room}"
+        raise ApplyError(f"{task.out}: {_size(needed)} do not fit{room}; choose another")
+    return f"about {_size(needed)} at most will be written to {task.out}{room}"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"

@@ -13,18 +13,15 @@ from typing import Any, Final, cast
 import numpy as np
 import streamlit as st
 
-from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.sampling import RATES
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.handover import manifest, tables
 from mmc4viz.handover.config import BASES, exact_yields, provenance, sampled_yields, to_text
-from mmc4viz.handover.gather import gather
 from mmc4viz.handover.ids import IdList
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
-from mmc4viz.handover.report import write_report
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.settings import parse_config
-from mmc4viz.ui import data, loaded, state
+from mmc4viz.ui import data, loaded, report_file, shards, state
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Start, read_start
@@ -54,6 +51,7 @@ def show(choice: Choice) -> None:
     _training(choice.config)
     st.subheader("Every document, and a report", anchor=False)
     _files(choice, found)
+    shards.show(choice, start)
 
 
 def _load(choice: Choice, start: Start) -> None:
@@ -187,11 +185,26 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
             "has 32 hexadecimal digits, else the first half of the SHA-256 of SHARD/KEY."
         )
     with right:
-        images = st.toggle("Pictures in the report", value=True, key="export-images")
-        curves = data.curves_of(choice.source, config)
-        write = partial(_report, choice, matched, found, curves, images)
+        images, models = _in_the_report(choice)
+        write = partial(report_file.written, choice, found, images=images, models=models)
         _offer("Report", "mmc4viz-report.html", "text/html", write)
         st.caption("One HTML file that needs no network and runs nothing.")
+
+
+def _in_the_report(choice: Choice) -> tuple[bool, bool]:
+    """Ask whether the report has pictures, and whether other models stand in it."""
+    found = []
+    for name, label in (
+        ("images", "Pictures in the report"),
+        ("models", "Other CLIP models in it"),
+    ):
+        if name == "models" and not report_file.others(choice):
+            found.append(False)
+            continue
+        state.seed(f"export-{name}", state.get(f"x.{name}") != "no")
+        found.append(st.toggle(label, key=f"export-{name}"))
+        state.put(f"x.{name}", None if found[-1] else "no")
+    return found[0], found[1]
 
 
 def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:
@@ -222,13 +235,3 @@ def _ids(matched: Matched, config: LoaderConfig) -> bytes:
         ids.add(chunk)
     np.save(buffer, ids.sorted())
     return buffer.getvalue()
-
-
-def _report(
-    choice: Choice, matched: Matched, found: dict[str, Any], curves: Curves, images: bool
-) -> str:
-    def folder(part: int) -> str | None:
-        return data.shard_at(choice.source, part)[1]
-
-    content = gather(matched, choice.config, found, folder, images=images, curves=curves)
-    return write_report(content)

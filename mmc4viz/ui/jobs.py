@@ -1,10 +1,12 @@
 """Work that goes on while a page shows something else; it ends when no page asks for it any more.
 
+Or, where it is to outlive the page, when somebody stops it.
 Shared by all sessions: whoever asks for the same gets the same. Knows nothing of what is done.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from threading import Lock, Thread
@@ -13,6 +15,8 @@ from typing import Final
 from mmc4viz.model import Mmc4vizError
 
 _PATIENCE: Final = 10.0  # seconds without being asked for
+FOR_GOOD: Final = math.inf
+"""The patience of work that goes on without anybody asking."""
 
 
 class AbandonedError(Exception):
@@ -22,17 +26,30 @@ class AbandonedError(Exception):
 class Job:
     """One piece of work, in a thread of its own.
 
+    Parameters
+    ----------
+    work : callable
+        Given a function that it tells of units done.
+    patience : float
+        Seconds without being asked for after which it is abandoned.
+
     Attributes
     ----------
     done : int
         Units done so far.
     error : Mmc4vizError or None
         What ended it.
+    stopped : bool
+        Whether somebody said so.
     """
 
-    def __init__(self, work: Callable[[Callable[[int], None]], object]) -> None:
+    def __init__(
+        self, work: Callable[[Callable[[int], None]], object], patience: float = _PATIENCE
+    ) -> None:
         self.done = 0
+        self.stopped = False
         self.error: Mmc4vizError | None = None
+        self._patience = patience
         self._asked = time.monotonic()
         self._thread = Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
@@ -43,9 +60,13 @@ class Job:
         self._asked = time.monotonic()
         return self._thread.is_alive()
 
+    def stop(self) -> None:
+        """End it when it next tells of units done."""
+        self.stopped = True
+
     def _tell(self, count: int) -> None:
         self.done += count
-        if time.monotonic() - self._asked > _PATIENCE:
+        if self.stopped or time.monotonic() - self._asked > self._patience:
             raise AbandonedError
 
     def _run(self, work: Callable[[Callable[[int], None]], object]) -> None:

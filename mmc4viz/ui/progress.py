@@ -13,6 +13,7 @@ from contextvars import ContextVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _PLACE: ContextVar[DeltaGenerator | None] = ContextVar("place", default=None)
 _EVERY = 0.1  # seconds between reports
@@ -46,6 +47,8 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
         if now - last < _EVERY:
             return
         last = now
+        if get_script_run_ctx(suppress_warning=True) is None:
+            return  # a file that is made for a download: no page runs that could show it
         if place is None:
             place = _PLACE.get() or st.empty()
         if now - began < _PATIENCE:

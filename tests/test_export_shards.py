@@ -1,0 +1,262 @@
+"""The page Export's part Shards: the command, a dry run, a run that writes; each as ``apply``'s."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mmc4viz.cli import main
+from mmc4viz.corpus.shards import Shard
+from mmc4viz.handover.apply import Applied, apply_shards
+from mmc4viz.handover.aside import apply_aside
+from mmc4viz.handover.command import apply_command
+from mmc4viz.handover.options import Options
+from mmc4viz.handover.outcome import complaints
+from mmc4viz.handover.records import ApplyError
+from mmc4viz.model import LoaderConfig
+from mmc4viz.ui import data, jobs, rewriting
+from mmc4viz.ui.rewriting import Wanted
+from tests import nasty
+from tests.test_cli import Run
+from tests.test_pages import SAMPLE, alerts, markup, opened
+
+
+@pytest.fixture(autouse=True)
+def _no_run_before() -> Iterator[None]:
+    rewriting._RUNS.clear()
+    yield
+    rewriting._RUNS.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command work in threads: the main module is a page here, and processes load it."""
+    module = importlib.import_module("mmc4viz.cli.apply")
+    monkeypatch.setattr(module, "processes", lambda _: ThreadPoolExecutor(1))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "in $x" / "shards"
+    found.mkdir(parents=True)
+    for seed in range(2):
+        nasty.write_tar(found / f"n-{seed}.tar", nasty.documents(seed=seed, n=40))
+    return found
+
+
+def wanted(folder: Path, out: Path | str, options: Options | None = None) -> Wanted:
+    shards = [Shard(str(path)) for path in sorted(folder.glob("*.tar"))]
+    source = data.source_of(shards, "gpt2", None, None)
+    return Wanted(source, LoaderConfig(), options or Options(), str(out))
+
+
+def ended(app: AppTest) -> AppTest:
+    """Wait for what goes on in the background, and draw the page again."""
+    for job in [*jobs._JOBS.values(), *(run.job for run in rewriting._RUNS)]:
+        job._thread.join()
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def commands(app: AppTest) -> list[str]:
+    return [code.value for code in app.code if code.value.startswith("mmc4viz apply")]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.tar")}
+
+
+OPTIONS = [
+    ({}, Options()),
+    (
+        {"x.order": "sentence", "x.cap": "best", "x.drop": "yes", "x.keep": "no"},
+        Options("sentence", "best", drop_undecodable=True, keep_rejected_images=False),
+    ),
+    ({"x.order": "up", "x.cap": "7", "x.drop": "<b>", "x.keep": ""}, Options()),
+]
+
+
+@pytest.mark.parametrize(("address", "options"), OPTIONS, ids=["none", "all", "nonsense"])
+def test_the_command_says_what_stands_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, address: dict[str, str], options: Options
+) -> None:
+    out = str(folder.parent / "out 'put'")
+    app = opened(monkeypatch, "export", str(folder), **address, **{"x.out": out})
+    [command] = commands(app)
+    assert command == apply_command("mmc4viz-config.yaml", out, options, shards=[str(folder)])
+    assert shlex.split(command)[2] == str(folder)
+    kept = {name: value for name, value in address.items() if options != Options()}
+    assert {k: v for k, v in app.query_params.items() if k in address} == kept
+
+
+def test_a_pasted_command_runs_and_writes_what_the_page_writes(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    out = folder.parent / "page"
+    chosen = OPTIONS[1][0] | {"x.out": str(out)}
+    app = opened(monkeypatch, "export", str(folder), **chosen)
+    Path("mmc4viz-config.yaml").write_text(app.code[0].value)
+    app.button(key="shards-write").click().run()
+    ended(app)
+    assert f"Written to {out}, at the threshold " in markup(app)
+    words = shlex.split(commands(app)[0])[1:]
+    words[words.index(str(out))] = str(folder.parent / "pasted")
+    with pytest.raises(SystemExit):
+        main(words)
+    assert contents(out) == contents(folder.parent / "pasted")
+    assert len(contents(out)) == 2
+    said = capsys.readouterr().out
+    assert "written" in said
+    app.button(key="shards-write").click().run()
+    ended(app)
+    assert "<td>skipped</td><td>2</td>" in markup(app)
+
+
+def test_a_dry_run_is_the_command_s(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    app = opened(monkeypatch, "export", str(folder), **{"x.order": "sentence"})
+    assert app.button(key="shards-write").disabled
+    app.button(key="shards-count").click().run()
+    said = markup(ended(app))
+    config = tmp_path / "c.yaml"
+    config.write_text(app.code[0].value)
+    dry = [folder, "--config", config, "--out", tmp_path / "no", "--order", "sentence"]
+    run = Run(capsys, "apply", *dry, "--dry-run")
+    lines = [line.rsplit(maxsplit=1) for line in run.out.splitlines() if line.strip()]
+    counts = {
+        title.strip(): number for title, number in lines if number.isdigit() and ":" not in title
+    }
+    assert counts["documents"] == "80"
+    for title, number in counts.items():
+        assert f"<td>{title}</td><td>{int(number):,}</td>" in said
+    assert f"will be written to {folder}-chosen, " in said
+    assert not Path(f"{folder}-chosen").exists()
+    app.segmented_control(key="shards-order").set_value("page").run()
+    assert "A dry run" not in markup(app)
+
+
+def test_what_the_loader_has_no_means_for_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    app = opened(monkeypatch, "export", str(folder), coin="0.3")
+    assert "single_image_keep is 0.3: the loader&#x27;s coin is one half" in alerts(app)[-1]
+    assert not [button for button in app.button if (button.key or "").startswith("shards-")]
+    app = opened(monkeypatch, "export", SAMPLE, model="sample-b")
+    assert "take it into an index, mmc4viz index --out DIR" in alerts(app)[-1]
+
+
+def test_never_in_place_and_no_trouble_is_more_than_a_line(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    before = contents(folder)
+    app = opened(monkeypatch, "export", str(folder), **{"x.out": str(folder)})
+    app.button(key="shards-write").click().run()
+    assert "shards are never changed in place" in alerts(ended(app))[-1]
+    app.button(key="shards-count").click().run()
+    ended(app)
+    assert "shards are never changed in place" in "".join(alerts(ended(app)))
+    assert contents(folder) == before
+    foreign = folder.parent / "foreign"
+    foreign.mkdir()
+    (foreign / "n-0.tar").write_bytes(b"mine")
+    app.text_input(key="shards-out").set_value(str(foreign)).run()
+    app.button(key="shards-write").click().run()
+    assert "is there already, and not apply&#x27;s" in alerts(ended(app))[-1]
+    assert (foreign / "n-0.tar").read_bytes() == b"mine"
+    app.text_input(key="shards-out").set_value(str(foreign / "n-0.tar" / "\0<b>")).run()
+    app.button(key="shards-write").click().run()
+    assert "Not all is written" in alerts(ended(app))[-1]
+
+
+def test_shards_that_are_gone_are_said(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    app = opened(monkeypatch, "export", str(folder / "*.tar"), **{"x.out": str(folder) + "-x"})
+    (folder / "n-1.tar").unlink()
+    for key in ("shards-count", "shards-write"):
+        app.button(key=key).click().run()
+        ended(app)
+        assert not app.exception
+    assert alerts(app)
+
+
+def test_a_run_is_stopped_and_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    held, go = Event(), Event()
+    apply_shards = rewriting.apply_shards
+
+    def slow(tasks, make, told):  # type: ignore[no-untyped-def]
+        def after_the_first(applied):  # type: ignore[no-untyped-def]
+            held.set()
+            go.wait(30)
+            told(applied)
+
+        return apply_shards(tasks, make, after_the_first)
+
+    monkeypatch.setattr(rewriting, "apply_shards", slow)
+    out = tmp_path / "out"
+    app = opened(monkeypatch, "export", str(folder), **{"x.out": str(out)})
+    app.button(key="shards-write").click().run()
+    assert held.wait(30)
+    app.run()
+    assert app.button(key="shards-write").disabled
+    app.button(key="shards-stop").click().run()
+    go.set()
+    ended(app)
+    assert "Stopped after 1 of 2 shards" in markup(app)
+    monkeypatch.setattr(rewriting, "apply_shards", apply_shards)
+    app.button(key="shards-write").click().run()
+    ended(app)
+    assert f"Written to {out}" in markup(app)
+    [run] = rewriting._RUNS
+    assert {one.status for one in run.done} <= {"skipped", "written"}
+    assert not complaints(run.done)
+    assert len(contents(out)) == 2
+
+
+def test_one_run_at_a_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = Event()
+    monkeypatch.setattr(rewriting, "apply_shards", lambda *_: go.wait(30))
+    run = rewriting.begin(wanted(folder, tmp_path / "a"))
+    with pytest.raises(ApplyError, match=r"another run writes into .*/a: wait for it"):
+        rewriting.begin(wanted(folder, tmp_path / "b"))
+    go.set()
+    run.job._thread.join()
+    assert rewriting.begin(wanted(folder, tmp_path / "b")) is rewriting.last_run()
+
+
+def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Path) -> None:
+    asked = wanted(folder, tmp_path / "aside", Options("sentence", "best"))
+    tasks = rewriting.tasks_of(asked, dry_run=False)
+
+    def stop(_: Applied) -> None:
+        raise jobs.AbandonedError
+
+    with pytest.raises(jobs.AbandonedError):
+        apply_aside(tasks, 1, stop)
+    told: list[Applied] = []
+    done = apply_aside(tasks, 1, told.append)
+    here = rewriting.tasks_of(replace(asked, out=str(tmp_path / "here")), dry_run=False)
+    expected = apply_shards(here, rewriting._thread, lambda _: None)
+    assert done[0].status == "skipped"
+    assert [one.counts for one in done] == [one.counts for one in expected]
+    assert sorted(one.shard for one in told) == [one.shard for one in done]
+    assert contents(tmp_path / "aside") == contents(tmp_path / "here")
+
+
+def test_another_process_s_troubles_come_back(folder: Path) -> None:
+    with pytest.raises(ApplyError, match="never changed in place"):
+        apply_aside(rewriting.tasks_of(wanted(folder, folder), dry_run=False), 1, lambda _: None)
+    with pytest.raises(ApplyError, match="the process that rewrites shards died"):
+        apply_aside([None], 1, lambda _: None)  # type: ignore[list-item]
