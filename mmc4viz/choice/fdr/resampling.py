@@ -38,23 +38,29 @@ class Reach:
         """Return how much reaches each threshold, shape (T,)."""
         return _from_right(np.bincount(self.of_pair, weight, self.thresholds + 1))
 
-    def share(self, wrong: Floats, each: Ints | None = None) -> Floats:
+    def share(self, wrong: Floats) -> Floats:
         """Return the share of wrong pairs at each threshold, NaN where there is no pair.
 
         Parameters
         ----------
         wrong : ndarray of float64, shape (pairs,)
             Probability of being wrong.
-        each : ndarray of int64, shape (pairs,), optional
+        """
+        return _ratio(self.sums(wrong), self.sums())
+
+    def drawn(self, wrong: Floats, rng: np.random.Generator, each: Ints) -> Floats:
+        """Return the share of wrong pairs if each one's fate is drawn, shape (T,).
+
+        Parameters
+        ----------
+        wrong : ndarray of float64, shape (pairs,)
+        rng : numpy.random.Generator
+        each : ndarray of int64, shape (pairs,)
             How often each pair counts.
         """
-        return _ratio(self.sums(wrong if each is None else wrong * each), self.sums(each))
-
-    def drawn(self, wrong: Floats, rng: np.random.Generator) -> Floats:
-        """Return the share of wrong pairs if each one's fate is drawn, shape (T,)."""
-        variance = np.bincount(self.of_pair, wrong * (1 - wrong), self.thresholds + 1)
+        variance = np.bincount(self.of_pair, each * wrong * (1 - wrong), self.thresholds + 1)
         by_chance = _from_right(rng.standard_normal(len(variance)) * np.sqrt(variance))
-        return _ratio(self.sums(wrong) + by_chance, self.sums())
+        return _ratio(self.sums(each * wrong) + by_chance, self.sums(each))
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,10 @@ def resample(fitted: Fit, smaller: Fit, reach: Reach, rounds: int, seed: int) ->
     fit_of, right = zip(*((one.by_document, one.right) for one in judged), strict=True)
     best = (beliefs(fits, centres(rounds, rng)).T + np.array(fit_of) @ counts.T).argmax(axis=0)
     size = rng.standard_normal((rounds, 1))
-    if stack.sampled:
-        pairs_of = stack.document[stack.matched]
-        draws = zip(best.tolist(), counts, strict=True)
-        rate = np.array([reach.share(1 - right[fit], count[pairs_of]) for fit, count in draws])
-    else:
-        rate = np.array([reach.drawn(1 - right[fit], rng) for fit in best.tolist()])
+    pairs_of = stack.document[stack.matched]
+    times = counts if stack.sampled else np.ones_like(counts)
+    draws = zip(best.tolist(), times, strict=True)
+    rate = np.array([reach.drawn(1 - right[fit], rng, each[pairs_of]) for fit, each in draws])
     rate = np.clip(rate + size * (_rate(smaller, reach) - _rate(fitted, reach)), 0, 1)
     theta = fits[best] + size * (smaller.theta - fitted.theta)
     return Rounds(rate, np.array([Signal.of(one).mean_shift for one in theta]))
