@@ -11,15 +11,25 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from subprocess import PIPE, Popen
 from threading import Event, Thread
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
+import mmc4viz
 from mmc4viz.corpus.workers import processes
 from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.records import ApplyError
 from mmc4viz.handover.tasks import Task
 from mmc4viz.model import Mmc4vizError
+
+_HERE: Final = str(Path(mmc4viz.__file__).resolve().parents[1])
+_CODE: Final = """\
+import sys
+sys.path.append(sys.argv[1])
+from mmc4viz.handover.aside import main
+main()
+"""
 
 
 class _NobodyListensError(Exception):
@@ -48,10 +58,10 @@ def apply_aside(
     Mmc4vizError
         As `apply_shards` does; an `ApplyError` when the other process dies.
     """
-    command = [sys.executable, "-m", "mmc4viz.handover.aside"]
-    search = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    # In a session of its own, so that what interrupts this program leaves its shards whole.
-    with Popen(command, stdin=PIPE, stdout=PIPE, env=search, start_new_session=True) as process:
+    # Without this program's own search path, on which a script's neighbours hide Python's modules;
+    # in a session of its own, so that what interrupts this program leaves its shards whole.
+    command = [sys.executable, "-P", "-c", _CODE, _HERE]
+    with Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
             pickle.dump((workers, list(tasks)), process.stdin)
@@ -93,14 +103,11 @@ def main() -> None:
 
 def _listen(gone: Event) -> None:
     """Wait until the other end is closed."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):
+        pass
     gone.set()
 
 
 def _tell(out: BinaryIO, what: object) -> None:
     pickle.dump(what, out)
     out.flush()
-
-
-if __name__ == "__main__":
-    main()
