@@ -162,6 +162,7 @@ def test_odd_shapes_and_huge_numbers_do_no_harm(shape: tuple[int, int]) -> None:
     said = estimate_fdr(stacked([(page, assigned) for page in values]), rounds=20)
     assert said.error is not None
     assert np.isfinite(said.error[said.pairs > 0]).all()
+    assert np.isfinite(said.surely)
 
 
 def test_residuals_are_what_the_covariance_says() -> None:

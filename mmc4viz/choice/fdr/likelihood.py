@@ -60,8 +60,12 @@ def around(theta: Floats, rows: Rows, n: int, seed: int) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that n is no power of two
         steps = _WIDER * normal.random(n) / np.sqrt(np.maximum(values, 0.2))
-    low, high = np.array(_BOUNDS).T
-    return np.asarray(np.clip(theta + np.vstack([0 * theta, steps @ axes.T]), low, high))
+    return inside(theta + np.vstack([0 * theta, steps @ axes.T]))
+
+
+def inside(theta: Floats) -> Floats:
+    """Return the nearest parameters within the bounds, shape (..., 3)."""
+    return np.asarray(np.clip(theta, *np.array(_BOUNDS).T))
 
 
 def _curvature(theta: Floats, rows: Rows) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.choice.fdr.fitting import Fit
-from mmc4viz.choice.fdr.likelihood import around, beliefs, centres
+from mmc4viz.choice.fdr.likelihood import around, beliefs, centres, inside
 from mmc4viz.choice.fdr.mixture import Signal
 from mmc4viz.choice.fdr.stack import Stack
 from mmc4viz.choice.lineup import Floats, Ints
@@ -101,7 +101,7 @@ def resample(fitted: Fit, smaller: Fit, reach: Reach, rounds: int, seed: int) ->
     draws = zip(best.tolist(), times, strict=True)
     rate = np.array([reach.drawn(1 - right[fit], rng, each[pairs_of]) for fit, each in draws])
     rate = np.clip(rate + size * (_rate(smaller, reach) - _rate(fitted, reach)), 0, 1)
-    theta = fits[best] + size * (smaller.theta - fitted.theta)
+    theta = inside(fits[best] + size * (smaller.theta - fitted.theta))
     return Rounds(rate, np.array([Signal.of(one).mean_shift for one in theta]))
 
 
