@@ -17,8 +17,9 @@ from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.labelling import store
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.lineup import Model
+from mmc4viz.cli.lines import say
 from mmc4viz.cli.models import Similarity, chosen, similarities_of
-from mmc4viz.cli.shared import F, progress, say
+from mmc4viz.cli.shared import F, progress
 from mmc4viz.corpus.sets import OWN
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.sweep import Matched, match_corpus
@@ -102,7 +103,7 @@ def sections(
     beside: Section | None = None
     if others or problems:
         known = None if path is None else evidence(path, [first, *others])
-        rates = {} if options["fdr"] is False else _rates([first, *others])
+        rates = _rates([first, *others]) if others and options["fdr"] is not False else {}
         beside = models_section(first, others, config.threshold, rates, known, problems)
     return [labels] if beside is None else [beside, labels]
 
