@@ -90,10 +90,17 @@ def test_a_local_worker_that_dies_costs_its_shard_only(
 
 
 def worker_of(parent: int) -> int:
-    """Return a child of a process that runs jobs."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-    return next(pid for pid, command in commands.items() if b"spawn_main" in command)
+    """Return a process that runs jobs: a copy, made by the child that has loaded what it needs."""
+    [source] = [pid for pid in children(parent) if b"forkserver" in command(pid)]
+    return children(source)[0]
+
+
+def children(parent: int) -> list[int]:
+    return [*map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
+
+
+def command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_a_dask_worker_that_dies_costs_its_shard_only(

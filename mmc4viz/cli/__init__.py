@@ -10,7 +10,8 @@ from typing import Final
 
 import click
 
-from mmc4viz.cli.shared import complain
+from mmc4viz.cli.lines import complain
+from mmc4viz.corpus import workers
 from mmc4viz.model import Mmc4vizError
 
 ROOMS: Final = {
@@ -26,6 +27,7 @@ ROOMS: Final = {
     "suggest": "suggest",
 }
 """Where each command is at home."""
+_WITH_WORKERS: Final = ("apply", "index")
 
 
 class _Commands(click.Group):
@@ -33,6 +35,13 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(ROOMS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in _WITH_WORKERS and not {"-h", "--help"} & set(args):
+            workers.get_ready()
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in ROOMS:

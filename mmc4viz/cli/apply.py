@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, complain, open_corpus, progress, say
+from mmc4viz.cli.lines import complain, say
+from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, open_corpus, progress
 from mmc4viz.corpus.source import Indexed
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes

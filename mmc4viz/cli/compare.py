@@ -22,8 +22,9 @@ from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.lineup import Model, line_up
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
+from mmc4viz.cli.lines import say
 from mmc4viz.cli.models import ManyModels, Similarity, chosen, similarities
-from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, say, with_settings
+from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, with_settings
 from mmc4viz.corpus.sweep import Matched, match_corpus
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import write_rows

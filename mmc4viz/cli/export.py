@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
+from mmc4viz.cli.lines import say
 from mmc4viz.cli.models import ManyModels
 from mmc4viz.cli.reasons import reasons
 from mmc4viz.cli.sections import check, sections, settle, with_sections
@@ -25,7 +26,6 @@ from mmc4viz.cli.shared import (
     finish,
     open_corpus,
     progress,
-    say,
     with_settings,
 )
 from mmc4viz.corpus.curves import scale_of

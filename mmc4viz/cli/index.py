@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.shared import SHARDS, checked_folder, complain, config_of, progress, say
+from mmc4viz.cli.lines import complain, say
+from mmc4viz.cli.shared import SHARDS, checked_folder, config_of, progress
 from mmc4viz.corpus.attach import attach
 from mmc4viz.corpus.build import Done, Job, build, prune
 from mmc4viz.corpus.columns import Verify

@@ -11,7 +11,8 @@ import click
 from mmc4viz.choice.scoring.encoders import open_encoder
 from mmc4viz.choice.scoring.halves import PROVIDERS
 from mmc4viz.choice.scoring.parts import SCALES, Part, Task, score_shards
-from mmc4viz.cli.shared import SHARDS, checked_folder, complain, progress
+from mmc4viz.cli.lines import complain
+from mmc4viz.cli.shared import SHARDS, checked_folder, progress
 from mmc4viz.corpus.shards import expand
 from mmc4viz.model import ConfigError
 from mmc4viz.output import table

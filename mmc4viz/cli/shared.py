@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 from tqdm import tqdm
 
+from mmc4viz.cli.lines import complain, say
 from mmc4viz.corpus.index import open_index
 from mmc4viz.corpus.sets import names_in
 from mmc4viz.corpus.shards import expand
@@ -20,7 +21,6 @@ from mmc4viz.handover.basics import basics_of
 from mmc4viz.handover.differences import differences
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
-from mmc4viz.output import printable
 from mmc4viz.settings import Config, read_config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -158,13 +158,3 @@ def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], An
         total=total, unit=unit, unit_scale=True, delay=1, disable=None, file=sys.stderr
     ) as bar:
         yield bar.update
-
-
-def say(note: str) -> None:
-    """Say what an answer rests on, in one line on standard error."""
-    click.echo(f"mmc4viz: note: {printable(' '.join(note.split()))}", err=True)
-
-
-def complain(message: str) -> None:
-    """Say what is wrong, in one line on standard error."""
-    click.echo(f"mmc4viz: {printable(' '.join(message.split()))}", err=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -138,6 +137,8 @@ def one_to_one(rows: Rows) -> Assigned:
 
 def _solve(rows: Rows, documents: Ints, sentence: Ints) -> list[int]:
     """Run SciPy's routine on documents, put what it finds in place; return those it refuses."""
+    from scipy.optimize import linear_sum_assignment  # here: half of a command's start
+
     cost = -rows.values.astype(np.float64)
     firsts, lasts = rows.first[documents], rows.first[documents + 1]
     begins, ends = rows.starts[firsts].tolist(), rows.starts[lasts].tolist()

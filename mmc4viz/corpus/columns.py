@@ -225,6 +225,13 @@ def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.
     return pa.RecordBatch.from_arrays(arrays, schema=layout)
 
 
+def _view(column: pa.Array) -> NDArray[Any]:
+    """Return numbers as NumPy has them, uncopied; pyarrow's own way to NumPy loads pandas."""
+    if column.null_count or pa.types.is_boolean(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    return np.from_dlpack(column)
+
+
 @dataclass(frozen=True)
 class Columns:
     """One shard's columns, as NumPy views over its record batch.
@@ -251,20 +258,19 @@ class Columns:
 
     def numbers(self, name: str) -> NDArray[Any]:
         """Return a column of numbers, shape (documents,)."""
-        return np.asarray(self.batch.column(name).to_numpy(zero_copy_only=False))
+        return _view(self.batch.column(name))
 
     def offsets(self, name: str) -> NDArray[np.int64]:
         """Return where each document's part of a list column begins, shape (documents + 1,)."""
-        return np.asarray(self.batch.column(name).offsets.to_numpy()).astype(np.int64)
+        return _view(self.batch.column(name).offsets).astype(np.int64)
 
     def values(self, name: str) -> NDArray[Any]:
         """Return a list column's values, all documents after one another."""
-        return np.asarray(self.batch.column(name).values.to_numpy(zero_copy_only=False))
+        return _view(self.batch.column(name).values)
 
     def image(self, name: str) -> NDArray[Any]:
         """Return a field of all images, shape (images,)."""
-        field = self.batch.column("images").values.field(name)
-        return np.asarray(field.to_numpy(zero_copy_only=False))
+        return _view(self.batch.column("images").values.field(name))
 
     @cached_property
     def kind(self) -> NDArray[np.uint8]:
@@ -296,7 +302,9 @@ class Columns:
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
         """Return some of the documents."""
-        return replace(self, batch=self.batch.take(pa.array(rows)))
+        places = pa.py_buffer(np.ascontiguousarray(rows, np.int64))
+        wanted = pa.Array.from_buffers(pa.int64(), len(rows), [None, places])
+        return replace(self, batch=self.batch.take(wanted))
 
     def document(self, row: int) -> Document:
         """Rebuild a document for the literal walk.

@@ -7,6 +7,7 @@ do not know which one they got.
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     CancelledError,
@@ -17,12 +18,17 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from typing import Any, Final, TypeVar
 
 from mmc4viz.model import ConfigError
 
 ROUNDS: Final = 3
 """How often a job is tried when its worker dies."""
+
+_FORKS: Final = "forkserver" in multiprocessing.get_all_start_methods()
+_NEEDED: Final = ["mmc4viz.corpus.build", "mmc4viz.handover.apply", "scipy.optimize"]
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
 Job = TypeVar("Job")
@@ -80,13 +86,34 @@ def _round(
 
 @contextmanager
 def processes(workers: int) -> Iterator[Executor]:
-    """Hand out worker processes; they start fresh, so that no thread's lock is copied."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
+    """Hand out worker processes; none is a copy of this one, so no thread's lock is copied."""
+    pool = ProcessPoolExecutor(workers, _context(), _take_over, (dict(os.environ),))
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _take_over(environment: dict[str, str]) -> None:
+    """Give a worker the environment as it is now; what it is a copy of has an older one."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def get_ready() -> None:
+    """Load what workers need in a process of its own, while this one is still busy elsewhere."""
+    if _FORKS:
+        _context()
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """Say how workers start: as copies of one process that has loaded what they need."""
+    if not _FORKS:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_NEEDED)
+    return context
 
 
 @contextmanager

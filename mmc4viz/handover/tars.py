@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import copy
-import errno
 import gzip
 import io
 import lzma
@@ -28,8 +27,6 @@ from mmc4viz.model import ShardError
 BLOCK: Final = tarfile.BLOCKSIZE
 END: Final = bytes(2 * BLOCK)
 _CHUNK: Final = 1 << 20  # bytes copied at once
-_MOST_SENT: Final = 1 << 30  # bytes that the system is asked to copy at once
-_NO_SENDING: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.ENOTSUP)
 _SIZE: Final = slice(124, 136)  # of a header: where the member's size stands
 _SUM: Final = slice(148, 156)  # and the header's sum
 
@@ -147,9 +144,6 @@ class Output:
         self.size += end - begin
         if self.file is None or end <= begin:
             return
-        if isinstance(self.file, io.BufferedWriter):
-            self.file.flush()
-            begin = _sent(self.file.fileno(), source.fileno(), begin, end)
         source.seek(begin)
         left, buffer = end - begin, memoryview(bytearray(min(_CHUNK, end - begin)))
         while left:
@@ -158,21 +152,6 @@ class Output:
                 raise ShardError(f"{source.name}: got shorter while it was copied")
             self.file.write(buffer[:count])
             left -= count
-
-
-def _sent(target: int, source: int, begin: int, end: int) -> int:
-    """Let the system copy a range between two files; return how far it came."""
-    while begin < end:
-        try:
-            count = os.sendfile(target, source, begin, min(end - begin, _MOST_SENT))
-        except OSError as error:
-            if error.errno in _NO_SENDING:
-                return begin
-            raise
-        if not count:
-            return begin
-        begin += count
-    return begin
 
 
 @dataclass(frozen=True, slots=True)

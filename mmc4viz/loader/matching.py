@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from mmc4viz.model import DocumentError, Image
 
@@ -62,6 +61,8 @@ def rows_of(similarity: Any, valid: Sequence[int]) -> Rows:
 
 def one_to_one(rows: Rows, images: Sequence[Image]) -> list[Match]:
     """Match for the largest total similarity (Hungarian), as ``preprocess_interleaved`` does."""
+    from scipy.optimize import linear_sum_assignment  # here: half of a command's start
+
     try:
         matched, sentences = linear_sum_assignment(-rows)
     except ValueError:
