@@ -60,8 +60,8 @@ def show(
     event = st.dataframe(
         frame,
         key=_KEY,
-        on_select="rerun",
-        selection_mode="single-row",
+        on_select=_take_press,
+        selection_mode=["single-row", "single-cell"],
         hide_index=True,
         height=min(36 * (len(frame) + 1), 360),
         column_config=_layout(config),
@@ -77,8 +77,18 @@ def show(
 def _restore(places: list[int], opened: int | None) -> None:
     """Let the selection follow where rows changed, or where something else opened a document."""
     if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
-        at = [places.index(opened)] if opened in places else []
-        st.session_state[_KEY] = {"selection": {"rows": at, "columns": [], "cells": []}}
+        _select([places.index(opened)] if opened in places else [])
+
+
+def _take_press() -> None:
+    """Take a press on any cell for one on its row."""
+    cells = st.session_state[_KEY]["selection"]["cells"]
+    if cells:
+        _select([cells[0][0]])
+
+
+def _select(rows_: list[int]) -> None:
+    st.session_state[_KEY] = {"selection": {"rows": rows_, "columns": [], "cells": []}}
 
 
 def rows(
