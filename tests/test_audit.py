@@ -53,12 +53,12 @@ def test_standings_are_verdicts(case: Odd, threshold: float) -> None:
 
 def test_misbound(case: Odd) -> None:
     kept = [verdict for verdict in case.walks if verdict.outcome is Outcome.KEPT]
-    assert audit.misbound(case.corpus.found) == audit.Misbound(
-        len(kept),
-        sum(verdict.misbound > 0 for verdict in kept),
-        sum(verdict.image_tokens for verdict in kept),
-        sum(verdict.misbound for verdict in kept),
-    )
+    expected = np.zeros(4)
+    for verdict in kept:
+        counts = (1, verdict.misbound > 0, verdict.image_tokens, verdict.misbound)
+        expected += verdict.keep_probability * np.array(counts)
+    found = audit.misbound(case.corpus.found, case.corpus.config.single_image_keep)
+    assert dataclasses.astuple(found) == pytest.approx(tuple(expected))
 
 
 def surviving(case: Odd, number: int) -> list[float]:
@@ -170,7 +170,7 @@ def test_a_threshold_that_does_not_fit() -> None:
     scores = np.array([0.1, 0.2, 0.3])
     assert audit.fit(scores, 0.2).problem is None
     assert audit.fit(scores, 0.3).problem is None
-    assert "nothing is kept" in str(audit.fit(scores, 0.301).problem)
+    assert "no pair is kept" in str(audit.fit(scores, 0.301).problem)
     assert "nothing is rejected" in str(audit.fit(scores, 0.1).problem)
     assert "outside" in str(audit.fit(scores, 0.05).problem)
     assert audit.fit(np.zeros(0), 0.24).problem is not None

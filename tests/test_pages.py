@@ -353,8 +353,11 @@ def test_the_audit_s_numbers(
 ) -> None:
     found = findings(opened(monkeypatch, "audit"))
     kept = [verdict for _, verdict in walks if verdict.outcome is Outcome.KEPT]
-    share = sum(verdict.misbound > 0 for verdict in kept) / len(kept)
-    assert found["of the sequences that pass have a misbound image token"] == f"{share:.1%}"
+    odds = sum(verdict.keep_probability for verdict in kept)
+    share = sum(verdict.keep_probability * (verdict.misbound > 0) for verdict in kept) / odds
+    assert (
+        found["of the sequences that reach the model have a misbound image token"] == f"{share:.1%}"
+    )
     small = sum(
         image.n_bytes is not None and 10_000 <= image.n_bytes <= 10_999
         for document, _ in walks

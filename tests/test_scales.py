@@ -92,7 +92,7 @@ def test_a_threshold_misfits_where_it_keeps_all_or_nothing(
     why = misfit(threshold, scale, min(scores), max(scores))
     assert (why is None) == (0 < kept < len(scores))
     if why is not None:
-        assert ("nothing is kept" in why) == (kept == 0)
+        assert ("no pair is kept" in why) == (kept == 0)
     lines = misfits(np.array([threshold]), [], np.array(scores))
     assert len(lines) == (why is not None)
 

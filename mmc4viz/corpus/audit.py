@@ -27,27 +27,27 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Misbound:
-    """Sequences that pass, image tokens in them, and how many of each are bound wrong."""
+    """Sequences that reach the model, image tokens in them, and how many of each are bound wrong.
 
-    sequences: int
-    wrong_sequences: int
-    tokens: int
-    wrong_tokens: int
+    All in expectation over the coin.
+    """
+
+    sequences: float
+    wrong_sequences: float
+    tokens: float
+    wrong_tokens: float
 
 
-def misbound(found: Verdicts) -> Misbound:
-    """Count misbound sequences and pairs among the documents that pass (the coin left out)."""
-    kept = _kept(found)
+def misbound(found: Verdicts, keep: float) -> Misbound:
+    """Count misbound sequences and pairs; a single image's document survives with ``keep``."""
+    odds = np.select([found.kind == CLASS["kept_surely"], found.kind == CLASS["kept_by_coin"]],
+                     [1.0, keep])  # fmt: skip
     return Misbound(
-        sequences=int(kept.sum()),
-        wrong_sequences=int((kept & (found.misbound > 0)).sum()),
-        tokens=int(found.image_tokens[kept].sum()),
-        wrong_tokens=int(found.misbound[kept].sum()),
+        sequences=float(odds.sum()),
+        wrong_sequences=float(odds @ (found.misbound > 0)),
+        tokens=float(odds @ found.image_tokens),
+        wrong_tokens=float(odds @ found.misbound),
     )
-
-
-def _kept(found: Verdicts) -> Bools:
-    return np.isin(found.kind, (CLASS["kept_surely"], CLASS["kept_by_coin"]))
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def fit(scores: NDArray[np.float64], threshold: float) -> Fit:
     Examples
     --------
     >>> fit(np.array([0.1, 0.3]), 0.4).problem
-    'every pair scores below it: nothing is kept'
+    'every pair scores below it: no pair is kept'
     """
     scale = scale_of(scores)
     first, last = np.searchsorted(scores, -np.inf, "right"), np.searchsorted(scores, np.inf)

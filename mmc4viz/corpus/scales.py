@@ -114,7 +114,7 @@ def misfit(threshold: float, scale: str, low: float, high: float) -> str | None:
     'every pair reaches it: nothing is rejected'
     >>> for reason in misfit(30, "cosine", 0.1, 0.4).split("; "):
     ...     print(reason)
-    every pair scores below it: nothing is kept
+    every pair scores below it: no pair is kept
     it lies outside the cosine scale, -1 to 1
     perhaps 0.3 was meant
     """
@@ -122,7 +122,7 @@ def misfit(threshold: float, scale: str, low: float, high: float) -> str | None:
         return "no pair has a score that it could divide"
     if low < threshold <= high:
         return None
-    below = "every pair scores below it: nothing is kept"
+    below = "every pair scores below it: no pair is kept"
     reasons = [below if threshold > high else "every pair reaches it: nothing is rejected"]
     first, last = RANGES.get(scale, RANGES["unknown"])
     if not first <= threshold <= last:

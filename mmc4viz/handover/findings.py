@@ -31,7 +31,7 @@ def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pai
     ]
     if fit.problem is not None:
         lines.append(("!", "the threshold does not fit these scores", fit.problem))
-    lines += _bound(found)
+    lines += _bound(found, config.single_image_keep)
     lines += _cut(audit.lost(matched, found, config, unmatched))
     crowded = audit.crowded(pairs, found, config.max_images)
     lines += _capped(audit.capped(crowded, found, config), config)
@@ -47,22 +47,22 @@ def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pai
     return lines
 
 
-def _share(count: int, whole: int) -> str:
+def _share(count: float, whole: float) -> str:
     return f"{count / whole:.1%}" if whole else "–"
 
 
-def _bound(found: Verdicts) -> list[Line]:
-    seen = audit.misbound(found)
+def _bound(found: Verdicts, keep: float) -> list[Line]:
+    seen = audit.misbound(found, keep)
     return [
         (
             _share(seen.wrong_sequences, seen.sequences),
-            "of the sequences that pass have a misbound image token",
-            f"{seen.wrong_sequences:,} of {seen.sequences:,}",
+            "of the sequences that reach the model have a misbound image token",
+            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g}, in expectation",
         ),
         (
             _share(seen.wrong_tokens, seen.tokens),
             "of their image tokens get another sentence's image",
-            f"{seen.wrong_tokens:,} of {seen.tokens:,}",
+            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g}",
         ),
     ]
 

@@ -104,11 +104,11 @@ def _first(choice: Choice) -> tuple[int, int]:
     return place_of(views.starts_of(source, config), int(listed.page(0, 1)[0]))
 
 
-def _share(count: int, whole: int) -> str:
+def _share(count: float, whole: float) -> str:
     return f"{count / whole:.1%}" if whole else "–"
 
 
-def _behind(count: int, *filters: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+def _behind(count: float, *filters: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return filters if count else ()
 
 
@@ -127,16 +127,16 @@ def _misbound(found: views.Audit) -> Sequence[Finding]:
     return [
         Finding(
             _share(seen.wrong_sequences, seen.sequences),
-            "of the sequences that pass have a misbound image token",
-            f"{seen.wrong_sequences:,} of {seen.sequences:,}; those with a single image count "
-            "whatever the coin says.",
+            "of the sequences that reach the model have a misbound image token",
+            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g}, in expectation over "
+            "the coin.",
             _behind(seen.wrong_sequences, ("outcome", "kept"), ("has", "misbound")),
         ),
         Finding(
             _share(seen.wrong_tokens, seen.tokens),
             "of their image tokens get another sentence's image",
-            f"{seen.wrong_tokens:,} of {seen.tokens:,}: images stand in image order, their tokens "
-            "in sentence order.",
+            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g}: images stand in image order, "
+            "their tokens in sentence order.",
         ),
     ]
 

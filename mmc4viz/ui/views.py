@@ -206,7 +206,7 @@ def audit_for(source: data.Source, config: LoaderConfig) -> Audit:
     key, matched = (source, config.min_kb), corpus.matched
     with progress("Auditing"):
         return Audit(
-            audit.misbound(corpus.found),
+            audit.misbound(corpus.found, config.single_image_keep),
             _LOST.get(
                 (source, corpus.config),
                 lambda: audit.lost(
