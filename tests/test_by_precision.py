@@ -142,6 +142,19 @@ def test_the_walk_stops_at_the_first_that_fails() -> None:
     assert found.estimate == 1.0
 
 
+def test_a_proposal_says_what_it_promises_and_what_it_hangs_on() -> None:
+    sample = sample_of((100, 50, 5), (1000, 12, 12), (1000, 60, 59), (1000, 40, 40))
+    found = propose(sample, 0.9)
+    assert (found.threshold, found.labels, found.labels_at_line) == (1.0, 112, 12)
+    one_sided = curve(sample, np.array([1.0]), level=0.9).precision.low[0]
+    assert found.at_least == pytest.approx(one_sided)
+    assert found.low is not None
+    assert found.at_least is not None
+    assert found.low < found.at_least  # the two-sided interval reaches further
+    just = sample_of((100, 5, 5), (10**9, 22, 22))
+    assert propose(just, 0.9).at_least >= 0.9  # type: ignore[operator]
+
+
 def test_no_proposal_is_an_answer() -> None:
     wrong = propose(sample_of((100, 50, 5), (1000, 60, 30)), 0.9)
     assert wrong.threshold is None

@@ -44,6 +44,12 @@ class Proposal:
         What is left at the threshold by name (`mmc4viz.choice.by_yield.YIELDS`); may be empty.
     labels_needed : int or None
         How many labels would settle the matter, where that can be said.
+    labels : int or None
+        How many labels at or above the threshold it was made from, where it was made from labels.
+    labels_at_line : int or None
+        How many of them lie in the stratum that begins at the threshold.
+    at_least : float or None
+        One-sided 95 % limit of the estimate: what the wish was tested against.
 
     Raises
     ------
@@ -65,6 +71,9 @@ class Proposal:
     high: float | None = None
     left: Mapping[str, float] = field(default_factory=dict)
     labels_needed: int | None = None
+    labels: int | None = None
+    labels_at_line: int | None = None
+    at_least: float | None = None
 
     def __post_init__(self) -> None:
         if (self.threshold is None) == (self.reason is None):

@@ -6,7 +6,7 @@ Fixed-sequence testing on `precision`'s sample. Knows nothing of how labels are 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,12 @@ Floats = NDArray[np.float64]
 
 ASSUMPTION: Final = (
     "Pairs were drawn at random within strata of score, and the labels are right; walking down "
-    "from the strictest threshold, each passed with 95 % confidence until the first that did not."
+    "from the strictest threshold, each passed with 95 % confidence until the first that did not. "
+    "The promise is one-sided: the precision may be higher, hardly lower."
 )
+FEW_AT_LINE: Final = 10
+"""Labels just above the line without which it hangs on few: were all of ten right, a quarter of
+these pairs might be wrong (0.95 one-sided)."""
 
 
 def propose(
@@ -51,7 +55,8 @@ def propose(
     Returns
     -------
     Proposal
-        With a reason and no threshold when the first of the walk fails already.
+        With a reason and no threshold when the first of the walk fails already. Its interval is
+        two-sided; the limit that the wish was tested against is ``at_least``.
 
     Raises
     ------
@@ -81,14 +86,28 @@ def propose(
     at = thresholds[first + max(passed - 1, 0)]
     found = curve(sample, np.array([at])).precision
     estimate, ends = float(found.estimate[0]), (float(found.low[0]), float(found.high[0]))
-    filled = replace(blank, estimate=estimate, low=ends[0], high=ends[1])
-    if passed:
-        return replace(filled, threshold=float(at), reason=None)
+    filled = replace(blank, estimate=estimate, low=ends[0], high=ends[1],
+                     **_seen(sample, float(at), confidence))  # fmt: skip
+    if passed:  # the test's own inversion: its limit is nowhere below what has passed
+        least = max(filled.at_least or 0.0, wanted)
+        return replace(filled, threshold=float(at), reason=None, at_least=least)
     over = strata.above(sample.scores, sample.edges, np.array([at]))[0]
     more = planning.needed_to_show(
         sample.population, over, *sample.counts(), wanted, confidence
     )  # as right as the strata look now
     return replace(filled, reason=_failed(float(at), estimate, ends, wanted), labels_needed=more)
+
+
+def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any]:
+    """Count the labels that decide, and give the one-sided limit that they show."""
+    one_sided = curve(sample, np.array([at]), level=2 * confidence - 1)
+    _, labelled, _ = sample.above(np.array([at]))
+    line = int(np.searchsorted(sample.edges, at, side="right"))
+    return {
+        "labels": int(labelled.sum()),
+        "labels_at_line": int(labelled[0, line]),
+        "at_least": float(one_sided.precision.low[0]),
+    }
 
 
 def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
