@@ -190,7 +190,7 @@ def _gallery(choice: Choice, name: str, title: str, cards: Sequence[Card], witho
         return
     with st.container(horizontal=True, gap="small", key=f"gallery-{name}"):
         for number, card in enumerate(cards):
-            with st.container(border=True, width=224):
+            with st.container(border=True, width=212):
                 _draw(choice, card)
                 if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
                     links.put_filters()
