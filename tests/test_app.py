@@ -15,13 +15,14 @@ import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
 from mmc4viz.cli import main
 from mmc4viz.corpus.curves import COSINE, TIMES_100
+from mmc4viz.corpus.naming import sample_folder
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import ShardError
 from mmc4viz.ui import control, data, record
 from mmc4viz.ui.inert import plain
 from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.sequence import pieces
-from mmc4viz.ui.start import VARIABLE, sample_folder
+from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.threshold import visible_span
 from tests.documents import info, write_tar
 from tests.hostile import MARK, TEXTS, write_hostile

@@ -295,9 +295,10 @@ def test_commands_take_a_config_and_say_what_differs(
         capsys, "explain", SAMPLE / "sample-0000.tar", "--config", config, "--clip-model", "b"
     )
     assert other.code == 0
-    [corpus, model] = other.err.splitlines()
+    [named, corpus, model] = other.err.splitlines()
     assert f"mmc4viz: note: {config}: another corpus: 1 of the config's shards not here" in corpus
     assert "another model" in model
+    assert named.endswith("--clip-model b: the similarity that decides is known as sample-a")
     again = tmp_path / "again.yaml"
     Run(capsys, "export", SAMPLE, "--config", config, "--out", again)
     kept = parse_config(again.read_bytes(), "again.yaml").provenance

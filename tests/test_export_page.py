@@ -269,7 +269,7 @@ def test_a_report_of_nothing_and_of_other_sections() -> None:
 def test_the_page_s_files_are_the_command_s(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: Any
 ) -> None:
-    config = LoaderConfig(threshold=0.231)
+    config = LoaderConfig(threshold=0.231, clip_model="sample-a")
     matched = match_corpus([read_columns(s, load_tokenizer()) for s in expand([SAMPLE])], config)
     for form in ("parquet", "jsonl"):
         path = tmp_path / f"m.{form}"

@@ -119,7 +119,7 @@ def test_of_an_index_the_deciding_set_gives_its_name(
     found = parse_config(config.read_bytes(), "c.yaml")
     assert found.loader_config().clip_model == "sample-b"
     assert found.provenance["similarity"]["source"] == "b"
-    assert "sample-b and own" in text
+    assert "sample-b and sample-a" in text
     assert "false-discovery" not in text.partition("CLIP models side by side")[2]
     again = tmp_path / "again.yaml"
     run = Run(capsys, "export", "--index", index, "--config", config, "--out", again)
@@ -179,9 +179,11 @@ def test_labels_of_another_model_are_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, labelled: str
 ) -> None:
     report = tmp_path / "r.html"
-    run = Run(capsys, "export", SAMPLE, "--labels", labelled, "--report", report)
+    asked = ["--labels", labelled, "--report", report]
+    run = Run(capsys, "export", SAMPLE, "--clip-model", "x", *asked)
     assert (run.code, run.out) == (2, "")
-    assert "holds no sample for unknown" in run.err
+    assert "holds no sample for x (min_kb 10, one_to_one); it holds: sample-a" in run.err
+    assert "if that is this corpus's model, add --clip-model sample-a\n" in run.err
     assert not report.exists()
 
 

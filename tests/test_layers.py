@@ -24,8 +24,8 @@ CORPUS = [
     "storage", "shards", "glimpse", "tally", "columns", "scales", "ingest", "curves", "assign",
     "validity", "match", "groups", "resolve", "pieces", "literal", "bins", "matched", "sweep",
     "verdicts", "standings", "pairs", "audit", "stored", "listing", "funnel", "sidecar",
-    "similarity", "sampling", "estimate", "knobs", "files", "sets", "index", "source", "workers",
-    "build", "attach",
+    "similarity", "sampling", "estimate", "knobs", "files", "sets", "naming", "index", "source",
+    "workers", "build", "attach",
 ]  # fmt: skip
 CHOICE = [
     "proposal", "steps", "by_yield", "lineup", "entries", "scoring", "labelling", "fdr",

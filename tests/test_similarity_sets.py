@@ -348,7 +348,7 @@ def test_the_dashboard_lists_the_sets(
     attached(small, rows_of(a=[[0.21, 0.22]]))
     page = opened(monkeypatch, index=str(small[0]))
     [picker] = [box for box in page.selectbox if box.label == "CLIP model"]
-    assert picker.options == ["unknown", "far"]
+    assert picker.options == ["unknown", "far (set b)"]
     own = sent(page)["pairs"].copy()
     page = picker.select("far").run()
     of_set = sent(page)
@@ -433,3 +433,38 @@ def test_the_commands(
     said = capsys.readouterr()
     assert (said.out, len(said.err.splitlines())) == ("", 5)
     assert "there are: own, b, c" in said.err
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[Any, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main([str(one) for one in arguments])
+    captured = capsys.readouterr()
+    return end.value.code, captured.out, captured.err
+
+
+def test_an_index_is_told_whose_similarity_its_shards_carry(
+    small: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, config = str(small[0]), small[0].parent / "c.yaml"
+    assert open_index(folder).model == "unknown"
+    before = open_index(folder).origins
+    assert said(capsys, "index", "--out", folder, "--clip-model", "ViT-L/14")[0] == 0
+    attached(small, rows_of(a=[[0.21, 0.22]]))
+    told = open_index(folder)
+    assert told.origins == before  # nothing is read again
+    assert (told.model, told.with_similarity("b").model) == ("ViT-L/14", "far")
+    assert [one.model for one in told.sets] == ["ViT-L/14", "far"]
+    assert json.loads((small[0] / "manifest.json").read_text())["clip_model"] == "ViT-L/14"
+    assert said(capsys, "export", "--index", folder, "--out", config)[0] == 0
+    assert "clip_model: ViT-L/14\n" in config.read_text()
+    _, _, err = said(capsys, "export", "--index", folder, "--config", config, "--similarity", "b",
+                     "--out", config)  # fmt: skip
+    assert "exported for the CLIP model ViT-L/14, here far" in err
+    assert "clip_model: far\n" in config.read_text()
+    code, _, err = said(capsys, "curve", "--index", folder, "--clip-model", "far")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "choose it by --similarity b" in err
+    (small[0] / "similarity" / "own.json").write_text("[]")
+    code, _, err = said(capsys, "curve", "--index", folder)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "names no CLIP model: run mmc4viz index" in err

@@ -74,7 +74,7 @@ def export(**options: Any) -> None:
     _check(options)
     note, chosen = reasons(options)
     config, corpus = open_corpus(options)
-    config = _named(config, corpus)
+    config = config.with_(tokenizer=corpus.tokenizer.name)
     if options["report_file"]:
         check(corpus, config, options)
     basics = basics_of(corpus, config)
@@ -99,15 +99,6 @@ def export(**options: Any) -> None:
             file.write(to_text(config, found, options["out"]).encode())
     click.echo(_what_to_do(config, options["manifest_file"]))
     finish(corpus)
-
-
-def _named(config: LoaderConfig, corpus: Indexed | Shards) -> LoaderConfig:
-    """Put into a setting which tokenizer counts, and whose similarity decides if nobody said it."""
-    if isinstance(corpus, Indexed) and config.clip_model == LoaderConfig().clip_model:
-        index = corpus.index
-        deciding = next(one for one in index.sets if one.name == index.similarity)
-        config = config.with_(clip_model=deciding.model)
-    return config.with_(tokenizer=corpus.tokenizer.name)
 
 
 def _check(options: dict[str, Any]) -> None:

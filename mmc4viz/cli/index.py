@@ -12,14 +12,16 @@ import click
 from mmc4viz.cli.lines import complain, say
 from mmc4viz.cli.shared import SHARDS, checked_folder, config_of, progress
 from mmc4viz.corpus.attach import attach
-from mmc4viz.corpus.build import Done, Job, build, prune
+from mmc4viz.corpus.build import Done, Job, build, prune, scratch_of
 from mmc4viz.corpus.columns import Verify
+from mmc4viz.corpus.index import files_of, write_manifest
+from mmc4viz.corpus.naming import record
 from mmc4viz.corpus.sets import checked_name
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
 from mmc4viz.loader.tokens import load_tokenizer
-from mmc4viz.model import ConfigError
+from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import table
 
 
@@ -47,6 +49,11 @@ from mmc4viz.output import table
     multiple=True,
     help="Also take in another model's similarity, a Parquet file, as the set NAME; repeatable.",
 )
+@click.option(
+    "--clip-model",
+    metavar="NAME",
+    help="Record whose similarity the shards carry: the name that labels and reports go by.",
+)
 @click.option("--config", "config_file", metavar="FILE", help="Read the tokenizer from settings.")
 def index(
     shards: tuple[str, ...],
@@ -57,14 +64,15 @@ def index(
     pruning: bool,
     image_dir: str | None,
     sidecars: tuple[str, ...],
+    clip_model: str | None,
     **settings: Any,
 ) -> None:
     """Read shards once, into an index that answers for millions of documents at once.
 
     Finished shards are skipped, changed ones done again, so a run that was stopped goes on. Without
-    SHARDs, --similarity and --prune change an index that is there.
+    SHARDs, --clip-model, --similarity and --prune change an index that is there.
     """
-    if not shards and not pruning and not sidecars:
+    if not shards and not pruning and not sidecars and clip_model is None:
         raise ConfigError("name the SHARDs to index")
     named = [_named(text) for text in sidecars]
     config = config_of(settings)
@@ -76,12 +84,15 @@ def index(
         make = (lambda: dask(scheduler)) if scheduler else (lambda: processes(workers))
         with progress("B", sum(size_of(shard.path) for shard in found)) as advance:
             done = build(jobs, make, lambda finished: advance(size_of(finished.shard)))
+    if clip_model is not None:
+        _tell(out, clip_model)
     gone = prune(out) if pruning else []
     attached = {name: _attach(out, name, path) for name, path in named}
     rows = _build_rows(done, gone)
     for name, these in attached.items():
         rows += _status_rows(these, f"similarity {name}: ")
-    click.echo(table(rows))
+    if len(rows) > 1:
+        click.echo(table(rows))
     everything = [*done, *(one for these in attached.values() for one in these)]
     for problem in (d for d in everything if d.status in ("failed", "broken off")):
         complain(str(problem.reason))
@@ -95,6 +106,15 @@ def _named(text: str) -> tuple[str, str]:
     if not equals or not path:
         raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
     return checked_name(name), path
+
+
+def _tell(out: str, name: str) -> None:
+    """Record in an index whose similarity its shards carry."""
+    name = LoaderConfig(clip_model=name).clip_model
+    files_of(out)
+    record(out, name, scratch_of(out))
+    write_manifest(out, scratch_of(out))
+    say(f"{out}: the similarity that its shards carry is {name}'s")
 
 
 def _attach(out: str, name: str, path: str) -> list[Done]:

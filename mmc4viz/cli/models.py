@@ -1,8 +1,8 @@
 """Several models' similarity of one corpus, as a person names them. Matches and compares nothing.
 
-A model is a similarity set of the index, or a Parquet file beside the shards or named; the shards'
-own similarity is called ``own``, or what ``--clip-model`` says. A set goes by its own name and by
-that of its CLIP model.
+A model is a similarity set of the index, or a Parquet file beside the shards or named; each is
+shown by one name (`mmc4viz.corpus.naming`), and may be asked for by the set's name and the CLIP
+model's, too. ``own`` always asks for what the shards carry.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import click
 
 from mmc4viz.cli.shared import open_corpus
 from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.naming import names_of
 from mmc4viz.corpus.sets import OWN, checked_name
-from mmc4viz.corpus.sidecar import Sidecar, sidecars
+from mmc4viz.corpus.sidecar import Sidecar, model_in, sidecars
 from mmc4viz.corpus.similarity import with_similarity
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import is_remote
@@ -101,19 +102,18 @@ def similarities_of(
     return _of_index(corpus, config)
 
 
-def _own(config: LoaderConfig) -> str:
-    """Name the shards' own similarity."""
-    return OWN if config.clip_model == LoaderConfig().clip_model else config.clip_model
-
-
 def _of_index(corpus: Indexed, config: LoaderConfig) -> list[Similarity]:
     def reading(name: str) -> Callable[[Tell], Sequence[Columns]]:
         return lambda _: corpus.index.with_similarity(name).columns
 
-    own, *others = corpus.index.sets
+    index = corpus.index
+    named = {name: one for name, one in index.models.items() if one != index.similarity}
+    named[config.clip_model] = index.similarity  # by which the deciding one is known here
+    order = list(index.models.values())
+    found = sorted(named.items(), key=lambda item: order.index(item[1]))
     return [
-        Similarity(_own(config), (own.name,), reading(own.name)),
-        *(Similarity(one.name, (one.model,), reading(one.name)) for one in others),
+        Similarity(name, (one, *([] if one == OWN else [index.set_models[one]])), reading(one))
+        for name, one in found
     ]
 
 
@@ -135,12 +135,13 @@ def _of_shards(
         return lambda tell: [with_similarity(part, Sidecar("", path)) for part in read(tell)]
 
     folders = {Path(shard.path).parent for shard in corpus.shards if not is_remote(shard.path)}
-    beside = [] if named else [(one.model, one.path) for one in sidecars(sorted(folders))]
-    files = [*named, *beside]
-    return [
-        Similarity(_own(config), (OWN,), read),
-        *(Similarity(name, (), reading(path)) for name, path in files),
-    ]
+    if named:
+        models = {name: model_in(Path(path), name) for name, path in named}
+        shown = {one: name for name, one in names_of(config.clip_model, models).items()}
+        others = [Similarity(shown[n], (n, models[n]), reading(path)) for n, path in named]
+    else:
+        others = [Similarity(one.model, (), reading(one.path)) for one in sidecars(sorted(folders))]
+    return [Similarity(config.clip_model, (OWN,), read), *others]
 
 
 def _named(text: str) -> tuple[str, str]:

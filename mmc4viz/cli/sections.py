@@ -20,7 +20,6 @@ from mmc4viz.choice.lineup import Model
 from mmc4viz.cli.lines import say
 from mmc4viz.cli.models import Similarity, chosen, similarities_of
 from mmc4viz.cli.shared import F, progress
-from mmc4viz.corpus.sets import OWN
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.sweep import Matched, match_corpus
 from mmc4viz.handover.labels_section import labels_section, without_labels
@@ -112,21 +111,10 @@ def _others(
     corpus: Indexed | Shards, config: LoaderConfig, matched: Matched, options: dict[str, Any]
 ) -> list[tuple[str, Similarity]]:
     """Return the other models that are asked for, each by the name that its labels go by."""
-    if not isinstance(corpus, Indexed):
-        own = [part.columns for part in matched.parts]
-        found = similarities_of(corpus, config, options["files"], own)
-        named = dict(zip([config.clip_model, *(one.name for one in found[1:])], found, strict=True))
-        deciding = found[0]
-    else:
-        found = similarities_of(corpus, config, options["files"])
-        place = [one.name for one in corpus.index.sets].index(corpus.index.similarity)
-        deciding, named = found[place], {}
-        for one, known in zip(found, corpus.index.sets, strict=True):
-            name = OWN if known.name == OWN else known.model
-            taken = name in named or name in (config.clip_model, "unknown")
-            named[known.name if taken else name] = one
+    read = None if isinstance(corpus, Indexed) else [part.columns for part in matched.parts]
+    found = similarities_of(corpus, config, options["files"], read)
     wanted = chosen(found, options["models"])
-    return [(name, one) for name, one in named.items() if one in wanted and one is not deciding]
+    return [(one.name, one) for one in wanted if one.name != config.clip_model]
 
 
 def _matched(

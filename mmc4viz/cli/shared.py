@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mmc4viz.cli.lines import complain, say
 from mmc4viz.corpus.index import open_index
+from mmc4viz.corpus.naming import UNKNOWN
 from mmc4viz.corpus.sets import names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
@@ -112,10 +113,29 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
         asked = config.tokenizer if named else None
         corpus = Indexed(open_index(folder, asked, _similarity(options, file)))
     corpus.tokenizer.check_room(config.max_tokens)
+    config = _named(config, corpus, options)
     if file.provenance:
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
         corpus.notes += [f"{options['config_file']}: {line}" for line in found]
     return config, corpus
+
+
+def _named(config: LoaderConfig, corpus: Indexed | Shards, options: dict[str, Any]) -> LoaderConfig:
+    """Settle the CLIP model's name: the flag's, else what the corpus says, else the config's."""
+    known, flag = corpus.model, options.get("clip_model")
+    sets = corpus.index.models if isinstance(corpus, Indexed) else {}
+    taken = sets.keys() - {known}
+    if flag in taken:
+        raise ConfigError(
+            f"--clip-model {flag}: the index has a similarity set of that model: choose it by "
+            f"--similarity {sets[flag]}"
+        )
+    if flag is None:
+        unnamed = known == UNKNOWN and config.clip_model not in taken
+        return config if unnamed else config.with_(clip_model=known)
+    if known not in (UNKNOWN, flag):
+        corpus.notes.append(f"--clip-model {flag}: the similarity that decides is known as {known}")
+    return config
 
 
 def _similarity(options: dict[str, Any], file: Config) -> str | None:

@@ -32,7 +32,6 @@ from mmc4viz.cli.shared import (
 from mmc4viz.corpus.pairs import pairs_of
 from mmc4viz.corpus.scales import misfits
 from mmc4viz.corpus.sweep import Matched, match_corpus
-from mmc4viz.handover.basics import basics_of
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import table
 
@@ -87,7 +86,6 @@ def suggest(
     wishes = [Wish.parse(text) for text in keep]
     _check(wishes, fdr, precision, labels_file, decoys, documents, seed)
     config, corpus = open_corpus(options)
-    config = config.with_(clip_model=basics_of(corpus, config).similarity.model)
     with progress("documents") as advance:
         matched = match_corpus(corpus.columns(advance), config)
     steps = steps_of_scores(matched, config)

@@ -27,6 +27,7 @@ from mmc4viz.corpus.files import (
     read_origin,
     write_file,
 )
+from mmc4viz.corpus.naming import model_of_index, names_of
 from mmc4viz.corpus.scales import scale_in
 from mmc4viz.corpus.sets import OWN, SimilaritySet, described, names_in, with_set
 from mmc4viz.corpus.shards import Shard
@@ -96,8 +97,28 @@ class Index:
     @cached_property
     def sets(self) -> tuple[SimilaritySet, ...]:
         """Its similarity sets, the shards' own first; scales nobody declared are recognised."""
-        own = SimilaritySet(OWN, "unknown", scale=scale_in(self._own or self.columns))
+        own = SimilaritySet(OWN, self.own_model, scale=scale_in(self._own or self.columns))
         return (own, *(self._described(name) for name in names_in(self.folder)))
+
+    @cached_property
+    def own_model(self) -> str:
+        """The CLIP model whose similarity the shards carry; ``unknown`` where nobody said it."""
+        return model_of_index(self.folder, (origin.path for origin in self.origins))
+
+    @cached_property
+    def set_models(self) -> dict[str, str]:
+        """The CLIP model of each of its sets, by the set's name, without the shards' own."""
+        return {name: described(self.folder, name).model for name in names_in(self.folder)}
+
+    @cached_property
+    def models(self) -> dict[str, str]:
+        """Its similarity sets by the names they are shown by, the shards' own first."""
+        return names_of(self.own_model, self.set_models)
+
+    @property
+    def model(self) -> str:
+        """The name of the CLIP model whose similarity is in the columns."""
+        return next(name for name, one in self.models.items() if one == self.similarity)
 
     def _described(self, name: str) -> SimilaritySet:
         found = described(self.folder, name)
@@ -184,6 +205,7 @@ def write_manifest(folder: str, scratch: Path) -> list[Origin]:
     content = {
         "format": FORMAT,
         "documents": sum(origin.documents for origin in origins),
+        "clip_model": model_of_index(folder, (origin.path for origin in origins)),
         "sets": [asdict(described(folder, name)) for name in names_in(folder)],
         "shards": [asdict(origin) | {"file": file_name(origin.path)} for origin in origins],
     }

@@ -65,16 +65,17 @@ class Sidecar:
 def sidecars(folders: Iterable[Path]) -> list[Sidecar]:
     """Find files named ``similarity_*.parquet`` in folders."""
     paths = sorted({p for folder in folders for p in folder.glob("similarity_*.parquet")})
-    return [Sidecar(_model_of(path), str(path)) for path in paths]
+    return [Sidecar(model_in(p, p.stem.removeprefix("similarity_")), str(p)) for p in paths]
 
 
-def _model_of(path: Path) -> str:
+def model_in(path: Path, otherwise: str) -> str:
+    """Name the CLIP model of a file as it says itself, else as it is called otherwise."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException):
         metadata = {}
     name = metadata.get(b"clip_model", b"").decode("utf-8", "replace")
-    return name or path.stem.removeprefix("similarity_")
+    return name or otherwise
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.index import OWN, Index
 from mmc4viz.corpus.ingest import read_columns
+from mmc4viz.corpus.naming import model_of_shards
 from mmc4viz.corpus.sampling import Drawn, choose_shards, cluster, draw, read_sample
 from mmc4viz.corpus.shards import Shard, fetch, image_source, samples
 from mmc4viz.corpus.storage import fingerprint
@@ -36,11 +37,16 @@ class Source(Protocol):
         What could not be read, a line each; grows while the source is read.
     notes : list of str
         What every answer rests on, a line each; likewise.
+    model : str
+        The CLIP model whose similarity decides, ``unknown`` where neither index nor place says it.
     """
 
     tokenizer: Tokenizer
     errors: list[str]
     notes: list[str]
+
+    @property
+    def model(self) -> str: ...  # noqa: D102 - told above
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Yield each document with its shard's base name; with its text if asked."""
@@ -61,6 +67,11 @@ class Shards:
     image_dir: str | None = None
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        """The CLIP model whose similarity the shards carry, ``unknown`` but for the sample's."""
+        return model_of_shards(shard.path for shard in self.shards)
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Stream the shards; one that breaks off does not keep the others from being read."""
@@ -131,6 +142,11 @@ class Indexed:
                 f"{self.index.folder}: images were checked by --verify {self.index.verify} only; "
                 "images that fail to decode may count as sound"
             )
+
+    @property
+    def model(self) -> str:
+        """The CLIP model whose similarity decides, as the index has recorded it."""
+        return self.index.model
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Yield documents from the columns; their text, if asked, comes from the shards."""

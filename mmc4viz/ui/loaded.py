@@ -22,7 +22,7 @@ from mmc4viz.ui import data, state, threshold
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.sidebar import NAMES, Choice
-from mmc4viz.ui.start import Start, own_model
+from mmc4viz.ui.start import Start
 
 REASONS: Final = "export-reasons"  # of the person's own; a config that is loaded has others
 _LOADED: Final = "loaded-config"
@@ -80,8 +80,7 @@ def take(loaded: Loaded, choice: Choice, start: Start) -> None:
         config.clip_model if config.clip_model in choice.models else choice.config.clip_model,
     )
     state.put("model", model)
-    own = own_model(data.folders_of(choice.source), start.config)
-    threshold.choose(threshold.name_of(model, own), config.threshold)
+    threshold.choose(threshold.name_of(model, next(iter(choice.models))), config.threshold)
     st.session_state[_LOADED] = loaded
     st.session_state.pop(REASONS, None)
     state.begin_anew()

@@ -15,6 +15,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.corpus.curves import Scale
+from mmc4viz.corpus.naming import names_of
+from mmc4viz.corpus.sets import OWN
 from mmc4viz.corpus.shards import Layout, Shard, expand
 from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
@@ -108,8 +110,8 @@ def choose(
         source = _source(start, tokenizer_slot)
     if source is None:
         return None
-    own = own_model(data.folders_of(source), start.config)
-    model, models = _model(model_slot, source, own, start)
+    model, models = _model(model_slot, source, start)
+    own = next(iter(models))
     source = models[model]
     tokenizer = data.tokenizer_of(source)
     tokenizer.check_room(settings["max_tokens"])
@@ -136,20 +138,21 @@ def _asked(model: str, start: Start) -> float:
 
 
 def _model(
-    slot: DeltaGenerator, source: data.Source, own: str, start: Start
+    slot: DeltaGenerator, source: data.Source, start: Start
 ) -> tuple[str, dict[str, data.Source]]:
     """Choose among the shards' own similarity, the index's sets, and the files beside the shards.
 
     A file whose model has a set is passed over.
     """
-    sets = data.sets_of(source)
+    sets = {found.name: found.model for found in data.sets_of(source)}
     beside = data.sidecars_beside(data.folders_of(source))
-    beside = [one for one in beside if one.model not in {found.model for found in sets}]
-    if own in {*(found.model for found in sets), *(file.model for file in beside)}:
-        own = LoaderConfig().clip_model  # --config names a model that has a similarity of its own
-    models: dict[str, data.Source] = {own: source}
-    for found in sets:
-        models[_unused(found.model, found.name, models)] = replace(source, similarity=found.name)
+    beside = [one for one in beside if one.model not in sets.values()]
+    own = own_model(source, start.config, {*sets.values(), *(file.model for file in beside)})
+    sets_by_name = names_of(own, sets)
+    models: dict[str, data.Source] = {
+        name: source if one == OWN else replace(source, similarity=one)
+        for name, one in sets_by_name.items()
+    }
     for sidecar in beside:
         over = replace(source, sidecar=data.identify(sidecar.path))
         models[_unused(sidecar.model, sidecar.path, models)] = over
@@ -162,9 +165,21 @@ def _model(
     if st.session_state["clip-model"] not in names:
         st.session_state["clip-model"] = own
     with slot:
-        chosen = st.selectbox("CLIP model", names, key="clip-model", help=HELP["clip_model"])
+        chosen = st.selectbox(
+            "CLIP model",
+            names,
+            format_func=lambda name: _with_set(name, sets_by_name.get(name) or name),
+            key="clip-model",
+            help=HELP["clip_model"],
+        )
     state.put("model", None if chosen == begin else chosen)
     return chosen, models
+
+
+def _with_set(name: str, similarity: str) -> str:
+    """Write a model's name with that of its similarity set, where that does not say it already."""
+    said = similarity in (OWN, name) or name.endswith(f"({similarity})")
+    return name if said else f"{name} (set {similarity})"
 
 
 def _unused(model: str, where: str, models: dict[str, data.Source]) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import mmc4viz
+from mmc4viz.corpus.naming import UNKNOWN, model_of_shards, sample_folder
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.settings import Config, read_config
+from mmc4viz.ui import data
 from mmc4viz.ui.memo import Memo
 
 VARIABLE = "MMC4VIZ_APP"
-SAMPLE_MODEL = "sample-a"
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,6 @@ class Start:
 _FILES: Memo[Config] = Memo(4)
 
 
-def sample_folder() -> Path | None:
-    """Return the folder of the sample shards beside the package; None in an installed wheel."""
-    folder = Path(mmc4viz.__file__).resolve().parents[1] / "sample_data"
-    return folder if any(folder.glob("*.tar")) else None
-
-
 def read_start() -> Start:
     """Read what ``mmc4viz app`` was given."""
     try:
@@ -93,11 +87,16 @@ def _config_at(path: str) -> Config:
     return _FILES.get((path, facts.st_size, facts.st_mtime_ns), lambda: read_config(path))
 
 
-def own_model(folders: Sequence[str], config: LoaderConfig) -> str:
-    """Name the model whose similarity the shards in some folders carry; the sample's is known."""
-    sample = sample_folder()
-    of_sample = sample is not None and all(Path(f).resolve() == sample for f in folders)
-    return SAMPLE_MODEL if of_sample and folders else config.clip_model
+def own_model(source: data.Source, config: LoaderConfig, others: Collection[str]) -> str:
+    """Name the model whose similarity the shards carry: as known, else as the start's config says.
+
+    A name that is one of ``others``, which have a similarity of their own, is not theirs.
+    """
+    if source.index:
+        known = data.index_of(source.index).own_model
+    else:
+        known = model_of_shards(shard.path for shard in source.shards)
+    return known if known != UNKNOWN or config.clip_model in others else config.clip_model
 
 
 def _sample() -> tuple[str, ...]:

@@ -5,7 +5,8 @@ Nothing is lost uncounted: labels whose pair no longer exists, doubts, skipped a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -144,7 +145,20 @@ def labelled_for(path: str, config: LoaderConfig, population: Population) -> Lab
     found = designs.design_for(path, config)
     if found is None:
         mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
-        others = ", ".join(map(str, designs.designs(path)))
-        held = f"it holds: {others}" if others else "begin one on the page Label"
+        held = _held(designs.designs(path), config)
         raise LabelsError(f"{path}: holds no sample for {mine}; {held}")
     return labelled(path, found, population)
+
+
+def _held(found: Sequence[Design], config: LoaderConfig) -> str:
+    """Say which samples there are, and what would make one of them this corpus's."""
+    if not found:
+        return "begin one on the page Label"
+    like = [
+        one for one in found if (one.min_kb, one.assignment) == (config.min_kb, config.assignment)
+    ]
+    held = f"it holds: {', '.join(map(str, found))}"
+    if not like:
+        return held
+    name = like[0].clip_model
+    return f"{held}; if that is this corpus's model, add --clip-model {shlex.quote(name)}"
