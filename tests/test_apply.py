@@ -35,6 +35,7 @@ from mmc4viz.handover.records import ApplyError, read_record
 from mmc4viz.handover.tasks import disk_use, tasks_for_index, tasks_for_shards
 from tests import nasty
 from tests.chosen import chosen, problems
+from tests.disturbed import wait_for_a_file, worker_of
 from tests.documents import entry, info, jpeg, write_tar
 from tests.test_similarity_sets import odd_shards
 
@@ -292,35 +293,59 @@ def test_a_record_says_what_a_shard_was_made_of(tmp_path: Path, shards: list[Sha
     assert record.size == applied.out_bytes == (tmp_path / "out/s-0.tar").stat().st_size
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
-    n_shards = 12
-    for number in range(n_shards):
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards that take long enough to be interrupted between two of them, and the same rewritten.
+
+    Settings stand beside them.
+    """
+    folder = tmp_path_factory.mktemp("many")
+    (folder / "in").mkdir()
+    for number in range(12):
         documents = nasty.documents(seed=92 + number, n=40)
-        nasty.write_tar(tmp_path / f"in/n-{number}.tar", documents)
-    (tmp_path / "c.yaml").write_text("threshold: 0.2\nmin_kb: 11\n")
-    out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
-    command = [sys.executable, "-m", "mmc4viz", "apply", str(tmp_path / "in"), "--out", str(out)]
-    command += ["--config", str(tmp_path / "c.yaml"), "--order", "sentence", "--workers", "1"]
-    process = subprocess.Popen(command, start_new_session=True)
-    while not list(out.glob("*.tar")):
-        try:
-            process.wait(timeout=0.02)
-            raise AssertionError("the run ended before it could be disturbed")
-        except subprocess.TimeoutExpired:
-            continue
+        nasty.write_tar(folder / f"in/n-{number}.tar", documents)
+    (folder / "c.yaml").write_text("threshold: 0.2\nmin_kb: 11\n")
+    again(folder, folder / "undisturbed")
+    return folder
+
+
+def begun(many: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
+    """Begin to rewrite many shards; return the run when it has finished one."""
+    command = [sys.executable, "-m", "mmc4viz", "apply", str(many / "in"), "--out", str(out)]
+    command += ["--config", str(many / "c.yaml"), "--order", "sentence", "--workers", str(workers)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    wait_for_a_file(out, "*.tar", process)
+    return process
+
+
+def again(many: Path, out: Path) -> list[Applied]:
+    shards, config = expand([str(many / "in")]), LoaderConfig(threshold=0.2, min_kb=11)
+    return apply(shards, out, Options("sentence"), config=config)
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = begun(many, out, workers=1)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     for lock in scratch_of(str(out)).glob("*.lock"):
         with FileLock(str(lock), timeout=60):  # until its worker is gone as well
             continue
     left = {path.name: path.read_bytes() for path in out.glob("*.tar")}
-    assert 0 < len(left) < n_shards
-    shards, config = expand([str(tmp_path / "in")]), LoaderConfig(threshold=0.2, min_kb=11)
-    done = statuses(apply(shards, out, Options("sentence"), config=config))
+    assert 0 < len(left) < 12
+    done = statuses(again(many, out))
     assert len(left) - 2 <= done.count("skipped") <= len(left)  # their records came last
-    apply(shards, undisturbed, Options("sentence"), config=config)
-    assert contents(out) == contents(undisturbed)
+    assert contents(out) == contents(many / "undisturbed")
     assert all(contents(out)[name] == content for name, content in left.items())
+
+
+def test_a_worker_that_dies_costs_nothing(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = begun(many, out, workers=2)
+    os.kill(worker_of(process.pid), signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert contents(out) == contents(many / "undisturbed")
 
 
 @pytest.mark.parametrize("cut", [-5000, -1024, -600])

@@ -20,6 +20,7 @@ from mmc4viz import ShardError, expand, samples
 from mmc4viz.cli import main
 from mmc4viz.corpus.index import open_index
 from tests import nasty
+from tests.disturbed import wait_for_a_file, worker_of
 
 N_SHARDS = 6
 
@@ -50,23 +51,13 @@ def arrow_files(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(out.glob("*.arrow"))}
 
 
-def wait_for_a_file(out: Path, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the run has finished a shard, looking again whenever a moment has passed."""
-    while not list(out.glob("*.arrow")):
-        try:
-            process.wait(timeout=0.02)
-            raise AssertionError("the run ended before it could be disturbed")
-        except subprocess.TimeoutExpired:
-            continue
-
-
 def test_a_killed_run_leaves_whole_files_and_the_next_goes_on(
     folder: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "index"
     command = [sys.executable, "-m", "mmc4viz", "index", str(folder), "--out", str(out)]
     process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True)
-    wait_for_a_file(out, process)
+    wait_for_a_file(out, "*.arrow", process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     left = arrow_files(out)
@@ -82,25 +73,11 @@ def test_a_local_worker_that_dies_costs_its_shard_only(
     out = tmp_path / "index"
     command = [sys.executable, "-m", "mmc4viz", "index", str(folder), "--out", str(out)]
     process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE)
-    wait_for_a_file(out, process)
+    wait_for_a_file(out, "*.arrow", process)
     os.kill(worker_of(process.pid), signal.SIGKILL)
     _, errors = process.communicate()
     assert (process.returncode, errors) == (0, b"")
     assert arrow_files(out) == undisturbed
-
-
-def worker_of(parent: int) -> int:
-    """Return a process that runs jobs: a copy, made by the child that has loaded what it needs."""
-    [source] = [pid for pid in children(parent) if b"forkserver" in command(pid)]
-    return children(source)[0]
-
-
-def children(parent: int) -> list[int]:
-    return [*map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())]
-
-
-def command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_a_dask_worker_that_dies_costs_its_shard_only(
@@ -119,7 +96,7 @@ def test_a_dask_worker_that_dies_costs_its_shard_only(
     ) as cluster:
         command = [sys.executable, "-m", "mmc4viz", "index", str(folder), "--out", str(out)]
         process = subprocess.Popen([*command, "--scheduler", cluster.scheduler_address])
-        wait_for_a_file(out, process)
+        wait_for_a_file(out, "*.arrow", process)
         os.kill(cluster.workers[0].pid, signal.SIGKILL)
         assert process.wait() == 0
     assert arrow_files(out) == undisturbed
