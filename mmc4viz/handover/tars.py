@@ -15,7 +15,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -132,6 +132,7 @@ class Output:
 
     file: IO[bytes] | None
     size: int = 0
+    _room: memoryview = field(default_factory=lambda: memoryview(bytearray(_CHUNK)), repr=False)
 
     def write(self, pieces: Sequence[Piece]) -> None:
         """Append bytes."""
@@ -145,12 +146,12 @@ class Output:
         if self.file is None or end <= begin:
             return
         source.seek(begin)
-        left, buffer = end - begin, memoryview(bytearray(min(_CHUNK, end - begin)))
+        left = end - begin
         while left:
-            count = cast(io.BufferedIOBase, source).readinto(buffer[: min(left, len(buffer))])
+            count = cast(io.BufferedIOBase, source).readinto(self._room[: min(left, _CHUNK)])
             if not count:
                 raise ShardError(f"{source.name}: got shorter while it was copied")
-            self.file.write(buffer[:count])
+            self.file.write(self._room[:count])
             left -= count
 
 
