@@ -28,7 +28,14 @@ from mmc4viz.choice.comparing.disagreement import (
 from mmc4viz.choice.comparing.distribution import distribution, thresholds_of
 from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
 from mmc4viz.choice.comparing.equal_yield import equal_yield, left_at, shortest
-from mmc4viz.choice.comparing.evidence import evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.evidence import (
+    FEWEST_EACH,
+    Evidence,
+    evidence,
+    labelled_pairs,
+    match_by_precision,
+    tell_apart,
+)
 from mmc4viz.choice.comparing.kept import Overlap
 from mmc4viz.choice.comparing.models import (
     Match,
@@ -555,6 +562,45 @@ def test_labels_of_both_models_say_which_is_better(
     few = separation([first.model, second.model], weights, rounds=50)
     text = as_text([distribution(first.model)], [], Separated("both", few))
     assert "sample-b less sample-a" in text
+
+
+def test_labels_of_one_model_do_not_say_which_is_better(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Drawn among one model's pairs alone, they favour the other: nothing is better than that."""
+    candidates = sample()
+    models = [one.model for one in candidates]
+    alone = label_file(tmp_path, 100, 0)
+    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--no-fdr")
+    assert code == 0
+    assert "pairs  " in out  # all else is said
+    assert "not compared: no label was drawn among the pairs of sample-b, and labels drawn" in out
+    assert "area under" not in out
+    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--no-fdr", "--format", "json")
+    assert json.loads(out)["labels"].keys() == {"drawn_among", "reason"}
+    both = evidence(alone, candidates)
+    enough = evidence(label_file(_new(tmp_path), 100, 0, 1), candidates)
+    assert len(tell_apart(models, enough, rounds=20).models) == 2
+    few = enough.of["sample-b"]
+    thin = few.sample.score > np.quantile(few.sample.score, 0.5)
+    for chosen, words in (
+        (
+            np.arange(len(few.sample)) < FEWEST_EACH - 1,
+            f"only {FEWEST_EACH - 1} labels .of 50 that",
+        ),
+        (np.repeat(np.flatnonzero(thin), 2), "ranges of score no pair of sample-b is labelled"),
+    ):
+        part = replace(
+            few.sample, score=few.sample.score[chosen], correct=few.sample.correct[chosen]
+        )
+        of = {**both.of, "sample-b": replace(few, sample=part, ranks=few.ranks[chosen])}
+        with pytest.raises(ModelsError, match=words):
+            tell_apart(models, Evidence(of, {}))
+
+
+def _new(folder: Path) -> Path:
+    (folder / "both").mkdir()
+    return folder / "both"
 
 
 def _triples(one: Candidate) -> list[tuple[int, ...]]:

@@ -14,12 +14,11 @@ from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.disagreement import correlation_of_entries, correlation_of_pairs
 from mmc4viz.choice.comparing.distribution import distribution
 from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
-from mmc4viz.choice.comparing.evidence import Evidence, evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.evidence import Evidence, evidence, match_by_precision, tell_apart
 from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
-from mmc4viz.choice.comparing.separation import separation
 from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.choice.fdr.stack import stack_of
-from mmc4viz.choice.lineup import Model, line_up
+from mmc4viz.choice.lineup import Model, ModelsError, line_up
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
 from mmc4viz.cli.lines import say
@@ -158,7 +157,10 @@ def _separated(candidates: Sequence[Candidate], labels: Evidence) -> Separated:
     if gone:
         say(f"{len(gone):,} labels are of pairs that no model matches here")
     models = [one.model for one in candidates]
-    return Separated(labels.words, separation(models, labelled_pairs(models, labels)))
+    try:
+        return Separated(labels.words, tell_apart(models, labels))
+    except ModelsError as error:
+        return Separated(labels.words, str(error))
 
 
 def _warn(first: Candidate, threshold: float) -> None:

@@ -10,6 +10,7 @@ from mmc4viz.choice.comparing.disagreement import Correlation
 from mmc4viz.choice.comparing.distribution import QUANTILES, Distribution
 from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.choice.comparing.separation import Measure, Separation
+from mmc4viz.choice.comparing.separation import Separated as OneSeparated
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import table
 
@@ -44,34 +45,31 @@ class Compared:
 
 @dataclass(frozen=True)
 class Separated:
-    """What labels say of the models, and among whose pairs they were drawn."""
+    """What labels say of the models, or why nothing; and among whose pairs they were drawn."""
 
     drawn_among: str
-    found: Separation
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each model."""
-        return [
-            {
-                "model": one.model,
-                "auc": asdict(one.auc),
-                "average_precision": asdict(one.average_precision),
-            }
-            for one in self.found.models
-        ]
+    found: Separation | str
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the curves as plain values."""
         found = self.found
+        if isinstance(found, str):
+            return {"drawn_among": self.drawn_among, "reason": found}
         return {
             "drawn_among": self.drawn_among,
             "labels": found.labels,
             "documents": found.documents,
             "unusable": found.unusable,
             "bootstrap_rounds": found.rounds,
-            "models": self.rows(),
+            "models": [_areas(one) for one in found.models],
             "differences": [asdict(one) for one in found.against_first],
         }
+
+
+def _areas(one: OneSeparated) -> dict[str, Any]:
+    """Return a row for a model."""
+    measures = {"auc": one.auc, "average_precision": one.average_precision}
+    return {"model": one.model} | {name: asdict(value) for name, value in measures.items()}
 
 
 def _row(match: Match | NoMatch) -> dict[str, Any]:
@@ -135,6 +133,8 @@ def _text(found: Compared) -> str:
 def _separated(labels: Separated) -> str:
     """Write which model separates right pairs from wrong ones better."""
     found = labels.found
+    if isinstance(found, str):
+        return f"right from wrong pairs: not compared: {found}"
     rows: list[tuple[str, ...]] = [
         ("right from wrong pairs", "area under ROC", "average precision")
     ]
@@ -183,7 +183,7 @@ def _values(match: Match) -> list[str]:
 
 
 def _correlated(found: Compared) -> Iterator[str]:
-    of = {"pairs": "pairs that both match", "entries": "matrix entries"}
+    of = {"pairs": "pairs that both match", "entries": "matrix entries that both score"}
     for one in found.correlations:
         if one.rho is None:
             yield f"rank correlation of {one.n:,} {of[one.of]}: not defined"

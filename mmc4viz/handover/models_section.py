@@ -16,9 +16,9 @@ from mmc4viz.choice.comparing.disagreement import (
 )
 from mmc4viz.choice.comparing.distribution import QUANTILES, Distribution, distribution
 from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
-from mmc4viz.choice.comparing.evidence import Evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.evidence import Evidence, match_by_precision, tell_apart
 from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
-from mmc4viz.choice.comparing.separation import Measure, Separation, separation
+from mmc4viz.choice.comparing.separation import Measure, Separation
 from mmc4viz.choice.fdr.estimate import FdrEstimate
 from mmc4viz.choice.lineup import ModelsError, line_up
 from mmc4viz.choice.steps import YIELDS
@@ -165,7 +165,7 @@ def _basis(match: Match) -> str:
 
 def _correlated(one: Correlation) -> str:
     """Say how alike two models rank."""
-    of = "pairs that both match" if one.of == "pairs" else "matrix entries"
+    of = "pairs that both match" if one.of == "pairs" else "matrix entries that both score"
     if one.rho is None:
         return f"Rank correlation of {one.n:,} {of}: not defined."
     sampled = f" ({one.low:.3f} to {one.high:.3f}, of a sample)" if one.low is not None else ""
@@ -177,7 +177,7 @@ def _separated(candidates: Sequence[Candidate], labels: Evidence) -> list[Part]:
     models = [one.model for one in candidates]
     title = Heading("Right pairs from wrong ones")
     try:
-        found = separation(models, labelled_pairs(models, labels))
+        found = tell_apart(models, labels)
     except ModelsError as error:
         return [title, Words(f"Not told apart: {error}.")]
     unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""

@@ -243,7 +243,7 @@ def _correlated(found: Sequence[Correlation]) -> None:
     """Say how alike the two models rank."""
     of = {
         "pairs": "pairs that both models match",
-        "entries": "entries of all matrices",
+        "entries": "matrix entries that both models score",
     }
     st.subheader("Rank correlation", anchor=False)
     rows = [(of[one.of], f"{one.n:,}", _rho(one)) for one in found]

@@ -11,10 +11,10 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.choice.comparing.evidence import Evidence, evidence, labelled_pairs, match_by_precision
+from mmc4viz.choice.comparing.evidence import Evidence, evidence, match_by_precision, tell_apart
 from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.choice.comparing.roc import STEPS
-from mmc4viz.choice.comparing.separation import Band, Measure, Separation, separation
+from mmc4viz.choice.comparing.separation import Band, Measure, Separation
 from mmc4viz.choice.labelling import labels
 from mmc4viz.choice.labelling.design import designs
 from mmc4viz.model import Mmc4vizError
@@ -62,7 +62,7 @@ def _draw(first: Side, second: Side, threshold: float, path: str) -> None:
     equally_pure(match, first, second)
     models = [one.model for one in candidates]
     with progress("Separating labelled pairs"):
-        result = _SEPARATION.get(key, lambda: separation(models, labelled_pairs(models, found)))
+        result = _SEPARATION.get(key, lambda: tell_apart(models, found))
     _areas(result, found)
     _curves(result)
 

@@ -2,6 +2,7 @@
 
 A label was drawn with a known probability among the matched pairs of some model. Of a model in
 whose pairs nothing was drawn, labels say no precision: the pairs that it alone matches have none.
+Nor do they say which model separates better: labels drawn among one model's pairs favour the other.
 """
 
 from __future__ import annotations
@@ -16,15 +17,25 @@ from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.distribution import thresholds_of
 from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.choice.comparing.rates import Rates, match_by_rate
-from mmc4viz.choice.comparing.separation import LabelledPairs
+from mmc4viz.choice.comparing.separation import (
+    ROUNDS,
+    LabelledPairs,
+    Separation,
+    separation,
+)
 from mmc4viz.choice.labelling.labelled import Labelled, labelled_for
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.precision import curve
 from mmc4viz.choice.labelling.store import LabelsError
-from mmc4viz.choice.lineup import Floats, Ints, Model
+from mmc4viz.choice.lineup import Floats, Ints, Model, ModelsError
 
 FEWEST: Final = 10
 """Labels above a threshold without which nothing is said of its precision."""
+FEWEST_EACH: Final = 50
+"""Labels drawn among each model's pairs without which nothing is said of who separates better. With
+200 and 50 of them, in all strata, 95 % intervals held the truth in 95 % of rounds on the sample for
+the area under ROC, in 90 % for average precision; with 200 and 10 in 92 and 80 %, with 200 and none
+never (``tests/bench/separation.py``)."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +103,53 @@ def match_by_precision(
     """Find the lowest threshold of the second model that is estimated to be as precise."""
     for one in (first, second):
         if one.name not in found.of:
-            reason = (
-                f"no label was drawn among the pairs of {one.name}: choose it and label some of "
-                "its pairs, those labelled before count again"
-            )
+            reason = f"no label was drawn among the pairs of {one.name}: {_ADVICE}"
             return NoMatch("precision", threshold, reason)
     rates = (
         precision_of(first, found.of[first.name], threshold),
         precision_of(second, found.of[second.name]),
     )
     return match_by_rate(first, second, rates, threshold)
+
+
+def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -> Separation:
+    """Compare how models separate the labelled pairs of all of them.
+
+    Parameters
+    ----------
+    models : sequence of Model
+    found : Evidence
+    rounds : int
+        Draws of the bootstrap.
+
+    Raises
+    ------
+    ModelsError
+        When too few labels were drawn among the pairs of some model, so that the comparison would
+        favour one; when they are all alike.
+    """
+    for model in models:
+        if (lacking := _lacking(model.name, found)) is not None:
+            raise ModelsError(
+                f"{lacking}, and labels drawn among one model's pairs favour the other: {_ADVICE}"
+            )
+    return separation(models, labelled_pairs(models, found), rounds)
+
+
+def _lacking(name: str, found: Evidence) -> str | None:
+    """Say what a model's labels lack for comparing it fairly, None if nothing."""
+    if name not in found.of or not len(found.of[name].sample):
+        return f"no label was drawn among the pairs of {name}"
+    sample = found.of[name].sample
+    if len(sample) < FEWEST_EACH:
+        return (
+            f"only {len(sample):,} labels (of {FEWEST_EACH} that it takes) were drawn among the "
+            f"pairs of {name}"
+        )
+    labels, _ = sample.counts()
+    if empty := int(np.count_nonzero((labels == 0) & (sample.population > 0))):
+        return f"in {empty} of {len(labels)} ranges of score no pair of {name} is labelled"
+    return None
 
 
 def labelled_pairs(models: Sequence[Model], found: Evidence) -> LabelledPairs:
@@ -129,6 +177,9 @@ def labelled_pairs(models: Sequence[Model], found: Evidence) -> LabelledPairs:
     return LabelledPairs(document, image, sentence, np.array(correct, bool), 1 / chance)
 
 
+_ADVICE: Final = (
+    "choose it and label some of its pairs on the page Label, those labelled before count again"
+)
 _INDEX: Final = ("document", "image", "sentence")
 
 
