@@ -90,7 +90,17 @@ def fdr_of(one: Side) -> FdrEstimate:
     """Return a model's estimated false-discovery rate."""
     matched = data.matched_of(one.source, one.config)
     with progress("Estimating the false-discovery rate"):
-        return _FDR.get(one, lambda: estimate_fdr(stack_of(matched)))
+        return _FDR.get(_matching(one), lambda: estimate_fdr(stack_of(matched)))
+
+
+def has_fdr(one: Side) -> bool:
+    """Whether it is estimated already."""
+    return _matching(one) in _FDR
+
+
+def _matching(one: Side) -> tuple[data.Source, int, str]:
+    """Leave of a model what its matched pairs depend on."""
+    return one.source, one.config.min_kb, one.config.assignment
 
 
 def matches(one: Side, other: Side, threshold: float) -> list[Match]:

@@ -12,6 +12,7 @@ export default function (component) {
   if (!controls.has(root)) controls.set(root, build(root));
   const control = controls.get(root);
   control.send = component.setStateValue;
+  control.press = component.setTriggerValue;
   receive(control, component.data);
   return () => dispose(control);
 }
@@ -48,11 +49,12 @@ function toolbar(control) {
     make("span", { class: "group", role: "group" }, ...zoom));
 }
 
-/** Reference marks, and the line that explains what is pointed at. */
+/** Marks of references and of proposals, and the line that explains what is pointed at. */
 function marksAndHint(control) {
   control.marks = make("div", { class: "marks" });
+  control.proposals = make("div", { class: "marks proposals" });
   control.hint = make("div", { class: "hint" });
-  return make("div", {}, control.marks, control.hint);
+  return make("div", {}, control.marks, control.proposals, control.hint);
 }
 
 /** The histogram: bars on a canvas, words above, the line that is dragged. */
@@ -141,18 +143,28 @@ function writeNumbers(control) {
   control.numbers.replaceChildren(...control.cells.map(({ cell }) => cell));
 }
 
-/** A button for each reference, explained when it is pointed at. */
+/** A button for each reference and each proposal, explained when it is pointed at. */
 function writeMarks(control) {
   const { header } = control.model;
-  const buttons = header.marks.map((mark) => {
+  writeRow(control, control.marks, header.words.marks, header.marks);
+  writeRow(control, control.proposals, header.words.proposals, header.proposals);
+}
+
+/** One row of such buttons; a proposal is told to the server, which remembers what it says. */
+function writeRow(control, row, words, marks) {
+  const buttons = marks.map((mark) => {
     const button = make("button", { type: "button", title: mark.source, "aria-description": mark.source }, `${mark.label} ${mark.name}`);
-    button.onclick = () => { move(control, mark.at); tell(control); };
+    button.onclick = () => {
+      move(control, mark.at);
+      tell(control);
+      if (mark.basis) control.press("proposed", mark.basis);
+    };
     button.onfocus = button.onpointerenter = () => { control.hint.textContent = mark.source; };
     button.onblur = button.onpointerleave = () => { control.hint.textContent = ""; };
     return button;
   });
-  control.marks.replaceChildren(...(buttons.length ? [header.words.marks, ...buttons] : []));
-  control.marks.hidden = !buttons.length;
+  row.replaceChildren(...(buttons.length ? [words, ...buttons] : []));
+  row.hidden = !buttons.length;
 }
 
 /** A small picture for each yield. */

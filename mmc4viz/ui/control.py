@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +18,12 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from mmc4viz.choice.proposal import Basis, Proposal
 from mmc4viz.corpus.curves import Curves, Scale
 from mmc4viz.corpus.estimate import Estimate
 from mmc4viz.plots.style import COLOURS, TEXT_COLOURS
 from mmc4viz.references import references_for
-from mmc4viz.ui import state, threshold
+from mmc4viz.ui import chosen, state, threshold
 from mmc4viz.ui.headline import Compared, headline
 from mmc4viz.ui.sidebar import Choice
 
@@ -59,7 +61,14 @@ _WORDS: Final = {
     "kept": "pairs kept",
     "rejected": "pairs rejected",
     "marks": "In use elsewhere:",
+    "proposals": "Proposed:",
     "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
+}
+_BASES: Final = {
+    Basis.YIELD: "by what is left",
+    Basis.FDR: "by the share of wrong pairs, estimated without labels",
+    Basis.DECOYS: "by the share of wrong pairs, estimated from decoys",
+    Basis.PRECISION: "by the precision of labels",
 }
 _PARTS: Final = ("control_model.js", "control_draw.js", "control_move.js", "control.js")
 
@@ -82,6 +91,7 @@ def show(
     counts: NDArray[np.float64],
     compared: Compared,
     estimated: Estimate | None,
+    proposed: Sequence[Proposal] = (),
 ) -> None:
     """Draw the control; what is done with it stands in the choices when the next run begins.
 
@@ -96,6 +106,8 @@ def show(
         The setting that changes refer to.
     estimated : Estimate or None
         Where the curves are estimated from a sample.
+    proposed : sequence of Proposal
+        To be marked, at most one a basis.
     """
     arrays = _arrays(curves, counts, choice, estimated)
     names, values = list(arrays), np.concatenate(list(arrays.values())).astype("<f8").tobytes()
@@ -103,6 +115,7 @@ def show(
         "arrays": names,
         "hash": hashlib.blake2b(values, digest_size=12).hexdigest(),
         "estimated": estimated is not None,
+        "proposals": _proposals(proposed, choice.scale),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     _MOUNT(
@@ -110,6 +123,7 @@ def show(
         data=struct.pack("<I", len(text)) + text + values,
         on_threshold_change=lambda: _told_threshold(choice),
         on_view_change=_told_view,
+        on_proposed_change=lambda: _told_proposed(proposed, choice),
     )
 
 
@@ -179,6 +193,21 @@ def _marks(model: str, scale: Scale, first: int) -> list[dict[str, Any]]:
     ]
 
 
+def _proposals(proposed: Sequence[Proposal], scale: Scale) -> list[dict[str, Any]]:
+    first = round(scale.start / scale.step)
+    return [
+        {
+            "at": round(one.threshold / scale.step) - first,
+            "label": f"{one.threshold:.{scale.digits}f}",
+            "name": one.wish,
+            "source": f"Proposed {_BASES[one.basis]}: {one.wish}. {one.assumption}",
+            "basis": str(one.basis),
+        }
+        for one in proposed
+        if one.threshold is not None
+    ]
+
+
 def _compared(compared: Compared, scale: Scale, first: int) -> dict[str, Any]:
     inside = scale.start <= compared.threshold <= scale.stop
     there = headline(compared.curves, compared.threshold, compared.keep)
@@ -209,6 +238,16 @@ def _told_threshold(choice: Choice) -> None:
         nearest = threshold.on_grid(float(value), choice.scale, _whole(choice.scale))
         st.session_state["control-told"] = nearest
         choice.keep(nearest)
+
+
+def _told_proposed(proposed: Sequence[Proposal], choice: Choice) -> None:
+    """Take a proposal whose mark was pressed, with all that it says of itself."""
+    basis = st.session_state[KEY].get("proposed")
+    for one in proposed:
+        if one.threshold is not None and str(one.basis) == basis:
+            nearest = threshold.on_grid(one.threshold, choice.scale, _whole(choice.scale))
+            st.session_state["control-told"] = nearest
+            chosen.use(one, choice)
 
 
 def _whole(scale: Scale) -> tuple[float, float]:

@@ -112,6 +112,7 @@ function drawAxes(control) {
   const middle = (PAD.left + width - PAD.right) / 2;
   parts.push(draw("text", { x: middle, y: height - 4, "text-anchor": "middle" }, header.words.across));
   for (const mark of header.marks) parts.push(...markAt(control, mark.at, floor));
+  for (const mark of header.proposals) parts.push(...proposalAt(control, mark, floor));
   parts.push(...ghostAt(control, width, PAD, PAD.top, floor));
   svg.replaceChildren(...parts);
 }
@@ -140,6 +141,16 @@ function markAt(control, at, floor) {
   if (at < control.view.from || at > control.view.to) return [];
   const x = across(control, control.size.width, PAD, at);
   return [draw("path", { d: `M${x},${floor} l-4,6 h8 z`, fill: "currentColor" })];
+}
+
+/** A tick through the axis with a hollow diamond where a proposal stands. */
+function proposalAt(control, { at }, floor) {
+  if (at < control.view.from || at > control.view.to) return [];
+  const x = across(control, control.size.width, PAD, at);
+  return [
+    draw("line", { class: "proposal", x1: x, x2: x, y1: PAD.top + 10, y2: floor }),
+    draw("path", { class: "proposal", d: `M${x},${PAD.top} l5,5 l-5,5 l-5,-5 z` }),
+  ];
 }
 
 /** The compared setting's line, where it is in view. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,7 @@ NAME: Final = "mmc4viz-labels.sqlite"
 _POINTS: Final = 48  # thresholds of a drawn curve
 
 _POPULATIONS: Memo[Population] = Memo(3)
+_LABELLED: Memo[Labelled] = Memo(8)
 _FINDINGS: Memo[Findings] = Memo(8)
 
 
@@ -68,22 +70,30 @@ def design_of(path: str, choice: Choice) -> Design | None:
     return design_for(path, choice.config) if os.path.exists(path) else None
 
 
+def key_of(path: str, design: Design, choice: Choice) -> tuple[Hashable, ...]:
+    """Return all that the labels' estimates depend on: they change when a label has come."""
+    config = choice.config
+    return choice.source, config.min_kb, config.assignment, path, design, tuple(labels.read(path))
+
+
+def labelled_of(path: str, design: Design, choice: Choice) -> Labelled:
+    """Return the labels put onto the corpus."""
+    population = population_for(choice)
+    key = key_of(path, design, choice)
+    return _LABELLED.get(key, lambda: labelled(path, design, population))
+
+
 def findings_for(path: str, design: Design, choice: Choice) -> Findings:
     """Return what the labels say at present; computed anew when a label has come."""
-    population = population_for(choice)
-    said = tuple(labels.read(path))
-    steps = len(choice.scale.thresholds())
-    key = choice.source, choice.config.with_(threshold=0.0), path, design, said, steps
+    found, key = labelled_of(path, design, choice), key_of(path, design, choice)
 
     def make() -> Findings:
         with progress("Estimating precision"):
-            found = labelled(path, design, population)
-            thresholds = _thresholds(design, choice)
             return Findings(
                 found,
-                curve(found.sample, thresholds),
+                curve(found.sample, _thresholds(design, choice)),
                 probability(found.sample),
-                agreements(said),
+                agreements(labels.read(path)),
             )
 
     return _FINDINGS.get(key, make)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.choice.labelling import labels_csv, planning, store, strata
 from mmc4viz.choice.labelling.by_precision import propose
@@ -20,13 +21,14 @@ from mmc4viz.choice.labelling.precision import LabelledSample, curve
 from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.choice.proposal import Proposal
 from mmc4viz.plots import precision as pictures
-from mmc4viz.ui import inspector, label_file, numbers, state
+from mmc4viz.ui import inspector, label_file, numbers, proposed, state
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.markup import table
+from mmc4viz.ui.proposals import LIKELY, PRECISION
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.threshold import number
 
-_WANTED, _WIDTH, _FOCUS = "l.precision", "l.width", "l.focus"
+_WIDTH, _FOCUS = "l.width", "l.focus"
 _HEAD: Final = (
     "threshold", "labels", "wrong", "precision", "low", "high", "kept", "kept_low", "kept_high",
 )  # fmt: skip
@@ -50,9 +52,11 @@ def show(path: str, design: Design | None, choice: Choice) -> None:
     found = label_file.findings_for(path, design, choice)
     _account(found.labelled)
     if len(found.labelled.sample):
-        wanted = _asked("Wanted precision", _WANTED, 0.9, 0.5, 0.999, 0.01)
+        place = proposed.row("label-wanted")
+        with place:
+            wanted = _asked("Wanted precision", PRECISION, LIKELY, 0.5, 0.999, 0.01)
         proposal = propose(found.labelled.sample, wanted)
-        _proposal(proposal, choice)
+        _proposal(proposal, choice, place)
         _curves(found, proposal, wanted, choice)
         _now(found.labelled.sample, choice)
         _agreement(found)
@@ -81,25 +85,12 @@ def _account(found: Labelled) -> None:
         note(remark)
 
 
-def _proposal(found: Proposal, choice: Choice) -> None:
+def _proposal(found: Proposal, choice: Choice, place: DeltaGenerator) -> None:
     """Say which threshold is proposed, or why none."""
-    if found.threshold is None:
-        note(f"For {found.wish}, no threshold is proposed: {found.reason}.")
-        if found.labels_needed:
-            least = "At least" if found.estimate is None else "About"
-            note(f"{least} {found.labels_needed:,} more labels there would settle it.")
-        return
-    assert found.estimate is not None and found.low is not None and found.high is not None
-    with st.container(horizontal=True, vertical_alignment="center", key="label-proposal"):
-        st.html(
-            f'<div class="mmc-finding"><div class="mmc-large mmc-num">{found.threshold:g}</div>'
-            f"<p>is the lowest threshold with {escaped(found.wish)}, with 95 % confidence: "
-            f"{found.estimate:.1%} of its pairs are right ({found.low:.1%} to {found.high:.1%})."
-            f"</p></div>"
-        )
-        if found.threshold != choice.config.threshold:
-            st.button("Use it", on_click=choice.keep, args=(found.threshold,))
-    note(found.assumption)
+    proposed.show(found, choice, proposed.promise(found), place)
+    if found.threshold is None and found.labels_needed:
+        least = "At least" if found.estimate is None else "About"
+        note(f"{least} {found.labels_needed:,} more labels there would settle it.")
 
 
 def _curves(found: label_file.Findings, proposal: Proposal, wanted: float, choice: Choice) -> None:

@@ -13,6 +13,7 @@ from mmc4viz.model import Mmc4vizError
 from mmc4viz.ui import (
     audit,
     borderline,
+    chosen,
     documents,
     export,
     label,
@@ -67,6 +68,7 @@ def run() -> None:
         if choice is None:
             st.html(_NOTHING)
         else:
+            chosen.review(choice)
             now = loaded.current(start)
             if now is not None and page.title not in ("Export", "Label"):
                 loaded.say(now, choice)

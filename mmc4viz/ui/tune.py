@@ -10,7 +10,18 @@ from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.estimate import Estimate
 from mmc4viz.corpus.funnel import document_funnel, image_funnel
 from mmc4viz.corpus.sampling import RATES
-from mmc4viz.ui import control, data, enough, funnel, knobs, numbers, saved, soon
+from mmc4viz.ui import (
+    control,
+    data,
+    enough,
+    funnel,
+    knobs,
+    numbers,
+    proposals,
+    saved,
+    soon,
+    suggested,
+)
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.sidebar import Choice
 
@@ -37,7 +48,9 @@ def show(choice: Choice) -> None:
         soon.show(choice)
     if estimated is not None:
         enough.show(choice, estimated, data.facts_of(choice.source))
-    control.show(choice, curves, _counts(choice, curves), compared, estimated)
+    standing = proposals.standing(choice)
+    control.show(choice, curves, _counts(choice, curves), compared, estimated, standing)
+    suggested.show(choice)
     _csv(choice, curves, estimated)
     funnel.show(curves, choice)
     last = st.container()  # drawn below, but computed when all else stands
