@@ -488,8 +488,26 @@ def test_a_dry_run_counts_and_writes_nothing(
     written = capsys.readouterr().out
     assert counted.replace("counted", "written") == written
     assert re.search(r"^images sorted by sentence +3$", written, re.MULTILINE)
-    assert re.search(r"^the loader yields, in expectation +6$", written, re.MULTILINE)
+    assert re.search(r"^so it yields on average +6$", written, re.MULTILINE)
     assert "--mmc4_textsim_threshold 0.24 --mmc4_max_num_images 6" in written
+
+
+def test_shards_of_another_setting_are_told_before_they_are_replaced(
+    tmp_path: Path, shards: list[Shard], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["apply", *(s.path for s in shards), "--config", config, "--out", tmp_path / "out"]
+    for more in ([], []):
+        assert run(*command, *more) == 0
+        assert "another setting" not in capsys.readouterr().err
+    config.write_text("threshold: 0.3\n")
+    there = contents(tmp_path / "out")
+    assert run(*command, "--dry-run") == 0
+    assert "(threshold 0.24, now 0.3): they would be replaced" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == there
+    assert run(*command[:2], *command[-4:], "--order", "sentence") == 0
+    told = capsys.readouterr().err
+    assert "1 of 1 shards stand in" in told
+    assert "(threshold 0.24, now 0.3; order page, now sentence): they will be replaced" in told
 
 
 def test_disk_use_is_told_before(

@@ -93,6 +93,8 @@ def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_pa
         (["--keep", "pairs"], "says not how much"),
         (["--fdr", "5"], "between 0 and 1"),
         (["--fdr", "nan"], "between 0 and 1"),
+        (["--fdr", "ten"], "as in 0.1 or 10%: not ten"),
+        (["--precision", "100%"], "as in 0.1 or 10%: not 100%"),
         (["--precision", "0.9"], "go together"),
         (["--fdr", "0.1", "--labels", "x"], "go together"),
         (["--keep", "pairs=1", "--decoys", "x"], "goes with --fdr"),
@@ -108,3 +110,27 @@ def test_nonsense_is_refused_in_a_line(
     assert out == ""
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    labels = ("--labels", label_file(tmp_path, 200, 0))
+    by_share, per_cent = (proposals(capsys, "--precision", s, *labels) for s in ("0.7", "70%"))
+    assert by_share == per_cent
+    assert proposals(capsys, "--fdr", "15%") == proposals(capsys, "--fdr", "0.15")
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ("documents=50", "50 was read as a number of documents, not as a share: for 50 % of them"),
+        ("image_tokens=0.5", "for 50 % of them, --keep image_tokens=50%"),
+        ("documents=50%", None),
+        ("pairs=101", None),
+    ],
+)
+def test_a_number_that_may_be_a_share_is_said(
+    capsys: pytest.CaptureFixture[str], wish: str, words: str | None
+) -> None:
+    code, _, err = run(capsys, SAMPLE, "--keep", wish)
+    assert code == 0
+    assert err == "" if words is None else words in err

@@ -15,10 +15,10 @@ from mmc4viz.corpus.source import Indexed
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
 from mmc4viz.handover.apply import Applied, apply_shards
-from mmc4viz.handover.counts import TITLES
+from mmc4viz.handover.counts import EXPECTED, TITLES
 from mmc4viz.handover.loaders import openflamingo_flags
 from mmc4viz.handover.options import CAPS, ORDERS, Options
-from mmc4viz.handover.outcome import by_status, complaints, room_for, total
+from mmc4viz.handover.outcome import by_status, complaints, replaced, room_for, total
 from mmc4viz.handover.tasks import Task, tasks_for_index, tasks_for_shards
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import printable, table
@@ -84,6 +84,8 @@ def apply(
     config, tasks = _tasks(corpus, out, options, dry_run)
     if not dry_run:
         say(room_for(tasks))
+    if (words := replaced(tasks)) is not None:
+        say(words)
     make = (lambda: dask(scheduler)) if scheduler else (lambda: processes(workers))
     with progress("B", sum(size_of(task.shard.path) for task in tasks)) as advance:
         done = apply_shards(tasks, make, lambda applied: advance(applied.n_bytes))
@@ -122,5 +124,5 @@ def _report(done: Sequence[Applied]) -> str:
     ]
     counts, found = total(done), total(done).as_dict()
     lines = [(title, found[name]) for name, title in TITLES.items() if found[name]]
-    odds = ("the loader yields, in expectation", f"{counts.expected:g}")
+    odds = (EXPECTED, f"{counts.expected:,.12g}")
     return "\n".join([table(rows), "", table([*lines, odds])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -36,6 +37,29 @@ from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import table
 
 
+class Share(click.ParamType[float]):
+    """A share between 0 and 1, also in per cent."""
+
+    name = "share"
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read ``0.1`` or ``10%``."""
+        text = str(value).strip()
+        try:
+            number = Decimal(text.removesuffix("%"))
+            share = float(number / 100 if text.endswith("%") else number)
+        except ArithmeticError:
+            share = -1.0
+        if not 0 < share < 1:
+            raise ConfigError(
+                f"{self.option} takes a share between 0 and 1, as in 0.1 or 10%: not {value}"
+            )
+        return share
+
+
 @click.command()
 @SHARDS
 @with_settings
@@ -49,16 +73,16 @@ from mmc4viz.output import table
     "Repeated, all at once.",
 )
 @click.option(
-    "--fdr", multiple=True, type=float, metavar="RATE",
-    help="Share of wrong pairs at most, estimated without labels: 0.1; repeatable.",
+    "--fdr", multiple=True, type=Share("--fdr"), metavar="RATE",
+    help="Share of wrong pairs at most, estimated without labels: 0.1 or 10%; repeatable.",
 )  # fmt: skip
 @click.option(
     "--decoys", metavar="FILE",
     help="What mmc4viz score --decoys wrote, for --fdr: noise is then seen, not assumed.",
 )  # fmt: skip
 @click.option(
-    "--precision", multiple=True, type=float, metavar="SHARE",
-    help="Share of right pairs at least, from labels: 0.9; repeatable.",
+    "--precision", multiple=True, type=Share("--precision"), metavar="SHARE",
+    help="Share of right pairs at least, from labels: 0.9 or 90%; repeatable.",
 )  # fmt: skip
 @click.option("--labels", "labels_file", metavar="FILE", help="A file of labels, for --precision.")
 @click.option(
@@ -103,6 +127,7 @@ def suggest(
         click.echo(json.dumps([one.as_dict() for one in found], indent=1))
     else:
         click.echo(_as_text(found))
+    corpus.notes += filter(None, map(_understood, wishes))
     proposed = np.array(sorted({p.threshold for p in found if p.threshold is not None}))
     corpus.notes += misfits(proposed, [part.columns for part in matched.parts], matched.scores())
     finish(corpus)
@@ -125,14 +150,22 @@ def _check(
         )
     if bool(precision) != bool(labels_file):
         raise ConfigError("--precision SHARE and --labels FILE go together")
-    for name, rates in (("--fdr", fdr), ("--precision", precision)):
-        for rate in rates:
-            if not 0 < rate < 1:
-                raise ConfigError(f"{name} takes a share between 0 and 1, as in 0.1: not {rate:g}")
     if decoys is not None and not fdr:
         raise ConfigError("--decoys FILE goes with --fdr RATE")
     if documents < 1 or seed < 0:
         raise ConfigError("--documents is at least 1, and --seed at least 0")
+
+
+def _understood(wish: Wish) -> str | None:
+    """Say how a number was read that may have been meant as a share."""
+    if wish.share or wish.amount > 100:
+        return None
+    number, name = float(wish.amount), wish.quantity
+    share = 100 * number if number <= 1 else number
+    return (
+        f"--keep {name}={number:g} was read as a number of {_words(name)}, not as a share: for "
+        f"{share:g} % of them, --keep {name}={share:g}%"
+    )
 
 
 def _by_precision(

@@ -100,9 +100,11 @@ TITLES: Final = {
     "chatgpt": "ChatGPT-written, as they were",
     "shared": "several images on one sentence",
     "left_out": "left out, see below",
-    "dropped_images": "images that lost their bytes",
+    "dropped_images": "images without bytes now, lest the loader take them",
     "spaced_tokens": "literal tokens that got a space",
-    "yielded_surely": "the loader yields",
-    "yielded_by_coin": "the loader yields by its coin",
+    "yielded_surely": "the loader yields each time",
+    "yielded_by_coin": "it yields every other time, by its coin",
 }
 """Words for each count, in the order of the end table."""
+EXPECTED: Final = "so it yields on average"
+"""Words for `Counts.expected`, below them."""

@@ -10,8 +10,8 @@ from typing import Final
 
 from mmc4viz.handover.apply import Applied
 from mmc4viz.handover.counts import Counts
-from mmc4viz.handover.records import ApplyError
-from mmc4viz.handover.tasks import Task, disk_use
+from mmc4viz.handover.records import ApplyError, read_record
+from mmc4viz.handover.tasks import Task, disk_use, names_in
 
 STATUSES: Final = ("written", "counted", "skipped", "broken off", "failed")
 _MOST_NAMED: Final = 20  # documents that are left out
@@ -70,6 +70,34 @@ def room_for(tasks: Sequence[Task]) -> str:
     if over and not task.dry_run:
         raise ApplyError(f"{task.out}: {_size(needed)} do not fit{room}; choose another")
     return f"about {_size(needed)} at most will be written to {task.out}{room}"
+
+
+def replaced(tasks: Sequence[Task]) -> str | None:
+    """Say how many shards stand there already, made with another setting; None where none does.
+
+    Raises
+    ------
+    ApplyError
+        For a record that is none.
+    """
+    here, task, changed, count = names_in(tasks[0].out), tasks[0], dict[str, str](), 0
+    for one in tasks:
+        before = read_record(one.target) if one.shard.name in here else None
+        if before is None or not before.whole:
+            continue
+        now = one.config.as_dict() | one.options.as_dict()
+        then = before.config | before.options
+        other = {name: f"{name} {then.get(name)}, now {v}" for name, v in now.items()
+                 if then.get(name) != v}  # fmt: skip
+        changed |= other
+        count += bool(other)
+    if not count:
+        return None
+    end = "would be" if task.dry_run else "will be"
+    return (
+        f"{count:,} of {len(tasks):,} shards stand in {task.out} already, made with another "
+        f"setting ({'; '.join(changed.values())}): they {end} replaced"
+    )
 
 
 def _size(n_bytes: int) -> str:

@@ -15,7 +15,7 @@ from mmc4viz.corpus.files import absolute
 from mmc4viz.corpus.shards import expand
 from mmc4viz.handover.apply import Applied
 from mmc4viz.handover.command import apply_command
-from mmc4viz.handover.counts import TITLES
+from mmc4viz.handover.counts import EXPECTED, TITLES
 from mmc4viz.handover.options import CAPS, ORDERS, Options
 from mmc4viz.handover.outcome import by_status, complaints, total
 from mmc4viz.model import Mmc4vizError
@@ -258,7 +258,7 @@ def _account(done: Sequence[Applied]) -> None:
         caption = _CAPTION if any(one.status == "counted" for one in done) else ""
         counts, found = total(done), total(done).as_dict()
         lines = [(title, f"{found[name]:,}") for name, title in TITLES.items() if found[name]]
-        lines.append(("the loader yields, in expectation", f"{counts.expected:,g}"))
+        lines.append((EXPECTED, f"{counts.expected:,.12g}"))
         left, right = st.columns([2, 3])
         left.html(table(("shards", "number", "MB read", "MB written"), rows, caption))
         right.html(table(("documents and images", "number"), lines, "Counted over all shards."))
