@@ -90,19 +90,60 @@ def test_the_page_tells_a_trainer_everything(monkeypatch: pytest.MonkeyPatch) ->
     assert "No flag says this" in markup(app)
     assert "size limit n // 1000 &gt; 20" in markup(app)
     app.text_input(key="export-note").set_value("Few *wrong* pairs.")
-    app.selectbox(key="export-basis").set_value("precision").run()
+    app.selectbox(key="export-basis").set_value("fdr").run()
     found = exported(app).provenance
-    assert (found["note"], found["chosen"]) == ("Few *wrong* pairs.", {"basis": "precision"})
+    assert (found["note"], found["chosen"]) == ("Few *wrong* pairs.", {"basis": "fdr"})
 
 
-def test_a_proposal_is_kept_for_its_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    proposal = {"basis": "fdr", "wish": "FDR ≤ 10 %", "threshold": 0.25, "estimate": 0.09}
-    app = opened(monkeypatch, "documents", t="0.25")
-    app.session_state["proposed"] = proposal
-    app._page_hash = calc_hash("export")
-    assert exported(app.run()).provenance["chosen"] == proposal
-    app.session_state["chosen"] = app.session_state["chosen"] | {"t": "0.26"}
+def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken() -> tuple[AppTest, dict[str, Any]]:
+        app = opened(monkeypatch, "", **{"p.documents": "40%", "p.pairs": "200"})
+        app.button(key="use-yield").click().run()
+        assert app.button(key="use-yield").disabled  # in use
+        app._page_hash = calc_hash("export")
+        return app, exported(app.run()).provenance["chosen"]
+
+    app, chosen = taken()
+    assert chosen["basis"] == "yield"
+    assert chosen["wish"] == "documents ≥ 40 % and pairs ≥ 200"
+    assert chosen["left"]["documents"] >= 96
+    assert "Nothing is estimated" in chosen["assumption"]
+    assert exported(app).loader_config().threshold == chosen["threshold"]
+    before = app.session_state["chosen"]
+    app.session_state["chosen"] = before | {"t": "0.26"}
     assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
+    app.session_state["chosen"] = before  # back by hand is not chosen by the proposal
+    assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
+    app, _ = taken()
+    app.number_input(key="max_images").set_value(3).run()
+    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+
+
+def test_a_basis_that_labels_do_not_support_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = label_file(tmp_path, 100, 0)
+    app = started(monkeypatch, "label", labels=path)
+    app.session_state["chosen"] |= {"l.view": "results", "l.precision": "0.8"}
+    app.run()
+    assert "(one-sided)" in markup(app)
+    app.button(key="use-precision").click().run()
+    app._page_hash = calc_hash("export")
+    chosen = exported(app.run()).provenance["chosen"]
+    assert (chosen["basis"], chosen["wish"]) == ("precision", "precision ≥ 80%")
+    assert chosen["low"] <= chosen["estimate"] <= chosen["high"]
+    assert chosen["at_least"] >= 0.8
+    assert 0 < chosen["labels_at_line"] <= chosen["labels"] <= 100
+    app.selectbox(key="export-basis").set_value("hand").run()
+    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+    app.selectbox(key="export-basis").set_value("precision").run()
+    assert exported(app).provenance["chosen"] == chosen
+    app.session_state["chosen"] = app.session_state["chosen"] | {"t": "0.2"}
+    app.run()
+    assert app.selectbox(key="export-basis").value == "hand"
+    app.selectbox(key="export-basis").set_value("precision").run()
+    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+    assert "Labels do not support 0.2" in "".join(alerts(app))
 
 
 def test_of_a_sample_yields_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:

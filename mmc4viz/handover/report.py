@@ -156,12 +156,26 @@ def _why(content: Content) -> str:
         words.append(f"Wished for: {chosen['wish']}.")
     if isinstance(chosen.get("estimate"), (int, float)):
         words.append(f"Estimated: {_percent(chosen['estimate'])}{_interval(chosen)}.")
+    words.append(_from_labels(chosen))
     if chosen.get("assumption"):
         words.append(str(chosen["assumption"]))
     body = f"<p>{escaped(' '.join(word for word in words if word))}</p>"
     if content.provenance.get("note"):
         body += f'<p class="note">{escaped(str(content.provenance["note"]))}</p>'
     return f"<h2>Why</h2>{body}"
+
+
+def _from_labels(chosen: Mapping[str, Any]) -> str:
+    """Say how many labels decided, and the one-sided limit that they showed."""
+    labels, least = chosen.get("labels"), chosen.get("at_least")
+    if not isinstance(labels, int) or not isinstance(least, (int, float)):
+        return ""
+    line = chosen.get("labels_at_line")
+    near = f", {line:,} of them just above it" if isinstance(line, int) and line != labels else ""
+    return (
+        f"From {labels:,} labels at or above the threshold{near}. With 95 % confidence at least "
+        f"{_percent(least)} (one-sided; the interval is two-sided)."
+    )
 
 
 def _percent(value: float) -> str:

@@ -13,15 +13,16 @@ from typing import Any, Final, cast
 import numpy as np
 import streamlit as st
 
+from mmc4viz.choice.proposal import Basis
 from mmc4viz.corpus.sampling import RATES
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.handover import manifest, tables
 from mmc4viz.handover.config import BASES, exact_yields, provenance, sampled_yields, to_text
 from mmc4viz.handover.ids import IdList
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
-from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.model import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.settings import parse_config
-from mmc4viz.ui import data, loaded, report_file, shards, state
+from mmc4viz.ui import data, loaded, proposals, report_file, shards, state
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Start, read_start
@@ -94,13 +95,13 @@ def _loaded(content: bytes, name: str, choice: Choice, start: Start) -> None:
 
 def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
     """Ask how the threshold was chosen, and for the person's words; what is known stands there."""
-    line = choice.config.threshold
-    known, said = loaded.reasons(start, line)
-    basis = known.get("basis", BASES[0])
-    kept = st.session_state.get(loaded.REASONS, (line, basis, said))
-    if kept[0] != line:  # a threshold that was moved has not the reasons of the one before
-        kept = line, basis, kept[2]
-        st.session_state["export-basis"] = basis
+    known, said = loaded.reasons(start, choice.config.threshold)
+    likely = known.get("basis", BASES[0])
+    of = choice.config.threshold, likely, known.get("wish")
+    kept = st.session_state.get(loaded.REASONS, (of, likely, said))
+    if kept[0] != of:  # a threshold that was moved has not the reasons of the one before
+        kept = of, likely, kept[2]
+        st.session_state["export-basis"] = likely
     left, right = st.columns([1, 2])
     with left:
         state.seed("export-basis", kept[1])
@@ -113,8 +114,35 @@ def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
     with right:
         state.seed("export-note", kept[2])
         words = st.text_input("Why, in your words", key="export-note", max_chars=2000)
-    st.session_state[loaded.REASONS] = line, basis, words
-    return words, known if known.get("basis") == basis else {"basis": basis}
+    st.session_state[loaded.REASONS] = of, basis, words
+    found = known if known.get("basis") == basis else _filled_in(basis, choice)
+    if found.get("wish"):
+        note(f"Goes into the files: {found['wish']}, with its interval and what it rests on.")
+    return words, found
+
+
+def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
+    """Return the proposal of a basis that has this very threshold; labels must support theirs."""
+    line = choice.config.threshold
+    for one in proposals.standing(choice):
+        if one.basis == basis and one.threshold == line:
+            return one.as_dict()
+    if basis != Basis.PRECISION:
+        return {"basis": basis}
+    try:
+        found = proposals.from_labels(choice)
+    except Mmc4vizError as error:
+        reason = str(error)
+    else:
+        if found.threshold == line:
+            return found.as_dict()
+        reason = found.reason or f"for {found.wish}, labels propose {found.threshold:.12g}"
+    note(
+        f"Labels do not support {line:.12g}: {reason}. The files say that it was chosen by hand; "
+        "take the proposal of the page Label, or wish for another precision there.",
+        "error",
+    )
+    return {"basis": BASES[0]}
 
 
 def _provenance(choice: Choice, words: str, chosen: dict[str, Any]) -> dict[str, Any]:

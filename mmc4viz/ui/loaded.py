@@ -6,7 +6,6 @@ What differs is the core's answer; here it is remembered and said.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from mmc4viz.handover.basics import Basics, SimilarityFacts, basics_of, with_doc
 from mmc4viz.handover.differences import differences
 from mmc4viz.model import LoaderConfig
 from mmc4viz.settings import Config
-from mmc4viz.ui import data, state, threshold
+from mmc4viz.ui import chosen, data, state, threshold
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.sidebar import NAMES, Choice
@@ -26,7 +25,6 @@ from mmc4viz.ui.start import Start
 
 REASONS: Final = "export-reasons"  # of the person's own; a config that is loaded has others
 _LOADED: Final = "loaded-config"
-_PROPOSED: Final = "proposed"
 _BASICS: Memo[Basics] = Memo(8)
 
 
@@ -86,19 +84,12 @@ def take(loaded: Loaded, choice: Choice, start: Start) -> None:
     state.begin_anew()
 
 
-def remember(proposal: Mapping[str, Any]) -> None:
-    """Keep what a way of choosing proposed (`Proposal.as_dict`), for the config."""
-    st.session_state[_PROPOSED] = dict(proposal)
-    st.session_state.pop(REASONS, None)
-
-
 def reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
     """Return how a threshold was chosen, as far as is known, and the note of a loaded config."""
-    proposed: dict[str, Any] = st.session_state.get(_PROPOSED, {})
     now = current(start)
     words = "" if now is None else str(now.file.provenance.get("note", ""))
-    if proposed.get("threshold") == value:
-        return proposed, words
+    if proposal := chosen.proposal():
+        return proposal, words
     if now is not None and now.file.loader_config().threshold == value:
         return now.file.provenance.get("chosen", {}), words
     return {}, words
