@@ -493,6 +493,18 @@ def test_a_proposal_goes_into_the_config(
     found = parse_config(out.read_bytes(), "c.yaml").provenance
     assert found["chosen"] == json.loads(proposal.read_text())
     assert found["created"] == datetime.fromtimestamp(0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    proposal.write_text(json.dumps([{"basis": "fdr", "threshold": 0.2512, "estimate": 0.09}]))
+    Run(capsys, "export", SAMPLE, "--proposal", proposal, "--out", out)
+    assert parse_config(out.read_bytes(), "c.yaml").loader_config().threshold == 0.2512
+    for text, more, words in (
+        ('{"basis": "fdr", "threshold": 0.2512}', ["--threshold", "0.3"], "proposes 0.2512"),
+        ('{"basis": "fdr", "threshold": null, "reason": "too few"}', [], "threshold: too few"),
+        ('[{"basis": "fdr"}, {"basis": "yield"}]', [], "holds 2 proposals"),
+    ):
+        proposal.write_text(text)
+        run = Run(capsys, "export", SAMPLE, "--proposal", proposal, "--out", out, *more)
+        assert (run.code, run.err.count("\n")) == (2, 1)
+        assert words in run.err
     proposal.write_text('{"basis": "whim"}')
     run = Run(capsys, "export", SAMPLE, "--proposal", proposal, "--out", out)
     assert (run.code, run.err.count("\n")) == (2, 1)

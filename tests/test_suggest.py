@@ -112,6 +112,20 @@ def test_nonsense_is_refused_in_a_line(
     assert err.count("\n") == 1
 
 
+def test_what_is_proposed_is_exported_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out, config = tmp_path / "p.json", tmp_path / "c.json"
+    code, table, _ = run(capsys, SAMPLE, "--keep", "pairs=50%", "--out", str(out))
+    (found,) = json.loads(out.read_text())
+    assert (code, found["wish"] in table) == (0, True)
+    with pytest.raises(SystemExit):
+        main(["export", SAMPLE, "--proposal", str(out), "--out", str(config)])
+    kept = json.loads(config.read_text())
+    assert kept["threshold"] == found["threshold"]
+    assert kept["provenance"]["chosen"] == found
+
+
 def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = ("--labels", label_file(tmp_path, 200, 0))
     by_share, per_cent = (proposals(capsys, "--precision", s, *labels) for s in ("0.7", "70%"))

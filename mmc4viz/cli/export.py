@@ -17,7 +17,7 @@ import numpy as np
 
 from mmc4viz.cli.lines import say
 from mmc4viz.cli.models import ManyModels
-from mmc4viz.cli.reasons import reasons
+from mmc4viz.cli.reasons import reasons, with_proposed
 from mmc4viz.cli.sections import check, sections, settle, with_sections
 from mmc4viz.cli.shared import (
     INDEX,
@@ -57,7 +57,11 @@ _FORMS = (".parquet", ".jsonl")
 @click.option("--out", metavar="FILE", help="The config: .yaml or .json, read by --config.")
 @click.option("--note", help="Why, in your words; goes into the config.")
 @click.option("--chosen-by", type=click.Choice(BASES), help="How the threshold was chosen. [hand]")
-@click.option("--proposal", metavar="FILE", help="What a way of choosing proposed, as JSON.")
+@click.option(
+    "--proposal",
+    metavar="FILE",
+    help="What mmc4viz suggest --out FILE proposed: its threshold, and why.",
+)
 @click.option("--manifest", "manifest_file", metavar="FILE", help=".parquet or .jsonl")
 @click.option("--rows", type=click.Choice(["documents", "pairs"]), default="documents")
 @click.option("--ids", "ids_file", metavar="FILE", help="Sorted ids of what is kept: .npy (u8,u8)")
@@ -73,6 +77,7 @@ def export(**options: Any) -> None:
     options = settle(options)
     _check(options)
     note, chosen = reasons(options)
+    options = with_proposed(options, chosen)
     config, corpus = open_corpus(options)
     config = config.with_(tokenizer=corpus.tokenizer.name)
     if options["report_file"]:

@@ -30,12 +30,35 @@ def reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
     return options["note"] if options["note"] is not None else note, chosen
 
 
+def with_proposed(options: dict[str, Any], chosen: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the options with the threshold of the proposal that they name, where it has one.
+
+    Raises
+    ------
+    ConfigError
+        When it proposes none, or another than ``--threshold``.
+    """
+    path, given = options["proposal"], options["threshold"]
+    if path is None or chosen is None or "threshold" not in chosen:
+        return options
+    value = chosen["threshold"]
+    if type(value) not in (int, float):
+        raise ConfigError(f"{path}: proposes no threshold: {chosen.get('reason') or value}")
+    if given not in (None, value):
+        raise ConfigError(
+            f"--threshold {given:g}, but {path} proposes {value!r}: leave one of them out"
+        )
+    return options | {"threshold": float(value)}
+
+
 def _proposal(path: str) -> dict[str, Any]:
     """Read what ``mmc4viz suggest --format json`` printed."""
     marked = read_marked(path)
     value = marked.value
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    elif isinstance(value, list) and len(value) > 1:
+        raise marked.error(f"holds {len(value)} proposals: ask mmc4viz suggest for one")
     if not isinstance(value, dict) or value.get("basis") not in BASES:
         raise marked.error(f"no proposal: an object with a basis, one of {', '.join(BASES)}")
     return value

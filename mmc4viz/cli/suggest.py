@@ -33,6 +33,7 @@ from mmc4viz.cli.shared import (
 from mmc4viz.corpus.pairs import pairs_of
 from mmc4viz.corpus.scales import misfits
 from mmc4viz.corpus.sweep import Matched, match_corpus
+from mmc4viz.handover.files import whole_file
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import table
 
@@ -90,6 +91,7 @@ class Share(click.ParamType[float]):
     help="Of a larger corpus, look at so many for --fdr, drawn at random.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of whatever is drawn.")
+@click.option("--out", metavar="FILE", help="Also write it as JSON, for export --proposal FILE.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 def suggest(
     keep: tuple[str, ...],
@@ -99,6 +101,7 @@ def suggest(
     labels_file: str | None,
     documents: int,
     seed: int,
+    out: str | None,
     form: str,
     **options: Any,
 ) -> None:
@@ -123,8 +126,12 @@ def suggest(
         found += [_with_left(by_fdr(estimate, wanted), steps) for wanted in fdr]
     if precision and labels_file:
         found += _by_precision(labels_file, config, matched, steps, precision, corpus.notes)
+    text = json.dumps([one.as_dict() for one in found], indent=1)
+    if out is not None:
+        with whole_file(out) as file:
+            file.write(f"{text}\n".encode())
     if form == "json":
-        click.echo(json.dumps([one.as_dict() for one in found], indent=1))
+        click.echo(text)
     else:
         click.echo(_as_text(found))
     corpus.notes += filter(None, map(_understood, wishes))
