@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import mmc4viz
 from mmc4viz import Curves, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
@@ -327,7 +327,7 @@ def test_two_people_do_not_disturb_each_other(
     other.end()
 
 
-def test_reference_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
+def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
     shard = shutil.copy(expand([SAMPLE])[0].path, tmp_path)
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"clip_model": "ViT-L/14"}))
@@ -344,6 +344,15 @@ def test_reference_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> 
         marks.nth(1).click()
         assert float(watched.shown()["now"]) == 0.2
         page.wait_for_url("**?*t=0.2*")
+        page.goto(f"{address}/?t=0.2&p.documents=40%25")
+        proposal = page.get_by_role("button", name="documents ≥ 40 %")
+        proposal.wait_for(timeout=30_000)
+        assert "Proposed by what is left" in str(proposal.get_attribute("aria-description"))
+        assert page.locator("path.proposal").count() == 1
+        proposal.click()
+        assert watched.shown()["typed"] == proposal.inner_text().split()[0]
+        expect(page.get_by_role("button", name="In use")).to_be_visible(timeout=30_000)
+        assert marks.count() == 6  # proposals stand in a row of their own
         watched.end()
 
 

@@ -66,7 +66,13 @@ def labels_section(path: str, config: LoaderConfig, population: Population) -> S
     if len(found.sample):
         scale = scale_of(population.pairs.score)
         parts += _estimated(found, config.threshold, scale)
-    return Section(TITLE, [*parts, *_unused(found), *_agreed(agreements(said))])
+    return Section(TITLE, [*parts, *_unused(found), *_agreed(agreements(said)), _rule()])
+
+
+def _rule() -> Part:
+    """Cite the rule that the page Label gives to those who label."""
+    lines = " ".join(f"{answer}: {words}" for answer, words in labels.RULE.items())
+    return Folded("When a sentence describes an image, as the page Label has it", lines)
 
 
 def _judged(name: str, said: Sequence[Judgement]) -> str:

@@ -61,7 +61,7 @@ function receive(card, data) {
   card.data = data;
   if (heard || another) settle(card);
   document.cookie = `${data.cookie}=${encodeURIComponent(data.person)}; path=/; max-age=31536000; samesite=strict`;
-  card.progress.style.width = `${data.drawn ? (100 * data.done) / data.drawn : 0}%`;
+  card.progress.style.width = `${data.wanted ? (100 * data.done) / data.wanted : 0}%`;
   card.root.dataset.place = data.place;
   if (!another) return;
   const shown = data.picture ? make("img", { src: data.picture, alt: "the image to judge" })

@@ -20,7 +20,7 @@ from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.choice.labelling.strata import usual_range
 from mmc4viz.model import ShardError
 from mmc4viz.ui import label_card, label_file, label_results, record, state, threshold
-from mmc4viz.ui.inert import note
+from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.label_card import Card
 from mmc4viz.ui.sidebar import Choice
 
@@ -28,6 +28,9 @@ VIEWS: Final = {"label": "Label", "results": "Results"}
 _VIEW: Final = "l.view"
 _PERSON: Final = "label-person"
 _PROBLEM: Final = "label-problem"
+_GOAL: Final = "l.goal"
+_USUAL: Final = 200  # labels: what the intervals' coverage was measured with
+_MOST: Final = 100_000
 _AROUND: Final = 3  # sentences before and after
 _HEAD: Final = "<style>.st-key-label-head { padding-top: 0.5rem; }</style>"
 _BLIND: Final = """<style>
@@ -93,19 +96,54 @@ def _begin(path: str, design: Design | None, person: str, choice: Choice) -> Non
         "You see an image and a sentence, and say whether the sentence describes the image. "
         "Neither the score nor what becomes of the pair is shown."
     )
+    _rule()
     note(f"The labels stand in {path}{'' if os.path.exists(path) else ', which is made now'}.")
     with st.form("label-begin", width=520):
         name = st.text_input("Your name", value=person, max_chars=labels.LONGEST_NAME)
+        goal = _goal()
         between = None if design else _between(choice)
         if st.form_submit_button("Begin", type="primary"):
+            state.put(_GOAL, None if goal == _USUAL else str(goal))
             _begun(path, name, between, choice)
+
+
+def _rule() -> None:
+    """Write when a sentence describes an image."""
+    lines = "".join(
+        f"<span><b>{str(answer).capitalize()}</b></span><span>{escaped(words)}</span>"
+        for answer, words in labels.RULE.items()
+    )
+    st.html(f'<div class="mmc-doc mmc-facts">{lines}</div>', width=760)
+
+
+def _goal() -> int:
+    """Ask how many labels are wanted, which the bar of progress counts towards."""
+    goal: int = st.number_input(
+        "Labels wanted",
+        1,
+        _MOST,
+        value=_goal_of(),
+        step=20,
+        help="Of all who label this file together. It is a goal to count towards, no limit: the "
+        "view Results says how many more a narrower interval takes.",
+    )
+    return goal
+
+
+def _goal_of() -> int:
+    return state.whole(_GOAL, _USUAL, 1, _MOST)
 
 
 def _between(choice: Choice) -> tuple[float, float]:
     """Ask for the range of thresholds in question, which fixes the strata."""
     low, high = usual_range(label_file.population_for(choice).pairs.score)
     step, form = choice.scale.step, f"%.{choice.scale.digits}f"
-    st.text("Thresholds in question; labels are spread over this range, and it cannot change later")
+    st.text("Thresholds in question")
+    note(
+        "Cover every threshold that you may want for this model: none beyond the range is "
+        "proposed, and it cannot change later. A wider one spreads the labels thinner. These keep "
+        "95 % and 5 % of the pairs."
+    )
     left, right = st.columns(2)
     lowest = left.number_input("from", value=_rounded(low, choice), step=step, format=form)
     highest = right.number_input("to", value=_rounded(high, choice), step=step, format=form)
@@ -136,21 +174,40 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
     population = label_file.population_for(choice)
     focus = label_results.focus_of(choice)
     found = stages.next_existing(path, design, population, person, focus)
-    counts = queue.counts(path, design, person)
+    counts, goal = queue.counts(path, design, person), _goal_of()
     if found is None:
         note("Every pair that there is to label has been labelled by you or by others.")
         return
     drawn, place = found
     card = _card(choice, place, drawn)
     label_card.show(
-        card, person, counts.labelled, counts.drawn, partial(_told, path, design, person, choice)
+        card, person, min(counts.labelled, goal), goal, partial(_told, path, design, person, choice)
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        note(
-            f"{person}: {counts.mine:,} answered. {counts.labelled:,} of {counts.drawn:,} drawn "
-            f"pairs have a label; more are drawn when these are done."
-        )
+        note(f"{person}: {counts.mine:,} answered. {_so_far(counts, goal)}")
+        with st.popover("When yes, when no", type="tertiary"):
+            _rule()
         st.button("Change name", type="tertiary", on_click=_rename)
+
+
+def _so_far(counts: queue.Counts, goal: int) -> str:
+    """Say how far the labels are towards what is wanted.
+
+    Examples
+    --------
+    >>> _so_far(queue.Counts(drawn=65, labelled=20, mine=20), 200)
+    '20 of 200 wanted labels are there; 45 pairs are drawn and wait, more follow.'
+    """
+    if counts.labelled >= goal:
+        return (
+            f"{counts.labelled:,} labels are there, {goal:,} were wanted: see Results. You may go "
+            "on; the more labels, the narrower the intervals."
+        )
+    wait = counts.drawn - counts.labelled
+    return (
+        f"{counts.labelled:,} of {goal:,} wanted labels are there; {wait:,} pairs are drawn and "
+        "wait, more follow."
+    )
 
 
 def _rename() -> None:

@@ -62,7 +62,7 @@ _MOUNT: Final = st.components.v2.component(
 )
 
 
-def show(card: Card, person: str, done: int, drawn: int, told: Callable[[int, str], None]) -> None:
+def show(card: Card, person: str, done: int, wanted: int, told: Callable[[int, str], None]) -> None:
     """Draw the card.
 
     Parameters
@@ -70,8 +70,8 @@ def show(card: Card, person: str, done: int, drawn: int, told: Callable[[int, st
     card : Card
     person : str
         Remembered by the browser, so that the name is asked for once.
-    done, drawn : int
-        For the bar of progress.
+    done, wanted : int
+        Labels that there are and that are wanted, for the bar of progress.
     told : callable
         Called with the pair's position and an `Answer` or `UNDO`.
     """
@@ -87,7 +87,7 @@ def show(card: Card, person: str, done: int, drawn: int, told: Callable[[int, st
             "person": person,
             "cookie": _COOKIE,
             "done": done,
-            "drawn": drawn,
+            "wanted": wanted,
             "serial": st.session_state.setdefault("label-serial", uuid4().hex),
         },
         on_answer_change=lambda: _told(told),

@@ -79,7 +79,8 @@ def _account(found: Labelled) -> None:
     right = int(sample.correct.sum())
     note(
         f"{len(sample):,} labels count: {right:,} right, {len(sample) - right:,} wrong. "
-        f"{found.drawn:,} pairs are drawn, {found.waiting:,} of them without an answer."
+        f"{found.drawn:,} pairs are drawn; {found.waiting:,} of them have no answer, because they "
+        "wait or were skipped by all who saw them: pairs of like score stand for them."
     )
     for remark in remarks(found):
         note(remark)

@@ -30,6 +30,20 @@ class Answer(StrEnum):
     SKIP = "skip"
 
 
+RULE: Final = {
+    Answer.YES: "the sentence says something about what this very image shows; it need not say all "
+    "of it, nor only that.",
+    Answer.NO: "it would fit as well beside another image of such a page, or beside none: what is "
+    "general, what only names the topic, what the image contradicts.",
+    Answer.UNSURE: "you cannot tell, as of a name that may or may not be that of what is shown. "
+    "The pair then does not count.",
+    Answer.SKIP: "the image cannot be seen. The pair does not come back to you, unless you undo "
+    "it; others may see it. Without any answer it does not count: those of like score stand for "
+    "it.",
+}
+"""When a sentence describes an image: what people who label agree on, for all labels of a file."""
+
+
 class PairId(NamedTuple):
     """A pair by names that outlive a new index: shard's base name, document's key, indices."""
 
