@@ -78,14 +78,14 @@ def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, match
     app = opened(monkeypatch, "", **{"p.fdr": "20%", "kb": "11"})
     assert "Estimating the share of wrong pairs" in markup(app)
     assert sent(app)["proposals"] == []
-    monkeypatch.setattr(suggested, "_wait", at_once)
-    app = opened(monkeypatch, "", **{"p.fdr": "20%"}).run()
+    with monkeypatch.context() as patched:
+        patched.setattr(suggested, "_wait", at_once)
+        app = opened(monkeypatch, "", **{"p.fdr": "20%"}).run()
     expected = by_fdr(estimate_fdr(stack_of(matched)), 0.2)
     [mark] = sent(app)["proposals"]
     assert float(mark["label"]) == expected.threshold
     assert f"{expected.estimate:.1%} of its pairs are estimated to be wrong" in markup(app)
     assert expected.assumption in mark["source"]
-    monkeypatch.undo()
     app = opened(monkeypatch, "", **{"p.fdr": "1%", "cap": "3"})  # not estimated anew for these
     assert "For FDR ≤ 1 %, no threshold is proposed" in markup(app)
     assert sent(app)["proposals"] == []
