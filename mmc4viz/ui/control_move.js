@@ -115,12 +115,15 @@ function onKey(control, event) {
   if (control.at > to) show(control, control.at - wide, control.at);
 }
 
-/** What was typed, if it is a number. */
+/** What was typed, if it is a threshold; else the browser says why not, and the field is put back when it is left. */
 function onTyped(control) {
+  const value = Number.parseFloat(control.input.value), { validity } = control.input;
+  const wrong = validity.rangeOverflow || validity.rangeUnderflow || validity.badInput;
+  const asked = control.editing;
   control.editing = false;
-  const value = Number.parseFloat(control.input.value);
-  if (Number.isFinite(value)) move(control, stepOf(control.model.header, value));
+  if (wrong && asked) { control.input.reportValidity(); return; }
   const { header } = control.model;
+  if (!wrong && Number.isFinite(value)) move(control, stepOf(header, value));
   control.input.value = valueAt(header, control.at).toFixed(header.digits);
   tell(control);
 }

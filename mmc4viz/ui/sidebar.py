@@ -39,7 +39,7 @@ HELP = {
     "tokenizer": "gpt2 (built in), a tokenizer.json, a folder, or a Hugging Face id.",
     "shards": "One a line: WebDataset tars or MMC4's .jsonl, .jsonl.gz, .jsonl.zip; folders, "
     "globs and braces such as shard-{0000..0003}.tar are expanded.",
-    "index": "A folder made by mmc4viz index, in place of shards.",
+    "index": "A folder made by mmc4viz index, in place of shards: empty it to name shards.",
     "sample": "0 opens every document. N draws that many at random: every number becomes an "
     "estimate with its 95 % interval.",
     "image_dir": "Images of MMC4's own .jsonl: FOLDER/k/NAME, k the shard's position in the "
@@ -246,8 +246,10 @@ def _coin(config: LoaderConfig) -> float:
 def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.Source | None:
     """Ask for an index or shards, the tokenizer and the folder of images."""
     st.subheader("Data")
-    patterns = _text("Shards", "shards", "\n".join(start.shards), area=True).splitlines()
+    asked, place = "\n".join(start.shards), st.container()
     folder = _text("Index", "index", start.index)
+    with place:
+        patterns = _text("Shards", "shards", asked, area=True, disabled=bool(folder)).splitlines()
     sample = _sample(start)
     if folder:
         index = data.index_at(folder)
@@ -264,11 +266,13 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.Source | None:
     return replace(data.source_of(shards, tokenizer, image_dir, None), sample=sample)
 
 
-def _text(label: str, name: str, default: str, *, area: bool = False) -> str:
+def _text(
+    label: str, name: str, default: str, *, area: bool = False, disabled: bool = False
+) -> str:
     """Draw a line of text, or several, kept in the address."""
     state.seed(name, state.get(name, default))
     if area:
-        text = st.text_area(label, key=name, height=90, help=HELP[name])
+        text = st.text_area(label, key=name, height=90, help=HELP[name], disabled=disabled)
     else:
         text = st.text_input(label, key=name, help=HELP[name])
     text = text.strip()
