@@ -507,6 +507,7 @@ def test_shards_of_another_setting_are_told_before_they_are_replaced(
     assert run(*command[:2], *command[-4:], "--order", "sentence") == 0
     told = capsys.readouterr().err
     assert "1 of 1 shards stand in" in told
+    assert "about 0.0 MB" not in told
     assert "(threshold 0.24, now 0.3; order page, now sentence): they will be replaced" in told
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from mmc4viz.corpus.storage import size_of
 from mmc4viz.handover.apply import Applied
 from mmc4viz.handover.counts import Counts
 from mmc4viz.handover.records import ApplyError, read_record
@@ -65,6 +66,7 @@ def room_for(tasks: Sequence[Task]) -> str:
         When it cannot fit, unless images lose their bytes, or nothing is written.
     """
     task, (needed, free) = tasks[0], disk_use(tasks)
+    needed += sum(size_of(tasks[place].shard.path) for place in _of_another_setting(tasks))
     room = "" if free is None else f", {_size(free)} are free there"
     over = free is not None and needed > free and task.options.keep_rejected_images
     if over and not task.dry_run:
@@ -80,24 +82,31 @@ def replaced(tasks: Sequence[Task]) -> str | None:
     ApplyError
         For a record that is none.
     """
-    here, task, changed, count = names_in(tasks[0].out), tasks[0], dict[str, str](), 0
-    for one in tasks:
-        before = read_record(one.target) if one.shard.name in here else None
-        if before is None or not before.whole:
-            continue
-        now = one.config.as_dict() | one.options.as_dict()
-        then = before.config | before.options
-        other = {name: f"{name} {then.get(name)}, now {v}" for name, v in now.items()
-                 if then.get(name) != v}  # fmt: skip
-        changed |= other
-        count += bool(other)
-    if not count:
+    found, task = _of_another_setting(tasks), tasks[0]
+    if not found:
         return None
     end = "would be" if task.dry_run else "will be"
+    other = {name: words for one in found.values() for name, words in one.items()}
     return (
-        f"{count:,} of {len(tasks):,} shards stand in {task.out} already, made with another "
-        f"setting ({'; '.join(changed.values())}): they {end} replaced"
+        f"{len(found):,} of {len(tasks):,} shards stand in {task.out} already, made with another "
+        f"setting ({'; '.join(other.values())}): they {end} replaced"
     )
+
+
+def _of_another_setting(tasks: Sequence[Task]) -> dict[int, dict[str, str]]:
+    """Return what differs from now, in words by setting, of shards that are written already."""
+    here, found = names_in(tasks[0].out), dict[int, dict[str, str]]()
+    for place, task in enumerate(tasks):
+        before = read_record(task.target) if task.shard.name in here else None
+        if before is None or not before.whole:
+            continue
+        then = before.config | before.options
+        now = task.config.as_dict() | task.options.as_dict()
+        other = {name for name in now if then.get(name) != now[name]}
+        if other:
+            words = {name: f"{name} {then.get(name)}, now {now[name]}" for name in now}
+            found[place] = {name: words[name] for name in now if name in other}
+    return found
 
 
 def _size(n_bytes: int) -> str:
