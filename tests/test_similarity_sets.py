@@ -34,6 +34,7 @@ from mmc4viz.corpus.columns import Kind
 from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.files import IndexFileError, file_name
 from mmc4viz.corpus.index import open_index
+from mmc4viz.corpus.naming import record
 from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.sidecar import Sidecar
 from mmc4viz.corpus.similarity import with_similarity
@@ -331,6 +332,11 @@ def test_an_index_and_a_sidecar_on_a_store(
     for expected in ("read", "skipped"):
         done = attach(f"{far}/index", "b", f"{far}/b.parquet", lambda _: None)
         assert statuses(done.shards) == [expected] * 2
+    record(f"{far}/index", "near", tmp_path / "scratch")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    assert open_index(f"{far}/index").models == {"near": "own", "far": "b"}
+    copied = {path.name for path in (tmp_path / "another").rglob("*.arrow")}
+    assert len(copied) == 2  # no set is copied to know its name
     found = open_index(f"{far}/index", similarity="b")
     assert [one.name for one in found.sets] == ["own", "b"]
     for here, there in zip(near.columns, found.columns, strict=True):

@@ -31,9 +31,9 @@ from mmc4viz.corpus.naming import model_of_index, names_of
 from mmc4viz.corpus.scales import scale_in
 from mmc4viz.corpus.sets import OWN, SimilaritySet, described, names_in, with_set
 from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.storage import is_remote, upload
+from mmc4viz.corpus.storage import is_remote, open_for_reading, upload
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
-from mmc4viz.model import TokenizerError
+from mmc4viz.model import ShardError, TokenizerError
 
 __all__ = [
     "FORMAT",
@@ -108,7 +108,9 @@ class Index:
     @cached_property
     def set_models(self) -> dict[str, str]:
         """The CLIP model of each of its sets, by the set's name, without the shards' own."""
-        return {name: described(self.folder, name).model for name in names_in(self.folder)}
+        told = _told_models(self.folder) if is_remote(self.folder) else {}
+        names = names_in(self.folder)
+        return {name: told.get(name) or described(self.folder, name).model for name in names}
 
     @cached_property
     def models(self) -> dict[str, str]:
@@ -195,6 +197,15 @@ def _one_tokenizer(folder: str, origins: tuple[Origin, ...], asked: str | None) 
             f"{folder}: the tokenizer {names[0]} has changed since; index all shards again"
         )
     return tokenizer
+
+
+def _told_models(folder: str) -> dict[str, str]:
+    """Read the sets' models from the manifest, so that no set of a store is copied to know them."""
+    try:
+        with open_for_reading(f"{folder.rstrip('/')}/{MANIFEST}") as file:
+            return {str(one["name"]): str(one["model"]) for one in json.load(file)["sets"]}
+    except (OSError, ShardError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def write_manifest(folder: str, scratch: Path) -> list[Origin]:
