@@ -45,14 +45,23 @@ def review(choice: Choice) -> None:
     taken: _Taken | None = st.session_state.get(_TAKEN)
     if taken is None:
         return
-    moved = abs(taken.threshold - choice.config.threshold) > _NEAR
+    moved = not _same(taken.threshold, choice.config.threshold)
     if moved or taken.rests_on != _rests_on(str(taken.proposal["basis"]), choice):
         del st.session_state[_TAKEN]
 
 
 def stands(found: Proposal, choice: Choice) -> bool:
     """Whether a proposal is the one that was taken."""
-    return found.threshold == choice.config.threshold and proposal() == found.as_dict()
+    return is_at(found, choice) and proposal() == found.as_dict()
+
+
+def is_at(found: Proposal, choice: Choice) -> bool:
+    """Whether a proposal's threshold is the chosen one."""
+    return found.threshold is not None and _same(found.threshold, choice.config.threshold)
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) < _NEAR
 
 
 def proposal() -> dict[str, Any]:

@@ -18,12 +18,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from mmc4viz.choice.proposal import Basis, Proposal
+from mmc4viz.choice.proposal import Proposal
 from mmc4viz.corpus.curves import Curves, Scale
 from mmc4viz.corpus.estimate import Estimate
 from mmc4viz.plots.style import COLOURS, TEXT_COLOURS
-from mmc4viz.references import references_for
-from mmc4viz.ui import chosen, state, threshold
+from mmc4viz.ui import chosen, marks, state, threshold
 from mmc4viz.ui.headline import Compared, headline
 from mmc4viz.ui.sidebar import Choice
 
@@ -63,12 +62,6 @@ _WORDS: Final = {
     "marks": "In use elsewhere:",
     "proposals": "Proposed:",
     "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
-}
-_BASES: Final = {
-    Basis.YIELD: "by what is left",
-    Basis.FDR: "by the share of wrong pairs, estimated without labels",
-    Basis.DECOYS: "by the share of wrong pairs, estimated from decoys",
-    Basis.PRECISION: "by the precision of labels",
 }
 _PARTS: Final = ("control_model.js", "control_draw.js", "control_move.js", "control.js")
 
@@ -115,7 +108,7 @@ def show(
         "arrays": names,
         "hash": hashlib.blake2b(values, digest_size=12).hexdigest(),
         "estimated": estimated is not None,
-        "proposals": _proposals(proposed, choice.scale),
+        "proposals": marks.proposals(proposed, choice.scale),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     _MOUNT(
@@ -171,41 +164,12 @@ def _header(choice: Choice, curves: Curves, compared: Compared) -> dict[str, Any
             for n, label, digits, what in _NUMBERS
         ],
         "yields": [{"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1]} for n in YIELDS],
-        "marks": _marks(choice.config.clip_model, scale, first),
+        "marks": marks.references(choice.config.clip_model, scale),
         "compared": _compared(compared, scale, first),
         "colours": {k: COLOURS[k] for k in ("kept", "rejected", "misbound")}
         | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},
         "words": _WORDS,
     }
-
-
-def _marks(model: str, scale: Scale, first: int) -> list[dict[str, Any]]:
-    if scale.name != "cosine":
-        return []
-    return [
-        {
-            "at": round(reference.value / scale.step) - first,
-            "label": f"{reference.value:.2f}",
-            "name": reference.name,
-            "source": f"{reference.source} ({reference.model})",
-        }
-        for reference in references_for(model)
-    ]
-
-
-def _proposals(proposed: Sequence[Proposal], scale: Scale) -> list[dict[str, Any]]:
-    first = round(scale.start / scale.step)
-    return [
-        {
-            "at": round(one.threshold / scale.step) - first,
-            "label": f"{one.threshold:.{scale.digits}f}",
-            "name": one.wish,
-            "source": f"Proposed {_BASES[one.basis]}: {one.wish}. {one.assumption}",
-            "basis": str(one.basis),
-        }
-        for one in proposed
-        if one.threshold is not None
-    ]
 
 
 def _compared(compared: Compared, scale: Scale, first: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mmc4viz.handover.ids import IdList
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.model import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.settings import parse_config
-from mmc4viz.ui import data, loaded, proposals, report_file, shards, state
+from mmc4viz.ui import chosen, data, loaded, proposals, report_file, shards, state
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Start, read_start
@@ -125,7 +125,7 @@ def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
     """Return the proposal of a basis that has this very threshold; labels must support theirs."""
     line = choice.config.threshold
     for one in proposals.standing(choice):
-        if one.basis == basis and one.threshold == line:
+        if one.basis == basis and chosen.is_at(one, choice):
             return one.as_dict()
     if basis != Basis.PRECISION:
         return {"basis": basis}
@@ -134,7 +134,7 @@ def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
     except Mmc4vizError as error:
         reason = str(error)
     else:
-        if found.threshold == line:
+        if chosen.is_at(found, choice):
             return found.as_dict()
         reason = found.reason or f"for {found.wish}, labels propose {found.threshold:.12g}"
     note(
@@ -145,7 +145,7 @@ def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
     return {"basis": BASES[0]}
 
 
-def _provenance(choice: Choice, words: str, chosen: dict[str, Any]) -> dict[str, Any]:
+def _provenance(choice: Choice, words: str, reasons: dict[str, Any]) -> dict[str, Any]:
     """Say where the setting comes from, with what it yields."""
     source, config = choice.source, choice.config
     curves = data.curves_of(source, config)
@@ -157,7 +157,7 @@ def _provenance(choice: Choice, words: str, chosen: dict[str, Any]) -> dict[str,
         rates = {name: found.band(name, keep) for name in RATES}
         yields = sampled_yields(rates, step, found.documents, found.whole)
     basics = loaded.with_scale(loaded.basics_for(source, config), source, config)
-    return provenance(basics, yields, chosen, words)
+    return provenance(basics, yields, reasons, words)
 
 
 def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
