@@ -411,7 +411,10 @@ def test_labels_propose_a_threshold_by_command(
     assert found.exit_code == 0
     (proposal,) = json.loads(found.stdout)
     assert proposal["basis"] == "precision"
-    assert "labels are of pairs that are not matched here any more" in found.stderr
+    assert (
+        "labels are of pairs that are not matched here (another model's, or no more)"
+        in found.stderr
+    )
     assert "0.tar a image 1 sentence 4" in found.stderr
     moved = str(tmp_path / "moved.sqlite")
     out = run("labels", "export", path).stdout

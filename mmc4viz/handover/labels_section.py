@@ -97,7 +97,8 @@ def _unused(found: Labelled) -> list[Part]:
     lines = remarks(found)
     if not found.gone:
         return [Words(line, small=True) for line in lines]
-    words = f"{len(found.gone):,} labels are of pairs that are not matched here any more"
+    which = "of pairs that are not matched here (another model's, or no more)"
+    words = f"{len(found.gone):,} labels are {which}"
     return [*(Words(line, small=True) for line in lines[1:]), Folded(words, lines[0])]
 
 

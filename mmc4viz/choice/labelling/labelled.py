@@ -117,8 +117,8 @@ def remarks(found: Labelled) -> list[str]:
         if len(found.gone) > _NAMED:
             names.append(f"and {len(found.gone) - _NAMED:,} more")
         lines.append(
-            f"{len(found.gone):,} labels are of pairs that are not matched here any more; they "
-            f"stay in the file and do not count: {', '.join(names)}"
+            f"{len(found.gone):,} labels are of pairs that are not matched here (another model's, "
+            f"or no more); they stay in the file and do not count: {', '.join(names)}"
         )
     if found.unsure:
         lines.append(f"{found.unsure:,} labelled pairs do not count, because nobody was sure")
