@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import (
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    as_completed,
-)
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any, Final, TypeVar
@@ -27,7 +23,6 @@ from mmc4viz.model import ConfigError
 ROUNDS: Final = 3
 """How often a job is tried when its worker dies."""
 
-_FORKS: Final = "forkserver" in multiprocessing.get_all_start_methods()
 _NEEDED: Final = ["mmc4viz.corpus.build", "mmc4viz.handover.apply", "scipy.optimize"]
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
@@ -54,34 +49,48 @@ def run(
         A job's place and what came of it, as they are finished; nothing for jobs whose workers
         died `ROUNDS` times.
     """
-    left = list(range(len(jobs)))
-    for _ in range(ROUNDS):
-        for place, done in _round(work, {place: jobs[place] for place in left}, make_executor):
-            left.remove(place)
-            yield place, done
-        if not left:
-            return
+    waiting, suspects = dict(enumerate(jobs)), dict[int, Job]()
+    while waiting:
+        suspects |= yield from _round(work, waiting, make_executor)
+    for place, job in suspects.items():  # each alone, for one that kills takes others along
+        for _ in range(ROUNDS - 1):
+            if not (yield from _round(work, {place: job}, make_executor)):
+                break
 
 
 def _round(
-    work: Callable[[Job], Done], jobs: dict[int, Job], make_executor: MakeExecutor
-) -> Iterator[tuple[int, Done]]:
+    work: Callable[[Job], Done], waiting: dict[int, Job], make_executor: MakeExecutor
+) -> Generator[tuple[int, Done], None, dict[int, Job]]:
+    """Give out waiting jobs until a worker dies; return those that were being done then.
+
+    No more are given out than there are workers, so that whoever stops has not begun others.
+    """
+    lost, futures = dict[int, Job](), dict[Future[Done], tuple[int, Job]]()
     with make_executor() as executor:
-        futures: dict[Future[Done], int] = {
-            executor.submit(work, job): place for place, job in jobs.items()
-        }
-        try:
-            for future in as_completed(futures):
+        at_once = getattr(executor, "_max_workers", len(waiting))  # Dask plans for itself
+        while True:
+            while waiting and not lost and len(futures) < at_once:
+                place = next(iter(waiting))
+                job = waiting.pop(place)
                 try:
-                    yield futures[future], future.result()
-                except (BrokenProcessPool, CancelledError):
-                    continue
-                except Exception as error:
-                    if type(error).__name__ != "KilledWorker":  # Dask's word for a dead worker
-                        raise
-        finally:
-            for future in futures:
-                future.cancel()
+                    futures[executor.submit(work, job)] = place, job
+                except BrokenProcessPool:
+                    lost[place] = job
+            if not futures:
+                return lost
+            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                place, job = futures.pop(future)
+                if _died(future):
+                    lost[place] = job
+                else:
+                    yield place, future.result()
+
+
+def _died(future: Future[Any]) -> bool:
+    """Whether a job's worker died; a job's own error is its own."""
+    error = None if future.cancelled() else future.exception()
+    dead = isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"  # Dask's
+    return future.cancelled() or dead
 
 
 @contextmanager
@@ -95,25 +104,41 @@ def processes(workers: int) -> Iterator[Executor]:
 
 
 def _take_over(environment: dict[str, str]) -> None:
-    """Give a worker the environment as it is now; what it is a copy of has an older one."""
+    """Give a worker its parent's environment as it is now; what it is a copy of has an older one.
+
+    What libraries read when they are loaded stays as it was.
+    """
     os.environ.clear()
     os.environ.update(environment)
 
 
 def get_ready() -> None:
     """Load what workers need in a process of its own, while this one is still busy elsewhere."""
-    if _FORKS:
-        _context()
-        forkserver.ensure_running()
+    _context()
 
 
 def _context() -> BaseContext:
     """Say how workers start: as copies of one process that has loaded what they need."""
-    if not _FORKS:
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_NEEDED)
-    return context
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_NEEDED)
+        with suppress(OSError), _interrupts_ignored():  # no socket where folders' names are long
+            forkserver.ensure_running()
+            return context
+    return multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that begin now ignore interrupts: what they are at, they finish."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 @contextmanager
