@@ -124,3 +124,18 @@ def test_of_a_sample_a_rate_is_declined(monkeypatch: pytest.MonkeyPatch) -> None
     assert "Not from a sample" in markup(app)
     [mark] = sent(app)["proposals"]
     assert "Estimated from 100 documents drawn at random" in mark["source"]
+
+
+def test_a_file_of_labels_that_is_none_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.sqlite"
+    path.write_text("no labels at all" * 100)
+    app = started(monkeypatch, "", labels=str(path))
+    assert "No proposal from labels: " in markup(app)
+    assert "is no file of labels" in markup(app)
+    assert not alerts(app)
+    app._page_hash = calc_hash("export")
+    app.run()
+    app.selectbox(key="export-basis").set_value("precision").run()
+    assert "is no file of labels" in "".join(alerts(app))

@@ -140,11 +140,14 @@ def wanted_precision() -> float:
 
 
 def design_here(choice: Choice) -> Design | None:
-    """Return the labels' sample of the present setting; None where there is none, or no file."""
-    try:
-        return label_file.design_of(label_file.path_of(choice), choice)
-    except Mmc4vizError:
-        return None  # the page Label says what is wrong with the file
+    """Return the labels' sample of the present setting; None where there is none, or no file.
+
+    Raises
+    ------
+    LabelsError
+        When the file cannot be read.
+    """
+    return label_file.design_of(label_file.path_of(choice), choice)
 
 
 def of_precision(choice: Choice, design: Design | None) -> Answer:
@@ -178,8 +181,8 @@ def standing(choice: Choice) -> list[Proposal]:
     for ask in (of_yield, of_fdr, lambda one: of_precision(one, design_here(one))):
         try:
             answer = ask(choice)
-        except ConfigError:
-            continue  # the field says why
+        except Mmc4vizError:
+            continue  # the page Tune says why, where it draws the wish
         if isinstance(answer, Proposal) and answer.threshold is not None:
             found.append(answer)
     return found

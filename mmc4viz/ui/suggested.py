@@ -13,7 +13,7 @@ import streamlit as st
 
 from mmc4viz.choice.proposal import Proposal
 from mmc4viz.choice.steps import YIELDS
-from mmc4viz.model import ConfigError
+from mmc4viz.model import ConfigError, Mmc4vizError
 from mmc4viz.ui import inspector, jobs, proposals, proposed, state
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.proposals import Answer, Waiting
@@ -110,8 +110,12 @@ def _fdr(choice: Choice) -> Answer:
 
 def _precision(choice: Choice) -> Answer:
     """Propose by labels, where there are any."""
-    design = proposals.design_here(choice)
-    found = proposals.of_precision(choice, design)
+    try:
+        design = proposals.design_here(choice)
+        found = proposals.of_precision(choice, design)
+    except Mmc4vizError as error:
+        note(f"No proposal from labels: {error}")
+        return None
     place = proposed.row("wishes-precision")
     if design is None:
         note("By precision, from labels: there are none yet for this model and setting.")
