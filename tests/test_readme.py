@@ -20,7 +20,7 @@ def commands() -> list[str]:
     """Return the indented commands that need nothing but the sample, and labels of it."""
     lines = re.findall(r"^    (mmc4viz .+?)(?:\s+#.*)?$", README, re.MULTILINE)
     here = [line for line in lines if "sample_data" in line or "--index index/" in line]
-    return [line for line in here if not line.startswith("mmc4viz app")]
+    return [line for line in here if not line.startswith("mmc4viz app ")]
 
 
 def shown() -> list[str]:
