@@ -89,6 +89,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """Name what is not loaded yet as well."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Load what is asked for, and no more: a command starts in half the time."""
     if name not in _HOMES:

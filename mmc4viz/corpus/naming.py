@@ -70,9 +70,9 @@ def recorded(index: str) -> str:
             found = json.loads(file.read())["clip_model"]
     except (OSError, ShardError):
         return UNKNOWN
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         found = None
-    if not isinstance(found, str) or not found:
+    if not isinstance(found, str) or not found or not found.isprintable():
         raise IndexFileError(
             f"{path}: names no CLIP model: run mmc4viz index --out {index} --clip-model NAME"
         )

@@ -161,14 +161,16 @@ def apply_to_shard(task: Task) -> Applied:
 @contextmanager
 def _locked(task: Task, scratch: Path) -> Iterator[None]:
     """Hold a shard's lock, which dies with its process."""
-    scratch.mkdir(parents=True, exist_ok=True)
     lock = FileLock(str(scratch / f"{task.shard.name}.lock"))
     try:
+        scratch.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise ApplyError(
             f"{task.target}: another run is writing it right now; wait for it"
         ) from None
+    except OSError as error:
+        raise ApplyError(f"{scratch}: cannot be written: {error.strerror or error}") from None
     try:
         yield
     finally:

@@ -99,6 +99,8 @@ def main() -> None:
         _tell(out, error)
     except (_NobodyListensError, BrokenPipeError):
         os._exit(1)  # nothing is left to be flushed to anybody
+    except OSError as error:
+        _tell(out, ApplyError(f"{error.filename or tasks[0].out}: {error.strerror or error}"))
 
 
 def _listen(gone: Event) -> None:

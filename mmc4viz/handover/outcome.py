@@ -86,10 +86,11 @@ def replaced(tasks: Sequence[Task]) -> str | None:
     if not found:
         return None
     end = "would be" if task.dry_run else "will be"
-    other = {name: words for one in found.values() for name, words in one.items()}
+    each = {"; ".join(one.values()) for one in found.values()}
+    example = "for example " if len(each) > 1 else ""
     return (
         f"{len(found):,} of {len(tasks):,} shards stand in {task.out} already, made with another "
-        f"setting ({'; '.join(other.values())}): they {end} replaced"
+        f"setting ({example}{min(each)}): they {end} replaced"
     )
 
 

@@ -106,7 +106,11 @@ def read_record(target: str) -> Record | None:
         with open_for_reading(path) as file:
             found = json.loads(file.read())
         record = Record(**found)
-    except (OSError, ValueError, TypeError) as error:
+        if not all(
+            isinstance(part, dict) for part in (record.config, record.options, record.counts)
+        ):
+            raise TypeError("its parts are none")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ApplyError(f"{path}: no record of apply's ({error!s:.60}): move it away") from None
     return record
 

@@ -76,6 +76,14 @@ class Job:
             self.error = error
         except AbandonedError:
             return  # whoever asks next begins anew
+        except Exception as error:  # a thread has nobody else to tell
+            self.error = Mmc4vizError(f"{type(error).__name__}: {error}")
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether it has ended and nobody has asked for it since."""
+        waited = time.monotonic() - self._asked
+        return not self._thread.is_alive() and waited > _PATIENCE
 
 
 _JOBS: dict[Hashable, Job] = {}
@@ -83,9 +91,9 @@ _GUARD = Lock()
 
 
 def ask(key: Hashable, work: Callable[[Callable[[int], None]], object]) -> Job:
-    """Return the job of a key, begun if it is not there; finished ones are forgotten."""
+    """Return the job of a key, begun if it is not there; ended ones are forgotten in time."""
     with _GUARD:
-        for other in [k for k, job in _JOBS.items() if not job._thread.is_alive() and k != key]:
+        for other in [k for k, job in _JOBS.items() if job.forgotten and k != key]:
             del _JOBS[other]
         if key not in _JOBS:
             _JOBS[key] = Job(work)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
@@ -21,7 +21,7 @@ from mmc4viz.corpus.storage import size_of
 from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.aside import apply_aside
 from mmc4viz.handover.options import Options, refuse_impossible
-from mmc4viz.handover.outcome import room_for
+from mmc4viz.handover.outcome import replaced, room_for
 from mmc4viz.handover.records import ApplyError
 from mmc4viz.handover.tasks import Task, tasks_for_index, tasks_for_shards
 from mmc4viz.model import ConfigError, LoaderConfig
@@ -52,10 +52,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Counted:
-    """What a dry run found: of each shard, and how much room it takes."""
+    """What a dry run found: of each shard, how much room it takes, and what it would replace."""
 
     shards: tuple[Applied, ...]
     room: str
+    replaced: str | None
 
 
 @dataclass
@@ -67,6 +68,8 @@ class Run:
     wanted : Wanted
     n_shards, n_bytes : int
         To be rewritten; none of them before they are known.
+    replaced : str or None
+        Words for shards of another setting that stand there.
     done : list of Applied
         Shards so far.
     job : jobs.Job
@@ -75,6 +78,7 @@ class Run:
     wanted: Wanted
     n_shards: int = 0
     n_bytes: int = 0
+    replaced: str | None = None
     done: list[Applied] = field(default_factory=list)
     job: jobs.Job = field(init=False)
 
@@ -123,31 +127,24 @@ def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[Task]:
 
 def counted(wanted: Wanted) -> Counted | None:
     """Return what a dry run counted, None where none has ended."""
-    counts = same_counts(wanted)
-    return _COUNTED.kept(lambda key: key == counts)
-
-
-def same_counts(wanted: Wanted) -> Wanted:
-    """Leave of what is wanted what counts depend on."""
-    return replace(wanted, out="")
+    return _COUNTED.kept(lambda key: key == wanted)
 
 
 def count(wanted: Wanted) -> jobs.Job:
     """Begin a dry run, or return the one that goes on; it ends when nobody asks any more."""
-    key = same_counts(wanted)
-    return jobs.ask(key, lambda tell: _COUNTED.get(key, lambda: _count(wanted, tell)))
+    return jobs.ask(wanted, lambda tell: _COUNTED.get(wanted, lambda: _count(wanted, tell)))
 
 
 def forget(wanted: Wanted) -> None:
     """Forget a dry run that has ended."""
-    jobs.forget(same_counts(wanted))
+    jobs.forget(wanted)
 
 
 def _count(wanted: Wanted, tell: Callable[[int], None]) -> Counted:
     tasks = tasks_of(wanted, dry_run=True)
-    room = room_for(tasks)
+    room, words = room_for(tasks), replaced(tasks)
     done = _apply(tasks, lambda applied: tell(applied.n_bytes))
-    return Counted(tuple(done), room)
+    return Counted(tuple(done), room, words)
 
 
 def size_in_bytes(wanted: Wanted) -> int:
@@ -185,7 +182,7 @@ def begin(wanted: Wanted) -> Run:
 def _write(run: Run, tell: Callable[[int], None]) -> None:
     tasks = tasks_of(run.wanted, dry_run=False)
     room_for(tasks)
-    run.n_shards, run.n_bytes = len(tasks), _size(tasks)
+    run.n_shards, run.n_bytes, run.replaced = len(tasks), _size(tasks), replaced(tasks)
 
     def told(applied: Applied) -> None:
         run.done.append(applied)

@@ -172,7 +172,7 @@ def _ask(wanted: Wanted) -> None:
     """Begin a dry run; what is wrong is said when the page is drawn."""
     st.session_state.pop(_PROBLEM, None)
     try:
-        st.session_state[_ASKED] = rewriting.same_counts(wanted), rewriting.size_in_bytes(wanted)
+        st.session_state[_ASKED] = wanted, rewriting.size_in_bytes(wanted)
     except Mmc4vizError as error:
         st.session_state[_PROBLEM] = wanted, str(error)
 
@@ -191,8 +191,10 @@ def _count(wanted: Wanted) -> None:
     found = rewriting.counted(wanted)
     if found is not None:
         note(f"A dry run: {found.room}.")
+        if found.replaced is not None:
+            note(f"{found.replaced}.")
         _account(found.shards)
-    elif asked == rewriting.same_counts(wanted):
+    elif asked == wanted:
         st.fragment(run_every=0.5)(_counting)(wanted, n_bytes)
 
 
@@ -245,6 +247,8 @@ def _running(run: Run) -> None:
     words = "Stopping when the shards at work are whole" if run.job.stopped else "Writing shards"
     _bar(words, run.job.done, run.n_bytes)
     note(f"Into {run.wanted.out}. It goes on when this page is left.")
+    if run.replaced is not None:
+        note(f"{run.replaced}.")
     st.button("Stop", key="shards-stop", disabled=run.job.stopped, on_click=run.job.stop)
 
 

@@ -88,7 +88,7 @@ class Rows:
         ----------
         stack : Stack
         rival : ndarray of float64, shape (E,)
-            Residuals (`mmc4viz.choice.fdr.effects.residuals`).
+            Residuals (`mmc4viz.choice.fdr.effects.rivals`).
         reach : ndarray of float64, shape (D,)
         null : Null
         """

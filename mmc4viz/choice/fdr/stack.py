@@ -40,8 +40,6 @@ class Stack:
         Sentences of each document, at least 1.
     assigned : ndarray of int64, shape (R,)
         Each image's sentence, -1 for none.
-    population : int
-        Documents of the corpus that these stand for, with or without pairs.
     sampled : bool
         Whether they were drawn at random from more.
     left_out : int
@@ -52,7 +50,6 @@ class Stack:
     images: Ints
     width: Ints
     assigned: Ints
-    population: int = 0
     sampled: bool = False
     left_out: int = 0
 
@@ -134,7 +131,7 @@ def stack_of(matched: Matched, most: int = 10_000, seed: int = 0) -> Stack:
             chosen = np.zeros(len(part.columns), bool)
             chosen[rows] = True
             pages += [_plain(part, chosen), _literal(part, matched, chosen)]
-    return _finite(pages, total, total > most)
+    return _finite(pages, total > most)
 
 
 def stacked(pages: Sequence[Page]) -> Stack:
@@ -151,7 +148,6 @@ def stacked(pages: Sequence[Page]) -> Stack:
         np.array([len(assigned) for _, assigned in kept], np.int64),
         np.array([matrix.shape[1] for matrix, _ in kept], np.int64),
         np.concatenate([np.zeros(0, np.int64), *(one for _, one in kept)]).astype(np.int64),
-        population=len(pages),
     )
 
 
@@ -193,7 +189,7 @@ def _pages(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Iterator[
             yield matrix[image], assigned
 
 
-def _finite(stacks: Sequence[Stack], population: int, sampled: bool) -> Stack:
+def _finite(stacks: Sequence[Stack], sampled: bool) -> Stack:
     """Join stacks, without documents that have a similarity that is no finite number."""
     each = [stacked([]), *stacks]
     whole = Stack(
@@ -208,7 +204,6 @@ def _finite(stacks: Sequence[Stack], population: int, sampled: bool) -> Stack:
         whole.images[~bad],
         whole.width[~bad],
         whole.assigned[~bad[whole.document]],
-        population,
         sampled,
         int(bad.sum()),
     )

@@ -176,5 +176,9 @@ def thresholds_of(edges: Floats, threshold: float | None) -> Floats:
 
 
 def whole_borders(edges: Sequence[float]) -> bool:
-    """Whether borders make strata: finite numbers that ascend."""
-    return all(map(math.isfinite, edges)) and all(low < high for low, high in pairwise(edges))
+    """Whether borders make strata: finite numbers that ascend, one at least."""
+    return (
+        len(edges) > 0
+        and all(map(math.isfinite, edges))
+        and all(low < high for low, high in pairwise(edges))
+    )
