@@ -49,8 +49,8 @@ def table(
     heads = "".join(f'<th scope="col">{name}</th>' for name in head)
     body = "".join(_row(cells, number == current) for number, cells in enumerate(rows))
     return (
-        f'<div class="mmc-scroll"><table class="mmc-table mmc-num"><caption><span>{caption}</span></caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+        '<div class="mmc-scroll"><table class="mmc-table mmc-num">'
+        f"<caption><span>{caption}</span></caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
