@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -332,9 +333,12 @@ def scale_for(source: Source, config: LoaderConfig) -> Scale:
     return spread_of(source, config).scale
 
 
+@lru_cache(maxsize=8)
 def with_reference(scale: Scale) -> Thresholds:
-    """Return a scale's grid, and the reference threshold in it."""
-    return np.union1d(scale.thresholds(), [REFERENCE])
+    """Return a scale's grid, and the reference threshold in it; the same array to everybody."""
+    grid = np.union1d(scale.thresholds(), [REFERENCE])
+    grid.flags.writeable = False
+    return grid
 
 
 def _grid(source: Source, config: LoaderConfig) -> Thresholds:

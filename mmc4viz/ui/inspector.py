@@ -35,12 +35,13 @@ from mmc4viz.ui.sidebar import Choice
 STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 _MOST_CHARACTERS: Final = 3_000_000  # tokenized for one document's states
 _MOST_ROWS: Final = 200  # of a table
+_STYLES: Final = f"<style>{Path(__file__).with_name('document.css').read_text()}</style>"
 Matrix = NDArray[np.float64]
 
 
 def load_styles() -> None:
     """Load what the pages of documents and pairs look like."""
-    st.html(Path(__file__).with_name("document.css"))
+    st.html(_STYLES)
 
 
 def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:

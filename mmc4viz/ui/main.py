@@ -38,6 +38,7 @@ MMC4's own <code>.jsonl</code>, are read.</p>
 """
 
 
+_STYLES: Final = f"<style>{Path(__file__).with_name('page.css').read_text()}</style>"
 PAGES: Final = {
     "Tune": tune.show,
     "Documents": documents.show,
@@ -52,7 +53,7 @@ PAGES: Final = {
 def run() -> None:
     """Draw the dashboard once."""
     st.set_page_config(page_title="mmc4viz", layout="wide", initial_sidebar_state="auto")
-    st.html(Path(__file__).with_name("page.css"))
+    st.html(_STYLES)
     start = read_start()
     if start.problem is not None:
         note(start.problem, "error")
