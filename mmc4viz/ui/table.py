@@ -60,35 +60,28 @@ def show(
     event = st.dataframe(
         frame,
         key=_KEY,
-        on_select=_take_press,
-        selection_mode=["single-row", "single-cell"],
+        on_select="rerun",
+        selection_mode="single-cell",
         hide_index=True,
         height=min(36 * (len(frame) + 1), 360),
         column_config=_layout(config),
         placeholder="–",
         alt="Documents with their outcomes",
     )
-    rows_chosen = event["selection"]["rows"]
-    chosen = places[rows_chosen[0]] if rows_chosen and rows_chosen[0] < len(places) else None
+    row = next((row for row, _ in event["selection"]["cells"]), len(places))
+    chosen = places[row] if row < len(places) else None
     st.session_state[_DRAWN] = (places, opened if chosen is None else chosen)
     return chosen
 
 
 def _restore(places: list[int], opened: int | None) -> None:
-    """Let the selection follow where rows changed, or where something else opened a document."""
+    """Let the selection follow where rows changed, or where something else opened a document.
+
+    After a press it is left alone: what is told to the browser would undo a second, quick press.
+    """
     if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
-        _select([places.index(opened)] if opened in places else [])
-
-
-def _take_press() -> None:
-    """Take a press on any cell for one on its row."""
-    cells = st.session_state[_KEY]["selection"]["cells"]
-    if cells:
-        _select([cells[0][0]])
-
-
-def _select(rows_: list[int]) -> None:
-    st.session_state[_KEY] = {"selection": {"rows": rows_, "columns": [], "cells": []}}
+        cells = [(places.index(opened), HEAD[0])] if opened in places else []
+        st.session_state[_KEY] = {"selection": {"rows": [], "columns": [], "cells": cells}}
 
 
 def rows(
