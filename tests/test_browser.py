@@ -20,6 +20,7 @@ from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.funnel import document_funnel, image_funnel
 from tests.hostile import MARK, TEXTS, write_hostile
 from tests.serving import FLAGS, chromium, serving
+from tests.slowly import slow
 
 SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
 KEEP = 0.5
@@ -376,8 +377,10 @@ def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path) -> None:
         watched.end()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [800, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(1280, "light"), (800, "dark"), *slow((800, "light"), (1280, "dark"))],
+)
 def test_nothing_is_cut_off(browser: Browser, sample: str, scheme: Any, width: int) -> None:
     size = {"width": width, "height": 1200}
     watched = Watched(browser, sample, viewport=size, color_scheme=scheme)

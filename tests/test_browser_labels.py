@@ -21,6 +21,7 @@ from tests.documents import info, write_tar
 from tests.hostile import TEXTS
 from tests.test_browser_pages import Watched, assert_inert
 
+pytestmark = pytest.mark.slow
 CARD = ".label"
 KEYS = {"y": "yes", "n": "no", "u": "unsure"}
 

@@ -22,6 +22,7 @@ from mmc4viz.model import Outcome
 from tests.documents import entry, info, write_tar
 from tests.hostile import DOCUMENTS, TEXTS, write_hostile
 from tests.serving import FLAGS, chromium, serving
+from tests.slowly import slow
 
 SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
 FACTS = ".mmc-facts"
@@ -119,7 +120,7 @@ def not_in_sample(folder: Path) -> Path:
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", *slow("dark")])
 def test_documents_of_every_outcome_open(
     browser: Browser, address: str, explained: dict[str, dict[str, Any]], scheme: str
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from mmc4viz.cli import main
 from tests import nasty
 from tests.documents import info, write_tar
+from tests.slowly import slow
 
 SAMPLE = Path(__file__).parents[1] / "sample_data"
 OUTCOMES = [
@@ -48,8 +49,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.parametrize(
     "settings",
-    [[], ["--assignment", "argmax", "--max-images", "2"], ["--single-image-keep", "0.3"],
-     ["--min-kb", "-1", "--max-tokens", "40"], ["--single-image-keep", "0"]],
+    [[], ["--assignment", "argmax", "--max-images", "2"],
+     *slow(["--single-image-keep", "0.3"], ["--min-kb", "-1", "--max-tokens", "40"],
+           ["--single-image-keep", "0"])],
     ids=" ".join,
 )  # fmt: skip
 def test_curve_is_the_sum_of_explain(

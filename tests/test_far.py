@@ -22,6 +22,7 @@ from mmc4viz.corpus.index import open_index
 from tests import nasty
 from tests.disturbed import wait_for_a_file, worker_of
 
+pytestmark = pytest.mark.slow
 N_SHARDS = 6
 
 

@@ -42,6 +42,7 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_its_commands_run_and_print_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ from mmc4viz.corpus.verdicts import verdicts
 from tests import nasty
 from tests.bench import synthetic
 from tests.documents import info
+from tests.slowly import slow
 
 TOKENIZER = load_tokenizer()
 SETTINGS: list[dict[str, Any]] = [
@@ -72,7 +73,7 @@ def assert_equal(curves: Curves, step: int, total: Tally) -> None:
     np.testing.assert_array_equal(curves.images[:, step], total.images)
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", [*SETTINGS[:3], *slow(*SETTINGS[3:])], ids=str)
 def test_curves_are_the_sums_of_walks(
     documents: list[Document], columns: Columns, settings: dict[str, Any]
 ) -> None:
