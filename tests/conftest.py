@@ -12,7 +12,7 @@ from hypothesis import settings
 from tests.serving import serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-settings.register_profile("mmc4viz", deadline=None, max_examples=60)
+settings.register_profile("mmc4viz", deadline=None, max_examples=40)
 settings.load_profile("mmc4viz")
 
 

@@ -313,6 +313,7 @@ def test_a_loss_opens_its_documents(browser: Browser, sample: str) -> None:
     watched.end()
 
 
+@pytest.mark.slow
 def test_two_people_do_not_disturb_each_other(
     browser: Browser, sample: str, curves: Curves
 ) -> None:

@@ -144,6 +144,7 @@ def test_documents_of_every_outcome_open(
     watched.page.close()
 
 
+@pytest.mark.slow
 def test_the_other_outcomes_open(browser: Browser, odd_address: str) -> None:
     watched = Watched(browser, odd_address)
     for row, outcome in enumerate(OTHERS):

@@ -41,7 +41,7 @@ def _document(score: float) -> object:
 
 @pytest.mark.parametrize("n_shards", [60, 8])
 def test_intervals_contain_the_truth_about_as_often_as_they_say(n_shards: int) -> None:
-    config, hits, trials = LoaderConfig(), 0, 60
+    config, hits, trials = LoaderConfig(), 0, 40
     columns = corpus(n_shards, 60, seed=n_shards)
     truth = sweep(match_corpus(columns, config), config, GRID).expected("documents", 0.5)
     truth = truth / sum(map(len, columns))
@@ -49,8 +49,8 @@ def test_intervals_contain_the_truth_about_as_often_as_they_say(n_shards: int) -
         drawn = draw(columns, 240 if n_shards == 60 else 120, seed)
         found = rate(drawn, sweep_clusters(drawn, config, GRID), "documents", 0.5)
         hits += bool(found.low[0] <= truth[0] <= found.high[0])
-    # 95 % of 60 is 57; five standard errors below it.
-    assert hits >= 48
+    # 95 % of 40 is 38; five standard errors below it.
+    assert hits >= 31
 
 
 def test_everything_drawn_leaves_no_uncertainty() -> None:
