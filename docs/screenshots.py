@@ -20,7 +20,7 @@ from tests.serving import FLAGS, chromium, serving  # noqa: E402
 
 # A page's path, what tells that it is drawn, and the height to show.
 PAGES = {
-    "tune": ("?t=0.26", "What stands behind these numbers", 1950),
+    "tune": ("?t=0.26&p.documents=50%25&p.fdr=10%25", "FDR", 2560),
     "documents": ("documents?doc=0.5", "Raw JSON", 3300),
     "borderline": ("borderline", "Just below", 1000),
     "label": ("label", "Label", 720),

@@ -50,8 +50,8 @@ def show(choice: Choice) -> None:
         enough.show(choice, estimated, data.facts_of(choice.source))
     standing = proposals.standing(choice)
     control.show(choice, curves, _counts(choice, curves), compared, estimated, standing)
-    suggested.show(choice)
     _csv(choice, curves, estimated)
+    suggested.show(choice)
     funnel.show(curves, choice)
     last = st.container()  # drawn below, but computed when all else stands
     _more()
