@@ -26,7 +26,9 @@ from mmc4viz.model import ShardError
 
 BLOCK: Final = tarfile.BLOCKSIZE
 END: Final = bytes(2 * BLOCK)
-_CHUNK: Final = 1 << 20  # bytes copied at once
+_CHUNK: Final = (
+    1 << 14
+)  # bytes written at once: more, and the system seeks larger stretches of memory
 _SIZE: Final = slice(124, 136)  # of a header: where the member's size stands
 _SUM: Final = slice(148, 156)  # and the header's sum
 
@@ -138,7 +140,10 @@ class Output:
         """Append bytes."""
         self.size += sum(len(piece) for piece in pieces)
         if self.file is not None:
-            self.file.writelines(pieces)
+            for piece in pieces:
+                view = memoryview(piece)
+                for start in range(0, len(view), _CHUNK):
+                    self.file.write(view[start : start + _CHUNK])
 
     def copy(self, source: IO[bytes], begin: int, end: int) -> None:
         """Append a range of another file."""
