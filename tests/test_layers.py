@@ -45,7 +45,7 @@ FDR = [
 ]  # fmt: skip
 COMPARING = [
     "equal_yield", "distribution", "kept", "disagreement", "candidate", "roc", "separation",
-    "models", "rates", "equal_fdr", "evidence",
+    "models", "cells", "rates", "equal_fdr", "evidence", "respects",
 ]  # fmt: skip
 HANDOVER = [
     "options", "command", "counts", "records", "tars", "basics", "drawing", "examples", "files",

@@ -13,16 +13,14 @@ import click
 from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.disagreement import correlation_of_entries, correlation_of_pairs
 from mmc4viz.choice.comparing.distribution import distribution
-from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
-from mmc4viz.choice.comparing.evidence import Evidence, evidence, match_by_precision, tell_apart
-from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
-from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
-from mmc4viz.choice.fdr.stack import stack_of
+from mmc4viz.choice.comparing.evidence import Evidence, evidence, tell_apart
+from mmc4viz.choice.comparing.models import Match, NoMatch
+from mmc4viz.choice.comparing.respects import match_in_every_respect
+from mmc4viz.choice.fdr.estimate import FdrEstimate
 from mmc4viz.choice.lineup import Model, ModelsError, line_up
-from mmc4viz.choice.steps import YIELDS
 from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
 from mmc4viz.cli.lines import say
-from mmc4viz.cli.models import ManyModels, Similarity, chosen, similarities
+from mmc4viz.cli.models import ManyModels, Similarity, chosen, rates_of, similarities
 from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, with_settings
 from mmc4viz.corpus.sweep import Matched, match_corpus
 from mmc4viz.model import ConfigError, LoaderConfig
@@ -79,7 +77,7 @@ def compare(
     lines = _thresholds(thresholds, config)
     candidates = _matched(chosen(found, models), config)
     labels = None if labels_file is None else evidence(labels_file, candidates)
-    rates = _rates(candidates) if fdr else {}
+    rates = rates_of(candidates) if fdr else {}
     compared = [_compared(candidates[0], other, lines, labels, rates) for other in candidates[1:]]
     separated = None if labels is None else _separated(candidates, labels)
     spreads = [distribution(one.model) for one in candidates]
@@ -120,16 +118,6 @@ def _matched(wanted: Sequence[Similarity], config: LoaderConfig) -> list[Candida
     return candidates
 
 
-def _rates(candidates: Sequence[Candidate]) -> dict[str, FdrEstimate]:
-    """Estimate every model's false-discovery rate."""
-    with progress("models", len(candidates)) as advance:
-        found = {}
-        for one in candidates:
-            found[one.name] = estimate_fdr(stack_of(one.model.matched))
-            advance(1)
-    return found
-
-
 def _compared(
     first: Candidate,
     second: Candidate,
@@ -140,12 +128,7 @@ def _compared(
     """Compare two models in every respect."""
     found: list[Match | NoMatch] = []
     for threshold in thresholds:
-        found += [match_by_yield(first, second, name, threshold) for name in YIELDS]
-        if rates:
-            both = rates[first.name], rates[second.name]
-            found.append(match_by_fdr(first, second, both, threshold))
-        if labels is not None:
-            found.append(match_by_precision(first, second, labels, threshold))
+        found += match_in_every_respect(first, second, threshold, rates, labels)
     models = first.model, second.model
     ranks = [correlation_of_pairs(*models), correlation_of_entries(*models)]
     return Compared(first.name, second.name, found, ranks)

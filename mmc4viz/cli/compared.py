@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mmc4viz.choice.comparing.cells import SPREAD_HEAD, agreed, areas, how_sure, spread, values
 from mmc4viz.choice.comparing.disagreement import Correlation
 from mmc4viz.choice.comparing.distribution import QUANTILES, Distribution
 from mmc4viz.choice.comparing.models import Match, NoMatch
-from mmc4viz.choice.comparing.separation import Measure, Separation
 from mmc4viz.choice.comparing.separation import Separated as OneSeparated
+from mmc4viz.choice.comparing.separation import Separation
 from mmc4viz.model import LoaderConfig
 from mmc4viz.output import table
 
@@ -110,12 +111,7 @@ def as_text(
     spreads: Sequence[Distribution], compared: Sequence[Compared], separated: Separated | None
 ) -> str:
     """Return everything as tables with a few words."""
-    heads = [f"{100 * q:g} %" for q in QUANTILES]
-    rows: list[tuple[Any, ...]] = [("matched scores", "scale", "pairs", *heads)]
-    for one in spreads:
-        digits = one.scale.digits + 1
-        quantiles = [f"{value:.{digits}f}" for value in one.quantiles] or ["–"] * len(QUANTILES)
-        rows.append((one.model, one.scale.name, f"{one.pairs:,}", *quantiles))
+    rows = [SPREAD_HEAD, *map(spread, spreads)]
     last = [] if separated is None else [_separated(separated)]
     return "\n\n".join([table(rows), *(_text(one) for one in compared), *last])
 
@@ -135,25 +131,10 @@ def _separated(labels: Separated) -> str:
     found = labels.found
     if isinstance(found, str):
         return f"right from wrong pairs: not compared: {found}"
-    rows: list[tuple[str, ...]] = [
-        ("right from wrong pairs", "area under ROC", "average precision")
-    ]
-    rows += [
-        (one.model, _measure(one.auc), _measure(one.average_precision)) for one in found.models
-    ]
-    for one in found.against_first:
-        words = f"{one.second} less {one.first}"
-        areas = f"{_measure(one.auc)}, p = {one.p_auc:.2g}"
-        rows.append(
-            (words, areas, f"{_measure(one.average_precision)}, p = {one.p_average_precision:.2g}")
-        )
+    rows = [("right from wrong pairs", "area under ROC", "average precision"), *areas(found)]
     among = f"{found.labels:,} labels drawn among the pairs of {labels.drawn_among}"
     unusable = f"; {found.unusable:,} have no score" if found.unusable else ""
     return f"{table(rows)}\n{among}, in {found.documents:,} documents{unusable}"
-
-
-def _measure(one: Measure) -> str:
-    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
 def _words(by: str) -> str:
@@ -161,25 +142,14 @@ def _words(by: str) -> str:
 
 
 def _cells(match: Match) -> tuple[str, ...]:
-    values = _values(match)
-    agreed = match.agreement
     return (
         _words(match.by),
         f"{match.first:.12g}",
         f"{match.second:.12g}",
-        *values,
-        f"{agreed.documents.jaccard:.1%}",
-        f"{agreed.pairs.jaccard:.1%}",
-        "exact" if match.exact else "estimated" if match.intervals else "nearest",
+        *values(match, "–"),
+        *agreed(match),
+        how_sure(match),
     )
-
-
-def _values(match: Match) -> list[str]:
-    """Write what is left, or a rate with its interval."""
-    if not match.intervals:
-        return [f"{value:,.10g}" for value in (match.wanted, match.found)]
-    each = zip((match.wanted, match.found), match.intervals, strict=True)
-    return [f"{value:.1%} ({low:.1%}–{high:.1%})" for value, (low, high) in each]
 
 
 def _correlated(found: Compared) -> Iterator[str]:

@@ -10,13 +10,12 @@ from typing import Any
 import click
 
 from mmc4viz.cli.lines import complain, say
-from mmc4viz.cli.shared import SHARDS, checked_folder, config_of, progress
+from mmc4viz.cli.shared import SHARDS, checked_folder, config_of, named_file, progress
 from mmc4viz.corpus.attach import attach
 from mmc4viz.corpus.build import Done, Job, build, prune, scratch_of
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.index import files_of, write_manifest
 from mmc4viz.corpus.naming import record
-from mmc4viz.corpus.sets import checked_name
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
@@ -74,7 +73,7 @@ def index(
     """
     if not shards and not pruning and not sidecars and clip_model is None:
         raise ConfigError("name the SHARDs to index")
-    named = [_named(text) for text in sidecars]
+    named = [named_file(text) for text in sidecars]
     config = config_of(settings)
     load_tokenizer(config.tokenizer)
     found, folder = expand(shards), checked_folder(image_dir)
@@ -98,14 +97,6 @@ def index(
         complain(str(problem.reason))
     if any(d.status in ("failed", "broken off") for d in everything):
         sys.exit(2)
-
-
-def _named(text: str) -> tuple[str, str]:
-    """Read NAME=FILE."""
-    name, equals, path = text.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
-    return checked_name(name), path
 
 
 def _tell(out: str, name: str) -> None:

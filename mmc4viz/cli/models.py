@@ -14,10 +14,13 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.shared import open_corpus
+from mmc4viz.choice.comparing.candidate import Candidate
+from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
+from mmc4viz.choice.fdr.stack import stack_of
+from mmc4viz.cli.shared import named_file, open_corpus, progress
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.naming import names_of
-from mmc4viz.corpus.sets import OWN, checked_name
+from mmc4viz.corpus.sets import OWN
 from mmc4viz.corpus.sidecar import Sidecar, model_in, sidecars
 from mmc4viz.corpus.similarity import with_similarity
 from mmc4viz.corpus.source import Indexed, Shards
@@ -93,7 +96,7 @@ def similarities_of(
 ) -> list[Similarity]:
     """Find every model's similarity of a corpus; ``own`` are shards' columns if read already."""
     if not isinstance(corpus, Indexed):
-        return _of_shards(corpus, config, [_named(text) for text in files], own)
+        return _of_shards(corpus, config, [named_file(text) for text in files], own)
     if files:
         raise ConfigError(
             "--similarity NAME=FILE is for SHARDs; an index takes files in by mmc4viz index "
@@ -144,14 +147,6 @@ def _of_shards(
     return [Similarity(config.clip_model, (OWN,), read), *others]
 
 
-def _named(text: str) -> tuple[str, str]:
-    """Read NAME=FILE."""
-    name, equals, path = text.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
-    return checked_name(name), path
-
-
 def chosen(found: Sequence[Similarity], wanted: Sequence[str]) -> list[Similarity]:
     """Return the models wanted, in their order; all of them when none is named.
 
@@ -171,3 +166,13 @@ def _one(found: Sequence[Similarity], name: str) -> Similarity:
     known = ", ".join(one.name for one in found)
     several = "several similarity sets are" if matching else "no similarity set is"
     raise ConfigError(f"{several} called {name!r}; there are: {known}")
+
+
+def rates_of(candidates: Sequence[Candidate]) -> dict[str, FdrEstimate]:
+    """Estimate every model's false-discovery rate."""
+    found = {}
+    with progress("models", len(candidates)) as advance:
+        for one in candidates:
+            found[one.name] = estimate_fdr(stack_of(one.model.matched))
+            advance(1)
+    return found

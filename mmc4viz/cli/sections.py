@@ -12,13 +12,11 @@ import click
 
 from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.evidence import evidence
-from mmc4viz.choice.fdr.estimate import FdrEstimate, estimate_fdr
-from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.labelling import store
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.lineup import Model
 from mmc4viz.cli.lines import say
-from mmc4viz.cli.models import Similarity, chosen, similarities_of
+from mmc4viz.cli.models import Similarity, chosen, rates_of, similarities_of
 from mmc4viz.cli.shared import F, progress
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.sweep import Matched, match_corpus
@@ -102,7 +100,7 @@ def sections(
     beside: Section | None = None
     if others or problems:
         known = None if path is None else evidence(path, [first, *others])
-        rates = _rates([first, *others]) if others and options["fdr"] is not False else {}
+        rates = rates_of([first, *others]) if others and options["fdr"] is not False else {}
         beside = models_section(first, others, config.threshold, rates, known, problems)
     return [labels] if beside is None else [beside, labels]
 
@@ -132,13 +130,3 @@ def _matched(
                 continue
             others.append(Candidate(Model(name, matched), first.config))
     return others, problems
-
-
-def _rates(candidates: Sequence[Candidate]) -> dict[str, FdrEstimate]:
-    """Estimate every model's false-discovery rate."""
-    found = {}
-    with progress("models", len(candidates)) as advance:
-        for one in candidates:
-            found[one.name] = estimate_fdr(stack_of(one.model.matched))
-            advance(1)
-    return found

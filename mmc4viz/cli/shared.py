@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mmc4viz.cli.lines import complain, say
 from mmc4viz.corpus.index import open_index
 from mmc4viz.corpus.naming import UNKNOWN
-from mmc4viz.corpus.sets import names_in
+from mmc4viz.corpus.sets import checked_name, names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
 from mmc4viz.handover.basics import basics_of
@@ -118,6 +118,14 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
         corpus.notes += [f"{options['config_file']}: {line}" for line in found]
     return config, corpus
+
+
+def named_file(text: str) -> tuple[str, str]:
+    """Read NAME=FILE."""
+    name, equals, path = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
+    return checked_name(name), path
 
 
 def _named(config: LoaderConfig, corpus: Indexed | Shards, options: dict[str, Any]) -> LoaderConfig:

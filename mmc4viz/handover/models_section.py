@@ -9,19 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mmc4viz.choice.comparing.candidate import Candidate
+from mmc4viz.choice.comparing.cells import SPREAD_HEAD, agreed, areas, how_sure, spread, values
 from mmc4viz.choice.comparing.disagreement import (
     Correlation,
     correlation_of_entries,
     correlation_of_pairs,
 )
-from mmc4viz.choice.comparing.distribution import QUANTILES, Distribution, distribution
-from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
-from mmc4viz.choice.comparing.evidence import Evidence, match_by_precision, tell_apart
-from mmc4viz.choice.comparing.models import Match, NoMatch, match_by_yield
-from mmc4viz.choice.comparing.separation import Measure, Separation
+from mmc4viz.choice.comparing.distribution import distribution
+from mmc4viz.choice.comparing.evidence import Evidence, tell_apart
+from mmc4viz.choice.comparing.models import Match, NoMatch
+from mmc4viz.choice.comparing.respects import match_in_every_respect
 from mmc4viz.choice.fdr.estimate import FdrEstimate
 from mmc4viz.choice.lineup import ModelsError, line_up
-from mmc4viz.choice.steps import YIELDS
 from mmc4viz.handover.drawing import HALF, histogram
 from mmc4viz.handover.section import Heading, Part, Pictures, Section, Table, Words
 
@@ -76,23 +75,13 @@ def models_section(
         return None
     parts: list[Part] = [Words(problem) for problem in problems]
     if sound:
-        parts = [_spreads([distribution(one.model) for one in (first, *sound)]), *parts]
+        lines = [spread(distribution(one.model)) for one in (first, *sound)]
+        parts = [Table(SPREAD_HEAD, lines), *parts]
     for other in sound:
         parts += _beside(first, other, threshold, rates or {}, labels)
     if labels is not None and sound:
         parts += _separated([first, *sound], labels)
     return Section("CLIP models side by side", parts)
-
-
-def _spreads(found: Sequence[Distribution]) -> Part:
-    """Write where each model's matched scores lie on its own scale."""
-    head = ("matched scores", "scale", "pairs", *(f"{100 * q:g} %" for q in QUANTILES))
-    rows = []
-    for one in found:
-        quantiles = [f"{value:.{one.scale.digits + 1}f}" for value in one.quantiles]
-        named = one.model, one.scale.name, f"{one.pairs:,}"
-        rows.append((*named, *(quantiles or ["–"] * len(QUANTILES))))
-    return Table(head, rows)
 
 
 def _beside(
@@ -103,14 +92,7 @@ def _beside(
     labels: Evidence | None,
 ) -> list[Part]:
     """Put one model beside the first: thresholds that go together, agreement, ranks."""
-    matches: list[Match | NoMatch] = [
-        match_by_yield(first, other, name, threshold) for name in YIELDS
-    ]
-    if first.name in rates and other.name in rates:
-        both = rates[first.name], rates[other.name]
-        matches.append(match_by_fdr(first, other, both, threshold))
-    if labels is not None:
-        matches.append(match_by_precision(first, other, labels, threshold))
+    matches = match_in_every_respect(first, other, threshold, rates, labels)
     found = [match for match in matches if isinstance(match, Match)]
     drawn = next(match for match in found if match.by == _DRAWN)
     head = ("equal in", first.name, other.name, f"of {first.name}", f"of {other.name}",
@@ -135,19 +117,13 @@ def _scores(one: Candidate, threshold: float) -> str:
 
 
 def _cells(match: Match) -> tuple[str, ...]:
-    values = [f"{value:,.10g}" for value in (match.wanted, match.found)]
-    if match.intervals:
-        each = zip((match.wanted, match.found), match.intervals, strict=True)
-        values = [f"{value:.1%} ({low:.1%} to {high:.1%})" for value, (low, high) in each]
-    agreed = match.agreement
     return (
         _words(match.by),
         f"{match.first:.12g}",
         f"{match.second:.12g}",
-        *values,
-        f"{agreed.documents.jaccard:.1%}",
-        f"{agreed.pairs.jaccard:.1%}",
-        "exact" if match.exact else "estimated" if match.intervals else "nearest",
+        *values(match),
+        *agreed(match),
+        how_sure(match),
     )
 
 
@@ -188,20 +164,4 @@ def _separated(candidates: Sequence[Candidate], labels: Evidence) -> list[Part]:
         f"same for all models.{unusable}"
     )
     head = ("model", "area under ROC", "average precision")
-    return [title, Table(head, _areas(found)), Words(words, small=True)]
-
-
-def _areas(found: Separation) -> list[tuple[str, str, str]]:
-    rows = [(one.model, _measure(one.auc), _measure(one.average_precision)) for one in found.models]
-    return rows + [
-        (
-            f"{one.second} less {one.first}",
-            f"{_measure(one.auc)}, p = {one.p_auc:.2g}",
-            f"{_measure(one.average_precision)}, p = {one.p_average_precision:.2g}",
-        )
-        for one in found.against_first
-    ]
-
-
-def _measure(one: Measure) -> str:
-    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+    return [title, Table(head, areas(found)), Words(words, small=True)]

@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 
+from mmc4viz.choice.comparing.cells import agreed, values
 from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
 from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.ui import compared
@@ -31,12 +32,9 @@ def equally_pure(match: Match | NoMatch, first: Side, second: Side) -> None:
         note(f"No threshold of equal {words}: {match.reason}.")
         return
     names = escaped(first.name), escaped(second.name)
-    rates = zip((match.wanted, match.found), match.intervals, strict=True)
-    cells = [f"{value:.1%} ({low:.1%} to {high:.1%})" for value, (low, high) in rates]
-    agreed = match.agreement
     row = (
-        words, f"{match.first:.12g}", f"<b>{match.second:.12g}</b>", *cells,
-        f"{agreed.documents.jaccard:.1%}", f"{agreed.pairs.jaccard:.1%}",
+        words, f"{match.first:.12g}", f"<b>{match.second:.12g}</b>", *values(match),
+        *agreed(match),
     )  # fmt: skip
     heads = (
         "equal in", *names, f"of {names[0]}", f"of {names[1]}", "documents agreed", "pairs agreed",

@@ -8,6 +8,7 @@ from typing import Final
 
 import streamlit as st
 
+from mmc4viz.choice.comparing.cells import agreed, how_sure, values
 from mmc4viz.choice.comparing.disagreement import Correlation
 from mmc4viz.choice.comparing.distribution import Distribution
 from mmc4viz.choice.comparing.models import Match
@@ -135,16 +136,13 @@ def _table(found: Sequence[Match], names: tuple[str, str]) -> None:
 
 
 def _cells(match: Match) -> tuple[str, ...]:
-    agreed = match.agreement
     return (
         _words(match.by),
         f"{match.first:.12g}",
         f"<b>{match.second:.12g}</b>",
-        f"{match.wanted:,.10g}",
-        f"{match.found:,.10g}",
-        f"{agreed.documents.jaccard:.1%}",
-        f"{agreed.pairs.jaccard:.1%}",
-        "exact" if match.exact else "nearest",
+        *values(match),
+        *agreed(match),
+        how_sure(match),
     )
 
 

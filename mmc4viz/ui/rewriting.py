@@ -8,9 +8,8 @@ half done when it is stopped, the next run into the same folder goes on with.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
@@ -194,11 +193,5 @@ def _write(run: Run, tell: Callable[[int], None]) -> None:
 def _apply(tasks: Sequence[Task], told: Callable[[Applied], object]) -> list[Applied]:
     """Rewrite shards: few bytes here and at once, else by processes, one core left to others."""
     if _size(tasks) < _QUICK:
-        return apply_shards(tasks, _thread, told)
+        return apply_shards(tasks, lambda: ThreadPoolExecutor(1), told)
     return apply_aside(tasks, max(1, (os.cpu_count() or 2) - 1), told)
-
-
-@contextmanager
-def _thread() -> Iterator[Executor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool

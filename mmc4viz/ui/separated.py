@@ -11,10 +11,11 @@ from typing import Final
 
 import streamlit as st
 
+from mmc4viz.choice.comparing.cells import areas
 from mmc4viz.choice.comparing.evidence import Evidence, evidence, match_by_precision, tell_apart
 from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.choice.comparing.roc import STEPS
-from mmc4viz.choice.comparing.separation import Band, Measure, Separation
+from mmc4viz.choice.comparing.separation import Band, Separation
 from mmc4viz.choice.labelling import labels
 from mmc4viz.choice.labelling.design import designs
 from mmc4viz.model import Mmc4vizError
@@ -69,18 +70,7 @@ def _draw(first: Side, second: Side, threshold: float, path: str) -> None:
 
 def _areas(found: Separation, among: Evidence) -> None:
     """Say which model separates right pairs from wrong ones better, and how surely."""
-    (difference,) = found.against_first
-    rows = [
-        (escaped(one.model), _measure(one.auc), _measure(one.average_precision))
-        for one in found.models
-    ]
-    rows.append(
-        (
-            f"{escaped(difference.second)} less {escaped(difference.first)}",
-            f"{_measure(difference.auc)}, p = {difference.p_auc:.2g}",
-            f"{_measure(difference.average_precision)}, p = {difference.p_average_precision:.2g}",
-        )
-    )
+    rows = [(escaped(name), *measures) for name, *measures in areas(found)]
     unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""
     caption = (
         f"{found.labels:,} labels of pairs of {escaped(among.words)}, in {found.documents:,} "
@@ -89,10 +79,6 @@ def _areas(found: Separation, among: Evidence) -> None:
         f"replacement, the same for both models.{unusable}"
     )
     st.html(table(("right from wrong pairs", "area under ROC", "average precision"), rows, caption))
-
-
-def _measure(one: Measure) -> str:
-    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
 def _curves(found: Separation) -> None:
