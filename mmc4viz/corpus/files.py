@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 
 from mmc4viz.corpus.columns import Columns, schema
-from mmc4viz.corpus.storage import download, fingerprint, is_remote, listing, upload
+from mmc4viz.corpus.storage import download, fingerprint, is_remote, listing, put_in_place
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Mmc4vizError
 
@@ -130,12 +130,9 @@ def write_batch(batch: pa.RecordBatch, origin: Any, folder: str, name: str, scra
         scratch.mkdir(parents=True, exist_ok=True)
         with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
-        if is_remote(folder):
-            upload(f"{folder.rstrip('/')}/{name}", beside)
-            beside.unlink()
-        else:
+        if not is_remote(folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
-            beside.replace(Path(folder) / name)
+        put_in_place(beside, f"{folder.rstrip('/')}/{name}")
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise IndexFileError(

@@ -31,7 +31,7 @@ from mmc4viz.corpus.naming import model_of_index, names_of
 from mmc4viz.corpus.scales import scale_in
 from mmc4viz.corpus.sets import OWN, SimilaritySet, described, names_in, with_set
 from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.storage import is_remote, open_for_reading, upload
+from mmc4viz.corpus.storage import is_remote, open_for_reading, put_in_place
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from mmc4viz.model import ShardError, TokenizerError
 
@@ -223,9 +223,5 @@ def write_manifest(folder: str, scratch: Path) -> list[Origin]:
     scratch.mkdir(parents=True, exist_ok=True)
     beside = scratch / f"{os.getpid()}-{MANIFEST}"
     beside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    if is_remote(folder):
-        upload(f"{folder.rstrip('/')}/{MANIFEST}", beside)
-        beside.unlink()
-    else:
-        beside.replace(Path(folder) / MANIFEST)
+    put_in_place(beside, f"{folder.rstrip('/')}/{MANIFEST}")
     return origins

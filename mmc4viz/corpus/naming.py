@@ -16,7 +16,7 @@ from typing import Final
 import mmc4viz
 from mmc4viz.corpus.files import IndexFileError
 from mmc4viz.corpus.sets import FOLDER, OWN
-from mmc4viz.corpus.storage import is_remote, open_for_reading, upload
+from mmc4viz.corpus.storage import is_remote, open_for_reading, put_in_place
 from mmc4viz.model import LoaderConfig, ShardError
 
 UNKNOWN: Final = LoaderConfig().clip_model
@@ -85,12 +85,9 @@ def record(index: str, name: str, scratch: Path) -> None:
     beside = scratch / f"{os.getpid()}-{_FILE}"
     try:
         beside.write_text(json.dumps({"clip_model": name}) + "\n")
-        if is_remote(index):
-            upload(_place(index), beside)
-            beside.unlink()
-        else:
+        if not is_remote(index):
             Path(_place(index)).parent.mkdir(exist_ok=True)
-            beside.replace(_place(index))
+        put_in_place(beside, _place(index))
     except OSError as error:
         raise IndexFileError(f"{index}: cannot be written: {error.strerror or error}") from None
 

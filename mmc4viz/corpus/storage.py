@@ -195,7 +195,37 @@ def download(path: str, local: Path) -> None:
     local.parent.mkdir(parents=True, exist_ok=True)
     beside = local.with_name(f".{local.name}.part")
     store.get_file(inside, str(beside))
-    beside.replace(local)
+    put_in_place(beside, str(local))
+
+
+def put_in_place(beside: Path, target: str) -> None:
+    """Give a finished file its place, so that it survives a power cut once it is there.
+
+    A local file is synced, renamed, and its folder is synced; to a store it goes in one upload.
+
+    Parameters
+    ----------
+    beside : Path
+        The finished file, on the file system of a local target; it is gone afterwards.
+    target : str
+
+    Raises
+    ------
+    OSError, ShardError
+        When it cannot be written.
+    """
+    if is_remote(target):
+        upload(target, beside)
+        beside.unlink()
+        return
+    with open(beside, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(beside, target)
+    folder = os.open(os.path.dirname(target) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @_in_words

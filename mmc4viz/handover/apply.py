@@ -19,7 +19,7 @@ from mmc4viz.corpus.build import scratch_of
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.files import absolute, digest, map_columns
 from mmc4viz.corpus.sets import map_set_file
-from mmc4viz.corpus.storage import fingerprint, is_remote, size_of
+from mmc4viz.corpus.storage import fingerprint, is_remote, put_in_place, size_of
 from mmc4viz.corpus.workers import ROUNDS, MakeExecutor, run
 from mmc4viz.handover.counts import Counts
 from mmc4viz.handover.inputs import shard_columns
@@ -27,7 +27,6 @@ from mmc4viz.handover.options import refuse_impossible
 from mmc4viz.handover.records import (
     ApplyError,
     Record,
-    put,
     read_record,
     size_there,
     write_record,
@@ -248,7 +247,7 @@ def _rewrite(task: Task, record: Record, plain: Unpacked, scratch: Path) -> Appl
             )
         size = beside.stat().st_size
         write_record(record, task.target, scratch)
-        put(beside, task.target)
+        put_in_place(beside, task.target)
         counts, left_out = done.counts.as_dict(), done.left_out
         write_record(
             replace(

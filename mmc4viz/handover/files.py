@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
+from mmc4viz.corpus.storage import put_in_place
 from mmc4viz.model import ConfigError
 
 
@@ -23,7 +25,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
     try:
         with open(beside, "wb") as file:
             yield file
-        os.replace(beside, path)
+        put_in_place(Path(beside), path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: cannot be written: {reason}") from None

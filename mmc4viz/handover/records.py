@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from mmc4viz.corpus.storage import is_remote, listing, open_for_reading, size_of, upload
+from mmc4viz.corpus.storage import is_remote, listing, open_for_reading, put_in_place, size_of
 from mmc4viz.model import Mmc4vizError
 
 FORMAT: Final = "1"
@@ -79,16 +79,7 @@ def write_record(record: Record, target: str, scratch: Path) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     beside = scratch / (os.path.basename(target) + SUFFIX)
     beside.write_text(json.dumps(asdict(record), indent=1, sort_keys=True) + "\n", "utf-8")
-    put(beside, target + SUFFIX)
-
-
-def put(beside: Path, target: str) -> None:
-    """Put a file that is whole into its place."""
-    if is_remote(target):
-        upload(target, beside)
-        beside.unlink()
-    else:
-        beside.replace(target)
+    put_in_place(beside, target + SUFFIX)
 
 
 def read_record(target: str) -> Record | None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmc4viz.choice.scoring.score import Scored
+from mmc4viz.corpus.storage import put_in_place
 from mmc4viz.model import ConfigError
 
 _KEY: Final = b"mmc4viz"
@@ -97,7 +98,7 @@ def write_whole(
         with pq.ParquetWriter(beside, layout) as writer:
             for table in chain([first], stream):
                 writer.write_table(table.cast(layout))
-        beside.replace(path)
+        put_in_place(beside, str(path))
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise ConfigError(
