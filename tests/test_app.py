@@ -20,7 +20,6 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.model import ShardError
 from mmc4viz.ui import control, data, record
 from mmc4viz.ui.inert import plain
-from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.sequence import pieces
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.threshold import visible_span
@@ -359,19 +358,6 @@ def test_a_sample_of_everything_is_exact(monkeypatch: pytest.MonkeyPatch) -> Non
     assert numbers(page) == expected(LoaderConfig())
     found = sent(page)
     assert np.allclose(found["documents_low"], found["documents_high"])
-
-
-def test_memo_keeps_nothing_of_what_was_abandoned() -> None:
-    memo = Memo[int](limit=1)
-
-    def abandoned() -> int:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        memo.get("a", abandoned)
-    assert memo.get("a", lambda: 1) == 1
-    assert memo.get("b", lambda: 2) == 2
-    assert memo.get("a", lambda: 3) == 3
 
 
 def test_the_opened_document_is_the_table_s() -> None:

@@ -25,14 +25,14 @@ from mmc4viz.ui.progress import progress
 
 CURVE = 60  # thresholds along which agreement is drawn
 
-_CANDIDATES: Memo[Candidate] = Memo(3)
-_LINED_UP: Memo[bool] = Memo(16)
-_DISTRIBUTIONS: Memo[Distribution] = Memo(16)
-_MATCHES: Memo[list[Match]] = Memo(64)
-_FDR: Memo[FdrEstimate] = Memo(6)
-_CURVES: Memo[list[Match]] = Memo(16)
-_STRONGEST: Memo[list[Disagreement]] = Memo(16)
-_CORRELATIONS: Memo[list[Correlation]] = Memo(16)
+_CANDIDATES: Memo[Candidate] = Memo()
+_LINED_UP: Memo[bool] = Memo()
+_DISTRIBUTIONS: Memo[Distribution] = Memo()
+_MATCHES: Memo[list[Match]] = Memo()
+_FDR: Memo[FdrEstimate] = Memo()
+_CURVES: Memo[list[Match]] = Memo()
+_STRONGEST: Memo[list[Disagreement]] = Memo()
+_CORRELATIONS: Memo[list[Correlation]] = Memo()
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def candidate(one: Side) -> Candidate:
             found.prepare(tell)
             return found
 
-        return _CANDIDATES.get(one, make, lambda: tell(0))
+        return _CANDIDATES.get(one, make)
 
 
 def check(one: Side, other: Side) -> None:

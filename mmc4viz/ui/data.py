@@ -125,17 +125,17 @@ class Spread:
     counts: NDArray[np.int64]
 
 
-_TOKENIZERS: Memo[Tokenizer] = Memo(8)
-_INDEXES: Memo[Index] = Memo(8)
-_COLUMNS: Memo[tuple[Columns, ...]] = Memo(3)
-_DRAWN: Memo[Drawn] = Memo(4)
-_FACTS: Memo[Facts] = Memo(16)
-_MATCHED: Memo[Matched] = Memo(3)
-_SPREADS: Memo[Spread] = Memo(32)
-_CURVES: Memo[Curves] = Memo(32)
-_ESTIMATES: Memo[Estimate] = Memo(6)
-_FOLDERS: Memo[tuple[str, ...]] = Memo(16)
-_SIDECARS: Memo[list[Sidecar]] = Memo(16)
+_TOKENIZERS: Memo[Tokenizer] = Memo()
+_INDEXES: Memo[Index] = Memo()
+_COLUMNS: Memo[tuple[Columns, ...]] = Memo()
+_DRAWN: Memo[Drawn] = Memo()
+_FACTS: Memo[Facts] = Memo()
+_MATCHED: Memo[Matched] = Memo()
+_SPREADS: Memo[Spread] = Memo()
+_CURVES: Memo[Curves] = Memo()
+_ESTIMATES: Memo[Estimate] = Memo()
+_FOLDERS: Memo[tuple[str, ...]] = Memo()
+_SIDECARS: Memo[list[Sidecar]] = Memo()
 
 
 def identify(path: str) -> FileId:
@@ -423,4 +423,4 @@ def _computed(
 ) -> V:
     """Look up, or compute with progress; whoever waits for another session shows it too."""
     with progress(words, total) as tell:
-        return memo.get(key, lambda: make(tell), lambda: tell(0))
+        return memo.get(key, lambda: make(tell))

@@ -15,8 +15,8 @@ from mmc4viz.ui import data
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.memo import Memo
 
-_NAMES: Memo[str] = Memo(16)
-_ENDS: Memo[tuple[float, float]] = Memo(16)
+_NAMES: Memo[str] = Memo()
+_ENDS: Memo[tuple[float, float]] = Memo()
 _MORE = {
     "softmax": "Each image's values sum to 1, so what a threshold means changes with the number of "
     "sentences on the page.",

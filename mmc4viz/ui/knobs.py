@@ -26,9 +26,9 @@ from mmc4viz.ui.progress import progress
 from mmc4viz.ui.sidebar import Choice
 
 SAMPLE: Final = 20_000  # documents
-_POOLS: Memo[Pool] = Memo(3)
-_MATCHED: Memo[Matched] = Memo(24)
-_RATES: Memo[dict[str, Rate]] = Memo(300)
+_POOLS: Memo[Pool] = Memo()
+_MATCHED: Memo[Matched] = Memo()
+_RATES: Memo[dict[str, Rate]] = Memo()
 _SHOWN: Final = {"image_tokens": "image tokens", "documents": "documents"}
 
 

@@ -28,9 +28,9 @@ from mmc4viz.ui.start import VARIABLE
 NAME: Final = "mmc4viz-labels.sqlite"
 _POINTS: Final = 48  # thresholds of a drawn curve
 
-_POPULATIONS: Memo[Population] = Memo(3)
-_LABELLED: Memo[Labelled] = Memo(8)
-_FINDINGS: Memo[Findings] = Memo(8)
+_POPULATIONS: Memo[Population] = Memo()
+_LABELLED: Memo[Labelled] = Memo()
+_FINDINGS: Memo[Findings] = Memo()
 
 
 @dataclass(frozen=True)

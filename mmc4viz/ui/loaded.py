@@ -25,7 +25,7 @@ from mmc4viz.ui.start import Start
 
 REASONS: Final = "export-reasons"  # of the person's own; a config that is loaded has others
 _LOADED: Final = "loaded-config"
-_BASICS: Memo[Basics] = Memo(8)
+_BASICS: Memo[Basics] = Memo()
 
 
 @dataclass(frozen=True)

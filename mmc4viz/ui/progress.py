@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _PLACE: ContextVar[DeltaGenerator | None] = ContextVar("place", default=None)
+_SHOWN: ContextVar[Callable[[int, int], None] | None] = ContextVar("shown", default=None)
 _EVERY = 0.1  # seconds between reports
 _PATIENCE = 1.0  # seconds before anything is shown
 
@@ -40,7 +41,7 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
     began = last = time.monotonic()
     done = 0
 
-    def advance(count: int) -> None:
+    def show(count: int, ahead: int = 0) -> None:
         nonlocal last, done, place
         done += count
         now = time.monotonic()
@@ -53,12 +54,25 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
             place = _PLACE.get() or st.empty()
         if now - began < _PATIENCE:
             place.empty()
+        elif ahead:
+            place.progress(0.0, f"{words}: {ahead:,} before you …")
         elif total:
             share = min(1.0, done / total)
             place.progress(share, f"{words}: {done:,} of {total:,} documents")
         else:
             place.progress(0.0, f"{words}: {done:,} documents" if done else f"{words} …")
 
-    yield advance
+    token = _SHOWN.set(show)
+    try:
+        yield show
+    finally:
+        _SHOWN.reset(token)
     if place is not None:
         place.empty()
+
+
+def pulse(ahead: int) -> None:
+    """Say that the work shown waits, for others ``ahead`` of it; the person may abandon it here."""
+    show = _SHOWN.get()
+    if show is not None:
+        show(0, ahead)

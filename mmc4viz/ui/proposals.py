@@ -34,7 +34,7 @@ PRECISION: Final = "l.precision"
 LIKELY: Final = 0.9
 """The precision that is wished for where nobody has said another."""
 
-_PRECISE: Memo[Proposal] = Memo(32)
+_PRECISE: Memo[Proposal] = Memo()
 
 
 @dataclass(frozen=True)

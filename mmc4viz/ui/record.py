@@ -58,9 +58,9 @@ class Closely:
     sentences: tuple[str, ...]
 
 
-_OPENED: Memo[Opened] = Memo(64)
-_CLOSELY: Memo[Closely] = Memo(64)
-_GLIMPSES: Memo[Glimpse] = Memo(1000)
+_OPENED: Memo[Opened] = Memo()
+_CLOSELY: Memo[Closely] = Memo()
+_GLIMPSES: Memo[Glimpse] = Memo()
 
 
 def opened(source: data.Source, part: int, row: int) -> Opened:

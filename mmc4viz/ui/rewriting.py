@@ -82,7 +82,7 @@ class Run:
     job: jobs.Job = field(init=False)
 
 
-_COUNTED: Memo[Counted] = Memo(8)
+_COUNTED: Memo[Counted] = Memo()
 _RUNS: list[Run] = []  # the last one, if any
 _GUARD = Lock()
 

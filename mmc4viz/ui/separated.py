@@ -29,9 +29,9 @@ from mmc4viz.ui.markup import table
 from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.progress import progress
 
-_EVIDENCE: Memo[Evidence] = Memo(4)
-_PRECISION: Memo[Match | NoMatch] = Memo(32)
-_SEPARATION: Memo[Separation] = Memo(4)
+_EVIDENCE: Memo[Evidence] = Memo()
+_PRECISION: Memo[Match | NoMatch] = Memo()
+_SEPARATION: Memo[Separation] = Memo()
 _CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precision", "low", "high")
 
 

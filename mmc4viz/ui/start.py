@@ -53,7 +53,7 @@ class Start:
     file_name: str = ""
 
 
-_FILES: Memo[Config] = Memo(4)
+_FILES: Memo[Config] = Memo()
 
 
 def read_start() -> Start:

@@ -59,21 +59,21 @@ class Audit:
     fit: audit.Fit
 
 
-_PAIRS: Memo[Pairs] = Memo(3)
-_STANDINGS: Memo[Standings] = Memo(2)
-_VERDICTS: Memo[Verdicts] = Memo(4)
-_CHOSEN: Memo[Ints] = Memo(8)
-_ORDERED: Memo[Ordered] = Memo(8)
-_RANKS: Memo[Ints] = Memo(4)
-_JUDGED: Memo[list[Judged]] = Memo(16)
-_DIFFERING: Memo[tuple[int, list[Difference]]] = Memo(16)
-_UNDECODABLE: Memo[audit.Undecodable] = Memo(4)
-_BAND: Memo[audit.Band] = Memo(4)
-_STORED: Memo[Stored] = Memo(4)
-_CROWDED: Memo[audit.Crowded] = Memo(2)
-_UNMATCHED: Memo[Ints] = Memo(2)
-_LOST: Memo[audit.Lost] = Memo(32)
-_CAPPED: Memo[audit.Capped] = Memo(8)
+_PAIRS: Memo[Pairs] = Memo()
+_STANDINGS: Memo[Standings] = Memo()
+_VERDICTS: Memo[Verdicts] = Memo()
+_CHOSEN: Memo[Ints] = Memo()
+_ORDERED: Memo[Ordered] = Memo()
+_RANKS: Memo[Ints] = Memo()
+_JUDGED: Memo[list[Judged]] = Memo()
+_DIFFERING: Memo[tuple[int, list[Difference]]] = Memo()
+_UNDECODABLE: Memo[audit.Undecodable] = Memo()
+_BAND: Memo[audit.Band] = Memo()
+_STORED: Memo[Stored] = Memo()
+_CROWDED: Memo[audit.Crowded] = Memo()
+_UNMATCHED: Memo[Ints] = Memo()
+_LOST: Memo[audit.Lost] = Memo()
+_CAPPED: Memo[audit.Capped] = Memo()
 
 
 def _matching(config: LoaderConfig) -> LoaderConfig:
