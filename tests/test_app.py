@@ -18,7 +18,7 @@ from mmc4viz.corpus.curves import COSINE, TIMES_100
 from mmc4viz.corpus.naming import sample_folder
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import ShardError
-from mmc4viz.ui import control, data, record
+from mmc4viz.ui import control, data, record, saved
 from mmc4viz.ui.inert import plain
 from mmc4viz.ui.sequence import pieces
 from mmc4viz.ui.start import VARIABLE
@@ -274,7 +274,10 @@ def test_a_link_reproduces_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
     assert page.query_params == asked
 
 
-def test_a_setting_is_saved_used_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_is_saved_used_and_compared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = moved(opened(monkeypatch), 0.3)
     page.number_input(key="max_images").set_value(2).run()
     next(i for i in page.text_input if i.label == "Name").set_value("strict")
@@ -290,6 +293,17 @@ def test_a_setting_is_saved_used_and_compared(monkeypatch: pytest.MonkeyPatch) -
     assert not page.exception
     assert numbers(page) == strict
     assert page.number_input(key="max_images").value == 2
+    later = opened(monkeypatch)  # another session, without the address
+    assert "strict" in later.selectbox(key="compare").options
+    later.selectbox(key="compare").set_value("strict").run()
+    next(b for b in later.button if b.label == "Forget it").click().run()
+    assert "strict" not in opened(monkeypatch).selectbox(key="compare").options
+    (tmp_path / saved.FILE).unlink()
+    (tmp_path / saved.FILE).mkdir()  # cannot be written
+    next(i for i in later.text_input if i.label == "Name").set_value("lost")
+    next(b for b in later.button if b.label == "Save").click().run()
+    assert "address only" in markup(later)
+    assert later.selectbox(key="compare").value == "lost"
 
 
 def test_what_the_control_tells_is_no_news_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,19 @@ def test_a_yield_is_the_highest_step_that_leaves_enough(
     assert "p.documents" not in app.query_params
 
 
+def test_a_taken_proposal_survives_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "", **{"p.documents": "40%"})
+    app.button(key="use-yield").click().run()
+    address = dict(app.query_params.items())
+    taken = app.session_state["taken-proposal"]
+    assert taken.proposal["basis"] == address["basis"] == "yield"
+    again = opened(monkeypatch, "export", **address)
+    assert again.session_state["taken-proposal"] == taken
+    for lie in ({"t": "0.3"}, {"p.documents": "41%"}, {"basis": "precision"}, {"basis": "<b>"}):
+        other = opened(monkeypatch, "export", **(address | lie))
+        assert "taken-proposal" not in other.session_state
+
+
 def at_once(waiting: Sequence[proposals.Waiting]) -> None:
     """Do in the background what the page waits for, and wait."""
     for one in waiting:

@@ -1,22 +1,27 @@
 """A proposal that was taken as the threshold, remembered for the config and the report.
 
-It is forgotten as soon as the threshold is another, or something that it rests on. Proposes and
-draws nothing.
+It is forgotten as soon as the threshold is another, or something that it rests on. The address
+only says which kind was taken: after a reload it is proposed again, and counts if it still gives
+the same threshold, so no link can bring a reason that does not hold. Draws nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import streamlit as st
 
 from mmc4viz.choice.proposal import Basis, Proposal
-from mmc4viz.model import LoaderConfig
+from mmc4viz.model import LoaderConfig, Mmc4vizError
+from mmc4viz.ui import proposals, state
 from mmc4viz.ui.sidebar import Choice
 
 _TAKEN: Final = "taken-proposal"
+_BASIS: Final = "basis"
+"""Of the taken proposal, in the address."""
 _NEAR: Final = 1e-9  # thresholds this near are the same step of the grid
 
 
@@ -34,20 +39,41 @@ def use(proposal: Proposal, choice: Choice) -> None:
     if proposal.threshold is None:
         return
     choice.keep(proposal.threshold)
-    values = proposal.as_dict()
-    st.session_state[_TAKEN] = _Taken(
-        values, proposal.threshold, _rests_on(str(proposal.basis), choice)
-    )
+    _remember(proposal, proposal.threshold, choice)
+
+
+def _remember(proposal: Proposal, threshold: float, choice: Choice) -> None:
+    basis = str(proposal.basis)
+    st.session_state[_TAKEN] = _Taken(proposal.as_dict(), threshold, _rests_on(basis, choice))
+    state.put(_BASIS, basis)
 
 
 def review(choice: Choice) -> None:
     """Forget a proposal whose threshold, model or setting is not the chosen one any more."""
     taken: _Taken | None = st.session_state.get(_TAKEN)
     if taken is None:
+        _take_again(state.get(_BASIS), choice)
         return
     moved = not _same(taken.threshold, choice.config.threshold)
     if moved or taken.rests_on != _rests_on(str(taken.proposal["basis"]), choice):
         del st.session_state[_TAKEN]
+        state.put(_BASIS, None)
+
+
+def _take_again(basis: str, choice: Choice) -> None:
+    """After a reload, take the proposal of the kind that the address names, if it still holds."""
+    if not basis:
+        return
+    found = [one for one in proposals.standing(choice) if one.basis == basis]
+    if basis == Basis.PRECISION and not found:
+        with suppress(Mmc4vizError):  # the page Label says what is wrong with the labels
+            found = [proposals.from_labels(choice)]
+    for one in found:
+        if one.threshold is not None and is_at(one, choice):
+            _remember(one, one.threshold, choice)
+            return
+    if found or basis == Basis.YIELD:
+        state.put(_BASIS, None)
 
 
 def stands(found: Proposal, choice: Choice) -> bool:

@@ -1,33 +1,68 @@
 """Settings saved under a name, and the one that the page compares with.
 
-They stand in the choices, so a link carries them. A saved setting belongs to its CLIP model:
-thresholds mean nothing for another.
+They are kept in a file next to that of the labels, and in the address, so that a link carries
+them. A saved setting belongs to its CLIP model: thresholds mean nothing for another.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 from typing import Any, Final
 
 import streamlit as st
+from filelock import FileLock
 
+from mmc4viz.handover.files import whole_file
 from mmc4viz.model import LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, state
+from mmc4viz.ui import data, label_file, state
 from mmc4viz.ui.headline import Compared
 from mmc4viz.ui.inert import note, plain
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.threshold import number
 
+FILE: Final = "mmc4viz-settings.json"
 _PREFIX: Final = "s."
 _LONGEST: Final = 40  # characters of a name
+_PROBLEM: Final = "saving-problem"
 _KEPT: Final = ("threshold", *(name for name in NAMES if name != "tokenizer"))
 
 
-def settings_saved(config: LoaderConfig) -> dict[str, LoaderConfig]:
-    """Return the settings saved for a setting's CLIP model, by name."""
-    found = {name: _read(text, config) for name, text in state.named(_PREFIX).items()}
+def settings_saved(choice: Choice) -> dict[str, LoaderConfig]:
+    """Return the settings saved for a setting's CLIP model, by name; a link's before the file's."""
+    texts = _in_file(_place(choice)) | state.named(_PREFIX)
+    found = {name: _read(text, choice.config) for name, text in texts.items()}
     return {name: one for name, one in found.items() if one is not None}
+
+
+def _place(choice: Choice) -> str:
+    return os.path.join(os.path.dirname(label_file.path_of(choice)), FILE)
+
+
+def _in_file(path: str) -> dict[str, str]:
+    """Read the texts of saved settings by name; none where there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    texts = found.items() if isinstance(found, dict) else ()
+    return {name: text for name, text in texts if isinstance(text, str) and len(name) <= _LONGEST}
+
+
+def _write(name: str, text: str | None, choice: Choice) -> None:
+    """Keep a setting's text under a name, or forget it; say so where the file cannot be written."""
+    state.put(_PREFIX + name, text)
+    path = _place(choice)
+    try:
+        with FileLock(f"{path}.lock", timeout=5):
+            kept = {other: one for other, one in _in_file(path).items() if other != name}
+            kept |= {} if text is None else {name: text}
+            with whole_file(path) as file:
+                file.write(json.dumps(kept, indent=1, sort_keys=True).encode())
+    except (OSError, Mmc4vizError) as error:
+        st.session_state[_PROBLEM] = f"Kept in this page's address only: {error}"
 
 
 def _read(text: str, config: LoaderConfig) -> LoaderConfig | None:
@@ -41,14 +76,14 @@ def _read(text: str, config: LoaderConfig) -> LoaderConfig | None:
         return None
 
 
-def save(name: str, config: LoaderConfig) -> None:
-    """Keep a setting under a name: what differs from the loader's own."""
-    own = LoaderConfig()
+def save(name: str, choice: Choice) -> None:
+    """Keep the present setting under a name: what differs from the loader's own."""
+    own, config = LoaderConfig(), choice.config
     kept: dict[str, Any] = {
         n: getattr(config, n) for n in _KEPT if getattr(config, n) != getattr(own, n)
     }
     text = json.dumps(kept | {"model": config.clip_model}, separators=(",", ":"))
-    state.put(_PREFIX + name, text)
+    _write(name, text, choice)
 
 
 def use(config: LoaderConfig, choice: Choice) -> None:
@@ -63,14 +98,16 @@ def use(config: LoaderConfig, choice: Choice) -> None:
 
 def compared(choice: Choice) -> Compared:
     """Draw what to compare with, and saving; return the compared setting with its curves."""
-    saved = settings_saved(choice.config)
+    saved = settings_saved(choice)
     wanted = state.get("vs", f"{data.REFERENCE:g}")
     state.seed("compare", wanted)
     chosen = _choose(wanted, saved)
     if chosen in saved:
         st.button("Use it", on_click=use, args=(saved[chosen], choice))
-        st.button("Forget it", on_click=_forget, args=(chosen,))
+        st.button("Forget it", on_click=_forget, args=(chosen, choice))
     _saving(choice)
+    if _PROBLEM in st.session_state:
+        note(st.session_state.pop(_PROBLEM), "error")
     if chosen in saved:
         there = saved[chosen]
         curves = data.curves_of(choice.source, there)
@@ -113,13 +150,13 @@ def _saving(choice: Choice) -> None:
             if not name or _is_number(name):
                 st.text("A name that is no number, please.")
             else:
-                save(name, choice.config)
+                save(name, choice)
                 state.put("vs", name)
                 state.begin_anew()
                 st.rerun()
 
 
-def _forget(name: str) -> None:
-    state.put(_PREFIX + name, None)
+def _forget(name: str, choice: Choice) -> None:
+    _write(name, None, choice)
     state.put("vs", None)
     state.begin_anew()
