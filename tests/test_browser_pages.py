@@ -262,20 +262,18 @@ def test_a_search_is_abandoned_and_goes_on(
         watched = Watched(browser, address)
         page = watched.open("documents?f.text=the", ".st-key-find-start")
         Slow.open_gate.clear()
-        page.get_by_role("button", name="Search their text").click()
-        abandon = page.get_by_role("button", name="Abandon")
-        some_read = page.get_by_text(re.compile(r"^Read [1-9]\d* of 120 documents"))
+        page.get_by_role("button", name="Search the text").click()
+        abandon = page.get_by_role("button", name="Stop searching")
+        some_read = page.get_by_text(re.compile(r"^Searched [1-9]\d* of 120 documents: \d+ found$"))
         release_until(some_read)
         abandon.click()
-        rest = page.get_by_text("documents was not read yet")
+        rest = page.get_by_text(re.compile(r"^Searched \d+ of 120 documents: \d+ found\.$"))
         release_until(rest)  # it is left between two documents
-        words = rest.inner_text()
-        assert "of 120 documents was not read yet" in words
-        assert 0 < int(words.removeprefix("The text of ").split()[0]) < 120
+        assert 0 < int(rest.inner_text().split()[1]) < 120
         assert not abandon.is_visible()
         Slow.open_gate.set()
-        page.get_by_role("button", name="Search their text").click()
-        page.wait_for_selector("text=The text of all 120 documents was searched.")
+        page.get_by_role("button", name="Search on").click()
+        page.wait_for_selector("text=Searched the text of all 120 documents")
         watched.assert_quiet()
         page.close()
 
@@ -323,8 +321,8 @@ def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str)
     for view in ("around", "lost", "kept", "between"):
         assert_inert(watched.open(f"borderline?b.view={view}", '[data-testid="stHeading"]'))
     page = watched.open("documents?f.text=hostile", ".st-key-find-start")
-    page.get_by_role("button", name="Search their text").click()
-    page.wait_for_selector("text=was searched")
+    page.get_by_role("button", name="Search the text").click()
+    page.wait_for_selector("text=Searched the text of all")
     assert_inert(page)
     assert_inert(watched.open("audit", ".mmc-finding"))
     watched.assert_quiet()

@@ -186,12 +186,24 @@ def test_next_turns_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(keys(app)) == 50
 
 
+def test_the_open_document_s_page_follows_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", doc="0.7", **{"f.sort": "nearest"})
+    for threshold in (0.2, 0.3):
+        app.number_input(key="threshold").set_value(threshold).run()
+        assert app.query_params["doc"] == "0.7"
+        assert "The open document is not in this list." not in [t.value for t in app.text]
+        [cell] = app.session_state["documents"]["selection"]["cells"]
+        assert keys(app)[cell[0]] in markup(app)
+    app.query_params["f.page"] = "5"
+
+
 def test_words_are_looked_for_on_request(
     monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
 ) -> None:
     app = opened(monkeypatch, "documents", **{"f.text": "HARBOUR", "f.sort": "place"})
     assert keys(app) == []
-    assert any("240 of 240" in text.value for text in app.text)
+    assert app.button(key="find-start").label == "Search the text of 240 documents"
+    assert "None found so far" in markup(app)
     app.button(key="find-start").click().run()
     expected = [
         document.key
@@ -216,7 +228,7 @@ def test_a_search_that_is_left_goes_on_later(monkeypatch: pytest.MonkeyPatch) ->
     app.button(key="find-start").click().run()
     assert any("gone.tar: is gone" in alert for alert in alerts(app))
     assert len(keys(app)) == 50
-    assert any(text.value.startswith("The text of 140 of 240") for text in app.text)
+    assert any(text.value == "Searched 100 of 240 documents: 50 found." for text in app.text)
     app.button(key="find-start").click().run()
     assert len(set(read)) == len(read) == 200
 

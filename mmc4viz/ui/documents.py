@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from mmc4viz.corpus.listing import Ordered
+from mmc4viz.corpus.listing import SORTS, Ordered
 from mmc4viz.corpus.pairs import place_of
 from mmc4viz.model import Mmc4vizError
 from mmc4viz.ui import (
@@ -28,6 +29,9 @@ from mmc4viz.ui.sidebar import Choice
 
 _MOST_IN_CSV: Final = 100_000  # rows
 _PAGE: Final = f"{links.FILTER}page"
+_SORTED: Final = "documents-sorted"  # whether a column was pressed just now
+_SETTING: Final = "documents-setting"  # under which the list was drawn last
+_TURN: Final = "documents-turn"  # whether to turn to the open document's page
 Standing = tuple[int | None, int | None, int | None]
 """A document's place in the list, and the documents before and after it."""
 
@@ -41,23 +45,29 @@ def show(choice: Choice) -> None:
         return
     now = filters.asked()
     filters.draw(now, choice.scale.step, choice.scale.digits)
-    _browse(choice, _listed(choice, now))
+    _follow(choice)
+    listed, unread = _listed(choice, now)
+    _browse(choice, now, listed, unread)
 
 
 @st.fragment
-def _browse(choice: Choice, listed: Ordered) -> None:
+def _browse(choice: Choice, now: filters.Asked, listed: Ordered, unread: int) -> None:
     """Draw the list and the open document: all that changes when another one is opened."""
+    if st.session_state.pop(_SORTED, False):
+        st.rerun()  # the whole page: the filters say what the list is sorted by
     try:
-        _show(choice, listed)
+        _show(choice, now, listed, unread)
     except Mmc4vizError as error:
         note(str(error), "error")
     state.write_address()
 
 
-def _show(choice: Choice, listed: Ordered) -> None:
+def _show(choice: Choice, now: filters.Asked, listed: Ordered, unread: int) -> None:
     opened = _opened(choice)
     if len(listed):
-        opened = _table(choice, listed, opened)
+        opened = _table(choice, now, listed, opened)
+    elif unread:
+        note(f"None found so far; the text of {unread:,} documents was not searched yet.")
     else:
         note("No document is like this: change or clear the filters.")
     if opened is None:
@@ -74,14 +84,22 @@ def _get_ready(choice: Choice) -> None:
     jobs.ask(("tokenizer", choice.source, limit), lambda _: tokenizer.encode("", limit))
 
 
-def _listed(choice: Choice, now: filters.Asked) -> Ordered:
-    """Return the documents asked for, in their order."""
+def _follow(choice: Choice) -> None:
+    """After a change of the threshold or another setting, turn to the open document's page."""
+    now = choice.source, choice.config
+    if st.session_state.get(_SETTING, now) != now:
+        st.session_state[_TURN] = True
+    st.session_state[_SETTING] = now
+
+
+def _listed(choice: Choice, now: filters.Asked) -> tuple[Ordered, int]:
+    """Return the documents asked for, in their order, and how many are still to be searched."""
     source, config = choice.source, choice.config
     if not now.words:
-        return views.ordered_for(source, config, now.query, now.sort, now.upside_down)
+        return views.ordered_for(source, config, now.query, now.sort, now.upside_down), 0
     documents = views.chosen_for(source, config, now.query)
-    hits = find.having(source, data.matched_of(source, config), documents, now.words)
-    return views.order(source, config, hits, now.sort, now.upside_down)
+    hits, unread = find.having(source, data.matched_of(source, config), documents, now.words)
+    return views.order(source, config, hits, now.sort, now.upside_down), unread
 
 
 def _opened(choice: Choice) -> int | None:
@@ -94,9 +112,13 @@ def _opened(choice: Choice) -> int | None:
     return position if position < starts[place[0] + 1] else None
 
 
-def _table(choice: Choice, listed: Ordered, opened: int | None) -> int | None:
+def _table(choice: Choice, now: filters.Asked, listed: Ordered, opened: int | None) -> int | None:
     """Draw how many there are, a page of them, and the ways through; return what is open."""
     source, config = choice.source, choice.config
+    if st.session_state.pop(_TURN, False) and opened is not None:
+        rank = listed.rank(opened)
+        if rank is not None:
+            _turn(rank // table.PAGE + 1)
     columns = data.columns_of(source)
     found = views.verdicts_for(source, config)
     pages = math.ceil(len(listed) / table.PAGE)
@@ -119,12 +141,19 @@ def _table(choice: Choice, listed: Ordered, opened: int | None) -> int | None:
     start = max(0, first - 1)
     around = listed.page(start, first + table.PAGE + 1)
     shown = around[first - start :][: table.PAGE]
-    chosen = table.show(columns, found, shown, opened, config)
+    down = SORTS[now.sort] != now.upside_down
+    sort_by = partial(_sort_by, now)
+    chosen = table.show(columns, found, shown, opened, config, (now.sort, down), sort_by)
     if chosen is not None and chosen != opened:
         _open(choice, chosen)
         opened = chosen
     _ways(choice, listed, opened, _standing(listed, opened, start, around.tolist()))
     return opened
+
+
+def _sort_by(now: filters.Asked, sort: str) -> None:
+    filters.sort_by(now, sort)
+    st.session_state[_SORTED] = True
 
 
 def _standing(listed: Ordered, opened: int | None, start: int, around: list[int]) -> Standing:

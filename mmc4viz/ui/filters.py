@@ -110,6 +110,15 @@ def clear() -> None:
     state.begin_anew()
 
 
+def sort_by(now: Asked, sort: str) -> None:
+    """Sort by something else, or the other way round; the first page is shown again."""
+    upside_down = now.sort == sort and not now.upside_down
+    state.put(f"{FILTER}sort", sort)
+    state.put(f"{FILTER}down", "1" if upside_down else None)
+    state.put(f"{FILTER}page", None)
+    state.begin_anew()
+
+
 def _more(query: Query) -> str:
     names = ("best_from", "best_to", "images_from", "images_to", "tokens_from", "tokens_to")
     set_ = sum(getattr(query, name) is not None for name in names)

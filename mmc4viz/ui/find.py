@@ -42,8 +42,14 @@ class Search:
     running: bool = False
 
 
-def having(source: Hashable, matched: Matched, documents: Ints, words: str) -> Ints:
-    """Draw the search for words, go on with it if it runs; return the documents found so far."""
+def having(source: Hashable, matched: Matched, documents: Ints, words: str) -> tuple[Ints, int]:
+    """Draw the search for words, go on with it if it runs.
+
+    Returns
+    -------
+    (ndarray of int64, int)
+        The documents found so far, and how many are still to be searched.
+    """
     found = _search((source, words), matched.n_documents)
     todo = documents[~found.read[documents]]
     place = st.empty()
@@ -53,12 +59,17 @@ def having(source: Hashable, matched: Matched, documents: Ints, words: str) -> I
         todo = documents[~found.read[documents]]
     found.running = False
     with place.container(horizontal=True, vertical_alignment="center"):
-        if len(todo):
-            st.text(f"The text of {len(todo):,} of {len(documents):,} documents was not read yet.")
-            st.button("Search their text", key="find-start", on_click=_start)
+        hits = documents[found.hit[documents]]
+        searched = len(documents) - len(todo)
+        if not len(todo):
+            st.text(f"Searched the text of all {len(documents):,} documents: {len(hits):,} found.")
+        elif searched:
+            st.text(f"Searched {searched:,} of {len(documents):,} documents: {len(hits):,} found.")
+            st.button("Search on", key="find-start", on_click=_start)
         else:
-            st.text(f"The text of all {len(documents):,} documents was searched.")
-    return documents[found.hit[documents]]
+            st.button(f"Search the text of {len(todo):,} documents", key="find-start",
+                      on_click=_start)  # fmt: skip
+    return hits, len(todo)
 
 
 def _search(what: Hashable, n: int) -> Search:
@@ -78,7 +89,7 @@ def _stop() -> None:
 
 def _read_on(found: Search, matched: Matched, todo: Ints, words: str) -> None:
     """Read documents until all are read, a shard fails, or the person does something else."""
-    st.button("Abandon", key="find-stop", on_click=_stop)
+    st.button("Stop searching", key="find-stop", on_click=_stop)
     bar = st.progress(0.0, "Reading the documents' text …")
     last = time.monotonic()
     try:
@@ -86,6 +97,8 @@ def _read_on(found: Search, matched: Matched, todo: Ints, words: str) -> None:
             found.read[document], found.hit[document] = True, hit
             if time.monotonic() - last > _EVERY:
                 last = time.monotonic()
-                bar.progress(done / len(todo), f"Read {done:,} of {len(todo):,} documents")
+                hits = int(found.hit.sum())
+                words_now = f"Searched {done:,} of {len(todo):,} documents: {hits:,} found"
+                bar.progress(done / len(todo), words_now)
     except ShardError as error:
         note(str(error), "error")

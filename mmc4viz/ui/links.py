@@ -46,4 +46,4 @@ def go_to_list() -> None:
 
 def _go() -> None:
     state.begin_anew()
-    st.switch_page(st.session_state["pages"]["Documents"])
+    st.switch_page(st.session_state["pages"]["Documents"], query_params=state.address())

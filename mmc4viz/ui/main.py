@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.model import Mmc4vizError
@@ -58,9 +59,11 @@ def run() -> None:
     if start.problem is not None:
         note(start.problem, "error")
     pages = {name: _page(name, show) for name, show in PAGES.items()}
-    page = st.navigation(list(pages.values()), position="top")
+    page = st.navigation(list(pages.values()), position="hidden")
     st.session_state["pages"] = pages
     state.read_address()
+    menu = st.empty()
+    _show_menu(menu, pages)
     progress.make_room()
     try:
         on_tune = page.title == "Tune"
@@ -78,6 +81,15 @@ def run() -> None:
         note(str(error), "error")
     st.session_state["page"] = page.title
     state.write_address()
+    _show_menu(menu, pages)
+
+
+def _show_menu(place: DeltaGenerator, pages: dict[str, StreamlitPage]) -> None:
+    """Link to the pages with the whole address, so that going back is one step."""
+    address = state.address()
+    with place.container(horizontal=True):
+        for name, page in pages.items():
+            st.page_link(page, label=name, query_params=address)
 
 
 def _page(name: str, show: Callable[[Choice], None]) -> StreamlitPage:

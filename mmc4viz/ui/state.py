@@ -82,9 +82,14 @@ def read_address() -> None:
         begin_anew()
 
 
+def address() -> dict[str, str]:
+    """Return what stands in the address."""
+    return {name: value for name, value in _chosen().items() if len(value) <= _LONGEST}
+
+
 def write_address() -> None:
     """Write the address, if it says anything else."""
-    wanted = {name: value for name, value in _chosen().items() if len(value) <= _LONGEST}
+    wanted = address()
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
     if st.session_state.get(_WRITTEN, (None, 0.0))[0] != wanted:

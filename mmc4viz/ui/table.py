@@ -5,7 +5,7 @@ Reasons come from the class of a document; its exact words are the walk's, shown
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +33,13 @@ REASONS: Final = {
     "no_valid_image": "every image missing or too small",
     "unreadable": "the loader fails on it",
 }
+SORT_OF: Final = {
+    "key": "key", "shard": "place", "outcome": "kind", "reason": "kind", "images": "images",
+    "matched": "matched", "pairs": "surviving", "best": "best", "nearest": "nearest",
+    "image_tokens": "image_tokens", "text_tokens": "text_tokens", "misbound": "misbound",
+    "url": "url",
+}  # fmt: skip
+"""What the whole list is sorted by when a column is pressed (`mmc4viz.corpus.listing.SORTS`)."""
 _LONGEST: Final = 300  # characters of a key or an address in a cell
 _KEY: Final = "documents"
 _DRAWN: Final = "documents-drawn"  # the rows drawn last, and what was open then
@@ -44,6 +51,8 @@ def show(
     documents: NDArray[np.int64],
     opened: int | None,
     config: LoaderConfig,
+    sort: tuple[str, bool],
+    sort_by: Callable[[str], None],
 ) -> int | None:
     """Show a page of documents; return the one that was just selected.
 
@@ -53,6 +62,10 @@ def show(
         Positions among all documents, in their order.
     opened : int or None
         The one that is open.
+    sort : (str, bool)
+        What the list is sorted by, and whether its largest come first.
+    sort_by : callable
+        Called with a column's sort when its head is pressed.
     """
     places = documents.tolist()
     _restore(places, opened)
@@ -60,11 +73,11 @@ def show(
     event = st.dataframe(
         frame,
         key=_KEY,
-        on_select="rerun",
-        selection_mode="single-cell",
+        on_select=lambda: _pressed(sort_by),
+        selection_mode=["single-cell", "single-column"],
         hide_index=True,
         height=min(36 * (len(frame) + 1), 360),
-        column_config=_layout(config),
+        column_config=_layout(config, *sort),
         placeholder="–",
         alt="Documents with their outcomes",
     )
@@ -72,6 +85,14 @@ def show(
     chosen = places[row] if row < len(places) else None
     st.session_state[_DRAWN] = (places, opened if chosen is None else chosen)
     return chosen
+
+
+def _pressed(sort_by: Callable[[str], None]) -> None:
+    """Sort the whole list by a column whose head was pressed."""
+    columns = st.session_state[_KEY]["selection"]["columns"]
+    if columns:
+        del st.session_state[_KEY]  # else the column stays selected
+        sort_by(SORT_OF[columns[0]])
 
 
 def _restore(places: list[int], opened: int | None) -> None:
@@ -113,11 +134,11 @@ def _text(columns: Columns, name: str, row: int) -> str:
     return plain(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
-def _layout(config: LoaderConfig) -> dict[str, Any]:
+def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
     """Say what each column is; every text column is text, never a link."""
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     score = "%.4f" if abs(config.threshold) < 2 else "%.2f"
-    return {
+    layout = {
         "key": text("key", width=130),
         "shard": text("shard", width=115),
         "outcome": text("outcome", width=118),
@@ -137,3 +158,7 @@ def _layout(config: LoaderConfig) -> dict[str, Any]:
         "misbound": number("misbound", width=76, help="Image tokens that get another image."),
         "url": text("address", width=240),
     }
+    for name, column in layout.items():
+        if SORT_OF[name] == sort:
+            column["label"] = f"{'↓' if down else '↑'} {column['label']}"
+    return layout
