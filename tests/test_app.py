@@ -139,7 +139,13 @@ def test_a_threshold_is_remembered_for_each_model(monkeypatch: pytest.MonkeyPatc
     moved(page, 0.3)
     page.selectbox(key="clip-model").set_value(models.options[1]).run()
     second = numbers(page)
+    # As many documents as under the first model, or the nearest step to that.
+    first = expected(LoaderConfig(threshold=0.3))
+    assert abs(float(second[0].replace(",", "")) - float(first[0].replace(",", ""))) <= 1
+    assert f"as 0.3 of {models.options[0]} keeps" in markup(page)
+    page.button(key="equivalent-undo").click().run()
     assert threshold(page) == 0.24
+    assert "keeps" not in markup(page)
     page.session_state["chosen"][f"t.{models.options[1]}"] = "0.5"
     assert numbers(page.run()) != second
     page.selectbox(key="clip-model").set_value(models.options[0]).run()

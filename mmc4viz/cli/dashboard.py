@@ -7,6 +7,8 @@ import gc
 import json
 import os
 import socket
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from mmc4viz.corpus.index import absolute, files_of
 from mmc4viz.corpus.sets import OWN, names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.model import ConfigError
+
+_COLLECTED_EVERY = 60.0  # seconds
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -53,8 +57,16 @@ def app(host: str, port: int | None, browser: bool, **options: Any) -> None:
         "server_showEmailPrompt": False,
     }
     gc.freeze()  # what is loaded stays, and need not be searched
+    threading.Thread(target=_collect, daemon=True).start()
     bootstrap.load_config_options(options)
     bootstrap.run(str(Path(mmc4viz.ui.__file__).with_name("main.py")), False, [], options)
+
+
+def _collect() -> None:
+    """Now and then free what closed sessions held: each keeps three descriptors until then."""
+    while True:
+        time.sleep(_COLLECTED_EVERY)
+        gc.collect()
 
 
 def _bindable_port(host: str, asked: int | None) -> int:

@@ -26,6 +26,7 @@ from mmc4viz.ui import (
     tune,
 )
 from mmc4viz.ui.inert import note
+from mmc4viz.ui.memo import BUDGET
 from mmc4viz.ui.sidebar import Choice, choose
 from mmc4viz.ui.start import read_start
 
@@ -39,6 +40,10 @@ MMC4's own <code>.jsonl</code>, are read.</p>
 """
 
 
+_CACHE: Final = (
+    "What was computed, shared by everyone on this server; the values used longest ago are "
+    "dropped first."
+)
 _STYLES: Final = f"<style>{Path(__file__).with_name('page.css').read_text()}</style>"
 PAGES: Final = {
     "Tune": tune.show,
@@ -77,6 +82,7 @@ def run() -> None:
             if now is not None and page.title not in ("Export", "Label"):
                 loaded.say(now, choice)
             PAGES[page.title](choice)
+            st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
     except Mmc4vizError as error:
         note(str(error), "error")
     st.session_state["page"] = page.title

@@ -119,6 +119,9 @@ class Budget:
         with self.guard:
             self.held -= self._kept.pop(place, (None, 0, 0.0))[1]
 
+    def __str__(self) -> str:
+        return f"{self.held / 1e6:,.0f} of {self.limit / 1e6:,.0f} MB"
+
     def places(self, owner: int) -> list[Hashable]:
         """Return the keys of one memo's values, the one used last first."""
         with self.guard:

@@ -20,7 +20,7 @@ from mmc4viz.corpus.sets import OWN
 from mmc4viz.corpus.shards import Layout, Shard, expand
 from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
-from mmc4viz.ui import data, guard, state, threshold
+from mmc4viz.ui import data, equivalent, guard, state, threshold
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.start import Start, own_model
 
@@ -120,7 +120,13 @@ def choose(
     spread = data.spread_of(source, base)
     span = threshold.visible_span(spread.low, spread.high, spread.scale)
     name, asked = threshold.name_of(model, own), _asked(model, start)
+    if model != own and name not in state.named(""):
+        first = equivalent.Shown(own, begin_with(models[own], base), _threshold_of(own, start))
+        other = equivalent.last_shown(first)
+        asked = equivalent.threshold_for(model, source, other, base, asked)
+        threshold.choose(name, threshold.on_grid(asked, spread.scale, span))
     config = base.with_(threshold=threshold.chosen(name, asked, spread.scale, span))
+    equivalent.keep_shown(equivalent.Shown(model, source, config.threshold))
     keep = partial(threshold.choose, name)
     guard.show_misfit(source, config)
     with model_slot:
@@ -128,7 +134,13 @@ def choose(
     with threshold_slot:
         if threshold_here:
             threshold.number_input(config.threshold, spread.scale, span, keep)
+        equivalent.show(model, name, config.threshold, spread.scale, span)
     return Choice(source, config, spread.scale, span, keep, whole, models)
+
+
+def _threshold_of(own: str, start: Start) -> float:
+    """Return the threshold of the shards' own model, as chosen or as it begins."""
+    return threshold.number(state.get(threshold.name_of(own, own)), _asked(own, start))
 
 
 def _asked(model: str, start: Start) -> float:
