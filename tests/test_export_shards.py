@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,14 @@ from mmc4viz.handover.command import apply_command
 from mmc4viz.handover.options import Options
 from mmc4viz.handover.outcome import complaints
 from mmc4viz.handover.records import ApplyError
+from mmc4viz.handover.tasks import tasks_for_shards
 from mmc4viz.model import LoaderConfig
 from mmc4viz.ui import data, jobs, rewriting
 from mmc4viz.ui.rewriting import Wanted
-from tests import nasty
+from mmc4viz.ui.start import VARIABLE
+from tests import nasty, test_pages
 from tests.test_cli import Run
-from tests.test_pages import SAMPLE, alerts, markup, opened
+from tests.test_pages import SAMPLE, alerts, markup
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +53,15 @@ def folder(tmp_path: Path) -> Path:
     for seed in range(2):
         nasty.write_tar(found / f"n-{seed}.tar", nasty.documents(seed=seed, n=40))
     return found
+
+
+def opened(
+    monkeypatch: pytest.MonkeyPatch, shards: Path | str, out: str = "", **address: str
+) -> AppTest:
+    """Open the page with a root that has shards and outputs in it, and type a folder."""
+    start = {"roots": [str(Path(shards).parents[1])]}
+    app = test_pages.opened(monkeypatch, "export", str(shards), start, **address)
+    return app.text_input(key="shards-out").set_value(out).run() if out else app
 
 
 def wanted(folder: Path, out: Path | str, options: Options | None = None) -> Wanted:
@@ -90,7 +102,7 @@ def test_the_command_says_what_stands_on_the_page(
     monkeypatch: pytest.MonkeyPatch, folder: Path, address: dict[str, str], options: Options
 ) -> None:
     out = str(folder.parent / "out 'put'")
-    app = opened(monkeypatch, "export", str(folder), **address, **{"x.out": out})
+    app = opened(monkeypatch, folder, out, **address)
     [command] = commands(app)
     assert command == apply_command("mmc4viz-config.yaml", out, options, shards=[str(folder)])
     assert shlex.split(command)[2] == str(folder)
@@ -103,8 +115,7 @@ def test_a_pasted_command_runs_and_writes_what_the_page_writes(
 ) -> None:
     monkeypatch.chdir(folder.parent)
     out = folder.parent / "page"
-    chosen = OPTIONS[1][0] | {"x.out": str(out)}
-    app = opened(monkeypatch, "export", str(folder), **chosen)
+    app = opened(monkeypatch, folder, str(out), **OPTIONS[1][0])
     Path("mmc4viz-config.yaml").write_text(app.code[0].value)
     app.button(key="shards-write").click().run()
     ended(app)
@@ -126,7 +137,7 @@ def test_a_dry_run_is_the_command_s(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    app = opened(monkeypatch, "export", str(folder), **{"x.order": "sentence"})
+    app = opened(monkeypatch, folder, **{"x.order": "sentence"})
     assert app.button(key="shards-write").disabled
     app.button(key="shards-count").click().run()
     said = markup(ended(app))
@@ -150,10 +161,10 @@ def test_a_dry_run_is_the_command_s(
 def test_what_the_loader_has_no_means_for_is_one_line(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    app = opened(monkeypatch, "export", str(folder), coin="0.3")
+    app = opened(monkeypatch, folder, coin="0.3")
     assert "single_image_keep is 0.3: the loader&#x27;s coin is one half" in alerts(app)[-1]
     assert not [button for button in app.button if (button.key or "").startswith("shards-")]
-    app = opened(monkeypatch, "export", SAMPLE, model="sample-b")
+    app = opened(monkeypatch, SAMPLE, model="sample-b")
     assert "take it into an index, mmc4viz index --out DIR" in alerts(app)[-1]
 
 
@@ -161,7 +172,7 @@ def test_never_in_place_and_no_trouble_is_more_than_a_line(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     before = contents(folder)
-    app = opened(monkeypatch, "export", str(folder), **{"x.out": str(folder)})
+    app = opened(monkeypatch, folder, str(folder))
     app.button(key="shards-write").click().run()
     assert "shards are never changed in place" in alerts(ended(app))[-1]
     app.button(key="shards-count").click().run()
@@ -175,13 +186,56 @@ def test_never_in_place_and_no_trouble_is_more_than_a_line(
     app.button(key="shards-write").click().run()
     assert "is there already, and not apply&#x27;s" in alerts(ended(app))[-1]
     assert (foreign / "n-0.tar").read_bytes() == b"mine"
-    app.text_input(key="shards-out").set_value(str(foreign / "n-0.tar" / "\0<b>")).run()
+    app.text_input(key="shards-out").set_value(str(foreign / "n-0.tar" / "<b>")).run()
     app.button(key="shards-write").click().run()
     assert "Not all is written" in alerts(ended(app))[-1]
+    app.text_input(key="shards-out").set_value(str(foreign / "\0<b>")).run()
+    assert any("outside the folders" in alert for alert in alerts(app))
+    assert app.button(key="shards-write").disabled
+
+
+@pytest.mark.parametrize("shard", ["zz.pth", "a.py", "__init__.tar.py", "tar", "a.tar\n.pth"])
+def test_only_what_is_named_as_a_tar_is_written(folder: Path, tmp_path: Path, shard: str) -> None:
+    (folder / "n-0.tar").rename(folder / shard)
+    source = data.source_of([Shard(str(folder / shard))], "gpt2", None, None)
+    out = tmp_path / "out"
+    tasks = tasks_for_shards([Shard(str(folder / shard))], str(out), LoaderConfig(), Options())
+    with pytest.raises(ApplyError, match="not named as a tar"):
+        apply_shards(tasks, lambda: ThreadPoolExecutor(1), lambda _: None)
+    with pytest.raises(ApplyError, match="not named as a tar"):
+        rewriting.tasks_of(Wanted(source, LoaderConfig(), Options(), str(out)), dry_run=False)
+    assert not out.exists()
+
+
+def test_the_page_writes_into_no_folder_of_others(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    assert rewriting.tasks_of(wanted(folder, out), dry_run=False)
+    (out / "sitecustomize.py").write_text("")
+    with pytest.raises(ApplyError, match="holds other files"):
+        rewriting.tasks_of(wanted(folder, out), dry_run=False)
+    (out / "n-7.tar.apply.json").write_text("{}")
+    assert rewriting.tasks_of(wanted(folder, out), dry_run=False)
+
+
+def test_read_only_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    start = {"roots": [str(tmp_path)], "read_only": True}
+    app = test_pages.opened(monkeypatch, "export", str(folder), start)
+    app.text_input(key="shards-out").set_value(str(tmp_path / "out")).run()
+    keys = [button.key for button in app.button]
+    assert "shards-count" in keys
+    assert "shards-write" not in keys
+    with pytest.raises(ApplyError, match="--read-only"):
+        rewriting.begin(wanted(folder, tmp_path / "out"))
+    app = test_pages.opened(monkeypatch, "label", str(folder), start)
+    assert "Begin" not in [button.label for button in app.button]
+    assert "no labels are taken" in markup(app)
 
 
 def test_shards_that_are_gone_are_said(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    app = opened(monkeypatch, "export", str(folder / "*.tar"), **{"x.out": str(folder) + "-x"})
+    app = opened(monkeypatch, folder / "*.tar", f"{folder}-x")
     (folder / "n-1.tar").unlink()
     for key in ("shards-count", "shards-write"):
         app.button(key=key).click().run()
@@ -206,7 +260,7 @@ def test_a_run_is_stopped_and_gone_on_with(
 
     monkeypatch.setattr(rewriting, "apply_shards", slow)
     out = tmp_path / "out"
-    app = opened(monkeypatch, "export", str(folder), **{"x.out": str(out)})
+    app = opened(monkeypatch, folder, str(out))
     app.button(key="shards-write").click().run()
     assert held.wait(30)
     app.run()
@@ -228,6 +282,7 @@ def test_a_run_is_stopped_and_gone_on_with(
 def test_one_run_at_a_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = Event()
     monkeypatch.setattr(rewriting, "apply_shards", lambda *_: go.wait(30))
+    monkeypatch.setenv(VARIABLE, json.dumps({"roots": [str(tmp_path)]}))
     run = rewriting.begin(wanted(folder, tmp_path / "a"))
     with pytest.raises(ApplyError, match=r"another run writes into .*/a: wait for it"):
         rewriting.begin(wanted(folder, tmp_path / "b"))
@@ -248,7 +303,7 @@ def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Pa
     told: list[Applied] = []
     done = apply_aside(tasks, 1, told.append)
     here = rewriting.tasks_of(replace(asked, out=str(tmp_path / "here")), dry_run=False)
-    expected = apply_shards(here, rewriting._thread, lambda _: None)
+    expected = apply_shards(here, lambda: ThreadPoolExecutor(1), lambda _: None)
     assert done[0].status == "skipped"
     assert [one.counts for one in done] == [one.counts for one in expected]
     assert sorted(one.shard for one in told) == [one.shard for one in done]
@@ -256,7 +311,8 @@ def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Pa
 
 
 def test_another_process_s_troubles_come_back(folder: Path) -> None:
+    tasks = rewriting.tasks_of(wanted(folder, f"{folder}-x"), dry_run=False)
     with pytest.raises(ApplyError, match="never changed in place"):
-        apply_aside(rewriting.tasks_of(wanted(folder, folder), dry_run=False), 1, lambda _: None)
+        apply_aside([replace(task, out=str(folder)) for task in tasks], 1, lambda _: None)
     with pytest.raises(ApplyError, match="the process that rewrites shards died"):
         apply_aside([None], 1, lambda _: None)  # type: ignore[list-item]

@@ -27,10 +27,14 @@ SAMPLE = str(ROOT / "sample_data")
 
 
 def opened(
-    monkeypatch: pytest.MonkeyPatch, page: str, shards: str = SAMPLE, **address: str
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    shards: str = SAMPLE,
+    start: dict[str, Any] | None = None,
+    **address: str,
 ) -> AppTest:
     """Open one of the pages at an address, as a link does."""
-    monkeypatch.setenv(VARIABLE, json.dumps({"shards": [shards]}))
+    monkeypatch.setenv(VARIABLE, json.dumps({"shards": [shards]} | (start or {})))
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.query_params.update(address)
     app._page_hash = calc_hash(page)  # what the browser asks for; switch_page knows files only

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import errno
-import gc
-import json
 import os
 import socket
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +12,13 @@ from typing import Any
 import click
 
 from mmc4viz.choice.labelling import store
+from mmc4viz.cli.lines import say
 from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, check_sample, checked_folder, config_of
 from mmc4viz.corpus.index import absolute, files_of
 from mmc4viz.corpus.sets import OWN, names_in
 from mmc4viz.corpus.shards import expand
+from mmc4viz.corpus.storage import is_remote
 from mmc4viz.model import ConfigError
-
-_COLLECTED_EVERY = 60.0  # seconds
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -35,45 +31,78 @@ _COLLECTED_EVERY = 60.0  # seconds
 @SIMILARITY
 @click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
 @click.option("--labels", metavar="FILE", help="Labels of pairs. [mmc4viz-labels.sqlite]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), help="[8501, or the next one free]")
-@click.option("--browser/--no-browser", default=True, help="Open a browser window.")
-def app(host: str, port: int | None, browser: bool, **options: Any) -> None:
-    """Open the dashboard: on the sample, on SHARDs, or on an index."""
-    os.environ["MMC4VIZ_APP"] = json.dumps(_app_start(**options))
-    from streamlit.web import bootstrap
+@click.option(
+    "--root",
+    "roots",
+    metavar="DIR",
+    multiple=True,
+    help="The pages read and write nothing outside DIR, nor a store's address below it; "
+    "repeatable. [folders named here, and the current one]",
+)
+@click.option("--read-only", is_flag=True, help="The pages write no shards and no labels.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="STREAMLIT_SERVER_ADDRESS",
+    help="Address to listen on.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    envvar="STREAMLIT_SERVER_PORT",
+    help="[8501, or the next one free]",
+)
+@click.option(
+    "--allow-host",
+    "allowed",
+    metavar="NAME",
+    multiple=True,
+    help="A name besides localhost and --host that browsers may reach it by; repeatable.",
+)
+@click.option(
+    "--base-path",
+    default="",
+    metavar="PATH",
+    envvar="STREAMLIT_SERVER_BASE_URL_PATH",
+    help="Path that a proxy passes on, such as /mmc4viz.",
+)
+@click.option("--browser/--no-browser", default=None, help="Open a browser window. [on]")
+def app(
+    host: str,
+    port: int | None,
+    allowed: tuple[str, ...],
+    base_path: str,
+    browser: bool | None,
+    **options: Any,
+) -> None:
+    """Open the dashboard: on the sample, on SHARDs, or on an index.
 
-    import mmc4viz.ui.main  # the first page need not wait for it
+    STREAMLIT_... in the environment sets Streamlit's other options.
+    """
+    given = _app_start(**options)
+    port = _bindable_port(host, port)
+    if host in ("0.0.0.0", "::"):
+        say(
+            f"--host {host}: everybody who reaches this machine can read the folders of this app"
+            f"{'' if given['read_only'] else ', and write there'}; browsers may reach it by "
+            "localhost and what --allow-host names"
+        )
+    from mmc4viz.ui import server, start
 
-    options = {
-        "server_address": host,
-        "server_port": _bindable_port(host, port),
-        "server_headless": not browser,
-        "browser_gatherUsageStats": False,
-        "client_toolbarMode": "minimal",
-        "runner_postScriptGC": False,  # a fifth of a second after each run, while all wait
-        "client_disableDataExport": True,  # it would write formulas; the page's own CSV does not
-        "theme_base": str(Path(mmc4viz.ui.__file__).with_name("theme.toml")),
-        "server_showEmailPrompt": False,
-    }
-    gc.freeze()  # what is loaded stays, and need not be searched
-    threading.Thread(target=_collect, daemon=True).start()
-    bootstrap.load_config_options(options)
-    bootstrap.run(str(Path(mmc4viz.ui.__file__).with_name("main.py")), False, [], options)
-
-
-def _collect() -> None:
-    """Now and then free what closed sessions held: each keeps three descriptors until then."""
-    while True:
-        time.sleep(_COLLECTED_EVERY)
-        gc.collect()
+    start.give(given)
+    server.serve(
+        host=host, port=port, base_path=base_path, allowed=allowed, browser=browser,
+        say=click.echo,
+    )  # fmt: skip
 
 
 def _bindable_port(host: str, asked: int | None) -> int:
     """Return the port asked for, or the first one free from Streamlit's own on."""
     for port in [asked] if asked else range(8501, 8601):
         try:
-            with socket.create_server((host, port)):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.create_server((host, port), family=family):
                 return port
         except (OSError, UnicodeError) as error:
             reason = f"{host}:{port} cannot be listened on: {error}"
@@ -90,6 +119,8 @@ def _app_start(
     sample: int | None,
     similarity: str | None,
     labels: str | None,
+    roots: Sequence[str],
+    read_only: bool,
 ) -> dict[str, Any]:
     """Check what the dashboard is to open, and say it for its process."""
     if shards and index_dir:
@@ -114,7 +145,16 @@ def _app_start(
         "labels": _labels_file(labels) if labels else None,
         "config": config_file,
         "image_dir": checked_folder(image_dir),
+        "roots": [_root(path) for path in roots],
+        "read_only": read_only,
     }
+
+
+def _root(path: str) -> str:
+    """Return a root by its whole path; raises a ConfigError for a folder that is not there."""
+    if not is_remote(path) and not os.path.isdir(path):
+        raise ConfigError(f"{path}: --root is no folder")
+    return absolute(path)
 
 
 def _labels_file(path: str) -> str:

@@ -7,15 +7,18 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.files import files_of, local_copy, map_columns
 from mmc4viz.corpus.sets import OWN, folder_of, identity, map_set_file
-from mmc4viz.corpus.shards import Layout, Shard
+from mmc4viz.corpus.shards import SUFFIXES, Layout, Shard
 from mmc4viz.corpus.storage import file_system, is_remote, listing, size_of
 from mmc4viz.handover.options import Options
 from mmc4viz.handover.records import SUFFIX, ApplyError
 from mmc4viz.model import LoaderConfig
+
+_TARS: Final = tuple(suffix for suffix in SUFFIXES if suffix.startswith((".tar", ".tgz")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ def check_places(tasks: Sequence[Task]) -> None:
                 f"{path}: apply rewrites WebDataset tars; make them from MMC4's own jsonl with "
                 "OpenFlamingo's convert_mmc4_to_wds.py first"
             )
+        if not name.lower().endswith(_TARS):
+            raise ApplyError(f"{path}: not named as a tar is ({' '.join(_TARS)}); rename it first")
         if (other := seen.setdefault(name, path)) is not path:
             raise ApplyError(
                 f"{path}: {other} has the same name, and both would be {task.target}; apply them "

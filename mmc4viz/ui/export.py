@@ -202,6 +202,7 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
             required=True,
             key="export-rows",
         )
+        rows = rows or "documents"
         with st.container(horizontal=True):
             for form, label in (("parquet", "Parquet"), ("jsonl", "JSON lines")):
                 name = f"manifest-{rows}.{form}" if rows == "pairs" else f"manifest.{form}"

@@ -51,6 +51,7 @@ def show(choice: Choice) -> None:
             label_visibility="collapsed",
             width="content",
         )
+    shown = shown or "image_tokens"
     st.caption(_words(choice, whole=whole, documents=documents))
     waiting = st.empty()
     if "multiples" not in st.session_state:  # later ones stand until they are drawn anew

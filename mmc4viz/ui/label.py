@@ -23,6 +23,7 @@ from mmc4viz.ui import label_card, label_file, label_results, record, state, thr
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.label_card import Card
 from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.start import read_start
 
 VIEWS: Final = {"label": "Label", "results": "Results"}
 _VIEW: Final = "l.view"
@@ -52,7 +53,7 @@ def show(choice: Choice) -> None:
         key="label-head",
     ):
         st.title("Label", anchor=False, width="content")
-        view = _view()
+        view = "results" if read_start().read_only else _view()
     if not len(label_file.population_for(choice)):
         note("No image is matched to a sentence in these documents: nothing to label.", "error")
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -18,14 +17,13 @@ from mmc4viz.choice.labelling.labelled import Labelled, labelled
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.precision import Curve, Isotonic, curve, probability
 from mmc4viz.corpus.storage import is_remote
-from mmc4viz.model import LoaderConfig
+from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.ui import data, views
 from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.progress import progress
 from mmc4viz.ui.sidebar import Choice
-from mmc4viz.ui.start import VARIABLE
+from mmc4viz.ui.start import LABELS, read_start
 
-NAME: Final = "mmc4viz-labels.sqlite"
 _POINTS: Final = 48  # thresholds of a drawn curve
 
 _POPULATIONS: Memo[Population] = Memo()
@@ -44,16 +42,22 @@ class Findings:
 
 
 def path_of(choice: Choice) -> str:
-    """Return the file of labels: as the app was started, else beside the index, else here."""
-    try:
-        named = str(json.loads(os.environ.get(VARIABLE) or "{}").get("labels") or "")
-    except (ValueError, AttributeError):
-        named = ""
-    if named:
-        return named
+    """Return the file of labels: as the app was started, else beside the index, else here.
+
+    Where that may not be written, in the first folder that may.
+    """
+    start = read_start()
+    if start.labels:
+        return start.labels
     index = choice.source.index[0].path if choice.source.index else ""
     local = index and not is_remote(index)
-    return os.path.join(os.path.dirname(os.path.abspath(index)) if local else os.getcwd(), NAME)
+    beside = [os.path.dirname(os.path.abspath(index))] if local else []
+    folders = [*beside, os.getcwd(), *start.roots.write]
+    found = (os.path.join(folder, LABELS) for folder in folders if not is_remote(folder))
+    here = next((path for path in found if start.roots.allow(path, writing=True)), None)
+    if here is None:
+        raise ConfigError("labels stand in no folder that may be written: start with --labels FILE")
+    return here
 
 
 def population_for(choice: Choice) -> Population:

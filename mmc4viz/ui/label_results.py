@@ -26,6 +26,7 @@ from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.markup import table
 from mmc4viz.ui.proposals import LIKELY, PRECISION
 from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.start import read_start
 from mmc4viz.ui.threshold import number
 
 _WIDTH, _FOCUS = "l.width", "l.focus"
@@ -201,6 +202,9 @@ def _in_and_out(path: str, choice: Choice) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
+        if read_start().read_only:
+            note("Read-only: no labels are taken here.")
+            return
         with st.popover("Import CSV"):
             given = st.file_uploader("Labels as this page exports them", type="csv")
             if given is not None and st.button("Take these labels in"):

@@ -8,6 +8,7 @@ from typing import Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.errors import FragmentHandledException
 from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.model import Mmc4vizError
@@ -23,6 +24,7 @@ from mmc4viz.ui import (
     progress,
     soon,
     state,
+    trouble,
     tune,
 )
 from mmc4viz.ui.inert import note
@@ -57,16 +59,27 @@ PAGES: Final = {
 
 
 def run() -> None:
-    """Draw the dashboard once."""
+    """Draw the dashboard once; whatever goes wrong is one line on it."""
+    try:
+        _run()
+    except FragmentHandledException:
+        raise  # it is told already
+    except Exception as error:
+        trouble.log(error)
+        trouble.tell(error)
+
+
+def _run() -> None:
     st.set_page_config(page_title="mmc4viz", layout="wide", initial_sidebar_state="auto")
     st.html(_STYLES)
     start = read_start()
-    if start.problem is not None:
+    if start.problem:
         note(start.problem, "error")
     pages = {name: _page(name, show) for name, show in PAGES.items()}
     page = st.navigation(list(pages.values()), position="hidden")
     st.session_state["pages"] = pages
-    state.read_address()
+    if refused := state.read_address(start.roots):
+        note(refused)
     menu = st.empty()
     _show_menu(menu, pages)
     progress.make_room()

@@ -167,7 +167,7 @@ def _by() -> str:
         key="models-by",
         on_change=keep,
     )
-    return str(found)
+    return str(found or wanted)
 
 
 def _scores(first: Side, second: Side, match: Match) -> None:

@@ -65,6 +65,8 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
     token = _SHOWN.set(show)
     try:
         yield show
+    except MemoryError as error:
+        raise MemoryError(f"{words}: {error}".rstrip(": ")) from error
     finally:
         _SHOWN.reset(token)
     if place is not None:

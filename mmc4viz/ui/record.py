@@ -20,7 +20,7 @@ from mmc4viz.corpus.glimpse import glimpse as read_glimpse
 from mmc4viz.corpus.shards import fetch, image_source
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
-from mmc4viz.model import Document
+from mmc4viz.model import Document, ShardError
 from mmc4viz.ui import data
 from mmc4viz.ui.memo import Memo
 
@@ -70,6 +70,15 @@ def opened(source: data.Source, part: int, row: int) -> Opened:
 
 def _opened(source: data.Source, part: int, row: int) -> Opened:
     columns = data.columns_of(source)[part]
+    try:
+        return _read_whole(source, columns, part, row)
+    except MemoryError:
+        raise ShardError(
+            f"{columns.shard.path}: its document {row + 1:,} takes more memory than there is"
+        ) from None
+
+
+def _read_whole(source: data.Source, columns: Columns, part: int, row: int) -> Opened:
     raw, images = _read(source, part, row)
     if raw is None:
         return Opened(columns.shard.name, columns.document(row), ())

@@ -21,11 +21,12 @@ from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.aside import apply_aside
 from mmc4viz.handover.options import Options, refuse_impossible
 from mmc4viz.handover.outcome import replaced, room_for
-from mmc4viz.handover.records import ApplyError
-from mmc4viz.handover.tasks import Task, tasks_for_index, tasks_for_shards
+from mmc4viz.handover.records import SUFFIX, ApplyError
+from mmc4viz.handover.tasks import Task, check_places, names_in, tasks_for_index, tasks_for_shards
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.ui import data, jobs
 from mmc4viz.ui.memo import Memo
+from mmc4viz.ui.start import read_start
 
 _QUICK: Final = 64_000_000  # bytes that are rewritten about as soon as other processes have started
 
@@ -108,7 +109,7 @@ def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[Task]:
     Raises
     ------
     ApplyError, IndexFileError
-        When the index cannot serve, or there is no shard.
+        When the index cannot serve, there is no shard, or the folder is somebody else's.
     """
     source, config, options, out = wanted.source, wanted.config, wanted.options, wanted.out
     if "\0" in out:
@@ -121,6 +122,12 @@ def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[Task]:
         found = tasks_for_shards(shards, out, config, options, dry_run=dry_run)
     if not found:
         raise ApplyError("there is no shard to rewrite")
+    check_places(found)
+    names = {name for name in names_in(out) if not name.startswith(".")}
+    if names and not any(name.endswith(SUFFIX) for name in names):
+        raise ApplyError(
+            f"{out}: holds other files, and no shards that apply wrote: name a new folder"
+        )
     return found
 
 
@@ -166,8 +173,12 @@ def begin(wanted: Wanted) -> Run:
     Raises
     ------
     ApplyError
-        When another run writes.
+        When another run writes, or nothing may be written.
     """
+    start = read_start()
+    if start.read_only:
+        raise ApplyError("the app was started with --read-only")
+    start.roots.path(wanted.out, writing=True)
     with _GUARD:
         before = last_run()
         if before is not None and before.job.running:

@@ -18,7 +18,7 @@ from mmc4viz.handover.command import apply_command
 from mmc4viz.handover.counts import EXPECTED, TITLES
 from mmc4viz.handover.options import CAPS, ORDERS, Options
 from mmc4viz.handover.outcome import by_status, complaints, total
-from mmc4viz.model import Mmc4vizError
+from mmc4viz.model import ConfigError, Mmc4vizError
 from mmc4viz.ui import data, inspector, rewriting, state
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.markup import table
@@ -53,14 +53,14 @@ def show(choice: Choice, start: Start) -> None:
     st.subheader("Shards", anchor=False)
     st.text(_INTRO)
     options = _options()
-    out = _folder(choice)
-    suggested = out or _suggested(choice)
+    out = _folder(choice, start)
+    suggested = out or _suggested(choice, start)
     wanted = Wanted(choice.whole, choice.config, options, suggested)
     st.code(_command(wanted, start), language="bash", wrap_lines=True)
     st.caption(f"{CONFIG} is the file that the button YAML above gives.")
     why = rewriting.refusal(wanted)
     if why is None:
-        _buttons(wanted, named=bool(out))
+        _buttons(wanted, start, named=bool(out))
     else:
         note(why, "error")
     if st.session_state.get(_PROBLEM, (None, ""))[0] == wanted:
@@ -90,7 +90,7 @@ def _one_of(label: str, name: str, known: Sequence[str], words: dict[str, str]) 
         help=_HELP[name],
     )  # fmt: skip
     state.put(f"x.{name}", None if chosen == known[0] else chosen)
-    return str(chosen)
+    return str(chosen or known[0])
 
 
 def _whether(label: str, name: str, *, default: bool) -> bool:
@@ -102,24 +102,31 @@ def _whether(label: str, name: str, *, default: bool) -> bool:
     return chosen
 
 
-def _folder(choice: Choice) -> str:
-    """Ask where the shards go; empty as long as nobody says."""
+def _folder(choice: Choice, start: Start) -> str:
+    """Ask where the shards go; empty as long as nobody says, and where nothing may be written."""
     state.seed("shards-out", state.get("x.out"))
     out = st.text_input(
         "Folder to write into",
         key="shards-out",
-        placeholder=_suggested(choice),
+        placeholder=_suggested(choice, start),
         help=_HELP["out"],
     ).strip()
     state.put("x.out", out or None)
-    return absolute(out) if out else ""
+    try:
+        return start.roots.path(absolute(out), writing=True) if out else ""
+    except ConfigError as error:
+        note(str(error), "error")
+        return ""
 
 
-def _suggested(choice: Choice) -> str:
-    """Return a folder beside that of the shards."""
+def _suggested(choice: Choice, start: Start) -> str:
+    """Return a folder beside that of the shards, or here, where that may be written."""
     source = choice.whole
     origins = data.index_of(source.index).origins if source.index else source.shards
-    return f"{os.path.dirname(absolute(origins[0].path))}-chosen" if origins else "DIR"
+    if not origins:
+        return "DIR"
+    beside = f"{os.path.dirname(absolute(origins[0].path))}-chosen"
+    return beside if start.roots.allow(beside, writing=True) else os.path.basename(beside)
 
 
 def _command(wanted: Wanted, start: Start) -> str:
@@ -151,12 +158,15 @@ def _named(source: data.Source, start: Start) -> list[str]:
     return named
 
 
-def _buttons(wanted: Wanted, *, named: bool) -> None:
+def _buttons(wanted: Wanted, start: Start, *, named: bool) -> None:
     """Offer to count, and to write where a folder is named and nobody writes."""
     run = rewriting.last_run()
     busy = run is not None and run.job.running
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Dry run", key="shards-count", on_click=_ask, args=(wanted,))
+        if start.read_only:
+            note("Read-only: nothing is written from here; run the command.")
+            return
         st.button(
             "Write the shards",
             key="shards-write",

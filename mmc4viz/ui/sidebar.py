@@ -15,13 +15,15 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.corpus.curves import Scale
+from mmc4viz.corpus.files import files_of, read_origin
 from mmc4viz.corpus.naming import names_of
 from mmc4viz.corpus.sets import OWN
-from mmc4viz.corpus.shards import Layout, Shard, expand
+from mmc4viz.corpus.shards import Layout, Shard
 from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
 from mmc4viz.ui import data, equivalent, guard, state, threshold
 from mmc4viz.ui.inert import note
+from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.start import Start, own_model
 
 HELP = {
@@ -56,6 +58,7 @@ NAMES: Final = {
     "tokenizer": "tok",
 }
 _LARGEST: Final = 2**31 - 1
+_OUTSIDE: Memo[str] = Memo()  # of an index, in words
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,9 @@ def _model(
     """
     sets = {found.name: found.model for found in data.sets_of(source)}
     beside = data.sidecars_beside(data.folders_of(source))
-    beside = [one for one in beside if one.model not in sets.values()]
+    beside = [
+        one for one in beside if one.model not in sets.values() and start.roots.allow(one.path)
+    ]
     own = own_model(source, start.config, {*sets.values(), *(file.model for file in beside)})
     sets_by_name = names_of(own, sets)
     models: dict[str, data.Source] = {
@@ -264,18 +269,43 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.Source | None:
         patterns = _text("Shards", "shards", asked, area=True, disabled=bool(folder)).splitlines()
     sample = _sample(start)
     if folder:
-        index = data.index_at(folder)
+        index = _index(folder, start)
         name = data.index_of(index).tokenizer.name
         with tokenizer_slot:
             note(f"Tokenizer: {name}, with which the index was made")
         return data.Source((), data.identify(name), index=index, sample=sample)
     with tokenizer_slot:
-        tokenizer = _tokenizer(start.config)
-    shards = tuple(expand([line.strip() for line in patterns if line.strip()]))
+        tokenizer = _tokenizer(start)
+    shards = tuple(start.roots.shards([line.strip() for line in patterns if line.strip()]))
     if not shards:
         return None
     image_dir = _image_dir(shards, start)
     return replace(data.source_of(shards, tokenizer, image_dir, None), sample=sample)
+
+
+def _index(folder: str, start: Start) -> tuple[data.FileId, ...]:
+    """Identify an index within the roots, and all that it says it is made from as well."""
+    if folder == start.index:
+        return data.index_at(folder)
+    index = data.index_at(start.roots.path(folder))
+    outside = _OUTSIDE.get((index, start.roots), lambda: _outside(folder, start))
+    if outside:
+        raise ConfigError(f"{folder}: {outside}")
+    return index
+
+
+def _outside(folder: str, start: Start) -> str:
+    """Say what an index names that may not be read; nothing where all may be."""
+    origins = [read_origin(path) for path in files_of(folder)]
+    try:
+        start.roots.shard_files([origin.path for origin in origins])
+        for images in filter(None, {origin.image_dir for origin in origins}):
+            start.roots.path(images)
+        for name in {origin.tokenizer for origin in origins}:
+            start.roots.tokenizer(name)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _text(
@@ -304,13 +334,14 @@ def _sample(start: Start) -> int | None:
     return value or None
 
 
-def _tokenizer(config: LoaderConfig) -> str:
-    state.seed("tokenizer", state.get(NAMES["tokenizer"], config.tokenizer))
+def _tokenizer(start: Start) -> str:
+    default = start.config.tokenizer
+    state.seed("tokenizer", state.get(NAMES["tokenizer"], default))
     name = st.text_input("Tokenizer", key="tokenizer", help=HELP["tokenizer"]).strip() or BUILT_IN
-    state.put(NAMES["tokenizer"], None if name == config.tokenizer else name)
+    state.put(NAMES["tokenizer"], None if name == default else name)
     if name == BUILT_IN:
         note("GPT-2's, built in: counts are approximate for models with another tokenizer.")
-    return name
+    return name if name == default else start.roots.tokenizer(name)
 
 
 def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
@@ -318,6 +349,8 @@ def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
     if not start.image_dir and all(shard.layout is not Layout.JSONL for shard in shards):
         return None
     folder = _text("Folder of images", "image_dir", start.image_dir)
+    if folder:
+        start.roots.path(folder)
     if folder and data.identify(folder).changed < 0:
         raise ConfigError(f"{folder}: no such folder of images")
     return folder or None

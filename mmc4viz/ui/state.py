@@ -2,8 +2,9 @@
 
 A link reproduces a view, a reload keeps it. The address is read when a session begins and when the
 person goes back or forward; it is written at the end of each run, also after a change of page,
-which clears it. Only what differs from its default stands in it. Nothing is checked here: whoever
-reads a value makes sure that it makes sense, for an address may say anything.
+which clears it. Only what differs from its default stands in it, and nothing that could do harm
+(`address`); what is typed of that is the session's alone. No value is checked here: whoever reads
+one makes sure that it makes sense, for an address may say anything.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from typing import Any, Final
 
 import streamlit as st
 
+from mmc4viz.ui.address import carried, may_stand, refused
+from mmc4viz.ui.roots import Roots
+
 _CHOSEN: Final = "chosen"
 _EPOCH: Final = "epoch"
 _SEEDED: Final = "seeded"
 _WRITTEN: Final = "written"
-_LONGEST: Final = 4000  # characters of one value; longer ones stay in the session only
+_ROOTS: Final = "roots"
+_REFUSED: Final = "refused"  # a line about the address, and what was chosen then
 _ON_ITS_WAY: Final = 1.0  # seconds in which a browser may not know the newest address yet
 
 
@@ -72,19 +77,42 @@ def begin_anew() -> None:
     st.session_state[_EPOCH] = epoch() + 1
 
 
-def read_address() -> None:
-    """Follow the address when the person went back or forward."""
+def read_address(roots: Roots) -> str:
+    """Follow the address when a session begins, and when the person went back or forward.
+
+    Returns
+    -------
+    str
+        A line about what it asks for and is not given, until something else is chosen.
+    """
+    st.session_state[_ROOTS] = roots
     found = st.query_params.to_dict()
     written, when = st.session_state.get(_WRITTEN, (found, 0.0))
     # An empty address says nothing: a change of page clears it, and the threshold always stands.
-    if found and found != written and time.monotonic() - when > _ON_ITS_WAY:
-        st.session_state[_CHOSEN] = found
-        begin_anew()
+    moved = found and found != written and time.monotonic() - when > _ON_ITS_WAY
+    if moved or _CHOSEN not in st.session_state:
+        own = {k: v for k, v in _chosen().items() if not may_stand(k, v, roots)}
+        taken = {k: v for k, v in found.items() if may_stand(k, v, roots)}
+        st.session_state[_CHOSEN] = own | taken
+        line = refused(found, own, roots)
+        st.session_state[_REFUSED] = line, None
+        if moved:
+            begin_anew()
+        return line
+    return _line_about_it()
+
+
+def _line_about_it() -> str:
+    """Return the line about the address as long as what is chosen is what it was then."""
+    line, then = st.session_state.setdefault(_REFUSED, ("", {}))
+    if line and then is None:  # the run that has read it chooses much by itself
+        st.session_state[_REFUSED] = line, dict(_chosen())
+    return line if then in (None, _chosen()) else ""
 
 
 def address() -> dict[str, str]:
     """Return what stands in the address."""
-    return {name: value for name, value in _chosen().items() if len(value) <= _LONGEST}
+    return carried(_chosen(), st.session_state[_ROOTS])
 
 
 def write_address() -> None:
@@ -97,7 +125,5 @@ def write_address() -> None:
 
 
 def _chosen() -> dict[str, str]:
-    if _CHOSEN not in st.session_state:
-        st.session_state[_CHOSEN] = st.query_params.to_dict()
-    chosen: dict[str, str] = st.session_state[_CHOSEN]
+    chosen: dict[str, str] = st.session_state.setdefault(_CHOSEN, {})
     return chosen
