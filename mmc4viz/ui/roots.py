@@ -132,13 +132,13 @@ class Roots:
         self.shard_files([shard.path for shard in found], patterns)
         return found
 
-    def shard_files(self, paths: Sequence[str], patterns: Sequence[str] = ()) -> None:
+    def shard_files(self, paths: Sequence[str], patterns: Sequence[str] | None = None) -> None:
         """Refuse files outside the roots, and those that are not called as shards are.
 
         Raises
         ------
         ConfigError
-            One line with the first; where only a link leads outside, not where to.
+            One line with the first; of patterns, in which a link leads outside, not where to.
         """
         inside = {folder: self.allow(folder) for folder in set(map(_folder, paths))}
         for path in paths:
@@ -147,7 +147,7 @@ class Roots:
             if not path.partition("?")[0].lower().endswith(SUFFIXES):
                 raise ConfigError(f"{path}: not named as a shard is ({' '.join(SUFFIXES)})")
             if not (self.allow(path) if os.path.islink(path) else inside[_folder(path)]):
-                where = path if path in patterns else f"{_folder(path)}: a link in it"
+                where = path if path in (patterns or paths) else f"{_folder(path)}: a link in it"
                 raise ConfigError(f"{where}: {_outside(path)}")
 
 
