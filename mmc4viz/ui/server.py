@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -195,7 +195,8 @@ def serve(
     )
     bootstrap.load_config_options(_OURS | wanted | options | fixed)
     gc.freeze()  # what is loaded stays, and need not be searched
-    UvicornRunner(app).run()
+    with suppress(KeyboardInterrupt):
+        UvicornRunner(app).run()
 
 
 def _telling(
