@@ -88,6 +88,8 @@ STORES = [
     ("https://host/a", "https://host/a/\t../b.tar", False),
     ("https://host/a", "zip://x::https://host/a/b.zip", False),
     ("https://host/a", "https://host/a/b.zip::file:///etc/x.tar", False),
+    ("s3://bucket/../x", "/etc/a.tar", False),
+    ("s3://bucket/../x", "s3://bucket/x/a.tar", False),
     ("/", "http://127.0.0.1:22/a.tar", False),
     ("/", "file:///etc/a.tar", False),
     ("/", "ftp://host/a.tar", False),

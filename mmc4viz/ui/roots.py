@@ -70,7 +70,8 @@ class Roots:
             _real(shard) for shard in shards if not is_remote(shard) and os.path.islink(shard)
         }
         roots = tuple(map(_real, given)) if given else (*sorted(named), _real(here))
-        return cls((*named, *linked, *alone, *roots), (*alone, *roots), frozenset(shards))
+        write = tuple(filter(None, (*alone, *roots)))  # without addresses that may be anywhere
+        return cls((*filter(None, (*named, *linked)), *write), write, frozenset(shards))
 
     def allow(self, path: str, *, writing: bool = False) -> bool:
         """Whether a path lies within a root."""
@@ -140,10 +141,9 @@ class Roots:
         ConfigError
             One line with the first; of patterns, in which a link leads outside, not where to.
         """
-        inside = {folder: self.allow(folder) for folder in set(map(_folder, paths))}
-        for path in paths:
-            if path in self.named:
-                continue
+        others = [path for path in paths if path not in self.named]
+        inside = {folder: self.allow(folder) for folder in set(map(_folder, others))}
+        for path in others:
             if not path.partition("?")[0].lower().endswith(SUFFIXES):
                 raise ConfigError(f"{path}: not named as a shard is ({' '.join(SUFFIXES)})")
             if not (self.allow(path) if os.path.islink(path) else inside[_folder(path)]):
