@@ -136,9 +136,21 @@ def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
     if shard.layout is Layout.TAR:
         return Embedded()
     if image_dir is None:
-        return Embedded(sizes_unknown=True)
+        beside = Path(shard.path).parent / downloaded_to(shard)
+        return Folder((beside,)) if beside.is_dir() else Embedded(sizes_unknown=True)
     folder = Path(image_dir)
-    return Folder((folder / str(shard.position), folder))
+    return Folder((folder / str(shard.position), folder / downloaded_to(shard), folder))
+
+
+def downloaded_to(shard: Shard) -> str:
+    """Return the name of the folder to which MMC4's own downloader writes a shard's images.
+
+    Examples
+    --------
+    >>> downloaded_to(Shard("data/docs_shard_0.jsonl.zip"))
+    'docs_shard_0_images'
+    """
+    return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.name, flags=re.IGNORECASE) + "_images"
 
 
 def samples(shard: Shard) -> Iterator[Sample]:
