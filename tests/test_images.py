@@ -178,7 +178,7 @@ def bombs() -> dict[str, tuple[bytes, bool]]:
         "jpeg, cut": (with_size(jpeg, 20_000, 20_000)[:-2], True),
         "jpeg, all in memory": (with_size(progressive, 20_000, 20_000), False),
         "gif": (gif[:6] + struct.pack("<HH", 65_535, 30_000) + gif[10:], False),
-        "bmp": (bmp[:18] + struct.pack("<ii", 40_000, 40_000) + bmp[26:], False),
+        "bmp, cut": (bmp[:18] + struct.pack("<ii", 40_000, 40_000) + bmp[26:], True),
         "in an icon": (ico(png), False),
         "in a Macintosh icon": (icns(png), False),
         "beyond the loader's limit": (beyond, True),

@@ -301,7 +301,7 @@ def decode(data: bytes) -> tuple[int, int, str, str | None]:
     """Decode an image to RGB as the loader does; return width, height, format and any failure.
 
     One that is too large to be decoded here (`is_too_large`) is checked as it streams by, if it is
-    a JPEG or PNG that can be; else only its header is read.
+    a JPEG or PNG that can be; else only its header is read, and it counts as sound.
     """
     return _looked(data, _decode)
 
@@ -362,6 +362,8 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> None:
         _draft(image, data)
     elif image.format == "PNG":
         _check_png(image)
+    else:
+        _check_length(image, len(data))
 
 
 def _draft(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -404,6 +406,14 @@ def _check_png(image: ImageFile.ImageFile) -> None:
     image.tile = [image.tile[0]._replace(codec_name=_CHECK_PNG, extents=(0, 0, 1, 1), args=check)]
     image._size = 1, 1
     image.load()
+
+
+def _check_length(image: ImageFile.ImageFile, n_bytes: int) -> None:
+    """Fail where pixels that are not compressed cannot all be there."""
+    for tile in image.tile:
+        left, top, right, bottom = tile.extents or (0, 0, 0, 0)
+        if tile.codec_name == "raw" and (right - left) * (bottom - top) > 8 * n_bytes:
+            raise OSError("image file is truncated")
 
 
 class _PngRows(ImageFile.PyDecoder):
