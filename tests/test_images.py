@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import random
 import struct
@@ -11,17 +12,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import PIL
 import pytest
 from PIL import EpsImagePlugin
 from PIL import Image as PillowImage
 
 from mmc4viz.choice.scoring.preprocess import preprocessing_of
 from mmc4viz.choice.scoring.score import prepared
+from mmc4viz.corpus.audit import undecodable
+from mmc4viz.corpus.build import Job, index_shard
+from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.glimpse import thumbnail
+from mmc4viz.corpus.index import open_index, write_manifest
+from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.shards import Shard, image_source
+from mmc4viz.corpus.source import Indexed, Shards
+from mmc4viz.corpus.sweep import match_corpus
+from mmc4viz.handover.basics import basics_of, corpus_of_index
+from mmc4viz.handover.config import provenance
 from mmc4viz.loader import images
 from mmc4viz.loader.images import (
     FORMATS,
@@ -31,9 +43,12 @@ from mmc4viz.loader.images import (
     decode,
     decode_quickly,
     measure,
+    pillow,
     words,
 )
-from mmc4viz.model import ConfigError
+from mmc4viz.loader.tokens import load_tokenizer
+from mmc4viz.model import ConfigError, LoaderConfig
+from tests.documents import entry, info, jpeg, write_tar
 from tests.nasty import png_of_zeros
 from tests.pictures import chunk, damaged, drawn, icns, ico, iptc, odd_png, pictures, saved
 
@@ -326,3 +341,86 @@ def test_base64_written_as_bytes_is_named(n_bytes: int, quote: str) -> None:
         assert found.n_bytes == len(expected)
     sound = measure({"image_base64": base64.b64encode(data).decode()}, Embedded())
     assert not (sound.entry_error or sound.pixel_error)
+
+
+def shard_of(folder: Path, *entries: dict[str, Any], name: str = "s.tar") -> Shard:
+    """Write a shard of one document for each image."""
+    documents = [(f"d{n}", info([[0.3, 0.2]], images=[one])) for n, one in enumerate(entries)]
+    if name.endswith(".tar"):
+        return Shard(str(write_tar(folder / name, documents)))
+    (folder / name).write_text("".join(json.dumps(one) + "\n" for _, one in documents))
+    return Shard(str(folder / name))
+
+
+def notes_everywhere(shard: Shard, folder: Path, image_dir: str | None = None) -> list[str]:
+    """Return a shard's notes, the same whichever way it is looked at."""
+    tokenizer = load_tokenizer()
+    read = Shards([shard], tokenizer, image_dir)
+    list(read.documents(with_text=False))
+    found = read.notes
+    for look in (lambda one: one.columns(lambda _: None), lambda one: one.sample(9, 0, print)):
+        one = Shards([shard], tokenizer, image_dir)
+        look(one)
+        assert one.notes == found
+    job = Job(shard, str(folder), "gpt2", Verify.FULL, image_dir)
+    assert list(index_shard(job).notes) == [
+        line for line in found if "sizes are unknown" not in line
+    ]
+    write_manifest(str(folder), folder)
+    assert Indexed(open_index(str(folder))).notes == found
+    return found
+
+
+def test_all_images_missing_is_said_with_the_places_looked_at(tmp_path: Path) -> None:
+    inside = shard_of(tmp_path, entry(), entry())
+    assert notes_everywhere(inside, tmp_path / "a") == [
+        "s.tar: all 2 images are missing: the loader reads them from image_base64 inside the JSON, "
+        "not from other members of the tar"
+    ]
+    lines = shard_of(tmp_path, entry(), name="s.jsonl")
+    (tmp_path / "wrong").mkdir()
+    where = str(tmp_path / "wrong")
+    assert notes_everywhere(lines, tmp_path / "b", where) == [
+        f"s.jsonl: its only image is missing: a.jpg is not in {where}/0, {where}/s_images, {where}"
+    ]
+    [unknown] = notes_everywhere(lines, tmp_path / "c")
+    assert unknown.startswith("s.jsonl: no images, so sizes are unknown")
+    assert "--image-dir" in unknown and "s_images/" in unknown
+    assert not notes_everywhere(shard_of(tmp_path, entry(), entry(jpeg())), tmp_path / "d")
+    (tmp_path / "s_images").mkdir()
+    (tmp_path / "s_images/a.jpg").write_bytes(jpeg())
+    assert not notes_everywhere(lines, tmp_path / "c")  # found by itself, and indexed again
+
+
+def test_odd_images_are_counted_in_notes(tmp_path: Path) -> None:
+    avif = pictures()["AVIF RGB {'speed': 10}"].ljust(12_000, b"\0")
+    as_bytes = entry(jpeg())
+    as_bytes["image_base64"] = str(as_bytes["image_base64"].encode())
+    shard = shard_of(
+        tmp_path, entry(avif), entry(avif), as_bytes, entry(png_of_zeros(17_000, 17_000)),
+        entry(ico(png_of_zeros(17_000, 17_000))),
+    )  # fmt: skip
+    assert notes_everywhere(shard, tmp_path / "a") == [
+        "s.tar: 1 image cannot be decoded: written as b'…' by OpenFlamingo's converter before July "
+        "2023: convert it again",
+        "s.tar: 2 AVIF images: a loader with Pillow before 11.3 cannot decode them and loses their "
+        "documents",
+        "s.tar: 2 images too large to decode here (the largest has 289 megapixels), counted as "
+        "sound; the loader needs gigabytes for each; MMC4VIZ_MAX_IMAGE_MB raises the limit",
+    ]
+    columns = read_columns(shard, load_tokenizer())
+    seen = undecodable(match_corpus([columns], LoaderConfig()), LoaderConfig())
+    assert seen.newer == {"AVIF": 2}
+
+
+def test_the_pillow_that_decoded_is_recorded_and_not_compared(tmp_path: Path) -> None:
+    job = Job(shard_of(tmp_path, entry(jpeg())), str(tmp_path / "i"), "gpt2", Verify.FULL, None)
+    assert index_shard(job).status == "read"
+    write_manifest(job.folder, tmp_path / "i")
+    index = open_index(job.folder)
+    assert [origin.pillow for origin in index.origins] == [pillow()]
+    assert pillow().startswith(f"{PIL.__version__} with")
+    assert index.origins[0].made_like(replace(index.origins[0], pillow="9.5.0 without AVIF"))
+    here = basics_of(Shards([job.shard], load_tokenizer()), LoaderConfig())
+    assert corpus_of_index(index).pillow == here.corpus.pillow == pillow()
+    assert provenance(here, {})["corpus"]["pillow"] == pillow()

@@ -1,4 +1,4 @@
-"""What is to be said of a shard's images as a whole: none there, of a kind some loaders lack, huge.
+"""What is to be said of a shard's images as a whole: all missing, too large, of a rare format.
 
 Counts measured images, document by document; decodes nothing.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mmc4viz.corpus.shards import Shard, downloaded_to
+from mmc4viz.corpus.shards import Shard
 from mmc4viz.loader.images import (
     LIMIT,
     OLD_CONVERTER,
@@ -16,6 +16,7 @@ from mmc4viz.loader.images import (
     Folder,
     ImageSource,
     is_too_large,
+    newer,
 )
 from mmc4viz.model import Document
 
@@ -26,8 +27,8 @@ class ImageTally:
 
     Attributes
     ----------
-    images, missing, unmeasured : int
-        All that the loader meets, those that it does not find, and those of unknown size.
+    images, missing : int
+        All that the loader meets, and those that it does not find.
     first : str
         Name of the first that is missing.
     kinds : counter
@@ -40,7 +41,6 @@ class ImageTally:
 
     images: int = 0
     missing: int = 0
-    unmeasured: int = 0
     first: str = ""
     kinds: Counter[str] = field(default_factory=Counter)
     large: Counter[int] = field(default_factory=Counter)
@@ -58,9 +58,7 @@ class ImageTally:
                 self.first = self.first or image.name
             elif failure is not None:
                 self.old += failure.endswith(OLD_CONVERTER)
-            elif image.n_bytes is None:
-                self.unmeasured += 1
-            else:
+            elif image.n_bytes is not None:
                 self.kinds[image.format] += 1
                 if is_too_large(image.format, image.width, image.height):
                     self.large[image.width * image.height // 1_000_000] += 1
@@ -69,39 +67,29 @@ class ImageTally:
         """Return a line for whatever is to be said."""
         found = []
         if self.images and self.missing == self.images:
-            found.append(f"none of its {self.images:,} images is there: {_where(self, source)}")
-        if self.unmeasured and self.unmeasured == self.images:
-            found.append(
-                "no images, so sizes are unknown and the size filter is off; name their folder "
-                f"by --image-dir, or put them into {downloaded_to(shard)}/ beside it"
-            )
+            what = "its only image is" if self.images == 1 else f"all {self.images:,} images are"
+            found.append(f"{what} missing: {_looked_for(self.first, source)}")
         if self.old:
-            found.append(f"{_images(self.old)} cannot be read: {OLD_CONVERTER}")
-        found += [
-            f"{_images(self.kinds[kind])} of the format {kind}, which Pillow decodes since "
-            f"{version}: a loader with an older one loses their documents"
-            for kind, version in SINCE.items()
-            if self.kinds[kind]
-        ]
+            found.append(f"{_count(self.old)} cannot be decoded: {OLD_CONVERTER}")
+        rare = [kind for kind in SINCE if self.kinds[kind]]
+        found += [f"{_count(self.kinds[kind], kind)}: {newer(kind)}" for kind in rare]
         if self.large:
             found.append(
-                f"{_images(self.large.total())} of up to {max(self.large):,} megapixels too large "
-                f"to be decoded here (raise {LIMIT}): they count as sound, and the loader needs "
-                "gigabytes of memory for each"
+                f"{_count(self.large.total())} too large to decode here (the largest has "
+                f"{max(self.large):,} megapixels), counted as sound; the loader needs gigabytes "
+                f"for each; {LIMIT} raises the limit"
             )
         return [f"{shard.name}: {line}" for line in found]
 
 
-def _images(count: int) -> str:
-    return f"{count:,} {'image' if count == 1 else 'images'}"
+def _count(count: int, kind: str = "") -> str:
+    return f"{count:,} {f'{kind} ' * bool(kind)}{'image' if count == 1 else 'images'}"
 
 
-def _where(tally: ImageTally, source: ImageSource) -> str:
+def _looked_for(name: str, source: ImageSource) -> str:
     """Say where images were looked for."""
-    if not isinstance(source, Folder):
-        return (
-            "the loader takes them from image_base64 in the JSON, which the converter "
-            "(convert_mmc4_to_wds.py) writes, and not from other members of the tar"
-        )
-    tried = ", ".join(str(folder) for folder in source.folders)
-    return f"{tally.first or 'the first'} is not in {tried}"
+    if isinstance(source, Folder):
+        return f"{name or 'the first'} is not in {', '.join(map(str, source.folders))}"
+    return (
+        "the loader reads them from image_base64 inside the JSON, not from other members of the tar"
+    )

@@ -135,11 +135,18 @@ def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
     """Return where a shard's images come from: itself, or a folder for MMC4's own jsonl."""
     if shard.layout is Layout.TAR:
         return Embedded()
-    if image_dir is None:
-        beside = Path(shard.path).parent / downloaded_to(shard)
-        return Folder((beside,)) if beside.is_dir() else Embedded(sizes_unknown=True)
-    folder = Path(image_dir)
+    if (found := images_of(shard, image_dir)) is None:
+        return Embedded(sizes_unknown=True)
+    folder = Path(found)
     return Folder((folder / str(shard.position), folder / downloaded_to(shard), folder))
+
+
+def images_of(shard: Shard, image_dir: str | None = None) -> str | None:
+    """Return the folder named, else that to which MMC4's own downloader wrote, if it is there."""
+    if image_dir is not None or shard.layout is Layout.TAR or is_remote(shard.path):
+        return image_dir
+    beside = os.path.join(os.path.dirname(os.path.abspath(shard.path)), downloaded_to(shard))
+    return beside if os.path.isdir(beside) else None
 
 
 def downloaded_to(shard: Shard) -> str:

@@ -23,8 +23,9 @@ from pathlib import Path
 from threading import RLock
 from typing import IO, Any, Final, Protocol
 
+import PIL
 from PIL import Image as PillowImage
-from PIL import ImageFile, UnidentifiedImageError
+from PIL import ImageFile, UnidentifiedImageError, features
 
 from mmc4viz.model import ConfigError, DocumentError, Image
 
@@ -39,6 +40,7 @@ FORMATS: Final = (
 Left out are EPS, for which it starts Ghostscript, and FPX and MIC, which need another package.
 """
 _COMMON: Final = 6  # of them Pillow tries alone at first, and loads the others only then
+SINCE: Final = {"AVIF": "11.3", "QOI": "9.5"}  # what older versions of Pillow do not decode
 _EPS: Final = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # how an EPS file begins
 _WRAPPERS: Final = ("BLP", "ICNS", "IPTC")  # whose pixels are a picture of another format
 
@@ -66,7 +68,7 @@ _PNG_BITS: Final = {
 _CHECK_PNG: Final = "mmc4viz_png"
 
 OLD_CONVERTER: Final = (
-    "it is written as b'…', as OpenFlamingo's converter did before July 2023: convert again"
+    "written as b'…' by OpenFlamingo's converter before July 2023: convert it again"
 )
 
 # An image's bytes → width, height, format and the words of a failure, if any.
@@ -229,6 +231,24 @@ def open_image(file: IO[bytes]) -> ImageFile.ImageFile:
     if image.format in _WRAPPERS:
         image.load = _guarded()(image.load)  # type: ignore[method-assign]
     return image
+
+
+def newer(kind: str) -> str:
+    """Say what images of a format mean to a loader whose Pillow is older."""
+    return f"a loader with Pillow before {SINCE[kind]} cannot decode them and loses their documents"
+
+
+def pillow() -> str:
+    """Return Pillow's version, and whether it decodes what not every Pillow does.
+
+    Examples
+    --------
+    >>> pillow().split()[1]
+    'with'
+    """
+    known = "avif" in features.modules and features.check("avif")
+    has = "with" if known else "without"
+    return f"{PIL.__version__} {has} AVIF"
 
 
 @lru_cache(maxsize=1)
