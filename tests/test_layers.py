@@ -21,11 +21,11 @@ LOADER = [
     "images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk", "inspect",
 ]  # fmt: skip
 CORPUS = [
-    "storage", "shards", "glimpse", "tally", "columns", "scales", "ingest", "curves", "assign",
-    "validity", "match", "groups", "resolve", "pieces", "literal", "bins", "matched", "sweep",
-    "verdicts", "standings", "pairs", "audit", "stored", "listing", "funnel", "sidecar",
-    "similarity", "sampling", "estimate", "knobs", "files", "sets", "naming", "index", "source",
-    "workers", "build", "attach",
+    "storage", "shards", "glimpse", "tally", "columns", "scales", "image_notes", "ingest",
+    "curves", "assign", "validity", "match", "groups", "resolve", "pieces", "literal", "bins",
+    "matched", "sweep", "verdicts", "standings", "pairs", "audit", "stored", "listing", "funnel",
+    "sidecar", "similarity", "sampling", "estimate", "knobs", "files", "sets", "naming", "index",
+    "source", "workers", "build", "attach",
 ]  # fmt: skip
 CHOICE = [
     "proposal", "steps", "by_yield", "lineup", "entries", "scoring", "labelling", "fdr",

@@ -16,7 +16,6 @@ from PIL import Image
 
 from mmc4viz import ShardError, expand, load_tokenizer, parse_document, read_columns, samples
 from mmc4viz.corpus.shards import Sample, Shard, fetch, image_source
-from mmc4viz.loader.images import LOADER_MAX_PIXELS
 from tests.documents import entry, info, jpeg, write_tar
 
 LINES = b'{"a": 1}\n\n{"b": 2}\nnot json'
@@ -180,7 +179,3 @@ def test_without_images_sizes_are_unknown(tmp_path: Path) -> None:
     columns = read_columns(Shard(str(path)), load_tokenizer())
     assert columns.sizes_unknown
     assert not read_columns(Shard(str(path)), load_tokenizer(), str(tmp_path)).sizes_unknown
-
-
-def test_the_pixel_limit_is_the_loaders() -> None:
-    assert Image.MAX_IMAGE_PIXELS == LOADER_MAX_PIXELS == 10**9

@@ -92,11 +92,18 @@ def index(
         rows += _status_rows(these, f"similarity {name}: ")
     if len(rows) > 1:
         click.echo(table(rows))
+    for note in _notes_of(done):
+        say(note)
     everything = [*done, *(one for these in attached.values() for one in these)]
     for problem in (d for d in everything if d.status in ("failed", "broken off")):
         complain(str(problem.reason))
     if any(d.status in ("failed", "broken off") for d in everything):
         sys.exit(2)
+
+
+def _notes_of(done: Sequence[Done]) -> list[str]:
+    """Say what of the shards was not read."""
+    return [note for one in done for note in one.notes]
 
 
 def _tell(out: str, name: str) -> None:

@@ -55,7 +55,8 @@ _SETTINGS = (
     click.option(
         "--image-dir",
         metavar="DIR",
-        help="Images of MMC4's own jsonl: DIR/k/NAME (k: the shard's position) or DIR/NAME.",
+        help="Images of MMC4's own jsonl: DIR/k/NAME (k: the shard's position), DIR/SHARD_images/"
+        "NAME or DIR/NAME. [SHARD_images/NAME beside the shard]",
     ),
 )
 

@@ -6,7 +6,8 @@ sweep's job, and nothing is read from shards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from mmc4viz.corpus.scales import misfit
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.corpus.tally import CLASS
 from mmc4viz.corpus.verdicts import Verdicts
+from mmc4viz.loader.images import SINCE
 from mmc4viz.model import Fate, ImageFate, LoaderConfig
 
 Bools = NDArray[np.bool_]
@@ -187,11 +189,14 @@ class Undecodable:
         Those with exactly one such image, and at least one sound and large enough.
     sound : int
         Sound and large enough images lost in ``documents``.
+    newer : counter
+        Images of formats that only newer versions of Pillow decode (`SINCE`).
     """
 
     documents: Bools
     single: Bools
     sound: int
+    newer: Counter[str] = field(default_factory=Counter)
 
 
 def undecodable(matched: Matched, config: LoaderConfig) -> Undecodable:
@@ -201,7 +206,15 @@ def undecodable(matched: Matched, config: LoaderConfig) -> Undecodable:
         joined([documents for documents, _, _ in parts]),
         joined([single for _, single, _ in parts]),
         sum(sound for *_, sound in parts),
+        sum((_newer(part.columns) for part in matched.parts), Counter[str]()),
     )
+
+
+def _newer(columns: Columns) -> Counter[str]:
+    first, *_, end = columns.offsets("images")
+    formats = columns.batch.column("images").values.field("format").slice(first, end - first)
+    counted = {one["values"]: one["counts"] for one in formats.value_counts().to_pylist()}
+    return Counter({kind: counted[kind] for kind in SINCE if kind in counted})
 
 
 def _undecodable(columns: Columns, min_kb: int) -> tuple[Bools, Bools, int]:

@@ -28,9 +28,10 @@ from mmc4viz.corpus.index import (
 )
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sets import folder_of, names_in
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.shards import Shard, images_of
 from mmc4viz.corpus.storage import fingerprint, is_remote, remove, size_of
 from mmc4viz.corpus.workers import ROUNDS, MakeExecutor, run
+from mmc4viz.loader.images import pillow
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import Mmc4vizError, ShardError
 
@@ -60,6 +61,8 @@ class Done:
         Why it broke off or failed.
     documents, unreadable, n_bytes : int
         Documents read, those lost before any setting has a say, and bytes of the shard.
+    notes : sequence of str
+        What of it was not read, a line each.
     """
 
     shard: str
@@ -68,6 +71,7 @@ class Done:
     documents: int = 0
     unreadable: int = 0
     n_bytes: int = 0
+    notes: Sequence[str] = ()
 
 
 OnDone = Callable[[Done], None]
@@ -183,7 +187,7 @@ def _index_unlocked(job: Job) -> Done:
         tokenizer=job.tokenizer,
         tokenizer_digest=digest(tokenizer),
         verify=str(job.verify),
-        image_dir=job.image_dir,
+        image_dir=images_of(job.shard, job.image_dir),
     )
     if (before := _existing(job, origin)) is not None:
         return Done(job.shard.path, "skipped", before.error, before.documents)
@@ -192,7 +196,7 @@ def _index_unlocked(job: Job) -> Done:
         raise ShardError(f"{job.shard.path}: changes while it is read; run again when it is still")
     if columns.error is not None and not len(columns):
         raise ShardError(columns.error)
-    origin = replace(origin, error=columns.error, documents=len(columns))
+    origin = replace(origin, error=columns.error, documents=len(columns), pillow=pillow())
     write_file(columns, origin, job.folder, scratch_of(job.folder))
     return Done(
         job.shard.path,
@@ -201,6 +205,7 @@ def _index_unlocked(job: Job) -> Done:
         len(columns),
         int((columns.kind == Kind.UNREADABLE).sum()),
         size_of(job.shard.path),
+        columns.notes,
     )
 
 

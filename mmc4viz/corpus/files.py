@@ -57,6 +57,8 @@ class Origin:
     error : str or None
         What broke the shard off.
     documents : int
+    pillow : str
+        The Pillow that decoded the images (`mmc4viz.loader.images.pillow`), for the record.
     format : str
     """
 
@@ -69,11 +71,12 @@ class Origin:
     image_dir: str | None = None
     error: str | None = None
     documents: int = 0
+    pillow: str = ""
     format: str = FORMAT
 
     def made_like(self, other: Origin) -> bool:
         """Whether both were made from the same bytes in the same way."""
-        skip = {"error", "documents"}
+        skip = {"error", "documents", "pillow"}
         mine, others = asdict(self), asdict(other)
         return all(mine[name] == others[name] for name in mine if name not in skip)
 

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from PIL import Image as PillowImage
-
 from mmc4viz.corpus.shards import Shard, fetch
-from mmc4viz.loader.images import ImageSource
+from mmc4viz.loader.images import ImageSource, open_image
 from mmc4viz.loader.parse import read_json
 
 SIDE: Final = 224  # pixels
@@ -82,7 +80,7 @@ def thumbnail(found: bytes, side: int = SIDE) -> str | None:
     """Encode an image anew as a small JPEG in a data URI; None where it cannot be decoded."""
     buffer = io.BytesIO()
     try:
-        with PillowImage.open(io.BytesIO(found)) as image:
+        with open_image(io.BytesIO(found)) as image:
             if image.width * image.height > MOST_PIXELS:
                 return None
             image.draft("RGB", (side, side))

@@ -24,7 +24,9 @@ from mmc4viz.corpus.columns import (
     build_batch,
     count_fields,
     uncounted_row,
+    with_notes,
 )
+from mmc4viz.corpus.image_notes import ImageTally
 from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
 from mmc4viz.loader.counting import counter_of
 from mmc4viz.loader.images import Embedded, ImageSource, Look, decode_quickly, look_away, open_only
@@ -71,16 +73,19 @@ def read_columns(
         Of all documents before a break, which stands in ``error``.
     """
     source = image_source(shard, image_dir)
-    rows = _Rows(tokenizer, verify)
-    error = None
+    rows, tally = _Rows(tokenizer, verify), ImageTally()
+    error, notes = None, list[str]()
     try:
         for sample in samples(shard):
-            rows.add(read_document(sample.key, sample.raw, source, verify), sample)
+            document = read_document(sample.key, sample.raw, source, verify)
+            rows.add(document, sample)
+            tally.add(document)
             if progress is not None:
                 progress(1)
     except Mmc4vizError as broken:
         error = str(broken)
-    return Columns(shard, rows.batch(), tokenizer, error)
+    notes += tally.notes(shard, source)
+    return Columns(shard, with_notes(rows.batch(), notes), tokenizer, error)
 
 
 class _Rows:

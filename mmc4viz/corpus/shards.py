@@ -135,10 +135,29 @@ def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
     """Return where a shard's images come from: itself, or a folder for MMC4's own jsonl."""
     if shard.layout is Layout.TAR:
         return Embedded()
-    if image_dir is None:
+    if (found := images_of(shard, image_dir)) is None:
         return Embedded(sizes_unknown=True)
-    folder = Path(image_dir)
-    return Folder((folder / str(shard.position), folder))
+    folder = Path(found)
+    return Folder((folder / str(shard.position), folder / downloaded_to(shard), folder))
+
+
+def images_of(shard: Shard, image_dir: str | None = None) -> str | None:
+    """Return the folder named, else that to which MMC4's own downloader wrote, if it is there."""
+    if image_dir is not None or shard.layout is Layout.TAR or is_remote(shard.path):
+        return image_dir
+    beside = os.path.join(os.path.dirname(os.path.abspath(shard.path)), downloaded_to(shard))
+    return beside if os.path.isdir(beside) else None
+
+
+def downloaded_to(shard: Shard) -> str:
+    """Return the name of the folder to which MMC4's own downloader writes a shard's images.
+
+    Examples
+    --------
+    >>> downloaded_to(Shard("data/docs_shard_0.jsonl.zip"))
+    'docs_shard_0_images'
+    """
+    return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.name, flags=re.IGNORECASE) + "_images"
 
 
 def samples(shard: Shard) -> Iterator[Sample]:

@@ -13,11 +13,12 @@ from typing import Protocol
 import numpy as np
 
 from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.image_notes import ImageTally
 from mmc4viz.corpus.index import OWN, Index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.naming import model_of_shards
 from mmc4viz.corpus.sampling import Drawn, choose_shards, cluster, draw, read_sample
-from mmc4viz.corpus.shards import Shard, fetch, image_source, samples
+from mmc4viz.corpus.shards import Shard, downloaded_to, fetch, image_source, samples
 from mmc4viz.corpus.storage import fingerprint
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokens import Tokenizer
@@ -76,14 +77,17 @@ class Shards:
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Stream the shards; one that breaks off does not keep the others from being read."""
         for shard in self.shards:
-            source = image_source(shard, self.image_dir)
+            source, tally = image_source(shard, self.image_dir), ImageTally()
             try:
                 for sample in samples(shard):
-                    yield shard.name, parse_document(sample.key, sample.raw, source)
+                    document = parse_document(sample.key, sample.raw, source)
+                    tally.add(document)
+                    yield shard.name, document
             except ShardError as error:
                 self.errors.append(str(error))
+            self.notes += tally.notes(shard, source)
             if source.sizes_unknown:
-                self.notes.append(_unknown_sizes(shard.name))
+                self.notes.append(_unknown_sizes(shard))
 
     def columns(self, progress: Progress) -> list[Columns]:
         """Read every shard into columns."""
@@ -121,7 +125,7 @@ class Shards:
 
     def _heed(self, parts: Sequence[Columns]) -> None:
         self.errors += [part.error for part in parts if part.error is not None]
-        self.notes += [_unknown_sizes(part.shard.name) for part in parts if part.sizes_unknown]
+        self.notes += notes_of(parts)
 
 
 @dataclass
@@ -136,7 +140,7 @@ class Indexed:
         self.tokenizer = self.index.tokenizer
         for part in self.index.columns:
             self.errors += [part.error] if part.error is not None else []
-            self.notes += [_unknown_sizes(part.shard.name)] if part.sizes_unknown else []
+        self.notes += notes_of(self.index.columns)
         if self.index.verify != "full":
             self.notes.append(
                 f"{self.index.folder}: images were checked by --verify {self.index.verify} only; "
@@ -186,5 +190,17 @@ def _thin(
     ]
 
 
-def _unknown_sizes(shard: str) -> str:
-    return f"{shard}: no images, so sizes are unknown and the size filter is off"
+def notes_of(parts: Sequence[Columns]) -> list[str]:
+    """Say what of the shards was not read, and where images' sizes are not known."""
+    notes = []
+    for part in parts:
+        notes += part.notes
+        notes += [_unknown_sizes(part.shard)] if part.sizes_unknown else []
+    return notes
+
+
+def _unknown_sizes(shard: Shard) -> str:
+    return (
+        f"{shard.name}: no images, so sizes are unknown and the size filter is off; name their "
+        f"folder by --image-dir, or put them into {downloaded_to(shard)}/ beside it"
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.files import absolute
@@ -15,6 +15,7 @@ from mmc4viz.corpus.index import Index
 from mmc4viz.corpus.sets import OWN
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import fingerprint
+from mmc4viz.loader.images import pillow
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import LoaderConfig
 
@@ -42,6 +43,8 @@ class CorpusFacts:
     verify : str
         How far images were checked.
     image_dir : str or None
+    pillow : str
+        The version, or versions, that decoded the images (`mmc4viz.loader.images.pillow`).
     """
 
     shards: tuple[ShardFacts, ...]
@@ -49,6 +52,7 @@ class CorpusFacts:
     index: str | None = None
     verify: str = "full"
     image_dir: str | None = None
+    pillow: str = field(default_factory=pillow)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def corpus_of_index(index: Index) -> CorpusFacts:
         absolute(index.folder),
         index.verify,
         folders.pop() if len(folders) == 1 else None,
+        ", ".join(sorted({origin.pillow for origin in index.origins} - {""})),
     )
 
 

@@ -134,6 +134,7 @@ def _corpus(facts: CorpusFacts) -> dict[str, Any]:
         "index_format": FORMAT if facts.index else None,
         "verify": facts.verify,
         "image_dir": facts.image_dir,
+        "pillow": facts.pillow,
         "shards": [vars(shard) for shard in facts.shards],
     }
 

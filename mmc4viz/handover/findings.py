@@ -7,6 +7,7 @@ from mmc4viz.corpus.pairs import Pairs, image_counts
 from mmc4viz.corpus.stored import stored
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.corpus.verdicts import Verdicts
+from mmc4viz.loader.images import newer
 from mmc4viz.model import ImageFate, LoaderConfig
 
 Line = tuple[str, str, str]  # the number, what it counts, more about it
@@ -101,5 +102,9 @@ def _decoded(seen: audit.Undecodable) -> list[Line]:
             "documents lost because an image does not decode",
             f"{int(seen.single.sum()):,} of them by exactly one image; {seen.sound:,} sound images "
             "go with them",
-        )
+        ),
+        *(
+            (f"{n:,}", f"images are of the format {kind}", newer(kind))
+            for kind, n in seen.newer.items()
+        ),
     ]

@@ -14,6 +14,7 @@ import streamlit as st
 from mmc4viz import plots
 from mmc4viz.corpus.pairs import place_of
 from mmc4viz.corpus.stored import EQUAL
+from mmc4viz.loader.images import newer
 from mmc4viz.ui import data, filters, guard, inspector, links, numbers, views
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.sidebar import Choice
@@ -201,6 +202,10 @@ def _undecodable(found: views.Audit) -> Sequence[Finding]:
             f"{single:,}",
             "of them have exactly one such image, beside sound ones",
             filters=_behind(single, ("has", "one_bad_image"), ("sort", "images")),
+        ),
+        *(
+            Finding(f"{n:,}", f"images are of the format {kind}", f"{newer(kind)}.".capitalize())
+            for kind, n in seen.newer.items()
         ),
     ]
 

@@ -38,6 +38,7 @@ Tell = Callable[[int], None]
 
 REFERENCE = 0.24  # OpenFlamingo's reference training script
 SEED = 0  # of the sample
+_MOST_NOTES = 5  # of what shards hold that is not read
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,9 @@ def _facts(source: Source) -> Facts:
     documents, shards = sum(map(len, parts)), len({part.shard.path for part in parts})
     errors = list(dict.fromkeys(part.error for part in parts if part.error is not None))
     unknown = len({part.shard.path for part in parts if part.sizes_unknown})
-    notes: list[str] = []
+    notes = list(dict.fromkeys(line for part in parts for line in part.notes))
+    if len(notes) > _MOST_NOTES:
+        notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES:,} more notes of what is not read"]
     if source.index:
         index = index_of(source.index)
         if index.verify != "full":
@@ -262,7 +265,7 @@ def _facts(source: Source) -> Facts:
         shards_named = f"{unknown:,} {'shard' if unknown == 1 else 'shards'}"
         notes.append(
             f"{shards_named} without images: image sizes are unknown there, and the size filter "
-            "is off"
+            "is off; name their folder in the sidebar, or where the app is started by --image-dir"
         )
     return Facts(documents, shards, _whole(source, documents), notes, errors)
 

@@ -13,19 +13,21 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from threading import Lock
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mmc4viz.choice.scoring.encoders import DualEncoder
 from mmc4viz.choice.scoring.halves import Embeddings
 from mmc4viz.choice.scoring.pages import Page
 from mmc4viz.choice.scoring.preprocess import Pixels, Preprocessing
+from mmc4viz.loader.images import is_too_large, open_image
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -33,6 +35,8 @@ Matrix = NDArray[np.float32]
 Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _BLOCK: Final = 128  # documents that are scored together
+_LARGE: Final = 2**24  # pixels of an image beside which no other large one is decoded
+_ONE_AT_A_TIME: Final = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,21 @@ def _block(
 
 
 def prepared(preprocessing: Preprocessing, data: bytes | None) -> Pixels | None:
-    """Decode an image and make of it what the model takes; None for one that does not decode."""
+    """Decode an image and make of it what the model takes.
+
+    None for one that does not decode, or that is too large to be decoded here.
+    """
     if data is None:
         return None
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return preprocessing(image)
+        with open_image(io.BytesIO(data)) as image:
+            if is_too_large(image.format or "", *image.size):
+                return None
+            large = image.width * image.height > _LARGE
+            with _ONE_AT_A_TIME if large else nullcontext():
+                return preprocessing(image)
+    except MemoryError:
+        raise
     except Exception:  # Pillow's plugins raise errors of every kind on hostile bytes
         return None
 
