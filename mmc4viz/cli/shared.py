@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,15 @@ INDEX = click.option(
 
 SIMILARITY = click.option(
     "--similarity", metavar="NAME", help="Of the index's similarity sets, the one that decides."
+)
+
+
+SEED = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
+)
+
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 1024), default=os.cpu_count(), show_default=True
 )
 
 
@@ -165,10 +175,20 @@ def finish(corpus: Source) -> None:
         sys.exit(2)
 
 
+def unmatched(documents: int) -> str:
+    """Say that no threshold changes anything, since no document has a matched pair."""
+    if not documents:
+        return "there are no documents: no threshold changes anything"
+    return (
+        f"no pair is matched in any of the {documents:,} documents, so no threshold changes "
+        "anything; mmc4viz explain says why of each"
+    )
+
+
 def check_sample(sample: int | None) -> None:
     """Refuse a sample that no interval can come from."""
-    if sample is not None and sample < 2:
-        raise ConfigError(f"--sample takes at least 2 documents, not {sample}")
+    if sample is not None and not 2 <= sample < 2**31:
+        raise ConfigError(f"--sample takes at least 2 documents, not {sample:,}")
 
 
 def checked_folder(image_dir: str | None) -> str | None:

@@ -199,22 +199,33 @@ def _read_settings(
 
     Those are taken from ``added_tokens_decoder``, else from the older files, as transformers does.
     """
-    settings, added = dict(config), dict[int, AddedToken]()
+    settings, older = dict(config), dict[int, AddedToken]()
     _take_tokens(settings, config)
     if "added_tokens_decoder" in config:
         added = {int(n): _token(value) for n, value in config["added_tokens_decoder"].items()}
     else:
-        _take_tokens(settings, read_json(files.get("special_tokens_map.json")), special=True)
-        special = set(map(str, _specials(settings)))
+        marks = read_json(files.get("special_tokens_map.json"))
+        _take_tokens(settings, marks, special=True)
+        special = _texts(marks)
+        # Of those of the config itself, transformers overlooks the ones with flags here.
+        own = {n: v for n, v in config.items() if n not in marks or n == _NAMED[-1]}
+        special |= _texts(own, flagged=False)
         for text, number in read_json(files.get("added_tokens.json")).items():
             flags = {"normalized": text not in special, "special": text in special}
-            added[number] = AddedToken(text, **flags)
+            older[number] = AddedToken(text, **flags)
         whole = read_json(files.get("tokenizer.json"))
-        added |= {one["id"]: _token(one) for one in whole.get("added_tokens", ())}
+        added = {one["id"]: _token(one) for one in whole.get("added_tokens", ())}
     by_text = {str(one): one for one in added.values()}
     for name in settings.keys() & set(_NAMED[:-1]):
         settings[name] = by_text.get(str(settings[name]), settings[name])
-    return settings, added
+    return settings, older | added
+
+
+def _texts(found: Mapping[str, Any], flagged: bool = True) -> set[str]:
+    """Return the texts of special tokens, of those with flags if wanted."""
+    more = found.get(_NAMED[-1]) or ()
+    values = [*(found.get(name) for name in _NAMED[:-1]), *more]
+    return {str(_token(v)) for v in values if isinstance(v, str) or (flagged and v is not None)}
 
 
 def _take_tokens(settings: dict[str, Any], found: Mapping[str, Any], **flags: bool) -> None:
@@ -260,7 +271,8 @@ def _backend(name: str, named: str, settings: dict[str, Any], files: Files) -> t
             settings[text] = AddedToken(settings[text], normalized=True)
     if settings.get("add_bos_token") and settings.get("bos_token") is not None:
         first = str(settings["bos_token"])
-        backend.add_special_tokens([settings["bos_token"]])
+        if backend.token_to_id(first) is None:
+            raise TokenizerError(f"{name}: add_bos_token is set, but {first} is not in vocab.json")
         backend.post_processor = _template(backend, [first], [])
     return backend
 
@@ -324,17 +336,19 @@ def _unlike_converted(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]
 
 def _specials(settings: Mapping[str, Any]) -> list[Token]:
     """Return the special tokens in the order in which transformers adds them, each text once."""
-    found: dict[str, Token] = {}
     more, extra = settings.get(_NAMED[-1]) or [], settings.get("extra_special_tokens") or {}
     if not isinstance(more, list | tuple) or not isinstance(extra, dict):
         raise TokenizerError("additional special tokens are a list, extra ones an object")
-    values = [settings.get(name) for name in _NAMED[:-1]]
-    for one in (*values, *more, *map(_token, extra.values())):
-        if one is not None and not isinstance(one, str | AddedToken):
-            raise TokenizerError(f"a special token is text, not {str(one)[:60]}")
-        if one is not None and str(one):
-            found.setdefault(str(one), one)
-    return list(found.values())
+    found: list[Token] = []
+    named = [[settings.get(name)] for name in _NAMED[:-1]]
+    for several in (*named, more, *([_token(one)] for one in extra.values())):
+        known = set(map(str, found))  # a list may have a text twice
+        for one in several:
+            if one is not None and not isinstance(one, str | AddedToken):
+                raise TokenizerError(f"a special token is text, not {str(one)[:60]}")
+            if one is not None and str(one) and str(one) not in known:
+                found.append(one)
+    return found
 
 
 def _add_tokens(
