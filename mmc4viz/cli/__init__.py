@@ -32,13 +32,23 @@ _MAY_BE_EMPTY: Final = ("note",)
 
 
 class _Filled(click.types.StringParamType):
-    """Text that is not empty: an empty name would mean the folder that one stands in."""
+    """Text that is not empty: an empty name would mean the current folder."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         text = super().convert(value, param, ctx)
         if not text.strip():
             self.fail("is empty", param, ctx)
+        if isinstance(param, click.Option) and not _is_utf8(text):  # shards may be named so
+            self.fail(f"{text!a} is not in UTF-8", param, ctx)
         return text
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refusing_empty(command: click.Command) -> click.Command:

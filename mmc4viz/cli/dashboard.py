@@ -75,7 +75,7 @@ def _bindable_port(host: str, asked: int | None) -> int:
         try:
             with socket.create_server((host, port)):
                 return port
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, TypeError) as error:
             reason = f"{host}:{port} cannot be listened on: {error}"
             if getattr(error, "errno", None) != errno.EADDRINUSE:
                 break
