@@ -24,6 +24,7 @@ from mmc4viz.cli.shared import (
     SEED,
     SHARDS,
     check_sample,
+    drawn_from,
     finish,
     open_corpus,
     progress,
@@ -196,7 +197,7 @@ def _estimated(
 ) -> tuple[Basics, dict[str, Any]]:
     """Estimate what the setting yields from a sample, with intervals."""
     with progress("documents") as advance:
-        drawn = corpus.sample(options["sample"], options["seed"], advance)
+        drawn = drawn_from(corpus, options["sample"], options["seed"], advance)
     whole = basics.corpus.documents
     if whole is None and drawn.fraction:
         whole = round(drawn.n_documents / drawn.fraction)

@@ -16,6 +16,7 @@ from mmc4viz.cli.shared import (
     SHARDS,
     SIMILARITY,
     check_sample,
+    drawn_from,
     finish,
     open_corpus,
     progress,
@@ -95,7 +96,7 @@ def curve(
             asked = _grid(matched.scores(), config) if asked is None else asked
             rows = sweep(matched, config, asked).rows(config.single_image_keep)
         else:
-            drawn = corpus.sample(sample, seed, advance)
+            drawn = drawn_from(corpus, sample, seed, advance)
             matched = match_corpus([part for parts in drawn.clusters for part in parts], config)
             rows = _sample_rows(drawn, config, asked)
     write_rows(rows, form, sys.stdout)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from mmc4viz.cli.lines import complain, say
 from mmc4viz.corpus.index import open_index
 from mmc4viz.corpus.naming import UNKNOWN
+from mmc4viz.corpus.sampling import Drawn
 from mmc4viz.corpus.sets import checked_name, names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
@@ -183,6 +184,17 @@ def unmatched(documents: int) -> str:
         f"no pair is matched in any of the {documents:,} documents, so no threshold changes "
         "anything; mmc4viz explain says why of each"
     )
+
+
+def drawn_from(
+    corpus: Indexed | Shards, n_documents: int, seed: int, advance: Callable[[int], Any]
+) -> Drawn:
+    """Draw documents; without any the command ends here."""
+    drawn = corpus.sample(n_documents, seed, advance)
+    if not drawn.n_documents:
+        corpus.errors.append(unmatched(0))
+        finish(corpus)
+    return drawn
 
 
 def check_sample(sample: int | None) -> None:
