@@ -274,7 +274,7 @@ def test_export_says_what_it_wrote_and_what_is_kept(
     assert any(line in one for one in said)
 
 
-@pytest.mark.parametrize("command", ["explain", "curve", "export", "apply"])
+@pytest.mark.parametrize("command", ["explain", "curve", "export", *slow("apply")])
 def test_a_threshold_that_no_pair_reaches_is_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
 ) -> None:

@@ -137,7 +137,7 @@ def test_an_index_notices_another_setting(tmp_path: Path, settings: dict[str, ob
         ("llama2_new", {"add_prefix_space": False}, "add_prefix_space"),
         ("t5", {"add_prefix_space": True}, "add_prefix_space"),
         ("gpt2", {"fast_tokenizer_files": ["tokenizer.4.0.0.json"]}, "fast_tokenizer_files"),
-        ("gpt2", {"extra_special_tokens": ["a"]}, "extra ones"),
+        ("gpt2", {"extra_special_tokens": ["a"]}, "extra_special_tokens"),
         ("phi", {"add_bos_token": True}, "add_bos_token"),
         ("llama2", {"bos_token": None}, "no bos_token"),
         ("kimi", {"eos_token": None}, "no end-of-text token"),
@@ -156,6 +156,7 @@ def test_what_cannot_be_followed_is_refused_in_one_line(
     with pytest.raises(TokenizerError, match=words) as error:
         load_tokenizer(folder)
     assert "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{folder}: ")
 
 
 def test_merges_that_are_drawn_are_refused(tmp_path: Path) -> None:
@@ -168,8 +169,17 @@ def test_merges_that_are_drawn_are_refused(tmp_path: Path) -> None:
 def test_what_fails_on_an_unknown_character_is_refused(tmp_path: Path) -> None:
     files = FAMILIES["t5"]()
     files["tokenizer.json"]["model"]["unk_id"] = None
-    with pytest.raises(TokenizerError, match="no usable tokenizer"):
+    with pytest.raises(TokenizerError, match="fails on a text"):
         load_tokenizer(written(tmp_path / "t", files))
+
+
+def test_a_pattern_that_runs_away_ends_in_a_line(tmp_path: Path) -> None:
+    files = FAMILIES["gpt4o"]()
+    files["tokenizer.json"]["pre_tokenizer"] = families.regex_split("(a+)+$")
+    tokenizer = load_tokenizer(written(tmp_path / "t", files))
+    for fails in (lambda text: tokenizer.encode(text, 9), lambda text: tokenizer.lengths([text])):
+        with pytest.raises(TokenizerError, match=r"fails on a text: .*retry-limit"):
+            fails("a" * 40 + "b")
 
 
 def test_a_file_of_its_own_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -180,3 +190,131 @@ def test_a_file_of_its_own_is_taken_as_it_is(tmp_path: Path) -> None:
     files = FAMILIES["llama2"]()
     tokenizer = load_tokenizer(written(tmp_path / "u", {"tokenizer.json": files["tokenizer.json"]}))
     assert (tokenizer.end_of_text, tokenizer.n_before, tokenizer.n_after) == ("</s>", 1, 0)
+
+
+def mutated(rng: random.Random, value: object) -> object:
+    """Return JSON with something else in one place."""
+    if isinstance(value, dict) and value and rng.random() < 0.95:
+        name = rng.choice(sorted(value))
+        if rng.random() < 0.05:
+            return {other: one for other, one in value.items() if other != name}
+        return value | {name: mutated(rng, value[name])}
+    if isinstance(value, list) and value and rng.random() < 0.9:
+        place = rng.randrange(len(value))
+        return [*value[:place], mutated(rng, value[place]), *value[place + 1 :]]
+    odd: list[object] = [
+        None,
+        True,
+        -1,
+        2**32 - 1,
+        2**70,
+        1e308,
+        "",
+        "x",
+        "(a+)+$",
+        "(",
+        "\udcff",
+        [],
+        {},
+    ]
+    return rng.choice([*odd, [[[[]]]], {"type": "NFC"}, "<image>", " "])
+
+
+def check_mutated(folder: Path, seeds: range) -> None:
+    for seed in seeds:
+        rng = random.Random(seed)
+        files = FAMILIES[rng.choice(sorted(FAMILIES))]()
+        name = rng.choice([name for name in files if name.endswith(".json")])
+        changed = files | {name: mutated(rng, files[name])}
+        for _ in range(rng.randrange(3)):
+            changed[name] = mutated(rng, changed[name])
+        if isinstance(changed[name], str):  # which would be written as it is
+            changed[name] = [changed[name]]
+        try:
+            ids_of(load_tokenizer(written(folder / str(seed), changed)))
+        except TokenizerError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_file_with_anything_in_it_is_read_or_refused(tmp_path: Path) -> None:
+    check_mutated(tmp_path, range(40))
+
+
+@pytest.mark.slow
+def test_files_with_anything_in_them_are_read_or_refused(tmp_path: Path) -> None:
+    check_mutated(tmp_path, range(40, 1500))
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "\0", "9" * 5000, "NaN"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_what_is_deep_or_no_json_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    folder = written(tmp_path / "t", FAMILIES["gpt2"]() | {name: content})
+    try:
+        load_tokenizer(folder)
+    except TokenizerError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 1000
+    else:
+        assert name != "tokenizer.json"  # a number or a list says nothing of settings
+
+
+def test_what_is_too_large_is_not_read(tmp_path: Path) -> None:
+    folder = written(tmp_path / "t", FAMILIES["gpt2"]())
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        with (tmp_path / "t" / name).open("r+b") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(TokenizerError, match="no tokenizer is larger"):
+            load_tokenizer(folder)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand for Hugging Face: who is asked is written down, and there is no network."""
+    names: list[str] = []
+
+    def model_info(_: object, name: str, timeout: float) -> None:
+        assert timeout < 10
+        names.append(name)
+        raise OSError("no network\nat all")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+    return names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["./x", "../x", "x", "é", "a/b/c", "/no/where", "~/nowhere", "~nobody/x", "x.json", "o/x.json",
+     "a/../b", "tests/no-such", "a b/c", "a/b ", "é/b", "http://x/y", "x" * 5000, "a\0b", "\udcff",
+     "-a/b", "a//b", "a/", "/"],
+)  # fmt: skip
+def test_a_mistyped_name_is_never_asked_for(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "tests").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TokenizerError) as error:
+        load_tokenizer(name)
+    assert "\n" not in str(error.value)
+    assert not asked
+
+
+def test_an_id_is_asked_for_once(asked: list[str]) -> None:
+    with pytest.raises(TokenizerError, match="no network at all"):
+        load_tokenizer("nobody/no-tokenizer")
+    assert asked == ["nobody/no-tokenizer"]
+
+
+def test_a_cached_id_needs_no_network(
+    asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(written(tmp_path / "t", FAMILIES["neox"]()))
+
+    def cached(_: str, file: str) -> str | None:
+        return str(folder / file) if (folder / file).exists() else None
+
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
+    assert ids_of(load_tokenizer("owner/cached")) == ids_of(load_tokenizer(str(folder)))
+    (folder / "tokenizer_config.json").unlink()  # its settings are not known then
+    with pytest.raises(TokenizerError, match="no network"):
+        load_tokenizer("owner/half-cached")
+    assert asked == ["owner/half-cached"]

@@ -109,14 +109,13 @@ _FROM_MERGES: Final = ("GPT2Tokenizer", "CodeGenTokenizer")
 _AS_IT_IS: Final = "to have a tokenizer.json taken as it is, put it into a folder of its own"
 
 
-def load_files(name: str, files: Files) -> tuple[tokenizers.Tokenizer, str]:
+def load_files(files: Files) -> tuple[tokenizers.Tokenizer, str]:
     """Return a tokenizer with the loader's special tokens, and its end-of-text token.
 
     Parameters
     ----------
-    name : str
-        As the person gave it, for errors.
     files : Files
+        As `find_files` returns them.
 
     Raises
     ------
@@ -124,26 +123,26 @@ def load_files(name: str, files: Files) -> tuple[tokenizers.Tokenizer, str]:
         For files that transformers does not load, or that cannot be followed exactly.
     """
     config = read_json(files.get("tokenizer_config.json"))
-    named = _class_named(name, config, files)
+    named = _class_named(config, files)
     known = named or ("PreTrainedTokenizer" if "tokenizer.json" in files else "GPT2Tokenizer")
     kind = _KINDS.get(known)
     if kind is None:
         raise TokenizerError(
-            f"{name}: its class or kind of model, {known[:60]!r}, is none of those that can be "
+            f"its class or kind of model, {known[:60]!r}, is none of those that can be "
             f"followed exactly ({', '.join(_KINDS)}); {_AS_IT_IS}"
         )
     settings, added = _read_settings(config, files)
     settings = _with_defaults(known, kind, settings)
-    backend = _backend(name, known, settings, files)
+    backend = _backend(known, settings, files)
     settings = _with_padding_of(backend, settings)
-    _check(name, known, settings, backend)
+    _check(known, settings, backend)
     specials = _specials(settings)
     _add_tokens(backend, specials, added)
     if "tokenizer_config.json" in files:
         _follow_prefix_space(backend, named, settings)
     if kind.own_template:
-        _put_first_and_last(name, backend, settings)
-    end = _end_of_text(name, backend, settings, named)
+        _put_first_and_last(backend, settings)
+    end = _end_of_text(backend, settings, named)
     add_loader_tokens(backend, padding=settings.get("pad_token") is None)
     return backend, end
 
@@ -168,7 +167,7 @@ def byte_level(vocab: Path, merges: Path, prefix_space: bool = False) -> tokeniz
     return backend
 
 
-def _class_named(name: str, config: dict[str, Any], files: Files) -> str | None:
+def _class_named(config: dict[str, Any], files: Files) -> str | None:
     """Return the class that the files name, by itself or by the model's kind; None without."""
     code, named = config.get("auto_map"), config.get("tokenizer_class")
     code = code.get("AutoTokenizer") if isinstance(code, dict) else code
@@ -180,7 +179,7 @@ def _class_named(name: str, config: dict[str, Any], files: Files) -> str | None:
         code = code or (model.get("auto_map") or {}).get("AutoTokenizer")
     if code:
         raise TokenizerError(
-            f"{name}: needs Python code of its own (auto_map), which is not run here; {_AS_IT_IS}"
+            f"needs Python code of its own (auto_map), which is not run here; {_AS_IT_IS}"
         )
     return None if named is None else str(named).removesuffix("Fast")
 
@@ -257,13 +256,13 @@ def _with_defaults(named: str, kind: _Kind, settings: dict[str, Any]) -> dict[st
     return settings
 
 
-def _backend(name: str, named: str, settings: dict[str, Any], files: Files) -> tokenizers.Tokenizer:
+def _backend(named: str, settings: dict[str, Any], files: Files) -> tokenizers.Tokenizer:
     """Return the tokenizer of ``tokenizer.json``, or one made of GPT-2's kind of files."""
     if "tokenizer.json" in files:
         backend: tokenizers.Tokenizer = tokenizers.Tokenizer.from_file(str(files["tokenizer.json"]))
         return backend
     if named not in _FROM_MERGES:
-        raise TokenizerError(f"{name}: of a {named} only a tokenizer.json is read")
+        raise TokenizerError(f"of a {named} only a tokenizer.json is read")
     prefix_space = bool(settings.get("add_prefix_space"))
     backend = byte_level(files["vocab.json"], files["merges.txt"], prefix_space)
     for text in ("bos_token", "eos_token", "unk_token", "pad_token"):
@@ -272,7 +271,7 @@ def _backend(name: str, named: str, settings: dict[str, Any], files: Files) -> t
     if settings.get("add_bos_token") and settings.get("bos_token") is not None:
         first = str(settings["bos_token"])
         if backend.token_to_id(first) is None:
-            raise TokenizerError(f"{name}: add_bos_token is set, but {first} is not in vocab.json")
+            raise TokenizerError(f"add_bos_token is set, but {first} is not in vocab.json")
         backend.post_processor = _template(backend, [first], [])
     return backend
 
@@ -285,38 +284,45 @@ def _with_padding_of(backend: tokenizers.Tokenizer, settings: dict[str, Any]) ->
     return found | settings
 
 
-def _check(
-    name: str, named: str, settings: Mapping[str, Any], backend: tokenizers.Tokenizer
-) -> None:
+def _check(named: str, settings: Mapping[str, Any], backend: tokenizers.Tokenizer) -> None:
     """Refuse what cannot be followed exactly."""
-    prefix_space, reason = settings.get("add_prefix_space"), None
-    if settings.get("split_special_tokens"):
-        reason = "split_special_tokens is set: the loader would find no <image> in any document"
-    elif str(settings["truncation_side"]).lower() != "right":
-        reason = "truncation_side is left: sequences are only cut at the right here"
-    elif getattr(backend.model, "dropout", None):
-        reason = "its merges have a dropout: every run would count other tokens"
-    elif named == "CodeGenTokenizer" and settings.get("add_bos_token"):
-        reason = f"{named} with add_bos_token is refused by transformers, too"
-    elif not isinstance(settings.get("extra_special_tokens") or {}, dict):
-        reason = "extra_special_tokens is a list, which only transformers 5 reads"
-    elif named == "LlamaTokenizer":
-        if prefix_space is not None or settings.get("from_slow"):
-            reason = _unlike_converted(backend, settings)
-    elif settings.get("from_slow") or (named == "T5Tokenizer" and prefix_space is not None):
-        reason = f"a {named} with add_prefix_space or from_slow is made from another file"
-    elif any(settings.get(key) for key in ("init_inputs", "fast_tokenizer_files")):
-        reason = "init_inputs and fast_tokenizer_files are not followed"
-    if reason is None and settings.get("fix_mistral_regex"):
-        reason = "fix_mistral_regex is not followed"
-    if reason is not None:
-        raise TokenizerError(f"{name}: {reason}; {_AS_IT_IS}")
+    space, slow = settings.get("add_prefix_space"), settings.get("from_slow")
+    remade = slow or (space is not None and named in ("LlamaTokenizer", "T5Tokenizer"))
+    llama = named == "LlamaTokenizer"
+    reasons = {
+        "split_special_tokens is set: the loader would find no <image> in any document": (
+            settings.get("split_special_tokens")
+        ),
+        "truncation_side is left: sequences are only cut at the right here": (
+            str(settings["truncation_side"]).lower() != "right"
+        ),
+        "its merges have a dropout: every run would count other tokens": (
+            getattr(backend.model, "dropout", None)
+        ),
+        f"{named} with add_bos_token is refused by transformers, too": (
+            named == "CodeGenTokenizer" and settings.get("add_bos_token")
+        ),
+        "extra_special_tokens is a list, which only transformers 5 reads": (
+            not isinstance(settings.get("extra_special_tokens") or {}, dict)
+        ),
+        "add_prefix_space is not as in tokenizer.json, and transformers makes another of it": (
+            remade and llama and not _as_converted(backend, settings)
+        ),
+        f"a {named} with add_prefix_space or from_slow is made from another file": (
+            remade and not llama
+        ),
+    }
+    for name in ("init_inputs", "fast_tokenizer_files", "fix_mistral_regex"):
+        reasons[f"{name} is not followed"] = settings.get(name)
+    for reason, holds in reasons.items():
+        if holds:
+            raise TokenizerError(f"{reason}; {_AS_IT_IS}")
 
 
-def _unlike_converted(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> str | None:
-    """Say why a Llama tokenizer may be another than transformers makes of its SentencePiece file.
+def _as_converted(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> bool:
+    """Whether a Llama tokenizer's file is as transformers makes it of its SentencePiece file.
 
-    It makes it anew where ``add_prefix_space`` is set; it is the same if only that part is.
+    It makes it anew where ``add_prefix_space`` is set, and all but this part is the same.
     """
     space, legacy = settings.get("add_prefix_space"), settings.get("legacy", True)
     space = True if space is None else bool(space)
@@ -329,9 +335,7 @@ def _unlike_converted(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]
         made.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme=scheme, split=False)
     parts = [(one.normalizer, one.pre_tokenizer) for one in (made, backend)]
     wanted, found = ([part and part.__getstate__() for part in both] for both in parts)
-    if wanted == found:
-        return None
-    return "add_prefix_space is not as in tokenizer.json, and transformers makes another of it"
+    return wanted == found
 
 
 def _specials(settings: Mapping[str, Any]) -> list[Token]:
@@ -388,15 +392,13 @@ def _follow_prefix_space(
         backend.pre_tokenizer = pickle.loads(pickle.dumps(backend.pre_tokenizer).replace(off, on))
 
 
-def _put_first_and_last(
-    name: str, backend: tokenizers.Tokenizer, settings: Mapping[str, Any]
-) -> None:
+def _put_first_and_last(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
     """Let the tokenizer put its first and last token by the settings alone."""
     ends: list[list[str]] = []
     for end in ("bos", "eos"):
         wanted, token = settings.get(f"add_{end}_token"), settings.get(f"{end}_token")
         if wanted and token is None:
-            raise TokenizerError(f"{name}: add_{end}_token is set, but there is no {end}_token")
+            raise TokenizerError(f"add_{end}_token is set, but there is no {end}_token")
         ends.append([str(token)] if wanted else [])
     backend.post_processor = _template(backend, *ends)
 
@@ -412,7 +414,7 @@ def _template(
 
 
 def _end_of_text(
-    name: str, backend: tokenizers.Tokenizer, settings: Mapping[str, Any], named: str | None
+    backend: tokenizers.Tokenizer, settings: Mapping[str, Any], named: str | None
 ) -> str:
     """Return the token that closes every sequence.
 
@@ -422,13 +424,13 @@ def _end_of_text(
         return str(settings["eos_token"])
     if named is not None:
         raise TokenizerError(
-            f"{name}: no end-of-text token: OpenFlamingo's loader would write 'None' at the end of "
+            "no end-of-text token: OpenFlamingo's loader would write 'None' at the end of "
             "every text; name an eos_token in tokenizer_config.json"
         )
     for text in ("<|endoftext|>", "</s>"):
         if backend.token_to_id(text) is not None:
             return text
     raise TokenizerError(
-        f"{name}: no end-of-text token: neither eos_token of tokenizer_config.json nor "
+        "no end-of-text token: neither eos_token of tokenizer_config.json nor "
         "<|endoftext|> nor </s> is in its vocabulary"
     )

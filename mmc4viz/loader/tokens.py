@@ -11,7 +11,8 @@ import importlib.util
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -69,7 +70,7 @@ class Tokenizer:
         bare = backend.encode(IMAGE)
         given = [n for n, added in enumerate(bare.special_tokens_mask) if not added]
         if [bare.ids[n] for n in given] != [self.image_id]:
-            raise TokenizerError(f"{name}: makes more or less of {IMAGE} than one token")
+            raise TokenizerError(f"makes more or less of {IMAGE} than one token")
         self.n_before, self.n_after = given[0], len(bare.ids) - given[0] - 1
         closing = backend.encode(END_OF_CHUNK + end_of_text, add_special_tokens=False)
         self.n_closing = len(closing.ids) - 1
@@ -131,7 +132,8 @@ class Tokenizer:
         text.encode()
         if max_tokens is not None:
             self.check_room(max_tokens)
-        encoding = self._backend.encode(text)
+        with _in_words(f"{self.name}: fails on a text"):
+            encoding = self._backend.encode(text)
         ids, starts = encoding.ids, [start for start, _ in encoding.offsets]
         added = [bool(flag) for flag in encoding.special_tokens_mask]
         if max_tokens is None or len(ids) <= max_tokens:
@@ -153,7 +155,8 @@ class Tokenizer:
 
     def lengths(self, texts: list[str]) -> list[int]:
         """Return how many tokens each text has, the tokenizer's own first and last left out."""
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        with _in_words(f"{self.name}: fails on a text"):
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [len(encoding) for encoding in encodings]
 
     def count(self, sentences: Sequence[str]) -> SentenceCounts:
@@ -177,6 +180,17 @@ class Tokenizer:
             first=[length - 1 for length in lengths[:n]],
             rest=[length - prefix for length in lengths[n : 2 * n]],
         )
+
+
+@contextmanager
+def _in_words(before: str) -> Iterator[None]:
+    """Turn what the library raises, plain exceptions and panics, into a line."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, TokenizerError):
+        raise
+    except BaseException as error:
+        raise TokenizerError(f"{before}: {one_line(error)}") from None
 
 
 def _id(backend: tokenizers.Tokenizer, token: str) -> int:
@@ -265,14 +279,11 @@ def load_tokenizer(name: str = BUILT_IN) -> Tokenizer:
         return Tokenizer(name, _built_in(), "<|endoftext|>")
     files = find_files(name)
     try:
-        tokenizer = Tokenizer(name, *load_files(name, files))
-        tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # in no vocabulary
-    except TokenizerError:
-        raise
-    except BaseException as error:  # the library raises plain Exception, and panics
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        raise TokenizerError(f"{name}: no usable tokenizer: {one_line(error)}") from None
+        with _in_words("no usable tokenizer"):
+            tokenizer = Tokenizer(name, *load_files(files))
+    except TokenizerError as error:
+        raise TokenizerError(f"{name}: {error}") from None
+    tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # in no vocabulary: one may fail on that
     return tokenizer
 
 
