@@ -15,7 +15,7 @@ import pytest
 
 from mmc4viz.cli import main
 from tests import nasty
-from tests.documents import info, write_tar
+from tests.documents import entry, info, write_tar
 from tests.slowly import slow
 
 SAMPLE = Path(__file__).parents[1] / "sample_data"
@@ -33,6 +33,12 @@ class Run:
             main([str(argument) for argument in arguments])
         self.code = end.value.code
         self.out, self.err = capsys.readouterr()
+
+    @property
+    def noted(self) -> str:
+        """Return what else was said than which files were written, and what is kept."""
+        own = re.compile("mmc4viz: note: .*(: written, | documents kept at ).*\n")
+        return own.sub("", self.err)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -216,3 +222,71 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("threshold,documents,")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["explain"], 0),
+        (["curve"], 0),
+        (["curve", "--thresholds", "0.2"], 0),
+        (["curve", "--sample", "2"], 0),
+        (["suggest", "--keep", "pairs=1"], 2),
+        (["export", "--ids", "{out}"], 0),
+    ],
+)
+@pytest.mark.parametrize("documents", [0, 3])
+def test_a_corpus_without_pairs_is_said_in_a_line(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    documents: int,
+) -> None:
+    lost = [(f"d{n}", info([[0.3, 0.2]], images=[entry()])) for n in range(documents)]
+    shard = write_tar(tmp_path / "s.tar", lost)
+    command, *options = [text.format(out=tmp_path / "ids.npy") for text in arguments]
+    run = Run(capsys, command, shard, *options)
+    assert run.code == (2 if "--sample" in options and not documents else code)
+    assert run.noted.endswith(" no threshold changes anything\n") or "explain says why" in run.noted
+    assert run.noted.count("\n") == 1
+    assert len(run.out.splitlines()) < 20 + documents  # no grid of zeros
+
+
+def test_export_says_what_it_wrote_and_what_is_kept(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = {"--out": "c.yaml", "--manifest": "m.jsonl", "--ids": "i.npy"}
+    files = {option: tmp_path / name for option, name in names.items()}
+    asked = [part for pair in files.items() for part in pair]
+    run = Run(capsys, "export", SAMPLE, "--rows", "pairs", *asked)
+    said = run.err.splitlines()
+    for path in files.values():
+        assert any(
+            f"{path}: written, {path.stat().st_size / 1000:,.1f} kB" in line for line in said
+        )
+    rows = len(files["--manifest"].read_text().splitlines())
+    assert any(line.endswith(f" {rows:,} pairs") for line in said)
+    curve = json.loads(
+        Run(capsys, "curve", SAMPLE, "--thresholds", "0.24", "--format", "json").out
+    )[0]
+    line = f"{curve['kept']} of 240 documents kept at 0.24, with {curve['pairs']} pairs"
+    assert any(line in one for one in said)
+
+
+@pytest.mark.parametrize("command", ["explain", "curve", "export", *slow("apply")])
+def test_a_threshold_that_no_pair_reaches_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    shard, config = tmp_path / "s.tar", tmp_path / "c.yaml"
+    write_tar(shard, [("d", info([[0.3, 0.2], [0.1, 0.26]]))])
+    config.write_text("threshold: 5\n")
+    more = {
+        "curve": ["--thresholds", "5"],
+        "export": ["--out", tmp_path / "d.yaml"],
+        "apply": ["--out", tmp_path / "out", "--dry-run"],
+    }
+    run = Run(capsys, command, shard, "--config", config, *more.get(command, []))
+    assert run.code == 0
+    best = "no document is kept at 5" if command == "apply" else "pairs score 0.26 to 0.3"
+    assert best in run.noted

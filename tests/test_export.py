@@ -153,7 +153,7 @@ def test_an_exported_config_is_valid(tmp_path: Path, capsys: pytest.CaptureFixtu
     for arguments in ([], ["--sample", "100"], ["--note", "Because.", "--chosen-by", "yield"]):
         out = tmp_path / "c.json"
         run = Run(capsys, "export", SAMPLE, "--out", out, *arguments)
-        assert (run.code, run.err) == (0, "")
+        assert (run.code, run.noted) == (0, "")
         Draft202012Validator(schema()).validate(json.loads(out.read_text()))
 
 

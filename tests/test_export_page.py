@@ -272,7 +272,7 @@ def test_names_of_people_and_models_are_inert(
     report = tmp_path / "r.html"
     asked = ["--clip-model", "sample-a", "--labels", said, "--report", report, "--no-images"]
     run = Run(capsys, "export", tmp_path / "sample-0000.tar", *asked)
-    assert (run.code, run.err) == (0, "")
+    assert (run.code, run.noted) == (0, "")
     opened_from_disk(page, report)
     assert page.evaluate("window.hostile") is None
     assert page.locator("script, iframe, img, a, [onload]").count() == 0

@@ -54,7 +54,7 @@ def text_of(path: Path) -> str:
 def reported(capsys: pytest.CaptureFixture[str], tmp_path: Path, *arguments: Any) -> str:
     report = tmp_path / "r.html"
     run = Run(capsys, "export", *arguments, "--no-images", "--report", report)
-    assert (run.code, run.err) == (0, "")
+    assert (run.code, run.noted) == (0, "")
     return text_of(report)
 
 
@@ -127,7 +127,7 @@ def test_of_an_index_the_deciding_set_gives_its_name(
     assert "false-discovery" not in text.partition("CLIP models side by side")[2]
     again = tmp_path / "again.yaml"
     run = Run(capsys, "export", "--index", index, "--config", config, "--out", again)
-    assert (run.code, run.err) == (0, "")
+    assert (run.code, run.noted) == (0, "")
 
 
 def test_where_there_is_nothing_to_say_little_is_said(
@@ -146,8 +146,8 @@ def test_a_model_that_cannot_be_compared_is_named(
     asked = [SAMPLE, "--similarity", f"far={broken}", "--report", report, "--no-images"]
     run = Run(capsys, "export", *asked)
     assert run.code == 0
-    assert run.err.startswith(f"mmc4viz: note: the report leaves out far: {broken}: ")
-    assert run.err.count("\n") == 1
+    assert run.noted.startswith(f"mmc4viz: note: the report leaves out far: {broken}: ")
+    assert run.noted.count("\n") == 1
     assert f"far: {broken}: no similarity file" in text_of(report)
     text = reported(capsys, tmp_path, SAMPLE, "--assignment", "stored", "--no-fdr")
     assert "the assignment stored takes the corpus's own pairs" in text

@@ -18,7 +18,8 @@ WINGS = [
     "plots", "cli", "ui",
 ]  # fmt: skip
 LOADER = [
-    "images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk", "inspect",
+    "images", "text", "tokenizer_files", "pretrained", "tokens", "counting", "matching", "parse",
+    "sequence", "walk", "inspect",
 ]  # fmt: skip
 CORPUS = [
     "storage", "shards", "glimpse", "tally", "columns", "scales", "image_notes", "ingest",

@@ -98,7 +98,7 @@ def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_pa
         (["--precision", "0.9"], "go together"),
         (["--fdr", "0.1", "--labels", "x"], "go together"),
         (["--keep", "pairs=1", "--decoys", "x"], "goes with --fdr"),
-        (["--fdr", "0.1", "--documents", "0"], "at least 1"),
+        (["--fdr", "0.1", "--documents", "0"], "0 is not in the range"),
         (["--precision", "0.9", "--labels", "/nowhere/labels.sqlite"], "/nowhere/labels.sqlite"),
     ],
 )

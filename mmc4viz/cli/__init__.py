@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -28,6 +28,37 @@ ROOMS: Final = {
 }
 """Where each command is at home."""
 _WITH_WORKERS: Final = ("apply", "index")
+_MAY_BE_EMPTY: Final = ("note",)
+
+
+class _Filled(click.types.StringParamType):
+    """Text that is not empty: an empty name would mean the current folder."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        text = super().convert(value, param, ctx)
+        if not text.strip():
+            self.fail("is empty", param, ctx)
+        if isinstance(param, click.Option) and not _is_utf8(text):  # shards may be named so
+            self.fail(f"{text!a} is not in UTF-8", param, ctx)
+        return text
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refusing_empty(command: click.Command) -> click.Command:
+    """Let a command refuse empty text wherever it takes text, but for a note."""
+    for one in getattr(command, "commands", {}).values():
+        _refusing_empty(one)
+    for param in command.params:
+        if param.type is click.STRING and param.name not in _MAY_BE_EMPTY:
+            param.type = _Filled()
+    return command
 
 
 class _Commands(click.Group):
@@ -47,7 +78,7 @@ class _Commands(click.Group):
         if cmd_name not in ROOMS:
             return None
         found: click.Command = getattr(import_module(f"mmc4viz.cli.{ROOMS[cmd_name]}"), cmd_name)
-        return found
+        return _refusing_empty(found)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

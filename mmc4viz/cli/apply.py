@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from mmc4viz.cli.lines import complain, say
-from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, open_corpus, progress
+from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, WORKERS, open_corpus, progress
 from mmc4viz.corpus.source import Indexed
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
@@ -60,7 +59,7 @@ from mmc4viz.output import printable, table
     show_default=True,
     help="no: images in no chosen pair lose their bytes, for smaller shards.",
 )
-@click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True)
+@WORKERS
 @click.option("--scheduler", metavar="ADDRESS", help="Use a Dask cluster instead of --workers.")
 @click.option("--dry-run", is_flag=True, help="Count everything, write nothing.")
 def apply(
@@ -90,6 +89,8 @@ def apply(
     with progress("B", sum(size_of(task.shard.path) for task in tasks)) as advance:
         done = apply_shards(tasks, make, lambda applied: advance(applied.n_bytes))
     click.echo(_report(done))
+    if total(done).documents and not total(done).expected:
+        say(f"no document is kept at {config.threshold:g}; mmc4viz curve shows what each keeps")
     click.echo(f"the loader's flags: {printable(openflamingo_flags(config))}")
     problems = complaints(done)
     for problem in problems:

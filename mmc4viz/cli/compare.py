@@ -21,7 +21,7 @@ from mmc4viz.choice.lineup import Model, ModelsError, line_up
 from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
 from mmc4viz.cli.lines import say
 from mmc4viz.cli.models import ManyModels, Similarity, chosen, rates_of, similarities
-from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, with_settings
+from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, unmatched, with_settings
 from mmc4viz.corpus.sweep import Matched, match_corpus
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import write_rows
@@ -76,6 +76,9 @@ def compare(
     config, corpus, found = similarities(options, files)
     lines = _thresholds(thresholds, config)
     candidates = _matched(chosen(found, models), config)
+    if not any(len(one.model.pairs) for one in candidates):
+        corpus.errors.append(unmatched(candidates[0].model.matched.n_documents))
+        finish(corpus)
     labels = None if labels_file is None else evidence(labels_file, candidates)
     rates = rates_of(candidates) if fdr else {}
     compared = [_compared(candidates[0], other, lines, labels, rates) for other in candidates[1:]]

@@ -104,7 +104,7 @@ def _bindable_port(host: str, asked: int | None) -> int:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             with socket.create_server((host, port), family=family):
                 return port
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, TypeError) as error:
             reason = f"{host}:{port} cannot be listened on: {error}"
             if getattr(error, "errno", None) != errno.EADDRINUSE:
                 break

@@ -21,16 +21,20 @@ from mmc4viz.cli.reasons import reasons, with_proposed
 from mmc4viz.cli.sections import check, sections, settle, with_sections
 from mmc4viz.cli.shared import (
     INDEX,
+    SEED,
     SHARDS,
     check_sample,
+    drawn_from,
     finish,
     open_corpus,
     progress,
+    unmatched,
     with_settings,
 )
 from mmc4viz.corpus.curves import scale_of
 from mmc4viz.corpus.estimate import estimate
 from mmc4viz.corpus.sampling import RATES
+from mmc4viz.corpus.scales import misfits
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import fingerprint
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
@@ -43,7 +47,7 @@ from mmc4viz.handover.gather import gather
 from mmc4viz.handover.ids import IdList
 from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.handover.report import write_report
-from mmc4viz.model import ConfigError, LoaderConfig, ShardError
+from mmc4viz.model import ConfigError, LoaderConfig, Outcome, ShardError
 from mmc4viz.output import printable
 
 _FORMS = (".parquet", ".jsonl")
@@ -68,7 +72,7 @@ _FORMS = (".parquet", ".jsonl")
 @click.option("--report", "report_file", metavar="FILE", help="One HTML file to pass on.")
 @click.option("--images/--no-images", default=True, help="Thumbnails in the report.")
 @click.option("--sample", type=int, metavar="N", help="Estimate yields from N documents.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
+@SEED
 def export(**options: Any) -> None:
     """Hand a setting over: the config, and what becomes of each document and pair.
 
@@ -90,6 +94,7 @@ def export(**options: Any) -> None:
             parts = corpus.columns(advance)
             matched = match_corpus(parts, config)
         basics, yields = _counted(matched, config, with_documents(basics, parts))
+        corpus.notes += _misfit(matched, config)
         _write_lists(matched, config, options)
     found = provenance(basics, yields, chosen, note, _now())
     if options["report_file"]:
@@ -99,11 +104,50 @@ def export(**options: Any) -> None:
         )
         with whole_file(options["report_file"]) as file:
             file.write(write_report(content).encode())
+        _wrote(options["report_file"])
     if options["out"]:
         with whole_file(options["out"]) as file:
             file.write(to_text(config, found, options["out"]).encode())
+        _wrote(options["out"])
+    say(_kept(yields, config))
     click.echo(_what_to_do(config, options["manifest_file"]))
     finish(corpus)
+
+
+def _wrote(path: str, rows: int | None = None, of: str = "") -> None:
+    """Say that a file was written, how large it is and what is in it."""
+    content = "" if rows is None else f", {rows:,} {of}"
+    say(f"{path}: written, {os.path.getsize(path) / 1000:,.1f} kB{content}")
+
+
+def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:
+    """Say what is kept."""
+    expected, pairs = yields["documents"], yields["pairs"]
+    if yields["sampled"] is not None:
+        low, high = ("?" if expected[n] is None else f"{expected[n]:,.0f}" for n in ("low", "high"))
+        return (
+            f"about {expected['value']:,.0f} ({low} to {high}) of {yields['per']:,.0f} documents "
+            f"kept at {config.threshold:g}, as {yields['sampled']:,} of them say"
+        )
+    kept = yields["outcomes"][str(Outcome.KEPT)]
+    line = (
+        f"{kept:,} of {yields['per']:,.0f} documents kept at {config.threshold:g}, with "
+        f"{pairs['value']:,} pairs"
+    )
+    if expected["value"] == kept:
+        return line
+    return (
+        f"{line}; {expected['value']:,.10g} documents on average, as one with a single image is "
+        f"kept with probability {config.single_image_keep:g}"
+    )
+
+
+def _misfit(matched: Matched, config: LoaderConfig) -> list[str]:
+    """Say so where the threshold keeps all pairs or none, or where there are none."""
+    scores, parts = matched.scores(), [part.columns for part in matched.parts]
+    if not len(scores):
+        return [unmatched(matched.n_documents)]
+    return misfits(np.array([config.threshold]), parts, scores)
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -153,7 +197,7 @@ def _estimated(
 ) -> tuple[Basics, dict[str, Any]]:
     """Estimate what the setting yields from a sample, with intervals."""
     with progress("documents") as advance:
-        drawn = corpus.sample(options["sample"], options["seed"], advance)
+        drawn = drawn_from(corpus, options["sample"], options["seed"], advance)
     whole = basics.corpus.documents
     if whole is None and drawn.fraction:
         whole = round(drawn.n_documents / drawn.fraction)
@@ -170,7 +214,7 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
     path, ids_file = options["manifest_file"], options["ids_file"]
     if not path and not ids_file:
         return
-    ids = IdList()
+    ids, rows = IdList(), 0
     with ExitStack() as stack:
         takers: list[Callable[[manifest.Chunk], object]] = [ids.add] if ids_file else []
         if path:
@@ -181,10 +225,15 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
         for chunk in manifest.chunks(matched, config):
             for take in takers:
                 take(chunk)
+            rows += len(chunk.image) if options["rows"] == "pairs" else len(chunk)
             advance(len(chunk))
+    if path:
+        _wrote(path, rows, options["rows"])
     if ids_file:
+        kept = ids.sorted()
         with whole_file(ids_file) as file:
-            np.save(file, ids.sorted())
+            np.save(file, kept)
+        _wrote(ids_file, len(kept), "ids")
         if count := ids.ambiguous():
             say(
                 f"{ids_file}: {count:,} lost documents share shard and key with a kept one, so a "

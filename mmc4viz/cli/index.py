@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from mmc4viz.cli.lines import complain, say
-from mmc4viz.cli.shared import SHARDS, checked_folder, config_of, named_file, progress
+from mmc4viz.cli.shared import SHARDS, WORKERS, checked_folder, config_of, named_file, progress
 from mmc4viz.corpus.attach import attach
 from mmc4viz.corpus.build import Done, Job, build, prune, scratch_of
 from mmc4viz.corpus.columns import Verify
@@ -36,7 +35,7 @@ from mmc4viz.output import table
     show_default=True,
     help="How far images are checked: pixels, opened only, not at all.",
 )
-@click.option("--workers", type=click.IntRange(1), default=os.cpu_count(), show_default=True)
+@WORKERS
 @click.option("--scheduler", metavar="ADDRESS", help="Use a Dask cluster instead of --workers.")
 @click.option(
     "--prune", "pruning", is_flag=True, help="Also drop what was made of shards that are gone."
@@ -70,6 +69,9 @@ def index(
 
     Finished shards are skipped, changed ones done again, so a run that was stopped goes on. Without
     SHARDs, --clip-model, --similarity and --prune change an index that is there.
+
+    Not parsed are documents without JSON, or without MMC4's fields. What the loader loses for an
+    image or a matrix is not among them: mmc4viz curve counts it.
     """
     if not shards and not pruning and not sidecars and clip_model is None:
         raise ConfigError("name the SHARDs to index")
@@ -126,7 +128,7 @@ def _attach(out: str, name: str, path: str) -> list[Done]:
 
 def _build_rows(done: Sequence[Done], gone: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the table of what was read, skipped and failed."""
-    rows: list[tuple[Any, ...]] = [("", "shards", "documents", "unreadable", "MB")]
+    rows: list[tuple[Any, ...]] = [("", "shards", "documents", "not parsed", "MB")]
     rows += _status_rows(done)
     if gone:
         rows.append(("pruned", len(gone), "", "", ""))

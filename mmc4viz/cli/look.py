@@ -8,15 +8,19 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from mmc4viz.cli.shared import (
     INDEX,
+    SEED,
     SHARDS,
     SIMILARITY,
     check_sample,
+    drawn_from,
     finish,
     open_corpus,
     progress,
+    unmatched,
     with_settings,
 )
 from mmc4viz.corpus.curves import MAX_STEPS, Thresholds, scale_of
@@ -40,7 +44,7 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
     config, corpus = open_corpus(options)
     if form == "table":
         click.echo(TABLE_HEAD)
-    ends = [math.inf, -math.inf]  # of the matched scores
+    ends, documents = [math.inf, -math.inf], 0  # of the matched scores
     with progress("documents") as advance:
         for shard, document in corpus.documents(with_text=token_ids):
             verdict = walk(document, config, corpus.tokenizer)
@@ -51,9 +55,12 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
             click.echo(line)
             scores = [pair.score for pair in verdict.pairs]
             ends = [min([ends[0], *scores]), max([ends[1], *scores])]
+            documents += 1
             advance(1)
     if ends[0] <= ends[1]:
         corpus.notes += misfits(np.array([config.threshold]), [], np.array(ends))
+    else:
+        corpus.notes.append(unmatched(documents))
     finish(corpus)
 
 
@@ -65,7 +72,7 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
 @click.option("--thresholds", metavar="T,T,…", help="Thresholds to answer for.")
 @click.option("--grid", metavar="START:STOP:STEP", help="Likewise, evenly spaced, with STOP.")
 @click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
+@SEED
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
 def curve(
     thresholds: str | None,
@@ -77,7 +84,7 @@ def curve(
 ) -> None:
     """Say what is left at each threshold: documents, pairs, tokens, and every loss.
 
-    Without --thresholds or --grid, the grid of the similarity's own scale. With --sample, rates per
+    Without --thresholds or --grid, the grid of the scores' own scale. With --sample, rates per
     document of the corpus, each with its 95 % interval (columns NAME_low and NAME_high).
     """
     asked = _thresholds(thresholds, grid)
@@ -86,16 +93,23 @@ def curve(
     with progress("documents") as advance:
         if sample is None:
             matched = match_corpus(corpus.columns(advance), config)
-            asked = scale_of(matched.scores()).thresholds() if asked is None else asked
+            asked = _grid(matched.scores(), config) if asked is None else asked
             rows = sweep(matched, config, asked).rows(config.single_image_keep)
         else:
-            drawn = corpus.sample(sample, seed, advance)
+            drawn = drawn_from(corpus, sample, seed, advance)
             matched = match_corpus([part for parts in drawn.clusters for part in parts], config)
             rows = _sample_rows(drawn, config, asked)
     write_rows(rows, form, sys.stdout)
-    if asked is not None:
+    if not len(matched.scores()):
+        corpus.notes.append(unmatched(matched.n_documents))
+    elif asked is not None:
         corpus.notes += _misfits(asked, matched, listed=thresholds is not None)
     finish(corpus)
+
+
+def _grid(scores: NDArray[np.float64], config: LoaderConfig) -> Thresholds:
+    """Return the grid of the scores' own scale; the setting's threshold alone without scores."""
+    return scale_of(scores).thresholds() if len(scores) else np.array([config.threshold])
 
 
 def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
@@ -112,7 +126,7 @@ def _sample_rows(
     """Return a row a threshold: rates per document with their intervals."""
     if asked is None:
         scores = [match_corpus(parts, config).scores() for parts in drawn.clusters]
-        asked = scale_of(np.concatenate(scores)).thresholds()
+        asked = _grid(np.concatenate([np.zeros(0), *scores]), config)
     curves = sweep_clusters(drawn, config, asked)
     columns: dict[str, list[float]] = {"threshold": asked.tolist()}
     for name in RATES:
@@ -137,11 +151,11 @@ def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:
     start, stop, step = (_number(text, "--grid") for text in parts)
     if step <= 0 or stop < start:
         raise ConfigError(f"--grid rises from START to STOP by a STEP above 0, unlike {grid!r}")
-    steps = math.floor((stop - start) / step + 1e-9)
-    if steps >= MAX_STEPS:
-        raise ConfigError(f"--grid has {steps + 1:,} steps; the most is {MAX_STEPS:,}")
+    steps = (stop - start) / step + 1e-9
+    if not steps < MAX_STEPS:  # nor infinitely many
+        raise ConfigError(f"--grid {grid} has more than {MAX_STEPS:,} steps")
     digits = max(_decimals(text) for text in parts)
-    values = [round(start + k * step, digits) for k in range(steps + 1)]
+    values = [round(start + k * step, digits) for k in range(math.floor(steps) + 1)]
     return np.unique([*values, stop])
 
 

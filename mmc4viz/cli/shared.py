@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from mmc4viz.cli.lines import complain, say
 from mmc4viz.corpus.index import open_index
 from mmc4viz.corpus.naming import UNKNOWN
+from mmc4viz.corpus.sampling import Drawn
 from mmc4viz.corpus.sets import checked_name, names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
@@ -68,6 +70,15 @@ INDEX = click.option(
 
 SIMILARITY = click.option(
     "--similarity", metavar="NAME", help="Of the index's similarity sets, the one that decides."
+)
+
+
+SEED = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
+)
+
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 1024), default=os.cpu_count(), show_default=True
 )
 
 
@@ -166,10 +177,31 @@ def finish(corpus: Source) -> None:
         sys.exit(2)
 
 
+def unmatched(documents: int) -> str:
+    """Say that no threshold changes anything, since no document has a matched pair."""
+    if not documents:
+        return "there are no documents: no threshold changes anything"
+    return (
+        f"no pair is matched in any of the {documents:,} documents, so no threshold changes "
+        "anything; mmc4viz explain says why of each"
+    )
+
+
+def drawn_from(
+    corpus: Indexed | Shards, n_documents: int, seed: int, advance: Callable[[int], Any]
+) -> Drawn:
+    """Draw documents; without any the command ends here."""
+    drawn = corpus.sample(n_documents, seed, advance)
+    if not drawn.n_documents:
+        corpus.errors.append(unmatched(0))
+        finish(corpus)
+    return drawn
+
+
 def check_sample(sample: int | None) -> None:
     """Refuse a sample that no interval can come from."""
-    if sample is not None and sample < 2:
-        raise ConfigError(f"--sample takes at least 2 documents, not {sample}")
+    if sample is not None and not 2 <= sample < 2**31:
+        raise ConfigError(f"--sample takes at least 2 documents, not {sample:,}")
 
 
 def checked_folder(image_dir: str | None) -> str | None:

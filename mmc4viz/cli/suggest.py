@@ -23,11 +23,13 @@ from mmc4viz.choice.proposal import Proposal
 from mmc4viz.choice.steps import YIELDS, Steps, steps_of_scores
 from mmc4viz.cli.shared import (
     INDEX,
+    SEED,
     SHARDS,
     SIMILARITY,
     finish,
     open_corpus,
     progress,
+    unmatched,
     with_settings,
 )
 from mmc4viz.corpus.pairs import pairs_of
@@ -52,7 +54,7 @@ class Share(click.ParamType[float]):
         try:
             number = Decimal(text.removesuffix("%"))
             share = float(number / 100 if text.endswith("%") else number)
-        except ArithmeticError:
+        except (ArithmeticError, ValueError):  # a signaling NaN is no float
             share = -1.0
         if not 0 < share < 1:
             raise ConfigError(
@@ -87,10 +89,11 @@ class Share(click.ParamType[float]):
 )  # fmt: skip
 @click.option("--labels", "labels_file", metavar="FILE", help="A file of labels, for --precision.")
 @click.option(
-    "--documents", type=int, default=10_000, show_default=True, metavar="N",
+    "--documents", type=click.IntRange(1, 2**31 - 1), default=10_000, show_default=True,
+    metavar="N",
     help="Of a larger corpus, look at so many for --fdr, drawn at random.",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Of whatever is drawn.")
+@SEED
 @click.option("--out", metavar="FILE", help="Also write it as JSON, for export --proposal FILE.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 def suggest(
@@ -111,10 +114,13 @@ def suggest(
     there is none.
     """
     wishes = [Wish.parse(text) for text in keep]
-    _check(wishes, fdr, precision, labels_file, decoys, documents, seed)
+    _check(wishes, fdr, precision, labels_file, decoys)
     config, corpus = open_corpus(options)
     with progress("documents") as advance:
         matched = match_corpus(corpus.columns(advance), config)
+    if not len(matched.scores()):
+        corpus.errors.append(unmatched(matched.n_documents))
+        finish(corpus)
     steps = steps_of_scores(matched, config)
     found = [by_yield(steps, wishes)] if wishes else []
     if fdr:
@@ -146,8 +152,6 @@ def _check(
     precision: Sequence[float],
     labels_file: str | None,
     decoys: str | None,
-    documents: int,
-    seed: int,
 ) -> None:
     """Refuse what makes no sense before anything is read."""
     if not wishes and not fdr and not precision:
@@ -159,8 +163,6 @@ def _check(
         raise ConfigError("--precision SHARE and --labels FILE go together")
     if decoys is not None and not fdr:
         raise ConfigError("--decoys FILE goes with --fdr RATE")
-    if documents < 1 or seed < 0:
-        raise ConfigError("--documents is at least 1, and --seed at least 0")
 
 
 def _understood(wish: Wish) -> str | None:

