@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmc4viz import Tokenizer, Verify, load_tokenizer, parse_document, read_columns, samples
 from mmc4viz.corpus import ingest
-from mmc4viz.corpus.columns import Kind, Status, build_batch, row_of
+from mmc4viz.corpus.columns import Kind, Status, build_batch, row_of, with_notes
 from mmc4viz.corpus.ingest import read_document, skim
 from mmc4viz.corpus.shards import Shard, image_source
 from mmc4viz.loader.images import Embedded, decode, decode_quickly
@@ -39,13 +39,12 @@ def not_additive(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 def plain(shard: Shard, tokenizer: Tokenizer, image_dir: str | None = None) -> pa.RecordBatch:
     """Make a shard's columns as their specification says."""
-    source = image_source(shard, image_dir)
-    return build_batch(
-        [
-            row_of(parse_document(sample.key, sample.raw, source), sample, tokenizer)
-            for sample in samples(shard)
-        ]
-    )
+    source, notes = image_source(shard, image_dir), list[str]()
+    rows = [
+        row_of(parse_document(sample.key, sample.raw, source), sample, tokenizer)
+        for sample in samples(shard, notes)
+    ]
+    return with_notes(build_batch(rows), notes)
 
 
 def assert_same(found: pa.RecordBatch, expected: pa.RecordBatch) -> None:

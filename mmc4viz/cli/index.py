@@ -17,6 +17,7 @@ from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.index import files_of, write_manifest
 from mmc4viz.corpus.naming import record
 from mmc4viz.corpus.shards import expand
+from mmc4viz.corpus.source import NOTHING_READABLE
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
 from mmc4viz.loader.tokens import load_tokenizer
@@ -92,11 +93,21 @@ def index(
         rows += _status_rows(these, f"similarity {name}: ")
     if len(rows) > 1:
         click.echo(table(rows))
+    for note in _notes_of(done):
+        say(note)
     everything = [*done, *(one for these in attached.values() for one in these)]
     for problem in (d for d in everything if d.status in ("failed", "broken off")):
         complain(str(problem.reason))
     if any(d.status in ("failed", "broken off") for d in everything):
         sys.exit(2)
+
+
+def _notes_of(done: Sequence[Done]) -> list[str]:
+    """Say what of the shards was not read."""
+    notes = [note for one in done for note in one.notes]
+    if 0 < sum(one.documents for one in done) == sum(one.unreadable for one in done):
+        notes.append(NOTHING_READABLE)
+    return notes
 
 
 def _tell(out: str, name: str) -> None:

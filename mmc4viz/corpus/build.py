@@ -60,6 +60,8 @@ class Done:
         Why it broke off or failed.
     documents, unreadable, n_bytes : int
         Documents read, those lost before any setting has a say, and bytes of the shard.
+    notes : sequence of str
+        What of it was not read, a line each.
     """
 
     shard: str
@@ -68,6 +70,7 @@ class Done:
     documents: int = 0
     unreadable: int = 0
     n_bytes: int = 0
+    notes: Sequence[str] = ()
 
 
 OnDone = Callable[[Done], None]
@@ -201,6 +204,7 @@ def _index_unlocked(job: Job) -> Done:
         len(columns),
         int((columns.kind == Kind.UNREADABLE).sum()),
         size_of(job.shard.path),
+        columns.notes,
     )
 
 

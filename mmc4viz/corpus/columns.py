@@ -49,6 +49,7 @@ class Verify(StrEnum):
 
 
 _VERIFY = b"verify"  # where the schema's metadata says how far images were checked
+_NOTES = b"notes"  # and where it says what of the shard was not read
 IMAGE = pa.struct(
     {
         "n_bytes": pa.int64(),  # -1 when unknown
@@ -225,6 +226,14 @@ def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.
     return pa.RecordBatch.from_arrays(arrays, schema=layout)
 
 
+def with_notes(batch: pa.RecordBatch, notes: list[str]) -> pa.RecordBatch:
+    """Keep with a shard's documents what of the shard was not read, a line each."""
+    if not notes:
+        return batch
+    metadata = batch.schema.metadata or {}
+    return batch.replace_schema_metadata({**metadata, _NOTES: json.dumps(notes)})
+
+
 def _view(column: pa.Array) -> NDArray[Any]:
     """Return numbers as NumPy has them, uncopied; pyarrow's own way to NumPy loads pandas."""
     if column.null_count or pa.types.is_boolean(column.type):
@@ -287,6 +296,13 @@ class Columns:
         """How far the images were checked."""
         metadata = self.batch.schema.metadata or {}
         return Verify(metadata.get(_VERIFY, Verify.FULL.value.encode()).decode())
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the shard was not read, a line each."""
+        metadata = self.batch.schema.metadata or {}
+        notes: list[str] = json.loads(metadata.get(_NOTES, b"[]"))
+        return notes
 
     @property
     def sizes_unknown(self) -> bool:

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from mmc4viz.corpus.columns import Columns, Verify, build_batch, row_of
+from mmc4viz.corpus.columns import Columns, Verify, build_batch, row_of, with_notes
 from mmc4viz.corpus.curves import Curves, Thresholds
-from mmc4viz.corpus.ingest import read_document
+from mmc4viz.corpus.ingest import document_in
 from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
 from mmc4viz.corpus.sweep import match_corpus, sweep
 from mmc4viz.loader.tokens import Tokenizer
@@ -130,9 +130,9 @@ def read_sample(
     """
     generator = np.random.default_rng(list(seed))
     kept: list[tuple[float, int, Sample]] = []
-    total, error = 0, None
+    total, error, notes = 0, None, list[str]()
     try:
-        for total, sample in enumerate(samples(shard), 1):
+        for total, sample in enumerate(samples(shard, notes), 1):
             entry = (-float(generator.random()), total, sample)
             if len(kept) < n_documents:
                 heapq.heappush(kept, entry)
@@ -143,11 +143,11 @@ def read_sample(
     source = image_source(shard, image_dir)
     rows = []
     for _, _, sample in sorted(kept, key=lambda entry: entry[1]):
-        document = read_document(sample.key, sample.raw, source, Verify.FULL)
+        document = document_in(sample, source, Verify.FULL)
         rows.append(row_of(document, sample, tokenizer))
         if progress is not None:
             progress(1)
-    return Columns(shard, build_batch(rows), tokenizer, error), total
+    return Columns(shard, with_notes(build_batch(rows), notes), tokenizer, error), total
 
 
 def cluster(

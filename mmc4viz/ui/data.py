@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.curves import Curves, Scale, Thresholds, scale_of
 from mmc4viz.corpus.estimate import Estimate, estimate
 from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
@@ -38,6 +38,7 @@ Tell = Callable[[int], None]
 
 REFERENCE = 0.24  # OpenFlamingo's reference training script
 SEED = 0  # of the sample
+_MOST_NOTES = 5  # of what shards hold that is not read
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,11 @@ def _facts(source: Source) -> Facts:
     documents, shards = sum(map(len, parts)), len({part.shard.path for part in parts})
     errors = list(dict.fromkeys(part.error for part in parts if part.error is not None))
     unknown = len({part.shard.path for part in parts if part.sizes_unknown})
-    notes: list[str] = []
+    notes = list(dict.fromkeys(line for part in parts for line in part.notes))
+    if len(notes) > _MOST_NOTES:
+        notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES:,} more notes of what is not read"]
+    if documents and not any((part.kind != Kind.UNREADABLE).any() for part in parts):
+        notes.append("Every document is unreadable: these may not be shards of MMC4, or not whole.")
     if source.index:
         index = index_of(source.index)
         if index.verify != "full":
