@@ -200,7 +200,7 @@ def test_a_bad_tokenizer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(alerts(page)) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"no tar at all" * 100])
+@pytest.mark.parametrize("content", [b"", b"no tar at all" * 100, b"PAR1" + bytes(100)])
 def test_broken_shards_are_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
 ) -> None:
@@ -208,6 +208,15 @@ def test_broken_shards_are_said(
     page = opened(monkeypatch, shards=[str(tmp_path / "broken.tar")])
     assert not page.exception
     assert any("broken.tar" in alert for alert in alerts(page))
+
+
+def test_what_is_not_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "s.tar", [("a", b"{}")])
+    path.write_bytes(path.read_bytes() * 2)
+    page = opened(monkeypatch, shards=[str(path)])
+    assert not page.exception
+    assert "end mark is not read" in markup(page)
+    assert "Every document is unreadable" in markup(page)
 
 
 def test_unknown_sizes_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from mmc4viz.cli import main
 from mmc4viz.corpus.attach import attach
 from mmc4viz.corpus.build import Job, build, scratch_of
 from mmc4viz.corpus.columns import Verify
+from mmc4viz.corpus.shards import LIMIT
 from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.options import Options, loader_config
 from mmc4viz.handover.records import ApplyError, read_record
@@ -435,6 +436,18 @@ def test_shards_of_one_name_are_refused(tmp_path: Path, shards: list[Shard]) -> 
     shutil.copy(shards[0].path, tmp_path / "more")
     with pytest.raises(ApplyError, match="has the same name"):
         apply([*shards, Shard(str(tmp_path / "more/s-0.tar"))], tmp_path / "out")
+
+
+def test_a_shard_with_a_document_above_the_limit_is_not_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = json.dumps(CROSSED).encode() + b" " * 1_000_000
+    write_tar(tmp_path / "in/s.tar", [("a", large), ("b", CROSSED)])
+    monkeypatch.setenv(LIMIT, "1")
+    [applied] = apply(one(tmp_path / "in/s.tar"), tmp_path / "out")
+    assert applied.status == "failed"
+    assert LIMIT in str(applied.reason)
+    assert not (tmp_path / "out/s.tar").exists()
 
 
 def test_jsonl_and_a_file_in_the_folders_place_are_refused(

@@ -42,7 +42,7 @@ def plain(shard: Shard, tokenizer: Tokenizer, image_dir: str | None = None) -> p
     """Make a shard's columns as their specification says."""
     source, notes, tally = image_source(shard, image_dir), list[str](), ImageTally()
     rows = []
-    for sample in samples(shard):
+    for sample in samples(shard, notes):
         document = parse_document(sample.key, sample.raw, source)
         rows.append(row_of(document, sample, tokenizer))
         tally.add(document)

@@ -22,7 +22,8 @@ LOADER = [
     "sequence", "walk", "inspect",
 ]  # fmt: skip
 CORPUS = [
-    "storage", "shards", "glimpse", "tally", "columns", "scales", "image_notes", "ingest",
+    "storage", "headers", "recognise", "shards", "glimpse", "tally", "columns", "scales",
+    "image_notes", "ingest",
     "curves", "assign", "validity", "match", "groups", "resolve", "pieces", "literal", "bins",
     "matched", "sweep", "verdicts", "standings", "pairs", "audit", "stored", "listing", "funnel",
     "sidecar", "similarity", "sampling", "estimate", "knobs", "files", "sets", "naming", "index",

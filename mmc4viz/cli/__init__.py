@@ -12,7 +12,12 @@ import click
 
 from mmc4viz.cli.lines import complain
 from mmc4viz.corpus import workers
-from mmc4viz.model import Mmc4vizError
+from mmc4viz.model import ConfigError, Mmc4vizError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 ROOMS: Final = {
     "app": "dashboard",
@@ -27,6 +32,7 @@ ROOMS: Final = {
     "suggest": "suggest",
 }
 """Where each command is at home."""
+_LEAST_ROOM: Final = 1_000_000_000  # bytes of addresses, most of them of libraries
 _WITH_WORKERS: Final = ("apply", "index")
 _MAY_BE_EMPTY: Final = ("note",)
 
@@ -98,12 +104,35 @@ def cli() -> None:
     mmc4viz suggest shards/ --keep pairs=50%     a threshold for what is wanted
     mmc4viz export shards/ --out config.yaml     the setting, for a training run
     mmc4viz compare shards/ --models A B         the same threshold under another CLIP model
+
+    A document of more than 256 MB is not read; MMC4VIZ_MAX_DOCUMENT_MB=512 raises the limit.
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
+
+
+def _check_room() -> None:
+    """Refuse an address space in which OpenBLAS would look for room for good.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if resource is None:
+        return
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most == resource.RLIM_INFINITY:
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each takes room of its own
+    if most < _LEAST_ROOM:
+        raise ConfigError(
+            f"the address space is limited to {most / 1e6:,.0f} MB, and mmc4viz takes "
+            f"{_LEAST_ROOM / 1e6:,.0f} MB: raise ulimit -v"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line on standard error and exit code 2."""
     try:
+        _check_room()
         code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_asked:
         click.echo(help_asked.format_message())
@@ -117,6 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except MemoryError:
+        complain("not enough memory")
+        code = 2
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:
+        complain(f"a library cannot be loaded, for want of memory or of files to open: {error}")
+        code = 2
     except OSError as error:
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2

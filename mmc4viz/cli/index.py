@@ -16,6 +16,7 @@ from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.index import files_of, write_manifest
 from mmc4viz.corpus.naming import record
 from mmc4viz.corpus.shards import expand
+from mmc4viz.corpus.source import NOTHING_READABLE
 from mmc4viz.corpus.storage import size_of
 from mmc4viz.corpus.workers import dask, processes
 from mmc4viz.loader.tokens import load_tokenizer
@@ -105,7 +106,10 @@ def index(
 
 def _notes_of(done: Sequence[Done]) -> list[str]:
     """Say what of the shards was not read."""
-    return [note for one in done for note in one.notes]
+    notes = [note for one in done for note in one.notes]
+    if 0 < sum(one.documents for one in done) == sum(one.unreadable for one in done):
+        notes.append(NOTHING_READABLE)
+    return notes
 
 
 def _tell(out: str, name: str) -> None:

@@ -42,11 +42,13 @@ from mmc4viz.output import TABLE_HEAD, verdict_json, verdict_row, write_rows
 def explain(form: str, token_ids: bool, **options: Any) -> None:
     """Say what the loader does to each document, and why."""
     config, corpus = open_corpus(options)
-    if form == "table":
-        click.echo(TABLE_HEAD)
     ends, documents = [math.inf, -math.inf], 0  # of the matched scores
+    head = TABLE_HEAD if form == "table" else ""
     with progress("documents") as advance:
         for shard, document in corpus.documents(with_text=token_ids):
+            if head:
+                click.echo(head)
+                head = ""
             verdict = walk(document, config, corpus.tokenizer)
             as_json = form == "jsonl"
             line = (
@@ -57,6 +59,8 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
             ends = [min([ends[0], *scores]), max([ends[1], *scores])]
             documents += 1
             advance(1)
+    if head:
+        click.echo(head)
     if ends[0] <= ends[1]:
         corpus.notes += misfits(np.array([config.threshold]), [], np.array(ends))
     else:

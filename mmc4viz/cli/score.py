@@ -11,7 +11,7 @@ import click
 from mmc4viz.choice.scoring.encoders import open_encoder
 from mmc4viz.choice.scoring.halves import PROVIDERS
 from mmc4viz.choice.scoring.parts import SCALES, Part, Task, score_shards
-from mmc4viz.cli.lines import complain
+from mmc4viz.cli.lines import complain, say
 from mmc4viz.cli.shared import SHARDS, checked_folder, progress
 from mmc4viz.corpus.shards import expand
 from mmc4viz.model import ConfigError
@@ -73,6 +73,12 @@ def score(
     with progress("documents") as advance:
         done = score_shards(found, encoder, Task(out, decoys, folder, **how), advance)
     click.echo(_report(done))
+    for note in (note for part in done for note in part.notes):
+        say(note)
+    if not any(part.documents for part in done if part.status != "skipped") and any(
+        part.status == "scored" for part in done
+    ):
+        say("no document can be scored: mmc4viz explain says of each what is wrong")
     failed = [part for part in done if part.status in ("failed", "broken off")]
     for part in failed:
         complain(str(part.reason))

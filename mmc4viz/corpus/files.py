@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 
 from mmc4viz.corpus.columns import Columns, schema
-from mmc4viz.corpus.storage import download, fingerprint, is_remote, listing, put_in_place
+from mmc4viz.corpus.storage import download, fingerprint, is_remote, listing, natural, put_in_place
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Mmc4vizError
 
@@ -218,7 +218,8 @@ def files_of(folder: str) -> list[Path]:
     local = local_copy(folder)
     if not local.is_dir():
         raise IndexFileError(f"{folder}: no such index; mmc4viz index SHARD... --out {folder}")
-    paths = sorted(p for p in local.glob(f"*{SUFFIX}") if not p.name.startswith("."))
+    found = (p for p in local.glob(f"*{SUFFIX}") if not p.name.startswith("."))
+    paths = sorted(found, key=lambda path: natural(path.name))
     if not paths:
         raise IndexFileError(
             f"{folder}: no index files here; mmc4viz index SHARD... --out {folder}"

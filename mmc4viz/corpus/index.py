@@ -31,7 +31,7 @@ from mmc4viz.corpus.naming import model_of_index, names_of
 from mmc4viz.corpus.scales import scale_in
 from mmc4viz.corpus.sets import OWN, SimilaritySet, described, names_in, with_set
 from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.storage import is_remote, open_for_reading, put_in_place
+from mmc4viz.corpus.storage import is_remote, natural, open_for_reading, put_in_place
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from mmc4viz.model import ShardError, TokenizerError
 
@@ -164,7 +164,7 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     """
     mapped = sorted(
         (map_columns(path) for path in files_of(folder)),
-        key=lambda item: (item[1].position, item[1].path),
+        key=lambda item: (item[1].position, natural(item[1].path)),
     )
     origins = tuple(origin for _, origin in mapped)
     counted = _one_tokenizer(folder, origins, tokenizer)
@@ -211,7 +211,8 @@ def _told_models(folder: str) -> dict[str, str]:
 def write_manifest(folder: str, scratch: Path) -> list[Origin]:
     """Derive the manifest from the index's files; return what they were made from."""
     origins = sorted(
-        (read_origin(path) for path in files_of(folder)), key=lambda o: (o.position, o.path)
+        (read_origin(path) for path in files_of(folder)),
+        key=lambda o: (o.position, natural(o.path)),
     )
     content = {
         "format": FORMAT,

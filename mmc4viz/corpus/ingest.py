@@ -32,7 +32,7 @@ from mmc4viz.loader.counting import counter_of
 from mmc4viz.loader.images import Embedded, ImageSource, Look, decode_quickly, look_away, open_only
 from mmc4viz.loader.parse import document_of, parse_document
 from mmc4viz.loader.tokens import Tokenizer
-from mmc4viz.model import Document, Mmc4vizError
+from mmc4viz.model import ConfigError, Document, Mmc4vizError
 
 LOOKS: Final[dict[Verify, Look]] = {
     Verify.FULL: decode_quickly,
@@ -76,14 +76,18 @@ def read_columns(
     rows, tally = _Rows(tokenizer, verify), ImageTally()
     error, notes = None, list[str]()
     try:
-        for sample in samples(shard):
-            document = read_document(sample.key, sample.raw, source, verify)
+        for sample in samples(shard, notes):
+            document = document_in(sample, source, verify)
             rows.add(document, sample)
             tally.add(document)
             if progress is not None:
                 progress(1)
+    except ConfigError:
+        raise
     except Mmc4vizError as broken:
         error = str(broken)
+    except MemoryError:
+        error = f"{shard.path}: breaks off: not enough memory for a document"
     notes += tally.notes(shard, source)
     return Columns(shard, with_notes(rows.batch(), notes), tokenizer, error)
 
@@ -132,6 +136,13 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 def _similarity_bits(layout: pa.Schema) -> int:
     return int(layout.field("similarity").type.value_type.bit_width)
+
+
+def document_in(sample: Sample, source: ImageSource, verify: Verify = Verify.FULL) -> Document:
+    """Parse one sample and measure its images; one that was not read says why."""
+    if sample.raw is None:
+        return Document(sample.key, error=sample.why)
+    return read_document(sample.key, sample.raw, source, verify)
 
 
 def read_document(

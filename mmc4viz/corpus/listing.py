@@ -285,7 +285,7 @@ def _raw(columns: Columns, rows: list[int]) -> Iterator[tuple[int, bytes]]:
     for row in rows:
         if columns.kind[row] == Kind.UNREADABLE:
             yield row, b""
-    packed = columns.shard.path.lower().endswith(_PACKED)
+    packed = columns.shard.name.lower().endswith(_PACKED)
     dense = is_remote(columns.shard.path) and 20 * len(at) > len(columns)
     if not (dense or (packed and len(at) > 1)):
         for row in at.values():

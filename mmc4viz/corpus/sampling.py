@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from mmc4viz.corpus.columns import Columns, Verify, build_batch, row_of, with_notes
 from mmc4viz.corpus.curves import Curves, Thresholds
 from mmc4viz.corpus.image_notes import ImageTally
-from mmc4viz.corpus.ingest import read_document
+from mmc4viz.corpus.ingest import document_in
 from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
 from mmc4viz.corpus.sweep import match_corpus, sweep
 from mmc4viz.loader.tokens import Tokenizer
@@ -133,7 +133,7 @@ def read_sample(
     kept: list[tuple[float, int, Sample]] = []
     total, error, notes = 0, None, list[str]()
     try:
-        for total, sample in enumerate(samples(shard), 1):
+        for total, sample in enumerate(samples(shard, notes), 1):
             entry = (-float(generator.random()), total, sample)
             if len(kept) < n_documents:
                 heapq.heappush(kept, entry)
@@ -144,7 +144,7 @@ def read_sample(
     source = image_source(shard, image_dir)
     rows, tally = [], ImageTally()
     for _, _, sample in sorted(kept, key=lambda entry: entry[1]):
-        document = read_document(sample.key, sample.raw, source, Verify.FULL)
+        document = document_in(sample, source, Verify.FULL)
         rows.append(row_of(document, sample, tokenizer))
         tally.add(document)
         if progress is not None:

@@ -10,6 +10,7 @@ import bz2
 import glob
 import gzip
 import io
+import json
 import lzma
 import os
 import re
@@ -17,30 +18,49 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Final, cast
 
 import braceexpand
 
-from mmc4viz.corpus.storage import is_remote, listing, open_for_reading, read_range
+from mmc4viz.corpus import recognise
+from mmc4viz.corpus.headers import StrictTar
+from mmc4viz.corpus.storage import (
+    is_remote,
+    is_web,
+    listing,
+    natural,
+    open_for_reading,
+    read_range,
+)
 from mmc4viz.loader.images import Embedded, Folder, ImageSource, words
-from mmc4viz.model import ShardError
+from mmc4viz.loader.parse import NO_JSON
+from mmc4viz.model import ConfigError, ShardError
 
-SUFFIXES = (
-    ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz",
-    ".jsonl", ".jsonl.gz", ".jsonl.zip", ".zip",
-)  # fmt: skip
+LINES: Final = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zip", ".zip")
+SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", *LINES)
+LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
+"""The variable that raises the most MB one document may have."""
+OVER_LIMIT: Final = "MB were not read, above the limit of"
+"""In the words for a document that is too large to be read."""
+_LIMIT_MB: Final = 256  # 117 images, the most in MMC4, at 1.6 MB each and as base64
+_MOST_NAMES: Final = 1_000_000  # that braces may stand for
+_DEEPEST: Final = 20  # braces within braces
+_LOOKED_AT: Final = 20  # samples of a shard that may say that it is something else
+_LOOKED_AT_BYTES: Final = 1 << 25
+_CHUNK: Final = 1 << 20
 _SAMPLE_NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 _PASSED_OVER = re.compile(r"__[^/]*__($|/)")
-BROKEN = (  # what a shard that breaks off raises
-    tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
-    RuntimeError, NotImplementedError, ValueError, IndexError,
-)  # fmt: skip
+_BRACES = re.compile(r"\\.|[{},]", re.DOTALL)
+_RANGE = re.compile(r"(-?[0-9]+|[A-Za-z])\.\.(-?[0-9]+|[A-Za-z])(?:\.\.-?([0-9]+))?")
+_FIRST_DOT: Final = (
+    "the loader (webdataset) ends a key at the first dot of a name, and takes '.json' alone"
+)
+_IMAGE_MEMBERS: Final = {"jpg", "jpeg", "png", "webp"}
 
 
 class Layout(StrEnum):
@@ -48,6 +68,10 @@ class Layout(StrEnum):
 
     TAR = "tar"
     JSONL = "jsonl"
+
+
+def _without_query(path: str) -> str:
+    return re.split("[?#]", path, maxsplit=1)[0] if is_web(path) else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +83,49 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """The base name, as ``explain`` prints it."""
-        return os.path.basename(self.path)
+        """The base name, as ``explain`` prints it; of a web address without its query."""
+        return os.path.basename(_without_query(self.path))
 
     @property
     def layout(self) -> Layout:
         """What the name promises: MMC4's own lines, or else a tar."""
-        name = self.name.lower()
-        lines = name.endswith((".jsonl", ".jsonl.gz", ".zip"))
-        return Layout.JSONL if lines else Layout.TAR
+        return Layout.JSONL if self.name.lower().endswith(LINES) else Layout.TAR
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One sample's JSON bytes and where they lie.
 
-    ``offset`` and ``size`` are in bytes of the decompressed shard; ``raw`` is None and ``offset``
-    -1 for a sample without a member ``json``.
+    Attributes
+    ----------
+    key : str
+    raw : bytes or None
+        None for a sample without a member ``json``, or with one above the limit (``why``).
+    offset, size : int
+        In bytes of the decompressed shard; offset -1 where ``raw`` is None.
+    suffixes : tuple of str
+        Of its members in a tar, but for ``json``.
+    why : str
+        Why ``raw`` is None.
     """
 
     key: str
     raw: bytes | None
     offset: int = -1
     size: int = 0
+    suffixes: tuple[str, ...] = ()
+    why: str = NO_JSON
 
 
 def expand(patterns: Iterable[str]) -> list[Shard]:
-    """Expand braces, globs and folders to shards, in order.
+    """Expand braces, globs and folders to shards: folders and globs in natural order.
+
+    Hidden files in a folder, or met by a glob, are none.
 
     Raises
     ------
     ShardError
-        When a pattern names nothing that is there.
+        When a pattern names nothing that is there, or more than a million names.
 
     Examples
     --------
@@ -106,29 +141,77 @@ def expand(patterns: Iterable[str]) -> list[Shard]:
 def _expand_one(pattern: str) -> list[str]:
     if os.path.isfile(pattern):
         return [pattern]
+    if (count := _names_in_braces(pattern)) > _MOST_NAMES:
+        shown = "" if count >= 10**15 else f" ({count:,})"
+        raise ShardError(f"{pattern[:200]}: the braces stand for more than a million names{shown}")
     try:
-        names = list(braceexpand.braceexpand(pattern)) if "{" in pattern else [pattern]
-    except ValueError:
-        raise ShardError(f"{pattern}: the braces do not match") from None
-    found = []
-    for name in names:
-        if is_remote(name):
-            matches = listing(name)
-            if len(matches) > 1 or matches != [name]:
-                matches = [path for path in matches if path.lower().endswith(SUFFIXES)]
-            problem = f"{name}: no shard there"
-        elif os.path.isdir(name):
-            inside = sorted(str(path) for path in Path(name).iterdir() if path.is_file())
-            matches = [path for path in inside if path.lower().endswith(SUFFIXES)]
-            problem = f"{name}: no shards in this folder ({' '.join(SUFFIXES)})"
-        elif glob.has_magic(name) and not os.path.exists(name):
-            matches, problem = sorted(glob.glob(name)), f"{name}: no shard matches"
-        else:
-            matches, problem = [name] * os.path.isfile(name), f"{name}: no such shard"
-        if not matches:
-            raise ShardError(problem)
-        found += matches
+        names = braceexpand.braceexpand(pattern) if "{" in pattern else [pattern]
+    except (ValueError, RecursionError):
+        raise ShardError(f"{pattern[:200]}: the braces do not match") from None
+    return [path for name in names for path in _matches(name)]
+
+
+def _names_in_braces(pattern: str) -> int:
+    """Count what a pattern's braces stand for without expanding them.
+
+    Examples
+    --------
+    >>> _names_in_braces("{0..9}/{a,b,c{1..3}}.tar")
+    50
+    """
+    groups = [[1, 0, 0]]  # names of the part at hand, of those before it, and where it all begins
+    for match in _BRACES.finditer(pattern):
+        if match[0] == "{":
+            groups.append([1, 0, match.end()])
+            if len(groups) > _DEEPEST:
+                raise ShardError(f"{pattern[:200]}: the braces are nested too deeply")
+        elif len(groups) > 1 and match[0] == ",":
+            groups[-1][:2] = 1, groups[-1][0] + groups[-1][1]
+        elif len(groups) > 1 and match[0] == "}":
+            last, before, begin = groups.pop()
+            within = _RANGE.fullmatch(pattern, begin, match.start())
+            groups[-1][0] *= last + before if within is None else _length(*within.groups())
+    return groups[0][0]
+
+
+def _length(first: str, last: str, step: str | None) -> int:
+    """Count the names in a range."""
+    if max(map(len, (first, last, step or ""))) > 18:
+        return 10**18
+    ends = [ord(end) if end.isalpha() else int(end) for end in (first, last)]
+    return abs(ends[1] - ends[0]) // (int(step or 1) or 1) + 1
+
+
+def _matches(name: str) -> list[str]:
+    """Return the files that a name, folder or glob stands for."""
+    if is_web(name) and not glob.has_magic(_without_query(name)):
+        return [name]  # whether it is there shows when it is read
+    if is_remote(name):
+        found, problem = listing(name), f"{name}: no shard there"
+        if found != [name]:
+            found = _shown(found, name)
+            found = [path for path in found if Shard(path).name.lower().endswith(SUFFIXES)]
+    elif os.path.isdir(name):
+        inside = sorted((str(path) for path in Path(name).iterdir() if path.is_file()), key=natural)
+        found = [path for path in _shown(inside, name) if path.lower().endswith(SUFFIXES)]
+        problem = f"{name}: no shards in this folder ({' '.join(SUFFIXES)})"
+    elif glob.has_magic(name) and not os.path.exists(name):
+        inside = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
+        inside = _shown(inside, name)
+        found = [path for path in inside if path.lower().endswith(SUFFIXES)] or inside
+        problem = f"{name}: no shard matches"
+    else:
+        found, problem = [name] * os.path.isfile(name), f"{name}: no such shard"
+    if not found:
+        raise ShardError(problem)
     return found
+
+
+def _shown(paths: list[str], pattern: str) -> list[str]:
+    """Leave out hidden files, half written or another program's, unless a glob asks for them."""
+    if os.path.basename(pattern).startswith("."):
+        return paths
+    return [path for path in paths if not os.path.basename(path).startswith(".")]
 
 
 def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
@@ -160,8 +243,32 @@ def downloaded_to(shard: Shard) -> str:
     return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.name, flags=re.IGNORECASE) + "_images"
 
 
-def samples(shard: Shard) -> Iterator[Sample]:
+def most_bytes() -> int:
+    """Return how many bytes a document may have to be read, 256 MB unless the person raises it.
+
+    Raises
+    ------
+    ConfigError
+        When ``MMC4VIZ_MAX_DOCUMENT_MB`` is no number above 0.
+    """
+    given = os.environ.get(LIMIT) or str(_LIMIT_MB)
+    if not given.isascii() or not given.isdigit() or not 0 < len(given) <= 9 or not int(given):
+        raise ConfigError(f"{LIMIT} is a whole number of megabytes, not {given[:50]!r}")
+    return int(given) * 1_000_000
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"its {size / 1e6:,.0f} {OVER_LIMIT} {limit / 1e6:,.0f} MB: raise {LIMIT}"
+
+
+def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
     """Stream a shard's samples.
+
+    Parameters
+    ----------
+    shard : Shard
+    notes : list of str, optional
+        Gets a line for each thing in the shard that is not read.
 
     Yields
     ------
@@ -171,19 +278,82 @@ def samples(shard: Shard) -> Iterator[Sample]:
     Raises
     ------
     ShardError
-        When the shard cannot be read, or breaks off; after what came before the break.
+        When the shard cannot be read, breaks off, or holds something else than MMC4 documents;
+        after what came before the break.
     """
     read = _tar_samples if shard.layout is Layout.TAR else _line_samples
+    said: list[str] = []
     count = 0
     try:
-        for sample in read(shard):
+        for sample in _recognised(shard, read(shard, said), said):
             yield sample
             count += 1
-    except ShardError:
+    except (ShardError, ConfigError):
         raise
-    except BROKEN as error:
+    except Exception as error:  # hostile bytes make the standard library raise nearly anything
         what = f"breaks off after {count} documents" if count else "cannot be read"
-        raise ShardError(f"{shard.path}: {what}: {words(error)}") from None
+        raise ShardError(f"{shard.path}: {what}: {reason(error)}") from None
+    finally:
+        if notes is not None:
+            notes += [f"{shard.name}: {line}" for line in said]
+
+
+def reason(error: Exception) -> str:
+    """Say in a line what broke a shard off."""
+    return "not enough memory" if isinstance(error, MemoryError) else words(error)
+
+
+def _recognised(shard: Shard, found: Iterator[Sample], notes: list[str]) -> Iterator[Sample]:
+    """Refuse a shard whose first samples are all something else that is known.
+
+    Raises
+    ------
+    ShardError
+        In a line that says what it looks like, and what is read.
+    """
+    first: list[Sample] = []
+    broken: Exception | None = None
+    left, ordinary = _LOOKED_AT_BYTES, False
+    try:
+        for sample in found:
+            first.append(sample)
+            left -= sample.size
+            ordinary = recognise.is_mmc4(sample.raw)
+            if ordinary or len(first) == _LOOKED_AT or left < 0:
+                break
+    except (ShardError, ConfigError):
+        raise
+    except Exception as error:
+        broken = error
+    if not ordinary:
+        looks = _looks_like(shard, first, broken)
+        if looks is not None:
+            raise ShardError(f"{shard.path}: looks like {looks}; {recognise.READ}")
+    elif not _IMAGE_MEMBERS.isdisjoint(first[-1].suffixes) and b'"image_base64"' not in (
+        first[-1].raw or b""
+    ):
+        notes.append(
+            "images that are members of the tar are not read: the loader takes those in "
+            "image_base64 alone"
+        )
+    yield from first
+    if broken is not None:
+        raise broken
+    yield from found
+
+
+def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> str | None:
+    """Say what a shard looks like of whose samples none is an MMC4 document."""
+    seen = [(s.raw, s.suffixes) for s in first if s.raw is not None or s.why == NO_JSON]
+    if (looks := recognise.of_samples(seen)) is not None:
+        return looks
+    lines = shard.layout is Layout.JSONL
+    if not lines and (first or broken is None):
+        return None  # a tar of whatever
+    head = b""
+    with suppress(Exception), decompressed(shard) as stream:
+        head = stream.read(recognise.HEAD)
+    return recognise.of_head(head, lines=lines)
 
 
 def fetch(shard: Shard, offset: int, size: int) -> bytes:
@@ -194,14 +364,18 @@ def fetch(shard: Shard, offset: int, size: int) -> bytes:
     ShardError
         When the shard is no longer what it was.
     """
+    if size > (limit := most_bytes()):
+        raise ShardError(f"{shard.path}: {_too_large(size, limit)}")
     try:
         with decompressed(shard) as stream:
             packed = not isinstance(stream, io.BufferedReader)
             raw = _read_at(stream, offset, size) if packed else None
         if raw is None:
             raw = read_range(shard.path, offset, size)
-    except BROKEN as error:
-        raise ShardError(f"{shard.path}: cannot be read: {words(error)}") from None
+    except ShardError:
+        raise
+    except Exception as error:  # as in `samples`
+        raise ShardError(f"{shard.path}: cannot be read: {reason(error)}") from None
     if len(raw) != size:
         raise ShardError(f"{shard.path}: shorter than when it was read first")
     return raw
@@ -213,51 +387,136 @@ def _read_at(stream: IO[bytes], offset: int, size: int) -> bytes:
     return stream.read(size)
 
 
-def _tar_samples(shard: Shard) -> Iterator[Sample]:
+def _tar_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
     """Group a tar's members as webdataset does: same key in a row, no suffix twice."""
-    current: Sample | None = None
-    suffixes: set[str] = set()
+    key: str | None = None
+    json_: Sample | None = None
+    suffixes: list[str] = []
     broken: Exception | None = None
-    members = _members(shard)
+    members = _members(shard, notes)
     while True:
         try:
-            key, suffix, sample = next(members)
+            found, suffix, sample = next(members)
         except StopIteration:
             break
-        except BROKEN as error:
+        except Exception as error:
             broken = error
             break
-        if current is None or key != current.key or suffix in suffixes:
-            if current is not None:
-                yield current
-            current, suffixes = Sample(key, None), set()
-        suffixes.add(suffix)
-        current = sample or current
-    if current is not None:
-        yield current
+        if key is None or found != key or suffix in suffixes:
+            if key is not None:
+                yield _grouped(key, json_, suffixes, notes)
+            key, json_, suffixes = found, None, []
+        suffixes.append(suffix)
+        json_ = sample or json_
+    if key is not None:
+        yield _grouped(key, json_, suffixes, notes)
     if broken is not None:
         raise broken
 
 
-def _members(shard: Shard) -> Iterator[tuple[str, str, Sample | None]]:
+def _grouped(key: str, json_: Sample | None, suffixes: list[str], notes: list[str]) -> Sample:
+    """Return a sample with what stands beside its JSON, or in its place."""
+    if json_ is None:
+        meant = (s for s in suffixes if not {"json", "jsonl"}.isdisjoint(s.split(".")))
+        if (suffix := next(meant, None)) and not any(_FIRST_DOT in note for note in notes):
+            notes.append(f"{f'{key}.{suffix}'[:100]!r} and its like are not read: {_FIRST_DOT}")
+        return Sample(key, None, suffixes=tuple(suffixes))
+    if len(suffixes) == 1:
+        return json_
+    beside = tuple(suffix for suffix in suffixes if suffix != "json")
+    return replace(json_, suffixes=beside)
+
+
+def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample | None]]:
     """Yield key, suffix and, for the suffix ``json``, the sample of each file in a tar."""
-    with (
-        decompressed(shard) as stream,
-        tarfile.open(
-            fileobj=stream, mode="r|" if is_remote(shard.path) else "r:", tarinfo=StrictHeader
-        ) as tar,
-    ):
+    limit = most_bytes()
+    with decompressed(shard) as packed:
+        stream = cast(IO[bytes], _Forward(packed)) if is_remote(shard.path) else packed
+        tar = StrictTar(fileobj=stream)
         while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
             match = _SAMPLE_NAME.match(member.name)
             if not member.isreg() or match is None or _PASSED_OVER.match(member.name):
                 continue
             key, suffix = _storable(match.group(1)), match.group(2).lower()
-            if suffix == "json":
-                raw = cast(IO[bytes], tar.extractfile(member)).read()
-                yield key, suffix, Sample(key, raw, member.offset_data, len(raw))
-            else:
+            if suffix != "json":
                 yield key, suffix, None
+            elif member.size > limit:
+                _skip(tar, member)
+                yield key, suffix, _unread(key, member.size, limit, notes)
+            else:
+                raw = _contents(tar, member)
+                yield key, suffix, Sample(key, raw, member.offset_data, len(raw))
+        if _more_follows(stream):
+            notes.append("data after the tar's end mark is not read, as by the loader (webdataset)")
+
+
+def _unread(key: str, size: int, limit: int, notes: list[str]) -> Sample:
+    """Return a sample that is above the limit, and note that the shard has such."""
+    note = (
+        f"documents above the limit of {limit / 1e6:,.0f} MB are not read and count as unreadable, "
+        f"though the loader would read them: raise {LIMIT}"
+    )
+    if note not in notes:
+        notes.append(note)
+    return Sample(key, None, why=_too_large(size, limit))
+
+
+def _contents(tar: StrictTar, member: tarfile.TarInfo) -> bytes:
+    """Read a member, a piece at a time: what its header says of its size may be wrong."""
+    if member.sparse is not None:
+        file = cast(IO[bytes], tar.extractfile(member))
+    else:
+        file = cast(IO[bytes], tar.fileobj)
+        file.seek(member.offset_data)
+    pieces, left = [], member.size
+    while left > 0:
+        pieces.append(file.read(min(left, _CHUNK)))
+        left -= len(pieces[-1])
+        if not pieces[-1]:
+            raise tarfile.ReadError("unexpected end of data")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _skip(tar: StrictTar, member: tarfile.TarInfo) -> None:
+    """Make sure that a member ends before the file does."""
+    file = cast(IO[bytes], tar.fileobj)
+    if member.sparse is None:
+        file.seek(member.offset_data + member.size - 1)
+        if not file.read(1):
+            raise tarfile.ReadError("unexpected end of data")
+
+
+def _more_follows(stream: IO[bytes]) -> bool:
+    """Whether there is anything but padding after a tar's end mark; not looked for at length."""
+    with suppress(Exception):  # nobody reads there
+        return bool(stream.read(_CHUNK).strip(b"\0"))
+    return False
+
+
+class _Forward:
+    """A stream that may not seek, read forward only as if it could."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._at += len(data)
+        return data
+
+    def tell(self) -> int:
+        return self._at
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int) -> int:
+        if offset < self._at:
+            raise tarfile.StreamError("seeking backwards is not allowed")
+        while offset > self._at and self.read(min(offset - self._at, _CHUNK)):
+            pass
+        return self._at
 
 
 def _storable(key: str) -> str:
@@ -265,35 +524,39 @@ def _storable(key: str) -> str:
     return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class StrictHeader(tarfile.TarInfo):
-    """A tar header that complains about an end without end mark, where tarfile is silent."""
-
-    @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
-        """Read the next header."""
-        try:
-            return super().fromtarfile(tar)
-        except tarfile.HeaderError as error:
-            kind = type(error).__name__  # tarfile does not publish its kinds of header error
-            if kind == "EOFHeaderError":
-                raise
-            what = "not a tar" if not tar.offset else f"no tar header at byte {tar.offset}"
-            if kind == "EmptyHeaderError":
-                what = "no end mark, so it may be cut off" if tar.offset else "the file is empty"
-            raise tarfile.ReadError(what) from None
-
-
-def _line_samples(shard: Shard) -> Iterator[Sample]:
+def _line_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
     """Take each line of a jsonl as a sample, keyed by its zero-based number."""
-    offset = 0
-    with decompressed(shard) as stream:
-        for number, line in enumerate(stream):
-            yield Sample(str(number), line, offset, len(line))
-            offset += len(line)
+    limit = most_bytes()
+    offset, number, line = 0, 0, b""
+    with decompressed(shard, notes) as stream:
+        while piece := stream.readline(limit + 1):
+            line, size = piece, len(piece)
+            if size <= limit:
+                yield Sample(str(number), line, offset, size)
+            else:
+                while piece and not piece.endswith(b"\n"):
+                    piece = stream.readline(_CHUNK)
+                    size += len(piece)
+                line = piece
+                yield _unread(str(number), size, limit, notes)
+            offset += size
+            number += 1
+    if not offset:
+        raise EOFError("the file is empty")
+    if line and not line.endswith(b"\n") and not _is_json(line):
+        raise EOFError("the last line is no whole JSON, so it may be cut off")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 @contextmanager
-def decompressed(shard: Shard) -> Iterator[IO[bytes]]:
+def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[bytes]]:
     """Open a shard as a seekable stream of its decompressed bytes, going by its first bytes."""
     with open_for_reading(shard.path) as file:
         magic = file.peek(6)[:6]
@@ -310,11 +573,32 @@ def decompressed(shard: Shard) -> Iterator[IO[bytes]]:
             with (
                 _seekable(file) as whole,
                 zipfile.ZipFile(whole) as archive,
-                archive.open(archive.namelist()[0]) as inner,
+                archive.open(_member_of(archive, [] if notes is None else notes)) as inner,
             ):
                 yield inner
         else:
             yield file
+
+
+def _member_of(archive: zipfile.ZipFile, notes: list[str]) -> str:
+    """Choose the file of a zip that is read: the first, or the first .jsonl if that is a folder."""
+    names = archive.namelist()
+    files = [name for name in names if not name.endswith("/")]
+    if not files:
+        raise zipfile.BadZipFile("the zip holds no file")
+    chosen = files[0]
+    if names[0] != chosen:
+        chosen = next((name for name in files if name.lower().endswith(".jsonl")), chosen)
+        notes.append(
+            f"the zip begins with the folder {names[0][:100]!r}, of which OpenFlamingo's converter "
+            f"would read nothing; {chosen[:100]!r} is read here: zip that file alone"
+        )
+    elif len(files) > 1:
+        notes.append(
+            f"of the zip's {len(files):,} files {chosen[:100]!r} alone is read, as by "
+            "OpenFlamingo's converter"
+        )
+    return chosen
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
-from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.image_notes import ImageTally
 from mmc4viz.corpus.index import OWN, Index
 from mmc4viz.corpus.ingest import read_columns
@@ -25,6 +25,11 @@ from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Document, ShardError
 
 Progress = Callable[[int], object]
+
+NOTHING_READABLE: Final = (
+    "every document is unreadable: these may not be shards of MMC4, or not whole; mmc4viz explain "
+    "says of each what is wrong"
+)
 
 
 class Source(Protocol):
@@ -76,11 +81,16 @@ class Shards:
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Stream the shards; one that breaks off does not keep the others from being read."""
+        found = readable = 0
         for shard in self.shards:
             source, tally = image_source(shard, self.image_dir), ImageTally()
             try:
-                for sample in samples(shard):
+                for sample in samples(shard, self.notes):
                     document = parse_document(sample.key, sample.raw, source)
+                    if sample.raw is None:
+                        document = replace(document, error=sample.why)
+                    found += 1
+                    readable += document.error is None
                     tally.add(document)
                     yield shard.name, document
             except ShardError as error:
@@ -88,6 +98,7 @@ class Shards:
             self.notes += tally.notes(shard, source)
             if source.sizes_unknown:
                 self.notes.append(_unknown_sizes(shard))
+        self._check(found, readable)
 
     def columns(self, progress: Progress) -> list[Columns]:
         """Read every shard into columns."""
@@ -126,6 +137,16 @@ class Shards:
     def _heed(self, parts: Sequence[Columns]) -> None:
         self.errors += [part.error for part in parts if part.error is not None]
         self.notes += notes_of(parts)
+        self._check(sum(map(len, parts)), sum(map(_readable, parts)))
+
+    def _check(self, found: int, readable: int) -> None:
+        """Refuse shards of which none could be read; note where no document could be."""
+        if self.errors and not found:
+            more = len(self.errors) - 1
+            likewise = f" ({more:,} more shards cannot be read either)" if more else ""
+            raise ShardError(self.errors.pop(0) + likewise)
+        if found and not readable:
+            self.notes.append(NOTHING_READABLE)
 
 
 @dataclass
@@ -141,6 +162,8 @@ class Indexed:
         for part in self.index.columns:
             self.errors += [part.error] if part.error is not None else []
         self.notes += notes_of(self.index.columns)
+        if self.index.n_documents and not any(map(_readable, self.index.columns)):
+            self.notes.append(NOTHING_READABLE)
         if self.index.verify != "full":
             self.notes.append(
                 f"{self.index.folder}: images were checked by --verify {self.index.verify} only; "
@@ -197,6 +220,10 @@ def notes_of(parts: Sequence[Columns]) -> list[str]:
         notes += part.notes
         notes += [_unknown_sizes(part.shard)] if part.sizes_unknown else []
     return notes
+
+
+def _readable(part: Columns) -> int:
+    return int((part.kind != Kind.UNREADABLE).sum())
 
 
 def _unknown_sizes(shard: Shard) -> str:

@@ -23,6 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_DIGITS = re.compile(r"([0-9]+)")
 _BLOCK = 8 << 20  # bytes that one request fetches
 _CHUNK = 1 << 20  # bytes that are asked of a stream at once
 
@@ -36,6 +37,21 @@ def is_remote(path: str) -> bool:
     (True, False, False)
     """
     return _URL.match(path) is not None
+
+
+def natural(path: str) -> tuple[str | int, ...]:
+    """Return what a path is sorted by, so that 10 comes after 2.
+
+    Examples
+    --------
+    >>> sorted(["s-10.tar", "s-2.tar", "s-02.tar"], key=natural)
+    ['s-02.tar', 's-2.tar', 's-10.tar']
+    """
+    key: list[str | int] = []
+    for place, part in enumerate(_DIGITS.split(path)):
+        digits = part.lstrip("0")
+        key += [len(digits), digits] if place % 2 else [part]
+    return (*key, path)
 
 
 def _in_words(function: Callable[P, R]) -> Callable[P, R]:
@@ -145,7 +161,10 @@ def read_range(path: str, offset: int, size: int) -> bytes:
 
 @_in_words
 def listing(pattern: str) -> list[str]:
-    """Return the remote files that a path, folder or glob names, sorted, with their protocol."""
+    """Return the remote files that a path, folder or glob names, with their protocol.
+
+    In natural order.
+    """
     store, inside = file_system(pattern)
     if any(c in inside for c in "*?["):
         found = store.glob(inside)
@@ -157,7 +176,7 @@ def listing(pattern: str) -> list[str]:
         ]
     else:
         found = [inside] if store.exists(inside) else []
-    return sorted(str(store.unstrip_protocol(name)) for name in found)
+    return sorted((str(store.unstrip_protocol(name)) for name in found), key=natural)
 
 
 @_in_words

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.files import map_columns
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sets import map_set_file
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.shards import LIMIT, OVER_LIMIT, Shard
 from mmc4viz.corpus.similarity import put_over
 from mmc4viz.handover.tars import Unpacked
 from mmc4viz.handover.tasks import Task
@@ -50,7 +52,7 @@ def shard_columns(task: Task, plain: Unpacked) -> ShardColumns:
     Raises
     ------
     ShardError
-        When nothing of it can be read.
+        When nothing of it can be read, or a document was too large to be.
     """
     tokenizer = load_tokenizer(task.config.tokenizer)
     if task.index_file is None:
@@ -65,6 +67,11 @@ def shard_columns(task: Task, plain: Unpacked) -> ShardColumns:
         own = Columns(task.shard, batch, tokenizer, origin.error)
     if own.error is not None and not len(own):
         raise ShardError(own.error)
+    if pc.any(pc.match_substring(own.batch.column("detail"), OVER_LIMIT)).as_py():
+        raise ShardError(
+            f"{task.shard.path}: has documents above the limit that were not read, so what the "
+            f"loader does with them is not known: raise {LIMIT}"
+        )
     if task.set_file is None:
         return ShardColumns(own, own)
     return ShardColumns(own, put_over(own, map_set_file(Path(task.set_file))[0]))

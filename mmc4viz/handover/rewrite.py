@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from mmc4viz.corpus.columns import Columns, Kind, Verify
-from mmc4viz.corpus.shards import BROKEN
+from mmc4viz.corpus.shards import reason
 from mmc4viz.handover.affected import affected, yielded
 from mmc4viz.handover.changes import Edit
 from mmc4viz.handover.counts import Counts
@@ -23,7 +23,6 @@ from mmc4viz.handover.inputs import ShardColumns
 from mmc4viz.handover.options import Options, loader_config
 from mmc4viz.handover.plan import Plan, attempts, plan_document
 from mmc4viz.handover.tars import END, Member, Output, contents, header, members, padding
-from mmc4viz.loader.images import words
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.loader.walk import walk
@@ -128,8 +127,8 @@ def _members_before_break(file: IO[bytes], broken: list[str]) -> Iterator[Member
     """Find a tar's members; where it breaks off, say why in the list given."""
     try:
         yield from members(file)
-    except BROKEN as error:
-        broken.append(words(error))
+    except Exception as error:  # hostile bytes make tarfile raise nearly anything
+        broken.append(reason(error))
 
 
 @dataclass

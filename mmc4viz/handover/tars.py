@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-from mmc4viz.corpus.shards import BROKEN, Shard, StrictHeader, decompressed
+from mmc4viz.corpus.headers import StrictTar
+from mmc4viz.corpus.shards import Shard, decompressed, reason
 from mmc4viz.corpus.storage import is_remote, open_for_reading
-from mmc4viz.loader.images import words
 from mmc4viz.model import ShardError
 
 BLOCK: Final = tarfile.BLOCKSIZE
@@ -77,13 +77,12 @@ def members(file: IO[bytes]) -> Iterator[Member]:
         Where it breaks off.
     """
     size = os.fstat(file.fileno()).st_size
-    with tarfile.open(fileobj=file, mode="r:", tarinfo=StrictHeader) as tar:
+    with StrictTar(fileobj=file) as tar:
         while (info := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
             end = int(tar.offset)
             member = Member(info.offset, info.offset_data, end, info)
             last = info.offset_data + info.size if member.is_ordinary else end - BLOCK + 1
-            if last > size:
+            if last > size or info.size < 0:
                 raise tarfile.ReadError("unexpected end of data")
             yield member
 
@@ -111,7 +110,7 @@ def contents(file: IO[bytes], member: Member) -> bytes:
     if member.is_ordinary:
         file.seek(member.data)
         return file.read(member.info.size)
-    with tarfile.open(fileobj=file, mode="r:") as tar:
+    with StrictTar(fileobj=file) as tar:
         return cast(IO[bytes], tar.extractfile(member.info)).read()
 
 
@@ -189,8 +188,8 @@ def unpacked(shard: Shard, scratch: Path) -> Unpacked:
         while True:
             try:
                 chunk = cast(io.BufferedIOBase, stream).read1(_CHUNK)
-            except BROKEN as broken:
-                error = words(broken)
+            except Exception as broken:  # hostile bytes make it raise nearly anything
+                error = reason(broken)
                 break
             if not chunk:
                 break

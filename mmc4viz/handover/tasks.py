@@ -13,7 +13,7 @@ from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.files import files_of, local_copy, map_columns
 from mmc4viz.corpus.sets import OWN, folder_of, identity, map_set_file
 from mmc4viz.corpus.shards import SUFFIXES, Layout, Shard
-from mmc4viz.corpus.storage import file_system, is_remote, listing, size_of
+from mmc4viz.corpus.storage import file_system, is_remote, listing, natural, size_of
 from mmc4viz.handover.options import Options
 from mmc4viz.handover.records import SUFFIX, ApplyError
 from mmc4viz.model import LoaderConfig
@@ -112,7 +112,7 @@ def tasks_for_index(
             shard, out, config, options, str(path), sets.get(identity(origin)), dry_run=dry_run
         )
         found.append(task)
-    return sorted(found, key=lambda task: (task.shard.position, task.shard.path))
+    return sorted(found, key=lambda task: (task.shard.position, natural(task.shard.path)))
 
 
 def _set_files(folder: str, name: str) -> dict[str, str]:

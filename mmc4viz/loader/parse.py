@@ -10,6 +10,7 @@ from mmc4viz.loader.images import Embedded, ImageSource, Look, measure, words
 from mmc4viz.model import Document, Image
 
 NEEDED = ("text_list", "similarity_matrix", "image_info")
+NO_JSON = "the sample has no member 'json'"
 
 
 def read_json(raw: bytes) -> Any:
@@ -55,7 +56,7 @@ def parse_document(
     'not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)'
     """
     if raw is None:
-        return Document(key, error="the sample has no member 'json'")
+        return Document(key, error=NO_JSON)
     try:
         info = read_json(raw)
     except ValueError as error:

@@ -25,8 +25,8 @@ WORDS: Final = {
     "x.out": "a folder to write into",
 }
 _NAMES: Final = {
-    "t", "min", "cap", "len", "kb", "match", "coin", "sample", "model", "vs", "view", "doc", "basis",
-    "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view", "b.n", "b.other",
+    "t", "min", "cap", "len", "kb", "match", "coin", "sample", "model", "vs", "view", "doc",
+    "basis", "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view", "b.n", "b.other",
     "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "s.", "p.", "f.")

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.curves import Curves, Scale, Thresholds, scale_of
 from mmc4viz.corpus.estimate import Estimate, estimate
 from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
@@ -254,6 +254,8 @@ def _facts(source: Source) -> Facts:
     notes = list(dict.fromkeys(line for part in parts for line in part.notes))
     if len(notes) > _MOST_NOTES:
         notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES:,} more notes of what is not read"]
+    if documents and not any((part.kind != Kind.UNREADABLE).any() for part in parts):
+        notes.append("Every document is unreadable: these may not be shards of MMC4, or not whole.")
     if source.index:
         index = index_of(source.index)
         if index.verify != "full":

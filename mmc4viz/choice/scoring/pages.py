@@ -52,8 +52,10 @@ class _Keeping:
         return self.kept[-1]
 
 
-def pages(shard: Shard, image_dir: str | None = None) -> Iterator[Page]:
-    """Stream a shard's documents.
+def pages(
+    shard: Shard, image_dir: str | None = None, notes: list[str] | None = None
+) -> Iterator[Page]:
+    """Stream a shard's documents; ``notes`` gets a line for what of it is not read.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def pages(shard: Shard, image_dir: str | None = None) -> Iterator[Page]:
         When the shard cannot be read, or breaks off; after what came before the break.
     """
     source = image_source(shard, image_dir)
-    for sample in samples(shard):
+    for sample in samples(shard, notes):
         keeping = _Keeping(source)
         document = parse_document(sample.key, sample.raw, keeping, look_away)
         if document.error is None and not document.is_gpt:

@@ -69,6 +69,8 @@ class Part:
         Why it broke off or failed.
     documents, images, lacking, sentences : int
         Documents with similarity, all their images, those without embedding, and sentences.
+    notes : sequence of str
+        What of it was not read, a line each.
     """
 
     shard: str
@@ -78,6 +80,7 @@ class Part:
     images: int = 0
     lacking: int = 0
     sentences: int = 0
+    notes: Sequence[str] = ()
 
 
 def score_shards(
@@ -122,8 +125,9 @@ def score_shards(
             path = folder / f"{file_name(shard.path)}.parquet"
             part = _existing(path, facts)
             if part is None:
-                rows = scored(pages(shard, task.image_dir), encoder, task.batch, scale)
-                part = _make(path, facts, shard, name, task, rows, progress)
+                notes: list[str] = []
+                rows = scored(pages(shard, task.image_dir, notes), encoder, task.batch, scale)
+                part = _make(path, facts, shard, name, task, rows, notes, progress)
             made.append((path, part))
         whole = [path for path, part in made if part.status != "failed"]
         complete = len(whole) == len(made)
@@ -239,6 +243,7 @@ def _make(
     name: str,
     task: Task,
     rows: Iterator[Scored],
+    notes: Sequence[str],
     progress: Callable[[int], object],
 ) -> Part:
     """Score one shard and write its part."""
@@ -258,7 +263,7 @@ def _make(
         return Part(shard.path, "failed", reason)
     sentences = sum(r.similarity.shape[1] for r in done)
     status = "scored" if error is None else "broken off"
-    part = Part(shard.path, status, error, len(done), images, lacking, sentences)
+    part = Part(shard.path, status, error, len(done), images, lacking, sentences, notes)
     write_whole(path, [table_of(name, done)], {"made_from": facts, "part": asdict(part)}, {})
     return part
 
