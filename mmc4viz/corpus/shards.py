@@ -12,6 +12,7 @@ import gzip
 import io
 import json
 import lzma
+import math
 import os
 import re
 import shutil
@@ -159,19 +160,22 @@ def _names_in_braces(pattern: str) -> int:
     >>> _names_in_braces("{0..9}/{a,b,c{1..3}}.tar")
     50
     """
-    groups = [[1, 0, 0]]  # names of the part at hand, of those before it, and where it all begins
+    # Names of the part at hand, of those before it, where it begins, and all were it no group.
+    groups = [[1, 0, 0, 1]]
     for match in _BRACES.finditer(pattern):
         if match[0] == "{":
-            groups.append([1, 0, match.end()])
+            groups.append([1, 0, match.end(), 1])
             if len(groups) > _DEEPEST:
                 raise ShardError(f"{pattern[:200]}: the braces are nested too deeply")
         elif len(groups) > 1 and match[0] == ",":
             groups[-1][:2] = 1, groups[-1][0] + groups[-1][1]
         elif len(groups) > 1 and match[0] == "}":
-            last, before, begin = groups.pop()
+            last, before, begin, _ = groups.pop()
             within = _RANGE.fullmatch(pattern, begin, match.start())
-            groups[-1][0] *= last + before if within is None else _length(*within.groups())
-    return groups[0][0]
+            names = last + before if within is None else _length(*within.groups())
+            groups[-1][0] *= names
+            groups[-1][3] *= names
+    return math.prod(group[3] for group in groups)  # those still open are plain characters
 
 
 def _length(first: str, last: str, step: str | None) -> int:
