@@ -134,6 +134,8 @@ def _layout(config: LoaderConfig) -> dict[str, Any]:
         ),
         "image_tokens": number("image tokens", width=95, help="In the cut sequence."),
         "text_tokens": number("text tokens", width=88, help="In the cut sequence."),
-        "misbound": number("misbound", width=76, help="Image tokens that get another image."),
+        "misbound": number(
+            "misbound", width=76, help="Image tokens that get another sentence's image."
+        ),
         "url": text("address", width=240),
     }
