@@ -299,8 +299,10 @@ class Binding:
     """An ``<image>`` token of the cut sequence: the pair it came from and the image it gets.
 
     ``pair_image`` is None for a literal ``<image>`` of the page's text; ``bound_image`` is None
-    when fewer images than tokens are handed over.
+    when fewer images than tokens are handed over. The token is ``mispaired`` when it comes from a
+    pair and does not get an image that is matched to its sentence.
     """
 
     pair_image: int | None
     bound_image: int | None
+    mispaired: bool

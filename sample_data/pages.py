@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from prose import TOPICS, Caption, caption, near_miss, prose
 from scenes import KINDS, Scene, random_scene
 
 Rng = np.random.Generator
+
+
+#: chance of a picture to show what another one of its page shows, or another thing of its kind
+AGAIN, ALIKE = 0.1, 0.35
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,24 @@ class Page:
 
 
 def _page_scenes(rng: Rng, topic: str, n_images: int) -> tuple[Scene, ...]:
-    """Choose pictures that belong together: a topic, often mostly one kind of thing."""
+    """Choose pictures that belong together: a topic, often mostly one kind of thing.
+
+    Some are alike, as in a gallery: they show what another one shows, taken again, so that whatever
+    describes one describes both, or another thing of its kind.
+    """
     kinds = TOPICS[topic]
     if rng.random() < 0.4:
         kinds = (kinds[int(rng.integers(len(kinds)))],) * 3 + kinds
-    return tuple(
-        random_scene(rng, tuple(KINDS) if rng.random() < 0.12 else kinds) for _ in range(n_images)
-    )
+    scenes: list[Scene] = []
+    for _ in range(n_images):
+        chance = rng.random() if scenes else 1.0
+        if chance < AGAIN + ALIKE:
+            before = scenes[int(rng.integers(len(scenes)))]
+            again = replace(before, seed=int(rng.integers(2**31)))
+            scenes.append(again if chance < AGAIN else random_scene(rng, (before.kind,)))
+        else:
+            scenes.append(random_scene(rng, tuple(KINDS) if rng.random() < 0.12 else kinds))
+    return tuple(scenes)
 
 
 def _page_captions(rng: Rng, topic: str, scenes: tuple[Scene, ...], share: float) -> list[Caption]:
@@ -63,25 +78,19 @@ def _other_sentence(
             return sentence
 
 
-def write_page(
-    rng: Rng, n_images: int, n_sentences: int, shuffled: bool, caption_share: float = 0.62
-) -> Page:
+def write_page(rng: Rng, n_images: int, n_sentences: int, caption_share: float = 0.62) -> Page:
     """Make up a page.
 
     Parameters
     ----------
     n_images, n_sentences
         How many of each.
-    shuffled
-        Sentences about pictures stand in another order than the pictures.
     caption_share
         Chance of a picture to have a sentence about it.
     """
     topic = tuple(TOPICS)[int(rng.integers(len(TOPICS)))]
     scenes = _page_scenes(rng, topic, n_images)
     captions = _page_captions(rng, topic, scenes, caption_share)[:n_sentences]
-    if shuffled:
-        captions = [captions[k] for k in rng.permutation(len(captions)).tolist()]
     places = set(rng.choice(n_sentences, len(captions), replace=False).tolist())
     waiting = iter(captions)
     sentences: list[Caption] = []
@@ -99,5 +108,5 @@ _IMAGE_COUNTS = (0.29, 0.24, 0.17, 0.12, 0.08, 0.05, 0.025, 0.015, 0.01)
 def random_page(rng: Rng) -> Page:
     """Make up a page with the usual numbers of pictures and sentences."""
     n_images = 1 + int(rng.choice(9, p=_IMAGE_COUNTS))
-    n_sentences = int(np.clip(round(rng.lognormal(2.4, 0.6)) + n_images // 2, 3, 40))
-    return write_page(rng, n_images, n_sentences, shuffled=bool(rng.random() < 0.2))
+    n_sentences = int(np.clip(round(rng.lognormal(2.55, 0.6)) + n_images // 2, 3, 40))
+    return write_page(rng, n_images, n_sentences)

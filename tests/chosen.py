@@ -13,7 +13,7 @@ from typing import Any
 
 from mmc4viz import Document, ImageFate, LoaderConfig, Outcome, Tokenizer, Verdict, walk
 from mmc4viz.handover.options import Options
-from mmc4viz.loader.sequence import read_sequence
+from mmc4viz.loader.sequence import of_pairs, read_sequence
 from mmc4viz.loader.text import interleave
 from mmc4viz.loader.walk import matched_pairs
 from mmc4viz.model import DocumentError, Fate, Image
@@ -56,7 +56,7 @@ def chosen(
             document = replace(document, sentences=_spaced(document.sentences, pairs))
         columns = [sentence for _, sentence, _ in pairs]
         text = interleave(document.sentences, columns, tokenizer.end_of_text)
-        cut = read_sequence(text, tokenizer, config.max_tokens, range(len(pairs)))
+        cut = read_sequence(text, tokenizer, config.max_tokens, of_pairs(columns))
     except DocumentError:
         return NOTHING
     at_end = cut.image_tokens == 1 and cut.ends_with_image

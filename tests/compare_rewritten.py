@@ -81,6 +81,7 @@ def run_original(a: argparse.Namespace, shard: Path, config: LoaderConfig) -> li
     command = [a.upstream_python, a.oracle, "--data-py", a.data_py, "--tokenizer", a.tokenizer]
     command += ["--out", str(out), f"--threshold={config.threshold!r}", "--coin", a.coin]
     command += ["--min-images", str(config.min_images), "--max-images", str(config.max_images)]
+    command += ["--max-tokens", str(config.max_tokens)]
     done = subprocess.run([*command, str(shard)], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"the original failed: {done.stderr[-500:]}")

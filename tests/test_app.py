@@ -102,7 +102,7 @@ def test_the_sample_opens_at_the_reference(monkeypatch: pytest.MonkeyPatch) -> N
     assert not page.exception
     assert not alerts(page)
     assert numbers(page) == expected(LoaderConfig())
-    assert sent(page)["compared"]["numbers"]["documents"] == 112.0
+    assert sent(page)["compared"]["numbers"]["documents"] == 104.0
     assert page.selectbox(key="clip-model").value == "sample-a"
     assert page.query_params == {"t": "0.24"}
 

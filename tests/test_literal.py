@@ -14,7 +14,7 @@ from tokenizers import processors
 
 from mmc4viz.corpus import pieces
 from mmc4viz.corpus.pieces import cut, layouts, parts_cleanly
-from mmc4viz.loader.sequence import CutSequence, read_sequence
+from mmc4viz.loader.sequence import CutSequence, Owners, of_pairs, read_sequence
 from mmc4viz.loader.text import Interleaved, interleave
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from tests.test_tokens import KINDS, PROSE, trained
@@ -47,22 +47,22 @@ def tokenizers_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokeniz
     return found
 
 
-def text_of(seed: int, tokenizer: Tokenizer) -> tuple[Interleaved, list[int]]:
+def text_of(seed: int, tokenizer: Tokenizer) -> tuple[Interleaved, Owners]:
     r = random.Random(seed)
     sentences = ["".join(r.choices(FRAGMENTS, k=r.randint(0, 3))) for _ in range(r.randint(1, 6))]
     columns = [r.randrange(len(sentences)) for _ in range(r.randint(1, 5))]
-    return interleave(sentences, columns, tokenizer.end_of_text), list(range(len(columns)))
+    return interleave(sentences, columns, tokenizer.end_of_text), of_pairs(columns)
 
 
-def read(text: Interleaved, ranks: list[int], tokenizer: Tokenizer, limit: int) -> CutSequence:
-    return read_sequence(text, tokenizer, limit, ranks)
+def read(text: Interleaved, owners: Owners, tokenizer: Tokenizer, limit: int) -> CutSequence:
+    return read_sequence(text, tokenizer, limit, owners)
 
 
-def assert_same(text: Interleaved, ranks: list[int], tokenizer: Tokenizer) -> None:
+def assert_same(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> None:
     own = tokenizer.n_before + tokenizer.n_after
-    (layout,) = layouts([(text, ranks)], tokenizer)
+    (layout,) = layouts([(text, owners)], tokenizer)
     for limit in [*(own + n for n in (1, 2, 5, 11, 19, 30)), 2000]:
-        expected, found = read(text, ranks, tokenizer, limit), cut([layout], limit, tokenizer)
+        expected, found = read(text, owners, tokenizer, limit), cut([layout], limit, tokenizer)
         assert (found.image_tokens[0], found.text_tokens[0], found.misbound[0]) == (
             expected.image_tokens,
             expected.text_tokens,
@@ -88,9 +88,9 @@ def test_a_tokenizer_that_does_not_part_cleanly_is_asked_for_all_tokens(
     tokenizers_of: dict[str, Tokenizer], seed: int
 ) -> None:
     tokenizer = tokenizers_of[CLOSED_KIND]
-    text, ranks = text_of(seed, tokenizer)
-    whole = pieces._from_tokens(text, ranks, tokenizer)
-    assert [whole] == layouts([(text, ranks)], tokenizer)
+    text, owners = text_of(seed, tokenizer)
+    whole = pieces._from_tokens(text, owners, tokenizer)
+    assert [whole] == layouts([(text, owners)], tokenizer)
 
 
 @pytest.mark.parametrize("content", ["<image>s", "x<im", "<image", "age>", "<|endofchunk|><image>"])

@@ -10,6 +10,8 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -117,6 +119,33 @@ def test_the_stored_matrices_come_out_again(name: str, tmp_path: Path) -> None:
         compared += int(sound.sum())
     assert not found
     assert (cut, compared > 300) == (1, True)
+
+
+def test_the_sample_is_what_its_script_writes() -> None:
+    """Its first documents, made anew from seed and stored weights, to the byte."""
+    make = sample_module("make_sample")
+    versions = json.loads((SAMPLE / "versions.json").read_text())
+    if any(version(name) != versions[name] for name in make.RECORDED):
+        pytest.skip("made with other versions of what it is drawn with")
+    own = make.DualEncoder.load(MODELS["a"])
+    stored = samples(expand([str(SAMPLE)])[0])
+    for draft, sample in islice(zip(make.drafts(), stored, strict=False), 5):
+        matrix = own.similarity(draft.jpegs, draft.texts)
+        order = make.as_listed(draft, matrix)
+        document = make.mmc4_document(draft.listed(order), matrix[order])
+        assert (draft.key, json.dumps(document).encode()) == (sample.key, sample.raw)
+
+
+def test_the_sample_lists_images_as_mmc4_does() -> None:
+    """By their best sentences, all but a page in a hundred; several images often share one."""
+    best = [
+        np.argmax(document["similarity_matrix"], axis=1)
+        for shard in expand([str(SAMPLE)])
+        for document in (json.loads(sample.raw or b"") for sample in samples(shard))
+        if "similarity_matrix" in document
+    ]
+    assert sum((np.diff(sentences) < 0).any() for sentences in best) == 2
+    assert sum(len(set(sentences.tolist())) < len(sentences) for sentences in best) > 80
 
 
 def test_the_sample_s_models_are_what_its_weights_make(tmp_path: Path) -> None:

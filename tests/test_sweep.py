@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from mmc4viz.corpus.shards import Sample, Shard
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.corpus.tally import CLASSES, QUANTITY, Tally, class_of, tally
 from mmc4viz.corpus.verdicts import verdicts
+from mmc4viz.model import ASSIGNMENT_NAMES, Fate, Image
 from tests import nasty
 from tests.bench import synthetic
 from tests.documents import info
@@ -155,6 +157,52 @@ def test_ties_telescope(
     curves = sweep(match_corpus([columns_of(corpus)], config), config, grid)
     for step, threshold in enumerate(grid.tolist()):
         assert_equal(curves, step, sum_of_walks(corpus, config.with_(threshold=threshold)))
+
+
+def mispaired_by_hand(sentences: list[str], columns: list[int], reaching: int) -> int:
+    """Count, of the first image tokens, those that stand before a sentence of another image.
+
+    Sentence 3 of the page's own begins with "s3".
+    """
+    parts = list(sentences)
+    for column in columns:
+        parts[column] = f"<|endofchunk|><image>{parts[column]}"
+    text, wrong = " ".join(parts), 0
+    for rank, token in enumerate(list(re.finditer("<image>", text))[:reaching]):
+        before = re.match(r"(?:<\|endofchunk\|><image>)*s(\d)", text[token.end() :])
+        got = columns[rank] if rank < len(columns) else None
+        wrong += before is not None and int(before.group(1)) != got
+    return wrong
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.2, 0.25, 0.3])), min_size=1,
+             max_size=7),
+    st.lists(st.sampled_from(["", " a boat", " a <image> boat"]), min_size=4, max_size=4),
+    st.sampled_from(ASSIGNMENT_NAMES),
+    st.integers(1, 7),
+    st.integers(1, 40),
+)  # fmt: skip
+def test_mispaired_is_what_stands_before_another_images_sentence(
+    matches: list[tuple[int, float]], ends: list[str], assignment: str, cap: int, limit: int
+) -> None:
+    sentences = [f"s{number}{end}" for number, end in enumerate(ends)]
+    matrix = [[score if n == column else 0.1 for n in range(4)] for column, score in matches]
+    images = tuple(
+        Image(present=True, stored_sentence=column, stored_score=score) for column, score in matches
+    )
+    document = Document("k", images, sentences, matrix)
+    config = LoaderConfig(
+        threshold=0.22, assignment=assignment, max_images=cap, max_tokens=limit, min_images=0
+    )
+    verdict = walk(document, config, TOKENIZER)
+    kept = [p.sentence for p in verdict.pairs if p.fate in (Fate.KEPT, Fate.TRUNCATED)]
+    expected = mispaired_by_hand(sentences, kept, verdict.image_tokens)
+    assert verdict.misbound == sum(b.mispaired for b in verdict.binding) == expected
+    columns = columns_of([document])
+    assert verdicts(match_corpus([columns], config), config).misbound.tolist() == [expected]
+    if columns.kind[0] == Kind.PLAIN:
+        assert walk(columns.document(0), config, TOKENIZER).misbound == expected
 
 
 def test_curves_of_shards_add_up(documents: list[Document]) -> None:

@@ -158,6 +158,23 @@ def test_several_images_on_one_sentence() -> None:
     assert (verdict.image_tokens, verdict.misbound) == (2, 0)
 
 
+# Images 0 and 1 go with sentence 2, image 2 with sentence 0: its token stands first.
+TWO_ON_ONE = [[0.1, 0.1, 0.3, 0.1], [0.1, 0.1, 0.31, 0.1], [0.3, 0.1, 0.1, 0.1]]
+
+
+def test_images_exchanged_on_their_own_sentence_are_not_mispaired() -> None:
+    verdict = walk(info(TWO_ON_ONE), assignment="argmax")
+    found = [(b.pair_image, b.bound_image, b.mispaired) for b in verdict.binding]
+    assert found == [(2, 0, True), (0, 1, False), (1, 2, True)]
+    assert verdict.misbound == 2
+    # A literal token before them shifts ranks: the last token gets no image at all.
+    literal = info(TWO_ON_ONE, ["a <image> b", *"cde"])
+    verdict = walk(literal, assignment="argmax")
+    found = [(b.pair_image, b.bound_image, b.mispaired) for b in verdict.binding]
+    assert found == [(2, 0, True), (None, 1, False), (0, 2, True), (1, None, True)]
+    assert verdict.misbound == 3
+
+
 def test_chatgpt_written_documents_have_no_pairs_and_no_coin() -> None:
     verdict = walk(chatgpt("_!_IMAGE1_!_ a boat", 1))
     assert (verdict.outcome, verdict.keep_probability) == (Outcome.KEPT, 1.0)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mmc4viz.corpus.columns import Columns, Kind, read_payload
 from mmc4viz.corpus.pieces import FAILED, Cut, Layout, Text, cut, layouts
 from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, QUANTITIES, QUANTITY, Tally, tally
+from mmc4viz.loader.sequence import Owners, of_pairs
 from mmc4viz.loader.text import interleave, interleave_chatgpt, mark_numbers
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.loader.walk import matched_pairs, walk
@@ -185,15 +186,15 @@ class Literal(Mapping[int, Document]):
         end_of_text = self._columns.tokenizer.end_of_text
         try:
             if self._chatgpt[number]:
-                ranks = [mark - 1 for mark in mark_numbers(fields["example"])]
+                owners = Owners([mark - 1 for mark in mark_numbers(fields["example"])])
                 text = interleave_chatgpt(fields["example"], max_images, end_of_text)
             else:
-                ranks = list(range(len(kept)))
+                owners = of_pairs(kept)
                 text = interleave(fields["sentences"], kept, end_of_text)
             text.text.encode()
         except (DocumentError, UnicodeEncodeError):  # of a lone surrogate
             return None
-        return text, ranks
+        return text, owners
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.loader.sequence import Owners
 from mmc4viz.loader.text import END_OF_CHUNK, IMAGE, Interleaved
 from mmc4viz.loader.tokens import Tokenizer
 
@@ -34,8 +35,8 @@ FAILED: Final[Layout] = np.array([-1], np.int32).tobytes()
 
 _SPECIAL: Final = re.compile(f"({re.escape(IMAGE)}|{re.escape(END_OF_CHUNK)})")
 
-Text = tuple[Interleaved, Sequence[int]]
-"""A sequence's text, and for each pair (or mark) the rank of its image."""
+Text = tuple[Interleaved, Owners]
+"""A sequence's text, and whom its images belong to."""
 
 
 def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[Layout]:
@@ -48,14 +49,14 @@ def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[Layout]:
     tokenizer : Tokenizer
     """
     if not parts_cleanly(tokenizer):
-        return [_from_tokens(text, ranks, tokenizer) for text, ranks in texts]
+        return [_from_tokens(text, owners, tokenizer) for text, owners in texts]
     split = [_SPECIAL.split(text.text) for text, _ in texts]
     keys = list(dict.fromkeys(key for pieces in split for key in _keys(pieces)))
     known = dict(zip(keys, tokenizer.lengths([IMAGE + key for key in keys]), strict=True))
     opening = tokenizer.lengths([pieces[0] for pieces in split])
     return [
-        _from_pieces(text, ranks, [first, *(known[key] - 1 for key in _keys(pieces))], pieces)
-        for (text, ranks), pieces, first in zip(texts, split, opening, strict=True)
+        _from_pieces(text, owners, [first, *(known[key] - 1 for key in _keys(pieces))], pieces)
+        for (text, owners), pieces, first in zip(texts, split, opening, strict=True)
     ]
 
 
@@ -90,7 +91,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _from_pieces(
-    text: Interleaved, ranks: Sequence[int], lengths: Sequence[int], pieces: Sequence[str]
+    text: Interleaved, owners: Owners, lengths: Sequence[int], pieces: Sequence[str]
 ) -> Layout:
     """Lay out a text from the tokens of its pieces; specials stand at odd places among these."""
     pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
@@ -100,7 +101,7 @@ def _from_pieces(
         if number:
             special = pieces[2 * number - 1]
             pair = pair_at.get(offset) if special == IMAGE else None
-            places.append(_place(position, special == IMAGE, pair, n_images, ranks))
+            places.append(_place(position, special == IMAGE, pair, n_images, owners))
             n_images += special == IMAGE
             position, offset = position + 1, offset + len(special)
         position, offset = position + length, offset + len(pieces[2 * number])
@@ -108,7 +109,7 @@ def _from_pieces(
     return _packed(position, places)
 
 
-def _from_tokens(text: Interleaved, ranks: Sequence[int], tokenizer: Tokenizer) -> Layout:
+def _from_tokens(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> Layout:
     """Lay out a text from its tokens."""
     tokens = tokenizer.encode(text.text, None)
     pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
@@ -119,16 +120,16 @@ def _from_tokens(text: Interleaved, ranks: Sequence[int], tokenizer: Tokenizer) 
         image = token == tokenizer.image_id
         if image or token == tokenizer.end_of_chunk_id or start >= text.closing:
             pair = pair_at.get(start) if image else None
-            places.append(_place(position, image, pair, n_images, ranks))
+            places.append(_place(position, image, pair, n_images, owners))
             n_images += image
         position += 1
     return _packed(position, places)
 
 
-def _place(position: int, image: bool, pair: int | None, rank: int, ranks: Sequence[int]) -> int:
+def _place(position: int, image: bool, pair: int | None, rank: int, owners: Owners) -> int:
     flags = IS_IMAGE if image else 0
     if pair is not None:
-        flags |= IS_OWN | (IS_MISBOUND if ranks[pair] != rank else 0)
+        flags |= IS_OWN | (IS_MISBOUND if owners.mispaired(pair, rank) else 0)
     return position * FLAGS + flags
 
 

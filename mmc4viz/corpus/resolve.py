@@ -94,8 +94,12 @@ class _Kept:
         them and the others 0.
     position : ndarray, shape (slots, D)
         Where each pair's image token stands, the tokenizer's own first tokens left out.
-    turn : ndarray, shape (slots, D)
-        By how much a pair's place among images differs from its place in the text.
+    past_first, past_last : ndarray, shape (slots, D)
+        By how much a pair's place among images exceeds the first, and the last, of its sentence's
+        places among image tokens: within them, the token at that place gets an image of its own
+        sentence. One array where no sentence is shared.
+    rank : ndarray, shape (slots, D)
+        That place among images; not kept where no sentence is shared.
     added : ndarray, shape (D,)
         Tokens that all kept pairs add to the text.
     """
@@ -104,8 +108,9 @@ class _Kept:
         self.group, self.cap, self.n = group, max_images, 0
         dtype = group.before.dtype
         shape = (min(len(group.score), max_images + 1), len(group))
-        self.slots = [np.empty(shape, dtype) for _ in range(5)]
-        self.image, self.sentence, self.extra, self.position, self.turn = self.slots
+        self.slots = [np.empty(shape, dtype) for _ in range(7 if group.shared else 5)]
+        self.image, self.sentence, self.extra, self.position, self.past_first = self.slots[:5]
+        self.past_last, self.rank = self.slots[5:] or (self.past_first, self.past_first)
         self.added = np.zeros(len(group), dtype)
         self.shift = dtype.itemsize * 8 - 1
 
@@ -124,14 +129,28 @@ class _Kept:
         step = self.extra[:n] & below
         self.position[:n] += (above & opening) + (ahead & 2)
         self.position[n] = group.before[pair] + _sum(step + (~ahead & 2))
-        turn = ahead - sooner
-        self.turn[:n] += turn
-        self.turn[n] = -_sum(turn)
+        turn = above - sooner
+        self.past_first[:n] += turn
+        self.past_last[n] = -_sum(turn)
+        if group.shared:
+            turn = ~below - sooner
+            self.past_last[:n] += turn
+            self.past_first[n] = -_sum(turn)
+            self.rank[:n] -= sooner
+            self.rank[n] = -_sum(~sooner)
         self.added += opening + 2
         self.image[n], self.sentence[n], self.extra[n] = image, sentence, extra
         if n == self.cap:
             self._leave()
         self.n = min(n + 1, self.cap)
+
+    def mispaired(self, inside: NDArray[np.bool_], reaching: Array) -> Array:
+        """Count the mispaired image tokens, of the ``reaching`` ones before the cut."""
+        past_first, past_last = self.past_first[: self.n], self.past_last[: self.n]
+        if not self.group.shared:
+            return _count(inside & (past_first != 0))
+        own = (past_first >= 0) & (past_last <= 0) & (self.rank[: self.n] < reaching)
+        return np.asarray(reaching - _count(own))
 
     def _leave(self) -> None:
         """Let the pair of the last image go, and put the newest one in its slot."""
@@ -140,7 +159,9 @@ class _Kept:
         # Of the pairs that share its sentence it is the last: it stood before later sentences only.
         above = (sentence - self.sentence) >> self.shift
         self.position -= above & (extra + 2)
-        self.turn -= above
+        self.past_first -= above
+        if self.group.shared:
+            self.past_last -= ~((self.sentence - sentence) >> self.shift)
         self.added -= extra + 2
         for slots in self.slots:
             slots[:-1] += (slots[-1] - slots[:-1]) & out[:-1]
@@ -183,7 +204,7 @@ class _Cut:
         position, limit = kept.position[: kept.n], self.limit
         inside = position < limit
         reaching[:] = _count(inside)
-        misbound[:] = _count(inside & (kept.turn[: kept.n] != 0))
+        misbound[:] = kept.mispaired(inside, reaching)
         chunks = _count(position <= limit) - 1  # ends of chunk: each one token before its image
         length = kept.group.total + kept.added  # one end of chunk less at the start, one at the end
         closing = np.clip(limit - length, 0, self.n_closing)

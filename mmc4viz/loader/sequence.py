@@ -22,11 +22,14 @@ class CutSequence:
     ----------
     ids : tuple of int
         Token ids; empty where only counts are known.
-    image_tokens, text_tokens, misbound : int
+    image_tokens, text_tokens : int
     survives : tuple of bool
         For each pair (or mark) whether its token is left.
     places : tuple of (int or None)
         For each image token that is left the pair it came from; None for a literal one.
+    mispaired : tuple of bool
+        For each image token that is left whether it comes from a pair and gets no image of that
+        pair's sentence.
     ends_with_image : bool
         Whether the last of ``max_tokens`` tokens is an image's.
     """
@@ -34,22 +37,54 @@ class CutSequence:
     ids: tuple[int, ...]
     image_tokens: int
     text_tokens: int
-    misbound: int
     survives: tuple[bool, ...]
     places: tuple[int | None, ...]
+    mispaired: tuple[bool, ...]
     ends_with_image: bool
 
+    @property
+    def misbound(self) -> int:
+        """Count the mispaired image tokens."""
+        return sum(self.mispaired)
 
-NO_SEQUENCE = CutSequence((), 0, 0, 0, (), (), False)
+
+NO_SEQUENCE = CutSequence((), 0, 0, (), (), (), False)
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whom images belong to: the k-th image token of a sequence gets the k-th image handed over.
+
+    Attributes
+    ----------
+    wanted : sequence of int
+        For each pair its sentence; for each mark the rank of its image.
+    received : sequence of int or None
+        For each image handed over, by rank, the sentence that it is matched to; None where an
+        image belongs to its rank alone.
+    """
+
+    wanted: Sequence[int]
+    received: Sequence[int] | None = None
+
+    def mispaired(self, place: int | None, rank: int) -> bool:
+        """Whether the token of a pair (or mark) gets no image of its own at a rank."""
+        if place is None:
+            return False
+        if self.received is None:
+            return self.wanted[place] != rank
+        return rank >= len(self.received) or self.wanted[place] != self.received[rank]
+
+
+def of_pairs(columns: Sequence[int]) -> Owners:
+    """Return the owners of kept pairs' images, from their sentences in image order."""
+    return Owners(columns, columns)
 
 
 def read_sequence(
-    text: Interleaved, tokenizer: Tokenizer, max_tokens: int, targets: Sequence[int]
+    text: Interleaved, tokenizer: Tokenizer, max_tokens: int, owners: Owners
 ) -> CutSequence:
-    """Tokenize, cut, and see which image token came from which pair.
-
-    ``targets`` has for each pair (or mark) the rank of its image among those handed over.
-    """
+    """Tokenize, cut, and see which image token came from which pair (or mark)."""
     try:
         tokens = tokenizer.encode(text.text, max_tokens)
     except UnicodeEncodeError:
@@ -65,11 +100,9 @@ def read_sequence(
         ids=tuple(tokens.ids),
         image_tokens=len(places),
         text_tokens=_text_tokens(tokens, tokenizer, text.closing),
-        misbound=sum(
-            place is not None and targets[place] != rank for rank, place in enumerate(places)
-        ),
         survives=tuple(place in survivors for place in range(len(text.image_starts))),
         places=places,
+        mispaired=tuple(owners.mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=len(tokens.ids) == max_tokens and tokens.ids[-1] == tokenizer.image_id,
     )
 
@@ -90,7 +123,8 @@ def count_sequence(
         pieces.append((None, "text", counts.first[sentence] if here else opening))
     pieces.remove((None, "chunk", 1))  # the first end of chunk goes
     pieces += [(None, "chunk", 1), (None, "closing", tokenizer.n_closing)]
-    position, places, text = tokenizer.n_before, [], 0
+    position, places, text = tokenizer.n_before, list[int | None](), 0
+    owners = of_pairs(columns)
     limit = max_tokens - tokenizer.n_after
     last = None
     for place, kind, length in pieces:
@@ -105,9 +139,9 @@ def count_sequence(
         ids=(),
         image_tokens=len(places),
         text_tokens=text,
-        misbound=sum(place != rank for rank, place in enumerate(places)),
         survives=tuple(number in places for number in range(len(columns))),
         places=tuple(places),
+        mispaired=tuple(owners.mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=last == "image" and position == max_tokens,
     )
 

@@ -6,10 +6,17 @@ It does not add up anything over documents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mmc4viz.loader.matching import ASSIGNMENTS, Match, rows_of
-from mmc4viz.loader.sequence import NO_SEQUENCE, CutSequence, count_sequence, read_sequence
+from mmc4viz.loader.sequence import (
+    NO_SEQUENCE,
+    CutSequence,
+    Owners,
+    count_sequence,
+    of_pairs,
+    read_sequence,
+)
 from mmc4viz.loader.text import interleave, interleave_chatgpt, mark_numbers
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import (
@@ -161,7 +168,7 @@ def _judge(
             sequence = count_sequence(document.counts, columns, tokenizer, config.max_tokens)
         else:
             text = interleave(document.sentences, columns, tokenizer.end_of_text)
-            sequence = read_sequence(text, tokenizer, config.max_tokens, range(len(kept)))
+            sequence = read_sequence(text, tokenizer, config.max_tokens, of_pairs(columns))
         outcome, detail = _outcome(sequence, config)
         if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
             detail = f"a single image: survives with probability {config.single_image_keep:g}"
@@ -196,8 +203,9 @@ def _judge(
             Binding(
                 None if place is None else valid[kept[place].row],
                 valid[kept[rank].row] if rank < len(kept) else None,
+                mispaired,
             )
-            for rank, place in enumerate(sequence.places)
+            for rank, (place, mispaired) in enumerate(_image_tokens(sequence))
         ),
         handed_over=len(kept),
     )
@@ -209,7 +217,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
     text = interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
     targets = [number - 1 for number in mark_numbers(document.example)]
     try:
-        sequence = read_sequence(text, tokenizer, config.max_tokens, targets)
+        sequence = read_sequence(text, tokenizer, config.max_tokens, Owners(targets))
     except DocumentError as error:
         return _unreadable(document, _none_matched(images), str(error))
     few = sequence.image_tokens < config.min_images
@@ -228,11 +236,16 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
             Binding(
                 None if place is None else targets[place],
                 rank if rank < handed_over else None,
+                mispaired,
             )
-            for rank, place in enumerate(sequence.places)
+            for rank, (place, mispaired) in enumerate(_image_tokens(sequence))
         ),
         handed_over=handed_over,
     )
+
+
+def _image_tokens(sequence: CutSequence) -> Iterator[tuple[int | None, bool]]:
+    return zip(sequence.places, sequence.mispaired, strict=True)
 
 
 def _outcome(sequence: CutSequence, config: LoaderConfig) -> tuple[Outcome, str | None]:

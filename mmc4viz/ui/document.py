@@ -59,7 +59,7 @@ def _page(opened: Opened, verdict: Verdict) -> str:
     beside: dict[int, list[Pair]] = {}
     for pair in verdict.pairs:
         beside.setdefault(pair.sentence, []).append(pair)
-    misbound = {b.pair_image for b in verdict.binding if b.pair_image != b.bound_image}
+    misbound = {b.pair_image for b in verdict.binding if b.mispaired}
     rows = [
         _sentence(
             number, text, [_pair(opened, p, p.image in misbound) for p in beside.get(number, ())]

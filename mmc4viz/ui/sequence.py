@@ -126,4 +126,6 @@ def _token(bound: Binding) -> Piece:
     if bound.pair_image == bound.bound_image:
         return Piece("kept", f"{IMAGE} {got}", bound.bound_image)
     words = f"{IMAGE} of image {bound.pair_image + 1}, gets {got}"
+    if not bound.mispaired and bound.bound_image is not None:
+        return Piece("kept", f"{words} of the same sentence", bound.bound_image)
     return Piece("misbound", words, bound.bound_image)

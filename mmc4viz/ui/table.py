@@ -155,7 +155,9 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
         ),
         "image_tokens": number("image tokens", width=95, help="In the cut sequence."),
         "text_tokens": number("text tokens", width=88, help="In the cut sequence."),
-        "misbound": number("misbound", width=76, help="Image tokens that get another image."),
+        "misbound": number(
+            "misbound", width=76, help="Image tokens that get another sentence's image."
+        ),
         "url": text("address", width=240),
     }
     for name, column in layout.items():
