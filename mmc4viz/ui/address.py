@@ -25,13 +25,18 @@ WORDS: Final = {
     "x.out": "a folder to write into",
 }
 _NAMES: Final = {
-    "t", "min", "cap", "len", "kb", "match", "coin", "sample", "model", "vs", "view", "doc", "basis",
-    "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view", "b.n", "b.other",
+    "t", "min", "cap", "len", "kb", "match", "coin", "sample", "model", "vs", "view", "doc",
+    "basis", "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view", "b.n", "b.other",
     "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "s.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")
 _LONGEST: Final = 4000  # characters of one value; longer ones stay in the session only
+
+
+def is_known(name: str) -> bool:
+    """Whether it is said here if a choice may stand in an address."""
+    return name in _NAMES or name in WORDS or name.startswith(_FAMILIES)
 
 
 def may_stand(name: str, value: str, roots: Roots) -> bool:
@@ -40,7 +45,7 @@ def may_stand(name: str, value: str, roots: Roots) -> bool:
         return all(_is_here(line.strip(), roots) for line in value.splitlines())
     if name == "tok":
         return value == BUILT_IN
-    return name in _NAMES or name.startswith(_FAMILIES)
+    return is_known(name) and name not in WORDS
 
 
 def carried(chosen: Mapping[str, str], roots: Roots) -> dict[str, str]:
