@@ -18,10 +18,10 @@ from mmc4viz.corpus.curves import COSINE, TIMES_100
 from mmc4viz.corpus.naming import sample_folder
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import ShardError
-from mmc4viz.ui import control, data, record, saved
+from mmc4viz.ui import control, data, record
 from mmc4viz.ui.inert import plain
 from mmc4viz.ui.sequence import pieces
-from mmc4viz.ui.start import VARIABLE
+from mmc4viz.ui.start import SETTINGS, VARIABLE
 from mmc4viz.ui.threshold import visible_span
 from tests.documents import info, write_tar
 from tests.hostile import MARK, TEXTS, write_hostile
@@ -313,8 +313,8 @@ def test_a_setting_is_saved_used_and_compared(
     later.selectbox(key="compare").set_value("strict").run()
     next(b for b in later.button if b.label == "Forget it").click().run()
     assert "strict" not in opened(monkeypatch).selectbox(key="compare").options
-    (tmp_path / saved.FILE).unlink()
-    (tmp_path / saved.FILE).mkdir()  # cannot be written
+    (tmp_path / SETTINGS).unlink()
+    (tmp_path / SETTINGS).mkdir()  # cannot be written
     next(i for i in later.text_input if i.label == "Name").set_value("lost")
     next(b for b in later.button if b.label == "Save").click().run()
     assert "address only" in markup(later)

@@ -211,7 +211,7 @@ def test_a_document_too_big_for_memory_is_a_line(monkeypatch: pytest.MonkeyPatch
         raise MemoryError
 
     monkeypatch.setattr(record, "_read_whole", full)
-    monkeypatch.setattr(record, "_OPENED", Memo(1))
+    monkeypatch.setattr(record, "_OPENED", Memo())
     app = linked(monkeypatch, "documents", {"doc": "0.3"})
     assert "its document 4 takes more memory than there is" in alerts(app)[-1]
 

@@ -62,7 +62,6 @@ from mmc4viz.model import ConfigError
 )
 @click.option(
     "--base-path",
-    default="",
     metavar="PATH",
     envvar="STREAMLIT_SERVER_BASE_URL_PATH",
     help="Path that a proxy passes on, such as /mmc4viz.",
@@ -72,7 +71,7 @@ def app(
     host: str,
     port: int | None,
     allowed: tuple[str, ...],
-    base_path: str,
+    base_path: str | None,
     browser: bool | None,
     **options: Any,
 ) -> None:
@@ -92,8 +91,8 @@ def app(
 
     start.give(given)
     server.serve(
-        host=host, port=port, base_path=base_path, allowed=allowed, browser=browser,
-        say=click.echo,
+        host=host, port=port, base_path=base_path or "", allowed=allowed,
+        browser=browser, say=click.echo,
     )  # fmt: skip
 
 

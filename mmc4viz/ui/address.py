@@ -34,13 +34,18 @@ _DATA: Final = ("index", "shards", "image_dir", "tok")
 _LONGEST: Final = 4000  # characters of one value; longer ones stay in the session only
 
 
+def is_known(name: str) -> bool:
+    """Whether it is said here if a choice may stand in an address."""
+    return name in _NAMES or name in WORDS or name.startswith(_FAMILIES)
+
+
 def may_stand(name: str, value: str, roots: Roots) -> bool:
     """Whether a choice may stand in an address, and may be taken from one."""
     if name in ("shards", "image_dir"):
         return all(_is_here(line.strip(), roots) for line in value.splitlines())
     if name == "tok":
         return value == BUILT_IN
-    return name in _NAMES or name.startswith(_FAMILIES)
+    return is_known(name) and name not in WORDS
 
 
 def carried(chosen: Mapping[str, str], roots: Roots) -> dict[str, str]:

@@ -78,10 +78,12 @@ def _run() -> None:
     pages = {name: _page(name, show) for name, show in PAGES.items()}
     page = st.navigation(list(pages.values()), position="hidden")
     st.session_state["pages"] = pages
-    if refused := state.read_address(start.roots):
-        note(refused)
+    refused = state.read_address(start.roots)
     menu = st.empty()
     _show_menu(menu, pages)
+    with st.container():  # is there with or without, so that what follows keeps its place
+        if refused:
+            note(refused)
     progress.make_room()
     try:
         on_tune = page.title == "Tune"

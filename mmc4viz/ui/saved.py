@@ -15,14 +15,14 @@ import streamlit as st
 from filelock import FileLock
 
 from mmc4viz.handover.files import whole_file
-from mmc4viz.model import LoaderConfig, Mmc4vizError
+from mmc4viz.model import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, label_file, state
 from mmc4viz.ui.headline import Compared
 from mmc4viz.ui.inert import note, plain
 from mmc4viz.ui.sidebar import NAMES, Choice
+from mmc4viz.ui.start import SETTINGS, read_start
 from mmc4viz.ui.threshold import number
 
-FILE: Final = "mmc4viz-settings.json"
 _PREFIX: Final = "s."
 _LONGEST: Final = 40  # characters of a name
 _PROBLEM: Final = "saving-problem"
@@ -31,13 +31,17 @@ _KEPT: Final = ("threshold", *(name for name in NAMES if name != "tokenizer"))
 
 def settings_saved(choice: Choice) -> dict[str, LoaderConfig]:
     """Return the settings saved for a setting's CLIP model, by name; a link's before the file's."""
-    texts = _in_file(_place(choice)) | state.named(_PREFIX)
+    try:
+        kept = _in_file(_place(choice))
+    except ConfigError:  # no folder here may be written
+        kept = {}
+    texts = kept | state.named(_PREFIX)
     found = {name: _read(text, choice.config) for name, text in texts.items()}
     return {name: one for name, one in found.items() if one is not None}
 
 
 def _place(choice: Choice) -> str:
-    return os.path.join(os.path.dirname(label_file.path_of(choice)), FILE)
+    return os.path.join(os.path.dirname(label_file.path_of(choice)), SETTINGS)
 
 
 def _in_file(path: str) -> dict[str, str]:
@@ -54,8 +58,12 @@ def _in_file(path: str) -> dict[str, str]:
 def _write(name: str, text: str | None, choice: Choice) -> None:
     """Keep a setting's text under a name, or forget it; say so where the file cannot be written."""
     state.put(_PREFIX + name, text)
-    path = _place(choice)
+    start = read_start()
     try:
+        path = _place(choice)
+        if start.read_only:
+            raise ConfigError("the app was started with --read-only")
+        start.roots.path(path, writing=True)
         with FileLock(f"{path}.lock", timeout=5):
             kept = {other: one for other, one in _in_file(path).items() if other != name}
             kept |= {} if text is None else {name: text}

@@ -8,6 +8,8 @@ it. Draws nothing.
 from __future__ import annotations
 
 import gc
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,7 @@ from mmc4viz.ui import main, trouble  # noqa: F401 - the first page need not wai
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE: Final = ("0.0.0.0", "::")
+_COLLECTED_EVERY: Final = 60.0  # seconds
 _HERE: Final = Path(__file__).parent
 # What a person may want otherwise, by STREAMLIT_... in the environment.
 _OURS: Final = {
@@ -195,8 +198,16 @@ def serve(
     )
     bootstrap.load_config_options(_OURS | wanted | options | fixed)
     gc.freeze()  # what is loaded stays, and need not be searched
+    threading.Thread(target=_collect, daemon=True).start()
     with suppress(KeyboardInterrupt):
         UvicornRunner(app).run()
+
+
+def _collect() -> None:
+    """Now and then free what closed sessions held: each keeps three descriptors until then."""
+    while True:
+        time.sleep(_COLLECTED_EVERY)
+        gc.collect()
 
 
 def _telling(

@@ -24,6 +24,7 @@ from mmc4viz.ui.roots import Roots
 
 VARIABLE: Final = "MMC4VIZ_APP"
 LABELS: Final = "mmc4viz-labels.sqlite"
+SETTINGS: Final = "mmc4viz-settings.json"
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,10 @@ def _roots(
     given: tuple[str, ...] = (),
     cwd: str = "",
 ) -> Roots:
-    folders, files = [path for path in (index, image_dir) if path], [labels] if labels else []
-    if index and not is_remote(index):
-        files.append(os.path.join(os.path.dirname(os.path.abspath(index)), LABELS))
-    return Roots.of(shards, folders, files, given or None, cwd)
+    beside = [os.path.abspath(path) for path in (labels, index) if path and not is_remote(path)]
+    files = [os.path.join(os.path.dirname(path), n) for path in beside for n in (LABELS, SETTINGS)]
+    folders = [path for path in (index, image_dir) if path]
+    return Roots.of(shards, folders, filter(None, (labels, *files)), given or None, cwd)
 
 
 def _config_at(path: str) -> Config:

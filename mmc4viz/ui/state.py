@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from mmc4viz.ui.address import carried, may_stand, refused
+from mmc4viz.ui.address import carried, is_known, may_stand, refused
 from mmc4viz.ui.roots import Roots
 
 _CHOSEN: Final = "chosen"
@@ -32,7 +32,15 @@ def get(name: str, default: str = "") -> str:
 
 
 def put(name: str, value: str | None) -> None:
-    """Keep a choice; None forgets it, as does whoever finds that it is the default."""
+    """Keep a choice; None forgets it, as does whoever finds that it is the default.
+
+    Raises
+    ------
+    KeyError
+        For a name of which `address` does not know whether it may stand there.
+    """
+    if not is_known(name):
+        raise KeyError(name)
     if value is None:
         _chosen().pop(name, None)
     else:
