@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from mmc4viz.corpus.files import digest
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from mmc4viz.model import TokenizerError
 from tests import families
+from tests.documents import info, write_tar
 from tests.families import FAMILIES, LIMITS, TEXTS, by_transformers, cases, varied, written
+from tests.test_cli import Run
 
 KNOWN: dict[str, str | None] = json.loads(families.RECORD.read_text(encoding="utf-8"))
 
@@ -104,6 +107,23 @@ def test_ids_with_holes_stay_where_they_are(loaded: dict[str, Tokenizer]) -> Non
         whole, cut = tokenizer.encode(text, None), tokenizer.encode(text, 3)
         assert cut.ids == whole.ids[:3]
         assert tokenizer.image_id in cut.ids
+
+
+@pytest.mark.parametrize("name", ["gpt4o", "kimi", "deepseek"])
+def test_explain_and_curve_agree(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    folder = written(tmp_path / "t", FAMILIES[name]())
+    pages = [[f"A boat and {'more ' * n}words."] * 3 for n in range(12)]
+    documents = [(f"d{n}", info([[0.3, 0.1, 0.2]], page)) for n, page in enumerate(pages)]
+    shard = write_tar(tmp_path / "s.tar", documents)
+    asked = [shard, "--tokenizer", folder, "--max-tokens", "16", "--assignment", "argmax"]
+    rows = Run(capsys, "explain", *asked, "--format", "jsonl").rows
+    curve = Run(capsys, "curve", *asked, "--thresholds", "0.24", "--format", "json")
+    [line] = json.loads(curve.out)
+    outcomes = Counter(row["outcome"] for row in rows)
+    assert outcomes["kept"] > 5
+    assert {one: line[one] for one in outcomes} == outcomes
 
 
 @pytest.mark.parametrize(
