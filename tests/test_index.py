@@ -25,6 +25,7 @@ from mmc4viz import (
     sweep,
 )
 from mmc4viz.corpus.build import Done, Job, build, prune, scratch_of
+from mmc4viz.corpus.checked import open_checked, write_checked
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.index import IndexFileError, file_name, open_index
 from mmc4viz.corpus.shards import Shard
@@ -195,20 +196,31 @@ def spoil_foreign(path: Path) -> None:
 
 
 def spoil_older(path: Path) -> None:
-    raw = path.read_bytes()
-    assert b'"format": "1"' in raw
-    path.write_bytes(raw.replace(b'"format": "1"', b'"format": "0"'))
+    batch = open_checked(path, str, in_memory=True).raw
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
 
 
-@pytest.mark.parametrize("spoil", [spoil_truncate, spoil_empty, spoil_foreign, spoil_older])
+def spoil_newer(path: Path) -> None:
+    batch = open_checked(path, str, in_memory=True).raw
+    metadata = {key: value.replace(b'"format": "2"', b'"format": "3"')
+                for key, value in batch.schema.metadata.items()}  # fmt: skip
+    write_checked(batch.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_truncate, spoil_empty, spoil_foreign, spoil_older, spoil_newer]
+)
 def test_a_spoilt_file_is_an_error_to_read_and_made_again(
     shards: list[Shard], tmp_path: Path, spoil: Any
 ) -> None:
     out = tmp_path / "index"
     index(shards, out)
     before = contents(out)
-    spoil(out / file_name(shards[1].path))
-    with pytest.raises(IndexFileError, match="delete it and run mmc4viz index again"):
+    path = out / file_name(shards[1].path)
+    path.chmod(0o644)
+    spoil(path)
+    with pytest.raises(IndexFileError, match=r"s-1.tar-.*run mmc4viz index SHARD... --out .*index"):
         open_index(str(out))
     assert statuses(index(shards, out)) == ["skipped", "read", "skipped"]
     assert contents(out) == before
@@ -240,7 +252,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def full(*args: object, **kwargs: object) -> object:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmc4viz.corpus.files.pa.ipc.new_file", full)
+    monkeypatch.setattr("mmc4viz.corpus.checked.pa.ipc.new_file", full)
     with pytest.raises(IndexFileError, match="No space left on device"):
         index(shards, tmp_path / "index")
     assert contents(tmp_path / "index") == {}

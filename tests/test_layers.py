@@ -21,9 +21,9 @@ LOADER = [
     "images", "text", "tokens", "counting", "matching", "parse", "sequence", "walk", "inspect",
 ]  # fmt: skip
 CORPUS = [
-    "storage", "shards", "glimpse", "tally", "columns", "scales", "ingest", "curves", "assign",
-    "validity", "match", "groups", "resolve", "pieces", "literal", "bins", "matched", "sweep",
-    "verdicts", "standings", "pairs", "audit", "stored", "listing", "funnel", "sidecar",
+    "storage", "shards", "glimpse", "tally", "checked", "columns", "scales", "ingest", "curves",
+    "assign", "validity", "match", "groups", "resolve", "pieces", "literal", "bins", "matched",
+    "sweep", "verdicts", "standings", "pairs", "audit", "stored", "listing", "funnel", "sidecar",
     "similarity", "sampling", "estimate", "knobs", "files", "sets", "naming", "index", "source",
     "workers", "build", "attach",
 ]  # fmt: skip

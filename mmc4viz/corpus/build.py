@@ -22,6 +22,7 @@ from mmc4viz.corpus.index import (
     digest,
     file_name,
     files_of,
+    local_file,
     read_origin,
     write_file,
     write_manifest,
@@ -206,23 +207,11 @@ def _index_unlocked(job: Job) -> Done:
 
 def _existing(job: Job, origin: Origin) -> Origin | None:
     """Return what the index has of this shard, if it is what would be made now."""
-    if is_remote(job.folder):
-        return _existing_remote(job, origin)
     try:
-        before = read_origin(Path(job.folder) / file_name(job.shard.path))
-    except IndexFileError:
-        return None
-    return before if before.made_like(origin) else None
-
-
-def _existing_remote(job: Job, origin: Origin) -> Origin | None:
-    name = file_name(job.shard.path)
-    try:
-        found = [path for path in files_of(job.folder) if path.name.startswith(name[:-6])]
-        before = read_origin(found[0]) if found else None
+        before = read_origin(local_file(job.folder, file_name(job.shard.path)), thorough=True)
     except Mmc4vizError:
         return None
-    return before if before is not None and before.made_like(origin) else None
+    return before if before.made_like(origin) else None
 
 
 def prune(folder: str) -> list[str]:
