@@ -397,6 +397,52 @@ def test_values_that_make_no_matrix_are_said(small: tuple[Path, Path]) -> None:
         assert "values" in str(done.shards[0].reason)
 
 
+KINDS: list[dict[str, pa.DataType]] = [
+    {"images": pa.uint8(), "sentences": pa.uint8()},
+    {"images": pa.int8(), "sentences": pa.uint64()},
+    {"shard": pa.large_string(), "key": pa.large_string()},
+    {"shard": pa.dictionary(pa.int8(), pa.string()), "key": pa.dictionary(pa.int32(), pa.string())},
+    {"values": pa.large_list(pa.float32())},
+    {"values": pa.list_(pa.float16(), 9 * 29)},
+]
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=str)
+def test_a_sidecar_may_have_any_width_of_its_kinds(
+    tmp_path: Path, kinds: dict[str, pa.DataType]
+) -> None:
+    """Nine images by 29 sentences are more values than eight bits can count."""
+    matrix = (np.arange(9 * 29) / 512).reshape(9, 29)
+    images = [entry(jpeg())] * 9
+    write_tar(tmp_path / "s.tar", [("a", info(matrix.tolist(), images=images))])
+    index(expand([str(tmp_path / "s.tar")]), tmp_path / "index")
+    table = pq.read_table(write_sidecar(tmp_path / "b.parquet", [("s.tar", "a", matrix)]))
+    for name, kind in kinds.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, table[name].cast(kind))
+    pq.write_table(table, tmp_path / "b.parquet")
+    done = attach(str(tmp_path / "index"), "b", str(tmp_path / "b.parquet"), lambda _: None)
+    assert statuses(done.shards) == ["read"], done.shards
+    [columns] = open_index(str(tmp_path / "index"), similarity="b").columns
+    np.testing.assert_array_equal(columns.values("similarity"), matrix.ravel())
+
+
+@pytest.mark.parametrize("column", ["shard", "key"])
+def test_text_that_is_none_is_said(small: tuple[Path, Path], column: str) -> None:
+    write_sidecar(small[1], rows_of())
+    table = pq.read_table(small[1])
+    raw = [(text.encode() + b"\xff") if column == "key" else text.encode()
+           for text in table[column].to_pylist()]  # fmt: skip
+    raw[-1] = b"\xff" if column == "shard" else raw[-1]
+    broken = pa.Array.from_buffers(pa.string(), len(raw), pa.array(raw, pa.binary()).buffers())
+    at = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(at, column, broken), small[1])
+    done = attach(str(small[0]), "b", str(small[1]), lambda _: None)
+    assert "failed" in statuses(done.shards)
+    for reason in (one.reason for one in done.shards if one.status == "failed"):
+        assert str(reason).startswith(f"{small[1]}: no similarity")
+
+
 @pytest.mark.parametrize("name", ["", "own", "..", "a/b", ".b", "b\n", "é"])
 def test_a_name_that_is_none_is_refused(small: tuple[Path, Path], name: str) -> None:
     write_sidecar(small[1], rows_of())
