@@ -82,7 +82,8 @@ def open_checked(path: Path, mend: Callable[[Path], str], in_memory: bool = Fals
         with pa.OSFile(str(path)) if in_memory else pa.memory_map(str(path)) as source:
             whole = source.read_buffer()
     except OSError as error:
-        raise IndexFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+        reason = error.strerror or str(error).rpartition("] ")[2]
+        raise IndexFileError(f"{path}: cannot be read: {reason}") from None
     except pa.ArrowException:  # an empty file cannot be mapped
         whole = pa.py_buffer(b"")
     view, room = memoryview(whole), whole.size - _TAIL.size

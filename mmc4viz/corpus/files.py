@@ -6,6 +6,7 @@ from. What the columns mean is not this room's affair.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -155,9 +156,13 @@ def put_text(text: str, beside: Path, target: str) -> None:
 
 
 def _unwritable(folder: str, error: Exception) -> IndexFileError:
-    reason = getattr(error, "strerror", None) or error
+    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
+    if reason is None and (said := re.search(r"\[errno (\d+)\] (.*)", str(error))):  # pyarrow's
+        number, reason = int(said[1]), said[2]
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    do = "free some room" if full else "make it writable"
     return IndexFileError(
-        f"{folder}: cannot be written: {reason}; free some room or choose another folder, then run "
+        f"{folder}: cannot be written: {reason or error}; {do} or choose another folder, then run "
         "the same command again: it goes on where it stopped"
     )
 
