@@ -289,3 +289,44 @@ def test_an_index_is_where_it_was_put(shards: list[Shard], tmp_path: Path) -> No
     index(shards, tmp_path / "index")
     shutil.move(tmp_path / "index", tmp_path / "elsewhere")
     assert open_index(str(tmp_path / "elsewhere")).n_documents == 6
+
+
+def test_a_corpus_that_was_copied_or_touched_is_the_same(
+    shards: list[Shard], tmp_path: Path
+) -> None:
+    out = tmp_path / "index"
+    index(shards, out)
+    os.utime(shards[0].path)
+    assert statuses(index(shards, out)) == ["skipped"] * 3
+    assert len(list(Indexed(open_index(str(out))).documents(with_text=True))) == 6
+    raw = bytearray(Path(shards[0].path).read_bytes())
+    raw[len(raw) // 3] ^= 1
+    Path(shards[0].path).write_bytes(raw)
+    with pytest.raises(ShardError, match=r"s-0.tar: has changed since it was indexed"):
+        list(Indexed(open_index(str(out))).documents(with_text=True))
+    assert index(shards, out)[0].status != "skipped"
+
+
+@pytest.mark.parametrize("where", ["corpus/index", "corpus/deep/index", "index"])
+def test_a_corpus_that_was_moved_with_its_index_is_found(
+    shards: list[Shard], tmp_path: Path, where: str
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    (old / "corpus").mkdir(parents=True)
+    for shard in shards:
+        shutil.move(shard.path, old / "corpus")
+    index(expand([str(old / "corpus")]), old / where)
+    old.rename(new)
+    found = Indexed(open_index(str(new / where)))
+    here = {str(new / "corpus" / shard.name) for shard in shards}
+    assert {part.shard.path for part in found.columns(lambda _: None)} == here
+    assert len(list(found.documents(with_text=True))) == 6
+    assert prune(str(new / where)) == []
+    before = contents(new / where)
+    again = index(expand([str(new / "corpus")]), new / where)
+    assert statuses(again) == ["skipped"] * 3
+    assert open_index(str(new / where)).n_documents == 6
+    assert len(contents(new / where)) == len(before)
+    os.unlink(new / "corpus" / shards[1].name)
+    assert len(prune(str(new / where))) == 1
+    assert open_index(str(new / where)).n_documents == 4

@@ -19,7 +19,7 @@ from mmc4viz.corpus.index import open_index, write_manifest
 from mmc4viz.corpus.sets import FOLDER, SetOrigin, checked_name, folder_of, identity, map_set_file
 from mmc4viz.corpus.sidecar import OpenSidecar, open_sidecar
 from mmc4viz.corpus.similarity import similarity_of
-from mmc4viz.corpus.storage import fingerprint
+from mmc4viz.corpus.storage import fingerprint, unchanged
 from mmc4viz.model import Mmc4vizError, ShardError
 
 
@@ -116,6 +116,8 @@ def _attach(
     """Make one shard's file, unless it is there."""
     where, name = folder_of(folder, made.set), file_name(origin.path)
     before = _existing(where, name)
+    if before is not None and unchanged(sidecar.path, before.sidecar):
+        made = replace(made, sidecar=before.sidecar)
     if before is not None and replace(before, documents=0, matched=0) == made:
         return Done(origin.path, "skipped", None, before.matched)
     try:

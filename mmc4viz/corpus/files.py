@@ -47,7 +47,7 @@ class Origin:
     position : int
         Its place in the list given, by which images are found in a folder.
     fingerprint : str
-        Size and time, or ETag, of the shard when it was read.
+        Of the shard when it was read, with a digest of all of it where it is a local one.
     tokenizer : str
         Name of the tokenizer whose counts are in it.
     tokenizer_digest : str
@@ -58,6 +58,8 @@ class Origin:
     error : str or None
         What broke the shard off.
     documents : int
+    relative : str
+        The shard's path from the index, where both are local; empty elsewhere.
     format : str
     """
 
@@ -70,11 +72,12 @@ class Origin:
     image_dir: str | None = None
     error: str | None = None
     documents: int = 0
+    relative: str = ""
     format: str = FORMAT
 
     def made_like(self, other: Origin) -> bool:
-        """Whether both were made from the same bytes in the same way."""
-        skip = {"error", "documents"}
+        """Whether both were made in the same way; of which bytes is up to the fingerprint."""
+        skip = {"path", "relative", "fingerprint", "error", "documents"}
         mine, others = asdict(self), asdict(other)
         return all(mine[name] == others[name] for name in mine if name not in skip)
 
@@ -88,6 +91,24 @@ def digest(tokenizer: Tokenizer) -> str:
 def absolute(path: str) -> str:
     """Return the path by which a shard is known in an index."""
     return path if is_remote(path) else os.path.abspath(path)
+
+
+def relative(path: str, folder: str) -> str:
+    """Return a shard's path from an index, empty unless both are local."""
+    if is_remote(path) or is_remote(folder):
+        return ""
+    return os.path.relpath(os.path.abspath(path), os.path.abspath(folder))
+
+
+def located(origin: Origin, folder: str) -> str:
+    """Return where a shard is now: where it was, else where it was from its index's place.
+
+    So a corpus that was moved together with its index is found.
+    """
+    if is_remote(origin.path) or not origin.relative or os.path.exists(origin.path):
+        return origin.path
+    near = os.path.normpath(os.path.join(os.path.abspath(folder), origin.relative))
+    return near if os.path.isfile(near) else origin.path
 
 
 def file_name(path: str) -> str:

@@ -24,9 +24,11 @@ from mmc4viz.corpus.files import (
     file_name,
     files_of,
     local_file,
+    located,
     map_columns,
     put_text,
     read_origin,
+    relative,
     small,
     write_file,
 )
@@ -52,8 +54,10 @@ __all__ = [
     "file_name",
     "files_of",
     "local_file",
+    "located",
     "open_index",
     "read_origin",
+    "relative",
     "write_file",
     "write_manifest",
 ]
@@ -71,7 +75,7 @@ class Index:
     columns : tuple of Columns
         A part a shard, in the order of their positions; with the similarity asked for.
     origins : tuple of Origin
-        Likewise.
+        Likewise, as they were; where a shard is now, its columns say.
     similarity : str
         Name of the set whose similarity is in the columns; ``own`` for the shards' own.
     """
@@ -107,7 +111,7 @@ class Index:
     @cached_property
     def own_model(self) -> str:
         """The CLIP model whose similarity the shards carry; ``unknown`` where nobody said it."""
-        return model_of_index(self.folder, (origin.path for origin in self.origins))
+        return model_of_index(self.folder, (part.shard.path for part in self.columns))
 
     @cached_property
     def set_models(self) -> dict[str, str]:
@@ -175,7 +179,7 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     origins = tuple(origin for _, origin in mapped)
     counted = _one_tokenizer(folder, origins, tokenizer)
     columns = tuple(
-        Columns(Shard(origin.path, origin.position), batch, counted, origin.error)
+        Columns(Shard(located(origin, folder), origin.position), batch, counted, origin.error)
         for batch, origin in mapped
     )
     return Index(folder, columns, origins).with_similarity(similarity)
@@ -223,7 +227,7 @@ def write_manifest(folder: str, scratch: Path) -> list[Origin]:
     content = {
         "format": FORMAT,
         "documents": sum(origin.documents for origin in origins),
-        "clip_model": model_of_index(folder, (origin.path for origin in origins)),
+        "clip_model": model_of_index(folder, (located(origin, folder) for origin in origins)),
         "sets": [asdict(described(folder, name)) for name in names_in(folder)],
         "shards": [asdict(origin) | {"file": file_name(origin.path)} for origin in origins],
     }

@@ -122,8 +122,9 @@ def folder_of(index: str, name: str) -> str:
 
 
 def identity(origin: Origin) -> str:
-    """Digest what an index file was made from, but for its place in the list of shards."""
-    facts = {name: value for name, value in asdict(origin).items() if name != "position"}
+    """Digest what an index file was made from, but for its place among shards and folders."""
+    skip = {"position", "relative"}
+    facts = {name: value for name, value in asdict(origin).items() if name not in skip}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

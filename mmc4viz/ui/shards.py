@@ -118,8 +118,14 @@ def _folder(choice: Choice) -> str:
 def _suggested(choice: Choice) -> str:
     """Return a folder beside that of the shards."""
     source = choice.whole
-    origins = data.index_of(source.index).origins if source.index else source.shards
-    return f"{os.path.dirname(absolute(origins[0].path))}-chosen" if origins else "DIR"
+    shards = source.shards
+    if source.index:
+        path = data.index_of(source.index).columns[0].shard.path
+    elif shards:
+        path = shards[0].path
+    else:
+        return "DIR"
+    return f"{os.path.dirname(absolute(path))}-chosen"
 
 
 def _command(wanted: Wanted, start: Start) -> str:
