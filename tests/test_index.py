@@ -25,6 +25,7 @@ from mmc4viz import (
     sweep,
 )
 from mmc4viz.corpus.build import Done, Job, build, prune, scratch_of
+from mmc4viz.corpus.checked import open_checked, write_checked
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.index import IndexFileError, file_name, open_index
 from mmc4viz.corpus.shards import Shard
@@ -195,20 +196,31 @@ def spoil_foreign(path: Path) -> None:
 
 
 def spoil_older(path: Path) -> None:
-    raw = path.read_bytes()
-    assert b'"format": "1"' in raw
-    path.write_bytes(raw.replace(b'"format": "1"', b'"format": "0"'))
+    batch = open_checked(path, str, in_memory=True).raw
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
 
 
-@pytest.mark.parametrize("spoil", [spoil_truncate, spoil_empty, spoil_foreign, spoil_older])
+def spoil_newer(path: Path) -> None:
+    batch = open_checked(path, str, in_memory=True).raw
+    metadata = {key: value.replace(b'"format": "2"', b'"format": "3"')
+                for key, value in batch.schema.metadata.items()}  # fmt: skip
+    write_checked(batch.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_truncate, spoil_empty, spoil_foreign, spoil_older, spoil_newer]
+)
 def test_a_spoilt_file_is_an_error_to_read_and_made_again(
     shards: list[Shard], tmp_path: Path, spoil: Any
 ) -> None:
     out = tmp_path / "index"
     index(shards, out)
     before = contents(out)
-    spoil(out / file_name(shards[1].path))
-    with pytest.raises(IndexFileError, match="delete it and run mmc4viz index again"):
+    path = out / file_name(shards[1].path)
+    path.chmod(0o644)
+    spoil(path)
+    with pytest.raises(IndexFileError, match=r"s-1.tar-.*run mmc4viz index SHARD... --out .*index"):
         open_index(str(out))
     assert statuses(index(shards, out)) == ["skipped", "read", "skipped"]
     assert contents(out) == before
@@ -240,7 +252,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def full(*args: object, **kwargs: object) -> object:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmc4viz.corpus.files.pa.ipc.new_file", full)
+    monkeypatch.setattr("mmc4viz.corpus.checked.pa.ipc.new_file", full)
     with pytest.raises(IndexFileError, match="No space left on device"):
         index(shards, tmp_path / "index")
     assert contents(tmp_path / "index") == {}
@@ -277,3 +289,44 @@ def test_an_index_is_where_it_was_put(shards: list[Shard], tmp_path: Path) -> No
     index(shards, tmp_path / "index")
     shutil.move(tmp_path / "index", tmp_path / "elsewhere")
     assert open_index(str(tmp_path / "elsewhere")).n_documents == 6
+
+
+def test_a_corpus_that_was_copied_or_touched_is_the_same(
+    shards: list[Shard], tmp_path: Path
+) -> None:
+    out = tmp_path / "index"
+    index(shards, out)
+    os.utime(shards[0].path)
+    assert statuses(index(shards, out)) == ["skipped"] * 3
+    assert len(list(Indexed(open_index(str(out))).documents(with_text=True))) == 6
+    raw = bytearray(Path(shards[0].path).read_bytes())
+    raw[len(raw) // 3] ^= 1
+    Path(shards[0].path).write_bytes(raw)
+    with pytest.raises(ShardError, match=r"s-0.tar: has changed since it was indexed"):
+        list(Indexed(open_index(str(out))).documents(with_text=True))
+    assert index(shards, out)[0].status != "skipped"
+
+
+@pytest.mark.parametrize("where", ["corpus/index", "corpus/deep/index", "index"])
+def test_a_corpus_that_was_moved_with_its_index_is_found(
+    shards: list[Shard], tmp_path: Path, where: str
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    (old / "corpus").mkdir(parents=True)
+    for shard in shards:
+        shutil.move(shard.path, old / "corpus")
+    index(expand([str(old / "corpus")]), old / where)
+    old.rename(new)
+    found = Indexed(open_index(str(new / where)))
+    here = {str(new / "corpus" / shard.name) for shard in shards}
+    assert {part.shard.path for part in found.columns(lambda _: None)} == here
+    assert len(list(found.documents(with_text=True))) == 6
+    assert prune(str(new / where)) == []
+    before = contents(new / where)
+    again = index(expand([str(new / "corpus")]), new / where)
+    assert statuses(again) == ["skipped"] * 3
+    assert open_index(str(new / where)).n_documents == 6
+    assert len(contents(new / where)) == len(before)
+    os.unlink(new / "corpus" / shards[1].name)
+    assert len(prune(str(new / where))) == 1
+    assert open_index(str(new / where)).n_documents == 4

@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,10 +157,24 @@ def newer(path: Path) -> None:
     connection.close()
 
 
+def renamed(path: Path) -> None:
+    store.create(str(path))
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE judgements RENAME COLUMN verdict TO verdibt")
+    connection.close()
+
+
+def cut(path: Path) -> None:
+    damaged(path)
+    path.write_bytes(path.read_bytes()[:5000])
+
+
 BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("text", lambda p: p.write_text("shard,key\n" * 500), "is no file of labels"),
     ("foreign", foreign, "SQLite file of another kind"),
     ("damaged", damaged, "is damaged"),
+    ("renamed", renamed, "is damaged .a table or column is missing"),
+    ("cut", cut, "is damaged"),
     ("newer", newer, "made by a newer mmc4viz"),
     ("empty", lambda p: p.write_bytes(b""), "is empty"),
     ("missing", lambda p: None, "no such file of labels"),
@@ -178,7 +194,7 @@ def test_a_bad_file_is_said_in_one_line(
             attempt(str(file))
         assert "\n" not in str(error.value)
         assert str(file) in str(error.value)
-    if name not in ("newer", "damaged"):
+    if name not in ("newer", "damaged", "renamed", "cut"):
         assert before == (file.read_bytes() if file.is_file() else None)
 
 
@@ -192,6 +208,47 @@ def test_a_locked_file_is_said(path: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(labels.read(path)) == 1  # who only reads need not wait
     other.execute("ROLLBACK")
     other.close()
+
+
+def test_a_full_disk_is_said(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = sqlite3.connect
+
+    def small(name: str, **options: Any) -> sqlite3.Connection:
+        connection = opened(name, **options)
+        connection.execute("PRAGMA max_page_count = 13")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", small)
+    with pytest.raises(LabelsError, match="no room on the disk; free some"):
+        for n in range(400):
+            labels.add(path, said(PairId("0.tar", f"key {n}", 0, 0)))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = 4874  # of its shared memory
+    assert "the disk does not answer" in store._words(error, path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert "no room on the disk" in store._words(error, path)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "ext4", "tmpfs", "fuseblk"])
+def test_no_log_is_written_ahead_on_a_network_s_disk(
+    path: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def journal() -> str:
+        with store.reading(path) as connection:
+            return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+    assert journal() == "wal"  # as it was made here
+    labels.add(path, said(PAIR))
+    far = kind in ("nfs4", "cifs", "fuse.sshfs")
+    (tmp_path / "mounts").write_text(f"/dev/a / ext4 rw 0 0\nhost:/x {tmp_path} {kind} rw 0 0\n")
+    monkeypatch.setattr(store, "_MOUNTS", tmp_path / "mounts")
+    store.create(path)
+    assert journal() == ("delete" if far else "wal")
+    labels.add(path, said(PAIR, "Bo"))
+    assert len(labels.read(path)) == 2
+    monkeypatch.undo()
+    store.create(path)
+    assert journal() == "wal"
 
 
 def test_a_read_only_file_is_read_and_not_written(

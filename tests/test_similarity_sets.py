@@ -69,7 +69,7 @@ def write_sidecar(path: Path, rows: Sequence[tuple[str, str, Any]], **metadata: 
     return path
 
 
-def odd_shards(folder: Path) -> tuple[list[Shard], list[Shard], Path]:
+def odd_shards(folder: Path, n: int = 160) -> tuple[list[Shard], list[Shard], Path]:
     """Write odd shards, the same ones with another similarity in them, and that as a sidecar."""
     rng, rows = np.random.default_rng(5), []
     near, far = folder / "near", folder / "far"
@@ -77,7 +77,7 @@ def odd_shards(folder: Path) -> tuple[list[Shard], list[Shard], Path]:
         part.mkdir()
     for number in range(2):
         plain, other = [], []
-        for key, raw in nasty.documents(seed=60 + number, n=160):
+        for key, raw in nasty.documents(seed=60 + number, n=n):
             document = parse_document(key, raw)
             plain.append((key, raw))
             sentences = document.sentences
@@ -152,9 +152,10 @@ def test_verdicts_of_a_set_are_those_of_shards_that_carry_it(
 
 
 def test_plain_documents_similarity_is_mapped_not_copied(
-    odd: tuple[list[Shard], list[Shard], Path, Path],
+    odd: tuple[list[Shard], list[Shard], Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = pa.total_allocated_bytes()
+    monkeypatch.setattr("mmc4viz.corpus.files.IN_MEMORY", 0)
     columns = open_index(str(odd[3]), similarity=FAR).columns
     assert pa.total_allocated_bytes() == before
     values = columns[0].batch.column("similarity").values
@@ -308,8 +309,10 @@ def test_a_spoilt_file_is_said_and_made_again(small: tuple[Path, Path]) -> None:
     attached(small, rows_of())
     before = files(small[0])
     path = next((small[0] / "similarity" / "b").glob("*.arrow"))
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(IndexFileError, match="no whole index file"):
+    raw = path.read_bytes()
+    path.unlink()
+    path.write_bytes(raw[:-50])
+    with pytest.raises(IndexFileError, match=r"not whole.*run mmc4viz index .* --similarity b="):
         open_index(str(small[0]), similarity="b")
     attached(small, rows_of())
     assert {name: len(raw) for name, raw in files(small[0]).items()} == {
@@ -394,6 +397,52 @@ def test_values_that_make_no_matrix_are_said(small: tuple[Path, Path]) -> None:
         assert "values" in str(done.shards[0].reason)
 
 
+KINDS: list[dict[str, pa.DataType]] = [
+    {"images": pa.uint8(), "sentences": pa.uint8()},
+    {"images": pa.int8(), "sentences": pa.uint64()},
+    {"shard": pa.large_string(), "key": pa.large_string()},
+    {"shard": pa.dictionary(pa.int8(), pa.string()), "key": pa.dictionary(pa.int32(), pa.string())},
+    {"values": pa.large_list(pa.float32())},
+    {"values": pa.list_(pa.float16(), 9 * 29)},
+]
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids=str)
+def test_a_sidecar_may_have_any_width_of_its_kinds(
+    tmp_path: Path, kinds: dict[str, pa.DataType]
+) -> None:
+    """Nine images by 29 sentences are more values than eight bits can count."""
+    matrix = (np.arange(9 * 29) / 512).reshape(9, 29)
+    images = [entry(jpeg())] * 9
+    write_tar(tmp_path / "s.tar", [("a", info(matrix.tolist(), images=images))])
+    index(expand([str(tmp_path / "s.tar")]), tmp_path / "index")
+    table = pq.read_table(write_sidecar(tmp_path / "b.parquet", [("s.tar", "a", matrix)]))
+    for name, kind in kinds.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, table[name].cast(kind))
+    pq.write_table(table, tmp_path / "b.parquet")
+    done = attach(str(tmp_path / "index"), "b", str(tmp_path / "b.parquet"), lambda _: None)
+    assert statuses(done.shards) == ["read"], done.shards
+    [columns] = open_index(str(tmp_path / "index"), similarity="b").columns
+    np.testing.assert_array_equal(columns.values("similarity"), matrix.ravel())
+
+
+@pytest.mark.parametrize("column", ["shard", "key"])
+def test_text_that_is_none_is_said(small: tuple[Path, Path], column: str) -> None:
+    write_sidecar(small[1], rows_of())
+    table = pq.read_table(small[1])
+    raw = [(text.encode() + b"\xff") if column == "key" else text.encode()
+           for text in table[column].to_pylist()]  # fmt: skip
+    raw[-1] = b"\xff" if column == "shard" else raw[-1]
+    broken = pa.Array.from_buffers(pa.string(), len(raw), pa.array(raw, pa.binary()).buffers())
+    at = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(at, column, broken), small[1])
+    done = attach(str(small[0]), "b", str(small[1]), lambda _: None)
+    assert "failed" in statuses(done.shards)
+    for reason in (one.reason for one in done.shards if one.status == "failed"):
+        assert str(reason).startswith(f"{small[1]}: no similarity")
+
+
 @pytest.mark.parametrize("name", ["", "own", "..", "a/b", ".b", "b\n", "é"])
 def test_a_name_that_is_none_is_refused(small: tuple[Path, Path], name: str) -> None:
     write_sidecar(small[1], rows_of())
@@ -473,4 +522,4 @@ def test_an_index_is_told_whose_similarity_its_shards_carry(
     (small[0] / "similarity" / "own.json").write_text("[]")
     code, _, err = said(capsys, "curve", "--index", folder)
     assert (code, err.count("\n")) == (2, 1)
-    assert "names no CLIP model: run mmc4viz index" in err
+    assert "names no CLIP model, or is damaged: run mmc4viz index" in err

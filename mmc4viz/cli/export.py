@@ -36,7 +36,7 @@ from mmc4viz.corpus.estimate import estimate
 from mmc4viz.corpus.sampling import RATES
 from mmc4viz.corpus.scales import misfits
 from mmc4viz.corpus.source import Indexed, Shards
-from mmc4viz.corpus.storage import fingerprint
+from mmc4viz.corpus.storage import unchanged
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.handover import manifest, tables
 from mmc4viz.handover.basics import Basics, basics_of, with_documents
@@ -256,12 +256,12 @@ def _folder(corpus: Indexed | Shards) -> Folder:
     """Return where the images of a part are; an indexed shard that has changed is not read."""
     if isinstance(corpus, Shards):
         return lambda _: corpus.image_dir
-    origins = corpus.index.origins
+    index = corpus.index
 
     def folder(part: int) -> str | None:
-        origin = origins[part]
-        if fingerprint(origin.path) != origin.fingerprint:
-            raise ShardError(f"{origin.path}: has changed since it was indexed; index it again")
+        origin, path = index.origins[part], index.columns[part].shard.path
+        if not unchanged(path, origin.fingerprint):
+            raise ShardError(f"{path}: has changed since it was indexed; index it again")
         return origin.image_dir
 
     return folder

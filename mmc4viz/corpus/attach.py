@@ -14,13 +14,13 @@ from filelock import FileLock, Timeout
 
 from mmc4viz.corpus.build import Done, scratch_of
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.files import IndexFileError, Origin, file_name, write_batch
+from mmc4viz.corpus.files import IndexFileError, Origin, file_name, local_file, write_batch
 from mmc4viz.corpus.index import open_index, write_manifest
-from mmc4viz.corpus.sets import FOLDER, SetOrigin, checked_name, folder_of, identity, mapped
+from mmc4viz.corpus.sets import FOLDER, SetOrigin, checked_name, folder_of, identity, map_set_file
 from mmc4viz.corpus.sidecar import OpenSidecar, open_sidecar
 from mmc4viz.corpus.similarity import similarity_of
-from mmc4viz.corpus.storage import fingerprint
-from mmc4viz.model import ShardError
+from mmc4viz.corpus.storage import fingerprint, unchanged
+from mmc4viz.model import Mmc4vizError, ShardError
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,10 @@ def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object])
     index = open_index(folder)
     _refuse_namesakes(index.columns, sidecar)
     with _locked(folder, name):
-        before = _existing(folder, name)
         done = []
         for part, origin in zip(index.columns, index.origins, strict=True):
             made = replace(wanted, index_file=identity(origin))
-            done.append(_attach(folder, part, origin, sidecar, made, before.get(made.index_file)))
+            done.append(_attach(folder, part, origin, sidecar, made))
             on_done(done[-1])
     if any(one.status != "failed" for one in done):
         write_manifest(folder, scratch_of(folder))
@@ -101,23 +100,24 @@ def _refuse_namesakes(columns: Sequence[Columns], sidecar: OpenSidecar) -> None:
             )
 
 
-def _existing(folder: str, name: str) -> dict[str, SetOrigin]:
-    """Return what a set has of each index file; one that is spoilt is made again."""
+def _existing(where: str, name: str) -> SetOrigin | None:
+    """Return what a set's file was made from; None for one that is spoilt or not there."""
     try:
-        return {identity: origin for identity, (_, origin) in mapped(folder, name).items()}
-    except (IndexFileError, ShardError):
-        return {}
+        batch, origin = map_set_file(local_file(where, name))
+        batch.check()
+    except Mmc4vizError:
+        return None
+    return origin
 
 
 def _attach(
-    folder: str,
-    part: Columns,
-    origin: Origin,
-    sidecar: OpenSidecar,
-    made: SetOrigin,
-    before: SetOrigin | None,
+    folder: str, part: Columns, origin: Origin, sidecar: OpenSidecar, made: SetOrigin
 ) -> Done:
     """Make one shard's file, unless it is there."""
+    where, name = folder_of(folder, made.set), file_name(origin.path)
+    before = _existing(where, name)
+    if before is not None and unchanged(sidecar.path, before.sidecar):
+        made = replace(made, sidecar=before.sidecar)
     if before is not None and replace(before, documents=0, matched=0) == made:
         return Done(origin.path, "skipped", None, before.matched)
     try:
@@ -125,7 +125,6 @@ def _attach(
     except ShardError as error:
         return Done(origin.path, "failed", str(error))
     made = replace(made, documents=len(part), matched=n_matched)
-    where, name = folder_of(folder, made.set), file_name(origin.path)
     write_batch(batch, made, where, name, scratch_of(folder) / FOLDER / made.set)
     return Done(origin.path, "read", None, n_matched, 0, batch.nbytes)
 

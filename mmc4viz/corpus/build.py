@@ -16,20 +16,31 @@ from filelock import FileLock, Timeout
 
 from mmc4viz.corpus.columns import Kind, Verify
 from mmc4viz.corpus.index import (
+    SUFFIX,
     IndexFileError,
     Origin,
     absolute,
     digest,
     file_name,
     files_of,
+    local_file,
+    located,
     read_origin,
+    relative,
     write_file,
     write_manifest,
 )
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sets import folder_of, names_in
 from mmc4viz.corpus.shards import Shard, images_of
-from mmc4viz.corpus.storage import fingerprint, is_remote, remove, size_of
+from mmc4viz.corpus.storage import (
+    digesting,
+    fingerprint,
+    is_remote,
+    remove,
+    size_of,
+    unchanged,
+)
 from mmc4viz.corpus.workers import ROUNDS, MakeExecutor, run
 from mmc4viz.loader.images import pillow
 from mmc4viz.loader.tokens import load_tokenizer
@@ -103,6 +114,7 @@ def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> 
     folder = jobs[0].folder
     if not is_remote(folder):
         _make_folder(folder)
+        _take_along(jobs, folder)
     results: dict[str, Done] = {}
     for _, done in run(index_shard, jobs, make_executor):
         results[done.shard] = done
@@ -122,6 +134,17 @@ def _make_folder(folder: str) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise IndexFileError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _take_along(jobs: Sequence[Job], folder: str) -> None:
+    """Give the files of shards that were moved together with the index their new names."""
+    lacking = {absolute(job.shard.path) for job in jobs}
+    lacking = {path for path in lacking if not Path(folder, file_name(path)).exists()}
+    for path in Path(folder).glob(f"*{SUFFIX}") if lacking else ():
+        with suppress(IndexFileError):
+            now = located(read_origin(path), folder)
+            if now in lacking and path.name != file_name(now):
+                path.replace(path.with_name(file_name(now)))
 
 
 def _refuse_repeats(jobs: Sequence[Job]) -> None:
@@ -183,20 +206,27 @@ def _index_unlocked(job: Job) -> Done:
     origin = Origin(
         path=absolute(job.shard.path),
         position=job.shard.position,
-        fingerprint=fingerprint(job.shard.path),
+        fingerprint="",
         tokenizer=job.tokenizer,
         tokenizer_digest=digest(tokenizer),
         verify=str(job.verify),
         image_dir=images_of(job.shard, job.image_dir),
+        relative=relative(job.shard.path, job.folder),
     )
     if (before := _existing(job, origin)) is not None:
         return Done(job.shard.path, "skipped", before.error, before.documents)
-    columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
-    if fingerprint(job.shard.path) != origin.fingerprint:
+    known = fingerprint(job.shard.path)
+    with digesting(job.shard.path) as whole:
+        columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
+    known_whole = whole.added_to(known)
+    if fingerprint(job.shard.path) != known:
         raise ShardError(f"{job.shard.path}: changes while it is read; run again when it is still")
     if columns.error is not None and not len(columns):
         raise ShardError(columns.error)
-    origin = replace(origin, error=columns.error, documents=len(columns), pillow=pillow())
+    origin = replace(
+        origin, fingerprint=known_whole, error=columns.error, documents=len(columns),
+        pillow=pillow(),
+    )  # fmt: skip
     write_file(columns, origin, job.folder, scratch_of(job.folder))
     return Done(
         job.shard.path,
@@ -211,23 +241,12 @@ def _index_unlocked(job: Job) -> Done:
 
 def _existing(job: Job, origin: Origin) -> Origin | None:
     """Return what the index has of this shard, if it is what would be made now."""
-    if is_remote(job.folder):
-        return _existing_remote(job, origin)
     try:
-        before = read_origin(Path(job.folder) / file_name(job.shard.path))
-    except IndexFileError:
-        return None
-    return before if before.made_like(origin) else None
-
-
-def _existing_remote(job: Job, origin: Origin) -> Origin | None:
-    name = file_name(job.shard.path)
-    try:
-        found = [path for path in files_of(job.folder) if path.name.startswith(name[:-6])]
-        before = read_origin(found[0]) if found else None
+        before = read_origin(local_file(job.folder, file_name(job.shard.path)), thorough=True)
     except Mmc4vizError:
         return None
-    return before if before is not None and before.made_like(origin) else None
+    here = located(before, job.folder) == origin.path and before.made_like(origin)
+    return before if here and unchanged(job.shard.path, before.fingerprint) else None
 
 
 def prune(folder: str) -> list[str]:
@@ -242,9 +261,10 @@ def prune(folder: str) -> list[str]:
     for path in files_of(folder):
         origin = read_origin(path)
         try:
-            fingerprint(origin.path)
+            size_of(located(origin, folder))
         except (OSError, ShardError):
-            remove(f"{folder.rstrip('/')}/{file_name(origin.path)}")
+            name = file_name(origin.path) if is_remote(folder) else path.name
+            remove(f"{folder.rstrip('/')}/{name}")
             for name in sets:
                 with suppress(ShardError):  # a set need not have had it
                     remove(f"{folder_of(folder, name)}/{file_name(origin.path)}")

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmc4viz.corpus.checked import CheckedBatch
 from mmc4viz.corpus.shards import Sample, Shard
 from mmc4viz.loader.matching import stored_score
 from mmc4viz.loader.tokens import Tokenizer
@@ -249,7 +250,7 @@ class Columns:
     ----------
     shard : Shard
         Where the documents came from.
-    batch : pyarrow.RecordBatch
+    batch : pyarrow.RecordBatch or CheckedBatch
         A row a document (`schema`).
     tokenizer : Tokenizer
         The one that counted.
@@ -269,17 +270,24 @@ class Columns:
         """Return a column of numbers, shape (documents,)."""
         return _view(self.batch.column(name))
 
+    def _raw(self, name: str) -> pa.Array:
+        batch = self.batch
+        return (batch.raw if isinstance(batch, CheckedBatch) else batch).column(name)
+
+    def _checked(self, array: pa.Array) -> pa.Array:
+        return self.batch.checked(array) if isinstance(self.batch, CheckedBatch) else array
+
     def offsets(self, name: str) -> NDArray[np.int64]:
         """Return where each document's part of a list column begins, shape (documents + 1,)."""
-        return _view(self.batch.column(name).offsets).astype(np.int64)
+        return _view(self._checked(self._raw(name).offsets)).astype(np.int64)
 
     def values(self, name: str) -> NDArray[Any]:
         """Return a list column's values, all documents after one another."""
-        return _view(self.batch.column(name).values)
+        return _view(self._checked(self._raw(name).values))
 
     def image(self, name: str) -> NDArray[Any]:
         """Return a field of all images, shape (images,)."""
-        return _view(self.batch.column("images").values.field(name))
+        return _view(self._checked(self._raw("images").values.field(name)))
 
     @cached_property
     def kind(self) -> NDArray[np.uint8]:
@@ -313,8 +321,7 @@ class Columns:
 
     def place(self, row: int) -> tuple[int, int]:
         """Return where a document lies in its shard: offset and size."""
-        record = self.batch.slice(row, 1)
-        return record.column("offset")[0].as_py(), record.column("size")[0].as_py()
+        return int(self.numbers("offset")[row]), int(self.numbers("size")[row])
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
         """Return some of the documents."""

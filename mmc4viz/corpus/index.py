@@ -6,13 +6,13 @@ manifest only repeats what the files' metadata say. Making columns is the build'
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from mmc4viz.corpus.checked import sealed, unsealed
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.files import (
     FORMAT,
@@ -23,15 +23,20 @@ from mmc4viz.corpus.files import (
     digest,
     file_name,
     files_of,
+    local_file,
+    located,
     map_columns,
+    put_text,
     read_origin,
+    relative,
+    small,
     write_file,
 )
 from mmc4viz.corpus.naming import model_of_index, names_of
 from mmc4viz.corpus.scales import scale_in
 from mmc4viz.corpus.sets import OWN, SimilaritySet, described, names_in, with_set
 from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.storage import is_remote, natural, open_for_reading, put_in_place
+from mmc4viz.corpus.storage import is_remote, natural, open_for_reading
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from mmc4viz.model import ShardError, TokenizerError
 
@@ -48,8 +53,11 @@ __all__ = [
     "digest",
     "file_name",
     "files_of",
+    "local_file",
+    "located",
     "open_index",
     "read_origin",
+    "relative",
     "write_file",
     "write_manifest",
 ]
@@ -67,7 +75,7 @@ class Index:
     columns : tuple of Columns
         A part a shard, in the order of their positions; with the similarity asked for.
     origins : tuple of Origin
-        Likewise.
+        Likewise, as they were; where a shard is now, its columns say.
     similarity : str
         Name of the set whose similarity is in the columns; ``own`` for the shards' own.
     """
@@ -103,7 +111,7 @@ class Index:
     @cached_property
     def own_model(self) -> str:
         """The CLIP model whose similarity the shards carry; ``unknown`` where nobody said it."""
-        return model_of_index(self.folder, (origin.path for origin in self.origins))
+        return model_of_index(self.folder, (part.shard.path for part in self.columns))
 
     @cached_property
     def set_models(self) -> dict[str, str]:
@@ -162,14 +170,16 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     IndexFileError
         When it is none, was made with another tokenizer, or has no such set of all its shards.
     """
+    paths = files_of(folder)
+    in_memory = small(paths)
     mapped = sorted(
-        (map_columns(path) for path in files_of(folder)),
+        (map_columns(path, in_memory) for path in paths),
         key=lambda item: (item[1].position, natural(item[1].path)),
     )
     origins = tuple(origin for _, origin in mapped)
     counted = _one_tokenizer(folder, origins, tokenizer)
     columns = tuple(
-        Columns(Shard(origin.path, origin.position), batch, counted, origin.error)
+        Columns(Shard(located(origin, folder), origin.position), batch, counted, origin.error)
         for batch, origin in mapped
     )
     return Index(folder, columns, origins).with_similarity(similarity)
@@ -203,8 +213,9 @@ def _told_models(folder: str) -> dict[str, str]:
     """Read the sets' models from the manifest, so that no set of a store is copied to know them."""
     try:
         with open_for_reading(f"{folder.rstrip('/')}/{MANIFEST}") as file:
-            return {str(one["name"]): str(one["model"]) for one in json.load(file)["sets"]}
-    except (OSError, ShardError, ValueError, TypeError, KeyError):
+            told = unsealed(file.read())["sets"]
+        return {str(one["name"]): str(one["model"]) for one in told}
+    except (OSError, ShardError, ValueError, TypeError, KeyError, RecursionError):
         return {}
 
 
@@ -217,12 +228,10 @@ def write_manifest(folder: str, scratch: Path) -> list[Origin]:
     content = {
         "format": FORMAT,
         "documents": sum(origin.documents for origin in origins),
-        "clip_model": model_of_index(folder, (origin.path for origin in origins)),
+        "clip_model": model_of_index(folder, (located(origin, folder) for origin in origins)),
         "sets": [asdict(described(folder, name)) for name in names_in(folder)],
         "shards": [asdict(origin) | {"file": file_name(origin.path)} for origin in origins],
     }
-    scratch.mkdir(parents=True, exist_ok=True)
     beside = scratch / f"{os.getpid()}-{MANIFEST}"
-    beside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    put_in_place(beside, f"{folder.rstrip('/')}/{MANIFEST}")
+    put_text(sealed(content), beside, f"{folder.rstrip('/')}/{MANIFEST}")
     return origins

@@ -11,12 +11,13 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import mmc4viz
-from mmc4viz.corpus.files import IndexFileError
+from mmc4viz.corpus.checked import sealed, unsealed
+from mmc4viz.corpus.files import IndexFileError, put_text
 from mmc4viz.corpus.sets import FOLDER, OWN
-from mmc4viz.corpus.storage import is_remote, open_for_reading, put_in_place
+from mmc4viz.corpus.storage import is_remote, open_for_reading
 from mmc4viz.model import LoaderConfig, ShardError
 
 UNKNOWN: Final = LoaderConfig().clip_model
@@ -67,29 +68,30 @@ def recorded(index: str) -> str:
     path = _place(index)
     try:
         with open_for_reading(path) as file:
-            found = json.loads(file.read())["clip_model"]
-    except (OSError, ShardError):
+            found = _told(file.read())
+    except (FileNotFoundError, NotADirectoryError, ShardError):
         return UNKNOWN
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except OSError as error:
+        raise IndexFileError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         found = None
     if not isinstance(found, str) or not found or not found.isprintable():
         raise IndexFileError(
-            f"{path}: names no CLIP model: run mmc4viz index --out {index} --clip-model NAME"
+            f"{path}: names no CLIP model, or is damaged: run mmc4viz index --out {index} "
+            "--clip-model NAME"
         )
     return found
 
 
+def _told(raw: bytes) -> Any:
+    """Return what a record says; those of older versions have no digest."""
+    found = json.loads(raw)
+    return (found if found.keys() == {"clip_model"} else unsealed(raw))["clip_model"]
+
+
 def record(index: str, name: str, scratch: Path) -> None:
     """Record which model's similarity the shards of an index carry; told again, the last counts."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    beside = scratch / f"{os.getpid()}-{_FILE}"
-    try:
-        beside.write_text(json.dumps({"clip_model": name}) + "\n")
-        if not is_remote(index):
-            Path(_place(index)).parent.mkdir(exist_ok=True)
-        put_in_place(beside, _place(index))
-    except OSError as error:
-        raise IndexFileError(f"{index}: cannot be written: {error.strerror or error}") from None
+    put_text(sealed({"clip_model": name}), scratch / f"{os.getpid()}-{_FILE}", _place(index))
 
 
 def _place(index: str) -> str:

@@ -18,21 +18,24 @@ from typing import Final
 
 import pyarrow as pa
 
+from mmc4viz.corpus.checked import CheckedBatch
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.files import (
     FORMAT,
+    SETS,
     SUFFIX,
     IndexFileError,
     Origin,
     local_copy,
     map_batch,
     origin_in,
+    small,
 )
 from mmc4viz.corpus.similarity import put_over, similarity_schema
 from mmc4viz.corpus.storage import is_remote, listing
 from mmc4viz.model import ConfigError, ShardError
 
-FOLDER: Final = "similarity"
+FOLDER: Final = SETS
 OWN: Final = "own"
 _NAME: Final = re.compile(r"\w[\w.-]{0,79}", re.ASCII)
 _LAYOUTS: Final = tuple(similarity_schema(t) for t in (pa.float32(), pa.float64()))
@@ -119,8 +122,9 @@ def folder_of(index: str, name: str) -> str:
 
 
 def identity(origin: Origin) -> str:
-    """Digest what an index file was made from, but for its place in the list of shards."""
-    facts = {name: value for name, value in asdict(origin).items() if name != "position"}
+    """Digest what an index file was made from, but for its place among shards and folders."""
+    skip = {"position", "relative"}
+    facts = {name: value for name, value in asdict(origin).items() if name not in skip}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -137,13 +141,13 @@ def names_in(index: str) -> list[str]:
     return sorted(name for name in names if _NAME.fullmatch(name) and name != OWN)
 
 
-def map_set_file(path: Path) -> tuple[pa.RecordBatch, SetOrigin]:
+def map_set_file(path: Path, in_memory: bool = False) -> tuple[CheckedBatch, SetOrigin]:
     """Map a set's file; raises an IndexFileError where it is none."""
-    batch, metadata = map_batch(path, _LAYOUTS)
+    batch, metadata = map_batch(path, _LAYOUTS, in_memory)
     return batch, origin_in(metadata, SetOrigin, path)
 
 
-def mapped(index: str, name: str) -> dict[str, tuple[pa.RecordBatch, SetOrigin]]:
+def mapped(index: str, name: str) -> dict[str, tuple[CheckedBatch, SetOrigin]]:
     """Map all files of a set, by the identity of the index file that each belongs to.
 
     Raises
@@ -151,7 +155,9 @@ def mapped(index: str, name: str) -> dict[str, tuple[pa.RecordBatch, SetOrigin]]
     IndexFileError
         For a file that is none.
     """
-    found = (map_set_file(path) for path in _paths(index, name))
+    paths = _paths(index, name)
+    in_memory = small(paths)
+    found = (map_set_file(path, in_memory) for path in paths)
     return {origin.index_file: (batch, origin) for batch, origin in found}
 
 

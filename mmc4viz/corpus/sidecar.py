@@ -13,22 +13,30 @@ values     list of float      the matrix, row by row; NaN in the rows of images 
 In the file's metadata ``clip_model`` names the model; ``weights``, ``preprocessing`` and ``scale``
 say more, if they are there. Rows of documents that have no matrix (unreadable, ChatGPT-written)
 are not needed, and rows of documents that are not asked for are passed over. Of documents with the
-same key in one shard, the rows stand in the documents' order. Puts nothing into columns.
+same key in one shard, the rows stand in the documents' order.
+
+Files of our own have checksums of their pages and, under the key ``mmc4viz`` of their metadata, a
+digest of each shard's rows and of what they say of themselves; files without are read as they are.
+Puts nothing into columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from xxhash import xxh3_64
 
+from mmc4viz.corpus.checked import sealed, unsealed
 from mmc4viz.corpus.storage import file_system, is_remote
 from mmc4viz.model import ShardError
 
@@ -38,12 +46,25 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 NEEDED = ("shard", "key", "images", "sentences", "values")
-_KINDS = {
-    "shard": (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary),
-    "key": (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary),
+_KEY: Final = b"mmc4viz"
+_FACTS: Final = ("clip_model", "weights", "preprocessing", "scale")
+_UNSEALED: Final = {"made_from", "part"}  # what older versions wrote, without a digest
+_TEXT: Final = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    lambda kind: pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type),
+    lambda kind: pa.types.is_dictionary(kind) and pa.types.is_large_string(kind.value_type),
+)
+_KINDS: Final = {
+    "shard": _TEXT,
+    "key": _TEXT,
     "images": (pa.types.is_integer,),
     "sentences": (pa.types.is_integer,),
-    "values": (pa.types.is_list, pa.types.is_large_list),
+    "values": (
+        pa.types.is_list,
+        pa.types.is_large_list,
+        pa.types.is_fixed_size_list,
+    ),
 }
 
 
@@ -71,45 +92,144 @@ def sidecars(folders: Iterable[Path]) -> list[Sidecar]:
 def model_in(path: Path, otherwise: str) -> str:
     """Name the CLIP model of a file as it says itself, else as it is called otherwise."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException):
-        metadata = {}
-    name = metadata.get(b"clip_model", b"").decode("utf-8", "replace")
+        name = _facts(pq.read_metadata(path).metadata)["clip_model"]
+    except (OSError, pa.ArrowException, ValueError):
+        name = ""
     return name or otherwise
+
+
+def seal(
+    facts: Mapping[str, Any], about: Mapping[str, str], digests: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the metadata by which a file of ours is known whole again.
+
+    Parameters
+    ----------
+    facts : mapping
+        What it was made from.
+    about : mapping of str to str
+        What it says of the model, as in the file's own metadata.
+    digests : mapping of str to str
+        Of the rows of each shard (`digests_of`).
+    """
+    return {_KEY.decode(): sealed({**facts, "about": about, "rows": digests})}
+
+
+def own_words(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """Return what a file of ours says of itself; nothing where it is another's.
+
+    Raises
+    ------
+    ValueError
+        When it is damaged.
+    """
+    if _KEY not in (metadata or {}):
+        return {}
+    found = json.loads((metadata or {})[_KEY])
+    older = isinstance(found, dict) and found.keys() <= _UNSEALED
+    return found if older else unsealed((metadata or {})[_KEY])
+
+
+def _facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    """Return what a file says in words, by name; raises a ValueError for a damaged one of ours."""
+    found = metadata or {}
+    plain = {name: found.get(name.encode(), b"").decode("utf-8", "replace") for name in _FACTS}
+    about: dict[str, str] = own_words(metadata).get("about", {})
+    return plain | about
+
+
+def digests_of(rows: pa.Table) -> dict[str, str]:
+    """Return a digest of each shard's rows: of text and numbers, however they are stored."""
+    names = pc.unique(rows["shard"]).to_pylist()
+    return {name: _digest(rows.filter(pc.equal(rows["shard"], name))) for name in names}
+
+
+def _digest(rows: pa.Table) -> str:
+    digest = xxh3_64()
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        values = column.combine_chunks()
+        if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+            digest.update(_bytes(pc.list_value_length(values), np.int64))
+            values = pc.list_flatten(values)
+        if pa.types.is_floating(values.type):
+            digest.update(_bytes(values, np.float64))
+        elif pa.types.is_integer(values.type):
+            digest.update(_bytes(values, np.int64))
+        else:
+            digest.update("\0".join(values.to_pylist()).encode())
+        digest.update(name.encode())
+    return str(digest.hexdigest())
+
+
+def _bytes(values: pa.Array, kind: type[np.generic]) -> memoryview:
+    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False), kind).data
+
+
+def check_rows(rows: pa.Table, digests: Mapping[str, str]) -> None:
+    """Check rows of whole shards; raises a ValueError for those that are not what was written."""
+    found = digests_of(rows) if digests else {}
+    if any(digests.get(name, digest) != digest for name, digest in found.items()):
+        raise ValueError("it is damaged (a digest differs); write it anew")
 
 
 @dataclass(frozen=True)
 class OpenSidecar:
-    """A sidecar's file, opened once for many shards."""
+    """A sidecar's file, opened once for many shards.
+
+    Attributes
+    ----------
+    path : str
+    data : pyarrow.dataset.Dataset
+    facts : dict of str
+        What its metadata says in words, by name.
+    digests : mapping of str to str
+        Of the rows of each shard, where they are known.
+    """
 
     path: str
     data: ds.Dataset
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """What its metadata says in words, by name."""
-        metadata = self.data.schema.metadata or {}
-        names = ("clip_model", "weights", "preprocessing", "scale")
-        return {name: metadata.get(name.encode(), b"").decode("utf-8", "replace") for name in names}
+    facts: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_documents(self) -> int:
         """Its rows."""
-        return int(self.data.count_rows())
+        with _said(self.path):
+            return int(self.data.count_rows())
 
     def names(self, shard: str) -> bool:
         """Whether it has documents of a shard by just this name."""
-        return bool(self.data.head(1, columns=["key"], filter=pc.field("shard") == shard).num_rows)
+        with _said(self.path):
+            found = self.data.head(1, columns=["key"], filter=pc.field("shard") == shard)
+        return bool(found.num_rows)
 
     def rows_of(self, shards: Sequence[str]) -> pa.Table:
-        """Return the rows of the documents of a shard, by its name and its path."""
-        try:
-            found = self.data.to_table(
-                columns=list(NEEDED), filter=pc.field("shard").isin(list(shards))
-            )
-        except (OSError, pa.ArrowException, ValueError) as error:
-            raise no_sidecar(self.path, error) from None
-        return found.combine_chunks()
+        """Return the rows of the documents of a shard, by its name and its path, as we write them.
+
+        Raises
+        ------
+        ShardError
+            When they cannot be read, or are damaged.
+        """
+        with _said(self.path):
+            wanted = pc.field("shard").isin(list(shards))
+            found = self.data.to_table(columns=list(NEEDED), filter=wanted)
+            wide = pa.types.is_float64(found.schema.field("values").type.value_type)
+            values = pa.large_list(pa.float64() if wide else pa.float32())
+            kinds = [pa.large_string(), pa.large_string(), pa.int64(), pa.int64(), values]
+            found = found.cast(pa.schema(list(zip(NEEDED, kinds, strict=True)))).combine_chunks()
+            found.validate(full=True)  # text that is none, too
+            check_rows(found, self.digests)
+        return found
+
+
+@contextmanager
+def _said(path: str) -> Iterator[None]:
+    """Say in a line what is wrong with a file."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise no_sidecar(path, error) from None
 
 
 def no_sidecar(path: str, reason: object) -> ShardError:
@@ -129,8 +249,13 @@ def open_sidecar(path: str) -> OpenSidecar:
 
     try:
         store, inside = file_system(path) if is_remote(path) else (None, path)
-        data = ds.dataset(inside, format="parquet", filesystem=store)
+        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        read_as = ds.ParquetFileFormat(default_fragment_scan_options=checked)
+        data = ds.dataset(inside, format=read_as, filesystem=store)
         fields = {field.name: field.type for field in data.schema}
+        metadata = [fragment.metadata.metadata for fragment in data.get_fragments()]
+        facts = _facts(metadata[0] if metadata else None)
+        digests = [own_words(one).get("rows", {}) for one in metadata]
     except Exception as error:  # every store has its own kinds
         raise no_sidecar(path, error) from None
     for name, kinds in _KINDS.items():
@@ -140,7 +265,7 @@ def open_sidecar(path: str) -> OpenSidecar:
             raise no_sidecar(path, f"its column {name!r} is of the type {fields[name]}")
     if not pa.types.is_floating(fields["values"].value_type):
         raise no_sidecar(path, f"its column 'values' is of the type {fields['values']}")
-    return OpenSidecar(path, data)
+    return OpenSidecar(path, data, facts, digests[0] if len(digests) == 1 else {})
 
 
 @dataclass(frozen=True)
@@ -166,11 +291,14 @@ class Matrices:
     @classmethod
     def of(cls, table: pa.Table, path: str) -> Self:
         """Read rows; raises a ShardError for one whose values do not make a matrix."""
-        lengths = pc.list_value_length(table["values"]).to_numpy()
-        images, sentences = (table[name].to_numpy() for name in ("images", "sentences"))
+        lengths = pc.fill_null(pc.list_value_length(table["values"]), -1).to_numpy()
+        images, sentences = (
+            pc.fill_null(table[name], -1).to_numpy() for name in ("images", "sentences")
+        )
         keys = table["key"].to_pylist()
-        wrong = (lengths != images * sentences) | (images < 0) | (sentences < 0)
-        for at in np.flatnonzero(wrong | np.isnan(lengths.astype(np.float64))).tolist()[:1]:
+        some = np.minimum(images, sentences) < 0, np.maximum(images, sentences) >= 2**31
+        wrong = (lengths != images * sentences) | some[0] | some[1]
+        for at in np.flatnonzero(wrong).tolist()[:1]:
             raise no_sidecar(
                 path, f"document {keys[at]!r} has other than {images[at]} × {sentences[at]} values"
             )
@@ -178,7 +306,7 @@ class Matrices:
         if values.dtype != np.float64:
             values = values.astype(np.float32)
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(keys, images.astype(np.int64), sentences.astype(np.int64), starts, values)
+        return cls(keys, images, sentences, starts, values)
 
     def matrix(self, at: int) -> NDArray[np.float64]:
         """Return one matrix."""

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmc4viz.corpus import checked
 from mmc4viz.corpus.columns import Columns, Kind, read_payload, write_payload
 from mmc4viz.corpus.sidecar import Matrices, OpenSidecar, Sidecar, open_sidecar, sidecars
 from mmc4viz.model import ShardError
@@ -48,11 +49,7 @@ def put_over(columns: Columns, similarity: pa.RecordBatch) -> Columns:
     similarity : pyarrow.RecordBatch
         With the columns of `similarity_schema`, a row a document.
     """
-    batch = columns.batch
-    for field in similarity.schema:
-        at = batch.schema.get_field_index(field.name)
-        batch = batch.set_column(at, field, similarity.column(field.name))
-    return replace(columns, batch=batch)
+    return replace(columns, batch=checked.put_over(columns.batch, similarity))
 
 
 def with_similarity(columns: Columns, sidecar: Sidecar) -> Columns:

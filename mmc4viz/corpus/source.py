@@ -19,7 +19,7 @@ from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.naming import model_of_shards
 from mmc4viz.corpus.sampling import Drawn, choose_shards, cluster, draw, read_sample
 from mmc4viz.corpus.shards import Shard, downloaded_to, fetch, image_source, samples
-from mmc4viz.corpus.storage import fingerprint
+from mmc4viz.corpus.storage import unchanged
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Document, ShardError
@@ -179,8 +179,9 @@ class Indexed:
         """Yield documents from the columns; their text, if asked, comes from the shards."""
         own = self.index.similarity == OWN
         for part, origin in zip(self.index.columns, self.index.origins, strict=True):
-            if with_text and fingerprint(origin.path) != origin.fingerprint:
-                raise ShardError(f"{origin.path}: has changed since it was indexed; index it again")
+            path = part.shard.path
+            if with_text and not unchanged(path, origin.fingerprint):
+                raise ShardError(f"{path}: has changed since it was indexed; index it again")
             source = image_source(part.shard, origin.image_dir)
             for row in range(len(part)):
                 document = part.document(row)

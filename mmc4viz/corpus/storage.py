@@ -11,11 +11,13 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from contextvars import ContextVar
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import fsspec
+from xxhash import xxh3_64, xxh3_128
 
 from mmc4viz.model import ShardError
 
@@ -26,6 +28,8 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DIGITS = re.compile(r"([0-9]+)")
 _BLOCK = 8 << 20  # bytes that one request fetches
 _CHUNK = 1 << 20  # bytes that are asked of a stream at once
+_PIECE, _PIECES = 1 << 16, 16  # bytes, and how often, that stand for a file
+_LOCAL = re.compile(r"(\d+):(\d+)(?::([0-9a-f]{16}))?(?::([0-9a-f]{32}))?")
 
 
 def is_remote(path: str) -> bool:
@@ -95,11 +99,87 @@ def open_for_reading(path: str) -> Iterator[io.BufferedReader[Any]]:
     Whether it can seek as well is up to ``seekable``: a web server's file cannot.
     """
     if not is_remote(path):
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             yield file
         return
     with io.BufferedReader(_Remote(path), _CHUNK) as stream:
         yield stream
+
+
+def _opened(path: str) -> io.BufferedReader[Any]:
+    digest = _DIGESTED.get()
+    if digest is None or digest.path != path:
+        return open(path, "rb")
+    return io.BufferedReader(_Digesting(path, digest), _CHUNK)
+
+
+class Digest:
+    """The digest of a local file, taken as the file is read; what nobody reads is read for it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._digest, self._next = xxh3_128(), 0
+
+    def see(self, at: int, data: memoryview) -> None:
+        """Take notice of bytes that were read at a place."""
+        if at <= self._next < at + len(data):
+            self._digest.update(data[self._next - at :])
+            self._next = at + len(data)
+
+    def added_to(self, known: str) -> str:
+        """Add it to a fingerprint of the same file; a remote one stays as it is."""
+        if is_remote(self.path):
+            return known
+        buffer = memoryview(bytearray(_CHUNK))
+        with open(self.path, "rb", 0) as file:
+            file.seek(self._next)
+            while n := file.readinto(buffer):
+                self._digest.update(buffer[:n])
+                self._next += n
+        return f"{known}:{self._digest.hexdigest()}"
+
+
+_DIGESTED: ContextVar[Digest | None] = ContextVar("digested", default=None)
+
+
+@contextmanager
+def digesting(path: str) -> Iterator[Digest]:
+    """Digest a file while `open_for_reading` reads it within the block."""
+    digest = Digest(path)
+    token = _DIGESTED.set(digest)
+    try:
+        yield digest
+    finally:
+        _DIGESTED.reset(token)
+
+
+class _Digesting(io.RawIOBase):
+    """A local file that tells a digest what is read of it."""
+
+    def __init__(self, path: str, digest: Digest) -> None:
+        self._file, self._digest = io.FileIO(path), digest
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        at = self._file.tell()
+        n = self._file.readinto(buffer) or 0
+        self._digest.see(at, memoryview(buffer)[:n])
+        return n
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _Remote(io.RawIOBase):
@@ -181,14 +261,68 @@ def listing(pattern: str) -> list[str]:
 
 @_in_words
 def fingerprint(path: str) -> str:
-    """Say what changes when a file changes: its size with its time or ETag."""
+    """Say what changes when a file changes.
+
+    Of a local file its size, its time, and a digest of a sample of its bytes: 16 pieces of 64 KiB,
+    the first, the last, and others evenly between (all of a file of at most 1 MiB); where it was
+    read whole, `Digest` adds one of all of it. Of a remote file its size and its time or ETag.
+    """
     if not is_remote(path):
         status = os.stat(path)
-        return f"{status.st_size}:{status.st_mtime_ns}"
+        return f"{status.st_size}:{status.st_mtime_ns}:{_sample(path, status.st_size)}"
     store, inside = file_system(path)
     facts = store.info(inside)
     tags = (facts.get(name) for name in ("ETag", "etag", "LastModified", "mtime", "updated", "oid"))
     return ":".join(str(value) for value in (facts.get("size"), *tags) if value is not None)
+
+
+def whole_fingerprint(path: str) -> str:
+    """Return a file's fingerprint with a digest of all of it; of a remote one its fingerprint."""
+    return Digest(path).added_to(fingerprint(path))
+
+
+@_in_words
+def unchanged(path: str, recorded: str) -> bool:
+    """Whether a file is what it was when its fingerprint was recorded, wherever it was then.
+
+    A local one of the same size and time is. One of another time, as a copy is, is if all of its
+    bytes are, where all were digested; that reads the file once.
+    """
+    parts = None if is_remote(path) else _LOCAL.fullmatch(recorded)
+    if parts is None:
+        return fingerprint(path) == recorded
+    status = os.stat(path)
+    if status.st_size != int(parts[1]):
+        return False
+    if status.st_mtime_ns == int(parts[2]):
+        return True
+    return parts[4] is not None and _whole(path, status.st_size, status.st_mtime_ns) == parts[4]
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two fingerprints are of the same bytes, as far as both tell; no file is read."""
+    parts = _LOCAL.fullmatch(one), _LOCAL.fullmatch(other)
+    if one == other or parts[0] is None or parts[1] is None:
+        return one == other
+    sizes, times, samples, wholes = zip(*(found.groups() for found in parts if found), strict=True)
+    return sizes[0] == sizes[1] and next(
+        (pair[0] == pair[1] for pair in (wholes, samples, times) if None not in pair), False
+    )
+
+
+def _sample(path: str, size: int) -> str:
+    digest, last = xxh3_64(), max(0, size - _PIECE)
+    with open(path, "rb", 0) as file:
+        for place in range(_PIECES if size > _PIECE * _PIECES else 1):
+            file.seek(last * place // (_PIECES - 1))
+            digest.update(file.read(_PIECE if size > _PIECE * _PIECES else size))
+    return str(digest.hexdigest())
+
+
+@lru_cache(maxsize=4096)
+def _whole(path: str, size: int, changed: int) -> str:
+    """Digest all of a file, once as it is."""
+    return Digest(path).added_to("").removeprefix(":")
 
 
 @_in_words

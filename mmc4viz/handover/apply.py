@@ -19,7 +19,14 @@ from mmc4viz.corpus.build import scratch_of
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.files import absolute, digest, map_columns
 from mmc4viz.corpus.sets import map_set_file
-from mmc4viz.corpus.storage import fingerprint, is_remote, put_in_place, size_of
+from mmc4viz.corpus.storage import (
+    fingerprint,
+    is_remote,
+    put_in_place,
+    size_of,
+    unchanged,
+    whole_fingerprint,
+)
 from mmc4viz.corpus.workers import ROUNDS, MakeExecutor, run
 from mmc4viz.handover.counts import Counts
 from mmc4viz.handover.inputs import shard_columns
@@ -180,9 +187,11 @@ def _apply(task: Task, scratch: Path) -> Applied:
     record = _record(task)
     if not task.dry_run:
         before = read_record(task.target)
-        same = before is not None and before.whole and before.made_like(record)
+        same = before is not None and before.whole and _made_like(before, record, task)
         if before is not None and same and size_there(task.target) == before.size:
             return _skipped(task, before)
+    if task.index_file is None:
+        record = replace(record, fingerprint=whole_fingerprint(task.shard.path))
     spool = scratch / f"{task.shard.name}.in"
     try:
         plain = unpacked(task.shard, spool)
@@ -191,13 +200,21 @@ def _apply(task: Task, scratch: Path) -> Applied:
         spool.unlink(missing_ok=True)
 
 
+def _made_like(before: Record, record: Record, task: Task) -> bool:
+    """Whether what is there was made from the same bytes in the same way."""
+    same_way = replace(before, fingerprint=record.fingerprint).made_like(record)
+    return same_way and unchanged(task.shard.path, before.fingerprint)
+
+
 def _record(task: Task) -> Record:
     """Return the record of a shard that is to be written."""
-    now, similarity, verify = fingerprint(task.shard.path), "", str(Verify.FULL)
-    if task.index_file is not None:
+    similarity, verify = "", str(Verify.FULL)
+    if task.index_file is None:
+        now = fingerprint(task.shard.path)
+    else:
         _, origin = map_columns(Path(task.index_file))
-        verify = origin.verify
-        if origin.fingerprint != now:
+        verify, now = origin.verify, origin.fingerprint
+        if not unchanged(task.shard.path, now):
             raise ShardError(f"{task.shard.path}: has changed since it was indexed; index it again")
     if task.set_file is not None:
         _, made = map_set_file(Path(task.set_file))
@@ -241,7 +258,7 @@ def _rewrite(task: Task, record: Record, plain: Unpacked, scratch: Path) -> Appl
     try:
         with written(beside, plain.packing) as file:
             done = rewrite(Output(file))
-        if fingerprint(task.shard.path) != record.fingerprint:
+        if not unchanged(task.shard.path, record.fingerprint):
             raise ShardError(
                 f"{task.shard.path}: changes while it is read; run again when it is still"
             )

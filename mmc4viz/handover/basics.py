@@ -91,7 +91,10 @@ class Basics:
 
 def corpus_of_index(index: Index) -> CorpusFacts:
     """Return what an index was made from."""
-    shards = tuple(ShardFacts(o.path, o.fingerprint, o.documents) for o in index.origins)
+    shards = tuple(
+        ShardFacts(part.shard.path, origin.fingerprint, origin.documents)
+        for part, origin in zip(index.columns, index.origins, strict=True)
+    )
     folders = {origin.image_dir for origin in index.origins}
     return CorpusFacts(
         shards,

@@ -6,14 +6,18 @@ Compares what is recorded with what is there; judges no numbers and changes no s
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mmc4viz.corpus.files import digest
+from mmc4viz.corpus.storage import alike
 from mmc4viz.handover.basics import Basics, CorpusFacts, ShardFacts, SimilarityFacts
 from mmc4viz.model import LoaderConfig
 
 Recorded = Mapping[str, Any]
+
+_TIMED: Final = re.compile(r"(\d+):\d+")  # a fingerprint of an older version
 
 
 def differences(settings: Recorded, found: Recorded, basics: Basics) -> list[str]:
@@ -59,7 +63,7 @@ def _similarity(settings: Recorded, recorded: Recorded, here: SimilarityFacts) -
     elif "source" in recorded and recorded["source"] != here.source:
         was, now = recorded["source"] or "the shards", here.source or "the shards"
         notes.append(f"its similarity was read from {was}, here from {now}")
-    elif recorded.get("fingerprint") and recorded["fingerprint"] != here.fingerprint:
+    elif recorded.get("fingerprint") and not alike(recorded["fingerprint"], here.fingerprint or ""):
         notes.append(f"the similarity in {here.source} has changed since")
     if here.scale and recorded.get("scale") and recorded["scale"] != here.scale:
         notes.append(f"scores had the scale {recorded['scale']}, here {here.scale}")
@@ -106,14 +110,11 @@ def _compared(
             gone.append(shard.path)
             continue
         del left[here.path]
-        if here.fingerprint != shard.fingerprint:
-            same_size = _size(here.fingerprint) == _size(shard.fingerprint)
+        if not alike(here.fingerprint, shard.fingerprint):
+            timed = _TIMED.fullmatch(shard.fingerprint)  # without a digest
+            same_size = timed and here.fingerprint.startswith(f"{timed[1]}:")
             (touched if same_size else changed).append(here.path)
     return gone, list(left), changed, touched
-
-
-def _size(fingerprint: str) -> str:
-    return fingerprint.partition(":")[0]
 
 
 def _some(paths: Sequence[str], what: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.files import files_of, local_copy, map_columns
+from mmc4viz.corpus.files import files_of, local_copy, located, map_columns
 from mmc4viz.corpus.sets import OWN, folder_of, identity, map_set_file
 from mmc4viz.corpus.shards import SUFFIXES, Layout, Shard
 from mmc4viz.corpus.storage import file_system, is_remote, listing, natural, size_of
@@ -107,7 +107,7 @@ def tasks_for_index(
             )
         if sets and identity(origin) not in sets:
             raise ApplyError(f"{folder}: the similarity set {similarity!r} lacks {origin.path}")
-        shard = Shard(origin.path, origin.position)
+        shard = Shard(located(origin, folder), origin.position)
         task = Task(
             shard, out, config, options, str(path), sets.get(identity(origin)), dry_run=dry_run
         )

@@ -26,7 +26,7 @@ from mmc4viz.corpus.sampling import Drawn
 from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.similarity import Sidecar, sidecars, with_similarity
 from mmc4viz.corpus.source import Indexed, Shards
-from mmc4viz.corpus.storage import fingerprint
+from mmc4viz.corpus.storage import unchanged
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from mmc4viz.model import LoaderConfig, ShardError
@@ -393,7 +393,7 @@ def folders_of(source: Source) -> tuple[str, ...]:
 
 def _folders(source: Source) -> tuple[str, ...]:
     index = index_of(source.index) if source.index else None
-    paths = [o.path for o in index.origins] if index else [s.path for s in source.shards]
+    paths = [c.shard.path for c in index.columns] if index else [s.path for s in source.shards]
     return tuple(sorted({os.path.dirname(os.path.abspath(path)) for path in paths}))
 
 
@@ -417,9 +417,10 @@ def shard_at(source: Source, part: int) -> tuple[Shard, str | None]:
     shard = columns_of(source)[part].shard
     if not source.index:
         return shard, source.image_dir.path if source.image_dir else None
-    origin = next(o for o in index_of(source.index).origins if o.path == shard.path)
-    if fingerprint(origin.path) != origin.fingerprint:
-        raise ShardError(f"{origin.path}: has changed since it was indexed; index it again")
+    index = index_of(source.index)
+    origin = index.origins[[one.shard for one in index.columns].index(shard)]
+    if not unchanged(shard.path, origin.fingerprint):
+        raise ShardError(f"{shard.path}: has changed since it was indexed; index it again")
     return shard, origin.image_dir
 
 

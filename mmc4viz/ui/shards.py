@@ -122,10 +122,14 @@ def _folder(choice: Choice, start: Start) -> str:
 def _suggested(choice: Choice, start: Start) -> str:
     """Return a folder beside that of the shards, or here, where that may be written."""
     source = choice.whole
-    origins = data.index_of(source.index).origins if source.index else source.shards
-    if not origins:
+    shards = source.shards
+    if source.index:
+        path = data.index_of(source.index).columns[0].shard.path
+    elif shards:
+        path = shards[0].path
+    else:
         return "DIR"
-    beside = f"{os.path.dirname(absolute(origins[0].path))}-chosen"
+    beside = f"{os.path.dirname(absolute(path))}-chosen"
     return beside if start.roots.allow(beside, writing=True) else os.path.basename(beside)
 
 

@@ -1,15 +1,20 @@
 """A file of labels as SQLite: opened, checked, its errors said in words. Knows no judgement.
 
 One file serves several people at once: a write-ahead log, a wait for each other's turn, and each
-change on the disk before it is called done. SQLite's own documentation: WAL wants a local disk.
+change on the disk before it is called done. The log wants a disk of this machine (SQLite's own
+documentation): on a network's, and where it fails, changes go through a rollback journal.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -46,7 +51,10 @@ CREATE TABLE claims (
   person TEXT NOT NULL, until REAL NOT NULL, PRIMARY KEY (shard, key, image, sentence)
 );
 """
-_NAMES: Final = {"judgements", "designs", "stages", "queue", "claims"}
+_COLUMNS: Final = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+_MOUNTS: Final = Path("/proc/self/mounts")
+_FAR: Final = re.compile(r"(nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|ocfs2|gfs2|fuse\.)")
+_ROOM: Final = 1 << 16  # bytes; with less, a disk is full
 
 
 class LabelsError(Mmc4vizError):
@@ -63,13 +71,42 @@ def create(path: str) -> None:
     """
     with _said(path), closing(_connect(path, "rwc")) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        if not _known(connection, path):
-            connection.execute("ROLLBACK")
-            connection.execute("PRAGMA journal_mode = WAL")
+        known = _known(connection, path)
+        connection.execute("ROLLBACK")
+        _choose_journal(connection, path)
+        if not known:
             connection.execute("BEGIN IMMEDIATE")
             if not _known(connection, path):
                 _fill(connection)
-        connection.execute("COMMIT")
+            connection.execute("COMMIT")
+
+
+def _choose_journal(connection: sqlite3.Connection, path: str) -> None:
+    """Write ahead on a disk of this machine; roll back on a network's, or where that fails."""
+    wanted = "delete" if _far(path) else "wal"
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == wanted:
+        return
+    try:
+        connection.execute(f"PRAGMA journal_mode = {wanted}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        with suppress(sqlite3.OperationalError):  # another one has it open: it stays as it is
+            connection.execute("PRAGMA journal_mode = delete")
+
+
+def _far(path: str) -> bool:
+    """Whether a file lies on another machine's disk, as far as this system tells."""
+    try:
+        mounts = [line.split(" ") for line in _MOUNTS.read_text("utf-8", "replace").splitlines()]
+    except OSError:
+        return False
+    here = os.path.realpath(path)
+    kinds = {}
+    for _, place, kind, *_ in mounts:
+        place = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), place)
+        if os.path.join(here, "").startswith(os.path.join(place, "")):
+            kinds[place] = kind
+    return bool(kinds) and _FAR.match(kinds[max(kinds, key=len)]) is not None
 
 
 def _fill(connection: sqlite3.Connection) -> None:
@@ -142,9 +179,21 @@ def _known(connection: sqlite3.Connection, path: str) -> bool:
         raise LabelsError(f"{path}: is an SQLite file of another kind; name another file")
     if connection.execute("PRAGMA user_version").fetchone()[0] > VERSION:
         raise LabelsError(f"{path}: was made by a newer mmc4viz; bring this one up to date")
-    if not tables >= _NAMES:
-        raise LabelsError(f"{path}: is damaged (a table is missing); {_RESCUE}")
+    if not _columns_of(connection) >= _columns():
+        raise LabelsError(f"{path}: is damaged (a table or column is missing); {_RESCUE}")
     return True
+
+
+def _columns_of(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return {(table, column) for table, column in connection.execute(_COLUMNS)}
+
+
+@cache
+def _columns() -> set[tuple[str, str]]:
+    """Return every column that a file of labels has, with its table."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _fill(connection)
+        return _columns_of(connection)
 
 
 _RESCUE: Final = "go back to a copy, or to an export as CSV"
@@ -156,13 +205,20 @@ def _said(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise LabelsError(f"{path}: {_words(error)}") from None
+        raise LabelsError(f"{path}: {_words(error, path)}") from None
+    except UnicodeDecodeError:
+        raise LabelsError(f"{path}: is damaged; {_RESCUE}") from None
     except (OSError, ValueError) as error:
         raise LabelsError(f"{path}: cannot be opened: {error}") from None
 
 
-def _words(error: sqlite3.DatabaseError) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+def _words(error: sqlite3.DatabaseError, path: str) -> str:
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    if extended == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file is cut short
+        code = sqlite3.SQLITE_CORRUPT
+    elif code == sqlite3.SQLITE_IOERR and _full(path):  # as it says of its shared memory
+        code = sqlite3.SQLITE_FULL
     return {
         sqlite3.SQLITE_BUSY: "is locked by another program; close it there and try again",
         sqlite3.SQLITE_LOCKED: "is locked by another program; close it there and try again",
@@ -170,6 +226,13 @@ def _words(error: sqlite3.DatabaseError) -> str:
         sqlite3.SQLITE_CANTOPEN: "cannot be opened: is the folder there, and can it be written to?",
         sqlite3.SQLITE_NOTADB: "is no file of labels; name another one",
         sqlite3.SQLITE_CORRUPT: f"is damaged; {_RESCUE}",
-        sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
+        sqlite3.SQLITE_FULL: "cannot be written: no room on the disk; free some and try again",
         sqlite3.SQLITE_IOERR: "cannot be read or written: the disk does not answer",
     }.get(code, f"cannot be used: {' '.join(str(error).split())}")
+
+
+def _full(path: str) -> bool:
+    try:
+        return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free < _ROOM
+    except OSError:
+        return False

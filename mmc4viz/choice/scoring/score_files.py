@@ -6,8 +6,7 @@ a sidecar (`mmc4viz.corpus.sidecar`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmc4viz.choice.scoring.score import Scored
+from mmc4viz.corpus.sidecar import check_rows, digests_of, own_words, seal
 from mmc4viz.corpus.storage import put_in_place
 from mmc4viz.model import ConfigError
 
-_KEY: Final = b"mmc4viz"
 _SCHEMA: Final = pa.schema(
     {
         "shard": pa.string(),
@@ -33,12 +32,22 @@ _SCHEMA: Final = pa.schema(
 
 
 def metadata_of(path: Path) -> dict[str, Any]:
-    """Read what a file of ours says of itself; nothing where it is none."""
+    """Read what a file of ours says of itself; nothing where it is none, or is damaged."""
     try:
-        found = json.loads((pq.read_schema(path).metadata or {})[_KEY])
+        return dict(_facts(path, lambda _: None))
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+
+
+def _facts(path: Path, take: Callable[[pa.Table], object]) -> dict[str, Any]:
+    """Read and check a file of ours, a shard at a time; return what it says of itself."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        found = own_words(file.metadata.metadata)
+        for group in range(file.num_row_groups) if found else ():
+            rows = file.read_row_group(group)
+            check_rows(rows, found.get("rows", {}))
+            take(rows)
+    return found
 
 
 def table_of(name: str, rows: Sequence[Scored]) -> pa.Table:
@@ -61,9 +70,23 @@ def merge(
     """Write the parts' rows as one sidecar, the column named as its values."""
     names = ["shard", "key", "images", "sentences", column]
     tables = (
-        pq.read_table(path, columns=names).rename_columns([*names[:4], "values"]) for path in paths
+        table.select(names).rename_columns([*names[:4], "values"])
+        for path in paths
+        for table in _whole(path)
     )
     write_whole(out, tables, {"made_from": identity}, about)
+
+
+def _whole(path: Path) -> list[pa.Table]:
+    """Read a part again."""
+    found: list[pa.Table] = []
+    try:
+        _facts(path, found.append)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ConfigError(
+            f"{path}: is damaged ({error!s:.80}); run the same command again: it is made anew"
+        ) from None
+    return found or [_SCHEMA.empty_table()]
 
 
 def write_whole(
@@ -75,11 +98,11 @@ def write_whole(
     ----------
     path : Path
     tables : iterable of pyarrow.Table
-        At least one.
+        At least one, each of whole shards.
     facts : dict
         What `metadata_of` will say.
     about : dict of str
-        More of its metadata.
+        More of its metadata, what a sidecar says of its model.
 
     Raises
     ------
@@ -87,17 +110,16 @@ def write_whole(
         When the disk is full or the file cannot be written.
     """
     beside = path.with_name(f".{path.name}.part")
-    metadata: dict[Any, Any] = {
-        **about,
-        _KEY: json.dumps(facts, sort_keys=True).encode(),
-    }
     try:
         stream = iter(tables)
         first = next(stream)
-        layout = first.schema.with_metadata(metadata)
-        with pq.ParquetWriter(beside, layout) as writer:
+        layout = first.schema.with_metadata(about)
+        digests: dict[str, str] = {}
+        with pq.ParquetWriter(beside, layout, write_page_checksum=True) as writer:
             for table in chain([first], stream):
-                writer.write_table(table.cast(layout))
+                writer.write_table(table.cast(layout), max(1, len(table)))  # in one group
+                digests |= digests_of(table)
+            writer.add_key_value_metadata(seal(facts, about, digests))
         put_in_place(beside, str(path))
     except OSError as error:
         beside.unlink(missing_ok=True)
