@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from mmc4viz.cli.lines import complain
 from mmc4viz.corpus import workers
-from mmc4viz.model import Mmc4vizError
+from mmc4viz.model import ConfigError, Mmc4vizError
 
 ROOMS: Final = {
     "app": "dashboard",
@@ -28,6 +32,11 @@ ROOMS: Final = {
 }
 """Where each command is at home."""
 _WITH_WORKERS: Final = ("apply", "index")
+_LEAST_MEMORY: Final = 1 << 30  # of addresses: with less, libraries hang while they are loaded
+
+
+class Ended(BaseException):
+    """A signal that asks this process to end."""
 
 
 class _Commands(click.Group):
@@ -39,8 +48,10 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in _WITH_WORKERS and not {"-h", "--help"} & set(args):
-            workers.get_ready()
+        if not {"-h", "--help"} & set(args):
+            _refuse_too_little_memory()
+            if args[0] in _WITH_WORKERS:
+                workers.get_ready()
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -73,7 +84,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line on standard error and exit code 2."""
     try:
-        code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
+        with _ending_on_signals():
+            code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_asked:
         click.echo(help_asked.format_message())
         code = 0
@@ -89,7 +101,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
+    except ImportError as error:
+        complain(f"a package cannot be loaded: {error}")
+        code = 2
+    except MemoryError:
+        complain("out of memory: name fewer shards at once, or index them and name --index DIR")
+        code = 2
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted")
         code = 130
+    except Ended as ended:
+        number = signal.Signals(ended.args[0])
+        complain(f"ended by {number.name}; the same command goes on where it stopped")
+        code = 128 + number
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_too_little_memory() -> None:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < _LEAST_MEMORY:
+        raise ConfigError(
+            f"out of memory: {allowed / 1e6:,.0f} MB of addresses are allowed (ulimit -v), at "
+            f"least {_LEAST_MEMORY / 1e6:,.0f} MB are needed"
+        )
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """Turn signals that ask to end into an exception, after the workers were ended."""
+
+    def end(number: int, frame: object) -> None:
+        workers.stop_now()
+        raise Ended(number)
+
+    asking = [signal.SIGTERM, signal.SIGHUP]
+    if threading.current_thread() is not threading.main_thread():
+        asking = []
+    before: dict[signal.Signals, Any] = {one: signal.getsignal(one) for one in asking}
+    ours = [one for one in asking if before[one] is signal.SIG_DFL]  # nohup's stays
+    for one in ours:
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)

@@ -5,6 +5,7 @@ A shard is one job; a job writes one whole file. Nothing here reads a sample its
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,7 @@ from mmc4viz.corpus.index import (
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sets import folder_of, names_in
 from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.storage import fingerprint, is_remote, remove, size_of
+from mmc4viz.corpus.storage import NotThereError, fingerprint, is_remote, remove, size_of
 from mmc4viz.corpus.workers import ROUNDS, MakeExecutor, run
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import Mmc4vizError, ShardError
@@ -76,6 +77,9 @@ OnDone = Callable[[Done], None]
 def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> list[Done]:
     """Index shards; those that are indexed as asked already are skipped.
 
+    One that broke off is read again each time, for what broke it may have passed; what there is of
+    it stays unless it now reads further.
+
     Parameters
     ----------
     jobs : sequence of Job
@@ -105,7 +109,7 @@ def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> 
         on_done(done)
     for job in jobs:
         if job.shard.path not in results:
-            reason = f"its worker died {ROUNDS} times (out of memory?)"
+            reason = f"{job.shard.path}: its worker died {ROUNDS} times (out of memory?)"
             results[job.shard.path] = Done(job.shard.path, "failed", reason)
             on_done(results[job.shard.path])
     if any(done.status != "failed" for done in results.values()):
@@ -131,7 +135,8 @@ def _refuse_repeats(jobs: Sequence[Job]) -> None:
 def scratch_of(folder: str) -> Path:
     """Return where files are written that are not whole yet."""
     if is_remote(folder):
-        return Path(gettempdir()) / f"mmc4viz-{os.getuid()}"
+        one = hashlib.sha256(folder.encode()).hexdigest()[:10]
+        return Path(gettempdir()) / f"mmc4viz-{os.getuid()}" / one
     return Path(folder) / ".partial"
 
 
@@ -154,6 +159,16 @@ def index_shard(job: Job) -> Done:
             return _index_unlocked(job)
         except ShardError as error:
             return Done(job.shard.path, "failed", str(error))
+        except MemoryError:
+            return Done(job.shard.path, "failed", out_of_memory(job.shard.path))
+
+
+def out_of_memory(path: str) -> str:
+    """Say which shard was too much, and what to do about it."""
+    return (
+        f"{path}: out of memory; run the same command again with fewer --workers, or with more "
+        "memory: it goes on where it stopped"
+    )
 
 
 @contextmanager
@@ -185,11 +200,14 @@ def _index_unlocked(job: Job) -> Done:
         verify=str(job.verify),
         image_dir=job.image_dir,
     )
-    if (before := _existing(job, origin)) is not None:
-        return Done(job.shard.path, "skipped", before.error, before.documents)
+    before = _existing(job, origin)
+    if before is not None and before.error is None:
+        return Done(job.shard.path, "skipped", None, before.documents)
     columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
     if fingerprint(job.shard.path) != origin.fingerprint:
         raise ShardError(f"{job.shard.path}: changes while it is read; run again when it is still")
+    if columns.error is not None and before is not None and len(columns) <= before.documents:
+        return Done(job.shard.path, "broken off", columns.error, before.documents)
     if columns.error is not None and not len(columns):
         raise ShardError(columns.error)
     origin = replace(origin, error=columns.error, documents=len(columns))
@@ -226,27 +244,33 @@ def _existing_remote(job: Job, origin: Origin) -> Origin | None:
 
 
 def prune(folder: str) -> list[str]:
-    """Drop files of shards that no longer exist, and what a killed run left; return the shards.
+    """Drop files of shards that no longer exist; return the shards.
 
     Raises
     ------
     IndexFileError
         When the folder holds no index.
+    ShardError
+        When it cannot be told whether a shard is there; nothing is dropped then.
     """
-    gone, sets = [], names_in(folder)
-    for path in files_of(folder):
-        origin = read_origin(path)
-        try:
-            fingerprint(origin.path)
-        except (OSError, ShardError):
-            remove(f"{folder.rstrip('/')}/{file_name(origin.path)}")
-            for name in sets:
-                with suppress(ShardError):  # a set need not have had it
-                    remove(f"{folder_of(folder, name)}/{file_name(origin.path)}")
-            gone.append(origin.path)
+    sets = names_in(folder)
+    gone = [origin.path for origin in map(read_origin, files_of(folder)) if _is_gone(origin.path)]
+    for path in gone:
+        remove(f"{folder.rstrip('/')}/{file_name(path)}")
+        for name in sets:
+            with suppress(ShardError):  # a set need not have had it
+                remove(f"{folder_of(folder, name)}/{file_name(path)}")
     if gone:
         try:
             write_manifest(folder, scratch_of(folder))
         except IndexFileError:
             remove(f"{folder.rstrip('/')}/manifest.json")
     return gone
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        fingerprint(path)
+    except NotThereError:
+        return True
+    return False

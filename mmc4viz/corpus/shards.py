@@ -27,7 +27,16 @@ from typing import IO, Any, Self, cast
 
 import braceexpand
 
-from mmc4viz.corpus.storage import is_remote, listing, open_for_reading, read_range
+from mmc4viz.corpus.storage import (
+    is_remote,
+    listing,
+    open_for_reading,
+    read_range,
+    refuse_alike,
+    remember,
+    whole,
+    without_secrets,
+)
 from mmc4viz.loader.images import Embedded, Folder, ImageSource, words
 from mmc4viz.model import ShardError
 
@@ -52,10 +61,16 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard by its path and its position in the list given."""
+    """A shard by its path, without a url's secrets, and its position in the list given."""
 
     path: str
     position: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", remember(self.path))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int]]:
+        return type(self), (whole(self.path), self.position)
 
     @property
     def name(self) -> str:
@@ -99,6 +114,7 @@ def expand(patterns: Iterable[str]) -> list[Shard]:
     ...
     mmc4viz.model.ShardError: nowhere-0.tar: no such shard
     """
+    refuse_alike(patterns := list(patterns))
     paths = [path for pattern in patterns for path in _expand_one(pattern)]
     return [Shard(path, position) for position, path in enumerate(paths)]
 
@@ -109,9 +125,10 @@ def _expand_one(pattern: str) -> list[str]:
     try:
         names = list(braceexpand.braceexpand(pattern)) if "{" in pattern else [pattern]
     except ValueError:
-        raise ShardError(f"{pattern}: the braces do not match") from None
+        raise ShardError(f"{without_secrets(pattern)}: the braces do not match") from None
+    refuse_alike(names)
     found = []
-    for name in names:
+    for name in map(remember, names):
         if is_remote(name):
             matches = listing(name)
             if len(matches) > 1 or matches != [name]:

@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.storage import file_system, is_remote
+from mmc4viz.corpus.storage import file_system, is_remote, remember, scrubbed
 from mmc4viz.model import ShardError
 
 if TYPE_CHECKING:
@@ -127,12 +127,13 @@ def open_sidecar(path: str) -> OpenSidecar:
     """
     import pyarrow.dataset as ds  # brings pandas along, which no other room needs to start
 
+    path = remember(path)
     try:
         store, inside = file_system(path) if is_remote(path) else (None, path)
         data = ds.dataset(inside, format="parquet", filesystem=store)
         fields = {field.name: field.type for field in data.schema}
     except Exception as error:  # every store has its own kinds
-        raise no_sidecar(path, error) from None
+        raise no_sidecar(path, scrubbed(str(error), path)) from None
     for name, kinds in _KINDS.items():
         if name not in fields:
             raise no_sidecar(path, f"it has no column {name!r}")
