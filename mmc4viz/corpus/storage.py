@@ -189,8 +189,9 @@ def _status(error: BaseException) -> int | None:
             found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         else:
             found = getattr(answer, "status_code", None)
-        for name in ("status", "code"):  # aiohttp's, Google's
-            found = getattr(one, name, None) if found is None else found
+        found = getattr(one, "status", None) if found is None else found
+        if type(one).__module__.startswith("gcsfs"):
+            found = getattr(one, "code", None)
         if isinstance(found, int) and 400 <= found < 600:
             return found
     return None
@@ -247,6 +248,10 @@ def _reason(error: BaseException, path: str) -> str:
         return _NOT_THERE
     if status is not None:
         return f"the store answers {status}: {text}"
+    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+        return "cannot be reached: the connection is refused"
+    if any(type(one).__name__ == "ClientPayloadError" for one in chain):
+        return "the connection was dropped"
     return f"cannot be reached: {text}"
 
 
@@ -256,8 +261,10 @@ def scrubbed(text: str, path: str = "") -> str:
     named = whole(path)
     for piece in named.split("::"):
         shown, _, user = _parts(piece)
-        told = [user[:-1], *user[:-1].split(":")[1:], piece.partition("?")[2]]
-        told += [value for _, value in parse_qsl(told[-1])] if shown != piece else []
+        query = piece.partition("?")[2] if shown != piece else ""
+        told = [user[:-1], *user[:-1].split(":")[1:], query]
+        told += [value for _, value in parse_qsl(query)]
+        told += [pair.partition("=")[2] for pair in query.split("&")]
         for secret in filter(lambda one: len(one) > 3, {*told, *map(unquote, told)}):
             text = text.replace(secret, "…")
     return text
@@ -288,7 +295,7 @@ class _Remote(io.RawIOBase):
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = _open_remote(path)
-        self._at = 0
+        self._at = self._ahead = 0  # read so far; of these, still to be passed over again
 
     def readable(self) -> bool:
         return True
@@ -305,6 +312,8 @@ class _Remote(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         for tries in count(1):
             try:
+                while self._ahead and (data := self._file.read(min(self._ahead, _CHUNK))):
+                    self._ahead -= len(data)
                 data = self._file.read(len(buffer))
                 break
             except Exception as error:  # every store has its own kinds
@@ -332,11 +341,7 @@ class _Remote(io.RawIOBase):
         now = self._file.r.headers
         if mark != (now.get("ETag") or now.get("Last-Modified")):
             raise OSError("changes while it is read; run again when it is still")
-        if self._file.r.status == 206 or not self._at:
-            return
-        left = self._at
-        while left and (data := self._file.read(min(left, _CHUNK))):
-            left -= len(data)
+        self._ahead = 0 if self._file.r.status == 206 else self._at
 
     def close(self) -> None:
         self._file.close()

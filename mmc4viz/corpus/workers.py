@@ -79,6 +79,8 @@ def _round(
     with make_executor() as executor:
         at_once = getattr(executor, "_max_workers", len(waiting))  # Dask plans for itself
         look_after: Callable[[], object] | None = getattr(executor, "look_after", None)
+        if look_after is not None:  # before a worker that lacks the package is given a job
+            look_after()
         while True:
             while waiting and not lost and len(futures) < at_once:
                 place = next(iter(waiting))
