@@ -32,7 +32,7 @@ from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.shards import LIMIT
 from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.options import Options, loader_config
-from mmc4viz.handover.records import ApplyError, read_record
+from mmc4viz.handover.records import ApplyError, ReplacingError, read_record
 from mmc4viz.handover.tasks import disk_use, tasks_for_index, tasks_for_shards
 from tests import nasty
 from tests.chosen import chosen, problems
@@ -279,7 +279,7 @@ def test_finished_shards_are_skipped_and_others_done_again(
     (out / "s-1.tar").write_bytes((out / "s-1.tar").read_bytes()[:-512])
     assert statuses(apply(shards, out)) == ["skipped", "written", "skipped"]
     assert contents(out) == before
-    assert statuses(apply(shards, out, Options())) == ["written"] * 3
+    assert statuses(apply(shards, out, Options(), overwrite=True)) == ["written"] * 3
     write_tar(Path(shards[2].path), [("c", STRAIGHT)])
     assert statuses(apply(shards, out, Options())) == ["skipped", "skipped", "written"]
 
@@ -358,9 +358,12 @@ def test_a_shard_that_breaks_off_ends_there(tmp_path: Path, cut: int) -> None:
     [applied] = apply(one(tmp_path / "in/s.tar"), tmp_path / "out")
     assert applied.status == "broken off"
     assert str(applied.reason).startswith(f"{tmp_path}/in/s.tar: breaks off after ")
-    assert len(keys(tmp_path / "out/s.tar")) == applied.counts.changed > 0
-    [again] = apply(one(tmp_path / "in/s.tar"), tmp_path / "out")
-    assert (again.status, again.reason) == ("skipped", applied.reason)
+    assert len(keys(tmp_path / "out/s.tar")) == applied.counts.documents > 0
+    record = read_record(str(tmp_path / "out/s.tar"))
+    assert (record is not None and record.whole, record and record.error) == (False, applied.reason)
+    there = contents(tmp_path / "out")
+    assert apply(one(tmp_path / "in/s.tar"), tmp_path / "out") == [applied]
+    assert contents(tmp_path / "out") == there
 
 
 def test_a_packed_shard_that_breaks_off_ends_there(tmp_path: Path) -> None:
@@ -425,10 +428,54 @@ def test_what_is_not_its_own_is_left_alone(tmp_path: Path, shards: list[Shard]) 
     with pytest.raises(ApplyError, match="not apply's; choose another --out"):
         apply(shards, out)
     assert contents(out) == {"notes.txt": b"mine", "s-1.tar": b"mine"}
-    (out / "s-1.tar.apply.json").write_text("{}")
-    with pytest.raises(ApplyError, match="no record of apply's"):
-        apply(shards[1:2], out)
     assert statuses(apply(shards[:1], out)) == ["written"]
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"{}", b"\0" * 900, b"[1]", b'{"shard": 3}', b"\xff", b"[" * 100_000]
+)
+def test_a_record_that_cannot_be_read_means_make_it_again(
+    tmp_path: Path, shards: list[Shard], record: bytes
+) -> None:
+    apply(shards, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/s-1.tar.apply.json").write_bytes(record)
+    assert statuses(apply(shards, tmp_path / "out")) == ["skipped", "written", "skipped"]
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("spoil", [lambda raw: bytes(len(raw)), lambda raw: raw[:-1] + b"\1"])
+def test_a_finished_shard_is_believed_by_its_content(
+    tmp_path: Path, shards: list[Shard], spoil: Callable[[bytes], bytes]
+) -> None:
+    """As after a power cut: in full length, and yet not what was written."""
+    apply(shards, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    for name in ("s-0.tar", "s-2.tar"):
+        (tmp_path / "out" / name).write_bytes(spoil(before[name]))
+    assert statuses(apply(shards, tmp_path / "out")) == ["written", "skipped", "written"]
+    assert contents(tmp_path / "out") == before
+
+
+def test_shards_of_another_setting_are_replaced_only_where_that_is_asked_for(
+    tmp_path: Path, shards: list[Shard]
+) -> None:
+    apply(shards[:2], tmp_path / "out")
+    there = contents(tmp_path / "out")
+    changes: list[dict[str, Any]] = [
+        {"options": Options()}, {"config": LoaderConfig(threshold=0.3)},
+        {"config": LoaderConfig(threshold=0.3), "options": Options()},
+    ]  # fmt: skip
+    for change in changes:
+        with pytest.raises(ReplacingError, match=r"another setting.*--overwrite"):
+            apply(shards, tmp_path / "out", **change)
+        kept = {name: raw for name, raw in contents(tmp_path / "out").items() if name in there}
+        assert kept == there
+    (tmp_path / "more").mkdir()
+    write_tar(tmp_path / "more/s-0.tar", [("other", CROSSED)])
+    with pytest.raises(ReplacingError, match=r"made from .*in/s-0\.tar"):
+        apply(one(tmp_path / "more/s-0.tar"), tmp_path / "out")
+    assert statuses(apply(shards, tmp_path / "out", Options(), overwrite=True)) == ["written"] * 3
 
 
 def test_shards_of_one_name_are_refused(tmp_path: Path, shards: list[Shard]) -> None:
@@ -517,7 +564,11 @@ def test_shards_of_another_setting_are_told_before_they_are_replaced(
     assert run(*command, "--dry-run") == 0
     assert "(threshold 0.24, now 0.3): they would be replaced" in capsys.readouterr().err
     assert contents(tmp_path / "out") == there
-    assert run(*command[:2], *command[-4:], "--order", "sentence") == 0
+    command = [*command[:2], *command[-4:], "--order", "sentence"]
+    assert run(*command) == 2
+    assert "or replace them by --overwrite" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == there
+    assert run(*command, "--overwrite") == 0
     told = capsys.readouterr().err
     assert "1 of 1 shards stand in" in told
     assert "about 0.0 MB" not in told

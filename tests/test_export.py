@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 import sys
 import types
 from dataclasses import fields, replace
@@ -30,6 +31,7 @@ from mmc4viz.handover.config import (
     to_text,
 )
 from mmc4viz.handover.differences import differences
+from mmc4viz.handover.files import whole_file
 from mmc4viz.handover.ids import uid
 from mmc4viz.handover.loaders import advice, openflamingo_flags, unflagged, webdataset_snippet
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError
@@ -508,3 +510,21 @@ def test_a_proposal_goes_into_the_config(
     proposal.write_text('{"basis": "whim"}')
     run = Run(capsys, "export", SAMPLE, "--proposal", proposal, "--out", out)
     assert (run.code, run.err.count("\n")) == (2, 1)
+
+
+def test_what_a_killed_run_left_is_cleared_and_what_is_written_now_is_not(tmp_path: Path) -> None:
+    target = tmp_path / "m[1].parquet"
+    left = [tmp_path / f"m[1].parquet.part-{number}" for number in (17, 999_999_999)]
+    for path in left:
+        path.write_bytes(b"half")
+    other = tmp_path / "m1.parquet.part-17"
+    other.write_bytes(b"mine")
+    with whole_file(str(target)) as first, whole_file(str(tmp_path / "b")):
+        first.write(b"x")
+        assert not any(path.exists() for path in left)
+        [beside] = tmp_path.glob("m?1?.parquet.part-*")
+        code = f"from mmc4viz.handover.files import whole_file\nwith whole_file({str(target)!r}): 0"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        assert beside.exists()
+    assert target.read_bytes() == b"x"
+    assert other.exists()

@@ -158,6 +158,26 @@ def test_a_dry_run_is_the_command_s(
     assert "A dry run" not in markup(app)
 
 
+def test_shards_made_with_other_settings_are_replaced_where_that_is_ticked(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    out = folder.parent / "out"
+    app = opened(monkeypatch, "export", str(folder), **{"x.out": str(out)})
+    app.button(key="shards-write").click().run()
+    ended(app)
+    assert not app.checkbox
+    before = contents(out)
+    app.segmented_control(key="shards-order").set_value("sentence").run()
+    app.button(key="shards-write").click().run()
+    assert "2 of 2 shards stand in" in alerts(ended(app))[-1]
+    assert contents(out) == before
+    app.checkbox(key="shards-overwrite").check().run()
+    app.button(key="shards-write").click().run()
+    ended(app)
+    assert "<td>written</td><td>2</td>" in markup(app)
+    assert contents(out) != before
+
+
 def test_what_the_loader_has_no_means_for_is_one_line(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:

@@ -103,6 +103,24 @@ def test_a_dask_worker_that_dies_costs_its_shard_only(
     assert arrow_files(out) == undisturbed
 
 
+def test_a_cluster_without_workers_is_waited_for_and_given_up(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("mmc4viz.corpus.workers._A_MOMENT", 0.5)
+    monkeypatch.setattr("mmc4viz.corpus.workers._PATIENCE", 3)
+    with LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
+        address = cluster.scheduler_address
+        assert run("index", folder, "--out", tmp_path, "--scheduler", address) == 2
+    waiting, given_up = capsys.readouterr().err.splitlines()
+    assert f"note: {address}: 0 workers, waiting" in waiting
+    assert f"{address}: 0 workers for" in given_up
+
+
 def test_no_scheduler_is_said(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], free_port: int
 ) -> None:

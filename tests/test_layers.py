@@ -49,7 +49,7 @@ COMPARING = [
     "models", "cells", "rates", "equal_fdr", "evidence", "respects",
 ]  # fmt: skip
 HANDOVER = [
-    "options", "command", "counts", "records", "tars", "basics", "drawing", "examples", "files",
+    "options", "command", "counts", "tars", "records", "basics", "drawing", "examples", "files",
     "findings", "manifest", "loaders", "affected", "chosen", "tasks", "config", "differences",
     "markup", "section", "labels_section", "models_section", "ids", "tables", "changes", "inputs",
     "report", "edit", "plan", "gather", "rewrite", "apply", "outcome", "aside",

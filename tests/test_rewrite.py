@@ -69,6 +69,7 @@ def threads() -> Iterator[Executor]:
 def run(shard: Path, config: LoaderConfig, options: Options, **more: Any) -> Applied:
     """Rewrite a shard into a folder beside it."""
     out = str(shard.parent / "out")
+    more = {"overwrite": True} | more
     tasks = tasks_for_shards([Shard(str(shard))], out, config, options, **more)
     [applied] = apply_shards(tasks, threads, lambda applied: None)
     return applied

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -541,6 +543,35 @@ def test_a_shard_that_fails_or_breaks_off_leaves_the_others(
     done, _ = score(shards, encoder, out)
     assert [part.status for part in done] == ["skipped", "broken off", "scored"]
     assert 12 < pq.read_metadata(out).num_rows < 18
+
+
+@pytest.mark.parametrize("documents", [[], [("c", chatgpt("a", 1))], [("u", {"odd": 1})]])
+def test_nothing_to_score_is_said(
+    encoder: DualEncoder, tmp_path: Path, documents: list[tuple[str, Any]]
+) -> None:
+    for number in range(2):
+        write_tar(tmp_path / f"s-{number}.tar", documents)
+    shards, out = expand([str(tmp_path / "s-*.tar")]), tmp_path / "b.parquet"
+    for some, words in ((shards, "2 shards have no"), (shards[:1], "s-0.tar has no")):
+        with pytest.raises(ConfigError, match=f"nothing to write: .*{words} document that the"):
+            score(some, encoder, out)
+    assert not out.exists()
+    write_tar(tmp_path / "s-1.tar", [("a", info([[0.2]]))])
+    done, found = score(shards, encoder, out)
+    assert [part.documents for part in done] == [0, 1]
+    assert list(found) == ["a"]
+
+
+def test_the_runtime_writes_no_device_id_and_calls_nobody(tmp_path: Path) -> None:
+    """It does so by itself from 1.29 on, unless a variable is set before it is loaded."""
+    code = (
+        "import sys; from mmc4viz.choice.scoring.encoders import open_encoder;"
+        f"assert 'onnxruntime' not in sys.modules; open_encoder({str(MODELS['b'])!r}, 'cpu')"
+    )
+    ours = {name: value for name, value in os.environ.items() if name != "CI"}
+    homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    subprocess.run([sys.executable, "-c", code], env=ours | homes, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_shards_without_images_are_refused(encoder: DualEncoder, tmp_path: Path) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
+from mmc4viz import ConfigError
+from mmc4viz.cli import main
+from mmc4viz.corpus import workers
 from mmc4viz.corpus.workers import processes, run
 
 DEADLY = 5
@@ -47,3 +54,107 @@ def test_workers_see_the_environment_as_it_is(monkeypatch: pytest.MonkeyPatch) -
     list(run(square, [1], partial(processes, 1)))  # what workers are copies of is there by now
     monkeypatch.setenv("MMC4VIZ_OF_LATE", "yes")
     assert dict(run(os.getenv, ["MMC4VIZ_OF_LATE"], partial(processes, 1))) == {0: "yes"}
+
+
+@pytest.mark.parametrize(("allowed", "words"), [(16, "2 workers need up to 44 and 16"), (4096, "")])
+def test_too_few_open_files_are_said(
+    monkeypatch: pytest.MonkeyPatch, allowed: int, words: str
+) -> None:
+    """And where more may be open than are, they are."""
+    now = [min(allowed, 20), allowed]
+    monkeypatch.setattr(resource, "getrlimit", lambda which: tuple(now))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: now.__setitem__(0, limits[0]))
+    if not words:
+        assert dict(run(square, [3], partial(processes, 2))) == {0: 9}
+        assert now == [4096, 4096]
+        return
+    with pytest.raises(ConfigError, match=words):
+        list(run(square, [3], partial(processes, 2)))
+
+
+def test_too_little_memory_is_said_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (400_000 << 10, 400_000 << 10))
+    with pytest.raises(SystemExit) as end:
+        main(["curve", "nowhere.tar"])
+    assert (end.value.code, capsys.readouterr().err) == (
+        2,
+        "mmc4viz: out of memory: 410 MB of addresses are allowed (ulimit -v), at least 1,074 MB "
+        "are needed\n",
+    )
+
+
+class Cluster:
+    """A Dask client whose workers come and go as they are told to; each look takes two seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, workers_: list[dict[str, Any]]) -> None:
+        self.looks, self.workers, self.now, self.told = 0, workers_, 0.0, list[str]()
+        monkeypatch.setattr(workers, "_LOOK_EVERY", 0.001)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        self.cluster = workers._Cluster(self, "tcp://there:1", self.told.append)
+
+    def nthreads(self) -> dict[str, Any]:
+        there = self.workers[min(self.looks, len(self.workers) - 1)]
+        self.looks, self.now = self.looks + 1, self.now + 2
+        return there
+
+    def run(self, function: Any, *arguments: Any, workers: list[str], on_error: str) -> Any:
+        assert on_error == "return"
+        known = self.workers[min(self.looks - 1, len(self.workers) - 1)]
+        return {worker: known[worker] for worker in workers}
+
+    def jobs(self) -> None:
+        """Give out a job that is done once there are workers."""
+
+        @contextmanager
+        def make() -> Any:
+            future: Future[Any] = Future()
+
+            def look() -> None:
+                self.cluster()
+                if self.nthreads():
+                    future.set_result(1)
+
+            class Executor:
+                look_after = staticmethod(look)
+                submit = staticmethod(lambda *_: future)
+
+            yield Executor()
+
+        assert list(run(square, [1], make)) == [(0, 1)]
+
+
+def test_a_cluster_without_workers_says_so_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(monkeypatch, [{}] * 12 + [{"tcp://w:1": None}])
+    cluster.jobs()
+    assert cluster.told == [
+        "tcp://there:1: 0 workers, waiting; start some: dask worker tcp://there:1"
+    ]
+
+
+def test_a_cluster_that_gets_no_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="0 workers for 10 minutes; start some: dask worker tcp"):
+        Cluster(monkeypatch, [{}]).jobs()
+
+
+def test_a_worker_without_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = ModuleNotFoundError("No module named 'mmc4viz'")
+    cluster = Cluster(monkeypatch, [{"tcp://a:1": None}, {"tcp://a:1": None, "tcp://b:2": lacking}])
+    cluster.cluster()
+    with pytest.raises(ConfigError, match=r"worker tcp://b:2 cannot load mmc4viz \(No module"):
+        cluster.cluster()
+
+
+def _users(job: int) -> str:
+    from mmc4viz.corpus.storage import whole
+
+    return whole("ftp://host-of-test/a.tar")
+
+
+def test_workers_know_the_users_of_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmc4viz.corpus import storage
+
+    monkeypatch.setitem(storage._USERS, "ftp://host-of-test", "me:pw@")
+    named = dict(run(_users, [0], partial(processes, 1)))
+    assert named == {0: "ftp://me:pw@host-of-test/a.tar"}

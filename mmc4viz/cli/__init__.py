@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
 
@@ -32,7 +35,7 @@ ROOMS: Final = {
     "suggest": "suggest",
 }
 """Where each command is at home."""
-_LEAST_ROOM: Final = 1_000_000_000  # bytes of addresses, most of them of libraries
+_LEAST_ROOM: Final = 1 << 30  # bytes of addresses, most of them of libraries
 _WITH_WORKERS: Final = ("apply", "index")
 _MAY_BE_EMPTY: Final = ("note",)
 
@@ -65,6 +68,10 @@ def _refusing_empty(command: click.Command) -> click.Command:
         if param.type is click.STRING and param.name not in _MAY_BE_EMPTY:
             param.type = _Filled()
     return command
+
+
+class Ended(BaseException):
+    """A signal that asks this process to end."""
 
 
 class _Commands(click.Group):
@@ -124,8 +131,8 @@ def _check_room() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each takes room of its own
     if most < _LEAST_ROOM:
         raise ConfigError(
-            f"the address space is limited to {most / 1e6:,.0f} MB, and mmc4viz takes "
-            f"{_LEAST_ROOM / 1e6:,.0f} MB: raise ulimit -v"
+            f"out of memory: {most / 1e6:,.0f} MB of addresses are allowed (ulimit -v), at least "
+            f"{_LEAST_ROOM / 1e6:,.0f} MB are needed"
         )
 
 
@@ -133,7 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line on standard error and exit code 2."""
     try:
         _check_room()
-        code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
+        with _ending_on_signals():
+            code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_asked:
         click.echo(help_asked.format_message())
         code = 0
@@ -146,9 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except MemoryError:
-        complain("not enough memory")
-        code = 2
     except ModuleNotFoundError:
         raise
     except ImportError as error:
@@ -157,7 +162,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
+    except ImportError as error:
+        complain(f"a package cannot be loaded: {error}")
+        code = 2
+    except MemoryError:
+        complain("out of memory: name fewer shards at once, or index them and name --index DIR")
+        code = 2
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted")
         code = 130
+    except Ended as ended:
+        number = signal.Signals(ended.args[0])
+        complain(f"ended by {number.name}; the same command goes on where it stopped")
+        code = 128 + number
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """Turn signals that ask to end into an exception, after the workers were ended."""
+
+    def end(number: int, frame: object) -> None:
+        workers.stop_now()
+        raise Ended(number)
+
+    asking = [signal.SIGTERM, signal.SIGHUP]
+    if threading.current_thread() is not threading.main_thread():
+        asking = []
+    before: dict[signal.Signals, Any] = {one: signal.getsignal(one) for one in asking}
+    ours = [one for one in asking if before[one] is signal.SIG_DFL]  # nohup's stays
+    for one in ours:
+        signal.signal(one, end)
+    try:
+        yield
+    finally:
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)

@@ -11,12 +11,12 @@ import click
 from mmc4viz.cli.lines import complain, say
 from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, WORKERS, open_corpus, progress
 from mmc4viz.corpus.source import Indexed
-from mmc4viz.corpus.storage import size_of
+from mmc4viz.corpus.storage import remember, size_of
 from mmc4viz.corpus.workers import dask, processes
 from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.counts import EXPECTED, TITLES
 from mmc4viz.handover.loaders import openflamingo_flags
-from mmc4viz.handover.options import CAPS, ORDERS, Options
+from mmc4viz.handover.options import CAPS, ORDERS, Options, refuse_impossible
 from mmc4viz.handover.outcome import by_status, complaints, replaced, room_for, total
 from mmc4viz.handover.tasks import Task, tasks_for_index, tasks_for_shards
 from mmc4viz.model import LoaderConfig
@@ -62,6 +62,7 @@ from mmc4viz.output import printable, table
 @WORKERS
 @click.option("--scheduler", metavar="ADDRESS", help="Use a Dask cluster instead of --workers.")
 @click.option("--dry-run", is_flag=True, help="Count everything, write nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace shards made with another setting.")
 def apply(
     out: str,
     order: str,
@@ -71,6 +72,7 @@ def apply(
     workers: int,
     scheduler: str | None,
     dry_run: bool,
+    overwrite: bool,
     **corpus: Any,
 ) -> None:
     """Rewrite WebDataset shards so that the unmodified loader does what was chosen.
@@ -80,12 +82,14 @@ def apply(
     skipped, so a run that was stopped goes on.
     """
     options = Options(order, cap, drop_undecodable, keep_rejected_images == "yes")
-    config, tasks = _tasks(corpus, out, options, dry_run)
-    if not dry_run:
-        say(room_for(tasks))
+    how = {"dry_run": dry_run, "overwrite": overwrite}
+    config, tasks = _tasks(corpus, remember(out), options, how)
+    refuse_impossible(config)
     if (words := replaced(tasks)) is not None:
         say(words)
-    make = (lambda: dask(scheduler)) if scheduler else (lambda: processes(workers))
+    if not dry_run:
+        say(room_for(tasks))
+    make = (lambda: dask(scheduler, say)) if scheduler else (lambda: processes(workers))
     with progress("B", sum(size_of(task.shard.path) for task in tasks)) as advance:
         done = apply_shards(tasks, make, lambda applied: advance(applied.n_bytes))
     click.echo(_report(done))
@@ -100,7 +104,7 @@ def apply(
 
 
 def _tasks(
-    corpus: dict[str, Any], out: str, options: Options, dry_run: bool
+    corpus: dict[str, Any], out: str, options: Options, how: dict[str, bool]
 ) -> tuple[LoaderConfig, list[Task]]:
     """Open what the person named and return a task a shard."""
     config, source = open_corpus({**corpus, "image_dir": None, "tokenizer": None})
@@ -108,11 +112,9 @@ def _tasks(
         say(note)
     config = config.with_(tokenizer=source.tokenizer.name)
     if not isinstance(source, Indexed):
-        return config, tasks_for_shards(source.shards, out, config, options, dry_run=dry_run)
+        return config, tasks_for_shards(source.shards, out, config, options, **how)
     index = source.index
-    tasks = tasks_for_index(
-        index.folder, out, config, options, similarity=index.similarity, dry_run=dry_run
-    )
+    tasks = tasks_for_index(index.folder, out, config, options, similarity=index.similarity, **how)
     return config, tasks
 
 

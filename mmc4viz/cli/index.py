@@ -17,7 +17,7 @@ from mmc4viz.corpus.index import files_of, write_manifest
 from mmc4viz.corpus.naming import record
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import NOTHING_READABLE
-from mmc4viz.corpus.storage import size_of
+from mmc4viz.corpus.storage import remember, size_of
 from mmc4viz.corpus.workers import dask, processes
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import ConfigError, LoaderConfig
@@ -76,6 +76,7 @@ def index(
     """
     if not shards and not pruning and not sidecars and clip_model is None:
         raise ConfigError("name the SHARDs to index")
+    out = remember(out)
     named = [named_file(text) for text in sidecars]
     config = config_of(settings)
     load_tokenizer(config.tokenizer)
@@ -83,7 +84,7 @@ def index(
     jobs = [Job(s, out, config.tokenizer, Verify(verify), folder) for s in found]
     done: list[Done] = []
     if jobs:
-        make = (lambda: dask(scheduler)) if scheduler else (lambda: processes(workers))
+        make = (lambda: dask(scheduler, say)) if scheduler else (lambda: processes(workers))
         with progress("B", sum(size_of(shard.path) for shard in found)) as advance:
             done = build(jobs, make, lambda finished: advance(size_of(finished.shard)))
     if clip_model is not None:

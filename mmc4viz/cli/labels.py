@@ -8,6 +8,7 @@ import click
 
 from mmc4viz.choice.labelling import labels_csv, store
 from mmc4viz.choice.labelling.store import LabelsError
+from mmc4viz.handover.files import whole_file
 
 
 @click.group(no_args_is_help=True)
@@ -24,11 +25,8 @@ def export_labels(file: str, csv: str) -> None:
     if csv == "-":
         click.echo(text, nl=False)
         return
-    try:
-        with open(csv, "w", encoding="utf-8", newline="") as out:
-            out.write(text)
-    except OSError as error:
-        raise LabelsError(f"{csv}: cannot be written: {error.strerror}") from None
+    with whole_file(csv) as out:
+        out.write(text.encode())
 
 
 @labels.command("import")

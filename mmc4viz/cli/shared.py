@@ -20,6 +20,7 @@ from mmc4viz.corpus.sampling import Drawn
 from mmc4viz.corpus.sets import checked_name, names_in
 from mmc4viz.corpus.shards import expand
 from mmc4viz.corpus.source import Indexed, Shards, Source
+from mmc4viz.corpus.storage import remember
 from mmc4viz.handover.basics import basics_of
 from mmc4viz.handover.differences import differences
 from mmc4viz.loader.tokens import load_tokenizer
@@ -108,6 +109,8 @@ def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:
 
 def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards]:
     """Open what the person named, shards or an index, and settle the tokenizer."""
+    if options["index_dir"]:
+        options = {**options, "index_dir": remember(options["index_dir"])}
     shards, folder = options["shards"], options["index_dir"]
     if bool(shards) == bool(folder):
         raise ConfigError("name SHARDs or --index DIR" + (", not both" if shards else ""))
@@ -137,7 +140,7 @@ def named_file(text: str) -> tuple[str, str]:
     name, equals, path = text.partition("=")
     if not equals or not path:
         raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
-    return checked_name(name), path
+    return checked_name(name), remember(path)
 
 
 def _named(config: LoaderConfig, corpus: Indexed | Shards, options: dict[str, Any]) -> LoaderConfig:

@@ -5,6 +5,7 @@ A shard is one job; a job writes one whole file. Nothing here reads a sample its
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,7 @@ from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sets import folder_of, names_in
 from mmc4viz.corpus.shards import Shard, images_of
 from mmc4viz.corpus.storage import (
+    NotThereError,
     digesting,
     fingerprint,
     is_remote,
@@ -91,6 +93,9 @@ OnDone = Callable[[Done], None]
 def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> list[Done]:
     """Index shards; those that are indexed as asked already are skipped.
 
+    One that broke off is read again each time, for what broke it may have passed; what there is of
+    it stays unless it now reads further.
+
     Parameters
     ----------
     jobs : sequence of Job
@@ -121,7 +126,7 @@ def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> 
         on_done(done)
     for job in jobs:
         if job.shard.path not in results:
-            reason = f"its worker died {ROUNDS} times (out of memory?)"
+            reason = f"{job.shard.path}: its worker died {ROUNDS} times (out of memory?)"
             results[job.shard.path] = Done(job.shard.path, "failed", reason)
             on_done(results[job.shard.path])
     if any(done.status != "failed" for done in results.values()):
@@ -158,7 +163,8 @@ def _refuse_repeats(jobs: Sequence[Job]) -> None:
 def scratch_of(folder: str) -> Path:
     """Return where files are written that are not whole yet."""
     if is_remote(folder):
-        return Path(gettempdir()) / f"mmc4viz-{os.getuid()}"
+        one = hashlib.sha256(folder.encode()).hexdigest()[:10]
+        return Path(gettempdir()) / f"mmc4viz-{os.getuid()}" / one
     return Path(folder) / ".partial"
 
 
@@ -181,6 +187,16 @@ def index_shard(job: Job) -> Done:
             return _index_unlocked(job)
         except ShardError as error:
             return Done(job.shard.path, "failed", str(error))
+        except MemoryError:
+            return Done(job.shard.path, "failed", out_of_memory(job.shard.path))
+
+
+def out_of_memory(path: str) -> str:
+    """Say which shard was too much, and what to do about it."""
+    return (
+        f"{path}: out of memory; run the same command again with fewer --workers, or with more "
+        "memory: it goes on where it stopped"
+    )
 
 
 @contextmanager
@@ -213,14 +229,17 @@ def _index_unlocked(job: Job) -> Done:
         image_dir=images_of(job.shard, job.image_dir),
         relative=relative(job.shard.path, job.folder),
     )
-    if (before := _existing(job, origin)) is not None:
-        return Done(job.shard.path, "skipped", before.error, before.documents)
+    before = _existing(job, origin)
+    if before is not None and before.error is None:
+        return Done(job.shard.path, "skipped", None, before.documents)
     known = fingerprint(job.shard.path)
     with digesting(job.shard.path) as whole:
         columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
     known_whole = whole.added_to(known)
     if fingerprint(job.shard.path) != known:
         raise ShardError(f"{job.shard.path}: changes while it is read; run again when it is still")
+    if columns.error is not None and before is not None and len(columns) <= before.documents:
+        return Done(job.shard.path, "broken off", columns.error, before.documents)
     if columns.error is not None and not len(columns):
         raise ShardError(columns.error)
     origin = replace(
@@ -250,19 +269,19 @@ def _existing(job: Job, origin: Origin) -> Origin | None:
 
 
 def prune(folder: str) -> list[str]:
-    """Drop files of shards that no longer exist, and what a killed run left; return the shards.
+    """Drop files of shards that no longer exist; return the shards.
 
     Raises
     ------
     IndexFileError
         When the folder holds no index.
+    ShardError
+        When it cannot be told whether a shard is there; nothing is dropped then.
     """
     gone, sets = [], names_in(folder)
     for path in files_of(folder):
         origin = read_origin(path)
-        try:
-            size_of(located(origin, folder))
-        except (OSError, ShardError):
+        if _is_gone(located(origin, folder)):
             name = file_name(origin.path) if is_remote(folder) else path.name
             remove(f"{folder.rstrip('/')}/{name}")
             for name in sets:
@@ -275,3 +294,11 @@ def prune(folder: str) -> list[str]:
         except IndexFileError:
             remove(f"{folder.rstrip('/')}/manifest.json")
     return gone
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        fingerprint(path)
+    except NotThereError:
+        return True
+    return False

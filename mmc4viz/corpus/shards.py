@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, Self, cast
 
 import braceexpand
 
@@ -37,6 +37,10 @@ from mmc4viz.corpus.storage import (
     natural,
     open_for_reading,
     read_range,
+    refuse_alike,
+    remember,
+    whole,
+    without_secrets,
 )
 from mmc4viz.loader.images import Embedded, Folder, ImageSource, words
 from mmc4viz.loader.parse import NO_JSON
@@ -77,10 +81,16 @@ def _without_query(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard by its path and its position in the list given."""
+    """A shard by its path, without a url's secrets, and its position in the list given."""
 
     path: str
     position: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", remember(self.path))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int]]:
+        return type(self), (whole(self.path), self.position)
 
     @property
     def name(self) -> str:
@@ -135,6 +145,7 @@ def expand(patterns: Iterable[str]) -> list[Shard]:
     ...
     mmc4viz.model.ShardError: nowhere-0.tar: no such shard
     """
+    refuse_alike(patterns := list(patterns))
     paths = [path for pattern in patterns for path in _expand_one(pattern)]
     return [Shard(path, position) for position, path in enumerate(paths)]
 
@@ -146,10 +157,12 @@ def _expand_one(pattern: str) -> list[str]:
         shown = "" if count >= 10**15 else f" ({count:,})"
         raise ShardError(f"{pattern[:200]}: the braces stand for more than a million names{shown}")
     try:
-        names = braceexpand.braceexpand(pattern) if "{" in pattern else [pattern]
+        names = list(braceexpand.braceexpand(pattern)) if "{" in pattern else [pattern]
     except (ValueError, RecursionError):
-        raise ShardError(f"{pattern[:200]}: the braces do not match") from None
-    return [path for name in names for path in _matches(name)]
+        shown = without_secrets(pattern)[:200]
+        raise ShardError(f"{shown}: the braces do not match") from None
+    refuse_alike(names)
+    return [path for name in map(remember, names) for path in _matches(name)]
 
 
 def _names_in_braces(pattern: str) -> int:

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64
 
 from mmc4viz.corpus.checked import sealed, unsealed
-from mmc4viz.corpus.storage import file_system, is_remote
+from mmc4viz.corpus.storage import file_system, is_remote, remember, scrubbed
 from mmc4viz.model import ShardError
 
 if TYPE_CHECKING:
@@ -247,6 +247,7 @@ def open_sidecar(path: str) -> OpenSidecar:
     """
     import pyarrow.dataset as ds  # brings pandas along, which no other room needs to start
 
+    path = remember(path)
     try:
         store, inside = file_system(path) if is_remote(path) else (None, path)
         checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
@@ -257,7 +258,7 @@ def open_sidecar(path: str) -> OpenSidecar:
         facts = _facts(metadata[0] if metadata else None)
         digests = [own_words(one).get("rows", {}) for one in metadata]
     except Exception as error:  # every store has its own kinds
-        raise no_sidecar(path, error) from None
+        raise no_sidecar(path, scrubbed(str(error), path)) from None
     for name, kinds in _KINDS.items():
         if name not in fields:
             raise no_sidecar(path, f"it has no column {name!r}")

@@ -1,7 +1,8 @@
 """Paths, local or remote: opening, listing, fingerprints, and whole uploads.
 
 Remote paths (``s3://``, ``gs://``, ``https://``, ``hf://`` …) go through fsspec, whose stores are
-extras. Knows nothing of what the files hold.
+extras. What fails in passing is tried again. Users, passwords and queries of urls stay in memory,
+for fetching alone. Knows nothing of what the files hold.
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from email.utils import parsedate_to_datetime
 from functools import lru_cache, wraps
+from itertools import count
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, unquote
 
 import fsspec
 from xxhash import xxh3_64, xxh3_128
@@ -26,10 +32,28 @@ R = TypeVar("R")
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DIGITS = re.compile(r"([0-9]+)")
-_BLOCK = 8 << 20  # bytes that one request fetches
-_CHUNK = 1 << 20  # bytes that are asked of a stream at once
 _PIECE, _PIECES = 1 << 16, 16  # bytes, and how often, that stand for a file
 _LOCAL = re.compile(r"(\d+):(\d+)(?::([0-9a-f]{16}))?(?::([0-9a-f]{32}))?")
+_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
+_QUERY = re.compile(r"\?[\w.~%-]+=")  # elsewhere a question mark stands for a character
+_NO_USER = {"abfs", "abfss", "adl", "az", "git", "github", "wasb", "wasbs"}  # a place before the @
+_HOSTLESS = {"arrow_hdfs", "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs"}  # tell paths without it
+_BLOCK = 8 << 20  # bytes that one request fetches
+_CHUNK = 1 << 20  # bytes that are asked of a stream at once
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http",
+           "hf": "hf"}  # fmt: skip
+_PASSING = {408, 425, 429, 500, 502, 503, 504}  # what a server answers that may do better soon
+_DROPPED = {  # what stores' clients raise when a connection fails
+    "ClientConnectionError", "ClientPayloadError", "HTTPClientError", "Timeout", "TransportError",
+}  # fmt: skip
+_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
+_LONGEST = 60.0  # that a server may ask to wait
+_NOT_THERE = "not there"
+_sleep = time.sleep
+
+
+class NotThereError(ShardError):
+    """A file that surely is not there, as against one that cannot be reached."""
 
 
 def is_remote(path: str) -> bool:
@@ -58,38 +82,217 @@ def natural(path: str) -> tuple[str | int, ...]:
     return (*key, path)
 
 
+def without_secrets(url: str) -> str:
+    """Return a path as it may be shown and recorded: without user, password and query.
+
+    Examples
+    --------
+    >>> without_secrets("https://me:pw@host/a.tar?X-Amz-Signature=1f")
+    'https://host/a.tar'
+    >>> without_secrets("s3://bucket/shard-?.tar")
+    's3://bucket/shard-?.tar'
+    """
+    return "::".join(_parts(piece)[0] for piece in url.split("::"))
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Return a url without secrets, its place on the network, and its user with the ``@``."""
+    found = _URL.match(url)
+    if found is None:
+        return url, "", ""
+    protocol, rest = found.group().lower(), url[found.end() :]
+    query = _QUERY.search(rest)
+    if is_web(protocol):
+        rest = rest.split("#", 1)[0].split("?", 1)[0]
+    elif query is not None:
+        rest = rest[: query.start()]
+    place, slash, inside = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    if protocol[:-3] in _NO_USER:
+        user, at, host = "", "", place
+    return f"{found.group()}{host}{slash}{inside}", found.group() + host, user + at
+
+
+_WHOLE: dict[str, str] = {}  # paths without secrets → as they were named
+_USERS: dict[str, str] = {}  # places on the network → likewise
+
+
+def remember(url: str) -> str:
+    """Return a path without its secrets, which this process keeps in memory for fetching alone."""
+    shown = without_secrets(url)
+    if shown != url:
+        _WHOLE[shown] = url
+        _, place, user = _parts(url)
+        if user:
+            _USERS[place] = user
+    return shown
+
+
+def whole(path: str) -> str:
+    """Return a path with the secrets that it was named with; of one within a place, its user."""
+    if path in _WHOLE or not is_remote(path):
+        return _WHOLE.get(path, path)
+    _, place, user = _parts(path)
+    known = "" if user else _USERS.get(place, "")
+    protocol = _URL.match(path)
+    assert protocol is not None
+    return f"{protocol.group()}{known}{path[protocol.end() :]}"
+
+
+def users() -> dict[str, str]:
+    """Return the users that were named, for another process; `remember_users` takes them there."""
+    return dict(_USERS)
+
+
+def remember_users(known: dict[str, str]) -> None:
+    """Take in what `users` returned."""
+    _USERS.update(known)
+
+
+def refuse_alike(urls: Iterable[str]) -> None:
+    """Refuse urls that differ in what is not kept of them.
+
+    Raises
+    ------
+    ShardError
+        With the first of them.
+    """
+    seen: dict[str, str] = {}
+    for url in urls:
+        shown = without_secrets(url)
+        if seen.setdefault(shown, url) != url:
+            raise ShardError(
+                f"{shown}: named with two different users or queries, which are not kept as part "
+                "of a name; give these shards different paths"
+            )
+
+
 def _in_words(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn whatever a store raises into a `ShardError` of one line that begins with the path."""
+    """Try again what fails in passing; turn whatever a store raises into a `ShardError`.
+
+    Its one line begins with the path, the function's first argument.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except ShardError:
-            raise
-        except Exception as error:  # every store has its own kinds
-            raise ShardError(f"{args[0]}: {_reason(error)}") from None
+        path = str(args[0])
+        for tries in count(1):
+            try:
+                return function(*args, **kwargs)
+            except ShardError:
+                raise
+            except Exception as error:  # every store has its own kinds
+                if not _waited(error, tries):
+                    reason = _reason(error, path)
+                    kind = NotThereError if reason == _NOT_THERE else ShardError
+                    raise kind(f"{without_secrets(path)}: {reason}") from None
+        raise AssertionError
 
     return call
 
 
-def _reason(error: BaseException) -> str:
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what caused it: stores hide a refusal behind a "not found"."""
+    one: BaseException | None = error
+    seen: set[int] = set()
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the status code that a server answered, if it did."""
+    for one in _chain(error):
+        answer = getattr(one, "response", None)
+        if isinstance(answer, dict):  # of Amazon's client
+            found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            found = getattr(answer, "status_code", None)
+        found = getattr(one, "status", None) if found is None else found
+        if type(one).__module__.startswith("gcsfs"):
+            found = getattr(one, "code", None)
+        if isinstance(found, int) and 400 <= found < 600:
+            return found
+    return None
+
+
+def _waited(error: BaseException, tries: int) -> bool:
+    """Wait before another try, if what failed may pass, and it was not tried often enough."""
+    status, chain = _status(error), list(_chain(error))
+    kinds = {kind.__name__ for one in chain for kind in type(one).__mro__}
+    dropped = any(isinstance(one, ConnectionError | TimeoutError) for one in chain)
+    if not (status in _PASSING if status else dropped or kinds & _DROPPED):
+        return False
+    nobody = any(isinstance(one, ConnectionRefusedError | socket.gaierror) for one in chain)
+    if tries > (len(_WAITS) // 2 if nobody else len(_WAITS)):
+        return False
+    _sleep(min(max(_WAITS[tries - 1], _asked(chain)), _LONGEST))
+    return True
+
+
+def _asked(chain: Iterable[BaseException]) -> float:
+    """Return how many seconds a server asks to wait; 0 where it does not."""
+    for one in chain:
+        for source in (one, getattr(one, "response", None)):
+            text = (getattr(source, "headers", None) or {}).get("Retry-After")
+            if text is None:
+                continue
+            try:
+                return float(text)
+            except ValueError:
+                with suppress(ValueError, TypeError):
+                    return parsedate_to_datetime(text).timestamp() - time.time()
+    return 0.0
+
+
+def _reason(error: BaseException, path: str) -> str:
     """Say in a line what a store complained of and what to do about it."""
-    cause = error.__cause__ or error  # fsspec calls many refusals "not found" and keeps the cause
-    text = " ".join(str(cause).split())[:200] or type(error).__name__
-    if isinstance(error, ImportError):
-        extra = "the store's package is missing: pip install 'mmc4viz[s3]', [gcs], [http] or [hf]"
-        return f"{extra} ({text})"
-    if isinstance(error, PermissionError) or "403" in text or "Forbidden" in text:
-        return f"the store refuses access; check your credentials ({text})"
-    if isinstance(error, FileNotFoundError):
-        return "not there"
+    *_, root = chain = list(_chain(error))
+    status = _status(error)
+    text = scrubbed(" ".join(str(root).split()), path)[:200] or type(root).__name__
+    if any(isinstance(one, ImportError) for one in chain):
+        extra = _EXTRAS.get(path.partition("://")[0].lower())
+        advice = f"pip install 'mmc4viz[{extra}]'" if extra else f"install it: {chain[0]}"
+        return f"the package for this kind of store is missing: {advice}"
+    if not is_remote(path):
+        missing = isinstance(root, FileNotFoundError | NotADirectoryError)
+        return _NOT_THERE if missing else getattr(root, "strerror", None) or text
+    if status in (401, 403, 407) or any(isinstance(one, PermissionError) for one in chain):
+        code = f" ({status})" if status else ""
+        return (
+            f"the store refuses access{code}; check your credentials, and name the whole url: "
+            f"its user, password and signature are never kept ({text})"
+        )
+    if status in (404, 410) or (status is None and isinstance(root, FileNotFoundError)):
+        return _NOT_THERE
+    if status is not None:
+        return f"the store answers {status}: {text}"
+    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+        return "cannot be reached: the connection is refused"
+    if any(type(one).__name__ == "ClientPayloadError" for one in chain):
+        return "the connection was dropped"
     return f"cannot be reached: {text}"
 
 
+def scrubbed(text: str, path: str = "") -> str:
+    """Return a store's words without the secrets of any url in it, and of a path."""
+    text = _IN_TEXT.sub(lambda found: without_secrets(found.group()), text)
+    named = whole(path)
+    for piece in named.split("::"):
+        shown, _, user = _parts(piece)
+        query = piece.partition("?")[2] if shown != piece else ""
+        told = [user[:-1], *user[:-1].split(":")[1:], query]
+        told += [value for _, value in parse_qsl(query)]
+        told += [pair.partition("=")[2] for pair in query.split("&")]
+        for secret in filter(lambda one: len(one) > 3, {*told, *map(unquote, told)}):
+            text = text.replace(secret, "…")
+    return text
+
+
 def file_system(path: str) -> tuple[Any, str]:
-    """Return a path's file system and the path within it."""
-    return fsspec.core.url_to_fs(path)  # type: ignore[no-any-return]
+    """Return a path's file system and the path within it, secrets included where it has any."""
+    return fsspec.core.url_to_fs(whole(path))  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -183,11 +386,12 @@ class _Digesting(io.RawIOBase):
 
 
 class _Remote(io.RawIOBase):
-    """A remote file whose every trouble is an OSError in words."""
+    """A remote file whose every trouble is an OSError in words; a broken stream is taken up."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = _open_remote(path)
+        self._at = self._ahead = 0  # read so far; of these, still to be passed over again
 
     def readable(self) -> bool:
         return True
@@ -196,18 +400,44 @@ class _Remote(io.RawIOBase):
         return not is_web(self._path)
 
     def tell(self) -> int:
-        return int(self._file.tell())
+        return int(self._file.tell()) if self.seekable() else self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return int(self._file.seek(offset, whence))
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._file.read(len(buffer))
-        except Exception as error:  # every store has its own kinds
-            raise OSError(_reason(error)) from None
+        for tries in count(1):
+            try:
+                while self._ahead and (data := self._file.read(min(self._ahead, _CHUNK))):
+                    self._ahead -= len(data)
+                data = self._file.read(len(buffer))
+                break
+            except Exception as error:  # every store has its own kinds
+                if not _waited(error, tries):
+                    raise OSError(_reason(error, self._path)) from None
+                self._take_up()
         buffer[: len(data)] = data
+        self._at += len(data)
         return len(data)
+
+    def _take_up(self) -> None:
+        """Go on with a web server's stream where it broke off; other stores read any place."""
+        if self.seekable():
+            return
+        before = self._file.r.headers
+        mark = before.get("ETag") or before.get("Last-Modified")
+        asked = {"Range": f"bytes={self._at}-"} | ({"If-Range": mark} if mark else {})
+        if "Content-Encoding" in before or (mark or "").startswith("W/"):
+            asked = {}  # of what is packed on its way, no place is known
+        self._file.close()
+        try:
+            self._file = _open_remote(self._path, asked)
+        except ShardError as error:
+            raise OSError(str(error).removeprefix(f"{self._path}: ")) from None
+        now = self._file.r.headers
+        if mark != (now.get("ETag") or now.get("Last-Modified")):
+            raise OSError("changes while it is read; run again when it is still")
+        self._ahead = 0 if self._file.r.status == 206 else self._at
 
     def close(self) -> None:
         self._file.close()
@@ -220,10 +450,10 @@ def is_web(path: str) -> bool:
 
 
 @_in_words
-def _open_remote(path: str) -> Any:
+def _open_remote(path: str, headers: dict[str, str] | None = None) -> Any:
     store, inside = file_system(path)
-    if is_web(path):
-        return store.open(inside, "rb", block_size=0)  # a stream: no ranges are asked for
+    if is_web(path):  # a stream: ranges are asked for only to go on
+        return store.open(inside, "rb", block_size=0, **({"headers": headers} if headers else {}))
     return store.open(inside, "rb", block_size=_BLOCK, cache_type="readahead")
 
 
@@ -246,7 +476,7 @@ def listing(pattern: str) -> list[str]:
     In natural order.
     """
     store, inside = file_system(pattern)
-    if any(c in inside for c in "*?["):
+    if any(c in pattern for c in ("*[" if is_web(pattern) else "*?[")):
         found = store.glob(inside)
     elif is_web(pattern):
         found = [inside]  # a web server has no folders; whether it is there shows when it is read
@@ -256,7 +486,12 @@ def listing(pattern: str) -> list[str]:
         ]
     else:
         found = [inside] if store.exists(inside) else []
-    return sorted((str(store.unstrip_protocol(name)) for name in found), key=natural)
+    _, place, user = _parts(whole(pattern))
+    if pattern.partition("://")[0].lower() in _HOSTLESS:
+        found = [place.replace("://", f"://{user}", 1) + name for name in found]
+    else:
+        found = [store.unstrip_protocol(name) for name in found]
+    return sorted((remember(str(name)) for name in found), key=natural)
 
 
 @_in_words

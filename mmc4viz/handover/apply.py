@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
-from mmc4viz.corpus.build import scratch_of
+from mmc4viz.corpus.build import out_of_memory, scratch_of
 from mmc4viz.corpus.columns import Verify
 from mmc4viz.corpus.files import absolute, digest, map_columns
 from mmc4viz.corpus.sets import map_set_file
@@ -34,8 +34,10 @@ from mmc4viz.handover.options import refuse_impossible
 from mmc4viz.handover.records import (
     ApplyError,
     Record,
+    ReplacingError,
+    exists,
+    is_intact,
     read_record,
-    size_there,
     write_record,
 )
 from mmc4viz.handover.rewrite import (
@@ -162,6 +164,8 @@ def apply_to_shard(task: Task) -> Applied:
         raise
     except ShardError as error:
         return Applied(task.shard.path, "failed", str(error))
+    except MemoryError:
+        return Applied(task.shard.path, "failed", out_of_memory(task.shard.path))
 
 
 @contextmanager
@@ -185,17 +189,25 @@ def _locked(task: Task, scratch: Path) -> Iterator[None]:
 
 def _apply(task: Task, scratch: Path) -> Applied:
     record = _record(task)
-    if not task.dry_run:
-        before = read_record(task.target)
-        same = before is not None and before.whole and _made_like(before, record, task)
-        if before is not None and same and size_there(task.target) == before.size:
-            return _skipped(task, before)
+    before = None if task.dry_run else read_record(task.target)
+    unlike = [] if before is None or task.overwrite else before.unlike(record)
+    if unlike and exists(task.target):
+        raise ReplacingError(
+            f"{task.target}: was made with another setting ({'; '.join(unlike)}): choose another "
+            "folder, or replace it by --overwrite"
+        )
+    if before is not None and not (
+        _made_like(before, record, task) and is_intact(task.target, before)
+    ):
+        before = None
+    if before is not None and before.whole:
+        return _told_before(task, before, "skipped", None)
     if task.index_file is None:
         record = replace(record, fingerprint=whole_fingerprint(task.shard.path))
     spool = scratch / f"{task.shard.name}.in"
     try:
         plain = unpacked(task.shard, spool)
-        return _rewrite(task, record, plain, scratch)
+        return _rewrite(task, record, plain, scratch, before)
     finally:
         spool.unlink(missing_ok=True)
 
@@ -230,11 +242,12 @@ def _record(task: Task) -> Record:
     )
 
 
-def _skipped(task: Task, before: Record) -> Applied:
+def _told_before(task: Task, before: Record, status: str, reason: str | None) -> Applied:
+    """Return what was written before, and stays."""
     return Applied(
         task.shard.path,
-        "skipped",
-        before.error,
+        status,
+        reason,
         Counts.of(before.counts),
         tuple(before.left_out),
         out_bytes=before.size,
@@ -242,37 +255,41 @@ def _skipped(task: Task, before: Record) -> Applied:
     )
 
 
-def _rewrite(task: Task, record: Record, plain: Unpacked, scratch: Path) -> Applied:
+def _rewrite(
+    task: Task, record: Record, plain: Unpacked, scratch: Path, before: Record | None
+) -> Applied:
+    """Rewrite a shard; what is there of one that broke off stays unless more can be read now."""
     columns = shard_columns(task, plain)
     setting = Setting(task.config, task.options, columns.own.tokenizer)
 
     def rewrite(out: Output) -> Rewritten:
-        return rewrite_shard(
-            columns, lambda: open(plain.path, "rb"), out, setting, refuse_shared=not task.dry_run
-        )
+        return rewrite_shard(columns, plain.open, out, setting, refuse_shared=not task.dry_run)
 
     if task.dry_run:
         out = Output(None)
         return _applied(task, rewrite(out), out.size, "counted")
     beside = scratch / f"{task.shard.name}.part"
     try:
-        with written(beside, plain.packing) as file:
+        with written(beside, plain.packing) as (file, made):
             done = rewrite(Output(file))
         if not unchanged(task.shard.path, record.fingerprint):
             raise ShardError(
                 f"{task.shard.path}: changes while it is read; run again when it is still"
             )
-        size = beside.stat().st_size
+        if before is not None and done.error and done.counts.documents <= before.documents:
+            return _told_before(task, before, "broken off", done.error)
         write_record(record, task.target, scratch)
         put_in_place(beside, task.target)
-        counts, left_out = done.counts.as_dict(), done.left_out
-        write_record(
-            replace(
-                record, whole=True, size=size, counts=counts, left_out=left_out, error=done.error
-            ),
-            task.target,
-            scratch,
+        record = replace(
+            record,
+            whole=done.error is None,
+            size=made.size,
+            digest=made.digest,
+            counts=done.counts.as_dict(),
+            left_out=done.left_out,
+            error=done.error,
         )
+        write_record(record, task.target, scratch)
     except OSError as error:
         raise ApplyError(
             f"{task.out}: cannot be written: {error.strerror or error}; free some room or choose "
@@ -280,7 +297,7 @@ def _rewrite(task: Task, record: Record, plain: Unpacked, scratch: Path) -> Appl
         ) from None
     finally:
         beside.unlink(missing_ok=True)
-    return _applied(task, done, size, "written")
+    return _applied(task, done, made.size, "written")
 
 
 def _applied(task: Task, done: Rewritten, size: int, status: str) -> Applied:

@@ -3,6 +3,7 @@
 Workers begin by loading their parent's main module, and a dashboard's is the script that draws it.
 So another Python is started, which has workers, is told the tasks, and tells of each shard. It ends
 when it is done, and when nobody listens any more: the shards at work are finished, no other begun.
+When the program that asked is gone altogether, it ends at once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -17,6 +19,7 @@ from threading import Event, Thread
 from typing import BinaryIO, Final
 
 import mmc4viz
+from mmc4viz.corpus.storage import remember_users, users
 from mmc4viz.corpus.workers import processes
 from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.records import ApplyError
@@ -64,7 +67,7 @@ def apply_aside(
     with Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
-            pickle.dump((workers, list(tasks)), process.stdin)
+            pickle.dump((os.getpid(), users(), workers, list(tasks)), process.stdin)
             process.stdin.flush()
             while True:
                 said = pickle.load(process.stdout)
@@ -84,9 +87,10 @@ def main() -> None:
     """Do the work that is asked for on standard input, and tell of it on standard output."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else is printed must not get between
-    workers, tasks = pickle.load(sys.stdin.buffer)
+    parent, known, workers, tasks = pickle.load(sys.stdin.buffer)
+    remember_users(known)
     gone = Event()
-    Thread(target=_listen, args=(gone,), daemon=True).start()
+    Thread(target=_listen, args=(gone, parent), daemon=True).start()
 
     def told(applied: Applied) -> None:
         _tell(out, applied)
@@ -103,11 +107,14 @@ def main() -> None:
         _tell(out, ApplyError(f"{error.filename or tasks[0].out}: {error.strerror or error}"))
 
 
-def _listen(gone: Event) -> None:
-    """Wait until the other end is closed."""
+def _listen(gone: Event, parent: int) -> None:
+    """Wait until the other end is closed; end when the process there is gone."""
     while os.read(0, 4096):
         pass
     gone.set()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _tell(out: BinaryIO, what: object) -> None:

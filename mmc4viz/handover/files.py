@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +18,8 @@ from mmc4viz.model import ConfigError
 def whole_file(path: str) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes its place when all is written.
 
+    What killed runs have left beside it is removed.
+
     Raises
     ------
     ConfigError
@@ -23,7 +27,10 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
     """
     beside = f"{path}.part-{os.getpid()}"
     try:
+        _clear(path)
         with open(beside, "wb") as file:
+            with suppress(OSError):  # not every file system has locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
         put_in_place(Path(beside), path)
     except (OSError, ValueError) as error:
@@ -32,3 +39,11 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
     finally:
         if os.path.lexists(beside):
             os.unlink(beside)
+
+
+def _clear(path: str) -> None:
+    """Remove what nobody writes any more: a lock dies with its process."""
+    for left in glob.glob(f"{glob.escape(path)}.part-*"):
+        with suppress(OSError), open(left, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(left)

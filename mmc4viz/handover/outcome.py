@@ -6,12 +6,14 @@ Rewrites nothing, prints nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from mmc4viz.corpus.storage import size_of
+from mmc4viz.corpus.files import absolute
+from mmc4viz.corpus.storage import fingerprint, size_of
 from mmc4viz.handover.apply import Applied
 from mmc4viz.handover.counts import Counts
-from mmc4viz.handover.records import ApplyError, read_record
+from mmc4viz.handover.records import ApplyError, ReplacingError, read_record
 from mmc4viz.handover.tasks import Task, disk_use, names_in
 
 STATUSES: Final = ("written", "counted", "skipped", "broken off", "failed")
@@ -79,34 +81,36 @@ def replaced(tasks: Sequence[Task]) -> str | None:
 
     Raises
     ------
-    ApplyError
-        For a record that is none.
+    ReplacingError
+        When they would be replaced, and that was not asked for.
     """
     found, task = _of_another_setting(tasks), tasks[0]
     if not found:
         return None
-    end = "would be" if task.dry_run else "will be"
-    each = {"; ".join(one.values()) for one in found.values()}
+    each = {"; ".join(words) for words in found.values()}
     example = "for example " if len(each) > 1 else ""
-    return (
+    words = (
         f"{len(found):,} of {len(tasks):,} shards stand in {task.out} already, made with another "
-        f"setting ({example}{min(each)}): they {end} replaced"
+        f"setting ({example}{min(each)})"
     )
+    if not task.overwrite and not task.dry_run:
+        raise ReplacingError(f"{words}: choose another folder, or replace them by --overwrite")
+    return f"{words}: they {'would be' if task.dry_run else 'will be'} replaced"
 
 
-def _of_another_setting(tasks: Sequence[Task]) -> dict[int, dict[str, str]]:
-    """Return what differs from now, in words by setting, of shards that are written already."""
-    here, found = names_in(tasks[0].out), dict[int, dict[str, str]]()
+def _of_another_setting(tasks: Sequence[Task]) -> dict[int, list[str]]:
+    """Return what differs from now, in words, of shards that are written already."""
+    here, found = names_in(tasks[0].out), dict[int, list[str]]()
     for place, task in enumerate(tasks):
         before = read_record(task.target) if task.shard.name in here else None
-        if before is None or not before.whole:
+        if before is None:
             continue
-        then = before.config | before.options
-        now = task.config.as_dict() | task.options.as_dict()
-        other = {name for name in now if then.get(name) != now[name]}
-        if other:
-            words = {name: f"{name} {then.get(name)}, now {now[name]}" for name in now}
-            found[place] = {name: words[name] for name in now if name in other}
+        path, settings = absolute(task.shard.path), (task.config.as_dict(), task.options.as_dict())
+        now = replace(before, shard=path, config=settings[0], options=settings[1])
+        if path != before.shard:
+            now = replace(now, fingerprint=fingerprint(path))
+        if words := before.unlike(now):
+            found[place] = words
     return found
 
 

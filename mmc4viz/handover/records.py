@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmc4viz.corpus.storage import is_remote, listing, open_for_reading, put_in_place, size_of
+from mmc4viz.handover.counts import Counts
+from mmc4viz.handover.tars import digest_of
 from mmc4viz.model import Mmc4vizError
 
 FORMAT: Final = "1"
@@ -22,6 +24,10 @@ SUFFIX: Final = ".apply.json"
 
 class ApplyError(Mmc4vizError):
     """Rewritten shards that cannot be where they shall be."""
+
+
+class ReplacingError(ApplyError):
+    """Shards made with another setting, which nobody asked to replace."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Record:
         Whether the shard beside it is finished.
     size : int
         Its bytes.
+    digest : str
+        Of these, by which a later run believes that they are what was written.
     counts : dict
     left_out : list of str
     error : str or None
@@ -61,6 +69,7 @@ class Record:
     options: dict[str, Any]
     whole: bool = False
     size: int = 0
+    digest: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     error: str | None = None
@@ -69,9 +78,26 @@ class Record:
 
     def made_like(self, other: Record) -> bool:
         """Whether both were made from the same bytes in the same way."""
-        skip = {"whole", "size", "counts", "left_out", "error", "version"}
+        skip = {"whole", "size", "digest", "counts", "left_out", "error", "version"}
         mine, others = asdict(self), asdict(other)
         return all(mine[name] == others[name] for name in mine if name not in skip)
+
+    @property
+    def documents(self) -> int:
+        """Documents that it is about."""
+        return self.counts.get("documents", 0)
+
+    def unlike(self, other: Record) -> list[str]:
+        """Say in words how another record differs in what a person chooses, a setting each."""
+        then, now = self.config | self.options, other.config | other.options
+        found = [f"{n} {then.get(n)}, now {now[n]}" for n in now if then.get(n) != now[n]]
+        if self.similarity != other.similarity:
+            found.append("another similarity")
+        elif self.tokenizer_digest != other.tokenizer_digest and not found:
+            found.append("another tokenizer of the same name")
+        if self.shard != other.shard and self.fingerprint != other.fingerprint:
+            found.append(f"made from {self.shard}")
+        return found
 
 
 def write_record(record: Record, target: str, scratch: Path) -> None:
@@ -83,33 +109,27 @@ def write_record(record: Record, target: str, scratch: Path) -> None:
 
 
 def read_record(target: str) -> Record | None:
-    """Read a shard's record; None where there is none.
-
-    Raises
-    ------
-    ApplyError
-        For a file of that name that is no record.
-    """
-    path = target + SUFFIX
-    if not _is_there(path):
-        return None
+    """Read a shard's record; None where there is none, or none that can be read."""
     try:
-        with open_for_reading(path) as file:
-            found = json.loads(file.read())
-        record = Record(**found)
-        if not all(
-            isinstance(part, dict) for part in (record.config, record.options, record.counts)
-        ):
-            raise TypeError("its parts are none")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ApplyError(f"{path}: no record of apply's ({error!s:.60}): move it away") from None
-    return record
+        if not exists(target + SUFFIX):
+            return None
+        with open_for_reading(target + SUFFIX) as file:
+            record = Record(**json.loads(file.read()))
+        Counts.of(record.counts)
+        parts = (record.config, record.options, record.left_out, record.digest, record.shard)
+        kinds = (dict, dict, list, str, str)
+        return record if all(map(isinstance, parts, kinds)) else None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
-def _is_there(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Whether a file is there."""
     return bool(listing(path)) if is_remote(path) else os.path.lexists(path)
 
 
-def size_there(target: str) -> int | None:
-    """Return the bytes of a file; None where there is none."""
-    return size_of(target) if _is_there(target) else None
+def is_intact(target: str, record: Record) -> bool:
+    """Whether the shard beside a record is what was written: by its digest, on a store its size."""
+    if not exists(target) or size_of(target) != record.size:
+        return False
+    return is_remote(target) or digest_of(target) == record.digest

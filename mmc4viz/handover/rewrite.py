@@ -88,7 +88,8 @@ def rewrite_shard(
     source : callable
         Opens it as a plain tar; called twice.
     out : Output
-        Gets a plain tar, which ends where the shard breaks off if it does.
+        Gets a plain tar. Of a shard whose columns break off it ends with the last document of them,
+        whatever could be read now: what was not walked is never carried over.
     setting : Setting
     refuse_shared : bool
         Whether a document with several images on one sentence is an error, or only counted.
@@ -98,14 +99,16 @@ def rewrite_shard(
     SharedSentenceError
         As ``refuse_shared`` says.
     ShardError
-        When the shard is not the one that the columns were made of.
+        When the shard is not the one that the columns were made of, or cannot be read so far.
     """
     work = _Work(shard, setting, Rewritten(error=shard.own.error), refuse_shared)
-    todo = work.begin()
+    walked, todo = work.walked(), work.begin()
     with source() as headers, source() as file:
         cursor, end = 0, 0
         broken: list[str] = []
-        for member in _members_before_break(headers, broken):
+        breaks = shard.own.error is not None
+        for member in () if breaks and not walked else _members_before_break(headers, broken):
+            walked.discard(member.data)
             end = member.end
             row = todo.pop(member.data, None)
             new = None if row is None else work.rewrite(row, member, file)
@@ -113,13 +116,17 @@ def rewrite_shard(
                 out.copy(file, cursor, member.begin)
                 out.write(new)
                 cursor = end
-        size = file.seek(0, 2)
-        out.copy(file, cursor, min(end, size) if broken else size)
+            if breaks and not walked:
+                break
+        if walked:
+            what = broken[0] if broken else "has changed since it was indexed"
+            raise ShardError(f"{shard.own.shard.path}: {what}")
         if broken:
-            out.write([padding(out.size), END])
             work.done.error = shard.own.error or f"{shard.own.shard.path}: {broken[0]}"
-    if todo:
-        raise ShardError(f"{shard.own.shard.path}: has changed since it was indexed")
+        size = file.seek(0, 2)
+        out.copy(file, cursor, size if work.done.error is None else min(end, size))
+        if work.done.error is not None:
+            out.write([padding(out.size), END])
     return work.done
 
 
@@ -140,12 +147,22 @@ class _Work:
     done: Rewritten
     refuse_shared: bool
 
+    def walked(self) -> set[int]:
+        """Return the places of all documents that have any."""
+        places = self.shard.own.numbers("offset")
+        return set(places[places >= 0].tolist())
+
     def begin(self) -> dict[int, int]:
         """Count what stays as it is; return the rows that may change, by their places."""
         own, config = self.shard.own, self.setting.config
         mask = affected(own, config, self.setting.options)
         if self.shard.another:
             mask = own.kind != Kind.UNREADABLE
+        if own.error is not None:  # behind the last that has a place, nothing is carried over
+            own = own.take(
+                np.arange(1 + np.flatnonzero(own.numbers("offset") >= 0).max(initial=-1))
+            )
+            mask = mask[: len(own)]
         counts, rows = self.done.counts, np.flatnonzero(mask)
         counts.documents = len(own)
         counts.carried_over = len(own) - len(rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import copy
 import gzip
+import hashlib
 import io
 import lzma
 import os
@@ -22,6 +23,7 @@ from typing import IO, Any, Final, cast
 from mmc4viz.corpus.headers import StrictTar
 from mmc4viz.corpus.shards import Shard, decompressed, reason
 from mmc4viz.corpus.storage import is_remote, open_for_reading
+from mmc4viz.loader.images import words
 from mmc4viz.model import ShardError
 
 BLOCK: Final = tarfile.BLOCKSIZE
@@ -159,12 +161,28 @@ class Output:
             left -= count
 
 
+class _Original(io.FileIO):
+    """A shard whose every trouble is a ShardError: nothing is wrong with the place written to."""
+
+    def __init__(self, path: Path, shown: str) -> None:
+        super().__init__(path)
+        self._shown = shown
+
+    def readinto(self, buffer: Any) -> int | None:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise ShardError(f"{self._shown}: cannot be read: {words(error)}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Unpacked:
     """A shard as a plain tar on this machine.
 
     Attributes
     ----------
+    shown : str
+        The shard's own path.
     path : Path
     packing : str
         ``gz``, ``bz2``, ``xz``, or empty for a tar that is none of these.
@@ -172,16 +190,21 @@ class Unpacked:
         Where unpacking broke off.
     """
 
+    shown: str
     path: Path
     packing: str
     error: str | None = None
+
+    def open(self) -> io.BufferedReader:
+        """Open the tar for copying; raises a ShardError where it cannot be read."""
+        return io.BufferedReader(_Original(self.path, self.shown))
 
 
 def unpacked(shard: Shard, scratch: Path) -> Unpacked:
     """Return a shard as a plain tar: itself, or fetched and unpacked to a file given."""
     packing = _packing(shard)
     if not packing and not is_remote(shard.path):
-        return Unpacked(Path(shard.path), "")
+        return Unpacked(shard.path, Path(shard.path), "")
     scratch.parent.mkdir(parents=True, exist_ok=True)
     error = None
     with open(scratch, "wb") as out, decompressed(shard) as stream:
@@ -194,7 +217,7 @@ def unpacked(shard: Shard, scratch: Path) -> Unpacked:
             if not chunk:
                 break
             out.write(chunk)
-    return Unpacked(scratch, packing, error)
+    return Unpacked(shard.path, scratch, packing, error)
 
 
 def _packing(shard: Shard) -> str:
@@ -204,18 +227,55 @@ def _packing(shard: Shard) -> str:
     return next((kind for start, kind in kinds.items() if magic.startswith(start)), "")
 
 
+class Digested:
+    """A file on its way to the disk, with the size and the digest of what was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._sum = file, hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Piece) -> int:
+        """Write bytes."""
+        self._sum.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        self._file.flush()
+
+    @property
+    def digest(self) -> str:
+        """Of all that was written so far, as `digest_of` gives it of the file."""
+        return self._sum.hexdigest()
+
+
+def digest_of(path: str) -> str:
+    """Return the digest of a file of this machine."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
-def written(path: Path, packing: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing, packed as asked; the same contents give the same bytes."""
-    with open(path, "wb") as file:
+def written(path: Path, packing: str) -> Iterator[tuple[IO[bytes], Digested]]:
+    """Open a file for writing, packed as asked; the same contents give the same bytes.
+
+    Yields
+    ------
+    (file, Digested)
+        Where to write, and what comes of it on the disk once that is left.
+    """
+    with open(path, "wb") as plain:
+        made = Digested(plain)
+        file = cast(IO[bytes], made)
         if packing == "gz":
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as stream:
-                yield cast(IO[bytes], stream)
+                yield cast(IO[bytes], stream), made
         elif packing == "bz2":
             with bz2.BZ2File(file, "wb") as packed:
-                yield cast(IO[bytes], packed)
+                yield cast(IO[bytes], packed), made
         elif packing == "xz":
             with lzma.LZMAFile(file, "wb") as packed_well:
-                yield cast(IO[bytes], packed_well)
+                yield cast(IO[bytes], packed_well), made
         else:
-            yield cast(IO[Any], file)
+            yield file, made

@@ -40,6 +40,8 @@ class Task:
         own.
     dry_run : bool
         Whether nothing is written.
+    overwrite : bool
+        Whether shards that stand there, made with another setting, may be replaced.
     """
 
     shard: Shard
@@ -49,6 +51,7 @@ class Task:
     index_file: str | None = None
     set_file: str | None = None
     dry_run: bool = False
+    overwrite: bool = False
 
     @property
     def target(self) -> str:
@@ -63,9 +66,12 @@ def tasks_for_shards(
     options: Options,
     *,
     dry_run: bool = False,
+    overwrite: bool = False,
 ) -> list[Task]:
     """Return a task a shard; each is read for its columns before it is rewritten."""
-    return [Task(shard, out, config, options, dry_run=dry_run) for shard in shards]
+    return [
+        Task(shard, out, config, options, dry_run=dry_run, overwrite=overwrite) for shard in shards
+    ]
 
 
 def tasks_for_index(
@@ -76,6 +82,7 @@ def tasks_for_index(
     *,
     similarity: str | None = None,
     dry_run: bool = False,
+    overwrite: bool = False,
 ) -> list[Task]:
     """Return a task for each of an index's shards.
 
@@ -87,7 +94,7 @@ def tasks_for_index(
         As in `Task`.
     similarity : str, optional
         The index's similarity set that the setting was chosen on.
-    dry_run : bool
+    dry_run, overwrite : bool
 
     Raises
     ------
@@ -109,7 +116,7 @@ def tasks_for_index(
             raise ApplyError(f"{folder}: the similarity set {similarity!r} lacks {origin.path}")
         shard = Shard(located(origin, folder), origin.position)
         task = Task(
-            shard, out, config, options, str(path), sets.get(identity(origin)), dry_run=dry_run
+            shard, out, config, options, str(path), sets.get(identity(origin)), dry_run, overwrite
         )
         found.append(task)
     return sorted(found, key=lambda task: (task.shard.position, natural(task.shard.path)))

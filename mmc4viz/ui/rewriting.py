@@ -21,7 +21,7 @@ from mmc4viz.handover.apply import Applied, apply_shards
 from mmc4viz.handover.aside import apply_aside
 from mmc4viz.handover.options import Options, refuse_impossible
 from mmc4viz.handover.outcome import replaced, room_for
-from mmc4viz.handover.records import SUFFIX, ApplyError
+from mmc4viz.handover.records import SUFFIX, ApplyError, ReplacingError
 from mmc4viz.handover.tasks import Task, check_places, names_in, tasks_for_index, tasks_for_shards
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.ui import data, jobs
@@ -42,12 +42,15 @@ class Wanted:
     options : Options
     out : str
         A folder.
+    overwrite : bool
+        Whether shards that stand there, made with another setting, may be replaced.
     """
 
     source: data.Source
     config: LoaderConfig
     options: Options
     out: str
+    overwrite: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,15 @@ def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[Task]:
         When the index cannot serve, there is no shard, or the folder is somebody else's.
     """
     source, config, options, out = wanted.source, wanted.config, wanted.options, wanted.out
+    how = {"dry_run": dry_run, "overwrite": wanted.overwrite}
     if "\0" in out:
         raise ApplyError("a folder's name has no zero byte in it: name another folder")
     if source.index:
         folder, name = source.index[0].path, source.similarity
-        found = tasks_for_index(folder, out, config, options, similarity=name, dry_run=dry_run)
+        found = tasks_for_index(folder, out, config, options, similarity=name, **how)
     else:
         shards = [Shard(absolute(one.path), at) for at, one in enumerate(source.shards)]
-        found = tasks_for_shards(shards, out, config, options, dry_run=dry_run)
+        found = tasks_for_shards(shards, out, config, options, **how)
     if not found:
         raise ApplyError("there is no shard to rewrite")
     check_places(found)
@@ -162,6 +166,13 @@ def _size(tasks: Sequence[Task]) -> int:
     return sum(size_of(task.shard.path) for task in tasks)
 
 
+def replaces(wanted: Wanted) -> bool:
+    """Whether a dry run, or a run that was refused, has found shards made with another setting."""
+    found, run = counted(wanted), last_run()
+    refused = run is not None and run.wanted == wanted and isinstance(run.job.error, ReplacingError)
+    return refused or (found is not None and found.replaced is not None)
+
+
 def last_run() -> Run | None:
     """Return the run that writes, or wrote last."""
     return _RUNS[-1] if _RUNS else None
@@ -191,8 +202,9 @@ def begin(wanted: Wanted) -> Run:
 
 def _write(run: Run, tell: Callable[[int], None]) -> None:
     tasks = tasks_of(run.wanted, dry_run=False)
+    run.replaced = replaced(tasks)
     room_for(tasks)
-    run.n_shards, run.n_bytes, run.replaced = len(tasks), _size(tasks), replaced(tasks)
+    run.n_shards, run.n_bytes = len(tasks), _size(tasks)
 
     def told(applied: Applied) -> None:
         run.done.append(applied)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import streamlit as st
@@ -41,6 +42,8 @@ _HELP: Final = {
     "drop": "Otherwise one image that does not decode loses its document.",
     "keep": "Without them shards are smaller, and what was rejected cannot be had back from them.",
     "out": "Where the shards go, local or remote, on the machine that serves this page.",
+    "replace": "The folder holds shards that were written with other settings. Without this they "
+    "are left alone.",
 }
 _MANY: Final = 4  # names in a command
 _ASKED: Final = "shards-asked"  # the dry run that was asked for, and how many bytes it reads
@@ -166,6 +169,11 @@ def _buttons(wanted: Wanted, start: Start, *, named: bool) -> None:
     """Offer to count, and to write where a folder is named and nobody writes."""
     run = rewriting.last_run()
     busy = run is not None and run.job.running
+    if rewriting.replaces(wanted):
+        replacing = st.checkbox(
+            "Replace shards made with other settings", key="shards-overwrite", help=_HELP["replace"]
+        )
+        wanted = replace(wanted, overwrite=replacing)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Dry run", key="shards-count", on_click=_ask, args=(wanted,))
         if start.read_only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +86,15 @@ class Half:
 
 
 def _runtime() -> Any:
+    """Return ONNX Runtime, which writes no device id and sends nothing anywhere."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # is looked at while it is loaded
     try:
         import onnxruntime  # type: ignore[import-untyped]
     except ImportError:
         raise EncoderError(
             "scoring needs ONNX Runtime: pip install 'mmc4viz[score]' (or onnxruntime-gpu)"
         ) from None
+    onnxruntime.disable_telemetry_events()  # in case that something else has loaded it
     onnxruntime.set_default_logger_severity(4)  # what goes wrong comes as an exception
     return onnxruntime
 

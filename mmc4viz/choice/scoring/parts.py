@@ -102,14 +102,14 @@ def score_shards(
     Returns
     -------
     list of Part
-        In the order of the shards. Where one failed the file lacks it, the parts are kept, and the
-        same command tries it again.
+        In the order of the shards. Where one failed or broke off the file lacks it or its rest,
+        the parts are kept, and the same command tries it again.
 
     Raises
     ------
     Mmc4vizError
         For a shard named twice, a place that cannot be written, a scale that the model has not,
-        or a model that fails.
+        a model that fails, or shards that hold nothing to score.
     """
     _check(shards, task)
     scale = scale_of_model(encoder, task.scale)
@@ -123,17 +123,20 @@ def score_shards(
         made = []
         for shard, name, facts in zip(shards, names_of(shards), wanted, strict=True):
             path = folder / f"{file_name(shard.path)}.parquet"
-            part = _existing(path, facts)
-            if part is None:
+            part = before = _existing(path, facts)
+            if part is None or part.status == "broken off":
                 notes: list[str] = []
                 rows = scored(pages(shard, task.image_dir, notes), encoder, task.batch, scale)
-                part = _make(path, facts, shard, name, task, rows, notes, progress)
+                part = _make(path, facts, shard, name, task, rows, notes, progress, before)
             made.append((path, part))
-        whole = [path for path, part in made if part.status != "failed"]
-        complete = len(whole) == len(made)
-        for column, out in files.items() if whole else ():
+        there = [path for path, part in made if part.status != "failed"]
+        complete = all(part.status in ("scored", "skipped") for _, part in made)
+        if not any(part.documents for _, part in made):
+            _refuse_nothing(task, [part for _, part in made])
+            there = []
+        for column, out in files.items() if there else ():
             about = _about(encoder, task, column)
-            merge(whole, column, Path(out), about, identity if complete else None)
+            merge(there, column, Path(out), about, identity if complete else None)
         if complete:
             shutil.rmtree(folder)
     return [part for _, part in made]
@@ -236,6 +239,16 @@ def _existing(path: Path, facts: dict[str, Any]) -> Part | None:
     return before if before.status == "broken off" else replace(before, status="skipped")
 
 
+def _refuse_nothing(task: Task, parts: Sequence[Part]) -> None:
+    """Refuse shards that could be read and hold nothing to score."""
+    if all(part.status in ("scored", "skipped") for part in parts):
+        several = f"{len(parts):,} shards have" if len(parts) > 1 else f"{parts[0].shard} has"
+        raise ConfigError(
+            f"{task.out}: nothing to write: {several} no document that the loader would match "
+            "(none at all, or all are unreadable or written by ChatGPT)"
+        )
+
+
 def _make(
     path: Path,
     facts: dict[str, Any],
@@ -245,8 +258,9 @@ def _make(
     rows: Iterator[Scored],
     notes: Sequence[str],
     progress: Callable[[int], object],
+    before: Part | None,
 ) -> Part:
-    """Score one shard and write its part."""
+    """Score one shard and write its part; what is there stays unless more can be read now."""
     done: list[Scored] = []
     error = None
     try:
@@ -255,6 +269,10 @@ def _make(
             progress(1)
     except ShardError as broken:
         error = str(broken)
+    except MemoryError:
+        return Part(shard.path, "failed", f"{shard.path}: out of memory; give a smaller --batch")
+    if error is not None and before is not None and len(done) <= before.documents:
+        return replace(before, reason=error)
     images, lacking = sum(len(r.similarity) for r in done), sum(r.lacking for r in done)
     if error is not None and not done:
         return Part(shard.path, "failed", error)
