@@ -154,11 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except ModuleNotFoundError:
-        raise
-    except ImportError as error:
-        complain(f"a library cannot be loaded, for want of memory or of files to open: {error}")
-        code = 2
     except OSError as error:
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
