@@ -21,6 +21,7 @@ import pytest
 from PIL import EpsImagePlugin
 from PIL import Image as PillowImage
 
+from mmc4viz.choice.scoring.pages import pages
 from mmc4viz.choice.scoring.preprocess import preprocessing_of
 from mmc4viz.choice.scoring.score import prepared
 from mmc4viz.corpus.audit import undecodable
@@ -390,6 +391,14 @@ def test_all_images_missing_is_said_with_the_places_looked_at(tmp_path: Path) ->
     (tmp_path / "s_images").mkdir()
     (tmp_path / "s_images/a.jpg").write_bytes(jpeg())
     assert not notes_everywhere(lines, tmp_path / "c")  # found by itself, and indexed again
+
+
+def test_scoring_says_that_all_images_are_missing(tmp_path: Path) -> None:
+    shard, notes = shard_of(tmp_path, entry(), name="s.jsonl"), list[str]()
+    assert [page.images for page in pages(shard, str(tmp_path), notes)] == [[None]]
+    assert [note.partition(": a.jpg")[0] for note in notes] == [
+        "s.jsonl: its only image is missing"
+    ]
 
 
 def test_odd_images_are_counted_in_notes(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def cli() -> None:
     mmc4viz compare shards/ --models A B         the same threshold under another CLIP model
 
     A document of more than 256 MB is not read; MMC4VIZ_MAX_DOCUMENT_MB=512 raises the limit.
+    Likewise an image that takes more than 2,000 MB to decode, and MMC4VIZ_MAX_IMAGE_MB=4000.
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 

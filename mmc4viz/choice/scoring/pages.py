@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmc4viz.corpus.image_notes import ImageTally
 from mmc4viz.corpus.shards import Shard, image_source, samples
 from mmc4viz.loader.images import ImageSource, look_away
 from mmc4viz.loader.parse import parse_document
@@ -62,12 +63,15 @@ def pages(
     ShardError
         When the shard cannot be read, or breaks off; after what came before the break.
     """
-    source = image_source(shard, image_dir)
+    source, tally = image_source(shard, image_dir), ImageTally()
     for sample in samples(shard, notes):
         keeping = _Keeping(source)
         document = parse_document(sample.key, sample.raw, keeping, look_away)
         if document.error is None and not document.is_gpt:
+            tally.add(document)
             yield Page(_storable(document.key), keeping.kept, _sentences(document))
+    if notes is not None:
+        notes += tally.notes(shard, source)
 
 
 def _sentences(document: Document) -> list[str]:
