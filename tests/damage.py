@@ -1,6 +1,6 @@
 """Damages a corpus's files, one bit or one end at a time, and runs commands on them.
 
-    python -m tests.damage FOLDER SEED N
+    python -m tests.damage FOLDER SEED N SUFFIXES
 
 In a process of its own, so that one that crashes is seen as such: FOLDER holds an index ``index``
 with a set ``b``, and the score file ``b.parquet`` that the set was made of. Each damage is undone.
@@ -75,7 +75,7 @@ def wrong(before: list[Answer], after: list[Answer], path: Path) -> str:
 
 
 def main(folder: Path, seed: int, n: int, kinds: str) -> None:
-    """Damage n times, each file in turn; print what went wrong."""
+    """Damage n times, each file of some suffixes in turn; print what went wrong."""
     chance = random.Random(seed)
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix in kinds.split(",")]
     before = {path: list(answers(folder, path)) for path in paths}

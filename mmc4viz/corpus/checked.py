@@ -143,6 +143,7 @@ class CheckedBatch:
         self.raw = raw
         self.schema, self.num_rows = raw.schema, raw.num_rows
         self.files = files
+        self._left = True  # whether some of it may not be checked yet
 
     def checked(self, array: pa.Array) -> pa.Array:
         """Return an array of the raw batch, or a part of one, once its bytes are checked."""
@@ -158,8 +159,9 @@ class CheckedBatch:
 
     def check(self) -> None:
         """Check every column; raises an IndexFileError for a damaged one."""
-        for column in self.raw.columns:
+        for column in self.raw.columns if self._left else ():
             self.checked(column)
+        self._left = False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
