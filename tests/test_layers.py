@@ -38,7 +38,7 @@ SCORING = [
 ]  # fmt: skip
 LABELLING = [
     "stratified", "strata", "planning", "precision", "by_precision", "store", "labels", "agreement",
-    "labels_csv", "population", "design", "queue", "stages", "labelled",
+    "labels_csv", "documents", "population", "design", "queue", "stages", "labelled",
 ]  # fmt: skip
 FDR = [
     "stack", "decoys", "effects", "null", "evenness", "mixture", "likelihood", "fitting",

@@ -520,7 +520,7 @@ def label_file(path: Path, n: int, *models: int) -> str:
         one = sample()[which]
         config = one.config.with_(clip_model=one.name)
         population = Population([p.columns for p in one.model.matched.parts], one.model.pairs)
-        design = designs.begin(name, config, one.model.pairs.score, COSINE)
+        design = designs.begin(name, config, population, COSINE)
         while True:
             stages.extend(name, design, population, "Ada")
             said = labels_of_file.labels_of(labels_of_file.read(name))
@@ -529,7 +529,9 @@ def label_file(path: Path, n: int, *models: int) -> str:
             if len(drawn) >= n or not new:
                 break
             with store.writing(name) as connection:
-                answers = ("yes" if p.sentence in truth[p[:3]] else "no" for p in new)
+                answers = (
+                    "yes" if p.sentence in truth[p.shard, p.key, p.image] else "no" for p in new
+                )
                 judged = [
                     labels_of_file.Judgement(
                         p, "Ada", labels_of_file.Answer(a), "", "", one.name, None

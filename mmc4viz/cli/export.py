@@ -15,7 +15,6 @@ from typing import Any
 import click
 import numpy as np
 
-from mmc4viz.cli.lines import say
 from mmc4viz.cli.models import ManyModels
 from mmc4viz.cli.reasons import reasons, with_proposed
 from mmc4viz.cli.sections import check, sections, settle, with_sections
@@ -234,11 +233,6 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
         with whole_file(ids_file) as file:
             np.save(file, kept)
         _wrote(ids_file, len(kept), "ids")
-        if count := ids.ambiguous():
-            say(
-                f"{ids_file}: {count:,} lost documents share shard and key with a kept one, so a "
-                "list of ids cannot tell them apart; the manifest can, by their place"
-            )
 
 
 def _what_to_do(config: LoaderConfig, manifest_file: str | None) -> str:

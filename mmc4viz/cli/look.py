@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from typing import Any
 
 import click
@@ -39,22 +40,27 @@ from mmc4viz.output import TABLE_HEAD, verdict_json, verdict_row, write_rows
 @SIMILARITY
 @click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table")
 @click.option("--token-ids", is_flag=True, help="Add each sequence's token ids (jsonl).")
-def explain(form: str, token_ids: bool, **options: Any) -> None:
+@click.option("--key", metavar="KEY", help="Only documents with this key, each with its place.")
+def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None:
     """Say what the loader does to each document, and why."""
     config, corpus = open_corpus(options)
     ends, documents = [math.inf, -math.inf], 0  # of the matched scores
     head = TABLE_HEAD if form == "table" else ""
+    numbers = Counter[str]()
     with progress("documents") as advance:
         for shard, document in corpus.documents(with_text=token_ids):
+            number = numbers[shard]
+            numbers[shard] += 1
+            if key not in (None, document.key):
+                continue
             if head:
                 click.echo(head)
                 head = ""
             verdict = walk(document, config, corpus.tokenizer)
-            as_json = form == "jsonl"
-            line = (
-                verdict_json(shard, verdict, token_ids) if as_json else verdict_row(shard, verdict)
-            )
-            click.echo(line)
+            if form == "jsonl":
+                click.echo(verdict_json(shard, number, verdict, token_ids))
+            else:
+                click.echo(verdict_row(shard, number, verdict))
             scores = [pair.score for pair in verdict.pairs]
             ends = [min([ends[0], *scores]), max([ends[1], *scores])]
             documents += 1
@@ -63,6 +69,8 @@ def explain(form: str, token_ids: bool, **options: Any) -> None:
         click.echo(head)
     if ends[0] <= ends[1]:
         corpus.notes += misfits(np.array([config.threshold]), [], np.array(ends))
+    elif key is not None and not documents:
+        corpus.errors.append(f"no document has the key {key!r}")
     else:
         corpus.notes.append(unmatched(documents))
     finish(corpus)

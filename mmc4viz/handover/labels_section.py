@@ -61,7 +61,8 @@ def labels_section(path: str, config: LoaderConfig, population: Population) -> S
     LabelsError
         When the file cannot be read, or holds no sample of this setting.
     """
-    found, said = labelled_for(path, config, population), labels.read(path)
+    found, holds = labelled_for(path, config, population), population.documents.holds
+    said = [one for one in labels.read(path) if holds(one.pair.content)]
     parts: list[Part] = [Words(_judged(os.path.basename(path), said)), Words(_counted(found))]
     if len(found.sample):
         scale = scale_of(population.pairs.score)

@@ -65,7 +65,8 @@ def tasks_for_shards(
     dry_run: bool = False,
 ) -> list[Task]:
     """Return a task a shard; each is read for its columns before it is rewritten."""
-    return [Task(shard, out, config, options, dry_run=dry_run) for shard in shards]
+    named = [Shard(shard.path, shard.position) for shard in shards]  # as files are: by base name
+    return [Task(shard, out, config, options, dry_run=dry_run) for shard in named]
 
 
 def tasks_for_index(

@@ -23,7 +23,7 @@ from mmc4viz.corpus.estimate import Estimate, estimate
 from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sampling import Drawn
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.shards import Shard, named
 from mmc4viz.corpus.similarity import Sidecar, sidecars, with_similarity
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import unchanged
@@ -203,7 +203,7 @@ def columns_of(source: Source) -> tuple[Columns, ...]:
 
 def _read(source: Source, tell: Tell) -> tuple[Columns, ...]:
     counter, folder = tokenizer_of(source), source.image_dir.path if source.image_dir else None
-    shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]
+    shards = named(shard.path for shard in source.shards)
     return tuple(read_columns(shard, counter, folder, tell) for shard in shards)
 
 
@@ -236,7 +236,7 @@ def corpus_of(source: Source) -> Indexed | Shards:
     """Return the index or the shards behind a source, without a file's similarity over them."""
     if source.index:
         return Indexed(index_of(source.index, source.similarity))
-    shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]
+    shards = named(shard.path for shard in source.shards)
     folder = source.image_dir.path if source.image_dir else None
     return Shards(shards, tokenizer_of(source), folder)
 

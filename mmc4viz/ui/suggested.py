@@ -117,7 +117,13 @@ def _precision(choice: Choice) -> Answer:
         note(f"No proposal from labels: {error}")
         return None
     place = proposed.row("wishes-precision")
-    if design is None:
+    if choice.source.sample is not None:
+        note(
+            "By precision, from labels: not of a sample."
+            if choice.whole == choice.source
+            else _WAIT
+        )
+    elif design is None:
         note("By precision, from labels: there are none yet for this model and setting.")
         with place:
             st.page_link(st.session_state["pages"]["Label"], label="Label pairs")
