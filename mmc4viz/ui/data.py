@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns, Kind
-from mmc4viz.corpus.curves import Curves, Scale, Thresholds, scale_of
+from mmc4viz.corpus.curves import Curves, Scale, Thresholds
 from mmc4viz.corpus.estimate import Estimate, estimate
 from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
 from mmc4viz.corpus.ingest import read_columns
@@ -298,7 +298,7 @@ def prepare(source: Source, config: LoaderConfig, tell: Tell) -> None:
     """Match, and measure the scores, where nothing can be drawn."""
     key = source, _matching(config)
     matched = _MATCHED.get(key, lambda: _match(source, config, tell))
-    _SPREADS.get(key, lambda: _spread(matched.scores()))
+    _SPREADS.get(key, lambda: _spread(matched))
 
 
 def _matching(config: LoaderConfig) -> LoaderConfig:
@@ -320,11 +320,11 @@ def _same_but_for_size(key: Hashable, wanted: tuple[Source, LoaderConfig]) -> bo
 def spread_of(source: Source, config: LoaderConfig) -> Spread:
     """Return how the matched scores lie on their scale; likewise."""
     key = source, _matching(config)
-    return _SPREADS.get(key, lambda: _spread(matched_of(source, config).scores()))
+    return _SPREADS.get(key, lambda: _spread(matched_of(source, config)))
 
 
-def _spread(scores: NDArray[np.float64]) -> Spread:
-    scale = scale_of(scores)
+def _spread(matched: Matched) -> Spread:
+    scale, scores = matched.scale, matched.scores()
     grid = scale.thresholds()
     place = np.searchsorted(grid, scores, side="right") - 1
     counts = np.bincount(np.maximum(place, 0), minlength=len(grid))
