@@ -25,8 +25,8 @@ CORPUS = [
     "storage", "headers", "recognise", "shards", "glimpse", "tally", "checked", "columns",
     "image_notes", "ingest", "curves", "scales", "assign", "validity", "match", "groups", "resolve",
     "pieces", "literal", "bins", "matched", "sweep", "verdicts", "standings", "pairs", "audit",
-    "stored", "listing", "funnel", "sidecar", "similarity", "sampling", "estimate", "knobs", "files",
-    "sets", "naming", "index", "source", "workers", "build", "attach",
+    "stored", "listing", "funnel", "sidecar", "similarity", "sampling", "estimate", "knobs",
+    "files", "sets", "naming", "index", "source", "workers", "build", "attach",
 ]  # fmt: skip
 CHOICE = [
     "proposal", "steps", "by_yield", "lineup", "entries", "scoring", "labelling", "fdr",

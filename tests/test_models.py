@@ -436,7 +436,7 @@ def test_labels_that_say_nothing_are_refused() -> None:
 
 def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as left:
-        main(["compare", "--no-fdr", *arguments])
+        main(["compare", *arguments])
     out, err = capsys.readouterr()
     return int(left.value.code or 0), out, err
 
@@ -573,12 +573,12 @@ def test_labels_of_one_model_do_not_say_which_is_better(
     candidates = sample()
     models = [one.model for one in candidates]
     alone = label_file(tmp_path, 100, 0)
-    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--no-fdr")
+    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone)
     assert code == 0
     assert "pairs  " in out  # all else is said
     assert "not compared: no label was drawn among the pairs of sample-b, and labels drawn" in out
     assert "area under" not in out
-    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--no-fdr", "--format", "json")
+    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--format", "json")
     assert json.loads(out)["labels"].keys() == {"drawn_among", "reason"}
     both = evidence(alone, candidates)
     enough = evidence(label_file(_new(tmp_path), 100, 0, 1), candidates)

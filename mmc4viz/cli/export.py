@@ -143,10 +143,10 @@ def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:
 
 def _misfit(matched: Matched, config: LoaderConfig) -> list[str]:
     """Say so where the threshold keeps all pairs or none, or where there are none."""
-    scores, parts = matched.scores(), [part.columns for part in matched.parts]
+    scores = matched.scores()
     if not len(scores):
         return [unmatched(matched.n_documents)]
-    return misfits(np.array([config.threshold]), parts, scores)
+    return misfits(np.array([config.threshold]), matched.scale.name, scores)
 
 
 def _check(options: dict[str, Any]) -> None:

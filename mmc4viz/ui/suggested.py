@@ -15,6 +15,7 @@ from mmc4viz.choice.proposal import Proposal
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.model import ConfigError, Mmc4vizError
 from mmc4viz.ui import inspector, jobs, proposals, proposed, state
+from mmc4viz.ui.estimated import FAILED
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.proposals import Answer, Waiting
 from mmc4viz.ui.sidebar import Choice
@@ -90,7 +91,13 @@ def _left(found: Proposal, choice: Choice) -> str:
 
 
 def _fdr(choice: Choice) -> Answer:
-    """Ask how many pairs may be wrong, and propose without labels."""
+    """Ask how many pairs may be wrong, and propose without labels: not unless it is opened."""
+    with st.expander("Without labels", expanded=bool(state.get(proposals.FDR))):
+        note(FAILED)
+        return _without_labels(choice)
+
+
+def _without_labels(choice: Choice) -> Answer:
     place = proposed.row("wishes-fdr")
     with place:
         _field("Pairs wrong at most, estimated without labels", proposals.FDR, "10%",
