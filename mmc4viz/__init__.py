@@ -28,9 +28,10 @@ from mmc4viz.model import (
 
 if TYPE_CHECKING:
     from mmc4viz.corpus.columns import Columns, Verify
-    from mmc4viz.corpus.curves import Curves, scale_of
+    from mmc4viz.corpus.curves import Curves
     from mmc4viz.corpus.index import Index, open_index
     from mmc4viz.corpus.ingest import read_columns
+    from mmc4viz.corpus.scales import scale_of
     from mmc4viz.corpus.shards import Shard, expand, samples
     from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
     from mmc4viz.loader.parse import parse_document
@@ -41,7 +42,7 @@ _HOMES: Final = {
     "Columns": "corpus.columns",
     "Verify": "corpus.columns",
     "Curves": "corpus.curves",
-    "scale_of": "corpus.curves",
+    "scale_of": "corpus.scales",
     "Index": "corpus.index",
     "open_index": "corpus.index",
     "read_columns": "corpus.ingest",

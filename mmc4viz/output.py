@@ -16,25 +16,38 @@ from mmc4viz.model import Verdict
 
 _SHOWN = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}  # breaks; joiners that scripts need
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_TABLE = "{:<18} {:<34} {:<20} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}  {}"
+_TABLE = "{:<18} {:>6} {:<34} {:<20} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}  {}"
 TABLE_HEAD = _TABLE.format(
-    "shard", "key", "outcome", "odds", "images", "pairs", "image", "text", "misbound", "detail"
+    "shard",
+    "number",
+    "key",
+    "outcome",
+    "odds",
+    "images",
+    "pairs",
+    "image",
+    "text",
+    "misbound",
+    "detail",
 )
 
 
-def verdict_json(shard: str, verdict: Verdict, token_ids: bool = False) -> str:
+def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = False) -> str:
     """Return a verdict as one line of JSON, as ``explain --format jsonl`` prints it.
 
     Parameters
     ----------
     shard : str
-        Base name of its shard.
+        Name of its shard.
+    number : int
+        Of the document in it, from 0.
     verdict : Verdict
     token_ids : bool
         Whether to add the sequence's token ids.
     """
     record = {
         "shard": shard,
+        "number": number,
         "key": verdict.key,
         "outcome": verdict.outcome,
         "detail": verdict.detail,
@@ -51,10 +64,11 @@ def verdict_json(shard: str, verdict: Verdict, token_ids: bool = False) -> str:
     return json.dumps(record | ({"token_ids": list(verdict.token_ids)} if token_ids else {}))
 
 
-def verdict_row(shard: str, verdict: Verdict) -> str:
+def verdict_row(shard: str, number: int, verdict: Verdict) -> str:
     """Return a verdict as a row of a table under `TABLE_HEAD`."""
     return _TABLE.format(
         printable(shard),
+        number,
         printable(verdict.key),
         verdict.outcome,
         f"{verdict.keep_probability:g}",

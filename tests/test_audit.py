@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mmc4viz import LoaderConfig, match_corpus
 from mmc4viz.corpus import audit
+from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.listing import (
     CONTENTS,
     FINDINGS,
@@ -168,13 +169,12 @@ def test_stored_scores_against_the_matrix(case: Odd) -> None:
 
 def test_a_threshold_that_does_not_fit() -> None:
     scores = np.array([0.1, 0.2, 0.3])
-    assert audit.fit(scores, 0.2).problem is None
-    assert audit.fit(scores, 0.3).problem is None
-    assert "no pair is kept" in str(audit.fit(scores, 0.301).problem)
-    assert "nothing is rejected" in str(audit.fit(scores, 0.1).problem)
-    assert "outside" in str(audit.fit(scores, 0.05).problem)
-    assert audit.fit(np.zeros(0), 0.24).problem is not None
-    assert audit.fit(100 * scores, 0.24).scale.name == "×100"
+    assert audit.fit(scores, 0.2, COSINE).problem is None
+    assert audit.fit(scores, 0.3, COSINE).problem is None
+    assert "no pair is kept" in str(audit.fit(scores, 0.301, COSINE).problem)
+    assert "nothing is rejected" in str(audit.fit(scores, 0.1, COSINE).problem)
+    assert "outside" in str(audit.fit(scores, 0.05, COSINE).problem)
+    assert audit.fit(np.zeros(0), 0.24, COSINE).problem is not None
 
 
 def test_what_documents_contain(case: Odd) -> None:

@@ -1,4 +1,4 @@
-"""Thresholds by yield: exact over all numbers, whatever falls or rises on the way."""
+"""Thresholds by yield: exact over the grid's steps, whatever falls or rises on the way."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ CASES = (0, 1, 3)
 def steps(case: int) -> Steps:
     corpus = odd(SETTINGS[case]).corpus
     return steps_of_scores(corpus.matched, corpus.config)
+
+
+@cache
+def on_grid(case: int) -> Steps:
+    corpus = odd(SETTINGS[case]).corpus
+    curves = sweep(corpus.matched, corpus.config, COSINE.thresholds())
+    return steps_of_curves(curves, corpus.config.single_image_keep)
 
 
 def left_at(case: int, thresholds: list[float]) -> dict[str, np.ndarray]:
@@ -45,18 +52,19 @@ def test_steps_are_the_sweep_at_every_score(case: int) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_higher_threshold_leaves_enough(case: int) -> None:
-    found = steps(case)
+    found = on_grid(case)
+    exact = steps(case)
     shares = ("1%", "20%", "50%", "77.7%", "100%")
     for wish in [Wish.parse(f"{name}={share}") for name in YIELDS for share in shares]:
         proposal, name, needed = by_yield(found, [wish]), wish.quantity, wish.needed(found)
         enough = np.flatnonzero(found.left[name] >= needed)
-        assert found.beyond is not None
         if proposal.threshold is None:
-            assert not len(enough) or found.beyond[name] >= needed
+            assert not len(enough)
             continue
         highest = int(enough[-1])
-        assert proposal.left == {quantity: found.left[quantity][highest] for quantity in YIELDS}
-        assert np.searchsorted(found.threshold, proposal.threshold) == highest
+        assert proposal.threshold == COSINE.thresholds()[highest]
+        at = np.searchsorted(exact.threshold, proposal.threshold)
+        assert proposal.left == {quantity: exact.left[quantity][at] for quantity in YIELDS}
 
 
 def test_some_yield_rises_with_the_threshold() -> None:
@@ -65,7 +73,7 @@ def test_some_yield_rises_with_the_threshold() -> None:
 
 
 def test_several_wishes_are_all_granted_by_the_highest_that_grants_them() -> None:
-    found = steps(0)
+    found = on_grid(0)
     wishes = [Wish.parse("documents=20%"), Wish.parse("pairs=300"), Wish.parse("text-tokens=40%")]
     proposal = by_yield(found, wishes)
     alone = [by_yield(found, [wish]).threshold for wish in wishes]
@@ -73,7 +81,7 @@ def test_several_wishes_are_all_granted_by_the_highest_that_grants_them() -> Non
     assert all(proposal.threshold <= one for one in alone if one is not None)
     for wish in wishes:
         assert proposal.left[wish.quantity] >= wish.needed(found)
-    above = found.threshold[found.threshold > proposal.threshold][1:]
+    above = found.threshold[found.threshold > proposal.threshold]
     granted = np.ones(len(above), bool)
     for wish in wishes:
         granted &= found.left[wish.quantity][-len(above) :] >= wish.needed(found)
@@ -88,35 +96,27 @@ def test_wishes_that_exclude_each_other() -> None:
     assert both.reason == "each wish can be had, but no threshold grants all of them at once"
 
 
-def test_the_decimal_does_what_the_score_does() -> None:
-    score = np.array([0.2300000041723251, 0.2384719, 0.2384726, 0.31])
-    left = dict.fromkeys(YIELDS, np.array([4.0, 3.0, 2.0, 1.0]))
-    made_up = Steps(score, left, None, dict.fromkeys(YIELDS, 4.0), every=True)
-    found = [by_yield(made_up, [Wish.parse(f"pairs={n}")]).threshold for n in (1, 2, 3, 4)]
-    assert found == [0.31, 0.238472, 0.238, 0.23]
-
-
-def test_on_a_grid_the_highest_step() -> None:
-    corpus = odd(SETTINGS[0]).corpus
-    curves = sweep(corpus.matched, corpus.config, COSINE.thresholds())
-    on_grid = steps_of_curves(curves, corpus.config.single_image_keep)
-    for name in YIELDS:
-        assert on_grid.whole[name] <= steps(0).whole[name]
-    proposal = by_yield(on_grid, [Wish.parse("pairs=50%")])
-    exact = by_yield(steps(0), [Wish.parse("pairs=50%")])
-    assert proposal.threshold in COSINE.thresholds()
-    assert proposal.threshold is not None
-    assert exact.threshold is not None
-    assert proposal.threshold <= exact.threshold < proposal.threshold + 0.001
+def test_steps_beside_the_grid_play_no_part() -> None:
+    """The page's curves have the reference threshold in them, which is no step of every grid."""
+    corpus, more = odd(SETTINGS[0]).corpus, np.array([0.2005, 0.24, 0.29999])
+    curves = sweep(corpus.matched, corpus.config, np.union1d(COSINE.thresholds(), more))
+    found = steps_of_curves(curves, corpus.config.single_image_keep, COSINE.thresholds())
+    for share in ("3%", "50%", "99%"):
+        wishes = [Wish.parse(f"{name}={share}") for name in YIELDS]
+        for wish in wishes:
+            assert by_yield(found, [wish]) == by_yield(on_grid(0), [wish])
 
 
 def test_too_much_and_too_little() -> None:
-    found = steps(0)
+    corpus = odd(SETTINGS[0]).corpus
+    grid = np.append(COSINE.thresholds(), np.inf)  # where no pair is left, whatever its score
+    found = steps_of_curves(sweep(corpus.matched, corpus.config, grid), 0.5)
     assert "the most is" in str(by_yield(found, [Wish.parse("pairs=1e9")]).reason)
     assert found.beyond is not None
     assert found.beyond["documents"] > 0, "ChatGPT-written documents"
     assert "any threshold" in str(by_yield(found, [Wish.parse("documents=0.1")]).reason)
-    nothing = steps_of_scores(type(odd({}).corpus.matched)([], LoaderConfig()), LoaderConfig())
+    empty = sweep(type(odd({}).corpus.matched)([], LoaderConfig()), LoaderConfig(), np.array([0.2]))
+    nothing = steps_of_curves(empty, 0.5)
     assert by_yield(nothing, [Wish.parse("pairs=1")]).threshold is None
 
 

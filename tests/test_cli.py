@@ -94,7 +94,7 @@ def test_explain_has_the_promised_fields(
     [row] = run.rows
     assert row.pop("token_ids")[-1] == 50256
     assert row == {
-        "shard": "s.tar", "key": "a", "outcome": "kept",
+        "shard": "s.tar", "number": 0, "key": "a", "outcome": "kept",
         "detail": "a single image: survives with probability 0.5", "keep_probability": 0.5,
         "image_tokens": 1, "text_tokens": 8, "misbound": 0,
         "images": [{"image": 0, "fate": "matched"}, {"image": 1, "fate": "matched"}],

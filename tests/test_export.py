@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import sys
-import types
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -33,13 +32,12 @@ from mmc4viz.handover.config import (
 from mmc4viz.handover.differences import differences
 from mmc4viz.handover.files import whole_file
 from mmc4viz.handover.ids import uid
-from mmc4viz.handover.loaders import advice, openflamingo_flags, unflagged, webdataset_snippet
+from mmc4viz.handover.loaders import advice, openflamingo_flags, unflagged
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError
 from mmc4viz.output import verdict_json
 from mmc4viz.settings import Config, parse_config, schema
 from tests import nasty
 from tests.corpora import SETTINGS, Odd, odd
-from tests.documents import info, write_tar
 from tests.test_cli import Run
 
 SAMPLE = Path(__file__).parents[1] / "sample_data"
@@ -332,7 +330,7 @@ def case(request: pytest.FixtureRequest) -> Odd:
 
 
 def expected(case: Odd) -> list[dict[str, Any]]:
-    return [json.loads(verdict_json("", verdict)) for verdict in case.walks]
+    return [json.loads(verdict_json("", 0, verdict)) for verdict in case.walks]
 
 
 NAMES = ("key", "outcome", "image_tokens", "text_tokens", "misbound", "pairs")
@@ -393,17 +391,6 @@ def test_the_command_s_manifest_is_explain(
     assert ids.tolist() == sorted(kept)
 
 
-def test_ids_that_cannot_tell_documents_apart_are_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    key = "139e4a9b22a614771f06c700a8ebe150"
-    documents = [(key, info([[0.9]])), ("b", info([[0.9, 0.8], [0.8, 0.9]])), (key, info([[0.1]]))]
-    path = write_tar(tmp_path / "s.tar", documents)
-    run = Run(capsys, "export", path, "--ids", tmp_path / "i.npy")
-    assert "1 lost documents share shard and key with a kept one" in run.err
-    assert (0x139E4A9B22A61477, 0x1F06C700A8EBE150) in np.load(tmp_path / "i.npy").tolist()
-
-
 # What a trainer is told
 
 
@@ -429,37 +416,6 @@ def test_whatever_has_no_flag_is_named(config: LoaderConfig) -> None:
     said = " ".join(line for lines in advice(config).values() for line in lines)
     for words in ("size limit", "token limit", "assignment", "odds", "cap by score", "order of"):
         assert words in said
-
-
-def test_the_webdataset_snippet_keeps_what_the_manifest_keeps(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nasty.write_tar(tmp_path / "n.tar", nasty.documents(seed=5, n=150))
-    Run(capsys, "export", tmp_path / "n.tar", "--manifest", tmp_path / "m.parquet")
-    rows = pq.read_table(tmp_path / "m.parquet").to_pylist()
-
-    class Pipeline(list[dict[str, Any]]):
-        def select(self, wanted: Any) -> Pipeline:
-            return Pipeline(filter(wanted, self))
-
-        def map(self, change: Any) -> Pipeline:
-            return Pipeline(map(change, self))
-
-    stand_in = types.ModuleType("webdataset")
-    shard = str(tmp_path / "n.tar")
-    stand_in.WebDataset = lambda _: Pipeline(  # type: ignore[attr-defined]
-        {"__url__": shard, "__key__": sample.key} for sample in samples(expand([shard])[0])
-    )
-    monkeypatch.setitem(sys.modules, "webdataset", stand_in)
-    monkeypatch.setattr("random.random", lambda: 0.75)
-    names: dict[str, Any] = {}
-    exec(webdataset_snippet(str(tmp_path / "m.parquet"), shard), names)
-    last = {row["key"]: row for row in rows}
-    kept = [row["key"] for row in rows if last[row["key"]]["probability"] > 0.75]
-    assert [sample["__key__"] for sample in names["dataset"]] == kept
-    for sample in names["dataset"]:
-        pairs = [p for p in last[sample["__key__"]]["pairs"] if p["fate"] == "kept"]
-        assert sample["pairs"] == [(p["image"], p["sentence"], p["score"]) for p in pairs]
 
 
 @pytest.mark.parametrize(

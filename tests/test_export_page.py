@@ -265,13 +265,13 @@ def test_names_of_people_and_models_are_inert(
     with store.writing(said) as connection:
         first = labels.read(said)[:9]
         labels.insert(connection, [replace(one, person=TEXTS[0]) for one in first])
-    shutil.copy(f"{SAMPLE}/sample-0000.tar", tmp_path)
+    shards = [shutil.copy(path, tmp_path) for path in sorted(Path(SAMPLE).glob("*.tar"))]
     table = pq.read_table(f"{SAMPLE}/similarity_b.parquet")
     hostile = table.replace_schema_metadata({"clip_model": TEXTS[3]})
     pq.write_table(hostile, tmp_path / "similarity_x.parquet")
     report = tmp_path / "r.html"
     asked = ["--clip-model", "sample-a", "--labels", said, "--report", report, "--no-images"]
-    run = Run(capsys, "export", tmp_path / "sample-0000.tar", *asked)
+    run = Run(capsys, "export", *shards, *asked)
     assert (run.code, run.noted) == (0, "")
     opened_from_disk(page, report)
     assert page.evaluate("window.hostile") is None

@@ -330,7 +330,7 @@ def test_pairs_are_found_by_their_names(population: Population) -> None:
     names = [population.name(rank) for rank in range(len(population))]
     assert len(set(names)) == len(names)
     assert population.find(names) == {name: rank for rank, name in enumerate(names)}
-    assert population.find([PAIR, names[0]._replace(sentence=999)]) == {}
+    assert population.find([PAIR, replace(names[0], sentence=999)]) == {}
 
 
 @given(st.sets(st.integers(0, 2**64 - 1), max_size=50))
@@ -349,8 +349,8 @@ def test_lots_follow_from_names_alone(columns: list[Columns], population: Popula
 
 
 def test_each_stage_takes_the_lowest_lots_of_its_strata(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population.pairs.score, COSINE)
-    assert design.begin(path, CONFIG, population.pairs.score, COSINE, (0.2, 0.3)) == sample
+    sample = design.begin(path, CONFIG, population, COSINE)
+    assert design.begin(path, CONFIG, population, COSINE, (0.2, 0.3)) == sample
     label(path, sample, population, 100, "Ada")
     drawn = queue.drawn(path, sample)
     ranks = population.find(one.pair for one in drawn)
@@ -368,7 +368,7 @@ def test_each_stage_takes_the_lowest_lots_of_its_strata(path: str, population: P
 
 
 def test_labels_for_one_threshold_lie_above_it(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population.pairs.score, COSINE)
+    sample = design.begin(path, CONFIG, population, COSINE)
     label(path, sample, population, 65, "Ada")
     found = stages.next_existing(path, sample, population, "Ada", 0.28)
     assert found is not None
@@ -379,7 +379,7 @@ def test_labels_for_one_threshold_lie_above_it(path: str, population: Population
 
 
 def test_two_people_share_a_queue(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population.pairs.score, COSINE)
+    sample = design.begin(path, CONFIG, population, COSINE)
     seen = {who: stages.next_existing(path, sample, population, who) for who in ("Ada", "Bo")}
     assert seen["Ada"] is not None
     assert seen["Bo"] is not None
@@ -397,7 +397,7 @@ def test_two_people_share_a_queue(path: str, population: Population) -> None:
 
 
 def test_a_skipped_pair_is_left_to_others(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population.pairs.score, COSINE)
+    sample = design.begin(path, CONFIG, population, COSINE)
     first = stages.next_existing(path, sample, population, "Ada")
     assert first is not None
     labels.add(path, said(first[0].pair, answer="skip"))
@@ -412,11 +412,11 @@ def test_a_skipped_pair_is_left_to_others(path: str, population: Population) -> 
 def test_labels_serve_again_under_another_setting(
     columns: list[Columns], path: str, population: Population
 ) -> None:
-    sample = design.begin(path, CONFIG, population.pairs.score, COSINE)
+    sample = design.begin(path, CONFIG, population, COSINE)
     label(path, sample, population, 85, "Ada")
     other = CONFIG.with_(min_kb=9)
     wider = population_of(columns, other)
-    again = design.begin(path, other, wider.pairs.score, COSINE)
+    again = design.begin(path, other, wider, COSINE)
     assert stages.next_existing(path, again, wider, "Ada") is not None
     found = labelled(path, again, wider)
     assert len(found.sample) > 0.5 * found.drawn
@@ -425,32 +425,32 @@ def test_labels_serve_again_under_another_setting(
         labelled_for(path, CONFIG.with_(clip_model="x"), population)
 
 
-def test_labels_of_pairs_that_are_gone_are_named(
+def test_labels_of_documents_that_are_not_here_are_counted(
     columns: list[Columns], path: str, population: Population
 ) -> None:
-    sample = design.begin(path, CONFIG, population.pairs.score, COSINE)
+    sample = design.begin(path, CONFIG, population, COSINE)
     done = label(path, sample, population, 70, "Ada")
     half = population_of(columns[:1])
     found = labelled(path, sample, half)
     lost = {pair for pair in done if pair.shard != columns[0].shard.name}
     assert lost
-    assert set(found.gone) == lost
+    assert (found.foreign, found.gone) == (len(lost), ())
     assert len(found.sample) == len(done) - len(lost)
     assert label(path, sample, half, 30, "Ada")  # goes on with what is there
     assert len(labels.read(path)) == 100
     whole = labelled(path, sample, population)
-    assert whole.gone == ()
+    assert whole.foreign == 0
     assert len(whole.sample) == 100
 
 
 def test_everything_can_be_labelled(columns: list[Columns], path: str) -> None:
     few = population_of([columns[0].take(np.arange(25))])
-    sample = design.begin(path, CONFIG, few.pairs.score, COSINE, (0.2, 0.25))
+    sample = design.begin(path, CONFIG, few, COSINE, (0.2, 0.25))
     done = label(path, sample, few, 10_000, "Ada")
     top = few.pairs.score >= sample.edges[0]
     assert len(done) == top.sum() + strata.FLOOR
     with pytest.raises(LabelsError, match="too few to draw labels from"):
-        design.begin(path, CONFIG.with_(min_kb=20), few.pairs.score, COSINE, (0.9, 0.95))
+        design.begin(path, CONFIG.with_(min_kb=20), few, COSINE, (0.9, 0.95))
 
 
 def run(*arguments: str) -> Result:
@@ -460,11 +460,12 @@ def run(*arguments: str) -> Result:
 def test_labels_propose_a_threshold_by_command(
     path: str, population: Population, tmp_path: Path
 ) -> None:
-    sample = design.begin(path, CONFIG, population.pairs.score, COSINE)
+    sample = design.begin(path, CONFIG, population, COSINE)
     label(path, sample, population, 70, "Ada")
     labels.add(path, said(PAIR))
-    half = [str(expand([SAMPLE])[0].path), "--clip-model", "sample-a"]
-    found = run("suggest", *half, "--precision", "0.5", "--labels", path, "--format", "json")
+    labels.add(path, said(replace(population.name(0), sentence=999)))
+    asked = ["--precision", "0.5", "--labels", path, "--format", "json"]
+    found = run("suggest", SAMPLE, *asked)
     assert found.exit_code == 0
     (proposal,) = json.loads(found.stdout)
     assert proposal["basis"] == "precision"
@@ -472,9 +473,12 @@ def test_labels_propose_a_threshold_by_command(
         "labels are of pairs that are not matched here (another model's, or no more)"
         in found.stderr
     )
-    assert "0.tar a image 1 sentence 4" in found.stderr
+    assert "sentence 1000" in found.stderr
+    assert "1 labels are of documents that are not in this corpus" in found.stderr
+    half = CliRunner().invoke(cli, ["suggest", expand([SAMPLE])[0].path, *asked])
+    assert "those that it holds are of another corpus (sample-a" in str(half.exception)
     moved = str(tmp_path / "moved.sqlite")
     out = run("labels", "export", path).stdout
     (tmp_path / "x.csv").write_text(out)
-    assert "71 labels came in" in run("labels", "import", moved, str(tmp_path / "x.csv")).stderr
+    assert "72 labels came in" in run("labels", "import", moved, str(tmp_path / "x.csv")).stderr
     assert [j.pair for j in labels.read(moved)] == [j.pair for j in labels.read(path)]

@@ -22,11 +22,11 @@ LOADER = [
     "sequence", "walk", "inspect",
 ]  # fmt: skip
 CORPUS = [
-    "storage", "headers", "recognise", "shards", "glimpse", "tally", "checked", "columns", "scales",
-    "image_notes", "ingest", "curves", "assign", "validity", "match", "groups", "resolve", "pieces",
-    "literal", "bins", "matched", "sweep", "verdicts", "standings", "pairs", "audit", "stored",
-    "listing", "funnel", "sidecar", "similarity", "sampling", "estimate", "knobs", "files", "sets",
-    "naming", "index", "source", "workers", "build", "attach",
+    "storage", "headers", "recognise", "shards", "glimpse", "tally", "checked", "columns",
+    "image_notes", "ingest", "curves", "scales", "assign", "validity", "match", "groups", "resolve",
+    "pieces", "literal", "bins", "matched", "sweep", "verdicts", "standings", "pairs", "audit",
+    "stored", "listing", "funnel", "sidecar", "similarity", "sampling", "estimate", "knobs",
+    "files", "sets", "naming", "index", "source", "workers", "build", "attach",
 ]  # fmt: skip
 CHOICE = [
     "proposal", "steps", "by_yield", "lineup", "entries", "scoring", "labelling", "fdr",
@@ -38,7 +38,7 @@ SCORING = [
 ]  # fmt: skip
 LABELLING = [
     "stratified", "strata", "planning", "precision", "by_precision", "store", "labels", "agreement",
-    "labels_csv", "population", "design", "queue", "stages", "labelled",
+    "labels_csv", "documents", "population", "design", "queue", "stages", "labelled",
 ]  # fmt: skip
 FDR = [
     "stack", "decoys", "effects", "null", "evenness", "mixture", "likelihood", "fitting",

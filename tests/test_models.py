@@ -436,7 +436,7 @@ def test_labels_that_say_nothing_are_refused() -> None:
 
 def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as left:
-        main(["compare", "--no-fdr", *arguments])
+        main(["compare", *arguments])
     out, err = capsys.readouterr()
     return int(left.value.code or 0), out, err
 
@@ -520,7 +520,7 @@ def label_file(path: Path, n: int, *models: int) -> str:
         one = sample()[which]
         config = one.config.with_(clip_model=one.name)
         population = Population([p.columns for p in one.model.matched.parts], one.model.pairs)
-        design = designs.begin(name, config, one.model.pairs.score, COSINE)
+        design = designs.begin(name, config, population, COSINE)
         while True:
             stages.extend(name, design, population, "Ada")
             said = labels_of_file.labels_of(labels_of_file.read(name))
@@ -529,7 +529,9 @@ def label_file(path: Path, n: int, *models: int) -> str:
             if len(drawn) >= n or not new:
                 break
             with store.writing(name) as connection:
-                answers = ("yes" if p.sentence in truth[p[:3]] else "no" for p in new)
+                answers = (
+                    "yes" if p.sentence in truth[p.shard, p.key, p.image] else "no" for p in new
+                )
                 judged = [
                     labels_of_file.Judgement(
                         p, "Ada", labels_of_file.Answer(a), "", "", one.name, None
@@ -571,12 +573,12 @@ def test_labels_of_one_model_do_not_say_which_is_better(
     candidates = sample()
     models = [one.model for one in candidates]
     alone = label_file(tmp_path, 100, 0)
-    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--no-fdr")
+    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone)
     assert code == 0
     assert "pairs  " in out  # all else is said
     assert "not compared: no label was drawn among the pairs of sample-b, and labels drawn" in out
     assert "area under" not in out
-    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--no-fdr", "--format", "json")
+    code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--format", "json")
     assert json.loads(out)["labels"].keys() == {"drawn_among", "reason"}
     both = evidence(alone, candidates)
     enough = evidence(label_file(_new(tmp_path), 100, 0, 1), candidates)

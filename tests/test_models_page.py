@@ -15,8 +15,6 @@ import pytest
 import mmc4viz
 from mmc4viz import expand, load_tokenizer, read_columns
 from mmc4viz.choice.comparing.models import match_by_yield
-from mmc4viz.choice.fdr.estimate import FdrEstimate
-from mmc4viz.choice.proposal import Basis
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.corpus.columns import Kind
 from mmc4viz.ui import compared
@@ -38,22 +36,13 @@ def test_the_page_says_what_the_core_says(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert f"<td>{match.agreement.pairs.jaccard:.1%}</td>" in said
     assert "High with sample-a, low with sample-b" in said
     assert said.count('class="mmc-card ') == 16
-    assert "false-discovery rate" in said
+    assert "false-discovery rate" not in said  # nor estimated, unless it is asked for
+    assert "failed on real MMC4 pages" in said
+    app.toggle(key="models-fdr").set_value(True).run()
+    assert "false-discovery rate" in markup(app)
     assert any("No pair is labelled yet" in text.value for text in app.text)
 
 
-@pytest.fixture
-def without_fdr(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the estimate of rates out, which takes seconds."""
-    nothing = np.zeros(0)
-    none = FdrEstimate(
-        Basis.FDR, nothing, nothing.astype(np.int64), nothing, nothing, nothing, None, 0.0, 0, "",
-        "left out",
-    )  # fmt: skip
-    monkeypatch.setattr(compared, "estimate_fdr", lambda _: none)
-
-
-@pytest.mark.usefixtures("without_fdr")
 def test_the_models_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = sample()
     address = {"model": "sample-b", "t.sample-b": "0.5", "m.by": "documents"}
@@ -75,14 +64,12 @@ def test_one_model_alone_is_told_how_to_get_another(
     assert "mmc4viz index --out DIR --similarity" in said
 
 
-@pytest.mark.usefixtures("without_fdr")
 @pytest.mark.parametrize("assignment", ["stored", "greedy"])
 def test_what_cannot_be_compared_is_said(monkeypatch: pytest.MonkeyPatch, assignment: str) -> None:
     found = alerts(opened(monkeypatch, "models", match=assignment))
     assert len(found) == (assignment == "stored")
 
 
-@pytest.mark.usefixtures("without_fdr")
 def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, words = write_hostile(tmp_path), list[str]()
     _beside(path, NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmc4viz.choice.fdr.by_fdr import by_fdr
 from mmc4viz.choice.fdr.estimate import estimate_fdr
 from mmc4viz.choice.fdr.stack import stack_of
 from mmc4viz.choice.steps import steps_of_scores
+from mmc4viz.cli import main
 from mmc4viz.model import ConfigError
 from mmc4viz.ui import jobs, proposals, suggested
 from mmc4viz.ui.inert import escaped
@@ -41,7 +43,7 @@ def test_nothing_is_proposed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_yield_is_the_highest_step_that_leaves_enough(
-    monkeypatch: pytest.MonkeyPatch, matched: Any
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], matched: Any
 ) -> None:
     app = opened(monkeypatch, "")
     app.text_input(key="wish-p.documents").set_value("40%")
@@ -60,6 +62,11 @@ def test_a_yield_is_the_highest_step_that_leaves_enough(
     ]
     assert enough == [True, *[False] * (len(enough) - 1)]
     assert f"{left(found)['documents']:,.10g} documents, 96 wished for" in markup(app)
+    wishes = ["--keep", "documents=40%", "--keep", "text_tokens=15000"]
+    with pytest.raises(SystemExit):
+        main(["suggest", SAMPLE, *wishes, "--format", "json"])
+    [said] = json.loads(capsys.readouterr().out)
+    assert (said["threshold"], said["left"]) == (found, left(found))  # the command's number
     app.button(key="use-yield").click().run()
     assert sent(app)["set"]["value"] == found
     app.text_input(key="wish-p.documents").set_value("").run()

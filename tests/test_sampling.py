@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, parse_document, sweep
 from mmc4viz.corpus.columns import Columns, build_batch, row_of
+from mmc4viz.corpus.estimate import interval
 from mmc4viz.corpus.sampling import choose_shards, draw, rate, read_sample, sweep_clusters
 from mmc4viz.corpus.shards import Sample, Shard
+from mmc4viz.corpus.source import Shards
 from tests.documents import entry, info, write_tar
 
 TOKENIZER = load_tokenizer()
@@ -71,8 +77,88 @@ def test_the_same_seed_draws_the_same() -> None:
 
 
 def test_shards_are_chosen_without_repeats() -> None:
-    chosen, each = choose_shards(1000, 10_000, seed=0)
-    assert len(set(chosen)) == 100 == each
+    chosen = choose_shards([1] * 1000, 10_000, 0, lambda _: 100)
+    assert len(set(chosen)) == len(chosen) == 100
+
+
+SIZES: dict[str, Callable[[np.random.Generator], Any]] = {
+    "tiny": lambda rng: rng.integers(1, 4, 400),
+    "one has nearly all": lambda rng: np.append(rng.integers(0, 3, 80), 3000),
+    "as files are": lambda rng: np.ceil(rng.lognormal(2, 1.5, 250)).astype(int),
+    "mostly empty": lambda rng: rng.binomial(1, 0.1, 3000) * 9,
+    "two": lambda _: np.array([5, 900]),
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("wanted", [2, 500])
+def test_what_is_asked_for_is_drawn_where_it_exists(kind: str, wanted: int) -> None:
+    sizes = SIZES[kind](np.random.default_rng(0))
+    columns = [_of_size(int(size), at) for at, size in enumerate(sizes)]
+    for seed in range(2):
+        drawn = draw(columns, wanted, seed)
+        assert drawn.n_documents == min(wanted, sizes.sum())
+        names = [(part.shard.name, key) for parts in drawn.clusters for part in parts
+                 for key in part.batch.column("key").to_pylist()]  # fmt: skip
+        assert len(set(names)) == drawn.n_documents
+
+
+@cache
+def _rows() -> tuple[Columns, Columns]:
+    good, poor = (row_of(_document(score), Sample("k", b""), TOKENIZER) for score in (0.4, 0.1))
+    rows = [{**row, "key": str(n)} for n in range(3000) for row in (good, poor)]
+    shard = Shard("all.tar")
+    return tuple(Columns(shard, build_batch(some), TOKENIZER) for some in (rows[::2], rows[1::2]))
+
+
+def _of_size(size: int, at: int, share: float = 1.0) -> Columns:
+    """Make a shard of good and poor documents."""
+    good, poor = _rows()
+    n = round(share * size)
+    batches = [part.take(np.arange(k)).batch for part, k in ((good, n), (poor, size - n))]
+    batch = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    whole = batch[0] if batch else batches[0]
+    return Columns(Shard(f"{at}.tar", at), whole, TOKENIZER)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SIZES)
+def test_intervals_hold_where_shards_are_of_different_size(kind: str) -> None:
+    """Also where larger shards are better ones, and more shards are drawn than at first."""
+    rng, hits, trials = np.random.default_rng(1), 0, 60
+    sizes = SIZES[kind](rng)
+    shares = np.clip(rng.beta(4, 4, len(sizes)) + 0.1 * (sizes > np.median(sizes)), 0, 1)
+    columns = [_of_size(int(n), at, share)
+               for at, (n, share) in enumerate(zip(sizes, shares, strict=True))]  # fmt: skip
+    truth = sum(_good(part) for part in columns) / sizes.sum()
+    for seed in range(trials):
+        drawn = draw(columns, 200, seed)
+        assert drawn.n_documents == min(200, sizes.sum())
+        good = np.array([sum(map(_good, parts)) for parts in drawn.clusters])
+        n = np.array([sum(map(len, parts)) for parts in drawn.clusters])
+        total = (good / n * drawn.sizes)[:, None]
+        found = interval(total, drawn.sizes[:, None], drawn.fraction)
+        hits += bool(found.low[0] - 1e-9 <= truth <= found.high[0] + 1e-9)
+    assert hits >= 51  # 95 % of 60 is 57; 3.5 standard errors below it
+
+
+def _good(part: Columns) -> int:
+    starts = part.offsets("similarity")
+    return int((part.values("similarity")[starts[:-1]] > 0.3).sum())
+
+
+def test_shards_that_are_read_give_what_is_asked_for(tmp_path: Path) -> None:
+    for number, size in enumerate([1, 1, 2, 60, 1, 1, 1, 3, 1, 2, 1, 1]):
+        documents = [(f"{n:03}", info([[0.9]])) for n in range(size)]
+        write_tar(tmp_path / f"{number:02}.tar", documents)
+    source = Shards(expand([str(tmp_path)]), TOKENIZER)
+    for wanted in (2, 5, 9, 40, 75, 100):
+        for seed in range(2):
+            drawn = source.sample(wanted, seed, lambda _: None)
+            assert drawn.n_documents == min(wanted, 75)
+            places = [(part.shard.name, key) for parts in drawn.clusters for part in parts
+                      for key in part.batch.column("key").to_pylist()]  # fmt: skip
+            assert len(set(places)) == len(places)
 
 
 def test_one_pass_over_a_shard_draws_documents_in_its_order(tmp_path: Path) -> None:

@@ -12,8 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmc4viz import expand, load_tokenizer, read_columns
+from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
+from mmc4viz.choice.comparing.distribution import distribution
+from mmc4viz.choice.lineup import Model
 from mmc4viz.cli import main
+from mmc4viz.corpus import audit
+from mmc4viz.corpus.pairs import pairs_of
 from mmc4viz.corpus.scales import RANGES, misfit, misfits, recognise, scale_in
 from tests.documents import info, write_tar
 
@@ -93,17 +97,46 @@ def test_a_threshold_misfits_where_it_keeps_all_or_nothing(
     assert (why is None) == (0 < kept < len(scores))
     if why is not None:
         assert ("no pair is kept" in why) == (kept == 0)
-    lines = misfits(np.array([threshold]), [], np.array(scores))
+    lines = misfits(np.array([threshold]), scale, np.array(scores))
     assert len(lines) == (why is not None)
 
 
 def test_many_thresholds_are_said_in_two_lines() -> None:
     scores = np.array([0.1, 0.2, 0.3])
-    low, high = misfits(np.linspace(-0.5, 0.9, 15), [], scores)
+    low, high = misfits(np.linspace(-0.5, 0.9, 15), "cosine", scores)
     assert low.startswith("threshold -0.5, -0.4, -0.3 and 4 more: every pair reaches it")
     assert high.startswith("threshold 0.4, 0.5, 0.6 and 3 more: every pair scores below it")
-    [line] = misfits(np.array([0.2, 0.3]), [], np.zeros(0))
+    [line] = misfits(np.array([0.2, 0.3]), "cosine", np.zeros(0))
     assert "no pair has a score" in line
+
+
+@pytest.mark.parametrize(("name", "make"), [MAKES[0], *MAKES[4:8]])
+def test_every_answer_has_one_scale(
+    name: str, make: Callable[[Rows], Rows], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Matched scores alone look like cosines after a softmax or a sigmoid; matrices say it all."""
+    rows = [make(clip_like(np.random.default_rng(n))[:150]) for n in range(2)]
+    documents = [(f"{n}-{k}", info([row.tolist()]) )
+                 for n, some in enumerate(rows) for k, row in enumerate(some)]  # fmt: skip
+    path = write_tar(tmp_path / "s.tar", documents)
+    [columns] = [read_columns(shard, load_tokenizer()) for shard in expand([str(path)])]
+    matched = match_corpus([columns], LoaderConfig())
+    assert scale_in([columns]) == matched.scale.name == name
+    assert audit.fit(pairs_of(matched).score, 0.2, matched.scale).scale.name == name
+    assert distribution(Model("m", matched)).scale.name == name
+    config, report = tmp_path / "c.json", tmp_path / "r.html"
+    for more in (["--report", str(report)], ["--sample", "200"]):
+        with pytest.raises(SystemExit):
+            main(["export", str(path), "--out", str(config), "--no-images", *more])
+        found = json.loads(config.read_text())["provenance"]["similarity"]
+        assert found["scale"] == name
+    assert f"<b>{name}</b>" in report.read_text() or f">{name}<" in report.read_text()
+    capsys.readouterr()
+    for command in ("explain", "curve"):
+        asked = "--threshold" if command == "explain" else "--thresholds"
+        with pytest.raises(SystemExit):
+            main([command, str(path), asked, "2000"])
+        assert f"(scale: {name};" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

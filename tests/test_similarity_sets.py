@@ -281,18 +281,32 @@ def test_the_same_key_twice_goes_by_order(tmp_path: Path) -> None:
     assert columns.values("similarity").tolist() == [1, 0, 3, 2, 0]
 
 
-def test_two_shards_of_one_name_need_whole_paths(tmp_path: Path) -> None:
+def test_of_two_shards_of_one_name_each_gets_its_own(tmp_path: Path) -> None:
+    """By any end of the path that only one of them has; by the base name neither."""
     for part in ("x", "y"):
         (tmp_path / part).mkdir()
         write_tar(tmp_path / part / "s.tar", [("a", info([[0.2]]))])
-    paths = [str(tmp_path / part / "s.tar") for part in ("x", "y")]
+    shards = expand([str(tmp_path / part / "s.tar") for part in ("x", "y")])
     small = tmp_path / "index", tmp_path / "b.parquet"
-    index(expand(paths), small[0])
-    with pytest.raises(ShardError, match="have the same name; write whole paths"):
-        attached(small, [("s.tar", "a", [[0.5]])])
-    attached(small, [(path, "a", [[0.5 + n]]) for n, path in enumerate(paths)])
-    columns = open_index(str(small[0]), similarity="b").columns
-    assert [part.values("similarity").tolist() for part in columns] == [[0.5], [1.5]]
+    index(shards, small[0])
+    done = attached(small, [("s.tar", "a", [[0.5]])])
+    assert statuses(done.shards) == ["failed", "failed"]
+    assert "s.tar, which is the name of several shards here" in str(done.shards[0].reason)
+    columns = [read_columns(shard, TOKENIZER) for shard in shards]
+    with pytest.raises(ShardError, match="the name of several shards"):
+        with_similarity(columns[0], Sidecar("b", str(small[1])))
+    for n, names in enumerate(([s.name for s in shards], [s.path for s in shards])):
+        attached(small, [(name, "a", [[0.5 * n + at / 4]]) for at, name in enumerate(names)])
+        found = open_index(str(small[0]), similarity="b").columns
+        assert [part.values("similarity").tolist() for part in found] == [
+            [0.5 * n],
+            [0.5 * n + 0.25],
+        ]
+        over = [with_similarity(part, Sidecar("b", str(small[1]))) for part in columns]
+        assert [part.values("similarity").tolist() for part in over] == [
+            [0.5 * n],
+            [0.5 * n + 0.25],
+        ]
 
 
 def test_a_gone_shard_takes_its_part_of_every_set_along(

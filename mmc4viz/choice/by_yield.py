@@ -1,7 +1,7 @@
-"""By yield: the highest threshold on which at least the wanted quantities are left.
+"""By yield: the highest step of the grid at which at least the wanted quantities are left.
 
 Nothing is estimated here. Yields need not fall as the threshold rises: of an image that is dropped
-the place under the cap, and the room in the sequence, go to the next one. So every threshold is
+the place under the cap, and the room in the sequence, go to the next one. So every step is
 looked at, and the highest that leaves enough is taken, even if some lower one leaves less.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Final
 
@@ -17,10 +17,13 @@ import numpy as np
 
 from mmc4viz.choice.proposal import Basis, Proposal
 from mmc4viz.choice.steps import YIELDS, Steps
-from mmc4viz.corpus.curves import scale_of
 from mmc4viz.model import ConfigError
 
-_MOST_DIGITS: Final = 17  # tell any two doubles apart, at cosine scale
+_ASSUMPTION: Final = (
+    "Nothing is estimated: what the loader leaves was counted at every step of the grid, documents "
+    "and tokens in expectation over the coin for single-image documents; whether the pairs are "
+    "right plays no part."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +91,19 @@ class Wish:
 
 
 def by_yield(steps: Steps, wishes: Sequence[Wish]) -> Proposal:
-    """Propose the highest threshold on which at least the wanted quantities are left, all of them.
+    """Propose the highest threshold at which at least the wanted quantities are left, all of them.
 
     Parameters
     ----------
     steps : Steps
-        Of the scores, for an exact answer over all thresholds; of a grid, for one over its steps.
+        Of the scale's grid, whose steps are the thresholds to choose from.
     wishes : sequence of Wish
         At least one.
 
     Returns
     -------
     Proposal
-        Of all numbers that leave the same as that highest threshold, the one with the fewest
-        decimals. Without a threshold where none leaves as much, and where any does.
+        Without a threshold where none leaves as much, and where any does.
     """
     text = " and ".join(map(str, wishes))
     needed = [(wish.quantity, wish.needed(steps)) for wish in wishes]
@@ -114,19 +116,10 @@ def by_yield(steps: Steps, wishes: Sequence[Wish]) -> Proposal:
     elif not len(found):
         reason = _too_much(steps, needed)
     if reason is not None:
-        return Proposal(Basis.YIELD, text, _assumption(steps), reason=reason)
+        return Proposal(Basis.YIELD, text, _ASSUMPTION, reason=reason)
     step = int(found[-1])
-    threshold = _short(steps, step) if steps.every else float(steps.threshold[step])
-    return Proposal(Basis.YIELD, text, _assumption(steps), threshold, left=steps.at(step))
-
-
-def _assumption(steps: Steps) -> str:
-    where = "score" if steps.every else "step of the grid"
-    return (
-        f"Nothing is estimated: what the loader leaves was counted at every {where}, documents "
-        "and tokens in expectation over the coin for single-image documents; whether the pairs "
-        "are right plays no part."
-    )
+    threshold = float(steps.threshold[step])
+    return Proposal(Basis.YIELD, text, _ASSUMPTION, threshold, left=steps.at(step))
 
 
 def _too_much(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
@@ -137,15 +130,3 @@ def _too_much(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
             words = name.replace("_", " ")
             return f"no threshold leaves {amount:,.10g} {words}: the most is {most:,.10g}"
     return "each wish can be had, but no threshold grants all of them at once"
-
-
-def _short(steps: Steps, step: int) -> float:
-    """Return the number with the fewest decimals, not fewer than the grid's, that does the same."""
-    high = float(steps.threshold[step])
-    low = float(steps.threshold[step - 1]) if step else -np.inf
-    digits = scale_of(steps.threshold).digits
-    for k in range(digits, max(digits, _MOST_DIGITS) + 1):
-        short = float(Decimal(repr(high)).quantize(Decimal(1).scaleb(-k), ROUND_FLOOR))
-        if low < short <= high:
-            return short
-    return high

@@ -1,4 +1,4 @@
-"""What is left of a corpus at every score, in place of the steps of a grid.
+"""What is left of a corpus at the steps of a grid, or at every score.
 
 A yield changes only where a pair's score is passed. So its changes, sorted by score and summed up
 from the highest, are its exact curve over all thresholds. Chooses nothing.
@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.curves import Curves
+from mmc4viz.corpus.curves import Curves, Thresholds
 from mmc4viz.corpus.literal import LiteralStates
 from mmc4viz.corpus.resolve import resolve
 from mmc4viz.corpus.sweep import Matched, Progress
@@ -41,7 +41,7 @@ class Steps:
     left : mapping of str to ndarray of float64, shape (T,)
         Each of `YIELDS`; documents and tokens in expectation over the coin.
     beyond : mapping of str to float or None
-        What is left above the highest threshold; None where that is not known.
+        What is left where no pair is; None where that is not known.
     whole : mapping of str to float
         What a share is of: all documents, readable or not; of the others the most that is left
         at any threshold.
@@ -60,7 +60,7 @@ class Steps:
         return {name: float(self.left[name][step]) for name in YIELDS}
 
 
-def steps_of_curves(curves: Curves, keep: float) -> Steps:
+def steps_of_curves(curves: Curves, keep: float, grid: Thresholds | None = None) -> Steps:
     """Return what is left at the steps of a grid.
 
     Parameters
@@ -68,17 +68,24 @@ def steps_of_curves(curves: Curves, keep: float) -> Steps:
     curves : Curves
     keep : float
         Probability with which a single-image document survives.
+    grid : ndarray of float64, optional
+        The steps to choose from, if the curves have others, too.
     """
+    if grid is not None:
+        steps = np.searchsorted(curves.thresholds, grid)
+        curves = Curves(grid, curves.counts[..., steps], curves.images[..., steps])
     left = {
         name: curves.total(name).astype(np.float64)
         if name == "pairs"
         else curves.expected(name, keep)
         for name in YIELDS
     }
+    none = bool(len(left["pairs"])) and left["pairs"][-1] == 0
+    beyond = {name: float(values[-1]) for name, values in left.items()} if none else None
     total = curves.total("documents")
     whole = {name: float(values.max(initial=0)) for name, values in left.items()}
     whole["documents"] = float(total[0]) if len(total) else 0.0
-    return Steps(curves.thresholds, left, None, whole, every=False)
+    return Steps(curves.thresholds, left, beyond, whole, every=False)
 
 
 def steps_of_scores(

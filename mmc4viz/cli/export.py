@@ -31,7 +31,6 @@ from mmc4viz.cli.shared import (
     unmatched,
     with_settings,
 )
-from mmc4viz.corpus.curves import scale_of
 from mmc4viz.corpus.estimate import estimate
 from mmc4viz.corpus.sampling import RATES
 from mmc4viz.corpus.scales import misfits
@@ -144,10 +143,10 @@ def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:
 
 def _misfit(matched: Matched, config: LoaderConfig) -> list[str]:
     """Say so where the threshold keeps all pairs or none, or where there are none."""
-    scores, parts = matched.scores(), [part.columns for part in matched.parts]
+    scores = matched.scores()
     if not len(scores):
         return [unmatched(matched.n_documents)]
-    return misfits(np.array([config.threshold]), parts, scores)
+    return misfits(np.array([config.threshold]), matched.scale.name, scores)
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -178,17 +177,16 @@ def _counted(
     matched: Matched, config: LoaderConfig, basics: Basics
 ) -> tuple[Basics, dict[str, Any]]:
     """Sum up what the setting yields, and look at the scores' scale."""
-    scores = matched.scores()
     curves = sweep(matched, config, np.array([config.threshold]))
     yields = exact_yields(curves, 0, config.single_image_keep)
-    return _with_scores(basics, scores), yields
+    return _with_scores(basics, matched), yields
 
 
-def _with_scores(basics: Basics, scores: np.ndarray) -> Basics:
+def _with_scores(basics: Basics, matched: Matched) -> Basics:
+    scores = matched.scores()
     finite = scores[np.isfinite(scores)]
     ends = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
-    scale = scale_of(scores).name
-    seen = replace(basics.similarity, scale=scale, lowest=ends[0], highest=ends[1])
+    seen = replace(basics.similarity, scale=matched.scale.name, lowest=ends[0], highest=ends[1])
     return replace(basics, similarity=seen)
 
 
@@ -203,10 +201,10 @@ def _estimated(
         whole = round(drawn.n_documents / drawn.fraction)
     found = estimate(drawn, config, np.array([config.threshold]), whole)
     rates = {name: found.band(name, config.single_image_keep) for name in RATES}
-    scores = [match_corpus(parts, config).scores() for parts in drawn.clusters]
+    matched = match_corpus((part for parts in drawn.clusters for part in parts), config)
     basics = replace(basics, corpus=replace(basics.corpus, documents=whole))
     yields = sampled_yields(rates, 0, drawn.n_documents, found.whole)
-    return _with_scores(basics, np.concatenate([np.zeros(0), *scores])), yields
+    return _with_scores(basics, matched), yields
 
 
 def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]) -> None:
@@ -234,11 +232,6 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
         with whole_file(ids_file) as file:
             np.save(file, kept)
         _wrote(ids_file, len(kept), "ids")
-        if count := ids.ambiguous():
-            say(
-                f"{ids_file}: {count:,} lost documents share shard and key with a kept one, so a "
-                "list of ids cannot tell them apart; the manifest can, by their place"
-            )
 
 
 def _what_to_do(config: LoaderConfig, manifest_file: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from typing import Any
 
 import click
@@ -23,13 +24,15 @@ from mmc4viz.cli.shared import (
     unmatched,
     with_settings,
 )
-from mmc4viz.corpus.curves import MAX_STEPS, Thresholds, scale_of
+from mmc4viz.corpus.curves import MAX_STEPS, Thresholds
 from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
-from mmc4viz.corpus.scales import misfits
+from mmc4viz.corpus.scales import misfits, recognise
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import ConfigError, LoaderConfig
 from mmc4viz.output import TABLE_HEAD, verdict_json, verdict_row, write_rows
+
+_LOOKED_AT = 20_000  # rows of matrices, to tell their scale
 
 
 @click.command()
@@ -39,33 +42,54 @@ from mmc4viz.output import TABLE_HEAD, verdict_json, verdict_row, write_rows
 @SIMILARITY
 @click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table")
 @click.option("--token-ids", is_flag=True, help="Add each sequence's token ids (jsonl).")
-def explain(form: str, token_ids: bool, **options: Any) -> None:
+@click.option("--key", metavar="KEY", help="Only documents with this key, each with its place.")
+def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None:
     """Say what the loader does to each document, and why."""
     config, corpus = open_corpus(options)
     ends, documents = [math.inf, -math.inf], 0  # of the matched scores
+    seen: list[NDArray[np.float64]] = []  # rows of matrices, or scores that are in none
     head = TABLE_HEAD if form == "table" else ""
+    numbers = Counter[str]()
     with progress("documents") as advance:
         for shard, document in corpus.documents(with_text=token_ids):
+            number = numbers[shard]
+            numbers[shard] += 1
+            if key not in (None, document.key):
+                continue
             if head:
                 click.echo(head)
                 head = ""
             verdict = walk(document, config, corpus.tokenizer)
-            as_json = form == "jsonl"
-            line = (
-                verdict_json(shard, verdict, token_ids) if as_json else verdict_row(shard, verdict)
-            )
-            click.echo(line)
+            if form == "jsonl":
+                click.echo(verdict_json(shard, number, verdict, token_ids))
+            else:
+                click.echo(verdict_row(shard, number, verdict))
             scores = [pair.score for pair in verdict.pairs]
             ends = [min([ends[0], *scores]), max([ends[1], *scores])]
             documents += 1
+            if len(seen) < _LOOKED_AT:
+                stored = config.assignment == "stored"
+                seen += _rows([[score] for score in scores] if stored else document.similarity)
             advance(1)
     if head:
         click.echo(head)
     if ends[0] <= ends[1]:
-        corpus.notes += misfits(np.array([config.threshold]), [], np.array(ends))
+        scale = recognise(np.concatenate([*seen, np.zeros(0)]), np.array([*map(len, seen)], int))
+        corpus.notes += misfits(np.array([config.threshold]), scale, np.array(ends))
+    elif key is not None and not documents:
+        corpus.errors.append(f"no document has the key {key!r}")
     else:
         corpus.notes.append(unmatched(documents))
     finish(corpus)
+
+
+def _rows(similarity: Any) -> list[NDArray[np.float64]]:
+    """Return a matrix's rows; none of what is no matrix."""
+    try:
+        matrix = np.array(similarity, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return []
+    return list(matrix) if matrix.ndim == 2 else []
 
 
 @click.command()
@@ -97,23 +121,25 @@ def curve(
     with progress("documents") as advance:
         if sample is None:
             matched = match_corpus(corpus.columns(advance), config)
-            asked = _grid(matched.scores(), config) if asked is None else asked
+            asked = _grid(matched, config) if asked is None else asked
             rows = sweep(matched, config, asked).rows(config.single_image_keep)
         else:
             drawn = drawn_from(corpus, sample, seed, advance)
             matched = match_corpus([part for parts in drawn.clusters for part in parts], config)
+            asked = _grid(matched, config) if asked is None else asked
             rows = _sample_rows(drawn, config, asked)
     write_rows(rows, form, sys.stdout)
     if not len(matched.scores()):
         corpus.notes.append(unmatched(matched.n_documents))
-    elif asked is not None:
+    else:
         corpus.notes += _misfits(asked, matched, listed=thresholds is not None)
     finish(corpus)
 
 
-def _grid(scores: NDArray[np.float64], config: LoaderConfig) -> Thresholds:
+def _grid(matched: Matched, config: LoaderConfig) -> Thresholds:
     """Return the grid of the scores' own scale; the setting's threshold alone without scores."""
-    return scale_of(scores).thresholds() if len(scores) else np.array([config.threshold])
+    some = len(matched.scores()) > 0
+    return matched.scale.thresholds() if some else np.array([config.threshold])
 
 
 def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
@@ -121,16 +147,11 @@ def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
     scores = matched.scores()
     if not listed and len(scores) and ((scores.min() < asked) & (asked <= scores.max())).any():
         return []
-    return misfits(asked, [part.columns for part in matched.parts], scores)
+    return misfits(asked, matched.scale.name, scores)
 
 
-def _sample_rows(
-    drawn: Drawn, config: LoaderConfig, asked: Thresholds | None
-) -> list[dict[str, Any]]:
+def _sample_rows(drawn: Drawn, config: LoaderConfig, asked: Thresholds) -> list[dict[str, Any]]:
     """Return a row a threshold: rates per document with their intervals."""
-    if asked is None:
-        scores = [match_corpus(parts, config).scores() for parts in drawn.clusters]
-        asked = _grid(np.concatenate([np.zeros(0), *scores]), config)
     curves = sweep_clusters(drawn, config, asked)
     columns: dict[str, list[float]] = {"threshold": asked.tolist()}
     for name in RATES:

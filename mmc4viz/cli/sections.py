@@ -16,7 +16,7 @@ from mmc4viz.choice.labelling import store
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.lineup import Model
 from mmc4viz.cli.lines import say
-from mmc4viz.cli.models import Similarity, chosen, rates_of, similarities_of
+from mmc4viz.cli.models import Similarity, chosen, similarities_of
 from mmc4viz.cli.shared import F, progress
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.sweep import Matched, match_corpus
@@ -39,10 +39,8 @@ _OPTIONS = (
         "--models", multiple=True, metavar="A B ...",
         help="Models that the report puts beside the deciding one; own is the shards'. [all]",
     ),
-    click.option(
-        "--fdr/--no-fdr", default=None,
-        help="Whether the report compares models by false-discovery rate too, which takes "
-        "seconds. [yes]",
+    click.option(  # what reports leave out anyway
+        "--no-fdr", is_flag=True, hidden=True, expose_value=False,
     ),
 )  # fmt: skip
 
@@ -66,7 +64,6 @@ def settle(options: dict[str, Any]) -> dict[str, Any]:
             ("--labels", options["labels_file"]),
             ("--models", options["models"]),
             ("--similarity NAME=FILE", files),
-            ("--fdr", options["fdr"] is not None),
         ):
             if value:
                 raise ConfigError(f"{name} is for the report: name --report FILE, too")
@@ -100,8 +97,7 @@ def sections(
     beside: Section | None = None
     if others or problems:
         known = None if path is None else evidence(path, [first, *others])
-        rates = rates_of([first, *others]) if others and options["fdr"] is not False else {}
-        beside = models_section(first, others, config.threshold, rates, known, problems)
+        beside = models_section(first, others, config.threshold, known, problems)
     return [labels] if beside is None else [beside, labels]
 
 

@@ -6,7 +6,7 @@ on; a set that lacks a shard is refused when it is asked for. Nothing of it is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -57,13 +57,11 @@ def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object])
     Raises
     ------
     Mmc4vizError
-        For a name that is none, a file that is no sidecar, no index, or two shards that the
-        sidecar cannot tell apart.
+        For a name that is none, a file that is no sidecar, or no index.
     """
     sidecar = open_sidecar(path)
     wanted = _wanted(checked_name(name), sidecar)
     index = open_index(folder)
-    _refuse_namesakes(index.columns, sidecar)
     with _locked(folder, name):
         done = []
         for part, origin in zip(index.columns, index.origins, strict=True):
@@ -87,17 +85,6 @@ def _wanted(name: str, sidecar: OpenSidecar) -> SetOrigin:
         sidecar=fingerprint(sidecar.path),
         index_file="",
     )
-
-
-def _refuse_namesakes(columns: Sequence[Columns], sidecar: OpenSidecar) -> None:
-    seen: dict[str, str] = {}
-    for shard in (part.shard for part in columns):
-        other = seen.setdefault(shard.name, shard.path)
-        if other != shard.path and sidecar.names(shard.name):
-            raise ShardError(
-                f"{sidecar.path}: {other} and {shard.path} have the same name; write whole paths "
-                "into its column 'shard'"
-            )
 
 
 def _existing(where: str, name: str) -> SetOrigin | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns, Kind, Status
-from mmc4viz.corpus.curves import Scale, scale_of
+from mmc4viz.corpus.curves import Scale
 from mmc4viz.corpus.pairs import Pairs, literals
 from mmc4viz.corpus.scales import misfit
 from mmc4viz.corpus.sweep import Matched
@@ -275,20 +275,23 @@ class Fit:
     problem: str | None
 
 
-def fit(scores: NDArray[np.float64], threshold: float) -> Fit:
-    """Recognise the scale of matched scores, and whether a threshold can divide them.
+def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Fit:
+    """Say whether a threshold can divide matched scores.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (pairs,)
         Ascending.
+    threshold : float
+    scale : Scale
+        Of the scores.
 
     Examples
     --------
-    >>> fit(np.array([0.1, 0.3]), 0.4).problem
+    >>> from mmc4viz.corpus.curves import COSINE
+    >>> fit(np.array([0.1, 0.3]), 0.4, COSINE).problem
     'every pair scores below it: no pair is kept'
     """
-    scale = scale_of(scores)
     first, last = np.searchsorted(scores, -np.inf, "right"), np.searchsorted(scores, np.inf)
     if first >= last:
         return Fit(scale, float("nan"), float("nan"), "no pair has a score that it could divide")

@@ -122,30 +122,9 @@ COSINE: Final = Scale("cosine", -1.0, 1.0, 0.001, 3)
 TIMES_100: Final = Scale("×100", -100.0, 100.0, 0.1, 1)
 
 
-def scale_of(scores: NDArray[np.float64]) -> Scale:
-    """Recognise a similarity's scale from matched scores, by all but its outermost hundredth.
-
-    Examples
-    --------
-    >>> scale_of(np.array([0.1, 0.3])).step
-    0.001
-    >>> scale_of(np.array([10.0, 30.0])).name
-    '×100'
-    """
-    finite = scores[np.isfinite(scores)]
-    if not len(finite):
-        return COSINE
-    low, high = (float(x) for x in np.quantile(finite, [0.005, 0.995]))
-    reach = max(abs(low), abs(high))
-    if reach <= 1.0001:
-        return COSINE
-    if reach <= 100.01:
-        return TIMES_100
-    return _decimal_scale(low, high, reach)
-
-
-def _decimal_scale(low: float, high: float, reach: float) -> Scale:
+def decimal_scale(low: float, high: float) -> Scale:
     """Return the finest decimal grid from below the lowest score to above the highest."""
+    reach = max(abs(low), abs(high))
     if reach > 1e300:  # nothing that a similarity could be
         low, high, reach = min(low, 1e300), min(high, 1e300), 1e300
         low, high = max(low, -1e300), max(high, -1e300)

@@ -35,7 +35,7 @@ from mmc4viz.corpus.files import (
 from mmc4viz.corpus.naming import model_of_index, names_of
 from mmc4viz.corpus.scales import scale_in
 from mmc4viz.corpus.sets import OWN, SimilaritySet, described, names_in, with_set
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.shards import Shard, named
 from mmc4viz.corpus.storage import is_remote, natural, open_for_reading
 from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
 from mmc4viz.model import ShardError, TokenizerError
@@ -178,9 +178,10 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     )
     origins = tuple(origin for _, origin in mapped)
     counted = _one_tokenizer(folder, origins, tokenizer)
+    shards = named(located(origin, folder) for origin in origins)
     columns = tuple(
-        Columns(Shard(located(origin, folder), origin.position), batch, counted, origin.error)
-        for batch, origin in mapped
+        Columns(Shard(shard.path, origin.position, shard.name), batch, counted, origin.error)
+        for (batch, origin), shard in zip(mapped, shards, strict=True)
     )
     return Index(folder, columns, origins).with_similarity(similarity)
 

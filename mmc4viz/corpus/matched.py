@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 
 from mmc4viz.corpus.bins import Places, places
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.curves import Thresholds
+from mmc4viz.corpus.curves import Scale, Thresholds
 from mmc4viz.corpus.groups import Group, arrange
 from mmc4viz.corpus.literal import Literal
 from mmc4viz.corpus.match import Known, Matches, ShardMatch, match
+from mmc4viz.corpus.scales import scale_of
 from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, Tally
 from mmc4viz.corpus.validity import WAITING, changed, validity
 from mmc4viz.model import ImageFate, LoaderConfig
@@ -155,6 +157,12 @@ class Matched:
         """Return the scores of all matched pairs of documents that are not lost before."""
         plain = [group.score.ravel() for run in self.runs() for group in run.groups()]
         return np.concatenate([np.zeros(0), *(p.literal.scores() for p in self.parts), *plain])
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The scale of its scores, with a grid of thresholds that suits it."""
+        stored = self.config.assignment == "stored"  # scores are then not the matrices'
+        return scale_of(self.scores(), () if stored else [part.columns for part in self.parts])
 
     def runs(self) -> list[Run]:
         """Return all documents, neighbouring parts of a block in one run."""

@@ -10,6 +10,7 @@ a ratio of two cluster totals, its standard error the linearised one (Cochran, S
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
 from mmc4viz.corpus.sweep import match_corpus, sweep
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import LoaderConfig, ShardError
+
+Ints = NDArray[np.int64]
 
 GROUPS = 25
 CONFIDENCE = 0.95
@@ -67,19 +70,79 @@ class Rate:
     high: NDArray[np.float64]
 
 
-def choose_shards(n_shards: int, n_documents: int, seed: int) -> tuple[list[int], int]:
-    """Choose shards at random, and how many documents to take of each.
+def choose_shards(
+    sizes: Sequence[float], n_documents: int, seed: int, count: Callable[[int], int]
+) -> list[int]:
+    """Choose shards at random that have as many documents as are wanted, if all together do.
 
-    About the square root of the documents wanted, so that both stages are well filled.
+    About the square root of the documents wanted, so that both stages are well filled; more where
+    sizes differ, for then few shards decide, and so few say little of the others. As many more as
+    it takes where they have too few documents.
+
+    Parameters
+    ----------
+    sizes : sequence of float
+        Of all shards, in any unit.
+    n_documents, seed : int
+    count : callable
+        Returns how many documents a shard has; asked of no more shards than are chosen.
+
+    Returns
+    -------
+    list of int
+        Their places, in the order in which they were drawn.
 
     Examples
     --------
-    >>> choose_shards(2, 100, seed=0)
-    ([0, 1], 50)
+    >>> sorted(choose_shards([1, 1], 100, 0, lambda _: 80))
+    [0, 1]
+    >>> len(choose_shards([1] * 900, 100, 0, lambda _: 5))
+    20
     """
-    count = min(n_shards, max(2, round(n_documents**0.5)))
-    chosen = np.random.default_rng(seed).choice(n_shards, count, replace=False)
-    return sorted(chosen.tolist()), -(-n_documents // count)
+    order: list[int] = np.random.default_rng(seed).permutation(len(sizes)).tolist()
+    weight = np.array(sizes, np.float64)
+    uneven = len(sizes) * float((weight**2).sum()) / max(float(weight.sum()) ** 2, 1e-300)
+    wanted = min(len(sizes), math.ceil(max(2, round(n_documents**0.5)) * max(uneven, 1.0) - 1e-9))
+    known, there = 0, 0
+    while known < wanted:
+        there += sum(map(count, order[known:wanted]))
+        known = wanted
+        if there < n_documents:  # as many more as it takes if these are like the others
+            lacking = (n_documents - there) * known / max(there, known / 2)
+            wanted = min(len(sizes), known + math.ceil(lacking))
+    return order[:known]
+
+
+def quotas(totals: Ints, n_documents: int, seed: int, *, every: bool) -> Ints:
+    """Say how many documents to draw of each chosen shard: all together as many as are wanted.
+
+    Parameters
+    ----------
+    totals : ndarray of int64, shape (chosen,)
+        Documents of each.
+    n_documents, seed : int
+    every : bool
+        Whether these are all shards there are. Then every document is as likely as any other;
+        else each shard gets as many as the others, as far as it has them.
+
+    Examples
+    --------
+    >>> quotas(np.array([1, 100, 30, 0]), 50, 0, every=False)
+    array([ 1, 25, 24,  0])
+    """
+    wanted = min(n_documents, int(totals.sum()))
+    if every:
+        generator = np.random.default_rng([seed, 1])
+        return generator.multivariate_hypergeometric(totals, wanted, method="marginals")
+    found, left = np.zeros(len(totals), np.int64), wanted
+    while left:
+        able = np.flatnonzero(found < totals)
+        each = max(1, left // len(able))
+        able = able[:left]
+        more = np.minimum(each, totals[able] - found[able])
+        found[able] += more
+        left -= int(more.sum())
+    return found
 
 
 def draw(columns: Sequence[Columns], n_documents: int, seed: int = 0) -> Drawn:
@@ -93,21 +156,19 @@ def draw(columns: Sequence[Columns], n_documents: int, seed: int = 0) -> Drawn:
         How many are wanted; at most as many are taken as there are.
     seed : int
     """
-    chosen, each = choose_shards(len(columns), n_documents, seed)
-    totals = np.array([len(columns[position]) for position in chosen], np.float64)
-    generator = np.random.default_rng([seed, 1])
-    if len(chosen) < len(columns):
-        rows = [
-            generator.choice(int(total), min(each, int(total)), replace=False) for total in totals
-        ]
-    else:  # every shard: then every document is as likely as any other
-        starts = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
-        wanted = min(n_documents, int(starts[-1]))
-        flat = np.sort(generator.choice(int(starts[-1]), wanted, replace=False))
-        cuts = np.searchsorted(flat, starts)
-        rows = [flat[cuts[i] : cuts[i + 1]] - starts[i] for i in range(len(chosen))]
-    taken = [columns[at].take(np.sort(here)) for at, here in zip(chosen, rows, strict=True)]
-    return cluster(taken, totals, len(columns), seed)
+    sizes = [len(part) for part in columns]
+    chosen = choose_shards(sizes, n_documents, seed, sizes.__getitem__)
+    totals = np.array([sizes[at] for at in chosen], np.int64)
+    taken = quotas(totals, n_documents, seed, every=len(chosen) == len(columns))
+    generator = np.random.default_rng([seed, 4])
+    order = np.argsort(chosen).tolist()
+    parts = [
+        columns[chosen[n]].take(
+            np.sort(generator.choice(int(totals[n]), int(taken[n]), replace=False))
+        )
+        for n in order
+    ]
+    return cluster(parts, totals[order].astype(np.float64), len(columns), seed)
 
 
 def read_sample(

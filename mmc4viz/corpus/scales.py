@@ -1,18 +1,20 @@
 """What scale a similarity is on, recognised from its matrices, and whether a threshold suits it.
 
 Cosine, a hundred times the cosine, a softmax over each image's sentences, a sigmoid; else unknown.
-Thresholds are judged here, never chosen. The grid of thresholds is `curves.scale_of`'s.
+Thresholds are judged here, never chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns
+from mmc4viz.corpus.curves import COSINE, TIMES_100, Scale, decimal_scale
 
 RANGES: Final[dict[str, tuple[float, float]]] = {
     "cosine": (-1.0, 1.0),
@@ -80,20 +82,51 @@ def _sums_to_one(values: NDArray[Any], widths: NDArray[Any]) -> bool:
     return bool(several.any() and (np.abs(sums[several] - 1) < 1e-3).mean() >= 0.99)
 
 
+def scale_of(scores: NDArray[np.float64], parts: Sequence[Columns] = ()) -> Scale:
+    """Recognise a similarity's scale, and choose a grid of thresholds that suits it.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (pairs,)
+        Matched ones, which the thresholds are to divide.
+    parts : sequence of Columns
+        Whose matrices they are from, by which the scale is recognised; without any, by the scores.
+
+    Examples
+    --------
+    >>> scale_of(np.array([0.1, 0.3])).step
+    0.001
+    >>> scale_of(np.array([10.0, 30.0])).name
+    '×100'
+    """
+    ones = np.ones(len(scores), np.int64)
+    values, widths = _some_rows(parts) if parts else (scores, ones)
+    name = recognise(values, widths) if np.isfinite(values).any() else recognise(scores, ones)
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
+        return replace(TIMES_100 if name == TIMES_100.name else COSINE, name=name)
+    low, high = (float(x) for x in np.quantile(finite, [0.005, 0.995]))
+    first, last = (_SLACK * end for end in RANGES[name])
+    if not first <= low <= high <= last:
+        name = recognise(scores, ones)
+    if name == "unknown":
+        return decimal_scale(low, high)
+    return TIMES_100 if name == TIMES_100.name else replace(COSINE, name=name)
+
+
 def scale_in(parts: Sequence[Columns]) -> str:
-    """Recognise the scale of a corpus's matrices, by some of its shards where there are many."""
+    """Recognise the scale of a corpus's matrices."""
+    return recognise(*_some_rows(parts))
+
+
+def _some_rows(parts: Sequence[Columns]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return values and widths of a corpus's rows, of some of its shards where there are many."""
     chosen = np.unique(np.linspace(0, len(parts) - 1, min(len(parts), _MOST_PARTS)).astype(int))
     each = _MOST_VALUES // max(len(chosen), 1)
     found = [_rows(parts[at], each) for at in chosen.tolist()]
     values = np.concatenate([np.zeros(0), *(values for values, _ in found)])
     widths = np.concatenate([np.zeros(0, np.int64), *(widths for _, widths in found)])
-    return recognise(values, widths)
-
-
-def name_of(parts: Sequence[Columns], low: float, high: float) -> str:
-    """Name a corpus's scale: by its matrices, or by its matched scores where those are in none."""
-    found = scale_in(parts)
-    return found if found != "unknown" else recognise(np.array([low, high]), np.array([1, 1]))
+    return values, widths
 
 
 def misfit(threshold: float, scale: str, low: float, high: float) -> str | None:
@@ -135,17 +168,15 @@ def misfit(threshold: float, scale: str, low: float, high: float) -> str | None:
     return "; ".join(reasons)
 
 
-def misfits(
-    thresholds: NDArray[np.float64], parts: Sequence[Columns], scores: NDArray[np.float64]
-) -> list[str]:
+def misfits(thresholds: NDArray[np.float64], scale: str, scores: NDArray[np.float64]) -> list[str]:
     """Say, in a line or two, which thresholds cannot divide the matched pairs, and why.
 
     Parameters
     ----------
     thresholds : ndarray of float64
         As somebody asked for them.
-    parts : sequence of Columns
-        The corpus, by whose matrices the scale is recognised.
+    scale : str
+        One of `RANGES`.
     scores : ndarray of float64, shape (pairs,)
         Of its matched pairs, in any order.
     """
@@ -154,7 +185,6 @@ def misfits(
     groups = [group for group in (below, above) if len(group)][: 2 if len(scores) else 1]
     if not groups:
         return []
-    scale = name_of(parts, low, high)
     about = f" (scale: {scale}; pairs score {low:.4g} to {high:.4g})" if len(scores) else ""
     return [
         f"threshold {_some(group)}: {misfit(float(group[0]), scale, low, high)}{about}"

@@ -19,6 +19,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -81,26 +82,53 @@ def _without_query(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard by its path, without a url's secrets, and its position in the list given."""
+    """A shard of a corpus.
+
+    Attributes
+    ----------
+    path : str
+        Without a url's secrets.
+    position : int
+        In the list given.
+    name : str
+        The end of the path by which nothing else of the corpus is called (`named`): mostly its
+        base name, which it is unless given.
+    """
 
     path: str
     position: int = 0
+    name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", remember(self.path))
+        if not self.name:
+            object.__setattr__(self, "name", self.base)
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, int]]:
-        return type(self), (whole(self.path), self.position)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int, str]]:
+        return type(self), (whole(self.path), self.position, self.name)
 
     @property
-    def name(self) -> str:
-        """The base name, as ``explain`` prints it; of a web address without its query."""
+    def base(self) -> str:
+        """The base name; of a web address without its query."""
         return os.path.basename(_without_query(self.path))
+
+    def called(self) -> list[str]:
+        """Return all that calls this shard and no other one of its corpus: ends of its path.
+
+        Examples
+        --------
+        >>> Shard("/a/b/0.tar", name="b/0.tar").called()
+        ['b/0.tar', 'a/b/0.tar', '/a/b/0.tar']
+        """
+        parts = _steps(self.path)
+        ends = ["/".join(parts[n:]) for n in reversed(range(len(parts)))]
+        ends = [end for end in ends if len(end) >= len(self.name)]
+        return ends if self.path in ends else [*ends, self.path]
 
     @property
     def layout(self) -> Layout:
         """What the name promises: MMC4's own lines, or else a tar."""
-        return Layout.JSONL if self.name.lower().endswith(LINES) else Layout.TAR
+        return Layout.JSONL if self.base.lower().endswith(LINES) else Layout.TAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +164,8 @@ def expand(patterns: Iterable[str]) -> list[Shard]:
     Raises
     ------
     ShardError
-        When a pattern names nothing that is there, or more than a million names.
+        When a pattern names nothing that is there, or more than a million names, or a shard is
+        named twice.
 
     Examples
     --------
@@ -147,7 +176,41 @@ def expand(patterns: Iterable[str]) -> list[Shard]:
     """
     refuse_alike(patterns := list(patterns))
     paths = [path for pattern in patterns for path in _expand_one(pattern)]
-    return [Shard(path, position) for position, path in enumerate(paths)]
+    twice = next((path for path, n in Counter(map(_whole, paths)).items() if n > 1), None)
+    if twice is not None:
+        raise ShardError(f"{twice}: named twice; name each shard once")
+    return named(paths)
+
+
+def named(paths: Iterable[str]) -> list[Shard]:
+    """Return the shards of a corpus, each by the shortest end of its path that is its alone.
+
+    Examples
+    --------
+    >>> [shard.name for shard in named(["/x/a/0.tar", "/x/b/0.tar", "/x/b/1.tar"])]
+    ['a/0.tar', 'b/0.tar', '1.tar']
+    """
+    found = [Shard(path, position) for position, path in enumerate(paths)]
+    again = Counter(shard.base for shard in found)
+    left = {at: _steps(shard.path) for at, shard in enumerate(found) if again[shard.base] > 1}
+    length = 2
+    while left:
+        ends = {at: "/".join(parts[-length:]) for at, parts in left.items()}
+        again = Counter(ends.values())
+        for at, end in ends.items():
+            if again[end] == 1 or length >= len(left[at]):
+                found[at] = replace(found[at], name=end)
+                del left[at]
+        length += 1
+    return found
+
+
+def _steps(path: str) -> list[str]:
+    return _whole(_without_query(path)).split("/")
+
+
+def _whole(path: str) -> str:
+    return path if is_remote(path) else os.path.abspath(path)
 
 
 def _expand_one(pattern: str) -> list[str]:
@@ -257,7 +320,7 @@ def downloaded_to(shard: Shard) -> str:
     >>> downloaded_to(Shard("data/docs_shard_0.jsonl.zip"))
     'docs_shard_0_images'
     """
-    return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.name, flags=re.IGNORECASE) + "_images"
+    return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.base, flags=re.IGNORECASE) + "_images"
 
 
 def most_bytes() -> int:

@@ -3,7 +3,8 @@
 ========== ================== =====================================================================
 column     type               content
 ========== ================== =====================================================================
-shard      string             base name of the document's shard, or its whole path
+shard      string             the end of the path of the document's shard, or all of it; its base
+                              name unless another shard of the corpus has the same
 key        string             the document's key in it
 images     integer            rows of the matrix: all images of the document, missing ones too
 sentences  integer            its columns: all sentences

@@ -78,7 +78,12 @@ def similarity_of(columns: Columns, sidecar: OpenSidecar) -> tuple[pa.RecordBatc
         Naming how many documents the file lacks or has in another shape, and the first of them.
     """
     shard = columns.shard
-    matrices = Matrices.of(sidecar.rows_of([shard.name, shard.path]), sidecar.path)
+    matrices = Matrices.of(sidecar.rows_of(shard.called()), sidecar.path)
+    if not matrices.key and shard.name != shard.base and sidecar.names(shard.base):
+        raise ShardError(
+            f"{sidecar.path}: its column 'shard' has {shard.base}, which is the name of several "
+            f"shards here; write {shard.name} for {shard.path}"
+        )
     payloads = _payloads(columns)
     needed = columns.kind != Kind.UNREADABLE
     needed[[row for row, payload in payloads.items() if payload.get("is_gpt")]] = False

@@ -6,6 +6,7 @@ read, and what an answer rests on, is gathered here for the caller to say; nothi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -17,9 +18,9 @@ from mmc4viz.corpus.image_notes import ImageTally
 from mmc4viz.corpus.index import OWN, Index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.naming import model_of_shards
-from mmc4viz.corpus.sampling import Drawn, choose_shards, cluster, draw, read_sample
+from mmc4viz.corpus.sampling import Drawn, choose_shards, cluster, draw, quotas, read_sample
 from mmc4viz.corpus.shards import Shard, downloaded_to, fetch, image_source, samples
-from mmc4viz.corpus.storage import unchanged
+from mmc4viz.corpus.storage import is_remote, size_of, unchanged
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Document, ShardError
@@ -112,27 +113,37 @@ class Shards:
         """Read a sample: shards at random, and of each, documents at random.
 
         The drawn shards are streamed whole, to know how many documents they have; only the drawn
-        documents are parsed.
+        documents are parsed. A shard of which more are needed than it looked at first, because
+        others have few, is streamed again.
         """
-        chosen, each = choose_shards(len(self.shards), n_documents, seed)
-        everything = len(chosen) == len(self.shards)
-        parts, totals = [], []
-        for position in chosen:
-            part, total = read_sample(
-                self.shards[position],
-                self.tokenizer,
-                n_documents if everything else each,
-                seed=(seed, position),
-                image_dir=self.image_dir,
-                progress=progress,
+        each = -(-n_documents // min(len(self.shards), max(2, round(n_documents**0.5))))
+        if len(self.shards) ** 2 <= n_documents:  # all: how many of each is drawn by lot
+            each += math.ceil(4 * each**0.5)
+        weights = [_bytes_of(shard.path) for shard in self.shards]
+        read: dict[int, tuple[Columns, int]] = {}
+
+        def look(position: int, n: int) -> int:
+            shard, its_seed = self.shards[position], (seed, position)
+            read[position] = read_sample(
+                shard, self.tokenizer, n, its_seed, self.image_dir, progress
             )
-            parts.append(part)
-            totals.append(total)
+            return read[position][1]
+
+        chosen = choose_shards(weights, n_documents, seed, lambda at: look(at, each))
+        totals = np.array([read[at][1] for at in chosen], np.int64)
+        every = len(chosen) == len(self.shards)
+        wanted = dict(
+            zip(chosen, quotas(totals, n_documents, seed, every=every).tolist(), strict=True)
+        )
+        generator, parts, sizes = np.random.default_rng([seed, 3]), [], []
+        for position in sorted(chosen):
+            if wanted[position] > len(read[position][0]):
+                look(position, wanted[position])
+            part, total = read[position]
+            parts.append(part.take(np.sort(generator.permutation(len(part))[: wanted[position]])))
+            sizes.append(float(total))
         self._heed(parts)
-        sizes = np.array(totals, np.float64)
-        if everything:
-            parts = _thin(parts, sizes, n_documents, seed)
-        return cluster(parts, sizes, len(self.shards), seed)
+        return cluster(parts, np.array(sizes), len(self.shards), seed)
 
     def _heed(self, parts: Sequence[Columns]) -> None:
         self.errors += [part.error for part in parts if part.error is not None]
@@ -200,18 +211,12 @@ class Indexed:
         return draw(self.index.columns, n_documents, seed)
 
 
-def _thin(
-    parts: Sequence[Columns], totals: np.ndarray, n_documents: int, seed: int
-) -> list[Columns]:
-    """Of simple random samples of every shard, leave one simple random sample of them all."""
-    generator = np.random.default_rng([seed, 3])
-    owner = np.repeat(np.arange(len(parts)), totals.astype(np.int64))
-    wanted = min(n_documents, len(owner))
-    drawn = np.bincount(generator.permutation(owner)[:wanted], minlength=len(parts))
-    return [
-        part.take(np.sort(generator.permutation(len(part))[:count]))
-        for part, count in zip(parts, drawn.tolist(), strict=True)
-    ]
+def _bytes_of(path: str) -> int:
+    """Return a shard's size, 1 where it would have to be asked for over the network."""
+    try:
+        return 1 if is_remote(path) else size_of(path)
+    except OSError:  # reading it will say what is wrong
+        return 1
 
 
 def notes_of(parts: Sequence[Columns]) -> list[str]:

@@ -26,7 +26,7 @@ def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pai
         All of the corpus.
     """
     unmatched = image_counts(matched, ImageFate.UNMATCHED)
-    fit = audit.fit(pairs.score, config.threshold)
+    fit = audit.fit(pairs.score, config.threshold, matched.scale)
     lines = [
         (fit.scale.name, "scale of the matched scores", f"from {fit.low:.4g} to {fit.high:.4g}")
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc4viz.corpus.curves import Curves, scale_of
+from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.pairs import pairs_of
 from mmc4viz.corpus.sweep import Matched, sweep
 from mmc4viz.corpus.verdicts import verdicts
@@ -51,7 +51,7 @@ def gather(
     """
     pairs = pairs_of(matched)
     if curves is None:
-        grid = np.union1d(scale_of(pairs.score).thresholds(), [config.threshold])
+        grid = np.union1d(matched.scale.thresholds(), [config.threshold])
         curves = sweep(matched, config, grid)
     above, below = examples(matched, config, pairs, n_examples, folder, images)
     return Content(

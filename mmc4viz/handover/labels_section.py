@@ -20,7 +20,8 @@ from mmc4viz.choice.labelling.labels import Judgement
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.precision import Curve, curve
 from mmc4viz.choice.labelling.stratified import Interval
-from mmc4viz.corpus.curves import Scale, scale_of
+from mmc4viz.corpus.curves import Scale
+from mmc4viz.corpus.scales import scale_of
 from mmc4viz.handover.drawing import band
 from mmc4viz.handover.section import Folded, Heading, Part, Pictures, Section, Table, Words
 from mmc4viz.model import LoaderConfig
@@ -61,10 +62,11 @@ def labels_section(path: str, config: LoaderConfig, population: Population) -> S
     LabelsError
         When the file cannot be read, or holds no sample of this setting.
     """
-    found, said = labelled_for(path, config, population), labels.read(path)
+    found, holds = labelled_for(path, config, population), population.documents.holds
+    said = [one for one in labels.read(path) if holds(one.pair.content)]
     parts: list[Part] = [Words(_judged(os.path.basename(path), said)), Words(_counted(found))]
     if len(found.sample):
-        scale = scale_of(population.pairs.score)
+        scale = scale_of(population.pairs.score, population.columns)
         parts += _estimated(found, config.threshold, scale)
     return Section(TITLE, [*parts, *_unused(found), *_agreed(agreements(said)), _rule()])
 

@@ -169,35 +169,56 @@ out of the shards']
 _SNIPPET: Final = '''\
 import os
 import random
+from collections import Counter
 from functools import lru_cache
 
 import pyarrow.parquet as pq
 import webdataset as wds
 
 MANIFEST = {manifest}  # mmc4viz export … --manifest
+SHARDS = set(pq.read_table(MANIFEST, columns=["shard"])["shard"].unique().to_pylist())
+
+
+def shard_of(url):
+    """Return the shard's name in the manifest: the end of its path."""
+    path = url.partition("?")[0] if "://" in url else os.path.abspath(url)
+    parts = path.split("/")
+    for n in range(len(parts)):
+        if "/".join(parts[n:]) in SHARDS:
+            return "/".join(parts[n:])
+    raise LookupError(f"{{url}} is not in {{MANIFEST}}")
 
 
 @lru_cache(maxsize=16)
 def rows_of(shard):
-    columns = ["key", "probability", "pairs"]
-    rows = pq.read_table(MANIFEST, columns=columns, filters=[("shard", "==", shard)])
-    return {{row["key"]: row for row in rows.to_pylist()}}
+    rows, columns = {{}}, ["key", "probability", "pairs"]
+    table = pq.read_table(MANIFEST, columns=columns, filters=[("shard", "==", shard)])
+    for row in table.to_pylist():  # in the shard's order: a key may come twice
+        rows.setdefault(row["key"], []).append(row)
+    return rows
 
 
-def chosen(sample):
-    """Keep a document with the probability that it has under the setting."""
-    row = rows_of(os.path.basename(sample["__url__"])).get(sample["__key__"])
-    return row is not None and random.random() < row["probability"]
+def chosen(samples):
+    """Keep documents with the probability that they have under the setting.
+
+    Adds (image, sentence, score) of the pairs that the model gets. Comes right after WebDataset,
+    before any shuffling: of documents with one key, the order tells which is which.
+    """
+    url = None
+    for sample in samples:
+        if sample["__url__"] != url:
+            url, seen = sample["__url__"], Counter()
+            rows = rows_of(shard_of(url))
+        key = sample["__key__"].encode("utf-8", "backslashreplace").decode()
+        row = rows[key][seen[key] % len(rows[key])]
+        seen[key] += 1
+        if random.random() < row["probability"]:
+            kept = [pair for pair in row["pairs"] if pair["fate"] == "kept"]
+            pairs = [(pair["image"], pair["sentence"], pair["score"]) for pair in kept]
+            yield sample | {{"pairs": pairs}}
 
 
-def with_pairs(sample):
-    """Add (image, sentence, score) of the pairs that the model gets."""
-    row = rows_of(os.path.basename(sample["__url__"]))[sample["__key__"]]
-    kept = [pair for pair in row["pairs"] if pair["fate"] == "kept"]
-    return sample | {{"pairs": [(p["image"], p["sentence"], p["score"]) for p in kept]}}
-
-
-dataset = wds.WebDataset({shards}).select(chosen).map(with_pairs)
+dataset = wds.WebDataset({shards}).compose(chosen)
 '''
 
 

@@ -5,7 +5,7 @@ Every number is `mmc4viz.choice.comparing`'s, as on the page Models and in ``mmc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from mmc4viz.choice.comparing.candidate import Candidate
@@ -19,7 +19,6 @@ from mmc4viz.choice.comparing.distribution import distribution
 from mmc4viz.choice.comparing.evidence import Evidence, tell_apart
 from mmc4viz.choice.comparing.models import Match, NoMatch
 from mmc4viz.choice.comparing.respects import match_in_every_respect
-from mmc4viz.choice.fdr.estimate import FdrEstimate
 from mmc4viz.choice.lineup import ModelsError, line_up
 from mmc4viz.handover.drawing import HALF, histogram
 from mmc4viz.handover.section import Heading, Part, Pictures, Section, Table, Words
@@ -38,7 +37,6 @@ def models_section(
     first: Candidate,
     others: Sequence[Candidate],
     threshold: float,
-    rates: Mapping[str, FdrEstimate] | None = None,
     labels: Evidence | None = None,
     problems: Sequence[str] = (),
 ) -> Section | None:
@@ -52,10 +50,8 @@ def models_section(
         Of the same documents, under the same setting.
     threshold : float
         The first model's.
-    rates : mapping of str to FdrEstimate, optional
-        By model; without, nothing is said of false-discovery rates.
     labels : Evidence, optional
-        Likewise of precision.
+        Without, nothing is said of precision.
     problems : sequence of str
         Why other models are not here, a line each.
 
@@ -78,7 +74,7 @@ def models_section(
         lines = [spread(distribution(one.model)) for one in (first, *sound)]
         parts = [Table(SPREAD_HEAD, lines), *parts]
     for other in sound:
-        parts += _beside(first, other, threshold, rates or {}, labels)
+        parts += _beside(first, other, threshold, labels)
     if labels is not None and sound:
         parts += _separated([first, *sound], labels)
     return Section("CLIP models side by side", parts)
@@ -88,11 +84,10 @@ def _beside(
     first: Candidate,
     other: Candidate,
     threshold: float,
-    rates: Mapping[str, FdrEstimate],
     labels: Evidence | None,
 ) -> list[Part]:
     """Put one model beside the first: thresholds that go together, agreement, ranks."""
-    matches = match_in_every_respect(first, other, threshold, rates, labels)
+    matches = match_in_every_respect(first, other, threshold, {}, labels)
     found = [match for match in matches if isinstance(match, Match)]
     drawn = next(match for match in found if match.by == _DRAWN)
     head = ("equal in", first.name, other.name, f"of {first.name}", f"of {other.name}",

@@ -29,8 +29,9 @@ _NAME: Final = pa.dictionary(pa.int32(), pa.string())
 _WORD: Final = pa.dictionary(pa.int8(), pa.string())
 _PAIR: Final = [("image", pa.int32()), ("sentence", pa.int32()), ("score", pa.float64())]
 _DOCUMENT: Final = [
-    ("shard", _NAME),  # base name, as explain prints it
+    ("shard", _NAME),  # the end of its path that no other shard has, as explain prints it
     ("path", _NAME),
+    ("number", pa.int64()),  # of the document in its shard, from 0
     ("key", pa.string()),
     ("offset", pa.int64()),  # of its JSON in the decompressed shard; -1 without any
     ("size", pa.int64()),
@@ -75,11 +76,12 @@ def table(chunk: Chunk, rows: Rows) -> pa.RecordBatch:
 def _document_columns(chunk: Chunk) -> list[pa.Array]:
     batches = [part.columns.batch for part in chunk.parts]
     shards = [part.columns.shard for part in chunk.parts]
-    owner = pa.array(np.repeat(np.arange(len(shards)), [len(p.columns) for p in chunk.parts]))
-    owner = owner.cast(pa.int32())
+    sizes = [len(part.columns) for part in chunk.parts]
+    owner = pa.array(np.repeat(np.arange(len(shards)), sizes)).cast(pa.int32())
     return [
         pa.DictionaryArray.from_arrays(owner, pa.array([storable(s.name) for s in shards])),
         pa.DictionaryArray.from_arrays(owner, pa.array([storable(s.path) for s in shards])),
+        pa.array(np.concatenate([np.arange(size) for size in sizes])),
         *(
             pa.concat_arrays([b.column(name) for b in batches])
             for name in ("key", "offset", "size")

@@ -69,8 +69,9 @@ def tasks_for_shards(
     overwrite: bool = False,
 ) -> list[Task]:
     """Return a task a shard; each is read for its columns before it is rewritten."""
+    named = [Shard(shard.path, shard.position) for shard in shards]  # as files are: by base name
     return [
-        Task(shard, out, config, options, dry_run=dry_run, overwrite=overwrite) for shard in shards
+        Task(shard, out, config, options, dry_run=dry_run, overwrite=overwrite) for shard in named
     ]
 
 

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns, Kind
-from mmc4viz.corpus.curves import Curves, Scale, Thresholds, scale_of
+from mmc4viz.corpus.curves import Curves, Scale, Thresholds
 from mmc4viz.corpus.estimate import Estimate, estimate
 from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sampling import Drawn
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.corpus.shards import Shard, named
 from mmc4viz.corpus.similarity import Sidecar, sidecars, with_similarity
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import unchanged
@@ -203,7 +203,7 @@ def columns_of(source: Source) -> tuple[Columns, ...]:
 
 def _read(source: Source, tell: Tell) -> tuple[Columns, ...]:
     counter, folder = tokenizer_of(source), source.image_dir.path if source.image_dir else None
-    shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]
+    shards = named(shard.path for shard in source.shards)
     return tuple(read_columns(shard, counter, folder, tell) for shard in shards)
 
 
@@ -236,7 +236,7 @@ def corpus_of(source: Source) -> Indexed | Shards:
     """Return the index or the shards behind a source, without a file's similarity over them."""
     if source.index:
         return Indexed(index_of(source.index, source.similarity))
-    shards = [Shard(shard.path, position) for position, shard in enumerate(source.shards)]
+    shards = named(shard.path for shard in source.shards)
     folder = source.image_dir.path if source.image_dir else None
     return Shards(shards, tokenizer_of(source), folder)
 
@@ -298,7 +298,7 @@ def prepare(source: Source, config: LoaderConfig, tell: Tell) -> None:
     """Match, and measure the scores, where nothing can be drawn."""
     key = source, _matching(config)
     matched = _MATCHED.get(key, lambda: _match(source, config, tell))
-    _SPREADS.get(key, lambda: _spread(matched.scores()))
+    _SPREADS.get(key, lambda: _spread(matched))
 
 
 def _matching(config: LoaderConfig) -> LoaderConfig:
@@ -320,11 +320,11 @@ def _same_but_for_size(key: Hashable, wanted: tuple[Source, LoaderConfig]) -> bo
 def spread_of(source: Source, config: LoaderConfig) -> Spread:
     """Return how the matched scores lie on their scale; likewise."""
     key = source, _matching(config)
-    return _SPREADS.get(key, lambda: _spread(matched_of(source, config).scores()))
+    return _SPREADS.get(key, lambda: _spread(matched_of(source, config)))
 
 
-def _spread(scores: NDArray[np.float64]) -> Spread:
-    scale = scale_of(scores)
+def _spread(matched: Matched) -> Spread:
+    scale, scores = matched.scale, matched.scores()
     grid = scale.thresholds()
     place = np.searchsorted(grid, scores, side="right") - 1
     counts = np.bincount(np.maximum(place, 0), minlength=len(grid))

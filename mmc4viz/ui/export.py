@@ -211,7 +211,8 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
             _offer("Ids", "ids.npy", "application/octet-stream", partial(_ids, matched, config))
         st.caption(
             "Ids: the documents that are kept, sorted, as NumPy pairs of 64 bits: the key where it "
-            "has 32 hexadecimal digits, else the first half of the SHA-256 of SHARD/KEY."
+            "has 32 hexadecimal digits, else the first half of the SHA-256 of SHARD/KEY; of "
+            "SHARD/NUMBER/KEY where other documents have that key, too."
         )
     with right:
         images, models = _in_the_report(choice)

@@ -9,13 +9,12 @@ from math import nan
 
 import streamlit as st
 
-from mmc4viz.corpus.scales import misfit, name_of
+from mmc4viz.corpus.scales import misfit
 from mmc4viz.model import LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.memo import Memo
 
-_NAMES: Memo[str] = Memo()
 _ENDS: Memo[tuple[float, float]] = Memo()
 _MORE = {
     "softmax": "Each image's values sum to 1, so what a threshold means changes with the number of "
@@ -37,9 +36,8 @@ def _ends_of(source: data.Source, config: LoaderConfig) -> tuple[float, float]:
 
 
 def scale_name(source: data.Source, config: LoaderConfig) -> str:
-    """Recognise a source's scale by its matrices."""
-    ends = _ends_of(source, config)
-    return _NAMES.get(source, lambda: name_of(data.columns_of(source), *ends))
+    """Name a source's scale."""
+    return data.scale_for(source, config).name
 
 
 def show_scale(source: data.Source, config: LoaderConfig) -> None:

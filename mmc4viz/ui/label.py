@@ -26,6 +26,7 @@ from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
 
 VIEWS: Final = {"label": "Label", "results": "Results"}
+_SAMPLED: Final = "Labels are drawn among all pairs: set the sample in the sidebar to 0."
 _VIEW: Final = "l.view"
 _PERSON: Final = "label-person"
 _PROBLEM: Final = "label-problem"
@@ -54,6 +55,9 @@ def show(choice: Choice) -> None:
     ):
         st.title("Label", anchor=False, width="content")
         view = "results" if read_start().read_only else _view()
+    if choice.source.sample is not None:
+        note(_SAMPLED)
+        return
     if not len(label_file.population_for(choice)):
         note("No image is matched to a sentence in these documents: nothing to label.", "error")
         return
@@ -99,6 +103,8 @@ def _begin(path: str, design: Design | None, person: str, choice: Choice) -> Non
     )
     _rule()
     note(f"The labels stand in {path}{'' if os.path.exists(path) else ', which is made now'}.")
+    if design is None and label_file.of_others(path, choice):
+        note("What was labelled in it so far is of another corpus; this one gets pairs of its own.")
     with st.form("label-begin", width=520):
         name = st.text_input("Your name", value=person, max_chars=labels.LONGEST_NAME)
         goal = _goal()
@@ -163,8 +169,7 @@ def _begun(path: str, name: str, between: tuple[float, float] | None, choice: Ch
     if between is not None:
         if between[0] > between[1]:
             raise LabelsError("the range of thresholds begins above its end")
-        scores = label_file.population_for(choice).pairs.score
-        begin(path, choice.config, scores, choice.scale, between)
+        begin(path, choice.config, label_file.population_for(choice), choice.scale, between)
     st.rerun()
 
 
@@ -221,7 +226,7 @@ def _told(
     """Write an answer down; what is wrong with the file is said when the page is drawn."""
     try:
         if answer == label_card.UNDO:
-            labels.undo(path, person)
+            labels.undo(path, person, design.id)
             return
         drawn = queue.at(path, design, position)
         if drawn is not None:
@@ -236,7 +241,7 @@ def _told(
 
 def _card(choice: Choice, place: tuple[int, int], drawn: Drawn) -> Card:
     """Read the image and the sentences again from the shard."""
-    _, _, image, sentence = drawn.pair
+    image, sentence = drawn.pair.image, drawn.pair.sentence
     try:
         seen = record.closely(choice.source, *place, image)
     except ShardError as error:

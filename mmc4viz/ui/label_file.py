@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from mmc4viz.choice.labelling import labels
 from mmc4viz.choice.labelling.agreement import Agreement, agreements
-from mmc4viz.choice.labelling.design import Design, design_for
+from mmc4viz.choice.labelling.design import Design, design_for, designs
+from mmc4viz.choice.labelling.documents import Documents
 from mmc4viz.choice.labelling.labelled import Labelled, labelled
+from mmc4viz.choice.labelling.labels import Judgement
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.precision import Curve, Isotonic, curve, probability
 from mmc4viz.corpus.storage import is_remote
@@ -26,6 +28,7 @@ from mmc4viz.ui.start import LABELS, read_start
 
 _POINTS: Final = 48  # thresholds of a drawn curve
 
+_DOCUMENTS: Memo[Documents] = Memo()
 _POPULATIONS: Memo[Population] = Memo()
 _LABELLED: Memo[Labelled] = Memo()
 _FINDINGS: Memo[Findings] = Memo()
@@ -69,9 +72,32 @@ def population_for(choice: Choice) -> Population:
     return _POPULATIONS.get(key, lambda: Population(columns, pairs))
 
 
+def documents_for(choice: Choice) -> Documents:
+    """Return the corpus's documents, by which a file of labels knows it."""
+    key = replace(choice.source, sidecar=None, similarity=None)
+    return _DOCUMENTS.get(key, lambda: Documents(data.columns_of(key)))
+
+
+def of_others(path: str, choice: Choice) -> int:
+    """Count the samples of other corpora in a file."""
+    found = designs(path) if os.path.exists(path) else []
+    return sum(one.corpus != documents_for(choice).digest for one in found)
+
+
+def said(path: str, choice: Choice) -> list[Judgement]:
+    """Return the judgements of this corpus's pairs."""
+    holds = documents_for(choice).holds
+    return [one for one in labels.read(path) if holds(one.pair.content)]
+
+
 def design_of(path: str, choice: Choice) -> Design | None:
-    """Return the sample of the present setting, None where none was begun or there is no file."""
-    return design_for(path, choice.config) if os.path.exists(path) else None
+    """Return the sample of this corpus and setting, None where none was begun or no file is there.
+
+    Of a sample of documents there is none: labels are drawn among all.
+    """
+    if choice.source.sample is not None:
+        return None
+    return design_for(path, choice.config, documents_for(choice)) if os.path.exists(path) else None
 
 
 def key_of(path: str, design: Design, choice: Choice) -> tuple[Hashable, ...]:
@@ -97,7 +123,7 @@ def findings_for(path: str, design: Design, choice: Choice) -> Findings:
                 found,
                 curve(found.sample, _thresholds(design, choice)),
                 probability(found.sample),
-                agreements(labels.read(path)),
+                agreements(said(path, choice)),
             )
 
     return _FINDINGS.get(key, make)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
-import numpy as np
-
 from mmc4viz.choice.by_yield import Wish, by_yield
 from mmc4viz.choice.fdr.by_fdr import by_fdr
 from mmc4viz.choice.labelling.by_precision import propose
@@ -96,11 +94,8 @@ def of_yield(choice: Choice) -> Answer:
 
 def _steps(choice: Choice) -> Steps:
     """Return what is left at the thresholds that the control can take."""
-    curves = data.curves_of(choice.source, choice.config)
-    steps = steps_of_curves(curves, choice.config.single_image_keep)
-    on_grid = np.searchsorted(steps.threshold, choice.scale.thresholds())
-    left = {name: values[on_grid] for name, values in steps.left.items()}
-    return replace(steps, threshold=steps.threshold[on_grid], left=left)
+    curves, grid = data.curves_of(choice.source, choice.config), choice.scale.thresholds()
+    return steps_of_curves(curves, choice.config.single_image_keep, grid)
 
 
 def needed(choice: Choice) -> dict[str, Fraction]:

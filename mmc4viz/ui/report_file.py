@@ -78,10 +78,9 @@ def _models(choice: Choice) -> Section | None:
         except Mmc4vizError as error:
             problems.append(f"{name}: {error}")
     candidates = [compared.candidate(side) for side in sides.values()]
-    rates = {name: compared.fdr_of(side) for name, side in sides.items() if len(sides) > 1}
     known = _evidence(choice, candidates)
     threshold = choice.config.threshold
-    return models_section(candidates[0], candidates[1:], threshold, rates, known, problems)
+    return models_section(candidates[0], candidates[1:], threshold, known, problems)
 
 
 def _evidence(choice: Choice, candidates: list[Candidate]) -> Evidence | None:

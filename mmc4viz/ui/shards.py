@@ -92,6 +92,7 @@ def _one_of(label: str, name: str, known: Sequence[str], words: dict[str, str]) 
         label, known, format_func=lambda one: words.get(one, one), required=True, key=key,
         help=_HELP[name],
     )  # fmt: skip
+    chosen = chosen or known[0]
     state.put(f"x.{name}", None if chosen == known[0] else chosen)
     return str(chosen or known[0])
 

@@ -15,6 +15,7 @@ from mmc4viz.choice.proposal import Proposal
 from mmc4viz.choice.steps import YIELDS
 from mmc4viz.model import ConfigError, Mmc4vizError
 from mmc4viz.ui import inspector, jobs, proposals, proposed, state
+from mmc4viz.ui.estimated import FAILED
 from mmc4viz.ui.inert import note
 from mmc4viz.ui.proposals import Answer, Waiting
 from mmc4viz.ui.sidebar import Choice
@@ -90,7 +91,13 @@ def _left(found: Proposal, choice: Choice) -> str:
 
 
 def _fdr(choice: Choice) -> Answer:
-    """Ask how many pairs may be wrong, and propose without labels."""
+    """Ask how many pairs may be wrong, and propose without labels: not unless it is opened."""
+    with st.expander("Without labels", expanded=bool(state.get(proposals.FDR))):
+        note(FAILED)
+        return _without_labels(choice)
+
+
+def _without_labels(choice: Choice) -> Answer:
     place = proposed.row("wishes-fdr")
     with place:
         _field("Pairs wrong at most, estimated without labels", proposals.FDR, "10%",
@@ -117,7 +124,13 @@ def _precision(choice: Choice) -> Answer:
         note(f"No proposal from labels: {error}")
         return None
     place = proposed.row("wishes-precision")
-    if design is None:
+    if choice.source.sample is not None:
+        note(
+            "By precision, from labels: not of a sample."
+            if choice.whole == choice.source
+            else _WAIT
+        )
+    elif design is None:
         note("By precision, from labels: there are none yet for this model and setting.")
         with place:
             st.page_link(st.session_state["pages"]["Label"], label="Label pairs")

@@ -220,5 +220,5 @@ def audit_for(source: data.Source, config: LoaderConfig) -> Audit:
             _UNDECODABLE.get(key, lambda: audit.undecodable(matched, config)),
             _BAND.get(key, lambda: audit.band(matched, config)),
             _STORED.get(source, lambda: stored(matched)),
-            audit.fit(corpus.pairs.score, config.threshold),
+            audit.fit(corpus.pairs.score, config.threshold, matched.scale),
         )

@@ -40,6 +40,9 @@ class Recipe:
         Median number of sentences.
     second : float
         Share of the images with a right sentence that have a second one.
+    around : float
+        Share of the shift that the sentences around an image's place on the page have as well,
+        less and less: as on real pages, where several sentences in a row fit it.
     """
 
     shift: float = 3.0
@@ -52,6 +55,7 @@ class Recipe:
     alike: float = 0.0
     sentences: float = 18.0
     second: float = 0.0
+    around: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ def simulate(recipe: Recipe, seed: int | list[int]) -> Simulated:
         matrix = image + _sentences(rng, recipe, m) + _noise(rng, recipe, n, m)
         shift = recipe.shift + recipe.spread * rng.standard_normal(true.shape)
         matrix += np.where(true, np.maximum(0, shift), 0)
+        if recipe.around:
+            away = np.abs(np.arange(m) - rng.integers(0, m, (n, 1)))
+            matrix += recipe.around * recipe.shift * 0.6**away
         rows, columns = linear_sum_assignment(-matrix)
         assigned = np.full(n, -1)
         assigned[rows] = columns

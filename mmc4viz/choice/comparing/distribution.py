@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.choice.lineup import Floats, Model
-from mmc4viz.corpus.curves import Scale, scale_of
+from mmc4viz.corpus.curves import Scale
 
 QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
 
@@ -44,7 +44,7 @@ def distribution(model: Model, bars: int = 60) -> Distribution:
     """Count a model's matched scores in bars on its own scale; ``bars`` is the most of them."""
     scores = model.pairs.score
     scores = scores[np.isfinite(scores)]
-    scale = scale_of(scores)
+    scale = model.matched.scale
     low, high = (scores[0], scores[-1]) if len(scores) else (0.0, 0.0)
     first, last = math.floor(low / scale.step + 1e-6), math.floor(high / scale.step + 1e-6) + 1
     width = max(1, math.ceil((last - first) / bars))

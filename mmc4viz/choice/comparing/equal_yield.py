@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from mmc4viz.choice.steps import Floats, Steps
-from mmc4viz.corpus.curves import scale_of
+from mmc4viz.corpus.scales import scale_of
 
 _MOST_DIGITS: Final = 17  # tell any two doubles of cosine scale apart
 _SLACK: Final = 1e-12  # relative, of sums of doubles that the coin's odds make

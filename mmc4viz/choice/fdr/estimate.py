@@ -3,9 +3,10 @@
 Each matched pair has a probability of being right (`fitting`, `mixture`); the rate at a threshold
 is the mean probability of being wrong of the pairs that reach it, its interval comes from rounds
 of a bootstrap (`resampling`). A rate that is not known well enough is not given; and none is where
-right pairs may stand out too little, the less so where noise is uneven. What it cannot know: the
-sentences of a page share a topic, so a wrong one may be more alike than noise is, and no null made
-of matrices sees that.
+right pairs may stand out too little, the less so where noise is uneven, nor where images are like
+several sentences in a row, as on real pages: there, the model of one right sentence an image fails.
+What it cannot know: the sentences of a page share a topic, so a wrong one may be more alike than
+noise is, and no null made of matrices sees that.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ from mmc4viz.choice.fdr.resampling import Reach, resample
 from mmc4viz.choice.fdr.stack import Stack
 from mmc4viz.choice.lineup import Floats, Ints
 from mmc4viz.choice.proposal import Basis
-from mmc4viz.corpus.curves import Thresholds, scale_of
+from mmc4viz.corpus.curves import Thresholds
+from mmc4viz.corpus.scales import scale_of
 from mmc4viz.model import ConfigError
 
 SEPARATED: Final = 1.5
 """Mean shift of right pairs that must be sure for an answer, in deviations of the largest noise."""
 WITHIN: Final = {Basis.FDR: 0.05, Basis.DECOYS: 0.03}
 """How near the truth a rate is when it is given, 95 times in 100: else it is not known."""
+ALIKE: Final = 0.05
+"""Correlation of an image's residuals at neighbouring sentences that the model bears."""
+_SURELY: Final = 3.0  # standard errors above zero
 FEWEST_DOCUMENTS: Final = 100
 FEWEST_PAIRS: Final = 50
 """Pairs at or above a threshold without which none is proposed."""
@@ -156,7 +161,14 @@ def _steps(score: Floats) -> Thresholds:
 
 
 def _cannot_tell(fitted: Fit, surely: float) -> str | None:
-    """Say that right pairs may not stand out even where noise is large."""
+    """Say that several sentences fit an image, or that right ones may not stand out from noise."""
+    correlation, errors = fitted.alike
+    if correlation > ALIKE and errors > _SURELY:
+        return (
+            "sentences that follow each other on a page fit an image alike (correlation "
+            f"{correlation:.2f}, where the model has none), so several may be right where it takes "
+            "one at most; without labels it cannot be told"
+        )
     needed = SEPARATED * (1 + 2 * fitted.uneven)
     if surely >= needed:
         return None
@@ -184,6 +196,7 @@ def _assumption(stack: Stack, basis: Basis) -> str:
     )
     return (
         f"Estimated without labels from {len(stack):,} documents {drawn}with pairs{left_out}: "
-        f"{noise}; an image has one right sentence at most; sentences of one page share a topic, "
-        "which this cannot see: more may be wrong."
+        f"{noise}; an image has one right sentence at most, and noise differs from sentence "
+        "to sentence; sentences of one page share a topic, which this cannot see: more may be "
+        "wrong. It holds on simulated corpora; on real MMC4 pages it failed: check it by labels."
     )

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from mmc4viz.choice.fdr.effects import Effects, noise, rivals
-from mmc4viz.choice.fdr.evenness import unevenness
+from mmc4viz.choice.fdr.evenness import neighbours, unevenness
 from mmc4viz.choice.fdr.likelihood import most_likely
 from mmc4viz.choice.fdr.mixture import Rows, Signal
 from mmc4viz.choice.fdr.null import Null, doubt
@@ -40,6 +40,8 @@ class Fit:
         Standard error of the logarithm of noise's size.
     uneven : float
         By how much that size varies between images, sentences, pages, as a share of it.
+    alike : (float, float)
+        How alike an image's residuals are at neighbouring sentences (`evenness.neighbours`).
     added, drawn : ndarray of float64, shape (E,)
         What matches added to each entry, in the unit of the fit: the mean, and a draw.
     """
@@ -48,6 +50,7 @@ class Fit:
     theta: Floats
     doubt: float
     uneven: float
+    alike: tuple[float, float]
     added: Floats
     drawn: Floats
 
@@ -90,7 +93,8 @@ def fit(
         added, drawn = judged.added * size, judged.drawn() * size
         if before is not None and np.abs(found - before).max() < _STILL:
             break
-    return Fit(rows, found, looks.doubt, unevenness(stack, left), added, drawn)
+    alike = neighbours(stack, noise(stack, values - drawn, nothing, effects))
+    return Fit(rows, found, looks.doubt, unevenness(stack, left), alike, added, drawn)
 
 
 @dataclass(frozen=True)

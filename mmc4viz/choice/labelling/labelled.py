@@ -45,9 +45,11 @@ class Labelled:
     disagreed : int
         Pairs on which people were sure of different things.
     gone : tuple of PairId
-        Labelled pairs that are no matched pairs any more: the corpus was indexed anew.
+        Labelled pairs of this corpus that are no matched pairs here.
     elsewhere : int
         Labelled pairs that this sample did not draw: of other settings, or imported.
+    foreign : int
+        Labelled pairs of documents that this corpus does not have.
     """
 
     design: Design
@@ -59,6 +61,7 @@ class Labelled:
     disagreed: int
     gone: tuple[PairId, ...]
     elsewhere: int
+    foreign: int = 0
 
 
 def labelled(path: str, design: Design, population: Population) -> Labelled:
@@ -81,6 +84,8 @@ def labelled(path: str, design: Design, population: Population) -> Labelled:
     queued = {one.pair for one in queue.drawn(path, design)}
     ranks = population.find(queued | said.keys())
     here = {pair: label for pair, label in said.items() if pair in queued and pair in ranks}
+    holds = population.documents.holds
+    gone = [pair for pair in said.keys() - ranks.keys() if holds(pair.content)]
     return Labelled(
         design,
         *_sample(design, population, here, ranks),
@@ -88,8 +93,9 @@ def labelled(path: str, design: Design, population: Population) -> Labelled:
         waiting=len(queued - said.keys()),
         unsure=sum(label.correct is None for label in here.values()),
         disagreed=sum(not label.agreed for label in here.values()),
-        gone=tuple(sorted(said.keys() - ranks.keys())),
+        gone=tuple(sorted(gone, key=lambda pair: (pair.shard, pair.key, pair))),
         elsewhere=len((said.keys() & ranks.keys()) - queued),
+        foreign=len(said.keys() - ranks.keys()) - len(gone),
     )
 
 
@@ -120,6 +126,11 @@ def remarks(found: Labelled) -> list[str]:
             f"{len(found.gone):,} labels are of pairs that are not matched here (another model's, "
             f"or no more); they stay in the file and do not count: {', '.join(names)}"
         )
+    if found.foreign:
+        lines.append(
+            f"{found.foreign:,} labels are of documents that are not in this corpus; they stay in "
+            "the file and do not count"
+        )
     if found.unsure:
         lines.append(f"{found.unsure:,} labelled pairs do not count, because nobody was sure")
     if found.disagreed:
@@ -140,20 +151,23 @@ def labelled_for(path: str, config: LoaderConfig, population: Population) -> Lab
     Raises
     ------
     LabelsError
-        When the file holds no sample of this setting; the error names those that it holds.
+        When the file holds no sample of this corpus and setting; the error names those that it
+        holds.
     """
-    found = designs.design_for(path, config)
+    found = designs.design_for(path, config, population.documents)
     if found is None:
         mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
-        held = _held(designs.designs(path), config)
+        held = _held(designs.designs(path), config, population.documents.digest)
         raise LabelsError(f"{path}: holds no sample for {mine}; {held}")
     return labelled(path, found, population)
 
 
-def _held(found: Sequence[Design], config: LoaderConfig) -> str:
-    """Say which samples there are, and what would make one of them this corpus's."""
+def _held(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> str:
+    """Say which samples there are, and what would make one of them this setting's."""
+    found = [one for one in all_of_them if one.corpus == corpus]
     if not found:
-        return "begin one on the page Label"
+        others = f"those that it holds are of another corpus ({', '.join(map(str, all_of_them))}); "
+        return f"{others * bool(all_of_them)}begin one on the page Label"
     like = [
         one for one in found if (one.min_kb, one.assignment) == (config.min_kb, config.assignment)
     ]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, NamedTuple
+from typing import Final
 
 from mmc4viz.choice.labelling import store
 from mmc4viz.choice.labelling.store import LabelsError
@@ -44,13 +44,49 @@ RULE: Final = {
 """When a sentence describes an image: what people who label agree on, for all labels of a file."""
 
 
-class PairId(NamedTuple):
-    """A pair by names that outlive a new index: shard's base name, document's key, indices."""
+@dataclass(frozen=True, order=True, slots=True)
+class PairId:
+    """A pair by what outlives a new index, and another place of the shards.
 
-    shard: str
-    key: str
+    Attributes
+    ----------
+    shard, key : str
+        What the document is called; for people, and no part of what tells pairs apart.
+    image, sentence : int
+        The document's own indices.
+    content : str
+        Digest of the shard's content (`mmc4viz.choice.labelling.documents.Documents`).
+    number : int
+        Of the document in its shard; -1 where only its name is known, which `content` then is.
+    """
+
+    shard: str = field(compare=False)
+    key: str = field(compare=False)
     image: int
     sentence: int
+    content: str = ""
+    number: int = -1
+
+    def __post_init__(self) -> None:
+        if self.number < 0:
+            object.__setattr__(self, "content", f"{self.shard}/{self.key}")
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> PairId:
+        """Read it from a row of a table."""
+        return cls(*(row[name] for name in PAIR))
+
+    @property
+    def values(self) -> tuple[str | int, ...]:
+        """The values of the columns `PAIR`."""
+        return tuple(getattr(self, name) for name in PAIR)
+
+
+PAIR: Final = ("shard", "key", "image", "sentence", "content", "number")
+"""The columns of a pair, in every table that has one."""
+SAME: Final = "{0}.content = {1}.content AND {0}.number = {1}.number AND " \
+    "{0}.image = {1}.image AND {0}.sentence = {1}.sentence"  # fmt: skip
+_IS: Final = "content = ? AND number = ? AND image = ? AND sentence = ?"
 
 
 @dataclass(frozen=True)
@@ -134,42 +170,62 @@ def add(path: str, judgement: Judgement) -> None:
         When the file cannot be written.
     """
     with store.writing(path) as connection:
-        _take_back(connection, "person = ? AND shard = ? AND key = ? AND image = ? AND "
-                   "sentence = ?", (judgement.person, *judgement.pair), judgement.time)  # fmt: skip
+        pair = judgement.pair
+        which = (judgement.person, pair.content, pair.number, pair.image, pair.sentence)
+        _take_back(connection, f"person = ? AND {_IS}", which, judgement.time)
         insert(connection, [judgement])
-        connection.execute(
-            "DELETE FROM claims WHERE person = ? AND shard = ? AND key = ? AND image = ? AND "
-            "sentence = ?",
-            (judgement.person, *judgement.pair),
-        )
+        connection.execute(f"DELETE FROM claims WHERE person = ? AND {_IS}", which)
 
 
 def insert(connection: sqlite3.Connection, judgements: Iterable[Judgement]) -> None:
     """Write judgements as they are, within a change that the caller has begun."""
     connection.executemany(
-        "INSERT INTO judgements (shard, key, image, sentence, person, verdict, time, version, "
-        "clip_model, score, undone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO judgements ({', '.join(PAIR)}, person, verdict, time, version, clip_model, "
+        "score, undone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (*j.pair, j.person, str(j.answer), j.time, j.version, j.clip_model, j.score, j.undone)
+            (
+                *j.pair.values,
+                j.person,
+                str(j.answer),
+                j.time,
+                j.version,
+                j.clip_model,
+                j.score,
+                j.undone,
+            )
             for j in judgements
         ),
     )
 
 
-def undo(path: str, person: str) -> PairId | None:
-    """Take back a person's last answer that stands; return its pair, None without any.
+def undo(path: str, person: str, design: int | None = None) -> PairId | None:
+    """Take back a person's last answer that stands.
 
     It stays in the file as history.
+
+    Parameters
+    ----------
+    path : str
+    person : str
+    design : int, optional
+        Of the sample whose pairs alone are meant.
+
+    Returns
+    -------
+    PairId or None
+        Its pair; None without any.
     """
     with store.writing(path) as connection:
         last = connection.execute(
-            "SELECT * FROM judgements WHERE person = ? AND undone IS NULL ORDER BY id DESC LIMIT 1",
-            (person,),
+            "SELECT * FROM judgements j WHERE person = :person AND undone IS NULL AND "
+            "(:design IS NULL OR EXISTS (SELECT 1 FROM queue q WHERE q.design = :design AND "
+            f"{SAME.format('q', 'j')})) ORDER BY id DESC LIMIT 1",
+            {"person": person, "design": design},
         ).fetchone()
         if last is None:
             return None
         _take_back(connection, "id = ?", (last["id"],), now())
-        return _pair(last)
+        return PairId.of(last)
 
 
 def _take_back(
@@ -205,17 +261,13 @@ def select(connection: sqlite3.Connection, path: str, *, history: bool = False) 
     return [_judgement(path, row) for row in rows]
 
 
-def _pair(row: sqlite3.Row) -> PairId:
-    return PairId(row["shard"], row["key"], row["image"], row["sentence"])
-
-
 def _judgement(path: str, row: sqlite3.Row) -> Judgement:
     try:
         answer = Answer(row["verdict"])
     except ValueError:
         raise LabelsError(f"{path}: is damaged: judgement {row['id']} is no answer") from None
     return Judgement(
-        _pair(row), row["person"], answer, row["time"], row["version"], row["clip_model"],
+        PairId.of(row), row["person"], answer, row["time"], row["version"], row["clip_model"],
         row["score"], row["undone"],
     )  # fmt: skip
 

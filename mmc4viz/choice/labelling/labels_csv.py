@@ -6,20 +6,19 @@ import csv
 import io
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from mmc4viz.choice.labelling import labels, store
-from mmc4viz.choice.labelling.labels import Answer, Judgement, PairId
+from mmc4viz.choice.labelling.labels import PAIR, Answer, Judgement, PairId
 from mmc4viz.choice.labelling.store import LabelsError
 
-HEAD: Final = (
-    "shard", "key", "image", "sentence", "person", "answer", "time", "version", "clip_model",
-    "score", "undone",
-)  # fmt: skip
+_NEEDED: Final = ("shard", "key", "image", "sentence", "person", "answer", "time")
+HEAD: Final = (*_NEEDED, "version", "clip_model", "score", "undone", *PAIR[4:])
 _RISKY: Final = ("=", "+", "-", "@", "|", "%", "'")
 _LARGEST: Final = 2**31
+_LONGEST: Final = 200  # characters of a reason, which may quote a cell
 
 
 def written(path: str) -> str:
@@ -38,16 +37,9 @@ def written(path: str) -> str:
 
 def _values(j: Judgement) -> tuple[object, ...]:
     score = "" if j.score is None else j.score
-    return (
-        *j.pair,
-        j.person,
-        str(j.answer),
-        j.time,
-        j.version,
-        j.clip_model,
-        score,
-        j.undone or "",
-    )
+    shard, key, image, sentence, *document = j.pair.values
+    about = j.person, str(j.answer), j.time, j.version, j.clip_model, score, j.undone or ""
+    return (shard, key, image, sentence, *about, *document)
 
 
 def _cell(value: object) -> object:
@@ -73,8 +65,9 @@ def taken(path: str, text: str, name: str) -> tuple[int, int]:
     path : str
         The file of labels.
     text : str
-        The CSV: a head and a judgement a line, as `written` has them; ``version``,
-        ``clip_model``, ``score`` and ``undone`` may be missing.
+        The CSV: a head and a judgement a line, as `written` has them; all but the first seven
+        columns may be missing. Without ``content`` and ``number`` a document is known by its
+        shard's name and its key.
     name : str
         What to call the CSV in errors.
 
@@ -106,9 +99,11 @@ def _parsed(text: str, name: str) -> Iterator[Judgement]:
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     try:
         head = [cell.strip() for cell in next(reader, [])]
-        missing = [column for column in HEAD[:7] if column not in head]
+        missing = [column for column in _NEEDED if column not in head]
         if missing:
             raise LabelsError(f"{name}: no CSV of labels: no column {', '.join(missing)}")
+        if twice := [column for column in HEAD if head.count(column) > 1]:
+            raise LabelsError(f"{name}: two columns are called {twice[0]}; leave one out")
         for cells in reader:
             if cells:
                 yield _judgement(head, cells, f"{name}, line {reader.line_num}")
@@ -125,7 +120,7 @@ def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgeme
         score = row.get("score") or None
         undone = row.get("undone") or None
         return Judgement(
-            PairId(row["shard"], row["key"], image, sentence),
+            PairId(row["shard"], row["key"], image, sentence, *_document(row)),
             labels.checked_name(row["person"]),
             Answer(row["answer"].strip().lower()),
             _time(row["time"]),
@@ -135,7 +130,15 @@ def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgeme
             None if undone is None else _time(undone),
         )
     except (ValueError, LabelsError) as error:
-        raise LabelsError(f"{where}: {error}") from None
+        words = str(error)
+        words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
+        raise LabelsError(f"{where}: {words}") from None
+
+
+def _document(row: Mapping[str, str]) -> tuple[str, int]:
+    """Read what knows a document besides its name."""
+    content, number = row.get("content", ""), row.get("number", "")
+    return (content, _index(number)) if content and number not in ("", "-1") else ("", -1)
 
 
 def _index(text: str) -> int:

@@ -14,16 +14,14 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pandas.util import hash_array
 
+from mmc4viz.choice.labelling.documents import Documents, hashed
 from mmc4viz.choice.labelling.labels import PairId
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.pairs import Pairs, place_of
+from mmc4viz.corpus.pairs import Pairs
 
 Lots = NDArray[np.uint64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,14 @@ class Population:
         return len(self.pairs)
 
     @cached_property
-    def starts(self) -> Ints:
-        """Where each shard's documents begin among all, shape (shards + 1,)."""
-        return np.cumsum([0, *map(len, self.columns)]).astype(np.int64)
+    def documents(self) -> Documents:
+        """The documents, by their content."""
+        return Documents(self.columns)
 
     @cached_property
     def lots(self) -> Lots:
         """The permanent random number of each pair, shape (pairs,)."""
-        of_documents = [_document_lots(part) for part in self.columns]
-        documents = np.concatenate([np.zeros(0, np.uint64), *of_documents])
-        pairs = self.pairs
+        documents, pairs = _document_lots(self.documents), self.pairs
         return pair_lots(documents[pairs.document], pairs.image, pairs.sentence)
 
     def name(self, rank: int) -> PairId:
@@ -62,43 +58,26 @@ class Population:
         part, row = self.place(rank)
         columns, pairs = self.columns[part], self.pairs
         key = columns.batch.column("key")[row].as_py()
-        return PairId(columns.shard.name, key, int(pairs.image[rank]), int(pairs.sentence[rank]))
+        indices = int(pairs.image[rank]), int(pairs.sentence[rank])
+        return PairId(columns.shard.name, key, *indices, self.documents.contents[part], row)
 
     def place(self, rank: int) -> tuple[int, int]:
         """Return the shard and the row of a pair's document."""
-        return place_of(self.starts, int(self.pairs.document[rank]))
+        return self.documents.place(int(self.pairs.document[rank]))
 
     def find(self, names: Iterable[PairId]) -> dict[PairId, int]:
-        """Return the ranks of pairs; those that are no matched pairs here are left out.
-
-        Of documents that share shard name and key, the first counts.
-        """
+        """Return the ranks of pairs; those that are no matched pairs here are left out."""
         wanted = set(names)
-        documents = self.find_documents((name.shard, name.key) for name in wanted)
+        here = ((name, self.documents.find(name.content, name.number)) for name in wanted)
+        documents = {name: at for name, at in here if at is not None}
         rows = np.flatnonzero(np.isin(self.pairs.document, list(set(documents.values()))))
         columns = (getattr(self.pairs, name)[rows].tolist() for name in ("document", "image",
                                                                          "sentence"))  # fmt: skip
         rank = dict(zip(zip(*columns, strict=True), rows.tolist(), strict=True))
         found = {}
-        for name in wanted:
-            document = documents.get((name.shard, name.key))
+        for name, document in documents.items():
             if (at := rank.get((document, name.image, name.sentence))) is not None:
                 found[name] = at
-        return found
-
-    def find_documents(self, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """Return documents by shard name and key, as places among all."""
-        keys: dict[str, set[str]] = {}
-        for shard, key in names:
-            keys.setdefault(shard, set()).add(key)
-        found: dict[tuple[str, str], int] = {}
-        for part, start in zip(self.columns, self.starts.tolist(), strict=False):
-            wanted = keys.get(part.shard.name)
-            if wanted:
-                column = part.batch.column("key")
-                hits = pc.is_in(column, value_set=pa.array(sorted(wanted), pa.string()))
-                for row in np.flatnonzero(hits.to_numpy(zero_copy_only=False)).tolist():
-                    found.setdefault((part.shard.name, column[row].as_py()), start + row)
         return found
 
     def lowest(self, first: int, last: int, n: int) -> list[int]:
@@ -112,11 +91,24 @@ class Population:
         return ranks
 
 
-def _document_lots(part: Columns) -> Lots:
-    """Return numbers that look random and follow from shard name and key."""
-    keys = part.batch.column("key").to_numpy(zero_copy_only=False)
-    shard = hash_array(np.array([part.shard.name], object), categorize=False)
-    return mixed(hash_array(keys, categorize=False) ^ mixed(shard))
+def _document_lots(documents: Documents) -> Lots:
+    """Return numbers that look random and follow from the shard's base name and the key.
+
+    Where these are another document's, too, from content and number as well.
+    """
+    lots = [np.zeros(0, np.uint64)]
+    for part in documents.columns:
+        shard = hashed(pa.array([part.shard.base]))
+        lots.append(mixed(hashed(part.batch.column("key")) ^ mixed(shard)))
+    found = np.concatenate(lots)
+    _, place, times = np.unique(found, return_inverse=True, return_counts=True)
+    again = np.flatnonzero(times[place] > 1)
+    if len(again):
+        shards = np.searchsorted(documents.starts, again, side="right") - 1
+        number = (again - documents.starts[shards]).astype(np.uint64)
+        content = mixed(hashed(pa.array(documents.contents)))[shards]
+        found[again] = mixed(found[again] ^ mixed(content + number))
+    return found
 
 
 def pair_lots(documents: Lots, image: NDArray[np.int32], sentence: NDArray[np.int32]) -> Lots:

@@ -13,7 +13,7 @@ from typing import Final
 
 from mmc4viz.choice.labelling import store
 from mmc4viz.choice.labelling.design import Design
-from mmc4viz.choice.labelling.labels import PairId
+from mmc4viz.choice.labelling.labels import PAIR, SAME, PairId
 
 LEASE: Final = 120.0  # seconds for which a pair that one person sees is not shown to another
 
@@ -44,8 +44,7 @@ def select(connection: sqlite3.Connection, design: Design) -> list[Drawn]:
 
 
 def _row(row: sqlite3.Row) -> Drawn:
-    pair = PairId(row["shard"], row["key"], row["image"], row["sentence"])
-    return Drawn(pair, row["position"], row["stage"], row["score"], bool(row["twice"]))
+    return Drawn(PairId.of(row), row["position"], row["stage"], row["score"], bool(row["twice"]))
 
 
 @dataclass(frozen=True)
@@ -93,21 +92,19 @@ def next_for(path: str, design: Design, person: str) -> Drawn | None:
             return None
         connection.execute("DELETE FROM claims WHERE person = ?", (person,))
         connection.execute(
-            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?, ?, ?)",
-            (*found.pair, person, moment + LEASE),
+            f"INSERT OR REPLACE INTO claims ({', '.join(PAIR)}, person, until) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*found.pair.values, person, moment + LEASE),
         )
     return found
 
 
-_SAME: Final = (
-    "{0}.shard = q.shard AND {0}.key = q.key AND {0}.image = q.image AND {0}.sentence = q.sentence"
-)
 _NEXT: Final = f"""
 SELECT q.* FROM queue q WHERE q.design = :design
-AND NOT EXISTS (SELECT 1 FROM judgements j WHERE {_SAME.format("j")} AND j.undone IS NULL
+AND NOT EXISTS (SELECT 1 FROM judgements j WHERE {SAME.format("j", "q")} AND j.undone IS NULL
                 AND j.person = :person)
-AND NOT EXISTS (SELECT 1 FROM claims c WHERE {_SAME.format("c")} AND c.person <> :person)
-AND (SELECT count(DISTINCT j.person) FROM judgements j WHERE {_SAME.format("j")}
+AND NOT EXISTS (SELECT 1 FROM claims c WHERE {SAME.format("c", "q")} AND c.person <> :person)
+AND (SELECT count(DISTINCT j.person) FROM judgements j WHERE {SAME.format("j", "q")}
      AND j.undone IS NULL AND j.verdict <> 'skip') < 1 + q.twice
 ORDER BY q.position LIMIT 1
 """
@@ -115,9 +112,9 @@ ORDER BY q.position LIMIT 1
 
 _COUNTS: Final = f"""
 SELECT count(*), coalesce(sum(labelled), 0), coalesce(sum(mine), 0) FROM (
-  SELECT EXISTS (SELECT 1 FROM judgements j WHERE {_SAME.format("j")} AND j.undone IS NULL
+  SELECT EXISTS (SELECT 1 FROM judgements j WHERE {SAME.format("j", "q")} AND j.undone IS NULL
                  AND j.verdict <> 'skip') AS labelled,
-         EXISTS (SELECT 1 FROM judgements j WHERE {_SAME.format("j")} AND j.undone IS NULL
+         EXISTS (SELECT 1 FROM judgements j WHERE {SAME.format("j", "q")} AND j.undone IS NULL
                  AND j.verdict <> 'skip' AND j.person = :person) AS mine
   FROM queue q WHERE q.design = :design)
 """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.choice.labelling import labels, queue, store, strata
 from mmc4viz.choice.labelling.design import Design
-from mmc4viz.choice.labelling.labels import Label, PairId
+from mmc4viz.choice.labelling.labels import PAIR, Label, PairId
 from mmc4viz.choice.labelling.population import Population, mixed
 from mmc4viz.choice.labelling.queue import Drawn
 
@@ -152,8 +152,9 @@ def _append(
     for place in np.argsort(order, kind="stable").tolist():
         rank, lot = chosen[place], int(order[place])
         connection.execute(
-            "INSERT OR IGNORE INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (design.id, position, stage, *population.name(rank),
+            f"INSERT OR IGNORE INTO queue (design, position, stage, {', '.join(PAIR)}, score, "
+            "twice) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (design.id, position, stage, *population.name(rank).values,
              float(population.pairs.score[rank]), int(lot % TWICE == 0)),
         )  # fmt: skip
         position += 1

@@ -21,37 +21,43 @@ from urllib.parse import quote
 from mmc4viz.model import Mmc4vizError
 
 APPLICATION: Final = 0x6D6D6334  # "mmc4", in the file's header
-VERSION: Final = 1
+VERSION: Final = 2
 PATIENCE: Final = 5.0  # seconds to wait for another one's turn
 
 _TABLES: Final = """
 CREATE TABLE judgements (
-  id INTEGER PRIMARY KEY, shard TEXT NOT NULL, key TEXT NOT NULL, image INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, content TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT -1,
+  shard TEXT NOT NULL, key TEXT NOT NULL, image INTEGER NOT NULL,
   sentence INTEGER NOT NULL, person TEXT NOT NULL, verdict TEXT NOT NULL, time TEXT NOT NULL,
   version TEXT NOT NULL, clip_model TEXT NOT NULL, score REAL, undone TEXT
 );
-CREATE INDEX judged_pairs ON judgements (shard, key, image, sentence);
+CREATE INDEX judged_pairs ON judgements (content, number, image, sentence);
 CREATE TABLE designs (
-  id INTEGER PRIMARY KEY, clip_model TEXT NOT NULL, min_kb INTEGER NOT NULL,
-  assignment TEXT NOT NULL, edges TEXT NOT NULL, made TEXT NOT NULL,
-  UNIQUE (clip_model, min_kb, assignment)
+  id INTEGER PRIMARY KEY, corpus TEXT NOT NULL DEFAULT '', clip_model TEXT NOT NULL,
+  min_kb INTEGER NOT NULL, assignment TEXT NOT NULL, edges TEXT NOT NULL, made TEXT NOT NULL,
+  UNIQUE (corpus, clip_model, min_kb, assignment)
 );
 CREATE TABLE stages (
   design INTEGER NOT NULL, stage INTEGER NOT NULL, time TEXT NOT NULL, threshold REAL,
   population TEXT NOT NULL, drawn TEXT NOT NULL, PRIMARY KEY (design, stage)
 );
 CREATE TABLE queue (
-  design INTEGER NOT NULL, position INTEGER NOT NULL, stage INTEGER NOT NULL, shard TEXT NOT NULL,
+  design INTEGER NOT NULL, position INTEGER NOT NULL, stage INTEGER NOT NULL,
+  content TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT -1, shard TEXT NOT NULL,
   key TEXT NOT NULL, image INTEGER NOT NULL, sentence INTEGER NOT NULL, score REAL NOT NULL,
   twice INTEGER NOT NULL, PRIMARY KEY (design, position),
-  UNIQUE (design, shard, key, image, sentence)
+  UNIQUE (design, content, number, image, sentence)
 );
 CREATE TABLE claims (
+  content TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT -1,
   shard TEXT NOT NULL, key TEXT NOT NULL, image INTEGER NOT NULL, sentence INTEGER NOT NULL,
-  person TEXT NOT NULL, until REAL NOT NULL, PRIMARY KEY (shard, key, image, sentence)
+  person TEXT NOT NULL, until REAL NOT NULL, PRIMARY KEY (content, number, image, sentence)
 );
 """
-_COLUMNS: Final = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+_COLUMNS: Final = (
+    "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+)
+_NEW: Final = {"content", "number", "corpus"}  # columns that files of version 1 lack
 _MOUNTS: Final = Path("/proc/self/mounts")
 _FAR: Final = re.compile(r"(nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|ocfs2|gfs2|fuse\.)")
 _ROOM: Final = 1 << 16  # bytes; with less, a disk is full
@@ -131,6 +137,8 @@ def writing(path: str) -> Iterator[sqlite3.Connection]:
         connection.execute("BEGIN IMMEDIATE")
         if not _known(connection, path):
             raise LabelsError(f"{path}: is empty; start anew with another file")
+        if _version(connection) < VERSION:
+            _bring_up_to_date(connection)
         yield connection
         connection.execute("COMMIT")
 
@@ -143,6 +151,9 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
         with closing(connection):
             if not _known(connection, path):
                 raise LabelsError(f"{path}: is empty; it holds no labels")
+            if _version(connection) < VERSION:
+                with writing(path):  # brings it up to date
+                    pass
             connection.execute("BEGIN")
             yield connection
 
@@ -172,28 +183,55 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
 
 def _known(connection: sqlite3.Connection, path: str) -> bool:
     """Whether it is a file of labels; False for an empty one, an error for any other."""
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-    if not tables:
+    found = _columns(connection)
+    if not found:
         return False
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
         raise LabelsError(f"{path}: is an SQLite file of another kind; name another file")
-    if connection.execute("PRAGMA user_version").fetchone()[0] > VERSION:
+    if _version(connection) > VERSION:
         raise LabelsError(f"{path}: was made by a newer mmc4viz; bring this one up to date")
-    if not _columns_of(connection) >= _columns():
-        raise LabelsError(f"{path}: is damaged (a table or column is missing); {_RESCUE}")
+    new = _NEW if _version(connection) < VERSION else set[str]()
+    for table, wanted in _layout().items():
+        if table not in found:
+            raise LabelsError(f"{path}: is damaged (a table is missing); {_RESCUE}")
+        if lacking := min(wanted - new - found[table], default=None):
+            raise LabelsError(f"{path}: is damaged (no column {lacking} in {table}); {_RESCUE}")
     return True
 
 
-def _columns_of(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    return {(table, column) for table, column in connection.execute(_COLUMNS)}
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for table, column in connection.execute(_COLUMNS):
+        found.setdefault(table, set()).add(column)
+    return found
 
 
 @cache
-def _columns() -> set[tuple[str, str]]:
-    """Return every column that a file of labels has, with its table."""
+def _layout() -> dict[str, set[str]]:
+    """Return the columns of each table of a file of labels."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _fill(connection)
-        return _columns_of(connection)
+        return _columns(connection)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Give a file of version 1 its new columns; documents are known by their names still."""
+    connection.execute("DROP INDEX IF EXISTS judged_pairs")
+    for table in _layout():
+        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    _fill(connection)
+    for table, wanted in _layout().items():
+        names = ", ".join(sorted(wanted - _NEW))
+        more = ", content" if "content" in wanted else ""
+        name = ", shard || '/' || key" if more else ""
+        connection.execute(
+            f"INSERT INTO {table} ({names}{more}) SELECT {names}{name} FROM old_{table}"
+        )
+        connection.execute(f"DROP TABLE old_{table}")
 
 
 _RESCUE: Final = "go back to a copy, or to an export as CSV"

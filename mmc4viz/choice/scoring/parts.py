@@ -121,13 +121,13 @@ def score_shards(
             shutil.rmtree(folder)
             return [Part(shard.path, "skipped") for shard in shards]
         made = []
-        for shard, name, facts in zip(shards, names_of(shards), wanted, strict=True):
+        for shard, facts in zip(shards, wanted, strict=True):
             path = folder / f"{file_name(shard.path)}.parquet"
             part = before = _existing(path, facts)
             if part is None or part.status == "broken off":
                 notes: list[str] = []
                 rows = scored(pages(shard, task.image_dir, notes), encoder, task.batch, scale)
-                part = _make(path, facts, shard, name, task, rows, notes, progress, before)
+                part = _make(path, facts, shard, shard.name, task, rows, notes, progress, before)
             made.append((path, part))
         there = [path for path, part in made if part.status != "failed"]
         complete = all(part.status in ("scored", "skipped") for _, part in made)
@@ -173,22 +173,11 @@ def scale_of_model(encoder: DualEncoder, scale: str) -> Scale:
     return lambda cosines: factor * cosines + bias
 
 
-def names_of(shards: Sequence[Shard]) -> list[str]:
-    """Return what stands in the column ``shard``: base names, whole paths where those repeat.
-
-    Examples
-    --------
-    >>> names_of([Shard("/a/0.tar"), Shard("/b/0.tar"), Shard("/b/1.tar")])
-    ['/a/0.tar', '/b/0.tar', '1.tar']
-    """
-    counts = Counter(shard.name for shard in shards)
-    return [s.name if counts[s.name] == 1 else absolute(s.path) for s in shards]
-
-
 def _made_from(shard: Shard, encoder: DualEncoder, task: Task) -> dict[str, Any]:
     """Say what a shard's part is made from; the size of a batch changes nothing but rounding."""
     return {
         "path": absolute(shard.path),
+        "name": shard.name,
         "fingerprint": _fingerprint(shard),
         "weights": encoder.weights,
         "prepared": encoder.prepared,
