@@ -173,7 +173,7 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
     ("text", lambda p: p.write_text("shard,key\n" * 500), "is no file of labels"),
     ("foreign", foreign, "SQLite file of another kind"),
     ("damaged", damaged, "is damaged"),
-    ("renamed", renamed, "is damaged .a table or column is missing"),
+    ("renamed", renamed, "is damaged .no column verdict in judgements"),
     ("cut", cut, "is damaged"),
     ("newer", newer, "made by a newer mmc4viz"),
     ("empty", lambda p: p.write_bytes(b""), "is empty"),
