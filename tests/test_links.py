@@ -37,7 +37,7 @@ NAMES = (
 VALUES: tuple[Any, ...] = (
     "", "nan", "inf", "1e400", "-1e308", "1e308", "5e-324", "0", "-1", "1", "10", "1.5", "0x10",
     "1_000", "9" * 30, str(2**31 - 1), str(2**53), str(2**63), "\u0661", "true", "null", "[1,2]",
-    '{"a":[1]}', "<b>", "\0", "é", "../x", "/etc/passwd", "a" * 5000, "{a",
+    '{"a":[1]}', "<b>", "\0", "é", "../x", "/etc/passwd", "{1..99999999999}.tar", "a" * 5000, "{a",
     "0.0", "1.119", "99.99", "gpt2", "sample-b", "50%", "101%", "argmax", "yes", "kept", "results",
     "http://127.0.0.1:1/a.tar", "zip://a::http://127.0.0.1:1/a.zip", ["1", "2"], ["", ""], [],
     '{"model":"sample-a","max_images":[1]}', '{"model":"sample-a","single_image_keep":1e400}',
@@ -236,3 +236,8 @@ def test_a_start_of_many_shards_is_no_environment(monkeypatch: pytest.MonkeyPatc
     start.give({"shards": shards, "roots": ["/srv"]})
     assert list(start.read_start().shards) == shards
     assert max(map(len, os.environ.values())) < 60_000
+
+
+def test_a_shard_of_which_a_sample_has_nothing_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = linked(monkeypatch, "audit", {"sample": "10"})
+    assert not alerts(app)

@@ -211,7 +211,7 @@ def undecodable(matched: Matched, config: LoaderConfig) -> Undecodable:
 
 
 def _newer(columns: Columns) -> Counter[str]:
-    first, *_, end = columns.offsets("images")
+    first, end = columns.offsets("images")[[0, -1]].tolist()
     formats = columns.batch.column("images").values.field("format").slice(first, end - first)
     counted = {one["values"]: one["counts"] for one in formats.value_counts().to_pylist()}
     return Counter({kind: counted[kind] for kind in SINCE if kind in counted})
