@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmc4viz.choice.scoring.score_files import write_whole
+from mmc4viz.choice.scoring.score_files import metadata_of, write_whole
 from mmc4viz.corpus.attach import attach
+from mmc4viz.corpus.index import open_index
+from tests.damage import damaged
 from tests.test_index import index
 from tests.test_similarity_sets import odd_shards
 
@@ -39,3 +45,41 @@ def test_a_damaged_file_gives_no_other_answer(corpus: Path, seed: int, times: in
     *wrong, noticed = done.stdout.splitlines()
     assert not wrong, f"{len(wrong)} wrong answers, such as {wrong[:9]}"
     assert int(noticed.split()[0]) > times / 2
+
+
+def test_a_damaged_score_file_says_nothing_of_itself(tmp_path: Path) -> None:
+    """So a part that a run left is made again; one that is whole is believed."""
+    path, chance = tmp_path / "part.parquet", random.Random(3)
+    rows = {
+        "shard": ["a.tar"] * 40,
+        "key": [str(n) for n in range(40)],
+        "images": [1] * 40,
+        "sentences": [3] * 40,
+        "values": [[n / 7, 0.5, float("nan")] for n in range(40)],
+    }
+    write_whole(path, [pa.table(rows)], {"made_from": {"a": 1}}, {"clip_model": "m"})
+    raw, facts, lost = path.read_bytes(), metadata_of(path), 0
+    assert facts["made_from"] == {"a": 1}
+    for _ in range(300):
+        path.write_bytes(damaged(raw, chance))
+        found = metadata_of(path)
+        assert found in ({}, facts)
+        lost += not found
+    assert lost > 150
+
+
+def test_an_index_that_is_read_into_memory_outlives_its_files(corpus: Path) -> None:
+    """One that is mapped would end the process."""
+    folder = Path(shutil.copytree(corpus / "index", corpus / "copy"))
+    index = open_index(str(folder), similarity="b")
+    paths = list(folder.rglob("*.arrow"))
+    assert paths
+    for path in paths:
+        os.truncate(path, 0)
+    again = open_index(str(corpus / "index"), similarity="b")
+    for one, other in zip(index.columns, again.columns, strict=True):
+        assert pa.table({"a": one.batch.column("url")}) == pa.table(
+            {"a": other.batch.column("url")}
+        )
+        assert one.values("similarity").tobytes() == other.values("similarity").tobytes()
+    shutil.rmtree(folder)

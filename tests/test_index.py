@@ -287,6 +287,7 @@ def test_a_page_of_ten_thousand_images(tmp_path: Path) -> None:
 
 def test_an_index_is_where_it_was_put(shards: list[Shard], tmp_path: Path) -> None:
     index(shards, tmp_path / "index")
+    assert not any(p.stat().st_mode & 0o222 for p in (tmp_path / "index").glob("*.arrow"))
     shutil.move(tmp_path / "index", tmp_path / "elsewhere")
     assert open_index(str(tmp_path / "elsewhere")).n_documents == 6
 
