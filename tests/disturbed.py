@@ -58,40 +58,52 @@ def left_of_group(group: int, seconds: float) -> list[int]:
     return left
 
 
-class FailingOnce(io.FileIO):
-    """A file that cannot be read beyond a place, the first time."""
+class Failing(io.FileIO):
+    """A file that cannot be read beyond a place."""
 
     left: dict[str, int]  # bytes that can be read of a file, by its path
+    for_good: bool
 
     def readinto(self, buffer: Any) -> int | None:
         room = self.left.get(str(self.name))
         if room is not None and self.tell() >= room:
-            del self.left[str(self.name)]
+            if not self.for_good:
+                del self.left[str(self.name)]
             raise OSError(errno.EIO, "Input/output error")
         view = memoryview(buffer)[: None if room is None else room - self.tell()]
         return super().readinto(view)
 
 
 @contextmanager
-def failing_once(monkeypatch: pytest.MonkeyPatch, places: dict[Path, int]) -> Iterator[None]:
-    """Let shards' bytes from a place on be unreadable, the first time that they are asked for."""
-    from mmc4viz.corpus import shards
+def failing(
+    monkeypatch: pytest.MonkeyPatch, places: dict[Path, int], *, for_good: bool = False
+) -> Iterator[None]:
+    """Let shards' bytes from a place on be unreadable, for good or when first asked for."""
+    from mmc4viz.corpus import shards, storage
 
     left = {str(path): place for path, place in places.items()}
     before = shards.open_for_reading
 
+    def raw(path: str) -> Failing:
+        file = Failing(path)
+        file.left, file.for_good = left, for_good
+        return file
+
     @contextmanager
     def opened(path: str) -> Iterator[Any]:
         if path in left:
-            with FailingOnce(path) as file:
-                file.left = left
-                yield io.BufferedReader(file)
+            with io.BufferedReader(raw(path)) as file:
+                yield file
             return
         with before(path) as plain:
             yield plain
 
+    def plainly(path: Any, mode: str = "r", *more: Any) -> Any:
+        return raw(path) if for_good and path in left else open(path, mode, *more)
+
     with monkeypatch.context() as patched:
         patched.setattr(shards, "open_for_reading", opened)
+        patched.setattr(storage, "open", plainly, raising=False)
         yield
 
 

@@ -77,6 +77,8 @@ EXTENDED = b"7" * 504 + b"\1" + bytes(7)
 HOSTILE: dict[str, bytes] = {
     "size beyond the file": header(size=number(2**41)),
     "size beyond any file": header(size=number(2**80)),
+    "size beyond a file system": header(size=number(2**61)),
+    "size beyond a file system, no document": header("x.jpg", number(2**61)),
     "size beyond the file, no document": header("x.jpg", number(2**80)),
     "negative size": header(size=number(-1)),
     "size that leads back": header("x.jpg", number(-1024)) + header("y.jpg", number(-1024)),

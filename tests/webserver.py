@@ -23,6 +23,8 @@ class Web:
         Status codes, with headers, that the next requests get in place of contents.
     drops : list of int
         After so many bytes the connection is dropped, of the next requests for contents.
+    replacing : dict
+        What is served once a connection was dropped.
     ranges : bool
         Whether parts are sent where they are asked for.
     user, signature : str
@@ -35,6 +37,7 @@ class Web:
     files: dict[str, bytes] = field(default_factory=dict)
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     drops: list[int] = field(default_factory=list)
+    replacing: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
     user: str = ""
     signature: str = ""
@@ -89,6 +92,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.web.drops:
             whole = whole[: self.web.drops.pop(0)]
             self.close_connection = True
+            self.web.files.update(self.web.replacing)
         self.wfile.write(whole)
 
     def _head(self, status: int, headers: dict[str, str]) -> None:

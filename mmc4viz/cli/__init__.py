@@ -158,9 +158,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
-    except ImportError as error:
-        complain(f"a package cannot be loaded: {error}")
-        code = 2
     except MemoryError:
         complain("out of memory: name fewer shards at once, or index them and name --index DIR")
         code = 2

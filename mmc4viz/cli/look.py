@@ -27,6 +27,7 @@ from mmc4viz.cli.shared import (
 from mmc4viz.corpus.curves import MAX_STEPS, Thresholds
 from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
 from mmc4viz.corpus.scales import misfits, recognise
+from mmc4viz.corpus.source import NOTHING_READABLE
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import ConfigError, LoaderConfig
@@ -78,7 +79,7 @@ def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None
         corpus.notes += misfits(np.array([config.threshold]), scale, np.array(ends))
     elif key is not None and not documents:
         corpus.errors.append(f"no document has the key {key!r}")
-    else:
+    elif NOTHING_READABLE not in corpus.notes:
         corpus.notes.append(unmatched(documents))
     finish(corpus)
 
@@ -130,7 +131,8 @@ def curve(
             rows = _sample_rows(drawn, config, asked)
     write_rows(rows, form, sys.stdout)
     if not len(matched.scores()):
-        corpus.notes.append(unmatched(matched.n_documents))
+        if NOTHING_READABLE not in corpus.notes:
+            corpus.notes.append(unmatched(matched.n_documents))
     else:
         corpus.notes += _misfits(asked, matched, listed=thresholds is not None)
     finish(corpus)

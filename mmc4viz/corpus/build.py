@@ -282,18 +282,19 @@ def prune(folder: str) -> list[str]:
     for path in files_of(folder):
         origin = read_origin(path)
         if _is_gone(located(origin, folder)):
-            name = file_name(origin.path) if is_remote(folder) else path.name
-            remove(f"{folder.rstrip('/')}/{name}")
-            for name in sets:
-                with suppress(ShardError):  # a set need not have had it
-                    remove(f"{folder_of(folder, name)}/{file_name(origin.path)}")
-            gone.append(origin.path)
+            gone.append((path, origin))
+    for path, origin in gone:
+        name = file_name(origin.path) if is_remote(folder) else path.name
+        remove(f"{folder.rstrip('/')}/{name}")
+        for one in sets:
+            with suppress(ShardError):  # a set need not have had it
+                remove(f"{folder_of(folder, one)}/{file_name(origin.path)}")
     if gone:
         try:
             write_manifest(folder, scratch_of(folder))
         except IndexFileError:
             remove(f"{folder.rstrip('/')}/manifest.json")
-    return gone
+    return [origin.path for _, origin in gone]
 
 
 def _is_gone(path: str) -> bool:

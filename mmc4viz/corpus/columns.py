@@ -256,12 +256,15 @@ class Columns:
         The one that counted.
     error : str or None
         What broke the shard off, if anything did.
+    drawn : ndarray of int64 or None
+        Where these are some of the shard's documents only, the number of each in the shard.
     """
 
     shard: Shard
     batch: pa.RecordBatch
     tokenizer: Tokenizer
     error: str | None = None
+    drawn: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
@@ -327,7 +330,19 @@ class Columns:
         """Return some of the documents."""
         places = pa.py_buffer(np.ascontiguousarray(rows, np.int64))
         wanted = pa.Array.from_buffers(pa.int64(), len(rows), [None, places])
-        return replace(self, batch=self.batch.take(wanted))
+        drawn = np.asarray(rows, np.int64) if self.drawn is None else self.drawn[rows]
+        return replace(self, batch=self.batch.take(wanted), drawn=drawn)
+
+    def number(self, row: int) -> int:
+        """Return a document's number in its shard."""
+        return row if self.drawn is None else int(self.drawn[row])
+
+    def row_of(self, number: int) -> int | None:
+        """Return where the document with a number in the shard is, None where it is not here."""
+        if self.drawn is None:
+            return number if 0 <= number < len(self) else None
+        found = np.flatnonzero(self.drawn == number)
+        return int(found[0]) if len(found) else None
 
     def document(self, row: int) -> Document:
         """Rebuild a document for the literal walk.

@@ -5,6 +5,7 @@ What a member holds is not looked at.
 
 from __future__ import annotations
 
+import errno
 import lzma
 import re
 import tarfile
@@ -98,6 +99,12 @@ class StrictHeader(tarfile.TarInfo):
         return super()._proc_pax(tar)  # type: ignore[misc, no-any-return]
 
 
+def _as_end(error: OSError) -> Exception:
+    """Take a place that no file of this file system has for one after the end."""
+    beyond = error.errno == errno.EINVAL
+    return tarfile.ReadError("unexpected end of data") if beyond else error
+
+
 class StrictTar(tarfile.TarFile):
     """A plain tar of whose damage every kind is a `tarfile.TarError`, read in order.
 
@@ -114,10 +121,24 @@ class StrictTar(tarfile.TarFile):
         last, self._last = self._last, None
         if last is not None and last is not cast(Any, self).firstmember and last.size < 0:
             raise tarfile.ReadError(f"a member of negative size at byte {last.offset}")
-        member = super().next()
+        try:
+            member = super().next()
+        except OSError as error:
+            raise _as_end(error) from None
         if self.offset > _MOST_BYTES or (member and member.size > _MOST_BYTES):
             raise tarfile.ReadError("unexpected end of data")
         if member is not None and len(member.name) > _MOST_NAME:
             raise tarfile.ReadError(f"a damaged tar header at byte {member.offset}")
         self._last = member
         return member
+
+    def check_end(self, member: tarfile.TarInfo) -> None:
+        """Make sure that a member ends before the file does, without reading it."""
+        file = cast(IO[bytes], self.fileobj)
+        try:
+            file.seek(member.offset_data + member.size - 1)
+            there = file.read(1)
+        except OSError as error:
+            raise _as_end(error) from None
+        if not there:
+            raise tarfile.ReadError("unexpected end of data")

@@ -76,7 +76,9 @@ def pool(drawn: Drawn) -> Pool:
     layout = schema(pa.float64(), parts[0][0].verify)
     batch = pa.concat_batches([part.batch.cast(layout) for part, _ in parts])
     cluster = np.repeat([at for _, at in parts], [len(part) for part, _ in parts])
-    return Pool(replace(parts[0][0], batch=batch, error=None), cluster.astype(np.int64), drawn)
+    return Pool(
+        replace(parts[0][0], batch=batch, error=None, drawn=None), cluster.astype(np.int64), drawn
+    )
 
 
 def variations(config: LoaderConfig) -> list[Effect]:

@@ -211,7 +211,8 @@ def read_sample(
         if progress is not None:
             progress(1)
     notes += tally.notes(shard, source)
-    return Columns(shard, with_notes(build_batch(rows), notes), tokenizer, error), total
+    drawn = np.array([number - 1 for _, number, _ in kept], np.int64)
+    return Columns(shard, with_notes(build_batch(rows), notes), tokenizer, error, drawn), total
 
 
 def cluster(

@@ -521,7 +521,8 @@ def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample 
             if suffix != "json":
                 yield key, suffix, None
             elif member.size > limit:
-                _skip(tar, member)
+                if member.sparse is None:
+                    tar.check_end(member)
                 yield key, suffix, _unread(key, member.size, limit, notes)
             else:
                 raw = _contents(tar, member)
@@ -555,15 +556,6 @@ def _contents(tar: StrictTar, member: tarfile.TarInfo) -> bytes:
         if not pieces[-1]:
             raise tarfile.ReadError("unexpected end of data")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _skip(tar: StrictTar, member: tarfile.TarInfo) -> None:
-    """Make sure that a member ends before the file does."""
-    file = cast(IO[bytes], tar.fileobj)
-    if member.sparse is None:
-        file.seek(member.offset_data + member.size - 1)
-        if not file.read(1):
-            raise tarfile.ReadError("unexpected end of data")
 
 
 def _more_follows(stream: IO[bytes]) -> bool:

@@ -330,15 +330,21 @@ class Digest:
             self._next = at + len(data)
 
     def added_to(self, known: str) -> str:
-        """Add it to a fingerprint of the same file; a remote one stays as it is."""
+        """Add it to a fingerprint of the same file.
+
+        That of a remote one, and of one that cannot be read to its end, stays as it is.
+        """
         if is_remote(self.path):
             return known
         buffer = memoryview(bytearray(_CHUNK))
-        with open(self.path, "rb", 0) as file:
-            file.seek(self._next)
-            while n := file.readinto(buffer):
-                self._digest.update(buffer[:n])
-                self._next += n
+        try:
+            with open(self.path, "rb", 0) as file:
+                file.seek(self._next)
+                while n := file.readinto(buffer):
+                    self._digest.update(buffer[:n])
+                    self._next += n
+        except OSError:
+            return known
         return f"{known}:{self._digest.hexdigest()}"
 
 

@@ -263,7 +263,7 @@ def _rewrite(
     setting = Setting(task.config, task.options, columns.own.tokenizer)
 
     def rewrite(out: Output) -> Rewritten:
-        return rewrite_shard(columns, plain.open, out, setting, refuse_shared=not task.dry_run)
+        return rewrite_shard(columns, plain, out, setting, refuse_shared=not task.dry_run)
 
     if task.dry_run:
         out = Output(None)

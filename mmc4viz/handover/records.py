@@ -13,7 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from mmc4viz.corpus.storage import is_remote, listing, open_for_reading, put_in_place, size_of
+from mmc4viz.corpus.storage import (
+    alike,
+    is_remote,
+    listing,
+    open_for_reading,
+    put_in_place,
+    size_of,
+)
 from mmc4viz.handover.counts import Counts
 from mmc4viz.handover.tars import digest_of
 from mmc4viz.model import Mmc4vizError
@@ -95,7 +102,7 @@ class Record:
             found.append("another similarity")
         elif self.tokenizer_digest != other.tokenizer_digest and not found:
             found.append("another tokenizer of the same name")
-        if self.shard != other.shard and self.fingerprint != other.fingerprint:
+        if self.shard != other.shard and not alike(self.fingerprint, other.fingerprint):
             found.append(f"made from {self.shard}")
         return found
 

@@ -7,7 +7,7 @@ and named. Knows nothing of other shards, of places and of resuming.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import IO
 
@@ -22,7 +22,16 @@ from mmc4viz.handover.edit import Edited, edit_json
 from mmc4viz.handover.inputs import ShardColumns
 from mmc4viz.handover.options import Options, loader_config
 from mmc4viz.handover.plan import Plan, attempts, plan_document
-from mmc4viz.handover.tars import END, Member, Output, contents, header, members, padding
+from mmc4viz.handover.tars import (
+    END,
+    Member,
+    Output,
+    Unpacked,
+    contents,
+    header,
+    members,
+    padding,
+)
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.loader.walk import walk
@@ -73,7 +82,7 @@ class Rewritten:
 
 def rewrite_shard(
     shard: ShardColumns,
-    source: Callable[[], IO[bytes]],
+    plain: Unpacked,
     out: Output,
     setting: Setting,
     *,
@@ -85,8 +94,8 @@ def rewrite_shard(
     ----------
     shard : ShardColumns
         Of this shard as it is now.
-    source : callable
-        Opens it as a plain tar; called twice.
+    plain : Unpacked
+        It as a plain tar.
     out : Output
         Gets a plain tar. Of a shard whose columns break off it ends with the last document of them,
         whatever could be read now: what was not walked is never carried over.
@@ -103,7 +112,7 @@ def rewrite_shard(
     """
     work = _Work(shard, setting, Rewritten(error=shard.own.error), refuse_shared)
     walked, todo = work.walked(), work.begin()
-    with source() as headers, source() as file:
+    with open(plain.path, "rb") as headers, plain.open() as file:
         cursor, end = 0, 0
         broken: list[str] = []
         breaks = shard.own.error is not None

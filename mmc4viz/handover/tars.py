@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import copy
 import gzip
-import hashlib
 import io
 import lzma
 import os
@@ -20,9 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from xxhash import xxh3_128
+
 from mmc4viz.corpus.headers import StrictTar
 from mmc4viz.corpus.shards import Shard, decompressed, reason
-from mmc4viz.corpus.storage import is_remote, open_for_reading
+from mmc4viz.corpus.storage import Digest, is_remote, open_for_reading
 from mmc4viz.loader.images import words
 from mmc4viz.model import ShardError
 
@@ -231,7 +232,7 @@ class Digested:
     """A file on its way to the disk, with the size and the digest of what was written."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._sum = file, hashlib.sha256()
+        self._file, self._sum = file, xxh3_128()
         self.size = 0
 
     def write(self, data: Piece) -> int:
@@ -252,8 +253,7 @@ class Digested:
 
 def digest_of(path: str) -> str:
     """Return the digest of a file of this machine."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Digest(path).added_to("").removeprefix(":")
 
 
 @contextmanager

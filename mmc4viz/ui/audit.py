@@ -91,7 +91,7 @@ def _ways(choice: Choice, found: dict[str, str], key: str) -> None:
     """Draw the ways to one of a finding's documents, and to the list of them."""
     if st.button("Example", key=f"example-{key}", type="tertiary"):
         links.put_filters(**found)
-        links.go_to_document(*_first(choice))
+        links.go_to_document(choice.source, *_first(choice))
     if st.button("All documents", key=f"all-{key}", type="tertiary"):
         links.put_filters(**found)
         links.go_to_list()

@@ -194,7 +194,7 @@ def _gallery(choice: Choice, name: str, title: str, cards: Sequence[Card], witho
                 _draw(choice, card)
                 if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
                     links.put_filters()
-                    links.go_to_document(*card.place)
+                    links.go_to_document(choice.source, *card.place)
 
 
 def _rows(choice: Choice, cards: Iterable[Card]) -> list[tuple[object, ...]]:

@@ -218,6 +218,32 @@ def _put_over(parts: Iterable[Columns], sidecar: FileId) -> Callable[[Tell], tup
     return make
 
 
+def place_in_corpus(source: Source, part: int, row: int) -> tuple[int, int]:
+    """Return a document's shard among all of the corpus, and its number there: also of a sample."""
+    if source.sample is None:
+        return part, row
+    columns = columns_of(source)[part]
+    return _shard_paths(source).index(columns.shard.path), columns.number(row)
+
+
+def place_here(source: Source, shard: int, number: int) -> tuple[int, int] | None:
+    """Return where a document of the corpus is among a source's columns; None where it is not."""
+    parts, paths = columns_of(source), _shard_paths(source)
+    if shard >= len(paths):
+        return None
+    if source.sample is None:
+        return None if parts[shard].row_of(number) is None else (shard, number)
+    found = ((at, part.row_of(number)) for at, part in enumerate(parts)
+             if part.shard.path == paths[shard])  # fmt: skip
+    return next(((at, row) for at, row in found if row is not None), None)
+
+
+def _shard_paths(source: Source) -> list[str]:
+    if source.index:
+        return [part.shard.path for part in index_of(source.index).columns]
+    return [shard.path for shard in source.shards]
+
+
 def drawn_of(source: Source) -> Drawn:
     """Return the sample of a source that has one."""
     return _computed(_DRAWN, source, "Drawing a sample", lambda tell: _draw(source, tell))

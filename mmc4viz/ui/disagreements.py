@@ -52,7 +52,7 @@ def _gallery(name: str, high: Side, low: Side, digits: tuple[int, int]) -> None:
                 _draw(pair, place, high, low, digits)
                 if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
                     links.put_filters()
-                    links.go_to_document(*place)
+                    links.go_to_document(high.source, *place)
 
 
 def _draw(

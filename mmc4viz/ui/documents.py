@@ -104,12 +104,10 @@ def _listed(choice: Choice, now: filters.Asked) -> tuple[Ordered, int]:
 
 def _opened(choice: Choice) -> int | None:
     """Return the open document's position among all, None where there is none such."""
-    place = links.open_document()
-    starts = views.starts_of(choice.source, choice.config)
-    if place is None or place[0] + 1 >= len(starts):
+    place = links.open_document(choice.source)
+    if place is None:
         return None
-    position = int(starts[place[0]]) + place[1]
-    return position if position < starts[place[0] + 1] else None
+    return int(views.starts_of(choice.source, choice.config)[place[0]]) + place[1]
 
 
 def _table(choice: Choice, now: filters.Asked, listed: Ordered, opened: int | None) -> int | None:
@@ -212,4 +210,5 @@ def _step(choice: Choice, listed: Ordered, target: int | None) -> None:
 
 
 def _open(choice: Choice, document: int) -> None:
-    links.keep_open(place_of(views.starts_of(choice.source, choice.config), document))
+    starts = views.starts_of(choice.source, choice.config)
+    links.keep_open(choice.source, place_of(starts, document))

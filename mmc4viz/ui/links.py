@@ -7,26 +7,27 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.ui import state
+from mmc4viz.ui import data, state
 
-DOCUMENT: Final = "doc"  # its shard's position and its row
+DOCUMENT: Final = "doc"  # its shard's place in the corpus, and its number in the shard
 FILTER: Final = "f."
 
 
-def open_document() -> tuple[int, int] | None:
-    """Return the open document's shard and row, as far as the address says any."""
+def open_document(source: data.Source) -> tuple[int, int] | None:
+    """Return the open document's part and row, as far as the address says one that is here."""
     found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", state.get(DOCUMENT), re.ASCII)
-    return (int(found[1]), int(found[2])) if found else None
+    return data.place_here(source, int(found[1]), int(found[2])) if found else None
 
 
-def keep_open(place: tuple[int, int] | None) -> None:
-    """Keep which document is open."""
-    state.put(DOCUMENT, None if place is None else f"{place[0]}.{place[1]}")
+def keep_open(source: data.Source, place: tuple[int, int] | None) -> None:
+    """Keep which document is open, by its part and row."""
+    there = None if place is None else data.place_in_corpus(source, *place)
+    state.put(DOCUMENT, None if there is None else f"{there[0]}.{there[1]}")
 
 
-def go_to_document(part: int, row: int) -> None:
+def go_to_document(source: data.Source, part: int, row: int) -> None:
     """Leave for the page Documents, with one of them open."""
-    keep_open((part, row))
+    keep_open(source, (part, row))
     _go()
 
 
@@ -40,7 +41,7 @@ def put_filters(**filters: str) -> None:
 
 def go_to_list() -> None:
     """Leave for the page Documents, with none of them open."""
-    keep_open(None)
+    state.put(DOCUMENT, None)
     _go()
 
 
