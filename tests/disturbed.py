@@ -99,7 +99,9 @@ def failing(
             yield plain
 
     def plainly(path: Any, mode: str = "r", *more: Any) -> Any:
-        return raw(path) if for_good and path in left else open(path, mode, *more)
+        if not for_good or path not in left:
+            return open(path, mode, *more)
+        return io.BufferedReader(raw(path))
 
     with monkeypatch.context() as patched:
         patched.setattr(shards, "open_for_reading", opened)
