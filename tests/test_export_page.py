@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -112,7 +112,8 @@ def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.M
     before = app.session_state["chosen"]
     app.session_state["chosen"] = before | {"t": "0.26"}
     assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
-    app.session_state["chosen"] = before  # back by hand is not chosen by the proposal
+    by_hand = {name: value for name, value in before.items() if name != "basis"}
+    app.session_state["chosen"] = by_hand  # the same threshold, not chosen by the proposal
     assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
     app, _ = taken()
     app.number_input(key="max_images").set_value(3).run()
@@ -173,11 +174,18 @@ def test_what_differs_is_said_on_every_page(
 
 
 @pytest.fixture(scope="module")
-def page() -> Any:
+def browser() -> Any:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser.new_page(viewport={"width": 1400, "height": 1600})
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Any:
+    page = browser.new_page(viewport={"width": 1400, "height": 1600})
+    yield page
+    page.close()
 
 
 class Watch:

@@ -113,8 +113,8 @@ def choose(
         source = _source(start, tokenizer_slot)
     if source is None:
         return None
-    model, models = _model(model_slot, source, start)
-    own = next(iter(models))
+    model, models, begin = _model(model_slot, source, start)
+    own, asked = next(iter(models)), _asked(start, begin)
     source = models[model]
     tokenizer = data.tokenizer_of(source)
     tokenizer.check_room(settings["max_tokens"])
@@ -122,13 +122,15 @@ def choose(
     whole, source = source, begin_with(source, base)
     spread = data.spread_of(source, base)
     span = threshold.visible_span(spread.low, spread.high, spread.scale)
-    name, asked = threshold.name_of(model, own), _asked(model, start)
-    if model != own and name not in state.named(""):
-        first = equivalent.Shown(own, begin_with(models[own], base), _threshold_of(own, start))
+    name, now = threshold.name_of(model, own), asked.get(model, data.REFERENCE)
+    if model not in (own, *asked) and name not in state.named(""):
+        at = state.get(threshold.name_of(own, own))
+        at_own = threshold.number(at, asked.get(own, data.REFERENCE))
+        first = equivalent.Shown(own, begin_with(models[own], base), at_own)
         other = equivalent.last_shown(first)
-        asked = equivalent.threshold_for(model, source, other, base, asked)
-        threshold.choose(name, threshold.on_grid(asked, spread.scale, span))
-    config = base.with_(threshold=threshold.chosen(name, asked, spread.scale, span))
+        now = equivalent.threshold_for(model, source, other, base, now)
+        threshold.choose(name, threshold.on_grid(now, spread.scale, span))
+    config = base.with_(threshold=threshold.chosen(name, now, spread.scale, span))
     equivalent.keep_shown(equivalent.Shown(model, source, config.threshold))
     keep = partial(threshold.choose, name)
     guard.show_misfit(source, config)
@@ -141,23 +143,21 @@ def choose(
     return Choice(source, config, spread.scale, span, keep, whole, models)
 
 
-def _threshold_of(own: str, start: Start) -> float:
-    """Return the threshold of the shards' own model, as chosen or as it begins."""
-    return threshold.number(state.get(threshold.name_of(own, own)), _asked(own, start))
-
-
-def _asked(model: str, start: Start) -> float:
-    """Return the threshold to begin with: the start's, unless it was for another model."""
-    named = start.config.clip_model in (model, LoaderConfig().clip_model)
-    return start.config.threshold if named else data.REFERENCE
+def _asked(start: Start, begin: str) -> dict[str, float]:
+    """Return the threshold that the start's config asks for, by the CLIP model it is meant for."""
+    if "threshold" not in start.file.settings:
+        return {}
+    named = start.config.clip_model
+    return {begin if named == LoaderConfig().clip_model else named: start.config.threshold}
 
 
 def _model(
     slot: DeltaGenerator, source: data.Source, start: Start
-) -> tuple[str, dict[str, data.Source]]:
+) -> tuple[str, dict[str, data.Source], str]:
     """Choose among the shards' own similarity, the index's sets, and the files beside the shards.
 
-    A file whose model has a set is passed over.
+    A file whose model has a set is passed over. The last that is returned is the model that the
+    start begins with.
     """
     sets = {found.name: found.model for found in data.sets_of(source)}
     beside = data.sidecars_beside(data.folders_of(source))
@@ -190,7 +190,7 @@ def _model(
             help=HELP["clip_model"],
         )
     state.put("model", None if chosen == begin else chosen)
-    return chosen, models
+    return chosen, models, begin
 
 
 def _with_set(name: str, similarity: str) -> str:
