@@ -27,7 +27,7 @@ VALUES = [
 GIVEN = {
     "app": ["{shard}", "--no-browser"],
     "apply": ["{shard}", "--config", "{config}", "--out", "applied"],
-    "compare": ["{shard}", "--no-fdr"],
+    "compare": ["{shard}"],
     "curve": ["{shard}", "--sample", "2"],
     "explain": ["{shard}"],
     "export": ["{shard}", "--out", "c.yaml", "--sample", "2"],

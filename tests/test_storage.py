@@ -256,7 +256,7 @@ def test_no_secret_is_written_or_said(
     assert run("index", named, "--out", "index") == 0
     assert run("curve", named, "--thresholds", "0.2") == 0
     assert run("explain", named, "--format", "jsonl") == 0
-    outputs = ["--out", "c.yaml", "--manifest", "m.jsonl", "--report", "r.html", "--no-fdr"]
+    outputs = ["--out", "c.yaml", "--manifest", "m.jsonl", "--report", "r.html"]
     assert run("export", named, *outputs) == 0
     outputs = ["--out", "c2.yaml", "--manifest", "m.parquet"]
     assert run("export", "--index", "index", *outputs) == 0

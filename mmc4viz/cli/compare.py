@@ -51,10 +51,10 @@ from mmc4viz.output import write_rows
     help="A file of labels: adds equal precision, and who separates right pairs from wrong ones.",
 )
 @click.option(
-    "--fdr/--no-fdr",
-    default=False,
+    "--fdr",
+    is_flag=True,
     help="Also match by false-discovery rates, estimated without labels: supposes one right "
-    "sentence an image and independent noise, and failed on real MMC4 pages. [no]",
+    "sentence an image and independent noise, and failed on real MMC4 pages.",
 )
 @click.option("--thresholds", metavar="T,T,...", help="Several thresholds of the first model.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")

@@ -39,9 +39,6 @@ _OPTIONS = (
         "--models", multiple=True, metavar="A B ...",
         help="Models that the report puts beside the deciding one; own is the shards'. [all]",
     ),
-    click.option(  # what reports leave out anyway
-        "--no-fdr", is_flag=True, hidden=True, expose_value=False,
-    ),
 )  # fmt: skip
 
 
