@@ -286,8 +286,9 @@ def test_workers_end_with_the_command(
     out = tmp_path / "out"
     arguments = [sys.executable, "-m", "mmc4viz", *command(name, long, out), "--workers", "2"]
     process = subprocess.Popen(
-        arguments, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        arguments, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if number != 9 else None,
+    )  # fmt: skip
     wait_for_a_file(out, "*.arrow" if name == "index" else "*.tar", process)
     os.kill(process.pid, number)
     said, _ = process.communicate(timeout=60)

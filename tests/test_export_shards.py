@@ -162,7 +162,7 @@ def test_shards_made_with_other_settings_are_replaced_where_that_is_ticked(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     out = folder.parent / "out"
-    app = opened(monkeypatch, "export", str(folder), **{"x.out": str(out)})
+    app = opened(monkeypatch, folder, str(out))
     app.button(key="shards-write").click().run()
     ended(app)
     assert not app.checkbox

@@ -35,6 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder as far from the shards as that of `undisturbed`: files name the way."""
+    return tmp_path_factory.mktemp("index")
+
+
 @pytest.fixture(scope="module")
 def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("undisturbed")
@@ -53,9 +59,8 @@ def arrow_files(out: Path) -> dict[str, bytes]:
 
 
 def test_a_killed_run_leaves_whole_files_and_the_next_goes_on(
-    folder: Path, undisturbed: dict[str, bytes], tmp_path: Path
+    folder: Path, undisturbed: dict[str, bytes], out: Path
 ) -> None:
-    out = tmp_path / "index"
     command = [sys.executable, "-m", "mmc4viz", "index", str(folder), "--out", str(out)]
     process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True)
     wait_for_a_file(out, "*.arrow", process)
@@ -69,9 +74,8 @@ def test_a_killed_run_leaves_whole_files_and_the_next_goes_on(
 
 
 def test_a_local_worker_that_dies_costs_its_shard_only(
-    folder: Path, undisturbed: dict[str, bytes], tmp_path: Path
+    folder: Path, undisturbed: dict[str, bytes], out: Path
 ) -> None:
-    out = tmp_path / "index"
     command = [sys.executable, "-m", "mmc4viz", "index", str(folder), "--out", str(out)]
     process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE)
     wait_for_a_file(out, "*.arrow", process)
@@ -82,11 +86,10 @@ def test_a_local_worker_that_dies_costs_its_shard_only(
 
 
 def test_a_dask_worker_that_dies_costs_its_shard_only(
-    folder: Path, undisturbed: dict[str, bytes], tmp_path: Path
+    folder: Path, undisturbed: dict[str, bytes], out: Path
 ) -> None:
     from distributed import LocalCluster
 
-    out = tmp_path / "index"
     with LocalCluster(
         n_workers=2,
         threads_per_worker=1,

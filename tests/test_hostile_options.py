@@ -83,7 +83,8 @@ def _nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("index", "apply"):
         monkeypatch.setattr(f"mmc4viz.cli.{name}.processes", _Threads)
     monkeypatch.setattr("mmc4viz.corpus.workers.get_ready", lambda: None)
-    monkeypatch.setattr("streamlit.web.bootstrap.run", lambda *_: None)
+    monkeypatch.setattr("mmc4viz.ui.server.UvicornRunner.run", lambda _: None)
+    monkeypatch.setattr("mmc4viz.ui.server._collect", lambda: None)
     monkeypatch.setattr("streamlit.web.bootstrap.load_config_options", lambda _: None)
     monkeypatch.setattr("gc.freeze", lambda: None)
 
@@ -182,3 +183,24 @@ def test_a_typing_error_is_one_line_and_writes_nothing(
     code, last = run(named)
     assert (code, last[:9]) == (2, "mmc4viz: ")
     assert not [path for path in Path().iterdir() if path.name != "new.sqlite"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["suggest", "{shard}", "--keep", "pairs=1", "--out", "{shard}"],
+        ["suggest", "--index", "{index}", "--keep", "pairs=1", "--out", "{index}/manifest.json"],
+        ["export", "{shard}", "--ids", "{shard}"],
+        ["export", "--index", "{index}", "--report", "{shard}"],
+        ["score", "{shard}", "--model", "{folder}", "--out", "{shard}"],
+        ["labels", "export", "{binary}", "{binary}"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_read_is_not_written_over(corpus: dict[str, str], words: list[str]) -> None:
+    files = [path for path in Path(corpus["folder"]).rglob("*") if path.is_file()]
+    before = [path.read_bytes() for path in files]
+    code, last = run([word.format(**corpus) for word in words])
+    assert code == 2
+    assert last.endswith(": is read, and would be written over: choose another name")
+    assert [path.read_bytes() for path in files] == before

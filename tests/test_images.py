@@ -139,7 +139,7 @@ def test_no_picture_starts_another_program(started: list[Any], tmp_path: Path) -
 
 @pytest.fixture
 def nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_most_bytes", lambda: 0)
+    monkeypatch.setattr(images, "limit_bytes", lambda *_: 0)
 
 
 def test_a_png_too_large_fails_where_pillow_fails(nothing_fits: None) -> None:
@@ -255,23 +255,17 @@ def test_want_of_memory_is_no_fault_of_a_picture(tmp_path: Path) -> None:
 
 
 def test_the_limit_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    images._most_bytes.cache_clear()
     monkeypatch.setenv(images.LIMIT, "1")
     large = saved(drawn("RGB", (500, 400)), "BMP")
-    try:
-        assert images.is_too_large("BMP", 500, 400)
-        assert decode(large[:-50])[3] is None  # its header is in order, and nobody looks further
-        assert prepared(preprocessing_of({"size": 8, "crop_size": 8, "do_normalize": False}),
-                        large) is None  # fmt: skip
-        images._most_bytes.cache_clear()
-        monkeypatch.setenv(images.LIMIT, "2")
-        assert decode(large[:-50])[3] is not None
-        images._most_bytes.cache_clear()
-        monkeypatch.setenv(images.LIMIT, "much")
-        with pytest.raises(ConfigError, match="MMC4VIZ_MAX_IMAGE_MB is a whole number"):
-            decode(large)
-    finally:
-        images._most_bytes.cache_clear()
+    assert images.is_too_large("BMP", 500, 400)
+    assert decode(large[:-50])[3] is None  # its header is in order, and nobody looks further
+    assert prepared(preprocessing_of({"size": 8, "crop_size": 8, "do_normalize": False}),
+                    large) is None  # fmt: skip
+    monkeypatch.setenv(images.LIMIT, "2")
+    assert decode(large[:-50])[3] is not None
+    monkeypatch.setenv(images.LIMIT, "much")
+    with pytest.raises(ConfigError, match="MMC4VIZ_MAX_IMAGE_MB is a whole number"):
+        decode(large)
 
 
 def test_links_are_followed_and_names_lead_nowhere_else(tmp_path: Path) -> None:

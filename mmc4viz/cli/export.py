@@ -28,6 +28,7 @@ from mmc4viz.cli.shared import (
     finish,
     open_corpus,
     progress,
+    spare_inputs,
     unmatched,
     with_settings,
 )
@@ -50,6 +51,7 @@ from mmc4viz.model import ConfigError, LoaderConfig, Outcome, ShardError
 from mmc4viz.output import printable
 
 _FORMS = (".parquet", ".jsonl")
+_OUTPUTS = ("out", "manifest_file", "ids_file", "report_file")
 
 
 @click.command(cls=ManyModels)
@@ -82,6 +84,7 @@ def export(**options: Any) -> None:
     note, chosen = reasons(options)
     options = with_proposed(options, chosen)
     config, corpus = open_corpus(options)
+    spare_inputs(corpus, options, *(options[name] for name in _OUTPUTS))
     config = config.with_(tokenizer=corpus.tokenizer.name)
     if options["report_file"]:
         check(corpus, config, options)
@@ -151,8 +154,7 @@ def _misfit(matched: Matched, config: LoaderConfig) -> list[str]:
 
 def _check(options: dict[str, Any]) -> None:
     """Refuse what cannot be written before anything is read."""
-    names = ("out", "manifest_file", "ids_file", "report_file")
-    if not any(options[name] for name in names):
+    if not any(options[name] for name in _OUTPUTS):
         raise ConfigError("name what to write: --out, --manifest, --ids or --report FILE")
     form = options["manifest_file"]
     if form is not None and not form.lower().endswith(_FORMS):
@@ -160,14 +162,14 @@ def _check(options: dict[str, Any]) -> None:
     out = options["out"]
     if out is not None and not out.lower().endswith((".yaml", ".yml", ".json")):
         raise ConfigError(f"--out {out}: the name ends in .yaml or .json")
-    paths = [os.path.abspath(options[name]) for name in names if options[name]]
+    paths = [os.path.abspath(options[name]) for name in _OUTPUTS if options[name]]
     if len(set(paths)) < len(paths):
         raise ConfigError("every file to write needs a name of its own")
     for path in paths:
         if not os.path.isdir(os.path.dirname(path)):
             raise ConfigError(f"{path}: no such folder to write into")
     check_sample(options["sample"])
-    whole = [name for name in names[1:] if options[name]]
+    whole = [name for name in _OUTPUTS[1:] if options[name]]
     if options["sample"] is not None and whole:
         flag = whole[0].replace("_file", "")
         raise ConfigError(f"--{flag} is made from every document: leave --sample out")

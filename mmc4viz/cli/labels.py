@@ -8,7 +8,7 @@ import click
 
 from mmc4viz.choice.labelling import labels_csv, store
 from mmc4viz.choice.labelling.store import LabelsError
-from mmc4viz.handover.files import whole_file
+from mmc4viz.handover.files import refuse_inputs, whole_file
 
 
 @click.group(no_args_is_help=True)
@@ -21,6 +21,7 @@ def labels() -> None:
 @click.argument("csv", default="-")
 def export_labels(file: str, csv: str) -> None:
     """Write all judgements of FILE to CSV, with their history; - is standard output."""
+    refuse_inputs([csv], [file])
     text = labels_csv.written(file)
     if csv == "-":
         click.echo(text, nl=False)

@@ -14,6 +14,7 @@ from mmc4viz.choice.scoring.parts import SCALES, Part, Task, score_shards
 from mmc4viz.cli.lines import complain, say
 from mmc4viz.cli.shared import SHARDS, checked_folder, progress
 from mmc4viz.corpus.shards import expand
+from mmc4viz.handover.files import refuse_inputs
 from mmc4viz.model import ConfigError
 from mmc4viz.output import table
 
@@ -69,6 +70,7 @@ def score(
     if not shards:
         raise ConfigError("name the SHARDs to score")
     found, folder = expand(shards), checked_folder(image_dir)
+    refuse_inputs((out, decoys), (shard.path for shard in found))
     encoder = open_encoder(model, provider)
     with progress("documents") as advance:
         done = score_shards(found, encoder, Task(out, decoys, folder, **how), advance)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from glob import escape, glob
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from mmc4viz.corpus.source import Indexed, Shards, Source
 from mmc4viz.corpus.storage import remember
 from mmc4viz.handover.basics import basics_of
 from mmc4viz.handover.differences import differences
+from mmc4viz.handover.files import refuse_inputs
 from mmc4viz.loader.tokens import load_tokenizer
 from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
 from mmc4viz.settings import Config, read_config
@@ -133,6 +135,18 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
         corpus.notes += [f"{options['config_file']}: {line}" for line in found]
     return config, corpus
+
+
+def spare_inputs(corpus: Indexed | Shards, options: dict[str, Any], *outputs: str | None) -> None:
+    """Refuse outputs that would take the place of a shard, an index's file or another input."""
+    if isinstance(corpus, Shards):
+        inputs = [shard.path for shard in corpus.shards]
+    else:
+        inputs = [part.shard.path for part in corpus.index.columns]
+        inputs += glob(f"{escape(corpus.index.folder)}/*.arrow")
+        inputs += [os.path.join(corpus.index.folder, "manifest.json")]
+    others = [options.get(name) for name in ("labels_file", "decoys", "proposal")]
+    refuse_inputs(outputs, [*inputs, *others])
 
 
 def named_file(text: str) -> tuple[str, str]:

@@ -43,7 +43,7 @@ from mmc4viz.corpus.storage import (
     whole,
     without_secrets,
 )
-from mmc4viz.loader.images import Embedded, Folder, ImageSource, words
+from mmc4viz.loader.images import Embedded, Folder, ImageSource, limit_bytes, words
 from mmc4viz.loader.parse import NO_JSON
 from mmc4viz.model import ConfigError, ShardError
 
@@ -323,20 +323,6 @@ def downloaded_to(shard: Shard) -> str:
     return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.base, flags=re.IGNORECASE) + "_images"
 
 
-def most_bytes() -> int:
-    """Return how many bytes a document may have to be read, 256 MB unless the person raises it.
-
-    Raises
-    ------
-    ConfigError
-        When ``MMC4VIZ_MAX_DOCUMENT_MB`` is no number above 0.
-    """
-    given = os.environ.get(LIMIT) or str(_LIMIT_MB)
-    if not given.isascii() or not given.isdigit() or not 0 < len(given) <= 9 or not int(given):
-        raise ConfigError(f"{LIMIT} is a whole number of megabytes, not {given[:50]!r}")
-    return int(given) * 1_000_000
-
-
 def _too_large(size: int, limit: int) -> str:
     return f"its {size / 1e6:,.0f} {OVER_LIMIT} {limit / 1e6:,.0f} MB: raise {LIMIT}"
 
@@ -444,7 +430,7 @@ def fetch(shard: Shard, offset: int, size: int) -> bytes:
     ShardError
         When the shard is no longer what it was.
     """
-    if size > (limit := most_bytes()):
+    if size > (limit := limit_bytes(LIMIT, _LIMIT_MB)):
         raise ShardError(f"{shard.path}: {_too_large(size, limit)}")
     try:
         with decompressed(shard) as stream:
@@ -509,7 +495,7 @@ def _grouped(key: str, json_: Sample | None, suffixes: list[str], notes: list[st
 
 def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample | None]]:
     """Yield key, suffix and, for the suffix ``json``, the sample of each file in a tar."""
-    limit = most_bytes()
+    limit = limit_bytes(LIMIT, _LIMIT_MB)
     with decompressed(shard) as packed:
         stream = cast(IO[bytes], _Forward(packed)) if is_remote(shard.path) else packed
         tar = StrictTar(fileobj=stream)
@@ -598,7 +584,7 @@ def _storable(key: str) -> str:
 
 def _line_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
     """Take each line of a jsonl as a sample, keyed by its zero-based number."""
-    limit = most_bytes()
+    limit = limit_bytes(LIMIT, _LIMIT_MB)
     offset, number, line = 0, 0, b""
     with decompressed(shard, notes) as stream:
         while piece := stream.readline(limit + 1):

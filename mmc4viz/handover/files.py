@@ -5,13 +5,27 @@ from __future__ import annotations
 import fcntl
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from mmc4viz.corpus.storage import put_in_place
 from mmc4viz.model import ConfigError
+
+
+def refuse_inputs(outputs: Iterable[str | None], inputs: Iterable[str | None]) -> None:
+    """Refuse to write a file over one that is read, whatever the two are called.
+
+    Raises
+    ------
+    ConfigError
+        With the first that would be written over.
+    """
+    read = {os.path.realpath(path) for path in inputs if path}
+    for path in outputs:
+        if path and os.path.realpath(path) in read:
+            raise ConfigError(f"{path}: is read, and would be written over: choose another name")
 
 
 @contextmanager

@@ -285,7 +285,7 @@ def _guarded() -> Iterator[None]:
 
     with _GUARD:
         before = EpsImagePlugin.gs_binary, PillowImage.MAX_IMAGE_PIXELS
-        most = _most_bytes() // _MOST_BYTES_A_PIXEL // 2
+        most = limit_bytes(LIMIT, _LIMIT_MB) // _MOST_BYTES_A_PIXEL // 2
         EpsImagePlugin.gs_binary, PillowImage.MAX_IMAGE_PIXELS = False, most
         try:
             yield
@@ -295,25 +295,30 @@ def _guarded() -> Iterator[None]:
 
 def is_too_large(kind: str, width: int, height: int) -> bool:
     """Whether decoding a picture takes more memory than it may."""
-    return kind == TOO_LARGE or _cost(kind, width, height) > _most_bytes()
+    return kind == TOO_LARGE or _cost(kind, width, height) > limit_bytes(LIMIT, _LIMIT_MB)
 
 
 def _cost(kind: str, width: int, height: int) -> int:
     return width * height * _BYTES_A_PIXEL.get(kind, _OTHER_BYTES_A_PIXEL)
 
 
-@lru_cache(maxsize=1)
-def _most_bytes() -> int:
-    """Return how much memory a picture may take, 2 GB unless the person says otherwise.
+def limit_bytes(variable: str, default_mb: int) -> int:
+    """Return a limit that the environment may raise, in bytes.
+
+    Parameters
+    ----------
+    variable : str
+        The environment's, a whole number of megabytes.
+    default_mb : int
 
     Raises
     ------
     ConfigError
-        When ``MMC4VIZ_MAX_IMAGE_MB`` is no number above 0.
+        When it is set to something that is no whole number above 0.
     """
-    given = os.environ.get(LIMIT) or str(_LIMIT_MB)
+    given = os.environ.get(variable) or str(default_mb)
     if not given.isascii() or not given.isdigit() or not 0 < len(given) <= 9 or not int(given):
-        raise ConfigError(f"{LIMIT} is a whole number of megabytes, not {given[:50]!r}")
+        raise ConfigError(f"{variable} is a whole number of megabytes, not {given[:50]!r}")
     return int(given) * 1_000_000
 
 
@@ -367,7 +372,7 @@ def _blame_memory(cost: int) -> None:
 
     Pillow and its libraries tell that from a broken picture badly, or not at all.
     """
-    if 2**20 < cost <= _most_bytes():
+    if 2**20 < cost <= limit_bytes(LIMIT, _LIMIT_MB):
         bytes(cost)  # reserved, not touched
 
 

@@ -75,7 +75,7 @@ class Tokenizer:
         closing = backend.encode(END_OF_CHUNK + end_of_text, add_special_tokens=False)
         self.n_closing = len(closing.ids) - 1
 
-    @cached_property
+    @property  # not kept: the vocabulary takes megabytes
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(self._backend.to_str())
         return settings
@@ -92,7 +92,7 @@ class Tokenizer:
     @cached_property
     def _literals(self) -> re.Pattern[str]:
         """Finds added tokens inside a sentence; runs of white space are harmless there."""
-        contents = [str(token["content"]) for token in self._settings["added_tokens"]]
+        contents = [token.content for token in self._backend.get_added_tokens_decoder().values()]
         visible = [re.escape(text) for text in contents if text.strip()]
         return re.compile("|".join(visible))
 

@@ -220,9 +220,12 @@ def _is_of(path: str, identity: str) -> bool:
 
 
 def _existing(path: Path, facts: dict[str, Any]) -> Part | None:
-    """Return what is there of a shard, if it is what would be made now."""
+    """Return what is there of a shard, if it is what would be made now, as far as can be told."""
     found = metadata_of(path)
-    if found.get("made_from") != facts:
+    made_from = found.get("made_from")
+    if made_from is not None and facts["fingerprint"] is None:
+        facts = facts | {"fingerprint": made_from.get("fingerprint")}
+    if made_from != facts:
         return None
     before = Part(**found["part"])
     return before if before.status == "broken off" else replace(before, status="skipped")
