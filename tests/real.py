@@ -12,7 +12,6 @@ from tests.documents import jpeg, write_tar
 
 DATA = Path(__file__).parent / "data"
 DOCUMENTS = DATA / "mmc4_core_ff_107.jsonl"
-UPSTREAM = DATA / "mmc4_core_ff_107_upstream.jsonl"
 
 
 def documents() -> list[tuple[str, dict[str, Any]]]:
@@ -30,14 +29,6 @@ def documents() -> list[tuple[str, dict[str, Any]]]:
                 image["image_base64"] = small if digit == 7 else large
         found.append((f"real-{len(found):03}", document))
     return found
-
-
-def accepted(document: dict[str, Any]) -> list[int]:
-    """Return the images that are there and large enough."""
-    bytes_of = [
-        len(base64.b64decode(one.get("image_base64", ""))) for one in document["image_info"]
-    ]
-    return [image for image, n_bytes in enumerate(bytes_of) if n_bytes >= 11_000]
 
 
 def shard(folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.model import ASSIGNMENT_NAMES, Document, Outcome
 from tests import real
 from tests.compare_upstream import Settings, differences
-from tests.record_upstream import SETTINGS, digest
+from tests.recorded import CORPORA, SETTINGS, Recorded, digest
 
 TOKENIZER = load_tokenizer()
 
@@ -38,36 +37,19 @@ def documents(columns: Columns) -> list[Document]:
     return [columns.document(row) for row in range(len(columns))]
 
 
-def records(number: int) -> list[dict[str, Any]]:
-    """Return what the oracle said under one of the settings, token ids as a digest."""
-    found = []
-    lines = real.UPSTREAM.read_text().splitlines()
-    for line, (key, document) in zip(map(json.loads, lines), real.documents(), strict=True):
-        status, n_kept, *rest = line["verdicts"][number]
-        record = {"key": key, "status": status, "n_kept": n_kept}
-        if rest:
-            record |= dict(zip(("n_image_tokens", "n_tensor_images"), rest, strict=False))
-            record["ids"] = [rest[2]]
-        if line["pairs"] is not None:
-            rows = real.accepted(document)
-            matrix = document["similarity_matrix"]
-            record["pairs"] = [[row, at, matrix[rows[row]][at]] for row, at in line["pairs"]]
-        found.append(record)
-    return found
-
-
 @pytest.mark.parametrize("number", range(len(SETTINGS)))
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
 def test_explain_says_what_the_original_did(
-    number: int, shard: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Recorded, number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = LoaderConfig(**SETTINGS[number])
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in SETTINGS[number].items()]
     with pytest.raises(SystemExit) as end:
-        main(["explain", str(shard), "--format", "jsonl", "--token-ids", *flags])
+        main(["explain", str(corpus.shard(tmp_path)), "--format", "jsonl", "--token-ids", *flags])
     assert end.value.code == 0
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     settings = Settings("keep", config.min_images, config.max_images, config.max_tokens, "gpt2")
-    for record, ours in zip(records(number), said, strict=True):
+    for record, ours in zip(corpus.records(number), said, strict=True):
         ours["token_ids"] = [digest(ours["token_ids"])] if ours["token_ids"] else []
         assert ours["key"] == record["key"]
         assert differences(record, ours, config.threshold, settings) == [], record["key"]
