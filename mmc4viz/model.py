@@ -254,7 +254,6 @@ class Document:
     sentences: Any = None
     similarity: Any = None
     error: str | None = None
-    images_error: str | None = None
     is_gpt: bool = False
     example: Any = None
     url: str = ""

@@ -65,11 +65,6 @@ def parse_config(data: bytes, name: str) -> Config:
     return _checked(parse_marked(data, name))
 
 
-def read_settings(path: str) -> dict[str, Any]:
-    """Read the settings alone; raises what `read_config` raises."""
-    return read_config(path).settings
-
-
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a config."""

@@ -15,7 +15,7 @@ ROOT = Path(mmc4viz.__file__).parent
 # In the order in which data flows: each may import from those before it.
 WINGS = [
     "model", "marked", "settings", "loader", "corpus", "choice", "output", "handover", "references",
-    "plots", "cli", "ui",
+    "charts", "cli", "ui",
 ]  # fmt: skip
 LOADER = [
     "images", "text", "tokenizer_files", "pretrained", "tokens", "counting", "matching", "parse",

@@ -46,13 +46,12 @@ class Drawn:
         Documents of the corpus that each cluster stands for, up to a common factor.
     fraction : float
         Share of the units drawn, for the finite-population correction; 0 where shards were drawn.
-    shards_drawn, shards : int
+    shards : int
     """
 
     clusters: Sequence[Sequence[Columns]]
     sizes: NDArray[np.float64]
     fraction: float
-    shards_drawn: int
     shards: int
 
     @property
@@ -234,7 +233,7 @@ def cluster(
     if len(taken) < n_shards:
         full = [(part, total) for part, total in zip(taken, totals, strict=True) if len(part)]
         sizes = np.array([total for _, total in full])
-        return Drawn([[part] for part, _ in full], sizes, 0.0, len(taken), n_shards)
+        return Drawn([[part] for part, _ in full], sizes, 0.0, n_shards)
     n_documents = sum(len(part) for part in taken)
     groups = max(1, min(GROUPS, n_documents // 2))
     generator = np.random.default_rng([seed, 2])
@@ -245,7 +244,7 @@ def cluster(
             dealt[group].append(part.take(np.flatnonzero(labels == group)))
     sizes = np.array([sum(len(part) for part in group) for group in dealt], np.float64)
     fraction = n_documents / max(1.0, totals.sum())
-    return Drawn(dealt, sizes, fraction, len(taken), n_shards)
+    return Drawn(dealt, sizes, fraction, n_shards)
 
 
 def sweep_clusters(drawn: Drawn, config: LoaderConfig, thresholds: Thresholds) -> list[Curves]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz import plots
+from mmc4viz import charts
 from mmc4viz.corpus.pairs import place_of
 from mmc4viz.corpus.stored import EQUAL
 from mmc4viz.loader.images import newer
@@ -181,7 +181,7 @@ def _displaced(choice: Choice, found: views.Audit) -> None:
         rows = [("lost", s) for s in lost.tolist()] + [("kept", s) for s in instead.tolist()]
         numbers.offer("displaced", ("pair", "score"), lambda: rows)
     st.plotly_chart(
-        plots.displaced(lost, instead),
+        charts.displaced(lost, instead),
         key="displaced",
         config=inspector.STILL,
         alt="Scores of pairs lost to the cap, and of those kept in their place",

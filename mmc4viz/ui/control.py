@@ -18,10 +18,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from mmc4viz.charts import COLOURS, TEXT_COLOURS
 from mmc4viz.choice.proposal import Proposal
 from mmc4viz.corpus.curves import Curves, Scale
 from mmc4viz.corpus.estimate import Estimate
-from mmc4viz.plots.style import COLOURS, TEXT_COLOURS
 from mmc4viz.ui import chosen, marks, state, threshold
 from mmc4viz.ui.headline import Compared, headline
 from mmc4viz.ui.sidebar import Choice

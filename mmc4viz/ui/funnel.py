@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import streamlit as st
 
+from mmc4viz.charts import COLOURS
 from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.funnel import Loss, document_funnel, image_funnel
 from mmc4viz.model import Fate, ImageFate, Outcome
-from mmc4viz.plots.style import COLOURS
 from mmc4viz.ui import links
 from mmc4viz.ui.sidebar import Choice
 

@@ -13,6 +13,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from mmc4viz import charts
 from mmc4viz.choice.labelling import labels_csv, planning, store, strata
 from mmc4viz.choice.labelling.by_precision import propose
 from mmc4viz.choice.labelling.design import Design
@@ -20,7 +21,6 @@ from mmc4viz.choice.labelling.labelled import Labelled, remarks
 from mmc4viz.choice.labelling.precision import LabelledSample, curve
 from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.choice.proposal import Proposal
-from mmc4viz.plots import precision as pictures
 from mmc4viz.ui import inspector, label_file, numbers, proposed, state
 from mmc4viz.ui.inert import escaped, note
 from mmc4viz.ui.markup import table
@@ -103,14 +103,14 @@ def _curves(found: label_file.Findings, proposal: Proposal, wanted: float, choic
         numbers.offer("precision", _HEAD, lambda: _rows(found))
     left, right = st.columns([3, 2])
     left.plotly_chart(
-        pictures.precision(found.curve, t, wanted, proposal.threshold),
+        charts.precision(found.curve, t, wanted, proposal.threshold),
         key="label-precision",
         config=inspector.STILL,
         alt="Precision and share of right pairs kept against the threshold, with 95 % intervals",
     )
     low, high = (float(end) for end in (sample.score.min(), sample.score.max()))
     right.plotly_chart(
-        pictures.probability(found.isotonic, t, (low, high)),
+        charts.probability(found.isotonic, t, (low, high)),
         key="label-probability",
         config=inspector.STILL,
         alt="Probability of being right against the score, by isotonic regression",

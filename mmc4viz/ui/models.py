@@ -8,13 +8,13 @@ from typing import Final
 
 import streamlit as st
 
+from mmc4viz import charts
+from mmc4viz.charts import score_histogram
 from mmc4viz.choice.comparing.cells import agreed, how_sure, values
 from mmc4viz.choice.comparing.disagreement import Correlation
 from mmc4viz.choice.comparing.distribution import Distribution
 from mmc4viz.choice.comparing.models import Match
 from mmc4viz.choice.steps import YIELDS
-from mmc4viz.plots import models as plots
-from mmc4viz.plots import score_histogram
 from mmc4viz.ui import (
     compared,
     data,
@@ -206,8 +206,8 @@ def _curves(found: Sequence[Match], match: Match, names: tuple[str, str]) -> Non
             rows = [one.row() for one in found]
             numbers.offer("along", list(rows[0]), lambda: [list(row.values()) for row in rows])
     pictures = {
-        "agreement": (plots.agreement, "What both models keep, of what either keeps"),
-        "thresholds": (plots.thresholds, "Thresholds of both models that leave the same"),
+        "agreement": (charts.agreement, "What both models keep, of what either keeps"),
+        "thresholds": (charts.thresholds, "Thresholds of both models that leave the same"),
     }
     for place, (name, (draw, alt)) in zip(pair_of_columns("along"), pictures.items(), strict=True):
         picture = draw(found, match.first, names)

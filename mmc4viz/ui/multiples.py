@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from mmc4viz.plots.style import COLOURS
+from mmc4viz.charts import COLOURS
 
 TITLES: Final = {
     "max_images": "image cap",

@@ -15,7 +15,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from mmc4viz.plots.style import COLOURS
+from mmc4viz.charts import COLOURS
 
 MOST_ROWS: Final = 60
 MOST_COLUMNS: Final = 300

@@ -11,6 +11,7 @@ from typing import Final
 
 import streamlit as st
 
+from mmc4viz import charts
 from mmc4viz.choice.comparing.cells import areas
 from mmc4viz.choice.comparing.evidence import Evidence, evidence, match_by_precision, tell_apart
 from mmc4viz.choice.comparing.models import Match, NoMatch
@@ -19,7 +20,6 @@ from mmc4viz.choice.comparing.separation import Band, Separation
 from mmc4viz.choice.labelling import labels
 from mmc4viz.choice.labelling.design import designs
 from mmc4viz.model import Mmc4vizError
-from mmc4viz.plots import models as plots
 from mmc4viz.ui import compared, inspector, numbers
 from mmc4viz.ui.beside import pair_of_columns
 from mmc4viz.ui.compared import Side
@@ -85,8 +85,8 @@ def _curves(found: Separation) -> None:
     """Draw both curves of both models."""
     names = [escaped(one.model) for one in found.models]
     pictures = {
-        "roc": (plots.roc, "True-positive against false-positive rate of both models"),
-        "precision": (plots.precision_recall, "Precision against recall of both models"),
+        "roc": (charts.roc, "True-positive against false-positive rate of both models"),
+        "precision": (charts.precision_recall, "Precision against recall of both models"),
     }
     for place, (name, (draw, alt)) in zip(pair_of_columns("labels"), pictures.items(), strict=True):
         picture = draw(found, names)

@@ -1,0 +1,410 @@
+"""Plotly figures of scores, CLIP models and labels, in one style, and the colours of every page.
+
+No text from documents enters them. Every figure carries its words: none needs a legend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from mmc4viz.choice.comparing.models import Match
+from mmc4viz.choice.comparing.roc import STEPS
+from mmc4viz.choice.comparing.separation import Band, Separation
+from mmc4viz.choice.labelling.precision import Curve, Isotonic
+from mmc4viz.choice.labelling.stratified import Interval
+from mmc4viz.corpus.curves import Scale
+
+# Okabe and Ito's palette, which colour-blind eyes tell apart; the meanings are fixed everywhere.
+COLOURS: Final = {
+    "kept": "#0072B2",
+    "rejected": "#E69F00",
+    "truncated": "#56B4E9",
+    "misbound": "#CC79A7",
+    "unreadable": "#D55E00",
+}
+# The same as text, with contrast enough on light and dark.
+TEXT_COLOURS: Final = {"kept": "#2A86C8", "rejected": "#B87D00"}
+INK: Final = "#7D858C"
+FAINT: Final = "rgba(125,133,140,0.22)"
+CLEAR: Final = "rgba(0,0,0,0)"
+LINE: Final[dict[str, Any]] = {"color": INK, "width": 2, "dash": "dash"}  # the threshold's
+WORDS: Final[dict[str, Any]] = {"size": 14}
+LABEL: Final = {"type": "scatter", "cliponaxis": False, "hoverinfo": "skip"}
+
+Floats = NDArray[np.float64]
+Spec = dict[str, Any]
+
+
+def above(text: str, x: float, anchor: str, **font: str) -> Spec:
+    """Write words above a picture, where no position of the line hides them."""
+    where = {"x": x, "xref": "paper", "xanchor": anchor, "y": 1.0, "yref": "paper"}
+    return {**where, "yanchor": "bottom", "text": text, "font": WORDS | font, "showarrow": False}
+
+
+def threshold_line(threshold: float, number: str = "") -> Spec:
+    """Draw the threshold through the whole height of a picture, the same in every one."""
+    x = {"x0": threshold, "x1": threshold, "xref": f"x{number}"}
+    return {"type": "line", **x, "y0": 0, "y1": 1, "yref": f"y{number} domain", "line": LINE}
+
+
+def axis(**settings: Any) -> Spec:
+    """Describe an axis that stands still, with faint lines."""
+    still = {"gridcolor": FAINT, "zeroline": False, "automargin": False, "fixedrange": True}
+    if "title" in settings:
+        settings["title"] = {"text": settings["title"]}
+    return still | settings
+
+
+def figure(
+    data: list[Spec], layout: Spec, height: int, *, left: int, bottom: int, top: int = 30
+) -> go.Figure:
+    """Build a figure with what every picture shares.
+
+    Margins are fixed: measuring them in the browser would draw every picture several times.
+    """
+    shared = {
+        "height": height,
+        "margin": {"l": left, "r": 8, "t": top, "b": bottom, "autoexpand": False},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "showlegend": False,
+        "hoverlabel": {"align": "left"},
+        "dragmode": False,
+    }
+    return go.Figure({"data": data, "layout": layout | shared})
+
+
+def score_histogram(
+    scores: Floats, threshold: float, span: tuple[float, float], scale: Scale, bars: int = 60
+) -> go.Figure:
+    """Draw matched scores, kept and rejected told apart, with the threshold as a line.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (pairs,)
+        Ascending.
+    span : (float, float)
+        The scores shown; those beyond count in the outermost bars.
+    bars : int
+        How many at the most; each is whole steps of the scale's grid wide.
+    """
+    edges = _edges(span, scale, bars)
+    ends = np.concatenate([[0], np.searchsorted(scores, edges[1:-1], side="left"), [len(scores)]])
+    cut = int(np.searchsorted(scores, threshold, side="left"))
+    parts = {
+        "rejected": np.diff(np.minimum(ends, cut)),
+        "kept": np.diff(np.maximum(ends, cut)),
+    }
+    highest = max(int(np.diff(ends).max()), 1)
+    form = f".{scale.digits}f"
+    places = [f"from {a:{form}} to below {b:{form}}" for a, b in pairwise(edges.tolist())]
+    whole = {"dtick": 1 if highest < 4 else 2} if highest < 8 else {}
+    layout = {
+        "barmode": "stack",
+        "bargap": 0,
+        "xaxis": axis(title="similarity of the matched pair", range=[edges[0], edges[-1]]),
+        "yaxis": axis(title="pairs", range=[0, 1.05 * highest], tickformat=",~g", **whole),
+        "shapes": [threshold_line(threshold)],
+        "annotations": [
+            above(f"<b>{cut:,} rejected</b>", 0, "left", color=TEXT_COLOURS["rejected"]),
+            above(f"<b>{len(scores) - cut:,} kept</b>", 1, "right", color=TEXT_COLOURS["kept"]),
+        ],
+    }
+    data = [_bars(name, edges, counts, places) for name, counts in parts.items()]
+    return figure(data, layout, 260, left=52, bottom=46)
+
+
+def _bars(meaning: str, edges: Floats, counts: NDArray[np.int64], places: list[str]) -> Spec:
+    return {
+        "type": "bar",
+        "x": (edges[:-1] + edges[1:]) / 2,
+        "y": counts,
+        "width": edges[1] - edges[0],
+        "name": meaning,
+        "marker": {"color": COLOURS[meaning], "line": {"width": 0}},
+        "customdata": places,
+        "hovertemplate": f"%{{y:,}} pairs {meaning}, %{{customdata}}<extra></extra>",
+    }
+
+
+def _edges(span: tuple[float, float], scale: Scale, bars: int) -> Floats:
+    """Return the bars' edges: steps of the grid, so that a threshold can stand at each."""
+    first, last = round(span[0] / scale.step), round(span[1] / scale.step)
+    width = max(1, math.ceil((last - first) / bars))
+    steps = range(first, last + width, width)
+    return np.array([round(k * scale.step, scale.digits) for k in steps])
+
+
+def displaced(lost: Floats, instead: Floats, bars: int = 40) -> go.Figure:
+    """Draw the scores of pairs lost to the cap against those kept in their place.
+
+    Parameters
+    ----------
+    lost, instead : ndarray of float64
+        As many of each, at least one.
+    """
+    everything = np.concatenate([lost, instead])
+    low, high = float(everything.min()), float(everything.max())
+    edges = np.linspace(low, high if high > low else low + 1e-6, bars + 1)
+    data = [
+        _outline(edges, np.histogram(lost, edges)[0], "rejected", "lost"),
+        _outline(edges, np.histogram(instead, edges)[0], "kept", "kept in their place"),
+    ]
+    means = float(lost.mean()), float(instead.mean())
+    layout = {
+        "xaxis": axis(title="similarity", range=[edges[0], edges[-1]]),
+        "yaxis": axis(title="pairs", rangemode="tozero", tickformat=",~g", nticks=4),
+        "annotations": [
+            above(f"kept instead, mean {means[1]:.3f}", 0, "left", color=TEXT_COLOURS["kept"]),
+            above(f"lost, mean {means[0]:.3f}", 1, "right", color=TEXT_COLOURS["rejected"]),
+        ],
+    }
+    return figure(data, layout, 220, left=52, bottom=46)
+
+
+def _outline(edges: Floats, counts: NDArray[np.int64], meaning: str, words: str) -> Spec:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": (edges[:-1] + edges[1:]) / 2,
+        "y": counts,
+        "line": {"color": COLOURS[meaning], "width": 2, "shape": "hvh"},
+        "hovertemplate": f"%{{y:,}} pairs {words}, around %{{x:.3f}}<extra></extra>",
+    }
+
+
+# The first model, and another one: apart for colour-blind eyes, and without another meaning.
+MODELS: Final = ("#0072B2", "#009E73")
+_SHADES: Final = ("rgba(0,114,178,0.16)", "rgba(0,158,115,0.16)")
+_TEXTS: Final = (TEXT_COLOURS["kept"], "#1B9E77")
+
+
+def agreement(matches: Sequence[Match], threshold: float, names: Sequence[str]) -> go.Figure:
+    """Draw how far what both models keep agrees, against the first one's threshold.
+
+    Parameters
+    ----------
+    matches : sequence of Match
+        By ascending threshold of the first model.
+    threshold : float
+        The chosen one.
+    names : (str, str)
+        The models'.
+    """
+    x = [match.first for match in matches]
+    series = {
+        "documents": [match.agreement.documents.jaccard for match in matches],
+        "pairs": [match.agreement.pairs.jaccard for match in matches],
+    }
+    hover = [f"{match.first:.6g} and {match.second:.6g}" for match in matches]
+    data: list[Spec] = []
+    for (name, y), colour in zip(series.items(), (COLOURS["kept"], INK), strict=True):
+        line = {"color": colour, "width": 2.5, "dash": "solid" if name == "documents" else "dot"}
+        data.append(_line(x, y, line, hover, f"%{{y:.1%}} of {name} at %{{customdata}}"))
+        if x:
+            data.append(_name_at(x, y, name, colour))
+    layout = {
+        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **_room(x)),
+        "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
+        "shapes": [threshold_line(threshold)],
+        "annotations": [above("kept by both, of what either keeps", 0, "left")],
+    }
+    return figure(data, layout, 260, left=52, bottom=46)
+
+
+def thresholds(matches: Sequence[Match], threshold: float, names: Sequence[str]) -> go.Figure:
+    """Draw which threshold of the second model goes with each of the first."""
+    x, y = [match.first for match in matches], [match.second for match in matches]
+    hover = [f"{match.wanted:,.10g}" for match in matches]
+    line = {"color": COLOURS["kept"], "width": 2.5}
+    data = [_line(x, y, line, hover, "%{x:.6g} and %{y:.6g} leave %{customdata}")]
+    layout = {
+        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **_room(x, named=False)),
+        "yaxis": axis(nticks=6),
+        "shapes": [threshold_line(threshold)],
+        "annotations": [above(f"threshold of {names[1]}", 0, "left")],
+    }
+    return figure(data, layout, 260, left=52, bottom=46)
+
+
+def _room(x: Sequence[float], *, named: bool = True) -> Spec:
+    """Leave room behind the last point for the names of lines."""
+    if not x:
+        return {}
+    width = (x[-1] - x[0]) or 1.0
+    return {"range": [x[0] - 0.02 * width, x[-1] + (0.2 if named else 0.02) * width]}
+
+
+def _line(x: object, y: object, line: Spec, hover: Sequence[str], words: str) -> Spec:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": y,
+        "line": line,
+        "customdata": hover,
+        "hovertemplate": f"{words}<extra></extra>",
+    }
+
+
+def _name_at(x: Sequence[float], y: Sequence[float], name: str, colour: str) -> Spec:
+    """Write a line's name at its end."""
+    text = TEXT_COLOURS["kept"] if colour == COLOURS["kept"] else colour
+    return LABEL | {
+        "x": [x[-1]],
+        "y": [y[-1]],
+        "mode": "text",
+        "text": [f" {name}"],
+        "textposition": "middle right",
+        "textfont": WORDS | {"color": text},
+    }
+
+
+def roc(found: Separation, names: Sequence[str]) -> go.Figure:
+    """Draw true-positive rate against false-positive rate, with 95 % bands."""
+    chance = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": LINE | {"width": 1}}
+    layout = {
+        "xaxis": axis(title="wrong pairs kept", range=[-0.01, 1.01], tickformat=".0%", nticks=6),
+        "yaxis": axis(range=[0, 1.03], tickformat=".0%", nticks=6),
+        "shapes": [chance],
+        "annotations": [above("right pairs kept", 0, "left"), *_names(names)],
+    }
+    words = "%{y:.1%} of right pairs kept with %{x:.0%} of wrong ones"
+    bands = [one.roc for one in found.models]
+    return figure(list(_bands(bands, words)), layout, 300, left=52, bottom=46)
+
+
+def precision_recall(found: Separation, names: Sequence[str]) -> go.Figure:
+    """Draw precision against recall, with 95 % bands."""
+    layout = {
+        "xaxis": axis(title="right pairs kept", range=[-0.01, 1.01], tickformat=".0%", nticks=6),
+        "yaxis": axis(range=[0, 1.03], tickformat=".0%", nticks=6),
+        "annotations": [above("precision", 0, "left"), *_names(names)],
+    }
+    words = "precision %{y:.1%} with %{x:.0%} of right pairs kept"
+    bands = [one.precision for one in found.models]
+    return figure(list(_bands(bands, words)), layout, 300, left=52, bottom=46)
+
+
+def _names(names: Sequence[str]) -> list[Spec]:
+    """Name the lines in their colours."""
+    words = "  ".join(
+        f'<span style="color:{colour}">━ {name}</span>'
+        for name, colour in zip(names, _TEXTS, strict=False)
+    )
+    return [above(words, 1, "right")]
+
+
+def _bands(bands: Sequence[Band], words: str) -> list[Spec]:
+    """Draw curves over `STEPS`, each within its band."""
+    data: list[Spec] = []
+    for band, colour, shade in zip(bands, MODELS, _SHADES, strict=False):
+        edge: Spec = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        data += [
+            edge | {"x": STEPS, "y": band.low},
+            edge | {"x": STEPS, "y": band.high, "fill": "tonexty", "fillcolor": shade},
+            _line(STEPS, band.value, {"color": colour, "width": 2.5}, [], words),
+        ]
+    return data
+
+
+_BAND = {"kept": "rgba(0,114,178,0.18)", "truncated": "rgba(86,180,233,0.20)"}
+
+
+def precision(found: Curve, threshold: float, wanted: float, proposed: float | None) -> go.Figure:
+    """Draw precision, and the share of right pairs that is kept, against the threshold.
+
+    Parameters
+    ----------
+    found : Curve
+    threshold : float
+        The one that is chosen, drawn as a line.
+    wanted : float
+        The precision that is wished for, drawn across.
+    proposed : float or None
+        Marked on the curve, where there is one.
+    """
+    x = found.thresholds
+    data = [
+        *_banded(x, found.kept, "truncated", "of the right pairs kept"),
+        *_banded(x, found.precision, "kept", "of the kept pairs right"),
+    ]
+    if proposed is not None:
+        at = int(np.argmin(np.abs(x - proposed)))
+        data.append(_mark(float(x[at]), float(found.precision.estimate[at])))
+    wish = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": wanted, "y1": wanted}
+    layout = {
+        "xaxis": axis(title="threshold", range=[float(x[0]), float(x[-1])]),
+        "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
+        "shapes": [threshold_line(threshold), wish | {"line": {"color": INK, "width": 1}}],
+        "annotations": [
+            above("<b>precision</b>", 0, "left", color=TEXT_COLOURS["kept"]),
+            above("<b>share of right pairs kept</b>", 1, "right", color=COLOURS["truncated"]),
+        ],
+    }
+    return figure(data, layout, 300, left=52, bottom=46)
+
+
+def _banded(x: Floats, found: Interval, meaning: str, words: str) -> list[Spec]:
+    """Draw a curve with its interval."""
+    band: Spec = {
+        "type": "scatter",
+        "x": np.concatenate([x, x[::-1]]),
+        "y": np.concatenate([found.high, found.low[::-1]]),
+        "fill": "toself",
+        "fillcolor": _BAND[meaning],
+        "line": {"width": 0},
+        "mode": "lines",
+        "hoverinfo": "skip",
+    }
+    line: Spec = {
+        "type": "scatter",
+        "x": x,
+        "y": found.estimate,
+        "mode": "lines",
+        "line": {"color": COLOURS[meaning], "width": 2},
+        "customdata": np.stack([found.low, found.high], axis=1),
+        "hovertemplate": f"at %{{x}}: %{{y:.1%}} {words}"
+        " (%{customdata[0]:.1%} to %{customdata[1]:.1%})<extra></extra>",
+    }
+    return [band, line]
+
+
+def _mark(x: float, y: float) -> Spec:
+    return {
+        "type": "scatter",
+        "x": [x],
+        "y": [y],
+        "mode": "markers",
+        "marker": {"color": COLOURS["kept"], "size": 12, "line": {"color": INK, "width": 2}},
+        "hovertemplate": "proposed: %{x}<extra></extra>",
+    }
+
+
+def probability(found: Isotonic, threshold: float, span: tuple[float, float]) -> go.Figure:
+    """Draw the probability of being right against the score, as steps that never fall."""
+    x = np.concatenate([found.score, [max(span[1], float(found.score[-1]))]])
+    line: Spec = {
+        "type": "scatter",
+        "x": x,
+        "y": np.concatenate([found.probability, found.probability[-1:]]),
+        "mode": "lines",
+        "line": {"color": COLOURS["kept"], "width": 2, "shape": "hv"},
+        "hovertemplate": "from %{x:.4g} on: %{y:.0%} right<extra></extra>",
+    }
+    layout = {
+        "xaxis": axis(title="similarity of the matched pair", range=list(span)),
+        "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
+        "shapes": [threshold_line(threshold)],
+        "annotations": [
+            above("<b>probability of being right</b>", 0, "left", color=TEXT_COLOURS["kept"])
+        ],
+    }
+    return figure([line], layout, 300, left=52, bottom=46)
