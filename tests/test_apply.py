@@ -340,6 +340,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(many: Path, tmp_path: Path) -> N
     assert all(contents(out)[name] == content for name, content in left.items())
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_nothing(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = begun(many, out, workers=2)

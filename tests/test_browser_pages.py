@@ -120,7 +120,7 @@ def not_in_sample(folder: Path) -> Path:
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", *slow("dark")])
+@pytest.mark.parametrize("scheme", slow("light", "dark"))
 def test_documents_of_every_outcome_open(
     browser: Browser, address: str, explained: dict[str, dict[str, Any]], scheme: str
 ) -> None:
@@ -255,6 +255,7 @@ def release_until(shown: Locator) -> None:
     raise AssertionError(f"the whole shard went by without {shown}")
 
 
+@pytest.mark.slow
 def test_a_search_is_abandoned_and_goes_on(
     browser: Browser, slow_shard: str, tmp_path: Path
 ) -> None:
@@ -316,6 +317,7 @@ def test_hostile_documents_do_nothing(browser: Browser, odd_address: str) -> Non
     watched.page.close()
 
 
+@pytest.mark.slow
 def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str) -> None:
     watched = Watched(browser, odd_address)
     for view in ("around", "lost", "kept", "between"):
@@ -329,7 +331,7 @@ def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str)
     watched.page.close()
 
 
-@pytest.mark.parametrize("page_name", ["documents?doc=0.3", "borderline", "audit"])
+@pytest.mark.parametrize("page_name", ["documents?doc=0.3", *slow("borderline", "audit")])
 def test_nothing_is_wider_than_a_narrow_page(
     browser: Browser, address: str, page_name: str
 ) -> None:
@@ -342,6 +344,7 @@ def test_nothing_is_wider_than_a_narrow_page(
     page.close()
 
 
+@pytest.mark.slow
 def test_every_picture_has_a_name(browser: Browser, address: str) -> None:
     watched = Watched(browser, address)
     page = watched.open("documents?doc=0.12")

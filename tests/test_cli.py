@@ -55,9 +55,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.parametrize(
     "settings",
-    [[], ["--assignment", "argmax", "--max-images", "2"],
-     *slow(["--single-image-keep", "0.3"], ["--min-kb", "-1", "--max-tokens", "40"],
-           ["--single-image-keep", "0"])],
+    [[],
+     *slow(["--assignment", "argmax", "--max-images", "2"], ["--single-image-keep", "0.3"],
+           ["--min-kb", "-1", "--max-tokens", "40"], ["--single-image-keep", "0"])],
     ids=" ".join,
 )  # fmt: skip
 def test_curve_is_the_sum_of_explain(

@@ -33,6 +33,7 @@ from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.loader.walk import walk
 from tests import nasty
 from tests.documents import info, write_tar
+from tests.slowly import slow
 from tests.test_sweep import SETTINGS, THRESHOLDS
 from tests.test_tokens import opt_folder
 
@@ -81,7 +82,7 @@ def shards(tmp_path: Path) -> list[Shard]:
     return expand([str(tmp_path)])
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", [*SETTINGS[1:4], *slow(SETTINGS[0], *SETTINGS[4:])], ids=str)
 def test_curves_from_an_index_equal_those_from_its_shards(
     nasty_shards: list[Shard], nasty_index: Path, settings: dict[str, Any]
 ) -> None:
@@ -93,7 +94,7 @@ def test_curves_from_an_index_equal_those_from_its_shards(
     np.testing.assert_array_equal(curves[0].images, curves[1].images)
 
 
-@pytest.mark.parametrize("with_text", [False, True])
+@pytest.mark.parametrize("with_text", [False, *slow(True)])
 def test_verdicts_from_an_index_equal_those_from_its_shards(
     nasty_shards: list[Shard], nasty_index: Path, with_text: bool
 ) -> None:

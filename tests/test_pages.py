@@ -384,6 +384,7 @@ def test_the_audit_s_numbers(
     assert found["image tokens are cut off at 256 tokens"] == f"{fates.count('truncated'):,}"
 
 
+@pytest.mark.slow
 def test_each_finding_leads_to_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "audit")
     ways = [button.key for button in app.button if button.key and button.key.startswith("all-")]

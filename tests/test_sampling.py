@@ -19,6 +19,7 @@ from mmc4viz.corpus.sampling import choose_shards, draw, rate, read_sample, swee
 from mmc4viz.corpus.shards import Sample, Shard
 from mmc4viz.corpus.source import Shards
 from tests.documents import entry, info, write_tar
+from tests.slowly import slow
 
 TOKENIZER = load_tokenizer()
 GRID = np.array([0.2, 0.3])
@@ -45,7 +46,7 @@ def _document(score: float) -> object:
     return parse_document("k", raw, Embedded(sizes_unknown=True))
 
 
-@pytest.mark.parametrize("n_shards", [60, 8])
+@pytest.mark.parametrize("n_shards", [60, *slow(8)])
 def test_intervals_contain_the_truth_about_as_often_as_they_say(n_shards: int) -> None:
     config, hits, trials = LoaderConfig(), 0, 40
     columns = corpus(n_shards, 60, seed=n_shards)
