@@ -290,6 +290,7 @@ def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, sample: 
     watched.end()
 
 
+@pytest.mark.slow
 def test_going_back_undoes(browser: Browser, sample: str, curves: Curves) -> None:
     watched = Watched(browser, sample)
     watched.shown()

@@ -192,6 +192,7 @@ def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) 
     page.close()
 
 
+@pytest.mark.slow
 def test_a_filter_and_a_link_reproduce_a_view(browser: Browser, address: str) -> None:
     watched = Watched(browser, address)
     page = watched.open("documents?f.outcome=unreadable&f.sort=place", "text=of 240 documents")

@@ -199,6 +199,7 @@ class Watch:
         page.on("request", lambda request: self.asked.append(request.url))
 
 
+@pytest.mark.slow
 def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
     def saved(label: str) -> bytes:
         with page.expect_download() as download:

@@ -18,6 +18,7 @@ from mmc4viz.model import ASSIGNMENT_NAMES, Document, Outcome
 from tests import real
 from tests.compare_upstream import Settings, differences
 from tests.recorded import CORPORA, SETTINGS, Recorded, digest
+from tests.slowly import slow
 
 TOKENIZER = load_tokenizer()
 
@@ -37,7 +38,7 @@ def documents(columns: Columns) -> list[Document]:
     return [columns.document(row) for row in range(len(columns))]
 
 
-@pytest.mark.parametrize("number", range(len(SETTINGS)))
+@pytest.mark.parametrize("number", [0, 2, *slow(1, 3)])
 @pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
 def test_explain_says_what_the_original_did(
     corpus: Recorded, number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

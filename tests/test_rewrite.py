@@ -37,6 +37,7 @@ from mmc4viz.model import DocumentError, Fate
 from tests import nasty
 from tests.chosen import Chosen, chosen, damage, is_misbound, problems
 from tests.documents import chatgpt, entry, info, jpeg, write_tar
+from tests.slowly import slow
 
 TOKENIZER = load_tokenizer()
 PLAIN = Options()
@@ -113,7 +114,9 @@ def chosen_of(document: Document, config: LoaderConfig, options: Options) -> Cho
     return chosen(document, config, options, TOKENIZER)
 
 
-@pytest.mark.parametrize(("settings", "options"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("settings", "options"), [*CASES[::3], *slow(*CASES[1::3], *CASES[2::3])], ids=str
+)
 def test_the_loader_yields_exactly_what_was_chosen(
     tmp_path: Path, settings: dict[str, Any], options: Options
 ) -> None:
