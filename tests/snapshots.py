@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import TemporaryDirectory, gettempdir
 from unittest import mock
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ compare sample_data
 compare sample_data --thresholds 0.2,0.3 --format json
 apply sample_data --config c.yaml --out gone --order sentence --dry-run
 """
-"""What is kept of these is small, and the same under every version of the packages below."""
+"""What these say is small, and the same wherever they run."""
 
 WRITTEN = """
 index sample_data --out index --similarity sample-b=sample_data/similarity_b.parquet
@@ -74,13 +74,9 @@ def run(line: str) -> str:
 
 
 @contextlib.contextmanager
-def corpus() -> Iterator[None]:
-    """Stand in a folder with the sample, malformed shards and a config; start no processes."""
+def corpus(folder: Path) -> Iterator[None]:
+    """Stand in a new folder with the sample, malformed shards and a config; start no processes."""
     with contextlib.ExitStack() as stack:
-        folder = (
-            Path(gettempdir()) / "mmc4viz-snapshots"
-        )  # indexes are named by their shards' paths
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         stack.callback(shutil.rmtree, folder)
         stack.enter_context(contextlib.chdir(folder))
@@ -103,7 +99,7 @@ def corpus() -> Iterator[None]:
 
 def said() -> dict[str, str]:
     """Return what the commands of `SAID` say, and every command's help."""
-    with corpus():
+    with TemporaryDirectory() as folder, corpus(Path(folder, "here")):
         helps = [f"{name} --help" for name in cli.list_commands(click.Context(cli))]
         return {line: run(line) for line in [*SAID.strip().splitlines(), "--help", *helps]}
 
@@ -125,7 +121,8 @@ def write() -> None:
         (folder / file_name(line)).write_text(text)
     if a.said:
         return
-    with corpus():
+    place = Path(gettempdir(), "mmc4viz-snapshots")  # indexes are named by their shards' paths
+    with corpus(place):
         for line in WRITTEN.strip().splitlines():
             (folder / file_name(line)).write_text(run(line))
         for path in Path().rglob("*"):

@@ -84,7 +84,8 @@ def export(**options: Any) -> None:
     note, chosen = reasons(options)
     options = with_proposed(options, chosen)
     config, corpus = open_corpus(options)
-    spare_inputs(corpus, options, *(options[name] for name in _OUTPUTS))
+    read = (options["labels_file"], options["proposal"])
+    spare_inputs(corpus, read, (options[name] for name in _OUTPUTS))
     config = config.with_(tokenizer=corpus.tokenizer.name)
     if options["report_file"]:
         check(corpus, config, options)

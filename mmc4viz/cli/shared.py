@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from glob import escape, glob
@@ -137,15 +137,16 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
     return config, corpus
 
 
-def spare_inputs(corpus: Indexed | Shards, options: dict[str, Any], *outputs: str | None) -> None:
+def spare_inputs(
+    corpus: Indexed | Shards, others: Iterable[str | None], outputs: Iterable[str | None]
+) -> None:
     """Refuse outputs that would take the place of a shard, an index's file or another input."""
     if isinstance(corpus, Shards):
         inputs = [shard.path for shard in corpus.shards]
     else:
         inputs = [part.shard.path for part in corpus.index.columns]
-        inputs += glob(f"{escape(corpus.index.folder)}/*.arrow")
+        inputs += glob(f"{escape(corpus.index.folder)}/**/*.arrow", recursive=True)
         inputs += [os.path.join(corpus.index.folder, "manifest.json")]
-    others = [options.get(name) for name in ("labels_file", "decoys", "proposal")]
     refuse_inputs(outputs, [*inputs, *others])
 
 

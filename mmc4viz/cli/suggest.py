@@ -118,7 +118,7 @@ def suggest(
     wishes = [Wish.parse(text) for text in keep]
     _check(wishes, fdr, precision, labels_file, decoys)
     config, corpus = open_corpus(options)
-    spare_inputs(corpus, {"labels_file": labels_file, "decoys": decoys}, out)
+    spare_inputs(corpus, [labels_file, decoys], [out])
     with progress("documents") as advance:
         matched = match_corpus(corpus.columns(advance), config)
     if not len(matched.scores()):

@@ -9,7 +9,6 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.charts import score_histogram
 from mmc4viz.choice.comparing.cells import agreed, how_sure, values
 from mmc4viz.choice.comparing.disagreement import Correlation
 from mmc4viz.choice.comparing.distribution import Distribution
@@ -186,7 +185,7 @@ def _scores(first: Side, second: Side, match: Match) -> None:
             low, high = float(found.edges[0]), float(found.edges[-1])
             span = min(low, threshold), max(high, threshold)
             st.plotly_chart(
-                score_histogram(scores, threshold, span, found.scale),
+                charts.score_histogram(scores, threshold, span, found.scale),
                 key=f"scores-{which}",
                 config=inspector.STILL,
                 alt=f"Matched scores of the {which} model, its threshold {threshold:.6g} marked",
