@@ -14,12 +14,13 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.comparing.models import Match
 from mmc4viz.choice.comparing.roc import STEPS
 from mmc4viz.choice.comparing.separation import Band, Separation
 from mmc4viz.choice.labelling.precision import Curve, Isotonic
 from mmc4viz.choice.labelling.stratified import Interval
-from mmc4viz.corpus.curves import Scale
+from mmc4viz.corpus.scales import Scale
 
 # Okabe and Ito's palette, which colour-blind eyes tell apart; the meanings are fixed everywhere.
 COLOURS: Final = {
@@ -38,7 +39,6 @@ LINE: Final[dict[str, Any]] = {"color": INK, "width": 2, "dash": "dash"}  # the 
 WORDS: Final[dict[str, Any]] = {"size": 14}
 LABEL: Final = {"type": "scatter", "cliponaxis": False, "hoverinfo": "skip"}
 
-Floats = NDArray[np.float64]
 Spec = dict[str, Any]
 
 

@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
 from mmc4viz.cli import main
-from mmc4viz.corpus.curves import COSINE, TIMES_100
 from mmc4viz.corpus.naming import sample_folder
+from mmc4viz.corpus.scales import COSINE, TIMES_100
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import ShardError
 from mmc4viz.ui import control, data, record

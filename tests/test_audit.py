@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mmc4viz import LoaderConfig, match_corpus
 from mmc4viz.corpus import audit
-from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.listing import (
     CONTENTS,
     FINDINGS,
@@ -27,6 +26,7 @@ from mmc4viz.corpus.listing import (
     sort_values,
 )
 from mmc4viz.corpus.pairs import image_counts
+from mmc4viz.corpus.scales import COSINE
 from mmc4viz.corpus.standings import Standings
 from mmc4viz.corpus.stored import EQUAL, stored
 from mmc4viz.corpus.verdicts import verdicts

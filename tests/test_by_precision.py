@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.labelling import planning, strata
 from mmc4viz.choice.labelling.agreement import kappa
 from mmc4viz.choice.labelling.by_precision import propose
@@ -19,7 +20,6 @@ from mmc4viz.choice.labelling.stratified import interval, surely
 from mmc4viz.model import ConfigError
 from tests.bench.precision import LABELS, Labeller, focused, intervals, proposal, simulate
 
-Floats = NDArray[np.float64]
 ENDLESS = 1e12
 
 

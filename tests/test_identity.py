@@ -24,9 +24,9 @@ from mmc4viz.choice.labelling.labels import Answer, Judgement
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.pairs import pairs_of
+from mmc4viz.corpus.scales import COSINE
 from mmc4viz.handover.ids import ids_of
 from mmc4viz.handover.loaders import webdataset_snippet
 from tests import nasty

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mmc4viz.corpus import estimate
+from mmc4viz.corpus.estimate import RATES
 from mmc4viz.corpus.knobs import KNOBS, YIELDS, estimated, exact, pool, variations
-from mmc4viz.corpus.sampling import RATES, draw
+from mmc4viz.corpus.sampling import draw
 from mmc4viz.corpus.sweep import match_corpus, sweep
 from mmc4viz.corpus.verdicts import verdicts
 from mmc4viz.loader.walk import walk

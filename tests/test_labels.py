@@ -34,8 +34,8 @@ from mmc4viz.choice.labelling.population import Population, mixed
 from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.cli import cli
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.pairs import pairs_of
+from mmc4viz.corpus.scales import COSINE
 
 SAMPLE = str(Path(__file__).parents[1] / "sample_data")
 CONFIG = LoaderConfig(clip_model="sample-a")

@@ -59,7 +59,7 @@ from mmc4viz.choice.steps import YIELDS, Steps
 from mmc4viz.cli import main
 from mmc4viz.cli.compared import Separated, as_text
 from mmc4viz.corpus.columns import Columns, Kind, build_batch, read_payload, write_payload
-from mmc4viz.corpus.curves import COSINE
+from mmc4viz.corpus.scales import COSINE
 from mmc4viz.corpus.similarity import Sidecar, with_similarity
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import Fate, Outcome

@@ -14,8 +14,8 @@ import pytest
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, parse_document, sweep
 from mmc4viz.corpus.columns import Columns, build_batch, row_of
-from mmc4viz.corpus.estimate import interval
-from mmc4viz.corpus.sampling import choose_shards, draw, rate, read_sample, sweep_clusters
+from mmc4viz.corpus.estimate import interval, rate, sweep_clusters
+from mmc4viz.corpus.sampling import choose_shards, draw, read_sample
 from mmc4viz.corpus.shards import Sample, Shard
 from mmc4viz.corpus.source import Shards
 from tests.documents import entry, info, write_tar

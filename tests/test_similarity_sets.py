@@ -31,10 +31,10 @@ from mmc4viz.cli import main
 from mmc4viz.corpus.attach import Attached, attach
 from mmc4viz.corpus.build import prune
 from mmc4viz.corpus.columns import Kind
-from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.files import IndexFileError, file_name
 from mmc4viz.corpus.index import open_index
 from mmc4viz.corpus.naming import record
+from mmc4viz.corpus.scales import COSINE
 from mmc4viz.corpus.shards import Shard
 from mmc4viz.corpus.sidecar import Sidecar
 from mmc4viz.corpus.similarity import with_similarity

@@ -24,9 +24,9 @@ from mmc4viz import (
 )
 from mmc4viz.corpus import groups, matched, resolve
 from mmc4viz.corpus.columns import Columns, Kind, build_batch, row_of
-from mmc4viz.corpus.curves import MAX_STEPS, Curves
+from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.funnel import document_funnel, image_funnel
-from mmc4viz.corpus.scales import scale_of
+from mmc4viz.corpus.scales import MAX_STEPS, scale_of
 from mmc4viz.corpus.shards import Sample, Shard
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.corpus.tally import CLASSES, QUANTITY, Tally, class_of, tally

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmc4viz.loader.text import END_OF_CHUNK, IMAGE, interleave, interleave_chatgpt
+from mmc4viz.loader.pretrained import END_OF_CHUNK, IMAGE
+from mmc4viz.loader.text import interleave, interleave_chatgpt
 from mmc4viz.model import DocumentError
 
 EOS = "<eos>"

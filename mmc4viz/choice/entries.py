@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmc4viz.choice.lineup import Floats, Ints, Model
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.choice.lineup import Model
 from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.pairs import document_starts
 

@@ -12,13 +12,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.matched import Matched, Part
 from mmc4viz.corpus.pairs import Pairs, image_starts, pairs_of
 from mmc4viz.model import Mmc4vizError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class ModelsError(Mmc4vizError):

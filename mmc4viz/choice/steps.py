@@ -13,14 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.curves import Curves, Thresholds
+from mmc4viz.arrays import Floats
+from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.literal import LiteralStates
 from mmc4viz.corpus.resolve import resolve
+from mmc4viz.corpus.scales import Thresholds
 from mmc4viz.corpus.sweep import Matched, Progress
 from mmc4viz.corpus.tally import CLASS, QUANTITY
 from mmc4viz.model import LoaderConfig
 
-Floats = NDArray[np.float64]
 Changes = tuple[Floats, NDArray[np.int32]]
 """Scores, shape (S,), and by how much each of `_COUNTED` changes there, shape (7, S)."""
 

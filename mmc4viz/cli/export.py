@@ -32,8 +32,7 @@ from mmc4viz.cli.shared import (
     unmatched,
     with_settings,
 )
-from mmc4viz.corpus.estimate import estimate
-from mmc4viz.corpus.sampling import RATES
+from mmc4viz.corpus.estimate import RATES, estimate
 from mmc4viz.corpus.scales import misfits
 from mmc4viz.corpus.source import Indexed, Shards
 from mmc4viz.corpus.storage import unchanged

@@ -24,9 +24,9 @@ from mmc4viz.cli.shared import (
     unmatched,
     with_settings,
 )
-from mmc4viz.corpus.curves import MAX_STEPS, Thresholds
-from mmc4viz.corpus.sampling import RATES, Drawn, rate, sweep_clusters
-from mmc4viz.corpus.scales import misfits, recognise
+from mmc4viz.corpus.estimate import RATES, rate, sweep_clusters
+from mmc4viz.corpus.sampling import Drawn
+from mmc4viz.corpus.scales import MAX_STEPS, Thresholds, misfits, recognise
 from mmc4viz.corpus.source import NOTHING_READABLE
 from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
 from mmc4viz.loader.walk import walk

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from mmc4viz.arrays import Bools, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Rows:
         """Document of each row, shape (R,)."""
         return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
-    def documents_with(self, row: Mask) -> Mask:
+    def documents_with(self, row: Bools) -> Bools:
         """Which documents have such a row, shape (D,)."""
         return np.logical_or.reduceat(row, self.first[:-1])
 
@@ -71,7 +69,7 @@ class Assigned:
 
     sentence: Ints
     score: Floats
-    failed: Mask
+    failed: Bools
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class _Best:
 
     score: Floats
     sentence: Ints
-    alone: Mask
+    alone: Bools
 
 
 def _best(values: NDArray[Any], starts: Ints) -> _Best:
@@ -100,12 +98,12 @@ def _best(values: NDArray[Any], starts: Ints) -> _Best:
     return _Best(highest.astype(np.float64), place - starts[:-1], alone)
 
 
-def _refused(rows: Rows, best: _Best) -> Mask:
+def _refused(rows: Rows, best: _Best) -> Bools:
     """Which documents hold NaN or plus infinity, shape (D,)."""
     return rows.documents_with(np.isnan(best.score) | (best.score == np.inf))
 
 
-def _collide(owner: Ints, sentence: Ints) -> Mask:
+def _collide(owner: Ints, sentence: Ints) -> Bools:
     """Which rows claim a sentence that an earlier row of their document claims, shape (R,)."""
     key = owner * (sentence.max(initial=0) + 1) + sentence
     order = np.argsort(key, kind="stable")

@@ -13,18 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Bools, Ints
 from mmc4viz.corpus.columns import Columns, Kind, Status
-from mmc4viz.corpus.curves import Scale
 from mmc4viz.corpus.pairs import Pairs, literals
-from mmc4viz.corpus.scales import misfit
+from mmc4viz.corpus.scales import Scale, misfit
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.corpus.tally import CLASS
 from mmc4viz.corpus.verdicts import Verdicts
 from mmc4viz.loader.images import SINCE
 from mmc4viz.model import Fate, ImageFate, LoaderConfig
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -288,7 +285,7 @@ def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Fit:
 
     Examples
     --------
-    >>> from mmc4viz.corpus.curves import COSINE
+    >>> from mmc4viz.corpus.scales import COSINE
     >>> fit(np.array([0.1, 0.3]), 0.4, COSINE).problem
     'every pair scores below it: no pair is kept'
     """

@@ -11,13 +11,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.curves import Curves, Thresholds
+from mmc4viz.arrays import Ints
+from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.literal import LiteralStates
 from mmc4viz.corpus.resolve import States
+from mmc4viz.corpus.scales import Thresholds
 from mmc4viz.corpus.tally import CLASS, CLASSES, QUANTITIES, QUANTITY, Tally
 from mmc4viz.model import ImageFate
 
-Ints = NDArray[np.int64]
 Places = NDArray[np.unsignedinteger[Any]]
 
 _EXACT_BITS: Final = 53  # of a double

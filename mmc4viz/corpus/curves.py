@@ -5,20 +5,15 @@ Curves are looked up and added here; they are made by the sweep.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.corpus.scales import Thresholds
 from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, QUANTITY
 from mmc4viz.model import ImageFate, Outcome
-
-Thresholds = NDArray[np.float64]
-
-MAX_STEPS: Final = 4001
 
 
 @dataclass(frozen=True)
@@ -93,43 +88,3 @@ class Curves:
     def step(self, threshold: float) -> int:
         """Return the position of the step nearest to a threshold."""
         return int(np.abs(self.thresholds - threshold).argmin())
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A similarity's scale with a grid of thresholds that suits it."""
-
-    name: str
-    start: float
-    stop: float
-    step: float
-    digits: int
-
-    def thresholds(self) -> Thresholds:
-        """Return the grid: decimals in double precision, ascending, at most 4,001; read-only."""
-        return _grid(self)
-
-
-@lru_cache(64)
-def _grid(scale: Scale) -> Thresholds:
-    first, last = round(scale.start / scale.step), round(scale.stop / scale.step)
-    grid = np.array([round(k * scale.step, scale.digits) for k in range(first, last + 1)])
-    grid.setflags(write=False)
-    return grid
-
-
-COSINE: Final = Scale("cosine", -1.0, 1.0, 0.001, 3)
-TIMES_100: Final = Scale("×100", -100.0, 100.0, 0.1, 1)
-
-
-def decimal_scale(low: float, high: float) -> Scale:
-    """Return the finest decimal grid from below the lowest score to above the highest."""
-    reach = max(abs(low), abs(high))
-    if reach > 1e300:  # nothing that a similarity could be
-        low, high, reach = min(low, 1e300), min(high, 1e300), 1e300
-        low, high = max(low, -1e300), max(high, -1e300)
-    span = max(high / 2 - low / 2, reach / 1e6)
-    step = 10.0 ** math.ceil(math.log10(2 * span / (MAX_STEPS - 3)))
-    digits = max(0, -round(math.log10(step)))
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return Scale("unknown", first * step, max(last, first + 1) * step, step, digits)

@@ -5,7 +5,7 @@ The interval is `sampling`'s: from clusters of documents. Draws no sample and no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,14 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from mmc4viz.corpus.curves import Curves, Thresholds
-from mmc4viz.corpus.sampling import CONFIDENCE, RATES, Drawn, Rate
-from mmc4viz.corpus.sweep import Matched, match_corpus, sweep_each
+from mmc4viz.arrays import Floats
+from mmc4viz.corpus.curves import Curves
+from mmc4viz.corpus.sampling import Drawn
+from mmc4viz.corpus.scales import Thresholds
+from mmc4viz.corpus.sweep import Matched, match_corpus, sweep, sweep_each
 from mmc4viz.model import LoaderConfig
 
-Floats = NDArray[np.float64]
-
 _MOST_BINS: Final = 100_000  # of half a kilobyte
+CONFIDENCE = 0.95
+RATES = ("documents", "pairs", "image_tokens", "text_tokens", "misbound")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A quantity per document of the corpus at every threshold, each of shape (T,)."""
+
+    estimate: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -176,3 +187,47 @@ def _rates(curves: Curves) -> tuple[Floats, Floats]:
     pairs = RATES.index("pairs")  # counted wherever they reach the threshold
     surely[pairs], by_coin[pairs] = curves.total("pairs"), 0 * curves.total("pairs")
     return np.array(surely, np.float64), np.array(by_coin, np.float64)
+
+
+def sweep_clusters(drawn: Drawn, config: LoaderConfig, thresholds: Thresholds) -> list[Curves]:
+    """Return the curves of each cluster."""
+    return [sweep(match_corpus(parts, config), config, thresholds) for parts in drawn.clusters]
+
+
+def rate(drawn: Drawn, curves: Sequence[Curves], quantity: str, keep: float) -> Rate:
+    """Estimate a quantity per document, with its 95 % interval.
+
+    Parameters
+    ----------
+    drawn : Drawn
+    curves : sequence of Curves
+        Of its clusters, in their order.
+    quantity : str
+        One of `RATES`.
+    keep : float
+        Probability with which a single image's document survives.
+
+    Returns
+    -------
+    Rate
+        With an infinite interval where there is only one cluster.
+    """
+    sums = np.array([_values(part, quantity, keep) for part in curves])
+    sampled = np.array([[sum(len(p) for p in parts)] for parts in drawn.clusters], np.float64)
+    sizes = drawn.sizes[:, None]
+    totals = sums / np.maximum(sampled, 1) * sizes
+    estimate = totals.sum(axis=0) / sizes.sum()
+    k = len(sums)
+    if k < 2:
+        unknown = np.full_like(estimate, np.inf)
+        return Rate(estimate, np.zeros_like(estimate), unknown)
+    residual = totals - estimate * sizes
+    variance = (1 - drawn.fraction) * k / (k - 1) * (residual**2).sum(axis=0)
+    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / sizes.sum()
+    return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
+
+
+def _values(curves: Curves, quantity: str, keep: float) -> NDArray[np.float64]:
+    if quantity == "pairs":
+        return curves.total("pairs").astype(np.float64)
+    return curves.expected(quantity, keep)

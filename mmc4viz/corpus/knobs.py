@@ -13,18 +13,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.corpus.columns import Columns, schema
-from mmc4viz.corpus.curves import Thresholds
-from mmc4viz.corpus.estimate import interval, steps_among
+from mmc4viz.corpus.estimate import Rate, interval, steps_among
 from mmc4viz.corpus.matched import Matched, Part
 from mmc4viz.corpus.resolve import resolve
-from mmc4viz.corpus.sampling import Drawn, Rate
+from mmc4viz.corpus.sampling import Drawn
+from mmc4viz.corpus.scales import Thresholds
 from mmc4viz.corpus.sweep import sweep
 from mmc4viz.corpus.tally import CLASS, CLASSES, QUANTITY
 from mmc4viz.model import ASSIGNMENT_NAMES, LoaderConfig
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 KNOBS: Final[dict[str, tuple[Any, ...]]] = {
     "max_images": (1, 2, 3, 4, 6, 8, 12, 20),

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.corpus.audit import band, capped, crowded, undecodable
 from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.pairs import Pairs, document_starts, image_counts, literals
@@ -25,10 +26,6 @@ from mmc4viz.corpus.tally import CLASS, CLASSES
 from mmc4viz.corpus.verdicts import Verdicts
 from mmc4viz.loader.parse import read_json
 from mmc4viz.model import Fate, ImageFate, LoaderConfig, Outcome
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 # What documents can be asked to contain. Fates are the walk's; the rest are the audit's findings.
 PAIR_FATES: Final = {f"pair_{fate}": fate for fate in Fate}

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.columns import Columns, Kind, read_payload
 from mmc4viz.corpus.pieces import FAILED, Cut, Layout, Text, cut, layouts
 from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, QUANTITIES, QUANTITY, Tally, tally
@@ -22,8 +23,6 @@ from mmc4viz.loader.text import interleave, interleave_chatgpt, mark_numbers
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.loader.walk import matched_pairs, walk
 from mmc4viz.model import Document, DocumentError, ImageFate, LoaderConfig, Outcome
-
-Ints = NDArray[np.int64]
 
 _Key = tuple[int, tuple[int, ...]]
 """A document's position and its kept pairs' sentences; of a ChatGPT-written one minus the cap."""

@@ -12,7 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.assign import ASSIGN, Ints, Mask, Rows
+from mmc4viz.arrays import Bools, Ints
+from mmc4viz.corpus.assign import ASSIGN, Rows
 from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, QUANTITY, Tally
 from mmc4viz.corpus.validity import WAITING, Validity, validity
@@ -77,8 +78,8 @@ class Known:
         Theirs.
     """
 
-    documents: Mask
-    failed: Mask
+    documents: Bools
+    failed: Bools
     pairs: Matches
 
 
@@ -146,8 +147,8 @@ def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded
 
 
 def _match_documents(
-    columns: Columns, images: Validity, assignment: str, documents: Mask
-) -> tuple[Matches, Mask]:
+    columns: Columns, images: Validity, assignment: str, documents: Bools
+) -> tuple[Matches, Bools]:
     """Run an assignment over documents; return their pairs and which documents failed."""
     failed = np.zeros(len(columns), bool)
     n_sentences = columns.numbers("n_sentences").astype(np.int64)

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from mmc4viz.corpus.bins import Places, places
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.curves import Scale, Thresholds
 from mmc4viz.corpus.groups import Group, arrange
 from mmc4viz.corpus.literal import Literal
 from mmc4viz.corpus.match import Known, Matches, ShardMatch, match
-from mmc4viz.corpus.scales import scale_of
+from mmc4viz.corpus.scales import Scale, Thresholds, scale_of
 from mmc4viz.corpus.tally import CLASS, IMAGE_FATE, Tally
 from mmc4viz.corpus.validity import WAITING, changed, validity
 from mmc4viz.model import ImageFate, LoaderConfig

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.columns import Kind
 from mmc4viz.corpus.sweep import Matched, Part
 from mmc4viz.corpus.tally import CLASS, QUANTITIES
@@ -21,7 +22,6 @@ from mmc4viz.corpus.verdicts import Verdicts
 from mmc4viz.loader.walk import matched_pairs, walk
 from mmc4viz.model import DocumentError, Fate, ImageFate, LoaderConfig, Outcome, Verdict
 
-Ints = NDArray[np.int64]
 _KEPT = (CLASS["kept_surely"], CLASS["kept_by_coin"])
 
 

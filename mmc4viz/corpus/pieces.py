@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.loader.pretrained import END_OF_CHUNK, IMAGE
 from mmc4viz.loader.sequence import Owners
-from mmc4viz.loader.text import END_OF_CHUNK, IMAGE, Interleaved
+from mmc4viz.loader.text import Interleaved
 from mmc4viz.loader.tokens import Tokenizer
 
 # A place is a token's position among those of the text, times 8, plus what stands there.

@@ -16,22 +16,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.columns import Columns, Verify, build_batch, row_of, with_notes
-from mmc4viz.corpus.curves import Curves, Thresholds
 from mmc4viz.corpus.image_notes import ImageTally
 from mmc4viz.corpus.ingest import document_in
 from mmc4viz.corpus.shards import Sample, Shard, image_source, samples
-from mmc4viz.corpus.sweep import match_corpus, sweep
 from mmc4viz.loader.tokens import Tokenizer
-from mmc4viz.model import LoaderConfig, ShardError
-
-Ints = NDArray[np.int64]
+from mmc4viz.model import ShardError
 
 GROUPS = 25
-CONFIDENCE = 0.95
-RATES = ("documents", "pairs", "image_tokens", "text_tokens", "misbound")
 
 
 @dataclass(frozen=True)
@@ -58,15 +52,6 @@ class Drawn:
     def n_documents(self) -> int:
         """Documents in the sample."""
         return sum(len(part) for cluster in self.clusters for part in cluster)
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A quantity per document of the corpus at every threshold, each of shape (T,)."""
-
-    estimate: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
 
 
 def choose_shards(
@@ -245,47 +230,3 @@ def cluster(
     sizes = np.array([sum(len(part) for part in group) for group in dealt], np.float64)
     fraction = n_documents / max(1.0, totals.sum())
     return Drawn(dealt, sizes, fraction, n_shards)
-
-
-def sweep_clusters(drawn: Drawn, config: LoaderConfig, thresholds: Thresholds) -> list[Curves]:
-    """Return the curves of each cluster."""
-    return [sweep(match_corpus(parts, config), config, thresholds) for parts in drawn.clusters]
-
-
-def rate(drawn: Drawn, curves: Sequence[Curves], quantity: str, keep: float) -> Rate:
-    """Estimate a quantity per document, with its 95 % interval.
-
-    Parameters
-    ----------
-    drawn : Drawn
-    curves : sequence of Curves
-        Of its clusters, in their order.
-    quantity : str
-        One of `RATES`.
-    keep : float
-        Probability with which a single image's document survives.
-
-    Returns
-    -------
-    Rate
-        With an infinite interval where there is only one cluster.
-    """
-    sums = np.array([_values(part, quantity, keep) for part in curves])
-    sampled = np.array([[sum(len(p) for p in parts)] for parts in drawn.clusters], np.float64)
-    sizes = drawn.sizes[:, None]
-    totals = sums / np.maximum(sampled, 1) * sizes
-    estimate = totals.sum(axis=0) / sizes.sum()
-    k = len(sums)
-    if k < 2:
-        unknown = np.full_like(estimate, np.inf)
-        return Rate(estimate, np.zeros_like(estimate), unknown)
-    residual = totals - estimate * sizes
-    variance = (1 - drawn.fraction) * k / (k - 1) * (residual**2).sum(axis=0)
-    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / sizes.sum()
-    return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
-
-
-def _values(curves: Curves, quantity: str, keep: float) -> NDArray[np.float64]:
-    if quantity == "pairs":
-        return curves.total("pairs").astype(np.float64)
-    return curves.expected(quantity, keep)

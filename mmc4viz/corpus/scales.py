@@ -6,16 +6,21 @@ Thresholds are judged here, never chosen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.curves import COSINE, TIMES_100, Scale, decimal_scale
 
+Thresholds = NDArray[np.float64]
+
+MAX_STEPS: Final = 4001
+"""That a grid has."""
 RANGES: Final[dict[str, tuple[float, float]]] = {
     "cosine": (-1.0, 1.0),
     "×100": (-100.0, 100.0),
@@ -26,6 +31,46 @@ RANGES: Final[dict[str, tuple[float, float]]] = {
 _SLACK: Final = 1.0001  # single precision lets a cosine of equals pass 1
 _MOST_VALUES: Final = 1_000_000  # looked at
 _MOST_PARTS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A similarity's scale with a grid of thresholds that suits it."""
+
+    name: str
+    start: float
+    stop: float
+    step: float
+    digits: int
+
+    def thresholds(self) -> Thresholds:
+        """Return the grid: decimals in double precision, ascending, at most 4,001; read-only."""
+        return _grid(self)
+
+
+@lru_cache(64)
+def _grid(scale: Scale) -> Thresholds:
+    first, last = round(scale.start / scale.step), round(scale.stop / scale.step)
+    grid = np.array([round(k * scale.step, scale.digits) for k in range(first, last + 1)])
+    grid.setflags(write=False)
+    return grid
+
+
+COSINE: Final = Scale("cosine", -1.0, 1.0, 0.001, 3)
+TIMES_100: Final = Scale("×100", -100.0, 100.0, 0.1, 1)
+
+
+def decimal_scale(low: float, high: float) -> Scale:
+    """Return the finest decimal grid from below the lowest score to above the highest."""
+    reach = max(abs(low), abs(high))
+    if reach > 1e300:  # nothing that a similarity could be
+        low, high, reach = min(low, 1e300), min(high, 1e300), 1e300
+        low, high = max(low, -1e300), max(high, -1e300)
+    span = max(high / 2 - low / 2, reach / 1e6)
+    step = 10.0 ** math.ceil(math.log10(2 * span / (MAX_STEPS - 3)))
+    digits = max(0, -round(math.log10(step)))
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return Scale("unknown", first * step, max(last, first + 1) * step, step, digits)
 
 
 def recognise(values: NDArray[Any], widths: NDArray[Any]) -> str:

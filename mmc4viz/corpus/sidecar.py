@@ -37,6 +37,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from xxhash import xxh3_64
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.checked import sealed, unsealed
 from mmc4viz.corpus.storage import file_system, is_remote, remember, scrubbed
 from mmc4viz.model import ShardError
@@ -44,7 +45,6 @@ from mmc4viz.model import ShardError
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-Ints = NDArray[np.int64]
 
 NEEDED = ("shard", "key", "images", "sentences", "values")
 _KEY: Final = b"mmc4viz"

@@ -10,16 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.corpus.matched import Matched
 from mmc4viz.corpus.resolve import States, resolve
 from mmc4viz.corpus.tally import QUANTITIES
 from mmc4viz.corpus.verdicts import Verdicts, undecided
 from mmc4viz.model import LoaderConfig
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 _MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "misbound")
 _OF_WALKED = ("matched", "best")  # lost with the document, where a text cannot be read
 

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Bools, Ints
 from mmc4viz.corpus.audit import image_values, joined
 from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.sweep import Matched
@@ -18,8 +19,6 @@ from mmc4viz.loader.inspect import matrix_of
 from mmc4viz.loader.matching import stored_score
 from mmc4viz.model import Document
 
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 EQUAL: Final = 1e-6  # scores that differ by no more count as equal
 
 

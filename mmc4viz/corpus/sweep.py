@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.bins import Bins
-from mmc4viz.corpus.curves import Curves, Thresholds
+from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.matched import Matched, Part, Progress, match_corpus
 from mmc4viz.corpus.resolve import resolve
+from mmc4viz.corpus.scales import Thresholds
 from mmc4viz.model import LoaderConfig
 
 __all__ = ["Matched", "Part", "Progress", "match_corpus", "sweep", "sweep_each"]

@@ -11,13 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Bools, Ints
 from mmc4viz.corpus.columns import Columns, Kind, Status
 from mmc4viz.corpus.tally import IMAGE_FATE
 from mmc4viz.model import ImageFate
-
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-
 
 _LOST: Final = IMAGE_FATE[ImageFate.LOST_WITH_DOCUMENT]
 WAITING: Final = IMAGE_FATE[ImageFate.MATCHED]
@@ -43,7 +40,7 @@ class Validity:
 
     starts: Ints
     fate: NDArray[np.uint8]
-    lost: Mask
+    lost: Bools
 
     def having(self, fate: int) -> Ints:
         """Return how many images of a fate each document has, shape (documents,)."""
@@ -73,7 +70,7 @@ def validity(columns: Columns, min_kb: int) -> Validity:
     return Validity(starts, fate, lost)
 
 
-def _lose(fate: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Mask:
+def _lose(fate: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Bools:
     """Let fatal images lose their documents; nothing behind a document's first is looked at."""
     owners, which = np.unique(np.searchsorted(starts, fatal, side="right") - 1, return_index=True)
     for document, image in zip(owners.tolist(), fatal[which].tolist(), strict=True):
@@ -84,7 +81,7 @@ def _lose(fate: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Mask:
     return lost
 
 
-def changed(columns: Columns, min_kb: int, other: int) -> Mask:
+def changed(columns: Columns, min_kb: int, other: int) -> Bools:
     """Which documents have an image that one of two size limits drops, shape (documents,)."""
     starts = columns.offsets("images")
     n_bytes = columns.image("n_bytes")[starts[0] : starts[-1]]
@@ -94,5 +91,5 @@ def changed(columns: Columns, min_kb: int, other: int) -> Mask:
     return documents
 
 
-def _small(n_bytes: Ints, min_kb: int) -> Mask:
+def _small(n_bytes: Ints, min_kb: int) -> Bools:
     return (n_bytes >= 0) & (n_bytes // 1000 <= min_kb)

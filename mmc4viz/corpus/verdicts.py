@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.groups import Group
 from mmc4viz.corpus.literal import Literal
 from mmc4viz.corpus.matched import Matched
 from mmc4viz.corpus.resolve import States, resolve
 from mmc4viz.corpus.tally import QUANTITIES
 from mmc4viz.model import LoaderConfig
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

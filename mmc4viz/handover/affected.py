@@ -7,8 +7,8 @@ that is, `plan` says. The twin of `plan.plan_document` for whole shards.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmc4viz.arrays import Bools, Ints
 from mmc4viz.corpus.columns import Columns, Kind, Status
 from mmc4viz.corpus.match import match
 from mmc4viz.corpus.matched import match_corpus
@@ -17,11 +17,8 @@ from mmc4viz.corpus.verdicts import verdicts
 from mmc4viz.handover.options import Options, loader_config
 from mmc4viz.model import LoaderConfig
 
-Mask = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
-
-def affected(columns: Columns, config: LoaderConfig, options: Options) -> Mask:
+def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
     """Return which documents may need a change, shape (documents,).
 
     Parameters
@@ -35,7 +32,7 @@ def affected(columns: Columns, config: LoaderConfig, options: Options) -> Mask:
     starts = columns.offsets("images")
     owner = np.repeat(np.arange(len(columns)), np.diff(starts))
     chosen = _surviving(columns, config)
-    found: Mask = columns.kind == Kind.LITERAL
+    found: Bools = columns.kind == Kind.LITERAL
     loader = loader_config(config)
     if (loader.assignment, loader.min_kb) != (config.assignment, config.min_kb):
         found[owner[chosen != _surviving(columns, loader)]] = True

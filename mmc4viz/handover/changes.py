@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.handover.chosen import Match, if_decodable
 from mmc4viz.handover.options import OWN, Options
-from mmc4viz.loader.text import END_OF_CHUNK, IMAGE
+from mmc4viz.loader.pretrained import END_OF_CHUNK, IMAGE
 from mmc4viz.model import Document, LoaderConfig
 
 Scores = Mapping[tuple[int, int], float]

@@ -17,8 +17,8 @@ import yaml
 
 from mmc4viz.choice.proposal import Basis
 from mmc4viz.corpus.curves import Curves
+from mmc4viz.corpus.estimate import CONFIDENCE, RATES, Rate
 from mmc4viz.corpus.files import FORMAT, digest
-from mmc4viz.corpus.sampling import CONFIDENCE, RATES, Rate
 from mmc4viz.handover.basics import Basics, CorpusFacts, SimilarityFacts
 from mmc4viz.loader.tokens import BUILT_IN
 from mmc4viz.marked import means_text

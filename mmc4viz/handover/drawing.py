@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from mmc4viz.arrays import Floats
 
 HALF: Final = 540  # pixels of a picture beside another one
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 30  # pixels around a picture's field

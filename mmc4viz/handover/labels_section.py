@@ -20,8 +20,7 @@ from mmc4viz.choice.labelling.labels import Judgement
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.precision import Curve, curve
 from mmc4viz.choice.labelling.stratified import Interval
-from mmc4viz.corpus.curves import Scale
-from mmc4viz.corpus.scales import scale_of
+from mmc4viz.corpus.scales import Scale, scale_of
 from mmc4viz.handover.drawing import band
 from mmc4viz.handover.section import Folded, Heading, Part, Pictures, Section, Table, Words
 from mmc4viz.model import LoaderConfig

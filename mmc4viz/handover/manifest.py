@@ -13,13 +13,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.matched import Matched, Part
 from mmc4viz.corpus.tally import CLASS
 from mmc4viz.corpus.verdicts import Verdicts, verdicts
 from mmc4viz.loader.walk import walk
 from mmc4viz.model import Fate, LoaderConfig
-
-Ints = NDArray[np.int64]
 
 CHUNK: Final = 1 << 16  # documents that are resolved and written together, at least a shard
 

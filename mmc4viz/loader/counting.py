@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from mmc4viz.loader.text import IMAGE
+from mmc4viz.loader.pretrained import IMAGE
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import SentenceCounts
 

@@ -18,10 +18,11 @@ from typing import Any, Final
 import tokenizers
 from tokenizers import AddedToken, models, normalizers, pre_tokenizers, processors
 
-from mmc4viz.loader.text import END_OF_CHUNK, IMAGE
 from mmc4viz.loader.tokenizer_files import Files, read_json
 from mmc4viz.model import TokenizerError
 
+IMAGE = "<image>"
+END_OF_CHUNK = "<|endofchunk|>"
 PADDING: Final = "<PAD>"
 _NAMED: Final = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmc4viz.loader.pretrained import END_OF_CHUNK, IMAGE
 from mmc4viz.model import DocumentError
 
-IMAGE = "<image>"
-END_OF_CHUNK = "<|endofchunk|>"
 MARK = re.compile(r"_!_IMAGE(\d+)_!_")
 
 # What the loader deletes, in order: pattern, where in it the deletion begins, its length.

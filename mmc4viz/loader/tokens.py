@@ -21,8 +21,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken
 
-from mmc4viz.loader.pretrained import add_loader_tokens, byte_level, load_files
-from mmc4viz.loader.text import END_OF_CHUNK, IMAGE
+from mmc4viz.loader.pretrained import END_OF_CHUNK, IMAGE, add_loader_tokens, byte_level, load_files
 from mmc4viz.loader.tokenizer_files import find_files, one_line
 from mmc4viz.model import SentenceCounts, TokenizerError
 

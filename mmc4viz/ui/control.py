@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from mmc4viz.charts import COLOURS, TEXT_COLOURS
 from mmc4viz.choice.proposal import Proposal
-from mmc4viz.corpus.curves import Curves, Scale
+from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.estimate import Estimate
+from mmc4viz.corpus.scales import Scale
 from mmc4viz.ui import chosen, marks, state, threshold
 from mmc4viz.ui.headline import Compared, headline
 from mmc4viz.ui.sidebar import Choice

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.columns import Columns, Kind
-from mmc4viz.corpus.curves import Curves, Scale, Thresholds
+from mmc4viz.corpus.curves import Curves
 from mmc4viz.corpus.estimate import Estimate, estimate
 from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
 from mmc4viz.corpus.ingest import read_columns
 from mmc4viz.corpus.sampling import Drawn
+from mmc4viz.corpus.scales import Scale, Thresholds
 from mmc4viz.corpus.shards import Shard, named
 from mmc4viz.corpus.similarity import Sidecar, sidecars, with_similarity
 from mmc4viz.corpus.source import Indexed, Shards

@@ -10,7 +10,7 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.corpus.curves import Scale
+from mmc4viz.corpus.scales import Scale
 from mmc4viz.model import LoaderConfig, Mmc4vizError
 from mmc4viz.ui import compared, data, state, threshold
 from mmc4viz.ui.inert import note, plain

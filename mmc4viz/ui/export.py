@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 
 from mmc4viz.choice.proposal import Basis
-from mmc4viz.corpus.sampling import RATES
+from mmc4viz.corpus.estimate import RATES
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.handover import manifest, tables
 from mmc4viz.handover.config import BASES, exact_yields, provenance, sampled_yields, to_text

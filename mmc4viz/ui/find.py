@@ -14,12 +14,12 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.listing import search
 from mmc4viz.corpus.sweep import Matched
 from mmc4viz.model import ShardError
 from mmc4viz.ui.inert import note
 
-Ints = NDArray[np.int64]
 _EVERY = 0.2  # seconds between reports
 
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 import streamlit as st
 
-from mmc4viz.corpus.curves import Thresholds
+from mmc4viz.corpus.estimate import Rate
 from mmc4viz.corpus.knobs import Effect, Pool, estimated, exact, pool, variations
 from mmc4viz.corpus.matched import Matched, match_corpus
-from mmc4viz.corpus.sampling import Rate
+from mmc4viz.corpus.scales import Thresholds
 from mmc4viz.model import LoaderConfig
 from mmc4viz.ui import data, multiples, numbers, state
 from mmc4viz.ui.memo import Memo

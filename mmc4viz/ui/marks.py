@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mmc4viz.choice.proposal import Basis, Proposal
-from mmc4viz.corpus.curves import Scale
+from mmc4viz.corpus.scales import Scale
 from mmc4viz.references import references_for
 
 _BASES: Final = {

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mmc4viz.loader.text import IMAGE, Interleaved, interleave, interleave_chatgpt
+from mmc4viz.loader.pretrained import IMAGE
+from mmc4viz.loader.text import Interleaved, interleave, interleave_chatgpt
 from mmc4viz.loader.tokens import Tokenizer
 from mmc4viz.model import Binding, Document, DocumentError, Fate, LoaderConfig, Verdict
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from mmc4viz.corpus.curves import Scale
 from mmc4viz.corpus.files import files_of, read_origin
 from mmc4viz.corpus.naming import names_of
+from mmc4viz.corpus.scales import Scale
 from mmc4viz.corpus.sets import OWN
 from mmc4viz.corpus.shards import Layout, Shard
 from mmc4viz.loader.tokens import BUILT_IN

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from mmc4viz.corpus.curves import COSINE, Scale
+from mmc4viz.corpus.scales import COSINE, Scale
 from mmc4viz.ui import data, state
 from mmc4viz.ui.inert import note
 

@@ -7,9 +7,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from mmc4viz.corpus.curves import Curves
-from mmc4viz.corpus.estimate import Estimate
+from mmc4viz.corpus.estimate import RATES, Estimate
 from mmc4viz.corpus.funnel import document_funnel, image_funnel
-from mmc4viz.corpus.sampling import RATES
 from mmc4viz.ui import (
     control,
     data,

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus import audit
 from mmc4viz.corpus.listing import (
     SORTS,
@@ -42,8 +40,6 @@ from mmc4viz.model import ImageFate, LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.memo import Memo
 from mmc4viz.ui.progress import progress
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

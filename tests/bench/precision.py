@@ -18,12 +18,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.labelling import strata
 from mmc4viz.choice.labelling.by_precision import propose
 from mmc4viz.choice.labelling.precision import LabelledSample, curve
 from mmc4viz.choice.labelling.stages import FIRST, STAGE
 
-Floats = NDArray[np.float64]
 PAIRS, LABELS, WANTED, WIDTH = 10_000, 200, 0.9, 0.1
 REACHING = (0.8, 0.6, 0.4, 0.2, 0.07)  # shares of the pairs at or above the five thresholds
 # How many noise deviations right pairs stand out, and their share: from easy to hopeless.

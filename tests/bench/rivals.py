@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, linear_sum_assignment
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.fdr.stack import Stack
 
-Floats = NDArray[np.float64]
 _BINS = 60
 _DRAWS = 20
 _ROUNDS = 30

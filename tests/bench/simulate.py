@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.fdr.stack import Stack, stacked
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

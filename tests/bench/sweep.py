@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from mmc4viz import LoaderConfig, match_corpus, sweep, walk
-from mmc4viz.corpus.curves import COSINE
 from mmc4viz.corpus.index import open_index
+from mmc4viz.corpus.scales import COSINE
 from mmc4viz.corpus.tally import QUANTITY
 from tests.bench import synthetic
 

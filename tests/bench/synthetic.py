@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.columns import IMAGE, Columns, Kind, Status, schema, write_payload
 from mmc4viz.corpus.index import Origin, digest, write_file
 from mmc4viz.corpus.shards import Shard
@@ -70,9 +71,6 @@ class Recipe:
     unreadable: float = 0.0
     bad_pixels: float = 0.0005
     lengthened: int = 1
-
-
-Ints = NDArray[np.int64]
 
 
 def shards(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.entries import Matrices, entries
-from mmc4viz.choice.lineup import Floats, Ints, Model
+from mmc4viz.choice.lineup import Model
 from mmc4viz.corpus.columns import Columns, Kind
 from mmc4viz.corpus.pairs import document_starts
 

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.choice.lineup import Floats, Model
-from mmc4viz.corpus.curves import Scale
+from mmc4viz.arrays import Floats
+from mmc4viz.choice.lineup import Model
+from mmc4viz.corpus.scales import Scale
 
 QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
 

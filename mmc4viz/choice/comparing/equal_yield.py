@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from mmc4viz.choice.steps import Floats, Steps
+from mmc4viz.arrays import Floats
+from mmc4viz.choice.steps import Steps
 from mmc4viz.corpus.scales import scale_of
 
 _MOST_DIGITS: Final = 17  # tell any two doubles of cosine scale apart

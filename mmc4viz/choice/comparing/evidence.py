@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.distribution import thresholds_of
 from mmc4viz.choice.comparing.models import Match, NoMatch
@@ -27,7 +28,7 @@ from mmc4viz.choice.labelling.labelled import Labelled, labelled_for
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.precision import curve
 from mmc4viz.choice.labelling.store import LabelsError
-from mmc4viz.choice.lineup import Floats, Ints, Model, ModelsError
+from mmc4viz.choice.lineup import Model, ModelsError
 
 FEWEST: Final = 10
 """Labels above a threshold without which nothing is said of its precision."""

@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mmc4viz.choice.lineup import Floats, Ints, Model
+from mmc4viz.arrays import Bools, Floats, Ints
+from mmc4viz.choice.lineup import Model
 from mmc4viz.corpus.matched import Matched
 from mmc4viz.corpus.resolve import resolve
 from mmc4viz.corpus.tally import CLASS
 from mmc4viz.model import LoaderConfig
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

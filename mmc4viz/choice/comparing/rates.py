@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.comparing.candidate import Candidate
 from mmc4viz.choice.comparing.models import Match, NoMatch, agreement_at
-from mmc4viz.choice.lineup import Floats
 
 
 @dataclass(frozen=True)

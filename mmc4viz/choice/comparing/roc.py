@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.choice.lineup import Floats, Ints
+from mmc4viz.arrays import Floats, Ints
 
 STEPS: Final = np.linspace(0, 1, 101)
 NAMES: Final = ("auc", "average_precision", "roc", "precision")

@@ -14,9 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.comparing.roc import NAMES, Curves, Ranked
 from mmc4viz.choice.entries import entries
-from mmc4viz.choice.lineup import Floats, Ints, Model, ModelsError
+from mmc4viz.choice.lineup import Model, ModelsError
 
 ROUNDS: Final = 1000
 _LEVELS: Final = (0.025, 0.975)

@@ -12,8 +12,8 @@ from itertools import accumulate
 
 import numpy as np
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.fdr.stack import Stack, stack_of, stacked
-from mmc4viz.choice.lineup import Floats
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.sidecar import Sidecar
 from mmc4viz.corpus.similarity import with_similarity

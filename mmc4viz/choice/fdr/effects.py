@@ -15,8 +15,8 @@ from typing import Self
 
 import numpy as np
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.fdr.stack import Stack
-from mmc4viz.choice.lineup import Floats
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,13 @@ from typing import Final
 
 import numpy as np
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.fdr.fitting import Fit, fit, kind_of
 from mmc4viz.choice.fdr.mixture import Signal
 from mmc4viz.choice.fdr.resampling import Reach, resample
 from mmc4viz.choice.fdr.stack import Stack
-from mmc4viz.choice.lineup import Floats, Ints
 from mmc4viz.choice.proposal import Basis
-from mmc4viz.corpus.curves import Thresholds
-from mmc4viz.corpus.scales import scale_of
+from mmc4viz.corpus.scales import Thresholds, scale_of
 from mmc4viz.model import ConfigError
 
 SEPARATED: Final = 1.5

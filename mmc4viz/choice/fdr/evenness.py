@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.fdr.stack import Stack
-from mmc4viz.choice.lineup import Floats, Ints
 
 _FAR: Final = 3.0  # deviations, beyond which residuals count as this far
 

@@ -13,13 +13,13 @@ from typing import Final
 
 import numpy as np
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.fdr.effects import Effects, noise, rivals
 from mmc4viz.choice.fdr.evenness import neighbours, unevenness
 from mmc4viz.choice.fdr.likelihood import most_likely
 from mmc4viz.choice.fdr.mixture import Rows, Signal
 from mmc4viz.choice.fdr.null import Null, doubt
 from mmc4viz.choice.fdr.stack import Stack
-from mmc4viz.choice.lineup import Floats
 from mmc4viz.corpus.scales import recognise
 
 _PASSES: Final = 8

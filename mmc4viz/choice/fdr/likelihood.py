@@ -13,8 +13,8 @@ import numpy as np
 from scipy import optimize
 from scipy.stats import qmc
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.fdr.mixture import Rows, Signal
-from mmc4viz.choice.lineup import Floats
 
 _WIDER: Final = 1.3  # than the curvature says
 # Weak prior beliefs, normal: mean and deviation of log odds of a right sentence, log shift, log

@@ -17,9 +17,9 @@ from typing import Final, Self
 
 import numpy as np
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.fdr.null import Null
 from mmc4viz.choice.fdr.stack import Stack
-from mmc4viz.choice.lineup import Floats, Ints
 
 SHIFTS: Final = np.append(np.arange(0.25, 6.01, 0.25), [6.5, 7.0, 7.5, 8.0, 9.0, 10.5, 12.5, 15.0])
 _WIDTHS: Final = np.gradient(SHIFTS)

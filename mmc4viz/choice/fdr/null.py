@@ -14,7 +14,7 @@ from typing import Final, Self
 import numpy as np
 from scipy import optimize, stats
 
-from mmc4viz.choice.lineup import Floats, Ints
+from mmc4viz.arrays import Floats, Ints
 
 _EDGES: Final = np.concatenate([np.linspace(0, 6, 121), [8.0, 12.0, np.inf]])
 _TAILS: Final = (2.1, 300.0)  # degrees of freedom: as heavy and as light as any

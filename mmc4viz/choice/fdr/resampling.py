@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.fdr.fitting import Fit
 from mmc4viz.choice.fdr.likelihood import around, beliefs, centres, inside
 from mmc4viz.choice.fdr.mixture import Signal
 from mmc4viz.choice.fdr.stack import Stack
-from mmc4viz.choice.lineup import Floats, Ints
 
 _FITS: Final = 127
 

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.entries import Matrices
-from mmc4viz.choice.lineup import Floats, Ints
 from mmc4viz.corpus.pairs import document_starts
 from mmc4viz.corpus.sweep import Matched, Part
 from mmc4viz.corpus.validity import WAITING, validity

@@ -9,15 +9,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.labelling import planning, strata
 from mmc4viz.choice.labelling.precision import LabelledSample, curve
 from mmc4viz.choice.labelling.stratified import surely
 from mmc4viz.choice.proposal import Basis, Proposal
 from mmc4viz.model import ConfigError
-
-Floats = NDArray[np.float64]
 
 ASSUMPTION: Final = (
     "Pairs were drawn at random within strata of score, and the labels are right; walking down "

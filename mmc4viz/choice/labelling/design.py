@@ -7,16 +7,14 @@ import sqlite3
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats
 from mmc4viz.choice.labelling import labels, store, strata
 from mmc4viz.choice.labelling.documents import Documents
 from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.store import LabelsError
-from mmc4viz.corpus.curves import Scale
+from mmc4viz.corpus.scales import Scale
 from mmc4viz.model import LoaderConfig
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pandas.util import hash_array
 
+from mmc4viz.arrays import Ints
 from mmc4viz.corpus.columns import Columns
 from mmc4viz.corpus.pairs import place_of
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

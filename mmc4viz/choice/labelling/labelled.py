@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.choice.labelling import design as designs
 from mmc4viz.choice.labelling import labels, queue
 from mmc4viz.choice.labelling.design import Design
@@ -21,8 +21,6 @@ from mmc4viz.choice.labelling.population import Population
 from mmc4viz.choice.labelling.precision import LabelledSample
 from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.model import LoaderConfig
-
-Ints = NDArray[np.int64]
 
 _NAMED: Final = 20  # pairs that are gone
 

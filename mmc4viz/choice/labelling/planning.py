@@ -6,13 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.labelling import strata
 from mmc4viz.choice.labelling.stratified import Interval, interval
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _MOST: Final = 20_000  # labels looked ahead
 

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.choice.labelling import strata
 from mmc4viz.choice.labelling.stratified import Interval, interval
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mmc4viz.arrays import Ints
 from mmc4viz.choice.labelling import labels, queue, store, strata
 from mmc4viz.choice.labelling.design import Design
 from mmc4viz.choice.labelling.labels import PAIR, Label, PairId
@@ -24,8 +24,6 @@ from mmc4viz.choice.labelling.queue import Drawn
 FIRST: Final = 60  # pairs of the first stage
 STAGE: Final = 20  # of each later one
 TWICE: Final = 5  # one pair in so many is for two people
-
-Ints = NDArray[np.int64]
 
 
 def next_existing(

@@ -21,10 +21,8 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from mmc4viz.arrays import Floats, Ints
 
 STRATA: Final = 10  # between the lowest and the highest threshold in question
 FLOOR: Final = 5  # labels that every stratum gets first

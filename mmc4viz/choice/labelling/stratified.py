@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-Floats = NDArray[np.float64]
+from mmc4viz.arrays import Floats
+
 Numbers = Floats | NDArray[np.int64]
 
 _NODES: Final = 256  # of the inversion; its error is far below that of the plug-in
