@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 
 from mmc4viz.corpus.checked import CheckedBatch, open_checked, write_checked
-from mmc4viz.corpus.checked import IndexFileError as IndexFileError
+from mmc4viz.corpus.checked import IndexFileError
 from mmc4viz.corpus.columns import Columns, schema
 from mmc4viz.corpus.storage import download, fingerprint, is_remote, listing, natural, put_in_place
 from mmc4viz.loader.tokens import Tokenizer
