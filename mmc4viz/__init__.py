@@ -12,7 +12,7 @@ Examples
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from mmc4viz.model import (
+from mmc4viz.types import (
     ConfigError,
     Document,
     Fate,
@@ -27,34 +27,34 @@ from mmc4viz.model import (
 )
 
 if TYPE_CHECKING:
-    from mmc4viz.corpus.columns import Columns, Verify
-    from mmc4viz.corpus.curves import Curves
-    from mmc4viz.corpus.index import Index, open_index
-    from mmc4viz.corpus.ingest import read_columns
-    from mmc4viz.corpus.scales import scale_of
-    from mmc4viz.corpus.shards import Shard, expand, samples
-    from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
+    from mmc4viz.data.columns import Columns, Verify
+    from mmc4viz.data.index import Index, open_index
+    from mmc4viz.data.ingest import read_columns
+    from mmc4viz.data.scale import scale_of
+    from mmc4viz.data.shards import Shard, expand, samples
     from mmc4viz.loader.parse import parse_document
-    from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
+    from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
     from mmc4viz.loader.walk import walk
+    from mmc4viz.sweep.statistics import Curves
+    from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 
 _HOMES: Final = {
-    "Columns": "corpus.columns",
-    "Verify": "corpus.columns",
-    "Curves": "corpus.curves",
-    "scale_of": "corpus.scales",
-    "Index": "corpus.index",
-    "open_index": "corpus.index",
-    "read_columns": "corpus.ingest",
-    "Shard": "corpus.shards",
-    "expand": "corpus.shards",
-    "samples": "corpus.shards",
-    "Matched": "corpus.sweep",
-    "match_corpus": "corpus.sweep",
-    "sweep": "corpus.sweep",
+    "Columns": "data.columns",
+    "Verify": "data.columns",
+    "Curves": "sweep.statistics",
+    "scale_of": "data.scale",
+    "Index": "data.index",
+    "open_index": "data.index",
+    "read_columns": "data.ingest",
+    "Shard": "data.shards",
+    "expand": "data.shards",
+    "samples": "data.shards",
+    "Matched": "sweep.sweep",
+    "match_corpus": "sweep.sweep",
+    "sweep": "sweep.sweep",
     "parse_document": "loader.parse",
-    "Tokenizer": "loader.tokens",
-    "load_tokenizer": "loader.tokens",
+    "Tokenizer": "loader.tokenizer",
+    "load_tokenizer": "loader.tokenizer",
     "walk": "loader.walk",
 }
 

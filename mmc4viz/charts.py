@@ -15,12 +15,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats
-from mmc4viz.choice.comparing.models import Match
-from mmc4viz.choice.comparing.roc import STEPS
-from mmc4viz.choice.comparing.separation import Band, Separation
-from mmc4viz.choice.labelling.precision import Curve, Isotonic
-from mmc4viz.choice.labelling.stratified import Interval
-from mmc4viz.corpus.scales import Scale
+from mmc4viz.data.scale import Scale
+from mmc4viz.thresholds.compare.equivalent import Match
+from mmc4viz.thresholds.compare.roc import STEPS, Band, Separation
+from mmc4viz.thresholds.labels.intervals import Interval
+from mmc4viz.thresholds.labels.precision import Curve, Isotonic
 
 # Okabe and Ito's palette, which colour-blind eyes tell apart; the meanings are fixed everywhere.
 COLOURS: Final = {

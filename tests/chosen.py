@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmc4viz import Document, ImageFate, LoaderConfig, Outcome, Tokenizer, Verdict, walk
-from mmc4viz.handover.options import Options
-from mmc4viz.loader.sequence import of_pairs, read_sequence
-from mmc4viz.loader.text import interleave
+from mmc4viz.apply.options import Options
+from mmc4viz.loader.sequence import interleave, of_pairs, read_sequence
 from mmc4viz.loader.walk import matched_pairs
-from mmc4viz.model import DocumentError, Fate, Image
+from mmc4viz.types import DocumentError, Fate, Image
 
 
 @dataclass(frozen=True)

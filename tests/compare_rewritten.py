@@ -38,9 +38,9 @@ from mmc4viz import (
     parse_document,
     samples,
 )
-from mmc4viz.handover.apply import apply_shards
-from mmc4viz.handover.options import Options
-from mmc4viz.handover.tasks import tasks_for_shards
+from mmc4viz.apply.options import Options
+from mmc4viz.apply.run import apply_shards
+from mmc4viz.apply.tasks import tasks_for_shards
 from tests import nasty
 from tests.chosen import Chosen, chosen
 

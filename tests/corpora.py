@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from mmc4viz import Columns, Document, LoaderConfig, load_tokenizer, match_corpus, parse_document
-from mmc4viz.corpus.columns import build_batch, row_of
-from mmc4viz.corpus.listing import Corpus
-from mmc4viz.corpus.pairs import pairs_of
-from mmc4viz.corpus.shards import Sample, Shard
-from mmc4viz.corpus.verdicts import verdicts
+from mmc4viz.data.columns import build_batch, row_of
+from mmc4viz.data.shards import Sample, Shard
 from mmc4viz.loader.walk import walk
-from mmc4viz.model import Verdict
+from mmc4viz.sweep.document_table import verdicts
+from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.sweep.query import Corpus
+from mmc4viz.types import Verdict
 from tests import nasty
 from tests.documents import entry, info, jpeg
 

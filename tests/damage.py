@@ -18,8 +18,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from mmc4viz.cli import cli
-from mmc4viz.corpus.index import open_index
-from mmc4viz.model import Mmc4vizError
+from mmc4viz.data.index import open_index
+from mmc4viz.types import Mmc4vizError
 
 Answer = tuple[int, str, str]
 

@@ -79,7 +79,7 @@ def failing(
     monkeypatch: pytest.MonkeyPatch, places: dict[Path, int], *, for_good: bool = False
 ) -> Iterator[None]:
     """Let shards' bytes from a place on be unreadable, for good or when first asked for."""
-    from mmc4viz.corpus import shards, storage
+    from mmc4viz.data import shards, storage
 
     left = {str(path): place for path, place in places.items()}
     before = shards.open_for_reading

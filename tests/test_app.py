@@ -14,15 +14,16 @@ from streamlit.testing.v1 import AppTest
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
 from mmc4viz.cli import main
-from mmc4viz.corpus.naming import sample_folder
-from mmc4viz.corpus.scales import COSINE, TIMES_100
+from mmc4viz.data.index import sample_folder
+from mmc4viz.data.scale import COSINE, TIMES_100
 from mmc4viz.loader.walk import walk
-from mmc4viz.model import ShardError
-from mmc4viz.ui import control, data, record
-from mmc4viz.ui.inert import plain
-from mmc4viz.ui.sequence import pieces
+from mmc4viz.text import plain
+from mmc4viz.types import ShardError
+from mmc4viz.ui import data, document_data
+from mmc4viz.ui.components import control
+from mmc4viz.ui.document_data import pieces
 from mmc4viz.ui.start import SETTINGS, VARIABLE
-from mmc4viz.ui.threshold import visible_span
+from mmc4viz.ui.state import visible_span
 from tests.documents import info, write_tar
 from tests.hostile import MARK, TEXTS, write_hostile
 
@@ -395,10 +396,10 @@ def test_the_opened_document_is_the_table_s() -> None:
     for sidecar in (None, data.sidecars_beside([SAMPLE])[0].path):
         source = data.source_of(shards, "gpt2", None, sidecar)
         matched = data.matched_of(source, config)
-        found = mmc4viz.corpus.verdicts.verdicts(matched, config)
+        found = mmc4viz.sweep.document_table.verdicts(matched, config)
         for row in range(0, 240, 17):
             part, here = int(found.part[row]), int(found.row[row])
-            document = record.opened(source, part, here).document
+            document = document_data.opened(source, part, here).document
             verdict = walk(document, config, tokenizer)
             assert verdict.image_tokens == found.image_tokens[row]
             assert verdict.text_tokens == found.text_tokens[row]

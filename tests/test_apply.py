@@ -25,15 +25,20 @@ import pytest
 from filelock import FileLock
 
 from mmc4viz import LoaderConfig, Shard, expand, load_tokenizer, parse_document, samples, walk
+from mmc4viz.apply.options import Options, loader_config
+from mmc4viz.apply.run import Applied, apply_shards
+from mmc4viz.apply.tasks import (
+    ApplyError,
+    ReplacingError,
+    disk_use,
+    read_record,
+    tasks_for_index,
+    tasks_for_shards,
+)
 from mmc4viz.cli import main
-from mmc4viz.corpus.attach import attach
-from mmc4viz.corpus.build import Job, build, scratch_of
-from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.shards import LIMIT
-from mmc4viz.handover.apply import Applied, apply_shards
-from mmc4viz.handover.options import Options, loader_config
-from mmc4viz.handover.records import ApplyError, ReplacingError, read_record
-from mmc4viz.handover.tasks import disk_use, tasks_for_index, tasks_for_shards
+from mmc4viz.data.build_index import Job, attach, build, scratch_of
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.shards import LIMIT
 from tests import nasty
 from tests.chosen import chosen, problems
 from tests.disturbed import wait_for_a_file, worker_of
@@ -392,7 +397,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmc4viz.handover.tars.Output.copy", full)
+    monkeypatch.setattr("mmc4viz.apply.tar.Output.copy", full)
     with pytest.raises(ApplyError, match="No space left on device; free some room"):
         apply(shards, tmp_path / "out")
     assert contents(tmp_path / "out") == {}
@@ -588,7 +593,7 @@ def test_disk_use_is_told_before(
     assert free is not None
     apply(shards[:1], out)
     assert disk_use(tasks)[0] == sum(sizes[1:])
-    monkeypatch.setattr("mmc4viz.handover.outcome.disk_use", lambda tasks: (5 * 10**9, 10**9))
+    monkeypatch.setattr("mmc4viz.apply.run.disk_use", lambda tasks: (5 * 10**9, 10**9))
     assert run("apply", tmp_path / "in", "--config", config, "--out", tmp_path / "more") == 2
     assert "5.0 GB do not fit, 1.0 GB are free there" in capsys.readouterr().err
     assert not (tmp_path / "more").exists()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.assign import ASSIGN, Rows
-from mmc4viz.loader.matching import ASSIGNMENTS
-from mmc4viz.model import DocumentError, Image
+from mmc4viz.loader.assignment import ASSIGNMENTS
+from mmc4viz.sweep.match import ASSIGN, Rows
+from mmc4viz.types import DocumentError, Image
 
 N = int(os.environ.get("MMC4VIZ_MATRICES", "20000"))  # of each kind
 

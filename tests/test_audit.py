@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmc4viz import LoaderConfig, match_corpus
-from mmc4viz.corpus import audit
-from mmc4viz.corpus.listing import (
+from mmc4viz.data.scale import COSINE
+from mmc4viz.loader.assignment import stored_score
+from mmc4viz.loader.walk import matched_pairs, matrix_of
+from mmc4viz.sweep import audit
+from mmc4viz.sweep.audit import EQUAL, stored
+from mmc4viz.sweep.document_table import Standings, verdicts
+from mmc4viz.sweep.pairs import image_counts
+from mmc4viz.sweep.query import (
     CONTENTS,
     FINDINGS,
     IMAGE_FATES,
@@ -25,15 +31,7 @@ from mmc4viz.corpus.listing import (
     ranks,
     sort_values,
 )
-from mmc4viz.corpus.pairs import image_counts
-from mmc4viz.corpus.scales import COSINE
-from mmc4viz.corpus.standings import Standings
-from mmc4viz.corpus.stored import EQUAL, stored
-from mmc4viz.corpus.verdicts import verdicts
-from mmc4viz.loader.inspect import matrix_of
-from mmc4viz.loader.matching import stored_score
-from mmc4viz.loader.walk import matched_pairs
-from mmc4viz.model import DocumentError, Fate, ImageFate, Outcome
+from mmc4viz.types import DocumentError, Fate, ImageFate, Outcome
 from tests.corpora import SETTINGS, Odd, odd
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from mmc4viz.choice.labelling import labels, queue
-from mmc4viz.choice.labelling.design import designs
-from mmc4viz.output import plain
+from mmc4viz.text import plain
+from mmc4viz.thresholds.labels import queue, store
+from mmc4viz.thresholds.labels.sampling import designs
 from tests import serving
 from tests.documents import info, write_tar
 from tests.hostile import TEXTS
@@ -89,13 +89,13 @@ def test_thirty_pairs_by_keyboard_and_the_death_of_the_server(
         assert not page.locator("[data-testid=stSidebar]").is_visible()
         press(page, keys[:17])
         server.kill()
-        assert len(labels.read(str(file))) == 17
+        assert len(store.read(str(file))) == 17
         server.start()
         page.reload()
         page.wait_for_selector(f"{CARD} .picture > *", timeout=30_000)
         expect(page.get_by_text("Ada: 17 answered")).to_be_visible(timeout=30_000)  # asked once
         press(page, keys[17:])
-        found = labels.read(str(file))
+        found = store.read(str(file))
         assert [j.answer for j in found] == [KEYS[key] for key in keys]
         (design,) = designs(str(file))
         assert [j.pair for j in found] == [d.pair for d in queue.drawn(str(file), design)][:30]
@@ -111,18 +111,18 @@ def go_back_and_skip(page: Page, file: str) -> None:
     """Undo brings the last pair back; a skipped one has no label; fields take keys as text."""
     now = place(page)
     press(page, "z")
-    assert len(labels.read(file)) == 29
+    assert len(store.read(file)) == 29
     press(page, "y")
     assert place(page) == now
     press(page, "s")
-    assert labels.read(file)[-1].answer == "skip"
+    assert store.read(file)[-1].answer == "skip"
     expect(page.locator(f"{CARD} .around").first).to_be_hidden()
     page.keyboard.press("t")
     around = page.locator(f"{CARD} .around:not([hidden])")
     expect(around.first).to_be_visible()
     page.get_by_role("button", name="Change name").click()
     page.get_by_label("Your name").fill("yny")
-    assert len(labels.read(file)) == 31
+    assert len(store.read(file)) == 31
 
 
 def results(page: Page) -> None:

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
 from mmc4viz.cli import cli
-from mmc4viz.model import Outcome
+from mmc4viz.types import Outcome
 from tests.documents import entry, info, write_tar
 from tests.hostile import DOCUMENTS, TEXTS, write_hostile
 from tests.serving import FLAGS, chromium, serving

@@ -11,24 +11,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from mmc4viz import (
-    ConfigError,
-    LoaderConfig,
-    expand,
-    load_tokenizer,
-    match_corpus,
-    read_columns,
-)
-from mmc4viz.choice.fdr.by_fdr import by_fdr, labels_needed
-from mmc4viz.choice.fdr.decoys import decoy_matrices, decoy_stack
-from mmc4viz.choice.fdr.effects import Effects, Precision, noise, rivals
-from mmc4viz.choice.fdr.estimate import WITHIN, FdrEstimate, estimate_fdr
-from mmc4viz.choice.fdr.evenness import neighbours, unevenness
-from mmc4viz.choice.fdr.mixture import Rows, Signal
-from mmc4viz.choice.fdr.null import Null, doubt
-from mmc4viz.choice.fdr.stack import Stack, stack_of, stacked
-from mmc4viz.choice.proposal import Basis
-from mmc4viz.corpus.pairs import pairs_of
+from mmc4viz import ConfigError, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
+from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.thresholds.fdr.effects import Effects, Precision, neighbours, noise, rivals, unevenness
+from mmc4viz.thresholds.fdr.estimate import WITHIN, FdrEstimate, by_fdr, estimate_fdr, labels_needed
+from mmc4viz.thresholds.fdr.matrices import Stack, decoy_matrices, decoy_stack, stack_of, stacked
+from mmc4viz.thresholds.fdr.mixture import Null, Rows, Signal, doubt
+from mmc4viz.thresholds.proposal import Basis
 from tests.bench.fdr import CELLS
 from tests.bench.simulate import Recipe, Simulated, simulate
 from tests.corpora import SETTINGS, odd

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from mmc4viz.arrays import Floats
-from mmc4viz.choice.labelling import planning, strata
-from mmc4viz.choice.labelling.agreement import kappa
-from mmc4viz.choice.labelling.by_precision import propose
-from mmc4viz.choice.labelling.precision import LabelledSample, curve, probability
-from mmc4viz.choice.labelling.stratified import interval, surely
-from mmc4viz.model import ConfigError
+from mmc4viz.thresholds.labels import precision, sampling
+from mmc4viz.thresholds.labels.exchange import kappa
+from mmc4viz.thresholds.labels.intervals import interval, surely
+from mmc4viz.thresholds.labels.precision import LabelledSample, curve, probability, propose
+from mmc4viz.types import ConfigError
 from tests.bench.precision import LABELS, Labeller, focused, intervals, proposal, simulate
 
 ENDLESS = 1e12
@@ -195,7 +194,7 @@ def test_allocation_is_the_best_there_is(strata_: list[tuple[int, float]], n: in
     start = np.ones(len(strata_), np.int64)
     if n <= 0 or (start > population).any():
         return
-    got = strata.allocate(population, start, value, n, floor=1)
+    got = sampling.allocate(population, start, value, n, floor=1)
 
     def spread(more: NDArray[np.int64]) -> float:
         return float((value / (start + more)).sum())
@@ -217,13 +216,13 @@ def test_what_is_said_to_be_needed_is_enough() -> None:
         return float(found.high[0] - found.low[0])
 
     sample, before = labeller.sample(), width()
-    over = strata.above(sample.scores, sample.edges, np.array([threshold]))[0]
-    more = planning.needed(sample.population, over, *sample.counts(), before / 2)
+    over = sampling.above(sample.scores, sample.edges, np.array([threshold]))[0]
+    more = precision.needed(sample.population, over, *sample.counts(), before / 2)
     assert more is not None
     labeller.label(more, threshold)
     assert width() == pytest.approx(before / 2, rel=0.25)
-    assert planning.needed(sample.population, over, *sample.counts(), before * 2) == 0
-    assert planning.needed(sample.population, over, *sample.counts(), 1e-9) is None
+    assert precision.needed(sample.population, over, *sample.counts(), before * 2) == 0
+    assert precision.needed(sample.population, over, *sample.counts(), 1e-9) is None
 
 
 @given(st.lists(st.integers(0, 30), min_size=4, max_size=4).filter(sum))
@@ -239,9 +238,9 @@ def test_kappa_is_its_definition(cells: list[int]) -> None:
 
 def test_borders_part_the_pairs() -> None:
     scores = np.sort(np.random.default_rng(0).normal(0.25, 0.03, 700))
-    edges = strata.borders(scores, 0.2, 0.32, 0.001, 3)
-    sizes = strata.populations(scores, edges)
+    edges = sampling.stratum_edges(scores, 0.2, 0.32, 0.001, 3)
+    sizes = sampling.populations(scores, edges)
     assert sizes.sum() == len(scores)
-    assert (sizes[1:] >= strata.FEWEST).all()
-    assert strata.borders(scores, 0.5, 0.6, 0.001, 3).tolist() == []
-    assert strata.borders(scores, 0.25, 0.25, 0.001, 3).tolist() == [0.25]
+    assert (sizes[1:] >= sampling.FEWEST).all()
+    assert sampling.stratum_edges(scores, 0.5, 0.6, 0.001, 3).tolist() == []
+    assert sampling.stratum_edges(scores, 0.25, 0.25, 0.001, 3).tolist() == [0.25]

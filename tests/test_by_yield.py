@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from mmc4viz import ConfigError, LoaderConfig, sweep
-from mmc4viz.choice.by_yield import Wish, by_yield
-from mmc4viz.choice.steps import YIELDS, Steps, steps_of_curves, steps_of_scores
-from mmc4viz.corpus.scales import COSINE
+from mmc4viz.data.scale import COSINE
+from mmc4viz.thresholds.by_yield import (
+    YIELDS,
+    Steps,
+    Wish,
+    by_yield,
+    steps_of_curves,
+    steps_of_scores,
+)
 from tests.corpora import SETTINGS, odd
 
 CASES = (0, 1, 3)

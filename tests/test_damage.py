@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmc4viz.choice.scoring.score_files import metadata_of, write_whole
-from mmc4viz.corpus.attach import attach
-from mmc4viz.corpus.index import open_index
+from mmc4viz.clip.score import metadata_of, write_whole
+from mmc4viz.data.build_index import attach
+from mmc4viz.data.index import open_index
 from tests.damage import damaged
 from tests.test_index import index
 from tests.test_similarity_sets import odd_shards

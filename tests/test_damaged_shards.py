@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from mmc4viz import ShardError, samples
+from mmc4viz.apply.tar import members
 from mmc4viz.cli import main
-from mmc4viz.corpus.shards import LIMIT, Sample, Shard, fetch
-from mmc4viz.handover.tars import members
+from mmc4viz.data.shards import LIMIT, Sample, Shard, fetch
 from tests.documents import entry, info, write_tar
 
 SIZE = slice(124, 136)
@@ -174,7 +174,7 @@ def test_memory_that_is_wanting_names_the_shard(
     def fail(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr("mmc4viz.corpus.shards._contents", fail)
+    monkeypatch.setattr("mmc4viz.data.shards._contents", fail)
     assert until_break(Shard(str(path)))[1] == f"{path}: cannot be read: not enough memory"
 
 
@@ -268,8 +268,8 @@ def test_many_damaged_bytes_leave_as_errors_of_one_line(tmp_path: Path, name: st
 BOUNDED = """
 import os, resource, sys
 os.environ["{limit}"] = "4"
-from mmc4viz.corpus.shards import Shard, fetch, samples
-from mmc4viz.model import ShardError
+from mmc4viz.data.shards import Shard, fetch, samples
+from mmc4viz.types import ShardError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
     notes = []

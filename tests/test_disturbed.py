@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 from mmc4viz import parse_document, samples
+from mmc4viz.apply import tar
 from mmc4viz.cli import main
-from mmc4viz.corpus.shards import Shard
-from mmc4viz.handover import tars
+from mmc4viz.data.shards import Shard
 from tests import nasty
 from tests.disturbed import Power, PowerCutError, failing, left_of_group, wait_for_a_file
 from tests.documents import info, write_tar
@@ -47,7 +47,7 @@ def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("index", "apply"):
         module = importlib.import_module(f"mmc4viz.cli.{name}")
         monkeypatch.setattr(module, "processes", lambda workers: threads())
-    monkeypatch.setattr("mmc4viz.corpus.workers.get_ready", lambda: None)
+    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
 
 
@@ -211,17 +211,17 @@ def test_a_shard_that_cannot_be_copied_any_more_fails_alone(
         def readinto(self, buffer: Any) -> int:
             raise OSError(5, "Input/output error")
 
-    class BadOriginal(tars._Original, Bad):
+    class BadOriginal(tar._Original, Bad):
         pass
 
-    sound = tars._Original
+    sound = tar._Original
 
-    def opened(path: Path, shown: str) -> tars._Original:
+    def opened(path: Path, shown: str) -> tar._Original:
         return (BadOriginal if shown == bad else sound)(path, shown)
 
     index, out, bad = tmp_path / "index", tmp_path / "out", str(corpus / "s-1.tar")
     assert run(*command("index", corpus, index)) == 0
-    monkeypatch.setattr("mmc4viz.handover.tars._Original", opened)
+    monkeypatch.setattr("mmc4viz.apply.tar._Original", opened)
     arguments = command("apply", corpus, out)
     assert run("apply", "--index", str(index), *arguments[2:]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
@@ -240,10 +240,10 @@ def test_out_of_memory_names_the_shard_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    module = sys.modules["mmc4viz.corpus.ingest"]
+    module = sys.modules["mmc4viz.data.ingest"]
     reader = "read_document"
     if name == "score":
-        module, reader = sys.modules["mmc4viz.choice.scoring.pages"], "parse_document"
+        module, reader = sys.modules["mmc4viz.clip.score"], "parse_document"
     whole = getattr(module, reader)
 
     def short(key: str, *more: Any) -> Any:

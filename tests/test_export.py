@@ -20,22 +20,24 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, samples
-from mmc4viz.corpus.curves import Curves
-from mmc4viz.corpus.tally import Tally
-from mmc4viz.handover import manifest, tables
-from mmc4viz.handover.basics import Basics, CorpusFacts, ShardFacts, SimilarityFacts
-from mmc4viz.handover.config import (
+from mmc4viz.config_file import Config, parse_config, schema
+from mmc4viz.data.storage import whole_file
+from mmc4viz.export import manifest
+from mmc4viz.export.manifest import uid
+from mmc4viz.export.provenance import (
+    Basics,
+    CorpusFacts,
+    ShardFacts,
+    SimilarityFacts,
+    differences,
     exact_yields,
     provenance,
     to_text,
 )
-from mmc4viz.handover.differences import differences
-from mmc4viz.handover.files import whole_file
-from mmc4viz.handover.ids import uid
-from mmc4viz.handover.loaders import advice, openflamingo_flags, unflagged
-from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError
-from mmc4viz.output import verdict_json
-from mmc4viz.settings import Config, parse_config, schema
+from mmc4viz.export.trainer import advice, openflamingo_flags, unflagged
+from mmc4viz.sweep.statistics import Curves, Tally
+from mmc4viz.text import verdict_json
+from mmc4viz.types import ASSIGNMENT_NAMES, ConfigError
 from tests import nasty
 from tests.corpora import SETTINGS, Odd, odd
 from tests.test_cli import Run
@@ -341,8 +343,8 @@ def test_a_row_a_document_is_what_the_walk_says(case: Odd, size: int) -> None:
     found: list[dict[str, Any]] = []
     written: list[dict[str, Any]] = []
     for chunk in manifest.chunks(case.corpus.matched, case.corpus.config, size):
-        found += tables.table(chunk, "documents").to_pylist()
-        written += [json.loads(line) for line in tables.lines(chunk, "documents")]
+        found += manifest.table(chunk, "documents").to_pylist()
+        written += [json.loads(line) for line in manifest.lines(chunk, "documents")]
     assert len(found) == len(case.walks)
     assert json.dumps(written) == json.dumps(found)
     for row, verdict in zip(found, expected(case), strict=True):
@@ -354,8 +356,8 @@ def test_a_row_a_pair_likewise(case: Odd) -> None:
     found: list[dict[str, Any]] = []
     written: list[dict[str, Any]] = []
     for chunk in manifest.chunks(case.corpus.matched, case.corpus.config):
-        found += tables.table(chunk, "pairs").to_pylist()
-        written += [json.loads(line) for line in tables.lines(chunk, "pairs")]
+        found += manifest.table(chunk, "pairs").to_pylist()
+        written += [json.loads(line) for line in manifest.lines(chunk, "pairs")]
     assert json.dumps(written) == json.dumps(found)
     wanted = [(v["key"], v["outcome"], pair) for v in expected(case) for pair in v["pairs"]]
     names = ("image", "sentence", "score", "fate")
@@ -479,7 +481,7 @@ def test_what_a_killed_run_left_is_cleared_and_what_is_written_now_is_not(tmp_pa
         first.write(b"x")
         assert not any(path.exists() for path in left)
         [beside] = tmp_path.glob("m?1?.parquet.part-*")
-        code = f"from mmc4viz.handover.files import whole_file\nwith whole_file({str(target)!r}): 0"
+        code = f"from mmc4viz.data.storage import whole_file\nwith whole_file({str(target)!r}): 0"
         subprocess.run([sys.executable, "-c", code], check=True)
         assert beside.exists()
     assert target.read_bytes() == b"x"

@@ -17,15 +17,15 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
-from mmc4viz.choice.labelling import labels, store
-from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.sweep import Matched
-from mmc4viz.handover.gather import gather
-from mmc4viz.handover.loaders import openflamingo_flags
-from mmc4viz.handover.report import Content, Section, write_report
-from mmc4viz.handover.section import Table, Words
-from mmc4viz.settings import Config, parse_config
-from mmc4viz.ui import data, export, loaded
+from mmc4viz.config_file import Config, parse_config
+from mmc4viz.data.shards import Shard
+from mmc4viz.export.report import Content, gather, write_report
+from mmc4viz.export.tables import Section, Table, Words
+from mmc4viz.export.trainer import openflamingo_flags
+from mmc4viz.sweep.sweep import Matched
+from mmc4viz.thresholds.labels import store
+from mmc4viz.ui import data
+from mmc4viz.ui.pages import export
 from mmc4viz.ui.start import VARIABLE
 from tests import nasty
 from tests.hostile import MARK, TEXTS, write_hostile
@@ -224,7 +224,7 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
     assert again.loader_config().max_images == 3
     kept = again.provenance["yields"]["documents"]["value"]
     assert sum(rows.column("probability").to_pylist()) == kept
-    n_labels = len(labels.read(labelled))
+    n_labels = len(store.read(labelled))
     assert f"labels.sqlite holds {n_labels} judgements by 1 person" in report
     assert "At the threshold 0.231</h3>" in report
     assert "<h3>sample-a and sample-b</h3>" in report
@@ -272,8 +272,8 @@ def test_names_of_people_and_models_are_inert(
 ) -> None:
     said = label_file(tmp_path, 100, 0)
     with store.writing(said) as connection:
-        first = labels.read(said)[:9]
-        labels.insert(connection, [replace(one, person=TEXTS[0]) for one in first])
+        first = store.read(said)[:9]
+        store.insert(connection, [replace(one, person=TEXTS[0]) for one in first])
     shards = [shutil.copy(path, tmp_path) for path in sorted(Path(SAMPLE).glob("*.tar"))]
     table = pq.read_table(f"{SAMPLE}/similarity_b.parquet")
     hostile = table.replace_schema_metadata({"clip_model": TEXTS[3]})
@@ -346,7 +346,7 @@ def test_an_upload_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
 def test_basics_follow_the_source(tmp_path: Path) -> None:
     nasty.write_tar(tmp_path / "n.tar", nasty.documents(seed=2, n=30))
     source = data.source_of([Shard(str(tmp_path / "n.tar"))], "gpt2", None, None)
-    basics = loaded.basics_for(source, LoaderConfig())
+    basics = export.basics_for(source, LoaderConfig())
     assert basics.corpus.documents == basics.corpus.shards[0].documents == 30
 
 

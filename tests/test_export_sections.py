@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmc4viz.choice.comparing.disagreement import correlation_of_entries, correlation_of_pairs
-from mmc4viz.choice.comparing.models import match_by_yield
-from mmc4viz.choice.labelling import labels, store
-from mmc4viz.choice.labelling.agreement import agreements
-from mmc4viz.choice.labelling.labelled import labelled_for, remarks
-from mmc4viz.choice.labelling.population import Population
-from mmc4viz.choice.labelling.precision import curve
-from mmc4viz.choice.steps import YIELDS
-from mmc4viz.handover.drawing import band
-from mmc4viz.settings import parse_config
+from mmc4viz.config_file import parse_config
+from mmc4viz.export.svg import band
+from mmc4viz.thresholds.by_yield import YIELDS
+from mmc4viz.thresholds.compare.disagreement import correlation_of_entries, correlation_of_pairs
+from mmc4viz.thresholds.compare.equivalent import match_by_yield
+from mmc4viz.thresholds.labels import store
+from mmc4viz.thresholds.labels.exchange import agreements
+from mmc4viz.thresholds.labels.precision import curve, labelled_for, remarks
+from mmc4viz.thresholds.labels.sampling import Population
 from tests.test_cli import Run
 from tests.test_models import SAMPLE, label_file, sample
 
@@ -29,14 +28,14 @@ BO = "<b>Bo</b> & Co"
 
 def with_a_second_person(path: str) -> str:
     """Let somebody else say the same of every second pair, and the contrary of one."""
-    said = labels.read(path)[::2]
+    said = store.read(path)[::2]
     with store.writing(path) as connection:
         again = [
-            labels.Judgement(j.pair, BO, j.answer, "", "", j.clip_model, None) for j in said[1:]
+            store.Judgement(j.pair, BO, j.answer, "", "", j.clip_model, None) for j in said[1:]
         ]
-        other = labels.Answer.NO if said[0].answer == "yes" else labels.Answer.YES
-        again.append(labels.Judgement(said[0].pair, BO, other, "", "", "sample-a", None))
-        labels.insert(connection, again)
+        other = store.Answer.NO if said[0].answer == "yes" else store.Answer.YES
+        again.append(store.Judgement(said[0].pair, BO, other, "", "", "sample-a", None))
+        store.insert(connection, again)
     return path
 
 
@@ -64,7 +63,7 @@ def test_labels_say_in_the_report_what_they_say_elsewhere(
     one = sample()[0]
     population = Population([part.columns for part in one.model.matched.parts], one.model.pairs)
     found = labelled_for(labelled, one.config.with_(clip_model="sample-a"), population)
-    here, said = curve(found.sample, np.array([0.24])), labels.read(labelled)
+    here, said = curve(found.sample, np.array([0.24])), store.read(labelled)
     both = agreements(said)[0]
     text = reported(
         capsys, tmp_path, SAMPLE, *OWN, "--labels", labelled, "--models", "own", "--threshold", 0.24

@@ -14,18 +14,15 @@ from threading import Event
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from mmc4viz.apply.options import Options, apply_command
+from mmc4viz.apply.run import Applied, apply_aside, apply_shards, complaints
+from mmc4viz.apply.tasks import ApplyError, tasks_for_shards
 from mmc4viz.cli import main
-from mmc4viz.corpus.shards import Shard
-from mmc4viz.handover.apply import Applied, apply_shards
-from mmc4viz.handover.aside import apply_aside
-from mmc4viz.handover.command import apply_command
-from mmc4viz.handover.options import Options
-from mmc4viz.handover.outcome import complaints
-from mmc4viz.handover.records import ApplyError
-from mmc4viz.handover.tasks import tasks_for_shards
-from mmc4viz.model import LoaderConfig
-from mmc4viz.ui import data, jobs, rewriting
-from mmc4viz.ui.rewriting import Wanted
+from mmc4viz.data.shards import Shard
+from mmc4viz.types import LoaderConfig
+from mmc4viz.ui import cache, data
+from mmc4viz.ui.pages import export_shards
+from mmc4viz.ui.pages.export_shards import Wanted
 from mmc4viz.ui.start import VARIABLE
 from tests import nasty, test_pages
 from tests.test_cli import Run
@@ -34,9 +31,9 @@ from tests.test_pages import SAMPLE, alerts, markup
 
 @pytest.fixture(autouse=True)
 def _no_run_before() -> Iterator[None]:
-    rewriting._RUNS.clear()
+    export_shards._RUNS.clear()
     yield
-    rewriting._RUNS.clear()
+    export_shards._RUNS.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +69,7 @@ def wanted(folder: Path, out: Path | str, options: Options | None = None) -> Wan
 
 def ended(app: AppTest) -> AppTest:
     """Wait for what goes on in the background, and draw the page again."""
-    for job in [*jobs._JOBS.values(), *(run.job for run in rewriting._RUNS)]:
+    for job in [*cache._JOBS.values(), *(run.job for run in export_shards._RUNS)]:
         job._thread.join()
     app.run()
     assert not app.exception, app.exception
@@ -223,19 +220,19 @@ def test_only_what_is_named_as_a_tar_is_written(folder: Path, tmp_path: Path, sh
     with pytest.raises(ApplyError, match="not named as a tar"):
         apply_shards(tasks, lambda: ThreadPoolExecutor(1), lambda _: None)
     with pytest.raises(ApplyError, match="not named as a tar"):
-        rewriting.tasks_of(Wanted(source, LoaderConfig(), Options(), str(out)), dry_run=False)
+        export_shards.tasks_of(Wanted(source, LoaderConfig(), Options(), str(out)), dry_run=False)
     assert not out.exists()
 
 
 def test_the_page_writes_into_no_folder_of_others(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    assert rewriting.tasks_of(wanted(folder, out), dry_run=False)
+    assert export_shards.tasks_of(wanted(folder, out), dry_run=False)
     (out / "sitecustomize.py").write_text("")
     with pytest.raises(ApplyError, match="holds other files"):
-        rewriting.tasks_of(wanted(folder, out), dry_run=False)
+        export_shards.tasks_of(wanted(folder, out), dry_run=False)
     (out / "n-7.tar.apply.json").write_text("{}")
-    assert rewriting.tasks_of(wanted(folder, out), dry_run=False)
+    assert export_shards.tasks_of(wanted(folder, out), dry_run=False)
 
 
 def test_read_only_writes_nothing(
@@ -248,7 +245,7 @@ def test_read_only_writes_nothing(
     assert "shards-count" in keys
     assert "shards-write" not in keys
     with pytest.raises(ApplyError, match="--read-only"):
-        rewriting.begin(wanted(folder, tmp_path / "out"))
+        export_shards.begin(wanted(folder, tmp_path / "out"))
     app = test_pages.opened(monkeypatch, "label", str(folder), start)
     assert "Begin" not in [button.label for button in app.button]
     assert "no labels are taken" in markup(app)
@@ -268,7 +265,7 @@ def test_a_run_is_stopped_and_gone_on_with(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:
     held, go = Event(), Event()
-    apply_shards = rewriting.apply_shards
+    apply_shards = export_shards.apply_shards
 
     def slow(tasks, make, told):  # type: ignore[no-untyped-def]
         def after_the_first(applied):  # type: ignore[no-untyped-def]
@@ -278,7 +275,7 @@ def test_a_run_is_stopped_and_gone_on_with(
 
         return apply_shards(tasks, make, after_the_first)
 
-    monkeypatch.setattr(rewriting, "apply_shards", slow)
+    monkeypatch.setattr(export_shards, "apply_shards", slow)
     out = tmp_path / "out"
     app = opened(monkeypatch, folder, str(out))
     app.button(key="shards-write").click().run()
@@ -289,11 +286,11 @@ def test_a_run_is_stopped_and_gone_on_with(
     go.set()
     ended(app)
     assert "Stopped after 1 of 2 shards" in markup(app)
-    monkeypatch.setattr(rewriting, "apply_shards", apply_shards)
+    monkeypatch.setattr(export_shards, "apply_shards", apply_shards)
     app.button(key="shards-write").click().run()
     ended(app)
     assert f"Written to {out}" in markup(app)
-    [run] = rewriting._RUNS
+    [run] = export_shards._RUNS
     assert {one.status for one in run.done} <= {"skipped", "written"}
     assert not complaints(run.done)
     assert len(contents(out)) == 2
@@ -301,28 +298,28 @@ def test_a_run_is_stopped_and_gone_on_with(
 
 def test_one_run_at_a_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = Event()
-    monkeypatch.setattr(rewriting, "apply_shards", lambda *_: go.wait(30))
+    monkeypatch.setattr(export_shards, "apply_shards", lambda *_: go.wait(30))
     monkeypatch.setenv(VARIABLE, json.dumps({"roots": [str(tmp_path)]}))
-    run = rewriting.begin(wanted(folder, tmp_path / "a"))
+    run = export_shards.begin(wanted(folder, tmp_path / "a"))
     with pytest.raises(ApplyError, match=r"another run writes into .*/a: wait for it"):
-        rewriting.begin(wanted(folder, tmp_path / "b"))
+        export_shards.begin(wanted(folder, tmp_path / "b"))
     go.set()
     run.job._thread.join()
-    assert rewriting.begin(wanted(folder, tmp_path / "b")) is rewriting.last_run()
+    assert export_shards.begin(wanted(folder, tmp_path / "b")) is export_shards.last_run()
 
 
 def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Path) -> None:
     asked = wanted(folder, tmp_path / "aside", Options("sentence", "best"))
-    tasks = rewriting.tasks_of(asked, dry_run=False)
+    tasks = export_shards.tasks_of(asked, dry_run=False)
 
     def stop(_: Applied) -> None:
-        raise jobs.AbandonedError
+        raise cache.AbandonedError
 
-    with pytest.raises(jobs.AbandonedError):
+    with pytest.raises(cache.AbandonedError):
         apply_aside(tasks, 1, stop)
     told: list[Applied] = []
     done = apply_aside(tasks, 1, told.append)
-    here = rewriting.tasks_of(replace(asked, out=str(tmp_path / "here")), dry_run=False)
+    here = export_shards.tasks_of(replace(asked, out=str(tmp_path / "here")), dry_run=False)
     expected = apply_shards(here, lambda: ThreadPoolExecutor(1), lambda _: None)
     assert done[0].status == "skipped"
     assert [one.counts for one in done] == [one.counts for one in expected]
@@ -331,7 +328,7 @@ def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Pa
 
 
 def test_another_process_s_troubles_come_back(folder: Path) -> None:
-    tasks = rewriting.tasks_of(wanted(folder, f"{folder}-x"), dry_run=False)
+    tasks = export_shards.tasks_of(wanted(folder, f"{folder}-x"), dry_run=False)
     with pytest.raises(ApplyError, match="never changed in place"):
         apply_aside([replace(task, out=str(folder)) for task in tasks], 1, lambda _: None)
     with pytest.raises(ApplyError, match="the process that rewrites shards died"):

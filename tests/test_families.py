@@ -13,9 +13,9 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmc4viz.corpus.files import digest
-from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
-from mmc4viz.model import TokenizerError
+from mmc4viz.data.index import digest
+from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
+from mmc4viz.types import TokenizerError
 from tests import families
 from tests.documents import info, write_tar
 from tests.families import FAMILIES, LIMITS, TEXTS, by_transformers, cases, varied, written

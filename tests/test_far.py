@@ -18,7 +18,7 @@ import pytest
 
 from mmc4viz import ShardError, expand, samples
 from mmc4viz.cli import main
-from mmc4viz.corpus.index import open_index
+from mmc4viz.data.index import open_index
 from tests import nasty
 from tests.disturbed import wait_for_a_file, worker_of
 
@@ -114,8 +114,8 @@ def test_a_cluster_without_workers_is_waited_for_and_given_up(
 ) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr("mmc4viz.corpus.workers._A_MOMENT", 0.5)
-    monkeypatch.setattr("mmc4viz.corpus.workers._PATIENCE", 3)
+    monkeypatch.setattr("mmc4viz.data.jobs._A_MOMENT", 0.5)
+    monkeypatch.setattr("mmc4viz.data.jobs._PATIENCE", 3)
     with LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
         address = cluster.scheduler_address
         assert run("index", folder, "--out", tmp_path, "--scheduler", address) == 2

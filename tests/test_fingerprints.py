@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from mmc4viz.corpus.storage import (
+from mmc4viz.data.storage import (
     Digest,
     alike,
     digesting,

@@ -17,18 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmc4viz import LoaderConfig, ShardError, expand, load_tokenizer, match_corpus, samples
-from mmc4viz.choice.labelling import design, labels, labels_csv, queue, stages, store
-from mmc4viz.choice.labelling.documents import Documents
-from mmc4viz.choice.labelling.labelled import labelled, labelled_for, remarks
-from mmc4viz.choice.labelling.labels import Answer, Judgement
-from mmc4viz.choice.labelling.population import Population
-from mmc4viz.choice.labelling.store import LabelsError
-from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.ingest import read_columns
-from mmc4viz.corpus.pairs import pairs_of
-from mmc4viz.corpus.scales import COSINE
-from mmc4viz.handover.ids import ids_of
-from mmc4viz.handover.loaders import webdataset_snippet
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.scale import COSINE
+from mmc4viz.export.manifest import ids_of
+from mmc4viz.export.trainer import webdataset_snippet
+from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.thresholds.labels import exchange, queue, sampling, store
+from mmc4viz.thresholds.labels.precision import labelled, labelled_for, remarks
+from mmc4viz.thresholds.labels.sampling import Population
+from mmc4viz.thresholds.labels.store import Answer, Documents, Judgement, LabelsError
 from tests import nasty
 from tests.documents import info, write_tar
 from tests.test_cli import Run
@@ -190,10 +188,10 @@ def path(tmp_path: Path) -> str:
 
 def label(path: str, people: Population, n: int, person: str = "Ada") -> dict[Any, int]:
     """Judge the next pairs, right in every other document; return them with their ranks."""
-    sample = design.begin(path, CONFIG, people, COSINE, (0.2, 0.3))
+    sample = sampling.begin(path, CONFIG, people, COSINE, (0.2, 0.3))
     done = {}
     for _ in range(n):
-        found = stages.next_existing(path, sample, people, person)
+        found = queue.next_existing(path, sample, people, person)
         assert found is not None
         pair, place = found[0].pair, found[1]
         [rank] = people.find([pair]).values()
@@ -201,7 +199,7 @@ def label(path: str, people: Population, n: int, person: str = "Ada") -> dict[An
                                                pair.number)  # fmt: skip
         assert people.columns[place[0]].batch.column("key")[place[1]].as_py() == pair.key
         answer = Answer.YES if place[1] % 2 else Answer.NO
-        labels.add(path, Judgement(pair, person, answer, labels.now(), "", "m", 0.25))
+        store.add(path, Judgement(pair, person, answer, store.now(), "", "m", 0.25))
         done[pair] = rank
     return done
 
@@ -217,11 +215,11 @@ def test_pairs_called_alike_are_labelled_apart(path: str, population: Population
     assert sorted(found.ranks.tolist()) == sorted(done.values())
     numbers = np.array([population.place(rank)[1] for rank in found.ranks.tolist()])
     assert (found.sample.correct == (numbers % 2 == 1)).all()
-    text = labels_csv.written(path)
+    text = exchange.written(path)
     other = f"{path}-other"
     store.create(other)
-    assert labels_csv.taken(other, text, "x.csv") == (70, 0)
-    assert labels.read(other) == labels.read(path)
+    assert exchange.taken(other, text, "x.csv") == (70, 0)
+    assert store.read(other) == store.read(path)
 
 
 def test_a_corpus_is_known_whatever_its_place_and_its_order(
@@ -270,11 +268,11 @@ def test_another_corpus_gets_a_queue_of_its_own(
     found = labelled_for(path, CONFIG, other)
     assert (len(found.sample), found.foreign) == (20, 30)
     assert "30 labels are of documents that are not in this corpus" in " ".join(remarks(found))
-    design_of_other = design.design_for(path, CONFIG, other.documents)
+    design_of_other = sampling.design_for(path, CONFIG, other.documents)
     assert design_of_other is not None
     for _ in range(25):
-        labels.undo(path, "Ada", design_of_other.id)
-    assert {one.pair for one in labels.read(path)} == set(mine)
+        store.undo(path, "Ada", design_of_other.id)
+    assert {one.pair for one in store.read(path)} == set(mine)
 
 
 def test_labels_go_on_where_shards_are_added(path: str, corpus: list[str]) -> None:
@@ -282,8 +280,8 @@ def test_labels_go_on_where_shards_are_added(path: str, corpus: list[str]) -> No
     before = population_of(corpus[1:])
     label(path, before, 60)
     whole = population_of(corpus)
-    sample = design.begin(path, CONFIG, whole, COSINE, (0.2, 0.3))
-    assert stages.next_existing(path, sample, whole, "Ada") is not None
+    sample = sampling.begin(path, CONFIG, whole, COSINE, (0.2, 0.3))
+    assert queue.next_existing(path, sample, whole, "Ada") is not None
     found = labelled(path, sample, whole)
     assert len(found.sample) > 20
     assert (found.foreign, found.gone) == (0, ())
@@ -348,14 +346,14 @@ def test_labels_by_name_alone_are_found_where_names_say_enough(
     head = "shard,key,image,sentence,person,answer,time\n"
     names = [plain.name(rank) for rank in range(0, 60, 3)]
     lines = [f"{p.shard},{p.key},{p.image},{p.sentence},Ada,yes,2026-01-01\n" for p in names]
-    assert labels_csv.taken(path, head + "".join(lines), "x.csv") == (20, 0)
-    design.design_for(path, CONFIG, plain.documents)
-    assert {one.pair for one in labels.read(path)} == set(names)
+    assert exchange.taken(path, head + "".join(lines), "x.csv") == (20, 0)
+    sampling.design_for(path, CONFIG, plain.documents)
+    assert {one.pair for one in store.read(path)} == set(names)
     twice = [population.name(rank) for rank in range(20)]
     lines = [f"00000.tar,{p.key},{p.image},{p.sentence},Bo,yes,2026-01-01\n" for p in twice]
-    labels_csv.taken(path, head + "".join(lines), "x.csv")
-    design.design_for(path, CONFIG, population.documents)
-    assert {one.pair.number for one in labels.read(path) if one.person == "Bo"} == {-1}
+    exchange.taken(path, head + "".join(lines), "x.csv")
+    sampling.design_for(path, CONFIG, population.documents)
+    assert {one.pair.number for one in store.read(path) if one.person == "Bo"} == {-1}
 
 
 COLUMNS = [(table, column) for table, columns in store._layout().items() for column in columns]
@@ -371,10 +369,10 @@ def test_a_damaged_column_is_said_in_a_line(
     for attempt in (
         store.check,
         store.create,
-        labels_csv.written,
+        exchange.written,
         lambda name: labelled_for(name, CONFIG, population),
         lambda name: label(name, population, 1),
-        lambda name: labels_csv.taken(name, "shard,key,image,sentence,person,answer,time\n", "c"),
+        lambda name: exchange.taken(name, "shard,key,image,sentence,person,answer,time\n", "c"),
     ):
         with pytest.raises(LabelsError, match=f"no column {column} in {table}") as said:
             attempt(path)
@@ -390,23 +388,23 @@ def test_hostile_csv_is_taken_or_said_in_a_line(path: str) -> None:
     generator, taken, said = random.Random(0), 0, 0
     good = ["0.tar", "a", "0", "1", "Ada", "yes", "2026-01-01", "1", "m", "0.2", "", "c0", "7"]
     for _ in range(600):
-        head, cells = list(labels_csv.HEAD), list(good)
+        head, cells = list(exchange.HEAD), list(good)
         for _ in range(generator.randrange(3)):
             at = generator.randrange(len(cells))
             cells[at] = generator.choice(HOSTILE)
         if generator.random() < 0.2:
             at = generator.randrange(len(head))
-            head[at] = generator.choice([*HOSTILE, *labels_csv.HEAD])
+            head[at] = generator.choice([*HOSTILE, *exchange.HEAD])
         quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n"
                   for row in (head, cells)]  # fmt: skip
         try:
-            taken += labels_csv.taken(path, "".join(quoted), "c.csv")[0]
+            taken += exchange.taken(path, "".join(quoted), "c.csv")[0]
         except LabelsError as error:
             said += 1
             assert "\n" not in str(error)
             assert len(str(error)) < 400
     assert taken > 20
     assert said > 100
-    assert len(labels.read(path, history=True)) == taken
-    labels_csv.taken(path, labels_csv.written(path), "again.csv")
-    json.dumps([one.pair.values for one in labels.read(path)])
+    assert len(store.read(path, history=True)) == taken
+    exchange.taken(path, exchange.written(path), "again.csv")
+    json.dumps([one.pair.values for one in store.read(path)])

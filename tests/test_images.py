@@ -21,20 +21,16 @@ import pytest
 from PIL import EpsImagePlugin
 from PIL import Image as PillowImage
 
-from mmc4viz.choice.scoring.pages import pages
-from mmc4viz.choice.scoring.preprocess import preprocessing_of
-from mmc4viz.choice.scoring.score import prepared
-from mmc4viz.corpus.audit import undecodable
-from mmc4viz.corpus.build import Job, index_shard
-from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.glimpse import thumbnail
-from mmc4viz.corpus.index import open_index, write_manifest
-from mmc4viz.corpus.ingest import read_columns
-from mmc4viz.corpus.shards import Shard, image_source
-from mmc4viz.corpus.source import Indexed, Shards
-from mmc4viz.corpus.sweep import match_corpus
-from mmc4viz.handover.basics import basics_of, corpus_of_index
-from mmc4viz.handover.config import provenance
+from mmc4viz.clip.preprocess import preprocessing_of
+from mmc4viz.clip.score import pages, prepared
+from mmc4viz.data.build_index import Job, index_shard
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.corpus import Indexed, Shards
+from mmc4viz.data.index import open_index, write_manifest
+from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.shards import Shard, image_source
+from mmc4viz.data.thumbnails import thumbnail
+from mmc4viz.export.provenance import basics_of, corpus_of_index, provenance
 from mmc4viz.loader import images
 from mmc4viz.loader.images import (
     FORMATS,
@@ -47,8 +43,10 @@ from mmc4viz.loader.images import (
     pillow,
     words,
 )
-from mmc4viz.loader.tokens import load_tokenizer
-from mmc4viz.model import ConfigError, LoaderConfig
+from mmc4viz.loader.tokenizer import load_tokenizer
+from mmc4viz.sweep.audit import undecodable
+from mmc4viz.sweep.sweep import match_corpus
+from mmc4viz.types import ConfigError, LoaderConfig
 from tests.documents import entry, info, jpeg, write_tar
 from tests.nasty import png_of_zeros
 from tests.pictures import chunk, damaged, drawn, icns, ico, iptc, odd_png, pictures, saved

@@ -24,12 +24,12 @@ from mmc4viz import (
     read_columns,
     sweep,
 )
-from mmc4viz.corpus.build import Done, Job, build, prune, scratch_of
-from mmc4viz.corpus.checked import open_checked, write_checked
-from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.index import IndexFileError, file_name, open_index
-from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.source import Indexed, Shards
+from mmc4viz.data.build_index import Done, Job, build, prune, scratch_of
+from mmc4viz.data.checked import IndexFileError, open_checked, write_checked
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.corpus import Indexed, Shards
+from mmc4viz.data.index import file_name, open_index
+from mmc4viz.data.shards import Shard
 from mmc4viz.loader.walk import walk
 from tests import nasty
 from tests.documents import info, write_tar
@@ -169,7 +169,7 @@ def test_a_shard_that_changes_while_it_is_read_is_not_kept(
     shards: list[Shard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prints = iter("ab")
-    monkeypatch.setattr("mmc4viz.corpus.build.fingerprint", lambda path: next(prints))
+    monkeypatch.setattr("mmc4viz.data.build_index.fingerprint", lambda path: next(prints))
     [done] = index(shards[:1], tmp_path / "index")
     assert (done.status, "changes while it is read" in str(done.reason)) == ("failed", True)
 
@@ -253,7 +253,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     def full(*args: object, **kwargs: object) -> object:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmc4viz.corpus.checked.pa.ipc.new_file", full)
+    monkeypatch.setattr("mmc4viz.data.checked.pa.ipc.new_file", full)
     with pytest.raises(IndexFileError, match="No space left on device"):
         index(shards, tmp_path / "index")
     assert contents(tmp_path / "index") == {}

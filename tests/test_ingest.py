@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmc4viz import Tokenizer, Verify, load_tokenizer, parse_document, read_columns, samples
-from mmc4viz.corpus import ingest
-from mmc4viz.corpus.columns import Kind, Status, build_batch, row_of, with_notes
-from mmc4viz.corpus.image_notes import ImageTally
-from mmc4viz.corpus.ingest import read_document, skim
-from mmc4viz.corpus.shards import Shard, image_source
+from mmc4viz.data import ingest
+from mmc4viz.data.columns import Kind, Status, build_batch, row_of, with_notes
+from mmc4viz.data.ingest import ImageTally, read_document, skim
+from mmc4viz.data.shards import Shard, image_source
 from mmc4viz.loader.images import Embedded, decode, decode_quickly
 from tests import nasty
 from tests.documents import chatgpt, entry, info, jpeg, write_tar

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmc4viz.corpus import estimate
-from mmc4viz.corpus.estimate import RATES
-from mmc4viz.corpus.knobs import KNOBS, YIELDS, estimated, exact, pool, variations
-from mmc4viz.corpus.sampling import draw
-from mmc4viz.corpus.sweep import match_corpus, sweep
-from mmc4viz.corpus.verdicts import verdicts
+from mmc4viz.data.sample import draw
 from mmc4viz.loader.walk import walk
-from mmc4viz.model import LoaderConfig
+from mmc4viz.sweep import estimate
+from mmc4viz.sweep.document_table import verdicts
+from mmc4viz.sweep.estimate import RATES
+from mmc4viz.sweep.sensitivity import KNOBS, YIELDS, estimated, exact, pool, variations
+from mmc4viz.sweep.sweep import match_corpus, sweep
+from mmc4viz.types import LoaderConfig
 from tests.corpora import SETTINGS, TOKENIZER, odd
 
 GRID = np.array([-0.9, 0.1, 0.2, 0.24, 0.25, 0.3])

@@ -26,16 +26,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
-from mmc4viz.choice.labelling import design, labels, labels_csv, queue, stages, store, strata
-from mmc4viz.choice.labelling.agreement import agreements
-from mmc4viz.choice.labelling.labelled import labelled, labelled_for
-from mmc4viz.choice.labelling.labels import Answer, Judgement, PairId
-from mmc4viz.choice.labelling.population import Population, mixed
-from mmc4viz.choice.labelling.store import LabelsError
 from mmc4viz.cli import cli
-from mmc4viz.corpus.columns import Columns
-from mmc4viz.corpus.pairs import pairs_of
-from mmc4viz.corpus.scales import COSINE
+from mmc4viz.data.columns import Columns
+from mmc4viz.data.scale import COSINE
+from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.thresholds.labels import exchange, queue, sampling, store
+from mmc4viz.thresholds.labels.exchange import agreements
+from mmc4viz.thresholds.labels.precision import labelled, labelled_for
+from mmc4viz.thresholds.labels.sampling import Population, mixed
+from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError, PairId
 
 SAMPLE = str(Path(__file__).parents[1] / "sample_data")
 CONFIG = LoaderConfig(clip_model="sample-a")
@@ -65,54 +64,54 @@ def path(tmp_path: Path) -> str:
 
 def said(pair: PairId, person: str = "Ada", answer: str = "yes") -> Judgement:
     return Judgement(
-        pair, person, Answer(answer), labels.now(), labels.own_version(), "sample-a", 0.25
+        pair, person, Answer(answer), store.now(), store.own_version(), "sample-a", 0.25
     )
 
 
 def label(
-    path: str, sample: design.Design, people: Population, n: int, person: str
+    path: str, sample: sampling.Design, people: Population, n: int, person: str
 ) -> list[PairId]:
     """Answer the next pairs, by the parity of their sentence."""
     done = []
     for _ in range(n):
-        found = stages.next_existing(path, sample, people, person)
+        found = queue.next_existing(path, sample, people, person)
         if found is None:
             break
         pair = found[0].pair
-        labels.add(path, said(pair, person, "yes" if pair.sentence % 2 else "no"))
+        store.add(path, said(pair, person, "yes" if pair.sentence % 2 else "no"))
         done.append(pair)
     return done
 
 
 def test_an_answer_stands_until_it_is_changed_or_undone(path: str) -> None:
-    labels.add(path, said(PAIR, answer="no"))
-    labels.add(path, said(PAIR, answer="yes"))
-    labels.add(path, said(PAIR, "Bo", "unsure"))
-    assert [j.answer for j in labels.read(path)] == ["yes", "unsure"]
-    assert labels.undo(path, "Ada") == PAIR
-    assert [j.person for j in labels.read(path)] == ["Bo"]
-    history = labels.read(path, history=True)
+    store.add(path, said(PAIR, answer="no"))
+    store.add(path, said(PAIR, answer="yes"))
+    store.add(path, said(PAIR, "Bo", "unsure"))
+    assert [j.answer for j in store.read(path)] == ["yes", "unsure"]
+    assert store.undo(path, "Ada") == PAIR
+    assert [j.person for j in store.read(path)] == ["Bo"]
+    history = store.read(path, history=True)
     assert [j.answer for j in history] == ["no", "yes", "unsure"]
     assert [j.undone is None for j in history] == [False, False, True]
-    assert labels.undo(path, "Ada") is None
-    assert labels.labels_of(labels.read(path))[PAIR].correct is None
+    assert store.undo(path, "Ada") is None
+    assert store.labels_of(store.read(path))[PAIR].correct is None
 
 
 def test_many_people_at_once_lose_nothing(path: str) -> None:
     def work(person: int) -> None:
         for n in range(15):
-            labels.add(path, said(PairId("0.tar", f"k{n}", person % 2, 0), f"P{person}"))
+            store.add(path, said(PairId("0.tar", f"k{n}", person % 2, 0), f"P{person}"))
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
-    assert Counter(j.person for j in labels.read(path)) == {f"P{n}": 15 for n in range(6)}
+    assert Counter(j.person for j in store.read(path)) == {f"P{n}": 15 for n in range(6)}
 
 
 def test_what_was_said_is_there_after_a_kill(path: str) -> None:
     code = f"""
 import itertools
 from mmc4viz.choice.labelling import labels
-from mmc4viz.choice.labelling.labels import *
+from mmc4viz.thresholds.labels.store import *
 for n in itertools.count():
     labels.add({path!r}, Judgement(PairId("0.tar", "a", n, 0), "Ada", Answer.YES,
                                    labels.now(), "", "", None))
@@ -127,9 +126,9 @@ for n in itertools.count():
         os.kill(writer.pid, signal.SIGKILL)
         rest = writer.stdout.read().split()
     last = int(rest[-1]) if rest else last
-    kept = [j.pair.image for j in labels.read(path)]
+    kept = [j.pair.image for j in store.read(path)]
     assert kept in (list(range(last + 1)), list(range(last + 2)))  # one may be on its way
-    labels.add(path, said(PAIR))
+    store.add(path, said(PAIR))
     store.check(path)
 
 
@@ -143,7 +142,7 @@ def foreign(path: Path) -> None:
 def damaged(path: Path) -> None:
     store.create(str(path))
     with store.writing(str(path)) as connection:
-        labels.insert(connection, (said(PairId("0.tar", f"key {n}", 0, 0)) for n in range(300)))
+        store.insert(connection, (said(PairId("0.tar", f"key {n}", 0, 0)) for n in range(300)))
     sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(path.read_bytes())
     content[4096:] = os.urandom(len(content) - 4096)
@@ -189,7 +188,7 @@ def test_a_bad_file_is_said_in_one_line(
     file = tmp_path / f"{name}.sqlite"
     make(file)
     before = file.read_bytes() if file.is_file() else None
-    for attempt in (store.check, labels.read, lambda p: labels.add(p, said(PAIR))):
+    for attempt in (store.check, store.read, lambda p: store.add(p, said(PAIR))):
         with pytest.raises(LabelsError, match=words) as error:
             attempt(str(file))
         assert "\n" not in str(error.value)
@@ -200,12 +199,12 @@ def test_a_bad_file_is_said_in_one_line(
 
 def test_a_locked_file_is_said(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PATIENCE", 0.05)
-    labels.add(path, said(PAIR))
+    store.add(path, said(PAIR))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LabelsError, match="locked by another program"):
-        labels.add(path, said(PAIR, "Bo"))
-    assert len(labels.read(path)) == 1  # who only reads need not wait
+        store.add(path, said(PAIR, "Bo"))
+    assert len(store.read(path)) == 1  # who only reads need not wait
     other.execute("ROLLBACK")
     other.close()
 
@@ -221,7 +220,7 @@ def test_a_full_disk_is_said(path: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sqlite3, "connect", small)
     with pytest.raises(LabelsError, match="no room on the disk; free some"):
         for n in range(400):
-            labels.add(path, said(PairId("0.tar", f"key {n}", 0, 0)))
+            store.add(path, said(PairId("0.tar", f"key {n}", 0, 0)))
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = 4874  # of its shared memory
     assert "the disk does not answer" in store._words(error, path)
@@ -238,14 +237,14 @@ def test_no_log_is_written_ahead_on_a_network_s_disk(
             return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
     assert journal() == "wal"  # as it was made here
-    labels.add(path, said(PAIR))
+    store.add(path, said(PAIR))
     far = kind in ("nfs4", "cifs", "fuse.sshfs")
     (tmp_path / "mounts").write_text(f"/dev/a / ext4 rw 0 0\nhost:/x {tmp_path} {kind} rw 0 0\n")
     monkeypatch.setattr(store, "_MOUNTS", tmp_path / "mounts")
     store.create(path)
     assert journal() == ("delete" if far else "wal")
-    labels.add(path, said(PAIR, "Bo"))
-    assert len(labels.read(path)) == 2
+    store.add(path, said(PAIR, "Bo"))
+    assert len(store.read(path)) == 2
     monkeypatch.undo()
     store.create(path)
     assert journal() == "wal"
@@ -254,7 +253,7 @@ def test_no_log_is_written_ahead_on_a_network_s_disk(
 def test_a_read_only_file_is_read_and_not_written(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labels.add(path, said(PAIR))
+    store.add(path, said(PAIR))
     opened = sqlite3.connect
 
     def read_only(name: str, **options: object) -> sqlite3.Connection:
@@ -262,16 +261,16 @@ def test_a_read_only_file_is_read_and_not_written(
         return opened(name.replace("mode=rw", "mode=ro"), **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(sqlite3, "connect", read_only)
-    assert len(labels.read(path)) == 1
+    assert len(store.read(path)) == 1
     with pytest.raises(LabelsError, match="read-only"):
-        labels.add(path, said(PAIR, "Bo"))
+        store.add(path, said(PAIR, "Bo"))
 
 
 def test_names_are_checked() -> None:
-    assert labels.checked_name("  Ada   Lovelace ") == "Ada Lovelace"
+    assert store.checked_name("  Ada   Lovelace ") == "Ada Lovelace"
     for name in ("", "   ", "a" * 101, "a\x1b[31mb", "‮evil"):
         with pytest.raises(LabelsError, match="printable"):
-            labels.checked_name(name)
+            store.checked_name(name)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -290,12 +289,12 @@ def test_csv_brings_everything_back(
     store.create(one)
     store.create(other)
     for n, (shard, key, score) in enumerate(rows):
-        labels.add(one, replace(said(PairId(shard, key, n, 0), "Zoë"), score=score))
-    labels.undo(one, "Zoë")
-    text = labels_csv.written(one)
-    assert labels_csv.taken(other, text, "x.csv") == (len(rows), 0)
-    assert labels.read(other, history=True) == labels.read(one, history=True)
-    assert labels_csv.taken(other, text, "x.csv") == (0, len(rows))
+        store.add(one, replace(said(PairId(shard, key, n, 0), "Zoë"), score=score))
+    store.undo(one, "Zoë")
+    text = exchange.written(one)
+    assert exchange.taken(other, text, "x.csv") == (len(rows), 0)
+    assert store.read(other, history=True) == store.read(one, history=True)
+    assert exchange.taken(other, text, "x.csv") == (0, len(rows))
     for cell in (cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row):
         number = cell[1:2].isdigit() or cell == "-inf"
         assert number or not cell.lstrip().startswith(("=", "+", "-", "@", "＝"))
@@ -321,9 +320,9 @@ GOOD = "0.tar,a,0,3,Ada,yes,2026-01-01T00:00:00+00:00\n"
 )
 def test_csv_that_makes_no_sense_changes_nothing(path: str, text: str, words: str) -> None:
     with pytest.raises(LabelsError, match=words):
-        labels_csv.taken(path, text, "their.csv")
-    assert labels.read(path) == []
-    assert labels_csv.taken(path, HEAD + GOOD, "their.csv") == (1, 0)
+        exchange.taken(path, text, "their.csv")
+    assert store.read(path) == []
+    assert exchange.taken(path, HEAD + GOOD, "their.csv") == (1, 0)
 
 
 def test_pairs_are_found_by_their_names(population: Population) -> None:
@@ -349,17 +348,17 @@ def test_lots_follow_from_names_alone(columns: list[Columns], population: Popula
 
 
 def test_each_stage_takes_the_lowest_lots_of_its_strata(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population, COSINE)
-    assert design.begin(path, CONFIG, population, COSINE, (0.2, 0.3)) == sample
+    sample = sampling.begin(path, CONFIG, population, COSINE)
+    assert sampling.begin(path, CONFIG, population, COSINE, (0.2, 0.3)) == sample
     label(path, sample, population, 100, "Ada")
     drawn = queue.drawn(path, sample)
     ranks = population.find(one.pair for one in drawn)
-    sizes = strata.populations(population.pairs.score, sample.borders)
+    sizes = sampling.populations(population.pairs.score, sample.borders)
     ends = np.concatenate([[0], np.cumsum(sizes)]).tolist()
     for first, last in pairwise(ends):
         mine = {rank for rank in ranks.values() if first <= rank < last}
         assert mine == set(population.lowest(first, last, len(mine)))
-        assert len(mine) >= strata.FLOOR
+        assert len(mine) >= sampling.FLOOR
     with store.reading(path) as connection:
         last_stage = connection.execute("SELECT drawn FROM stages ORDER BY stage DESC").fetchone()
     counts = [sum(first <= rank < last for rank in ranks.values())
@@ -368,56 +367,56 @@ def test_each_stage_takes_the_lowest_lots_of_its_strata(path: str, population: P
 
 
 def test_labels_for_one_threshold_lie_above_it(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population, COSINE)
+    sample = sampling.begin(path, CONFIG, population, COSINE)
     label(path, sample, population, 65, "Ada")
-    found = stages.next_existing(path, sample, population, "Ada", 0.28)
+    found = queue.next_existing(path, sample, population, "Ada", 0.28)
     assert found is not None
     later = [one for one in queue.drawn(path, sample) if one.stage > 0]
     low = max(edge for edge in sample.edges if edge <= 0.28)
-    assert len(later) == stages.STAGE
+    assert len(later) == queue.STAGE
     assert all(one.score >= low for one in later)
 
 
 def test_two_people_share_a_queue(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population, COSINE)
-    seen = {who: stages.next_existing(path, sample, population, who) for who in ("Ada", "Bo")}
+    sample = sampling.begin(path, CONFIG, population, COSINE)
+    seen = {who: queue.next_existing(path, sample, population, who) for who in ("Ada", "Bo")}
     assert seen["Ada"] is not None
     assert seen["Bo"] is not None
     assert seen["Ada"][0] != seen["Bo"][0]
-    assert stages.next_existing(path, sample, population, "Ada") == seen["Ada"]
+    assert queue.next_existing(path, sample, population, "Ada") == seen["Ada"]
     first = label(path, sample, population, 40, "Ada")
     twice = {one.pair for one in queue.drawn(path, sample) if one.twice}
     second = label(path, sample, population, 40, "Bo")
     common = set(first) & set(second)
     assert common
     assert common <= twice
-    (found,) = agreements(labels.read(path))
+    (found,) = agreements(store.read(path))
     assert (found.pairs, found.agreed) == (len(common), len(common))
     assert queue.counts(path, sample, "Bo").mine == 40
 
 
 def test_a_skipped_pair_is_left_to_others(path: str, population: Population) -> None:
-    sample = design.begin(path, CONFIG, population, COSINE)
-    first = stages.next_existing(path, sample, population, "Ada")
+    sample = sampling.begin(path, CONFIG, population, COSINE)
+    first = queue.next_existing(path, sample, population, "Ada")
     assert first is not None
-    labels.add(path, said(first[0].pair, answer="skip"))
-    second = stages.next_existing(path, sample, population, "Ada")
+    store.add(path, said(first[0].pair, answer="skip"))
+    second = queue.next_existing(path, sample, population, "Ada")
     assert second is not None
     assert second != first
-    assert stages.next_existing(path, sample, population, "Bo") == first
-    assert labels.undo(path, "Ada") == first[0].pair
+    assert queue.next_existing(path, sample, population, "Bo") == first
+    assert store.undo(path, "Ada") == first[0].pair
     assert labelled(path, sample, population).drawn == 65
 
 
 def test_labels_serve_again_under_another_setting(
     columns: list[Columns], path: str, population: Population
 ) -> None:
-    sample = design.begin(path, CONFIG, population, COSINE)
+    sample = sampling.begin(path, CONFIG, population, COSINE)
     label(path, sample, population, 85, "Ada")
     other = CONFIG.with_(min_kb=9)
     wider = population_of(columns, other)
-    again = design.begin(path, other, wider, COSINE)
-    assert stages.next_existing(path, again, wider, "Ada") is not None
+    again = sampling.begin(path, other, wider, COSINE)
+    assert queue.next_existing(path, again, wider, "Ada") is not None
     found = labelled(path, again, wider)
     assert len(found.sample) > 0.5 * found.drawn
     assert found.drawn - found.waiting == len(found.sample)
@@ -428,7 +427,7 @@ def test_labels_serve_again_under_another_setting(
 def test_labels_of_documents_that_are_not_here_are_counted(
     columns: list[Columns], path: str, population: Population
 ) -> None:
-    sample = design.begin(path, CONFIG, population, COSINE)
+    sample = sampling.begin(path, CONFIG, population, COSINE)
     done = label(path, sample, population, 70, "Ada")
     half = population_of(columns[:1])
     found = labelled(path, sample, half)
@@ -437,7 +436,7 @@ def test_labels_of_documents_that_are_not_here_are_counted(
     assert (found.foreign, found.gone) == (len(lost), ())
     assert len(found.sample) == len(done) - len(lost)
     assert label(path, sample, half, 30, "Ada")  # goes on with what is there
-    assert len(labels.read(path)) == 100
+    assert len(store.read(path)) == 100
     whole = labelled(path, sample, population)
     assert whole.foreign == 0
     assert len(whole.sample) == 100
@@ -445,12 +444,12 @@ def test_labels_of_documents_that_are_not_here_are_counted(
 
 def test_everything_can_be_labelled(columns: list[Columns], path: str) -> None:
     few = population_of([columns[0].take(np.arange(25))])
-    sample = design.begin(path, CONFIG, few, COSINE, (0.2, 0.25))
+    sample = sampling.begin(path, CONFIG, few, COSINE, (0.2, 0.25))
     done = label(path, sample, few, 10_000, "Ada")
     top = few.pairs.score >= sample.edges[0]
-    assert len(done) == top.sum() + strata.FLOOR
+    assert len(done) == top.sum() + sampling.FLOOR
     with pytest.raises(LabelsError, match="too few to draw labels from"):
-        design.begin(path, CONFIG.with_(min_kb=20), few, COSINE, (0.9, 0.95))
+        sampling.begin(path, CONFIG.with_(min_kb=20), few, COSINE, (0.9, 0.95))
 
 
 def run(*arguments: str) -> Result:
@@ -460,10 +459,10 @@ def run(*arguments: str) -> Result:
 def test_labels_propose_a_threshold_by_command(
     path: str, population: Population, tmp_path: Path
 ) -> None:
-    sample = design.begin(path, CONFIG, population, COSINE)
+    sample = sampling.begin(path, CONFIG, population, COSINE)
     label(path, sample, population, 70, "Ada")
-    labels.add(path, said(PAIR))
-    labels.add(path, said(replace(population.name(0), sentence=999)))
+    store.add(path, said(PAIR))
+    store.add(path, said(replace(population.name(0), sentence=999)))
     asked = ["--precision", "0.5", "--labels", path, "--format", "json"]
     found = run("suggest", SAMPLE, *asked)
     assert found.exit_code == 0
@@ -481,4 +480,4 @@ def test_labels_propose_a_threshold_by_command(
     out = run("labels", "export", path).stdout
     (tmp_path / "x.csv").write_text(out)
     assert "72 labels came in" in run("labels", "import", moved, str(tmp_path / "x.csv")).stderr
-    assert [j.pair for j in labels.read(moved)] == [j.pair for j in labels.read(path)]
+    assert [j.pair for j in store.read(moved)] == [j.pair for j in store.read(path)]

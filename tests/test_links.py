@@ -13,11 +13,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from mmc4viz.ui import loaded, record, start
-from mmc4viz.ui.address import TYPED
-from mmc4viz.ui.memo import Memo
+from mmc4viz.ui import document_data, start
+from mmc4viz.ui.cache import Memo
+from mmc4viz.ui.html import words
+from mmc4viz.ui.pages import export
 from mmc4viz.ui.start import VARIABLE
-from mmc4viz.ui.trouble import words
+from mmc4viz.ui.state import TYPED
 from tests import test_pages
 from tests.documents import info, write_tar
 from tests.slowly import slow
@@ -200,7 +201,7 @@ def test_what_nobody_foresaw_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: Any) -> None:
         raise KeyError(None)
 
-    monkeypatch.setattr(loaded, "current", failing)
+    monkeypatch.setattr(export, "current", failing)
     app = linked(monkeypatch, "tune", {})
     assert "This page failed (KeyError)" in alerts(app)[-1]
     assert "9.0 GiB" in words(MemoryError("Reading the shards: Unable to allocate 9.0 GiB"))
@@ -210,8 +211,8 @@ def test_a_document_too_big_for_memory_is_a_line(monkeypatch: pytest.MonkeyPatch
     def full(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(record, "_read_whole", full)
-    monkeypatch.setattr(record, "_OPENED", Memo())
+    monkeypatch.setattr(document_data, "_read_whole", full)
+    monkeypatch.setattr(document_data, "_OPENED", Memo())
     app = linked(monkeypatch, "documents", {"doc": "0.3"})
     assert "its document 4 takes more memory than there is" in alerts(app)[-1]
 

@@ -12,11 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import processors
 
-from mmc4viz.corpus import pieces
-from mmc4viz.corpus.pieces import cut, layouts, parts_cleanly
-from mmc4viz.loader.sequence import CutSequence, Owners, of_pairs, read_sequence
-from mmc4viz.loader.text import Interleaved, interleave
-from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
+from mmc4viz.loader.sequence import (
+    CutSequence,
+    Interleaved,
+    Owners,
+    interleave,
+    of_pairs,
+    read_sequence,
+)
+from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
+from mmc4viz.sweep import literal
+from mmc4viz.sweep.literal import cut, layouts, parts_cleanly
 from tests.test_tokens import KINDS, PROSE, trained
 
 CLOSED_KIND = "closed"  # puts a token of its own before and behind every sequence
@@ -89,7 +95,7 @@ def test_a_tokenizer_that_does_not_part_cleanly_is_asked_for_all_tokens(
 ) -> None:
     tokenizer = tokenizers_of[CLOSED_KIND]
     text, owners = text_of(seed, tokenizer)
-    whole = pieces._from_tokens(text, owners, tokenizer)
+    whole = literal._from_tokens(text, owners, tokenizer)
     assert [whole] == layouts([(text, owners)], tokenizer)
 
 

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mmc4viz.arrays import Floats
-from mmc4viz.loader.matching import ASSIGNMENTS, Match, argmax, greedy, one_to_one, rows_of, stored
-from mmc4viz.model import ASSIGNMENT_NAMES, DocumentError, Image
+from mmc4viz.loader.assignment import (
+    ASSIGNMENTS,
+    Match,
+    argmax,
+    greedy,
+    one_to_one,
+    rows_of,
+    stored,
+)
+from mmc4viz.types import ASSIGNMENT_NAMES, DocumentError, Image
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 # Eighths add up without rounding, so that totals can be compared exactly; they also tie a lot.

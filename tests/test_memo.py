@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mmc4viz.cli import main
-from mmc4viz.corpus.index import open_index
-from mmc4viz.corpus.sweep import match_corpus
-from mmc4viz.model import LoaderConfig
-from mmc4viz.ui.memo import Budget, Memo, Queue, weight
+from mmc4viz.data.index import open_index
+from mmc4viz.sweep.sweep import match_corpus
+from mmc4viz.types import LoaderConfig
+from mmc4viz.ui.cache import Budget, Memo, Queue, weight
 from tests.test_app import SAMPLE
 
 KB = 1_000
@@ -50,7 +50,7 @@ def test_a_value_that_grows_while_it_is_used_is_weighed_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("mmc4viz.ui.memo.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("mmc4viz.ui.cache.time.monotonic", lambda: now[0])
     budget, grows = Budget(100 * KB), list[np.ndarray]()
     memo = Memo[list[np.ndarray]](budget)
     memo.get("a", lambda: grows)
@@ -114,7 +114,7 @@ def test_who_waits_knows_how_many_come_first_and_may_leave(
         told.append(ahead)
         raise LeftError
 
-    monkeypatch.setattr("mmc4viz.ui.memo.pulse", pulse)
+    monkeypatch.setattr("mmc4viz.ui.cache.pulse", pulse)
     memo = Memo[int](Budget(100 * KB), queue)
 
     def inner() -> int:

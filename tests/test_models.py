@@ -19,50 +19,51 @@ from hypothesis import strategies as st
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
-from mmc4viz.choice.comparing.candidate import Candidate
-from mmc4viz.choice.comparing.disagreement import (
+from mmc4viz.cli import main
+from mmc4viz.data.columns import Columns, Kind, build_batch, read_payload, write_payload
+from mmc4viz.data.scale import COSINE
+from mmc4viz.data.similarity_file import Sidecar, with_similarity
+from mmc4viz.export.tables import Separated, as_text
+from mmc4viz.loader.walk import walk
+from mmc4viz.thresholds.by_yield import YIELDS, Steps
+from mmc4viz.thresholds.compare.agreement import Candidate, Overlap
+from mmc4viz.thresholds.compare.disagreement import (
     correlation_of_entries,
     correlation_of_pairs,
+    distribution,
     strongest,
+    thresholds_of,
 )
-from mmc4viz.choice.comparing.distribution import distribution, thresholds_of
-from mmc4viz.choice.comparing.equal_fdr import match_by_fdr
-from mmc4viz.choice.comparing.equal_yield import equal_yield, left_at, shortest
-from mmc4viz.choice.comparing.evidence import (
+from mmc4viz.thresholds.compare.equivalent import (
+    Match,
+    NoMatch,
+    Rates,
+    agreement_at,
+    along,
+    equal_yield,
+    left_at,
+    match_by_fdr,
+    match_by_rate,
+    match_by_yield,
+    shortest,
+)
+from mmc4viz.thresholds.compare.roc import (
     FEWEST_EACH,
     Evidence,
+    LabelledPairs,
     evidence,
     labelled_pairs,
     match_by_precision,
+    separation,
     tell_apart,
 )
-from mmc4viz.choice.comparing.kept import Overlap
-from mmc4viz.choice.comparing.models import (
-    Match,
-    NoMatch,
-    agreement_at,
-    along,
-    match_by_yield,
-)
-from mmc4viz.choice.comparing.rates import Rates, match_by_rate
-from mmc4viz.choice.comparing.separation import LabelledPairs, separation
-from mmc4viz.choice.entries import entries
-from mmc4viz.choice.fdr.estimate import FdrEstimate
-from mmc4viz.choice.labelling import design as designs
-from mmc4viz.choice.labelling import labels as labels_of_file
-from mmc4viz.choice.labelling import queue, stages, store
-from mmc4viz.choice.labelling.population import Population
-from mmc4viz.choice.labelling.store import LabelsError
-from mmc4viz.choice.lineup import Model, ModelsError, line_up
-from mmc4viz.choice.proposal import Basis
-from mmc4viz.choice.steps import YIELDS, Steps
-from mmc4viz.cli import main
-from mmc4viz.cli.compared import Separated, as_text
-from mmc4viz.corpus.columns import Columns, Kind, build_batch, read_payload, write_payload
-from mmc4viz.corpus.scales import COSINE
-from mmc4viz.corpus.similarity import Sidecar, with_similarity
-from mmc4viz.loader.walk import walk
-from mmc4viz.model import Fate, Outcome
+from mmc4viz.thresholds.fdr.estimate import FdrEstimate
+from mmc4viz.thresholds.labels import queue, sampling, store
+from mmc4viz.thresholds.labels.sampling import Population
+from mmc4viz.thresholds.labels.store import LabelsError
+from mmc4viz.thresholds.model_scores import Model, ModelsError, entries, line_up
+from mmc4viz.thresholds.proposal import Basis
+from mmc4viz.types import Fate, Outcome
 from tests import corpora
 
 SAMPLE = Path(mmc4viz.__file__).parents[1] / "sample_data"
@@ -521,10 +522,10 @@ def label_file(path: Path, n: int, *models: int) -> str:
         one = sample()[which]
         config = one.config.with_(clip_model=one.name)
         population = Population([p.columns for p in one.model.matched.parts], one.model.pairs)
-        design = designs.begin(name, config, population, COSINE)
+        design = sampling.begin(name, config, population, COSINE)
         while True:
-            stages.extend(name, design, population, "Ada")
-            said = labels_of_file.labels_of(labels_of_file.read(name))
+            queue.extend(name, design, population, "Ada")
+            said = store.labels_of(store.read(name))
             drawn = queue.drawn(name, design)
             new = [pair.pair for pair in drawn if pair.pair not in said]
             if len(drawn) >= n or not new:
@@ -534,12 +535,10 @@ def label_file(path: Path, n: int, *models: int) -> str:
                     "yes" if p.sentence in truth[p.shard, p.key, p.image] else "no" for p in new
                 )
                 judged = [
-                    labels_of_file.Judgement(
-                        p, "Ada", labels_of_file.Answer(a), "", "", one.name, None
-                    )
+                    store.Judgement(p, "Ada", store.Answer(a), "", "", one.name, None)
                     for p, a in zip(new, answers, strict=True)
                 ]
-                labels_of_file.insert(connection, judged)
+                store.insert(connection, judged)
     return name
 
 

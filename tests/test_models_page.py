@@ -14,10 +14,10 @@ import pytest
 
 import mmc4viz
 from mmc4viz import expand, load_tokenizer, read_columns
-from mmc4viz.choice.comparing.models import match_by_yield
-from mmc4viz.choice.steps import YIELDS
-from mmc4viz.corpus.columns import Kind
-from mmc4viz.ui import compared
+from mmc4viz.data.columns import Kind
+from mmc4viz.thresholds.by_yield import YIELDS
+from mmc4viz.thresholds.compare.equivalent import match_by_yield
+from mmc4viz.ui import model_data
 from tests.hostile import MARK, write_hostile
 from tests.test_models import sample
 from tests.test_pages import alerts, markup, opened
@@ -73,7 +73,9 @@ def test_what_cannot_be_compared_is_said(monkeypatch: pytest.MonkeyPatch, assign
 def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, words = write_hostile(tmp_path), list[str]()
     _beside(path, NAME)
-    monkeypatch.setattr(compared, "progress", lambda text: words.append(text) or nullcontext(print))
+    monkeypatch.setattr(
+        model_data, "progress", lambda text: words.append(text) or nullcontext(print)
+    )
     app = opened(monkeypatch, "models", str(path))
     said = markup(app)
     charts = json.dumps([json.loads(one.proto.spec) for one in app.get("plotly_chart")])

@@ -14,10 +14,11 @@ from streamlit.util import calc_hash
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
-from mmc4viz.model import Document, Outcome, Verdict
-from mmc4viz.ui import find, inspector, links, numbers, record
-from mmc4viz.ui.filters import CONTAINS, ORDERS, OUTCOMES
-from mmc4viz.ui.inert import escaped
+from mmc4viz.text import escaped
+from mmc4viz.types import Document, Outcome, Verdict
+from mmc4viz.ui import document_data, document_view, html, state
+from mmc4viz.ui.document_filters import CONTAINS, ORDERS, OUTCOMES
+from mmc4viz.ui.pages import documents as find
 from mmc4viz.ui.start import VARIABLE
 from tests.documents import chatgpt, entry, info, jpeg, write_tar
 from tests.hostile import DOCUMENTS, MARK, TEXTS, write_hostile
@@ -281,9 +282,9 @@ def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     offered: dict[str, str] = {}
 
     def offer(name: str, head: Any, rows: Any) -> None:
-        offered[name] = numbers.written(head, rows())
+        offered[name] = html.written(head, rows())
 
-    monkeypatch.setattr(numbers, "offer", offer)
+    monkeypatch.setattr(html, "offer", offer)
     return offered
 
 
@@ -311,8 +312,8 @@ def test_raw_json_is_short_and_inert(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             ("d.txt", b"nothing"),
         ],
     )
-    source = record.data.source_of(expand([str(tmp_path)]), "gpt2", None, None)
-    texts = [record.raw_json(source, 0, row) for row in range(4)]
+    source = document_data.data.source_of(expand([str(tmp_path)]), "gpt2", None, None)
+    texts = [document_data.raw_json(source, 0, row) for row in range(4)]
     assert len(texts[0]) < 1500
     assert TEXTS[0] in texts[0]
     assert "… (26,668 characters)" in texts[0]
@@ -411,16 +412,16 @@ def test_a_threshold_that_cannot_fit_is_a_warning(
 
 def test_csv_holds_no_formula() -> None:
     rows = [("=1+1", "+2", "-3", "@x", "\tx", "plain", -0.5, 'a"b,c\nd', " =1", "＝1", "\r=1", "")]
-    text = numbers.written(tuple("abcdefghijkl"), rows)
+    text = html.written(tuple("abcdefghijkl"), rows)
     [head, cells] = list(csv.reader(io.StringIO(text)))
     assert head[0] == "a"
     wanted = ["'=1+1", "'+2", "'-3", "'@x", "'\tx", "plain", "-0.5", 'a"b,c\nd']
     assert cells == [*wanted, "' =1", "'＝1", "\\r=1", ""]
-    assert ';"=1' not in numbers.written(("a",), [("x;=1",)])  # where cells are parted otherwise
-    assert numbers.written(("a",), [("x;=1",)]).endswith('"x;=1"\r\n')
+    assert ';"=1' not in html.written(("a",), [("x;=1",)])  # where cells are parted otherwise
+    assert html.written(("a",), [("x;=1",)]).endswith('"x;=1"\r\n')
 
 
 def test_names_of_filters_are_whole() -> None:
     assert set(OUTCOMES) >= {str(outcome) for outcome in Outcome}
-    assert inspector.STILL["displayModeBar"] is False
-    assert links.FILTER == "f."
+    assert document_view.STILL["displayModeBar"] is False
+    assert state.FILTER == "f."

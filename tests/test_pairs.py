@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mmc4viz import LoaderConfig, match_corpus, parse_document, walk
-from mmc4viz.corpus import pairs as pairs_module
-from mmc4viz.corpus.pairs import (
+from mmc4viz.loader.walk import assigned, matched_pairs, matrix_of, runner_ups, states
+from mmc4viz.sweep import pairs as pairs_module
+from mmc4viz.sweep.pairs import (
     Pairs,
     around,
     differing,
@@ -22,9 +23,7 @@ from mmc4viz.corpus.pairs import (
     pairs_of,
     place_of,
 )
-from mmc4viz.loader.inspect import assigned, matrix_of, runner_ups, states
-from mmc4viz.loader.walk import matched_pairs
-from mmc4viz.model import ASSIGNMENT_NAMES, Document, DocumentError, Fate, Outcome
+from mmc4viz.types import ASSIGNMENT_NAMES, Document, DocumentError, Fate, Outcome
 from tests.corpora import SETTINGS, TOKENIZER, Odd, documents, odd
 
 Known = dict[tuple[int, int], tuple[int, float]]

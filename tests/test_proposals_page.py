@@ -13,14 +13,13 @@ import pytest
 from streamlit.util import calc_hash
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
-from mmc4viz.choice.fdr.by_fdr import by_fdr
-from mmc4viz.choice.fdr.estimate import estimate_fdr
-from mmc4viz.choice.fdr.stack import stack_of
-from mmc4viz.choice.steps import steps_of_scores
 from mmc4viz.cli import main
-from mmc4viz.model import ConfigError
-from mmc4viz.ui import jobs, proposals, suggested
-from mmc4viz.ui.inert import escaped
+from mmc4viz.text import escaped
+from mmc4viz.thresholds.by_yield import steps_of_scores
+from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
+from mmc4viz.thresholds.fdr.matrices import stack_of
+from mmc4viz.types import ConfigError
+from mmc4viz.ui import cache, proposals
 from tests.hostile import TEXTS
 from tests.test_app import sent
 from tests.test_export_page import started
@@ -89,9 +88,9 @@ def test_a_taken_proposal_survives_a_reload(monkeypatch: pytest.MonkeyPatch) -> 
 def at_once(waiting: Sequence[proposals.Waiting]) -> None:
     """Do in the background what the page waits for, and wait."""
     for one in waiting:
-        jobs.ask(one.key, one.work)._thread.join(60)
+        cache.ask(one.key, one.work)._thread.join(60)
         assert one.ready()
-        jobs.forget(one.key)
+        cache.forget(one.key)
 
 
 def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, matched: Any) -> None:
@@ -99,7 +98,7 @@ def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, match
     assert "Estimating the share of wrong pairs" in markup(app)
     assert sent(app)["proposals"] == []
     with monkeypatch.context() as patched:
-        patched.setattr(suggested, "_wait", at_once)
+        patched.setattr(proposals, "_wait", at_once)
         app = opened(monkeypatch, "", **{"p.fdr": "20%"}).run()
     expected = by_fdr(estimate_fdr(stack_of(matched)), 0.2)
     [mark] = sent(app)["proposals"]
@@ -113,7 +112,7 @@ def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, match
 
 def test_labels_propose_on_both_pages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = label_file(tmp_path, 100, 0)
-    monkeypatch.setattr(suggested, "_wait", at_once)
+    monkeypatch.setattr(proposals, "_wait", at_once)
     app = started(monkeypatch, "", labels=path).run()
     app.text_input(key="wish-precision").set_value("80 %").run()
     assert app.query_params["l.precision"] == "0.8"

@@ -48,7 +48,7 @@ def test_its_commands_run_and_print_what_it_shows(
 ) -> None:
     (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mmc4viz.corpus.workers.get_ready", lambda: None)
+    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)
     for command in ("apply", "index"):  # workers that need not start
         monkeypatch.setattr(f"mmc4viz.cli.{command}.processes", lambda workers: threads())
     Path(label_file(tmp_path, 200, 0, 1)).rename("mmc4viz-labels.sqlite")

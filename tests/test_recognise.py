@@ -19,8 +19,8 @@ import pytest
 
 from mmc4viz import ShardError, samples
 from mmc4viz.cli import main
-from mmc4viz.corpus.recognise import READ
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.data.recognise import READ
+from mmc4viz.data.shards import Shard
 from tests.documents import entry, info, jpeg, write_tar
 
 PAIR = {"caption": "A boat.", "url": "http://example.org/a.jpg", "key": "0", "status": "success"}

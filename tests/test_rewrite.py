@@ -27,13 +27,13 @@ from mmc4viz import (
     samples,
     walk,
 )
-from mmc4viz.handover.apply import Applied, apply_shards
-from mmc4viz.handover.changes import Edit
-from mmc4viz.handover.edit import edit_json
-from mmc4viz.handover.options import Options, loader_config, refuse_impossible
-from mmc4viz.handover.rewrite import SharedSentenceError
-from mmc4viz.handover.tasks import tasks_for_shards
-from mmc4viz.model import DocumentError, Fate
+from mmc4viz.apply.edit_json import edit_json
+from mmc4viz.apply.options import Options, loader_config, refuse_impossible
+from mmc4viz.apply.plan import Edit
+from mmc4viz.apply.run import Applied, apply_shards
+from mmc4viz.apply.shard import SharedSentenceError
+from mmc4viz.apply.tasks import tasks_for_shards
+from mmc4viz.types import DocumentError, Fate
 from tests import nasty
 from tests.chosen import Chosen, chosen, damage, is_misbound, problems
 from tests.documents import chatgpt, entry, info, jpeg, write_tar

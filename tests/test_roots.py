@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmc4viz.model import ConfigError, ShardError
-from mmc4viz.ui.roots import Roots
+from mmc4viz.types import ConfigError, ShardError
+from mmc4viz.ui.start import Roots
 from tests.documents import info, write_tar
 
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
-from mmc4viz.choice.comparing.distribution import distribution
-from mmc4viz.choice.lineup import Model
 from mmc4viz.cli import main
-from mmc4viz.corpus import audit
-from mmc4viz.corpus.pairs import pairs_of
-from mmc4viz.corpus.scales import RANGES, misfit, misfits, recognise, scale_in
+from mmc4viz.data.scale import RANGES, misfit, misfits, recognise, scale_in
+from mmc4viz.sweep import audit
+from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.thresholds.compare.disagreement import distribution
+from mmc4viz.thresholds.model_scores import Model
 from tests.documents import info, write_tar
 
 Rows = list[Any]

@@ -28,16 +28,16 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from mmc4viz import ConfigError, ShardError, expand, parse_document, samples
-from mmc4viz.choice.scoring.encoders import DualEncoder, open_encoder
-from mmc4viz.choice.scoring.model_files import EncoderError
-from mmc4viz.choice.scoring.parts import Part, Task, score_shards
-from mmc4viz.choice.scoring.preprocess import preprocessing_of
 from mmc4viz.cli import main
-from mmc4viz.corpus.attach import attach
-from mmc4viz.corpus.index import open_index
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.clip.encoder import DualEncoder, open_encoder
+from mmc4viz.clip.files import EncoderError
+from mmc4viz.clip.preprocess import preprocessing_of
+from mmc4viz.clip.score import Part, Task, score_shards
+from mmc4viz.data.build_index import attach
+from mmc4viz.data.index import open_index
+from mmc4viz.data.shards import Shard
 from mmc4viz.loader.walk import walk
-from mmc4viz.model import LoaderConfig
+from mmc4viz.types import LoaderConfig
 from tests import nasty
 from tests.documents import chatgpt, entry, info, write_tar
 from tests.test_index import index, statuses
@@ -565,7 +565,7 @@ def test_nothing_to_score_is_said(
 def test_the_runtime_writes_no_device_id_and_calls_nobody(tmp_path: Path) -> None:
     """It does so by itself from 1.29 on, unless a variable is set before it is loaded."""
     code = (
-        "import sys; from mmc4viz.choice.scoring.encoders import open_encoder;"
+        "import sys; from mmc4viz.clip.encoder import open_encoder;"
         f"assert 'onnxruntime' not in sys.modules; open_encoder({str(MODELS['b'])!r}, 'cpu')"
     )
     ours = {name: value for name, value in os.environ.items() if name != "CI"}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mmc4viz.cli import cli, dashboard
-from mmc4viz.model import ConfigError
+from mmc4viz.cli import app as dashboard
+from mmc4viz.cli import cli
+from mmc4viz.types import ConfigError
 from mmc4viz.ui import server, start
 from mmc4viz.ui.server import Guard
 

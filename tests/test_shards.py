@@ -29,8 +29,8 @@ from mmc4viz import (
     samples,
 )
 from mmc4viz.cli import main
-from mmc4viz.corpus.columns import Kind
-from mmc4viz.corpus.shards import (
+from mmc4viz.data.columns import Kind
+from mmc4viz.data.shards import (
     LIMIT,
     OVER_LIMIT,
     Layout,

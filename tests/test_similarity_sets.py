@@ -28,17 +28,14 @@ from mmc4viz import (
     sweep,
 )
 from mmc4viz.cli import main
-from mmc4viz.corpus.attach import Attached, attach
-from mmc4viz.corpus.build import prune
-from mmc4viz.corpus.columns import Kind
-from mmc4viz.corpus.files import IndexFileError, file_name
-from mmc4viz.corpus.index import open_index
-from mmc4viz.corpus.naming import record
-from mmc4viz.corpus.scales import COSINE
-from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.sidecar import Sidecar
-from mmc4viz.corpus.similarity import with_similarity
-from mmc4viz.corpus.source import Indexed
+from mmc4viz.data.build_index import Attached, attach, prune
+from mmc4viz.data.checked import IndexFileError
+from mmc4viz.data.columns import Kind
+from mmc4viz.data.corpus import Indexed
+from mmc4viz.data.index import file_name, open_index, record
+from mmc4viz.data.scale import COSINE
+from mmc4viz.data.shards import Shard
+from mmc4viz.data.similarity_file import Sidecar, with_similarity
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.walk import walk
 from tests import nasty
@@ -155,7 +152,7 @@ def test_plain_documents_similarity_is_mapped_not_copied(
     odd: tuple[list[Shard], list[Shard], Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = pa.total_allocated_bytes()
-    monkeypatch.setattr("mmc4viz.corpus.files.IN_MEMORY", 0)
+    monkeypatch.setattr("mmc4viz.data.index.IN_MEMORY", 0)
     columns = open_index(str(odd[3]), similarity=FAR).columns
     assert pa.total_allocated_bytes() == before
     values = columns[0].batch.column("similarity").values

@@ -17,10 +17,10 @@ import pytest
 
 from mmc4viz import ShardError, expand, samples
 from mmc4viz.cli import main
-from mmc4viz.corpus import storage
-from mmc4viz.corpus.build import Job, build, prune
-from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.shards import Shard
+from mmc4viz.data import storage
+from mmc4viz.data.build_index import Job, build, prune
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.shards import Shard
 from tests.documents import info, write_tar
 from tests.webserver import Web, served
 
@@ -243,7 +243,7 @@ def test_no_secret_is_written_or_said(
 ) -> None:
     module = importlib.import_module("mmc4viz.cli.index")
     monkeypatch.setattr(module, "processes", lambda _: ThreadPoolExecutor(1))
-    monkeypatch.setattr("mmc4viz.corpus.workers.get_ready", lambda: None)
+    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)
     web.user, web.signature = "bob:s3cr3t", "sig=5igna/ture"
     named = web.url("s-0.tar?sig=5igna%2Fture").replace("//", "//bob:s3cr3t@")
 

@@ -22,16 +22,24 @@ from mmc4viz import (
     sweep,
     walk,
 )
-from mmc4viz.corpus import groups, matched, resolve
-from mmc4viz.corpus.columns import Columns, Kind, build_batch, row_of
-from mmc4viz.corpus.curves import Curves
-from mmc4viz.corpus.funnel import document_funnel, image_funnel
-from mmc4viz.corpus.scales import MAX_STEPS, scale_of
-from mmc4viz.corpus.shards import Sample, Shard
-from mmc4viz.corpus.sweep import Matched
-from mmc4viz.corpus.tally import CLASSES, QUANTITY, Tally, class_of, tally
-from mmc4viz.corpus.verdicts import verdicts
-from mmc4viz.model import ASSIGNMENT_NAMES, Fate, Image
+from mmc4viz.data.columns import Columns, Kind, build_batch, row_of
+from mmc4viz.data.scale import MAX_STEPS, scale_of
+from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.sweep import resolve
+from mmc4viz.sweep import sweep as matched
+from mmc4viz.sweep.document_table import verdicts
+from mmc4viz.sweep.statistics import (
+    CLASSES,
+    QUANTITY,
+    Curves,
+    Tally,
+    class_of,
+    document_funnel,
+    image_funnel,
+    tally,
+)
+from mmc4viz.sweep.sweep import Matched
+from mmc4viz.types import ASSIGNMENT_NAMES, Fate, Image
 from tests import nasty
 from tests.bench import synthetic
 from tests.documents import info
@@ -270,7 +278,7 @@ def test_blocks_of_any_size_give_the_same(
     whole = match_corpus(parts, config)
     expected, table = sweep(whole, config, THRESHOLDS), verdicts(whole, config)
     monkeypatch.setattr(matched, "_BLOCK", 250)
-    monkeypatch.setattr(groups, "STATES", 7)
+    monkeypatch.setattr(resolve, "STATES", 7)
     monkeypatch.setattr(resolve, "_WIDTH", 3)
     cut_up = match_corpus(parts, config)
     assert len({id(part.block) for part in cut_up.parts}) == 2

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmc4viz.loader.pretrained import END_OF_CHUNK, IMAGE
-from mmc4viz.loader.text import interleave, interleave_chatgpt
-from mmc4viz.model import DocumentError
+from mmc4viz.loader.sequence import interleave, interleave_chatgpt
+from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE
+from mmc4viz.types import DocumentError
 
 EOS = "<eos>"
 pieces = st.lists(

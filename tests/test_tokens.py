@@ -12,11 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
-from mmc4viz.loader import counting
-from mmc4viz.loader.counting import SentenceCounter
-from mmc4viz.loader.text import interleave
-from mmc4viz.loader.tokens import Tokenizer, additive_pipeline, load_tokenizer
-from mmc4viz.model import TokenizerError
+from mmc4viz.loader import tokenizer as counting
+from mmc4viz.loader.sequence import interleave
+from mmc4viz.loader.tokenizer import SentenceCounter, Tokenizer, additive_pipeline, load_tokenizer
+from mmc4viz.types import TokenizerError
 
 PROSE = [
     "The boat lies in the harbour, and nobody's there.",

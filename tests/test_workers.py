@@ -15,8 +15,8 @@ import pytest
 
 from mmc4viz import ConfigError
 from mmc4viz.cli import main
-from mmc4viz.corpus import workers
-from mmc4viz.corpus.workers import processes, run
+from mmc4viz.data import jobs as workers
+from mmc4viz.data.jobs import processes, run
 
 DEADLY = 5
 
@@ -147,13 +147,13 @@ def test_a_worker_without_the_package_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 
 def _users(job: int) -> str:
-    from mmc4viz.corpus.storage import whole
+    from mmc4viz.data.storage import whole
 
     return whole("ftp://host-of-test/a.tar")
 
 
 def test_workers_know_the_users_of_urls(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmc4viz.corpus import storage
+    from mmc4viz.data import storage
 
     monkeypatch.setitem(storage._USERS, "ftp://host-of-test", "me:pw@")
     named = dict(run(_users, [0], partial(processes, 1)))

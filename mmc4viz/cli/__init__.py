@@ -13,28 +13,28 @@ from typing import Any, Final
 
 import click
 
-from mmc4viz.cli.lines import complain
-from mmc4viz.corpus import workers
-from mmc4viz.model import ConfigError, Mmc4vizError
+from mmc4viz.cli.messages import complain
+from mmc4viz.data import jobs
+from mmc4viz.types import ConfigError, Mmc4vizError
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-ROOMS: Final = {
-    "app": "dashboard",
+COMMANDS: Final = {
+    "app": "app",
     "apply": "apply",
     "compare": "compare",
-    "curve": "look",
-    "explain": "look",
+    "curve": "curve",
+    "explain": "curve",
     "export": "export",
     "index": "index",
     "labels": "labels",
     "score": "score",
     "suggest": "suggest",
 }
-"""Where each command is at home."""
+"""The module of each command."""
 _LEAST_ROOM: Final = 1 << 30  # bytes of addresses, most of them of libraries
 _WITH_WORKERS: Final = ("apply", "index")
 _MAY_BE_EMPTY: Final = ("note",)
@@ -78,19 +78,19 @@ class _Commands(click.Group):
     """The commands; a room is opened when its command is asked for, so that each starts soon."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(ROOMS)
+        return sorted(COMMANDS)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] in _WITH_WORKERS and not {"-h", "--help"} & set(args):
-            workers.get_ready()
+            jobs.get_ready()
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in ROOMS:
+        if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"mmc4viz.cli.{ROOMS[cmd_name]}"), cmd_name)
+        found: click.Command = getattr(import_module(f"mmc4viz.cli.{COMMANDS[cmd_name]}"), cmd_name)
         return _refusing_empty(found)
 
 
@@ -176,7 +176,7 @@ def _ending_on_signals() -> Iterator[None]:
     """Turn signals that ask to end into an exception, after the workers were ended."""
 
     def end(number: int, frame: object) -> None:
-        workers.stop_now()
+        jobs.stop_now()
         raise Ended(number)
 
     asking = [signal.SIGTERM, signal.SIGHUP]

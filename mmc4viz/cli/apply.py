@@ -8,19 +8,25 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.lines import complain, say
-from mmc4viz.cli.shared import INDEX, SHARDS, SIMILARITY, WORKERS, open_corpus, progress
-from mmc4viz.corpus.source import Indexed
-from mmc4viz.corpus.storage import remember, size_of
-from mmc4viz.corpus.workers import dask, processes
-from mmc4viz.handover.apply import Applied, apply_shards
-from mmc4viz.handover.counts import EXPECTED, TITLES
-from mmc4viz.handover.loaders import openflamingo_flags
-from mmc4viz.handover.options import CAPS, ORDERS, Options, refuse_impossible
-from mmc4viz.handover.outcome import by_status, complaints, replaced, room_for, total
-from mmc4viz.handover.tasks import Task, tasks_for_index, tasks_for_shards
-from mmc4viz.model import LoaderConfig
-from mmc4viz.output import printable, table
+from mmc4viz.apply.options import CAPS, EXPECTED, ORDERS, TITLES, Options, refuse_impossible
+from mmc4viz.apply.run import (
+    Applied,
+    apply_shards,
+    by_status,
+    complaints,
+    replaced,
+    room_for,
+    total,
+)
+from mmc4viz.apply.tasks import Task, tasks_for_index, tasks_for_shards
+from mmc4viz.cli.common import INDEX, SHARDS, SIMILARITY, WORKERS, open_corpus, progress
+from mmc4viz.cli.messages import complain, say
+from mmc4viz.data.corpus import Indexed
+from mmc4viz.data.jobs import dask, processes
+from mmc4viz.data.storage import remember, size_of
+from mmc4viz.export.trainer import openflamingo_flags
+from mmc4viz.text import printable, table
+from mmc4viz.types import LoaderConfig
 
 
 @click.command()

@@ -10,21 +10,34 @@ from typing import Any
 
 import click
 
-from mmc4viz.choice.comparing.candidate import Candidate
-from mmc4viz.choice.comparing.disagreement import correlation_of_entries, correlation_of_pairs
-from mmc4viz.choice.comparing.distribution import distribution
-from mmc4viz.choice.comparing.evidence import Evidence, evidence, tell_apart
-from mmc4viz.choice.comparing.models import Match, NoMatch
-from mmc4viz.choice.comparing.respects import match_in_every_respect
-from mmc4viz.choice.fdr.estimate import FdrEstimate
-from mmc4viz.choice.lineup import Model, ModelsError, line_up
-from mmc4viz.cli.compared import Compared, Separated, as_json, as_text
-from mmc4viz.cli.lines import say
-from mmc4viz.cli.models import ManyModels, Similarity, chosen, rates_of, similarities
-from mmc4viz.cli.shared import INDEX, SHARDS, finish, progress, unmatched, with_settings
-from mmc4viz.corpus.sweep import Matched, match_corpus
-from mmc4viz.model import ConfigError, LoaderConfig
-from mmc4viz.output import write_rows
+from mmc4viz.cli.common import (
+    INDEX,
+    SHARDS,
+    ManyModels,
+    Similarity,
+    chosen,
+    finish,
+    progress,
+    rates_of,
+    similarities,
+    unmatched,
+    with_settings,
+)
+from mmc4viz.cli.messages import say
+from mmc4viz.export.tables import Compared, Separated, as_json, as_text
+from mmc4viz.sweep.sweep import Matched, match_corpus
+from mmc4viz.text import write_rows
+from mmc4viz.thresholds.compare.agreement import Candidate
+from mmc4viz.thresholds.compare.disagreement import (
+    correlation_of_entries,
+    correlation_of_pairs,
+    distribution,
+)
+from mmc4viz.thresholds.compare.equivalent import Match, NoMatch
+from mmc4viz.thresholds.compare.roc import Evidence, evidence, match_in_every_respect, tell_apart
+from mmc4viz.thresholds.fdr.estimate import FdrEstimate
+from mmc4viz.thresholds.model_scores import Model, ModelsError, line_up
+from mmc4viz.types import ConfigError, LoaderConfig
 
 
 @click.command(cls=ManyModels)

@@ -1,4 +1,6 @@
-"""The command that hands a setting over: config, manifest, ids, report, and what a trainer needs.
+"""The command `export`.
+
+Opens what the person named; numbers and words are the core's.
 
 Writes files; every number comes from the core.
 """
@@ -6,7 +8,7 @@ Writes files; every number comes from the core.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,39 +17,210 @@ from typing import Any
 import click
 import numpy as np
 
-from mmc4viz.cli.lines import say
-from mmc4viz.cli.models import ManyModels
-from mmc4viz.cli.reasons import reasons, with_proposed
-from mmc4viz.cli.sections import check, sections, settle, with_sections
-from mmc4viz.cli.shared import (
+from mmc4viz.cli.common import (
     INDEX,
     SEED,
     SHARDS,
+    F,
+    ManyModels,
+    Similarity,
     check_sample,
+    chosen,
+    config_file_of,
     drawn_from,
     finish,
     open_corpus,
     progress,
+    similarities_of,
     spare_inputs,
     unmatched,
     with_settings,
 )
-from mmc4viz.corpus.estimate import RATES, estimate
-from mmc4viz.corpus.scales import misfits
-from mmc4viz.corpus.source import Indexed, Shards
-from mmc4viz.corpus.storage import unchanged
-from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
-from mmc4viz.handover import manifest, tables
-from mmc4viz.handover.basics import Basics, basics_of, with_documents
-from mmc4viz.handover.config import BASES, exact_yields, provenance, sampled_yields, to_text
-from mmc4viz.handover.examples import Folder
-from mmc4viz.handover.files import whole_file
-from mmc4viz.handover.gather import gather
-from mmc4viz.handover.ids import IdList
-from mmc4viz.handover.loaders import advice, openflamingo_flags, webdataset_snippet
-from mmc4viz.handover.report import write_report
-from mmc4viz.model import ConfigError, LoaderConfig, Outcome, ShardError
-from mmc4viz.output import printable
+from mmc4viz.cli.messages import say
+from mmc4viz.config_file import read_marked
+from mmc4viz.data.corpus import Indexed, Shards
+from mmc4viz.data.scale import misfits
+from mmc4viz.data.storage import unchanged, whole_file
+from mmc4viz.export import manifest
+from mmc4viz.export.manifest import IdList
+from mmc4viz.export.provenance import (
+    BASES,
+    Basics,
+    basics_of,
+    exact_yields,
+    provenance,
+    sampled_yields,
+    to_text,
+    with_documents,
+)
+from mmc4viz.export.report import gather, write_report
+from mmc4viz.export.tables import Section, labels_section, models_section, without_labels
+from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.sweep.estimate import RATES, estimate
+from mmc4viz.sweep.pairs import Folder
+from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+from mmc4viz.text import printable
+from mmc4viz.thresholds.compare.agreement import Candidate
+from mmc4viz.thresholds.compare.roc import evidence
+from mmc4viz.thresholds.labels import store
+from mmc4viz.thresholds.labels.sampling import Population
+from mmc4viz.thresholds.model_scores import Model
+from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError, Outcome, ShardError
+
+
+def reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """Return the person's note and how the threshold was chosen: flags, else the config's own."""
+    before = config_file_of(options)
+    chosen, note = before.provenance.get("chosen"), before.provenance.get("note", "")
+    moved = options["threshold"] not in (None, before.settings.get("threshold"))
+    if options["proposal"] is not None:
+        chosen = _proposal(options["proposal"])
+        if options["chosen_by"] not in (None, chosen["basis"]):
+            raise ConfigError(
+                f"--chosen-by {options['chosen_by']}, but {options['proposal']} has the basis "
+                f"{chosen['basis']}"
+            )
+    elif options["chosen_by"] is not None:
+        kept = chosen if chosen and chosen["basis"] == options["chosen_by"] and not moved else {}
+        chosen = {**kept, "basis": options["chosen_by"]}
+    elif moved:
+        chosen = None
+    return options["note"] if options["note"] is not None else note, chosen
+
+
+def with_proposed(options: dict[str, Any], chosen: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the options with the threshold of the proposal that they name, where it has one.
+
+    Raises
+    ------
+    ConfigError
+        When it proposes none, or another than ``--threshold``.
+    """
+    path, given = options["proposal"], options["threshold"]
+    if path is None or chosen is None or "threshold" not in chosen:
+        return options
+    value = chosen["threshold"]
+    if type(value) not in (int, float):
+        raise ConfigError(f"{path}: proposes no threshold: {chosen.get('reason') or value}")
+    if given not in (None, value):
+        raise ConfigError(
+            f"--threshold {given:g}, but {path} proposes {value!r}: leave one of them out"
+        )
+    return options | {"threshold": float(value)}
+
+
+def _proposal(path: str) -> dict[str, Any]:
+    """Read what ``mmc4viz suggest --format json`` printed."""
+    marked = read_marked(path)
+    value = marked.value
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    elif isinstance(value, list) and len(value) > 1:
+        raise marked.error(f"holds {len(value)} proposals: ask mmc4viz suggest for one")
+    if not isinstance(value, dict) or value.get("basis") not in BASES:
+        raise marked.error(f"no proposal: an object with a basis, one of {', '.join(BASES)}")
+    return value
+
+
+_OPTIONS = (
+    click.option(
+        "--similarity", "similarity", metavar="NAME", multiple=True,
+        help="Of the index's similarity sets, the one that decides; or NAME=FILE, a model's "
+        "similarity of the SHARDs for the report, repeatable.",
+    ),
+    click.option(
+        "--labels", "labels_file", metavar="FILE",
+        help="A file of labels for the report: precision with intervals, agreement.",
+    ),
+    click.option(
+        "--models", multiple=True, metavar="A B ...",
+        help="Models that the report puts beside the deciding one; own is the shards'. [all]",
+    ),
+)  # fmt: skip
+
+
+def with_sections(command: F) -> F:
+    """Give a command the options that say what its report is to hold."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settle(options: dict[str, Any]) -> dict[str, Any]:
+    """Tell the set that decides from files to compare; refuse what only a report has room for."""
+    given: tuple[str, ...] = options["similarity"]
+    files = [text for text in given if "=" in text]
+    sets = [text for text in given if "=" not in text]
+    if len(sets) > 1:
+        raise ConfigError(f"one similarity decides, not {len(sets)}: {', '.join(sets)}")
+    if not options["report_file"]:
+        for name, value in (
+            ("--labels", options["labels_file"]),
+            ("--models", options["models"]),
+            ("--similarity NAME=FILE", files),
+        ):
+            if value:
+                raise ConfigError(f"{name} is for the report: name --report FILE, too")
+    return options | {"similarity": sets[0] if sets else None, "files": files}
+
+
+def check(corpus: Indexed | Shards, config: LoaderConfig, options: dict[str, Any]) -> None:
+    """Refuse labels and models that are not there before anything is read."""
+    if options["labels_file"] is not None:
+        store.check(options["labels_file"])
+    chosen(similarities_of(corpus, config, options["files"]), options["models"])
+
+
+def sections(
+    corpus: Indexed | Shards, config: LoaderConfig, matched: Matched, options: dict[str, Any]
+) -> list[Section]:
+    """Return the report's sections on other models and on labels.
+
+    Raises
+    ------
+    Mmc4vizError
+        For a file of labels that cannot be used. A model that cannot be compared is said in its
+        section, and noted.
+    """
+    first, path = Candidate(Model(config.clip_model, matched), config), options["labels_file"]
+    labels = without_labels()
+    if path is not None:
+        columns = [part.columns for part in matched.parts]
+        labels = labels_section(path, config, Population(columns, first.model.pairs))
+    others, problems = _matched(_others(corpus, config, matched, options), first)
+    beside: Section | None = None
+    if others or problems:
+        known = None if path is None else evidence(path, [first, *others])
+        beside = models_section(first, others, config.threshold, known, problems)
+    return [labels] if beside is None else [beside, labels]
+
+
+def _others(
+    corpus: Indexed | Shards, config: LoaderConfig, matched: Matched, options: dict[str, Any]
+) -> list[tuple[str, Similarity]]:
+    """Return the other models that are asked for, each by the name that its labels go by."""
+    read = None if isinstance(corpus, Indexed) else [part.columns for part in matched.parts]
+    found = similarities_of(corpus, config, options["files"], read)
+    wanted = chosen(found, options["models"])
+    return [(one.name, one) for one in wanted if one.name != config.clip_model]
+
+
+def _matched(
+    found: Sequence[tuple[str, Similarity]], first: Candidate
+) -> tuple[list[Candidate], list[str]]:
+    """Match the other models; say which cannot be."""
+    others, problems = [], []
+    with progress("documents") as advance:
+        for name, one in found:
+            try:
+                matched = match_corpus(one.read(advance), first.config)
+            except Mmc4vizError as error:
+                problems.append(f"{name}: {error}")
+                say(f"the report leaves out {name}: {error}")
+                continue
+            others.append(Candidate(Model(name, matched), first.config))
+    return others, problems
+
 
 _FORMS = (".parquet", ".jsonl")
 _OUTPUTS = ("out", "manifest_file", "ids_file", "report_file")
@@ -219,7 +392,7 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
         takers: list[Callable[[manifest.Chunk], object]] = [ids.add] if ids_file else []
         if path:
             file = stack.enter_context(whole_file(path))
-            write = tables.parquet if path.lower().endswith(".parquet") else tables.json_lines
+            write = manifest.parquet if path.lower().endswith(".parquet") else manifest.json_lines
             takers.append(stack.enter_context(write(file, options["rows"], config)))
         advance = stack.enter_context(progress("documents", matched.n_documents))
         for chunk in manifest.chunks(matched, config):

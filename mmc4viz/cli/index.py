@@ -8,20 +8,18 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.lines import complain, say
-from mmc4viz.cli.shared import SHARDS, WORKERS, checked_folder, config_of, named_file, progress
-from mmc4viz.corpus.attach import attach
-from mmc4viz.corpus.build import Done, Job, build, prune, scratch_of
-from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.index import files_of, write_manifest
-from mmc4viz.corpus.naming import record
-from mmc4viz.corpus.shards import expand
-from mmc4viz.corpus.source import NOTHING_READABLE
-from mmc4viz.corpus.storage import remember, size_of
-from mmc4viz.corpus.workers import dask, processes
-from mmc4viz.loader.tokens import load_tokenizer
-from mmc4viz.model import ConfigError, LoaderConfig
-from mmc4viz.output import table
+from mmc4viz.cli.common import SHARDS, WORKERS, checked_folder, config_of, named_file, progress
+from mmc4viz.cli.messages import complain, say
+from mmc4viz.data.build_index import Done, Job, attach, build, prune, scratch_of
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.corpus import NOTHING_READABLE
+from mmc4viz.data.index import files_of, record, write_manifest
+from mmc4viz.data.jobs import dask, processes
+from mmc4viz.data.shards import expand
+from mmc4viz.data.storage import remember, size_of
+from mmc4viz.loader.tokenizer import load_tokenizer
+from mmc4viz.text import table
+from mmc4viz.types import ConfigError, LoaderConfig
 
 
 @click.command()

@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from mmc4viz.choice.labelling import labels_csv, store
-from mmc4viz.choice.labelling.store import LabelsError
-from mmc4viz.handover.files import refuse_inputs, whole_file
+from mmc4viz.data.storage import refuse_inputs, whole_file
+from mmc4viz.thresholds.labels import exchange, store
+from mmc4viz.thresholds.labels.store import LabelsError
 
 
 @click.group(no_args_is_help=True)
@@ -22,7 +22,7 @@ def labels() -> None:
 def export_labels(file: str, csv: str) -> None:
     """Write all judgements of FILE to CSV, with their history; - is standard output."""
     refuse_inputs([csv], [file])
-    text = labels_csv.written(file)
+    text = exchange.written(file)
     if csv == "-":
         click.echo(text, nl=False)
         return
@@ -47,5 +47,5 @@ def import_labels(file: str, csv: str) -> None:
     except UnicodeDecodeError:
         raise LabelsError(f"{csv}: is no text in UTF-8") from None
     store.create(file)
-    new, there = labels_csv.taken(file, text, csv)
+    new, there = exchange.taken(file, text, csv)
     click.echo(f"{new:,} labels came in; {there:,} were there already.", err=True)

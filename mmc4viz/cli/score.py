@@ -8,15 +8,14 @@ from typing import Any
 
 import click
 
-from mmc4viz.choice.scoring.encoders import open_encoder
-from mmc4viz.choice.scoring.halves import PROVIDERS
-from mmc4viz.choice.scoring.parts import SCALES, Part, Task, score_shards
-from mmc4viz.cli.lines import complain, say
-from mmc4viz.cli.shared import SHARDS, checked_folder, progress
-from mmc4viz.corpus.shards import expand
-from mmc4viz.handover.files import refuse_inputs
-from mmc4viz.model import ConfigError
-from mmc4viz.output import table
+from mmc4viz.cli.common import SHARDS, checked_folder, progress
+from mmc4viz.cli.messages import complain, say
+from mmc4viz.clip.encoder import PROVIDERS, open_encoder
+from mmc4viz.clip.score import SCALES, Part, Task, score_shards
+from mmc4viz.data.shards import expand
+from mmc4viz.data.storage import refuse_inputs
+from mmc4viz.text import table
+from mmc4viz.types import ConfigError
 
 
 @click.command()

@@ -10,17 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from mmc4viz.choice.by_yield import Wish, by_yield
-from mmc4viz.choice.fdr.by_fdr import by_fdr
-from mmc4viz.choice.fdr.decoys import read_decoys
-from mmc4viz.choice.fdr.estimate import estimate_fdr
-from mmc4viz.choice.fdr.stack import stack_of
-from mmc4viz.choice.labelling.by_precision import propose
-from mmc4viz.choice.labelling.labelled import labelled_for, remarks
-from mmc4viz.choice.labelling.population import Population
-from mmc4viz.choice.proposal import Proposal
-from mmc4viz.choice.steps import YIELDS, steps_of_curves
-from mmc4viz.cli.shared import (
+from mmc4viz.cli.common import (
     INDEX,
     SEED,
     SHARDS,
@@ -32,12 +22,18 @@ from mmc4viz.cli.shared import (
     unmatched,
     with_settings,
 )
-from mmc4viz.corpus.pairs import pairs_of
-from mmc4viz.corpus.scales import misfits
-from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
-from mmc4viz.handover.files import whole_file
-from mmc4viz.model import ConfigError, LoaderConfig
-from mmc4viz.output import table
+from mmc4viz.data.scale import misfits
+from mmc4viz.data.storage import whole_file
+from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+from mmc4viz.text import table
+from mmc4viz.thresholds.by_yield import YIELDS, Wish, by_yield, steps_of_curves
+from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
+from mmc4viz.thresholds.fdr.matrices import read_decoys, stack_of
+from mmc4viz.thresholds.labels.precision import labelled_for, propose, remarks
+from mmc4viz.thresholds.labels.sampling import Population
+from mmc4viz.thresholds.proposal import Proposal
+from mmc4viz.types import ConfigError, LoaderConfig
 
 
 class Share(click.ParamType[float]):

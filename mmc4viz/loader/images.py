@@ -27,7 +27,7 @@ import PIL
 from PIL import Image as PillowImage
 from PIL import ImageFile, UnidentifiedImageError, features
 
-from mmc4viz.model import ConfigError, DocumentError, Image
+from mmc4viz.types import ConfigError, DocumentError, Image
 
 FORMATS: Final = (
     "BMP", "DIB", "GIF", "JPEG", "PPM", "PNG", "AVIF", "BLP", "BUFR", "CUR", "PCX", "DCX", "DDS",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mmc4viz.loader.images import Embedded, ImageSource, Look, measure, words
-from mmc4viz.model import Document, Image
+from mmc4viz.types import Document, Image
 
 NEEDED = ("text_list", "similarity_matrix", "image_info")
 NO_JSON = "the sample has no member 'json'"

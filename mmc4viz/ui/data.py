@@ -1,8 +1,11 @@
-"""The dashboard's only caches: thin wrappers around the core, shared by all sessions.
+"""Cached corpus, curves, document table and audit.
 
 Every key holds the data's identity (paths, sizes, times of change) and, of the settings, only
 those a stage depends on: no stage depends on the threshold. Nothing is computed here. Whatever may
 take long shows its progress, and is abandoned by the person's next change.
+
+Shared by all sessions and bounded. Every key holds the data's identity and what of the setting a
+view depends on; what depends on the threshold is only vectorised work. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -17,22 +20,38 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.corpus.columns import Columns, Kind
-from mmc4viz.corpus.curves import Curves
-from mmc4viz.corpus.estimate import Estimate, estimate
-from mmc4viz.corpus.index import MANIFEST, Index, SimilaritySet, open_index
-from mmc4viz.corpus.ingest import read_columns
-from mmc4viz.corpus.sampling import Drawn
-from mmc4viz.corpus.scales import Scale, Thresholds
-from mmc4viz.corpus.shards import Shard, named
-from mmc4viz.corpus.similarity import Sidecar, sidecars, with_similarity
-from mmc4viz.corpus.source import Indexed, Shards
-from mmc4viz.corpus.storage import unchanged
-from mmc4viz.corpus.sweep import Matched, match_corpus, sweep
-from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
-from mmc4viz.model import LoaderConfig, ShardError
-from mmc4viz.ui.memo import Memo
-from mmc4viz.ui.progress import progress
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Columns, Kind
+from mmc4viz.data.corpus import Indexed, Shards
+from mmc4viz.data.index import MANIFEST, Index, SimilaritySet, open_index
+from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.sample import Drawn
+from mmc4viz.data.scale import Scale, Thresholds
+from mmc4viz.data.shards import Shard, named
+from mmc4viz.data.similarity_file import Sidecar, sidecars, with_similarity
+from mmc4viz.data.storage import unchanged
+from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
+from mmc4viz.sweep import audit
+from mmc4viz.sweep.audit import Stored, stored
+from mmc4viz.sweep.document_table import Standings, Verdicts
+from mmc4viz.sweep.estimate import Estimate, estimate
+from mmc4viz.sweep.pairs import (
+    Difference,
+    Judged,
+    Pairs,
+    differing,
+    document_starts,
+    highest_lost,
+    image_counts,
+    image_starts,
+    lowest_kept,
+    pairs_of,
+)
+from mmc4viz.sweep.query import SORTS, Corpus, Ordered, Query, chosen, ordered, ranks, sort_values
+from mmc4viz.sweep.statistics import Curves
+from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+from mmc4viz.types import ImageFate, LoaderConfig, ShardError
+from mmc4viz.ui.cache import Memo, progress
 
 V = TypeVar("V")
 Tell = Callable[[int], None]
@@ -457,3 +476,176 @@ def _computed(
     """Look up, or compute with progress; whoever waits for another session shows it too."""
     with progress(words, total) as tell:
         return memo.get(key, lambda: make(tell))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit's numbers under one setting."""
+
+    misbound: audit.Misbound
+    lost: audit.Lost
+    capped: audit.Capped
+    undecodable: audit.Undecodable
+    band: audit.Band
+    stored: Stored
+    fit: audit.Fit
+
+
+_PAIRS: Memo[Pairs] = Memo()
+_STANDINGS: Memo[Standings] = Memo()
+_VERDICTS: Memo[Verdicts] = Memo()
+_CHOSEN: Memo[Ints] = Memo()
+_ORDERED: Memo[Ordered] = Memo()
+_RANKS: Memo[Ints] = Memo()
+_JUDGED: Memo[list[Judged]] = Memo()
+_DIFFERING: Memo[tuple[int, list[Difference]]] = Memo()
+_UNDECODABLE: Memo[audit.Undecodable] = Memo()
+_BAND: Memo[audit.Band] = Memo()
+_STORED: Memo[Stored] = Memo()
+_CROWDED: Memo[audit.Crowded] = Memo()
+_UNMATCHED: Memo[Ints] = Memo()
+_LOST: Memo[audit.Lost] = Memo()
+_CAPPED: Memo[audit.Capped] = Memo()
+
+
+def _judging(config: LoaderConfig) -> LoaderConfig:
+    """Leave of a setting what verdicts depend on."""
+    return config.with_(single_image_keep=0.5, clip_model="-", tokenizer="-")
+
+
+def pairs_for(source: Source, config: LoaderConfig) -> Pairs:
+    """Return all matched pairs by score; of the setting, size limit and assignment matter."""
+    key = source, _matching(config)
+    matched = matched_of(source, config)
+    with progress("Sorting the pairs"):
+        return _PAIRS.get(key, lambda: pairs_of(matched))
+
+
+def verdicts_for(source: Source, config: LoaderConfig) -> Verdicts:
+    """Return what becomes of every document."""
+    settings = _judging(config)
+
+    def resolve() -> Standings:
+        return Standings(matched_of(source, config), settings)
+
+    def look_up() -> Verdicts:
+        with progress("Resolving every document"):
+            standings = _STANDINGS.get((source, settings.with_(threshold=0.0)), resolve)
+        return standings.at(config.threshold)
+
+    return _VERDICTS.get((source, settings), look_up)
+
+
+def corpus_for(source: Source, config: LoaderConfig) -> Corpus:
+    """Return all that a list of documents is made from."""
+    return Corpus(
+        matched_of(source, config),
+        _judging(config),
+        verdicts_for(source, config),
+        pairs_for(source, config),
+    )
+
+
+def chosen_for(source: Source, config: LoaderConfig, query: Query) -> Ints:
+    """Return the documents that a query asks for."""
+    key = source, _judging(config), query
+    return _CHOSEN.get(key, lambda: chosen(corpus_for(source, config), query))
+
+
+def ordered_for(
+    source: Source, config: LoaderConfig, query: Query, sort: str, upside_down: bool
+) -> Ordered:
+    """Return the documents that a query asks for, in their order."""
+
+    def make() -> Ordered:
+        documents = chosen_for(source, config, query)
+        return order(source, config, documents, sort, upside_down)
+
+    return _ORDERED.get((source, _judging(config), query, sort, upside_down), make)
+
+
+def order(
+    source: Source, config: LoaderConfig, documents: Ints, sort: str, upside_down: bool
+) -> Ordered:
+    """Put some documents in their order."""
+    if sort in ("key", "url"):
+        columns = list(columns_of(source))
+        values = _RANKS.get((source, sort), lambda: ranks(columns, sort))
+    else:
+        values = sort_values(corpus_for(source, config), sort)
+    return ordered(documents, values, SORTS.get(sort, False) != upside_down)
+
+
+def starts_of(source: Source, config: LoaderConfig) -> Ints:
+    """Return where each shard's documents begin among all."""
+    return document_starts(matched_of(source, config))
+
+
+def lost_for(source: Source, config: LoaderConfig, n: int) -> list[Judged]:
+    """Return the highest-scoring pairs that the model does not get."""
+    return _judged(source, config, n, highest_lost)
+
+
+def kept_for(source: Source, config: LoaderConfig, n: int) -> list[Judged]:
+    """Return the lowest-scoring pairs that the model gets."""
+    return _judged(source, config, n, lowest_kept)
+
+
+def _judged(
+    source: Source, config: LoaderConfig, n: int, find: Callable[..., list[Judged]]
+) -> list[Judged]:
+    def make() -> list[Judged]:
+        corpus = corpus_for(source, config)
+        return find(corpus.matched, corpus.config, corpus.pairs, corpus.found, n)
+
+    return _JUDGED.get((source, _judging(config), find.__name__, n), make)
+
+
+def differing_for(
+    source: Source, config: LoaderConfig, keeps: str, loses: str, n: int
+) -> tuple[int, list[Difference]]:
+    """Return the pairs that one assignment has at or above the threshold and another has not."""
+
+    def make() -> tuple[int, list[Difference]]:
+        one = pairs_for(source, config.with_(assignment=keeps))
+        other = pairs_for(source, config.with_(assignment=loses))
+        starts = image_starts(matched_of(source, config))
+        return differing(one, other, starts, config.threshold, n)
+
+    key = source, config.min_kb, config.threshold, keeps, loses, n
+    return _DIFFERING.get(key, make)
+
+
+def _crowded(source: Source, corpus: Corpus) -> audit.Crowded:
+    cap = corpus.config.max_images
+    key = source, _matching(corpus.config), cap
+    return _CROWDED.get(key, lambda: audit.crowded(corpus.pairs, corpus.found, cap))
+
+
+def _unmatched(source: Source, corpus: Corpus) -> Ints:
+    key = source, _matching(corpus.config)
+    return _UNMATCHED.get(key, lambda: image_counts(corpus.matched, ImageFate.UNMATCHED))
+
+
+def audit_for(source: Source, config: LoaderConfig) -> Audit:
+    """Return the audit's numbers; what does not depend on the threshold is kept apart."""
+    corpus = corpus_for(source, config)
+    key, matched = (source, config.min_kb), corpus.matched
+    with progress("Auditing"):
+        return Audit(
+            audit.misbound(corpus.found, config.single_image_keep),
+            _LOST.get(
+                (source, corpus.config),
+                lambda: audit.lost(
+                    matched, corpus.found, corpus.config, _unmatched(source, corpus)
+                ),
+            ),
+            _CAPPED.get(
+                (source, corpus.config),
+                lambda: audit.capped(_crowded(source, corpus), corpus.found, config),
+            ),
+            _UNDECODABLE.get(key, lambda: audit.undecodable(matched, config)),
+            _BAND.get(key, lambda: audit.band(matched, config)),
+            _STORED.get(source, lambda: stored(matched)),
+            audit.fit(corpus.pairs.score, config.threshold, matched.scale),
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import streamlit as st
@@ -11,24 +10,19 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import FragmentHandledException
 from streamlit.navigation.page import StreamlitPage
 
-from mmc4viz.model import Mmc4vizError
-from mmc4viz.ui import (
-    audit,
-    borderline,
-    chosen,
+from mmc4viz.types import Mmc4vizError
+from mmc4viz.ui import cache, html, proposals, state
+from mmc4viz.ui.cache import BUDGET
+from mmc4viz.ui.html import asset, note
+from mmc4viz.ui.pages import (
+    compare_models,
     documents,
     export,
     label,
-    loaded,
-    models,
-    progress,
-    soon,
-    state,
-    trouble,
-    tune,
+    loader_audit,
+    near_threshold,
+    threshold,
 )
-from mmc4viz.ui.inert import note
-from mmc4viz.ui.memo import BUDGET
 from mmc4viz.ui.sidebar import Choice, choose
 from mmc4viz.ui.start import read_start
 
@@ -46,14 +40,14 @@ _CACHE: Final = (
     "What was computed, shared by everyone on this server; the values used longest ago are "
     "dropped first."
 )
-_STYLES: Final = f"<style>{Path(__file__).with_name('page.css').read_text()}</style>"
+_STYLES: Final = f"<style>{asset('page.css')}</style>"
 PAGES: Final = {
-    "Tune": tune.show,
+    "Tune": threshold.show,
     "Documents": documents.show,
-    "Borderline": borderline.show,
+    "Borderline": near_threshold.show,
     "Label": label.show,
-    "Models": models.show,
-    "Audit": audit.show,
+    "Models": compare_models.show,
+    "Audit": loader_audit.show,
     "Export": export.show,
 }
 
@@ -65,8 +59,8 @@ def run() -> None:
     except FragmentHandledException:
         raise  # it is told already
     except Exception as error:
-        trouble.log(error)
-        trouble.tell(error)
+        html.log(error)
+        html.tell(error)
 
 
 def _run() -> None:
@@ -84,18 +78,18 @@ def _run() -> None:
     with st.container():  # is there with or without, so that what follows keeps its place
         if refused:
             note(refused)
-    progress.make_room()
+    cache.make_room()
     try:
         on_tune = page.title == "Tune"
-        begin_with = {"begin_with": soon.quick} if on_tune else {}
+        begin_with = {"begin_with": threshold.quick} if on_tune else {}
         choice = choose(start, threshold_here=not on_tune, **begin_with)
         if choice is None:
             st.html(_NOTHING)
         else:
-            chosen.review(choice)
-            now = loaded.current(start)
+            proposals.review(choice)
+            now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):
-                loaded.say(now, choice)
+                export.say(now, choice)
             PAGES[page.title](choice)
             st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
     except Mmc4vizError as error:
@@ -115,7 +109,7 @@ def _show_menu(place: DeltaGenerator, pages: dict[str, StreamlitPage]) -> None:
 
 def _page(name: str, show: Callable[[Choice], None]) -> StreamlitPage:
     """Name a page; what it draws is drawn by `run`, behind the sidebar's choice."""
-    return st.Page(lambda: None, title=name, url_path=name.lower(), default=show is tune.show)
+    return st.Page(lambda: None, title=name, url_path=name.lower(), default=show is threshold.show)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from streamlit.web import bootstrap, cli
 from streamlit.web.server import server_util
 from streamlit.web.server.starlette.starlette_server import UvicornRunner
 
-from mmc4viz.ui import main, trouble  # noqa: F401 - the first page need not wait for `main`
+from mmc4viz.ui import html
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE: Final = ("0.0.0.0", "::")
@@ -41,7 +41,7 @@ _OURS: Final = {
     "runner_postScriptGC": False,  # a fifth of a second after each run, while all wait
     "server_fileWatcherType": "none",
     "server_showEmailPrompt": False,
-    "theme_base": str(_HERE / "theme.toml"),
+    "theme_base": str(_HERE / "assets" / "theme.toml"),
 }
 # What only options of `mmc4viz app` loosen.
 _FIXED: Final = {
@@ -194,7 +194,7 @@ def serve(
         _HERE / "main.py",
         middleware=[Middleware(Guard, own=own, allowed=allowed)],
         lifespan=_telling(host, browser, say),
-        on_script_error=trouble.tell,
+        on_script_error=html.tell,
     )
     bootstrap.load_config_options(_OURS | wanted | options | fixed)
     gc.freeze()  # what is loaded stays, and need not be searched

@@ -1,4 +1,8 @@
-"""The sidebar: widgets → data, settings and a threshold. Shows nothing of the data itself.
+"""Settings and data, as widgets.
+
+Recognising and judging are `corpus.scales`' job; this draws them.
+
+The number that suits one model means nothing on another's scale; what it keeps does.
 
 Widgets that do not depend on the data are always drawn, so that an error in one input does not
 reset the others. What is chosen stands in the page's address.
@@ -9,22 +13,148 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import nan
 from typing import Any, Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from mmc4viz.corpus.files import files_of, read_origin
-from mmc4viz.corpus.naming import names_of
-from mmc4viz.corpus.scales import Scale
-from mmc4viz.corpus.sets import OWN
-from mmc4viz.corpus.shards import Layout, Shard
-from mmc4viz.loader.tokens import BUILT_IN
-from mmc4viz.model import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
-from mmc4viz.ui import data, equivalent, guard, state, threshold
-from mmc4viz.ui.inert import note
-from mmc4viz.ui.memo import Memo
+from mmc4viz.data.index import OWN, files_of, names_of, read_origin
+from mmc4viz.data.scale import Scale, misfit
+from mmc4viz.data.shards import Layout, Shard
+from mmc4viz.loader.tokenizer import BUILT_IN
+from mmc4viz.text import plain
+from mmc4viz.types import ASSIGNMENT_NAMES, ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.ui import data, model_data, state
+from mmc4viz.ui.cache import Memo
+from mmc4viz.ui.html import note
 from mmc4viz.ui.start import Start, own_model
+
+_ENDS: Memo[tuple[float, float]] = Memo()
+_MORE = {
+    "softmax": "Each image's values sum to 1, so what a threshold means changes with the number of "
+    "sentences on the page.",
+    "sigmoid": "Nearly all values are next to 0, so steps of the threshold are far apart there.",
+    "unknown": "It is none of cosine, ×100, softmax and sigmoid.",
+}
+
+
+def _ends(source: data.Source, config: LoaderConfig) -> tuple[float, float]:
+    """Return the lowest and the highest matched score, NaN without any."""
+    scores = data.matched_of(source, config).scores()
+    return (float(scores.min()), float(scores.max())) if len(scores) else (nan, nan)
+
+
+def _ends_of(source: data.Source, config: LoaderConfig) -> tuple[float, float]:
+    key = source, config.min_kb, config.assignment
+    return _ENDS.get(key, lambda: _ends(source, config))
+
+
+def scale_name(source: data.Source, config: LoaderConfig) -> str:
+    """Name a source's scale."""
+    return data.scale_for(source, config).name
+
+
+def show_scale(source: data.Source, config: LoaderConfig) -> None:
+    """Draw the scale's name, with what it means for a threshold."""
+    name = scale_name(source, config)
+    st.caption(f"Scale of the similarity: {name}", help=_MORE.get(name))
+
+
+def show_misfit(source: data.Source, config: LoaderConfig) -> None:
+    """Say that a threshold keeps all or nothing, where it does."""
+    ends = _ends_of(source, config)
+    why = misfit(config.threshold, scale_name(source, config), *ends)
+    if why is not None and ends[0] <= ends[1]:  # that nothing is matched, pages say themselves
+        note(f"The threshold {config.threshold:.12g} does not fit these scores: {why}.", "error")
+
+
+_BY: Final = "documents"
+_LAST: Final = "model-shown"  # name, source and threshold of the CLIP model shown last
+_TAKEN: Final = "equivalent-threshold"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A CLIP model as it was shown: its name, its documents, and the threshold."""
+
+    name: str
+    source: data.Source
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A threshold taken over from another model, what it would be otherwise, and what to say."""
+
+    model: str
+    threshold: float
+    otherwise: float
+    words: str
+
+
+def last_shown(own: Shown) -> Shown:
+    """Return the model that this session showed last of these documents; else the shards' own."""
+    shown: Shown = st.session_state.get(_LAST, own)
+    same = (replace(one.source, sidecar=None, similarity=None) for one in (shown, own))
+    return shown if next(same) == next(same) else own
+
+
+def keep_shown(shown: Shown) -> None:
+    """Remember the model that is shown."""
+    st.session_state[_LAST] = shown
+
+
+def threshold_for(
+    model: str, source: data.Source, other: Shown, base: LoaderConfig, otherwise: float
+) -> float:
+    """Return the threshold at which a model keeps as many documents as another at its own.
+
+    Parameters
+    ----------
+    model : str
+    source : data.Source
+        The documents with its similarity.
+    other : Shown
+    base : LoaderConfig
+        The setting of both.
+    otherwise : float
+        What is returned where the two cannot be compared, with a note that says why.
+    """
+    sides = model_data.side(other.name, other.source, base), model_data.side(model, source, base)
+    try:
+        model_data.check(*sides)
+        match = next(m for m in model_data.matches(*sides, other.threshold) if m.by == _BY)
+    except Mmc4vizError as error:
+        note(f"{plain(model)} begins at {otherwise:g}: {error}")
+        return otherwise
+    words = (
+        f"{match.second:.12g} keeps {match.found:,.10g} documents, as {other.threshold:.12g} of "
+        f"{plain(other.name)} keeps {match.wanted:,.10g}."
+    )
+    st.session_state[_TAKEN] = Taken(model, match.second, otherwise, words)
+    return match.second
+
+
+def show(model: str, name: str, now: float, scale: Scale, span: tuple[float, float]) -> None:
+    """Say where the threshold comes from, and offer to undo it, while it is the one taken over."""
+    taken: Taken | None = st.session_state.get(_TAKEN)
+    if taken is None or taken.model != model:
+        return
+    if abs(state.on_grid(taken.threshold, scale, span) - now) > scale.step / 2:
+        del st.session_state[_TAKEN]
+        return
+    note(taken.words)
+    back = state.on_grid(taken.otherwise, scale, span)
+    st.button(f"Undo: begin at {back:.12g}", key="equivalent-undo", type="tertiary",
+              on_click=_undo, args=(name, back))  # fmt: skip
+
+
+def _undo(name: str, back: float) -> None:
+    st.session_state.pop(_TAKEN, None)
+    state.choose(name, back)
+    state.begin_anew()
+
 
 HELP = {
     "clip_model": "Whose similarity decides: the shards' own, a set of the index, or a file "
@@ -121,25 +251,25 @@ def choose(
     base = LoaderConfig(tokenizer=tokenizer.name, clip_model=model, **settings)
     whole, source = source, begin_with(source, base)
     spread = data.spread_of(source, base)
-    span = threshold.visible_span(spread.low, spread.high, spread.scale)
-    name, now = threshold.name_of(model, own), asked.get(model, data.REFERENCE)
+    span = state.visible_span(spread.low, spread.high, spread.scale)
+    name, now = state.name_of(model, own), asked.get(model, data.REFERENCE)
     if model not in (own, *asked) and name not in state.named(""):
-        at = state.get(threshold.name_of(own, own))
-        at_own = threshold.number(at, asked.get(own, data.REFERENCE))
-        first = equivalent.Shown(own, begin_with(models[own], base), at_own)
-        other = equivalent.last_shown(first)
-        now = equivalent.threshold_for(model, source, other, base, now)
-        threshold.choose(name, threshold.on_grid(now, spread.scale, span))
-    config = base.with_(threshold=threshold.chosen(name, now, spread.scale, span))
-    equivalent.keep_shown(equivalent.Shown(model, source, config.threshold))
-    keep = partial(threshold.choose, name)
-    guard.show_misfit(source, config)
+        at = state.get(state.name_of(own, own))
+        at_own = state.number(at, asked.get(own, data.REFERENCE))
+        first = Shown(own, begin_with(models[own], base), at_own)
+        other = last_shown(first)
+        now = threshold_for(model, source, other, base, now)
+        state.choose(name, state.on_grid(now, spread.scale, span))
+    config = base.with_(threshold=state.chosen(name, now, spread.scale, span))
+    keep_shown(Shown(model, source, config.threshold))
+    keep = partial(state.choose, name)
+    show_misfit(source, config)
     with model_slot:
-        guard.show_scale(source, config)
+        show_scale(source, config)
     with threshold_slot:
         if threshold_here:
-            threshold.number_input(config.threshold, spread.scale, span, keep)
-        equivalent.show(model, name, config.threshold, spread.scale, span)
+            state.number_input(config.threshold, spread.scale, span, keep)
+        show(model, name, config.threshold, spread.scale, span)
     return Choice(source, config, spread.scale, span, keep, whole, models)
 
 
@@ -244,7 +374,7 @@ def _assignment(config: LoaderConfig) -> str:
 
 def _coin(config: LoaderConfig) -> float:
     default = config.single_image_keep
-    wanted = threshold.number(state.get(NAMES["single_image_keep"]), default)
+    wanted = state.number(state.get(NAMES["single_image_keep"]), default)
     state.seed("single_image_keep", wanted if 0 <= wanted <= 1 else default)
     odds = float(
         st.number_input(

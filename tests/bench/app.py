@@ -30,11 +30,11 @@ from typing import Final
 import numpy as np
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
-from mmc4viz.corpus.index import open_index
-from mmc4viz.corpus.listing import ordered
-from mmc4viz.corpus.sweep import match_corpus
-from mmc4viz.corpus.verdicts import verdicts
-from mmc4viz.model import LoaderConfig
+from mmc4viz.data.index import open_index
+from mmc4viz.sweep.document_table import verdicts
+from mmc4viz.sweep.query import ordered
+from mmc4viz.sweep.sweep import match_corpus
+from mmc4viz.types import LoaderConfig
 from tests.bench import bodies, clocked, synthetic
 from tests.serving import FLAGS, chromium, serving
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmc4viz.corpus.columns import Columns, Status
+from mmc4viz.data.columns import Columns, Status
 
 _A_TOKEN, _A_CELL, _AN_IMAGE, _REST = 5, 24, 250, 2000  # bytes, at most
 

@@ -24,7 +24,7 @@ from multiprocessing import Pool
 
 import numpy as np
 
-from mmc4viz.choice.fdr.estimate import estimate_fdr
+from mmc4viz.thresholds.fdr.estimate import estimate_fdr
 from tests.bench.rivals import mirrored, runner_up
 from tests.bench.simulate import Floats, Recipe, Simulated, simulate
 

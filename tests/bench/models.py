@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 
 from mmc4viz import Columns, LoaderConfig, load_tokenizer, match_corpus
-from mmc4viz.choice.comparing.candidate import Candidate
-from mmc4viz.choice.comparing.disagreement import (
+from mmc4viz.data.similarity_file import put_over
+from mmc4viz.thresholds.by_yield import YIELDS
+from mmc4viz.thresholds.compare.agreement import Candidate
+from mmc4viz.thresholds.compare.disagreement import (
     correlation_of_entries,
     correlation_of_pairs,
     strongest,
+    thresholds_of,
 )
-from mmc4viz.choice.comparing.distribution import thresholds_of
-from mmc4viz.choice.comparing.models import along, match_by_yield
-from mmc4viz.choice.lineup import Model, line_up
-from mmc4viz.choice.steps import YIELDS
-from mmc4viz.corpus.similarity import put_over
+from mmc4viz.thresholds.compare.equivalent import along, match_by_yield
+from mmc4viz.thresholds.model_scores import Model, line_up
 from tests.bench.synthetic import shards
 
 

@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats
-from mmc4viz.choice.labelling import strata
-from mmc4viz.choice.labelling.by_precision import propose
-from mmc4viz.choice.labelling.precision import LabelledSample, curve
-from mmc4viz.choice.labelling.stages import FIRST, STAGE
+from mmc4viz.thresholds.labels import sampling
+from mmc4viz.thresholds.labels.precision import LabelledSample, curve, propose
+from mmc4viz.thresholds.labels.queue import FIRST, STAGE
 
 PAIRS, LABELS, WANTED, WIDTH = 10_000, 200, 0.9, 0.1
 REACHING = (0.8, 0.6, 0.4, 0.2, 0.07)  # shares of the pairs at or above the five thresholds
@@ -58,9 +57,9 @@ class Labeller:
 
     def __init__(self, rng: np.random.Generator, corpus: Corpus) -> None:
         self.corpus = corpus
-        span = strata.usual_range(corpus.scores)
-        self.edges = strata.borders(corpus.scores, *span, 0.001, 3)
-        self.population = strata.populations(corpus.scores, self.edges)
+        span = sampling.usual_range(corpus.scores)
+        self.edges = sampling.stratum_edges(corpus.scores, *span, 0.001, 3)
+        self.population = sampling.populations(corpus.scores, self.edges)
         ends = np.concatenate([[0], np.cumsum(self.population)])
         self._lots = [
             first + rng.permutation(size)
@@ -70,18 +69,18 @@ class Labeller:
 
     def label(self, n: int, threshold: float | None) -> None:
         """Give out n labels, for one threshold or for all in question."""
-        asked = strata.thresholds_of(self.edges, threshold)
-        value = strata.importance(
-            self.population, strata.above(self.corpus.scores, self.edges, asked)
+        asked = sampling.thresholds_of(self.edges, threshold)
+        value = sampling.importance(
+            self.population, sampling.above(self.corpus.scores, self.edges, asked)
         )
         while n > 0:
             if threshold is not None:
                 right = np.array([self.corpus.correct[ranks].sum() for ranks in self._ranks()])
-                weighed = value * strata.spread_of(self.drawn, right)
+                weighed = value * sampling.spread_of(self.drawn, right)
             else:
                 weighed = value
             size = min(n, STAGE if self.drawn.any() else FIRST)
-            more = strata.allocate(self.population, self.drawn, weighed, size)
+            more = sampling.allocate(self.population, self.drawn, weighed, size)
             if not more.any():
                 return
             self.drawn = self.drawn + more

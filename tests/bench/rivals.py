@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, linear_sum_assignment
 
 from mmc4viz.arrays import Floats
-from mmc4viz.choice.fdr.stack import Stack
+from mmc4viz.thresholds.fdr.matrices import Stack
 
 _BINS = 60
 _DRAWS = 20

@@ -18,12 +18,17 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mmc4viz.choice.comparing.candidate import Candidate
-from mmc4viz.choice.comparing.evidence import Evidence, labelled_pairs
-from mmc4viz.choice.comparing.separation import LabelledPairs, Paired, separation
-from mmc4viz.choice.labelling import strata
-from mmc4viz.choice.labelling.precision import LabelledSample
-from mmc4viz.choice.lineup import Model
+from mmc4viz.thresholds.compare.agreement import Candidate
+from mmc4viz.thresholds.compare.roc import (
+    Evidence,
+    LabelledPairs,
+    Paired,
+    labelled_pairs,
+    separation,
+)
+from mmc4viz.thresholds.labels import sampling
+from mmc4viz.thresholds.labels.precision import LabelledSample
+from mmc4viz.thresholds.model_scores import Model
 from tests.test_models import SAMPLE, sample
 
 DRAWN = [(200, 0), (200, 10), (200, 30), (200, 50), (200, 100), (200, 200), (50, 50), (100, 100)]
@@ -64,8 +69,10 @@ def known(one: Candidate) -> Known:
     pairs = one.model.pairs
     triples = list(zip(*(getattr(pairs, name).tolist() for name in FIELDS), strict=True))
     right = np.array([s in truth.get((*names[d], i), []) for d, i, s in triples])
-    low, high = strata.usual_range(pairs.score)
-    return Known(one.model, strata.borders(pairs.score, low, high, 0.001, 3), triples, right)
+    low, high = sampling.usual_range(pairs.score)
+    return Known(
+        one.model, sampling.stratum_edges(pairs.score, low, high, 0.001, 3), triples, right
+    )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from mmc4viz.arrays import Floats
-from mmc4viz.choice.fdr.stack import Stack, stacked
+from mmc4viz.thresholds.fdr.matrices import Stack, stacked
 
 
 @dataclass(frozen=True)

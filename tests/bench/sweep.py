@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from mmc4viz import LoaderConfig, match_corpus, sweep, walk
-from mmc4viz.corpus.index import open_index
-from mmc4viz.corpus.scales import COSINE
-from mmc4viz.corpus.tally import QUANTITY
+from mmc4viz.data.index import open_index
+from mmc4viz.data.scale import COSINE
+from mmc4viz.sweep.statistics import QUANTITY
 from tests.bench import synthetic
 
 R = TypeVar("R")

@@ -20,11 +20,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Ints
-from mmc4viz.corpus.columns import IMAGE, Columns, Kind, Status, schema, write_payload
-from mmc4viz.corpus.index import Origin, digest, write_file
-from mmc4viz.corpus.shards import Shard
-from mmc4viz.corpus.storage import fingerprint
-from mmc4viz.loader.tokens import Tokenizer, load_tokenizer
+from mmc4viz.data.columns import IMAGE, Columns, Kind, Status, schema, write_payload
+from mmc4viz.data.index import Origin, digest, write_file
+from mmc4viz.data.shards import Shard
+from mmc4viz.data.storage import fingerprint
+from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from tests.bench import bodies
 
 A_SHARD = 4400  # documents, as in MMC4

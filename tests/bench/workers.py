@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmc4viz import expand
-from mmc4viz.corpus.build import Job, build, index_shard
-from mmc4viz.corpus.columns import Verify
-from mmc4viz.corpus.workers import processes
+from mmc4viz.data.build_index import Job, build, index_shard
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.jobs import processes
 from tests.bench import shards
 
 

@@ -1,0 +1,1 @@
+"""Write shards on which the unmodified loader yields a chosen selection."""

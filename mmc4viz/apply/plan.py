@@ -1,0 +1,371 @@
+"""What must change in one document.
+
+The walk's own steps with another cap, another order, and images left out. Nothing is changed here.
+
+Pure: each function says what is to change for a given choice of pairs. Why the pairs were chosen,
+and how JSON is changed, is not this room's affair.
+
+Pure: a document and a setting in, a plan out. The plan names images, sentences and entries of the
+matrix by the document's own indices; changing the JSON is `edit`'s job, and whether the loader
+then does what was planned is for the literal walk to say (`Plan.holds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.apply.options import OWN, Options, loader_config
+from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Tokenizer
+from mmc4viz.loader.walk import matched_pairs, walk
+from mmc4viz.types import Document, DocumentError, Fate, Image, LoaderConfig, Outcome, Verdict
+
+Match = tuple[int, int, float]
+"""Image, sentence, score."""
+
+
+def choose(
+    document: Document, config: LoaderConfig, options: Options
+) -> tuple[list[Match], list[Match]]:
+    """Return the chosen pairs in image order, and the surviving ones over the cap."""
+    if options.drop_undecodable:
+        document = all_decodable(document, config.min_kb)
+    try:
+        matched = matched_pairs(document, config)
+    except DocumentError:
+        return [], []
+    surviving = [pair for pair in matched if not pair[2] < config.threshold]
+    cap = config.max_images
+    if options.cap == "best":
+        ranked = sorted(range(len(surviving)), key=lambda at: -surviving[at][2])
+        chosen = set(ranked[:cap])
+    else:
+        chosen = set(range(min(cap, len(surviving))))
+    pairs = [pair for at, pair in enumerate(surviving) if at in chosen]
+    return pairs, [pair for at, pair in enumerate(surviving) if at not in chosen]
+
+
+def all_decodable(document: Document, min_kb: int) -> Document:
+    """Return a document without the images that would cost it; itself where there is none."""
+    images = tuple(if_decodable(image, min_kb) for image in document.images)
+    same = all(new is old for new, old in zip(images, document.images, strict=True))
+    return document if same else replace(document, images=images)
+
+
+def if_decodable(image: Image, min_kb: int) -> Image:
+    """Return an image, or a missing one in the place of one that would cost its document."""
+    lost = image.entry_error or (image.pixel_error and not image.too_small(min_kb))
+    return Image(present=False) if lost else image
+
+
+def expected_of(
+    document: Document, pairs: list[Match], config: LoaderConfig, tokenizer: Tokenizer
+) -> Verdict | None:
+    """Walk the chosen pairs alone: their images, in order, and no doubt about their sentences."""
+    if not pairs:
+        return None
+    matrix = np.zeros((len(pairs), max(sentence for _, sentence, _ in pairs) + 1))
+    for row, (_, sentence, _) in enumerate(pairs):
+        matrix[row, sentence] = 1.0
+    alone = replace(document, images=(Image(present=True),) * len(pairs), similarity=matrix)
+    sure = loader_config(config).with_(threshold=0.5, assignment="argmax")
+    return walk(alone, sure, tokenizer)
+
+
+def several(pairs: list[Match]) -> str | None:
+    """Return words for a sentence that has several of the pairs' images, if any has."""
+    sentences = [sentence for _, sentence, _ in pairs]
+    for sentence in sentences:
+        if (count := sentences.count(sentence)) > 1:
+            return f"{count} images on sentence {sentence + 1}"
+    return None
+
+
+def is_misbound(verdict: Verdict) -> bool:
+    """Whether some image token is without its own image."""
+    return verdict.misbound > 0 or any(bound.pair_image is None for bound in verdict.binding)
+
+
+Scores = Mapping[tuple[int, int], float]
+"""By image and sentence."""
+
+_SPECIALS = (IMAGE, END_OF_CHUNK)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Changes to one document's JSON.
+
+    Attributes
+    ----------
+    drop : frozenset of int
+        Images that lose their ``image_base64``.
+    order : tuple of int
+        The image that stands at each place; empty where all stay.
+    sentences : mapping of int to str
+        Sentences with another text.
+    matrix : list of list of float, or None
+        What takes the place of the whole matrix, rows in the images' old order.
+    scores : mapping of (int, int) to float
+        Entries with another value, by image and sentence.
+    lowered : int
+        How many of these were lowered because they compete with chosen pairs.
+    """
+
+    drop: frozenset[int] = frozenset()
+    order: tuple[int, ...] = ()
+    sentences: Mapping[int, str] = field(default_factory=dict)
+    matrix: list[list[float]] | None = None
+    scores: Scores = field(default_factory=dict)
+    lowered: int = 0
+
+
+def valid_images(document: Document, min_kb: int) -> frozenset[int]:
+    """Return the images that are there and large enough."""
+    return frozenset(
+        at
+        for at, image in enumerate(document.images)
+        if image.present and not image.too_small(min_kb)
+    )
+
+
+def to_drop(
+    document: Document,
+    pairs: list[Match],
+    over: list[Match],
+    config: LoaderConfig,
+    options: Options,
+) -> frozenset[int]:
+    """Return the images that the loader must not see, or need not."""
+    images, chosen = document.images, {image for image, _, _ in pairs}
+    if not options.keep_rejected_images:
+        return frozenset(at for at, image in enumerate(images) if image.present) - chosen
+    small = valid_images(document, OWN.min_kb) - valid_images(document, config.min_kb)
+    bad = {
+        at
+        for at, image in enumerate(images)
+        if image.present and not if_decodable(image, OWN.min_kb).present
+    }
+    return frozenset({image for image, _, _ in over} | small | bad)
+
+
+def new_order(document: Document, pairs: list[Match]) -> tuple[int, ...]:
+    """Return which image stands where: the chosen ones in their order, in each other's places."""
+    images = [image for image, _, _ in pairs]
+    order = list(range(len(document.images)))
+    for place, image in zip(sorted(images), images, strict=True):
+        order[place] = image
+    return tuple(order) if images != sorted(images) else ()
+
+
+def spaced_sentences(document: Document, pairs: list[Match]) -> tuple[dict[int, str], int]:
+    """Put a space into the literal special tokens of a text; return the sentences and a count."""
+    texts = document.sentences if isinstance(document.sentences, list) else []
+    own = {sentence for _, sentence, _ in pairs}
+    spaced, count = {}, 0
+    for at, text in enumerate(texts):
+        if not isinstance(text, str):
+            if at not in own:
+                continue
+            text = f"{text}"  # as the loader writes it
+        found = sum(text.count(special) for special in _SPECIALS)
+        if found:
+            spaced[at] = text.replace(IMAGE, "< image>").replace(END_OF_CHUNK, "< |endofchunk|>")
+            count += found
+    return spaced, count
+
+
+def rescored(document: Document, pairs: list[Match], config: LoaderConfig) -> dict[Any, float]:
+    """Return the entries of chosen pairs whose stored score is not the matrix's."""
+    if config.assignment != "stored":
+        return {}
+    matrix = np.array(document.similarity)
+    return {
+        (image, sentence): score
+        for image, sentence, score in pairs
+        if float(matrix[image, sentence]) != score
+    }
+
+
+def lowered_entries(
+    matrix: NDArray[np.float64],
+    valid: list[int],
+    pairs: tuple[Match, ...],
+    threshold: float,
+    *,
+    level: bool,
+) -> dict[tuple[int, int], float]:
+    """Return the entries to be lowered, with their new value.
+
+    With ``low`` below the threshold and no entry of the valid rows below ``low``, the chosen
+    pairs are in every assignment of largest total: where one is not, exchanging the two or three
+    partners concerned gains their difference and loses nothing.
+    """
+    values = matrix[valid]
+    finite = values[np.isfinite(values)]
+    low = float(finite.min()) if len(finite) and not level else np.inf
+    if not low < threshold:
+        low = threshold - max(1.0, abs(threshold))
+    competes = ~(values < threshold)
+    rows = [valid.index(image) for image, _, _ in pairs]
+    columns = [sentence for _, sentence, _ in pairs]
+    competes[rows, :] = True
+    competes[:, columns] = True
+    competes |= level
+    competes[rows, columns] = False
+    change = competes & (values != low if level else ~(values <= low))
+    return {(valid[row], column): low for row, column in np.argwhere(change).tolist()}
+
+
+_HANDED_OVER = (Fate.KEPT, Fate.TRUNCATED)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was chosen of one document, and how to bring it about.
+
+    Attributes
+    ----------
+    pairs : tuple of Match
+        The chosen pairs in the order in which the loader shall hand over their images; empty for
+        a document that the setting rejects.
+    expected : Verdict or None
+        What the loader is to make of exactly these; None for a rejected document.
+    edit : Edit
+        The first to be tried.
+    is_right : bool
+        Whether the document is right as it is, and not to be touched.
+    spaced : int
+        Literal special tokens of the text that get a space.
+    shared : str or None
+        Words for the sentence that got several images, which no loader's flag brings about.
+    impossible : str or None
+        Words for why the document cannot be rewritten.
+    rescued : bool
+        Whether an image that is left out would cost the document.
+    rejected_anyway : bool
+        Whether the loader rejects the document as it is.
+    other_odds : bool
+        Whether the options give the document another probability than the setting alone.
+    """
+
+    pairs: tuple[Match, ...] = ()
+    expected: Verdict | None = None
+    edit: Edit = field(default_factory=Edit)
+    is_right: bool = False
+    spaced: int = 0
+    shared: str | None = None
+    impossible: str | None = None
+    rescued: bool = False
+    rejected_anyway: bool = False
+    other_odds: bool = False
+
+    def holds(self, verdict: Verdict, order: tuple[int, ...]) -> bool:
+        """Whether a rewritten document's walk says what was chosen; ``order`` is its edit's."""
+        if self.expected is None:
+            return verdict.keep_probability == 0
+        wanted = [
+            (image, sentence, pair.fate)
+            for (image, sentence, _), pair in zip(self.pairs, self.expected.pairs, strict=True)
+        ]
+        return _handed_over(verdict, order) == wanted and all(
+            getattr(verdict, name) == getattr(self.expected, name)
+            for name in ("outcome", "keep_probability", "image_tokens", "text_tokens", "misbound",
+                         "token_ids")
+        )  # fmt: skip
+
+
+def _handed_over(verdict: Verdict, order: tuple[int, ...]) -> list[tuple[int, int, Fate]]:
+    """Return the pairs within the cap, by the images' old indices."""
+    return [
+        (order[pair.image] if order else pair.image, pair.sentence, pair.fate)
+        for pair in verdict.pairs
+        if pair.fate in _HANDED_OVER
+    ]
+
+
+def plan_document(
+    document: Document,
+    config: LoaderConfig,
+    options: Options,
+    tokenizer: Tokenizer,
+    own: Document | None = None,
+) -> Plan:
+    """Plan what is to become of one document.
+
+    Parameters
+    ----------
+    document : Document
+        Measured in full, with the similarity that the setting was chosen on.
+    config : LoaderConfig
+        The chosen setting.
+    options : Options
+    tokenizer : Tokenizer
+    own : Document, optional
+        The document as the shard has it, where that carries another similarity.
+    """
+    loader = walk(own or document, loader_config(config), tokenizer)
+    sorting = options.order == "sentence"
+    pairs, over = choose(document, config, options)
+    if sorting:
+        pairs = sorted(pairs, key=lambda pair: pair[1])
+    sentences, spaced = spaced_sentences(document, pairs) if sorting else ({}, 0)
+    expected = expected_of(_with(document, sentences), pairs, config, tokenizer)
+    odds = 0.0 if expected is None else expected.keep_probability
+    bad = options.drop_undecodable and all_decodable(document, config.min_kb) is not document
+    other = bool(spaced or bad or (options.cap == "best" and over))
+    other = other and walk(document, config, tokenizer).keep_probability != odds
+    if expected is None or expected.outcome is not Outcome.KEPT:
+        return replace(_rejected(document, loader, options), other_odds=other)
+    plan = Plan(tuple(pairs), expected, shared=several(pairs), rescued=bad, other_odds=other)
+    if plan.shared is not None:
+        return plan
+    if sorting and is_misbound(expected):
+        return replace(plan, impossible="an image token of its text cannot be bound to an image")
+    drop = to_drop(document, pairs, over, config, options)
+    untouched = own is None and not sentences and (options.keep_rejected_images or not drop)
+    if untouched and plan.holds(loader, ()):
+        return replace(plan, is_right=True)
+    edit = Edit(
+        drop,
+        new_order(document, pairs),
+        sentences,
+        None if own is None else np.array(document.similarity).tolist(),
+        rescored(document, pairs, config),
+    )
+    return replace(plan, edit=edit, spaced=spaced)
+
+
+def attempts(plan: Plan, document: Document, config: LoaderConfig) -> Iterator[Edit]:
+    """Yield edits that may bring a plan about, the mildest first.
+
+    As planned; with the entries that compete with the chosen pairs lowered; with all entries
+    but theirs on one low level.
+    """
+    yield plan.edit
+    if plan.expected is None:
+        return
+    rows = np.array(document.similarity).astype(np.float64)
+    valid = valid_images(document, OWN.min_kb) - plan.edit.drop
+    for level in (False, True):
+        scores = lowered_entries(rows, sorted(valid), plan.pairs, config.threshold, level=level)
+        yield replace(plan.edit, scores={**plan.edit.scores, **scores}, lowered=len(scores))
+
+
+def _with(document: Document, sentences: Mapping[int, str]) -> Document:
+    if not sentences:
+        return document
+    texts = [sentences.get(at, text) for at, text in enumerate(document.sentences)]
+    return replace(document, sentences=texts)
+
+
+def _rejected(document: Document, loader: Verdict, options: Options) -> Plan:
+    """Plan for a document that the setting rejects: the loader must reject it as well."""
+    present = frozenset(at for at, image in enumerate(document.images) if image.present)
+    rejects = loader.keep_probability == 0
+    keep = options.keep_rejected_images or document.error is not None or not present
+    return Plan(edit=Edit(drop=present), is_right=rejects and keep, rejected_anyway=rejects)

@@ -1,0 +1,400 @@
+"""Rewrite one shard.
+
+Careful rather than sharp: a document that is not named here needs no change for certain; of one
+that is, `plan` says. The twin of `plan.plan_document` for whole shards.
+
+The columns say which documents may need a change; only these are read. Each that is rewritten is
+read again and walked; what comes out otherwise than planned is tried in the next way, or left out
+and named. Knows nothing of other shards, of places and of resuming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow.compute as pc
+
+from mmc4viz.apply.edit_json import Edited, edit_json
+from mmc4viz.apply.options import Counts, Options, loader_config
+from mmc4viz.apply.plan import Edit, Plan, attempts, plan_document
+from mmc4viz.apply.tar import END, Member, Output, Unpacked, contents, header, members, padding
+from mmc4viz.apply.tasks import Task
+from mmc4viz.arrays import Bools, Ints
+from mmc4viz.data.columns import Columns, Kind, Status, Verify
+from mmc4viz.data.index import map_columns, map_set_file
+from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.shards import LIMIT, OVER_LIMIT, Shard, reason
+from mmc4viz.data.similarity_file import put_over
+from mmc4viz.loader.parse import parse_document
+from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
+from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.document_table import verdicts
+from mmc4viz.sweep.match import match
+from mmc4viz.sweep.statistics import CLASS
+from mmc4viz.sweep.sweep import match_corpus
+from mmc4viz.types import Document, DocumentError, LoaderConfig, ShardError, Verdict
+
+
+@dataclass(frozen=True)
+class ShardColumns:
+    """A shard's columns.
+
+    Attributes
+    ----------
+    own : Columns
+        As the shard carries them.
+    chosen : Columns
+        With the similarity that the setting was chosen on; mostly the same object.
+    """
+
+    own: Columns
+    chosen: Columns
+
+    @property
+    def another(self) -> bool:
+        """Whether the setting was chosen on another similarity than the shard's own."""
+        return self.own is not self.chosen
+
+
+def shard_columns(task: Task, plain: Unpacked) -> ShardColumns:
+    """Return a shard's columns, from an index or by reading it.
+
+    Parameters
+    ----------
+    task : Task
+    plain : Unpacked
+        The shard as a plain tar.
+
+    Raises
+    ------
+    ShardError
+        When nothing of it can be read, or a document was too large to be.
+    """
+    tokenizer = load_tokenizer(task.config.tokenizer)
+    if task.index_file is None:
+        read = read_columns(Shard(str(plain.path), task.shard.position), tokenizer)
+        error = read.error
+        if error is not None:
+            error = f"{task.shard.path}: {error.removeprefix(f'{plain.path}: ')}"
+            error += f" ({plain.error})" if plain.error else ""
+        own = replace(read, shard=task.shard, error=error)
+    else:
+        batch, origin = map_columns(Path(task.index_file))
+        own = Columns(task.shard, batch, tokenizer, origin.error)
+    if own.error is not None and not len(own):
+        raise ShardError(own.error)
+    if pc.any(pc.match_substring(own.batch.column("detail"), OVER_LIMIT)).as_py():
+        raise ShardError(
+            f"{task.shard.path}: has documents above the limit that were not read, so what the "
+            f"loader does with them is not known: raise {LIMIT}"
+        )
+    if task.set_file is None:
+        return ShardColumns(own, own)
+    return ShardColumns(own, put_over(own, map_set_file(Path(task.set_file))[0]))
+
+
+def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
+    """Return which documents may need a change, shape (documents,).
+
+    Parameters
+    ----------
+    columns : Columns
+        One shard's, with the shard's own similarity.
+    config : LoaderConfig
+        The chosen setting.
+    options : Options
+    """
+    starts = columns.offsets("images")
+    owner = np.repeat(np.arange(len(columns)), np.diff(starts))
+    chosen = _surviving(columns, config)
+    found: Bools = columns.kind == Kind.LITERAL
+    loader = loader_config(config)
+    if (loader.assignment, loader.min_kb) != (config.assignment, config.min_kb):
+        found[owner[chosen != _surviving(columns, loader)]] = True
+    if options.cap == "best" or options.order == "sentence":
+        survives = chosen >= 0
+        each = np.bincount(owner[survives], minlength=len(columns))
+        found |= each > config.max_images
+        if options.order == "sentence":
+            document, sentence = owner[survives], chosen[survives]
+            falls = (document[1:] == document[:-1]) & (sentence[1:] < sentence[:-1])
+            found[document[1:][falls]] = True
+    status = columns.image("status")[starts[0] : starts[-1]]
+    if options.drop_undecodable:
+        found[owner[(status == Status.BAD_ENTRY) | (status == Status.BAD_PIXELS)]] = True
+    if not options.keep_rejected_images:
+        found[owner[status != Status.MISSING]] = True
+    return np.asarray(found & (columns.kind != Kind.UNREADABLE))
+
+
+def _surviving(columns: Columns, config: LoaderConfig) -> Ints:
+    """Return the sentence of each image whose pair reaches the threshold, else -1."""
+    starts = columns.offsets("images")
+    pairs = match(columns, config).pairs
+    sentence = np.full(starts[-1] - starts[0], -1, np.int64)
+    above = pairs.score >= config.threshold
+    at = starts[pairs.document[above]] - starts[0] + pairs.image[above]
+    sentence[at] = pairs.sentence[above]
+    return sentence
+
+
+def yielded(columns: Columns, config: LoaderConfig, rows: Ints) -> tuple[int, int]:
+    """Return how many of some documents the unmodified loader yields: surely, and by its coin."""
+    if not len(rows):
+        return 0, 0
+    loader = loader_config(config)
+    kind = verdicts(match_corpus([columns.take(rows)], loader), loader).kind
+    surely, by_coin = (kind == CLASS[name] for name in ("kept_surely", "kept_by_coin"))
+    return int(surely.sum()), int(by_coin.sum())
+
+
+class SharedSentenceError(ShardError):
+    """A document in which the setting puts several images on one sentence."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was chosen, and how it is to be brought about.
+
+    Attributes
+    ----------
+    config : LoaderConfig
+    options : Options
+    tokenizer : Tokenizer
+        The one that ``config.tokenizer`` names.
+    """
+
+    config: LoaderConfig
+    options: Options
+    tokenizer: Tokenizer
+
+
+@dataclass
+class Rewritten:
+    """What rewriting a shard came to.
+
+    Attributes
+    ----------
+    counts : Counts
+    left_out : list of str
+        The documents that are not in the output, by key, with the reason.
+    shared : str or None
+        Words for the first document with several images on one sentence.
+    error : str or None
+        Where the shard broke off.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    left_out: list[str] = field(default_factory=list)
+    shared: str | None = None
+    error: str | None = None
+
+
+def rewrite_shard(
+    shard: ShardColumns,
+    plain: Unpacked,
+    out: Output,
+    setting: Setting,
+    *,
+    refuse_shared: bool = True,
+) -> Rewritten:
+    """Rewrite one shard.
+
+    Parameters
+    ----------
+    shard : ShardColumns
+        Of this shard as it is now.
+    plain : Unpacked
+        It as a plain tar.
+    out : Output
+        Gets a plain tar. Of a shard whose columns break off it ends with the last document of them,
+        whatever could be read now: what was not walked is never carried over.
+    setting : Setting
+    refuse_shared : bool
+        Whether a document with several images on one sentence is an error, or only counted.
+
+    Raises
+    ------
+    SharedSentenceError
+        As ``refuse_shared`` says.
+    ShardError
+        When the shard is not the one that the columns were made of, or cannot be read so far.
+    """
+    work = _Work(shard, setting, Rewritten(error=shard.own.error), refuse_shared)
+    walked, todo = work.walked(), work.begin()
+    with open(plain.path, "rb") as headers, plain.open() as file:
+        cursor, end = 0, 0
+        broken: list[str] = []
+        breaks = shard.own.error is not None
+        for member in () if breaks and not walked else _members_before_break(headers, broken):
+            walked.discard(member.data)
+            end = member.end
+            row = todo.pop(member.data, None)
+            new = None if row is None else work.rewrite(row, member, file)
+            if new is not None:
+                out.copy(file, cursor, member.begin)
+                out.write(new)
+                cursor = end
+            if breaks and not walked:
+                break
+        if walked:
+            what = broken[0] if broken else "has changed since it was indexed"
+            raise ShardError(f"{shard.own.shard.path}: {what}")
+        if broken:
+            work.done.error = shard.own.error or f"{shard.own.shard.path}: {broken[0]}"
+        size = file.seek(0, 2)
+        out.copy(file, cursor, size if work.done.error is None else min(end, size))
+        if work.done.error is not None:
+            out.write([padding(out.size), END])
+    return work.done
+
+
+def _members_before_break(file: IO[bytes], broken: list[str]) -> Iterator[Member]:
+    """Find a tar's members; where it breaks off, say why in the list given."""
+    try:
+        yield from members(file)
+    except Exception as error:  # hostile bytes make tarfile raise nearly anything
+        broken.append(reason(error))
+
+
+@dataclass
+class _Work:
+    """A shard on its way: its documents, one by one, and what they come to."""
+
+    shard: ShardColumns
+    setting: Setting
+    done: Rewritten
+    refuse_shared: bool
+
+    def walked(self) -> set[int]:
+        """Return the places of all documents that have any."""
+        places = self.shard.own.numbers("offset")
+        return set(places[places >= 0].tolist())
+
+    def begin(self) -> dict[int, int]:
+        """Count what stays as it is; return the rows that may change, by their places."""
+        own, config = self.shard.own, self.setting.config
+        mask = affected(own, config, self.setting.options)
+        if self.shard.another:
+            mask = own.kind != Kind.UNREADABLE
+        if own.error is not None:  # behind the last that has a place, nothing is carried over
+            own = own.take(
+                np.arange(1 + np.flatnonzero(own.numbers("offset") >= 0).max(initial=-1))
+            )
+            mask = mask[: len(own)]
+        counts, rows = self.done.counts, np.flatnonzero(mask)
+        counts.documents = len(own)
+        counts.carried_over = len(own) - len(rows)
+        found = yielded(own, config, np.flatnonzero(~mask))
+        counts.yielded_surely, counts.yielded_by_coin = found
+        places = own.numbers("offset")[rows].tolist()
+        return dict(zip(places, rows.tolist(), strict=True))
+
+    def rewrite(self, row: int, member: Member, file: IO[bytes]) -> list[bytes | memoryview] | None:
+        """Return what stands in a member's place; None where it stays as it is."""
+        document = self._measured(self.shard.chosen, row, member, file)
+        if document.is_gpt:
+            self.done.counts.chatgpt += 1
+            loader = loader_config(self.setting.config)
+            self._carry_over(walk(document, loader, self.setting.tokenizer))
+            return None
+        own = self._measured(self.shard.own, row, member, file) if self.shard.another else None
+        setting = self.setting
+        plan = plan_document(document, setting.config, setting.options, setting.tokenizer, own)
+        self.done.counts.other_odds += plan.other_odds
+        if plan.shared is not None:
+            self._share(f"document {document.key!r} has {plan.shared}")
+        if plan.shared is not None or plan.is_right:
+            self._carry_over(plan.expected)
+            return None
+        try:
+            edited, edit, verdict = self._edited(plan, document, member, file)
+        except DocumentError as error:
+            if plan.rejected_anyway:
+                self._carry_over(None)
+                return None
+            self.done.counts.left_out += 1
+            self.done.left_out.append(f"document {document.key!r}: {error}")
+            return []
+        self._count(plan, edit, verdict)
+        size = edited.size
+        return [header(file, member, size), *edited.raw, padding(size)]
+
+    def _measured(self, columns: Columns, row: int, member: Member, file: IO[bytes]) -> Document:
+        """Return a document whose images are all measured."""
+        document = columns.document(row)
+        if columns.verify is Verify.FULL:
+            return document
+        read = parse_document(document.key, contents(file, member))
+        return replace(read, similarity=document.similarity) if self.shard.another else read
+
+    def _edited(
+        self, plan: Plan, document: Document, member: Member, file: IO[bytes]
+    ) -> tuple[Edited, Edit, Verdict]:
+        """Carry out a plan, in the first way in which the loader does what it says."""
+        if plan.impossible is not None:
+            raise DocumentError(plan.impossible)
+        raw = contents(file, member)
+        loader = loader_config(self.setting.config)
+        for edit in attempts(plan, document, loader):
+            edited = edit_json(raw, edit)
+            verdict = walk(_read_again(document, edited, edit), loader, self.setting.tokenizer)
+            if plan.holds(verdict, edit.order):
+                return edited, edit, verdict
+        raise DocumentError("no change brings the loader to the chosen pairs")
+
+    def _share(self, words_: str) -> None:
+        if self.refuse_shared:
+            raise SharedSentenceError(
+                f"{self.shard.own.shard.path}: {words_}: the loader gives a sentence one image; "
+                "choose the assignment one_to_one or greedy"
+            )
+        self.done.counts.shared += 1
+        self.done.shared = self.done.shared or words_
+
+    def _carry_over(self, verdict: Verdict | None) -> None:
+        self.done.counts.carried_over += 1
+        self._count_yielded(verdict)
+
+    def _count(self, plan: Plan, edit: Edit, verdict: Verdict) -> None:
+        counts = self.done.counts
+        counts.changed += 1
+        counts.reordered += bool(edit.order)
+        counts.lowered += edit.lowered > 0
+        counts.rescored += bool(plan.edit.scores)
+        counts.rescued += plan.rescued
+        counts.emptied += plan.expected is None and not plan.rejected_anyway
+        counts.spaced += plan.spaced > 0
+        counts.spaced_tokens += plan.spaced
+        counts.dropped_images += len(edit.drop)
+        self._count_yielded(verdict)
+
+    def _count_yielded(self, verdict: Verdict | None) -> None:
+        if verdict is not None and verdict.keep_probability > 0:
+            sure = verdict.keep_probability == 1
+            self.done.counts.yielded_surely += sure
+            self.done.counts.yielded_by_coin += not sure
+
+
+def _read_again(document: Document, edited: Edited, edit: Edit) -> Document:
+    """Return a document as its changed JSON has it; images' measures are those before."""
+    info = edited.info
+    order = edit.order or range(len(document.images))
+    images = []
+    for image, entry in zip(order, info["image_info"], strict=True):
+        measured = document.images[image]
+        if image in edit.drop and measured.present:
+            measured = replace(measured, present=False, entry_error=None, pixel_error=None)
+        if isinstance(entry, dict) and ("image_base64" in entry) != measured.present:
+            raise DocumentError("its images are not where they were")
+        images.append(measured)
+    return replace(
+        document,
+        images=tuple(images),
+        sentences=None if document.counts is not None else info["text_list"],
+        similarity=info["similarity_matrix"],
+    )

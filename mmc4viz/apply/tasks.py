@@ -1,0 +1,338 @@
+"""Which shard is written where, and the record beside it.
+
+A record is what makes a shard apply's own: it is there before the shard takes its place, and says
+whether the shard is whole. Rewrites nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from mmc4viz.apply.options import Counts, Options
+from mmc4viz.apply.tar import digest_of
+from mmc4viz.data.columns import Verify
+from mmc4viz.data.index import (
+    OWN,
+    files_of,
+    folder_of,
+    identity,
+    local_copy,
+    located,
+    map_columns,
+    map_set_file,
+)
+from mmc4viz.data.shards import SUFFIXES, Layout, Shard
+from mmc4viz.data.storage import (
+    alike,
+    file_system,
+    is_remote,
+    listing,
+    natural,
+    open_for_reading,
+    put_in_place,
+    size_of,
+)
+from mmc4viz.types import LoaderConfig, Mmc4vizError
+
+FORMAT: Final = "1"
+SUFFIX: Final = ".apply.json"
+
+
+class ApplyError(Mmc4vizError):
+    """Rewritten shards that cannot be where they shall be."""
+
+
+class ReplacingError(ApplyError):
+    """Shards made with another setting, which nobody asked to replace."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a shard was made of, and what came of it.
+
+    Attributes
+    ----------
+    shard : str
+        The original, absolute or with its protocol.
+    fingerprint : str
+        Of the original.
+    similarity : str
+        Of another similarity than the shard's own, its set's name and fingerprint; else empty.
+    tokenizer_digest : str
+    verify : str
+        How far images had been checked before.
+    config, options : dict
+        The setting, and how it was brought about.
+    whole : bool
+        Whether the shard beside it is finished.
+    size : int
+        Its bytes.
+    digest : str
+        Of these, by which a later run believes that they are what was written.
+    counts : dict
+    left_out : list of str
+    error : str or None
+        Where the original breaks off.
+    format, version : str
+    """
+
+    shard: str
+    fingerprint: str
+    similarity: str
+    tokenizer_digest: str
+    verify: str
+    config: dict[str, Any]
+    options: dict[str, Any]
+    whole: bool = False
+    size: int = 0
+    digest: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    error: str | None = None
+    format: str = FORMAT
+    version: str = field(default_factory=lambda: version("mmc4viz"))
+
+    def made_like(self, other: Record) -> bool:
+        """Whether both were made from the same bytes in the same way."""
+        skip = {"whole", "size", "digest", "counts", "left_out", "error", "version"}
+        mine, others = asdict(self), asdict(other)
+        return all(mine[name] == others[name] for name in mine if name not in skip)
+
+    @property
+    def documents(self) -> int:
+        """Documents that it is about."""
+        return self.counts.get("documents", 0)
+
+    def unlike(self, other: Record) -> list[str]:
+        """Say in words how another record differs in what a person chooses, a setting each."""
+        then, now = self.config | self.options, other.config | other.options
+        found = [f"{n} {then.get(n)}, now {now[n]}" for n in now if then.get(n) != now[n]]
+        if self.similarity != other.similarity:
+            found.append("another similarity")
+        elif self.tokenizer_digest != other.tokenizer_digest and not found:
+            found.append("another tokenizer of the same name")
+        if self.shard != other.shard and not alike(self.fingerprint, other.fingerprint):
+            found.append(f"made from {self.shard}")
+        return found
+
+
+def write_record(record: Record, target: str, scratch: Path) -> None:
+    """Write a shard's record: beside its place, then renamed; to a store in one upload."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    beside = scratch / (os.path.basename(target) + SUFFIX)
+    beside.write_text(json.dumps(asdict(record), indent=1, sort_keys=True) + "\n", "utf-8")
+    put_in_place(beside, target + SUFFIX)
+
+
+def read_record(target: str) -> Record | None:
+    """Read a shard's record; None where there is none, or none that can be read."""
+    try:
+        if not exists(target + SUFFIX):
+            return None
+        with open_for_reading(target + SUFFIX) as file:
+            record = Record(**json.loads(file.read()))
+        Counts.of(record.counts)
+        parts = (record.config, record.options, record.left_out, record.digest, record.shard)
+        kinds = (dict, dict, list, str, str)
+        return record if all(map(isinstance, parts, kinds)) else None
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def exists(path: str) -> bool:
+    """Whether a file is there."""
+    return bool(listing(path)) if is_remote(path) else os.path.lexists(path)
+
+
+def is_intact(target: str, record: Record) -> bool:
+    """Whether the shard beside a record is what was written: by its digest, on a store its size."""
+    if not exists(target) or size_of(target) != record.size:
+        return False
+    return is_remote(target) or digest_of(target) == record.digest
+
+
+_TARS: Final = tuple(suffix for suffix in SUFFIXES if suffix.startswith((".tar", ".tgz")))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One shard to be rewritten.
+
+    Attributes
+    ----------
+    shard : Shard
+    out : str
+        The folder of the rewritten shards, local or remote.
+    config : LoaderConfig
+        The chosen setting.
+    options : Options
+    index_file : str or None
+        The shard's file of an index; without, the shard is read for its columns first.
+    set_file : str or None
+        Its file of the similarity set that the setting was chosen on, if that is not the shard's
+        own.
+    dry_run : bool
+        Whether nothing is written.
+    overwrite : bool
+        Whether shards that stand there, made with another setting, may be replaced.
+    """
+
+    shard: Shard
+    out: str
+    config: LoaderConfig
+    options: Options = field(default_factory=Options)
+    index_file: str | None = None
+    set_file: str | None = None
+    dry_run: bool = False
+    overwrite: bool = False
+
+    @property
+    def target(self) -> str:
+        """Where the rewritten shard goes."""
+        return f"{self.out.rstrip('/') or '/'}/{self.shard.name}"
+
+
+def tasks_for_shards(
+    shards: Sequence[Shard],
+    out: str,
+    config: LoaderConfig,
+    options: Options,
+    *,
+    dry_run: bool = False,
+    overwrite: bool = False,
+) -> list[Task]:
+    """Return a task a shard; each is read for its columns before it is rewritten."""
+    named = [Shard(shard.path, shard.position) for shard in shards]  # as files are: by base name
+    return [
+        Task(shard, out, config, options, dry_run=dry_run, overwrite=overwrite) for shard in named
+    ]
+
+
+def tasks_for_index(
+    folder: str,
+    out: str,
+    config: LoaderConfig,
+    options: Options,
+    *,
+    similarity: str | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+) -> list[Task]:
+    """Return a task for each of an index's shards.
+
+    Parameters
+    ----------
+    folder : str
+        The index.
+    out, config, options
+        As in `Task`.
+    similarity : str, optional
+        The index's similarity set that the setting was chosen on.
+    dry_run, overwrite : bool
+
+    Raises
+    ------
+    IndexFileError
+        When there is no index, or no such set.
+    ApplyError
+        When the index cannot say which images fail to decode, but that is asked for.
+    """
+    sets = {} if similarity in (None, OWN) else _set_files(folder, str(similarity))
+    found = []
+    for path in files_of(folder):
+        _, origin = map_columns(path)
+        if options.drop_undecodable and origin.verify != Verify.FULL:
+            raise ApplyError(
+                f"{folder}: made with --verify {origin.verify}, so it does not say which images "
+                "fail to decode; index again with --verify full, or name the SHARDs"
+            )
+        if sets and identity(origin) not in sets:
+            raise ApplyError(f"{folder}: the similarity set {similarity!r} lacks {origin.path}")
+        shard = Shard(located(origin, folder), origin.position)
+        task = Task(
+            shard, out, config, options, str(path), sets.get(identity(origin)), dry_run, overwrite
+        )
+        found.append(task)
+    return sorted(found, key=lambda task: (task.shard.position, natural(task.shard.path)))
+
+
+def _set_files(folder: str, name: str) -> dict[str, str]:
+    """Return a set's files by the identity of the index file that each belongs to."""
+    paths = sorted(local_copy(folder_of(folder, name)).glob("[!.]*.arrow"))
+    if not paths:
+        raise ApplyError(f"{folder}: no similarity set {name!r}")
+    return {map_set_file(path)[1].index_file: str(path) for path in paths}
+
+
+def disk_use(tasks: Sequence[Task]) -> tuple[int, int | None]:
+    """Return about how many bytes will be written, and how many are free (None if unknown).
+
+    The shards' own sizes, without those that are written already: more is hardly ever written,
+    and less where images lose their bytes.
+    """
+    here = names_in(tasks[0].out)
+    todo = [task for task in tasks if task.shard.name not in here]
+    needed = sum(size_of(task.shard.path) for task in todo)
+    if is_remote(tasks[0].out):
+        return needed, None
+    folder = Path(tasks[0].out).resolve()
+    while not folder.is_dir():
+        folder = folder.parent
+    return needed, shutil.disk_usage(folder).free
+
+
+def check_places(tasks: Sequence[Task]) -> None:
+    """Refuse shards that would take a place that is not theirs.
+
+    Raises
+    ------
+    ApplyError
+        One line with the first of them.
+    """
+    out = tasks[0].out
+    here, seen = names_in(out), dict[str, str]()
+    for task in tasks:
+        path, name = task.shard.path, task.shard.name
+        if task.shard.layout is not Layout.TAR:
+            raise ApplyError(
+                f"{path}: apply rewrites WebDataset tars; make them from MMC4's own jsonl with "
+                "OpenFlamingo's convert_mmc4_to_wds.py first"
+            )
+        if not name.lower().endswith(_TARS):
+            raise ApplyError(f"{path}: not named as a tar is ({' '.join(_TARS)}); rename it first")
+        if (other := seen.setdefault(name, path)) is not path:
+            raise ApplyError(
+                f"{path}: {other} has the same name, and both would be {task.target}; apply them "
+                "into folders of their own"
+            )
+        if _same_folder(path, out):
+            raise ApplyError(f"{path}: --out is its own folder; shards are never changed in place")
+        if name in here and name + SUFFIX not in here:
+            raise ApplyError(
+                f"{task.target}: is there already, and not apply's; choose another --out"
+            )
+
+
+def _same_folder(path: str, out: str) -> bool:
+    if is_remote(path) != is_remote(out):
+        return False
+    if not is_remote(path):
+        return os.path.realpath(os.path.dirname(os.path.abspath(path))) == os.path.realpath(out)
+    (store, shard), (other, folder) = file_system(path), file_system(out)
+    return type(store) is type(other) and os.path.dirname(shard) == folder.rstrip("/")
+
+
+def names_in(out: str) -> set[str]:
+    """Return the names of what is in a folder; of one that is not there, none."""
+    if is_remote(out):
+        return {os.path.basename(path) for path in listing(out)}
+    if os.path.lexists(out) and not os.path.isdir(out):
+        raise ApplyError(f"{out}: is no folder")
+    return set(os.listdir(out)) if os.path.isdir(out) else set()

@@ -1,1 +1,0 @@
-"""Choosing a threshold that one can defend: by yield, by false-discovery rate, by precision."""

@@ -1,1 +1,0 @@
-"""CLIP models side by side over the same documents."""

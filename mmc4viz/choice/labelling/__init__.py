@@ -1,1 +1,0 @@
-"""People's judgements: drawn, kept, and what follows from them about precision."""

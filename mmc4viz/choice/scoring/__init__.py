@@ -1,1 +1,0 @@
-"""Similarity from a dual encoder: a model's files, its inputs, and files of scores."""

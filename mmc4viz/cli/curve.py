@@ -1,0 +1,208 @@
+"""The commands that look: ``explain`` and ``curve``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.cli.common import (
+    INDEX,
+    SEED,
+    SHARDS,
+    SIMILARITY,
+    check_sample,
+    drawn_from,
+    finish,
+    open_corpus,
+    progress,
+    unmatched,
+    with_settings,
+)
+from mmc4viz.data.corpus import NOTHING_READABLE
+from mmc4viz.data.sample import Drawn
+from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
+from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
+from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+from mmc4viz.text import TABLE_HEAD, verdict_json, verdict_row, write_rows
+from mmc4viz.types import ConfigError, LoaderConfig
+
+_LOOKED_AT = 20_000  # rows of matrices, to tell their scale
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table")
+@click.option("--token-ids", is_flag=True, help="Add each sequence's token ids (jsonl).")
+@click.option("--key", metavar="KEY", help="Only documents with this key, each with its place.")
+def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None:
+    """Say what the loader does to each document, and why."""
+    config, corpus = open_corpus(options)
+    ends, documents = [math.inf, -math.inf], 0  # of the matched scores
+    seen: list[NDArray[np.float64]] = []  # rows of matrices, or scores that are in none
+    head = TABLE_HEAD if form == "table" else ""
+    numbers = Counter[str]()
+    with progress("documents") as advance:
+        for shard, document in corpus.documents(with_text=token_ids):
+            number = numbers[shard]
+            numbers[shard] += 1
+            if key not in (None, document.key):
+                continue
+            if head:
+                click.echo(head)
+                head = ""
+            verdict = walk(document, config, corpus.tokenizer)
+            if form == "jsonl":
+                click.echo(verdict_json(shard, number, verdict, token_ids))
+            else:
+                click.echo(verdict_row(shard, number, verdict))
+            scores = [pair.score for pair in verdict.pairs]
+            ends = [min([ends[0], *scores]), max([ends[1], *scores])]
+            documents += 1
+            if len(seen) < _LOOKED_AT:
+                stored = config.assignment == "stored"
+                seen += _rows([[score] for score in scores] if stored else document.similarity)
+            advance(1)
+    if head:
+        click.echo(head)
+    if ends[0] <= ends[1]:
+        scale = recognise(np.concatenate([*seen, np.zeros(0)]), np.array([*map(len, seen)], int))
+        corpus.notes += misfits(np.array([config.threshold]), scale, np.array(ends))
+    elif key is not None and not documents:
+        corpus.errors.append(f"no document has the key {key!r}")
+    elif NOTHING_READABLE not in corpus.notes:
+        corpus.notes.append(unmatched(documents))
+    finish(corpus)
+
+
+def _rows(similarity: Any) -> list[NDArray[np.float64]]:
+    """Return a matrix's rows; none of what is no matrix."""
+    try:
+        matrix = np.array(similarity, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return []
+    return list(matrix) if matrix.ndim == 2 else []
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option("--thresholds", metavar="T,T,…", help="Thresholds to answer for.")
+@click.option("--grid", metavar="START:STOP:STEP", help="Likewise, evenly spaced, with STOP.")
+@click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
+@SEED
+@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
+def curve(
+    thresholds: str | None,
+    grid: str | None,
+    sample: int | None,
+    seed: int,
+    form: str,
+    **options: Any,
+) -> None:
+    """Say what is left at each threshold: documents, pairs, tokens, and every loss.
+
+    Without --thresholds or --grid, the grid of the scores' own scale. With --sample, rates per
+    document of the corpus, each with its 95 % interval (columns NAME_low and NAME_high).
+    """
+    asked = _thresholds(thresholds, grid)
+    config, corpus = open_corpus(options)
+    check_sample(sample)
+    with progress("documents") as advance:
+        if sample is None:
+            matched = match_corpus(corpus.columns(advance), config)
+            asked = _grid(matched, config) if asked is None else asked
+            rows = sweep(matched, config, asked).rows(config.single_image_keep)
+        else:
+            drawn = drawn_from(corpus, sample, seed, advance)
+            matched = match_corpus([part for parts in drawn.clusters for part in parts], config)
+            asked = _grid(matched, config) if asked is None else asked
+            rows = _sample_rows(drawn, config, asked)
+    write_rows(rows, form, sys.stdout)
+    if not len(matched.scores()):
+        if NOTHING_READABLE not in corpus.notes:
+            corpus.notes.append(unmatched(matched.n_documents))
+    else:
+        corpus.notes += _misfits(asked, matched, listed=thresholds is not None)
+    finish(corpus)
+
+
+def _grid(matched: Matched, config: LoaderConfig) -> Thresholds:
+    """Return the grid of the scores' own scale; the setting's threshold alone without scores."""
+    some = len(matched.scores()) > 0
+    return matched.scale.thresholds() if some else np.array([config.threshold])
+
+
+def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
+    """Say which thresholds keep all or nothing; of a grid, only that the whole of it does."""
+    scores = matched.scores()
+    if not listed and len(scores) and ((scores.min() < asked) & (asked <= scores.max())).any():
+        return []
+    return misfits(asked, matched.scale.name, scores)
+
+
+def _sample_rows(drawn: Drawn, config: LoaderConfig, asked: Thresholds) -> list[dict[str, Any]]:
+    """Return a row a threshold: rates per document with their intervals."""
+    curves = sweep_clusters(drawn, config, asked)
+    columns: dict[str, list[float]] = {"threshold": asked.tolist()}
+    for name in RATES:
+        found = rate(drawn, curves, name, config.single_image_keep)
+        columns[name] = found.estimate.tolist()
+        columns[f"{name}_low"], columns[f"{name}_high"] = found.low.tolist(), found.high.tolist()
+    columns["sampled"] = [drawn.n_documents] * len(asked)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:
+    """Read ``--thresholds`` or ``--grid``; ascending and without repeats."""
+    if listed is not None and grid is not None:
+        raise ConfigError("give --thresholds or --grid, not both")
+    if listed is not None:
+        return np.unique([_number(text, "--thresholds") for text in listed.split(",")])
+    if grid is None:
+        return None
+    parts = grid.split(":")
+    if len(parts) != 3:
+        raise ConfigError(f"--grid is START:STOP:STEP, for example 0.2:0.3:0.01, not {grid!r}")
+    start, stop, step = (_number(text, "--grid") for text in parts)
+    if step <= 0 or stop < start:
+        raise ConfigError(f"--grid rises from START to STOP by a STEP above 0, unlike {grid!r}")
+    steps = (stop - start) / step + 1e-9
+    if not steps < MAX_STEPS:  # nor infinitely many
+        raise ConfigError(f"--grid {grid} has more than {MAX_STEPS:,} steps")
+    digits = max(_decimals(text) for text in parts)
+    values = [round(start + k * step, digits) for k in range(math.floor(steps) + 1)]
+    return np.unique([*values, stop])
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ConfigError(f"{option}: {text!r} is no number") from None
+    if not math.isfinite(value):
+        raise ConfigError(f"{option}: {text!r} is no finite number")
+    return value
+
+
+def _decimals(text: str) -> int:
+    """Count the decimals a number is written with.
+
+    Examples
+    --------
+    >>> _decimals("0.25"), _decimals("1e-3"), _decimals("2")
+    (2, 3, 0)
+    """
+    mantissa, _, exponent = text.strip().lower().partition("e")
+    return max(0, len(mantissa.partition(".")[2]) - int(exponent or 0))

@@ -1,0 +1,1 @@
+"""Score images and sentences with a CLIP model."""

@@ -1,0 +1,287 @@
+"""A dual encoder run by ONNX Runtime.
+
+The folder has ``onnx/vision_model.onnx`` (pixel_values → image_embeds or pooler_output),
+``onnx/text_model.onnx`` (input_ids, often attention_mask → text_embeds or pooler_output),
+``tokenizer.json``, ``preprocessor_config.json``, and, where they are needed,
+``tokenizer_config.json`` and ``config.json``: so public exports of CLIP and SigLIP have it. Embeds
+images and sentences; knows no documents.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mmc4viz.clip.files import TEXT, VISION, EncoderError, digest_of, files_of_model, json_of
+from mmc4viz.clip.preprocess import (
+    Pixels,
+    Preprocessing,
+    TextInput,
+    read_preprocessing,
+    text_input_of,
+)
+from mmc4viz.loader.images import words
+
+Embeddings = NDArray[np.float32]
+
+PROVIDERS: Final = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+}
+_BY_ITSELF: Final = ("cuda", "rocm", "directml", "coreml", "cpu")  # tried in this order
+_TYPES: Final = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
+
+
+@dataclass(frozen=True)
+class Half:
+    """One of the two encoders: a session, and which of its outputs is the embedding.
+
+    Attributes
+    ----------
+    path : Path
+    session : onnxruntime.InferenceSession
+    output : str
+    """
+
+    path: Path
+    session: Any
+    output: str
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Its inputs by name, each with ``type`` and ``shape``."""
+        return {found.name: found for found in self.session.get_inputs()}
+
+    def run(self, fields: dict[str, NDArray[Any]]) -> Embeddings:
+        """Embed one batch, scaled to length 1: shape (n, dimension).
+
+        A model that was exported for one size of batch gets batches of that size.
+        """
+        n = len(next(iter(fields.values())))
+        fixed = next(iter(self.inputs.values())).shape[0]
+        step = fixed if isinstance(fixed, int) else max(n, 1)
+        parts = [self._run(fields, start, step) for start in range(0, n, step)]
+        found = np.concatenate(parts)[:n]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
+
+    def _run(self, fields: dict[str, NDArray[Any]], start: int, step: int) -> NDArray[np.float64]:
+        feed = {}
+        for name, facts in self.inputs.items():
+            part = fields[name][start : start + step].astype(_TYPES[facts.type])
+            feed[name] = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
+        try:
+            [found] = self.session.run([self.output], feed)
+        except Exception as error:  # ONNX Runtime has its own kinds, down to lack of memory
+            raise EncoderError(
+                f"{self.path}: fails on a batch of {step}: {words(error)}; if memory is short, "
+                "give a smaller --batch"
+            ) from None
+        if found.ndim != 2:
+            raise EncoderError(f"{self.path}: {self.output} is no vector an input")
+        return np.asarray(found, np.float64)
+
+
+def _runtime() -> Any:
+    """Return ONNX Runtime, which writes no device id and sends nothing anywhere."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # is looked at while it is loaded
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError:
+        raise EncoderError(
+            "scoring needs ONNX Runtime: pip install 'mmc4viz[score]' (or onnxruntime-gpu)"
+        ) from None
+    onnxruntime.disable_telemetry_events()  # in case that something else has loaded it
+    onnxruntime.set_default_logger_severity(4)  # what goes wrong comes as an exception
+    return onnxruntime
+
+
+def _providers(runtime: Any, asked: str | None) -> list[str]:
+    there = runtime.get_available_providers()
+    if asked is None:
+        return [PROVIDERS[name] for name in _BY_ITSELF if PROVIDERS[name] in there]
+    if PROVIDERS[asked] not in there:
+        known = ", ".join(name for name, long in PROVIDERS.items() if long in there)
+        raise EncoderError(f"this ONNX Runtime has no provider {asked!r}; it has: {known}")
+    return [PROVIDERS[asked]] if asked == "cpu" else [PROVIDERS[asked], PROVIDERS["cpu"]]
+
+
+def open_half(path: Path, provider: str | None, inputs: Sequence[str], own: str) -> Half:
+    """Open one encoder; see to it that it takes what is there and gives an embedding.
+
+    Parameters
+    ----------
+    path : Path
+    provider : str or None
+        One of `PROVIDERS`; when None, a graphics processor where ONNX Runtime can use one.
+    inputs : sequence of str
+        What it may take; the first it must.
+    own : str
+        Its output, unless that is ``pooler_output`` or the only vector that it gives.
+
+    Raises
+    ------
+    EncoderError
+        When it is no model, or another one; where ONNX Runtime or the provider is missing.
+    """
+    runtime = _runtime()
+    providers = _providers(runtime, provider)
+    try:
+        session = runtime.InferenceSession(str(path), providers=providers)
+    except Exception as error:  # as in `Half._run`
+        raise EncoderError(f"{path}: no whole ONNX model: {words(error)}") from None
+    wanted = {one.name: one.type for one in session.get_inputs()}
+    odd = [n for n, kind in wanted.items() if n not in inputs or kind not in _TYPES]
+    if odd or inputs[0] not in wanted:
+        named = ", ".join(f"{n} ({kind})" for n, kind in wanted.items())
+        raise EncoderError(f"{path}: takes {named}; known are {', '.join(inputs)}")
+    outputs = {one.name: one.shape for one in session.get_outputs()}
+    flat = [name for name, shape in outputs.items() if len(shape) == 2]
+    for name in (own, "pooler_output", *(flat if len(flat) == 1 else ())):
+        if name in outputs:
+            return Half(path, session, name)
+    raise EncoderError(f"{path}: gives {', '.join(outputs)}; wanted: {own} or pooler_output")
+
+
+@dataclass(frozen=True)
+class DualEncoder:
+    """An image and a text encoder into one space.
+
+    Attributes
+    ----------
+    name : str
+        The folder's, or the id it was downloaded by.
+    weights : str
+        Digest of both model files.
+    preprocessing : Preprocessing
+    text_input : TextInput
+    vision, text : Half
+    logit_scale, logit_bias : float or None
+        The model's own scale, where ``config.json`` has it: logits are
+        ``exp(logit_scale) · cosine + logit_bias``.
+    """
+
+    name: str
+    weights: str
+    preprocessing: Preprocessing
+    text_input: TextInput
+    vision: Half
+    text: Half
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return int(self.embed_sentences(["a"]).shape[1])
+
+    @property
+    def prepared(self) -> str:
+        """How images and text are prepared, in a line."""
+        filled = "filled up to that" if self.text_input.full else "not filled up"
+        return f"{self.preprocessing}; text cut at {self.text_input.length} tokens, {filled}"
+
+    def embed_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
+        """Return unit vectors, shape (n, dimension), of a batch that was preprocessed."""
+        return self.vision.run({"pixel_values": np.stack(pixels)})
+
+    def embed_sentences(self, sentences: Sequence[str]) -> Embeddings:
+        """Return unit vectors, shape (n, dimension), of a batch."""
+        return self.text.run(dict(self.text_input.fields(sentences)))
+
+
+def open_encoder(model: str, provider: str | None = None) -> DualEncoder:
+    """Open a dual encoder.
+
+    Parameters
+    ----------
+    model : str
+        A folder, or the id of a Hugging Face repository (``ORG/NAME``, ``ORG/NAME@REVISION``),
+        which is downloaded.
+    provider : str, optional
+        One of `halves.PROVIDERS`, by which ONNX Runtime computes; when left out, a graphics
+        processor where it can use one.
+
+    Raises
+    ------
+    EncoderError
+        For a folder without a needed file, a file that is broken, encoders of different dimension,
+        a tokenizer that is not the model's; and where ONNX Runtime or the provider is missing.
+    """
+    found = files_of_model(model)
+    config = json_of(found, "config.json")
+    preprocessing = read_preprocessing(found["preprocessor_config.json"])
+    vision = open_half(found[VISION], provider, ("pixel_values",), "image_embeds")
+    text_inputs = ("input_ids", "attention_mask", "token_type_ids")
+    text = open_half(found[TEXT], provider, text_inputs, "text_embeds")
+    encoder = DualEncoder(
+        model if not os.path.isdir(model) else Path(model).resolve().name,
+        digest_of([found[VISION], found[TEXT]]),
+        preprocessing,
+        text_input_of(found, config, text.inputs),
+        vision,
+        text,
+        *(_number(config.get(name)) for name in ("logit_scale", "logit_bias")),
+    )
+    _check(encoder, found, config)
+    return encoder
+
+
+def _number(value: Any) -> float | None:
+    known = type(value) in (int, float) and math.isfinite(value)
+    return float(value) if known else None
+
+
+def _check(encoder: DualEncoder, found: dict[str, Path], config: dict[str, Any]) -> None:
+    """Run both encoders once: they must fit each other, their preprocessing and the tokenizer."""
+    _check_tokens(encoder, found["tokenizer.json"], config)
+    pixels = encoder.preprocessing(Image.new("RGB", (64, 48)))
+    try:
+        of_image = encoder.embed_pixels([pixels]).shape[1]
+    except EncoderError as error:
+        shape = " × ".join(map(str, pixels.shape))
+        raise EncoderError(f"{error} (an image of {shape}: preprocessor_config.json)") from None
+    of_text = encoder.dimension
+    if of_image != of_text:
+        raise EncoderError(
+            f"{encoder.vision.path.parent}: embeddings of images have {of_image} dimensions, of "
+            f"text {of_text}: the two are not of one model"
+        )
+
+
+def _check_tokens(encoder: DualEncoder, path: Path, config: dict[str, Any]) -> None:
+    """Give the text encoder the tokenizer's last token, which it must know."""
+    vocabulary = encoder.text_input.tokenizer.get_vocab(with_added_tokens=True)
+    last = max(vocabulary.values(), default=0)
+    of_text = config.get("text_config")
+    size = of_text.get("vocab_size") if isinstance(of_text, dict) else None
+    fields = encoder.text_input.fields([""])
+    fields["input_ids"][0, 0], fields["attention_mask"][0, 0] = last, 1
+    try:
+        if type(size) is int and last >= size:
+            raise EncoderError("more tokens than config.json says")
+        encoder.text.run(dict(fields))
+    except EncoderError as error:
+        raise EncoderError(
+            f"{path}: its token {last} is none of {TEXT}'s: the tokenizer is not the model's "
+            f"({error})"
+        ) from None

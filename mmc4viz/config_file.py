@@ -1,0 +1,400 @@
+"""Read a settings file (YAML or JSON); every error names its line.
+
+Both are read as events, without recursion. Of YAML only what JSON can say is taken: no anchors,
+aliases or tags, one document; plain words mean what YAML 1.2's core schema says, so that ``on`` is
+text and ``1e-3`` a number. A name given twice and a number that is not finite are errors.
+
+Reads and checks; does not write, and knows no command line. What a file may hold is said by
+``config.schema.json`` beside this module.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import yaml
+
+from mmc4viz.types import ConfigError, LoaderConfig
+
+LARGEST: Final = 32 << 20  # bytes; a config with the largest corpora's shards has three million
+_DEEPEST: Final = 40
+
+KeyPath = tuple[str | int, ...]
+_Event = tuple[str, Any, int]  # "{", "}", "[", "]" or "=" with a value; a name's value is text
+
+_Yaml: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_UNPRINTABLE: Final = yaml.reader.Reader.NON_PRINTABLE
+_WORDS: Final = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+}  # fmt: skip
+_NUMBER: Final = re.compile(
+    r"[-+]?(?:[0-9]+|(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+    r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)"
+)
+_TOKEN: Final = re.compile(r'[{}\[\]]|"(?:[^"\\]|\\.)*"|[-+\w.]+')
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Values with their lines.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, for errors.
+    value : object
+        Dictionaries, lists, texts, numbers, booleans and None.
+    lines : dict
+        Where each value, or the name before it, stands, from 1; by names and places from the top.
+    """
+
+    name: str
+    value: Any
+    lines: dict[KeyPath, int]
+
+    def error(self, message: str, at: KeyPath = ()) -> ConfigError:
+        """Return an error about the value at a path, or about what is nearest above it."""
+        while at and at not in self.lines:
+            at = at[:-1]
+        return _error(self.name, self.lines.get(at, 1), message)
+
+
+def read_marked(path: str) -> Marked:
+    """Read a file of YAML or JSON.
+
+    Raises
+    ------
+    ConfigError
+        One line with the file's line.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    return parse_marked(data, path)
+
+
+def parse_marked(data: bytes, name: str) -> Marked:
+    """Parse YAML or JSON, by the end of its name or else by its first character.
+
+    Raises
+    ------
+    ConfigError
+        One line with the text's line.
+
+    Examples
+    --------
+    >>> parse_marked(b"threshold: 1e-1", "a.yaml").value
+    {'threshold': 0.1}
+    >>> parse_marked(b"a: [1, *b]", "a.yaml")
+    Traceback (most recent call last):
+    ...
+    mmc4viz.types.ConfigError: a.yaml, line 1: no anchors and aliases (& and *), please
+    """
+    if len(data) > LARGEST:
+        raise ConfigError(f"{name}: larger than {LARGEST >> 20} MiB: no file of settings")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _error(name, data.count(b"\n", 0, error.start) + 1, "no UTF-8 text") from None
+    ending = name.lower().rpartition(".")[2]
+    is_json = ending == "json" or (ending not in ("yaml", "yml") and text.lstrip()[:1] in "{[")
+    return _build(_json_events(text, name) if is_json else _yaml_events(text, name), name)
+
+
+def _error(name: str, line: int, message: str) -> ConfigError:
+    return ConfigError(f"{name}, line {line}: {' '.join(message.split())}")
+
+
+def _json_events(text: str, name: str) -> Iterator[_Event]:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _error(name, error.lineno, f"no valid JSON: {error.msg}") from None
+    except (RecursionError, ValueError):  # too deep, or a number of too many digits: said below
+        pass
+    ends = [match.start() for match in re.finditer("\n", text)]
+    for match in _TOKEN.finditer(text):
+        token, line = match.group(), bisect_left(ends, match.start()) + 1
+        if token in "{}[]":
+            yield token, None, line
+        elif token[0] == '"':
+            yield "=", json.loads(token, strict=False), line
+        elif token in ("NaN", "Infinity", "-Infinity"):
+            yield "=", float(token), line
+        else:
+            yield "=", _plain(token), line
+
+
+def _yaml_events(text: str, name: str) -> Iterator[_Event]:
+    if (bad := _UNPRINTABLE.search(text)) is not None:
+        line = text.count("\n", 0, bad.start()) + 1
+        raise _error(name, line, f"the character {bad.group()!a} has no place in YAML")
+    try:
+        yield from _yaml_plain(text, name)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = 1 if mark is None else mark.line + 1
+        raise _error(name, line, f"no valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError:
+        raise _error(name, 1, "no valid YAML") from None
+
+
+def _yaml_plain(text: str, name: str) -> Iterator[_Event]:
+    """Yield YAML's events that JSON has too; refuse the others."""
+    documents = 0
+    for event in yaml.parse(text, Loader=_Yaml):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise _error(name, line, "a second document begins; a file has one")
+        if getattr(event, "anchor", None) is not None:
+            raise _error(name, line, "no anchors and aliases (& and *), please")
+        if (tag := getattr(event, "tag", None)) is not None:
+            raise _error(name, line, f"no tags such as {tag[:60]!a}, please")
+        if isinstance(event, yaml.ScalarEvent):
+            yield "=", event.value if event.style else _Word(event.value), line
+        elif (sign := _SIGNS.get(type(event))) is not None:
+            yield sign, None, line
+
+
+_SIGNS: Final = {
+    yaml.MappingStartEvent: "{",
+    yaml.MappingEndEvent: "}",
+    yaml.SequenceStartEvent: "[",
+    yaml.SequenceEndEvent: "]",
+}
+
+
+class _Word(str):
+    """Text without quotes: as a name it is itself, as a value what it means."""
+
+
+def _plain(word: str) -> Any:
+    """Return what a word without quotes means.
+
+    Examples
+    --------
+    >>> _plain("-7"), _plain("1e-3"), _plain(".5"), _plain("on"), _plain("~")
+    (-7, 0.001, 0.5, 'on', None)
+    """
+    if word in _WORDS:
+        return _WORDS[word]
+    if _NUMBER.fullmatch(word) is None:
+        return str(word)
+    if word.lower().endswith(("inf", "nan")):
+        return float(word.replace(".", ""))
+    is_whole = word.lstrip("+-").isdigit() and len(word) < 40
+    return int(word) if is_whole else float(word)
+
+
+def means_text(word: str) -> bool:
+    """Whether a word without quotes means the text that it is."""
+    return word not in _WORDS and _NUMBER.fullmatch(word) is None
+
+
+class _Builder:
+    """Puts events together."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.lines = name, dict[KeyPath, int]()
+        self.top: list[Any] = []
+        self.open: list[tuple[Any, KeyPath]] = []  # containers with their paths
+        self.waiting: list[str | None] = []  # of each, the name whose value comes next
+
+    def take(self, sign: str, value: Any, line: int) -> None:
+        if sign in "}]":
+            self.open.pop()
+            self.waiting.pop()
+        elif self.open and isinstance(self.open[-1][0], dict) and self.waiting[-1] is None:
+            self._name(sign, value, line)
+        elif sign == "=":
+            self._put(self._checked(value, line), line)
+        else:
+            if len(self.open) >= _DEEPEST:
+                self._refuse(line, f"nested more than {_DEEPEST} deep")
+            container: Any = {} if sign == "{" else []
+            path = self._put(container, line)
+            self.open.append((container, path))
+            self.waiting.append(None)
+
+    def _name(self, sign: str, value: Any, line: int) -> None:
+        container, path = self.open[-1]
+        if sign != "=" or not isinstance(value, str):
+            self._refuse(line, "a name must be text")
+        self._checked(str(value), line)
+        if value in container:
+            first = self.lines[*path, str(value)]
+            self._refuse(line, f"{value[:60]!a} is named twice (first in line {first})")
+        self.waiting[-1] = str(value)
+        self.lines[*path, str(value)] = line
+
+    def _put(self, value: Any, line: int) -> KeyPath:
+        if not self.open:
+            self.top.append(value)
+            return ()
+        container, path = self.open[-1]
+        if isinstance(container, list):
+            here: KeyPath = (*path, len(container))
+            container.append(value)
+            self.lines[here] = line
+        else:
+            name, self.waiting[-1] = self.waiting[-1], None
+            here = (*path, str(name))
+            container[str(name)] = value
+        return here
+
+    def _checked(self, value: Any, line: int) -> Any:
+        value = _plain(value) if isinstance(value, _Word) else value
+        if isinstance(value, float) and not math.isfinite(value):
+            name = self.waiting[-1] if self.waiting else None
+            self._refuse(line, f"{f'{name}: '[:60] if name else ''}{value} is no finite number")
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                self._refuse(line, "half a surrogate pair is no text")
+        return value
+
+    def _refuse(self, line: int, message: str) -> NoReturn:
+        raise _error(self.name, line, message)
+
+
+def _build(events: Iterator[_Event], name: str) -> Marked:
+    builder = _Builder(name)
+    for sign, value, line in events:
+        builder.take(sign, value, line)
+    if not builder.top:
+        raise _error(name, 1, "nothing stands in it")
+    return Marked(name, builder.top[0], builder.lines)
+
+
+PROVENANCE: Final = "provenance"
+SCHEMA: Final = Path(__file__).with_name("config.schema.json")
+_LONGEST: Final = 60  # characters of a value that an error repeats
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config file.
+
+    Attributes
+    ----------
+    settings : dict
+        By name, as `mmc4viz.types.LoaderConfig` takes them; what is absent keeps its default.
+    provenance : dict
+        Where they come from, as the schema says; empty in a file of settings alone.
+    """
+
+    settings: dict[str, Any]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def loader_config(self) -> LoaderConfig:
+        """Return the whole setting."""
+        return LoaderConfig.from_mapping(self.settings)
+
+
+def read_config(path: str) -> Config:
+    """Read a config from a file of YAML or JSON.
+
+    Raises
+    ------
+    ConfigError
+        With the line where the file makes no sense.
+    """
+    return _checked(read_marked(path))
+
+
+def parse_config(data: bytes, name: str) -> Config:
+    """Likewise from bytes; errors begin with the name.
+
+    Examples
+    --------
+    >>> parse_config(b"threshold: high", "a.yaml")
+    Traceback (most recent call last):
+    ...
+    mmc4viz.types.ConfigError: a.yaml, line 1: threshold must be a finite number, not 'high'
+    """
+    return _checked(parse_marked(data, name))
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a config."""
+    found: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return found
+
+
+def _checked(marked: Marked) -> Config:
+    value = marked.value
+    if not isinstance(value, dict):
+        raise marked.error("settings are an object, threshold: 0.24 …")
+    settings = {name: one for name, one in value.items() if name != PROVENANCE}
+    for name, one in settings.items():
+        try:
+            LoaderConfig.from_mapping({name: one})
+        except ConfigError as error:
+            raise marked.error(_short(str(error)), (name,)) from None
+    if PROVENANCE in value:
+        _check_provenance(marked, value[PROVENANCE])
+    return Config(settings, value.get(PROVENANCE) or {})
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= 200 else f"{message[:200]} …"
+
+
+def _check_provenance(marked: Marked, provenance: Any) -> None:
+    """Refuse what the schema does not allow, one at a time."""
+    from jsonschema import Draft202012Validator  # only who reads a provenance waits for it
+
+    written = provenance.get("format") if isinstance(provenance, dict) else None
+    if type(written) is int and written != 1:
+        reason = f"format {written} of the config, this version reads 1: a newer mmc4viz may"
+        raise marked.error(f"{reason} read it", (PROVENANCE, "format"))
+    own = {name: schema()[name] for name in ("$schema", "$defs")}
+    validator = Draft202012Validator({**own, "$ref": "#/$defs/provenance"})
+    for error in validator.iter_errors(provenance):  # in the order of the schema
+        path, message = _at(error)
+        raise marked.error(message, (PROVENANCE, *path))
+
+
+def _at(error: Any) -> tuple[tuple[str | int, ...], str]:
+    """Return where something is wrong, and what, in a few words."""
+    path = tuple(error.absolute_path)
+    where = ".".join(map(str, (PROVENANCE, *path)))
+    found, wanted = error.instance, error.validator_value
+    if error.validator == "additionalProperties":
+        known: Mapping[str, Any] = error.schema.get("properties", {})
+        name = next(name for name in found if name not in known)
+        return (*path, name), f"{name[:_LONGEST]!a} is no part of {where}: {', '.join(known)}"
+    if error.validator == "required":
+        missing = next(name for name in wanted if name not in found)
+        return path, f"{where} lacks {missing}"
+    shown = f"{found!a}"
+    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    words = {
+        "type": f"must be of type {_listed(wanted)}",
+        "enum": f"must be one of {_listed(wanted)}",
+        "const": f"must be {wanted!a}",
+        "minimum": f"must be at least {wanted}",
+        "maximum": f"must be at most {wanted}",
+        "minLength": "must not be empty",
+    }
+    return path, f"{where} {words.get(error.validator, 'makes no sense')}, not {shown}"
+
+
+def _listed(wanted: Any) -> str:
+    return ", ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)

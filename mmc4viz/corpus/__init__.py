@@ -1,1 +1,0 @@
-"""Many documents: shards, columns, and the sweep that turns them into exact curves."""

@@ -1,0 +1,1 @@
+"""Read shards and indexes: everything that touches a disk or a network."""

@@ -1,0 +1,428 @@
+"""Write an index, and add score sets to it.
+
+A shard is one job; a job writes one whole file. Nothing here reads a sample itself.
+
+A shard whose documents are not in the sidecar as they are in the index fails, and the others go
+on; a set that lacks a shard is refused when it is asked for. Nothing of it is computed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import gettempdir
+
+from filelock import FileLock, Timeout
+
+from mmc4viz.data.checked import IndexFileError
+from mmc4viz.data.columns import Columns, Kind, Verify
+from mmc4viz.data.index import (
+    FOLDER,
+    SUFFIX,
+    Origin,
+    SetOrigin,
+    absolute,
+    checked_name,
+    digest,
+    file_name,
+    files_of,
+    folder_of,
+    identity,
+    local_file,
+    located,
+    map_set_file,
+    names_in,
+    open_index,
+    read_origin,
+    relative,
+    write_batch,
+    write_file,
+    write_manifest,
+)
+from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.jobs import ROUNDS, MakeExecutor, run
+from mmc4viz.data.shards import Shard, images_of
+from mmc4viz.data.similarity_file import OpenSidecar, open_sidecar, similarity_of
+from mmc4viz.data.storage import (
+    NotThereError,
+    digesting,
+    fingerprint,
+    is_remote,
+    remove,
+    size_of,
+    unchanged,
+)
+from mmc4viz.loader.images import pillow
+from mmc4viz.loader.tokenizer import load_tokenizer
+from mmc4viz.types import Mmc4vizError, ShardError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One shard to be indexed."""
+
+    shard: Shard
+    folder: str
+    tokenizer: str
+    verify: Verify
+    image_dir: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one shard.
+
+    Attributes
+    ----------
+    shard : str
+        Its path.
+    status : str
+        ``read``, ``skipped`` (it was indexed before), ``broken off``, or ``failed``.
+    reason : str or None
+        Why it broke off or failed.
+    documents, unreadable, n_bytes : int
+        Documents read, those lost before any setting has a say, and bytes of the shard.
+    notes : sequence of str
+        What of it was not read, a line each.
+    """
+
+    shard: str
+    status: str
+    reason: str | None = None
+    documents: int = 0
+    unreadable: int = 0
+    n_bytes: int = 0
+    notes: Sequence[str] = ()
+
+
+OnDone = Callable[[Done], None]
+
+
+def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> list[Done]:
+    """Index shards; those that are indexed as asked already are skipped.
+
+    One that broke off is read again each time, for what broke it may have passed; what there is of
+    it stays unless it now reads further.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        All for one folder.
+    make_executor : callable
+        Returns the workers; called again when one has died and taken them all along.
+    on_done : callable
+        Told of each shard as it is finished.
+
+    Returns
+    -------
+    list of Done
+        In the order of the jobs.
+
+    Raises
+    ------
+    Mmc4vizError
+        For a shard named twice, or an index that cannot be written.
+    """
+    _refuse_repeats(jobs)
+    folder = jobs[0].folder
+    if not is_remote(folder):
+        _make_folder(folder)
+        _take_along(jobs, folder)
+    results: dict[str, Done] = {}
+    for _, done in run(index_shard, jobs, make_executor):
+        results[done.shard] = done
+        on_done(done)
+    for job in jobs:
+        if job.shard.path not in results:
+            reason = f"{job.shard.path}: its worker died {ROUNDS} times (out of memory?)"
+            results[job.shard.path] = Done(job.shard.path, "failed", reason)
+            on_done(results[job.shard.path])
+    if any(done.status != "failed" for done in results.values()):
+        write_manifest(folder, scratch_of(folder))
+    return [results[job.shard.path] for job in jobs]
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IndexFileError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _take_along(jobs: Sequence[Job], folder: str) -> None:
+    """Give the files of shards that were moved together with the index their new names."""
+    lacking = {absolute(job.shard.path) for job in jobs}
+    lacking = {path for path in lacking if not Path(folder, file_name(path)).exists()}
+    for path in Path(folder).glob(f"*{SUFFIX}") if lacking else ():
+        with suppress(IndexFileError):
+            now = located(read_origin(path), folder)
+            if now in lacking and path.name != file_name(now):
+                path.replace(path.with_name(file_name(now)))
+
+
+def _refuse_repeats(jobs: Sequence[Job]) -> None:
+    seen: set[str] = set()
+    for job in jobs:
+        if (path := absolute(job.shard.path)) in seen:
+            raise ShardError(f"{job.shard.path}: named twice; name each shard once")
+        seen.add(path)
+
+
+def scratch_of(folder: str) -> Path:
+    """Return where files are written that are not whole yet."""
+    if is_remote(folder):
+        one = hashlib.sha256(folder.encode()).hexdigest()[:10]
+        return Path(gettempdir()) / f"mmc4viz-{os.getuid()}" / one
+    return Path(folder) / ".partial"
+
+
+def index_shard(job: Job) -> Done:
+    """Index one shard; the whole of what a worker does.
+
+    Returns
+    -------
+    Done
+        A shard that cannot be read is no exception: the others go on.
+
+    Raises
+    ------
+    Mmc4vizError
+        When another run is at the same shard, or the index cannot be written.
+    """
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a worker is one core
+    with _locked_shard(job):
+        try:
+            return _index_unlocked(job)
+        except ShardError as error:
+            return Done(job.shard.path, "failed", str(error))
+        except MemoryError:
+            return Done(job.shard.path, "failed", out_of_memory(job.shard.path))
+
+
+def out_of_memory(path: str) -> str:
+    """Say which shard was too much, and what to do about it."""
+    return (
+        f"{path}: out of memory; run the same command again with fewer --workers, or with more "
+        "memory: it goes on where it stopped"
+    )
+
+
+@contextmanager
+def _locked_shard(job: Job) -> Iterator[None]:
+    """Hold a shard's lock, which dies with its process."""
+    scratch = scratch_of(job.folder)
+    scratch.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(str(scratch / f"{file_name(job.shard.path)}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IndexFileError(
+            f"{job.shard.path}: another run is indexing it into {job.folder} right now; wait for it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _index_unlocked(job: Job) -> Done:
+    tokenizer = load_tokenizer(job.tokenizer)
+    origin = Origin(
+        path=absolute(job.shard.path),
+        position=job.shard.position,
+        fingerprint="",
+        tokenizer=job.tokenizer,
+        tokenizer_digest=digest(tokenizer),
+        verify=str(job.verify),
+        image_dir=images_of(job.shard, job.image_dir),
+        relative=relative(job.shard.path, job.folder),
+    )
+    before = _existing_shard(job, origin)
+    if before is not None and before.error is None:
+        return Done(job.shard.path, "skipped", None, before.documents)
+    known = fingerprint(job.shard.path)
+    with digesting(job.shard.path) as whole:
+        columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
+    known_whole = whole.added_to(known)
+    if fingerprint(job.shard.path) != known:
+        raise ShardError(f"{job.shard.path}: changes while it is read; run again when it is still")
+    if columns.error is not None and before is not None and len(columns) <= before.documents:
+        return Done(job.shard.path, "broken off", columns.error, before.documents)
+    if columns.error is not None and not len(columns):
+        raise ShardError(columns.error)
+    origin = replace(
+        origin, fingerprint=known_whole, error=columns.error, documents=len(columns),
+        pillow=pillow(),
+    )  # fmt: skip
+    write_file(columns, origin, job.folder, scratch_of(job.folder))
+    return Done(
+        job.shard.path,
+        "read" if columns.error is None else "broken off",
+        columns.error,
+        len(columns),
+        int((columns.kind == Kind.UNREADABLE).sum()),
+        size_of(job.shard.path),
+        columns.notes,
+    )
+
+
+def _existing_shard(job: Job, origin: Origin) -> Origin | None:
+    """Return what the index has of this shard, if it is what would be made now."""
+    try:
+        before = read_origin(local_file(job.folder, file_name(job.shard.path)), thorough=True)
+    except Mmc4vizError:
+        return None
+    here = located(before, job.folder) == origin.path and before.made_like(origin)
+    return before if here and unchanged(job.shard.path, before.fingerprint) else None
+
+
+def prune(folder: str) -> list[str]:
+    """Drop files of shards that no longer exist; return the shards.
+
+    Raises
+    ------
+    IndexFileError
+        When the folder holds no index.
+    ShardError
+        When it cannot be told whether a shard is there; nothing is dropped then.
+    """
+    gone, sets = [], names_in(folder)
+    for path in files_of(folder):
+        origin = read_origin(path)
+        if _is_gone(located(origin, folder)):
+            gone.append((path, origin))
+    for path, origin in gone:
+        name = file_name(origin.path) if is_remote(folder) else path.name
+        remove(f"{folder.rstrip('/')}/{name}")
+        for one in sets:
+            with suppress(ShardError):  # a set need not have had it
+                remove(f"{folder_of(folder, one)}/{file_name(origin.path)}")
+    if gone:
+        try:
+            write_manifest(folder, scratch_of(folder))
+        except IndexFileError:
+            remove(f"{folder.rstrip('/')}/manifest.json")
+    return [origin.path for _, origin in gone]
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        fingerprint(path)
+    except NotThereError:
+        return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What became of a sidecar.
+
+    Attributes
+    ----------
+    shards : list of Done
+        One for each shard of the index: ``read``, ``skipped`` or ``failed``; its ``documents`` are
+        those with similarity.
+    unused : int
+        Rows of the sidecar of documents that the index does not have.
+    """
+
+    shards: list[Done]
+    unused: int
+
+
+def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object]) -> Attached:
+    """Take a sidecar into an index as a similarity set.
+
+    Parameters
+    ----------
+    folder : str
+        The index, local or on a store.
+    name : str
+        Of the set; one of that name is replaced shard by shard.
+    path : str
+        The Parquet file.
+    on_done : callable
+        Told of each shard as it is finished.
+
+    Raises
+    ------
+    Mmc4vizError
+        For a name that is none, a file that is no sidecar, or no index.
+    """
+    sidecar = open_sidecar(path)
+    wanted = _wanted(checked_name(name), sidecar)
+    index = open_index(folder)
+    with _locked_set(folder, name):
+        done = []
+        for part, origin in zip(index.columns, index.origins, strict=True):
+            made = replace(wanted, index_file=identity(origin))
+            done.append(_attach(folder, part, origin, sidecar, made))
+            on_done(done[-1])
+    if any(one.status != "failed" for one in done):
+        write_manifest(folder, scratch_of(folder))
+    unused = sidecar.n_documents - sum(one.documents for one in done)
+    return Attached(done, max(unused, 0) if all(d.status != "failed" for d in done) else 0)
+
+
+def _wanted(name: str, sidecar: OpenSidecar) -> SetOrigin:
+    facts = sidecar.facts
+    return SetOrigin(
+        set=name,
+        model=facts["clip_model"] or name,
+        weights=facts["weights"],
+        preprocessing=facts["preprocessing"],
+        scale=facts["scale"],
+        sidecar=fingerprint(sidecar.path),
+        index_file="",
+    )
+
+
+def _existing_set(where: str, name: str) -> SetOrigin | None:
+    """Return what a set's file was made from; None for one that is spoilt or not there."""
+    try:
+        batch, origin = map_set_file(local_file(where, name))
+        batch.check()
+    except Mmc4vizError:
+        return None
+    return origin
+
+
+def _attach(
+    folder: str, part: Columns, origin: Origin, sidecar: OpenSidecar, made: SetOrigin
+) -> Done:
+    """Make one shard's file, unless it is there."""
+    where, name = folder_of(folder, made.set), file_name(origin.path)
+    before = _existing_set(where, name)
+    if before is not None and unchanged(sidecar.path, before.sidecar):
+        made = replace(made, sidecar=before.sidecar)
+    if before is not None and replace(before, documents=0, matched=0) == made:
+        return Done(origin.path, "skipped", None, before.matched)
+    try:
+        batch, n_matched = similarity_of(part, sidecar)
+    except ShardError as error:
+        return Done(origin.path, "failed", str(error))
+    made = replace(made, documents=len(part), matched=n_matched)
+    write_batch(batch, made, where, name, scratch_of(folder) / FOLDER / made.set)
+    return Done(origin.path, "read", None, n_matched, 0, batch.nbytes)
+
+
+@contextmanager
+def _locked_set(folder: str, name: str) -> Iterator[None]:
+    """Hold a set's lock, which dies with its process."""
+    scratch = scratch_of(folder)
+    scratch.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(str(scratch / f"similarity-{name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise IndexFileError(
+            f"{folder}: another run is at the similarity set {name!r} right now; wait for it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,212 @@
+"""Files whose every byte has a digest, Arrow and JSON: written, and checked before they are used.
+
+Behind an uncompressed Arrow file of one batch stand a table of its buffers (place, size, digest)
+and a tail with the digest of everything else. What Arrow itself parses is checked when a file is
+opened, each buffer when it is first used. This finds damage; it is no guard against forgery.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from xxhash import xxh3_64, xxh3_64_hexdigest, xxh3_64_intdigest
+
+from mmc4viz.types import Mmc4vizError
+
+_MAGIC: Final = b"MMC4IDX2"
+_ARROW: Final = b"ARROW1"
+_BUFFER: Final = struct.Struct("<QQQ")  # where it begins, its bytes, their digest
+_SEAL: Final = "digest"
+_TAIL: Final = struct.Struct("<QQQ8s")  # bytes of the Arrow file, buffers, digest of the rest
+
+
+class IndexFileError(Mmc4vizError):
+    """An index, or a file of one, that cannot be used as it is."""
+
+
+def write_checked(batch: pa.RecordBatch, path: Path) -> None:
+    """Write a batch as a file of its own; raises an OSError where there is no room."""
+    batch.validate(full=True)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pa.memory_map(str(path)) as source:
+        arrow = source.read_buffer()
+    view, table = memoryview(arrow), []
+    for buffer in _buffers(pa.ipc.open_file(arrow).get_batch(0)):
+        at = buffer.address - arrow.address
+        table.append((at, buffer.size, xxh3_64_intdigest(view[at : at + buffer.size])))
+    packed = b"".join(_BUFFER.pack(*row) for row in sorted(table))
+    rest = _rest(view, packed, len(table))
+    with open(path, "ab") as file:
+        file.write(packed + _TAIL.pack(arrow.size, len(table), rest, _MAGIC))
+
+
+def _buffers(batch: pa.RecordBatch) -> list[pa.Buffer]:
+    found = [buffer for column in batch.columns for buffer in column.buffers()]
+    return [buffer for buffer in found if buffer is not None and buffer.size]
+
+
+def _rest(arrow: memoryview, table: bytes, n: int) -> int:
+    """Digest what is no buffer: what stands before and behind them, and the table of them."""
+    first = _BUFFER.unpack_from(table)[0] if n else len(arrow)
+    last = sum(_BUFFER.unpack_from(table, (n - 1) * _BUFFER.size)[:2]) if n else len(arrow)
+    digest = xxh3_64(arrow[:first])
+    digest.update(arrow[last:])
+    digest.update(table)
+    return digest.intdigest()
+
+
+def open_checked(path: Path, mend: Callable[[Path], str], in_memory: bool = False) -> CheckedBatch:
+    """Open a file that `write_checked` has written.
+
+    Parameters
+    ----------
+    path : Path
+    mend : callable
+        Says what is to be done about a file that cannot be used.
+    in_memory : bool
+        Whether it is read now; else it is mapped, and must not be cut short while it is in use.
+
+    Raises
+    ------
+    IndexFileError
+        When it cannot be read, is damaged, or of an older kind.
+    """
+    try:
+        with pa.OSFile(str(path)) if in_memory else pa.memory_map(str(path)) as source:
+            whole = source.read_buffer()
+    except OSError as error:
+        reason = error.strerror or str(error).rpartition("] ")[2]
+        raise IndexFileError(f"{path}: cannot be read: {reason}") from None
+    except pa.ArrowException:  # an empty file cannot be mapped
+        whole = pa.py_buffer(b"")
+    view, room = memoryview(whole), whole.size - _TAIL.size
+    length, n, digest, magic = _TAIL.unpack(view[room:]) if room >= 0 else (0, 0, 0, b"")
+    if magic != _MAGIC:
+        older = bytes(view[:6]) == _ARROW == bytes(view[-6:])
+        what = "made by an older mmc4viz" if older else "damaged (not whole)"
+        raise IndexFileError(f"{path}: {what}: {mend(path)}")
+    table = bytes(view[length:room])
+    if len(table) != n * _BUFFER.size or _rest(view[:length], table, n) != digest:
+        raise IndexFileError(f"{path}: damaged (its digest differs): {mend(path)}")
+    try:
+        batch = pa.ipc.open_file(whole.slice(0, length)).get_batch(0)
+    except pa.ArrowException as error:
+        raise IndexFileError(f"{path}: damaged ({error!s:.80}): {mend(path)}") from None
+    return CheckedBatch(batch, (_File(path, mend, whole, table),))
+
+
+class _File:
+    """A file's bytes, and the digests of those of its buffers that are not checked yet."""
+
+    def __init__(
+        self, path: Path, mend: Callable[[Path], str], whole: pa.Buffer, table: bytes
+    ) -> None:
+        self._path, self._mend, self._table = path, mend, table
+        self._view, self._start = memoryview(whole), whole.address
+
+    @cached_property
+    def _left(self) -> dict[int, tuple[int, int]]:
+        return {at: (size, digest) for at, size, digest in _BUFFER.iter_unpack(self._table)}
+
+    def check(self, buffer: pa.Buffer) -> None:
+        """Check a buffer, if it is one of this file's; raises an IndexFileError."""
+        at = buffer.address - self._start
+        size, digest = self._left.get(at, (0, 0))
+        if size and xxh3_64_intdigest(self._view[at : at + size]) != digest:
+            raise IndexFileError(
+                f"{self._path}: damaged (a column's digest differs): {self._mend(self._path)}"
+            )
+        self._left.pop(at, None)
+
+
+class CheckedBatch:
+    """A record batch over files; what is handed out of it has been checked.
+
+    Whatever else a `pyarrow.RecordBatch` can do, it does, once all of it has been checked.
+
+    Parameters
+    ----------
+    raw : pyarrow.RecordBatch
+        Unchecked.
+    files : tuple
+        Over which it lies.
+    """
+
+    def __init__(self, raw: pa.RecordBatch, files: tuple[_File, ...]) -> None:
+        self.raw = raw
+        self.schema, self.num_rows = raw.schema, raw.num_rows
+        self.files = files
+        self._left = True  # whether some of it may not be checked yet
+
+    def checked(self, array: pa.Array) -> pa.Array:
+        """Return an array of the raw batch, or a part of one, once its bytes are checked."""
+        for buffer in array.buffers():
+            if buffer is not None:
+                for file in self.files:
+                    file.check(buffer)
+        return array
+
+    def column(self, name: str) -> pa.Array:
+        """Return a column."""
+        return self.checked(self.raw.column(name))
+
+    def check(self) -> None:
+        """Check every column; raises an IndexFileError for a damaged one."""
+        for column in self.raw.columns if self._left else ():
+            self.checked(column)
+        self._left = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self.check()
+        return getattr(self.raw, name)
+
+
+def put_over(batch: pa.RecordBatch, other: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch with another's columns in the place of its own of the same names, unchecked.
+
+    Each may be a `CheckedBatch`; then what is returned is one, too.
+    """
+    (raw, files), (over, more) = _parts(batch), _parts(other)
+    for field in over.schema:
+        raw = raw.set_column(raw.schema.get_field_index(field.name), field, over[field.name])
+    return CheckedBatch(raw, files + more) if files or more else raw
+
+
+def _parts(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, tuple[_File, ...]]:
+    return (batch.raw, batch.files) if isinstance(batch, CheckedBatch) else (batch, ())
+
+
+def sealed(fields: Mapping[str, Any]) -> str:
+    """Write fields as JSON with a digest of them, which is no field's name.
+
+    Examples
+    --------
+    >>> unsealed(sealed({"a": 1}).encode())
+    {'a': 1}
+    >>> unsealed(sealed({"a": 1}).encode().replace(b"1", b"2"))
+    Traceback (most recent call last):
+    ...
+    ValueError: its digest differs
+    """
+    return json.dumps({**fields, _SEAL: _seal(fields)}, indent=1, sort_keys=True) + "\n"
+
+
+def unsealed(raw: bytes) -> dict[str, Any]:
+    """Read fields back; raises a ValueError where they are not what was written."""
+    fields = json.loads(raw)
+    if not isinstance(fields, dict) or fields.pop(_SEAL, None) != _seal(fields):
+        raise ValueError("its digest differs")
+    return fields
+
+
+def _seal(fields: Mapping[str, Any]) -> str:
+    return xxh3_64_hexdigest(json.dumps(fields, sort_keys=True).encode())

@@ -1,0 +1,395 @@
+"""Documents → columns, the one input of the sweep: one Arrow record batch a shard.
+
+A row holds what every setting's answer needs: image sizes and decodability, similarity, token
+counts of sentences; for documents whose counts do not add up, the text itself. No pixels. Nothing
+is matched here, and nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmc4viz.data.checked import CheckedBatch
+from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.loader.assignment import stored_score
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.types import Document, Image, SentenceCounts
+
+
+class Kind(IntEnum):
+    """How a document is answered."""
+
+    PLAIN = 0  # from its columns
+    LITERAL = 1  # by the literal walk, from its payload
+    UNREADABLE = 2  # lost before any setting has a say
+
+
+class Status(IntEnum):
+    """What is known of an image."""
+
+    MISSING = 0
+    SOUND = 1
+    BAD_ENTRY = 2  # loses its document whatever its size
+    BAD_PIXELS = 3  # loses its document if it is large enough
+
+
+class Verify(StrEnum):
+    """How far images are checked while columns are made of them."""
+
+    FULL = "full"  # base64 and pixels of every image, whatever its size
+    HEADER = "header"  # base64 decoded, the image opened: its pixels count as sound
+    NONE = "none"  # nothing decoded where base64 tells the size by its length: all count as sound
+
+
+_VERIFY = b"verify"  # where the schema's metadata says how far images were checked
+_NOTES = b"notes"  # and where it says what of the shard was not read
+IMAGE = pa.struct(
+    {
+        "n_bytes": pa.int64(),  # -1 when unknown
+        "status": pa.uint8(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "format": pa.string(),
+        "url": pa.string(),
+        "error": pa.string(),
+        "stored_sentence": pa.int64(),  # -1 when it is no integer in range
+        "stored_score": pa.float64(),  # NaN when it is no finite number
+    }
+)
+
+
+def schema(similarity: pa.DataType, verify: Verify = Verify.FULL) -> pa.Schema:
+    """Return the columns' schema for one type of similarity, float64 or float32."""
+    return pa.schema(
+        {
+            "key": pa.string(),
+            "url": pa.string(),
+            "offset": pa.int64(),
+            "size": pa.int64(),
+            "kind": pa.uint8(),
+            "detail": pa.string(),
+            "images": pa.list_(IMAGE),
+            "first": pa.list_(pa.int32()),
+            "rest": pa.list_(pa.int32()),
+            "head": pa.int32(),
+            "n_sentences": pa.int32(),  # the matrix's columns
+            "similarity": pa.list_(similarity),
+            "payload": pa.large_binary(),
+        },
+        metadata={_VERIFY: verify.value},
+    )
+
+
+def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Turn a document into a row of columns.
+
+    Parameters
+    ----------
+    document : Document
+        As parsed.
+    sample : Sample
+        Its place in the shard.
+    tokenizer : Tokenizer
+        Counts the sentences, where counts add up.
+    """
+    row = uncounted_row(document, sample, tokenizer)
+    if row["kind"] == Kind.PLAIN:
+        row |= count_fields(tokenizer.count(document.sentences))
+    return row
+
+
+def count_fields(counts: SentenceCounts) -> dict[str, Any]:
+    """Return the part of a plain document's row that its tokenizer makes."""
+    return {"first": counts.first, "rest": counts.rest, "head": counts.head}
+
+
+def uncounted_row(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Turn a document into a row that lacks a plain document's counts only."""
+    row: dict[str, Any] = {
+        "key": _storable(document.key),
+        "url": _storable(document.url),
+        "offset": sample.offset,
+        "size": sample.size,
+        "kind": int(Kind.PLAIN),
+        "detail": document.error,
+        "images": [_image_row(image) for image in document.images],
+        "first": [],
+        "rest": [],
+        "head": 0,
+        "n_sentences": 0,
+        "similarity": [],
+        "payload": None,
+    }
+    if document.error is not None:
+        return row | {"kind": int(Kind.UNREADABLE)}
+    matrix = None if document.is_gpt else _plain_matrix(document.similarity)
+    if matrix is None or not _plain_text(document.sentences, matrix.shape[1], tokenizer):
+        return row | {"kind": int(Kind.LITERAL), "payload": _payload(document)}
+    return row | {"n_sentences": matrix.shape[1], "similarity": matrix.ravel()}
+
+
+def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
+    """Return a matrix that float64 holds exactly as NumPy reads it, else None."""
+    try:
+        matrix = np.array(similarity)
+    except Exception:  # the literal walk will say what is wrong with it
+        return None
+    if matrix.ndim != 2 or matrix.dtype.kind not in "iuf" or not matrix.shape[1]:
+        return None
+    if matrix.dtype.kind in "iu" and np.abs(matrix.astype(np.float64)).max(initial=0) >= 2**53:
+        return None
+    return matrix.astype(np.float64)
+
+
+def _plain_text(sentences: Any, n_columns: int, tokenizer: Tokenizer) -> bool:
+    """Whether every sentence can be counted on its own and every column has its sentence."""
+    if not tokenizer.additive or not isinstance(sentences, list) or n_columns > len(sentences):
+        return False
+    return not any(type(text) is not str or tokenizer.is_exception(text) for text in sentences)
+
+
+def _image_row(image: Image) -> dict[str, Any]:
+    status = Status.SOUND
+    if not image.present:
+        status = Status.MISSING
+    elif image.entry_error is not None:
+        status = Status.BAD_ENTRY
+    elif image.pixel_error is not None:
+        status = Status.BAD_PIXELS
+    sentence, score = image.stored_sentence, stored_score(image.stored_score)
+    in_range = type(sentence) is int and 0 <= sentence < 2**31
+    return {
+        "n_bytes": -1 if image.n_bytes is None else image.n_bytes,
+        "status": int(status),
+        "width": min(image.width, 2**31 - 1),
+        "height": min(image.height, 2**31 - 1),
+        "format": image.format,
+        "url": _storable(image.url),
+        "error": image.entry_error or image.pixel_error,
+        "stored_sentence": sentence if in_range else -1,
+        "stored_score": float("nan") if score is None else score,
+    }
+
+
+def _payload(document: Document) -> bytes:
+    """Write what the literal walk needs besides the images' measures."""
+    return write_payload(
+        {
+            "sentences": document.sentences,
+            "similarity": document.similarity,
+            "stored": [[image.stored_sentence, image.stored_score] for image in document.images],
+            "is_gpt": document.is_gpt,
+            "example": document.example,
+        }
+    )
+
+
+def write_payload(fields: dict[str, Any]) -> bytes:
+    """Write a payload so that even lone surrogates come back as they were."""
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def read_payload(payload: bytes | None) -> dict[str, Any]:
+    """Read a payload back; a plain document has none."""
+    fields: dict[str, Any] = json.loads((payload or b"{}").decode("utf-8", "surrogatepass"))
+    return fields
+
+
+def _storable(text: str) -> str:
+    """Escape lone surrogates, which no file takes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.RecordBatch:
+    """Turn rows into one record batch; similarity in float32 where that loses nothing."""
+    values = [np.asarray(row["similarity"], np.float64) for row in rows]
+    flat = np.concatenate(values) if values else np.zeros(0)
+    with np.errstate(over="ignore"):
+        narrow = flat.astype(np.float32)
+    lossless = np.array_equal(narrow.astype(np.float64), flat, equal_nan=True)
+    offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int32)
+    layout = schema(pa.float32() if lossless else pa.float64(), verify)
+    similarity = pa.ListArray.from_arrays(offsets, pa.array(narrow if lossless else flat))
+    arrays = [
+        similarity
+        if field.name == "similarity"
+        else pa.array([row[field.name] for row in rows], field.type)
+        for field in layout
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=layout)
+
+
+def with_notes(batch: pa.RecordBatch, notes: list[str]) -> pa.RecordBatch:
+    """Keep with a shard's documents what of the shard was not read, a line each."""
+    if not notes:
+        return batch
+    metadata = batch.schema.metadata or {}
+    return batch.replace_schema_metadata({**metadata, _NOTES: json.dumps(notes)})
+
+
+def _view(column: pa.Array) -> NDArray[Any]:
+    """Return numbers as NumPy has them, uncopied; pyarrow's own way to NumPy loads pandas."""
+    if column.null_count or pa.types.is_boolean(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    return np.from_dlpack(column)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One shard's columns, as NumPy views over its record batch.
+
+    Attributes
+    ----------
+    shard : Shard
+        Where the documents came from.
+    batch : pyarrow.RecordBatch or CheckedBatch
+        A row a document (`schema`).
+    tokenizer : Tokenizer
+        The one that counted.
+    error : str or None
+        What broke the shard off, if anything did.
+    drawn : ndarray of int64 or None
+        Where these are some of the shard's documents only, the number of each in the shard.
+    """
+
+    shard: Shard
+    batch: pa.RecordBatch
+    tokenizer: Tokenizer
+    error: str | None = None
+    drawn: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """Return a column of numbers, shape (documents,)."""
+        return _view(self.batch.column(name))
+
+    def _raw(self, name: str) -> pa.Array:
+        batch = self.batch
+        return (batch.raw if isinstance(batch, CheckedBatch) else batch).column(name)
+
+    def _checked(self, array: pa.Array) -> pa.Array:
+        return self.batch.checked(array) if isinstance(self.batch, CheckedBatch) else array
+
+    def offsets(self, name: str) -> NDArray[np.int64]:
+        """Return where each document's part of a list column begins, shape (documents + 1,)."""
+        return _view(self._checked(self._raw(name).offsets)).astype(np.int64)
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Return a list column's values, all documents after one another."""
+        return _view(self._checked(self._raw(name).values))
+
+    def image(self, name: str) -> NDArray[Any]:
+        """Return a field of all images, shape (images,)."""
+        return _view(self._checked(self._raw("images").values.field(name)))
+
+    @cached_property
+    def kind(self) -> NDArray[np.uint8]:
+        """How each document is answered (`Kind`), shape (documents,)."""
+        return self.numbers("kind")
+
+    @cached_property
+    def n_images(self) -> NDArray[np.int64]:
+        """Images of each document, shape (documents,)."""
+        return np.diff(self.offsets("images"))
+
+    @property
+    def verify(self) -> Verify:
+        """How far the images were checked."""
+        metadata = self.batch.schema.metadata or {}
+        return Verify(metadata.get(_VERIFY, Verify.FULL.value.encode()).decode())
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the shard was not read, a line each."""
+        metadata = self.batch.schema.metadata or {}
+        notes: list[str] = json.loads(metadata.get(_NOTES, b"[]"))
+        return notes
+
+    @property
+    def sizes_unknown(self) -> bool:
+        """Whether some image counts although nobody knows its size."""
+        looked_at = np.repeat(self.kind != Kind.UNREADABLE, self.n_images)
+        sound = looked_at & (self.image("status") == Status.SOUND)
+        return bool((sound & (self.image("n_bytes") < 0)).any())
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Return where a document lies in its shard: offset and size."""
+        return int(self.numbers("offset")[row]), int(self.numbers("size")[row])
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
+        """Return some of the documents."""
+        places = pa.py_buffer(np.ascontiguousarray(rows, np.int64))
+        wanted = pa.Array.from_buffers(pa.int64(), len(rows), [None, places])
+        drawn = np.asarray(rows, np.int64) if self.drawn is None else self.drawn[rows]
+        return replace(self, batch=self.batch.take(wanted), drawn=drawn)
+
+    def number(self, row: int) -> int:
+        """Return a document's number in its shard."""
+        return row if self.drawn is None else int(self.drawn[row])
+
+    def row_of(self, number: int) -> int | None:
+        """Return where the document with a number in the shard is, None where it is not here."""
+        if self.drawn is None:
+            return number if 0 <= number < len(self) else None
+        found = np.flatnonzero(self.drawn == number)
+        return int(found[0]) if len(found) else None
+
+    def document(self, row: int) -> Document:
+        """Rebuild a document for the literal walk.
+
+        The text of a plain document is not in the columns: it comes back with token counts.
+        """
+        record = self.batch.slice(row, 1).to_pylist()[0]
+        payload = read_payload(record["payload"])
+        if record["kind"] == Kind.PLAIN:
+            payload = _plain_fields(record)
+        stored = payload.get("stored", [[None, None]] * len(record["images"]))
+        return Document(
+            key=record["key"],
+            images=tuple(
+                _image_of(image, *kept)
+                for image, kept in zip(record["images"], stored, strict=True)
+            ),
+            sentences=payload.get("sentences"),
+            similarity=payload.get("similarity"),
+            error=record["detail"],
+            is_gpt=payload.get("is_gpt", False),
+            example=payload.get("example"),
+            url=record["url"],
+            counts=payload.get("counts"),
+        )
+
+
+def _plain_fields(record: dict[str, Any]) -> dict[str, Any]:
+    matrix = np.array(record["similarity"], np.float64).reshape(-1, record["n_sentences"])
+    return {
+        "similarity": matrix,
+        "counts": SentenceCounts(record["head"], record["first"], record["rest"]),
+        "stored": [[image["stored_sentence"], image["stored_score"]] for image in record["images"]],
+    }
+
+
+def _image_of(record: dict[str, Any], stored_sentence: Any, score: Any) -> Image:
+    status = record["status"]
+    return Image(
+        present=status != Status.MISSING,
+        n_bytes=None if record["n_bytes"] < 0 else record["n_bytes"],
+        entry_error=record["error"] if status == Status.BAD_ENTRY else None,
+        pixel_error=record["error"] if status == Status.BAD_PIXELS else None,
+        width=record["width"],
+        height=record["height"],
+        format=record["format"],
+        url=record["url"],
+        stored_sentence=stored_sentence,
+        stored_score=score,
+    )

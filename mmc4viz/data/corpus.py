@@ -1,0 +1,237 @@
+"""Where documents come from, shards or an index, behind one face.
+
+Both give documents for the walk and columns for the sweep, with equal answers. What could not be
+read, and what an answer rests on, is gathered here for the caller to say; nothing is printed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+import numpy as np
+
+from mmc4viz.data.columns import Columns, Kind
+from mmc4viz.data.index import OWN, Index, model_of_shards
+from mmc4viz.data.ingest import ImageTally, read_columns
+from mmc4viz.data.sample import Drawn, choose_shards, cluster, draw, quotas, read_sample
+from mmc4viz.data.shards import Shard, downloaded_to, fetch, image_source, samples
+from mmc4viz.data.storage import is_remote, size_of, unchanged
+from mmc4viz.loader.parse import parse_document
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.types import Document, ShardError
+
+Progress = Callable[[int], object]
+
+NOTHING_READABLE: Final = (
+    "every document is unreadable: these may not be shards of MMC4, or not whole; mmc4viz explain "
+    "says of each what is wrong"
+)
+
+
+class Source(Protocol):
+    """A corpus by its documents and by its columns.
+
+    Attributes
+    ----------
+    tokenizer : Tokenizer
+        Counts its sentences.
+    errors : list of str
+        What could not be read, a line each; grows while the source is read.
+    notes : list of str
+        What every answer rests on, a line each; likewise.
+    model : str
+        The CLIP model whose similarity decides, ``unknown`` where neither index nor place says it.
+    """
+
+    tokenizer: Tokenizer
+    errors: list[str]
+    notes: list[str]
+
+    @property
+    def model(self) -> str: ...  # noqa: D102 - told above
+
+    def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
+        """Yield each document with its shard's base name; with its text if asked."""
+
+    def columns(self, progress: Progress) -> Sequence[Columns]:
+        """Return all columns; ``progress`` is told of documents read."""
+
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+        """Draw documents at random."""
+
+
+@dataclass
+class Shards:
+    """A corpus read from its shards."""
+
+    shards: Sequence[Shard]
+    tokenizer: Tokenizer
+    image_dir: str | None = None
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        """The CLIP model whose similarity the shards carry, ``unknown`` but for the sample's."""
+        return model_of_shards(shard.path for shard in self.shards)
+
+    def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
+        """Stream the shards; one that breaks off does not keep the others from being read."""
+        found = readable = 0
+        for shard in self.shards:
+            source, tally = image_source(shard, self.image_dir), ImageTally()
+            try:
+                for sample in samples(shard, self.notes):
+                    document = parse_document(sample.key, sample.raw, source)
+                    if sample.raw is None:
+                        document = replace(document, error=sample.why)
+                    found += 1
+                    readable += document.error is None
+                    tally.add(document)
+                    yield shard.name, document
+            except ShardError as error:
+                self.errors.append(str(error))
+            self.notes += tally.notes(shard, source)
+            if source.sizes_unknown:
+                self.notes.append(_unknown_sizes(shard))
+        self._check(found, readable)
+
+    def columns(self, progress: Progress) -> list[Columns]:
+        """Read every shard into columns."""
+        parts = [
+            read_columns(shard, self.tokenizer, self.image_dir, progress) for shard in self.shards
+        ]
+        self._heed(parts)
+        return parts
+
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+        """Read a sample: shards at random, and of each, documents at random.
+
+        The drawn shards are streamed whole, to know how many documents they have; only the drawn
+        documents are parsed. A shard of which more are needed than it looked at first, because
+        others have few, is streamed again.
+        """
+        each = -(-n_documents // min(len(self.shards), max(2, round(n_documents**0.5))))
+        if len(self.shards) ** 2 <= n_documents:  # all: how many of each is drawn by lot
+            each += math.ceil(4 * each**0.5)
+        weights = [_bytes_of(shard.path) for shard in self.shards]
+        read: dict[int, tuple[Columns, int]] = {}
+
+        def look(position: int, n: int) -> int:
+            shard, its_seed = self.shards[position], (seed, position)
+            read[position] = read_sample(
+                shard, self.tokenizer, n, its_seed, self.image_dir, progress
+            )
+            return read[position][1]
+
+        chosen = choose_shards(weights, n_documents, seed, lambda at: look(at, each))
+        totals = np.array([read[at][1] for at in chosen], np.int64)
+        every = len(chosen) == len(self.shards)
+        wanted = dict(
+            zip(chosen, quotas(totals, n_documents, seed, every=every).tolist(), strict=True)
+        )
+        generator, parts, sizes = np.random.default_rng([seed, 3]), [], []
+        for position in sorted(chosen):
+            if wanted[position] > len(read[position][0]):
+                look(position, wanted[position])
+            part, total = read[position]
+            parts.append(part.take(np.sort(generator.permutation(len(part))[: wanted[position]])))
+            sizes.append(float(total))
+        self._heed(parts)
+        return cluster(parts, np.array(sizes), len(self.shards), seed)
+
+    def _heed(self, parts: Sequence[Columns]) -> None:
+        self.errors += [part.error for part in parts if part.error is not None]
+        self.notes += notes_of(parts)
+        self._check(sum(map(len, parts)), sum(map(_readable, parts)))
+
+    def _check(self, found: int, readable: int) -> None:
+        """Refuse shards of which none could be read; note where no document could be."""
+        if self.errors and not found:
+            more = len(self.errors) - 1
+            likewise = f" ({more:,} more shards cannot be read either)" if more else ""
+            raise ShardError(self.errors.pop(0) + likewise)
+        if found and not readable:
+            self.notes.append(NOTHING_READABLE)
+
+
+@dataclass
+class Indexed:
+    """A corpus read from its index."""
+
+    index: Index
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tokenizer = self.index.tokenizer
+        for part in self.index.columns:
+            self.errors += [part.error] if part.error is not None else []
+        self.notes += notes_of(self.index.columns)
+        if self.index.n_documents and not any(map(_readable, self.index.columns)):
+            self.notes.append(NOTHING_READABLE)
+        if self.index.verify != "full":
+            self.notes.append(
+                f"{self.index.folder}: images were checked by --verify {self.index.verify} only; "
+                "images that fail to decode may count as sound"
+            )
+
+    @property
+    def model(self) -> str:
+        """The CLIP model whose similarity decides, as the index has recorded it."""
+        return self.index.model
+
+    def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
+        """Yield documents from the columns; their text, if asked, comes from the shards."""
+        own = self.index.similarity == OWN
+        for part, origin in zip(self.index.columns, self.index.origins, strict=True):
+            path = part.shard.path
+            if with_text and not unchanged(path, origin.fingerprint):
+                raise ShardError(f"{path}: has changed since it was indexed; index it again")
+            source = image_source(part.shard, origin.image_dir)
+            for row in range(len(part)):
+                document = part.document(row)
+                if with_text and document.counts is not None:
+                    raw = fetch(part.shard, *part.place(row))
+                    read = parse_document(document.key, raw, source)
+                    document = read if own else replace(read, similarity=document.similarity)
+                yield part.shard.name, document
+
+    def columns(self, progress: Progress) -> Sequence[Columns]:
+        """Return the mapped columns."""
+        return self.index.columns
+
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+        """Draw documents from the mapped columns."""
+        return draw(self.index.columns, n_documents, seed)
+
+
+def _bytes_of(path: str) -> int:
+    """Return a shard's size, 1 where it would have to be asked for over the network."""
+    try:
+        return 1 if is_remote(path) else size_of(path)
+    except OSError:  # reading it will say what is wrong
+        return 1
+
+
+def notes_of(parts: Sequence[Columns]) -> list[str]:
+    """Say what of the shards was not read, and where images' sizes are not known."""
+    notes = []
+    for part in parts:
+        notes += part.notes
+        notes += [_unknown_sizes(part.shard)] if part.sizes_unknown else []
+    return notes
+
+
+def _readable(part: Columns) -> int:
+    return int((part.kind != Kind.UNREADABLE).sum())
+
+
+def _unknown_sizes(shard: Shard) -> str:
+    return (
+        f"{shard.name}: no images, so sizes are unknown and the size filter is off; name their "
+        f"folder by --image-dir, or put them into {downloaded_to(shard)}/ beside it"
+    )

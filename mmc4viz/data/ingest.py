@@ -1,0 +1,344 @@
+"""A shard to columns, fast.
+
+Counts measured images, document by document; decodes nothing.
+
+The plain way, `parse_document` and `row_of`, is the specification and the fallback. Three things
+are done otherwise here, each with the same result: images' base64 is decoded where it lies, and
+the JSON is read without it; pixels are decoded as a draft; the sentences of many documents are
+counted together. Nothing is written to disk.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+import pybase64
+
+from mmc4viz.data.columns import (
+    Columns,
+    Kind,
+    Verify,
+    build_batch,
+    count_fields,
+    uncounted_row,
+    with_notes,
+)
+from mmc4viz.data.shards import Sample, Shard, image_source, samples
+from mmc4viz.loader.images import (
+    LIMIT,
+    OLD_CONVERTER,
+    SINCE,
+    Embedded,
+    Folder,
+    ImageSource,
+    Look,
+    decode_quickly,
+    is_too_large,
+    look_away,
+    newer,
+    open_only,
+)
+from mmc4viz.loader.parse import document_of, parse_document
+from mmc4viz.loader.tokenizer import Tokenizer, counter_of
+from mmc4viz.types import ConfigError, Document, Mmc4vizError
+
+
+@dataclass
+class ImageTally:
+    """Counts of a shard's images, for its notes.
+
+    Attributes
+    ----------
+    images, missing : int
+        All that the loader meets, and those that it does not find.
+    first : str
+        Name of the first that is missing.
+    kinds : counter
+        Formats of those that decode.
+    large : counter
+        Of those too large to be decoded here, how many have how many megapixels.
+    old : int
+        Those written as the converter did before July 2023.
+    """
+
+    images: int = 0
+    missing: int = 0
+    first: str = ""
+    kinds: Counter[str] = field(default_factory=Counter)
+    large: Counter[int] = field(default_factory=Counter)
+    old: int = 0
+
+    def add(self, document: Document) -> None:
+        """Count a document's images, if the loader gets as far as to them."""
+        if document.error is not None:
+            return
+        for image in document.images:
+            failure = image.entry_error or image.pixel_error
+            self.images += 1
+            if not image.present:
+                self.missing += 1
+                self.first = self.first or image.name
+            elif failure is not None:
+                self.old += failure.endswith(OLD_CONVERTER)
+            elif image.n_bytes is not None:
+                self.kinds[image.format] += 1
+                if is_too_large(image.format, image.width, image.height):
+                    self.large[image.width * image.height // 1_000_000] += 1
+
+    def notes(self, shard: Shard, source: ImageSource) -> list[str]:
+        """Return a line for whatever is to be said."""
+        found = []
+        if self.images and self.missing == self.images:
+            what = "its only image is" if self.images == 1 else f"all {self.images:,} images are"
+            found.append(f"{what} missing: {_looked_for(self.first, source)}")
+        if self.old:
+            found.append(f"{_count(self.old)} cannot be decoded: {OLD_CONVERTER}")
+        rare = [kind for kind in SINCE if self.kinds[kind]]
+        found += [f"{_count(self.kinds[kind], kind)}: {newer(kind)}" for kind in rare]
+        if self.large:
+            found.append(
+                f"{_count(self.large.total())} too large to decode here (the largest has "
+                f"{max(self.large):,} megapixels), counted as sound; the loader needs gigabytes "
+                f"for each; {LIMIT} raises the limit"
+            )
+        return [f"{shard.name}: {line}" for line in found]
+
+
+def _count(count: int, kind: str = "") -> str:
+    return f"{count:,} {f'{kind} ' * bool(kind)}{'image' if count == 1 else 'images'}"
+
+
+def _looked_for(name: str, source: ImageSource) -> str:
+    """Say where images were looked for."""
+    if isinstance(source, Folder):
+        return f"{name or 'the first'} is not in {', '.join(map(str, source.folders))}"
+    return (
+        "the loader reads them from image_base64 inside the JSON, not from other members of the tar"
+    )
+
+
+LOOKS: Final[dict[Verify, Look]] = {
+    Verify.FULL: decode_quickly,
+    Verify.HEADER: open_only,
+    Verify.NONE: look_away,
+}
+_KEY: Final = b'"image_base64"'
+_TO_VALUE: Final = re.compile(rb'\s*:\s*"')
+_NUL: Final = rb"\u0000"  # the only way in which JSON writes this character
+_MOST_ROWS, _MOST_SENTENCES = 256, 20_000  # made into columns together
+
+
+def read_columns(
+    shard: Shard,
+    tokenizer: Tokenizer,
+    image_dir: str | None = None,
+    progress: Callable[[int], object] | None = None,
+    verify: Verify = Verify.FULL,
+) -> Columns:
+    """Read one shard into columns.
+
+    Parameters
+    ----------
+    shard : Shard
+        What to read.
+    tokenizer : Tokenizer
+        Counts the sentences.
+    image_dir : str, optional
+        Folder with the images of MMC4's own jsonl.
+    progress : callable, optional
+        Called with the number of documents read since the last call.
+    verify : Verify
+        How far images are checked.
+
+    Returns
+    -------
+    Columns
+        Of all documents before a break, which stands in ``error``.
+    """
+    source = image_source(shard, image_dir)
+    rows, tally = _Rows(tokenizer, verify), ImageTally()
+    error, notes = None, list[str]()
+    try:
+        for sample in samples(shard, notes):
+            document = document_in(sample, source, verify)
+            rows.add(document, sample)
+            tally.add(document)
+            if progress is not None:
+                progress(1)
+    except ConfigError:
+        raise
+    except Mmc4vizError as broken:
+        error = str(broken)
+    except MemoryError:
+        error = f"{shard.path}: breaks off: not enough memory for a document"
+    notes += tally.notes(shard, source)
+    return Columns(shard, with_notes(rows.batch(), notes), tokenizer, error)
+
+
+class _Rows:
+    """Documents on their way into columns: rows wait until there are enough to count at once."""
+
+    def __init__(self, tokenizer: Tokenizer, verify: Verify) -> None:
+        self._tokenizer = tokenizer
+        self._verify = verify
+        self._counter = counter_of(tokenizer)
+        self._rows: list[dict[str, Any]] = []
+        self._uncounted: list[tuple[dict[str, Any], list[str]]] = []
+        self._n_sentences = 0
+        self._batches: list[pa.RecordBatch] = []
+
+    def add(self, document: Document, sample: Sample) -> None:
+        """Add a document."""
+        row = uncounted_row(document, sample, self._tokenizer)
+        self._rows.append(row)
+        if row["kind"] == Kind.PLAIN:
+            self._uncounted.append((row, document.sentences))
+            self._n_sentences += len(document.sentences)
+        if len(self._rows) >= _MOST_ROWS or self._n_sentences >= _MOST_SENTENCES:
+            self._pack()
+
+    def _pack(self) -> None:
+        counts = self._counter.count([sentences for _, sentences in self._uncounted])
+        for (row, _), counted in zip(self._uncounted, counts, strict=True):
+            row |= count_fields(counted)
+        self._batches.append(build_batch(self._rows, self._verify))
+        self._rows, self._uncounted, self._n_sentences = [], [], 0
+
+    def batch(self) -> pa.RecordBatch:
+        """Return all documents' columns."""
+        if self._rows or not self._batches:
+            self._pack()
+        return _joined(self._batches)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Join batches of one shard; what they make is what all of their rows would have made."""
+    widest = max((batch.schema for batch in batches), key=_similarity_bits)
+    return pa.concat_batches([batch.cast(widest) for batch in batches])
+
+
+def _similarity_bits(layout: pa.Schema) -> int:
+    return int(layout.field("similarity").type.value_type.bit_width)
+
+
+def document_in(sample: Sample, source: ImageSource, verify: Verify = Verify.FULL) -> Document:
+    """Parse one sample and measure its images; one that was not read says why."""
+    if sample.raw is None:
+        return Document(sample.key, error=sample.why)
+    return read_document(sample.key, sample.raw, source, verify)
+
+
+def read_document(
+    key: str, raw: bytes | None, source: ImageSource, verify: Verify = Verify.FULL
+) -> Document:
+    """Parse one sample and measure its images, as `parse_document` does, but sooner.
+
+    Parameters
+    ----------
+    key, raw, source
+        As `parse_document` takes them.
+    verify : Verify
+        How far images are checked.
+    """
+    look = LOOKS[verify]
+    if raw is not None and isinstance(source, Embedded):
+        skimmed = skim(raw)
+        if skimmed is not None:
+            info, images = skimmed
+            return document_of(key, info, _LiftedOut(images, source.sizes_unknown), look)
+    return parse_document(key, raw, source, look)
+
+
+def skim(raw: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
+    r"""Read JSON bytes with the images lifted out.
+
+    Where an entry of ``image_info`` has plain base64, the string ``"\0n"`` stands in its place for
+    the n-th image. Python's own reader reads everything else, so that numbers, duplicates, and
+    whatever is wrong, are what they are to the loader.
+
+    An unescaped ``"image_base64"`` is a whole string in any valid JSON, and what begins with a
+    quote behind it and a colon is one, too. It ends at the next quote, as base64 that decodes
+    strictly has no backslash. If the JSON writes no NUL, then no other string has one.
+
+    Parameters
+    ----------
+    raw : bytes
+        A JSON document.
+
+    Returns
+    -------
+    tuple of dict and list of bytes, or None
+        The parsed object and its images; None where there is nothing to gain, or where it cannot
+        be done with the same result.
+
+    Examples
+    --------
+    >>> skim(b'{"image_info": [{"image_base64": "TU1DNA=="}], "text_list": [1, NaN]}')
+    ({'image_info': [{'image_base64': '\x000'}], 'text_list': [1, nan]}, [b'MMC4'])
+    """
+    rest, images = _lift_out(raw)
+    if not images or rest.count(_NUL) != len(images):
+        return None
+    try:
+        info = json.loads(rest)
+    except (ValueError, RecursionError):  # the plain way has the words
+        return None
+    entries = info.get("image_info") if isinstance(info, dict) else None
+    if not isinstance(entries, list):
+        return None
+    found = sum(_number(entry) is not None for entry in entries)
+    return (info, images) if found == len(images) else None
+
+
+def _lift_out(raw: bytes) -> tuple[bytes, list[bytes]]:
+    """Put a mark in the place of each image's base64; return the rest, and the images."""
+    view = memoryview(raw)
+    pieces: list[bytes | memoryview] = []
+    images: list[bytes] = []
+    done, at = 0, raw.find(_KEY)
+    while at >= 0:
+        after = at + len(_KEY)
+        opening = _TO_VALUE.match(raw, after)
+        if opening is not None and raw[at - 1 : at] != b"\\":
+            begin = opening.end()
+            end = raw.find(b'"', begin)
+            image = _strictly(view[begin:end]) if end >= 0 else None
+            if image is not None:
+                pieces += [view[done:begin], b"%b%d" % (_NUL, len(images))]
+                images.append(image)
+                done = after = end
+        at = raw.find(_KEY, after)
+    return b"".join([*pieces, view[done:]]), images
+
+
+def _strictly(text: memoryview) -> bytes | None:
+    """Decode base64 that has nothing else in it and is padded as it should be, else None."""
+    try:
+        return bytes(pybase64.b64decode(text, validate=True))
+    except ValueError:
+        return None
+
+
+def _number(entry: Any) -> int | None:
+    """Return which of the images lifted out stands for an entry's, if any does."""
+    value = entry.get("image_base64") if isinstance(entry, dict) else None
+    return int(value[1:]) if isinstance(value, str) and value.startswith("\0") else None
+
+
+@dataclass(frozen=True, slots=True)
+class _LiftedOut:
+    """Images that `skim` has lifted out of their document; all others as `Embedded` has them."""
+
+    images: list[bytes]
+    sizes_unknown: bool
+
+    def data(self, entry: Any) -> bytes | None:
+        """Return the entry's image, if it has any."""
+        number = _number(entry)
+        return Embedded().data(entry) if number is None else self.images[number]

@@ -1,0 +1,231 @@
+"""A random sample of shards and documents, and what it says of the whole: rates with intervals.
+
+Documents of one shard resemble each other, so the interval does not come from single documents but
+from clusters of them. Where shards were drawn, each shard is a cluster; where every shard was
+taken and only documents were drawn, documents are dealt at random into `GROUPS` clusters. A rate is
+a ratio of two cluster totals, its standard error the linearised one (Cochran, Sampling Techniques,
+3rd ed., section 6.3), its quantile Student's t with one degree of freedom less than clusters.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Columns, Verify, build_batch, row_of, with_notes
+from mmc4viz.data.ingest import ImageTally, document_in
+from mmc4viz.data.shards import Sample, Shard, image_source, samples
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.types import ShardError
+
+GROUPS = 25
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample of a corpus.
+
+    Attributes
+    ----------
+    clusters : sequence of sequence of Columns
+        What the interval is computed from.
+    sizes : ndarray of float64, shape (clusters,)
+        Documents of the corpus that each cluster stands for, up to a common factor.
+    fraction : float
+        Share of the units drawn, for the finite-population correction; 0 where shards were drawn.
+    shards : int
+    """
+
+    clusters: Sequence[Sequence[Columns]]
+    sizes: NDArray[np.float64]
+    fraction: float
+    shards: int
+
+    @property
+    def n_documents(self) -> int:
+        """Documents in the sample."""
+        return sum(len(part) for cluster in self.clusters for part in cluster)
+
+
+def choose_shards(
+    sizes: Sequence[float], n_documents: int, seed: int, count: Callable[[int], int]
+) -> list[int]:
+    """Choose shards at random that have as many documents as are wanted, if all together do.
+
+    About the square root of the documents wanted, so that both stages are well filled; more where
+    sizes differ, for then few shards decide, and so few say little of the others. As many more as
+    it takes where they have too few documents.
+
+    Parameters
+    ----------
+    sizes : sequence of float
+        Of all shards, in any unit.
+    n_documents, seed : int
+    count : callable
+        Returns how many documents a shard has; asked of no more shards than are chosen.
+
+    Returns
+    -------
+    list of int
+        Their places, in the order in which they were drawn.
+
+    Examples
+    --------
+    >>> sorted(choose_shards([1, 1], 100, 0, lambda _: 80))
+    [0, 1]
+    >>> len(choose_shards([1] * 900, 100, 0, lambda _: 5))
+    20
+    """
+    order: list[int] = np.random.default_rng(seed).permutation(len(sizes)).tolist()
+    weight = np.array(sizes, np.float64)
+    uneven = len(sizes) * float((weight**2).sum()) / max(float(weight.sum()) ** 2, 1e-300)
+    wanted = min(len(sizes), math.ceil(max(2, round(n_documents**0.5)) * max(uneven, 1.0) - 1e-9))
+    known, there = 0, 0
+    while known < wanted:
+        there += sum(map(count, order[known:wanted]))
+        known = wanted
+        if there < n_documents:  # as many more as it takes if these are like the others
+            lacking = (n_documents - there) * known / max(there, known / 2)
+            wanted = min(len(sizes), known + math.ceil(lacking))
+    return order[:known]
+
+
+def quotas(totals: Ints, n_documents: int, seed: int, *, every: bool) -> Ints:
+    """Say how many documents to draw of each chosen shard: all together as many as are wanted.
+
+    Parameters
+    ----------
+    totals : ndarray of int64, shape (chosen,)
+        Documents of each.
+    n_documents, seed : int
+    every : bool
+        Whether these are all shards there are. Then every document is as likely as any other;
+        else each shard gets as many as the others, as far as it has them.
+
+    Examples
+    --------
+    >>> quotas(np.array([1, 100, 30, 0]), 50, 0, every=False)
+    array([ 1, 25, 24,  0])
+    """
+    wanted = min(n_documents, int(totals.sum()))
+    if every:
+        generator = np.random.default_rng([seed, 1])
+        return generator.multivariate_hypergeometric(totals, wanted, method="marginals")
+    found, left = np.zeros(len(totals), np.int64), wanted
+    while left:
+        able = np.flatnonzero(found < totals)
+        each = max(1, left // len(able))
+        able = able[:left]
+        more = np.minimum(each, totals[able] - found[able])
+        found[able] += more
+        left -= int(more.sum())
+    return found
+
+
+def draw(columns: Sequence[Columns], n_documents: int, seed: int = 0) -> Drawn:
+    """Draw documents from columns that are all at hand (an index).
+
+    Parameters
+    ----------
+    columns : sequence of Columns
+        One a shard, all of the corpus.
+    n_documents : int
+        How many are wanted; at most as many are taken as there are.
+    seed : int
+    """
+    sizes = [len(part) for part in columns]
+    chosen = choose_shards(sizes, n_documents, seed, sizes.__getitem__)
+    totals = np.array([sizes[at] for at in chosen], np.int64)
+    taken = quotas(totals, n_documents, seed, every=len(chosen) == len(columns))
+    generator = np.random.default_rng([seed, 4])
+    order = np.argsort(chosen).tolist()
+    parts = [
+        columns[chosen[n]].take(
+            np.sort(generator.choice(int(totals[n]), int(taken[n]), replace=False))
+        )
+        for n in order
+    ]
+    return cluster(parts, totals[order].astype(np.float64), len(columns), seed)
+
+
+def read_sample(
+    shard: Shard,
+    tokenizer: Tokenizer,
+    n_documents: int,
+    seed: Sequence[int],
+    image_dir: str | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[Columns, int]:
+    """Read a simple random sample of one shard, streaming it once.
+
+    Every sample gets a random number and the smallest stay, so only these are parsed.
+
+    Returns
+    -------
+    columns : Columns
+        Of the documents drawn, in the shard's order.
+    total : int
+        Samples in the shard.
+    """
+    generator = np.random.default_rng(list(seed))
+    kept: list[tuple[float, int, Sample]] = []
+    total, error, notes = 0, None, list[str]()
+    try:
+        for total, sample in enumerate(samples(shard, notes), 1):
+            entry = (-float(generator.random()), total, sample)
+            if len(kept) < n_documents:
+                heapq.heappush(kept, entry)
+            else:
+                heapq.heappushpop(kept, entry)
+    except ShardError as broken:
+        error = str(broken)
+    source = image_source(shard, image_dir)
+    rows, tally = [], ImageTally()
+    for _, _, sample in sorted(kept, key=lambda entry: entry[1]):
+        document = document_in(sample, source, Verify.FULL)
+        rows.append(row_of(document, sample, tokenizer))
+        tally.add(document)
+        if progress is not None:
+            progress(1)
+    notes += tally.notes(shard, source)
+    drawn = np.array([number - 1 for _, number, _ in kept], np.int64)
+    return Columns(shard, with_notes(build_batch(rows), notes), tokenizer, error, drawn), total
+
+
+def cluster(
+    taken: Sequence[Columns], totals: NDArray[np.float64], n_shards: int, seed: int
+) -> Drawn:
+    """Arrange what was drawn into clusters.
+
+    Parameters
+    ----------
+    taken : sequence of Columns
+        The documents drawn, one a drawn shard.
+    totals : ndarray of float64, shape (drawn shards,)
+        Documents of each drawn shard.
+    n_shards : int
+        Shards of the corpus.
+    seed : int
+        For dealing documents into clusters, where every shard was drawn.
+    """
+    if len(taken) < n_shards:
+        full = [(part, total) for part, total in zip(taken, totals, strict=True) if len(part)]
+        sizes = np.array([total for _, total in full])
+        return Drawn([[part] for part, _ in full], sizes, 0.0, n_shards)
+    n_documents = sum(len(part) for part in taken)
+    groups = max(1, min(GROUPS, n_documents // 2))
+    generator = np.random.default_rng([seed, 2])
+    dealt: list[list[Columns]] = [[] for _ in range(groups)]
+    for part in taken:
+        labels = generator.permutation(len(part)) % groups
+        for group in range(groups):
+            dealt[group].append(part.take(np.flatnonzero(labels == group)))
+    sizes = np.array([sum(len(part) for part in group) for group in dealt], np.float64)
+    fraction = n_documents / max(1.0, totals.sum())
+    return Drawn(dealt, sizes, fraction, n_shards)

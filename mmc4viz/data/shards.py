@@ -1,0 +1,805 @@
+"""Read documents from tar and JSONL shards.
+
+What a member holds is not looked at.
+
+It streams all samples of a shard, or fetches one again by its place. It hands out bytes; what
+they mean is the loader wing's affair.
+"""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import glob
+import gzip
+import io
+import json
+import lzma
+import math
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any, Final, Self, cast
+
+import braceexpand
+
+from mmc4viz.data import recognise
+from mmc4viz.data.storage import (
+    is_remote,
+    is_web,
+    listing,
+    natural,
+    open_for_reading,
+    read_range,
+    refuse_alike,
+    remember,
+    whole,
+    without_secrets,
+)
+from mmc4viz.loader.images import Embedded, Folder, ImageSource, limit_bytes, words
+from mmc4viz.loader.parse import NO_JSON
+from mmc4viz.types import ConfigError, ShardError
+
+MOST_HEADER: Final = 1 << 18
+"""Bytes of one member's headers, long names and maps of sparse files included."""
+
+_MOST_NAME: Final = 8192  # twice what a file system takes
+_MOST_BYTES: Final = 1 << 62  # of a file that can be sought in
+_RECORD: Final = re.compile(rb"(\d{1,9}) [^=]+=")
+_DIGITS: Final = re.compile(rb"\d{1000}")  # through which tarfile's patterns go once a digit
+_SAID = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError)
+
+
+class _Header:
+    """A tar's file while one member's headers are read from it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._left = MOST_HEADER
+        self._ahead = b""
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes, unless they are more than headers have."""
+        if self._ahead:
+            found, self._ahead = self._ahead, b""
+            return found
+        if not 0 <= size <= self._left:
+            raise OverflowError
+        self._left -= size
+        return self._file.read(size)
+
+    def look_ahead(self, size: int) -> bytes:
+        """Read what the next call will return again."""
+        self._ahead = self.read(size)
+        return self._ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class StrictHeader(tarfile.TarInfo):
+    """A tar header that complains about an end without end mark, where tarfile is silent."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
+        """Read the next header."""
+        file: Any = tar.fileobj
+        if isinstance(file, _Header):  # the header behind one with a long name or the like
+            return super().fromtarfile(tar)
+        tar.fileobj = _Header(file)
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.HeaderError as error:
+            kind = type(error).__name__  # tarfile does not publish its kinds of header error
+            if kind == "EOFHeaderError":
+                raise
+            what = "not a tar" if not tar.offset else f"no tar header at byte {tar.offset}"
+            if kind == "EmptyHeaderError":
+                what = "no end mark, so it may be cut off" if tar.offset else "the file is empty"
+            raise tarfile.ReadError(what) from None
+        except _SAID:
+            raise
+        except Exception:  # a hostile header makes tarfile raise nearly anything
+            raise tarfile.ReadError(f"a damaged tar header at byte {tar.offset}") from None
+        finally:
+            tar.fileobj = file
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Self:
+        if self.type == tarfile.XGLTYPE and isinstance(tar, StrictTar):
+            tar.of_all_members += self.size
+            if tar.of_all_members > MOST_HEADER:
+                raise OverflowError
+        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
+
+    def _proc_pax(self, tar: tarfile.TarFile) -> Self:
+        """Refuse records of which tarfile would make endless work or memory."""
+        size = self._block(self.size)  # type: ignore[attr-defined]
+        records = cast(_Header, tar.fileobj).look_ahead(size)[: self.size]
+        at = 0
+        while at < len(records):
+            found = _RECORD.match(records, at)
+            end = at + int(found[1]) if found else 0
+            if found is None or found.end() > end or records[end - 1 : end] != b"\n":
+                raise ValueError
+            at = end
+        if _DIGITS.search(records):
+            raise ValueError
+        return super()._proc_pax(tar)  # type: ignore[misc, no-any-return]
+
+
+def _as_end(error: OSError) -> Exception:
+    """Take a place that no file of this file system has for one after the end."""
+    beyond = error.errno == errno.EINVAL
+    return tarfile.ReadError("unexpected end of data") if beyond else error
+
+
+class StrictTar(tarfile.TarFile):
+    """A plain tar of whose damage every kind is a `tarfile.TarError`, read in order.
+
+    It keeps no member; where a damaged one is given out, the next call raises.
+    """
+
+    tarinfo = StrictHeader
+    of_all_members = 0  # bytes of headers that hold for all members after them
+    _last: tarfile.TarInfo | None = None
+
+    def next(self) -> tarfile.TarInfo | None:
+        """Return the next member; None at the end mark."""
+        self.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
+        last, self._last = self._last, None
+        if last is not None and last is not cast(Any, self).firstmember and last.size < 0:
+            raise tarfile.ReadError(f"a member of negative size at byte {last.offset}")
+        try:
+            member = super().next()
+        except OSError as error:
+            raise _as_end(error) from None
+        if self.offset > _MOST_BYTES or (member and member.size > _MOST_BYTES):
+            raise tarfile.ReadError("unexpected end of data")
+        if member is not None and len(member.name) > _MOST_NAME:
+            raise tarfile.ReadError(f"a damaged tar header at byte {member.offset}")
+        self._last = member
+        return member
+
+    def check_end(self, member: tarfile.TarInfo) -> None:
+        """Make sure that a member ends before the file does, without reading it."""
+        file = cast(IO[bytes], self.fileobj)
+        try:
+            file.seek(member.offset_data + member.size - 1)
+            there = file.read(1)
+        except OSError as error:
+            raise _as_end(error) from None
+        if not there:
+            raise tarfile.ReadError("unexpected end of data")
+
+
+LINES: Final = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zip", ".zip")
+SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", *LINES)
+LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
+"""The variable that raises the most MB one document may have."""
+OVER_LIMIT: Final = "MB were not read, above the limit of"
+"""In the words for a document that is too large to be read."""
+_LIMIT_MB: Final = 256  # 117 images, the most in MMC4, at 1.6 MB each and as base64
+_MOST_NAMES: Final = 1_000_000  # that braces may stand for
+_DEEPEST: Final = 20  # braces within braces
+_LOOKED_AT: Final = 20  # samples of a shard that may say that it is something else
+_LOOKED_AT_BYTES: Final = 1 << 25
+_CHUNK: Final = 1 << 20
+_SAMPLE_NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
+_PASSED_OVER = re.compile(r"__[^/]*__($|/)")
+_BRACES = re.compile(r"\\.|[{},]", re.DOTALL)
+_RANGE = re.compile(r"(-?[0-9]+|[A-Za-z])\.\.(-?[0-9]+|[A-Za-z])(?:\.\.-?([0-9]+))?")
+_FIRST_DOT: Final = (
+    "the loader (webdataset) ends a key at the first dot of a name, and takes '.json' alone"
+)
+_IMAGE_MEMBERS: Final = {"jpg", "jpeg", "png", "webp"}
+
+
+class Layout(StrEnum):
+    """How a shard is laid out."""
+
+    TAR = "tar"
+    JSONL = "jsonl"
+
+
+def _without_query(path: str) -> str:
+    return re.split("[?#]", path, maxsplit=1)[0] if is_web(path) else path
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard of a corpus.
+
+    Attributes
+    ----------
+    path : str
+        Without a url's secrets.
+    position : int
+        In the list given.
+    name : str
+        The end of the path by which nothing else of the corpus is called (`named`): mostly its
+        base name, which it is unless given.
+    """
+
+    path: str
+    position: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", remember(self.path))
+        if not self.name:
+            object.__setattr__(self, "name", self.base)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int, str]]:
+        return type(self), (whole(self.path), self.position, self.name)
+
+    @property
+    def base(self) -> str:
+        """The base name; of a web address without its query."""
+        return os.path.basename(_without_query(self.path))
+
+    def called(self) -> list[str]:
+        """Return all that calls this shard and no other one of its corpus: ends of its path.
+
+        Examples
+        --------
+        >>> Shard("/a/b/0.tar", name="b/0.tar").called()
+        ['b/0.tar', 'a/b/0.tar', '/a/b/0.tar']
+        """
+        parts = _steps(self.path)
+        ends = ["/".join(parts[n:]) for n in reversed(range(len(parts)))]
+        ends = [end for end in ends if len(end) >= len(self.name)]
+        return ends if self.path in ends else [*ends, self.path]
+
+    @property
+    def layout(self) -> Layout:
+        """What the name promises: MMC4's own lines, or else a tar."""
+        return Layout.JSONL if self.base.lower().endswith(LINES) else Layout.TAR
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample's JSON bytes and where they lie.
+
+    Attributes
+    ----------
+    key : str
+    raw : bytes or None
+        None for a sample without a member ``json``, or with one above the limit (``why``).
+    offset, size : int
+        In bytes of the decompressed shard; offset -1 where ``raw`` is None.
+    suffixes : tuple of str
+        Of its members in a tar, but for ``json``.
+    why : str
+        Why ``raw`` is None.
+    """
+
+    key: str
+    raw: bytes | None
+    offset: int = -1
+    size: int = 0
+    suffixes: tuple[str, ...] = ()
+    why: str = NO_JSON
+
+
+def expand(patterns: Iterable[str]) -> list[Shard]:
+    """Expand braces, globs and folders to shards: folders and globs in natural order.
+
+    Hidden files in a folder, or met by a glob, are none.
+
+    Raises
+    ------
+    ShardError
+        When a pattern names nothing that is there, or more than a million names, or a shard is
+        named twice.
+
+    Examples
+    --------
+    >>> expand(["nowhere-{0..1}.tar"])
+    Traceback (most recent call last):
+    ...
+    mmc4viz.types.ShardError: nowhere-0.tar: no such shard
+    """
+    refuse_alike(patterns := list(patterns))
+    paths = [path for pattern in patterns for path in _expand_one(pattern)]
+    twice = next((path for path, n in Counter(map(_whole, paths)).items() if n > 1), None)
+    if twice is not None:
+        raise ShardError(f"{twice}: named twice; name each shard once")
+    return named(paths)
+
+
+def named(paths: Iterable[str]) -> list[Shard]:
+    """Return the shards of a corpus, each by the shortest end of its path that is its alone.
+
+    Examples
+    --------
+    >>> [shard.name for shard in named(["/x/a/0.tar", "/x/b/0.tar", "/x/b/1.tar"])]
+    ['a/0.tar', 'b/0.tar', '1.tar']
+    """
+    found = [Shard(path, position) for position, path in enumerate(paths)]
+    again = Counter(shard.base for shard in found)
+    left = {at: _steps(shard.path) for at, shard in enumerate(found) if again[shard.base] > 1}
+    length = 2
+    while left:
+        ends = {at: "/".join(parts[-length:]) for at, parts in left.items()}
+        again = Counter(ends.values())
+        for at, end in ends.items():
+            if again[end] == 1 or length >= len(left[at]):
+                found[at] = replace(found[at], name=end)
+                del left[at]
+        length += 1
+    return found
+
+
+def _steps(path: str) -> list[str]:
+    return _whole(_without_query(path)).split("/")
+
+
+def _whole(path: str) -> str:
+    return path if is_remote(path) else os.path.abspath(path)
+
+
+def _expand_one(pattern: str) -> list[str]:
+    if os.path.isfile(pattern):
+        return [pattern]
+    if (count := _names_in_braces(pattern)) > _MOST_NAMES:
+        shown = "" if count >= 10**15 else f" ({count:,})"
+        raise ShardError(f"{pattern[:200]}: the braces stand for more than a million names{shown}")
+    try:
+        names = list(braceexpand.braceexpand(pattern)) if "{" in pattern else [pattern]
+    except (ValueError, RecursionError):
+        shown = without_secrets(pattern)[:200]
+        raise ShardError(f"{shown}: the braces do not match") from None
+    refuse_alike(names)
+    return [path for name in map(remember, names) for path in _matches(name)]
+
+
+def _names_in_braces(pattern: str) -> int:
+    """Count what a pattern's braces stand for without expanding them.
+
+    Examples
+    --------
+    >>> _names_in_braces("{0..9}/{a,b,c{1..3}}.tar")
+    50
+    """
+    # Names of the part at hand, of those before it, where it begins, and all were it no group.
+    groups = [[1, 0, 0, 1]]
+    for match in _BRACES.finditer(pattern):
+        if match[0] == "{":
+            groups.append([1, 0, match.end(), 1])
+            if len(groups) > _DEEPEST:
+                raise ShardError(f"{pattern[:200]}: the braces are nested too deeply")
+        elif len(groups) > 1 and match[0] == ",":
+            groups[-1][:2] = 1, groups[-1][0] + groups[-1][1]
+        elif len(groups) > 1 and match[0] == "}":
+            last, before, begin, _ = groups.pop()
+            within = _RANGE.fullmatch(pattern, begin, match.start())
+            names = last + before if within is None else _length(*within.groups())
+            groups[-1][0] *= names
+            groups[-1][3] *= names
+    return math.prod(group[3] for group in groups)  # those still open are plain characters
+
+
+def _length(first: str, last: str, step: str | None) -> int:
+    """Count the names in a range."""
+    if max(map(len, (first, last, step or ""))) > 18:
+        return 10**18
+    ends = [ord(end) if end.isalpha() else int(end) for end in (first, last)]
+    return abs(ends[1] - ends[0]) // (int(step or 1) or 1) + 1
+
+
+def _matches(name: str) -> list[str]:
+    """Return the files that a name, folder or glob stands for."""
+    if is_web(name) and not glob.has_magic(_without_query(name)):
+        return [name]  # whether it is there shows when it is read
+    if is_remote(name):
+        found, problem = listing(name), f"{name}: no shard there"
+        if found != [name]:
+            found = _shown(found, name)
+            found = [path for path in found if Shard(path).name.lower().endswith(SUFFIXES)]
+    elif os.path.isdir(name):
+        inside = sorted((str(path) for path in Path(name).iterdir() if path.is_file()), key=natural)
+        found = [path for path in _shown(inside, name) if path.lower().endswith(SUFFIXES)]
+        problem = f"{name}: no shards in this folder ({' '.join(SUFFIXES)})"
+    elif glob.has_magic(name) and not os.path.exists(name):
+        inside = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
+        inside = _shown(inside, name)
+        found = [path for path in inside if path.lower().endswith(SUFFIXES)] or inside
+        problem = f"{name}: no shard matches"
+    else:
+        found, problem = [name] * os.path.isfile(name), f"{name}: no such shard"
+    if not found:
+        raise ShardError(problem)
+    return found
+
+
+def _shown(paths: list[str], pattern: str) -> list[str]:
+    """Leave out hidden files, half written or another program's, unless a glob asks for them."""
+    if os.path.basename(pattern).startswith("."):
+        return paths
+    return [path for path in paths if not os.path.basename(path).startswith(".")]
+
+
+def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
+    """Return where a shard's images come from: itself, or a folder for MMC4's own jsonl."""
+    if shard.layout is Layout.TAR:
+        return Embedded()
+    if (found := images_of(shard, image_dir)) is None:
+        return Embedded(sizes_unknown=True)
+    folder = Path(found)
+    return Folder((folder / str(shard.position), folder / downloaded_to(shard), folder))
+
+
+def images_of(shard: Shard, image_dir: str | None = None) -> str | None:
+    """Return the folder named, else that to which MMC4's own downloader wrote, if it is there."""
+    if image_dir is not None or shard.layout is Layout.TAR or is_remote(shard.path):
+        return image_dir
+    beside = os.path.join(os.path.dirname(os.path.abspath(shard.path)), downloaded_to(shard))
+    return beside if os.path.isdir(beside) else None
+
+
+def downloaded_to(shard: Shard) -> str:
+    """Return the name of the folder to which MMC4's own downloader writes a shard's images.
+
+    Examples
+    --------
+    >>> downloaded_to(Shard("data/docs_shard_0.jsonl.zip"))
+    'docs_shard_0_images'
+    """
+    return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.base, flags=re.IGNORECASE) + "_images"
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"its {size / 1e6:,.0f} {OVER_LIMIT} {limit / 1e6:,.0f} MB: raise {LIMIT}"
+
+
+def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
+    """Stream a shard's samples.
+
+    Parameters
+    ----------
+    shard : Shard
+    notes : list of str, optional
+        Gets a line for each thing in the shard that is not read.
+
+    Yields
+    ------
+    Sample
+        In the shard's order.
+
+    Raises
+    ------
+    ShardError
+        When the shard cannot be read, breaks off, or holds something else than MMC4 documents;
+        after what came before the break.
+    """
+    read = _tar_samples if shard.layout is Layout.TAR else _line_samples
+    said: list[str] = []
+    count = 0
+    try:
+        for sample in _recognised(shard, read(shard, said), said):
+            yield sample
+            count += 1
+    except (ShardError, ConfigError):
+        raise
+    except Exception as error:  # hostile bytes make the standard library raise nearly anything
+        what = f"breaks off after {count} documents" if count else "cannot be read"
+        raise ShardError(f"{shard.path}: {what}: {reason(error)}") from None
+    finally:
+        if notes is not None:
+            notes += [f"{shard.name}: {line}" for line in said]
+
+
+def reason(error: Exception) -> str:
+    """Say in a line what broke a shard off."""
+    return "not enough memory" if isinstance(error, MemoryError) else words(error)
+
+
+def _recognised(shard: Shard, found: Iterator[Sample], notes: list[str]) -> Iterator[Sample]:
+    """Refuse a shard whose first samples are all something else that is known.
+
+    Raises
+    ------
+    ShardError
+        In a line that says what it looks like, and what is read.
+    """
+    first: list[Sample] = []
+    broken: Exception | None = None
+    left, ordinary = _LOOKED_AT_BYTES, False
+    try:
+        for sample in found:
+            first.append(sample)
+            left -= sample.size
+            ordinary = recognise.is_mmc4(sample.raw)
+            if ordinary or len(first) == _LOOKED_AT or left < 0:
+                break
+    except (ShardError, ConfigError):
+        raise
+    except Exception as error:
+        broken = error
+    if not ordinary:
+        looks = _looks_like(shard, first, broken)
+        if looks is not None:
+            raise ShardError(f"{shard.path}: looks like {looks}; {recognise.READ}")
+    elif not _IMAGE_MEMBERS.isdisjoint(first[-1].suffixes) and b'"image_base64"' not in (
+        first[-1].raw or b""
+    ):
+        notes.append(
+            "images that are members of the tar are not read: the loader takes those in "
+            "image_base64 alone"
+        )
+    yield from first
+    if broken is not None:
+        raise broken
+    yield from found
+
+
+def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> str | None:
+    """Say what a shard looks like of whose samples none is an MMC4 document."""
+    seen = [(s.raw, s.suffixes) for s in first if s.raw is not None or s.why == NO_JSON]
+    if (looks := recognise.of_samples(seen)) is not None:
+        return looks
+    lines = shard.layout is Layout.JSONL
+    if not lines and (first or broken is None):
+        return None  # a tar of whatever
+    head = b""
+    with suppress(Exception), decompressed(shard) as stream:
+        head = stream.read(recognise.HEAD)
+    return recognise.of_head(head, lines=lines)
+
+
+def fetch(shard: Shard, offset: int, size: int) -> bytes:
+    """Fetch one sample's JSON bytes again by its place.
+
+    Raises
+    ------
+    ShardError
+        When the shard is no longer what it was.
+    """
+    if size > (limit := limit_bytes(LIMIT, _LIMIT_MB)):
+        raise ShardError(f"{shard.path}: {_too_large(size, limit)}")
+    try:
+        with decompressed(shard) as stream:
+            packed = not isinstance(stream, io.BufferedReader)
+            raw = _read_at(stream, offset, size) if packed else None
+        if raw is None:
+            raw = read_range(shard.path, offset, size)
+    except ShardError:
+        raise
+    except Exception as error:  # as in `samples`
+        raise ShardError(f"{shard.path}: cannot be read: {reason(error)}") from None
+    if len(raw) != size:
+        raise ShardError(f"{shard.path}: shorter than when it was read first")
+    return raw
+
+
+def _read_at(stream: IO[bytes], offset: int, size: int) -> bytes:
+    """Read a packed shard up to a place, and there."""
+    stream.seek(offset)
+    return stream.read(size)
+
+
+def _tar_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
+    """Group a tar's members as webdataset does: same key in a row, no suffix twice."""
+    key: str | None = None
+    json_: Sample | None = None
+    suffixes: list[str] = []
+    broken: Exception | None = None
+    members = _members(shard, notes)
+    while True:
+        try:
+            found, suffix, sample = next(members)
+        except StopIteration:
+            break
+        except Exception as error:
+            broken = error
+            break
+        if key is None or found != key or suffix in suffixes:
+            if key is not None:
+                yield _grouped(key, json_, suffixes, notes)
+            key, json_, suffixes = found, None, []
+        suffixes.append(suffix)
+        json_ = sample or json_
+    if key is not None:
+        yield _grouped(key, json_, suffixes, notes)
+    if broken is not None:
+        raise broken
+
+
+def _grouped(key: str, json_: Sample | None, suffixes: list[str], notes: list[str]) -> Sample:
+    """Return a sample with what stands beside its JSON, or in its place."""
+    if json_ is None:
+        meant = (s for s in suffixes if not {"json", "jsonl"}.isdisjoint(s.split(".")))
+        if (suffix := next(meant, None)) and not any(_FIRST_DOT in note for note in notes):
+            notes.append(f"{f'{key}.{suffix}'[:100]!r} and its like are not read: {_FIRST_DOT}")
+        return Sample(key, None, suffixes=tuple(suffixes))
+    if len(suffixes) == 1:
+        return json_
+    beside = tuple(suffix for suffix in suffixes if suffix != "json")
+    return replace(json_, suffixes=beside)
+
+
+def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample | None]]:
+    """Yield key, suffix and, for the suffix ``json``, the sample of each file in a tar."""
+    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    with decompressed(shard) as packed:
+        stream = cast(IO[bytes], _Forward(packed)) if is_remote(shard.path) else packed
+        tar = StrictTar(fileobj=stream)
+        while (member := tar.next()) is not None:
+            match = _SAMPLE_NAME.match(member.name)
+            if not member.isreg() or match is None or _PASSED_OVER.match(member.name):
+                continue
+            key, suffix = _storable(match.group(1)), match.group(2).lower()
+            if suffix != "json":
+                yield key, suffix, None
+            elif member.size > limit:
+                if member.sparse is None:
+                    tar.check_end(member)
+                yield key, suffix, _unread(key, member.size, limit, notes)
+            else:
+                raw = _contents(tar, member)
+                yield key, suffix, Sample(key, raw, member.offset_data, len(raw))
+        if _more_follows(stream):
+            notes.append("data after the tar's end mark is not read, as by the loader (webdataset)")
+
+
+def _unread(key: str, size: int, limit: int, notes: list[str]) -> Sample:
+    """Return a sample that is above the limit, and note that the shard has such."""
+    note = (
+        f"documents above the limit of {limit / 1e6:,.0f} MB are not read and count as unreadable, "
+        f"though the loader would read them: raise {LIMIT}"
+    )
+    if note not in notes:
+        notes.append(note)
+    return Sample(key, None, why=_too_large(size, limit))
+
+
+def _contents(tar: StrictTar, member: tarfile.TarInfo) -> bytes:
+    """Read a member, a piece at a time: what its header says of its size may be wrong."""
+    if member.sparse is not None:
+        file = cast(IO[bytes], tar.extractfile(member))
+    else:
+        file = cast(IO[bytes], tar.fileobj)
+        file.seek(member.offset_data)
+    pieces, left = [], member.size
+    while left > 0:
+        pieces.append(file.read(min(left, _CHUNK)))
+        left -= len(pieces[-1])
+        if not pieces[-1]:
+            raise tarfile.ReadError("unexpected end of data")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _more_follows(stream: IO[bytes]) -> bool:
+    """Whether there is anything but padding after a tar's end mark; not looked for at length."""
+    with suppress(Exception):  # nobody reads there
+        return bool(stream.read(_CHUNK).strip(b"\0"))
+    return False
+
+
+class _Forward:
+    """A stream that may not seek, read forward only as if it could."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._at += len(data)
+        return data
+
+    def tell(self) -> int:
+        return self._at
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int) -> int:
+        if offset < self._at:
+            raise tarfile.StreamError("seeking backwards is not allowed")
+        while offset > self._at and self.read(min(offset - self._at, _CHUNK)):
+            pass
+        return self._at
+
+
+def _storable(key: str) -> str:
+    """Escape the bytes of a name that are no UTF-8, which no file takes."""
+    return key.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _line_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
+    """Take each line of a jsonl as a sample, keyed by its zero-based number."""
+    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    offset, number, line = 0, 0, b""
+    with decompressed(shard, notes) as stream:
+        while piece := stream.readline(limit + 1):
+            line, size = piece, len(piece)
+            if size <= limit:
+                yield Sample(str(number), line, offset, size)
+            else:
+                while piece and not piece.endswith(b"\n"):
+                    piece = stream.readline(_CHUNK)
+                    size += len(piece)
+                line = piece
+                yield _unread(str(number), size, limit, notes)
+            offset += size
+            number += 1
+    if not offset:
+        raise EOFError("the file is empty")
+    if line and not line.endswith(b"\n") and not _is_json(line):
+        raise EOFError("the last line is no whole JSON, so it may be cut off")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+@contextmanager
+def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[bytes]]:
+    """Open a shard as a seekable stream of its decompressed bytes, going by its first bytes."""
+    with open_for_reading(shard.path) as file:
+        magic = file.peek(6)[:6]
+        if magic.startswith(b"\x1f\x8b"):
+            with gzip.GzipFile(fileobj=file) as stream:
+                yield cast(IO[bytes], stream)
+        elif magic.startswith(b"BZh"):
+            with bz2.BZ2File(file) as unpacked:
+                yield cast(IO[bytes], unpacked)
+        elif magic == b"\xfd7zXZ\0":
+            with lzma.LZMAFile(file) as expanded:
+                yield cast(IO[bytes], expanded)
+        elif magic.startswith(b"PK") and shard.layout is Layout.JSONL:
+            with (
+                _seekable(file) as whole,
+                zipfile.ZipFile(whole) as archive,
+                archive.open(_member_of(archive, [] if notes is None else notes)) as inner,
+            ):
+                yield inner
+        else:
+            yield file
+
+
+def _member_of(archive: zipfile.ZipFile, notes: list[str]) -> str:
+    """Choose the file of a zip that is read: the first, or the first .jsonl if that is a folder."""
+    names = archive.namelist()
+    files = [name for name in names if not name.endswith("/")]
+    if not files:
+        raise zipfile.BadZipFile("the zip holds no file")
+    chosen = files[0]
+    if names[0] != chosen:
+        chosen = next((name for name in files if name.lower().endswith(".jsonl")), chosen)
+        notes.append(
+            f"the zip begins with the folder {names[0][:100]!r}, of which OpenFlamingo's converter "
+            f"would read nothing; {chosen[:100]!r} is read here: zip that file alone"
+        )
+    elif len(files) > 1:
+        notes.append(
+            f"of the zip's {len(files):,} files {chosen[:100]!r} alone is read, as by "
+            "OpenFlamingo's converter"
+        )
+    return chosen
+
+
+@contextmanager
+def _seekable(file: io.BufferedReader[Any]) -> Iterator[IO[bytes]]:
+    """Give a zip, whose table stands at its end, a file to seek in."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        yield copy

@@ -1,0 +1,506 @@
+"""Parquet files with another CLIP model's scores, to columns.
+
+Every document that has a matrix must be in the sidecar, in its own shape: a corpus half scored by
+one model and half by another would answer for neither. Computes no similarity.
+
+========== ================== =====================================================================
+column     type               content
+========== ================== =====================================================================
+shard      string             the end of the path of the document's shard, or all of it; its base
+                              name unless another shard of the corpus has the same
+key        string             the document's key in it
+images     integer            rows of the matrix: all images of the document, missing ones too
+sentences  integer            its columns: all sentences
+values     list of float      the matrix, row by row; NaN in the rows of images without embedding
+========== ================== =====================================================================
+
+In the file's metadata ``clip_model`` names the model; ``weights``, ``preprocessing`` and ``scale``
+say more, if they are there. Rows of documents that have no matrix (unreadable, ChatGPT-written)
+are not needed, and rows of documents that are not asked for are passed over. Of documents with the
+same key in one shard, the rows stand in the documents' order.
+
+Files of our own have checksums of their pages and, under the key ``mmc4viz`` of their metadata, a
+digest of each shard's rows and of what they say of themselves; files without are read as they are.
+Puts nothing into columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from xxhash import xxh3_64
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data import checked
+from mmc4viz.data.checked import sealed, unsealed
+from mmc4viz.data.columns import Columns, Kind, read_payload, write_payload
+from mmc4viz.data.storage import file_system, is_remote, remember, scrubbed
+from mmc4viz.types import ShardError
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
+
+NEEDED = ("shard", "key", "images", "sentences", "values")
+_KEY: Final = b"mmc4viz"
+_FACTS: Final = ("clip_model", "weights", "preprocessing", "scale")
+_UNSEALED: Final = {"made_from", "part"}  # what older versions wrote, without a digest
+_TEXT: Final = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    lambda kind: pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type),
+    lambda kind: pa.types.is_dictionary(kind) and pa.types.is_large_string(kind.value_type),
+)
+_KINDS: Final = {
+    "shard": _TEXT,
+    "key": _TEXT,
+    "images": (pa.types.is_integer,),
+    "sentences": (pa.types.is_integer,),
+    "values": (
+        pa.types.is_list,
+        pa.types.is_large_list,
+        pa.types.is_fixed_size_list,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """One model's similarity of many documents.
+
+    Attributes
+    ----------
+    model : str
+        The CLIP model's name.
+    path : str
+    """
+
+    model: str
+    path: str
+
+
+def sidecars(folders: Iterable[Path]) -> list[Sidecar]:
+    """Find files named ``similarity_*.parquet`` in folders."""
+    paths = sorted({p for folder in folders for p in folder.glob("similarity_*.parquet")})
+    return [Sidecar(model_in(p, p.stem.removeprefix("similarity_")), str(p)) for p in paths]
+
+
+def model_in(path: Path, otherwise: str) -> str:
+    """Name the CLIP model of a file as it says itself, else as it is called otherwise."""
+    try:
+        name = _facts(pq.read_metadata(path).metadata)["clip_model"]
+    except (OSError, pa.ArrowException, ValueError):
+        name = ""
+    return name or otherwise
+
+
+def seal(
+    facts: Mapping[str, Any], about: Mapping[str, str], digests: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the metadata by which a file of ours is known whole again.
+
+    Parameters
+    ----------
+    facts : mapping
+        What it was made from.
+    about : mapping of str to str
+        What it says of the model, as in the file's own metadata.
+    digests : mapping of str to str
+        Of the rows of each shard (`digests_of`).
+    """
+    return {_KEY.decode(): sealed({**facts, "about": about, "rows": digests})}
+
+
+def own_words(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """Return what a file of ours says of itself; nothing where it is another's.
+
+    Raises
+    ------
+    ValueError
+        When it is damaged.
+    """
+    if _KEY not in (metadata or {}):
+        return {}
+    found = json.loads((metadata or {})[_KEY])
+    older = isinstance(found, dict) and found.keys() <= _UNSEALED
+    return found if older else unsealed((metadata or {})[_KEY])
+
+
+def _facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    """Return what a file says in words, by name; raises a ValueError for a damaged one of ours."""
+    found = metadata or {}
+    plain = {name: found.get(name.encode(), b"").decode("utf-8", "replace") for name in _FACTS}
+    about: dict[str, str] = own_words(metadata).get("about", {})
+    return plain | about
+
+
+def digests_of(rows: pa.Table) -> dict[str, str]:
+    """Return a digest of each shard's rows: of text and numbers, however they are stored."""
+    names = pc.unique(rows["shard"]).to_pylist()
+    return {name: _digest(rows.filter(pc.equal(rows["shard"], name))) for name in names}
+
+
+def _digest(rows: pa.Table) -> str:
+    digest = xxh3_64()
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        values = column.combine_chunks()
+        if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+            digest.update(_bytes(pc.list_value_length(values), np.int64))
+            values = pc.list_flatten(values)
+        if pa.types.is_floating(values.type):
+            digest.update(_bytes(values, np.float64))
+        elif pa.types.is_integer(values.type):
+            digest.update(_bytes(values, np.int64))
+        else:
+            digest.update("\0".join(values.to_pylist()).encode())
+        digest.update(name.encode())
+    return str(digest.hexdigest())
+
+
+def _bytes(values: pa.Array, kind: type[np.generic]) -> memoryview:
+    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False), kind).data
+
+
+def check_rows(rows: pa.Table, digests: Mapping[str, str]) -> None:
+    """Check rows of whole shards; raises a ValueError for those that are not what was written."""
+    found = digests_of(rows) if digests else {}
+    if any(digests.get(name, digest) != digest for name, digest in found.items()):
+        raise ValueError("it is damaged (a digest differs); write it anew")
+
+
+@dataclass(frozen=True)
+class OpenSidecar:
+    """A sidecar's file, opened once for many shards.
+
+    Attributes
+    ----------
+    path : str
+    data : pyarrow.dataset.Dataset
+    facts : dict of str
+        What its metadata says in words, by name.
+    digests : mapping of str to str
+        Of the rows of each shard, where they are known.
+    """
+
+    path: str
+    data: ds.Dataset
+    facts: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_documents(self) -> int:
+        """Its rows."""
+        with _said(self.path):
+            return int(self.data.count_rows())
+
+    def names(self, shard: str) -> bool:
+        """Whether it has documents of a shard by just this name."""
+        with _said(self.path):
+            found = self.data.head(1, columns=["key"], filter=pc.field("shard") == shard)
+        return bool(found.num_rows)
+
+    def rows_of(self, shards: Sequence[str]) -> pa.Table:
+        """Return the rows of the documents of a shard, by its name and its path, as we write them.
+
+        Raises
+        ------
+        ShardError
+            When they cannot be read, or are damaged.
+        """
+        with _said(self.path):
+            wanted = pc.field("shard").isin(list(shards))
+            found = self.data.to_table(columns=list(NEEDED), filter=wanted)
+            wide = pa.types.is_float64(found.schema.field("values").type.value_type)
+            values = pa.large_list(pa.float64() if wide else pa.float32())
+            kinds = [pa.large_string(), pa.large_string(), pa.int64(), pa.int64(), values]
+            found = found.cast(pa.schema(list(zip(NEEDED, kinds, strict=True)))).combine_chunks()
+            found.validate(full=True)  # text that is none, too
+            check_rows(found, self.digests)
+        return found
+
+
+@contextmanager
+def _said(path: str) -> Iterator[None]:
+    """Say in a line what is wrong with a file."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise no_sidecar(path, error) from None
+
+
+def no_sidecar(path: str, reason: object) -> ShardError:
+    """Say that a file is no sidecar."""
+    return ShardError(f"{path}: no similarity file: {' '.join(str(reason).split())[:200]}")
+
+
+def open_sidecar(path: str) -> OpenSidecar:
+    """Open a sidecar, local or on a store.
+
+    Raises
+    ------
+    ShardError
+        When the file is none.
+    """
+    import pyarrow.dataset as ds  # brings pandas along, which no other room needs to start
+
+    path = remember(path)
+    try:
+        store, inside = file_system(path) if is_remote(path) else (None, path)
+        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        read_as = ds.ParquetFileFormat(default_fragment_scan_options=checked)
+        data = ds.dataset(inside, format=read_as, filesystem=store)
+        fields = {field.name: field.type for field in data.schema}
+        metadata = [fragment.metadata.metadata for fragment in data.get_fragments()]
+        facts = _facts(metadata[0] if metadata else None)
+        digests = [own_words(one).get("rows", {}) for one in metadata]
+    except Exception as error:  # every store has its own kinds
+        raise no_sidecar(path, scrubbed(str(error), path)) from None
+    for name, kinds in _KINDS.items():
+        if name not in fields:
+            raise no_sidecar(path, f"it has no column {name!r}")
+        if not any(kind(fields[name]) for kind in kinds):
+            raise no_sidecar(path, f"its column {name!r} is of the type {fields[name]}")
+    if not pa.types.is_floating(fields["values"].value_type):
+        raise no_sidecar(path, f"its column 'values' is of the type {fields['values']}")
+    return OpenSidecar(path, data, facts, digests[0] if len(digests) == 1 else {})
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """One shard's matrices, as a sidecar has them.
+
+    Attributes
+    ----------
+    key : list of str
+        Of each matrix's document.
+    images, sentences : ndarray of int64, shape (matrices,)
+    starts : ndarray of int64, shape (matrices + 1,)
+        Where each begins among the values.
+    values : ndarray of float32 or float64
+    """
+
+    key: list[str]
+    images: Ints
+    sentences: Ints
+    starts: Ints
+    values: NDArray[Any]
+
+    @classmethod
+    def of(cls, table: pa.Table, path: str) -> Self:
+        """Read rows; raises a ShardError for one whose values do not make a matrix."""
+        lengths = pc.fill_null(pc.list_value_length(table["values"]), -1).to_numpy()
+        images, sentences = (
+            pc.fill_null(table[name], -1).to_numpy() for name in ("images", "sentences")
+        )
+        keys = table["key"].to_pylist()
+        some = np.minimum(images, sentences) < 0, np.maximum(images, sentences) >= 2**31
+        wrong = (lengths != images * sentences) | some[0] | some[1]
+        for at in np.flatnonzero(wrong).tolist()[:1]:
+            raise no_sidecar(
+                path, f"document {keys[at]!r} has other than {images[at]} × {sentences[at]} values"
+            )
+        values = pc.list_flatten(table["values"]).to_numpy()
+        if values.dtype != np.float64:
+            values = values.astype(np.float32)
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls(keys, images, sentences, starts, values)
+
+    def matrix(self, at: int) -> NDArray[np.float64]:
+        """Return one matrix."""
+        values = self.values[self.starts[at] : self.starts[at + 1]].astype(np.float64)
+        return values.reshape(int(self.images[at]), int(self.sentences[at]))
+
+    def gather(self, places: Ints) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Return the values of some matrices (none for -1) and where each begins.
+
+        In float32 where that loses nothing.
+        """
+        there = np.maximum(places, 0)
+        lengths = np.diff(self.starts)[there] if len(self.key) else np.zeros(len(places), np.int64)
+        lengths = np.where(places >= 0, lengths, 0)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        ahead = np.repeat(self.starts[there] - offsets[:-1], lengths)
+        values = self.values[ahead + np.arange(offsets[-1])]
+        with np.errstate(over="ignore"):
+            narrow = values.astype(np.float32)
+        lossless = np.array_equal(narrow.astype(np.float64), values, equal_nan=True)
+        return narrow if lossless else values, offsets.astype(np.int32)
+
+
+__all__ = [
+    "Sidecar",
+    "put_over",
+    "sidecars",
+    "similarity_of",
+    "similarity_schema",
+    "with_similarity",
+]
+
+
+def similarity_schema(similarity: pa.DataType) -> pa.Schema:
+    """Return the layout of what takes the place of a shard's own similarity."""
+    return pa.schema(
+        {
+            "n_sentences": pa.int32(),
+            "similarity": pa.list_(similarity),
+            "payload": pa.large_binary(),
+        }
+    )
+
+
+def put_over(columns: Columns, similarity: pa.RecordBatch) -> Columns:
+    """Put another similarity in the place of a shard's own; nothing is copied.
+
+    Parameters
+    ----------
+    columns : Columns
+    similarity : pyarrow.RecordBatch
+        With the columns of `similarity_schema`, a row a document.
+    """
+    return replace(columns, batch=checked.put_over(columns.batch, similarity))
+
+
+def with_similarity(columns: Columns, sidecar: Sidecar) -> Columns:
+    """Return a shard's columns with another model's similarity.
+
+    Raises
+    ------
+    ShardError
+        When the file is none, lacks a document, or has another shape for it.
+    """
+    return put_over(columns, similarity_of(columns, open_sidecar(sidecar.path))[0])
+
+
+def similarity_of(columns: Columns, sidecar: OpenSidecar) -> tuple[pa.RecordBatch, int]:
+    """Gather a sidecar's similarity of a shard's documents.
+
+    Returns
+    -------
+    (pyarrow.RecordBatch, int)
+        With the columns of `similarity_schema`, a row a document of the shard; and how many of the
+        documents have similarity.
+
+    Raises
+    ------
+    ShardError
+        Naming how many documents the file lacks or has in another shape, and the first of them.
+    """
+    shard = columns.shard
+    matrices = Matrices.of(sidecar.rows_of(shard.called()), sidecar.path)
+    if not matrices.key and shard.name != shard.base and sidecar.names(shard.base):
+        raise ShardError(
+            f"{sidecar.path}: its column 'shard' has {shard.base}, which is the name of several "
+            f"shards here; write {shard.name} for {shard.path}"
+        )
+    payloads = _payloads(columns)
+    needed = columns.kind != Kind.UNREADABLE
+    needed[[row for row, payload in payloads.items() if payload.get("is_gpt")]] = False
+    places = _places(columns, needed, matrices, sidecar.path)
+    _check_shapes(columns, payloads, places, matrices, sidecar.path)
+    plain = columns.kind == Kind.PLAIN
+    values, offsets = matrices.gather(np.where(plain, places, -1))
+    sentences = np.zeros(len(columns), np.int32)
+    sentences[plain] = matrices.sentences[places[plain]]
+    arrays = [
+        pa.array(sentences),
+        pa.ListArray.from_arrays(offsets, pa.array(values)),
+        pa.array(_written(columns, payloads, places, matrices), pa.large_binary()),
+    ]
+    layout = similarity_schema(pa.from_numpy_dtype(values.dtype))
+    return pa.RecordBatch.from_arrays(arrays, schema=layout), int(needed.sum())
+
+
+def _payloads(columns: Columns) -> dict[int, dict[str, Any]]:
+    """Return the payloads of the documents that the walk answers, by row."""
+    stored = columns.batch.column("payload")
+    rows = np.flatnonzero(columns.kind == Kind.LITERAL).tolist()
+    return {row: read_payload(stored[row].as_py()) for row in rows}
+
+
+def _places(
+    columns: Columns, needed: NDArray[np.bool_], matrices: Matrices, path: str
+) -> NDArray[np.int64]:
+    """Return which matrix is each document's, -1 where none is needed."""
+    rows, found = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    keys = columns.batch.column("key").to_pylist()
+    for row in np.flatnonzero(needed).tolist():
+        rows[keys[row]].append(row)
+    for at, key in enumerate(matrices.key):
+        found[key].append(at)
+    places = np.full(len(columns), -1, np.int64)
+    missing = [key for key, wanted in rows.items() if len(found[key]) != len(wanted)]
+    if missing:
+        n, key = len(missing), missing[0]
+        counts = f"{len(found[key])} matrices for {len(rows[key])} documents {key!r}"
+        what = counts if found[key] else f"no similarity for document {key!r}"
+        raise ShardError(f"{path}: {what} of {columns.shard.name}{_others(n)}{_ADVICE}")
+    for key, wanted in rows.items():
+        places[wanted] = found[key]
+    return places
+
+
+_ADVICE = "; take the file that was made from these shards"
+
+
+def _others(n: int) -> str:
+    return f", nor what {n - 1:,} others need" if n > 1 else ""
+
+
+def _check_shapes(
+    columns: Columns,
+    payloads: dict[int, dict[str, Any]],
+    places: NDArray[np.int64],
+    matrices: Matrices,
+    path: str,
+) -> None:
+    """Refuse matrices that are not images by sentences of their documents."""
+    rows = np.flatnonzero(places >= 0)
+    images, sentences = matrices.images[places[rows]], matrices.sentences[places[rows]]
+    own = columns.numbers("n_sentences")[rows]
+    texts = np.diff(columns.offsets("first"))[rows]
+    fits = (sentences == texts) | ((sentences == own) & (own > 0))
+    for at in np.flatnonzero(columns.kind[rows] == Kind.LITERAL).tolist():
+        payload = payloads[int(rows[at])]
+        fits[at] = int(sentences[at]) in _widths(payload, int(sentences[at]))
+    wrong = rows[~(fits & (images == columns.n_images[rows]))]
+    if len(wrong):
+        row = int(wrong[0])
+        key, at = columns.batch.column("key")[row].as_py(), int(places[row])
+        shape = f"{matrices.images[at]} × {matrices.sentences[at]}"
+        raise ShardError(
+            f"{path}: document {key!r} of {columns.shard.name} is not of the shape {shape} given "
+            f"there{_others(len(wrong))}{_ADVICE}"
+        )
+
+
+def _widths(payload: dict[str, Any], given: int) -> tuple[int, ...]:
+    """Return how many sentences a matrix of a literal document may have."""
+    texts, own = payload.get("sentences"), payload.get("similarity")
+    width = len(own[0]) if isinstance(own, list) and own and isinstance(own[0], list) else -1
+    return (len(texts), width) if isinstance(texts, list) else (given,)
+
+
+def _written(
+    columns: Columns,
+    payloads: dict[int, dict[str, Any]],
+    places: NDArray[np.int64],
+    matrices: Matrices,
+) -> list[bytes | None]:
+    """Return all payloads, with the matrices in those of literal documents."""
+    written: list[bytes | None] = columns.batch.column("payload").to_pylist()
+    for row, payload in payloads.items():
+        if places[row] >= 0:
+            matrix = matrices.matrix(int(places[row])).tolist()
+            written[row] = write_payload(payload | {"similarity": matrix})
+    return written

@@ -1,0 +1,1 @@
+"""Settings, manifests, training flags and reports."""

@@ -1,0 +1,388 @@
+"""Manifests of documents and pairs, and lists of ids.
+
+Built chunk by chunk from matched columns, so that memory does not grow with the corpus; equal to
+what the walk says of each document. Nothing is read from shards; `tables` and `ids` write it down.
+
+The form is that of DataComp's tools: a NumPy array of pairs of unsigned 64-bit integers. What is
+kept is `manifest`'s answer.
+
+What becomes of documents and pairs is `manifest`'s answer; here it is only written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import IO, Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Columns
+from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.document_table import Verdicts, verdicts
+from mmc4viz.sweep.statistics import CLASS, CLASSES
+from mmc4viz.sweep.sweep import Matched, Part
+from mmc4viz.types import Fate, LoaderConfig, Outcome
+
+CHUNK: Final = 1 << 16  # documents that are resolved and written together, at least a shard
+
+FATES: Final = tuple(str(fate) for fate in Fate)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some shards' documents with their pairs, in the corpus's order.
+
+    Attributes
+    ----------
+    parts : sequence of Part
+    found : Verdicts
+    probability : ndarray of float64, shape (documents,)
+        With which the model gets the document.
+    first : ndarray of int64, shape (documents + 1,)
+        Where each document's pairs begin.
+    image, sentence : ndarray of int64, shape (pairs,)
+    score : ndarray of float64, shape (pairs,)
+    fate : ndarray of int8, shape (pairs,)
+        Its place among `mmc4viz.types.Fate`.
+    """
+
+    parts: list[Part]
+    found: Verdicts
+    probability: NDArray[np.float64]
+    first: Ints
+    image: Ints
+    sentence: Ints
+    score: NDArray[np.float64]
+    fate: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.probability)
+
+
+def chunks(matched: Matched, config: LoaderConfig, size: int = CHUNK) -> Iterator[Chunk]:
+    """Say what becomes of every document and pair, some shards at a time.
+
+    Parameters
+    ----------
+    matched : Matched
+        Under the setting's size limit and assignment.
+    config : LoaderConfig
+        The whole setting.
+    size : int
+        Documents of a chunk, at the least one shard's.
+    """
+    waiting: list[Part] = []
+    for part in matched.parts:
+        waiting.append(part)
+        if sum(len(one.columns) for one in waiting) >= size:
+            yield _chunk(waiting, config)
+            waiting = []
+    if waiting:
+        yield _chunk(waiting, config)
+
+
+def _chunk(parts: list[Part], config: LoaderConfig) -> Chunk:
+    found = verdicts(Matched(parts, config), config)
+    document, image, sentence, score = _plain_pairs(parts)
+    fate = _plain_fates(document, image, sentence, score, found, config)
+    kind = found.kind
+    probability = (kind == CLASS["kept_surely"]).astype(np.float64)
+    probability[kind == CLASS["kept_by_coin"]] = config.single_image_keep
+    walked = _walked(parts, config)
+    columns = zip((document, image, sentence, score, fate), walked, strict=True)
+    document, image, sentence, score, fate = (np.concatenate(both) for both in columns)
+    order = np.lexsort((image, document))
+    first = np.concatenate([[0], np.cumsum(np.bincount(document, minlength=len(kind)))])
+    return Chunk(
+        parts,
+        found,
+        probability,
+        first.astype(np.int64),
+        image[order].astype(np.int64),
+        sentence[order].astype(np.int64),
+        score[order],
+        fate[order].astype(np.int8),
+    )
+
+
+def _starts(parts: list[Part]) -> Ints:
+    return np.cumsum([0, *(len(part.columns) for part in parts)])
+
+
+def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
+    """Return document, image, sentence and score of plain documents' pairs, by image."""
+    matches = [part.matches for part in parts]
+    starts = _starts(parts)
+    document = np.concatenate(
+        [np.zeros(0, np.int64), *(m.document + s for m, s in zip(matches, starts, strict=False))]
+    )
+    others = (
+        np.concatenate([np.zeros(0, dtype), *(getattr(m, name) for m in matches)])
+        for name, dtype in (("image", np.int32), ("sentence", np.int32), ("score", np.float64))
+    )
+    image, sentence, score = others
+    order = np.lexsort((image, document))
+    return document[order], image[order], sentence[order], score[order]
+
+
+def _plain_fates(
+    document: Ints,
+    image: Ints,
+    sentence: Ints,
+    score: NDArray[np.float64],
+    found: Verdicts,
+    config: LoaderConfig,
+) -> NDArray[np.int8]:
+    """Say what becomes of plain documents' pairs, which stand by document, then image.
+
+    Image tokens stand in the text by sentence, then image; the cut leaves the first of them.
+    """
+    fate = np.full(len(document), FATES.index(Fate.BELOW_THRESHOLD), np.int8)
+    surviving = np.flatnonzero(score >= config.threshold)
+    within = _rank(document[surviving]) < config.max_images
+    fate[surviving[~within]] = FATES.index(Fate.OVER_CAP)
+    kept = surviving[within]
+    kept = kept[np.lexsort((image[kept], sentence[kept], document[kept]))]
+    left = _rank(document[kept]) < found.image_tokens[document[kept]]
+    fate[kept[left]] = FATES.index(Fate.KEPT)
+    fate[kept[~left]] = FATES.index(Fate.TRUNCATED)
+    return fate
+
+
+def _rank(document: Ints) -> Ints:
+    """Count the entries of each document from 0, where documents stand together.
+
+    Examples
+    --------
+    >>> _rank(np.array([3, 3, 5, 5, 5]))
+    array([0, 1, 0, 1, 2])
+    """
+    here = np.arange(len(document))
+    begins = np.concatenate([[True], document[1:] != document[:-1]])[: len(document)]
+    return here - np.maximum.accumulate(np.where(begins, here, 0))
+
+
+def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]:
+    """Return document, image, sentence, score and fate of the pairs that the walk tells."""
+    rows: list[tuple[int, int, int, float, int]] = []
+    for part, start in zip(parts, _starts(parts).tolist(), strict=False):
+        for row, document in part.literal.items():
+            verdict = walk(document, config, part.columns.tokenizer)
+            rows += [
+                (start + row, p.image, p.sentence, p.score, FATES.index(p.fate))
+                for p in verdict.pairs
+            ]
+    whole = [np.array([row[n] for row in rows], np.int64) for n in (0, 1, 2, 4)]
+    return (*whole[:3], np.array([row[3] for row in rows], np.float64), whole[3])
+
+
+def storable(text: str) -> str:
+    """Escape the lone surrogates of a path, which no file takes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+IDS: Final = np.dtype("u8,u8")
+_UID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def uid(shard: str, key: str, number: int | None = None) -> tuple[int, int]:
+    """Return a document's id of 128 bits, as two halves.
+
+    A key of 32 hexadecimal digits, as OpenFlamingo's converter makes them, is the id itself; else
+    it is the first half of the SHA-256 of ``SHARD/KEY`` in UTF-8, by the shard's name. With the
+    document's number in its shard, it is that of ``SHARD/NUMBER/KEY``, whatever the key.
+
+    Examples
+    --------
+    >>> uid("0.tar", "139e4a9b22a614771f06c700a8ebe150") == (0x139E4A9B22A61477, 0x1F06C700A8EBE150)
+    True
+    >>> f"{uid('0.tar', 'a')[0]:016x}"
+    'cd6ae85d4b97095f'
+    """
+    digits = key
+    if number is not None:
+        digits = sha256(f"{shard}/{number}/{key}".encode()).hexdigest()
+    elif not _UID.fullmatch(key):
+        digits = sha256(f"{shard}/{key}".encode()).hexdigest()
+    return int(digits[:16], 16), int(digits[16:32], 16)
+
+
+def ids_of(columns: Sequence[Columns]) -> NDArray[np.void]:
+    """Return the ids of a corpus's documents, in its order; no two are equal.
+
+    Documents whose key does not tell them apart are told apart by their number.
+    """
+    names = [storable(part.shard.name) for part in columns]
+    keys = [part.batch.column("key") for part in columns]
+    plain = [
+        np.array([uid(name, key) for key in column.to_pylist()], IDS)
+        for name, column in zip(names, keys, strict=True)
+    ]
+    found = np.concatenate([np.zeros(0, IDS), *plain])
+    _, place, times = np.unique(found, return_inverse=True, return_counts=True)
+    starts = np.cumsum([0, *map(len, plain)])
+    for at in np.flatnonzero(times[place] > 1).tolist():
+        part = int(np.searchsorted(starts, at, side="right")) - 1
+        number = at - int(starts[part])
+        found[at] = uid(names[part], keys[part][number].as_py(), number)
+    return found
+
+
+class IdList:
+    """Ids of the documents that the model can get, gathered chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._columns: list[Columns] = []
+        self._kept: list[NDArray[np.bool_]] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """Take a chunk's documents."""
+        self._columns += [part.columns for part in chunk.parts]
+        self._kept.append(chunk.probability > 0)
+
+    def sorted(self) -> NDArray[np.void]:
+        """Return the ids of documents with a probability above 0, ascending."""
+        kept = np.concatenate([np.zeros(0, bool), *self._kept])
+        return np.sort(ids_of(self._columns)[kept])
+
+
+Rows = Literal["documents", "pairs"]
+
+_OUTCOMES: Final = tuple(str(outcome) for outcome in Outcome)
+# Of each class of document, its outcome.
+_OUTCOME_OF: Final = np.array(
+    [_OUTCOMES.index("kept" if name.startswith("kept") else name) for name in CLASSES], np.int8
+)
+_NAME: Final = pa.dictionary(pa.int32(), pa.string())
+_WORD: Final = pa.dictionary(pa.int8(), pa.string())
+_PAIR: Final = [("image", pa.int32()), ("sentence", pa.int32()), ("score", pa.float64())]
+_DOCUMENT: Final = [
+    ("shard", _NAME),  # the end of its path that no other shard has, as explain prints it
+    ("path", _NAME),
+    ("number", pa.int64()),  # of the document in its shard, from 0
+    ("key", pa.string()),
+    ("offset", pa.int64()),  # of its JSON in the decompressed shard; -1 without any
+    ("size", pa.int64()),
+    ("outcome", _WORD),
+    ("probability", pa.float64()),
+]
+SCHEMAS: Final[dict[str, pa.Schema]] = {
+    "documents": pa.schema(
+        [
+            *_DOCUMENT,
+            ("image_tokens", pa.int64()),
+            ("text_tokens", pa.int64()),
+            ("misbound", pa.int64()),
+            ("pairs", pa.list_(pa.struct([*_PAIR, ("fate", _WORD)]))),
+        ]
+    ),
+    "pairs": pa.schema([*_DOCUMENT, *_PAIR, ("fate", _WORD)]),
+}
+
+
+def table(chunk: Chunk, rows: Rows) -> pa.RecordBatch:
+    """Return a chunk as a record batch, a row a document or a pair (`SCHEMAS`)."""
+    columns = _document_columns(chunk)
+    fate = pa.DictionaryArray.from_arrays(chunk.fate, pa.array(FATES))
+    pairs = [
+        pa.array(chunk.image, pa.int32()),
+        pa.array(chunk.sentence, pa.int32()),
+        pa.array(chunk.score),
+        fate,
+    ]
+    if rows == "pairs":
+        owner = pa.array(np.repeat(np.arange(len(chunk)), np.diff(chunk.first)))
+        columns = [column.take(owner) for column in columns]
+        return pa.RecordBatch.from_arrays([*columns, *pairs], schema=SCHEMAS[rows])
+    found, names = chunk.found, ("image_tokens", "text_tokens", "misbound")
+    counts = [pa.array(getattr(found, name).astype(np.int64)) for name in names]
+    structs = pa.StructArray.from_arrays(pairs, names=["image", "sentence", "score", "fate"])
+    lists = pa.ListArray.from_arrays(pa.array(chunk.first, pa.int32()), structs)
+    return pa.RecordBatch.from_arrays([*columns, *counts, lists], schema=SCHEMAS[rows])
+
+
+def _document_columns(chunk: Chunk) -> list[pa.Array]:
+    batches = [part.columns.batch for part in chunk.parts]
+    shards = [part.columns.shard for part in chunk.parts]
+    sizes = [len(part.columns) for part in chunk.parts]
+    owner = pa.array(np.repeat(np.arange(len(shards)), sizes)).cast(pa.int32())
+    return [
+        pa.DictionaryArray.from_arrays(owner, pa.array([storable(s.name) for s in shards])),
+        pa.DictionaryArray.from_arrays(owner, pa.array([storable(s.path) for s in shards])),
+        pa.array(np.concatenate([np.arange(size) for size in sizes])),
+        *(
+            pa.concat_arrays([b.column(name) for b in batches])
+            for name in ("key", "offset", "size")
+        ),
+        pa.DictionaryArray.from_arrays(_OUTCOME_OF[chunk.found.kind], pa.array(_OUTCOMES)),
+        pa.array(chunk.probability),
+    ]
+
+
+Write = Callable[[Chunk], object]
+
+
+@contextmanager
+def parquet(sink: Any, rows: Rows, config: LoaderConfig) -> Iterator[Write]:
+    """Write chunks as Parquet, a row group each; its metadata has the setting under ``mmc4viz``.
+
+    Parameters
+    ----------
+    sink : str or binary file
+    rows : str
+        ``documents`` or ``pairs``.
+    config : LoaderConfig
+    """
+    metadata = {"mmc4viz": json.dumps(config.as_dict())}
+    layout = SCHEMAS[rows].with_metadata(metadata)
+    with pq.ParquetWriter(sink, layout, compression="zstd") as writer:
+        yield lambda chunk: writer.write_batch(table(chunk, rows).replace_schema_metadata(metadata))
+
+
+@contextmanager
+def json_lines(file: IO[bytes], rows: Rows, config: LoaderConfig) -> Iterator[Write]:
+    """Write chunks as lines of JSON with Parquet's names and values, and no metadata."""
+    yield lambda chunk: file.write("".join(lines(chunk, rows)).encode())
+
+
+def lines(chunk: Chunk, rows: Rows) -> Iterator[str]:
+    """Return a chunk as lines of JSON, a row a document or a pair."""
+    batch = table(chunk, rows).drop_columns([*(("pairs",) if rows == "documents" else ())])
+    names = [f"{json.dumps(name)}: " for name in batch.schema.names]
+    cells = [_cells(column) for column in batch.columns]
+    heads = [", ".join(map(str.__add__, names, row)) for row in zip(*cells, strict=True)]
+    if rows == "pairs":
+        return (f"{{{head}}}\n" for head in heads)
+    pairs, first = _pair_texts(chunk), chunk.first.tolist()
+    return (
+        f'{{{head}, "pairs": [{", ".join(pairs[a:b])}]}}\n'
+        for head, a, b in zip(heads, first, first[1:], strict=False)
+    )
+
+
+def _pair_texts(chunk: Chunk) -> list[str]:
+    columns = (chunk.image.tolist(), chunk.sentence.tolist(), _cells(pa.array(chunk.score)))
+    return [
+        f'{{"image": {i}, "sentence": {s}, "score": {score}, "fate": "{FATES[fate]}"}}'
+        for i, s, score, fate in zip(*columns, chunk.fate.tolist(), strict=True)
+    ]
+
+
+def _cells(column: pa.Array) -> list[str]:
+    """Return a column's values as JSON."""
+    if pa.types.is_dictionary(column.type):
+        words = [json.dumps(word) for word in column.dictionary.to_pylist()]
+        return [words[i] for i in column.indices.to_pylist()]
+    values = column.to_pylist()
+    if pa.types.is_floating(column.type) and np.isfinite(column.to_numpy()).all():
+        return list(map(float.__repr__, values))
+    return list(map(json.dumps, values))

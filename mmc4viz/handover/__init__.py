@@ -1,1 +1,0 @@
-"""Handing over: the setting with its provenance, manifests, rewritten shards, the report."""

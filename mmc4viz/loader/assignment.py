@@ -1,0 +1,140 @@
+"""Similarity → matched pairs: the assignments in use, in one plain table.
+
+Works on the rows of one document's valid images; knows no threshold, no cap and no text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.types import DocumentError, Image
+
+Rows = NDArray[Any]
+
+
+class Match(NamedTuple):
+    """A matched pair: row among the valid images, sentence (column), similarity."""
+
+    row: int
+    sentence: int
+    score: float
+
+
+def rows_of(similarity: Any, valid: Sequence[int]) -> Rows:
+    """Return the rows of the valid images, as NumPy reads the matrix.
+
+    Parameters
+    ----------
+    similarity : Any
+        The document's ``similarity_matrix``, images × sentences.
+    valid : sequence of int
+        Indices of the valid images, ascending, at least one.
+
+    Returns
+    -------
+    ndarray, shape (len(valid), n_sentences)
+        Of floats or whole numbers, whatever NumPy made of it.
+
+    Raises
+    ------
+    DocumentError
+        For a matrix that the loader fails on (LOADER.md, step 4).
+    """
+    try:
+        matrix = np.array(similarity)
+    except Exception as error:  # ragged, or nested beyond what an array can be
+        raise DocumentError("the similarity matrix is ragged") from error
+    if matrix.dtype.kind not in "iuf":
+        raise DocumentError("the similarity matrix holds something that is no number")
+    if matrix.ndim == 0 or len(matrix) <= valid[-1]:
+        rows = len(matrix) if matrix.ndim else 0
+        raise DocumentError(f"the similarity matrix has {rows} rows, image {valid[-1] + 1} none")
+    if matrix.ndim != 2:
+        raise DocumentError(f"the similarity matrix has {matrix.ndim} dimensions instead of 2")
+    return matrix[list(valid)]
+
+
+def one_to_one(rows: Rows, images: Sequence[Image]) -> list[Match]:
+    """Match for the largest total similarity (Hungarian), as ``preprocess_interleaved`` does."""
+    from scipy.optimize import linear_sum_assignment  # here: half of a command's start
+
+    try:
+        matched, sentences = linear_sum_assignment(-rows)
+    except ValueError:
+        _refuse_nan(rows)
+        raise DocumentError("minus infinity in the similarity leaves no assignment") from None
+    return _matches(rows, matched, sentences)
+
+
+def argmax(rows: Rows, images: Sequence[Image]) -> list[Match]:
+    """Match each image to its most similar sentence (OpenFlamingo before pull request 238)."""
+    _refuse_nan(rows)
+    if not rows.shape[1]:
+        return []
+    return _matches(rows, np.arange(len(rows)), rows.argmax(axis=1))
+
+
+def stored(rows: Rows, images: Sequence[Image]) -> list[Match]:
+    """Take the corpus's own ``matched_text_index`` and ``matched_sim``."""
+    matches = []
+    for row, image in enumerate(images):
+        sentence, score = image.stored_sentence, stored_score(image.stored_score)
+        if type(sentence) is int and 0 <= sentence < rows.shape[1] and score is not None:
+            matches.append(Match(row, sentence, score))
+    return matches
+
+
+def stored_score(value: Any) -> float | None:
+    """Return a stored score as a float, or None where it is no finite number."""
+    if type(value) not in (int, float):
+        return None
+    try:
+        score = float(value)
+    except OverflowError:
+        return None
+    return score if math.isfinite(score) else None
+
+
+def greedy(rows: Rows, images: Sequence[Image]) -> list[Match]:
+    """Take the highest remaining score first, one-to-one; never minus infinity."""
+    _refuse_nan(rows)
+    scores = rows.astype(np.float64)
+    free_row, free_sentence = np.ones(len(rows), bool), np.ones(rows.shape[1], bool)
+    taken: list[tuple[int, int]] = []
+    for flat in np.argsort(-scores, axis=None, kind="stable"):
+        row, sentence = divmod(int(flat), rows.shape[1])
+        if scores[row, sentence] == -np.inf or len(taken) == min(rows.shape):
+            break
+        if free_row[row] and free_sentence[sentence]:
+            free_row[row] = free_sentence[sentence] = False
+            taken.append((row, sentence))
+    taken.sort()
+    return [Match(row, sentence, float(scores[row, sentence])) for row, sentence in taken]
+
+
+def _matches(rows: Rows, matched: NDArray[Any], sentences: NDArray[Any]) -> list[Match]:
+    scores = rows[matched, sentences].astype(np.float64)
+    return [
+        Match(*match)
+        for match in zip(matched.tolist(), sentences.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+def _refuse_nan(rows: Rows) -> None:
+    if np.isnan(rows).any() or (rows == np.inf).any():
+        raise DocumentError("the similarity holds NaN or infinity")
+
+
+Assignment = Callable[[Rows, Sequence[Image]], list[Match]]
+
+ASSIGNMENTS: dict[str, Assignment] = {
+    "one_to_one": one_to_one,
+    "argmax": argmax,
+    "stored": stored,
+    "greedy": greedy,
+}

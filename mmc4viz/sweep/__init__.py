@@ -1,0 +1,1 @@
+"""From columns to exact statistics at every threshold."""

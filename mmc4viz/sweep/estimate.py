@@ -1,0 +1,233 @@
+"""A sample → estimated curves of the corpus, with their 95 % intervals, and what would halve them.
+
+The interval is `sampling`'s: from clusters of documents. Draws no sample and no picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from mmc4viz.arrays import Floats
+from mmc4viz.data.sample import Drawn
+from mmc4viz.data.scale import Thresholds
+from mmc4viz.sweep.statistics import Curves
+from mmc4viz.sweep.sweep import Matched, match_corpus, sweep, sweep_each
+from mmc4viz.types import LoaderConfig
+
+_MOST_BINS: Final = 100_000  # of half a kilobyte
+CONFIDENCE = 0.95
+RATES = ("documents", "pairs", "image_tokens", "text_tokens", "misbound")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A quantity per document of the corpus at every threshold, each of shape (T,)."""
+
+    estimate: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a sample says of a number of documents.
+
+    Attributes
+    ----------
+    curves : Curves
+        Every statistic, scaled to ``whole`` documents: no whole numbers.
+    whole : float
+        Documents of the corpus; 1,000 where their number is not known.
+    documents : int
+        In the sample.
+    fraction : float
+        Share of the corpus in the sample, 0 where shards were drawn.
+    sizes : ndarray of float64, shape (clusters,)
+        Documents each cluster stands for, scaled to ``whole``.
+    surely, by_coin : ndarray of float64, shape (clusters, len(RATES), T)
+        Totals of each cluster, scaled likewise, and split by whether the coin has a say.
+    """
+
+    curves: Curves
+    whole: float
+    documents: int
+    fraction: float
+    sizes: Floats
+    surely: Floats
+    by_coin: Floats
+
+    def band(self, quantity: str, keep: float) -> Rate:
+        """Return a quantity of ``whole`` documents, one of `RATES`, with its interval."""
+        found = interval(self._totals(quantity, keep), self.sizes[:, None], self.fraction)
+        return Rate(*(self.whole * values for values in (found.estimate, found.low, found.high)))
+
+    def ratio(self, quantity: str, of: str, keep: float) -> Rate:
+        """Return one quantity as a share of another, with its interval."""
+        return interval(self._totals(quantity, keep), self._totals(of, keep), self.fraction)
+
+    def more_to_halve(self) -> int:
+        """Return how many more documents halve every interval; about three times as many.
+
+        Examples
+        --------
+        >>> nothing = np.zeros((2, 5, 0))
+        >>> curves = Curves(np.zeros(0), np.zeros((10, 7, 0), int), np.zeros((6, 0), int))
+        >>> Estimate(curves, 9e9, 400, 0.0, np.ones(2), nothing, nothing).more_to_halve()
+        1200
+        """
+        n, corpus = self.documents, self.documents / self.fraction if self.fraction else np.inf
+        wanted = 1 / (1 / corpus + (1 / n - 1 / corpus) / 4)
+        return max(0, round(wanted) - n)
+
+    def _totals(self, quantity: str, keep: float) -> Floats:
+        at = RATES.index(quantity)
+        return np.asarray(self.surely[:, at] + keep * self.by_coin[:, at])
+
+
+def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
+    """Return a ratio of cluster totals with its interval, linearised.
+
+    Parameters
+    ----------
+    top, bottom : ndarray of float64, shape (clusters, T) or (clusters, 1)
+        Totals of each cluster.
+    fraction : float
+        For the finite-population correction.
+    """
+    whole = bottom.sum(axis=0)
+    known = np.where(whole > 0, whole, 1.0)
+    estimate = top.sum(axis=0) / known
+    k = len(top)
+    if k < 2:
+        unknown = np.full_like(estimate, np.inf)
+        return Rate(estimate, np.zeros_like(estimate), unknown)
+    residual = top - estimate * bottom
+    variance = (1 - fraction) * k / (k - 1) * (residual**2).sum(axis=0)
+    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / known
+    return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
+
+
+def estimate(
+    drawn: Drawn,
+    config: LoaderConfig,
+    thresholds: Thresholds,
+    n_documents: int | None,
+    progress: Callable[[int], object] | None = None,
+) -> Estimate:
+    """Sweep a sample, cluster by cluster, and scale it to the corpus.
+
+    Parameters
+    ----------
+    drawn : Drawn
+    config : LoaderConfig
+        Its threshold and its coin do not matter.
+    thresholds : ndarray of float64, shape (T,)
+        Ascending, without repeats.
+    n_documents : int or None
+        Of the corpus; None where nobody has counted them.
+    progress : callable, optional
+        Told of the documents done since its last call.
+    """
+    sampled = np.array([sum(len(part) for part in parts) for parts in drawn.clusters], np.float64)
+    whole = float(1000 if n_documents is None else n_documents)
+    sizes = drawn.sizes * (whole / max(1.0, drawn.sizes.sum()))
+    weights = sizes / np.maximum(1, sampled)
+    matched = match_corpus((part for parts in drawn.clusters for part in parts), config, progress)
+    some, every = steps_among(matched.scores(), thresholds)
+    swept = _swept(drawn, matched, config, some)
+    counts = sum(weight * one.counts for weight, one in zip(weights, swept, strict=True))
+    images = sum(weight * one.images for weight, one in zip(weights, swept, strict=True))
+    rates = [_rates(one) for one in swept]
+    surely, by_coin = (
+        np.array([w * rate[k] for w, rate in zip(weights, rates, strict=True)])[..., every]
+        for k in (0, 1)
+    )
+    scaled = Curves(thresholds, counts[..., every], images[..., every])
+    return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, surely, by_coin)
+
+
+def _swept(
+    drawn: Drawn, matched: Matched, config: LoaderConfig, thresholds: Thresholds
+) -> list[Curves]:
+    """Sweep each cluster; as many at once as bins fit the memory."""
+    at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
+    cluster = np.repeat(np.arange(len(drawn.clusters)), [len(parts) for parts in drawn.clusters])
+    found: list[Curves] = []
+    for first in range(0, len(drawn.clusters), at_once):
+        low, high = np.searchsorted(cluster, [first, first + at_once]).tolist()
+        here = Matched(matched.parts[low:high], config)
+        n = min(at_once, len(drawn.clusters) - first)
+        found += sweep_each(here, cluster[low:high] - first, n, config, thresholds)
+    return found
+
+
+def steps_among(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDArray[np.int64]]:
+    """Return the thresholds among the scores, and for every threshold the one that is as good.
+
+    Below the lowest score and above the highest one, nothing changes.
+    """
+    finite = scores[np.isfinite(scores)]
+    ends = (finite.min(), finite.max()) if len(finite) else (thresholds[0], thresholds[0])
+    first, last = np.searchsorted(thresholds, ends, side="right") - (1, 0)
+    first, last = max(0, int(first)), min(len(thresholds) - 1, int(last))
+    every = np.clip(np.arange(len(thresholds)), first, last) - first
+    return thresholds[first : last + 1], every
+
+
+def _rates(curves: Curves) -> tuple[Floats, Floats]:
+    """Return the rates of the documents that surely survive, and of those the coin decides."""
+    surely = [curves.in_class(name, "kept_surely") for name in RATES]
+    by_coin = [curves.in_class(name, "kept_by_coin") for name in RATES]
+    pairs = RATES.index("pairs")  # counted wherever they reach the threshold
+    surely[pairs], by_coin[pairs] = curves.total("pairs"), 0 * curves.total("pairs")
+    return np.array(surely, np.float64), np.array(by_coin, np.float64)
+
+
+def sweep_clusters(drawn: Drawn, config: LoaderConfig, thresholds: Thresholds) -> list[Curves]:
+    """Return the curves of each cluster."""
+    return [sweep(match_corpus(parts, config), config, thresholds) for parts in drawn.clusters]
+
+
+def rate(drawn: Drawn, curves: Sequence[Curves], quantity: str, keep: float) -> Rate:
+    """Estimate a quantity per document, with its 95 % interval.
+
+    Parameters
+    ----------
+    drawn : Drawn
+    curves : sequence of Curves
+        Of its clusters, in their order.
+    quantity : str
+        One of `RATES`.
+    keep : float
+        Probability with which a single image's document survives.
+
+    Returns
+    -------
+    Rate
+        With an infinite interval where there is only one cluster.
+    """
+    sums = np.array([_values(part, quantity, keep) for part in curves])
+    sampled = np.array([[sum(len(p) for p in parts)] for parts in drawn.clusters], np.float64)
+    sizes = drawn.sizes[:, None]
+    totals = sums / np.maximum(sampled, 1) * sizes
+    estimate = totals.sum(axis=0) / sizes.sum()
+    k = len(sums)
+    if k < 2:
+        unknown = np.full_like(estimate, np.inf)
+        return Rate(estimate, np.zeros_like(estimate), unknown)
+    residual = totals - estimate * sizes
+    variance = (1 - drawn.fraction) * k / (k - 1) * (residual**2).sum(axis=0)
+    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / sizes.sum()
+    return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
+
+
+def _values(curves: Curves, quantity: str, keep: float) -> NDArray[np.float64]:
+    if quantity == "pairs":
+        return curves.total("pairs").astype(np.float64)
+    return curves.expected(quantity, keep)

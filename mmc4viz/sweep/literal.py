@@ -1,0 +1,453 @@
+"""Documents that need the reference walk.
+
+A sequence is tokenized once for all limits. Special tokens part a text, so that the texts between
+them are tokenized each for itself, and each but once. What a special token means for a document
+is the affair of `literal`.
+
+Their texts are tokenized once for every set of kept pairs, so that another minimum or token limit
+costs next to nothing, and another cap only what it keeps that was not kept before. Adding up over
+documents is the sweep's job.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Columns, Kind, read_payload
+from mmc4viz.loader.sequence import (
+    Interleaved,
+    Owners,
+    interleave,
+    interleave_chatgpt,
+    mark_numbers,
+    of_pairs,
+)
+from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Tokenizer
+from mmc4viz.loader.walk import matched_pairs, walk
+from mmc4viz.sweep.statistics import CLASS, IMAGE_FATE, QUANTITIES, QUANTITY, Tally, tally
+from mmc4viz.types import Document, DocumentError, ImageFate, LoaderConfig, Outcome
+
+# A place is a token's position among those of the text, times 8, plus what stands there.
+IS_IMAGE: Final = 1
+IS_OWN: Final = 2  # of a pair or mark, not of the page's own text
+IS_MISBOUND: Final = 4
+FLAGS: Final = 8
+
+Layout = bytes
+"""int32s: how many tokens the text has, then the places of all tokens that are no text."""
+
+FAILED: Final[Layout] = np.array([-1], np.int32).tobytes()
+"""The layout of a text that the loader fails on."""
+
+_SPECIAL: Final = re.compile(f"({re.escape(IMAGE)}|{re.escape(END_OF_CHUNK)})")
+
+Text = tuple[Interleaved, Owners]
+"""A sequence's text, and whom its images belong to."""
+
+
+def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[Layout]:
+    """Tokenize texts and say where their special tokens stand.
+
+    Parameters
+    ----------
+    texts : sequence of Text
+        None with a lone surrogate.
+    tokenizer : Tokenizer
+    """
+    if not parts_cleanly(tokenizer):
+        return [_from_tokens(text, owners, tokenizer) for text, owners in texts]
+    split = [_SPECIAL.split(text.text) for text, _ in texts]
+    keys = list(dict.fromkeys(key for pieces in split for key in _keys(pieces)))
+    known = dict(zip(keys, tokenizer.lengths([IMAGE + key for key in keys]), strict=True))
+    opening = tokenizer.lengths([pieces[0] for pieces in split])
+    return [
+        _from_pieces(text, owners, [first, *(known[key] - 1 for key in _keys(pieces))], pieces)
+        for (text, owners), pieces, first in zip(texts, split, opening, strict=True)
+    ]
+
+
+def _keys(pieces: list[str]) -> list[str]:
+    """Return the texts behind a special token."""
+    return pieces[2::2]
+
+
+@lru_cache(maxsize=16)
+def parts_cleanly(tokenizer: Tokenizer) -> bool:
+    """Whether ``<image>`` and ``<|endofchunk|>`` part a text wherever they stand in it.
+
+    So they do unless one of them swallows space, or another added token overlaps with them.
+    """
+    settings = json.loads(tokenizer.description().split("\n", 1)[1])
+    own = {IMAGE, END_OF_CHUNK}
+    odd = ("lstrip", "rstrip", "single_word", "normalized")
+    for token in settings["added_tokens"]:
+        content = token["content"]
+        if content in own and any(token.get(name) for name in odd):
+            return False
+        if content not in own and any(_overlap(content, special) for special in own):
+            return False
+    return True
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one text contains the other, or one's end may be the other's beginning."""
+    ends = range(1, min(len(one), len(other)) + 1)
+    meet = any(one[-k:] == other[:k] or other[-k:] == one[:k] for k in ends)
+    return meet or one in other or other in one
+
+
+def _from_pieces(
+    text: Interleaved, owners: Owners, lengths: Sequence[int], pieces: Sequence[str]
+) -> Layout:
+    """Lay out a text from the tokens of its pieces; specials stand at odd places among these."""
+    pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
+    position, offset, n_images = 0, 0, 0
+    places: list[int] = []
+    for number, length in enumerate(lengths):
+        if number:
+            special = pieces[2 * number - 1]
+            pair = pair_at.get(offset) if special == IMAGE else None
+            places.append(_place(position, special == IMAGE, pair, n_images, owners))
+            n_images += special == IMAGE
+            position, offset = position + 1, offset + len(special)
+        position, offset = position + length, offset + len(pieces[2 * number])
+    places += [at * FLAGS for at in range(position - lengths[-1], position)]  # closes the text
+    return _packed(position, places)
+
+
+def _from_tokens(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> Layout:
+    """Lay out a text from its tokens."""
+    tokens = tokenizer.encode(text.text, None)
+    pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
+    places, n_images, position = [], 0, 0
+    for token, start, added in zip(tokens.ids, tokens.starts, tokens.added, strict=True):
+        if added:
+            continue
+        image = token == tokenizer.image_id
+        if image or token == tokenizer.end_of_chunk_id or start >= text.closing:
+            pair = pair_at.get(start) if image else None
+            places.append(_place(position, image, pair, n_images, owners))
+            n_images += image
+        position += 1
+    return _packed(position, places)
+
+
+def _place(position: int, image: bool, pair: int | None, rank: int, owners: Owners) -> int:
+    flags = IS_IMAGE if image else 0
+    if pair is not None:
+        flags |= IS_OWN | (IS_MISBOUND if owners.mispaired(pair, rank) else 0)
+    return position * FLAGS + flags
+
+
+def _packed(n_tokens: int, places: Iterable[int]) -> Layout:
+    return np.array([n_tokens, *places], np.int32).tobytes()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Sequences cut at a token limit; every array of shape (sequences,).
+
+    Attributes
+    ----------
+    failed : ndarray of bool
+        Where the loader fails on the text; the rest means nothing there.
+    image_tokens, own_tokens, misbound, text_tokens : ndarray of int64
+        ``own_tokens`` are the image tokens of pairs (or marks).
+    ends_with_image : ndarray of bool
+        Whether the last of ``max_tokens`` tokens is an image's.
+    """
+
+    failed: NDArray[np.bool_]
+    image_tokens: NDArray[np.int64]
+    own_tokens: NDArray[np.int64]
+    misbound: NDArray[np.int64]
+    text_tokens: NDArray[np.int64]
+    ends_with_image: NDArray[np.bool_]
+
+
+def cut(found: Sequence[Layout], max_tokens: int, tokenizer: Tokenizer) -> Cut:
+    """Cut sequences at a token limit."""
+    limit = max_tokens - tokenizer.n_before - tokenizer.n_after
+    sizes = np.array([len(layout) for layout in found], np.int64) // 4
+    flat = np.frombuffer(b"".join(found), np.int32)
+    heads = np.cumsum(sizes) - sizes
+    n_tokens = flat[heads].astype(np.int64)
+    owner, places = np.repeat(np.arange(len(sizes)), sizes - 1), np.delete(flat, heads)
+
+    def count(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(owner[chosen], minlength=len(sizes))
+
+    inside = places // FLAGS < limit
+    last = (places // FLAGS == limit - 1) & (places & IS_IMAGE > 0)
+    return Cut(
+        n_tokens < 0,
+        image_tokens=count(inside & (places & IS_IMAGE > 0)),
+        own_tokens=count(inside & (places & IS_OWN > 0)),
+        misbound=count(inside & (places & IS_MISBOUND > 0)),
+        text_tokens=np.minimum(n_tokens, limit) - count(inside),
+        ends_with_image=(count(last) > 0) & (tokenizer.n_after == 0),
+    )
+
+
+_Key = tuple[int, tuple[int, ...]]
+"""A document's position and its kept pairs' sentences; of a ChatGPT-written one minus the cap."""
+
+_ABOVE_ALL: Final = float(np.finfo(np.float64).max)
+_TEXTS: Final = 1000  # tokenized in one call
+_MATCHED: Final = IMAGE_FATE[ImageFate.MATCHED]
+_UNMATCHED: Final = IMAGE_FATE[ImageFate.UNMATCHED]
+
+
+@dataclass(frozen=True)
+class LiteralStates:
+    """What becomes of literal documents in every state; S states, by document, then from the top.
+
+    A document's first state is the one with no pair surviving, or its only one.
+
+    Attributes
+    ----------
+    document : ndarray of int64, shape (S,)
+        Position among the literal documents.
+    score : ndarray of float64, shape (S,)
+        At which the state is entered; infinity for a document's first.
+    kind : ndarray of int64, shape (S,)
+        Class (`mmc4viz.sweep.statistics.CLASSES`).
+    counts : ndarray of int64, shape (S, len(QUANTITIES))
+        Of that class.
+    images : ndarray of int64, shape (S, len(ImageFate))
+    """
+
+    document: Ints
+    score: NDArray[np.float64]
+    kind: Ints
+    counts: Ints
+    images: Ints
+
+
+class Literal(Mapping[int, Document]):
+    """One shard's literal documents by row, matched under one size limit and assignment.
+
+    Parameters
+    ----------
+    columns : Columns
+        The shard's.
+    config : LoaderConfig
+        Only ``min_kb`` and ``assignment`` matter.
+    previous : Literal, optional
+        The same documents, matched otherwise: texts that are the same are not tokenized again.
+    """
+
+    def __init__(
+        self, columns: Columns, config: LoaderConfig, previous: Literal | None = None
+    ) -> None:
+        self._columns, self._previous = columns, previous
+        self.rows = np.flatnonzero(columns.kind == Kind.LITERAL)
+        found = [_match(document, config, columns.tokenizer) for document in self.values()]
+        pairs = [one.pairs for one in found]
+        self._first = np.cumsum([0, *map(len, pairs)])
+        self._sentence = np.array([pair[1] for one in pairs for pair in one], np.int32)
+        self._score = np.array([pair[2] for one in pairs for pair in one], np.float64)
+        self._chatgpt = np.array([one.chatgpt for one in found], bool)
+        self._kind = np.array([one.base.counts[0].argmax() for one in found], np.int64)
+        self._counts = _stack([one.base.counts.sum(axis=1) for one in found], len(QUANTITIES))
+        self._images = _stack([one.base.images for one in found], len(ImageFate))
+        steps = [one.steps() for one in found]
+        self._document = np.repeat(np.arange(len(found)), [len(one) + 1 for one in steps])
+        self._entered = np.array([x for one in steps for x in (np.inf, *one)], np.float64)
+        self._layouts: tuple[int, list[Layout]] = (0, [])
+
+    def __getitem__(self, row: int) -> Document:
+        if row not in self.rows:
+            raise KeyError(row)
+        return self._columns.document(row)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows.tolist())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def scores(self) -> NDArray[np.float64]:
+        """Return the scores of all matched pairs."""
+        return self._score
+
+    def scores_of_each(self) -> list[NDArray[np.float64]]:
+        """Return each document's scores, in image order."""
+        return np.split(self._score, self._first[1:-1])
+
+    def states(self, config: LoaderConfig) -> LiteralStates:
+        """Resolve all states; the cap, the minimum and the token limit matter."""
+        here, text = self._document, np.flatnonzero(self._with_text())
+        kind, counts, images = self._kind[here], self._counts[here], self._images[here]
+        found = cut(self._laid_out(config.max_images), config.max_tokens, self._columns.tokenizer)
+        chatgpt, matched = self._chatgpt[here[text]], images[text, _MATCHED]
+        present = np.where(chatgpt, matched, self._survivors()[text])
+        kind[text] = _classes(found, chatgpt, config.min_images)
+        counts[text] = _counts(found, chatgpt, matched, present, config.max_images)
+        failed = text[found.failed]
+        images[failed, _UNMATCHED] += images[failed, _MATCHED]
+        images[failed, _MATCHED] = 0
+        counts[failed, QUANTITY["stranded"]] = images[failed, _UNMATCHED]
+        return LiteralStates(here, self._entered, kind, counts, images)
+
+    def _with_text(self) -> NDArray[np.bool_]:
+        """Which states have a text: those with survivors, and ChatGPT-written documents."""
+        return np.asarray(np.isfinite(self._entered) | self._chatgpt[self._document])
+
+    def _survivors(self) -> Ints:
+        """Return how many pairs survive in each state, shape (S,)."""
+        return np.array([len(self._kept(state)) for state in range(len(self._document))], np.int64)
+
+    def _kept(self, state: int) -> Ints:
+        """Return the sentences of a state's surviving pairs, in image order."""
+        number = self._document[state]
+        pairs = slice(self._first[number], self._first[number + 1])
+        return np.asarray(self._sentence[pairs][self._score[pairs] >= self._entered[state]])
+
+    def _laid_out(self, max_images: int) -> list[Layout]:
+        """Return the layouts of the states with a text; those last asked for stay."""
+        cap, found = self._layouts
+        if cap != max_images:
+            known = (self._previous or self)._by_key()
+            keys = self._keys(max_images)
+            new = [key for key in dict.fromkeys(keys) if key not in known]
+            for start in range(0, len(new), _TEXTS):
+                known |= self._lay_out(new[start : start + _TEXTS], max_images)
+            found = [known[key] for key in keys]
+            self._layouts, self._previous = (max_images, found), None
+        return found
+
+    def _keys(self, max_images: int) -> list[_Key]:
+        """Return what each state's text depends on."""
+        states = np.flatnonzero(self._with_text()).tolist()
+        return [
+            (number, (-max_images,))
+            if self._chatgpt[number]
+            else (number, tuple(self._kept(state)[:max_images].tolist()))
+            for state, number in zip(states, self._document[states].tolist(), strict=True)
+        ]
+
+    def _by_key(self) -> dict[_Key, Layout]:
+        cap, found = self._layouts
+        return dict(zip(self._keys(cap), found, strict=True)) if found else {}
+
+    def _lay_out(self, keys: list[_Key], max_images: int) -> dict[_Key, Layout]:
+        numbers = dict.fromkeys(number for number, _ in keys)
+        fields = {number: self._fields(number) for number in numbers}
+        texts = {key: self._text(fields[key[0]], *key, max_images) for key in keys}
+        sound = {key: text for key, text in texts.items() if text is not None}
+        found = layouts(list(sound.values()), self._columns.tokenizer)
+        return dict.fromkeys(keys, FAILED) | dict(zip(sound, found, strict=True))
+
+    def _fields(self, number: int) -> dict[str, Any]:
+        row = int(self.rows[number])
+        return read_payload(self._columns.batch.column("payload")[row].as_py())
+
+    def _text(
+        self, fields: dict[str, Any], number: int, kept: tuple[int, ...], max_images: int
+    ) -> Text | None:
+        """Return the text of a document with some pairs kept; None where the loader fails."""
+        end_of_text = self._columns.tokenizer.end_of_text
+        try:
+            if self._chatgpt[number]:
+                owners = Owners([mark - 1 for mark in mark_numbers(fields["example"])])
+                text = interleave_chatgpt(fields["example"], max_images, end_of_text)
+            else:
+                owners = of_pairs(kept)
+                text = interleave(fields["sentences"], kept, end_of_text)
+            text.text.encode()
+        except (DocumentError, UnicodeEncodeError):  # of a lone surrogate
+            return None
+        return text, owners
+
+
+@dataclass(frozen=True)
+class _Match:
+    """One document's pairs, and its tally with all of them below the threshold."""
+
+    pairs: list[tuple[int, int, float]]  # image, sentence, score, in image order
+    base: Tally
+    chatgpt: bool  # and not lost before its text is read
+
+    def steps(self) -> list[float]:
+        """Return the scores at which a state is entered, from the top."""
+        return sorted({score for _, _, score in self.pairs if score > -np.inf}, reverse=True)
+
+
+def _match(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> _Match:
+    try:
+        pairs = matched_pairs(document, config)
+    except DocumentError:
+        pairs = []
+    # Nothing survives, and a ChatGPT-written text is left out: the walk has nothing to tokenize.
+    bare = replace(document, example="") if document.is_gpt else document
+    verdict = walk(bare, config.with_(threshold=_ABOVE_ALL), tokenizer)
+    if not pairs:
+        chatgpt = document.is_gpt and verdict.outcome is not Outcome.UNREADABLE
+        return _Match([], tally(verdict), chatgpt)
+    base, fates = Tally.empty(), list(verdict.images)
+    for image, _, _ in pairs:
+        fates[image] = ImageFate.MATCHED
+    base.counts[QUANTITY["documents"], CLASS["below_threshold"]] = 1
+    base.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = len(pairs)
+    base.images[:] = [fates.count(fate) for fate in ImageFate]
+    return _Match(pairs, base, False)
+
+
+def _stack(rows: list[Ints], width: int) -> Ints:
+    return np.array(rows, np.int64).reshape(-1, width)
+
+
+def _classes(found: Cut, chatgpt: NDArray[np.bool_], min_images: int) -> Ints:
+    """Return the class of each state with a text."""
+    single = (found.image_tokens == 1) & ~chatgpt
+    kind = np.where(single, CLASS["kept_by_coin"], CLASS["kept_surely"])
+    kind[single & found.ends_with_image] = CLASS["single_image_at_end"]
+    kind[found.image_tokens < min_images] = CLASS["too_few_images"]
+    kind[found.failed] = CLASS["unreadable"]
+    return kind
+
+
+def _counts(
+    found: Cut, chatgpt: NDArray[np.bool_], matched: Ints, present: Ints, max_images: int
+) -> Ints:
+    """Return the quantities of each state with a text, shape (states, len(QUANTITIES)).
+
+    Parameters
+    ----------
+    found : Cut
+    chatgpt : ndarray of bool
+    matched : ndarray of int64
+        Images matched, or all of a ChatGPT-written document.
+    present : ndarray of int64
+        Those of them before the cap.
+    max_images : int
+    """
+    handed_over = np.minimum(present, max_images)
+    in_order = np.minimum(found.image_tokens, handed_over)  # bound by rank alone
+    reaching = np.where(chatgpt, in_order, found.own_tokens)
+    values = {
+        "documents": np.ones_like(present),
+        "pairs": np.where(chatgpt, 0, present),
+        "rejected_pairs": matched - present,
+        "over_cap": present - handed_over,
+        "truncated": handed_over - reaching,
+        "reaching": reaching,
+        "image_tokens": found.image_tokens,
+        "text_tokens": found.text_tokens,
+        "misbound": found.misbound,
+        "stranded": np.zeros_like(present),
+    }
+    counts = np.stack([values[name] for name in QUANTITIES], axis=1)
+    counts[found.failed] = 0
+    counts[found.failed, QUANTITY["documents"]] = 1
+    return counts

@@ -1,0 +1,511 @@
+"""Valid images and matched pairs of a shard, vectorised.
+
+What `mmc4viz.loader.assignment` does to one document, in whole arrays; documents that need more are
+solved one by one. Knows neither image sizes nor tokens.
+
+The walk's first half for a shard's plain documents at once. Nothing is matched here.
+
+Depends on nothing else of the setting: neither threshold nor cap nor tokens. What the pairs lead
+to is `resolve`'s job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Bools, Floats, Ints
+from mmc4viz.data.columns import Columns, Kind, Status
+from mmc4viz.sweep.statistics import CLASS, IMAGE_FATE, QUANTITY, Tally
+from mmc4viz.types import ImageFate, LoaderConfig
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of similarity of D documents, R valid images in all; each document has at least one.
+
+    Attributes
+    ----------
+    values : ndarray of float32 or float64
+        All rows after one another.
+    starts : ndarray of int64, shape (R + 1,)
+        Where each row begins in the values.
+    first : ndarray of int64, shape (D + 1,)
+        Each document's first row.
+    stored_sentence : ndarray of int64, shape (R,)
+        The corpus's own sentence of each image, -1 for none.
+    stored_score : ndarray of float64, shape (R,)
+        Likewise, NaN for none.
+    """
+
+    values: NDArray[Any]
+    starts: Ints
+    first: Ints
+    stored_sentence: Ints
+    stored_score: Floats
+
+    @property
+    def owner(self) -> Ints:
+        """Document of each row, shape (R,)."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+    def documents_with(self, row: Bools) -> Bools:
+        """Which documents have such a row, shape (D,)."""
+        return np.logical_or.reduceat(row, self.first[:-1])
+
+    def scores(self, sentence: Ints) -> Floats:
+        """Return each row's similarity with a sentence, shape (R,)."""
+        return self.values[self.starts[:-1] + np.maximum(sentence, 0)].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """What was matched.
+
+    Attributes
+    ----------
+    sentence : ndarray of int64, shape (R,)
+        Each image's, -1 where it is unmatched.
+    score : ndarray of float64, shape (R,)
+    failed : ndarray of bool, shape (D,)
+        Documents that the loader fails on here; their sentences mean nothing.
+    """
+
+    sentence: Ints
+    score: Floats
+    failed: Bools
+
+
+@dataclass(frozen=True)
+class _Best:
+    """Each row's best sentence: the first of the highest similarity, and whether it is alone."""
+
+    score: Floats
+    sentence: Ints
+    alone: Bools
+
+
+def _best(values: NDArray[Any], starts: Ints) -> _Best:
+    """Find each row's maximum; a row with NaN has NaN for it and no sentence that means anything.
+
+    Rows follow each other without gaps, from ``starts[i]`` to ``starts[i + 1]``.
+    """
+    highest = np.maximum.reduceat(values, starts[:-1])
+    hits = np.flatnonzero(values == np.repeat(highest, np.diff(starts)))
+    if len(hits) == len(highest) and not np.isnan(highest).any():  # no ties: one hit a row
+        place, alone = hits, np.ones(len(highest), bool)
+    else:
+        row = np.searchsorted(starts, hits, side="right") - 1
+        alone = np.bincount(row, minlength=len(highest)) == 1
+        place = starts[:-1].copy()
+        place[row[::-1]] = hits[::-1]
+    return _Best(highest.astype(np.float64), place - starts[:-1], alone)
+
+
+def _refused(rows: Rows, best: _Best) -> Bools:
+    """Which documents hold NaN or plus infinity, shape (D,)."""
+    return rows.documents_with(np.isnan(best.score) | (best.score == np.inf))
+
+
+def _collide(owner: Ints, sentence: Ints) -> Bools:
+    """Which rows claim a sentence that an earlier row of their document claims, shape (R,)."""
+    key = owner * (sentence.max(initial=0) + 1) + sentence
+    order = np.argsort(key, kind="stable")
+    later = np.zeros(len(key), bool)
+    later[order[1:]] = key[order[1:]] == key[order[:-1]]
+    return later
+
+
+def one_to_one(rows: Rows) -> Assigned:
+    """Match for the largest total similarity, with SciPy's routine or, provably, as it would.
+
+    Where each row has its maximum once, finite, and no two rows in the same column, that routine
+    takes these maxima. It adds row after row, each by a shortest path from the row to a free
+    column, with duals u and v that begin at 0. The first costs that a row meets are
+    ``0 + cost - 0 - v``, which is ``cost`` exactly as long as v is 0; so it settles on its own
+    lowest cost, whose column is free; the path ends there, and v changes by
+    ``lowest - shortest[column]``, which is 0: the next row meets the same. (Such a document has no
+    more rows than columns, so the routine does not transpose it.)
+    """
+    best = _best(rows.values, rows.starts)
+    failed = _refused(rows, best)
+    sentence = best.sentence.copy()
+    doubtful = ~best.alone | ~np.isfinite(best.score) | _collide(rows.owner, sentence)
+    unsolved = rows.documents_with(doubtful) & ~failed
+    infeasible = _solve(rows, np.flatnonzero(unsolved), sentence)
+    failed[infeasible] = True
+    return Assigned(sentence, rows.scores(sentence), failed)
+
+
+def _solve(rows: Rows, documents: Ints, sentence: Ints) -> list[int]:
+    """Run SciPy's routine on documents, put what it finds in place; return those it refuses."""
+    from scipy.optimize import linear_sum_assignment  # here: half of a command's start
+
+    cost = -rows.values.astype(np.float64)
+    firsts, lasts = rows.first[documents], rows.first[documents + 1]
+    begins, ends = rows.starts[firsts].tolist(), rows.starts[lasts].tolist()
+    infeasible, taken, found = [], [], []
+    for number, first, last, begin, end in zip(
+        documents.tolist(), firsts.tolist(), lasts.tolist(), begins, ends, strict=True
+    ):
+        sentence[first:last] = -1
+        try:
+            matched, columns = linear_sum_assignment(cost[begin:end].reshape(last - first, -1))
+        except ValueError:
+            infeasible.append(number)
+            continue
+        taken.append(matched + first)
+        found.append(columns)
+    if taken:
+        sentence[np.concatenate(taken)] = np.concatenate(found)
+    return infeasible
+
+
+def argmax(rows: Rows) -> Assigned:
+    """Match each image to its most similar sentence, the first of equals."""
+    best = _best(rows.values, rows.starts)
+    return Assigned(best.sentence, best.score, _refused(rows, best))
+
+
+def stored(rows: Rows) -> Assigned:
+    """Take the corpus's own sentence and score."""
+    width = np.diff(rows.starts)
+    usable = (rows.stored_sentence >= 0) & (rows.stored_sentence < width)
+    usable &= np.isfinite(rows.stored_score)
+    nobody = np.zeros(len(rows.first) - 1, bool)
+    return Assigned(np.where(usable, rows.stored_sentence, -1), rows.stored_score, nobody)
+
+
+def greedy(rows: Rows) -> Assigned:
+    """Take the highest remaining score first, one-to-one; never minus infinity.
+
+    Each image claims its best sentence; of several claims the highest stays (the first image, if
+    equal), and the others go on to their next best. What remains is stable: no image and sentence
+    score higher than both their pairs do. In an order without ties, and images and sentences break
+    them all, only the greedy matching is.
+    """
+    values, best = rows.values.copy(), _best(rows.values, rows.starts)
+    failed = _refused(rows, best)
+    owner, score = rows.owner, best.score.copy()
+    sentence = np.where(score > -np.inf, best.sentence, -1)
+    here = np.flatnonzero(~failed[owner])  # rows of the documents in which something may change
+    while len(lost := _outbid(owner, sentence, score, here)):
+        values[rows.starts[lost] + sentence[lost]] = -np.inf
+        again, starts = _gathered(values, rows.starts, lost)
+        following = _best(again, starts)
+        score[lost] = following.score
+        sentence[lost] = np.where(following.score > -np.inf, following.sentence, -1)
+        here = here[np.isin(owner[here], owner[lost])]
+    return Assigned(sentence, score, failed)
+
+
+def _outbid(owner: Ints, sentence: Ints, score: Floats, here: Ints) -> Ints:
+    """Return the rows whose sentence is claimed higher, or as high by an earlier image."""
+    here = here[sentence[here] >= 0]
+    key = owner[here] * (sentence.max(initial=0) + 1) + sentence[here]
+    order = np.argsort(key, kind="stable")
+    same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    contested = order[np.union1d(same, same + 1)]  # few: only they are compared
+    best_first = contested[np.lexsort((here[contested], -score[here[contested]], key[contested]))]
+    beaten = key[best_first[1:]] == key[best_first[:-1]]
+    return np.asarray(here[best_first[1:][beaten]])
+
+
+def _gathered(values: NDArray[Any], starts: Ints, rows: Ints) -> tuple[NDArray[Any], Ints]:
+    """Return some rows' values after one another, and where each begins."""
+    width = starts[rows + 1] - starts[rows]
+    packed = np.concatenate([[0], np.cumsum(width)])
+    where = np.arange(packed[-1]) + np.repeat(starts[rows] - packed[:-1], width)
+    return values[where], packed
+
+
+ASSIGN: dict[str, Callable[[Rows], Assigned]] = {
+    "one_to_one": one_to_one,
+    "argmax": argmax,
+    "stored": stored,
+    "greedy": greedy,
+}
+
+
+_LOST: Final = IMAGE_FATE[ImageFate.LOST_WITH_DOCUMENT]
+WAITING: Final = IMAGE_FATE[ImageFate.MATCHED]
+"""The fate of valid images before they are matched: as if they all were."""
+
+LITERAL: Final = len(ImageFate)
+"""In place of a fate: of the images of documents that the literal walk answers."""
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What a size limit makes of one shard's images, I in all.
+
+    Attributes
+    ----------
+    starts : ndarray of int64, shape (documents + 1,)
+        Each document's first image.
+    fate : ndarray of uint8, shape (I,)
+        Positions in `ImageFate`, or LITERAL.
+    lost : ndarray of bool, shape (documents,)
+        Plain documents that an image loses.
+    """
+
+    starts: Ints
+    fate: NDArray[np.uint8]
+    lost: Bools
+
+    def having(self, fate: int) -> Ints:
+        """Return how many images of a fate each document has, shape (documents,)."""
+        running = np.concatenate([[0], np.cumsum(self.fate == fate)])
+        return np.diff(running[self.starts])
+
+    def count(self) -> Ints:
+        """Count images by fate, all documents but the literal ones, shape (len(ImageFate),)."""
+        return np.bincount(self.fate, minlength=LITERAL)[:LITERAL]
+
+
+def validity(columns: Columns, min_kb: int) -> Validity:
+    """Sort one shard's images as the walk meets them."""
+    starts = columns.offsets("images")
+    inside = slice(starts[0], starts[-1])
+    starts = starts - starts[0]
+    status, n_bytes = columns.image("status")[inside], columns.image("n_bytes")[inside]
+    small = _small(n_bytes, min_kb)
+    kind = np.repeat(columns.kind, np.diff(starts))
+    fate = np.full(len(status), WAITING, np.uint8)
+    fate[small] = IMAGE_FATE[ImageFate.TOO_SMALL]
+    fate[status == Status.MISSING] = IMAGE_FATE[ImageFate.MISSING]
+    fatal = (status == Status.BAD_ENTRY) | ((status == Status.BAD_PIXELS) & ~small)
+    lost = _lose(fate, np.flatnonzero(fatal & (kind == Kind.PLAIN)), starts)
+    fate[kind == Kind.UNREADABLE] = _LOST
+    fate[kind == Kind.LITERAL] = LITERAL
+    return Validity(starts, fate, lost)
+
+
+def _lose(fate: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Bools:
+    """Let fatal images lose their documents; nothing behind a document's first is looked at."""
+    owners, which = np.unique(np.searchsorted(starts, fatal, side="right") - 1, return_index=True)
+    for document, image in zip(owners.tolist(), fatal[which].tolist(), strict=True):
+        fate[image] = IMAGE_FATE[ImageFate.UNDECODABLE]
+        fate[image + 1 : starts[document + 1]] = _LOST
+    lost = np.zeros(len(starts) - 1, bool)
+    lost[owners] = True
+    return lost
+
+
+def changed(columns: Columns, min_kb: int, other: int) -> Bools:
+    """Which documents have an image that one of two size limits drops, shape (documents,)."""
+    starts = columns.offsets("images")
+    n_bytes = columns.image("n_bytes")[starts[0] : starts[-1]]
+    crossing = np.flatnonzero(_small(n_bytes, min_kb) != _small(n_bytes, other))
+    documents = np.zeros(len(columns), bool)
+    documents[np.searchsorted(starts - starts[0], crossing, side="right") - 1] = True
+    return documents
+
+
+def _small(n_bytes: Ints, min_kb: int) -> Bools:
+    return (n_bytes >= 0) & (n_bytes // 1000 <= min_kb)
+
+
+Array = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Matched pairs, in any order; every array of shape (pairs,).
+
+    Attributes
+    ----------
+    document : ndarray of int32
+        Number of each pair's document.
+    image, sentence : ndarray of int32
+        The document's own indices.
+    before : ndarray of int32
+        Text tokens before the pair's sentence if no pair came before it.
+    extra : ndarray of int32
+        Tokens that opening a chunk adds to the pair's sentence.
+    total : ndarray of int32
+        Text tokens of its document if nothing is matched.
+    score : ndarray of float64
+    """
+
+    document: Array
+    image: Array
+    sentence: Array
+    before: Array
+    extra: Array
+    total: Array
+    score: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Put pairs behind one another."""
+        none = np.zeros(0, np.int32)
+        empty = cls(none, none, none, none, none, none, np.zeros(0))
+        names = cls.__dataclass_fields__
+        return cls(
+            **{n: np.concatenate([getattr(part, n) for part in (empty, *parts)]) for n in names}
+        )
+
+    def shifted(self, documents: int) -> Matches:
+        """Return the same pairs with other numbers for their documents."""
+        return replace(self, document=self.document + np.int32(documents))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an earlier matching found that still holds.
+
+    Attributes
+    ----------
+    documents : ndarray of bool, shape (documents,)
+        Those that need no matching.
+    failed : ndarray of bool, shape (documents,)
+        Those of them that failed.
+    pairs : Matches
+        Theirs.
+    """
+
+    documents: Bools
+    failed: Bools
+    pairs: Matches
+
+
+@dataclass(frozen=True)
+class ShardMatch:
+    """One shard, matched.
+
+    Attributes
+    ----------
+    pairs : Matches
+    kind : ndarray of uint8, shape (documents,)
+        Class of each document while none of its pairs survives; literal ones are not looked at.
+    constants : Tally
+        Of plain and unreadable documents, with every pair below the threshold.
+    """
+
+    pairs: Matches
+    kind: NDArray[np.uint8]
+    constants: Tally
+
+
+def match(columns: Columns, config: LoaderConfig, known: Known | None = None) -> ShardMatch:
+    """Match one shard's plain documents.
+
+    Parameters
+    ----------
+    columns : Columns
+        One shard's.
+    config : LoaderConfig
+        Only ``min_kb`` and ``assignment`` matter.
+    known : Known, optional
+        What need not be matched again.
+    """
+    images = validity(columns, config.min_kb)
+    plain = columns.kind == Kind.PLAIN
+    waiting = images.having(WAITING)
+    ready = plain & ~images.lost & (waiting > 0)
+    todo = ready if known is None else ready & ~known.documents
+    pairs, failed = _match_documents(columns, images, config.assignment, todo)
+    if known is not None:
+        pairs = Matches.joined([known.pairs, pairs])
+        failed |= ready & known.failed
+    lost = images.lost | failed | (columns.kind == Kind.UNREADABLE)
+    kind = np.full(len(columns), CLASS["below_threshold"], np.uint8)
+    kind[plain & (waiting == 0)] = CLASS["no_valid_image"]
+    kind[lost] = CLASS["unreadable"]
+    stranded = int(waiting[lost].sum())
+    return ShardMatch(
+        pairs,
+        kind,
+        _constants(images, kind[columns.kind != Kind.LITERAL], len(pairs.score), stranded),
+    )
+
+
+def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded: int) -> Tally:
+    """Tally plain and unreadable documents with every matched pair below the threshold."""
+    total = Tally.empty()
+    total.counts[QUANTITY["documents"]] = np.bincount(kind, minlength=len(CLASS))
+    total.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = n_pairs
+    total.counts[QUANTITY["stranded"], CLASS["unreadable"]] = stranded
+    total.images[:] = images.count()
+    total.images[IMAGE_FATE[ImageFate.UNMATCHED]] = total.images[WAITING] - n_pairs
+    total.images[WAITING] = n_pairs
+    return total
+
+
+def _match_documents(
+    columns: Columns, images: Validity, assignment: str, documents: Bools
+) -> tuple[Matches, Bools]:
+    """Run an assignment over documents; return their pairs and which documents failed."""
+    failed = np.zeros(len(columns), bool)
+    n_sentences = columns.numbers("n_sentences").astype(np.int64)
+    n_rows = np.diff(columns.offsets("similarity")) // np.maximum(n_sentences, 1)
+    owner = np.repeat(np.arange(len(columns)), np.diff(images.starts))
+    index = np.arange(len(owner)) - images.starts[owner]
+    wanted = (images.fate == WAITING) & documents[owner]
+    failed[owner[wanted & (index >= n_rows[owner])]] = True  # a row is missing
+    wanted &= ~failed[owner]
+    owner, index = owner[wanted], index[wanted]
+    if not len(owner):
+        return _pairs(columns, owner, index, index, np.zeros(0)), failed
+    rows = _rows(columns, n_sentences, n_rows, owner, index, np.flatnonzero(wanted))
+    assigned = ASSIGN[assignment](rows)
+    failed[owner[rows.first[:-1]][assigned.failed]] = True
+    found = (assigned.sentence >= 0) & ~failed[owner]
+    return _pairs(
+        columns, owner[found], index[found], assigned.sentence[found], assigned.score[found]
+    ), failed
+
+
+def _rows(
+    columns: Columns, n_sentences: Ints, n_rows: Ints, owner: Ints, index: Ints, image: Ints
+) -> Rows:
+    """Gather the rows of valid images, given by document and by index in it and in the shard."""
+    first_row = np.concatenate([[0], np.cumsum(n_rows)])
+    keep = np.zeros(first_row[-1], bool)
+    keep[first_row[owner] + index] = True
+    values = _list_values(columns, "similarity")
+    if not keep.all():
+        # A mask over all values reads them in order: faster than any index.
+        values = values[np.repeat(keep, np.repeat(n_sentences, n_rows))]
+    inside = image + columns.offsets("images")[0]
+    return Rows(
+        values,
+        starts=np.concatenate([[0], np.cumsum(n_sentences[owner])]),
+        first=np.concatenate([[0], np.flatnonzero(np.diff(owner)) + 1, [len(owner)]]),
+        stored_sentence=columns.image("stored_sentence")[inside],
+        stored_score=columns.image("stored_score")[inside],
+    )
+
+
+def _list_values(columns: Columns, name: str) -> NDArray[Any]:
+    """Return a list column's values of just these documents (a slice shares its neighbours')."""
+    starts = columns.offsets(name)
+    return columns.values(name)[starts[0] : starts[-1]]
+
+
+def _pairs(
+    columns: Columns, owner: Ints, image: Ints, sentence: Ints, score: NDArray[np.float64]
+) -> Matches:
+    """Complete pairs by the token counts before and in their sentences."""
+    starts = columns.offsets("rest")
+    alone = _list_values(columns, "rest").copy()
+    first = _list_values(columns, "first")
+    starts = starts - starts[0]
+    has_text = starts[1:] > starts[:-1]
+    alone[starts[:-1][has_text]] = columns.numbers("head")[has_text]
+    running = np.concatenate([[0], np.cumsum(alone, dtype=np.int64)])
+    begin, at = starts[owner], starts[owner] + sentence
+    return Matches(
+        owner.astype(np.int32),
+        image.astype(np.int32),
+        sentence.astype(np.int32),
+        before=(running[at] - running[begin]).astype(np.int32),
+        extra=first[at] - alone[at],
+        total=(running[starts[owner + 1]] - running[begin]).astype(np.int32),
+        score=score,
+    )

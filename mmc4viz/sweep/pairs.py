@@ -1,0 +1,405 @@
+"""All matched pairs by score, and examples around a threshold.
+
+The core behind galleries of pairs. A pair's fate is the literal walk's, asked of the few documents
+that a gallery shows; sums over documents are the sweep's job, and nothing is read from shards.
+
+Which pairs they are and what becomes of them is `mmc4viz.sweep.pairs`' answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Kind
+from mmc4viz.data.shards import image_source
+from mmc4viz.data.thumbnails import Glimpse, glimpse
+from mmc4viz.loader.walk import matched_pairs, walk
+from mmc4viz.sweep.document_table import Verdicts
+from mmc4viz.sweep.statistics import CLASS, QUANTITIES
+from mmc4viz.sweep.sweep import Matched, Part
+from mmc4viz.types import DocumentError, Fate, ImageFate, LoaderConfig, Outcome, ShardError, Verdict
+
+_KEPT = (CLASS["kept_surely"], CLASS["kept_by_coin"])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All matched pairs of a corpus, ascending by score; every array of shape (pairs,).
+
+    Attributes
+    ----------
+    document : ndarray of int32
+        Position of the pair's document among all of the corpus, as in `Verdicts`.
+    image, sentence : ndarray of int32
+        The document's own indices.
+    score : ndarray of float64
+    """
+
+    document: NDArray[np.int32]
+    image: NDArray[np.int32]
+    sentence: NDArray[np.int32]
+    score: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def cut(self, threshold: float) -> int:
+        """Return how many pairs score below a threshold: those before this place."""
+        return int(np.searchsorted(self.score, threshold, side="left"))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One pair with what becomes of it, and of its document."""
+
+    document: int
+    image: int
+    sentence: int
+    score: float
+    fate: Fate
+    outcome: Outcome
+
+    @property
+    def reaches(self) -> bool:
+        """Whether the model gets the pair (unless the coin is against it)."""
+        return self.fate is Fate.KEPT and self.outcome is Outcome.KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A pair that one assignment keeps, and what another does with its image.
+
+    ``other_sentence`` is None where the other leaves the image unmatched.
+    """
+
+    document: int
+    image: int
+    sentence: int
+    score: float
+    other_sentence: int | None
+    other_score: float
+
+
+def document_starts(matched: Matched) -> Ints:
+    """Return where each shard's documents begin among all, shape (shards + 1,)."""
+    return np.concatenate([[0], np.cumsum([len(part.columns) for part in matched.parts])]).astype(
+        np.int64
+    )
+
+
+def place_of(starts: Ints, document: int) -> tuple[int, int]:
+    """Return a document's shard and its row there.
+
+    Examples
+    --------
+    >>> place_of(np.array([0, 3, 3, 5]), 3)
+    (2, 0)
+    """
+    part = int(np.searchsorted(starts, document, side="right")) - 1
+    return part, document - int(starts[part])
+
+
+def pairs_of(matched: Matched) -> Pairs:
+    """Collect all matched pairs of documents that are not lost before, ascending by score.
+
+    Parameters
+    ----------
+    matched : Matched
+        Under the size limit and assignment wanted.
+    """
+    starts = document_starts(matched)
+    found = [
+        (document + start, image, sentence, score)
+        for part, start in zip(matched.parts, starts.tolist(), strict=False)
+        for document, image, sentence, score in (_plain(part), _literal(part, matched.config))
+    ]
+    document, image, sentence = (
+        np.concatenate([np.zeros(0, np.int32), *(pairs[n] for pairs in found)]).astype(np.int32)
+        for n in range(3)
+    )
+    score = np.concatenate([np.zeros(0), *(pairs[3] for pairs in found)])
+    order = np.lexsort((image, document, score)) if len(score) < 1e5 else _by(score)
+    return Pairs(document[order], image[order], sentence[order], score[order])
+
+
+def _by(score: NDArray[np.float64]) -> Ints:
+    return np.argsort(score, kind="stable")
+
+
+def _plain(part: Part) -> tuple[NDArray[Any], ...]:
+    """Return document, image, sentence and score of the plain documents' pairs."""
+    matches = part.matches
+    return matches.document, matches.image, matches.sentence, matches.score
+
+
+def _literal(part: Part, config: LoaderConfig) -> tuple[NDArray[Any], ...]:
+    """Return the same of the documents that the walk answers."""
+    rows: list[tuple[int, int, int, float]] = []
+    for row, document in part.literal.items():
+        try:
+            rows += [(row, *pair) for pair in matched_pairs(document, config)]
+        except DocumentError:
+            continue
+    numbers = [np.array([pair[n] for pair in rows], np.int64) for n in range(3)]
+    return (*numbers, np.array([pair[3] for pair in rows], np.float64))
+
+
+def around(pairs: Pairs, threshold: float, n: int) -> tuple[Ints, Ints]:
+    """Return the n pairs just below a threshold and the n just above, nearest first each.
+
+    Examples
+    --------
+    >>> three = np.zeros(3, np.int32)
+    >>> pairs = Pairs(three, three, three, np.array([0.1, 0.2, 0.3]))
+    >>> around(pairs, 0.2, 5)
+    (array([0]), array([1, 2]))
+    """
+    cut = pairs.cut(threshold)
+    return np.arange(max(cut - n, 0), cut)[::-1], np.arange(cut, min(cut + n, len(pairs)))
+
+
+def judged(
+    matched: Matched, config: LoaderConfig, pairs: Pairs, chosen: Iterable[int] | Ints
+) -> Iterator[Judged]:
+    """Say what becomes of chosen pairs, one after another; each document is walked once."""
+    starts, known = document_starts(matched), dict[int, Verdict]()
+    for number in chosen:
+        document, image = int(pairs.document[number]), int(pairs.image[number])
+        if document not in known:
+            known[document] = _walked(matched, config, *place_of(starts, document))
+        verdict = known[document]
+        fate = next((p.fate for p in verdict.pairs if p.image == image), None)
+        score = float(pairs.score[number])
+        if fate is None:  # lost behind the matching, by the text of the pairs it keeps
+            fate = Fate.BELOW_THRESHOLD if score < config.threshold else Fate.KEPT
+        sentence = int(pairs.sentence[number])
+        yield Judged(document, image, sentence, score, fate, verdict.outcome)
+
+
+def _walked(matched: Matched, config: LoaderConfig, part: int, row: int) -> Verdict:
+    here = matched.parts[part]
+    document = here.literal.get(row) or here.columns.document(row)
+    return walk(document, config, here.columns.tokenizer)
+
+
+@dataclass(frozen=True)
+class Literals:
+    """What becomes of the documents that the walk answers, at one threshold.
+
+    Attributes
+    ----------
+    document : ndarray of int64, shape (literal,)
+        Positions among all documents.
+    pairs : dict of Fate to ndarray of int64, shape (literal,)
+        Pairs by fate; none for ChatGPT-written documents.
+    images : dict of ImageFate to ndarray of int64, shape (literal,)
+    """
+
+    document: Ints
+    pairs: dict[Fate, Ints]
+    images: dict[ImageFate, Ints]
+
+
+def literals(matched: Matched, config: LoaderConfig) -> Literals:
+    """Look up the states of literal documents."""
+    starts = document_starts(matched).tolist()
+    found = [
+        (part.literal.rows + start, *_state(part, config))
+        for start, part in zip(starts, matched.parts, strict=False)
+        if part.literal
+    ]
+    none = np.zeros((0, len(QUANTITIES)), np.int64), np.zeros((0, len(ImageFate)), np.int64)
+    counts = np.concatenate([none[0], *(one[1] for one in found)]).T
+    images = np.concatenate([none[1], *(one[2] for one in found)]).T
+    of = dict(zip(QUANTITIES, counts, strict=True))
+    has_pairs = of["pairs"] + of["rejected_pairs"] > 0
+    names = (
+        (Fate.KEPT, "reaching"),
+        (Fate.BELOW_THRESHOLD, "rejected_pairs"),
+        (Fate.OVER_CAP, "over_cap"),
+        (Fate.TRUNCATED, "truncated"),
+    )
+    return Literals(
+        np.concatenate([np.zeros(0, np.int64), *(one[0] for one in found)]),
+        {fate: np.where(has_pairs, of[name], 0) for fate, name in names},
+        dict(zip(ImageFate, images, strict=True)),
+    )
+
+
+def _state(part: Part, config: LoaderConfig) -> tuple[Ints, Ints]:
+    """Return counts and images of one shard's literal documents in their present states."""
+    states = part.literal.states(config)
+    entered = np.flatnonzero(states.score >= config.threshold)
+    now = np.zeros(len(part.literal), np.int64)
+    now[states.document[entered]] = entered  # the last of each
+    return states.counts[now], states.images[now]
+
+
+def image_counts(matched: Matched, fate: ImageFate) -> Ints:
+    """Count each plain document's images with a fate; 0 for those that the walk answers."""
+    counts = [part.images_with(fate) for part in matched.parts]
+    return np.concatenate([np.zeros(0, np.int64), *counts])
+
+
+def highest_lost(
+    matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
+) -> list[Judged]:
+    """Return the n highest-scoring pairs that the model does not get, best first.
+
+    Above the threshold these are pairs over the cap, behind the token limit, or in a document
+    that is lost; below it, all.
+    """
+    cut = pairs.cut(config.threshold)
+    losing = ~np.isin(found.kind, _KEPT) | (found.image_tokens < found.surviving)
+    losing |= _literal_documents(matched)
+    above = cut + np.flatnonzero(losing[pairs.document[cut:]])
+    candidates = (above[::-1], np.arange(max(cut - n, 0), cut)[::-1])
+    each = (j for some in candidates for j in judged(matched, config, pairs, some))
+    return list(islice((pair for pair in each if not pair.reaches), n))
+
+
+def lowest_kept(
+    matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
+) -> list[Judged]:
+    """Return the n lowest-scoring pairs that the model gets, lowest first."""
+    cut = pairs.cut(config.threshold)
+    kept = np.isin(found.kind, _KEPT)
+    candidates = cut + np.flatnonzero(kept[pairs.document[cut:]])
+    each = judged(matched, config, pairs, candidates)
+    return list(islice((pair for pair in each if pair.reaches), n))
+
+
+def _literal_documents(matched: Matched) -> NDArray[np.bool_]:
+    parts = [np.asarray(part.columns.kind == Kind.LITERAL) for part in matched.parts]
+    return np.concatenate([np.zeros(0, bool), *parts])
+
+
+def image_starts(matched: Matched) -> Ints:
+    """Return where each document's images begin among all images, shape (documents + 1,)."""
+    counts = [part.columns.n_images for part in matched.parts]
+    return np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))])
+
+
+def differing(
+    one: Pairs, other: Pairs, starts: Ints, threshold: float, n: int
+) -> tuple[int, list[Difference]]:
+    """Find the pairs at or above a threshold that another assignment does not have there.
+
+    Parameters
+    ----------
+    one, other : Pairs
+        Of the same documents under two assignments; each gives an image one sentence at most.
+    starts : ndarray of int64
+        `image_starts` of the corpus.
+    threshold : float
+    n : int
+        How many to return.
+
+    Returns
+    -------
+    (int, list of Difference)
+        How many there are, and those with the highest scores, best first.
+    """
+    sentence = np.full(int(starts[-1]), -1, np.int32)
+    score = np.full(int(starts[-1]), np.nan)
+    at = starts[other.document] + other.image
+    sentence[at], score[at] = other.sentence, other.score
+    cut = one.cut(threshold)
+    mine = starts[one.document[cut:]] + one.image[cut:]
+    same = (sentence[mine] == one.sentence[cut:]) & (score[mine] >= threshold)
+    where = cut + np.flatnonzero(~same)
+    shown = where[::-1][:n].tolist()
+    return len(where), [_difference(one, i, starts, sentence, score) for i in shown]
+
+
+def _difference(
+    one: Pairs, i: int, starts: Ints, sentence: NDArray[np.int32], score: NDArray[np.float64]
+) -> Difference:
+    document, image = int(one.document[i]), int(one.image[i])
+    at = starts[document] + image
+    theirs = int(sentence[at])
+    return Difference(
+        document,
+        image,
+        int(one.sentence[i]),
+        float(one.score[i]),
+        None if theirs < 0 else theirs,
+        float(score[at]),
+    )
+
+
+Folder = Callable[[int], str | None]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One pair to show.
+
+    Attributes
+    ----------
+    shard, key : str
+    pair : Judged
+    picture : str or None
+        A small JPEG as a data URI.
+    words : str
+        Its sentence, or why there is none to show.
+    """
+
+    shard: str
+    key: str
+    pair: Judged
+    picture: str | None
+    words: str
+
+
+def examples(
+    matched: Matched,
+    config: LoaderConfig,
+    pairs: Pairs,
+    n: int,
+    folder: Folder,
+    images: bool = True,
+) -> tuple[list[Example], list[Example]]:
+    """Return the n pairs just at or above the threshold and the n just below, nearest first each.
+
+    Parameters
+    ----------
+    matched : Matched
+    config : LoaderConfig
+    pairs : Pairs
+        All of its pairs.
+    n : int
+    folder : callable
+        Returns where a part's images are, None for in the shard; may raise a `ShardError`.
+    images : bool
+        Whether to show pictures.
+    """
+    below, above = around(pairs, config.threshold, n)
+    starts = document_starts(matched)
+
+    def example(pair: Judged) -> Example:
+        part, row = place_of(starts, pair.document)
+        columns = matched.parts[part].columns
+        seen, problem = Glimpse(None, None), "(no text)"
+        try:
+            source = image_source(columns.shard, folder(part))
+            shown = source if images else None
+            seen = glimpse(columns.shard, columns.place(row), shown, pair.image, pair.sentence)
+        except ShardError as error:
+            problem = str(error)
+        key = str(columns.batch.column("key")[row])
+        words = problem if seen.sentence is None else seen.sentence
+        return Example(columns.shard.name, key, pair, seen.picture, words)
+
+    found = [
+        [example(pair) for pair in judged(matched, config, pairs, some.tolist())]
+        for some in (above, below)
+    ]
+    return found[0], found[1]

@@ -1,0 +1,308 @@
+"""A list of documents: filtered, sorted and cut into pages, all on arrays of the whole corpus.
+
+Only the text of documents is not in the columns: `search` reads it from the shards of those that
+are asked for. What becomes of a document is `verdicts`' affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Bools, Floats, Ints
+from mmc4viz.data.columns import Columns, Kind
+from mmc4viz.data.shards import fetch, samples
+from mmc4viz.data.storage import is_remote
+from mmc4viz.loader.parse import read_json
+from mmc4viz.sweep.audit import band, capped, crowded, stored, undecodable
+from mmc4viz.sweep.document_table import Verdicts
+from mmc4viz.sweep.pairs import Pairs, document_starts, image_counts, literals
+from mmc4viz.sweep.statistics import CLASS, CLASSES
+from mmc4viz.sweep.sweep import Matched
+from mmc4viz.types import Fate, ImageFate, LoaderConfig, Outcome
+
+# What documents can be asked to contain. Fates are the walk's; the rest are the audit's findings.
+PAIR_FATES: Final = {f"pair_{fate}": fate for fate in Fate}
+IMAGE_FATES: Final = {f"image_{fate}": fate for fate in ImageFate}
+FINDINGS: Final = ("misbound", "outscored", "one_bad_image", "size_band", "stored_differs")
+CONTENTS: Final = (*PAIR_FATES, *IMAGE_FATES, *FINDINGS)
+
+_PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
+
+# Sorted by a column: where the numbers are, and whether the largest come first.
+SORTS: Final = {
+    "nearest": False,
+    "best": True,
+    "images": True,
+    "matched": True,
+    "surviving": True,
+    "image_tokens": True,
+    "text_tokens": True,
+    "misbound": True,
+    "kind": False,
+    "place": False,
+    "key": False,
+    "url": False,
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which documents to list; what is None or empty does not matter.
+
+    Attributes
+    ----------
+    outcome : str
+        An `Outcome`, or one of the classes ``kept_surely`` and ``kept_by_coin``.
+    contains : str
+        One of `CONTENTS`.
+    best_from, best_to : float or None
+        The best pair's score, ends included; documents without a pair have none.
+    images_from, images_to, tokens_from, tokens_to : int or None
+        Entries of ``image_info``; text tokens of the sequence.
+    shard, url : str
+        Part of the shard's name; of the page's address; in any case.
+    """
+
+    outcome: str = ""
+    contains: str = ""
+    best_from: float | None = None
+    best_to: float | None = None
+    images_from: int | None = None
+    images_to: int | None = None
+    tokens_from: int | None = None
+    tokens_to: int | None = None
+    shard: str = ""
+    url: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for all documents."""
+        return all(getattr(self, field.name) == field.default for field in fields(self))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All that a list of documents is made from, for one setting."""
+
+    matched: Matched
+    config: LoaderConfig
+    found: Verdicts
+    pairs: Pairs
+
+
+def chosen(corpus: Corpus, query: Query) -> Ints:
+    """Return the positions of the documents that a query asks for, ascending."""
+    found = corpus.found
+    mask = np.ones(len(found.kind), bool)
+    if query.outcome:
+        mask &= _with_outcome(found, query.outcome)
+    for values, low, high in (
+        (found.best, query.best_from, query.best_to),
+        (found.images, query.images_from, query.images_to),
+        (found.text_tokens, query.tokens_from, query.tokens_to),
+    ):
+        if low is not None:
+            mask &= values >= low
+        if high is not None:
+            mask &= values <= high
+    if query.shard:
+        parts = corpus.matched.parts
+        named = [query.shard.lower() in part.columns.shard.name.lower() for part in parts]
+        mask &= np.isin(found.part, np.flatnonzero(named))
+    if query.contains:
+        mask &= containing(corpus, query.contains)
+    if query.url:
+        mask &= _with_url(corpus.matched, query.url)
+    return np.flatnonzero(mask)
+
+
+def _with_outcome(found: Verdicts, outcome: str) -> Bools:
+    """Find the documents of an outcome or class; none for a name that is neither."""
+    names = [outcome] if outcome in CLASSES else []
+    if outcome == Outcome.KEPT:
+        names = ["kept_surely", "kept_by_coin"]
+    return np.isin(found.kind, [CLASS[name] for name in names])
+
+
+def _with_url(matched: Matched, part_of_url: str) -> Bools:
+    masks = [
+        pc.match_substring(part.columns.batch.column("url"), part_of_url, ignore_case=True)
+        for part in matched.parts
+    ]
+    arrays = [np.asarray(mask.to_numpy(zero_copy_only=False), bool) for mask in masks]
+    return np.concatenate([np.zeros(0, bool), *arrays])
+
+
+def containing(corpus: Corpus, name: str) -> Bools:
+    """Find the documents that contain what one of `CONTENTS` names; none for another name."""
+    matched, config, found = corpus.matched, corpus.config, corpus.found
+    if name in FINDINGS:
+        if name == "misbound":
+            return found.misbound > 0
+        if name == "outscored":
+            pairs = crowded(corpus.pairs, found, config.max_images)
+            return capped(pairs, found, config).documents
+        if name == "one_bad_image":
+            return undecodable(matched, config).single
+        return band(matched, config).documents if name == "size_band" else stored(matched).documents
+    literal = literals(matched, config)
+    if name in PAIR_FATES:
+        fate = PAIR_FATES[name]
+        mask, of_literal = _plain_with_pair(found, fate, config.max_images), literal.pairs[fate]
+    elif name in IMAGE_FATES:
+        mask = image_counts(matched, IMAGE_FATES[name]) > 0
+        of_literal = literal.images[IMAGE_FATES[name]]
+    else:
+        return np.zeros(len(found.kind), bool)
+    mask[literal.document] = of_literal > 0
+    return mask
+
+
+def _plain_with_pair(found: Verdicts, fate: Fate, cap: int) -> Bools:
+    """Tell from a plain document's counts whether it has a pair of a fate."""
+    if fate is Fate.KEPT:
+        return found.image_tokens > 0
+    if fate is Fate.BELOW_THRESHOLD:
+        return found.matched > found.surviving
+    if fate is Fate.OVER_CAP:
+        return found.surviving > cap
+    return np.minimum(found.surviving, cap) > found.image_tokens
+
+
+def sort_values(corpus: Corpus, name: str) -> NDArray[Any]:
+    """Return the numbers that a list is sorted by; those of strings are `ranks`."""
+    if name == "place" or name not in SORTS:
+        return np.arange(len(corpus.found.kind))
+    values: NDArray[Any] = getattr(corpus.found, name)
+    return values
+
+
+def ranks(columns: list[Columns], name: str) -> Ints:
+    """Rank the documents by their key or url, as Unicode sorts; equal ones rank alike."""
+    values = [str(value) for part in columns for value in part.batch.column(name).to_pylist()]
+    _, rank = np.unique(np.array(values, object), return_inverse=True) if values else (0, [])
+    return np.asarray(rank, np.int64)
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """Documents in an order: by a number, ties by position; those without a number last.
+
+    Attributes
+    ----------
+    documents : ndarray of int64, shape (chosen,)
+        Positions, ascending.
+    keys : ndarray of float64, shape (chosen,)
+        Ascending is first.
+    """
+
+    documents: Ints
+    keys: Floats
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def page(self, start: int, stop: int) -> Ints:
+        """Return the documents from one place of the order to another; nothing else is sorted.
+
+        Examples
+        --------
+        >>> ordered(np.array([0, 1, 2]), np.array([5.0, np.nan, 5.0]), False).page(0, 3)
+        array([0, 2, 1])
+        """
+        stop = min(stop, len(self))
+        if start >= stop:
+            return np.zeros(0, np.int64)
+        last = np.partition(self.keys, stop - 1)[stop - 1]
+        before = np.flatnonzero(self.keys < last)
+        before = before[np.argsort(self.keys[before], kind="stable")]
+        ties = np.flatnonzero(self.keys == last)[: stop - len(before)]
+        wanted = np.concatenate([before, ties])[start:stop]
+        return np.asarray(self.documents[wanted], np.int64)
+
+    def rank(self, document: int) -> int | None:
+        """Return a document's place in the order; None where it is not in it."""
+        at = int(np.searchsorted(self.documents, document))
+        if at == len(self) or self.documents[at] != document:
+            return None
+        key = self.keys[at]
+        ties = np.count_nonzero(self.keys[:at] == key)
+        return int(np.count_nonzero(self.keys < key)) + int(ties)
+
+    def beside(self, document: int) -> tuple[int | None, int | None]:
+        """Return the documents before and after one; the first of all where it is not listed."""
+        rank = self.rank(document)
+        if rank is None:
+            first: list[int] = self.page(0, 1).tolist()
+            return None, (first[0] if first else None)
+        around: list[int | None] = self.page(max(0, rank - 1), rank + 2).tolist()
+        before, _, after = ([None] * (rank == 0) + around + [None])[:3]
+        return before, after
+
+
+def ordered(documents: Ints, values: NDArray[Any], largest_first: bool) -> Ordered:
+    """Put documents in the order of their numbers; ``values`` has one for each in the corpus."""
+    keys = np.asarray(values)[documents].astype(np.float64)
+    keys = -keys if largest_first else keys
+    return Ordered(documents, np.where(np.isnan(keys), np.inf, keys))
+
+
+def search(matched: Matched, documents: Ints, words: str) -> Iterator[tuple[int, bool]]:
+    """Read documents' text from their shards and look for words in it, in any case.
+
+    Yields
+    ------
+    (int, bool)
+        A document's position, and whether its text has the words; a shard after another.
+
+    Raises
+    ------
+    ShardError
+        When a shard is not there or no longer what it was.
+    """
+    wanted = words.casefold()
+    starts = document_starts(matched)
+    for number, part in enumerate(matched.parts):
+        low, high = np.searchsorted(documents, starts[number : number + 2])
+        rows = documents[low:high] - starts[number]
+        for row, raw in _raw(part.columns, rows.tolist()):
+            yield int(starts[number]) + row, wanted in _text(raw).casefold()
+
+
+def _raw(columns: Columns, rows: list[int]) -> Iterator[tuple[int, bytes]]:
+    """Read documents' JSON: each by its place, or by streaming the shard where that costs less."""
+    at = {columns.place(row)[0]: row for row in rows if columns.kind[row] != Kind.UNREADABLE}
+    for row in rows:
+        if columns.kind[row] == Kind.UNREADABLE:
+            yield row, b""
+    packed = columns.shard.name.lower().endswith(_PACKED)
+    dense = is_remote(columns.shard.path) and 20 * len(at) > len(columns)
+    if not (dense or (packed and len(at) > 1)):
+        for row in at.values():
+            yield row, fetch(columns.shard, *columns.place(row))
+        return
+    for sample in samples(columns.shard):
+        row = at.pop(sample.offset, -1)
+        if row >= 0:
+            yield row, sample.raw or b""
+        if not at:
+            return
+
+
+def _text(raw: bytes) -> str:
+    """Read a document's text; empty where there is none."""
+    try:
+        info = read_json(raw)
+    except ValueError:
+        return ""
+    if not isinstance(info, dict):
+        return ""
+    sentences = info.get("text_list")
+    texts = [info.get("example"), *(sentences if isinstance(sentences, list) else [sentences])]
+    return "\n".join(text for text in texts if isinstance(text, str))

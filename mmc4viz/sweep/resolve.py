@@ -1,0 +1,348 @@
+"""The states of grouped documents at every threshold.
+
+A group spans many shards, so that what is done once a group costs little a document. Nothing is
+matched or counted here.
+
+The vectorised twin of the walk's second half (cap, text, tokens, outcome) for plain documents.
+Thresholds are not known here: a state is a number of surviving pairs.
+
+A sequence is a row of pieces: sentences, each counted as it opens a chunk or follows another one,
+and the special tokens between them. The token of the pair on sentence s stands behind all tokens
+of the sentences before s, and two tokens (``<|endofchunk|><image>``) for every kept pair before
+it; the first ``<|endofchunk|>`` is removed.
+
+Pairs enter a document one by one, best first. One that enters moves the pairs behind it; beyond
+the cap the pair of the last image leaves. So a state costs as much as it has kept pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.sweep.match import Matches
+from mmc4viz.sweep.statistics import CLASS
+from mmc4viz.types import LoaderConfig
+
+Array = NDArray[np.signedinteger[Any]]
+
+# Documents whose every token position and index stays below this are held and resolved in 16 bits.
+NARROW: Final = 32_000
+
+STATES: Final = 1 << 17
+"""States in a block: many for one histogram, few in memory."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """D documents with m matched pairs each; the pairs on axis 0, best score first.
+
+    Attributes
+    ----------
+    document : ndarray of int32, shape (D,)
+        Ascending numbers.
+    image, sentence, before, extra : ndarray of int16 or int32, shape (m, D)
+        Of the pairs (`Matches`).
+    total : ndarray of int16 or int32, shape (D,)
+    score : ndarray of float64, shape (m, D)
+        Descending; equal ones in any order.
+    shared : bool
+        Whether in each document some pairs share a sentence; if not, in none.
+    """
+
+    document: NDArray[np.int32]
+    image: Array
+    sentence: Array
+    before: Array
+    extra: Array
+    total: Array
+    score: NDArray[np.float64]
+    shared: bool
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    def part(self, here: slice) -> Group:
+        """Return the documents at some positions."""
+        fields = {name: value[..., here] for name, value in vars(self).items() if name != "shared"}
+        return Group(**fields, shared=self.shared)
+
+    def blocks(self) -> Iterator[slice]:
+        """Cut the documents into blocks that are resolved and added up at a time."""
+        width = max(1, STATES // len(self.score))
+        return (slice(start, start + width) for start in range(0, len(self), width))
+
+    def positions(self, first: int, last: int) -> slice:
+        """Return where the documents with numbers in a range stand."""
+        return slice(*np.searchsorted(self.document, [first, last]).tolist())
+
+    def between(self, first: int, last: int) -> Group:
+        """Return the documents with numbers in a range."""
+        return self.part(self.positions(first, last))
+
+    def shifted(self, documents: int) -> Group:
+        """Return the same documents with other numbers."""
+        return replace(self, document=self.document + np.int32(documents))
+
+    def pairs(self, chosen: NDArray[np.bool_]) -> Matches:
+        """Return the pairs of some documents, one by one."""
+        m = len(self.score)
+        fields = {
+            name: getattr(self, name)[:, chosen].ravel().astype(np.int32)
+            for name in ("image", "sentence", "before", "extra")
+        }
+        return Matches(
+            document=np.tile(self.document[chosen], m),
+            total=np.tile(self.total[chosen].astype(np.int32), m),
+            score=self.score[:, chosen].ravel(),
+            **fields,
+        )
+
+
+def arrange(pairs: Matches, n_documents: int) -> list[Group]:
+    """Arrange pairs into groups, by number of pairs, width and whether sentences are shared.
+
+    Parameters
+    ----------
+    pairs : Matches
+        In any order.
+    n_documents : int
+        Documents are numbered below this.
+    """
+    each = np.bincount(pairs.document, minlength=n_documents)
+    first = np.concatenate([[0], np.cumsum(each)])
+    in_order = bool((np.diff(pairs.document) >= 0).all())
+    order = None if in_order else np.argsort(pairs.document, kind="stable")
+    found = []
+    for m in np.unique(each[each > 0]).tolist():
+        documents = np.flatnonzero(each == m)
+        where = first[documents][:, None] + np.arange(m)
+        where = where if order is None else order[where]
+        found += list(_groups(pairs, where))
+    return found
+
+
+def _groups(pairs: Matches, where: NDArray[np.int64]) -> Iterator[Group]:
+    """Make groups of documents with the same number of pairs, which stand at ``where``."""
+    best_first = np.argsort(-pairs.score[where], axis=1)
+    where = np.take_along_axis(where, best_first, axis=1)
+    sentence = np.sort(pairs.sentence[where], axis=1)
+    shared = (sentence[:, 1:] == sentence[:, :-1]).any(axis=1)
+    largest = np.maximum(sentence[:, -1], pairs.image[where].max(axis=1))
+    reach = pairs.total[where[:, 0]] + (np.abs(pairs.extra[where]) + 2).sum(axis=1)
+    narrow = (reach < NARROW) & (largest < NARROW)
+    for is_shared in (False, True):
+        for dtype, fits in ((np.int16, narrow), (np.int32, ~narrow)):
+            chosen = (shared == is_shared) & fits
+            if chosen.any():
+                yield _group(pairs, where[chosen].T, np.dtype(dtype), is_shared)
+
+
+def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], shared: bool) -> Group:
+    fields = {
+        name: getattr(pairs, name).astype(dtype)[where]
+        for name in ("image", "sentence", "before", "extra")
+    }
+    return Group(
+        pairs.document[where[0]],
+        total=pairs.total.astype(dtype)[where[0]],
+        score=pairs.score[where],
+        shared=shared,
+        **fields,
+    )
+
+
+_WIDTH: Final = 4096  # documents resolved together: what fits the cache
+
+
+@dataclass(frozen=True)
+class States:
+    """What becomes of documents with 1 … m pairs surviving, every array of shape (m, documents).
+
+    A document without any is *below_threshold* and has 0 of all.
+
+    Attributes
+    ----------
+    kind : ndarray of int8
+        Class (`mmc4viz.sweep.statistics.CLASSES`).
+    reaching : ndarray of int16 or int32
+        Image tokens.
+    text_tokens, misbound : ndarray of int16 or int32
+    """
+
+    kind: NDArray[np.int8]
+    reaching: Array
+    text_tokens: Array
+    misbound: Array
+
+
+def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
+    """Resolve all states of a group of documents.
+
+    Parameters
+    ----------
+    group : Group
+        D documents of m pairs each.
+    config : LoaderConfig
+        The cap, the minimum and the token limit matter.
+    tokenizer : Tokenizer
+        What it adds to a sequence by itself.
+    """
+    shape, dtype = group.score.shape, group.before.dtype
+    states = States(np.empty(shape, np.int8), *(np.empty(shape, dtype) for _ in ("r", "t", "m")))
+    limit = config.max_tokens - tokenizer.n_before - tokenizer.n_after
+    if dtype == np.int16:  # no document is that long: the same answers, and no overflow
+        limit = min(limit, NARROW + tokenizer.n_closing)
+    end = limit - 1 if tokenizer.n_after == 0 else -1  # nothing else stands behind an image
+    cut = _Cut(limit, end, tokenizer.n_closing, config.min_images)
+    for start in range(0, len(group), _WIDTH):
+        block = group.part(slice(start, start + _WIDTH))
+        kept = _Kept(block, config.max_images)
+        for state in range(shape[0]):
+            kept.enter(state)
+            here = np.s_[state, start : start + _WIDTH]
+            states.kind[here] = cut.apply(
+                kept, states.reaching[here], states.text_tokens[here], states.misbound[here]
+            )
+    return states
+
+
+class _Kept:
+    """The kept pairs of D documents in one state: n slots, in any order.
+
+    Every comparison is a subtraction and a shift that leaves -1 (all bits set) for true, so that
+    it selects numbers by a bitwise and: nothing is converted, nothing branches.
+
+    Attributes
+    ----------
+    image, sentence : ndarray, shape (slots, D)
+    extra : ndarray, shape (slots, D)
+        Tokens added by opening a chunk; where pairs share a sentence, the first image's pair has
+        them and the others 0.
+    position : ndarray, shape (slots, D)
+        Where each pair's image token stands, the tokenizer's own first tokens left out.
+    past_first, past_last : ndarray, shape (slots, D)
+        By how much a pair's place among images exceeds the first, and the last, of its sentence's
+        places among image tokens: within them, the token at that place gets an image of its own
+        sentence. One array where no sentence is shared.
+    rank : ndarray, shape (slots, D)
+        That place among images; not kept where no sentence is shared.
+    added : ndarray, shape (D,)
+        Tokens that all kept pairs add to the text.
+    """
+
+    def __init__(self, group: Group, max_images: int) -> None:
+        self.group, self.cap, self.n = group, max_images, 0
+        dtype = group.before.dtype
+        shape = (min(len(group.score), max_images + 1), len(group))
+        self.slots = [np.empty(shape, dtype) for _ in range(7 if group.shared else 5)]
+        self.image, self.sentence, self.extra, self.position, self.past_first = self.slots[:5]
+        self.past_last, self.rank = self.slots[5:] or (self.past_first, self.past_first)
+        self.added = np.zeros(len(group), dtype)
+        self.shift = dtype.itemsize * 8 - 1
+
+    def enter(self, pair: int) -> None:
+        """Let the pairs at one position of the group enter, all documents at once."""
+        n, group = self.n, self.group
+        image, sentence, extra = group.image[pair], group.sentence[pair], group.extra[pair]
+        above = (sentence - self.sentence[:n]) >> self.shift  # where the new sentence is first
+        sooner = (image - self.image[:n]) >> self.shift  # where the new image is
+        ahead, below, opening = above, ~above, extra  # of the new pair's token and sentence
+        if group.shared:
+            same = below & ~((self.sentence[:n] - sentence) >> self.shift)
+            ahead, below, opening = above | (same & sooner), below & ~same, extra & ~_any(same)
+            self.extra[:n] &= ~(same & sooner)
+            extra = extra & ~_any(same & ~sooner)
+        step = self.extra[:n] & below
+        self.position[:n] += (above & opening) + (ahead & 2)
+        self.position[n] = group.before[pair] + _sum(step + (~ahead & 2))
+        turn = above - sooner
+        self.past_first[:n] += turn
+        self.past_last[n] = -_sum(turn)
+        if group.shared:
+            turn = ~below - sooner
+            self.past_last[:n] += turn
+            self.past_first[n] = -_sum(turn)
+            self.rank[:n] -= sooner
+            self.rank[n] = -_sum(~sooner)
+        self.added += opening + 2
+        self.image[n], self.sentence[n], self.extra[n] = image, sentence, extra
+        if n == self.cap:
+            self._leave()
+        self.n = min(n + 1, self.cap)
+
+    def mispaired(self, inside: NDArray[np.bool_], reaching: Array) -> Array:
+        """Count the mispaired image tokens, of the ``reaching`` ones before the cut."""
+        past_first, past_last = self.past_first[: self.n], self.past_last[: self.n]
+        if not self.group.shared:
+            return _count(inside & (past_first != 0))
+        own = (past_first >= 0) & (past_last <= 0) & (self.rank[: self.n] < reaching)
+        return np.asarray(reaching - _count(own))
+
+    def _leave(self) -> None:
+        """Let the pair of the last image go, and put the newest one in its slot."""
+        out = ~((self.image - self.image.max(axis=0)) >> self.shift)
+        sentence, extra = _any(self.sentence & out), _any(self.extra & out)
+        # Of the pairs that share its sentence it is the last: it stood before later sentences only.
+        above = (sentence - self.sentence) >> self.shift
+        self.position -= above & (extra + 2)
+        self.past_first -= above
+        if self.group.shared:
+            self.past_last -= ~((self.sentence - sentence) >> self.shift)
+        self.added -= extra + 2
+        for slots in self.slots:
+            slots[:-1] += (slots[-1] - slots[:-1]) & out[:-1]
+
+
+def _any(values: Array) -> Array:
+    """Combine numbers of which at most one is not 0, or masks, over the slots."""
+    return np.asarray(np.bitwise_or.reduce(values, axis=0))
+
+
+def _sum(values: Array) -> Array:
+    return np.asarray(np.add.reduce(values, axis=0, dtype=values.dtype))
+
+
+def _count(mask: NDArray[np.bool_]) -> Array:
+    dtype = np.int8 if len(mask) < 128 else np.int32
+    return np.asarray(np.add.reduce(mask.view(np.int8), axis=0, dtype=dtype))
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """The cut at the token limit, and the outcome.
+
+    Attributes
+    ----------
+    limit : int
+        Tokens that are left, the tokenizer's own left out.
+    end : int
+        Position of an image token that is the very last of ``max_tokens``; -1 if none can be.
+    n_closing, min_images : int
+    """
+
+    limit: int
+    end: int
+    n_closing: int
+    min_images: int
+
+    def apply(self, kept: _Kept, reaching: Array, text: Array, misbound: Array) -> Array:
+        """Fill in one state of D documents; return its classes."""
+        position, limit = kept.position[: kept.n], self.limit
+        inside = position < limit
+        reaching[:] = _count(inside)
+        misbound[:] = kept.mispaired(inside, reaching)
+        chunks = _count(position <= limit) - 1  # ends of chunk: each one token before its image
+        length = kept.group.total + kept.added  # one end of chunk less at the start, one at the end
+        closing = np.clip(limit - length, 0, self.n_closing)
+        specials = reaching + np.maximum(chunks, 0) + (length <= limit)
+        text[:] = np.minimum(length + self.n_closing, limit) - closing - specials
+        at_end = (position == self.end).any(axis=0)
+        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_by_coin"])
+        kind = np.where(reaching == 1, single, CLASS["kept_surely"])
+        return np.where(reaching < self.min_images, CLASS["too_few_images"], kind)

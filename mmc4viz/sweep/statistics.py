@@ -1,0 +1,277 @@
+"""Statistics at every threshold, and funnels of drop reasons.
+
+Everything is a whole number, so that sums are exact; the coin enters when a curve is looked up.
+This module counts one document; adding up over documents and thresholds is the sweep's job.
+
+Curves are looked up and added here; they are made by the sweep.
+
+Every loss has its name; losses and what remains add up to the whole. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.data.scale import Thresholds
+from mmc4viz.types import Fate, ImageFate, Outcome, Verdict
+
+# Classes of a document: its outcome, with ``kept`` split by whether the coin has a say.
+CLASSES: Final = (
+    "kept_surely",
+    "kept_by_coin",
+    "too_few_images",
+    "single_image_at_end",
+    "below_threshold",
+    "no_valid_image",
+    "unreadable",
+)
+
+# Quantities of the documents of a class; the first is the documents themselves.
+QUANTITIES: Final = (
+    "documents",
+    "pairs",  # matched, at or above the threshold
+    "rejected_pairs",  # matched, below the threshold
+    "over_cap",  # images behind the cap
+    "truncated",  # images whose token is cut
+    "reaching",  # images that keep their token
+    "image_tokens",
+    "text_tokens",
+    "misbound",
+    "stranded",  # valid images of unreadable documents
+)
+
+CLASS: Final = {name: i for i, name in enumerate(CLASSES)}
+QUANTITY: Final = {name: i for i, name in enumerate(QUANTITIES)}
+IMAGE_FATE: Final = {fate: i for i, fate in enumerate(ImageFate)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of some documents.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES))
+    images : ndarray of int64, shape (len(ImageFate),)
+        Images by fate, whatever became of their document.
+    """
+
+    counts: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls) -> Tally:
+        """Return a tally of nothing."""
+        return cls(
+            np.zeros((len(QUANTITIES), len(CLASSES)), np.int64), np.zeros(len(ImageFate), np.int64)
+        )
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.counts + other.counts, self.images + other.images)
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(self.counts - other.counts, self.images - other.images)
+
+
+def class_of(verdict: Verdict) -> str:
+    """Return the class of a verdict; a ChatGPT-written document (no pairs) meets no coin."""
+    if verdict.outcome is not Outcome.KEPT:
+        return str(verdict.outcome)
+    coin = verdict.image_tokens == 1 and bool(verdict.pairs)
+    return "kept_by_coin" if coin else "kept_surely"
+
+
+def tally(verdict: Verdict) -> Tally:
+    """Count one verdict of the literal walk."""
+    fates = Counter(pair.fate for pair in verdict.pairs)
+    images = Counter(verdict.images)
+    counts = {
+        "documents": 1,
+        "pairs": len(verdict.pairs) - fates[Fate.BELOW_THRESHOLD],
+        "rejected_pairs": fates[Fate.BELOW_THRESHOLD],
+        "over_cap": fates[Fate.OVER_CAP],
+        "truncated": fates[Fate.TRUNCATED],
+        "reaching": fates[Fate.KEPT],
+        "image_tokens": verdict.image_tokens,
+        "text_tokens": verdict.text_tokens,
+        "misbound": verdict.misbound,
+        "stranded": 0,
+    }
+    if verdict.outcome is Outcome.UNREADABLE:
+        counts["stranded"] = images[ImageFate.UNMATCHED]
+    if verdict.images and not verdict.pairs:  # if ChatGPT-written, images are bound by rank alone
+        matched = images[ImageFate.MATCHED]
+        bound = {b.bound_image for b in verdict.binding if b.bound_image is not None}
+        counts["reaching"] = len(bound)
+        counts["over_cap"] = matched - verdict.handed_over
+        counts["truncated"] = verdict.handed_over - len(bound)
+    total = Tally.empty()
+    total.counts[:, CLASS[class_of(verdict)]] = [counts[name] for name in QUANTITIES]
+    total.images[:] = [images[fate] for fate in ImageFate]
+    return total
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Every statistic at every threshold, exact.
+
+    Attributes
+    ----------
+    thresholds : ndarray of float64, shape (T,)
+        Ascending.
+    counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES), T)
+        Sums of `mmc4viz.sweep.statistics.Tally.counts`.
+    images : ndarray of int64, shape (len(ImageFate), T)
+        Likewise of ``images``.
+    """
+
+    thresholds: Thresholds
+    counts: NDArray[np.int64]
+    images: NDArray[np.int64]
+
+    def __add__(self, other: Curves) -> Curves:
+        """Add the curves of another part of the corpus, over the same thresholds."""
+        if not np.array_equal(self.thresholds, other.thresholds):
+            raise ValueError("curves over different thresholds do not add up")
+        return Curves(self.thresholds, self.counts + other.counts, self.images + other.images)
+
+    def total(self, quantity: str) -> NDArray[np.int64]:
+        """Return a quantity over all documents, shape (T,)."""
+        return np.asarray(self.counts[QUANTITY[quantity]].sum(axis=0))
+
+    def in_class(self, quantity: str, *classes: str) -> NDArray[np.int64]:
+        """Return a quantity over the documents of some classes, shape (T,)."""
+        chosen = [CLASS[name] for name in classes]
+        return np.asarray(self.counts[QUANTITY[quantity], chosen].sum(axis=0))
+
+    def with_fate(self, fate: ImageFate) -> NDArray[np.int64]:
+        """Return the number of images with a fate, shape (T,)."""
+        return np.asarray(self.images[IMAGE_FATE[fate]])
+
+    def expected(self, quantity: str, keep: float) -> NDArray[np.float64]:
+        """Return a quantity's expectation over the documents that survive, shape (T,).
+
+        Parameters
+        ----------
+        quantity : str
+            One of `mmc4viz.sweep.statistics.QUANTITIES`.
+        keep : float
+            Probability with which a sequence of a single image survives.
+        """
+        surely = self.in_class(quantity, "kept_surely")
+        return np.asarray(surely + keep * self.in_class(quantity, "kept_by_coin"))
+
+    def rows(self, keep: float) -> list[dict[str, Any]]:
+        """Return what ``mmc4viz curve`` prints: a row a threshold, with the coin at ``keep``."""
+        kept = self.in_class("documents", "kept_surely", "kept_by_coin")
+        columns: dict[str, NDArray[Any]] = {
+            "threshold": self.thresholds,
+            "documents": self.expected("documents", keep),
+            "documents_possible": kept if keep > 0 else self.in_class("documents", "kept_surely"),
+            "pairs": self.total("pairs"),
+            "image_tokens": self.expected("image_tokens", keep),
+            "text_tokens": self.expected("text_tokens", keep),
+            "misbound": self.expected("misbound", keep),
+            str(Outcome.KEPT): kept,
+        }
+        for outcome in Outcome:
+            if outcome is not Outcome.KEPT:
+                columns[str(outcome)] = self.in_class("documents", str(outcome))
+        lists = [column.tolist() for column in columns.values()]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+    def step(self, threshold: float) -> int:
+        """Return the position of the step nearest to a threshold."""
+        return int(np.abs(self.thresholds - threshold).argmin())
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One named loss: how many are lost here, and how many remain."""
+
+    name: str
+    meaning: str
+    lost: float
+    remaining: float
+
+
+def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
+    """Follow images from the shards to the model at one threshold.
+
+    Parameters
+    ----------
+    curves : Curves
+        Of the corpus.
+    step : int
+        Position of the threshold.
+    keep : float
+        Probability with which a single image's document survives.
+
+    Returns
+    -------
+    list of Loss
+        In the loader's order; the last one's ``remaining`` reach the model, in expectation.
+    """
+    fates = {fate: float(curves.with_fate(fate)[step]) for fate in ImageFate}
+    stranded = curves.total("stranded")[step]
+    rejected = ("too_few_images", "single_image_at_end")
+    losses = [
+        ("missing", "no image was downloaded", fates[ImageFate.MISSING]),
+        ("too_small", "under the size limit", fates[ImageFate.TOO_SMALL]),
+        ("undecodable", "cannot be decoded, and lost its document", fates[ImageFate.UNDECODABLE]),
+        (
+            "lost_with_document",
+            "in a document that was unreadable",
+            fates[ImageFate.LOST_WITH_DOCUMENT] + stranded,
+        ),
+        ("unmatched", "no sentence left for it", fates[ImageFate.UNMATCHED] - stranded),
+        (
+            "below_threshold",
+            "its pair scores below the threshold",
+            curves.total("rejected_pairs")[step],
+        ),
+        ("over_cap", "behind the image cap", curves.total("over_cap")[step]),
+        ("truncated", "its token falls behind the token limit", curves.total("truncated")[step]),
+        (
+            "document_rejected",
+            "in a sequence with too few images or nothing after its image",
+            curves.in_class("reaching", *rejected)[step],
+        ),
+        (
+            "coin",
+            "single image, lost to the coin (expected)",
+            (1 - keep) * curves.in_class("reaching", "kept_by_coin")[step],
+        ),
+    ]
+    return _funnel(sum(fates.values()), losses)
+
+
+def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
+    """Follow documents from the shards to the model at one threshold, like `image_funnel`."""
+    meanings = {
+        Outcome.UNREADABLE: "the loader fails on it",
+        Outcome.NO_VALID_IMAGE: "every image missing or too small",
+        Outcome.BELOW_THRESHOLD: "no pair reaches the threshold",
+        Outcome.TOO_FEW_IMAGES: "too few image tokens after the cut",
+        Outcome.SINGLE_IMAGE_AT_END: "its only image token is the last token",
+    }
+    losses = [
+        (str(outcome), meaning, curves.in_class("documents", str(outcome))[step])
+        for outcome, meaning in meanings.items()
+    ]
+    coin = (1 - keep) * curves.in_class("documents", "kept_by_coin")[step]
+    losses.append(("coin", "single image, lost to the coin (expected)", coin))
+    return _funnel(curves.total("documents")[step], losses)
+
+
+def _funnel(whole: float, losses: list[tuple[str, str, float]]) -> list[Loss]:
+    steps, remaining = [], float(whole)
+    for name, meaning, lost in losses:
+        remaining -= float(lost)
+        steps.append(Loss(name, meaning, float(lost), remaining))
+    return steps

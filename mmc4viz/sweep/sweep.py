@@ -1,0 +1,490 @@
+"""Match a corpus once, then compute every threshold.
+
+Adds whole numbers exactly. What a state is, `resolve` and `literal` know.
+
+Shards are matched one by one and arranged in blocks of many. Knows nothing of cap and tokens.
+
+Because matching does not depend on the threshold, a document with m pairs has at most m + 1
+states, entered one after another as the threshold falls below its pairs' scores. Every state is
+resolved once; its difference to the state before is put in the bin of its score, and the bins are
+summed up from the right (DESIGN.md, One idea carries everything). Reads nothing, draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Columns
+from mmc4viz.data.scale import Scale, Thresholds, scale_of
+from mmc4viz.sweep.literal import Literal, LiteralStates
+from mmc4viz.sweep.match import WAITING, Known, Matches, ShardMatch, changed, match, validity
+from mmc4viz.sweep.resolve import Group, States, arrange, resolve
+from mmc4viz.sweep.statistics import CLASS, CLASSES, IMAGE_FATE, QUANTITIES, QUANTITY, Curves, Tally
+from mmc4viz.types import ImageFate, LoaderConfig
+
+Places = NDArray[np.unsignedinteger[Any]]
+
+_EXACT_BITS: Final = 53  # of a double
+_CLASSES: Final = CLASS["below_threshold"] + 1  # those that a document passes through come first
+
+
+def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
+    """Return the bin of each score: how many thresholds it reaches."""
+    dtype = np.uint16 if len(thresholds) < 2**16 else np.uint32
+    return np.searchsorted(thresholds, score, side="right").astype(dtype)
+
+
+class Bins:
+    """Differences between states, in the bin of the score at which a state is entered.
+
+    Bin k belongs to scores that reach threshold k - 1 but not threshold k. Documents may be dealt
+    into clusters, each with bins of its own after those of the cluster before.
+    """
+
+    def __init__(self, thresholds: Thresholds, clusters: int = 1) -> None:
+        self.thresholds = thresholds
+        self._each = len(thresholds) + 1
+        n = clusters * self._each
+        self.counts = np.zeros((len(QUANTITIES), n, len(CLASSES)), np.int64)
+        self.images = np.zeros((n, len(ImageFate)), np.int64)
+
+    def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
+        """Add what does not depend on the threshold."""
+        last = (cluster + 1) * self._each - 1
+        self.counts[:, last] += constants.counts
+        self.images[last] += constants.images
+
+    def add_states(
+        self, place: Places, states: States, max_images: int, cluster: Ints | None = None
+    ) -> None:
+        """Add the states of documents that are *below_threshold* without a pair.
+
+        Parameters
+        ----------
+        place : ndarray of unsigned integers, shape (m, D)
+            Bins of the scores at which the states are entered.
+        states : States
+            Of these documents.
+        max_images : int
+            The cap.
+        cluster : ndarray of int64, shape (D,), optional
+            Of each document.
+        """
+        at = place.astype(np.int64) + (0 if cluster is None else cluster * self._each)
+        m, n_pairs = len(place), np.arange(1, len(place) + 1)[:, None]
+        n_kept = np.minimum(n_pairs, max_images)
+        entered = at * _CLASSES + states.kind
+        left = entered[1:] - states.kind[1:] + states.kind[:-1]
+        sums = _sums(
+            {
+                "documents": np.ones_like(n_pairs),
+                "pairs": n_pairs,
+                "kept": n_kept,
+                "reaching": states.reaching,
+                "misbound": states.misbound,
+                "text_tokens": states.text_tokens,
+            },
+            entered.ravel(),
+            left.ravel(),
+            len(self.images) * _CLASSES,
+        )
+        alone = np.bincount(at[0], minlength=len(self.images))
+        sums["documents"][CLASS["below_threshold"] :: _CLASSES] -= alone
+        sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
+        sums["over_cap"] = sums["pairs"] - sums["kept"]
+        sums["truncated"] = sums.pop("kept") - sums["reaching"]
+        sums["image_tokens"] = sums["reaching"]
+        for name, values in sums.items():
+            self.counts[QUANTITY[name], :, :_CLASSES] += values.reshape(-1, _CLASSES)
+
+    def add_literal(self, states: LiteralStates, cluster: int = 0) -> None:
+        """Add the states of literal documents."""
+        follows = np.append(False, states.document[1:] == states.document[:-1])
+        place = np.searchsorted(self.thresholds, states.score, side="right")
+        place += cluster * self._each
+        left, before = place[follows], np.flatnonzero(follows) - 1
+        counts = self.counts.transpose(1, 2, 0)  # a view: bins and classes first
+        np.add.at(counts, (place, states.kind), states.counts)
+        np.subtract.at(counts, (left, states.kind[before]), states.counts[before])
+        np.add.at(self.images, place, states.images)
+        np.subtract.at(self.images, left, states.images[before])
+
+    def curves(self) -> list[Curves]:
+        """Sum up the bins from the right, cluster by cluster."""
+        shape = self.counts.shape
+        counts = self.counts.reshape(shape[0], -1, self._each, shape[2])[:, :, :0:-1]
+        counts = counts.cumsum(axis=2)[:, :, ::-1].transpose(1, 0, 3, 2)
+        images = self.images.reshape(-1, self._each, self.images.shape[1])[:, :0:-1]
+        images = images.cumsum(axis=1)[:, ::-1].transpose(0, 2, 1)
+        return [
+            Curves(self.thresholds, np.ascontiguousarray(one), of)
+            for one, of in zip(counts, images, strict=True)
+        ]
+
+
+def _sums(
+    values: dict[str, NDArray[Any]], entered: Ints, left: Ints, n_bins: int
+) -> dict[str, Ints]:
+    """Sum up values in the bins entered, less those of the state before in the bins left.
+
+    Parameters
+    ----------
+    values : dict of str to ndarray of integers, shape (m, D) or (m, 1)
+        Not negative.
+    entered : ndarray of int64, shape (m * D,)
+    left : ndarray of int64, shape ((m - 1) * D,)
+        For the states from the second on.
+    n_bins : int
+
+    Returns
+    -------
+    dict of str to ndarray of int64, shape (n_bins,)
+    """
+    sums = {}
+    for word in _words(values, len(entered)):
+        weights = sum(values[name] * float(1 << shift) for name, shift, _ in word)
+        flat = np.broadcast_to(weights, values["reaching"].shape).ravel()
+        came = np.bincount(entered, flat, n_bins).astype(np.int64)
+        went = np.bincount(left, flat[: len(left)], n_bins).astype(np.int64)
+        for name, shift, bits in word:
+            mask = (1 << bits) - 1
+            sums[name] = ((came >> shift) & mask) - ((went >> shift) & mask)
+    return sums
+
+
+def _words(values: dict[str, NDArray[Any]], n: int) -> Iterator[list[tuple[str, int, int]]]:
+    """Pack quantities into doubles that add them all up at once, exactly.
+
+    Yields
+    ------
+    list of (name, shift, bits)
+        Quantities of one double; no sum of n values overflows its bits.
+    """
+    word: list[tuple[str, int, int]] = []
+    used = 0
+    for name, value in values.items():
+        bits = (n * max(1, int(value.max()))).bit_length()
+        if word and used + bits > _EXACT_BITS:
+            yield word
+            word, used = [], 0
+        word.append((name, used, bits))
+        used += bits
+    yield word
+
+
+Progress = Callable[[int], object]
+
+_BLOCK: Final = 1 << 18  # documents in a block: many a group, and little memory in the making
+
+
+@dataclass
+class Block:
+    """Neighbouring shards, arranged together.
+
+    Attributes
+    ----------
+    groups : list of Group
+        Of their plain documents with pairs, numbered through.
+    """
+
+    groups: list[Group]
+    _places: tuple[bytes, list[Places]] = field(default=(b"", []), repr=False)
+
+    def places(self, thresholds: Thresholds) -> list[Places]:
+        """Return the bins of each group's scores, shape (m, D) each; those last asked for stay."""
+        grid, found = self._places
+        if grid != thresholds.tobytes():
+            found = [places(thresholds, group.score) for group in self.groups]
+            self._places = (thresholds.tobytes(), found)
+        return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard, matched.
+
+    Attributes
+    ----------
+    columns : Columns
+    literal : Literal
+        By row, the documents whose counts do not add up: the walk answers them.
+    kind : ndarray of uint8, shape (documents,)
+        Class of each plain or unreadable document while none of its pairs survives.
+    constants : Tally
+        Of these, with every pair below the threshold.
+    block : Block
+        Holds its pairs.
+    first : int
+        Number of its first document there.
+    min_kb : int
+        The size limit.
+    """
+
+    columns: Columns
+    literal: Literal
+    kind: NDArray[np.uint8]
+    constants: Tally
+    block: Block
+    first: int
+    min_kb: int
+
+    @property
+    def run(self) -> Run:
+        """Its documents in the block."""
+        return Run(self.block, self.first, self.first + len(self.columns))
+
+    def groups(self) -> list[Group]:
+        """Return its plain documents with pairs, numbered by row."""
+        return [group.shifted(-self.first) for group in self.run.groups() if len(group)]
+
+    @property
+    def matches(self) -> Matches:
+        """The pairs of its plain documents, numbered by row, in any order."""
+        return self.matches_of(np.ones(len(self.columns), bool))
+
+    def matches_of(self, documents: NDArray[np.bool_]) -> Matches:
+        """Return the pairs of some of its plain documents."""
+        return Matches.joined([group.pairs(documents[group.document]) for group in self.groups()])
+
+    def images_with(self, fate: ImageFate) -> NDArray[np.int64]:
+        """Return how many images of a fate each document has, 0 for literal ones."""
+        images = validity(self.columns, self.min_kb)
+        if fate not in (ImageFate.MATCHED, ImageFate.UNMATCHED):
+            return images.having(IMAGE_FATE[fate])
+        matched = np.bincount(self.matches.document, minlength=len(self.columns))
+        return matched if fate is ImageFate.MATCHED else images.having(WAITING) - matched
+
+
+@dataclass(frozen=True)
+class Run:
+    """Documents that follow each other in a block.
+
+    Attributes
+    ----------
+    block : Block
+    first, last : int
+        Numbers of the first one, and after the last one.
+    """
+
+    block: Block
+    first: int
+    last: int
+
+    def groups(self) -> Iterator[Group]:
+        """Return those with pairs, group by group."""
+        return (group.between(self.first, self.last) for group in self.block.groups)
+
+    def with_places(self, thresholds: Thresholds) -> Iterator[tuple[Group, Places]]:
+        """Return them with the bins of their scores."""
+        for group, place in zip(self.block.groups, self.block.places(thresholds), strict=True):
+            here = group.positions(self.first, self.last)
+            yield group.part(here), place[:, here]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A corpus matched under one size limit and assignment, ready to be swept.
+
+    Attributes
+    ----------
+    parts : sequence of Part
+        One a shard; any choice of them is a matched corpus as well.
+    config : LoaderConfig
+        Whose ``min_kb`` and ``assignment`` were used.
+    """
+
+    parts: Sequence[Part]
+    config: LoaderConfig
+
+    @property
+    def n_documents(self) -> int:
+        """All documents, readable or not."""
+        return sum(len(part.columns) for part in self.parts)
+
+    def scores(self) -> NDArray[np.float64]:
+        """Return the scores of all matched pairs of documents that are not lost before."""
+        plain = [group.score.ravel() for run in self.runs() for group in run.groups()]
+        return np.concatenate([np.zeros(0), *(p.literal.scores() for p in self.parts), *plain])
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The scale of its scores, with a grid of thresholds that suits it."""
+        stored = self.config.assignment == "stored"  # scores are then not the matrices'
+        return scale_of(self.scores(), () if stored else [part.columns for part in self.parts])
+
+    def runs(self) -> list[Run]:
+        """Return all documents, neighbouring parts of a block in one run."""
+        found: list[Run] = []
+        for run in (part.run for part in self.parts):
+            if found and found[-1].block is run.block and found[-1].last == run.first:
+                found[-1] = replace(found[-1], last=run.last)
+            else:
+                found.append(run)
+        return found
+
+
+def match_corpus(
+    corpus: Iterable[Columns],
+    config: LoaderConfig,
+    progress: Progress | None = None,
+    previous: Matched | None = None,
+) -> Matched:
+    """Match a corpus.
+
+    Parameters
+    ----------
+    corpus : iterable of Columns
+        One a shard.
+    config : LoaderConfig
+        Only ``min_kb`` and ``assignment`` matter.
+    progress : callable, optional
+        Called with the number of documents done since its last call; whatever it raises ends the
+        matching and passes through, so that it may abandon one that nobody waits for.
+    previous : Matched, optional
+        The same corpus under another size limit: only documents in which that changes a valid
+        image are matched again. One under another assignment is of no use and not looked at.
+    """
+    earlier = {} if previous is None else {id(part.columns.batch): part for part in previous.parts}
+    parts: list[Part] = []
+    waiting: list[tuple[Columns, Literal, ShardMatch]] = []
+    n_waiting = 0
+    for columns in corpus:
+        part = earlier.get(id(columns.batch))
+        known = None
+        if part is not None and previous is not None:
+            known = _known(part, previous.config, config)
+        literal = Literal(columns, config, None if part is None else part.literal)
+        waiting.append((columns, literal, match(columns, config, known)))
+        n_waiting += len(columns)
+        if n_waiting >= _BLOCK:
+            parts += _arranged(waiting, config.min_kb)
+            waiting, n_waiting = [], 0
+        if progress is not None:
+            progress(len(columns))
+    return Matched(parts + _arranged(waiting, config.min_kb), config)
+
+
+def _known(part: Part, before: LoaderConfig, now: LoaderConfig) -> Known | None:
+    """Return what was found in a shard under another size limit and still holds."""
+    if before.assignment != now.assignment:
+        return None
+    documents = ~changed(part.columns, before.min_kb, now.min_kb)
+    failed = documents & (part.kind == CLASS["unreadable"])
+    return Known(documents, failed, part.matches_of(documents))
+
+
+def _arranged(shards: list[tuple[Columns, Literal, ShardMatch]], min_kb: int) -> list[Part]:
+    """Make a block of shards."""
+    if not shards:
+        return []
+    starts = np.cumsum([0, *(len(columns) for columns, _, _ in shards)]).tolist()
+    each = zip(shards, starts, strict=False)
+    pairs = Matches.joined([found.pairs.shifted(first) for (_, _, found), first in each])
+    block = Block(arrange(pairs, starts[-1]))
+    return [
+        Part(columns, literal, found.kind, found.constants, block, first, min_kb)
+        for (columns, literal, found), first in zip(shards, starts, strict=False)
+    ]
+
+
+__all__ = ["Matched", "Part", "Progress", "match_corpus", "sweep", "sweep_each"]
+
+
+def sweep(
+    matched: Matched,
+    config: LoaderConfig,
+    thresholds: Thresholds,
+    progress: Progress | None = None,
+) -> Curves:
+    """Sum up every statistic at every threshold.
+
+    Parameters
+    ----------
+    matched : Matched
+        Under the setting's size limit and assignment.
+    config : LoaderConfig
+        Its threshold and its coin do not matter.
+    thresholds : ndarray of float64, shape (T,)
+        Ascending, without repeats.
+    progress : callable, optional
+        Called with the number of documents done since its last call, all in all with
+        ``matched.n_documents``. Whatever it raises ends the sweep and passes through, so that it
+        may abandon one that nobody waits for.
+
+    Returns
+    -------
+    Curves
+        At each threshold the sum of what `walk` says of every document.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matched = match_corpus([], LoaderConfig())
+    >>> int(sweep(matched, LoaderConfig(), np.array([0.2])).total("documents")[0])
+    0
+    """
+    bins = Bins(thresholds)
+    _fill(bins, matched, config, np.zeros(len(matched.parts), np.int64), progress)
+    return bins.curves()[0]
+
+
+def sweep_each(
+    matched: Matched,
+    cluster: NDArray[np.int64],
+    clusters: int,
+    config: LoaderConfig,
+    thresholds: Thresholds,
+) -> list[Curves]:
+    """Sum up every statistic of each cluster of shards, in one go.
+
+    Parameters
+    ----------
+    matched : Matched
+    cluster : ndarray of int64, shape (parts,)
+        Of each shard, from 0 on.
+    clusters : int
+    config, thresholds
+        As for `sweep`.
+    """
+    bins = Bins(thresholds, clusters)
+    _fill(bins, matched, config, cluster, None)
+    return bins.curves()
+
+
+def _fill(
+    bins: Bins,
+    matched: Matched,
+    config: LoaderConfig,
+    cluster: NDArray[np.int64],
+    progress: Progress | None,
+) -> None:
+    """Put every state of a corpus in its bin."""
+    report, n_left = progress or (lambda _: None), matched.n_documents
+    for part, here in zip(matched.parts, cluster.tolist(), strict=True):
+        bins.add_everywhere(part.constants, here)
+        if part.literal:
+            bins.add_literal(part.literal.states(config), here)
+            report(len(part.literal))
+            n_left -= len(part.literal)
+    several = len(bins.images) > len(bins.thresholds) + 1
+    of_document = np.repeat(cluster, [len(part.columns) for part in matched.parts])
+    start = 0
+    for run in matched.runs():
+        tokenizer = matched.parts[0].columns.tokenizer
+        for group, place in run.with_places(bins.thresholds):
+            for here in group.blocks():
+                block = group.part(here)
+                states = resolve(block, config, tokenizer)
+                dealt = of_document[block.document - run.first + start] if several else None
+                bins.add_states(place[:, here], states, config.max_images, dealt)
+                report(len(block))
+                n_left -= len(block)
+        start += run.last - run.first
+    report(n_left)

@@ -1,0 +1,151 @@
+"""Verdicts and curves → lines of JSON, CSV or a table. Text from the web stays text here.
+
+Whatever shows foreign text, on a terminal or as HTML, escapes it by what stands at the end.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import unicodedata
+from collections.abc import Iterable
+from typing import IO, Any
+
+from mmc4viz.types import Verdict
+
+_SHOWN = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}  # breaks; joiners that scripts need
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_TABLE = "{:<18} {:>6} {:<34} {:<20} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}  {}"
+TABLE_HEAD = _TABLE.format(
+    "shard",
+    "number",
+    "key",
+    "outcome",
+    "odds",
+    "images",
+    "pairs",
+    "image",
+    "text",
+    "misbound",
+    "detail",
+)
+
+
+def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = False) -> str:
+    """Return a verdict as one line of JSON, as ``explain --format jsonl`` prints it.
+
+    Parameters
+    ----------
+    shard : str
+        Name of its shard.
+    number : int
+        Of the document in it, from 0.
+    verdict : Verdict
+    token_ids : bool
+        Whether to add the sequence's token ids.
+    """
+    record = {
+        "shard": shard,
+        "number": number,
+        "key": verdict.key,
+        "outcome": verdict.outcome,
+        "detail": verdict.detail,
+        "keep_probability": verdict.keep_probability,
+        "image_tokens": verdict.image_tokens,
+        "text_tokens": verdict.text_tokens,
+        "misbound": verdict.misbound,
+        "images": [{"image": i, "fate": fate} for i, fate in enumerate(verdict.images)],
+        "pairs": [
+            {"image": p.image, "sentence": p.sentence, "score": p.score, "fate": p.fate}
+            for p in verdict.pairs
+        ],
+    }
+    return json.dumps(record | ({"token_ids": list(verdict.token_ids)} if token_ids else {}))
+
+
+def verdict_row(shard: str, number: int, verdict: Verdict) -> str:
+    """Return a verdict as a row of a table under `TABLE_HEAD`."""
+    return _TABLE.format(
+        printable(shard),
+        number,
+        printable(verdict.key),
+        verdict.outcome,
+        f"{verdict.keep_probability:g}",
+        len(verdict.images),
+        len(verdict.pairs),
+        verdict.image_tokens,
+        verdict.text_tokens,
+        verdict.misbound,
+        printable(verdict.detail or ""),
+    )
+
+
+def write_rows(rows: list[dict[str, Any]], form: str, out: IO[str]) -> None:
+    """Write rows as CSV, or as a JSON array of objects."""
+    if form == "json":
+        out.write(json.dumps(rows, indent=1) + "\n")
+        return
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def table(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows of cells as aligned text, the first column to the left.
+
+    Examples
+    --------
+    >>> print(table([("read", 2), ("skipped", 10)]))
+    read      2
+    skipped  10
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+
+
+def printable(text: str) -> str:
+    r"""Escape whatever a terminal might act upon.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain(text: str) -> str:
+    r"""Write control and formatting characters as escapes, so that they show and do nothing.
+
+    Examples
+    --------
+    >>> plain("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode()
+        if unicodedata.category(c) in _HIDDEN and c not in _SHOWN
+        else c
+        for c in text
+    )
+
+
+def escaped(text: str) -> str:
+    """Write text so that it stands as itself in HTML, in an attribute too.
+
+    Examples
+    --------
+    >>> escaped("<b onclick='x'>")
+    '&lt;b onclick=&#x27;x&#x27;&gt;'
+    """
+    return html.escape(plain(text), quote=True)

@@ -1,0 +1,1 @@
+"""Choosing a threshold, and comparing those of several CLIP models."""

@@ -1,0 +1,286 @@
+"""The highest threshold that keeps enough.
+
+A yield changes only where a pair's score is passed. So its changes, sorted by score and summed up
+from the highest, are its exact curve over all thresholds. Chooses nothing.
+
+Nothing is estimated here. Yields need not fall as the threshold rises: of an image that is dropped
+the place under the cap, and the room in the sequence, go to the next one. So every step is
+looked at, and the highest that leaves enough is taken, even if some lower one leaves less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Floats
+from mmc4viz.data.scale import Thresholds
+from mmc4viz.sweep.literal import LiteralStates
+from mmc4viz.sweep.resolve import resolve
+from mmc4viz.sweep.statistics import CLASS, QUANTITY, Curves
+from mmc4viz.sweep.sweep import Matched, Progress
+from mmc4viz.thresholds.proposal import Basis, Proposal
+from mmc4viz.types import ConfigError, LoaderConfig
+
+Changes = tuple[Floats, NDArray[np.int32]]
+"""Scores, shape (S,), and by how much each of `_COUNTED` changes there, shape (7, S)."""
+
+YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
+_BY_CLASS: Final = ("documents", "image_tokens", "text_tokens")
+_KEPT: Final = (CLASS["kept_surely"], CLASS["kept_by_coin"])
+_COUNTED: Final = 1 + len(_BY_CLASS) * len(_KEPT)  # pairs; the others surely and by the coin
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is left at each of T thresholds.
+
+    Attributes
+    ----------
+    threshold : ndarray of float64, shape (T,)
+        Ascending.
+    left : mapping of str to ndarray of float64, shape (T,)
+        Each of `YIELDS`; documents and tokens in expectation over the coin.
+    beyond : mapping of str to float or None
+        What is left where no pair is; None where that is not known.
+    whole : mapping of str to float
+        What a share is of: all documents, readable or not; of the others the most that is left
+        at any threshold.
+    every : bool
+        Whether nothing changes between the thresholds: they are the scores themselves.
+    """
+
+    threshold: Floats
+    left: Mapping[str, Floats]
+    beyond: Mapping[str, float] | None
+    whole: Mapping[str, float]
+    every: bool
+
+    def at(self, step: int) -> dict[str, float]:
+        """Return what is left at a threshold, by name."""
+        return {name: float(self.left[name][step]) for name in YIELDS}
+
+
+def steps_of_curves(curves: Curves, keep: float, grid: Thresholds | None = None) -> Steps:
+    """Return what is left at the steps of a grid.
+
+    Parameters
+    ----------
+    curves : Curves
+    keep : float
+        Probability with which a single-image document survives.
+    grid : ndarray of float64, optional
+        The steps to choose from, if the curves have others, too.
+    """
+    if grid is not None:
+        steps = np.searchsorted(curves.thresholds, grid)
+        curves = Curves(grid, curves.counts[..., steps], curves.images[..., steps])
+    left = {
+        name: curves.total(name).astype(np.float64)
+        if name == "pairs"
+        else curves.expected(name, keep)
+        for name in YIELDS
+    }
+    none = bool(len(left["pairs"])) and left["pairs"][-1] == 0
+    beyond = {name: float(values[-1]) for name, values in left.items()} if none else None
+    total = curves.total("documents")
+    whole = {name: float(values.max(initial=0)) for name, values in left.items()}
+    whole["documents"] = float(total[0]) if len(total) else 0.0
+    return Steps(curves.thresholds, left, beyond, whole, every=False)
+
+
+def steps_of_scores(
+    matched: Matched, config: LoaderConfig, progress: Progress | None = None
+) -> Steps:
+    """Return what is left at every score of a corpus: 36 bytes a pair, and a sort.
+
+    Parameters
+    ----------
+    matched : Matched
+        Under the setting's size limit and assignment.
+    config : LoaderConfig
+        Its threshold does not matter.
+    progress : callable, optional
+        Called with the number of documents done since its last call.
+    """
+    changes = list(_changes(matched, config, progress or (lambda _: None)))
+    score = np.concatenate([np.zeros(0), *(one[0] for one in changes)])
+    counts = np.concatenate([np.zeros((_COUNTED, 0), np.int32), *(one[1] for one in changes)], 1)
+    order = np.argsort(-score, kind="stable")
+    score = score[order]
+    last = np.flatnonzero(score != np.append(score[1:], -np.inf))  # of equal scores
+    beyond = int(np.searchsorted(-score, -np.inf, side="right"))  # changes at no finite score
+    sums = [np.append(0, counted[order].cumsum(dtype=np.int64)) for counted in counts]
+    ends = last[last >= beyond][::-1] + 1
+    left = _expected([counted[ends] for counted in sums], config.single_image_keep)
+    above = _expected([counted[[beyond]] for counted in sums], config.single_image_keep)
+    whole = {name: max(float(left[name].max(initial=0)), float(above[name][0])) for name in YIELDS}
+    whole["documents"] = float(matched.n_documents)
+    top = {name: float(values[0]) for name, values in above.items()}
+    return Steps(score[ends - 1], left, top, whole, every=True)
+
+
+def _expected(sums: list[NDArray[np.int64]], keep: float) -> dict[str, Floats]:
+    """Return yields from the sums of what is counted."""
+    found = {"pairs": sums[0].astype(np.float64)}
+    for n, name in enumerate(_BY_CLASS):
+        surely, by_coin = sums[1 + 2 * n : 3 + 2 * n]
+        found[name] = surely + keep * by_coin
+    return found
+
+
+def _changes(matched: Matched, config: LoaderConfig, progress: Progress) -> Iterator[Changes]:
+    """Yield the changes of blocks of documents; a state that is there from the start at inf."""
+    for part in matched.parts:
+        if part.literal:
+            yield _of_literal(part.literal.states(config))
+    for run in matched.runs():
+        tokenizer = matched.parts[0].columns.tokenizer
+        for group in run.groups():
+            for here in group.blocks():
+                block = group.part(here)
+                states = resolve(block, config, tokenizer)
+                amounts = (np.ones_like(states.reaching), states.reaching, states.text_tokens)
+                entered = block.score > -np.inf
+                values = _by_class(states.kind, amounts)
+                changed = np.diff(values, axis=1, prepend=0)
+                changed[0] = 1  # pair by pair
+                yield block.score[entered], changed[:, entered]
+                progress(len(block))
+
+
+def _by_class(kind: NDArray[Any], amounts: tuple[NDArray[Any], ...]) -> NDArray[np.int32]:
+    """Return amounts split by class, shape (7, …); the first row is left for the pairs."""
+    values = np.zeros((_COUNTED, *kind.shape), np.int32)
+    for n, amount in enumerate(amounts):
+        for k, kept in enumerate(_KEPT):
+            np.multiply(amount, kind == kept, out=values[1 + 2 * n + k], casting="unsafe")
+    return values
+
+
+def _of_literal(states: LiteralStates) -> Changes:
+    amounts = tuple(states.counts[:, QUANTITY[name]] for name in _BY_CLASS)
+    values = _by_class(states.kind, amounts)
+    values[0] = states.counts[:, QUANTITY["pairs"]]
+    follows = np.append(False, states.document[1:] == states.document[:-1])
+    values[:, follows] -= values[:, np.flatnonzero(follows) - 1]
+    return states.score, values
+
+
+_ASSUMPTION: Final = (
+    "Nothing is estimated: what the loader leaves was counted at every step of the grid, documents "
+    "and tokens in expectation over the coin for single-image documents; whether the pairs are "
+    "right plays no part."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How much of a quantity is to be left at least.
+
+    Attributes
+    ----------
+    quantity : str
+        One of `mmc4viz.thresholds.by_yield.YIELDS`.
+    amount : Fraction
+        A number of them, or a share from 0 to 1.
+    share : bool
+        Whether it is a share: of all documents, or of the most pairs or tokens there ever are.
+
+    Raises
+    ------
+    ConfigError
+        When it makes no sense.
+
+    Examples
+    --------
+    >>> str(Wish.parse("documents=50%")), str(Wish.parse("pairs=1000000"))
+    ('documents ≥ 50 %', 'pairs ≥ 1,000,000')
+    """
+
+    quantity: str
+    amount: Fraction
+    share: bool
+
+    def __post_init__(self) -> None:
+        if self.quantity not in YIELDS:
+            raise ConfigError(f"{self.quantity!r} cannot be kept: choose from {', '.join(YIELDS)}")
+        if self.amount <= 0 or (self.share and self.amount > 1):
+            most = "at most 100 %" if self.share else "a number"
+            raise ConfigError(f"{self}: keep more than nothing, and {most}")
+
+    @classmethod
+    def parse(cls, text: str) -> Wish:
+        """Read ``QUANTITY=NUMBER`` or ``QUANTITY=SHARE%``."""
+        name, equals, amount = text.partition("=")
+        percent = amount.strip().endswith("%")
+        try:
+            value = Decimal(amount.strip().rstrip("%").replace(",", ""))
+            number = Fraction(value) if abs(value.adjusted()) < 300 or not value else None
+        except (InvalidOperation, ValueError, OverflowError):
+            number = None
+        if not equals or number is None:
+            raise ConfigError(
+                f"{text!r} says not how much to keep: documents=50% or pairs=1000000, for example"
+            )
+        quantity = name.strip().replace("-", "_").replace(" ", "_")
+        return cls(quantity, number / 100 if percent else number, percent)
+
+    def needed(self, steps: Steps) -> float:
+        """Return how much must be left."""
+        return float(self.amount * Fraction(steps.whole[self.quantity] if self.share else 1))
+
+    def __str__(self) -> str:
+        name = self.quantity.replace("_", " ")
+        if self.share:
+            return f"{name} ≥ {float(100 * self.amount):g} %"
+        number = float(self.amount)
+        return f"{name} ≥ {int(number):,}" if number.is_integer() else f"{name} ≥ {number:g}"
+
+
+def by_yield(steps: Steps, wishes: Sequence[Wish]) -> Proposal:
+    """Propose the highest threshold at which at least the wanted quantities are left, all of them.
+
+    Parameters
+    ----------
+    steps : Steps
+        Of the scale's grid, whose steps are the thresholds to choose from.
+    wishes : sequence of Wish
+        At least one.
+
+    Returns
+    -------
+    Proposal
+        Without a threshold where none leaves as much, and where any does.
+    """
+    text = " and ".join(map(str, wishes))
+    needed = [(wish.quantity, wish.needed(steps)) for wish in wishes]
+    enough = np.ones(len(steps.threshold), bool)
+    for name, amount in needed:
+        enough &= steps.left[name] >= amount
+    found, reason = np.flatnonzero(enough), None
+    if steps.beyond is not None and all(steps.beyond[name] >= n for name, n in needed):
+        reason = "any threshold leaves that much: it is left even where no pair is"
+    elif not len(found):
+        reason = _too_much(steps, needed)
+    if reason is not None:
+        return Proposal(Basis.YIELD, text, _ASSUMPTION, reason=reason)
+    step = int(found[-1])
+    threshold = float(steps.threshold[step])
+    return Proposal(Basis.YIELD, text, _ASSUMPTION, threshold, left=steps.at(step))
+
+
+def _too_much(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
+    """Say what falls short."""
+    for name, amount in needed:
+        most = float(steps.left[name].max(initial=0))
+        if most < amount:
+            words = name.replace("_", " ")
+            return f"no threshold leaves {amount:,.10g} {words}: the most is {most:,.10g}"
+    return "each wish can be had, but no threshold grants all of them at once"

@@ -1,0 +1,1 @@
+"""Two CLIP models side by side."""

@@ -1,0 +1,447 @@
+"""Equivalent thresholds of two models.
+
+A yield is a step function of the threshold: it changes at scores only. So thresholds come in
+levels, runs of neighbours that leave the same, and the search over all levels is exhaustive: a
+level with exactly the wanted yield is found if there is one. Where ties or large steps leave none,
+the two levels with the nearest yields on either side are given in its place. Nothing is estimated.
+
+The same number means something else under another model. Two thresholds are matched when they
+leave the same (exactly, for nothing is estimated) or when they are estimated to be equally pure
+(`rates`): by false-discovery rate (`equal_fdr`), or by the precision of labelled pairs
+(`evidence`). How rankings and labels compare is told by `disagreement` and `separation`.
+
+Without labels; where either estimate cannot tell, nothing is matched. Estimates nothing itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from mmc4viz.arrays import Floats
+from mmc4viz.data.scale import scale_of
+from mmc4viz.thresholds.by_yield import Steps
+from mmc4viz.thresholds.compare.agreement import Agreement, Candidate, agreement
+from mmc4viz.thresholds.fdr.estimate import FEWEST_PAIRS, FdrEstimate
+
+_MOST_DIGITS: Final = 17  # tell any two doubles of cosine scale apart
+_SLACK: Final = 1e-12  # relative, of sums of doubles that the coin's odds make
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Thresholds that leave the same: those above ``low``, up to ``high`` itself.
+
+    Attributes
+    ----------
+    low, high : float
+        Scores; infinite at the ends.
+    left : float
+        What every one of them leaves.
+    threshold : float
+        The one of them with the fewest decimals; where the level has no upper end, one that drops
+        every pair.
+    """
+
+    low: float
+    high: float
+    left: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class EqualYield:
+    """The level of a model at which a wanted yield is left, or the two that come nearest.
+
+    Attributes
+    ----------
+    wanted : float
+    exact : Level or None
+        Leaves just that much. Of several levels that do, the one with the highest thresholds.
+    less, more : Level or None
+        Without an exact one, those that leave the most below and the least above; None where
+        nothing is.
+    """
+
+    wanted: float
+    exact: Level | None
+    less: Level | None = None
+    more: Level | None = None
+
+    @property
+    def best(self) -> Level:
+        """The exact level, else the nearer of the two; of equally near ones that of less."""
+        if self.exact is not None:
+            return self.exact
+        near = [level for level in (self.less, self.more) if level is not None]
+        return min(near, key=lambda level: abs(level.left - self.wanted))
+
+
+def left_at(steps: Steps, name: str, threshold: float) -> float:
+    """Return what a threshold leaves, on a step or between two.
+
+    Parameters
+    ----------
+    steps : Steps
+        Of the scores (`mmc4viz.thresholds.by_yield.steps_of_scores`).
+    name : str
+        One of `mmc4viz.thresholds.by_yield.YIELDS`.
+    threshold : float
+    """
+    at = int(np.searchsorted(steps.threshold, threshold, side="left"))
+    return float(_left(steps, name)[at])
+
+
+def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
+    """Find the threshold that leaves exactly a wanted yield.
+
+    Parameters
+    ----------
+    steps : Steps
+        Of the model's scores.
+    name : str
+        One of `mmc4viz.thresholds.by_yield.YIELDS`.
+    wanted : float
+        Of documents and tokens in expectation over the coin, as `left_at` has it.
+
+    Examples
+    --------
+    >>> two = {name: np.array([3.0, 1.0]) for name in ("pairs",)}
+    >>> steps = Steps(np.array([0.2, 0.3]), two, {"pairs": 0.0}, {"pairs": 3.0}, every=True)
+    >>> equal_yield(steps, "pairs", 1).exact
+    Level(low=0.2, high=0.3, left=1.0, threshold=0.3)
+    >>> found = equal_yield(steps, "pairs", 2)
+    >>> found.exact, found.less.left, found.more.left, found.best.threshold
+    (None, 1.0, 3.0, 0.3)
+    """
+    left = _left(steps, name)
+    slack = _SLACK * max(1.0, abs(wanted))
+    same = np.flatnonzero(np.abs(left - wanted) <= slack)
+    if len(same):
+        return EqualYield(wanted, _level(steps, left, int(same[-1]), slack))
+    less, more = np.where(left < wanted, left, -np.inf), np.where(left > wanted, left, np.inf)
+    ends = [
+        _level(steps, left, int(np.flatnonzero(values == best)[-1]), slack)
+        if math.isfinite(best)
+        else None
+        for values, best in ((less, float(less.max())), (more, float(more.min())))
+    ]
+    return EqualYield(wanted, None, *ends)
+
+
+def _left(steps: Steps, name: str) -> Floats:
+    """Return what is left at each score, and beyond them all, shape (T + 1,)."""
+    if not steps.every or steps.beyond is None:
+        raise ValueError("exact yields take the steps of all scores")
+    return np.append(steps.left[name], steps.beyond[name])
+
+
+def _level(steps: Steps, left: Floats, place: int, slack: float) -> Level:
+    """Return all neighbours of a step that leave as much."""
+    first = place - _run(left[place::-1], slack)
+    last = place + _run(left[place:], slack)
+    low = float(steps.threshold[first - 1]) if first else -math.inf
+    high = float(steps.threshold[last]) if last < len(steps.threshold) else math.inf
+    digits = scale_of(steps.threshold).digits
+    drops = max(low, float(steps.threshold[-1])) if last == len(steps.threshold) > 0 else low
+    return Level(low, high, float(left[place]), shortest(drops, high, digits))
+
+
+def _run(left: Floats, slack: float) -> int:
+    """Return for how many more steps the first one's yield lasts."""
+    width = 16
+    while True:
+        other = np.abs(left[:width] - left[0]) > slack
+        if other.any():
+            return int(other.argmax()) - 1
+        if width >= len(left):
+            return len(left) - 1
+        width *= 2
+
+
+def shortest(low: float, high: float, digits: int) -> float:
+    """Return the number above ``low``, up to ``high``, that has the fewest decimals.
+
+    Of several the nearest to ``high``. Where an end is infinite, the first step beyond the other
+    one of a grid with so many digits.
+
+    Examples
+    --------
+    >>> shortest(0.2389, 0.2413, 3), shortest(0.23991, 0.23997, 3)
+    (0.24, 0.23997)
+    >>> shortest(0.4123, math.inf, 3), shortest(-math.inf, 0.1057, 3)
+    (0.413, 0.105)
+    """
+    if math.isinf(low) and math.isinf(high):
+        return 0.0
+    if math.isinf(high):
+        return max(-_down(-low, digits), math.nextafter(low, high))
+    if math.isinf(low):
+        return min(_down(high, digits), high)
+    for decimals in range(_MOST_DIGITS + 1):
+        found = _down(high, decimals)
+        if low < found <= high:
+            return found
+    return high
+
+
+def _down(number: float, digits: int) -> float:
+    """Return the largest decimal with so many digits that is no larger."""
+    return float(round(math.floor(number * 10**digits) / 10**digits, digits))
+
+
+@dataclass(frozen=True)
+class Match:
+    """A threshold of one model, the threshold of another that goes with it, and what changes.
+
+    Attributes
+    ----------
+    by : str
+        What is equal: a yield (`mmc4viz.thresholds.by_yield.YIELDS`), ``"fdr"`` or ``"precision"``.
+    first, second : float
+        The thresholds.
+    wanted, found : float
+        That yield, or rate, at the first model's threshold, and at the second one's.
+    exact : bool
+        Whether they are equal, with nothing estimated.
+    rests_on : str
+        In a few words.
+    agreement : Agreement
+        Of what the models keep at these thresholds.
+    intervals : tuple
+        Of estimated rates, 95 %: (low, high) of the first and of the second; else empty.
+    between : EqualYield or None
+        Of a yield: the levels found.
+    """
+
+    by: str
+    first: float
+    second: float
+    wanted: float
+    found: float
+    exact: bool
+    rests_on: str
+    agreement: Agreement
+    intervals: tuple[tuple[float, float], ...] = ()
+    between: EqualYield | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Return it as plain values by name, for a table."""
+        level = self.between.best if self.between is not None else None
+        (low, high), (other_low, other_high) = self.intervals or ((None, None), (None, None))
+        kept = {"documents": self.agreement.documents, "pairs": self.agreement.pairs}
+        return {
+            "equal": self.by,
+            "first_threshold": self.first,
+            "second_threshold": self.second,
+            "second_above": None if level is None else _finite(level.low),
+            "second_up_to": None if level is None else _finite(level.high),
+            "first_value": self.wanted,
+            "first_low": low,
+            "first_high": high,
+            "second_value": self.found,
+            "second_low": other_low,
+            "second_high": other_high,
+            "exact": self.exact,
+            **{
+                f"{name}_{part}": value
+                for name, overlap in kept.items()
+                for part, value in (*vars(overlap).items(), ("jaccard", overlap.jaccard))
+            },
+            "images_other_sentence": self.agreement.changes.other_sentence,
+            "images_only_first": self.agreement.changes.only_first,
+            "images_only_second": self.agreement.changes.only_second,
+            "rests_on": self.rests_on,
+        }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class NoMatch:
+    """Why no threshold of one model goes with another's."""
+
+    by: str
+    first: float
+    reason: str
+
+
+def agreement_at(first: Candidate, second: Candidate, one: float, other: float) -> Agreement:
+    """Compare what two models keep, each at a threshold of its own."""
+    keeping = first.keeping, second.keeping
+    return agreement(first.model, second.model, keeping, (one, other))
+
+
+def match_by_yield(first: Candidate, second: Candidate, name: str, threshold: float) -> Match:
+    """Find the threshold of the second model that leaves just what the first one's leaves.
+
+    Parameters
+    ----------
+    first, second : Candidate
+        Of the same documents, under the same setting.
+    name : str
+        One of `mmc4viz.thresholds.by_yield.YIELDS`.
+    threshold : float
+        The first model's.
+
+    Returns
+    -------
+    Match
+        Exact; where no threshold leaves the same, with the one that comes nearest.
+    """
+    wanted = left_at(first.steps, name, threshold)
+    found = equal_yield(second.steps, name, wanted)
+    best, exact = found.best, found.exact is not None
+    words = "counted exactly" if exact else "counted exactly; no threshold leaves the same number"
+    return Match(
+        name,
+        threshold,
+        best.threshold,
+        wanted,
+        best.left,
+        exact,
+        words,
+        agreement_at(first, second, threshold, best.threshold),
+        between=found,
+    )
+
+
+def along(
+    first: Candidate,
+    second: Candidate,
+    name: str,
+    thresholds: Sequence[float],
+    tell: Callable[[int], object] = lambda _: None,
+) -> Iterator[Match]:
+    """Match thresholds by a yield, one after another; ``tell`` is told of each."""
+    for threshold in thresholds:
+        yield match_by_yield(first, second, name, threshold)
+        tell(1)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """A model's estimated false-discovery rate or precision against the threshold.
+
+    Attributes
+    ----------
+    by : str
+        ``"fdr"`` or ``"precision"``.
+    threshold : ndarray of float64, shape (T,)
+        Ascending.
+    value, low, high : ndarray of float64, shape (T,)
+        The estimate and its 95 % interval; NaN where there is none.
+    rests_on : str
+        What it was made from, in a few words.
+    """
+
+    by: str
+    threshold: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    rests_on: str
+
+    def at(self, threshold: float) -> tuple[float, float, float]:
+        """Return estimate and interval at the nearest threshold that is no higher; NaN before."""
+        place = int(np.searchsorted(self.threshold, threshold + 1e-12, side="right")) - 1
+        if place < 0:
+            return math.nan, math.nan, math.nan
+        return float(self.value[place]), float(self.low[place]), float(self.high[place])
+
+
+def match_by_rate(
+    first: Candidate, second: Candidate, rates: tuple[Rates, Rates], threshold: float
+) -> Match | NoMatch:
+    """Find the lowest threshold of the second model that is estimated to be as pure.
+
+    Parameters
+    ----------
+    first, second : Candidate
+    rates : (Rates, Rates)
+        Of these.
+    threshold : float
+        The first model's.
+
+    Returns
+    -------
+    Match or NoMatch
+        The latter where there is no estimate at the threshold, or none of the second model is as
+        good.
+
+    Notes
+    -----
+    The lowest threshold whose false-discovery rate is at most some rate is what a q-value stands
+    for (Storey, The positive false discovery rate, 2003).
+    """
+    one, other = rates
+    wanted, *interval = one.at(threshold)
+    if math.isnan(wanted):
+        reason = f"nothing is estimated at {threshold:g} of {first.name}"
+        return NoMatch(one.by, threshold, reason)
+    with np.errstate(invalid="ignore"):
+        good = other.value <= wanted if one.by == "fdr" else other.value >= wanted
+    if not good.any():
+        return NoMatch(one.by, threshold, _not_so_good(second.name, other, wanted))
+    place = int(good.argmax())
+    second_threshold = float(other.threshold[place])
+    words = one.rests_on if one.rests_on == other.rests_on else f"{one.rests_on}; {other.rests_on}"
+    return Match(
+        one.by,
+        threshold,
+        second_threshold,
+        wanted,
+        float(other.value[place]),
+        False,
+        words,
+        agreement_at(first, second, threshold, second_threshold),
+        ((interval[0], interval[1]), (float(other.low[place]), float(other.high[place]))),
+    )
+
+
+def _not_so_good(name: str, rates: Rates, wanted: float) -> str:
+    reason = f"no threshold of {name} is estimated to be as good as {wanted:.1%}"
+    if np.isnan(rates.value).all():
+        return reason
+    worth = rates.value if rates.by == "fdr" else -rates.value
+    best = int(np.nanargmin(worth))
+    return f"{reason}; the best is {rates.value[best]:.1%} at {rates.threshold[best]:g}"
+
+
+def rates_of(name: str, found: FdrEstimate) -> Rates:
+    """Return an estimate as rates, where enough pairs are left to speak of one."""
+    enough = found.pairs >= FEWEST_PAIRS
+    value, low, high = (
+        np.where(enough, end, np.nan) for end in (found.rate, found.low, found.high)
+    )
+    words = f"{found.documents:,} documents of {name}, without labels"
+    return Rates("fdr", found.threshold, value, low, high, words)
+
+
+def match_by_fdr(
+    first: Candidate,
+    second: Candidate,
+    found: tuple[FdrEstimate, FdrEstimate],
+    threshold: float,
+) -> Match | NoMatch:
+    """Find the lowest threshold of the second model with at most the first one's rate.
+
+    Parameters
+    ----------
+    first, second : Candidate
+    found : (FdrEstimate, FdrEstimate)
+        Of these (`mmc4viz.thresholds.fdr.estimate.estimate_fdr`).
+    threshold : float
+        The first model's; its rate is read at the step of the grid below it.
+    """
+    for one, estimate in zip((first, second), found, strict=True):
+        if estimate.reason is not None:
+            return NoMatch("fdr", threshold, f"of {one.name}, {estimate.reason}")
+    rates = rates_of(first.name, found[0]), rates_of(second.name, found[1])
+    return match_by_rate(first, second, rates, threshold)

@@ -1,0 +1,1 @@
+"""The false-discovery rate, estimated without labels."""

@@ -1,0 +1,269 @@
+"""Fit the mixture, and bootstrap it.
+
+What matches may have added to similarity is taken off, image, sentence and noise are told apart
+(`effects`), what is left says what noise looks like (`null`), and given that, rows say how matches
+stand out (`mixture`, `likelihood`), and so what they may have added. Gives no rate.
+
+Three things are not known: how matches stand out, how large noise is, and which pairs are right
+even so. Each round of a bootstrap over documents takes another value for all three. The fits of
+rounds are the best of many that suit the documents as they are, so that nothing is fitted anew.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.data.scale import recognise
+from mmc4viz.thresholds.fdr.effects import Effects, neighbours, noise, rivals, unevenness
+from mmc4viz.thresholds.fdr.matrices import Stack
+from mmc4viz.thresholds.fdr.mixture import (
+    Null,
+    Rows,
+    Signal,
+    around,
+    beliefs,
+    centres,
+    doubt,
+    inside,
+    most_likely,
+)
+
+_PASSES: Final = 8
+_STILL: Final = 0.01  # change of any parameter that is none
+_TINY: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Matches told from noise.
+
+    Attributes
+    ----------
+    rows : Rows
+    theta : ndarray of float64, shape (3,)
+        The signal's parameters.
+    doubt : float
+        Standard error of the logarithm of noise's size.
+    uneven : float
+        By how much that size varies between images, sentences, pages, as a share of it.
+    alike : (float, float)
+        How alike an image's residuals are at neighbouring sentences (`evenness.neighbours`).
+    added, drawn : ndarray of float64, shape (E,)
+        What matches added to each entry, in the unit of the fit: the mean, and a draw.
+    """
+
+    rows: Rows
+    theta: Floats
+    doubt: float
+    uneven: float
+    alike: tuple[float, float]
+    added: Floats
+    drawn: Floats
+
+    @property
+    def signal(self) -> Signal:
+        """How right sentences stand out."""
+        return Signal.of(self.theta)
+
+
+def fit(
+    stack: Stack, decoys: Stack | None = None, begin: Fit | None = None, larger: float = 1.0
+) -> Fit:
+    """Tell matches from noise.
+
+    Parameters
+    ----------
+    stack : Stack
+    decoys : Stack, optional
+        From which noise and effects are then taken.
+    begin : Fit, optional
+        Where to begin.
+    larger : float
+        Factor by which noise is to be larger than it looks: what its doubt does to a fit.
+    """
+    unit = _Unit.of(stack)
+    values, seen = unit.apply(stack), None if decoys is None else _seen(decoys, unit)
+    nothing = np.zeros(len(values))
+    added, drawn = (begin.added, begin.drawn) if begin else (nothing, nothing)
+    theta = begin.theta if begin else None
+    for _ in range(_PASSES):
+        effects = Effects.of(stack, values - drawn)
+        if seen is not None:
+            effects = replace(seen.effects, level=effects.level, page=effects.page)
+        rival, reach = rivals(stack, values, added, effects)
+        left = noise(stack, values, drawn, effects)
+        looks = _known(stack, effects, left, seen)
+        rows = Rows.of(stack, rival, reach, looks.null.scaled(larger))
+        found, before = most_likely(rows, theta), theta
+        theta, judged, size = found, rows.judge(Signal.of(found)), math.sqrt(effects.noise)
+        added, drawn = judged.added * size, judged.drawn() * size
+        if before is not None and np.abs(found - before).max() < _STILL:
+            break
+    alike = neighbours(stack, noise(stack, values - drawn, nothing, effects))
+    return Fit(rows, found, looks.doubt, unevenness(stack, left), alike, added, drawn)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Effects, what noise looks like, and the standard error of its log size."""
+
+    effects: Effects
+    null: Null
+    doubt: float
+
+
+def _seen(decoys: Stack, unit: _Unit) -> _Noise:
+    """Take noise from decoys, in which no sentence is right."""
+    values = unit.apply(decoys)
+    effects = Effects.of(decoys, values)
+    left = noise(decoys, values, np.zeros(len(values)), effects)
+    null, up = Null.observed(left), left >= 0
+    return _Noise(effects, null, doubt(left[up], decoys.owner[up], null.high))
+
+
+def _known(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) -> _Noise:
+    """Take noise from what no match can have raised, unless decoys show it.
+
+    Decoys vary, and so does the corpus that they stand for.
+    """
+    down = left < 0
+    null = seen.null if seen else Null.mirrored(left)
+    own = doubt(-left[down], stack.owner[down], null.low)
+    return _Noise(effects, null, math.hypot(own, seen.doubt) if seen else own)
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A scale on which effects add up, centred, without far outliers."""
+
+    sigmoid: bool
+    middle: float
+    size: float
+
+    @classmethod
+    def of(cls, stack: Stack) -> _Unit:
+        sigmoid = kind_of(stack) == "sigmoid"
+        values = _logit(stack.values) if sigmoid else stack.values
+        middle = float(np.median(values))
+        away = np.abs(values / 2 - middle / 2)  # halves, for numbers near the largest there are
+        return cls(sigmoid, middle, 2 * float(np.median(away)) or float(away.max()) or 1.0)
+
+    def apply(self, stack: Stack) -> Floats:
+        values = _logit(stack.values) if self.sigmoid else stack.values
+        return np.asarray(np.clip(values / self.size - self.middle / self.size, -50, 50))
+
+
+def _logit(values: Floats) -> Floats:
+    inside = np.clip(values, _TINY, 1 - _TINY)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
+def kind_of(stack: Stack) -> str:
+    """Return what the similarities are: a cosine, a sigmoid of one, after a softmax, unknown."""
+    return recognise(stack.values, stack.width[stack.document])
+
+
+_FITS: Final = 127
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many of T thresholds each pair reaches, shape (pairs,)."""
+
+    thresholds: int
+    of_pair: Ints
+
+    @classmethod
+    def of(cls, stack: Stack, thresholds: Floats) -> Reach:
+        """Look at a stack's matched pairs; thresholds ascend."""
+        return cls(len(thresholds), np.searchsorted(thresholds, stack.score, side="right"))
+
+    def sums(self, weight: Floats | Ints | None = None) -> Floats:
+        """Return how much reaches each threshold, shape (T,)."""
+        return _from_right(np.bincount(self.of_pair, weight, self.thresholds + 1))
+
+    def share(self, wrong: Floats) -> Floats:
+        """Return the share of wrong pairs at each threshold, NaN where there is no pair.
+
+        Parameters
+        ----------
+        wrong : ndarray of float64, shape (pairs,)
+            Probability of being wrong.
+        """
+        return _ratio(self.sums(wrong), self.sums())
+
+    def drawn(self, wrong: Floats, rng: np.random.Generator, each: Ints) -> Floats:
+        """Return the share of wrong pairs if each one's fate is drawn, shape (T,).
+
+        Parameters
+        ----------
+        wrong : ndarray of float64, shape (pairs,)
+        rng : numpy.random.Generator
+        each : ndarray of int64, shape (pairs,)
+            How often each pair counts.
+        """
+        variance = np.bincount(self.of_pair, each * wrong * (1 - wrong), self.thresholds + 1)
+        by_chance = _from_right(rng.standard_normal(len(variance)) * np.sqrt(variance))
+        return _ratio(self.sums(each * wrong) + by_chance, self.sums(each))
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What rounds say: the rates, shape (rounds, T), and the mean shifts, shape (rounds,)."""
+
+    rate: Floats
+    shift: Floats
+
+
+def resample(fitted: Fit, smaller: Fit, reach: Reach, rounds: int, seed: int) -> Rounds:
+    """Draw documents anew, fit each draw, and draw noise's size and the pairs' fates.
+
+    Parameters
+    ----------
+    fitted : Fit
+    smaller : Fit
+        The same with noise smaller by its standard error.
+    reach : Reach
+    rounds, seed : int
+
+    Notes
+    -----
+    Of a corpus that is looked at as a whole, the pairs are what they are, and only their fates are
+    drawn; documents that stand for more are drawn anew with their pairs. Beliefs are drawn as
+    well, or what only they hold would look sure (randomised maximum a posteriori: Bardsley,
+    Solonen, Haario and Laine, SIAM Journal on Scientific Computing 36, 2014).
+    """
+    rng, stack = np.random.default_rng(seed), fitted.rows.stack
+    counts = rng.multinomial(len(stack), np.full(len(stack), 1 / len(stack)), rounds)
+    fits = around(fitted.theta, fitted.rows, _FITS, seed)
+    judged = (fitted.rows.judge(Signal.of(one)) for one in fits)
+    fit_of, right = zip(*((one.by_document, one.right) for one in judged), strict=True)
+    best = (beliefs(fits, centres(rounds, rng)).T + np.array(fit_of) @ counts.T).argmax(axis=0)
+    size = rng.standard_normal((rounds, 1))
+    pairs_of = stack.document[stack.matched]
+    times = counts if stack.sampled else np.ones_like(counts)
+    draws = zip(best.tolist(), times, strict=True)
+    rate = np.array([reach.drawn(1 - right[fit], rng, each[pairs_of]) for fit, each in draws])
+    rate = np.clip(rate + size * (_rate(smaller, reach) - _rate(fitted, reach)), 0, 1)
+    theta = inside(fits[best] + size * (smaller.theta - fitted.theta))
+    return Rounds(rate, np.array([Signal.of(one).mean_shift for one in theta]))
+
+
+def _rate(fitted: Fit, reach: Reach) -> Floats:
+    return reach.share(1 - fitted.rows.judge(fitted.signal).right)
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.clip(np.where(whole > 0, part / whole, np.nan), 0, 1))
+
+
+def _from_right(bins: NDArray[Any]) -> NDArray[Any]:
+    """Sum up bins from the right: what reaches each threshold."""
+    return np.asarray(bins[:0:-1].cumsum()[::-1])

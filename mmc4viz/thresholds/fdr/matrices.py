@@ -1,0 +1,306 @@
+"""Similarity matrices, concatenated; decoys.
+
+What estimates without labels look at. Images that a page has no sentence left for are here, too:
+without them, those that were matched would look more alike to their sentences than chance has it.
+Nothing is estimated here.
+
+Where images and sentences have embeddings, similarity between documents is at hand: so what noise
+looks like is seen, not assumed (target-decoy search: Elias and Gygi, Nature Methods 4, 2007). Makes
+decoys of the documents' own shapes; what they say of the rate is `by_fdr`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.data.columns import Columns
+from mmc4viz.data.similarity_file import Sidecar, with_similarity
+from mmc4viz.loader.walk import matched_pairs
+from mmc4viz.sweep.match import WAITING, validity
+from mmc4viz.sweep.pairs import document_starts
+from mmc4viz.sweep.sweep import Matched, Part, match_corpus
+from mmc4viz.thresholds.model_scores import Matrices
+from mmc4viz.types import ConfigError, DocumentError, LoaderConfig
+
+Page = tuple[Floats, Ints]
+"""A document's matrix, images × sentences, and each image's assigned sentence, -1 for none."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The matrices of D documents with pairs, R images in all, E entries.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (E,)
+        Row by row; all finite.
+    images : ndarray of int64, shape (D,)
+        Images of each document, at least 1.
+    width : ndarray of int64, shape (D,)
+        Sentences of each document, at least 1.
+    assigned : ndarray of int64, shape (R,)
+        Each image's sentence, -1 for none.
+    sampled : bool
+        Whether they were drawn at random from more.
+    left_out : int
+        Documents left out because some similarity in them is no finite number.
+    """
+
+    values: Floats
+    images: Ints
+    width: Ints
+    assigned: Ints
+    sampled: bool = False
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def document(self) -> Ints:
+        """Document of each image, shape (R,)."""
+        return np.repeat(np.arange(len(self)), self.images)
+
+    @cached_property
+    def start(self) -> Ints:
+        """Where each image's row begins, shape (R + 1,)."""
+        return np.append(0, np.cumsum(self.width[self.document]))
+
+    @cached_property
+    def row(self) -> Ints:
+        """Image of each entry, shape (E,)."""
+        return np.repeat(np.arange(len(self.assigned)), np.diff(self.start))
+
+    @cached_property
+    def owner(self) -> Ints:
+        """Document of each entry, shape (E,)."""
+        return self.document[self.row]
+
+    @cached_property
+    def first(self) -> Ints:
+        """Where each document's sentences begin among all, shape (D + 1,)."""
+        return np.append(0, np.cumsum(self.width))
+
+    @cached_property
+    def sentence(self) -> Ints:
+        """Sentence of each entry among those of all documents, shape (E,)."""
+        return np.arange(len(self.row)) - (self.start[:-1] - self.first[self.document])[self.row]
+
+    @cached_property
+    def room(self) -> Floats:
+        """Share of its page's images that there are sentences for, shape (R,)."""
+        return np.minimum(self.width / self.images, 1.0)[self.document]
+
+    @cached_property
+    def matched(self) -> Ints:
+        """Which images are matched, shape (pairs,)."""
+        return np.flatnonzero(self.assigned >= 0)
+
+    @cached_property
+    def place(self) -> Ints:
+        """Which entries are the assigned ones, shape (pairs,)."""
+        return self.start[self.matched] + self.assigned[self.matched]
+
+    @property
+    def score(self) -> Floats:
+        """Score of each matched pair, shape (pairs,)."""
+        return self.values[self.place]
+
+
+def stack_of(matched: Matched, most: int = 10_000, seed: int = 0) -> Stack:
+    """Collect the matrices of a corpus's matched images.
+
+    Parameters
+    ----------
+    matched : Matched
+        Under the size limit and assignment wanted.
+    most : int
+        Of a corpus with more documents, so many drawn at random.
+    seed : int
+        Of the drawing.
+    """
+    total, starts = matched.n_documents, document_starts(matched)
+    drawn = np.arange(total)
+    if total > most:
+        drawn = np.sort(np.random.default_rng(seed).choice(total, most, replace=False))
+    cuts = np.searchsorted(drawn, starts)
+    pages: list[Stack] = []
+    for n, part in enumerate(matched.parts):
+        rows = drawn[cuts[n] : cuts[n + 1]] - starts[n]
+        if len(rows):
+            chosen = np.zeros(len(part.columns), bool)
+            chosen[rows] = True
+            pages += [_plain(part, chosen), _literal(part, matched, chosen)]
+    return _finite(pages, total > most)
+
+
+def stacked(pages: Sequence[Page]) -> Stack:
+    """Put documents' matrices end to end.
+
+    Examples
+    --------
+    >>> stacked([(np.array([[0.1, 0.3], [0.2, 0.1]]), np.array([1, 0]))]).score
+    array([0.3, 0.2])
+    """
+    kept = [(matrix, assigned) for matrix, assigned in pages if len(assigned)]
+    return Stack(
+        np.concatenate([np.zeros(0), *(matrix.ravel() for matrix, _ in kept)]).astype(np.float64),
+        np.array([len(assigned) for _, assigned in kept], np.int64),
+        np.array([matrix.shape[1] for matrix, _ in kept], np.int64),
+        np.concatenate([np.zeros(0, np.int64), *(one for _, one in kept)]).astype(np.int64),
+    )
+
+
+def _plain(part: Part, chosen: NDArray[np.bool_]) -> Stack:
+    """Gather the rows of the valid images of the plain documents that have pairs."""
+    pairs = part.matches_of(chosen)
+    valid, matrices = validity(part.columns, part.min_kb), Matrices(part.columns)
+    sentence = np.full(len(valid.fate), -1, np.int64)
+    sentence[valid.starts[pairs.document] + pairs.image] = pairs.sentence
+    here = np.zeros(len(part.columns), bool)
+    here[pairs.document] = True
+    owner = np.repeat(np.arange(len(here)), np.diff(valid.starts))
+    rows = np.flatnonzero(here[owner] & (valid.fate == WAITING))
+    document, image = owner[rows], rows - valid.starts[owner[rows]]
+    each, images = np.unique(document, return_counts=True)
+    width = matrices.width[document]
+    end = np.cumsum(width)
+    offset = matrices.starts[document] + image * width - (end - width)
+    where = np.arange(end[-1] if len(end) else 0) + np.repeat(offset, width)
+    values = np.asarray(matrices.values)[where].astype(np.float64)
+    return Stack(values, images, matrices.width[each], sentence[rows])
+
+
+def _literal(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Stack:
+    """Gather the rows of the documents that the walk answers."""
+    return stacked(list(_pages(part, matched, chosen)))
+
+
+def _pages(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Iterator[Page]:
+    matrices = Matrices(part.columns)
+    for row in part.literal.rows[chosen[part.literal.rows]].tolist():
+        try:
+            pairs = matched_pairs(part.literal[row], matched.config)
+        except DocumentError:
+            continue
+        matrix, image = matrices[row], [pair[0] for pair in pairs]  # the matched ones only
+        assigned = np.array([pair[1] for pair in pairs], np.int64)
+        if len(pairs) and max(image) < len(matrix) and assigned.max() < matrix.shape[1]:
+            yield matrix[image], assigned
+
+
+def _finite(stacks: Sequence[Stack], sampled: bool) -> Stack:
+    """Join stacks, without documents that have a similarity that is no finite number."""
+    each = [stacked([]), *stacks]
+    whole = Stack(
+        np.concatenate([one.values for one in each]),
+        np.concatenate([one.images for one in each]),
+        np.concatenate([one.width for one in each]),
+        np.concatenate([one.assigned for one in each]),
+    )
+    bad = np.bincount(whole.owner, ~np.isfinite(whole.values), len(whole)) > 0
+    return Stack(
+        whole.values[~bad[whole.owner]],
+        whole.images[~bad],
+        whole.width[~bad],
+        whole.assigned[~bad[whole.document]],
+        sampled,
+        int(bad.sum()),
+    )
+
+
+def decoy_matrices(
+    images: Sequence[Floats], sentences: Sequence[Floats], seed: int = 0
+) -> list[Floats]:
+    """Return a matrix for each document: its images against sentences of other documents.
+
+    Parameters
+    ----------
+    images, sentences : sequence of ndarray of float, shape (n, dimensions) and (m, dimensions)
+        Embeddings of each document's images and sentences, normed if the similarity is a cosine.
+    seed : int
+        Of the order in which documents lend their sentences.
+
+    Returns
+    -------
+    list of ndarray of float64, shape (n, m)
+        Each document takes as many sentences as it has, from the next ones in a random order.
+
+    Raises
+    ------
+    ConfigError
+        When there are too few documents, or embeddings do not go together.
+
+    Examples
+    --------
+    >>> one, two = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
+    >>> decoy_matrices([one, two], [one, two])
+    [array([[0.]]), array([[0.]])]
+    """
+    if len(images) != len(sentences):
+        raise ConfigError(
+            f"decoys take images and sentences of the same documents: {len(images):,} documents "
+            f"have images, {len(sentences):,} have sentences"
+        )
+    dimensions = {part.shape[1] for part in (*images, *sentences)}
+    if len(dimensions) > 1:
+        named = ", ".join(map(str, sorted(dimensions)))
+        raise ConfigError(f"embeddings have different dimensions ({named}): one model's, please")
+    order = np.random.default_rng(seed).permutation(len(images)).tolist()
+    found: list[Floats] = [np.zeros((0, 0))] * len(images)
+    for place, document in enumerate(order):
+        lent = _lent(sentences, order, place)
+        found[document] = (images[document] @ lent.T).astype(np.float64)
+    return found
+
+
+def _lent(sentences: Sequence[Floats], order: list[int], place: int) -> Floats:
+    """Return as many sentences as a document has, of the documents after it in the order."""
+    wanted, following = len(sentences[order[place]]), order[place + 1 :] + order[:place]
+    sizes = accumulate(len(sentences[other]) for other in following)
+    enough = next((k for k, size in enumerate(sizes, 1) if size >= wanted), None)
+    if enough is None:
+        raise ConfigError("decoys take more documents: the others have too few sentences")
+    return np.concatenate([sentences[other] for other in following[:enough]])[:wanted]
+
+
+def decoy_stack(matrices: Sequence[Floats]) -> Stack:
+    """Put decoys end to end; which of their sentences would be assigned plays no part.
+
+    Parameters
+    ----------
+    matrices : sequence of ndarray of float64, shape (n, m)
+    """
+    return stacked([(matrix, np.zeros(len(matrix), np.int64)) for matrix in matrices])
+
+
+def read_decoys(
+    path: str, columns: Sequence[Columns], config: LoaderConfig, most: int = 10_000, seed: int = 0
+) -> Stack:
+    """Read decoys as ``mmc4viz score --decoys FILE`` writes them, matched as the corpus is.
+
+    Parameters
+    ----------
+    path : str
+        A file of similarity with the documents' own shapes.
+    columns : sequence of Columns
+        The corpus.
+    config : LoaderConfig
+        Only ``min_kb`` and ``assignment`` matter.
+    most, seed : int
+        As in `mmc4viz.thresholds.fdr.matrices.stack_of`.
+
+    Raises
+    ------
+    ShardError
+        When the file is none, lacks a document, or has another shape for it.
+    """
+    others = [with_similarity(part, Sidecar("", path)) for part in columns]
+    return stack_of(match_corpus(others, config), most, seed)

@@ -1,0 +1,372 @@
+"""Noise and signal: null distribution, mixture, posterior.
+
+From the matrices alone: a match only raises a residual and unrelated ones are symmetric, so those
+below zero are noise, and mirrored they are all of it (an empirical null as in Efron, Large-Scale
+Simultaneous Hypothesis Testing, JASA 99, 2004, from one side). From true decoys: all of theirs.
+Either way a Student t with its own scale on each side of zero, for tails beyond what was seen.
+
+An image has one right sentence on its page with some probability, any sentence as likely as
+another; that one's residual is raised by a shift of its own, all else is noise (`null`). Three
+numbers say it all (`Signal`). Given them, Bayes' rule turns an image's row of likelihood ratios
+into the probability that its assigned sentence is right: the local false-discovery rate (Efron,
+Tibshirani, Storey and Tusher, JASA 96, 2001), of whole rows, so that a right sentence that was
+beaten by a wrong one counts against the winner. How an assignment chose plays no part: the row is
+conditioned upon. Where two sentences of an image stand out, one of them is taken to be wrong, and
+so is one of two images for which a sentence stands out.
+
+Rows are taken as if they were independent (a pseudo-likelihood: Besag, The Statistician 24, 1975).
+What a signal makes of a row is `mixture`'s.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from scipy import optimize, stats
+from scipy.stats import qmc
+
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.thresholds.fdr.matrices import Stack
+
+_EDGES: Final = np.concatenate([np.linspace(0, 6, 121), [8.0, 12.0, np.inf]])
+_TAILS: Final = (2.1, 300.0)  # degrees of freedom: as heavy and as light as any
+_SCALES: Final = (0.2, 3.0)
+
+
+@dataclass(frozen=True)
+class Null:
+    """The density of residuals of unrelated pairs: two halves of Student t that meet at zero.
+
+    Attributes
+    ----------
+    low, high : tuple of (float, float)
+        Degrees of freedom and scale below and above zero.
+    """
+
+    low: tuple[float, float]
+    high: tuple[float, float]
+
+    @classmethod
+    def mirrored(cls, residuals: Floats) -> Self:
+        """Take the residuals below zero for both halves."""
+        half = _half(-residuals[residuals < 0])
+        return cls(half, half)
+
+    @classmethod
+    def observed(cls, residuals: Floats) -> Self:
+        """Take each half from the residuals on its side."""
+        return cls(_half(-residuals[residuals < 0]), _half(residuals[residuals >= 0]))
+
+    def scaled(self, factor: float) -> Null:
+        """Return noise that is larger by a factor."""
+        (tail, below), (other, above) = self.low, self.high
+        return Null((tail, below * factor), (other, above * factor))
+
+    def log(self, z: Floats) -> Floats:
+        """Return the logarithm of the density, up to a constant."""
+        below, above = (
+            -(tail + 1) / 2 * np.log1p((z / scale) ** 2 / tail)
+            for tail, scale in (self.low, self.high)
+        )
+        return np.asarray(np.where(z < 0, below, above))
+
+
+def doubt(distance: Floats, owner: Ints, half: tuple[float, float]) -> float:
+    """Return the standard error of a half's log scale, as documents vary (a sandwich).
+
+    Parameters
+    ----------
+    distance : ndarray of float64, shape (n,)
+        From zero.
+    owner : ndarray of int64, shape (n,)
+        Document of each.
+    half : (float, float)
+        Degrees of freedom and scale, as fitted.
+    """
+    tail, scale = half
+    square = (distance / scale) ** 2
+    pull = np.bincount(owner, (tail + 1) * square / (tail + square) - 1)
+    known = max(1, len(distance)) * 2 * tail / (tail + 3)
+    return float(np.sqrt((pull**2).sum()) / known)
+
+
+def _half(distance: Floats) -> tuple[float, float]:
+    """Fit a folded Student t to distances from zero, by maximum likelihood over bins."""
+    counts, _ = np.histogram(distance, _EDGES)
+    if not counts.sum():
+        return _TAILS[1], 1.0
+
+    def cost(parameters: Floats) -> float:
+        tail, scale = np.exp(parameters)
+        inside = np.diff(stats.t.cdf(_EDGES / scale, tail))
+        return -float((counts * np.log(np.maximum(inside, 1e-12))).sum())
+
+    middle = float(np.clip(np.median(distance) / 0.67, *_SCALES))
+    begin = np.log([20.0, middle])
+    simplex = begin + np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, -0.2]])
+    bounds = [tuple(np.log(ends)) for ends in (_TAILS, _SCALES)]
+    found = optimize.minimize(
+        cost,
+        begin,
+        method="Nelder-Mead",
+        bounds=bounds,
+        options={"xatol": 0.005, "fatol": 0.05, "initial_simplex": simplex},
+    )
+    tail, scale = np.exp(found.x).tolist()
+    return tail, scale
+
+
+SHIFTS: Final = np.append(np.arange(0.25, 6.01, 0.25), [6.5, 7.0, 7.5, 8.0, 9.0, 10.5, 12.5, 15.0])
+_WIDTHS: Final = np.gradient(SHIFTS)
+_BINS: Final = np.arange(-8.0, 25.01, 0.025)  # of residuals
+_REACHES: Final = 8  # classes of pages by how far a shift moves a residual
+_MOST_LOG: Final = 40.0  # of a likelihood ratio
+_MESSAGES: Final = 3  # rounds of them
+_TINY: Final = 1e-12
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How right sentences stand out.
+
+    Attributes
+    ----------
+    share : float
+        Of the images that there are sentences for, those with a right one on their page.
+    shift, spread : float
+        Mean and deviation, before it is cut at zero, of the normal law of shifts, in deviations
+        of the noise.
+    """
+
+    share: float
+    shift: float
+    spread: float
+
+    @classmethod
+    def of(cls, theta: Floats) -> Self:
+        """Read unbounded parameters: logits and logarithms."""
+        return cls(float(1 / (1 + np.exp(-theta[0]))), *np.exp(theta[1:]).tolist())
+
+    @property
+    def weights(self) -> Floats:
+        """Probability of each of the `SHIFTS`."""
+        weight = np.exp(-0.5 * ((SHIFTS - self.shift) / self.spread) ** 2) * _WIDTHS
+        return np.asarray(weight / weight.sum())
+
+    @property
+    def mean_shift(self) -> float:
+        """Mean of the shifts."""
+        return float(self.weights @ SHIFTS)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a signal is judged by: residuals in bins, and likelihood ratios of bins and shifts.
+
+    Attributes
+    ----------
+    stack : Stack
+    bins : ndarray of int64, shape (E,)
+        Bin of each entry's residual and of its page's reach.
+    ratios : ndarray of float64, shape (len(SHIFTS), bins)
+    """
+
+    stack: Stack
+    bins: Ints
+    ratios: Floats
+
+    @classmethod
+    def of(cls, stack: Stack, rival: Floats, reach: Floats, null: Null) -> Self:
+        """Tabulate the likelihood ratios.
+
+        Parameters
+        ----------
+        stack : Stack
+        rival : ndarray of float64, shape (E,)
+            Residuals (`mmc4viz.thresholds.fdr.effects.rivals`).
+        reach : ndarray of float64, shape (D,)
+        null : Null
+        """
+        ends = np.linspace(reach.min(), reach.max(), _REACHES + 1)
+        known = np.clip(np.searchsorted(ends, reach, side="right") - 1, 0, _REACHES - 1)
+        number = np.bincount(known, minlength=_REACHES)
+        middle = np.bincount(known, reach, _REACHES) / np.maximum(number, 1)
+        moved = _BINS[None, None] - SHIFTS[:, None, None] * middle[None, :, None]
+        ratios = np.exp(np.minimum(null.log(moved) - null.log(_BINS), _MOST_LOG))
+        at = np.rint((np.clip(rival, _BINS[0], _BINS[-1]) - _BINS[0]) / 0.025)
+        bins = (at + known[stack.owner] * len(_BINS)).astype(np.int64)
+        return cls(stack, bins, ratios.reshape(len(SHIFTS), -1))
+
+    def judge(self, signal: Signal) -> Judged:
+        """Work out the likelihood of each row under a signal."""
+        table = signal.weights @ self.ratios
+        ratio = table.take(self.bins, mode="clip")
+        share = signal.share * self.stack.room
+        one = share / self.stack.width[self.stack.document]
+        likelihood = 1 - share + one * np.add.reduceat(ratio, self.stack.start[:-1])
+        return Judged(self, signal, table, ratio, one, likelihood)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows under one signal.
+
+    Attributes
+    ----------
+    rows : Rows
+    signal : Signal
+    table : ndarray of float64, shape (bins,)
+        Likelihood ratio of each bin.
+    ratio : ndarray of float64, shape (E,)
+        Of each entry.
+    one : ndarray of float64, shape (R,)
+        Prior probability of each sentence.
+    likelihood : ndarray of float64, shape (R,)
+        Of each row, over that of noise alone.
+    """
+
+    rows: Rows
+    signal: Signal
+    table: Floats
+    ratio: Floats
+    one: Floats
+    likelihood: Floats
+
+    @property
+    def by_document(self) -> Floats:
+        """Return the log likelihood of each document, shape (D,)."""
+        stack = self.rows.stack
+        return np.asarray(np.bincount(stack.document, np.log(self.likelihood), len(stack)), float)
+
+    @property
+    def alone(self) -> Floats:
+        """Probability that each entry is right, every image looked at alone, shape (E,)."""
+        return np.asarray(self.ratio * (self.one / self.likelihood)[self.rows.stack.row])
+
+    @property
+    def right(self) -> Floats:
+        """Probability that each matched pair is right, shape (pairs,).
+
+        No sentence is right for two images: by messages between images and sentences that each
+        leave out what the other one said (sum-product on a bipartite graph, as for permanents:
+        Huang and Jebara, arXiv 0908.1769), with weights by which similarities that say nothing
+        leave the prior as it is.
+        """
+        stack = self.rows.stack
+        none = 1 - self.one * stack.width[stack.document]
+        prior = self.one[stack.images.cumsum() - 1]
+        usual = ((1 - prior) / (1 - stack.images * prior).clip(_TINY))[stack.owner]
+        weight = self.ratio * (self.one[stack.row] * usual)
+        found = weight / usual
+        for _ in range(_MESSAGES):
+            whole = none + np.add.reduceat(found, stack.start[:-1])
+            claim = weight / np.maximum(whole[stack.row] - found, _TINY)
+            others = np.bincount(stack.sentence, claim, stack.first[-1])[stack.sentence] - claim
+            found = weight / (1 + others.clip(0))
+        whole = none + np.add.reduceat(found, stack.start[:-1])
+        return np.asarray(np.minimum(found[stack.place] / whole[stack.matched], 1.0))
+
+    @property
+    def added(self) -> Floats:
+        """Mean of what matches added to each entry, in noise deviations, shape (E,)."""
+        mean = (self.signal.weights * SHIFTS) @ self.rows.ratios / np.maximum(self.table, 1e-300)
+        return np.asarray(self.alone * mean[self.rows.bins])
+
+    def drawn(self, seed: int = 0) -> Floats:
+        """Draw what matches may have added to each entry, in noise deviations, shape (E,).
+
+        Less a mean, what is left would vary less than noise does; less a draw, as much.
+        """
+        stack, rng = self.rows.stack, np.random.default_rng(seed)
+        which, how_far = rng.random((2, len(stack.assigned)))
+        sums = np.append(0.0, np.cumsum(self.alone))
+        entry = np.searchsorted(sums[1:], sums[stack.start[:-1]] + which)
+        some = entry < stack.start[1:]
+        entry, bins = entry[some], self.rows.bins[entry[some]]
+        odds = np.cumsum(self.signal.weights[:, None] * self.rows.ratios[:, bins], axis=0)
+        found = np.zeros(len(self.ratio))
+        found[entry] = SHIFTS[(odds < how_far[some] * odds[-1]).sum(axis=0)]
+        return found
+
+
+_WIDER: Final = 1.3  # than the curvature says
+# Weak prior beliefs, normal: mean and deviation of log odds of a right sentence, log shift, log
+# spread. They hold where the data say nothing; a small spread is the cautious belief: a large one
+# would explain noise as right pairs that hardly stand out.
+_PRIOR: Final = np.array([[0.0, 2.0], [np.log(3.0), 0.7], [np.log(0.5), 0.8]])
+_BOUNDS: Final = [(-8.0, 8.0), (np.log(0.3), np.log(14.0)), (np.log(0.2), np.log(5.0))]
+
+
+def cost(theta: Floats, rows: Rows) -> float:
+    """Return minus the log posterior of a signal's parameters."""
+    likelihood = rows.judge(Signal.of(theta)).likelihood
+    return -float(beliefs(theta) + np.log(likelihood).sum())
+
+
+def most_likely(rows: Rows, start: Floats | None = None, steps: int = 60) -> Floats:
+    """Return the parameters of the most probable signal, shape (3,)."""
+    begin = _PRIOR[:, 0] if start is None else start
+    found = optimize.minimize(cost, begin, (rows,), method="L-BFGS-B", bounds=_BOUNDS,
+                              options={"maxiter": steps, "ftol": 1e-9, "eps": 1e-4})  # fmt: skip
+    return np.asarray(found.x)
+
+
+def around(theta: Floats, rows: Rows, n: int, seed: int) -> Floats:
+    """Return parameters that the data may have come from, the most probable ones first.
+
+    Parameters
+    ----------
+    theta : ndarray of float64, shape (3,)
+        The most probable.
+    rows : Rows
+    n : int
+        How many more.
+    seed : int
+
+    Returns
+    -------
+    ndarray of float64, shape (1 + n, 3)
+        Spread as the curvature of the posterior says (Laplace), and a little wider.
+    """
+    values, axes = np.linalg.eigh(_curvature(theta, rows))
+    normal = qmc.MultivariateNormalQMC(np.zeros(len(theta)), rng=np.random.default_rng(seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that n is no power of two
+        steps = _WIDER * normal.random(n) / np.sqrt(np.maximum(values, 0.2))
+    return inside(theta + np.vstack([0 * theta, steps @ axes.T]))
+
+
+def inside(theta: Floats) -> Floats:
+    """Return the nearest parameters within the bounds, shape (..., 3)."""
+    return np.asarray(np.clip(theta, *np.array(_BOUNDS).T))
+
+
+def _curvature(theta: Floats, rows: Rows) -> Floats:
+    """Return the second derivatives of the cost, by differences, shape (3, 3)."""
+    step, k = 0.05, len(theta)
+
+    def at(*moves: tuple[int, float]) -> float:
+        moved = theta.copy()
+        for n, sign in moves:
+            moved[n] += sign * step
+        return cost(moved, rows)
+
+    middle, plus = at(), [at((n, 1.0)) for n in range(k)]
+    bend = np.diag([plus[n] + at((n, -1.0)) - 2 * middle for n in range(k)])
+    for a in range(k):
+        for b in range(a):
+            bend[a, b] = bend[b, a] = at((a, 1.0), (b, 1.0)) - plus[a] - plus[b] + middle
+    return np.asarray(bend / step**2)
+
+
+def beliefs(theta: Floats, centre: Floats = _PRIOR[:, 0]) -> Floats:
+    """Return the log prior of parameters, shape (n,) of (n, 3), up to a constant."""
+    return np.asarray(-0.5 * (((theta - centre) / _PRIOR[:, 1]) ** 2).sum(axis=-1))
+
+
+def centres(n: int, rng: np.random.Generator) -> Floats:
+    """Draw centres of the prior, shape (n, 1, 3): each a guess as good as the other."""
+    return np.asarray(_PRIOR[:, 0] + rng.standard_normal((n, 1, 3)) * _PRIOR[:, 1])

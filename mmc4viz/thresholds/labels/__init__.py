@@ -1,0 +1,1 @@
+"""Labels: drawing pairs, storing judgements, estimating precision."""

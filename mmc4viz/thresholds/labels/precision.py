@@ -1,0 +1,546 @@
+"""Precision at every threshold from labels, the proposal from it, and how many labels it needs.
+
+From labels of a stratified sample with known probabilities; every figure with its 95 % interval.
+Proposes nothing; knows nothing of how labels are stored, nor of people.
+
+Fixed-sequence testing on `precision`'s sample. Knows nothing of how labels are stored.
+
+Nothing is lost uncounted: labels whose pair no longer exists, doubts, skipped and waiting pairs.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.thresholds.labels import queue, sampling, store
+from mmc4viz.thresholds.labels.intervals import Interval, interval, surely
+from mmc4viz.thresholds.labels.sampling import Design, Population
+from mmc4viz.thresholds.labels.store import Label, LabelsError, PairId
+from mmc4viz.thresholds.proposal import Basis, Proposal
+from mmc4viz.types import ConfigError, LoaderConfig
+
+_MOST: Final = 20_000  # labels looked ahead
+
+
+def allocate_many(population: Ints, drawn: Ints, value: Floats, n: int) -> Ints:
+    """Do what `allocate` does, for many labels at once and without a floor.
+
+    Finds the density at which density × √value, but at least what is drawn, adds up.
+    """
+    root, most = np.sqrt(value), np.maximum(population, drawn)
+    if not (root > 0).any():
+        return np.zeros_like(drawn)
+    target = drawn.sum() + n
+    low, high = 0.0, float(most.max()) / float(root[root > 0].min())
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = np.clip(middle * root, drawn, most).sum() >= target
+        low, high = (low, middle) if enough else (middle, high)
+    return np.asarray(np.round(np.clip(high * root, drawn, most)) - drawn, np.int64)
+
+
+def needed(population: Ints, over: Ints, labelled: Ints, right: Ints, width: float) -> int | None:
+    """Return how many more labels, given out as `allocate` does, bring the interval to a width.
+
+    Parameters
+    ----------
+    population, labelled, right : ndarray of int64, shape (H,)
+        Pairs, labels and right ones of each stratum.
+    over : ndarray of int64, shape (H,)
+        Pairs of each stratum at or above the threshold.
+    width : float
+        Of the 95 % interval of the precision, high less low.
+
+    Returns
+    -------
+    int or None
+        None when labelling every pair, or 20,000 more, would not do. An expectation: strata stay
+        as right as they look now.
+    """
+    return _needed(population, over, labelled, right, lambda f: f.high[0] - f.low[0] <= width)
+
+
+def needed_to_show(
+    population: Ints, over: Ints, labelled: Ints, right: Ints, least: float, confidence: float
+) -> int | None:
+    """Return how many more labels would show a precision, likewise; None when none are likely to.
+
+    Parameters
+    ----------
+    least : float
+        The precision that the one-sided lower limit is to reach.
+    confidence : float
+        Of that limit.
+    """
+    level = 2 * confidence - 1
+    return _needed(population, over, labelled, right, lambda f: f.low[0] >= least, level)
+
+
+def _needed(
+    population: Ints,
+    over: Ints,
+    labelled: Ints,
+    right: Ints,
+    enough: Callable[[Interval], bool],
+    level: float = 0.95,
+) -> int | None:
+    value = sampling.importance(population, over[None]) * sampling.spread_of(labelled, right)
+    part = np.divide(over, population, out=np.zeros(len(over)), where=population > 0)
+    share = (right + 0.5) / (labelled + 1)
+
+    def reaches(n: int) -> bool:
+        counts = (labelled + allocate_many(population, labelled, value, n)) * part
+        found = interval(over[None], counts[None], (counts * share)[None], level, exact=False)
+        return bool(enough(found))
+
+    return _least(reaches, min(int((population - labelled)[value > 0].sum()), _MOST))
+
+
+def _least(reaches: Callable[[int], bool], most: int) -> int | None:
+    """Find the least number that reaches, by halving; None when the most does not."""
+    if reaches(0):
+        return 0
+    if not reaches(most):
+        return None
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return high
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """A stratified sample of a corpus's matched pairs, labelled.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, shape (N,)
+        Of all matched pairs, ascending.
+    edges : ndarray of float64, shape (B,)
+        Borders of the strata (`strata.borders`), fixed before the first label.
+    score : ndarray of float64, shape (n,)
+        Of the labelled pairs.
+    correct : ndarray of bool, shape (n,)
+    """
+
+    scores: Floats
+    edges: Floats
+    score: Floats
+    correct: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def stratum(self) -> Ints:
+        """The stratum of each label, shape (n,)."""
+        return np.searchsorted(self.edges, self.score, side="right").astype(np.int64)
+
+    @property
+    def population(self) -> Ints:
+        """Pairs of each stratum, shape (B + 1,)."""
+        return sampling.populations(self.scores, self.edges)
+
+    def counts(self) -> tuple[Ints, Ints]:
+        """Return labels and right ones of each stratum, shape (B + 1,) each."""
+        size = len(self.edges) + 1
+        both = (self.stratum, self.stratum[self.correct])
+        labelled, right = (np.bincount(each, minlength=size).astype(np.int64) for each in both)
+        return labelled, right
+
+    def weights(self) -> Floats:
+        """Return for how many pairs each label stands, one over its probability, shape (n,)."""
+        labelled, _ = self.counts()
+        return np.asarray(self.population[self.stratum] / labelled[self.stratum], np.float64)
+
+    def above(self, thresholds: Floats) -> tuple[Ints, Ints, Ints]:
+        """Return pairs, labels and right ones of each stratum above thresholds, (K, B + 1) each.
+
+        What of a stratum lies above a threshold was drawn at random from what lies there.
+        """
+        size, reaching = len(self.edges) + 1, self.score >= thresholds[:, None]
+        member = self.stratum == np.arange(size)[:, None]
+        labelled = reaching.astype(np.int64) @ member.T.astype(np.int64)
+        right = (reaching & self.correct).astype(np.int64) @ member.T.astype(np.int64)
+        return sampling.above(self.scores, self.edges, thresholds), labelled, right
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What labels say at thresholds, every array of shape (K,).
+
+    Attributes
+    ----------
+    thresholds : ndarray of float64
+    precision : Interval
+        Share of right pairs among those at or above.
+    kept : Interval
+        Share of all right pairs that is at or above.
+    labels, wrong : ndarray of int64
+        Labels at or above, and wrong ones among them.
+    """
+
+    thresholds: Floats
+    precision: Interval
+    kept: Interval
+    labels: Ints
+    wrong: Ints
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """Probability of being right by score, never falling; steps begin at each score."""
+
+    score: Floats
+    probability: Floats
+
+
+def curve(sample: LabelledSample, thresholds: Floats, level: float = 0.95) -> Curve:
+    """Estimate precision and share kept at thresholds.
+
+    Parameters
+    ----------
+    sample : LabelledSample
+    thresholds : ndarray of float64, shape (K,)
+    level : float
+        Of the intervals.
+
+    Examples
+    --------
+    >>> scores = np.linspace(0, 1, 1001)
+    >>> label = np.arange(0.005, 1, 0.01)
+    >>> sample = LabelledSample(scores, np.array([0.5]), label, label > 0.4)
+    >>> found = curve(sample, np.array([0.0, 0.5]))
+    >>> found.precision.estimate.round(2), found.kept.estimate.round(2)
+    (array([0.6, 1. ]), array([1.  , 0.83]))
+    """
+    everything = np.array([-np.inf])
+    whole, over = sample.above(everything), sample.above(thresholds)
+    below = whole[0] - over[0], whole[1] - over[1], whole[2] - over[2]
+    precision, rest = (interval(p, n, x, level) for p, n, x in (over, below))
+    pairs = over[0].sum(axis=1), below[0].sum(axis=1)
+    kept = _share(_times(precision, pairs[0]), _times(rest, pairs[1]))
+    labels, right = over[1].sum(axis=1), over[2].sum(axis=1)
+    return Curve(thresholds, precision, kept, labels, labels - right)
+
+
+def _times(found: Interval, pairs: Ints) -> Interval:
+    """Turn proportions into numbers of right pairs; none of no pairs."""
+    return Interval(*(np.where(pairs > 0, pairs * end, 0.0) for end in vars(found).values()))
+
+
+def _share(here: Interval, there: Interval) -> Interval:
+    """Return here / (here + there), of two independent numbers.
+
+    By the variances that their intervals imply, on the scale of logarithms: MOVER, Zou and Donner,
+    Statistics in Medicine 27 (2008).
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a, a_low, a_high = (np.log(end) for end in vars(here).values())
+        b, b_low, b_high = (np.log(end) for end in vars(there).values())
+        middle = a - b
+        low = middle - np.hypot(a - a_low, b_high - b)
+        high = middle + np.hypot(a_high - a, b - b_low)
+        # Where one of them is estimated as none, its upper end alone says how far it may be.
+        none_there, none_here = there.estimate == 0, here.estimate == 0
+        low = np.where(none_there, a - b_high, np.where(none_here, -np.inf, low))
+        high = np.where(none_there, np.inf, np.where(none_here, a_high - b, high))
+        share = here.estimate / (here.estimate + there.estimate)
+    low, high = (1 / (1 + np.exp(-np.clip(end, -700, 700))) for end in (low, high))
+    unknown = np.isnan(share) | np.isnan(low) | np.isnan(high)
+    nothing = there.high == 0
+    return Interval(
+        np.where(nothing & ~np.isnan(share), 1.0, share),
+        np.where(nothing, 1.0, np.where(unknown, 0.0, low)),
+        np.where(nothing | unknown, 1.0, high),
+    )
+
+
+def probability(sample: LabelledSample) -> Isotonic:
+    """Estimate the probability of being right by score, by weighted isotonic regression.
+
+    Labels of one score are taken together. Source: ``scipy.optimize.isotonic_regression``.
+    """
+    if not len(sample):
+        return Isotonic(np.zeros(0), np.zeros(0))
+    score, place = np.unique(sample.score, return_inverse=True)
+    weight = np.bincount(place, sample.weights())
+    share = np.bincount(place, sample.weights() * sample.correct) / weight
+    fitted = np.asarray(isotonic_regression(share, weights=weight).x, np.float64)
+    steps = np.concatenate([[True], np.diff(fitted) > 1e-12])
+    return Isotonic(score[steps], fitted[steps])
+
+
+ASSUMPTION: Final = (
+    "Pairs were drawn at random within strata of score, and the labels are right; walking down "
+    "from the strictest threshold, each passed with 95 % confidence until the first that did not. "
+    "The promise is one-sided: the precision may be higher, hardly lower."
+)
+FEW_AT_LINE: Final = 10
+"""Labels just above the line without which it hangs on few: were all of ten right, a quarter of
+these pairs might be wrong (0.95 one-sided)."""
+
+
+def propose(
+    sample: LabelledSample,
+    wanted: float,
+    candidates: Floats | None = None,
+    confidence: float = 0.95,
+) -> Proposal:
+    """Propose the lowest threshold whose precision is surely at least the wanted one.
+
+    Fixed-sequence testing: from the strictest candidate down, each must have its one-sided lower
+    limit at or above what is wanted; the first that has not ends the walk. So the odds that a
+    proposed threshold has less are at most one less the confidence, however many are walked.
+    The walk begins at the strictest candidate with labels enough to pass were all of them right,
+    which is known before any of them is looked at.
+
+    Parameters
+    ----------
+    sample : LabelledSample
+    wanted : float
+        A precision, from 0 to 1.
+    candidates : ndarray of float64, optional
+        Thresholds to walk; the strata's borders unless given. They must not come from the labels.
+    confidence : float
+
+    Returns
+    -------
+    Proposal
+        With a reason and no threshold when the first of the walk fails already. Its interval is
+        two-sided; the limit that the wish was tested against is ``at_least``.
+
+    Raises
+    ------
+    ConfigError
+        When what is wanted is no share.
+
+    References
+    ----------
+    Maurer, Hothorn and Lehmacher, Biometrie in der chemisch-pharmazeutischen Industrie 6 (1995).
+    """
+    wish = f"precision ≥ {wanted:.0%}" if round(wanted * 100, 9) % 1 == 0 else (
+        f"precision ≥ {wanted:.1%}")  # fmt: skip
+    if not 0 < wanted < 1:
+        raise ConfigError(f"a wanted precision lies between 0 and 1, not {wanted:g}")
+    blank = Proposal(Basis.PRECISION, wish, ASSUMPTION, reason="there is no label yet")
+    thresholds = np.sort(sample.edges if candidates is None else candidates)[::-1]
+    if not len(sample) or not len(thresholds):
+        return blank
+    pairs, labelled, right = sample.above(thresholds)
+    able = surely(pairs, labelled, labelled, wanted, confidence)
+    if not able.any():
+        return replace(blank, reason=_too_few(sample, wanted, confidence),
+                       labels_needed=_least_labels(sample, wanted, confidence))  # fmt: skip
+    first = int(np.argmax(able))
+    sure = surely(pairs[first:], labelled[first:], right[first:], wanted, confidence)
+    passed = int(np.argmin(np.append(sure, False)))
+    at = thresholds[first + max(passed - 1, 0)]
+    found = curve(sample, np.array([at])).precision
+    estimate, ends = float(found.estimate[0]), (float(found.low[0]), float(found.high[0]))
+    filled = replace(blank, estimate=estimate, low=ends[0], high=ends[1],
+                     **_seen(sample, float(at), confidence))  # fmt: skip
+    if passed:  # the test's own inversion: its limit is nowhere below what has passed
+        least = max(filled.at_least or 0.0, wanted)
+        return replace(filled, threshold=float(at), reason=None, at_least=least)
+    over = sampling.above(sample.scores, sample.edges, np.array([at]))[0]
+    more = needed_to_show(
+        sample.population, over, *sample.counts(), wanted, confidence
+    )  # as right as the strata look now
+    return replace(filled, reason=_failed(float(at), estimate, ends, wanted), labels_needed=more)
+
+
+def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any]:
+    """Count the labels that decide, and give the one-sided limit that they show."""
+    one_sided = curve(sample, np.array([at]), level=2 * confidence - 1)
+    _, labelled, _ = sample.above(np.array([at]))
+    line = int(np.searchsorted(sample.edges, at, side="right"))
+    return {
+        "labels": int(labelled.sum()),
+        "labels_at_line": int(labelled[0, line]),
+        "at_least": float(one_sided.precision.low[0]),
+    }
+
+
+def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
+    return (
+        f"{len(sample):,} labels, spread over the strata, are too few to show a precision of "
+        f"{wanted:.0%} with {confidence:.0%} confidence even if all were right"
+    )
+
+
+def _least_labels(sample: LabelledSample, wanted: float, confidence: float) -> int:
+    """Return how many more labels would pass if all were right (½ wanted**n ≤ 1 − confidence)."""
+    least = int(np.ceil(np.log(2 * (1 - confidence)) / np.log(wanted)))
+    _, labelled, _ = sample.above(sample.edges[-1:])
+    return max(least - int(labelled.sum()), 1)
+
+
+def _failed(at: float, estimate: float, ends: tuple[float, float], wanted: float) -> str:
+    words = f"at {at:g}, the strictest threshold with labels enough, precision is {estimate:.0%}"
+    words += f" ({ends[0]:.0%} to {ends[1]:.0%})"
+    more = "more labels there may show it" if estimate > wanted else "try a stricter threshold"
+    return f"{words}: not surely {wanted:.0%}; {more}"
+
+
+_NAMED: Final = 20  # pairs that are gone
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled sample with an account of every label and every drawn pair.
+
+    Attributes
+    ----------
+    design : Design
+    sample : LabelledSample
+        The drawn pairs of which somebody was sure.
+    ranks : ndarray of int64, shape (n,)
+        Their places among the matched pairs, in the sample's order.
+    drawn : int
+        Pairs drawn so far.
+    waiting, unsure : int
+        Of these, without any answer (or skipped by all who saw them), and with doubts only.
+    disagreed : int
+        Pairs on which people were sure of different things.
+    gone : tuple of PairId
+        Labelled pairs of this corpus that are no matched pairs here.
+    elsewhere : int
+        Labelled pairs that this sample did not draw: of other settings, or imported.
+    foreign : int
+        Labelled pairs of documents that this corpus does not have.
+    """
+
+    design: Design
+    sample: LabelledSample
+    ranks: Ints
+    drawn: int
+    waiting: int
+    unsure: int
+    disagreed: int
+    gone: tuple[PairId, ...]
+    elsewhere: int
+    foreign: int = 0
+
+
+def labelled(path: str, design: Design, population: Population) -> Labelled:
+    """Put a file's labels onto a corpus.
+
+    Parameters
+    ----------
+    path : str
+    design : Design
+        The sample that is meant.
+    population : Population
+        Of the design's setting.
+
+    Raises
+    ------
+    LabelsError
+        When the file cannot be read.
+    """
+    said = store.labels_of(store.read(path))
+    queued = {one.pair for one in queue.drawn(path, design)}
+    ranks = population.find(queued | said.keys())
+    here = {pair: label for pair, label in said.items() if pair in queued and pair in ranks}
+    holds = population.documents.holds
+    gone = [pair for pair in said.keys() - ranks.keys() if holds(pair.content)]
+    return Labelled(
+        design,
+        *_sample(design, population, here, ranks),
+        drawn=len(queued),
+        waiting=len(queued - said.keys()),
+        unsure=sum(label.correct is None for label in here.values()),
+        disagreed=sum(not label.agreed for label in here.values()),
+        gone=tuple(sorted(gone, key=lambda pair: (pair.shard, pair.key, pair))),
+        elsewhere=len((said.keys() & ranks.keys()) - queued),
+        foreign=len(said.keys() - ranks.keys()) - len(gone),
+    )
+
+
+def _sample(
+    design: Design,
+    population: Population,
+    here: Mapping[PairId, Label],
+    ranks: Mapping[PairId, int],
+) -> tuple[LabelledSample, Ints]:
+    sure = sorted(
+        (ranks[p], label.correct) for p, label in here.items() if label.correct is not None
+    )
+    at = np.array([rank for rank, _ in sure], np.int64)
+    scores = population.pairs.score
+    correct = np.array([yes for _, yes in sure], bool)
+    return LabelledSample(scores, design.borders, scores[at], correct), at
+
+
+def remarks(found: Labelled) -> list[str]:
+    """Say which labels do not count, and why, a line each; those that are gone by name."""
+    lines = []
+    if found.gone:
+        names = [f"{p.shard} {p.key} image {p.image + 1} sentence {p.sentence + 1}"
+                 for p in found.gone[:_NAMED]]  # fmt: skip
+        if len(found.gone) > _NAMED:
+            names.append(f"and {len(found.gone) - _NAMED:,} more")
+        lines.append(
+            f"{len(found.gone):,} labels are of pairs that are not matched here (another model's, "
+            f"or no more); they stay in the file and do not count: {', '.join(names)}"
+        )
+    if found.foreign:
+        lines.append(
+            f"{found.foreign:,} labels are of documents that are not in this corpus; they stay in "
+            "the file and do not count"
+        )
+    if found.unsure:
+        lines.append(f"{found.unsure:,} labelled pairs do not count, because nobody was sure")
+    if found.disagreed:
+        lines.append(
+            f"people differ on {found.disagreed:,} pairs: what most say counts, else who was first"
+        )
+    if found.elsewhere:
+        lines.append(
+            f"{found.elsewhere:,} labels are of pairs that this sample did not draw, and do not "
+            "count yet"
+        )
+    return lines
+
+
+def labelled_for(path: str, config: LoaderConfig, population: Population) -> Labelled:
+    """Find the sample of a setting in a file and put its labels onto a corpus.
+
+    Raises
+    ------
+    LabelsError
+        When the file holds no sample of this corpus and setting; the error names those that it
+        holds.
+    """
+    found = sampling.design_for(path, config, population.documents)
+    if found is None:
+        mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
+        held = _held(sampling.designs(path), config, population.documents.digest)
+        raise LabelsError(f"{path}: holds no sample for {mine}; {held}")
+    return labelled(path, found, population)
+
+
+def _held(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> str:
+    """Say which samples there are, and what would make one of them this setting's."""
+    found = [one for one in all_of_them if one.corpus == corpus]
+    if not found:
+        others = f"those that it holds are of another corpus ({', '.join(map(str, all_of_them))}); "
+        return f"{others * bool(all_of_them)}begin one on the page Label"
+    like = [
+        one for one in found if (one.min_kb, one.assignment) == (config.min_kb, config.assignment)
+    ]
+    held = f"it holds: {', '.join(map(str, found))}"
+    if not like:
+        return held
+    name = like[0].clip_model
+    return f"{held}; if that is this corpus's model, add --clip-model {shlex.quote(name)}"

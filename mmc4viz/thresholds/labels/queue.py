@@ -1,0 +1,274 @@
+"""Which pair to label next.
+
+Each stage stands in the file with the sizes of the strata and how many of each were drawn by then:
+one over the other is each pair's probability. Within a stage the order is by lot: it says nothing
+of the score.
+
+Some pairs are shown to a second person as well, for the agreement between people. Pairs come into
+the queue by `stages`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from mmc4viz.arrays import Ints
+from mmc4viz.thresholds.labels import sampling, store
+from mmc4viz.thresholds.labels.sampling import Design, Population, mixed
+from mmc4viz.thresholds.labels.store import PAIR, SAME, Label, PairId
+
+LEASE: Final = 120.0  # seconds for which a pair that one person sees is not shown to another
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A pair of a sample: its place in the queue, its stage, and its score when it was drawn."""
+
+    pair: PairId
+    position: int
+    stage: int
+    score: float
+    twice: bool
+
+
+def drawn(path: str, design: Design) -> list[Drawn]:
+    """Return a sample as far as it is drawn, in its order."""
+    with store.reading(path) as connection:
+        return select(connection, design)
+
+
+def select(connection: sqlite3.Connection, design: Design) -> list[Drawn]:
+    """Do what `drawn` does, of a file that the caller has opened."""
+    rows = connection.execute(
+        "SELECT * FROM queue WHERE design = ? ORDER BY position", (design.id,)
+    )
+    return [_row(row) for row in rows]
+
+
+def _row(row: sqlite3.Row) -> Drawn:
+    return Drawn(PairId.of(row), row["position"], row["stage"], row["score"], bool(row["twice"]))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pairs drawn; of these, those with an answer, and those that one person has answered."""
+
+    drawn: int
+    labelled: int
+    mine: int
+
+
+def counts(path: str, design: Design, person: str) -> Counts:
+    """Count how far a sample is labelled; a skipped pair has no answer."""
+    with store.reading(path) as connection:
+        row = connection.execute(_COUNTS, {"design": design.id, "person": person}).fetchone()
+    return Counts(*row)
+
+
+def at(path: str, design: Design, position: int) -> Drawn | None:
+    """Return the pair at a position, None where there is none."""
+    with store.reading(path) as connection:
+        row = connection.execute(
+            "SELECT * FROM queue WHERE design = ? AND position = ?", (design.id, position)
+        ).fetchone()
+    return None if row is None else _row(row)
+
+
+def waiting(connection: sqlite3.Connection, design: Design, person: str) -> Drawn | None:
+    """Return the next pair for a person, of a file that the caller has opened; hold nothing."""
+    row = connection.execute(_NEXT, {"design": design.id, "person": person}).fetchone()
+    return None if row is None else _row(row)
+
+
+def next_for(path: str, design: Design, person: str) -> Drawn | None:
+    """Return the next pair for a person and hold it for them; None when all drawn are labelled.
+
+    First what somebody else has judged and a second person is to judge, then what nobody has. Pairs
+    that this person has judged or skipped do not come again.
+    """
+    moment = time.time()
+    with store.writing(path) as connection:
+        connection.execute("DELETE FROM claims WHERE until < ?", (moment,))
+        found = waiting(connection, design, person)
+        if found is None:
+            return None
+        connection.execute("DELETE FROM claims WHERE person = ?", (person,))
+        connection.execute(
+            f"INSERT OR REPLACE INTO claims ({', '.join(PAIR)}, person, until) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*found.pair.values, person, moment + LEASE),
+        )
+    return found
+
+
+_NEXT: Final = f"""
+SELECT q.* FROM queue q WHERE q.design = :design
+AND NOT EXISTS (SELECT 1 FROM judgements j WHERE {SAME.format("j", "q")} AND j.undone IS NULL
+                AND j.person = :person)
+AND NOT EXISTS (SELECT 1 FROM claims c WHERE {SAME.format("c", "q")} AND c.person <> :person)
+AND (SELECT count(DISTINCT j.person) FROM judgements j WHERE {SAME.format("j", "q")}
+     AND j.undone IS NULL AND j.verdict <> 'skip') < 1 + q.twice
+ORDER BY q.position LIMIT 1
+"""
+
+
+_COUNTS: Final = f"""
+SELECT count(*), coalesce(sum(labelled), 0), coalesce(sum(mine), 0) FROM (
+  SELECT EXISTS (SELECT 1 FROM judgements j WHERE {SAME.format("j", "q")} AND j.undone IS NULL
+                 AND j.verdict <> 'skip') AS labelled,
+         EXISTS (SELECT 1 FROM judgements j WHERE {SAME.format("j", "q")} AND j.undone IS NULL
+                 AND j.verdict <> 'skip' AND j.person = :person) AS mine
+  FROM queue q WHERE q.design = :design)
+"""
+
+
+def drop(path: str, design: Design, gone: Drawn) -> None:
+    """Take a pair that is gone out of the queue; labels that it has stay."""
+    with store.writing(path) as connection:
+        connection.execute(
+            "DELETE FROM queue WHERE design = ? AND position = ?", (design.id, gone.position)
+        )
+
+
+FIRST: Final = 60  # pairs of the first stage
+STAGE: Final = 20  # of each later one
+TWICE: Final = 5  # one pair in so many is for two people
+
+
+def next_existing(
+    path: str,
+    design: Design,
+    population: Population,
+    person: str,
+    threshold: float | None = None,
+) -> tuple[Drawn, tuple[int, int]] | None:
+    """Return the next pair that a person can see, drawing more if need be, and its document.
+
+    Pairs that were drawn, and are gone since the corpus was indexed anew, leave the queue; they
+    have no label yet.
+
+    Returns
+    -------
+    (Drawn, (int, int)) or None
+        With the document's shard and row; None when there is nothing left to label.
+    """
+    while True:
+        found = next_for(path, design, person)
+        if found is None:
+            if not extend(path, design, population, person, threshold):
+                return None
+            continue
+        rank = population.find([found.pair]).get(found.pair)
+        if rank is not None:
+            return found, population.place(rank)
+        drop(path, design, found)
+
+
+def extend(
+    path: str,
+    design: Design,
+    population: Population,
+    person: str,
+    threshold: float | None = None,
+) -> int:
+    """Draw the next stage, unless there is a pair for this person.
+
+    Parameters
+    ----------
+    path : str
+    design : Design
+    population : Population
+        Of the design's setting.
+    person : str
+    threshold : float, optional
+        The one whose precision is to be narrowed down; all borders of strata if not given.
+
+    Returns
+    -------
+    int
+        How many pairs were drawn. Those that were judged before, under another setting, count at
+        once; drawing goes on until there is a pair to judge or none is left.
+    """
+    taken = 0
+    while True:
+        with store.writing(path) as connection:
+            if waiting(connection, design, person) is not None:
+                return taken
+            before = select(connection, design)
+            said = store.labels_of(store.select(connection, path))
+            chosen, counts = _choose(design, population, before, said, threshold)
+            if not chosen:
+                return taken
+            _append(connection, design, population, before, chosen, threshold, counts)
+            taken += len(chosen)
+
+
+def _choose(
+    design: Design,
+    population: Population,
+    before: Sequence[Drawn],
+    said: Mapping[PairId, Label],
+    threshold: float | None,
+) -> tuple[list[int], Ints]:
+    """Return the ranks of the next stage and how many pairs of each stratum are drawn by then."""
+    edges, scores = design.borders, population.pairs.score
+    sizes = sampling.populations(scores, edges)
+    ranks = population.find(one.pair for one in before)
+    stratum = {p: int(np.searchsorted(edges, scores[r], side="right")) for p, r in ranks.items()}
+    counts = np.bincount(list(stratum.values()), minlength=len(sizes)).astype(np.int64)
+    answers = {p: said[p].correct for p in stratum if p in said}
+    yes, no = (
+        np.bincount([stratum[p] for p, answer in answers.items() if answer is wanted],
+                    minlength=len(sizes)).astype(np.int64)
+        for wanted in (True, False)
+    )  # fmt: skip
+    over = sampling.above(scores, edges, sampling.thresholds_of(edges, threshold))
+    value = sampling.importance(sizes, over)
+    if threshold is not None:
+        value *= sampling.spread_of(yes + no, yes)
+    more = sampling.allocate(sizes, counts, value, STAGE if len(before) else FIRST)
+    if threshold is None and not len(before):  # of what lies below, for the share that is kept
+        more[0] += min(sampling.FLOOR, int(sizes[0]))
+    ends = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+    have, chosen = set(ranks.values()), list[int]()
+    for h, n in enumerate(more.tolist()):
+        lowest = population.lowest(ends[h], ends[h + 1], int(counts[h]) + n)
+        chosen += [rank for rank in lowest if rank not in have][:n]
+    return chosen, counts + more
+
+
+def _append(
+    connection: sqlite3.Connection,
+    design: Design,
+    population: Population,
+    before: Sequence[Drawn],
+    chosen: Sequence[int],
+    threshold: float | None,
+    counts: Ints,
+) -> None:
+    """Write a stage: its pairs in an order that says nothing of their scores."""
+    stage = 1 + max((one.stage for one in before), default=-1)
+    position = 1 + max((one.position for one in before), default=-1)
+    order = mixed(~population.lots[list(chosen)])
+    sizes = sampling.populations(population.pairs.score, design.borders)
+    connection.execute(
+        "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)",
+        (design.id, stage, store.now(), threshold, json.dumps(sizes.tolist()),
+         json.dumps(counts.tolist())),
+    )  # fmt: skip
+    for place in np.argsort(order, kind="stable").tolist():
+        rank, lot = chosen[place], int(order[place])
+        connection.execute(
+            f"INSERT OR IGNORE INTO queue (design, position, stage, {', '.join(PAIR)}, score, "
+            "twice) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (design.id, position, stage, *population.name(rank).values,
+             float(population.pairs.score[rank]), int(lot % TWICE == 0)),
+        )  # fmt: skip
+        position += 1

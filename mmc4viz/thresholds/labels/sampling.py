@@ -1,0 +1,447 @@
+"""Strata, population and sampling design of pairs to label.
+
+Strata are fixed before the first label. Their borders are the thresholds in question, so that what
+lies above one of them is made of whole strata. Labels are given out in stages, by Neyman's
+allocation: to the stratum in which one more narrows the interval at the threshold that is looked at
+most; as long as none is, for all thresholds in question and as if strata were alike. Within a
+stratum, pairs are drawn at random whatever the stage, so that the probability of each is known:
+labels over pairs.
+
+References
+----------
+Neyman, J. of the Royal Statistical Society 97 (1934). Exact allocation of whole labels, one after
+another: Wright, The American Statistician 66 (2012).
+
+Each pair has a permanent random number that follows from its name alone. Those with the lowest ones
+of a stratum are drawn first: whatever the setting, the CLIP model or the strata, the same pairs
+come first, so that labels serve again. Source: Ohlsson, "Coordination of samples using permanent
+random numbers", in Cox et al., Business Survey Methods (1995). Holds no label.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.data.columns import Columns
+from mmc4viz.data.scale import Scale
+from mmc4viz.sweep.pairs import Pairs
+from mmc4viz.thresholds.labels import store
+from mmc4viz.thresholds.labels.store import Documents, LabelsError, PairId, hashed
+from mmc4viz.types import LoaderConfig
+
+STRATA: Final = 10  # between the lowest and the highest threshold in question
+FLOOR: Final = 5  # labels that every stratum gets first
+FEWEST: Final = 30  # pairs in a stratum worth drawing from
+
+
+def stratum_edges(scores: Floats, low: float, high: float, step: float, digits: int) -> Floats:
+    """Choose the borders of strata: thresholds at even distances, each with enough pairs.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+        Of all matched pairs, ascending.
+    low, high : float
+        The range of thresholds in question.
+    step : float
+    digits : int
+        The grid of thresholds, to which borders are rounded.
+
+    Returns
+    -------
+    ndarray of float64, shape (B,)
+        Ascending; strata are the pairs below the first, between neighbours, and from the last on.
+        Empty when there are too few pairs to divide.
+
+    Examples
+    --------
+    >>> borders(np.linspace(0, 1, 1001), 0.2, 0.7, 0.01, 2)
+    array([0.2 , 0.25, 0.3 , 0.35, 0.4 , 0.45, 0.5 , 0.55, 0.6 , 0.65, 0.7 ])
+    """
+    places = np.linspace(low, high, STRATA + 1)
+    rounded = np.unique(np.round(np.round(places / step) * step, digits))
+    chosen: list[float] = []
+    last = len(scores)
+    for border in rounded[::-1].tolist():  # from the top, where pairs are few
+        first = int(np.searchsorted(scores, border, side="left"))
+        if last - first >= FEWEST:
+            chosen.append(border)
+            last = first
+    return np.array(chosen[::-1], np.float64)
+
+
+def usual_range(scores: Floats) -> tuple[float, float]:
+    """Return the thresholds in question when nobody has named any: where 5 to 95 % are left."""
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
+        return 0.0, 0.0
+    low, high = np.quantile(finite, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def populations(scores: Floats, edges: Floats) -> Ints:
+    """Count the pairs of each stratum, shape (B + 1,); scores ascend."""
+    cuts = np.searchsorted(scores, edges, side="left")
+    return np.diff(np.concatenate([[0], cuts, [len(scores)]])).astype(np.int64)
+
+
+def above(scores: Floats, edges: Floats, thresholds: Floats) -> Ints:
+    """Count the pairs of each stratum at or above each threshold, shape (K, B + 1).
+
+    Examples
+    --------
+    >>> above(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.3]), np.array([0.15, 0.3]))
+    array([[1, 2],
+           [0, 2]])
+    """
+    ends = np.searchsorted(scores, edges, side="left")
+    first, last = np.concatenate([[0], ends]), np.concatenate([ends, [len(scores)]])
+    cut = np.searchsorted(scores, thresholds, side="left")[:, None]
+    over: Ints = np.maximum(last - np.maximum(first, cut), 0)
+    return over
+
+
+def importance(population: Ints, over: Ints) -> Floats:
+    """Return how much each stratum's variance weighs in the thresholds in question, shape (H,).
+
+    Parameters
+    ----------
+    population : ndarray of int64, shape (H,)
+    over : ndarray of int64, shape (K, H)
+        Of these, the pairs at or above each threshold (`above`).
+    """
+    whole = over.sum(axis=1, keepdims=True)
+    share = np.divide(over, whole, out=np.zeros(over.shape), where=whole > 0)
+    part = np.divide(over, population, out=np.zeros(over.shape), where=population > 0)
+    weights: Floats = (share**2 / np.where(part > 0, part, 1.0)).sum(axis=0)
+    return weights
+
+
+def spread_of(labelled: Ints, right: Ints) -> Floats:
+    """Guess each stratum's variance of a label from the labels of its neighbours alone.
+
+    A stratum's own labels have no say in how many it gets: otherwise one that looks better than it
+    is would get fewer, would not be put right, and the estimate would lean to the good. What few
+    labels there are is drawn towards a half.
+
+    Examples
+    --------
+    >>> spread_of(np.array([10, 10, 10]), np.array([0, 5, 10])).round(2)
+    array([0.25, 0.25, 0.25])
+    """
+    near = np.convolve(labelled, [1, 0, 1])[1:-1], np.convolve(right, [1, 0, 1])[1:-1]
+    proportion = (near[1] + 1) / (near[0] + 2)
+    return np.asarray(proportion * (1 - proportion), np.float64)
+
+
+def allocate(population: Ints, drawn: Ints, value: Floats, n: int, floor: int = FLOOR) -> Ints:
+    """Give the next labels to strata, each where it narrows the intervals most.
+
+    Parameters
+    ----------
+    population, drawn : ndarray of int64, shape (H,)
+        Pairs; those drawn so far.
+    value : ndarray of float64, shape (H,)
+        `importance` for the thresholds in question times `spread_of`; 0 gives none.
+    n : int
+        How many labels.
+    floor : int
+        So many labels go first to every stratum that matters.
+
+    Returns
+    -------
+    ndarray of int64, shape (H,)
+        How many each gets; fewer than n in all when there are no more pairs.
+
+    Examples
+    --------
+    >>> allocate(np.array([1000, 1000]), np.array([0, 0]), np.array([1.0, 4.0]), 30)
+    array([10, 20])
+    """
+    counts = drawn.astype(np.int64)
+    for _ in range(n):
+        able = (counts < population) & (value > 0)
+        if not able.any():
+            break
+        if (able & (counts < floor)).any():
+            able &= counts < floor
+            gain = -counts.astype(np.float64)
+        else:
+            gain = value / np.maximum(counts * (counts + 1), 1)
+        counts[int(np.argmax(np.where(able, gain, -np.inf)))] += 1
+    more: Ints = counts - drawn
+    return more
+
+
+def thresholds_of(edges: Floats, threshold: float | None) -> Floats:
+    """Return the thresholds to label for: the one that is looked at, else all in question."""
+    return edges if threshold is None else np.array([threshold], np.float64)
+
+
+def whole_borders(edges: Sequence[float]) -> bool:
+    """Whether borders make strata: finite numbers that ascend, one at least."""
+    return (
+        len(edges) > 0
+        and all(map(math.isfinite, edges))
+        and all(low < high for low, high in pairwise(edges))
+    )
+
+
+Lots = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Population:
+    """The matched pairs of a corpus under one setting.
+
+    Attributes
+    ----------
+    columns : sequence of Columns
+        One a shard, in the order in which the pairs number their documents.
+    pairs : Pairs
+        Ascending by score. Ranks are places in them.
+    """
+
+    columns: Sequence[Columns]
+    pairs: Pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The documents, by their content."""
+        return Documents(self.columns)
+
+    @cached_property
+    def lots(self) -> Lots:
+        """The permanent random number of each pair, shape (pairs,)."""
+        documents, pairs = _document_lots(self.documents), self.pairs
+        return pair_lots(documents[pairs.document], pairs.image, pairs.sentence)
+
+    def name(self, rank: int) -> PairId:
+        """Return a pair's name."""
+        part, row = self.place(rank)
+        columns, pairs = self.columns[part], self.pairs
+        key = columns.batch.column("key")[row].as_py()
+        indices = int(pairs.image[rank]), int(pairs.sentence[rank])
+        return PairId(columns.shard.name, key, *indices, self.documents.contents[part], row)
+
+    def place(self, rank: int) -> tuple[int, int]:
+        """Return the shard and the row of a pair's document."""
+        return self.documents.place(int(self.pairs.document[rank]))
+
+    def find(self, names: Iterable[PairId]) -> dict[PairId, int]:
+        """Return the ranks of pairs; those that are no matched pairs here are left out."""
+        wanted = set(names)
+        here = ((name, self.documents.find(name.content, name.number)) for name in wanted)
+        documents = {name: at for name, at in here if at is not None}
+        rows = np.flatnonzero(np.isin(self.pairs.document, list(set(documents.values()))))
+        columns = (getattr(self.pairs, name)[rows].tolist() for name in ("document", "image",
+                                                                         "sentence"))  # fmt: skip
+        rank = dict(zip(zip(*columns, strict=True), rows.tolist(), strict=True))
+        found = {}
+        for name, document in documents.items():
+            if (at := rank.get((document, name.image, name.sentence))) is not None:
+                found[name] = at
+        return found
+
+    def lowest(self, first: int, last: int, n: int) -> list[int]:
+        """Return the ranks from first to before last with the n lowest lots, lowest first."""
+        lots = self.lots[first:last]
+        n = min(n, len(lots))
+        if not n:
+            return []
+        chosen = np.argpartition(lots, n - 1)[:n] if n < len(lots) else np.arange(n)
+        ranks: list[int] = (first + chosen[np.argsort(lots[chosen], kind="stable")]).tolist()
+        return ranks
+
+
+def _document_lots(documents: Documents) -> Lots:
+    """Return numbers that look random and follow from the shard's base name and the key.
+
+    Where these are another document's, too, from content and number as well.
+    """
+    lots = [np.zeros(0, np.uint64)]
+    for part in documents.columns:
+        shard = hashed(pa.array([part.shard.base]))
+        lots.append(mixed(hashed(part.batch.column("key")) ^ mixed(shard)))
+    found = np.concatenate(lots)
+    _, place, times = np.unique(found, return_inverse=True, return_counts=True)
+    again = np.flatnonzero(times[place] > 1)
+    if len(again):
+        shards = np.searchsorted(documents.starts, again, side="right") - 1
+        number = (again - documents.starts[shards]).astype(np.uint64)
+        content = mixed(hashed(pa.array(documents.contents)))[shards]
+        found[again] = mixed(found[again] ^ mixed(content + number))
+    return found
+
+
+def pair_lots(documents: Lots, image: NDArray[np.int32], sentence: NDArray[np.int32]) -> Lots:
+    """Return the numbers of pairs, from those of their documents."""
+    return mixed(mixed(documents + image.astype(np.uint64)) + sentence.astype(np.uint64))
+
+
+def mixed(numbers: Lots) -> Lots:
+    """Scatter 64-bit numbers, one to one.
+
+    Source: the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+
+    Examples
+    --------
+    >>> mixed(np.array([0, 1], np.uint64))
+    array([16294208416658607535, 10451216379200822465], dtype=uint64)
+    """
+    z = numbers + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)), np.uint64)
+
+
+@dataclass(frozen=True)
+class Design:
+    """The strata of one corpus and setting, as they stand in a file of labels.
+
+    Attributes
+    ----------
+    id : int
+    corpus : str
+        Its digest (`mmc4viz.thresholds.labels.store.Documents`).
+    clip_model, min_kb, assignment
+        What of the setting matched pairs depend on.
+    edges : tuple of float
+        The strata's borders, ascending: the thresholds in question.
+    """
+
+    id: int
+    corpus: str
+    clip_model: str
+    min_kb: int
+    assignment: str
+    edges: tuple[float, ...]
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """What it is the sample of."""
+        return self.corpus, self.clip_model, self.min_kb, self.assignment
+
+    @property
+    def borders(self) -> Floats:
+        """The same as an array, shape (B,)."""
+        return np.array(self.edges, np.float64)
+
+    def __str__(self) -> str:
+        return f"{self.clip_model} (min_kb {self.min_kb}, {self.assignment})"
+
+
+def designs(path: str) -> list[Design]:
+    """Return the samples that a file holds, of every corpus."""
+    with store.reading(path) as connection:
+        rows = connection.execute("SELECT * FROM designs ORDER BY id").fetchall()
+    return [_design(path, row) for row in rows]
+
+
+def _design(path: str, row: sqlite3.Row) -> Design:
+    try:
+        edges = tuple(float(edge) for edge in json.loads(row["edges"]))
+    except (ValueError, TypeError):
+        edges = (1.0, 0.0)
+    if not whole_borders(edges):
+        raise LabelsError(f"{path}: is damaged: the strata of sample {row['id']} make no sense")
+    return Design(
+        row["id"], row["corpus"], row["clip_model"], row["min_kb"], row["assignment"], edges
+    )
+
+
+def design_for(path: str, config: LoaderConfig, documents: Documents) -> Design | None:
+    """Return the sample of a corpus and setting, None where none was begun."""
+    _adopt(path, documents)
+    key = documents.digest, config.clip_model, config.min_kb, config.assignment
+    return next((one for one in designs(path) if one.key == key), None)
+
+
+def _adopt(path: str, documents: Documents) -> None:
+    """Take labels that are known by their documents' names alone for this corpus's.
+
+    Those of files of mmc4viz's first versions, and of CSV without more. Only if this corpus has
+    more than half of these documents, each by a name that no other of its documents has.
+    """
+    names = "SELECT shard, key FROM {} WHERE number < 0"
+    with store.reading(path) as connection:
+        both = " UNION ".join(map(names.format, ("judgements", "queue")))
+        wanted = {(row["shard"], row["key"]) for row in connection.execute(both)}
+    found = documents.named(wanted) if wanted else {}
+    if 2 * len(found) <= len(wanted):
+        return
+    with store.writing(path) as connection:
+        for table in ("judgements", "queue"):
+            connection.executemany(
+                f"UPDATE OR IGNORE {table} SET content = ?, number = ? "
+                "WHERE number < 0 AND shard = ? AND key = ?",
+                [(*place, *name) for name, place in found.items()],
+            )
+        connection.execute(
+            "UPDATE OR IGNORE designs SET corpus = ? WHERE corpus = ''", (documents.digest,)
+        )
+
+
+def begin(
+    path: str,
+    config: LoaderConfig,
+    population: Population,
+    scale: Scale,
+    between: tuple[float, float] | None = None,
+) -> Design:
+    """Begin the sample of a corpus and setting, or return the one that was begun.
+
+    Parameters
+    ----------
+    path : str
+    config : LoaderConfig
+        Its CLIP model, size limit and assignment name the sample.
+    population : Population
+        Its matched pairs, of the whole corpus.
+    scale : Scale
+        On whose grid thresholds lie.
+    between : (float, float), optional
+        The range of thresholds in question; that which leaves 5 to 95 % of the pairs, if not given.
+
+    Raises
+    ------
+    LabelsError
+        When there are too few pairs, or the file cannot be written.
+    """
+    scores = population.pairs.score
+    low, high = between or usual_range(scores)
+    edges = stratum_edges(scores, low, high, scale.step, scale.digits)
+    if not len(edges):
+        raise LabelsError(
+            f"{len(scores):,} matched pairs are too few to draw labels from between {low:g} and "
+            f"{high:g}: {FEWEST} at least must reach the range's top"
+        )
+    corpus = population.documents.digest
+    names = corpus, config.clip_model, config.min_kb, config.assignment
+    with store.writing(path) as connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO designs (corpus, clip_model, min_kb, assignment, edges, made) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (*names, json.dumps(edges.tolist()), store.now()),
+        )
+        row = connection.execute(
+            "SELECT * FROM designs WHERE corpus = ? AND clip_model = ? AND min_kb = ? "
+            "AND assignment = ?",
+            names,
+        ).fetchone()
+    return _design(path, row)

@@ -1,0 +1,670 @@
+"""The SQLite file of judgements.
+
+One file serves several people at once: a write-ahead log, a wait for each other's turn, and each
+change on the disk before it is called done. The log wants a disk of this machine (SQLite's own
+documentation): on a network's, and where it fails, changes go through a rollback journal.
+
+Kept in one SQLite file (`store`), each on the disk at once. What was undone stays as history. Draws
+no sample (`queue`) and estimates nothing (`by_precision`).
+
+Neither paths nor the order of shards play a part, nor do tokenizer and similarity. So labels
+outlive a new index, a corpus that was copied or moved, and one to which shards were added.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache, cached_property
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pandas.util import hash_array
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Columns
+from mmc4viz.sweep.pairs import place_of
+from mmc4viz.types import Mmc4vizError
+
+APPLICATION: Final = 0x6D6D6334  # "mmc4", in the file's header
+VERSION: Final = 2
+PATIENCE: Final = 5.0  # seconds to wait for another one's turn
+
+_TABLES: Final = """
+CREATE TABLE judgements (
+  id INTEGER PRIMARY KEY, content TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT -1,
+  shard TEXT NOT NULL, key TEXT NOT NULL, image INTEGER NOT NULL,
+  sentence INTEGER NOT NULL, person TEXT NOT NULL, verdict TEXT NOT NULL, time TEXT NOT NULL,
+  version TEXT NOT NULL, clip_model TEXT NOT NULL, score REAL, undone TEXT
+);
+CREATE INDEX judged_pairs ON judgements (content, number, image, sentence);
+CREATE TABLE designs (
+  id INTEGER PRIMARY KEY, corpus TEXT NOT NULL DEFAULT '', clip_model TEXT NOT NULL,
+  min_kb INTEGER NOT NULL, assignment TEXT NOT NULL, edges TEXT NOT NULL, made TEXT NOT NULL,
+  UNIQUE (corpus, clip_model, min_kb, assignment)
+);
+CREATE TABLE stages (
+  design INTEGER NOT NULL, stage INTEGER NOT NULL, time TEXT NOT NULL, threshold REAL,
+  population TEXT NOT NULL, drawn TEXT NOT NULL, PRIMARY KEY (design, stage)
+);
+CREATE TABLE queue (
+  design INTEGER NOT NULL, position INTEGER NOT NULL, stage INTEGER NOT NULL,
+  content TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT -1, shard TEXT NOT NULL,
+  key TEXT NOT NULL, image INTEGER NOT NULL, sentence INTEGER NOT NULL, score REAL NOT NULL,
+  twice INTEGER NOT NULL, PRIMARY KEY (design, position),
+  UNIQUE (design, content, number, image, sentence)
+);
+CREATE TABLE claims (
+  content TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT -1,
+  shard TEXT NOT NULL, key TEXT NOT NULL, image INTEGER NOT NULL, sentence INTEGER NOT NULL,
+  person TEXT NOT NULL, until REAL NOT NULL, PRIMARY KEY (content, number, image, sentence)
+);
+"""
+_COLUMNS: Final = (
+    "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+)
+_NEW: Final = {"content", "number", "corpus"}  # columns that files of version 1 lack
+_MOUNTS: Final = Path("/proc/self/mounts")
+_FAR: Final = re.compile(r"(nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|ocfs2|gfs2|fuse\.)")
+_ROOM: Final = 1 << 16  # bytes; with less, a disk is full
+
+
+class LabelsError(Mmc4vizError):
+    """A file of labels, or labels, that cannot be used."""
+
+
+def create(path: str) -> None:
+    """Make a file of labels, unless it is there; check it if it is.
+
+    Raises
+    ------
+    LabelsError
+        When it cannot be made or used.
+    """
+    with _said(path), closing(_connect(path, "rwc")) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        known = _known(connection, path)
+        connection.execute("ROLLBACK")
+        _choose_journal(connection, path)
+        if not known:
+            connection.execute("BEGIN IMMEDIATE")
+            if not _known(connection, path):
+                _fill(connection)
+            connection.execute("COMMIT")
+
+
+def _choose_journal(connection: sqlite3.Connection, path: str) -> None:
+    """Write ahead on a disk of this machine; roll back on a network's, or where that fails."""
+    wanted = "delete" if _far(path) else "wal"
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == wanted:
+        return
+    try:
+        connection.execute(f"PRAGMA journal_mode = {wanted}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        with suppress(sqlite3.OperationalError):  # another one has it open: it stays as it is
+            connection.execute("PRAGMA journal_mode = delete")
+
+
+def _far(path: str) -> bool:
+    """Whether a file lies on another machine's disk, as far as this system tells."""
+    try:
+        mounts = [line.split(" ") for line in _MOUNTS.read_text("utf-8", "replace").splitlines()]
+    except OSError:
+        return False
+    here = os.path.realpath(path)
+    kinds = {}
+    for _, place, kind, *_ in mounts:
+        place = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), place)
+        if os.path.join(here, "").startswith(os.path.join(place, "")):
+            kinds[place] = kind
+    return bool(kinds) and _FAR.match(kinds[max(kinds, key=len)]) is not None
+
+
+def _fill(connection: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _TABLES.split(";")):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def check(path: str) -> None:
+    """Look the whole file over, as far as SQLite does so quickly; raises a LabelsError."""
+    with reading(path) as connection:
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if found != "ok":
+            raise LabelsError(f"{path}: is damaged ({' '.join(found.split())[:100]}); {_RESCUE}")
+
+
+@contextmanager
+def writing(path: str) -> Iterator[sqlite3.Connection]:
+    """Open the file for one change, which is on the disk when the block ends without an error."""
+    with _said(path), closing(_connect(path, "rw")) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if not _known(connection, path):
+            raise LabelsError(f"{path}: is empty; start anew with another file")
+        if _version(connection) < VERSION:
+            _bring_up_to_date(connection)
+        yield connection
+        connection.execute("COMMIT")
+
+
+@contextmanager
+def reading(path: str) -> Iterator[sqlite3.Connection]:
+    """Open the file to read one state of it; also from a disk that nothing can be written on."""
+    with _said(path):
+        connection = _readable(path)
+        with closing(connection):
+            if not _known(connection, path):
+                raise LabelsError(f"{path}: is empty; it holds no labels")
+            if _version(connection) < VERSION:
+                with writing(path):  # brings it up to date
+                    pass
+            connection.execute("BEGIN")
+            yield connection
+
+
+def _readable(path: str) -> sqlite3.Connection:
+    connection = _connect(path, "ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        return _connect(path, "ro&immutable=1")
+    return connection
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    """Open a file; changes wait for the disk."""
+    if not mode.startswith("rwc") and not os.path.isfile(path):
+        raise LabelsError(f"{path}: no such file of labels")
+    name = f"file:{quote(os.path.abspath(path))}?mode={mode}"
+    connection = sqlite3.connect(name, timeout=PATIENCE, isolation_level=None, uri=True)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _known(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether it is a file of labels; False for an empty one, an error for any other."""
+    found = _columns(connection)
+    if not found:
+        return False
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+        raise LabelsError(f"{path}: is an SQLite file of another kind; name another file")
+    if _version(connection) > VERSION:
+        raise LabelsError(f"{path}: was made by a newer mmc4viz; bring this one up to date")
+    new = _NEW if _version(connection) < VERSION else set[str]()
+    for table, wanted in _layout().items():
+        if table not in found:
+            raise LabelsError(f"{path}: is damaged (a table is missing); {_RESCUE}")
+        if lacking := min(wanted - new - found[table], default=None):
+            raise LabelsError(f"{path}: is damaged (no column {lacking} in {table}); {_RESCUE}")
+    return True
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for table, column in connection.execute(_COLUMNS):
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+@cache
+def _layout() -> dict[str, set[str]]:
+    """Return the columns of each table of a file of labels."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _fill(connection)
+        return _columns(connection)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Give a file of version 1 its new columns; documents are known by their names still."""
+    connection.execute("DROP INDEX IF EXISTS judged_pairs")
+    for table in _layout():
+        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    _fill(connection)
+    for table, wanted in _layout().items():
+        names = ", ".join(sorted(wanted - _NEW))
+        more = ", content" if "content" in wanted else ""
+        name = ", shard || '/' || key" if more else ""
+        connection.execute(
+            f"INSERT INTO {table} ({names}{more}) SELECT {names}{name} FROM old_{table}"
+        )
+        connection.execute(f"DROP TABLE old_{table}")
+
+
+_RESCUE: Final = "go back to a copy, or to an export as CSV"
+
+
+@contextmanager
+def _said(path: str) -> Iterator[None]:
+    """Say SQLite's errors in words."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise LabelsError(f"{path}: {_words(error, path)}") from None
+    except UnicodeDecodeError:
+        raise LabelsError(f"{path}: is damaged; {_RESCUE}") from None
+    except (OSError, ValueError) as error:
+        raise LabelsError(f"{path}: cannot be opened: {error}") from None
+
+
+def _words(error: sqlite3.DatabaseError, path: str) -> str:
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    if extended == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file is cut short
+        code = sqlite3.SQLITE_CORRUPT
+    elif code == sqlite3.SQLITE_IOERR and _full(path):  # as it says of its shared memory
+        code = sqlite3.SQLITE_FULL
+    return {
+        sqlite3.SQLITE_BUSY: "is locked by another program; close it there and try again",
+        sqlite3.SQLITE_LOCKED: "is locked by another program; close it there and try again",
+        sqlite3.SQLITE_READONLY: "is read-only: nothing can be written to it; copy it elsewhere",
+        sqlite3.SQLITE_CANTOPEN: "cannot be opened: is the folder there, and can it be written to?",
+        sqlite3.SQLITE_NOTADB: "is no file of labels; name another one",
+        sqlite3.SQLITE_CORRUPT: f"is damaged; {_RESCUE}",
+        sqlite3.SQLITE_FULL: "cannot be written: no room on the disk; free some and try again",
+        sqlite3.SQLITE_IOERR: "cannot be read or written: the disk does not answer",
+    }.get(code, f"cannot be used: {' '.join(str(error).split())}")
+
+
+def _full(path: str) -> bool:
+    try:
+        return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free < _ROOM
+    except OSError:
+        return False
+
+
+LONGEST_NAME: Final = 100  # characters of a person's name
+
+
+class Answer(StrEnum):
+    """What a person said of a pair. A skipped pair is left to others, and may stay unlabelled."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
+    SKIP = "skip"
+
+
+RULE: Final = {
+    Answer.YES: "the sentence says something about what this very image shows; it need not say all "
+    "of it, nor only that.",
+    Answer.NO: "it would fit as well beside another image of such a page, or beside none: what is "
+    "general, what only names the topic, what the image contradicts.",
+    Answer.UNSURE: "you cannot tell, as of a name that may or may not be that of what is shown. "
+    "The pair then does not count.",
+    Answer.SKIP: "the image cannot be seen. The pair does not come back to you, unless you undo "
+    "it; others may see it. Without any answer it does not count: those of like score stand for "
+    "it.",
+}
+"""When a sentence describes an image: what people who label agree on, for all labels of a file."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class PairId:
+    """A pair by what outlives a new index, and another place of the shards.
+
+    Attributes
+    ----------
+    shard, key : str
+        What the document is called; for people, and no part of what tells pairs apart.
+    image, sentence : int
+        The document's own indices.
+    content : str
+        Digest of the shard's content (`mmc4viz.thresholds.labels.store.Documents`).
+    number : int
+        Of the document in its shard; -1 where only its name is known, which `content` then is.
+    """
+
+    shard: str = field(compare=False)
+    key: str = field(compare=False)
+    image: int
+    sentence: int
+    content: str = ""
+    number: int = -1
+
+    def __post_init__(self) -> None:
+        if self.number < 0:
+            object.__setattr__(self, "content", f"{self.shard}/{self.key}")
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> PairId:
+        """Read it from a row of a table."""
+        return cls(*(row[name] for name in PAIR))
+
+    @property
+    def values(self) -> tuple[str | int, ...]:
+        """The values of the columns `PAIR`."""
+        return tuple(getattr(self, name) for name in PAIR)
+
+
+PAIR: Final = ("shard", "key", "image", "sentence", "content", "number")
+"""The columns of a pair, in every table that has one."""
+SAME: Final = "{0}.content = {1}.content AND {0}.number = {1}.number AND " \
+    "{0}.image = {1}.image AND {0}.sentence = {1}.sentence"  # fmt: skip
+_IS: Final = "content = ? AND number = ? AND image = ? AND sentence = ?"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One answer of one person.
+
+    Attributes
+    ----------
+    pair : PairId
+    person : str
+    answer : Answer
+    time : str
+        In ISO 8601, in UTC.
+    version : str
+        Of mmc4viz.
+    clip_model : str
+    score : float or None
+        The pair's similarity then, under that model; the person did not see it.
+    undone : str or None
+        When it was taken back, if it was.
+    """
+
+    pair: PairId
+    person: str
+    answer: Answer
+    time: str
+    version: str
+    clip_model: str
+    score: float | None
+    undone: str | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """What people together say of a pair.
+
+    Attributes
+    ----------
+    correct : bool or None
+        What most say; when as many say yes as no, whoever was first. None when nobody is sure.
+    people : int
+        How many were sure.
+    agreed : bool
+        Whether all of them said the same.
+    """
+
+    correct: bool | None
+    people: int
+    agreed: bool
+
+
+def now() -> str:
+    """Return the time as it is stored, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def own_version() -> str:
+    """Return the installed version of mmc4viz."""
+    try:
+        return version("mmc4viz")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def checked_name(person: str) -> str:
+    """Return a person's name as it is stored; raises a LabelsError for one that is none."""
+    name = " ".join(person.split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise LabelsError(f"a name has 1 to {LONGEST_NAME} printable characters")
+    return name
+
+
+def add(path: str, judgement: Judgement) -> None:
+    """Write a judgement; it is on the disk when this returns.
+
+    A person's earlier answer about the pair becomes history.
+
+    Raises
+    ------
+    LabelsError
+        When the file cannot be written.
+    """
+    with writing(path) as connection:
+        pair = judgement.pair
+        which = (judgement.person, pair.content, pair.number, pair.image, pair.sentence)
+        _take_back(connection, f"person = ? AND {_IS}", which, judgement.time)
+        insert(connection, [judgement])
+        connection.execute(f"DELETE FROM claims WHERE person = ? AND {_IS}", which)
+
+
+def insert(connection: sqlite3.Connection, judgements: Iterable[Judgement]) -> None:
+    """Write judgements as they are, within a change that the caller has begun."""
+    connection.executemany(
+        f"INSERT INTO judgements ({', '.join(PAIR)}, person, verdict, time, version, clip_model, "
+        "score, undone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                *j.pair.values,
+                j.person,
+                str(j.answer),
+                j.time,
+                j.version,
+                j.clip_model,
+                j.score,
+                j.undone,
+            )
+            for j in judgements
+        ),
+    )
+
+
+def undo(path: str, person: str, design: int | None = None) -> PairId | None:
+    """Take back a person's last answer that stands.
+
+    It stays in the file as history.
+
+    Parameters
+    ----------
+    path : str
+    person : str
+    design : int, optional
+        Of the sample whose pairs alone are meant.
+
+    Returns
+    -------
+    PairId or None
+        Its pair; None without any.
+    """
+    with writing(path) as connection:
+        last = connection.execute(
+            "SELECT * FROM judgements j WHERE person = :person AND undone IS NULL AND "
+            "(:design IS NULL OR EXISTS (SELECT 1 FROM queue q WHERE q.design = :design AND "
+            f"{SAME.format('q', 'j')})) ORDER BY id DESC LIMIT 1",
+            {"person": person, "design": design},
+        ).fetchone()
+        if last is None:
+            return None
+        _take_back(connection, "id = ?", (last["id"],), now())
+        return PairId.of(last)
+
+
+def _take_back(
+    connection: sqlite3.Connection, which: str, values: Sequence[object], time: str
+) -> None:
+    connection.execute(
+        f"UPDATE judgements SET undone = ? WHERE undone IS NULL AND {which}", (time, *values)
+    )
+
+
+def read(path: str, *, history: bool = False) -> list[Judgement]:
+    """Return the judgements that stand, in the order in which they came.
+
+    Parameters
+    ----------
+    path : str
+    history : bool
+        Whether to return those that were taken back, too.
+
+    Raises
+    ------
+    LabelsError
+        When the file cannot be read.
+    """
+    with reading(path) as connection:
+        return select(connection, path, history=history)
+
+
+def select(connection: sqlite3.Connection, path: str, *, history: bool = False) -> list[Judgement]:
+    """Do what `read` does, of a file that the caller has opened."""
+    which = "" if history else "WHERE undone IS NULL"
+    rows = connection.execute(f"SELECT * FROM judgements {which} ORDER BY id")
+    return [_judgement(path, row) for row in rows]
+
+
+def _judgement(path: str, row: sqlite3.Row) -> Judgement:
+    try:
+        answer = Answer(row["verdict"])
+    except ValueError:
+        raise LabelsError(f"{path}: is damaged: judgement {row['id']} is no answer") from None
+    return Judgement(
+        PairId.of(row), row["person"], answer, row["time"], row["version"], row["clip_model"],
+        row["score"], row["undone"],
+    )  # fmt: skip
+
+
+def labels_of(judgements: Iterable[Judgement]) -> dict[PairId, Label]:
+    """Return what people together say of each pair that somebody has answered, skipping aside.
+
+    Examples
+    --------
+    >>> pair = PairId("0.tar", "a", 0, 3)
+    >>> said = [Judgement(pair, who, Answer(a), "", "", "", None) for who, a in
+    ...         (("Ada", "no"), ("Bo", "yes"), ("Cy", "unsure"))]
+    >>> labels_of(said)[pair]
+    Label(correct=False, people=2, agreed=False)
+    """
+    said: dict[PairId, dict[str, Answer]] = defaultdict(dict)
+    for judgement in judgements:
+        if judgement.answer is not Answer.SKIP and judgement.undone is None:
+            said[judgement.pair][judgement.person] = judgement.answer
+    return {pair: _together(list(answers.values())) for pair, answers in said.items()}
+
+
+def _together(answers: Sequence[Answer]) -> Label:
+    sure = [answer is Answer.YES for answer in answers if answer is not Answer.UNSURE]
+    if not sure:
+        return Label(None, 0, True)
+    right = sum(sure)
+    correct = sure[0] if 2 * right == len(sure) else 2 * right > len(sure)
+    return Label(correct, len(sure), right in (0, len(sure)))
+
+
+@dataclass(frozen=True)
+class Documents:
+    """All documents of a corpus.
+
+    Attributes
+    ----------
+    columns : sequence of Columns
+        One a shard; whole shards, not a sample of them.
+    """
+
+    columns: Sequence[Columns]
+
+    @cached_property
+    def starts(self) -> Ints:
+        """Where each shard's documents begin among all, shape (shards + 1,)."""
+        return np.cumsum([0, *map(len, self.columns)]).astype(np.int64)
+
+    @cached_property
+    def contents(self) -> list[str]:
+        """A digest of each shard's content; of two of the same content, the second is numbered."""
+        seen, found = Counter[str](), list[str]()
+        for part in self.columns:
+            digest = _content(part)
+            found.append(f"{digest}+{seen[digest]}" if seen[digest] else digest)
+            seen[digest] += 1
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells this corpus from every other one."""
+        return blake2b("\n".join(sorted(self.contents)).encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def _parts(self) -> dict[str, int]:
+        return {content: part for part, content in enumerate(self.contents)}
+
+    def holds(self, content: str) -> bool:
+        """Whether a shard of this content is among them."""
+        return content in self._parts
+
+    def find(self, content: str, number: int) -> int | None:
+        """Return a document's position among all; None where it is not among them."""
+        part = self._parts.get(content)
+        if part is None or not 0 <= number < len(self.columns[part]):
+            return None
+        return int(self.starts[part]) + number
+
+    def place(self, document: int) -> tuple[int, int]:
+        """Return a document's shard and its number there."""
+        return place_of(self.starts, document)
+
+    def named(self, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, int]]:
+        """Find documents by a shard's name, or base name, and a key.
+
+        Returns
+        -------
+        dict of (str, str) to (str, int)
+            Content and number of those that one document alone is called.
+        """
+        keys: dict[str, set[str]] = {}
+        for shard, key in names:
+            keys.setdefault(shard, set()).add(key)
+        found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        for part, content in zip(self.columns, self.contents, strict=True):
+            for shard in {part.shard.name, part.shard.base} & keys.keys():
+                column = part.batch.column("key")
+                hits = pc.is_in(column, value_set=pa.array(sorted(keys[shard]), pa.string()))
+                for row in np.flatnonzero(hits.to_numpy(zero_copy_only=False)).tolist():
+                    found.setdefault((shard, column[row].as_py()), []).append((content, row))
+        return {name: places[0] for name, places in found.items() if len(places) == 1}
+
+
+def hashed(texts: pa.Array) -> NDArray[np.uint64]:
+    """Return a number of 64 bits for each text, the same ones at any time."""
+    return hash_array(texts.to_numpy(zero_copy_only=False), categorize=False)
+
+
+def _content(part: Columns) -> str:
+    """Return a digest of a shard's documents: their keys, places and sizes, and their images.
+
+    Of the images, how many there are and the corpus's own matches: what neither another model, nor
+    another tokenizer, nor a quicker check of images changes.
+    """
+    digest = blake2b(hashed(part.batch.column("key")).tobytes(), digest_size=12)
+    numbers = [part.numbers("offset"), part.numbers("size"), part.n_images]
+    for values in (*numbers, part.image("stored_sentence")):
+        digest.update(np.ascontiguousarray(values, np.int64).tobytes())
+    score = part.image("stored_score")
+    digest.update(np.where(np.isnan(score), np.nan, score).tobytes())
+    return digest.hexdigest()

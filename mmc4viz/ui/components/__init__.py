@@ -1,0 +1,1 @@
+"""Custom components that draw in the browser."""

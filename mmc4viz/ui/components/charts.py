@@ -1,0 +1,232 @@
+"""Small multiples, heat map, ruler.
+
+Every picture has the same scale; the present value is marked. Computes no yield.
+
+Images and sentences are numbered from 1, as everywhere on screen; their text never enters a
+picture. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from mmc4viz.charts import COLOURS
+from mmc4viz.ui.html import asset
+
+TITLES: Final = {
+    "max_images": "image cap",
+    "max_tokens": "token limit",
+    "min_kb": "too small (kB)",
+    "assignment": "assignment",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one setting with what it yields."""
+
+    knob: str
+    value: Any
+    estimate: float
+    low: float
+    high: float
+    present: bool
+
+
+_MULTIPLES: Final = st.components.v2.component(
+    "mmc4viz.multiples",
+    html='<div class="multiples"></div>',
+    css=asset("multiples.css"),
+    js=asset("multiples.js"),
+)
+
+
+def show(points: Sequence[Point], what: str, *, share: bool) -> None:
+    """Draw one small picture a setting.
+
+    Parameters
+    ----------
+    points : sequence of Point
+    what : str
+        What is yielded, in words.
+    share : bool
+        Whether yields are shares, else counts.
+    """
+    most = max((p.high if math.isfinite(p.high) else p.estimate for p in points), default=0) or 1.0
+    knobs = dict.fromkeys(point.knob for point in points)
+    panels = [_panel([p for p in points if p.knob == knob], what, share) for knob in knobs]
+    ticks = [{"at": at, "label": _short(at, share)} for at in _value_ticks(1.06 * most)]
+    _MULTIPLES(
+        key="multiples",
+        data={"panels": panels, "most": 1.06 * most, "ticks": ticks, "colour": COLOURS["kept"]},
+    )
+
+
+def _panel(points: Sequence[Point], what: str, share: bool) -> dict[str, Any]:
+    title = TITLES[points[0].knob]
+    shown = [
+        {
+            "name": str(point.value).replace("_to_", "-to-"),
+            "value": point.estimate,
+            "low": point.low,
+            "high": point.high if math.isfinite(point.high) else point.estimate,
+            "present": point.present,
+            "words": _words(point, share),
+        }
+        for point in points
+    ]
+    alt = f"{what} against {title}. " + "; ".join(str(point["words"]) for point in shown)
+    joined = points[0].knob != "assignment"
+    return {"title": title, "alt": alt, "joined": joined, "points": shown}
+
+
+def _words(point: Point, share: bool) -> str:
+    """Say a point in words.
+
+    Examples
+    --------
+    >>> _words(Point("max_images", 6, 0.5, 0.4, 0.6, True), True)
+    '6: 50.0% (40.0% to 60.0%), now'
+    """
+    value, low, high = (_long(v, share) for v in (point.estimate, point.low, point.high))
+    band = f" ({low} to {high})" if point.low < point.high else ""
+    return f"{point.value}: {value}{band}{', now' if point.present else ''}"
+
+
+def _long(value: float, share: bool) -> str:
+    if not math.isfinite(value):
+        return "∞"
+    return f"{value:.1%}" if share else f"{value:,.0f}"
+
+
+def _short(value: float, share: bool) -> str:
+    """Write a number for an axis.
+
+    Examples
+    --------
+    >>> _short(0.25, True), _short(1500, False), _short(2e6, False), _short(40, False)
+    ('25%', '1.5k', '2M', '40')
+    """
+    if share:
+        return f"{100 * value:.3g}%"
+    for size, letter in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _value_ticks(most: float) -> list[float]:
+    """Return round steps from 0 on, about four.
+
+    Examples
+    --------
+    >>> _ticks(0.9), _ticks(1200)
+    ([0.0, 0.2, 0.4, 0.6, 0.8], [0.0, 500.0, 1000.0])
+    """
+    power = 10.0 ** math.floor(math.log10(most / 5))
+    step = power * next(m for m in (1, 2, 5, 10) if m * power >= most / 5 * 0.999)
+    return [round(k * step, 12) for k in range(math.floor(most / step + 1e-9) + 1)]
+
+
+MOST_ROWS: Final = 60
+MOST_COLUMNS: Final = 300
+
+
+_MOUNT: Final = st.components.v2.component(
+    "mmc4viz.pictures",
+    html='<div class="picture"></div>',
+    css=asset("pictures.css"),
+    js=asset("pictures.js"),
+)
+
+
+def heat_map(
+    matrix: NDArray[np.float64], marks: Sequence[tuple[int, int, str, str]], digits: int
+) -> None:
+    """Draw the similarity of images (rows) and sentences (columns), the assignment marked.
+
+    Parameters
+    ----------
+    matrix : ndarray of float64, shape (images, sentences)
+        Of which the first `MOST_ROWS` rows and `MOST_COLUMNS` columns are drawn.
+    marks : sequence of (image, sentence, meaning, words)
+        The matched pairs, counted from 0; the meaning names a colour, the words say it.
+    digits : int
+    """
+    shown = matrix[:MOST_ROWS, :MOST_COLUMNS]
+    finite = np.isfinite(shown)
+    if not shown.size:
+        st.text("The matrix is empty.")
+        return
+    low, high = (float(f(shown[finite])) if finite.any() else 0.0 for f in (np.min, np.max))
+    with np.errstate(over="ignore"):
+        whole = np.round(shown, digits).tolist()
+    rows, columns = shown.shape
+    data = {
+        "kind": "heat map",
+        "z": [[value if math.isfinite(value) else None for value in row] for row in whole],
+        "low": low,
+        "high": high,
+        "digits": digits,
+        "scale": f"From faint, {low:.{digits}f}, to strong, {high:.{digits}f}; the pairs marked.",
+        "marks": [
+            {"image": i + 1, "sentence": s + 1, "colour": COLOURS[meaning], "words": words}
+            for i, s, meaning, words in marks
+            if i < rows and s < columns
+        ],
+        "words": {"image": "image", "sentence": "sentence"},
+        "alt": f"Similarity of {len(matrix)} images and {matrix.shape[1]} sentences, the pairs "
+        "marked",
+    }
+    _MOUNT(key="matrix", data=data)
+
+
+def ruler(length: int, limit: int, tokens: Sequence[tuple[int, str, str]]) -> None:
+    """Draw a sequence's tokens as a ruler: image tokens on it, what is cut behind the limit.
+
+    Parameters
+    ----------
+    length : int
+        Tokens before the cut.
+    limit : int
+        Where it is cut.
+    tokens : sequence of (place, meaning, words)
+        The image tokens.
+    """
+    end = max(length, min(limit, 2 * length), 1)
+    said = f"{min(length, limit):,} of {length:,}" if length > limit else f"{length:,}"
+    data: dict[str, Any] = {
+        "kind": "ruler",
+        "length": length,
+        "limit": limit,
+        "end": end,
+        "ticks": [{"at": at, "label": f"{at:,}"} for at in _place_ticks(end)],
+        "tokens": [
+            {"place": place, "colour": COLOURS[meaning], "words": f"token {place:,}: {words}"}
+            for place, meaning, words in tokens
+        ],
+        "scale": f"{said} tokens, {len(tokens):,} of them image tokens",
+        "words": {"limit": f"token limit {limit:,}"},
+        "alt": f"{length} tokens with {len(tokens)} image tokens, cut at {limit}",
+    }
+    _MOUNT(key="ruler", data=data)
+
+
+def _place_ticks(end: int) -> list[int]:
+    """Return round places along a ruler, about eight.
+
+    Examples
+    --------
+    >>> _ticks(256)
+    [0, 50, 100, 150, 200, 250]
+    """
+    power = 10.0 ** math.floor(math.log10(max(end / 8, 1)))
+    step = max(1, int(power * next(m for m in (1, 2, 5, 10) if m * power >= end / 8)))
+    return list(range(0, end + 1, step))

@@ -1,0 +1,361 @@
+"""The threshold control.
+
+Each is a step of the grid with words; the JavaScript of the control draws them.
+
+The message holds nothing that a drag changes. So it is the same after each, and Streamlit sends a
+reference to it instead. What moves is drawn by the JavaScript beside this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from mmc4viz.charts import COLOURS, TEXT_COLOURS
+from mmc4viz.data.scale import Scale
+from mmc4viz.reference_thresholds import references_for
+from mmc4viz.sweep.estimate import Estimate
+from mmc4viz.sweep.statistics import Curves
+from mmc4viz.thresholds.proposal import Basis, Proposal
+from mmc4viz.ui import proposals as chosen
+from mmc4viz.ui import state
+from mmc4viz.ui.html import asset
+from mmc4viz.ui.sidebar import Choice
+
+_BASES: Final = {
+    Basis.YIELD: "by what is left",
+    Basis.FDR: "by the share of wrong pairs, estimated without labels",
+    Basis.DECOYS: "by the share of wrong pairs, estimated from decoys",
+    Basis.PRECISION: "by the precision of labels",
+}
+
+
+def references(model: str, scale: Scale) -> list[dict[str, Any]]:
+    """Return the thresholds that others use with a CLIP model; none on other scales."""
+    if scale.name != "cosine":
+        return []
+    return [
+        {
+            "at": _step(reference.value, scale),
+            "label": f"{reference.value:.2f}",
+            "name": reference.name,
+            "source": f"{reference.source} ({reference.model})",
+        }
+        for reference in references_for(model)
+    ]
+
+
+def proposals(proposed: Sequence[Proposal], scale: Scale) -> list[dict[str, Any]]:
+    """Return proposed thresholds, each with its wish and what it rests on."""
+    return [
+        {
+            "at": _step(one.threshold, scale),
+            "label": f"{one.threshold:.{scale.digits}f}",
+            "name": one.wish,
+            "source": f"Proposed {_BASES[one.basis]}: {one.wish}. {one.assumption}",
+            "basis": str(one.basis),
+        }
+        for one in proposed
+        if one.threshold is not None
+    ]
+
+
+def _step(value: float, scale: Scale) -> int:
+    return round(value / scale.step) - round(scale.start / scale.step)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The large numbers at one threshold.
+
+    Attributes
+    ----------
+    documents, image_tokens, text_tokens : float
+        In expectation over the coin.
+    share : float
+        Documents of all, readable or not.
+    pairs : float
+        Matched pairs at or above the threshold.
+    misbound : float
+        Misbound of the image tokens.
+    """
+
+    documents: float
+    share: float
+    pairs: float
+    image_tokens: float
+    text_tokens: float
+    misbound: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A setting to compare with.
+
+    Attributes
+    ----------
+    label : str
+    curves : Curves
+    threshold : float
+    keep : float
+        Odds of a single-image document.
+    """
+
+    label: str
+    curves: Curves
+    threshold: float
+    keep: float
+
+
+def headline(curves: Curves, threshold: float, keep: float) -> Headline:
+    """Look the large numbers up at the step of a threshold."""
+    step = curves.step(threshold)
+    documents, tokens, text_tokens, misbound = (
+        float(curves.expected(name, keep)[step])
+        for name in ("documents", "image_tokens", "text_tokens", "misbound")
+    )
+    whole = float(curves.total("documents")[step])
+    return Headline(
+        documents=documents,
+        share=documents / whole if whole else 0.0,
+        pairs=float(curves.total("pairs")[step]),
+        image_tokens=tokens,
+        text_tokens=text_tokens,
+        misbound=misbound / tokens if tokens else 0.0,
+    )
+
+
+KEY: Final = "control"
+YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens", "misbound")
+_LABELS: Final = {
+    "documents": ("Documents", 1),
+    "pairs": ("Pairs", 0),
+    "image_tokens": ("Image tokens", 1),
+    "text_tokens": ("Text tokens", 0),
+    "misbound": ("Misbound tokens", 1),
+}
+_NUMBERS: Final = (
+    ("documents", "Documents, expected", 1, "Documents that reach the model, by the coin's odds."),
+    ("share", "Share of all documents", None, "Of all documents, readable or not."),
+    ("pairs", "Pairs", 0, "Matched pairs at or above the threshold, before cap and cut."),
+    ("image_tokens", "Image tokens", 1, "Expected, of the sequences that reach the model."),
+    ("text_tokens", "Text tokens", 0, "Expected, of the sequences that reach the model."),
+    (
+        "misbound",
+        "Misbound",
+        None,
+        "Share of the image tokens whose sentence is trained on another sentence's image.",
+    ),
+)
+_WORDS: Final = {
+    "title": "Matched pairs by similarity",
+    "threshold": "Similarity threshold",
+    "across": "similarity of the matched pair",
+    "yields": "Yield by threshold",
+    "linear": "Linear",
+    "log": "Log",
+    "share": "Share",
+    "absolute": "Absolute",
+    "kept": "pairs kept",
+    "rejected": "pairs rejected",
+    "marks": "In use elsewhere:",
+    "proposals": "Proposed:",
+    "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
+}
+_PARTS: Final = ("control_model.js", "control_draw.js", "control_move.js", "control.js")
+
+
+_MOUNT: Final = st.components.v2.component(
+    "mmc4viz.control",
+    html='<div class="control"></div>',
+    css=asset("control.css"),
+    js="\n".join(map(asset, _PARTS)),
+)
+
+
+def show(
+    choice: Choice,
+    curves: Curves,
+    counts: NDArray[np.float64],
+    compared: Compared,
+    estimated: Estimate | None,
+    proposed: Sequence[Proposal] = (),
+) -> None:
+    """Draw the control; what is done with it stands in the choices when the next run begins.
+
+    Parameters
+    ----------
+    choice : Choice
+    curves : Curves
+        Of its setting.
+    counts : ndarray of float64, shape (steps of the grid,)
+        Pairs from each step to below the next.
+    compared : Compared
+        The setting that changes refer to.
+    estimated : Estimate or None
+        Where the curves are estimated from a sample.
+    proposed : sequence of Proposal
+        To be marked, at most one a basis.
+    """
+    arrays = _arrays(curves, counts, choice, estimated)
+    names, values = list(arrays), np.concatenate(list(arrays.values())).astype("<f8").tobytes()
+    header = _header(choice, curves, compared) | {
+        "arrays": names,
+        "hash": hashlib.blake2b(values, digest_size=12).hexdigest(),
+        "estimated": estimated is not None,
+        "proposals": proposals(proposed, choice.scale),
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    _MOUNT(
+        key=KEY,
+        data=struct.pack("<I", len(text)) + text + values,
+        on_threshold_change=lambda: _told_threshold(choice),
+        on_view_change=_told_view,
+        on_proposed_change=lambda: _told_proposed(proposed, choice),
+    )
+
+
+def _arrays(
+    curves: Curves, counts: NDArray[np.float64], choice: Choice, estimated: Estimate | None
+) -> dict[str, NDArray[np.float64]]:
+    """Return every curve on the grid's steps, in double precision."""
+    keep = choice.config.single_image_keep
+    on_grid = np.searchsorted(curves.thresholds, choice.scale.thresholds())
+    found = {name: curves.expected(name, keep)[on_grid] for name in YIELDS}
+    found["pairs"] = curves.total("pairs")[on_grid].astype(np.float64)
+    found["counts"] = counts
+    if estimated is not None:
+        for name in YIELDS:
+            misbound = name == "misbound"
+            band = (
+                estimated.ratio(name, "image_tokens", keep)
+                if misbound
+                else estimated.band(name, keep)
+            )
+            found[f"{name}_low"], found[f"{name}_high"] = band.low[on_grid], band.high[on_grid]
+    return found
+
+
+def _header(choice: Choice, curves: Curves, compared: Compared) -> dict[str, Any]:
+    """Return everything that is no curve."""
+    scale, keep = choice.scale, choice.config.single_image_keep
+    first = round(scale.start / scale.step)
+    wholes = {name: float(curves.expected(name, keep).max(initial=0)) for name in YIELDS}
+    whole = float(curves.total("documents").max(initial=0))
+    pairs = float((curves.total("pairs") + curves.total("rejected_pairs")).max(initial=0))
+    return {
+        "first": first,
+        "step": scale.step,
+        "digits": scale.digits,
+        "steps": len(scale.thresholds()),
+        "span": [round(end / scale.step) - first for end in choice.span],
+        "set": _set(choice.config.threshold),
+        "view": _view(),
+        "whole": whole,
+        "wholes": wholes | {"documents": whole, "pairs": pairs},
+        "all_pairs": pairs,
+        "numbers": [
+            {"name": n, "label": label, "digits": digits, "share": digits is None, "meaning": what}
+            for n, label, digits, what in _NUMBERS
+        ],
+        "yields": [{"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1]} for n in YIELDS],
+        "marks": references(choice.config.clip_model, scale),
+        "compared": _compared(compared, scale, first),
+        "colours": {k: COLOURS[k] for k in ("kept", "rejected", "misbound")}
+        | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},
+        "words": _WORDS,
+    }
+
+
+def _compared(compared: Compared, scale: Scale, first: int) -> dict[str, Any]:
+    inside = scale.start <= compared.threshold <= scale.stop
+    there = headline(compared.curves, compared.threshold, compared.keep)
+    return {
+        "label": compared.label,
+        "at": compared.threshold / scale.step - first if inside else None,
+        "numbers": {name: getattr(there, name) for name, *_ in _NUMBERS},
+    }
+
+
+def _set(value: float) -> dict[str, Any]:
+    """Return the threshold that the server set last, with a number that counts such events.
+
+    What the control itself told is no such event: then nothing changes for it.
+    """
+    last = st.session_state.setdefault("control-set", {"value": value, "serial": 0})
+    elsewhere = st.session_state.get("page") != "Tune"
+    if elsewhere or st.session_state.get("control-told", last["value"]) != value:
+        last = {"value": value, "serial": last["serial"] + 1}
+        st.session_state["control-set"] = last
+    st.session_state["control-told"] = value
+    return dict(last)
+
+
+def _told_threshold(choice: Choice) -> None:
+    value = st.session_state[KEY].get("threshold")
+    if isinstance(value, int | float) and math.isfinite(value):
+        nearest = state.on_grid(float(value), choice.scale, _whole(choice.scale))
+        st.session_state["control-told"] = nearest
+        choice.keep(nearest)
+
+
+def _told_proposed(proposed: Sequence[Proposal], choice: Choice) -> None:
+    """Take a proposal whose mark was pressed, with all that it says of itself."""
+    basis = st.session_state[KEY].get("proposed")
+    for one in proposed:
+        if one.threshold is not None and str(one.basis) == basis:
+            nearest = state.on_grid(one.threshold, choice.scale, _whole(choice.scale))
+            st.session_state["control-told"] = nearest
+            chosen.use(one, choice)
+
+
+def _whole(scale: Scale) -> tuple[float, float]:
+    return round(scale.start, scale.digits), round(scale.stop, scale.digits)
+
+
+def _told_view() -> None:
+    value = st.session_state[KEY].get("view")
+    if isinstance(value, str) and len(value) < 200:
+        view = _checked(value)
+        state.put("view", None if view == _checked("") else json.dumps(view, separators=(",", ":")))
+
+
+def _view() -> dict[str, Any]:
+    """Return how the control looks when it is first drawn: as in the address.
+
+    Later changes are its own, so they are no news to it.
+    """
+    if st.session_state.get("page") != "Tune" or "control-view" not in st.session_state:
+        st.session_state["control-view"] = _checked(state.get("view"))
+    view: dict[str, Any] = st.session_state["control-view"]
+    return view
+
+
+def _checked(text: str) -> dict[str, Any]:
+    """Read a view; whatever makes no sense is left out.
+
+    Examples
+    --------
+    >>> _checked("{"), _checked('{"log":true,"from":"<b>"}')
+    ({'form': 'share', 'log': False}, {'form': 'share', 'log': True})
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = {}
+    found = found if isinstance(found, dict) else {}
+    form = "absolute" if found.get("form") == "absolute" else "share"
+    view: dict[str, Any] = {"form": form, "log": found.get("log") is True}
+    low, high = found.get("from"), found.get("to")
+    if type(low) is int and type(high) is int and 0 <= low < high < 5000:
+        view |= {"from": low, "to": high}
+    return view

@@ -1,0 +1,94 @@
+"""The funnels of images and documents: every loss by name, a click away from what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from mmc4viz.charts import COLOURS
+from mmc4viz.sweep.statistics import Curves, Loss, document_funnel, image_funnel
+from mmc4viz.types import Fate, ImageFate, Outcome
+from mmc4viz.ui import state
+from mmc4viz.ui.html import asset
+from mmc4viz.ui.sidebar import Choice
+
+KEY: Final = "funnels"
+# What a loss means; those not listed are rejected.
+_MEANING: Final = {
+    "undecodable": "unreadable",
+    "lost_with_document": "unreadable",
+    "unreadable": "unreadable",
+    "truncated": "truncated",
+}
+# The filter of the page Documents that shows what a loss of images took.
+_HAVING: Final = {
+    str(fate): f"image_{fate}" for fate in ImageFate if fate is not ImageFate.MATCHED
+} | {str(fate): f"pair_{fate}" for fate in Fate if fate is not Fate.KEPT}
+
+
+_MOUNT: Final = st.components.v2.component(
+    "mmc4viz.funnel",
+    html='<div class="room"><div class="funnels"></div></div>',
+    css=asset("funnel.css"),
+    js=asset("funnel.js"),
+)
+
+
+def show(curves: Curves, choice: Choice) -> None:
+    """Draw both funnels at the chosen threshold; a loss that is clicked opens its documents."""
+    exact = curves.counts.dtype.kind == "i"
+    step, keep = curves.step(choice.config.threshold), choice.config.single_image_keep
+    documents, images = document_funnel(curves, step, keep), image_funnel(curves, step, keep)
+    asked = _MOUNT(
+        key=KEY,
+        data={
+            "funnels": [
+                _funnel("document", "Where the documents go", "all documents", documents, exact),
+                _funnel("image", "Where the images go", "all images", images, exact),
+            ],
+        },
+        on_open_change=lambda: None,
+    ).open
+    if isinstance(asked, str):
+        _open(asked, choice.config.min_images)
+
+
+def _funnel(of: str, title: str, whole: str, losses: Sequence[Loss], exact: bool) -> dict[str, Any]:
+    """Describe one funnel; estimates are written without decimals."""
+    written = float if exact else round
+
+    total, left = losses[0].remaining + losses[0].lost, losses[-1].remaining
+    ends = {"lost": False, "colour": COLOURS["kept"], "meaning": "", "name": "", "start": 0.0}
+    lines = [
+        {
+            "name": loss.name,
+            "label": loss.name.replace("_", " "),
+            "meaning": loss.meaning,
+            "number": written(loss.lost),
+            "start": loss.remaining,
+            "lost": True,
+            "colour": COLOURS[_MEANING.get(loss.name, "rejected")],
+        }
+        for loss in losses
+    ]
+    first = ends | {"label": whole, "number": written(total)}
+    last = ends | {"label": "reach the model", "number": written(left)}
+    return {"of": of, "title": title, "whole": total, "lines": [first, *lines, last]}
+
+
+def _open(asked: str, min_images: int) -> None:
+    """Open the page Documents with the filter of a loss."""
+    of, _, name = asked.partition("/")
+    if name == "coin":
+        state.put_filters(outcome="kept_by_coin")
+    elif of == "image" and name in _HAVING:
+        state.put_filters(has=_HAVING[name])
+    elif of == "image" and name == "document_rejected":
+        state.put_filters(outcome="too_few_images" if min_images > 1 else "single_image_at_end")
+    elif of == "document" and name in list(Outcome):
+        state.put_filters(outcome=name)
+    else:
+        return
+    state.go_to_list()

@@ -1,0 +1,304 @@
+"""One document read again, and its sequence in pieces.
+
+Pictures are decoded and encoded anew, small, so that no byte of an unknown format reaches the
+browser. Nothing is judged here; the walk does that.
+
+Follows the walk's verdict; draws nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from mmc4viz.data.columns import Columns, Kind
+from mmc4viz.data.shards import fetch, image_source
+from mmc4viz.data.thumbnails import Glimpse, entries, picture
+from mmc4viz.data.thumbnails import glimpse as read_glimpse
+from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
+from mmc4viz.loader.parse import parse_document, read_json
+from mmc4viz.loader.sequence import Interleaved, interleave, interleave_chatgpt
+from mmc4viz.loader.tokenizer import IMAGE, Tokenizer
+from mmc4viz.types import Binding, Document, DocumentError, Fate, LoaderConfig, ShardError, Verdict
+from mmc4viz.ui import data
+from mmc4viz.ui.cache import Memo
+
+MOST_IMAGES: Final = 100
+LARGE: Final = 640  # pixels of an image that is looked at closely
+LONGEST: Final = 100_000  # characters of raw JSON shown
+_BASE64: Final = ("image_base64", "base64_image")
+_SHORT: Final = 60  # characters left of base64
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A document with its pictures.
+
+    Attributes
+    ----------
+    shard : str
+        Base name.
+    document : Document
+        With the chosen model's similarity.
+    pictures : tuple of (str or None)
+        For each of the first images a small JPEG as a data URI; None where it has none.
+    """
+
+    shard: str
+    document: Document
+    pictures: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Closely:
+    """One image of a document, larger, and all of its sentences."""
+
+    picture: str | None
+    sentences: tuple[str, ...]
+
+
+_OPENED: Memo[Opened] = Memo()
+_CLOSELY: Memo[Closely] = Memo()
+_GLIMPSES: Memo[Glimpse] = Memo()
+
+
+def opened(source: data.Source, part: int, row: int) -> Opened:
+    """Read a document again; raises a ShardError when its shard has changed."""
+    return _OPENED.get((source, part, row), lambda: _opened(source, part, row))
+
+
+def _opened(source: data.Source, part: int, row: int) -> Opened:
+    columns = data.columns_of(source)[part]
+    try:
+        return _read_whole(source, columns, part, row)
+    except MemoryError:
+        raise ShardError(
+            f"{columns.shard.path}: its document {row + 1:,} takes more memory than there is"
+        ) from None
+
+
+def _read_whole(source: data.Source, columns: Columns, part: int, row: int) -> Opened:
+    raw, images = _read(source, part, row)
+    if raw is None:
+        return Opened(columns.shard.name, columns.document(row), ())
+    key = str(columns.batch.column("key")[row])
+    document = parse_document(key, raw, images, decode_quickly)
+    if source.other_model:
+        document = _with_columns_similarity(document, columns, row)
+    return Opened(columns.shard.name, document, tuple(_pictures(document, raw, images)))
+
+
+def _read(source: data.Source, part: int, row: int) -> tuple[bytes | None, ImageSource]:
+    """Fetch a document's JSON, None for a sample without any, and where its images are."""
+    shard, folder = data.shard_at(source, part)
+    offset, size = data.columns_of(source)[part].place(row)
+    raw = fetch(shard, offset, size) if offset >= 0 else None
+    return raw, image_source(shard, folder)
+
+
+def glimpse(source: data.Source, part: int, row: int, image: int, sentence: int) -> Glimpse:
+    """Read one image and one sentence again; raises a ShardError when the shard has changed."""
+    key = source, part, row, image, sentence
+    return _GLIMPSES.get(key, lambda: _glimpse(source, part, row, image, sentence))
+
+
+def _glimpse(source: data.Source, part: int, row: int, image: int, sentence: int) -> Glimpse:
+    shard, folder = data.shard_at(source, part)
+    place = data.columns_of(source)[part].place(row)
+    return read_glimpse(shard, place, image_source(shard, folder), image, sentence)
+
+
+def closely(source: data.Source, part: int, row: int, image: int) -> Closely:
+    """Read one image, larger, and all sentences; raises a ShardError when the shard has changed."""
+    return _CLOSELY.get((source, part, row, image), lambda: _closely(source, part, row, image))
+
+
+def _closely(source: data.Source, part: int, row: int, image: int) -> Closely:
+    raw, images = _read(source, part, row)
+    try:
+        info = read_json(raw or b"")
+    except ValueError:
+        return Closely(None, ())
+    texts = info.get("text_list") if isinstance(info, dict) else None
+    entry = next(islice(entries(info), image, None), None)
+    sentences = tuple(map(str, texts)) if isinstance(texts, list) else ()
+    return Closely(picture(entry, images, LARGE), sentences)
+
+
+def raw_json(source: data.Source, part: int, row: int) -> str:
+    """Return a document's JSON as text, base64 shortened; as it stands where it is none."""
+    raw, _ = _read(source, part, row)
+    if raw is None:
+        return "The sample has no JSON."
+    try:
+        info = read_json(raw)
+        text = json.dumps(_shortened(info), ensure_ascii=False, indent=1)
+    except (ValueError, RecursionError):
+        text = raw[: 4 * LONGEST].decode("utf-8", "backslashreplace")
+    beyond = len(text) - LONGEST
+    return text if beyond <= 0 else f"{text[:LONGEST]}\n… {beyond:,} more characters"
+
+
+def _shortened(value: Any, name: str = "") -> Any:
+    """Replace base64 by its beginning, wherever it stands."""
+    if isinstance(value, dict):
+        return {key: _shortened(inner, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    if isinstance(value, str) and name in _BASE64 and len(value) > _SHORT:
+        return f"{value[:_SHORT]}… ({len(value):,} characters)"
+    return value
+
+
+def _with_columns_similarity(document: Document, columns: Columns, row: int) -> Document:
+    """Put the chosen model's similarity, which the columns hold, in place of the shard's own."""
+    kind = Kind(int(columns.kind[row]))
+    if kind is Kind.UNREADABLE or document.is_gpt:
+        return document
+    if kind is Kind.LITERAL:
+        return replace(document, similarity=columns.document(row).similarity)
+    starts = columns.offsets("similarity")
+    values = columns.values("similarity")[starts[row] : starts[row + 1]].astype(np.float64)
+    width = int(columns.numbers("n_sentences")[row])
+    return replace(document, similarity=values.reshape(-1, width))
+
+
+def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[str | None]:
+    """Draw each image small; None for one that cannot be shown."""
+    try:
+        info = read_json(raw)
+    except ValueError:
+        return
+    found = _chatgpt_entries(info) if document.is_gpt else entries(info)
+    source = Embedded() if document.is_gpt else images
+    for entry in islice(found, min(len(document.images), MOST_IMAGES)):
+        yield picture(entry, source)
+
+
+def _chatgpt_entries(info: Any) -> Iterator[Any]:
+    image_map = info.get("image_map")
+    for number in range(1, len(image_map) + 1) if isinstance(image_map, dict) else ():
+        entry = image_map.get(f"_!_IMAGE{number}_!_")
+        yield {"image_base64": entry.get("base64_image")} if isinstance(entry, dict) else None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the sequence: text, an image token (bound right or not), or cut off.
+
+    ``image`` is the image that an image token really gets, if any.
+    """
+
+    kind: Literal["text", "kept", "misbound", "cut"]
+    text: str
+    image: int | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """An image token of the sequence before the cut: its place among all tokens, and its kind."""
+
+    place: int
+    kind: Literal["kept", "misbound", "truncated"]
+    words: str
+
+
+@dataclass(frozen=True)
+class TrainingSequence:
+    """A document's sequence, before and behind the cut.
+
+    Attributes
+    ----------
+    pieces : tuple of Piece
+    tokens : tuple of Token
+        Its image tokens.
+    length, limit : int
+        Tokens before the cut, those that the tokenizer adds among them; where it is cut.
+    """
+
+    pieces: tuple[Piece, ...]
+    tokens: tuple[Token, ...]
+    length: int
+    limit: int
+
+
+def sequence_of(
+    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
+) -> TrainingSequence | None:
+    """Take the sequence apart; None where none was built."""
+    if not verdict.token_ids:
+        return None
+    try:
+        text = _text(document, verdict, config, tokenizer).text
+        uncut = tokenizer.encode(text, None)
+    except (DocumentError, UnicodeEncodeError):  # the walk would have said so
+        return None
+    own = [
+        (start, token)
+        for start, token, added in zip(uncut.starts, uncut.ids, uncut.added, strict=True)
+        if not added
+    ]
+    room = config.max_tokens - tokenizer.n_before - tokenizer.n_after
+    end = own[room][0] if room < len(own) else len(text)
+    places = [n for n, (_, token) in enumerate(own) if token == tokenizer.image_id]
+    starts = [own[n][0] for n in places if n < room]
+    shown = tuple(_pieces(text, end, starts, verdict.binding))
+    marked = (piece for piece in shown if piece.kind in ("kept", "misbound"))
+    before = tokenizer.n_before
+    tokens = [Token(before + n, *_marked(piece)) for n, piece in zip(places, marked, strict=False)]
+    tokens += [Token(before + n, "truncated", "behind the cut") for n in places[len(tokens) :]]
+    return TrainingSequence(shown, tuple(tokens), len(uncut.ids), config.max_tokens)
+
+
+def pieces(
+    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
+) -> list[Piece]:
+    """Take the sequence apart; nothing where none was built."""
+    found = sequence_of(document, verdict, config, tokenizer)
+    return [] if found is None else list(found.pieces)
+
+
+def _marked(piece: Piece) -> tuple[Literal["kept", "misbound"], str]:
+    return ("misbound" if piece.kind == "misbound" else "kept"), piece.text
+
+
+def _text(
+    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
+) -> Interleaved:
+    if document.is_gpt:
+        return interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
+    kept = [p.sentence for p in verdict.pairs if p.fate in (Fate.KEPT, Fate.TRUNCATED)]
+    return interleave(document.sentences, kept, tokenizer.end_of_text)
+
+
+def _pieces(
+    text: str, end: int, starts: list[int], binding: tuple[Binding, ...]
+) -> Iterator[Piece]:
+    position = 0
+    for start, bound in zip(starts, binding, strict=False):
+        if start > position:
+            yield Piece("text", text[position:start])
+        yield _token(bound)
+        position = start + len(IMAGE)
+    if position < end:
+        yield Piece("text", text[position:end])
+    if end < len(text):
+        yield Piece("cut", text[end:])
+
+
+def _token(bound: Binding) -> Piece:
+    """Name an image token by the image it gets, and by the one it should get."""
+    got = "no image" if bound.bound_image is None else f"image {bound.bound_image + 1}"
+    if bound.pair_image is None:
+        return Piece("misbound", f"{IMAGE} of the page's own text, gets {got}", bound.bound_image)
+    if bound.pair_image == bound.bound_image:
+        return Piece("kept", f"{IMAGE} {got}", bound.bound_image)
+    words = f"{IMAGE} of image {bound.pair_image + 1}, gets {got}"
+    if not bound.mispaired and bound.bound_image is not None:
+        return Piece("kept", f"{words} of the same sentence", bound.bound_image)
+    return Piece("misbound", words, bound.bound_image)

@@ -1,0 +1,210 @@
+"""What to list on the page Documents: widgets ↔ the address → a query, its order, words to find.
+
+An address may say anything: what makes no sense does not count. Lists nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import streamlit as st
+
+from mmc4viz.sweep.query import CONTENTS, SORTS, Query
+from mmc4viz.types import Outcome
+from mmc4viz.ui import state
+from mmc4viz.ui.state import FILTER
+
+OUTCOMES: Final = {
+    "": "any outcome",
+    "kept": "kept",
+    "kept_surely": "kept, whatever the coin",
+    "kept_by_coin": "kept, if the coin allows",
+    **{str(o): str(o).replace("_", " ") for o in Outcome if o is not Outcome.KEPT},
+}
+CONTAINS: Final = {
+    "": "anything",
+    "pair_kept": "pair: kept",
+    "pair_below_threshold": "pair: below threshold",
+    "pair_over_cap": "pair: over the image cap",
+    "pair_truncated": "pair: truncated",
+    "image_missing": "image: missing",
+    "image_too_small": "image: too small",
+    "image_unmatched": "image: unmatched",
+    "image_matched": "image: matched",
+    "image_undecodable": "image: undecodable",
+    "image_lost_with_document": "image: lost with its document",
+    "misbound": "misbound image tokens",
+    "outscored": "over the cap, yet better than a kept pair",
+    "one_bad_image": "one bad image that loses the sound ones",
+    "size_band": "image just under the size limit",
+    "stored_differs": "stored score unlike the matrix",
+}
+ORDERS: Final = {
+    "nearest": "nearest to the line",
+    "best": "best score",
+    "images": "images",
+    "matched": "matched pairs",
+    "surviving": "surviving pairs",
+    "image_tokens": "image tokens",
+    "text_tokens": "text tokens",
+    "misbound": "misbound",
+    "kind": "outcome",
+    "place": "place in the shards",
+    "key": "key",
+    "url": "address",
+}
+assert set(CONTAINS) - {""} == set(CONTENTS)
+assert list(ORDERS) == list(SORTS)
+_LARGEST: Final = 2**53
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to list: a query, the order, and words to find in the text."""
+
+    query: Query
+    sort: str
+    upside_down: bool
+    words: str
+
+
+def asked() -> Asked:
+    """Read what the address asks for."""
+    query = Query(
+        outcome=_one_of(OUTCOMES, "outcome", ""),
+        contains=_one_of(CONTAINS, "has", ""),
+        best_from=_number("lo"),
+        best_to=_number("hi"),
+        images_from=_whole("images"),
+        images_to=_whole("images_to"),
+        tokens_from=_whole("tokens"),
+        tokens_to=_whole("tokens_to"),
+        shard=_get("shard"),
+        url=_get("url"),
+    )
+    return Asked(query, _one_of(ORDERS, "sort", "nearest"), bool(_get("down")), _get("text"))
+
+
+def draw(now: Asked, step: float, digits: int) -> None:
+    """Draw the filters as they are now; a change is kept before the page is drawn again."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
+        _select("Outcome", "outcome", OUTCOMES, now.query.outcome, 165)
+        _select("Containing", "has", CONTAINS, now.query.contains, 190)
+        _select("Sorted by", "sort", ORDERS, now.sort, 170)
+        _toggle("Reversed", "down", now.upside_down)
+        _text("Text", "text", now.words, 150, "Words of the page, in any case.")
+        with st.popover(_more(now.query)):
+            _more_filters(now.query, step, digits)
+        if not now.query.is_empty or now.words:
+            st.button("Clear", key="filters-clear", on_click=clear, type="tertiary")
+
+
+def clear() -> None:
+    """Forget every filter, but not the order."""
+    for name in state.named(FILTER):
+        if name not in ("sort", "down"):
+            state.put(FILTER + name, None)
+    state.begin_anew()
+
+
+def sort_by(now: Asked, sort: str) -> None:
+    """Sort by something else, or the other way round; the first page is shown again."""
+    upside_down = now.sort == sort and not now.upside_down
+    state.put(f"{FILTER}sort", sort)
+    state.put(f"{FILTER}down", "1" if upside_down else None)
+    state.put(f"{FILTER}page", None)
+    state.begin_anew()
+
+
+def _more(query: Query) -> str:
+    names = ("best_from", "best_to", "images_from", "images_to", "tokens_from", "tokens_to")
+    set_ = sum(getattr(query, name) is not None for name in names)
+    set_ += bool(query.shard) + bool(query.url)
+    return f"More filters ({set_})" if set_ else "More filters"
+
+
+def _more_filters(query: Query, step: float, digits: int) -> None:
+    form = f"%.{digits}f"
+    _range("Best score", "lo", query.best_from, "hi", query.best_to, step=step, format=form)
+    _range("Images", "images", query.images_from, "images_to", query.images_to)
+    _range("Text tokens", "tokens", query.tokens_from, "tokens_to", query.tokens_to)
+    _text("Shard", "shard", query.shard, "stretch", "Part of the shard's name.")
+    _text("Address", "url", query.url, "stretch", "Part of the page's address, in any case.")
+
+
+def _range(
+    label: str, low: str, least: float | None, high: str, most: float | None, **form: Any
+) -> None:
+    left, right = st.columns(2)
+    form = {"min_value": 0, "step": 1} | form if "format" not in form else form
+    for place, name, words, value in ((left, low, "from", least), (right, high, "to", most)):
+        key = _key(name)
+        state.seed(key, value)
+        place.number_input(
+            f"{label}, {words}", key=key, value=None, on_change=_keeper(name), **form
+        )
+
+
+def _select(label: str, name: str, options: dict[str, str], value: str, width: int) -> None:
+    state.seed(_key(name), value)
+    st.selectbox(
+        label,
+        list(options),
+        format_func=lambda option: options[option],
+        key=_key(name),
+        on_change=_keeper(name),
+        width=width,
+    )
+
+
+def _toggle(label: str, name: str, value: bool) -> None:
+    state.seed(_key(name), value)
+    st.toggle(label, key=_key(name), on_change=_keeper(name))
+
+
+def _text(label: str, name: str, value: str, width: Any, help_: str) -> None:
+    state.seed(_key(name), value)
+    st.text_input(
+        label, key=_key(name), on_change=_keeper(name), width=width, help=help_, max_chars=500
+    )
+
+
+def _key(name: str) -> str:
+    return f"filter-{name}"
+
+
+def _keeper(name: str) -> Callable[[], None]:
+    """Return what keeps a widget's value; the first page is shown again."""
+
+    def keep() -> None:
+        value = st.session_state[_key(name)]
+        text = "" if value in (None, False) else str(1 if value is True else value).strip()
+        state.put(FILTER + name, text or None)
+        state.put(f"{FILTER}page", None)
+
+    return keep
+
+
+def _get(name: str) -> str:
+    return state.get(FILTER + name)
+
+
+def _one_of(options: dict[str, str], name: str, default: str) -> str:
+    value = _get(name)
+    return value if value in options else default
+
+
+def _number(name: str) -> float | None:
+    try:
+        value = float(_get(name) or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _whole(name: str) -> int | None:
+    value = _number(name)
+    return int(value) if value is not None and 0 <= value < _LARGEST else None

@@ -1,0 +1,164 @@
+"""Escaped notes, tables and numbers on pages.
+
+Streamlit reads Markdown in most of what it is given; what comes from elsewhere is therefore shown
+by `st.html` with every character of it escaped, or in a table's cells.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from mmc4viz.text import escaped, plain
+from mmc4viz.types import Fate, ImageFate, Outcome
+
+__all__ = ["escaped", "note", "plain"]
+
+
+def asset(name: str) -> str:
+    """Return the text of a style sheet or script that comes with the package."""
+    return Path(__file__).with_name("assets").joinpath(name).read_text(encoding="utf-8")
+
+
+def note(text: str, kind: Literal["note", "error"] = "note") -> None:
+    """Show one line about the input; an error is announced to screen readers."""
+    role = "alert" if kind == "error" else "note"
+    words = escaped(" ".join(text.split()))
+    st.html(f'<div class="mmc-note mmc-{kind}" role="{role}">{words}</div>')
+
+
+PAIR_FATES: Final = {
+    Fate.KEPT: ("kept", "kept"),
+    Fate.BELOW_THRESHOLD: ("rejected", "below threshold"),
+    Fate.OVER_CAP: ("rejected", "over the image cap"),
+    Fate.TRUNCATED: ("truncated", "truncated: its token is cut off"),
+}
+IMAGE_FATES: Final = {
+    ImageFate.MISSING: ("rejected", "missing: not downloaded"),
+    ImageFate.TOO_SMALL: ("rejected", "too small"),
+    ImageFate.UNMATCHED: ("rejected", "unmatched"),
+    ImageFate.MATCHED: ("kept", "valid"),
+    ImageFate.UNDECODABLE: ("unreadable", "undecodable: loses the document"),
+    ImageFate.LOST_WITH_DOCUMENT: ("unreadable", "lost with its document"),
+}
+
+
+def meaning(outcome: Outcome) -> str:
+    """Return which of the colours' meanings an outcome has."""
+    if outcome is Outcome.KEPT:
+        return "kept"
+    return "unreadable" if outcome is Outcome.UNREADABLE else "rejected"
+
+
+def chip(meaning: str, words: str) -> str:
+    """Mark words with a meaning's colour."""
+    return f'<span class="mmc-fate mmc-{meaning}">{escaped(words)}</span>'
+
+
+def outcome_chip(outcome: Outcome, detail: str | None = None) -> str:
+    """Write an outcome in words, with its reason."""
+    words = str(outcome).replace("_", " ")
+    return chip(meaning(outcome), f"{words}: {detail}" if detail else words)
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, current: int | None = None
+) -> str:
+    """Write a table; ``current`` marks a row. Heads, cells and the caption are HTML already."""
+    heads = "".join(f'<th scope="col">{name}</th>' for name in head)
+    body = "".join(_row(cells, number == current) for number, cells in enumerate(rows))
+    return (
+        '<div class="mmc-scroll"><table class="mmc-table mmc-num">'
+        f"<caption><span>{caption}</span></caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(cells: Sequence[str], current: bool) -> str:
+    mark = ' class="mmc-current" aria-current="true"' if current else ""
+    return f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def offer(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:
+    """Draw a button that downloads rows as ``name``.csv."""
+    st.download_button(
+        "CSV",
+        data=lambda: written(head, rows()),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        key=f"csv-{name}",
+        on_click="ignore",
+        type="tertiary",
+        icon=":material/download:",
+        help="These numbers as a file of comma-separated values.",
+    )
+
+
+def written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    r"""Write CSV in which no cell is a spreadsheet's formula, whatever it parts cells by.
+
+    Examples
+    --------
+    >>> written(["a", "b"], [["=1+1", -0.5]])
+    '"a","b"\r\n"\'=1+1",-0.5\r\n'
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(head)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # wide signs count as well
+    return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text
+
+
+def pair_of_columns(name: str) -> list[DeltaGenerator]:
+    """Return two columns; the name is the page's own, and given once."""
+    with st.container(key=f"beside-{name}"):
+        return list(st.columns(2))
+
+
+_LOG: Final = logging.getLogger("mmc4viz")
+
+
+def log(error: BaseException) -> None:
+    """Write a traceback where the server writes."""
+    _LOG.error("a page failed", exc_info=error)
+
+
+def tell(error: BaseException) -> bool:
+    """Draw a line that says what to do; True tells Streamlit that nothing more is to be drawn."""
+    note(words(error), "error")
+    return True
+
+
+def words(error: BaseException) -> str:
+    """Say in a line what to do about an error.
+
+    Examples
+    --------
+    >>> words(KeyError("a"))
+    "This page failed (KeyError): change what was set last, or reload. The server's log has more."
+    """
+    if isinstance(error, MemoryError):
+        what = " ".join(str(error).split())[:200]
+        return (
+            f"Out of memory{f': {what}' if what else ''}. Open fewer shards, set a sample, or open "
+            "an index."
+        )
+    return (
+        f"This page failed ({type(error).__name__}): change what was set last, or reload. The "
+        "server's log has more."
+    )

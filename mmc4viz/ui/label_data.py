@@ -1,0 +1,140 @@
+"""Which file the labels stand in, and what it says: the caches behind the page Label."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc4viz.data.storage import is_remote
+from mmc4viz.thresholds.labels import store
+from mmc4viz.thresholds.labels.exchange import Agreement, agreements
+from mmc4viz.thresholds.labels.precision import (
+    Curve,
+    Isotonic,
+    Labelled,
+    curve,
+    labelled,
+    probability,
+)
+from mmc4viz.thresholds.labels.sampling import Design, Population, design_for, designs
+from mmc4viz.thresholds.labels.store import Documents, Judgement
+from mmc4viz.types import ConfigError, LoaderConfig
+from mmc4viz.ui import data
+from mmc4viz.ui.cache import Memo, progress
+from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.start import LABELS, read_start
+
+_POINTS: Final = 48  # thresholds of a drawn curve
+
+_DOCUMENTS: Memo[Documents] = Memo()
+_POPULATIONS: Memo[Population] = Memo()
+_LABELLED: Memo[Labelled] = Memo()
+_FINDINGS: Memo[Findings] = Memo()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the labels say."""
+
+    labelled: Labelled
+    curve: Curve
+    isotonic: Isotonic
+    agreements: list[Agreement]
+
+
+def path_of(choice: Choice) -> str:
+    """Return the file of labels: as the app was started, else beside the index, else here.
+
+    Where that may not be written, in the first folder that may.
+    """
+    start = read_start()
+    if start.labels:
+        return start.labels
+    index = choice.source.index[0].path if choice.source.index else ""
+    local = index and not is_remote(index)
+    beside = [os.path.dirname(os.path.abspath(index))] if local else []
+    folders = [*beside, os.getcwd(), *start.roots.write]
+    found = (os.path.join(folder, LABELS) for folder in folders if not is_remote(folder))
+    here = next((path for path in found if start.roots.allow(path, writing=True)), None)
+    if here is None:
+        raise ConfigError("labels stand in no folder that may be written: start with --labels FILE")
+    return here
+
+
+def population_for(choice: Choice) -> Population:
+    """Return the matched pairs to draw from."""
+    source, config = choice.source, choice.config
+    pairs = data.pairs_for(source, config)
+    columns = data.columns_of(source)
+    key = source, LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
+    return _POPULATIONS.get(key, lambda: Population(columns, pairs))
+
+
+def documents_for(choice: Choice) -> Documents:
+    """Return the corpus's documents, by which a file of labels knows it."""
+    key = replace(choice.source, sidecar=None, similarity=None)
+    return _DOCUMENTS.get(key, lambda: Documents(data.columns_of(key)))
+
+
+def of_others(path: str, choice: Choice) -> int:
+    """Count the samples of other corpora in a file."""
+    found = designs(path) if os.path.exists(path) else []
+    return sum(one.corpus != documents_for(choice).digest for one in found)
+
+
+def said(path: str, choice: Choice) -> list[Judgement]:
+    """Return the judgements of this corpus's pairs."""
+    holds = documents_for(choice).holds
+    return [one for one in store.read(path) if holds(one.pair.content)]
+
+
+def design_of(path: str, choice: Choice) -> Design | None:
+    """Return the sample of this corpus and setting, None where none was begun or no file is there.
+
+    Of a sample of documents there is none: labels are drawn among all.
+    """
+    if choice.source.sample is not None:
+        return None
+    return design_for(path, choice.config, documents_for(choice)) if os.path.exists(path) else None
+
+
+def key_of(path: str, design: Design, choice: Choice) -> tuple[Hashable, ...]:
+    """Return all that the labels' estimates depend on: they change when a label has come."""
+    config = choice.config
+    return choice.source, config.min_kb, config.assignment, path, design, tuple(store.read(path))
+
+
+def labelled_of(path: str, design: Design, choice: Choice) -> Labelled:
+    """Return the labels put onto the corpus."""
+    population = population_for(choice)
+    key = key_of(path, design, choice)
+    return _LABELLED.get(key, lambda: labelled(path, design, population))
+
+
+def findings_for(path: str, design: Design, choice: Choice) -> Findings:
+    """Return what the labels say at present; computed anew when a label has come."""
+    found, key = labelled_of(path, design, choice), key_of(path, design, choice)
+
+    def make() -> Findings:
+        with progress("Estimating precision"):
+            return Findings(
+                found,
+                curve(found.sample, _thresholds(design, choice)),
+                probability(found.sample),
+                agreements(said(path, choice)),
+            )
+
+    return _FINDINGS.get(key, make)
+
+
+def _thresholds(design: Design, choice: Choice) -> NDArray[np.float64]:
+    """Return the thresholds of the curves: the strata's borders, and steps of the grid between."""
+    scale, edges = choice.scale, design.borders
+    between = np.linspace(edges[0], edges[-1], _POINTS)
+    on_grid = np.round(np.round(between / scale.step) * scale.step, scale.digits)
+    return np.union1d(edges, on_grid)

@@ -1,0 +1,153 @@
+"""The caches behind the page Models, like those of `data`: two models under one setting.
+
+Shared by all sessions and bounded. Every key holds both models' data and what of the setting
+counts. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmc4viz.thresholds.by_yield import YIELDS
+from mmc4viz.thresholds.compare import disagreement
+from mmc4viz.thresholds.compare.agreement import Candidate
+from mmc4viz.thresholds.compare.disagreement import (
+    Correlation,
+    Disagreement,
+    Distribution,
+    distribution,
+    thresholds_of,
+)
+from mmc4viz.thresholds.compare.equivalent import Match, along, match_by_yield
+from mmc4viz.thresholds.fdr.estimate import FdrEstimate, estimate_fdr
+from mmc4viz.thresholds.fdr.matrices import stack_of
+from mmc4viz.thresholds.model_scores import Model, line_up
+from mmc4viz.types import LoaderConfig
+from mmc4viz.ui import data
+from mmc4viz.ui.cache import Memo, progress
+
+CURVE = 60  # thresholds along which agreement is drawn
+
+_CANDIDATES: Memo[Candidate] = Memo()
+_LINED_UP: Memo[bool] = Memo()
+_DISTRIBUTIONS: Memo[Distribution] = Memo()
+_MATCHES: Memo[list[Match]] = Memo()
+_FDR: Memo[FdrEstimate] = Memo()
+_CURVES: Memo[list[Match]] = Memo()
+_STRONGEST: Memo[list[Disagreement]] = Memo()
+_CORRELATIONS: Memo[list[Correlation]] = Memo()
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model: its name, the documents with its similarity, and the setting.
+
+    Attributes
+    ----------
+    name : str
+    source : data.Source
+    config : LoaderConfig
+        Without threshold and names, which nothing here depends on.
+    """
+
+    name: str
+    source: data.Source
+    config: LoaderConfig
+
+
+def side(name: str, source: data.Source, config: LoaderConfig) -> Side:
+    """Return one model under a setting."""
+    return Side(name, source, config.with_(threshold=0.0, clip_model="-", tokenizer="-"))
+
+
+def candidate(one: Side) -> Candidate:
+    """Return a model, matched, with its yields and kept documents counted."""
+    matched = data.matched_of(one.source, one.config)
+    with progress("Counting what each threshold leaves") as tell:
+
+        def make() -> Candidate:
+            found = Candidate(Model(one.name, matched), one.config)
+            found.prepare(tell)
+            return found
+
+        return _CANDIDATES.get(one, make)
+
+
+def check(one: Side, other: Side) -> None:
+    """Make sure that two models can be compared; raises a ModelsError."""
+
+    def make() -> bool:
+        line_up([candidate(one).model, candidate(other).model])
+        return True
+
+    _LINED_UP.get((one, other), make)
+
+
+def distribution_of(one: Side) -> Distribution:
+    """Return how a model's matched scores lie on their own scale."""
+    with progress("Sorting the scores"):
+        return _DISTRIBUTIONS.get(one, lambda: distribution(candidate(one).model))
+
+
+def fdr_of(one: Side) -> FdrEstimate:
+    """Return a model's estimated false-discovery rate."""
+    matched = data.matched_of(one.source, one.config)
+    with progress("Estimating the false-discovery rate"):
+        return _FDR.get(_matching(one), lambda: estimate_fdr(stack_of(matched)))
+
+
+def has_fdr(one: Side) -> bool:
+    """Whether it is estimated already."""
+    return _matching(one) in _FDR
+
+
+def _matching(one: Side) -> tuple[data.Source, int, str]:
+    """Leave of a model what its matched pairs depend on."""
+    return one.source, one.config.min_kb, one.config.assignment
+
+
+def matches(one: Side, other: Side, threshold: float) -> list[Match]:
+    """Match a threshold by every yield."""
+
+    def make() -> list[Match]:
+        a, b = candidate(one), candidate(other)
+        return [match_by_yield(a, b, name, threshold) for name in YIELDS]
+
+    with progress("Matching the threshold"):
+        return _MATCHES.get((one, other, threshold), make)
+
+
+def curve(one: Side, other: Side, by: str) -> list[Match]:
+    """Match thresholds all along the scale by one yield."""
+    with progress("Comparing along the thresholds") as tell:
+
+        def make() -> list[Match]:
+            a, b = candidate(one), candidate(other)
+            return list(along(a, b, by, thresholds_of(a.model, CURVE), lambda _: tell(0)))
+
+        return _CURVES.get((one, other, by), make)
+
+
+def strongest(one: Side, other: Side, n: int) -> list[Disagreement]:
+    """Return the pairs that stand much higher with one model than with another."""
+
+    def make() -> list[Disagreement]:
+        return disagreement.strongest(candidate(one).model, candidate(other).model, n)
+
+    with progress("Looking for disagreements"):
+        return _STRONGEST.get((one, other, n), make)
+
+
+def correlations(one: Side, other: Side) -> Sequence[Correlation]:
+    """Return the rank correlations of two models' scores."""
+    with progress("Correlating ranks") as tell:
+
+        def make() -> list[Correlation]:
+            a, b = candidate(one).model, candidate(other).model
+            return [
+                disagreement.correlation_of_pairs(a, b),
+                disagreement.correlation_of_entries(a, b, tell=tell),
+            ]
+
+        return _CORRELATIONS.get((one, other), make)

@@ -1,0 +1,501 @@
+"""The page Compare models.
+
+Draws and caches; the numbers are the core's. Every key holds what the file of labels says now.
+
+Which pairs they are is the core's answer; images and sentences are read again from the shards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Final
+
+import streamlit as st
+
+from mmc4viz import charts
+from mmc4viz.export.tables import agreed, areas, how_sure, values
+from mmc4viz.sweep.pairs import place_of
+from mmc4viz.text import escaped
+from mmc4viz.thresholds.by_yield import YIELDS
+from mmc4viz.thresholds.compare.disagreement import Correlation, Disagreement, Distribution
+from mmc4viz.thresholds.compare.equivalent import Match, NoMatch, match_by_fdr
+from mmc4viz.thresholds.compare.roc import (
+    STEPS,
+    Band,
+    Evidence,
+    Separation,
+    evidence,
+    match_by_precision,
+    tell_apart,
+)
+from mmc4viz.thresholds.labels import store
+from mmc4viz.thresholds.labels.sampling import designs
+from mmc4viz.types import Mmc4vizError, ShardError
+from mmc4viz.ui import data, document_data, document_view, html, label_data, model_data, state
+from mmc4viz.ui.cache import Memo, progress
+from mmc4viz.ui.html import note, pair_of_columns, table
+from mmc4viz.ui.model_data import Side
+from mmc4viz.ui.sidebar import Choice
+
+FAILED: Final = (
+    "Supposes one right sentence an image and independent noise. Right on simulated corpora, it "
+    "failed on real MMC4 pages, where several sentences fit an image: prefer labels."
+)
+_WORDS: Final = {"fdr": "false-discovery rate", "precision": "precision"}
+
+
+def show_fdr(first: Side, second: Side, threshold: float) -> None:
+    """Draw which thresholds have the same false-discovery rate, as estimated without labels."""
+    st.subheader("Without labels", anchor=False)
+    note(FAILED)
+    if not st.toggle("Estimate without labels", key="models-fdr"):
+        return
+    estimates = model_data.fdr_of(first), model_data.fdr_of(second)
+    candidates = model_data.candidate(first), model_data.candidate(second)
+    equally_pure(match_by_fdr(*candidates, estimates, threshold), first, second)
+
+
+def equally_pure(match: Match | NoMatch, first: Side, second: Side) -> None:
+    """Say which thresholds are estimated to be equally pure, or why none are."""
+    words = _WORDS[match.by]
+    if isinstance(match, NoMatch):
+        note(f"No threshold of equal {words}: {match.reason}.")
+        return
+    names = escaped(first.name), escaped(second.name)
+    row = (
+        words, f"{match.first:.12g}", f"<b>{match.second:.12g}</b>", *values(match),
+        *agreed(match),
+    )  # fmt: skip
+    heads = (
+        "equal in", *names, f"of {names[0]}", f"of {names[1]}", "documents agreed", "pairs agreed",
+    )  # fmt: skip
+    good = "low" if match.by == "fdr" else "high"
+    caption = (
+        f"The lowest threshold of {names[1]} whose {words} is estimated to be as {good}, with 95 % "
+        f"intervals; from {escaped(match.rests_on)}."
+    )
+    st.html(table(heads, [row], caption))
+
+
+_EVIDENCE: Memo[Evidence] = Memo()
+_PRECISION: Memo[Match | NoMatch] = Memo()
+_SEPARATION: Memo[Separation] = Memo()
+_CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precision", "low", "high")
+
+
+def show_separation(first: Side, second: Side, threshold: float, path: str) -> None:
+    """Draw what a file of labels says, or what is missing."""
+    st.subheader("What labels say", anchor=False)
+    if not os.path.exists(path):
+        st.text(
+            "No pair is labelled yet. With labels, made on the page Label, this page says which "
+            "thresholds are equally precise, and which model separates right pairs from wrong ones."
+        )
+        return
+    try:
+        _draw_separation(first, second, threshold, path)
+    except Mmc4vizError as error:
+        note(str(error))
+
+
+def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> None:
+    said = tuple(store.read(path)), tuple(designs(path))
+    candidates = model_data.candidate(first), model_data.candidate(second)
+    key = first, second, path, said
+    with progress("Reading the labels"):
+        found = _EVIDENCE.get(key, lambda: evidence(path, candidates))
+    with progress("Estimating precision"):
+        match = _PRECISION.get(
+            (*key, threshold), lambda: match_by_precision(*candidates, found, threshold)
+        )
+    equally_pure(match, first, second)
+    models = [one.model for one in candidates]
+    with progress("Separating labelled pairs"):
+        result = _SEPARATION.get(key, lambda: tell_apart(models, found))
+    _areas(result, found)
+    _separation_curves(result)
+
+
+def _areas(found: Separation, among: Evidence) -> None:
+    """Say which model separates right pairs from wrong ones better, and how surely."""
+    rows = [(escaped(name), *measures) for name, *measures in areas(found)]
+    unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""
+    caption = (
+        f"{found.labels:,} labels of pairs of {escaped(among.words)}, in {found.documents:,} "
+        "documents, each weighted by one over its probability to be drawn. 95 % intervals and the "
+        f"two-sided test of the difference: {found.rounds:,} draws of these documents with "
+        f"replacement, the same for both models.{unusable}"
+    )
+    st.html(table(("right from wrong pairs", "area under ROC", "average precision"), rows, caption))
+
+
+def _separation_curves(found: Separation) -> None:
+    """Draw both curves of both models."""
+    names = [escaped(one.model) for one in found.models]
+    pictures = {
+        "roc": (charts.roc, "True-positive against false-positive rate of both models"),
+        "precision": (charts.precision_recall, "Precision against recall of both models"),
+    }
+    for place, (name, (draw, alt)) in zip(pair_of_columns("labels"), pictures.items(), strict=True):
+        picture = draw(found, names)
+        place.plotly_chart(picture, key=f"labels-{name}", config=document_view.STILL, alt=alt)
+    html.offer("separation", _CURVES, lambda: _separation_rows(found))
+
+
+def _separation_rows(found: Separation) -> list[Sequence[object]]:
+    return [
+        (one.model, step, *_at(one.roc, at), *_at(one.precision, at))
+        for one in found.models
+        for at, step in enumerate(STEPS.tolist())
+    ]
+
+
+def _at(band: Band, place: int) -> tuple[float, ...]:
+    return tuple(float(end[place]) for end in (band.value, band.low, band.high))
+
+
+SHOWN: Final = 8
+_HEAD: Final = (
+    "shard", "key", "image", "sentence", "high_with", "score", "percentile",
+    "low_with", "other_score", "other_percentile", "other_sentence",
+)  # fmt: skip
+
+
+def show_disagreements(one: Side, other: Side, digits: tuple[int, int]) -> None:
+    """Draw the pairs that stand high with one model and low with another, and the reverse.
+
+    ``digits`` are the decimals with which each model's scores are written.
+    """
+    _gallery("first", one, other, digits)
+    _gallery("second", other, one, (digits[1], digits[0]))
+
+
+def _gallery(name: str, high: Side, low: Side, digits: tuple[int, int]) -> None:
+    """Draw the pairs of one model, as many in a row as fit."""
+    found = model_data.strongest(high, low, SHOWN)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        title = f"High with {escaped(high.name)}, low with {escaped(low.name)}"
+        st.html(f'<h3 class="mmc-title">{title}</h3>', width="content")
+        if found:
+            html.offer(f"disagreements-{name}", _HEAD, lambda: _disagreement_rows(found, high, low))
+    if not found:
+        st.text("No pair stands higher with the one than with the other.")
+        return
+    starts = data.starts_of(high.source, high.config)
+    with st.container(horizontal=True, gap="small", key=f"disagreements-{name}"):
+        for number, pair in enumerate(found):
+            place = place_of(starts, pair.document)
+            with st.container(border=True, width=208):
+                _draw_disagreement(pair, place, high, low, digits)
+                if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
+                    state.put_filters()
+                    state.go_to_document(high.source, *place)
+
+
+def _draw_disagreement(
+    pair: Disagreement, place: tuple[int, int], high: Side, low: Side, digits: tuple[int, int]
+) -> None:
+    """Draw one pair; whatever comes from the document is escaped."""
+    try:
+        seen = document_data.glimpse(high.source, *place, pair.image, pair.sentence)
+        words = seen.sentence if seen.sentence is not None else "(no text)"
+        picture = seen.picture
+    except ShardError as error:
+        words, picture = str(error), None
+    shown = '<span class="mmc-none">no picture</span>'
+    if picture is not None:
+        shown = f'<img src="{picture}" alt="image {pair.image + 1}">'
+    standings = _standing(high, pair.score, pair.percentile, digits[0]) + _standing(
+        low, pair.other_score, pair.other_percentile, digits[1]
+    )
+    st.html(
+        f'<div class="mmc-card mmc-doc"><div class="mmc-card-picture">{shown}</div>'
+        f'<div class="mmc-standings mmc-num">{standings}</div>'
+        f'<div class="mmc-card-words" dir="auto">{escaped(words)}</div>'
+        f'<div class="mmc-card-foot">{_instead(pair, low)}</div></div>'
+    )
+
+
+def _standing(one: Side, score: float, percentile: float, digits: int) -> str:
+    """Write where a score stands among all matched ones of its model."""
+    return (
+        f"<span>{escaped(one.name)}</span><b>{_ordinal(percentile)}</b>"
+        f"<span>{score:.{digits}f}</span>"
+    )
+
+
+def _ordinal(percentile: float) -> str:
+    """Write a percentile.
+
+    Examples
+    --------
+    >>> _ordinal(0.978), _ordinal(0.9999), _ordinal(0.0)
+    ('98 %', '100 %', '0 %')
+    """
+    return f"{100 * percentile:.0f} %"
+
+
+def _instead(pair: Disagreement, low: Side) -> str:
+    """Say what the model with which the pair stands low does with the image."""
+    name = escaped(low.name)
+    if pair.other_sentence is None:
+        return f"{name}: image unmatched"
+    if pair.other_sentence == pair.sentence:
+        return f"{name}: the same sentence"
+    return f"{name}: sentence {pair.other_sentence + 1}, not {pair.sentence + 1}"
+
+
+def _disagreement_rows(
+    found: Iterable[Disagreement], high: Side, low: Side
+) -> list[Sequence[object]]:
+    columns = data.columns_of(high.source)
+    starts = data.starts_of(high.source, high.config)
+    rows: list[Sequence[object]] = []
+    for one in found:
+        part, row = place_of(starts, one.document)
+        key = str(columns[part].batch.column("key")[row])
+        other = "" if one.other_sentence is None else one.other_sentence + 1
+        rows.append(
+            (
+                columns[part].shard.name,
+                key,
+                one.image + 1,
+                one.sentence + 1,
+                high.name,
+                one.score,
+                one.percentile,
+                low.name,
+                one.other_score,
+                one.other_percentile,
+                other,
+            )
+        )
+    return rows
+
+
+_OTHER: Final = "m.other"
+_BY: Final = "m.by"
+_SPREAD: Final = ("from", "to_below", "pairs")
+_ALONE = """
+<p>There is one similarity set here: <b>{name}</b>. Comparing takes another CLIP model's similarity
+of the same documents. To make it, with a model's folder of ONNX files:</p>
+<pre class="mmc-raw">mmc4viz score SHARD... --model FOLDER --out similarity_NAME.parquet</pre>
+<p>A file <code>similarity_*.parquet</code> beside the shards is found by itself. An index takes it
+in:</p>
+<pre class="mmc-raw">mmc4viz index --out DIR --similarity NAME=similarity_NAME.parquet</pre>
+"""
+
+
+def show(choice: Choice) -> None:
+    """Draw the page; what takes long comes when its place stands."""
+    st.title("Models", anchor=False)
+    document_view.load_styles()
+    others = [name for name in choice.models if name != choice.config.clip_model]
+    if not others:
+        name = escaped(choice.config.clip_model)
+        st.html(f'<div class="mmc-doc">{_ALONE.format(name=name)}</div>')
+        return
+    other = _other(choice, others)
+    first = model_data.side(choice.config.clip_model, choice.source, choice.config)
+    second = model_data.side(other, choice.models[other], choice.config)
+    if not data.facts_of(choice.source).documents:
+        note("No document could be read from these shards: name others in the sidebar.", "error")
+        return
+    state.write_address()
+    model_data.check(first, second)
+    if not model_data.distribution_of(first).pairs or not model_data.distribution_of(second).pairs:
+        note(
+            "No image is matched to a sentence with one of the models: see the page Audit.", "error"
+        )
+        return
+    _draw(choice, first, second)
+
+
+def _other(choice: Choice, others: Sequence[str]) -> str:
+    """Choose the model to compare with."""
+    wanted = state.get(_OTHER) if state.get(_OTHER) in others else others[0]
+    if st.session_state.get("models-other") not in others:
+        st.session_state.pop("models-other", None)
+    state.seed("models-other", wanted)
+
+    def keep() -> None:
+        chosen = st.session_state["models-other"]
+        state.put(_OTHER, None if chosen == others[0] else chosen)
+
+    found: str = st.selectbox(
+        "Compare the CLIP model on the left with", others, key="models-other", on_change=keep,
+        width=320,
+    )  # fmt: skip
+    if choice.source.sample is not None:
+        st.text("Counted on the sample, not on the whole corpus.")
+    return found
+
+
+def _draw(choice: Choice, first: Side, second: Side) -> None:
+    """Draw everything about two models."""
+    threshold = choice.config.threshold
+    names = escaped(first.name), escaped(second.name)
+    table_place, choose_place, scores_place = (st.container() for _ in range(3))
+    found = model_data.matches(first, second, threshold)
+    with table_place:
+        _table(found, names)
+    with choose_place:
+        chosen = _by()
+    match = next(one for one in found if one.by == chosen)
+    with scores_place:
+        _scores(first, second, match)
+    _curves(model_data.curve(first, second, chosen), match, names)
+    _changes(match, names)
+    st.subheader("Strongest disagreements", anchor=False)
+    st.text(
+        "Percentiles are a score's place among all matched scores of its own model. Of the model "
+        "below, the score of the same image and sentence, matched by it or not."
+    )
+    digits = [model_data.distribution_of(one).scale.digits + 1 for one in (first, second)]
+    show_disagreements(first, second, (digits[0], digits[1]))
+    _correlated(model_data.correlations(first, second))
+    show_fdr(first, second, threshold)
+    show_separation(first, second, threshold, label_data.path_of(choice))
+
+
+def _table(found: Sequence[Match], names: tuple[str, str]) -> None:
+    """Draw which thresholds go together, and what rests on what."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader("Matched thresholds", anchor=False, width="content")
+        head = list(found[0].row())
+        html.offer("matched", head, lambda: [list(match.row().values()) for match in found])
+    heads = (
+        "equal in", names[0], names[1], f"left by {names[0]}", f"left by {names[1]}",
+        "documents agreed", "pairs agreed", "how sure",
+    )  # fmt: skip
+    caption = (
+        "Each line: the thresholds that leave the same of one quantity, counted over all of them; "
+        "nearest where none leaves the same. Agreed: kept by both, of what either keeps; a pair is "
+        "the same when image and sentence are."
+    )
+    st.html(table(heads, [_cells(match) for match in found], caption))
+
+
+def _cells(match: Match) -> tuple[str, ...]:
+    return (
+        _words(match.by),
+        f"{match.first:.12g}",
+        f"<b>{match.second:.12g}</b>",
+        *values(match),
+        *agreed(match),
+        how_sure(match),
+    )
+
+
+def _words(by: str) -> str:
+    return by.replace("_", " ")
+
+
+def _by() -> str:
+    """Choose which yield the rest of the page holds equal."""
+    wanted = state.get(_BY) if state.get(_BY) in YIELDS else "pairs"
+    state.seed("models-by", wanted)
+
+    def keep() -> None:
+        chosen = st.session_state["models-by"]
+        state.put(_BY, None if chosen == "pairs" else chosen)
+
+    found = st.segmented_control(
+        "With equal",
+        YIELDS,
+        format_func=_words,
+        required=True,
+        key="models-by",
+        on_change=keep,
+    )
+    return str(found or wanted)
+
+
+def _scores(first: Side, second: Side, match: Match) -> None:
+    """Draw both models' scores on their own scales, with the thresholds that go together."""
+    places = pair_of_columns("scores")
+    for place, which, one, threshold in zip(
+        places, ("first", "second"), (first, second), (match.first, match.second), strict=True
+    ):
+        found = model_data.distribution_of(one)
+        with place:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                words = f"<b>{escaped(one.name)}</b> at {threshold:.12g}, {found.scale.name} scale"
+                st.html(f'<div class="mmc-doc">{words}</div>', width="content")
+                html.offer(f"scores-{which}", _SPREAD, partial(_spread, found))
+            scores = model_data.candidate(one).model.pairs.score
+            low, high = float(found.edges[0]), float(found.edges[-1])
+            span = min(low, threshold), max(high, threshold)
+            st.plotly_chart(
+                charts.score_histogram(scores, threshold, span, found.scale),
+                key=f"scores-{which}",
+                config=document_view.STILL,
+                alt=f"Matched scores of the {which} model, its threshold {threshold:.6g} marked",
+            )
+
+
+def _spread(found: Distribution) -> list[tuple[float, float, int]]:
+    edges = found.edges.tolist()
+    return list(zip(edges[:-1], edges[1:], found.counts.tolist(), strict=True))
+
+
+def _curves(found: Sequence[Match], match: Match, names: tuple[str, str]) -> None:
+    """Draw agreement, and the second model's threshold, against the first one's."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader("Along the thresholds", anchor=False, width="content")
+        if found:
+            rows = [one.row() for one in found]
+            html.offer("along", list(rows[0]), lambda: [list(row.values()) for row in rows])
+    pictures = {
+        "agreement": (charts.agreement, "What both models keep, of what either keeps"),
+        "thresholds": (charts.thresholds, "Thresholds of both models that leave the same"),
+    }
+    for place, (name, (draw, alt)) in zip(pair_of_columns("along"), pictures.items(), strict=True):
+        picture = draw(found, match.first, names)
+        alt = f"{alt}, by {_words(match.by)}"
+        place.plotly_chart(picture, key=f"along-{name}", config=document_view.STILL, alt=alt)
+
+
+def _changes(match: Match, names: tuple[str, str]) -> None:
+    """Say what becomes of images when one model takes the other's place."""
+    changes, documents = match.agreement.changes, match.agreement.documents
+    first, second = names
+    st.subheader("Which pairs change", anchor=False)
+    rows = [
+        ("images kept by both, with the same sentence", f"{changes.same:,}"),
+        ("images kept by both, with another sentence", f"{changes.other_sentence:,}"),
+        (f"images kept by {first} only", f"{changes.only_first:,}"),
+        (f"images kept by {second} only", f"{changes.only_second:,}"),
+        ("documents kept by both", f"{documents.both:,}"),
+        (f"documents kept by {first} only", f"{documents.only_first:,}"),
+        (f"documents kept by {second} only", f"{documents.only_second:,}"),
+    ]
+    at = f"at {match.first:.12g} of {first} and {match.second:.12g} of {second}"
+    caption = (
+        f"Counted {at}. An image is kept when its pair reaches the threshold, a document when it "
+        "survives the loader, whatever its coin."
+    )
+    st.html(table(("of", "number"), rows, caption))
+
+
+def _correlated(found: Sequence[Correlation]) -> None:
+    """Say how alike the two models rank."""
+    of = {
+        "pairs": "pairs that both models match",
+        "entries": "matrix entries that both models score",
+    }
+    st.subheader("Rank correlation", anchor=False)
+    rows = [(of[one.of], f"{one.n:,}", _rho(one)) for one in found]
+    caption = (
+        "Spearman's, of both models' numbers for the same image and sentence: 1 is the same order."
+    )
+    st.html(table(("of", "number", "correlation"), rows, caption))
+
+
+def _rho(one: Correlation) -> str:
+    if one.rho is None:
+        return "not defined"
+    sampled = f" ({one.low:.3f} to {one.high:.3f}, of a sample)" if one.low is not None else ""
+    return f"{one.rho:.3f}{sampled}"

@@ -1,0 +1,453 @@
+"""The page Documents.
+
+Reasons come from the class of a document; its exact words are the walk's, shown with the document.
+
+What was read stays with the session, so that a search goes on where it was left. Reading and
+finding is `corpus.listing`'s.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from mmc4viz.arrays import Ints
+from mmc4viz.data.columns import Columns
+from mmc4viz.sweep.document_table import Verdicts
+from mmc4viz.sweep.pairs import place_of
+from mmc4viz.sweep.query import SORTS, Ordered, search
+from mmc4viz.sweep.statistics import CLASSES
+from mmc4viz.sweep.sweep import Matched
+from mmc4viz.text import plain
+from mmc4viz.types import LoaderConfig, Mmc4vizError, Outcome, ShardError
+from mmc4viz.ui import cache, data, document_data, document_filters, document_view, html, state
+from mmc4viz.ui.html import note
+from mmc4viz.ui.sidebar import Choice
+
+PAGE: Final = 50  # rows
+HEAD: Final = (
+    "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
+    "image_tokens", "text_tokens", "misbound", "url",
+)  # fmt: skip
+REASONS: Final = {
+    "kept_surely": "reaches the model",
+    "kept_by_coin": "a single image: the coin decides",
+    "too_few_images": "too few image tokens after the cut",
+    "single_image_at_end": "its only image token is the last token",
+    "below_threshold": "no pair reaches the threshold",
+    "no_valid_image": "every image missing or too small",
+    "unreadable": "the loader fails on it",
+}
+SORT_OF: Final = {
+    "key": "key", "shard": "place", "outcome": "kind", "reason": "kind", "images": "images",
+    "matched": "matched", "pairs": "surviving", "best": "best", "nearest": "nearest",
+    "image_tokens": "image_tokens", "text_tokens": "text_tokens", "misbound": "misbound",
+    "url": "url",
+}  # fmt: skip
+"""What the whole list is sorted by when a column is pressed (`mmc4viz.sweep.query.SORTS`)."""
+_LONGEST: Final = 300  # characters of a key or an address in a cell
+_KEY: Final = "documents"
+_DRAWN: Final = "documents-drawn"  # the rows drawn last, and what was open then
+
+
+def show_table(
+    columns: Sequence[Columns],
+    found: Verdicts,
+    documents: NDArray[np.int64],
+    opened: int | None,
+    config: LoaderConfig,
+    sort: tuple[str, bool],
+    sort_by: Callable[[str], None],
+) -> int | None:
+    """Show a page of documents; return the one that was just selected.
+
+    Parameters
+    ----------
+    documents : ndarray of int64
+        Positions among all documents, in their order.
+    opened : int or None
+        The one that is open.
+    sort : (str, bool)
+        What the list is sorted by, and whether its largest come first.
+    sort_by : callable
+        Called with a column's sort when its head is pressed.
+    """
+    places = documents.tolist()
+    _restore(places, opened)
+    frame = pd.DataFrame(rows(columns, found, places), columns=list(HEAD))
+    event = st.dataframe(
+        frame,
+        key=_KEY,
+        on_select=lambda: _pressed(sort_by),
+        selection_mode=["single-cell", "single-column"],
+        hide_index=True,
+        height=min(36 * (len(frame) + 1), 360),
+        column_config=_layout(config, *sort),
+        placeholder="–",
+        alt="Documents with their outcomes",
+    )
+    row = next((row for row, _ in event["selection"]["cells"]), len(places))
+    chosen = places[row] if row < len(places) else None
+    st.session_state[_DRAWN] = (places, opened if chosen is None else chosen)
+    return chosen
+
+
+def _pressed(sort_by: Callable[[str], None]) -> None:
+    """Sort the whole list by a column whose head was pressed."""
+    columns = st.session_state[_KEY]["selection"]["columns"]
+    if columns:
+        del st.session_state[_KEY]  # else the column stays selected
+        sort_by(SORT_OF[columns[0]])
+
+
+def _restore(places: list[int], opened: int | None) -> None:
+    """Let the selection follow where rows changed, or where something else opened a document.
+
+    After a press it is left alone: what is told to the browser would undo a second, quick press.
+    """
+    if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
+        cells = [(places.index(opened), HEAD[0])] if opened in places else []
+        st.session_state[_KEY] = {"selection": {"rows": [], "columns": [], "cells": cells}}
+
+
+def rows(
+    columns: Sequence[Columns], found: Verdicts, documents: Sequence[int]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the cells of documents, every text made harmless."""
+    for document in documents:
+        part, row = int(found.part[document]), int(found.row[document])
+        here, kind = columns[part], CLASSES[found.kind[document]]
+        yield (
+            _text(here, "key", row),
+            plain(here.shard.name),
+            str(Outcome.KEPT) if kind.startswith("kept") else kind,
+            REASONS[kind],
+            int(found.images[document]),
+            int(found.matched[document]),
+            int(found.surviving[document]),
+            float(found.best[document]),
+            float(found.nearest[document]),
+            int(found.image_tokens[document]),
+            int(found.text_tokens[document]),
+            int(found.misbound[document]),
+            _text(here, "url", row),
+        )
+
+
+def _text(columns: Columns, name: str, row: int) -> str:
+    text = str(columns.batch.column(name)[row])
+    return plain(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+
+
+def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
+    """Say what each column is; every text column is text, never a link."""
+    text, number = st.column_config.TextColumn, st.column_config.NumberColumn
+    score = "%.4f" if abs(config.threshold) < 2 else "%.2f"
+    layout = {
+        "key": text("key", width=130),
+        "shard": text("shard", width=115),
+        "outcome": text("outcome", width=118),
+        "reason": text("reason", width=205),
+        "images": number("images", width=62, help="Entries of image_info."),
+        "matched": number("matched", width=66, help="Images matched to a sentence."),
+        "pairs": number("pairs", width=54, help=f"Matched pairs at or above {config.threshold:g}."),
+        "best": number("best", width=64, format=score, help="Score of the best matched pair."),
+        "nearest": number(
+            "distance",
+            width=70,
+            format=score,
+            help="From the threshold to the nearest matched score.",
+        ),
+        "image_tokens": number("image tokens", width=95, help="In the cut sequence."),
+        "text_tokens": number("text tokens", width=88, help="In the cut sequence."),
+        "misbound": number(
+            "misbound", width=76, help="Image tokens that get another sentence's image."
+        ),
+        "url": text("address", width=240),
+    }
+    for name, column in layout.items():
+        if SORT_OF[name] == sort:
+            column["label"] = f"{'↓' if down else '↑'} {column['label']}"
+    return layout
+
+
+_EVERY = 0.2  # seconds between reports
+
+
+@dataclass
+class Search:
+    """One session's search for some words.
+
+    Attributes
+    ----------
+    what : hashable
+        The data and the words.
+    read, hit : ndarray of bool, shape (documents,)
+        What was read, and what has the words.
+    running : bool
+    """
+
+    what: Hashable
+    read: NDArray[np.bool_]
+    hit: NDArray[np.bool_]
+    running: bool = False
+
+
+def having(source: Hashable, matched: Matched, documents: Ints, words: str) -> tuple[Ints, int]:
+    """Draw the search for words, go on with it if it runs.
+
+    Returns
+    -------
+    (ndarray of int64, int)
+        The documents found so far, and how many are still to be searched.
+    """
+    found = _search((source, words), matched.n_documents)
+    todo = documents[~found.read[documents]]
+    place = st.empty()
+    if found.running and len(todo):
+        with place.container():
+            _read_on(found, matched, todo, words)
+        todo = documents[~found.read[documents]]
+    found.running = False
+    with place.container(horizontal=True, vertical_alignment="center"):
+        hits = documents[found.hit[documents]]
+        searched = len(documents) - len(todo)
+        if not len(todo):
+            st.text(f"Searched the text of all {len(documents):,} documents: {len(hits):,} found.")
+        elif searched:
+            st.text(f"Searched {searched:,} of {len(documents):,} documents: {len(hits):,} found.")
+            st.button("Search on", key="find-start", on_click=_start)
+        else:
+            st.button(f"Search the text of {len(todo):,} documents", key="find-start",
+                      on_click=_start)  # fmt: skip
+    return hits, len(todo)
+
+
+def _search(what: Hashable, n: int) -> Search:
+    found: Search | None = st.session_state.get("find")
+    if found is None or found.what != what or len(found.read) != n:
+        found = st.session_state["find"] = Search(what, np.zeros(n, bool), np.zeros(n, bool))
+    return found
+
+
+def _start() -> None:
+    st.session_state["find"].running = True
+
+
+def _stop() -> None:
+    st.session_state["find"].running = False
+
+
+def _read_on(found: Search, matched: Matched, todo: Ints, words: str) -> None:
+    """Read documents until all are read, a shard fails, or the person does something else."""
+    st.button("Stop searching", key="find-stop", on_click=_stop)
+    bar = st.progress(0.0, "Reading the documents' text …")
+    last = time.monotonic()
+    try:
+        for done, (document, hit) in enumerate(search(matched, todo, words), start=1):
+            found.read[document], found.hit[document] = True, hit
+            if time.monotonic() - last > _EVERY:
+                last = time.monotonic()
+                hits = int(found.hit.sum())
+                words_now = f"Searched {done:,} of {len(todo):,} documents: {hits:,} found"
+                bar.progress(done / len(todo), words_now)
+    except ShardError as error:
+        note(str(error), "error")
+
+
+_MOST_IN_CSV: Final = 100_000  # rows
+_PAGE: Final = f"{state.FILTER}page"
+_SORTED: Final = "documents-sorted"  # whether a column was pressed just now
+_SETTING: Final = "documents-setting"  # under which the list was drawn last
+_TURN: Final = "documents-turn"  # whether to turn to the open document's page
+Standing = tuple[int | None, int | None, int | None]
+"""A document's place in the list, and the documents before and after it."""
+
+
+def show(choice: Choice) -> None:
+    """Draw the page."""
+    st.title("Documents", anchor=False)
+    document_view.load_styles()
+    if not data.matched_of(choice.source, choice.config).n_documents:
+        note("No document could be read from these shards: name others in the sidebar.", "error")
+        return
+    now = document_filters.asked()
+    document_filters.draw(now, choice.scale.step, choice.scale.digits)
+    _follow(choice)
+    listed, unread = _listed(choice, now)
+    _browse(choice, now, listed, unread)
+
+
+@st.fragment
+def _browse(choice: Choice, now: document_filters.Asked, listed: Ordered, unread: int) -> None:
+    """Draw the list and the open document: all that changes when another one is opened."""
+    if st.session_state.pop(_SORTED, False):
+        st.rerun()  # the whole page: the filters say what the list is sorted by
+    try:
+        _show(choice, now, listed, unread)
+    except Mmc4vizError as error:
+        note(str(error), "error")
+    state.write_address()
+
+
+def _show(choice: Choice, now: document_filters.Asked, listed: Ordered, unread: int) -> None:
+    opened = _opened(choice)
+    if len(listed):
+        opened = _table(choice, now, listed, opened)
+    elif unread:
+        note(f"None found so far; the text of {unread:,} documents was not searched yet.")
+    else:
+        note("No document is like this: change or clear the filters.")
+    if opened is None:
+        _get_ready(choice)
+        st.text("Select a row to open its document, or press J for the first.")
+        return
+    place = place_of(data.starts_of(choice.source, choice.config), opened)
+    document_view.show(choice, place, document_data.opened(choice.source, *place))
+
+
+def _get_ready(choice: Choice) -> None:
+    """Let the tokenizer be made ready while nobody has opened a document yet."""
+    tokenizer, limit = data.tokenizer_of(choice.source), choice.config.max_tokens
+    cache.ask(("tokenizer", choice.source, limit), lambda _: tokenizer.encode("", limit))
+
+
+def _follow(choice: Choice) -> None:
+    """After a change of the threshold or another setting, turn to the open document's page."""
+    now = choice.source, choice.config
+    if st.session_state.get(_SETTING, now) != now:
+        st.session_state[_TURN] = True
+    st.session_state[_SETTING] = now
+
+
+def _listed(choice: Choice, now: document_filters.Asked) -> tuple[Ordered, int]:
+    """Return the documents asked for, in their order, and how many are still to be searched."""
+    source, config = choice.source, choice.config
+    if not now.words:
+        return data.ordered_for(source, config, now.query, now.sort, now.upside_down), 0
+    documents = data.chosen_for(source, config, now.query)
+    hits, unread = having(source, data.matched_of(source, config), documents, now.words)
+    return data.order(source, config, hits, now.sort, now.upside_down), unread
+
+
+def _opened(choice: Choice) -> int | None:
+    """Return the open document's position among all, None where there is none such."""
+    place = state.open_document(choice.source)
+    if place is None:
+        return None
+    return int(data.starts_of(choice.source, choice.config)[place[0]]) + place[1]
+
+
+def _table(
+    choice: Choice, now: document_filters.Asked, listed: Ordered, opened: int | None
+) -> int | None:
+    """Draw how many there are, a page of them, and the ways through; return what is open."""
+    source, config = choice.source, choice.config
+    if st.session_state.pop(_TURN, False) and opened is not None:
+        rank = listed.rank(opened)
+        if rank is not None:
+            _turn(rank // PAGE + 1)
+    columns = data.columns_of(source)
+    found = data.verdicts_for(source, config)
+    pages = math.ceil(len(listed) / PAGE)
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        whole = len(found.kind)
+        st.text(
+            f"{len(listed):,} of {whole:,} documents"
+            if len(listed) < whole
+            else f"{whole:,} documents"
+        )
+        page = _page(pages) if pages > 1 else 1
+        html.offer(
+            "documents",
+            HEAD,
+            lambda: rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
+        )
+    first = (page - 1) * PAGE
+    start = max(0, first - 1)
+    around = listed.page(start, first + PAGE + 1)
+    shown = around[first - start :][:PAGE]
+    down = SORTS[now.sort] != now.upside_down
+    sort_by = partial(_sort_by, now)
+    chosen = show_table(columns, found, shown, opened, config, (now.sort, down), sort_by)
+    if chosen is not None and chosen != opened:
+        _open(choice, chosen)
+        opened = chosen
+    _ways(choice, listed, opened, _standing(listed, opened, start, around.tolist()))
+    return opened
+
+
+def _sort_by(now: document_filters.Asked, sort: str) -> None:
+    document_filters.sort_by(now, sort)
+    st.session_state[_SORTED] = True
+
+
+def _standing(listed: Ordered, opened: int | None, start: int, around: list[int]) -> Standing:
+    """Find a document's place in the list: among the rows at hand, else among all."""
+    if opened not in around[1:-1]:
+        document = -1 if opened is None else opened
+        return listed.rank(document), *listed.beside(document)
+    at = around.index(opened)
+    return start + at, around[at - 1], around[at + 1]
+
+
+def _page(pages: int) -> int:
+    """Draw the pager at the page that was chosen, anew where something else has turned it."""
+    chosen = state.whole(_PAGE, 1, 1, pages)
+    turned: int = st.session_state.setdefault("documents-turned", 0)
+    if st.session_state.get(_pager(turned), chosen) != chosen:
+        turned = st.session_state["documents-turned"] = turned + 1
+    key = _pager(turned)
+    st.pagination(pages, default=chosen, key=key, on_change=lambda: _turn(st.session_state[key]))
+    return chosen
+
+
+def _pager(turned: int) -> str:
+    return f"documents-page-{turned}"
+
+
+def _turn(page: int) -> None:
+    state.put(_PAGE, str(page) if page > 1 else None)
+
+
+def _ways(choice: Choice, listed: Ordered, opened: int | None, standing: Standing) -> None:
+    """Draw the ways to the document before and after the open one."""
+    rank, before, after = standing
+    with st.container(horizontal=True, vertical_alignment="center", key="ways"):
+        for label, key, target in (("Previous", "K", before), ("Next", "J", after)):
+            st.button(
+                label,
+                key=f"way-{label.lower()}",
+                shortcut=key,
+                disabled=target is None,
+                on_click=_step,
+                args=(choice, listed, target),
+            )
+        if rank is not None:
+            st.text(f"{rank + 1:,} of {len(listed):,}")
+        elif opened is not None:
+            st.text("The open document is not in this list.")
+
+
+def _step(choice: Choice, listed: Ordered, target: int | None) -> None:
+    """Open a document and turn the list to its page."""
+    if target is None:
+        return
+    _open(choice, target)
+    _turn((listed.rank(target) or 0) // PAGE + 1)
+
+
+def _open(choice: Choice, document: int) -> None:
+    starts = data.starts_of(choice.source, choice.config)
+    state.keep_open(choice.source, place_of(starts, document))

@@ -1,0 +1,468 @@
+"""The page Export: settings and files.
+
+What differs is the core's answer; here it is remembered and said.
+
+Files are made when they are asked for; every number and every line of them is the core's.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, cast
+
+import numpy as np
+import streamlit as st
+
+from mmc4viz.config_file import Config, parse_config
+from mmc4viz.data.storage import fingerprint
+from mmc4viz.export import manifest
+from mmc4viz.export.manifest import IdList
+from mmc4viz.export.provenance import (
+    BASES,
+    Basics,
+    SimilarityFacts,
+    basics_of,
+    differences,
+    exact_yields,
+    provenance,
+    sampled_yields,
+    to_text,
+    with_documents,
+)
+from mmc4viz.export.report import gather, write_report
+from mmc4viz.export.tables import (
+    TITLE,
+    Section,
+    Words,
+    labels_section,
+    models_section,
+    without_labels,
+)
+from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.sweep.estimate import RATES
+from mmc4viz.sweep.sweep import Matched
+from mmc4viz.text import escaped
+from mmc4viz.thresholds.compare.agreement import Candidate
+from mmc4viz.thresholds.compare.roc import Evidence, evidence
+from mmc4viz.thresholds.proposal import Basis
+from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.ui import data, label_data, model_data, proposals, state
+from mmc4viz.ui.cache import Memo
+from mmc4viz.ui.html import note
+from mmc4viz.ui.pages import export_shards
+from mmc4viz.ui.sidebar import NAMES, Choice
+from mmc4viz.ui.start import Start, read_start
+
+REASONS: Final = "export-reasons"  # of the person's own; a config that is loaded has others
+_LOADED: Final = "loaded-config"
+_BASICS: Memo[Basics] = Memo()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A config by the name of its file."""
+
+    name: str
+    file: Config
+
+
+def basics_for(source: data.Source, config: LoaderConfig) -> Basics:
+    """Return what numbers on the screen rest on, but for the scores' scale."""
+    return _BASICS.get((source, config.clip_model), lambda: _basics(source, config))
+
+
+def _basics(source: data.Source, config: LoaderConfig) -> Basics:
+    basics = basics_of(data.corpus_of(source), config)
+    if source.sidecar is not None:
+        path = os.path.abspath(source.sidecar.path)
+        facts = SimilarityFacts(config.clip_model, path, fingerprint(path))
+        basics = replace(basics, similarity=facts)
+    if source.index:
+        return basics
+    if source.sample is None:
+        return with_documents(basics, data.columns_of(source))
+    whole = data.facts_of(source).whole
+    return replace(basics, corpus=replace(basics.corpus, documents=whole))
+
+
+def with_scale(basics: Basics, source: data.Source, config: LoaderConfig) -> Basics:
+    """Return the same with how the scores lie, under the setting's size limit and assignment."""
+    spread = data.spread_of(source, config)
+    seen = replace(
+        basics.similarity,
+        scale=spread.scale.name,
+        lowest=spread.low if np.isfinite(spread.low) else np.nan,
+        highest=spread.high if np.isfinite(spread.high) else np.nan,
+    )
+    return replace(basics, similarity=seen)
+
+
+def use_loaded(loaded: Loaded, choice: Choice, start: Start) -> None:
+    """Take a config's settings as those chosen; a model that is not here is left as it is."""
+    config = loaded.file.loader_config()
+    for name, short in NAMES.items():
+        state.put(short, str(getattr(config, name)))
+    source = loaded.file.provenance.get("similarity", {}).get("source")
+    model = next(
+        (name for name, one in choice.models.items() if source and one.similarity == source),
+        config.clip_model if config.clip_model in choice.models else choice.config.clip_model,
+    )
+    state.put("model", model)
+    state.choose(state.name_of(model, next(iter(choice.models))), config.threshold)
+    st.session_state[_LOADED] = loaded
+    st.session_state.pop(REASONS, None)
+    state.begin_anew()
+
+
+def loaded_reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
+    """Return how a threshold was chosen, as far as is known, and the note of a loaded config."""
+    now = current(start)
+    words = "" if now is None else str(now.file.provenance.get("note", ""))
+    if proposal := proposals.proposal():
+        return proposal, words
+    if now is not None and now.file.loader_config().threshold == value:
+        return now.file.provenance.get("chosen", {}), words
+    return {}, words
+
+
+def current(start: Start) -> Loaded | None:
+    """Return the config that was loaded last, else the one that the app was started with."""
+    found: Loaded | None = st.session_state.get(_LOADED)
+    if found is None and start.file.settings:
+        return Loaded(start.file_name, start.file)
+    return found
+
+
+def say(loaded: Loaded, choice: Choice) -> int:
+    """Say what is another than when a config was exported; return how many lines that took."""
+    if not loaded.file.provenance:
+        return 0
+    source, config = choice.whole, choice.config
+    basics = basics_for(source, config)
+    if data.is_matched(source, config):
+        basics = with_scale(basics, source, config)
+    found = differences(loaded.file.settings, loaded.file.provenance, basics)
+    for line in found:
+        note(f"{loaded.name}: {line}", "error")
+    return len(found)
+
+
+def written(choice: Choice, found: Mapping[str, Any], *, images: bool, models: bool) -> str:
+    """Write the report.
+
+    Parameters
+    ----------
+    choice : Choice
+        Of every document, not of a sample.
+    found : mapping
+        Where the setting comes from, as the config has it.
+    images : bool
+        Whether examples have pictures.
+    models : bool
+        Whether other CLIP models stand beside the deciding one.
+    """
+
+    def folder(part: int) -> str | None:
+        return data.shard_at(choice.source, part)[1]
+
+    source, config = choice.source, choice.config
+    beside = _models(choice) if models else None
+    labels = _labels(choice)
+    content = gather(
+        data.matched_of(source, config),
+        config,
+        found,
+        folder,
+        images=images,
+        curves=data.curves_of(source, config),
+        sections=[labels] if beside is None else [beside, labels],
+    )
+    return write_report(content)
+
+
+def others(choice: Choice) -> list[str]:
+    """Return the names of the CLIP models besides the deciding one."""
+    return [name for name in choice.models if name != choice.config.clip_model]
+
+
+def _labels(choice: Choice) -> Section:
+    """Say what labels say; of a file that cannot be read, why not."""
+    path = label_data.path_of(choice)
+    try:
+        if label_data.design_of(path, choice) is None:
+            return without_labels()
+        return labels_section(path, choice.config, label_data.population_for(choice))
+    except Mmc4vizError as error:
+        return Section(TITLE, [Words(str(error))])
+
+
+def _models(choice: Choice) -> Section | None:
+    """Put the other models beside the deciding one; those that cannot be read are named."""
+    first = model_data.side(choice.config.clip_model, choice.source, choice.config)
+    sides, problems = {first.name: first}, []
+    for name in others(choice):
+        side = model_data.side(name, choice.models[name], choice.config)
+        try:
+            model_data.candidate(side)
+            sides[name] = side
+        except Mmc4vizError as error:
+            problems.append(f"{name}: {error}")
+    candidates = [model_data.candidate(side) for side in sides.values()]
+    known = _evidence(choice, candidates)
+    threshold = choice.config.threshold
+    return models_section(candidates[0], candidates[1:], threshold, known, problems)
+
+
+def _evidence(choice: Choice, candidates: list[Candidate]) -> Evidence | None:
+    """Return what labels say of the models, None without labels; of a bad file they are told."""
+    path = label_data.path_of(choice)
+    try:
+        if label_data.design_of(path, choice) is None:
+            return None
+        return evidence(path, candidates)
+    except Mmc4vizError:
+        return None  # the section on labels says why
+
+
+CHOSEN_BY: Final = {
+    "hand": "by hand",
+    "yield": "by what it leaves",
+    "fdr": "by false-discovery rate, from random pairs",
+    "decoys": "by false-discovery rate, from decoys",
+    "precision": "by the precision of labels",
+}
+_SHOWN_SHARDS: Final = 20
+
+
+def show(choice: Choice) -> None:
+    """Draw the page."""
+    start = read_start()
+    st.title("Export", anchor=False)
+    if not data.facts_of(choice.source).documents:
+        note("No document could be read from these shards: name others in the sidebar.", "error")
+        return
+    _load(choice, start)
+    st.subheader("The setting, with where it comes from", anchor=False)
+    found = _provenance(choice, *_reasons(choice, start))
+    _config(choice.config, found)
+    st.subheader("In training", anchor=False)
+    _training(choice.config)
+    st.subheader("Every document, and a report", anchor=False)
+    _files(choice, found)
+    export_shards.show(choice, start)
+
+
+def _load(choice: Choice, start: Start) -> None:
+    """Offer to load a config, and say what differs from the one loaded last."""
+    with st.expander("Load a config"):
+        file = st.file_uploader(
+            "A config of mmc4viz, YAML or JSON",
+            type=["yaml", "yml", "json"],
+            key="export-load",
+            max_upload_size=32,
+        )
+        if file is not None:
+            _loaded(file.getvalue(), file.name, choice, start)
+    now = current(start)
+    if now is not None and now.file.provenance:
+        made = now.file.provenance
+        note(f"{now.name} was exported {made.get('created', '')} {_by(made)}".strip())
+        if made.get("note"):
+            note(f"{now.name}: {made['note']}")
+        if not say(now, choice):
+            note("Corpus, model and tokenizer are those that it was exported from.")
+
+
+def _by(made: dict[str, Any]) -> str:
+    return f"by mmc4viz {made['version']}" if "version" in made else ""
+
+
+def _loaded(content: bytes, name: str, choice: Choice, start: Start) -> None:
+    """Read what was uploaded; take it when the person says so."""
+    try:
+        file = parse_config(content, name)
+    except ConfigError as error:
+        note(str(error), "error")
+        return
+    found = Loaded(name, file)
+    if st.button("Use these settings", key="export-use", type="primary"):
+        use_loaded(found, choice, start)
+        st.rerun()
+
+
+def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
+    """Ask how the threshold was chosen, and for the person's words; what is known stands there."""
+    known, said = loaded_reasons(start, choice.config.threshold)
+    likely = known.get("basis", BASES[0])
+    of = choice.config.threshold, likely, known.get("wish")
+    kept = st.session_state.get(REASONS, (of, likely, said))
+    if kept[0] != of:  # a threshold that was moved has not the reasons of the one before
+        kept = of, likely, kept[2]
+        st.session_state["export-basis"] = likely
+    left, right = st.columns([1, 2])
+    with left:
+        state.seed("export-basis", kept[1])
+        basis = st.selectbox(
+            "The threshold was chosen",
+            BASES,
+            format_func=lambda name: CHOSEN_BY.get(name, name),
+            key="export-basis",
+        )
+    with right:
+        state.seed("export-note", kept[2])
+        words = st.text_input("Why, in your words", key="export-note", max_chars=2000)
+    st.session_state[REASONS] = of, basis, words
+    found = known if known.get("basis") == basis else _filled_in(basis, choice)
+    if found.get("wish"):
+        note(f"Goes into the files: {found['wish']}, with its interval and what it rests on.")
+    return words, found
+
+
+def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
+    """Return the proposal of a basis that has this very threshold; labels must support theirs."""
+    line = choice.config.threshold
+    for one in proposals.standing(choice):
+        if one.basis == basis and proposals.is_at(one, choice):
+            return one.as_dict()
+    if basis != Basis.PRECISION:
+        return {"basis": basis}
+    try:
+        found = proposals.from_labels(choice)
+    except Mmc4vizError as error:
+        reason = str(error)
+    else:
+        if proposals.is_at(found, choice):
+            return found.as_dict()
+        reason = found.reason or f"for {found.wish}, labels propose {found.threshold:.12g}"
+    note(
+        f"Labels do not support {line:.12g}: {reason}. The files say that it was chosen by hand; "
+        "take the proposal of the page Label, or wish for another precision there.",
+        "error",
+    )
+    return {"basis": BASES[0]}
+
+
+def _provenance(choice: Choice, words: str, reasons: dict[str, Any]) -> dict[str, Any]:
+    """Say where the setting comes from, with what it yields."""
+    source, config = choice.source, choice.config
+    curves = data.curves_of(source, config)
+    step, keep = curves.step(config.threshold), config.single_image_keep
+    if source.sample is None:
+        yields = exact_yields(curves, step, keep)
+    else:
+        found = data.estimate_of(source, config)
+        rates = {name: found.band(name, keep) for name in RATES}
+        yields = sampled_yields(rates, step, found.documents, found.whole)
+    basics = with_scale(basics_for(source, config), source, config)
+    return provenance(basics, yields, reasons, words)
+
+
+def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
+    """Show the config, and offer it as a file."""
+    shards = found["corpus"]["shards"]
+    shown = found
+    if len(shards) > _SHOWN_SHARDS:
+        shown = found | {"corpus": found["corpus"] | {"shards": shards[:_SHOWN_SHARDS]}}
+    with st.container(horizontal=True):
+        for form, mime in (("yaml", "application/yaml"), ("json", "application/json")):
+            name = f"mmc4viz-config.{form}"
+            _offer(form.upper(), name, mime, partial(to_text, config, found, name))
+    st.code(to_text(config, shown), language="yaml", height=420)
+    if shown is not found:
+        note(f"{len(shards) - _SHOWN_SHARDS:,} more shards stand in the files.")
+
+
+def _training(config: LoaderConfig) -> None:
+    """Show the flags, what has none, and code for a plain pipeline."""
+    st.text("OpenFlamingo's train.py:")
+    st.code(openflamingo_flags(config), language="bash", wrap_lines=True)
+    for title, lines in advice(config).items():
+        points = "".join(f"<li>{escaped(line)}</li>" for line in lines)
+        st.html(f'<div class="mmc-doc"><b>{escaped(title)}</b><ul>{points}</ul></div>')
+    with st.expander("A plain WebDataset pipeline, filtered by the manifest"):
+        st.code(webdataset_snippet(), language="python")
+
+
+def _files(choice: Choice, found: dict[str, Any]) -> None:
+    """Offer manifest, ids and report, each made when it is asked for."""
+    if choice.source.sample is not None:
+        note("These are made from every document: set the sample in the sidebar to 0.")
+        return
+    config, matched = choice.config, data.matched_of(choice.source, choice.config)
+    left, right = st.columns(2)
+    with left:
+        rows = st.segmented_control(
+            "Manifest: a row a",
+            ["documents", "pairs"],
+            format_func=lambda name: name.removesuffix("s"),
+            default="documents",
+            required=True,
+            key="export-rows",
+        )
+        rows = rows or "documents"
+        with st.container(horizontal=True):
+            for form, label in (("parquet", "Parquet"), ("jsonl", "JSON lines")):
+                name = f"manifest-{rows}.{form}" if rows == "pairs" else f"manifest.{form}"
+                make = partial(_manifest, matched, config, cast(manifest.Rows, rows), form)
+                _offer(label, name, "application/octet-stream", make)
+            _offer("Ids", "ids.npy", "application/octet-stream", partial(_ids, matched, config))
+        st.caption(
+            "Ids: the documents that are kept, sorted, as NumPy pairs of 64 bits: the key where it "
+            "has 32 hexadecimal digits, else the first half of the SHA-256 of SHARD/KEY; of "
+            "SHARD/NUMBER/KEY where other documents have that key, too."
+        )
+    with right:
+        images, models = _in_the_report(choice)
+        write = partial(written, choice, found, images=images, models=models)
+        _offer("Report", "mmc4viz-report.html", "text/html", write)
+        st.caption("One HTML file that needs no network and runs nothing.")
+
+
+def _in_the_report(choice: Choice) -> tuple[bool, bool]:
+    """Ask whether the report has pictures, and whether other models stand in it."""
+    found = []
+    for name, label in (
+        ("images", "Pictures in the report"),
+        ("models", "Other CLIP models in it"),
+    ):
+        if name == "models" and not others(choice):
+            found.append(False)
+            continue
+        state.seed(f"export-{name}", state.get(f"x.{name}") != "no")
+        found.append(st.toggle(label, key=f"export-{name}"))
+        state.put(f"x.{name}", None if found[-1] else "no")
+    return found[0], found[1]
+
+
+def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:
+    """Draw a button that makes a file and downloads it."""
+    st.download_button(
+        label,
+        data=make,
+        file_name=name,
+        mime=mime,
+        key=f"export-{name}",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _manifest(matched: Matched, config: LoaderConfig, rows: manifest.Rows, form: str) -> bytes:
+    buffer = io.BytesIO()
+    write = manifest.parquet if form == "parquet" else manifest.json_lines
+    with write(buffer, rows, config) as take:
+        for chunk in manifest.chunks(matched, config):
+            take(chunk)
+    return buffer.getvalue()
+
+
+def _ids(matched: Matched, config: LoaderConfig) -> bytes:
+    ids, buffer = IdList(), io.BytesIO()
+    for chunk in manifest.chunks(matched, config):
+        ids.add(chunk)
+    np.save(buffer, ids.sorted())
+    return buffer.getvalue()

@@ -1,0 +1,515 @@
+"""The page Export: filtered shards.
+
+The work is `mmc4viz.apply.run`'s, as in ``mmc4viz apply``. One run writes at a time, for it
+takes all workers; it is everybody's who has the dashboard open, and outlives the page. What is
+half done when it is stopped, the next run into the same folder goes on with.
+
+Draws and asks; what is done is `rewriting`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Final
+
+import streamlit as st
+
+from mmc4viz.apply.options import (
+    CAPS,
+    EXPECTED,
+    ORDERS,
+    TITLES,
+    Options,
+    apply_command,
+    refuse_impossible,
+)
+from mmc4viz.apply.run import (
+    Applied,
+    apply_aside,
+    apply_shards,
+    by_status,
+    complaints,
+    replaced,
+    room_for,
+    total,
+)
+from mmc4viz.apply.tasks import (
+    SUFFIX,
+    ApplyError,
+    ReplacingError,
+    Task,
+    check_places,
+    names_in,
+    tasks_for_index,
+    tasks_for_shards,
+)
+from mmc4viz.data.index import absolute
+from mmc4viz.data.shards import Shard, expand
+from mmc4viz.data.storage import size_of
+from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.ui import cache, data, document_view, state
+from mmc4viz.ui.cache import Memo
+from mmc4viz.ui.html import note, table
+from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.start import Start, read_start
+
+_QUICK: Final = 64_000_000  # bytes that are rewritten about as soon as other processes have started
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be rewritten, with what, and where to.
+
+    Attributes
+    ----------
+    source : data.Source
+    config : LoaderConfig
+    options : Options
+    out : str
+        A folder.
+    overwrite : bool
+        Whether shards that stand there, made with another setting, may be replaced.
+    """
+
+    source: data.Source
+    config: LoaderConfig
+    options: Options
+    out: str
+    overwrite: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a dry run found: of each shard, how much room it takes, and what it would replace."""
+
+    shards: tuple[Applied, ...]
+    room: str
+    replaced: str | None
+
+
+@dataclass
+class Run:
+    """A run that writes, or has written.
+
+    Attributes
+    ----------
+    wanted : Wanted
+    n_shards, n_bytes : int
+        To be rewritten; none of them before they are known.
+    replaced : str or None
+        Words for shards of another setting that stand there.
+    done : list of Applied
+        Shards so far.
+    job : jobs.Job
+    """
+
+    wanted: Wanted
+    n_shards: int = 0
+    n_bytes: int = 0
+    replaced: str | None = None
+    done: list[Applied] = field(default_factory=list)
+    job: cache.Job = field(init=False)
+
+
+_COUNTED: Memo[Counted] = Memo()
+_RUNS: list[Run] = []  # the last one, if any
+_GUARD = Lock()
+
+
+def refusal(wanted: Wanted) -> str | None:
+    """Say why shards cannot do what was chosen, as far as that shows without reading them."""
+    if wanted.source.sidecar is not None:
+        path = wanted.source.sidecar.path
+        return (
+            f"the similarity is {path}'s, which apply does not put over shards: take it into an "
+            f"index, mmc4viz index --out DIR --similarity NAME={path}, and open that"
+        )
+    try:
+        refuse_impossible(wanted.config)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[Task]:
+    """Return a task a shard, of the whole corpus.
+
+    Raises
+    ------
+    ApplyError, IndexFileError
+        When the index cannot serve, there is no shard, or the folder is somebody else's.
+    """
+    source, config, options, out = wanted.source, wanted.config, wanted.options, wanted.out
+    how = {"dry_run": dry_run, "overwrite": wanted.overwrite}
+    if "\0" in out:
+        raise ApplyError("a folder's name has no zero byte in it: name another folder")
+    if source.index:
+        folder, name = source.index[0].path, source.similarity
+        found = tasks_for_index(folder, out, config, options, similarity=name, **how)
+    else:
+        shards = [Shard(absolute(one.path), at) for at, one in enumerate(source.shards)]
+        found = tasks_for_shards(shards, out, config, options, **how)
+    if not found:
+        raise ApplyError("there is no shard to rewrite")
+    check_places(found)
+    names = {name for name in names_in(out) if not name.startswith(".")}
+    if names and not any(name.endswith(SUFFIX) for name in names):
+        raise ApplyError(
+            f"{out}: holds other files, and no shards that apply wrote: name a new folder"
+        )
+    return found
+
+
+def counted(wanted: Wanted) -> Counted | None:
+    """Return what a dry run counted, None where none has ended."""
+    return _COUNTED.kept(lambda key: key == wanted)
+
+
+def count(wanted: Wanted) -> cache.Job:
+    """Begin a dry run, or return the one that goes on; it ends when nobody asks any more."""
+    return cache.ask(wanted, lambda tell: _COUNTED.get(wanted, lambda: _dry_run(wanted, tell)))
+
+
+def forget(wanted: Wanted) -> None:
+    """Forget a dry run that has ended."""
+    cache.forget(wanted)
+
+
+def _dry_run(wanted: Wanted, tell: Callable[[int], None]) -> Counted:
+    tasks = tasks_of(wanted, dry_run=True)
+    room, words = room_for(tasks), replaced(tasks)
+    done = _apply(tasks, lambda applied: tell(applied.n_bytes))
+    return Counted(tuple(done), room, words)
+
+
+def size_in_bytes(wanted: Wanted) -> int:
+    """Return how much there is to read."""
+    return _size(tasks_of(wanted, dry_run=True))
+
+
+def _size(tasks: Sequence[Task]) -> int:
+    return sum(size_of(task.shard.path) for task in tasks)
+
+
+def replaces(wanted: Wanted) -> bool:
+    """Whether a dry run, or a run that was refused, has found shards made with another setting."""
+    found, run = counted(wanted), last_run()
+    refused = run is not None and run.wanted == wanted and isinstance(run.job.error, ReplacingError)
+    return refused or (found is not None and found.replaced is not None)
+
+
+def last_run() -> Run | None:
+    """Return the run that writes, or wrote last."""
+    return _RUNS[-1] if _RUNS else None
+
+
+def begin(wanted: Wanted) -> Run:
+    """Begin to write.
+
+    Raises
+    ------
+    ApplyError
+        When another run writes, or nothing may be written.
+    """
+    start = read_start()
+    if start.read_only:
+        raise ApplyError("the app was started with --read-only")
+    start.roots.path(wanted.out, writing=True)
+    with _GUARD:
+        before = last_run()
+        if before is not None and before.job.running:
+            raise ApplyError(f"another run writes into {before.wanted.out}: wait for it or stop it")
+        run = Run(wanted)
+        run.job = cache.Job(lambda tell: _write(run, tell), cache.FOR_GOOD)
+        _RUNS[:] = [run]
+        return run
+
+
+def _write(run: Run, tell: Callable[[int], None]) -> None:
+    tasks = tasks_of(run.wanted, dry_run=False)
+    run.replaced = replaced(tasks)
+    room_for(tasks)
+    run.n_shards, run.n_bytes = len(tasks), _size(tasks)
+
+    def told(applied: Applied) -> None:
+        run.done.append(applied)
+        tell(applied.n_bytes)
+
+    _apply(tasks, told)
+
+
+def _apply(tasks: Sequence[Task], told: Callable[[Applied], object]) -> list[Applied]:
+    """Rewrite shards: few bytes here and at once, else by processes, one core left to others."""
+    if _size(tasks) < _QUICK:
+        return apply_shards(tasks, lambda: ThreadPoolExecutor(1), told)
+    return apply_aside(tasks, max(1, (os.cpu_count() or 2) - 1), told)
+
+
+CONFIG: Final = "mmc4viz-config.yaml"
+_INTRO: Final = (
+    "The setting put into the data: shards on which the unmodified loader, run with the flags "
+    "above, does just what was chosen. The shards themselves are never changed."
+)
+_CAPTION: Final = "Of a dry run: what would be written, before it is packed."
+_ORDERS: Final = {"page": "as on the page", "sentence": "as their sentences"}
+_CAPS: Final = {"first": "the first", "best": "the best"}
+_HELP: Final = {
+    "order": "As their sentences: sorted, the matrix's rows with them, so that every image token "
+    "gets its own image.",
+    "cap": "Which pairs stay where more than the image cap allows reach the threshold.",
+    "drop": "Otherwise one image that does not decode loses its document.",
+    "keep": "Without them shards are smaller, and what was rejected cannot be had back from them.",
+    "out": "Where the shards go, local or remote, on the machine that serves this page.",
+    "replace": "The folder holds shards that were written with other settings. Without this they "
+    "are left alone.",
+}
+_MANY: Final = 4  # names in a command
+_ASKED: Final = "shards-asked"  # the dry run that was asked for, and how many bytes it reads
+_PROBLEM: Final = "shards-problem"
+
+
+def show(choice: Choice, start: Start) -> None:
+    """Draw the part."""
+    document_view.load_styles()
+    st.subheader("Shards", anchor=False)
+    st.text(_INTRO)
+    options = _options()
+    out = _folder(choice, start)
+    suggested = out or _suggested(choice, start)
+    wanted = Wanted(choice.whole, choice.config, options, suggested)
+    st.code(_command(wanted, start), language="bash", wrap_lines=True)
+    st.caption(f"{CONFIG} is the file that the button YAML above gives.")
+    why = refusal(wanted)
+    if why is None:
+        _buttons(wanted, start, named=bool(out))
+    else:
+        note(why, "error")
+    if st.session_state.get(_PROBLEM, (None, ""))[0] == wanted:
+        note(st.session_state[_PROBLEM][1], "error")
+    _count(wanted)
+    _run()
+
+
+def _options() -> Options:
+    """Ask how shards are to be rewritten."""
+    left, right = st.columns(2)
+    with left:
+        order = _one_of("Images stand", "order", ORDERS, _ORDERS)
+        cap = _one_of("Of too many pairs stay", "cap", CAPS, _CAPS)
+    with right:
+        drop = _whether("Leave out undecodable images", "drop", default=False)
+        keep = _whether("Keep rejected images", "keep", default=True)
+    return Options(order, cap, drop, keep)
+
+
+def _one_of(label: str, name: str, known: Sequence[str], words: dict[str, str]) -> str:
+    """Ask for one of the core's words, kept in the address."""
+    key, asked = f"shards-{name}", state.get(f"x.{name}")
+    state.seed(key, asked if asked in known else known[0])
+    chosen = st.segmented_control(
+        label, known, format_func=lambda one: words.get(one, one), required=True, key=key,
+        help=_HELP[name],
+    )  # fmt: skip
+    chosen = chosen or known[0]
+    state.put(f"x.{name}", None if chosen == known[0] else chosen)
+    return str(chosen or known[0])
+
+
+def _whether(label: str, name: str, *, default: bool) -> bool:
+    """Ask yes or no, kept in the address."""
+    key, asked = f"shards-{name}", state.get(f"x.{name}")
+    state.seed(key, {"yes": True, "no": False}.get(asked, default))
+    chosen = st.toggle(label, key=key, help=_HELP[name])
+    state.put(f"x.{name}", None if chosen == default else "yes" if chosen else "no")
+    return chosen
+
+
+def _folder(choice: Choice, start: Start) -> str:
+    """Ask where the shards go; empty as long as nobody says, and where nothing may be written."""
+    state.seed("shards-out", state.get("x.out"))
+    out = st.text_input(
+        "Folder to write into",
+        key="shards-out",
+        placeholder=_suggested(choice, start),
+        help=_HELP["out"],
+    ).strip()
+    state.put("x.out", out or None)
+    try:
+        return start.roots.path(absolute(out), writing=True) if out else ""
+    except ConfigError as error:
+        note(str(error), "error")
+        return ""
+
+
+def _suggested(choice: Choice, start: Start) -> str:
+    """Return a folder beside that of the shards, or here, where that may be written."""
+    source = choice.whole
+    shards = source.shards
+    if source.index:
+        path = data.index_of(source.index).columns[0].shard.path
+    elif shards:
+        path = shards[0].path
+    else:
+        return "DIR"
+    beside = f"{os.path.dirname(absolute(path))}-chosen"
+    return beside if start.roots.allow(beside, writing=True) else os.path.basename(beside)
+
+
+def _command(wanted: Wanted, start: Start) -> str:
+    """Return the command that does the same."""
+    source, options = wanted.source, wanted.options
+    if source.index:
+        return apply_command(
+            CONFIG, wanted.out, options, index=absolute(source.index[0].path),
+            similarity=source.similarity,
+        )  # fmt: skip
+    return apply_command(CONFIG, wanted.out, options, shards=_named(source, start))
+
+
+def _named(source: data.Source, start: Start) -> list[str]:
+    """Return the shards as they are named in the sidebar; many by their folder if it has no other.
+
+    Raises
+    ------
+    ShardError
+        When a folder cannot be listed.
+    """
+    lines = state.get("shards", "\n".join(start.shards)).splitlines()
+    named = [absolute(line.strip()) for line in lines if line.strip()]
+    if len(named) > _MANY:
+        folders = sorted({os.path.dirname(path) for path in named})
+        whole = [shard.path for shard in expand(folders)] if len(folders) <= _MANY else []
+        if whole == [absolute(one.path) for one in source.shards]:
+            return folders
+    return named
+
+
+def _buttons(wanted: Wanted, start: Start, *, named: bool) -> None:
+    """Offer to count, and to write where a folder is named and nobody writes."""
+    run = last_run()
+    busy = run is not None and run.job.running
+    if replaces(wanted):
+        replacing = st.checkbox(
+            "Replace shards made with other settings", key="shards-overwrite", help=_HELP["replace"]
+        )
+        wanted = replace(wanted, overwrite=replacing)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Dry run", key="shards-count", on_click=_ask, args=(wanted,))
+        if start.read_only:
+            note("Read-only: nothing is written from here; run the command.")
+            return
+        st.button(
+            "Write the shards",
+            key="shards-write",
+            type="primary",
+            disabled=busy or not named,
+            on_click=_begin,
+            args=(wanted,),
+            help=None if named else "Name a folder to write into.",
+        )
+
+
+def _ask(wanted: Wanted) -> None:
+    """Begin a dry run; what is wrong is said when the page is drawn."""
+    st.session_state.pop(_PROBLEM, None)
+    try:
+        st.session_state[_ASKED] = wanted, size_in_bytes(wanted)
+    except Mmc4vizError as error:
+        st.session_state[_PROBLEM] = wanted, str(error)
+
+
+def _begin(wanted: Wanted) -> None:
+    st.session_state.pop(_PROBLEM, None)
+    try:
+        begin(wanted)
+    except Mmc4vizError as error:
+        st.session_state[_PROBLEM] = wanted, str(error)
+
+
+def _count(wanted: Wanted) -> None:
+    """Show what a dry run of just this counted, or how far it is."""
+    asked, n_bytes = st.session_state.get(_ASKED, (None, 0))
+    found = counted(wanted)
+    if found is not None:
+        note(f"A dry run: {found.room}.")
+        if found.replaced is not None:
+            note(f"{found.replaced}.")
+        _account(found.shards)
+    elif asked == wanted:
+        st.fragment(run_every=0.5)(_counting)(wanted, n_bytes)
+
+
+def _counting(wanted: Wanted, n_bytes: int) -> None:
+    """Draw how far a dry run is; draw the page anew when it has ended."""
+    if counted(wanted) is not None:
+        st.rerun()
+    job = count(wanted)
+    if job.running:
+        _bar("Counting what would be written", job.done, n_bytes)
+        return
+    problem = "The dry run ended without an answer: try again, or run the command."
+    if job.error is not None:
+        problem = str(job.error)
+    forget(wanted)
+    if counted(wanted) is None:
+        st.session_state[_PROBLEM] = wanted, problem
+    st.session_state.pop(_ASKED, None)
+    st.rerun()
+
+
+def _bar(words: str, done: int, n_bytes: int) -> None:
+    share = min(1.0, done / n_bytes) if n_bytes else 0.0
+    st.progress(share, f"{words}: {done / 1e6:,.0f} of {n_bytes / 1e6:,.0f} MB")
+
+
+def _run() -> None:
+    """Show the run that writes, or what the last one wrote."""
+    run = last_run()
+    if run is None:
+        return
+    if run.job.running:
+        st.fragment(run_every=0.5)(_running)(run)
+        return
+    into = f"{run.wanted.out}, at the threshold {run.wanted.config.threshold:g}"
+    whole = f"{len(run.done):,} of {run.n_shards:,} shards"
+    if run.job.error is not None:
+        note(f"Not all is written to {into}: {run.job.error}", "error")
+    elif len(run.done) < run.n_shards or not run.n_shards:
+        note(f"Stopped after {whole}, into {into}. The same button goes on with the others.")
+    else:
+        note(f"Written to {into}.")
+    _account(run.done)
+
+
+def _running(run: Run) -> None:
+    """Draw how far the run is, and a way to stop it."""
+    if not run.job.running:
+        st.rerun()
+    words = "Stopping when the shards at work are whole" if run.job.stopped else "Writing shards"
+    _bar(words, run.job.done, run.n_bytes)
+    note(f"Into {run.wanted.out}. It goes on when this page is left.")
+    if run.replaced is not None:
+        note(f"{run.replaced}.")
+    st.button("Stop", key="shards-stop", disabled=run.job.stopped, on_click=run.job.stop)
+
+
+def _account(done: Sequence[Applied]) -> None:
+    """Write what became of shards and documents, and what is not as it was asked for."""
+    if done:
+        rows = [
+            (status, f"{n:,}", f"{read / 1e6:,.1f}", f"{out / 1e6:,.1f}")
+            for status, n, read, out in by_status(done)
+        ]
+        caption = _CAPTION if any(one.status == "counted" for one in done) else ""
+        counts, found = total(done), total(done).as_dict()
+        lines = [(title, f"{found[name]:,}") for name, title in TITLES.items() if found[name]]
+        lines.append((EXPECTED, f"{counts.expected:,.12g}"))
+        left, right = st.columns([2, 3])
+        left.html(table(("shards", "number", "MB read", "MB written"), rows, caption))
+        right.html(table(("documents and images", "number"), lines, "Counted over all shards."))
+    for problem in complaints(done):
+        note(problem, "error")

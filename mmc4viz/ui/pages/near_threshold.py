@@ -1,0 +1,228 @@
+"""The page Borderline: galleries of pairs around the threshold, image beside sentence.
+
+Which pairs they are is the core's answer; images and sentences are read again from the shards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from mmc4viz.data.thumbnails import Glimpse
+from mmc4viz.sweep.pairs import Difference, Judged, around, judged, place_of
+from mmc4viz.text import escaped
+from mmc4viz.types import ASSIGNMENT_NAMES, ShardError
+from mmc4viz.ui import data, document_data, document_view, html, state
+from mmc4viz.ui.html import PAIR_FATES, chip, note, outcome_chip
+from mmc4viz.ui.sidebar import Choice
+
+VIEWS: Final = {
+    "around": "Around the line",
+    "lost": "Highest lost",
+    "kept": "Lowest kept",
+    "between": "By assignment",
+}
+SIZES: Final = (8, 16, 32, 64)
+_HEAD: Final = ("shard", "key", "image", "sentence", "score", "fate", "outcome")
+_VIEW, _SIZE, _OTHER = "b.view", "b.n", "b.other"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One pair to show; ``foot`` is what is said below it, as HTML."""
+
+    place: tuple[int, int]
+    image: int
+    sentence: int
+    score: float
+    fate: str
+    outcome: str
+    foot: str
+
+
+def show(choice: Choice) -> None:
+    """Draw the page."""
+    st.title("Borderline", anchor=False)
+    document_view.load_styles()
+    if not len(data.pairs_for(choice.source, choice.config)):
+        note(
+            "No image is matched to a sentence in these documents: the page Audit says what became "
+            "of the images; a smaller size limit, or other shards, may help.",
+            "error",
+        )
+        return
+    view, size = _choose()
+    {"around": _around, "lost": _lost, "kept": _kept, "between": _between}[view](choice, size)
+
+
+def _choose() -> tuple[str, int]:
+    """Draw what to show, and how many."""
+    view = state.get(_VIEW) if state.get(_VIEW) in VIEWS else "around"
+    size = state.whole(_SIZE, SIZES[0], SIZES[0], SIZES[-1])
+    size = size if size in SIZES else SIZES[0]
+    state.seed("borderline-view", view)
+    state.seed("borderline-size", size)
+    with st.container(
+        horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
+    ):
+        st.segmented_control(
+            "Pairs",
+            list(VIEWS),
+            format_func=lambda name: VIEWS[name],
+            required=True,
+            key="borderline-view",
+            on_change=_keeper(_VIEW, "borderline-view", "around"),
+            label_visibility="collapsed",
+        )
+        st.selectbox(
+            "How many",
+            SIZES,
+            key="borderline-size",
+            on_change=_keeper(_SIZE, "borderline-size", SIZES[0]),
+            width=110,
+        )
+    return view, size
+
+
+def _keeper(name: str, key: str, default: object) -> Callable[[], None]:
+    def keep() -> None:
+        value = st.session_state[key]
+        state.put(name, None if value == default else str(value))
+
+    return keep
+
+
+def _around(choice: Choice, size: int) -> None:
+    pairs = data.pairs_for(choice.source, choice.config)
+    below, above = around(pairs, choice.config.threshold, size)
+    matched = data.matched_of(choice.source, choice.config)
+    line = f"{choice.config.threshold:g}"
+    for name, title, places, without in (
+        ("above", f"Just at or above {line}", above, "No pair reaches the threshold."),
+        ("below", f"Just below {line}", below, "No pair scores below the threshold."),
+    ):
+        found = list(judged(matched, choice.config, pairs, places.tolist()))
+        _gallery(choice, name, title, _cards(choice, found), without)
+
+
+def _lost(choice: Choice, size: int) -> None:
+    found = data.lost_for(choice.source, choice.config, size)
+    st.text(
+        "The highest-scoring pairs that the model does not get: over the cap, behind the token "
+        "limit, in a document that is lost, or below the threshold."
+    )
+    _gallery(choice, "lost", "Highest lost", _cards(choice, found), "Every pair is kept.")
+
+
+def _kept(choice: Choice, size: int) -> None:
+    found = data.kept_for(choice.source, choice.config, size)
+    st.text("The lowest-scoring pairs that the model gets.")
+    _gallery(choice, "kept", "Lowest kept", _cards(choice, found), "No pair reaches the model.")
+
+
+def _between(choice: Choice, size: int) -> None:
+    """Compare the chosen assignment with another, which is matched when it is first asked for."""
+    mine = choice.config.assignment
+    others = [name for name in ASSIGNMENT_NAMES if name != mine]
+    other = state.get(_OTHER) if state.get(_OTHER) in others else others[0]
+    if st.session_state.get("borderline-other") not in others:
+        st.session_state.pop("borderline-other", None)
+    state.seed("borderline-other", other)
+    st.selectbox(
+        f"{mine}, the chosen assignment, against",
+        others,
+        key="borderline-other",
+        on_change=_keeper(_OTHER, "borderline-other", others[0]),
+        width=300,
+    )
+    for keeps, loses in ((mine, other), (other, mine)):
+        count, found = data.differing_for(choice.source, choice.config, keeps, loses, size)
+        cards = [_different(choice, difference, loses) for difference in found]
+        title = f"{count:,} pairs that {keeps} keeps and {loses} does not"
+        _gallery(choice, f"{keeps}-not-{loses}", title, cards, "There is none.")
+
+
+def _cards(choice: Choice, found: Iterable[Judged]) -> list[Card]:
+    starts = data.starts_of(choice.source, choice.config)
+    return [
+        Card(
+            place_of(starts, pair.document),
+            pair.image,
+            pair.sentence,
+            pair.score,
+            str(pair.fate),
+            str(pair.outcome),
+            f"{chip(*PAIR_FATES[pair.fate])}<br>document: {outcome_chip(pair.outcome)}",
+        )
+        for pair in found
+    ]
+
+
+def _different(choice: Choice, difference: Difference, loses: str) -> Card:
+    starts = data.starts_of(choice.source, choice.config)
+    words = f"{escaped(loses)}: image unmatched"
+    if difference.other_sentence is not None:
+        number, score = difference.other_sentence + 1, difference.other_score
+        words = f"{escaped(loses)}: sentence {number}, {score:.4f}"
+    return Card(
+        place_of(starts, difference.document),
+        difference.image,
+        difference.sentence,
+        difference.score,
+        "",
+        "",
+        words,
+    )
+
+
+def _gallery(choice: Choice, name: str, title: str, cards: Sequence[Card], without: str) -> None:
+    """Draw cards in rows, as many as fit."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(title, anchor=False, width="content")
+        if cards:
+            html.offer(f"pairs-{name}", _HEAD, lambda: _rows(choice, cards))
+    if not cards:
+        st.text(without)
+        return
+    with st.container(horizontal=True, gap="small", key=f"gallery-{name}"):
+        for number, card in enumerate(cards):
+            with st.container(border=True, width=212):
+                _draw(choice, card)
+                if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
+                    state.put_filters()
+                    state.go_to_document(choice.source, *card.place)
+
+
+def _rows(choice: Choice, cards: Iterable[Card]) -> list[tuple[object, ...]]:
+    columns = data.columns_of(choice.source)
+    found: list[tuple[object, ...]] = []
+    for card in cards:
+        part, row = card.place
+        key = str(columns[part].batch.column("key")[row])
+        numbers_ = (card.image + 1, card.sentence + 1, card.score)
+        found.append((columns[part].shard.name, key, *numbers_, card.fate, card.outcome))
+    return found
+
+
+def _draw(choice: Choice, card: Card) -> None:
+    try:
+        seen = document_data.glimpse(choice.source, *card.place, card.image, card.sentence)
+    except ShardError as error:
+        seen, problem = Glimpse(None, None), str(error)
+    else:
+        problem = "(no text)"
+    picture = '<span class="mmc-none">no picture</span>'
+    if seen.picture is not None:
+        picture = f'<img src="{seen.picture}" alt="image {card.image + 1}">'
+    digits = 4 if not math.isfinite(card.score) or abs(card.score) < 2 else 2
+    words = escaped(problem if seen.sentence is None else seen.sentence)
+    st.html(
+        f'<div class="mmc-card mmc-doc"><div class="mmc-card-picture">{picture}</div>'
+        f'<div class="mmc-card-score mmc-num">{card.score:.{digits}f}</div>'
+        f'<div class="mmc-card-words" dir="auto">{words}</div>'
+        f'<div class="mmc-card-foot">{card.foot}</div></div>'
+    )
