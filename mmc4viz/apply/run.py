@@ -28,7 +28,6 @@ from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
 
-import mmc4viz
 from mmc4viz.apply.options import Counts, refuse_impossible
 from mmc4viz.apply.shard import (
     Rewritten,
@@ -330,7 +329,7 @@ def _applied(task: Task, done: Rewritten, size: int, status: str) -> Applied:
     )
 
 
-_HERE: Final = str(Path(mmc4viz.__file__).resolve().parents[1])
+_HERE: Final = str(Path(__file__).resolve().parents[2])
 _CODE: Final = """\
 import sys
 sys.path.append(sys.argv[1])

@@ -31,7 +31,6 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-import mmc4viz
 from mmc4viz.data.checked import (
     CheckedBatch,
     IndexFileError,
@@ -549,7 +548,7 @@ _FILE: Final = "own.json"
 
 def sample_folder() -> Path | None:
     """Return the folder of the sample shards beside the package; None in an installed wheel."""
-    folder = Path(mmc4viz.__file__).resolve().parents[1] / "sample_data"
+    folder = Path(__file__).resolve().parents[2] / "sample_data"
     return folder if any(folder.glob("*.tar")) else None
 
 
