@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats
 from mmc4viz.data.scale import Scale
-from mmc4viz.thresholds.compare.equivalent import Match
-from mmc4viz.thresholds.compare.roc import STEPS, Band, Separation
+from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold
+from mmc4viz.thresholds.compare.roc import STEPS, ConfidenceBand, Separation
 from mmc4viz.thresholds.labels.intervals import Interval
 from mmc4viz.thresholds.labels.precision import Curve, Isotonic
 
@@ -185,12 +185,14 @@ _SHADES: Final = ("rgba(0,114,178,0.16)", "rgba(0,158,115,0.16)")
 _TEXTS: Final = (TEXT_COLOURS["kept"], "#1B9E77")
 
 
-def agreement(matches: Sequence[Match], threshold: float, names: Sequence[str]) -> go.Figure:
+def agreement(
+    matches: Sequence[EquivalentThreshold], threshold: float, names: Sequence[str]
+) -> go.Figure:
     """Draw how far what both models keep agrees, against the first one's threshold.
 
     Parameters
     ----------
-    matches : sequence of Match
+    matches : sequence of EquivalentThreshold
         By ascending threshold of the first model.
     threshold : float
         The chosen one.
@@ -218,7 +220,9 @@ def agreement(matches: Sequence[Match], threshold: float, names: Sequence[str]) 
     return figure(data, layout, 260, left=52, bottom=46)
 
 
-def thresholds(matches: Sequence[Match], threshold: float, names: Sequence[str]) -> go.Figure:
+def thresholds(
+    matches: Sequence[EquivalentThreshold], threshold: float, names: Sequence[str]
+) -> go.Figure:
     """Draw which threshold of the second model goes with each of the first."""
     x, y = [match.first for match in matches], [match.second for match in matches]
     hover = [f"{match.wanted:,.10g}" for match in matches]
@@ -301,7 +305,7 @@ def _names(names: Sequence[str]) -> list[Spec]:
     return [above(words, 1, "right")]
 
 
-def _bands(bands: Sequence[Band], words: str) -> list[Spec]:
+def _bands(bands: Sequence[ConfidenceBand], words: str) -> list[Spec]:
     """Draw curves over `STEPS`, each within its band."""
     data: list[Spec] = []
     for band, colour, shade in zip(bands, MODELS, _SHADES, strict=False):

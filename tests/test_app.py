@@ -351,7 +351,7 @@ def test_an_index_that_checked_less_says_so(
 def test_a_changed_shard_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shard = write_tar(tmp_path / "one.tar", [("a", info([[0.3]]))])
     folder = indexed(tmp_path, shards=str(shard))
-    source = data.Source((), data.identify("gpt2"), index=data.index_at(folder))
+    source = data.CorpusKey((), data.identify("gpt2"), index=data.index_at(folder))
     assert data.shard_at(source, 0)[0].path == str(shard)
     write_tar(shard, [("b", info([[0.3], [0.2]]))])
     with pytest.raises(ShardError, match="changed"):

@@ -36,7 +36,7 @@ from mmc4viz.apply.tasks import (
     tasks_for_shards,
 )
 from mmc4viz.cli import main
-from mmc4viz.data.build_index import Job, attach, build, scratch_of
+from mmc4viz.data.build_index import IndexTask, attach, build, scratch_of
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.shards import LIMIT
 from tests import nasty
@@ -198,7 +198,9 @@ def test_packed_shards_are_packed_again(
 
 
 def index(shards: list[Shard], out: Path, verify: Verify = Verify.FULL) -> str:
-    build([Job(s, str(out), "gpt2", verify, None) for s in shards], threads, lambda done: None)
+    build(
+        [IndexTask(s, str(out), "gpt2", verify, None) for s in shards], threads, lambda done: None
+    )
     return str(out)
 
 

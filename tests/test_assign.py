@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mmc4viz.loader.assignment import ASSIGNMENTS
-from mmc4viz.sweep.match import ASSIGN, Rows
+from mmc4viz.sweep.match import ASSIGN, SimilarityRows
 from mmc4viz.types import DocumentError, Image
 
 N = int(os.environ.get("MMC4VIZ_MATRICES", "20000"))  # of each kind
@@ -32,7 +32,7 @@ def values_of(kind: str, rng: np.random.Generator, n: int) -> NDArray[Any]:
     return np.where(rng.random(n) < 0.06, rng.choice(odd, n), rng.integers(0, 30, n) / 32)
 
 
-def rows_of(kind: str, seed: int) -> tuple[Rows, NDArray[np.int64]]:
+def rows_of(kind: str, seed: int) -> tuple[SimilarityRows, NDArray[np.int64]]:
     """Draw documents of 1-6 images and 1-7 sentences; return their widths too."""
     rng = np.random.default_rng(seed)
     height, width = rng.integers(1, 7, N), rng.integers(1, 8, N)
@@ -40,7 +40,7 @@ def rows_of(kind: str, seed: int) -> tuple[Rows, NDArray[np.int64]]:
     n = len(per_row)
     sentence = rng.integers(-1, 8, n)
     score = np.where(rng.random(n) < 0.1, np.nan, rng.random(n))
-    rows = Rows(
+    rows = SimilarityRows(
         values_of(kind, rng, int(per_row.sum())),
         np.concatenate([[0], np.cumsum(per_row)]),
         np.concatenate([[0], np.cumsum(height)]),

@@ -16,7 +16,7 @@ from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.thresholds.fdr.effects import Effects, Precision, neighbours, noise, rivals, unevenness
 from mmc4viz.thresholds.fdr.estimate import WITHIN, FdrEstimate, by_fdr, estimate_fdr, labels_needed
 from mmc4viz.thresholds.fdr.matrices import Stack, decoy_matrices, decoy_stack, stack_of, stacked
-from mmc4viz.thresholds.fdr.mixture import Null, Rows, Signal, doubt
+from mmc4viz.thresholds.fdr.mixture import Null, ResidualRows, Signal, doubt
 from mmc4viz.thresholds.proposal import Basis
 from tests.bench.fdr import CELLS
 from tests.bench.simulate import Recipe, Simulated, simulate
@@ -240,7 +240,7 @@ def test_probabilities_are_what_bayes_rule_says() -> None:
     stack = stacked([(np.array([[0.0, 1.0, 2.0]]), np.array([2]))])
     null, signal = Null((1e9, 1.0), (1e9, 1.0)), Signal(0.4, 2.0, 0.2)
     residual = np.array([-0.5, 0.5, 2.5])
-    judged = Rows.of(stack, residual, np.ones(1), null).judge(signal)
+    judged = ResidualRows.of(stack, residual, np.ones(1), null).judge(signal)
     shifts = np.arange(0.25, 6.01, 0.25)
     weights = signal.weights[: len(shifts)]
     ratio = np.exp(np.outer(residual, shifts) - shifts**2 / 2) @ weights
@@ -255,7 +255,7 @@ def test_similarities_that_say_nothing_leave_the_prior() -> None:
     shapes = [(1, 4), (3, 6), (5, 5), (6, 2)]
     stack = stacked([(np.zeros(shape), np.arange(shape[0]) % shape[1]) for shape in shapes])
     null, signal = Null((300.0, 1.0), (300.0, 1.0)), Signal(0.4, 2.0, 0.2)
-    judged = Rows.of(stack, stack.values, np.ones(4), null).judge(signal)
+    judged = ResidualRows.of(stack, stack.values, np.ones(4), null).judge(signal)
     silent = replace(judged, ratio=np.ones(len(stack.values)))
     expected = [0.4 * min(n, m) / n / m for n, m in shapes for _ in range(n)]
     assert silent.right == pytest.approx(expected, rel=0.02)
@@ -264,7 +264,7 @@ def test_similarities_that_say_nothing_leave_the_prior() -> None:
 def test_what_is_drawn_is_what_was_added_on_average() -> None:
     stack = stacked([(np.array([[0.3, -0.5, 0.1, 2.0]]), np.array([3]))] * 500)
     null = Null((300.0, 1.0), (300.0, 1.0))
-    judged = Rows.of(stack, stack.values, np.ones(500), null).judge(Signal(0.6, 2.0, 0.5))
+    judged = ResidualRows.of(stack, stack.values, np.ones(500), null).judge(Signal(0.6, 2.0, 0.5))
     draws = np.mean([judged.drawn(seed) for seed in range(20)], axis=0).reshape(500, 4)
     assert draws.mean(axis=0) == pytest.approx(judged.added[:4], abs=0.05)
     assert ((judged.drawn() > 0).reshape(500, 4).sum(axis=1) <= 1).all()
@@ -324,9 +324,9 @@ def test_a_sentence_is_right_for_one_image_at_most() -> None:
     matrix = np.array([[0.0, 4.0, 0.0], [0.0, 4.0, 0.0]])
     null, signal = Null((1e9, 1.0), (1e9, 1.0)), Signal(0.5, 4.0, 0.2)
     both = stacked([(matrix, np.array([1, 0]))])
-    judged = Rows.of(both, matrix.ravel(), np.ones(1), null).judge(signal)
+    judged = ResidualRows.of(both, matrix.ravel(), np.ones(1), null).judge(signal)
     single = stacked([(matrix[:1], np.array([1]))])
-    one = Rows.of(single, matrix[0], np.ones(1), null).judge(signal)
+    one = ResidualRows.of(single, matrix[0], np.ones(1), null).judge(signal)
     assert judged.alone[1] == pytest.approx(one.right[0])
     assert one.right[0] > 0.95
     assert judged.right[0] < 0.6

@@ -23,7 +23,7 @@ from PIL import Image as PillowImage
 
 from mmc4viz.clip.preprocess import preprocessing_of
 from mmc4viz.clip.score import pages, prepared
-from mmc4viz.data.build_index import Job, index_shard
+from mmc4viz.data.build_index import IndexTask, index_shard
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import open_index, write_manifest
@@ -355,7 +355,7 @@ def notes_everywhere(shard: Shard, folder: Path, image_dir: str | None = None) -
         one = Shards([shard], tokenizer, image_dir)
         look(one)
         assert one.notes == found
-    job = Job(shard, str(folder), "gpt2", Verify.FULL, image_dir)
+    job = IndexTask(shard, str(folder), "gpt2", Verify.FULL, image_dir)
     assert list(index_shard(job).notes) == [
         line for line in found if "sizes are unknown" not in line
     ]
@@ -415,7 +415,9 @@ def test_odd_images_are_counted_in_notes(tmp_path: Path) -> None:
 
 
 def test_the_pillow_that_decoded_is_recorded_and_not_compared(tmp_path: Path) -> None:
-    job = Job(shard_of(tmp_path, entry(jpeg())), str(tmp_path / "i"), "gpt2", Verify.FULL, None)
+    job = IndexTask(
+        shard_of(tmp_path, entry(jpeg())), str(tmp_path / "i"), "gpt2", Verify.FULL, None
+    )
     assert index_shard(job).status == "read"
     write_manifest(job.folder, tmp_path / "i")
     index = open_index(job.folder)

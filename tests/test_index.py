@@ -24,7 +24,7 @@ from mmc4viz import (
     read_columns,
     sweep,
 )
-from mmc4viz.data.build_index import Done, Job, build, prune, scratch_of
+from mmc4viz.data.build_index import Done, IndexTask, build, prune, scratch_of
 from mmc4viz.data.checked import IndexFileError, open_checked, write_checked
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.corpus import Indexed, Shards
@@ -46,7 +46,7 @@ def threads() -> Iterator[Executor]:
 
 def index(shards: list[Shard], out: Path, **options: Any) -> list[Done]:
     verify, tokenizer = options.get("verify", Verify.FULL), options.get("tokenizer", "gpt2")
-    jobs = [Job(shard, str(out), tokenizer, verify, None) for shard in shards]
+    jobs = [IndexTask(shard, str(out), tokenizer, verify, None) for shard in shards]
     return build(jobs, threads, lambda done: None)
 
 

@@ -26,7 +26,7 @@ def test_every_import_points_downward(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT.parent)
-    assert lint_imports(cache_dir=None) == 0, capsys.readouterr().out
+    assert lint_imports(no_cache=True) == 0, capsys.readouterr().out
 
 
 def test_the_package_does_not_load_streamlit() -> None:

@@ -23,7 +23,7 @@ from mmc4viz.cli import main
 from mmc4viz.data.columns import Columns, Kind, build_batch, read_payload, write_payload
 from mmc4viz.data.scale import COSINE
 from mmc4viz.data.similarity_file import Sidecar, with_similarity
-from mmc4viz.export.tables import Separated, as_text
+from mmc4viz.export.tables import LabelComparison, as_text
 from mmc4viz.loader.walk import walk
 from mmc4viz.thresholds.by_yield import YIELDS, Steps
 from mmc4viz.thresholds.compare.agreement import Candidate, Overlap
@@ -35,8 +35,8 @@ from mmc4viz.thresholds.compare.disagreement import (
     thresholds_of,
 )
 from mmc4viz.thresholds.compare.equivalent import (
-    Match,
-    NoMatch,
+    EquivalentThreshold,
+    NoEquivalent,
     Rates,
     agreement_at,
     along,
@@ -321,11 +321,11 @@ def test_rates_match_as_q_values_do() -> None:
     one = Rates("fdr", grid, np.array([0.5, 0.3, 0.1]), nan, nan, "made up")
     other = Rates("fdr", more, np.array([0.6, 0.25, 0.3]), nan, nan, "made up")
     match = match_by_rate(first, second, (one, other), 0.24)
-    assert isinstance(match, Match)
+    assert isinstance(match, EquivalentThreshold)
     assert (match.wanted, match.second, match.found, match.exact) == (0.3, 0.5, 0.25, False)
     for threshold, words in ((0.05, "nothing is estimated"), (0.31, "no threshold of sample-b")):
         none = match_by_rate(first, second, (one, other), threshold)
-        assert isinstance(none, NoMatch)
+        assert isinstance(none, NoEquivalent)
         assert words in none.reason
 
 
@@ -336,12 +336,12 @@ def test_false_discovery_rates_match_where_both_can_be_told() -> None:
     known = FdrEstimate(Basis.FDR, grid, pairs, rate, rate, rate, None, 9.0, 227, "")
     other = replace(known, threshold=2 * grid)
     match = match_by_fdr(first, second, (known, other), 0.25)
-    assert isinstance(match, Match)
+    assert isinstance(match, EquivalentThreshold)
     assert (match.wanted, match.second, match.exact) == (0.1, 0.48, False)
     few = match_by_fdr(first, second, (known, other), 0.3)  # ten pairs say nothing
     unsure = match_by_fdr(first, second, (known, replace(other, reason="dim")), 0.25)
     for none, words in ((few, "nothing is estimated at 0.3"), (unsure, "of sample-b, dim")):
-        assert isinstance(none, NoMatch)
+        assert isinstance(none, NoEquivalent)
         assert words in none.reason
 
 
@@ -562,7 +562,7 @@ def test_labels_of_both_models_say_which_is_better(
     assert row["second_value"] >= row["first_value"]
     assert "labels of sample-a's pairs" in row["rests_on"]
     few = separation([first.model, second.model], weights, rounds=50)
-    text = as_text([distribution(first.model)], [], Separated("both", few))
+    text = as_text([distribution(first.model)], [], LabelComparison("both", few))
     assert "sample-b less sample-a" in text
 
 
@@ -614,7 +614,7 @@ def test_no_precision_of_a_model_without_labels(tmp_path: Path) -> None:
     candidates = sample()
     found = evidence(label_file(tmp_path, 60, 0), candidates)
     match = match_by_precision(*candidates, found, 0.24)
-    assert isinstance(match, NoMatch)
+    assert isinstance(match, NoEquivalent)
     assert "no label was drawn among the pairs of sample-b" in match.reason
     with pytest.raises(LabelsError, match="no such file"):
         evidence(str(tmp_path / "none.sqlite"), candidates)

@@ -32,7 +32,7 @@ from mmc4viz.cli import main
 from mmc4viz.clip.encoder import DualEncoder, open_encoder
 from mmc4viz.clip.files import EncoderError
 from mmc4viz.clip.preprocess import preprocessing_of
-from mmc4viz.clip.score import Part, Task, score_shards
+from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards
 from mmc4viz.data.build_index import attach
 from mmc4viz.data.index import open_index
 from mmc4viz.data.shards import Shard
@@ -85,8 +85,8 @@ def encoder() -> DualEncoder:
 
 def score(
     shards: list[Shard], encoder: DualEncoder, out: Path, **how: Any
-) -> tuple[list[Part], dict[str, Any]]:
-    done = score_shards(shards, encoder, Task(str(out), **how))
+) -> tuple[list[ScoredPart], dict[str, Any]]:
+    done = score_shards(shards, encoder, ScoreTask(str(out), **how))
     rows = pq.read_table(out).to_pylist() if out.exists() else []
     return done, {row["key"]: matrix_of(row) for row in rows}
 
@@ -497,7 +497,7 @@ def test_a_run_that_is_killed_goes_on_and_gives_the_same_bytes(
 ) -> None:
     shards, folder = odd
     out, decoys = tmp_path / "b.parquet", tmp_path / "d.parquet"
-    task, left = Task(str(out), str(decoys)), [200]
+    task, left = ScoreTask(str(out), str(decoys)), [200]
 
     def die(n: int) -> None:
         left[0] -= n
@@ -608,11 +608,11 @@ def test_a_place_that_cannot_be_written_is_said(encoder: DualEncoder, tmp_path: 
     (tmp_path / "file").write_text("")
     for out in (str(tmp_path / "file" / "b.parquet"), "s3://bucket/b.parquet"):
         with pytest.raises(ConfigError):
-            score_shards(shards, encoder, Task(out))
+            score_shards(shards, encoder, ScoreTask(out))
     with pytest.raises(ConfigError, match="two files"):
-        score_shards(shards, encoder, Task("b", "b"))
+        score_shards(shards, encoder, ScoreTask("b", "b"))
     with pytest.raises(ShardError, match="named twice"):
-        score_shards(shards * 2, encoder, Task(str(tmp_path / "b.parquet")))
+        score_shards(shards * 2, encoder, ScoreTask(str(tmp_path / "b.parquet")))
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

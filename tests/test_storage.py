@@ -18,7 +18,7 @@ import pytest
 from mmc4viz import ShardError, expand, samples
 from mmc4viz.cli import main
 from mmc4viz.data import storage
-from mmc4viz.data.build_index import Job, build, prune
+from mmc4viz.data.build_index import IndexTask, build, prune
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.shards import Shard
 from tests.documents import info, write_tar
@@ -171,7 +171,7 @@ def test_the_missing_package_is_named(
 
 def test_only_what_surely_is_gone_is_pruned(web: Web, tmp_path: Path) -> None:
     shards = expand([web.url("s-{0..1}.tar")])
-    jobs = [Job(shard, str(tmp_path), "gpt2", Verify.FULL, None) for shard in shards]
+    jobs = [IndexTask(shard, str(tmp_path), "gpt2", Verify.FULL, None) for shard in shards]
     done = build(jobs, lambda: ThreadPoolExecutor(1), lambda _: None)
     assert [one.status for one in done] == ["read"] * 2
     web.answers = [(503, {})] * 99

@@ -110,7 +110,7 @@ def refuse_impossible(config: LoaderConfig) -> None:
 
 
 @dataclass
-class Counts:
+class RewriteCounts:
     """Counts over documents; each can be added to another's.
 
     Attributes
@@ -169,7 +169,7 @@ class Counts:
     other_odds: int = 0
     dropped_images: int = 0
 
-    def add(self, other: Counts) -> None:
+    def add(self, other: RewriteCounts) -> None:
         """Add another's counts."""
         for item in fields(self):
             setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
@@ -210,7 +210,7 @@ TITLES: Final = {
 }
 """Words for each count, in the order of the end table."""
 EXPECTED: Final = "so it yields on average"
-"""Words for `Counts.expected`, below them."""
+"""Words for `RewriteCounts.expected`, below them."""
 
 
 def apply_command(

@@ -28,7 +28,7 @@ from typing import BinaryIO, Final
 
 from filelock import FileLock, Timeout
 
-from mmc4viz.apply.options import Counts, refuse_impossible
+from mmc4viz.apply.options import RewriteCounts, refuse_impossible
 from mmc4viz.apply.shard import (
     Rewritten,
     Setting,
@@ -41,7 +41,7 @@ from mmc4viz.apply.tasks import (
     ApplyError,
     Record,
     ReplacingError,
-    Task,
+    RewriteTask,
     check_places,
     disk_use,
     exists,
@@ -81,7 +81,7 @@ class Applied:
         or ``failed``.
     reason : str or None
         Why it broke off or failed.
-    counts : Counts
+    counts : RewriteCounts
         Also of a shard that was written before.
     left_out : tuple of str
         Documents that are not in the output, with the reason.
@@ -96,7 +96,7 @@ class Applied:
     shard: str
     status: str
     reason: str | None = None
-    counts: Counts = field(default_factory=Counts)
+    counts: RewriteCounts = field(default_factory=RewriteCounts)
     left_out: tuple[str, ...] = ()
     shared: str | None = None
     n_bytes: int = 0
@@ -104,13 +104,13 @@ class Applied:
 
 
 def apply_shards(
-    tasks: Sequence[Task], make_executor: MakeExecutor, on_done: Callable[[Applied], object]
+    tasks: Sequence[RewriteTask], make_executor: MakeExecutor, on_done: Callable[[Applied], object]
 ) -> list[Applied]:
     """Rewrite shards; those that are written as asked already are skipped.
 
     Parameters
     ----------
-    tasks : sequence of Task
+    tasks : sequence of RewriteTask
         All with one setting and one folder.
     make_executor : callable
         Returns the workers.
@@ -155,7 +155,7 @@ def _make_folder(folder: str) -> None:
         raise ApplyError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
-def apply_to_shard(task: Task) -> Applied:
+def apply_to_shard(task: RewriteTask) -> Applied:
     """Rewrite one shard; the whole of what a worker does.
 
     Returns
@@ -185,7 +185,7 @@ def apply_to_shard(task: Task) -> Applied:
 
 
 @contextmanager
-def _locked(task: Task, scratch: Path) -> Iterator[None]:
+def _locked(task: RewriteTask, scratch: Path) -> Iterator[None]:
     """Hold a shard's lock, which dies with its process."""
     lock = FileLock(str(scratch / f"{task.shard.name}.lock"))
     try:
@@ -203,7 +203,7 @@ def _locked(task: Task, scratch: Path) -> Iterator[None]:
         lock.release()
 
 
-def _apply(task: Task, scratch: Path) -> Applied:
+def _apply(task: RewriteTask, scratch: Path) -> Applied:
     record = _record(task)
     before = None if task.dry_run else read_record(task.target)
     unlike = [] if before is None or task.overwrite else before.unlike(record)
@@ -228,13 +228,13 @@ def _apply(task: Task, scratch: Path) -> Applied:
         spool.unlink(missing_ok=True)
 
 
-def _made_like(before: Record, record: Record, task: Task) -> bool:
+def _made_like(before: Record, record: Record, task: RewriteTask) -> bool:
     """Whether what is there was made from the same bytes in the same way."""
     same_way = replace(before, fingerprint=record.fingerprint).made_like(record)
     return same_way and unchanged(task.shard.path, before.fingerprint)
 
 
-def _record(task: Task) -> Record:
+def _record(task: RewriteTask) -> Record:
     """Return the record of a shard that is to be written."""
     similarity, verify = "", str(Verify.FULL)
     if task.index_file is None:
@@ -258,13 +258,13 @@ def _record(task: Task) -> Record:
     )
 
 
-def _told_before(task: Task, before: Record, status: str, reason: str | None) -> Applied:
+def _told_before(task: RewriteTask, before: Record, status: str, reason: str | None) -> Applied:
     """Return what was written before, and stays."""
     return Applied(
         task.shard.path,
         status,
         reason,
-        Counts.of(before.counts),
+        RewriteCounts.of(before.counts),
         tuple(before.left_out),
         out_bytes=before.size,
         n_bytes=size_of(task.shard.path),
@@ -272,7 +272,7 @@ def _told_before(task: Task, before: Record, status: str, reason: str | None) ->
 
 
 def _rewrite(
-    task: Task, record: Record, plain: Unpacked, scratch: Path, before: Record | None
+    task: RewriteTask, record: Record, plain: Unpacked, scratch: Path, before: Record | None
 ) -> Applied:
     """Rewrite a shard; what is there of one that broke off stays unless more can be read now."""
     columns = shard_columns(task, plain)
@@ -316,7 +316,7 @@ def _rewrite(
     return _applied(task, done, made.size, "written")
 
 
-def _applied(task: Task, done: Rewritten, size: int, status: str) -> Applied:
+def _applied(task: RewriteTask, done: Rewritten, size: int, status: str) -> Applied:
     return Applied(
         task.shard.path,
         status if done.error is None else "broken off",
@@ -343,13 +343,13 @@ class _NobodyListensError(Exception):
 
 
 def apply_aside(
-    tasks: Sequence[Task], workers: int, on_done: Callable[[Applied], object]
+    tasks: Sequence[RewriteTask], workers: int, on_done: Callable[[Applied], object]
 ) -> list[Applied]:
     """Do what `mmc4viz.apply.run.apply_shards` does, by so many workers of another process.
 
     Parameters
     ----------
-    tasks : sequence of Task
+    tasks : sequence of RewriteTask
     workers : int
     on_done : callable
         Told of each shard as it is finished; when it raises, no other shard is begun.
@@ -440,9 +440,9 @@ def by_status(done: Sequence[Applied]) -> list[tuple[str, int, int, int]]:
     return found
 
 
-def total(done: Sequence[Applied]) -> Counts:
+def total(done: Sequence[Applied]) -> RewriteCounts:
     """Add all counts up."""
-    found = Counts()
+    found = RewriteCounts()
     for one in done:
         found.add(one.counts)
     return found
@@ -468,7 +468,7 @@ def complaints(done: Sequence[Applied]) -> list[str]:
     return problems
 
 
-def room_for(tasks: Sequence[Task]) -> str:
+def room_for(tasks: Sequence[RewriteTask]) -> str:
     """Say how much will be written at most, and how much is free.
 
     Raises
@@ -485,7 +485,7 @@ def room_for(tasks: Sequence[Task]) -> str:
     return f"about {_size(needed)} at most will be written to {task.out}{room}"
 
 
-def replaced(tasks: Sequence[Task]) -> str | None:
+def replaced(tasks: Sequence[RewriteTask]) -> str | None:
     """Say how many shards stand there already, made with another setting; None where none does.
 
     Raises
@@ -507,7 +507,7 @@ def replaced(tasks: Sequence[Task]) -> str | None:
     return f"{words}: they {'would be' if task.dry_run else 'will be'} replaced"
 
 
-def _of_another_setting(tasks: Sequence[Task]) -> dict[int, list[str]]:
+def _of_another_setting(tasks: Sequence[RewriteTask]) -> dict[int, list[str]]:
     """Return what differs from now, in words, of shards that are written already."""
     here, found = names_in(tasks[0].out), dict[int, list[str]]()
     for place, task in enumerate(tasks):

@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from mmc4viz.apply.edit_json import Edited, edit_json
-from mmc4viz.apply.options import Counts, Options, loader_config
+from mmc4viz.apply.options import Options, RewriteCounts, loader_config
 from mmc4viz.apply.plan import Edit, Plan, attempts, plan_document
 from mmc4viz.apply.tar import END, Member, Output, Unpacked, contents, header, members, padding
-from mmc4viz.apply.tasks import Task
+from mmc4viz.apply.tasks import RewriteTask
 from mmc4viz.arrays import Bools, Ints
 from mmc4viz.data.columns import Columns, Kind, Status, Verify
 from mmc4viz.data.index import map_columns, map_set_file
@@ -60,12 +60,12 @@ class ShardColumns:
         return self.own is not self.chosen
 
 
-def shard_columns(task: Task, plain: Unpacked) -> ShardColumns:
+def shard_columns(task: RewriteTask, plain: Unpacked) -> ShardColumns:
     """Return a shard's columns, from an index or by reading it.
 
     Parameters
     ----------
-    task : Task
+    task : RewriteTask
     plain : Unpacked
         The shard as a plain tar.
 
@@ -179,7 +179,7 @@ class Rewritten:
 
     Attributes
     ----------
-    counts : Counts
+    counts : RewriteCounts
     left_out : list of str
         The documents that are not in the output, by key, with the reason.
     shared : str or None
@@ -188,7 +188,7 @@ class Rewritten:
         Where the shard broke off.
     """
 
-    counts: Counts = field(default_factory=Counts)
+    counts: RewriteCounts = field(default_factory=RewriteCounts)
     left_out: list[str] = field(default_factory=list)
     shared: str | None = None
     error: str | None = None

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from mmc4viz.apply.options import Counts, Options
+from mmc4viz.apply.options import Options, RewriteCounts
 from mmc4viz.apply.tar import digest_of
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.index import (
@@ -138,7 +138,7 @@ def read_record(target: str) -> Record | None:
             return None
         with open_for_reading(target + SUFFIX) as file:
             record = Record(**json.loads(file.read()))
-        Counts.of(record.counts)
+        RewriteCounts.of(record.counts)
         parts = (record.config, record.options, record.left_out, record.digest, record.shard)
         kinds = (dict, dict, list, str, str)
         return record if all(map(isinstance, parts, kinds)) else None
@@ -162,7 +162,7 @@ _TARS: Final = tuple(suffix for suffix in SUFFIXES if suffix.startswith((".tar",
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class RewriteTask:
     """One shard to be rewritten.
 
     Attributes
@@ -207,11 +207,12 @@ def tasks_for_shards(
     *,
     dry_run: bool = False,
     overwrite: bool = False,
-) -> list[Task]:
+) -> list[RewriteTask]:
     """Return a task a shard; each is read for its columns before it is rewritten."""
     named = [Shard(shard.path, shard.position) for shard in shards]  # as files are: by base name
     return [
-        Task(shard, out, config, options, dry_run=dry_run, overwrite=overwrite) for shard in named
+        RewriteTask(shard, out, config, options, dry_run=dry_run, overwrite=overwrite)
+        for shard in named
     ]
 
 
@@ -224,7 +225,7 @@ def tasks_for_index(
     similarity: str | None = None,
     dry_run: bool = False,
     overwrite: bool = False,
-) -> list[Task]:
+) -> list[RewriteTask]:
     """Return a task for each of an index's shards.
 
     Parameters
@@ -232,7 +233,7 @@ def tasks_for_index(
     folder : str
         The index.
     out, config, options
-        As in `Task`.
+        As in `RewriteTask`.
     similarity : str, optional
         The index's similarity set that the setting was chosen on.
     dry_run, overwrite : bool
@@ -256,7 +257,7 @@ def tasks_for_index(
         if sets and identity(origin) not in sets:
             raise ApplyError(f"{folder}: the similarity set {similarity!r} lacks {origin.path}")
         shard = Shard(located(origin, folder), origin.position)
-        task = Task(
+        task = RewriteTask(
             shard, out, config, options, str(path), sets.get(identity(origin)), dry_run, overwrite
         )
         found.append(task)
@@ -271,7 +272,7 @@ def _set_files(folder: str, name: str) -> dict[str, str]:
     return {map_set_file(path)[1].index_file: str(path) for path in paths}
 
 
-def disk_use(tasks: Sequence[Task]) -> tuple[int, int | None]:
+def disk_use(tasks: Sequence[RewriteTask]) -> tuple[int, int | None]:
     """Return about how many bytes will be written, and how many are free (None if unknown).
 
     The shards' own sizes, without those that are written already: more is hardly ever written,
@@ -288,7 +289,7 @@ def disk_use(tasks: Sequence[Task]) -> tuple[int, int | None]:
     return needed, shutil.disk_usage(folder).free
 
 
-def check_places(tasks: Sequence[Task]) -> None:
+def check_places(tasks: Sequence[RewriteTask]) -> None:
     """Refuse shards that would take a place that is not theirs.
 
     Raises

@@ -18,7 +18,7 @@ from mmc4viz.apply.run import (
     room_for,
     total,
 )
-from mmc4viz.apply.tasks import Task, tasks_for_index, tasks_for_shards
+from mmc4viz.apply.tasks import RewriteTask, tasks_for_index, tasks_for_shards
 from mmc4viz.cli.common import INDEX, SHARDS, SIMILARITY, WORKERS, open_corpus, progress
 from mmc4viz.cli.messages import complain, say
 from mmc4viz.data.corpus import Indexed
@@ -111,7 +111,7 @@ def apply(
 
 def _tasks(
     corpus: dict[str, Any], out: str, options: Options, how: dict[str, bool]
-) -> tuple[LoaderConfig, list[Task]]:
+) -> tuple[LoaderConfig, list[RewriteTask]]:
     """Open what the person named and return a task a shard."""
     config, source = open_corpus({**corpus, "image_dir": None, "tokenizer": None})
     for note in source.notes:

@@ -24,7 +24,7 @@ from mmc4viz.config_file import Config, read_config
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards, Source
 from mmc4viz.data.index import OWN, UNKNOWN, checked_name, names_in, names_of, open_index
-from mmc4viz.data.sample import Drawn
+from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
 from mmc4viz.data.similarity_file import Sidecar, model_in, sidecars, with_similarity
 from mmc4viz.data.storage import is_remote, refuse_inputs, remember
@@ -213,7 +213,7 @@ def unmatched(documents: int) -> str:
 
 def drawn_from(
     corpus: Indexed | Shards, n_documents: int, seed: int, advance: Callable[[int], Any]
-) -> Drawn:
+) -> DrawnSample:
     """Draw documents; without any the command ends here."""
     drawn = corpus.sample(n_documents, seed, advance)
     if not drawn.n_documents:

@@ -24,7 +24,7 @@ from mmc4viz.cli.common import (
     with_settings,
 )
 from mmc4viz.cli.messages import say
-from mmc4viz.export.tables import Compared, Separated, as_json, as_text
+from mmc4viz.export.tables import LabelComparison, ModelComparison, as_json, as_text
 from mmc4viz.sweep.sweep import Matched, match_corpus
 from mmc4viz.text import write_rows
 from mmc4viz.thresholds.compare.agreement import Candidate
@@ -33,7 +33,7 @@ from mmc4viz.thresholds.compare.disagreement import (
     correlation_of_pairs,
     distribution,
 )
-from mmc4viz.thresholds.compare.equivalent import Match, NoMatch
+from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent
 from mmc4viz.thresholds.compare.roc import Evidence, evidence, match_in_every_respect, tell_apart
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate
 from mmc4viz.thresholds.model_scores import Model, ModelsError, line_up
@@ -141,26 +141,26 @@ def _compared(
     thresholds: Sequence[float],
     labels: Evidence | None,
     rates: Mapping[str, FdrEstimate],
-) -> Compared:
+) -> ModelComparison:
     """Compare two models in every respect."""
-    found: list[Match | NoMatch] = []
+    found: list[EquivalentThreshold | NoEquivalent] = []
     for threshold in thresholds:
         found += match_in_every_respect(first, second, threshold, rates, labels)
     models = first.model, second.model
     ranks = [correlation_of_pairs(*models), correlation_of_entries(*models)]
-    return Compared(first.name, second.name, found, ranks)
+    return ModelComparison(first.name, second.name, found, ranks)
 
 
-def _separated(candidates: Sequence[Candidate], labels: Evidence) -> Separated:
+def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelComparison:
     """Compare how the models separate labelled pairs; say which labels do not count."""
     gone = set.intersection(*(set(labelled.gone) for labelled in labels.of.values()))
     if gone:
         say(f"{len(gone):,} labels are of pairs that no model matches here")
     models = [one.model for one in candidates]
     try:
-        return Separated(labels.words, tell_apart(models, labels))
+        return LabelComparison(labels.words, tell_apart(models, labels))
     except ModelsError as error:
-        return Separated(labels.words, str(error))
+        return LabelComparison(labels.words, str(error))
 
 
 def _warn(first: Candidate, threshold: float) -> None:

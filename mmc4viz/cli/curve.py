@@ -25,7 +25,7 @@ from mmc4viz.cli.common import (
     with_settings,
 )
 from mmc4viz.data.corpus import NOTHING_READABLE
-from mmc4viz.data.sample import Drawn
+from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
@@ -152,7 +152,9 @@ def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
     return misfits(asked, matched.scale.name, scores)
 
 
-def _sample_rows(drawn: Drawn, config: LoaderConfig, asked: Thresholds) -> list[dict[str, Any]]:
+def _sample_rows(
+    drawn: DrawnSample, config: LoaderConfig, asked: Thresholds
+) -> list[dict[str, Any]]:
     """Return a row a threshold: rates per document with their intervals."""
     curves = sweep_clusters(drawn, config, asked)
     columns: dict[str, list[float]] = {"threshold": asked.tolist()}

@@ -10,7 +10,7 @@ import click
 
 from mmc4viz.cli.common import SHARDS, WORKERS, checked_folder, config_of, named_file, progress
 from mmc4viz.cli.messages import complain, say
-from mmc4viz.data.build_index import Done, Job, attach, build, prune, scratch_of
+from mmc4viz.data.build_index import Done, IndexTask, attach, build, prune, scratch_of
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.corpus import NOTHING_READABLE
 from mmc4viz.data.index import files_of, record, write_manifest
@@ -79,7 +79,7 @@ def index(
     config = config_of(settings)
     load_tokenizer(config.tokenizer)
     found, folder = expand(shards), checked_folder(image_dir)
-    jobs = [Job(s, out, config.tokenizer, Verify(verify), folder) for s in found]
+    jobs = [IndexTask(s, out, config.tokenizer, Verify(verify), folder) for s in found]
     done: list[Done] = []
     if jobs:
         make = (lambda: dask(scheduler, say)) if scheduler else (lambda: processes(workers))

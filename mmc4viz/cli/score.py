@@ -11,7 +11,7 @@ import click
 from mmc4viz.cli.common import SHARDS, checked_folder, progress
 from mmc4viz.cli.messages import complain, say
 from mmc4viz.clip.encoder import PROVIDERS, open_encoder
-from mmc4viz.clip.score import SCALES, Part, Task, score_shards
+from mmc4viz.clip.score import SCALES, ScoredPart, ScoreTask, score_shards
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import refuse_inputs
 from mmc4viz.text import table
@@ -72,7 +72,7 @@ def score(
     refuse_inputs((out, decoys), (shard.path for shard in found))
     encoder = open_encoder(model, provider)
     with progress("documents") as advance:
-        done = score_shards(found, encoder, Task(out, decoys, folder, **how), advance)
+        done = score_shards(found, encoder, ScoreTask(out, decoys, folder, **how), advance)
     click.echo(_report(done))
     for note in (note for part in done for note in part.notes):
         say(note)
@@ -87,7 +87,7 @@ def score(
         sys.exit(2)
 
 
-def _report(done: Sequence[Part]) -> str:
+def _report(done: Sequence[ScoredPart]) -> str:
     """Return the table of what was scored."""
     head = ("", "shards", "documents", "sentences", "images", "without embedding")
     rows: list[tuple[Any, ...]] = [head]

@@ -397,7 +397,7 @@ SCALES: Final = ("cosine", "model")  # of what is written
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ScoreTask:
     """What is to be scored, and how.
 
     Attributes
@@ -421,7 +421,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScoredPart:
     """What became of one shard.
 
     Attributes
@@ -450,16 +450,16 @@ class Part:
 def score_shards(
     shards: Sequence[Shard],
     encoder: DualEncoder,
-    task: Task,
+    task: ScoreTask,
     progress: Callable[[int], object] = lambda _: None,
-) -> list[Part]:
+) -> list[ScoredPart]:
     """Score shards into a sidecar; those that were scored already are skipped.
 
     Parameters
     ----------
     shards : sequence of Shard
     encoder : DualEncoder
-    task : Task
+    task : ScoreTask
     progress : callable, optional
         Told of documents as they are scored.
 
@@ -483,7 +483,7 @@ def score_shards(
     with _locked(Path(f"{task.out}.parts")) as folder:
         if all(_is_of(path, identity) for path in files.values()):
             shutil.rmtree(folder)
-            return [Part(shard.path, "skipped") for shard in shards]
+            return [ScoredPart(shard.path, "skipped") for shard in shards]
         made = []
         for shard, facts in zip(shards, wanted, strict=True):
             path = folder / f"{file_name(shard.path)}.parquet"
@@ -506,7 +506,7 @@ def score_shards(
     return [part for _, part in made]
 
 
-def _check(shards: Sequence[Shard], task: Task) -> None:
+def _check(shards: Sequence[Shard], task: ScoreTask) -> None:
     counts = Counter(absolute(shard.path) for shard in shards)
     for path, n in counts.items():
         if n > 1:
@@ -537,7 +537,7 @@ def scale_of_model(encoder: DualEncoder, scale: str) -> Scale:
     return lambda cosines: factor * cosines + bias
 
 
-def _made_from(shard: Shard, encoder: DualEncoder, task: Task) -> dict[str, Any]:
+def _made_from(shard: Shard, encoder: DualEncoder, task: ScoreTask) -> dict[str, Any]:
     """Say what a shard's part is made from; the size of a batch changes nothing but rounding."""
     return {
         "path": absolute(shard.path),
@@ -583,7 +583,7 @@ def _is_of(path: str, identity: str) -> bool:
     return metadata_of(Path(path)).get("made_from") == identity
 
 
-def _existing(path: Path, facts: dict[str, Any]) -> Part | None:
+def _existing(path: Path, facts: dict[str, Any]) -> ScoredPart | None:
     """Return what is there of a shard, if it is what would be made now, as far as can be told."""
     found = metadata_of(path)
     made_from = found.get("made_from")
@@ -591,11 +591,11 @@ def _existing(path: Path, facts: dict[str, Any]) -> Part | None:
         facts = facts | {"fingerprint": made_from.get("fingerprint")}
     if made_from != facts:
         return None
-    before = Part(**found["part"])
+    before = ScoredPart(**found["part"])
     return before if before.status == "broken off" else replace(before, status="skipped")
 
 
-def _refuse_nothing(task: Task, parts: Sequence[Part]) -> None:
+def _refuse_nothing(task: ScoreTask, parts: Sequence[ScoredPart]) -> None:
     """Refuse shards that could be read and hold nothing to score."""
     if all(part.status in ("scored", "skipped") for part in parts):
         several = f"{len(parts):,} shards have" if len(parts) > 1 else f"{parts[0].shard} has"
@@ -610,12 +610,12 @@ def _make(
     facts: dict[str, Any],
     shard: Shard,
     name: str,
-    task: Task,
+    task: ScoreTask,
     rows: Iterator[Scored],
     notes: Sequence[str],
     progress: Callable[[int], object],
-    before: Part | None,
-) -> Part:
+    before: ScoredPart | None,
+) -> ScoredPart:
     """Score one shard and write its part; what is there stays unless more can be read now."""
     done: list[Scored] = []
     error = None
@@ -626,23 +626,25 @@ def _make(
     except ShardError as broken:
         error = str(broken)
     except MemoryError:
-        return Part(shard.path, "failed", f"{shard.path}: out of memory; give a smaller --batch")
+        return ScoredPart(
+            shard.path, "failed", f"{shard.path}: out of memory; give a smaller --batch"
+        )
     if error is not None and before is not None and len(done) <= before.documents:
         return replace(before, reason=error)
     images, lacking = sum(len(r.similarity) for r in done), sum(r.lacking for r in done)
     if error is not None and not done:
-        return Part(shard.path, "failed", error)
+        return ScoredPart(shard.path, "failed", error)
     if images and lacking == images and image_source(shard, task.image_dir).sizes_unknown:
         reason = f"{shard.path}: holds no images; name their folder by --image-dir"
-        return Part(shard.path, "failed", reason)
+        return ScoredPart(shard.path, "failed", reason)
     sentences = sum(r.similarity.shape[1] for r in done)
     status = "scored" if error is None else "broken off"
-    part = Part(shard.path, status, error, len(done), images, lacking, sentences, notes)
+    part = ScoredPart(shard.path, status, error, len(done), images, lacking, sentences, notes)
     write_whole(path, [table_of(name, done)], {"made_from": facts, "part": asdict(part)}, {})
     return part
 
 
-def _about(encoder: DualEncoder, task: Task, column: str) -> dict[str, str]:
+def _about(encoder: DualEncoder, task: ScoreTask, column: str) -> dict[str, str]:
     """Return a sidecar's metadata, as `mmc4viz.data.similarity_file` says."""
     prepared = encoder.prepared
     if column == "decoys":

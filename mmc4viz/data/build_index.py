@@ -62,7 +62,7 @@ from mmc4viz.types import Mmc4vizError, ShardError
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class IndexTask:
     """One shard to be indexed."""
 
     shard: Shard
@@ -102,7 +102,7 @@ class Done:
 OnDone = Callable[[Done], None]
 
 
-def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> list[Done]:
+def build(jobs: Sequence[IndexTask], make_executor: MakeExecutor, on_done: OnDone) -> list[Done]:
     """Index shards; those that are indexed as asked already are skipped.
 
     One that broke off is read again each time, for what broke it may have passed; what there is of
@@ -110,7 +110,7 @@ def build(jobs: Sequence[Job], make_executor: MakeExecutor, on_done: OnDone) -> 
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : sequence of IndexTask
         All for one folder.
     make_executor : callable
         Returns the workers; called again when one has died and taken them all along.
@@ -153,7 +153,7 @@ def _make_folder(folder: str) -> None:
         raise IndexFileError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
-def _take_along(jobs: Sequence[Job], folder: str) -> None:
+def _take_along(jobs: Sequence[IndexTask], folder: str) -> None:
     """Give the files of shards that were moved together with the index their new names."""
     lacking = {absolute(job.shard.path) for job in jobs}
     lacking = {path for path in lacking if not Path(folder, file_name(path)).exists()}
@@ -164,7 +164,7 @@ def _take_along(jobs: Sequence[Job], folder: str) -> None:
                 path.replace(path.with_name(file_name(now)))
 
 
-def _refuse_repeats(jobs: Sequence[Job]) -> None:
+def _refuse_repeats(jobs: Sequence[IndexTask]) -> None:
     seen: set[str] = set()
     for job in jobs:
         if (path := absolute(job.shard.path)) in seen:
@@ -180,7 +180,7 @@ def scratch_of(folder: str) -> Path:
     return Path(folder) / ".partial"
 
 
-def index_shard(job: Job) -> Done:
+def index_shard(job: IndexTask) -> Done:
     """Index one shard; the whole of what a worker does.
 
     Returns
@@ -212,7 +212,7 @@ def out_of_memory(path: str) -> str:
 
 
 @contextmanager
-def _locked_shard(job: Job) -> Iterator[None]:
+def _locked_shard(job: IndexTask) -> Iterator[None]:
     """Hold a shard's lock, which dies with its process."""
     scratch = scratch_of(job.folder)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ def _locked_shard(job: Job) -> Iterator[None]:
         lock.release()
 
 
-def _index_unlocked(job: Job) -> Done:
+def _index_unlocked(job: IndexTask) -> Done:
     tokenizer = load_tokenizer(job.tokenizer)
     origin = Origin(
         path=absolute(job.shard.path),
@@ -270,7 +270,7 @@ def _index_unlocked(job: Job) -> Done:
     )
 
 
-def _existing_shard(job: Job, origin: Origin) -> Origin | None:
+def _existing_shard(job: IndexTask, origin: Origin) -> Origin | None:
     """Return what the index has of this shard, if it is what would be made now."""
     try:
         before = read_origin(local_file(job.folder, file_name(job.shard.path)), thorough=True)

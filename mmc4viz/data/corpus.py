@@ -16,7 +16,7 @@ import numpy as np
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.index import OWN, Index, model_of_shards
 from mmc4viz.data.ingest import ImageTally, read_columns
-from mmc4viz.data.sample import Drawn, choose_shards, cluster, draw, quotas, read_sample
+from mmc4viz.data.sample import DrawnSample, choose_shards, cluster, draw, quotas, read_sample
 from mmc4viz.data.shards import Shard, downloaded_to, fetch, image_source, samples
 from mmc4viz.data.storage import is_remote, size_of, unchanged
 from mmc4viz.loader.parse import parse_document
@@ -59,7 +59,7 @@ class Source(Protocol):
     def columns(self, progress: Progress) -> Sequence[Columns]:
         """Return all columns; ``progress`` is told of documents read."""
 
-    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> DrawnSample:
         """Draw documents at random."""
 
 
@@ -107,7 +107,7 @@ class Shards:
         self._heed(parts)
         return parts
 
-    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> DrawnSample:
         """Read a sample: shards at random, and of each, documents at random.
 
         The drawn shards are streamed whole, to know how many documents they have; only the drawn
@@ -204,7 +204,7 @@ class Indexed:
         """Return the mapped columns."""
         return self.index.columns
 
-    def sample(self, n_documents: int, seed: int, progress: Progress) -> Drawn:
+    def sample(self, n_documents: int, seed: int, progress: Progress) -> DrawnSample:
         """Draw documents from the mapped columns."""
         return draw(self.index.columns, n_documents, seed)
 

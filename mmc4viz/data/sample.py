@@ -28,7 +28,7 @@ GROUPS = 25
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnSample:
     """A sample of a corpus.
 
     Attributes
@@ -128,7 +128,7 @@ def quotas(totals: Ints, n_documents: int, seed: int, *, every: bool) -> Ints:
     return found
 
 
-def draw(columns: Sequence[Columns], n_documents: int, seed: int = 0) -> Drawn:
+def draw(columns: Sequence[Columns], n_documents: int, seed: int = 0) -> DrawnSample:
     """Draw documents from columns that are all at hand (an index).
 
     Parameters
@@ -200,7 +200,7 @@ def read_sample(
 
 def cluster(
     taken: Sequence[Columns], totals: NDArray[np.float64], n_shards: int, seed: int
-) -> Drawn:
+) -> DrawnSample:
     """Arrange what was drawn into clusters.
 
     Parameters
@@ -217,7 +217,7 @@ def cluster(
     if len(taken) < n_shards:
         full = [(part, total) for part, total in zip(taken, totals, strict=True) if len(part)]
         sizes = np.array([total for _, total in full])
-        return Drawn([[part] for part, _ in full], sizes, 0.0, n_shards)
+        return DrawnSample([[part] for part, _ in full], sizes, 0.0, n_shards)
     n_documents = sum(len(part) for part in taken)
     groups = max(1, min(GROUPS, n_documents // 2))
     generator = np.random.default_rng([seed, 2])
@@ -228,4 +228,4 @@ def cluster(
             dealt[group].append(part.take(np.flatnonzero(labels == group)))
     sizes = np.array([sum(len(part) for part in group) for group in dealt], np.float64)
     fraction = n_documents / max(1.0, totals.sum())
-    return Drawn(dealt, sizes, fraction, n_shards)
+    return DrawnSample(dealt, sizes, fraction, n_shards)

@@ -277,7 +277,7 @@ def open_sidecar(path: str) -> OpenSidecar:
 
 
 @dataclass(frozen=True)
-class Matrices:
+class ShardMatrices:
     """One shard's matrices, as a sidecar has them.
 
     Attributes
@@ -397,7 +397,7 @@ def similarity_of(columns: Columns, sidecar: OpenSidecar) -> tuple[pa.RecordBatc
         Naming how many documents the file lacks or has in another shape, and the first of them.
     """
     shard = columns.shard
-    matrices = Matrices.of(sidecar.rows_of(shard.called()), sidecar.path)
+    matrices = ShardMatrices.of(sidecar.rows_of(shard.called()), sidecar.path)
     if not matrices.key and shard.name != shard.base and sidecar.names(shard.base):
         raise ShardError(
             f"{sidecar.path}: its column 'shard' has {shard.base}, which is the name of several "
@@ -429,7 +429,7 @@ def _payloads(columns: Columns) -> dict[int, dict[str, Any]]:
 
 
 def _places(
-    columns: Columns, needed: NDArray[np.bool_], matrices: Matrices, path: str
+    columns: Columns, needed: NDArray[np.bool_], matrices: ShardMatrices, path: str
 ) -> NDArray[np.int64]:
     """Return which matrix is each document's, -1 where none is needed."""
     rows, found = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
@@ -461,7 +461,7 @@ def _check_shapes(
     columns: Columns,
     payloads: dict[int, dict[str, Any]],
     places: NDArray[np.int64],
-    matrices: Matrices,
+    matrices: ShardMatrices,
     path: str,
 ) -> None:
     """Refuse matrices that are not images by sentences of their documents."""
@@ -495,7 +495,7 @@ def _written(
     columns: Columns,
     payloads: dict[int, dict[str, Any]],
     places: NDArray[np.int64],
-    matrices: Matrices,
+    matrices: ShardMatrices,
 ) -> list[bytes | None]:
     """Return all payloads, with the matrices in those of literal documents."""
     written: list[bytes | None] = columns.batch.column("payload").to_pylist()

@@ -40,7 +40,7 @@ from mmc4viz.thresholds.compare.disagreement import (
     correlation_of_pairs,
     distribution,
 )
-from mmc4viz.thresholds.compare.equivalent import Match, NoMatch
+from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent
 from mmc4viz.thresholds.compare.roc import (
     Evidence,
     Measure,
@@ -48,9 +48,9 @@ from mmc4viz.thresholds.compare.roc import (
     match_in_every_respect,
     tell_apart,
 )
-from mmc4viz.thresholds.compare.roc import Separated as OneSeparated
+from mmc4viz.thresholds.compare.roc import ModelSeparation as OneSeparated
 from mmc4viz.thresholds.labels import store
-from mmc4viz.thresholds.labels.exchange import Agreement, agreements
+from mmc4viz.thresholds.labels.exchange import AnnotatorAgreement, agreements
 from mmc4viz.thresholds.labels.intervals import Interval
 from mmc4viz.thresholds.labels.precision import Curve, Labelled, curve, labelled_for, remarks
 from mmc4viz.thresholds.labels.sampling import Population
@@ -245,7 +245,7 @@ def spread(found: Distribution) -> tuple[str, ...]:
     return *named, *(quantiles or ["–"] * len(QUANTILES))
 
 
-def values(match: Match, between: str = " to ") -> list[str]:
+def values(match: EquivalentThreshold, between: str = " to ") -> list[str]:
     """Return what both thresholds leave, or both rates with their intervals."""
     if not match.intervals:
         return [f"{value:,.10g}" for value in (match.wanted, match.found)]
@@ -253,12 +253,12 @@ def values(match: Match, between: str = " to ") -> list[str]:
     return [f"{value:.1%} ({low:.1%}{between}{high:.1%})" for value, (low, high) in each]
 
 
-def agreed(match: Match) -> tuple[str, str]:
+def agreed(match: EquivalentThreshold) -> tuple[str, str]:
     """Return how far the kept documents agree, and the kept pairs."""
     return f"{match.agreement.documents.jaccard:.1%}", f"{match.agreement.pairs.jaccard:.1%}"
 
 
-def how_sure(match: Match) -> str:
+def how_sure(match: EquivalentThreshold) -> str:
     """Say in a word what a match is worth."""
     return "exact" if match.exact else "estimated" if match.intervals else "nearest"
 
@@ -383,19 +383,19 @@ def _decoded(seen: audit.Undecodable) -> list[Line]:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ModelComparison:
     """What was found of two models.
 
     Attributes
     ----------
     first, second : str
-    matches : sequence of Match or NoMatch
+    matches : sequence of EquivalentThreshold or NoEquivalent
     correlations : sequence of Correlation
     """
 
     first: str
     second: str
-    matches: Sequence[Match | NoMatch]
+    matches: Sequence[EquivalentThreshold | NoEquivalent]
     correlations: Sequence[Correlation]
 
     @property
@@ -405,13 +405,13 @@ class Compared:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each respect in which thresholds were matched."""
-        found = [match.row() for match in self.matches if isinstance(match, Match)]
+        found = [match.row() for match in self.matches if isinstance(match, EquivalentThreshold)]
         nothing = dict.fromkeys(found[0])
         return [self.names | nothing | _row(match) for match in self.matches]
 
 
 @dataclass(frozen=True)
-class Separated:
+class LabelComparison:
     """What labels say of the models, or why nothing; and among whose pairs they were drawn."""
 
     drawn_among: str
@@ -439,8 +439,8 @@ def _areas(one: OneSeparated) -> dict[str, Any]:
     return {"model": one.model} | {name: asdict(value) for name, value in measures.items()}
 
 
-def _row(match: Match | NoMatch) -> dict[str, Any]:
-    if isinstance(match, Match):
+def _row(match: EquivalentThreshold | NoEquivalent) -> dict[str, Any]:
+    if isinstance(match, EquivalentThreshold):
         return match.row()
     return {"equal": match.by, "first_threshold": match.first, "rests_on": match.reason}
 
@@ -448,8 +448,8 @@ def _row(match: Match | NoMatch) -> dict[str, Any]:
 def as_json(
     config: LoaderConfig,
     spreads: Sequence[Distribution],
-    compared: Sequence[Compared],
-    separated: Separated | None,
+    compared: Sequence[ModelComparison],
+    separated: LabelComparison | None,
 ) -> dict[str, Any]:
     """Return everything as plain values."""
     setting = config.as_dict()
@@ -474,7 +474,9 @@ def _spread(found: Distribution) -> dict[str, Any]:
 
 
 def as_text(
-    spreads: Sequence[Distribution], compared: Sequence[Compared], separated: Separated | None
+    spreads: Sequence[Distribution],
+    compared: Sequence[ModelComparison],
+    separated: LabelComparison | None,
 ) -> str:
     """Return everything as tables with a few words."""
     rows = [SPREAD_HEAD, *map(spread, spreads)]
@@ -482,19 +484,34 @@ def as_text(
     return "\n\n".join([table(rows), *(_text(one) for one in compared), *last])
 
 
-def _text(found: Compared) -> str:
+def _text(found: ModelComparison) -> str:
     head = ("equal in", found.first, found.second, f"left by {found.first}", "by " + found.second,
             "documents agreed", "pairs agreed", "how sure")  # fmt: skip
     lines = [
-        table([head, *(_match_line(match) for match in found.matches if isinstance(match, Match))])
+        table(
+            [
+                head,
+                *(
+                    _match_line(match)
+                    for match in found.matches
+                    if isinstance(match, EquivalentThreshold)
+                ),
+            ]
+        )
     ]
-    lines += [f"{_basis_words(m.by)}: {m.reason}" for m in found.matches if isinstance(m, NoMatch)]
-    estimated = {m.by: m.rests_on for m in found.matches if isinstance(m, Match) and m.intervals}
+    lines += [
+        f"{_basis_words(m.by)}: {m.reason}" for m in found.matches if isinstance(m, NoEquivalent)
+    ]
+    estimated = {
+        m.by: m.rests_on
+        for m in found.matches
+        if isinstance(m, EquivalentThreshold) and m.intervals
+    }
     lines += [f"{_basis_words(by)} rests on {words}" for by, words in estimated.items()]
     return "\n".join([*lines, *_correlation_lines(found)])
 
 
-def _separation_line(labels: Separated) -> str:
+def _separation_line(labels: LabelComparison) -> str:
     """Write which model separates right pairs from wrong ones better."""
     found = labels.found
     if isinstance(found, str):
@@ -509,7 +526,7 @@ def _basis_words(by: str) -> str:
     return {"fdr": "FDR"}.get(by, by.replace("_", " "))
 
 
-def _match_line(match: Match) -> tuple[str, ...]:
+def _match_line(match: EquivalentThreshold) -> tuple[str, ...]:
     return (
         _basis_words(match.by),
         f"{match.first:.12g}",
@@ -520,7 +537,7 @@ def _match_line(match: Match) -> tuple[str, ...]:
     )
 
 
-def _correlation_lines(found: Compared) -> Iterator[str]:
+def _correlation_lines(found: ModelComparison) -> Iterator[str]:
     of = {"pairs": "pairs that both match", "entries": "matrix entries that both score"}
     for one in found.correlations:
         if one.rho is None:
@@ -595,7 +612,7 @@ def _beside(
 ) -> list[Part]:
     """Put one model beside the first: thresholds that go together, agreement, ranks."""
     matches = match_in_every_respect(first, other, threshold, {}, labels)
-    found = [match for match in matches if isinstance(match, Match)]
+    found = [match for match in matches if isinstance(match, EquivalentThreshold)]
     drawn = next(match for match in found if match.by == _DRAWN)
     head = ("equal in", first.name, other.name, f"of {first.name}", f"of {other.name}",
             "documents agreed", "pairs agreed", "how sure")  # fmt: skip
@@ -604,7 +621,7 @@ def _beside(
         Heading(f"{first.name} and {other.name}"),
         Pictures([_scores(first, drawn.first), _scores(other, drawn.second)]),
         Table(head, [_match_cells(match) for match in found]),
-        *(Words(_why_not(match)) for match in matches if isinstance(match, NoMatch)),
+        *(Words(_why_not(match)) for match in matches if isinstance(match, NoEquivalent)),
         *(Words(_correlation_words(rank(first.model, other.model))) for rank in ranks),
         Words(_CAPTION, small=True),
         *(Words(_basis(match), small=True) for match in found if match.intervals),
@@ -618,7 +635,7 @@ def _scores(one: Candidate, threshold: float) -> str:
     return histogram(scores, threshold, span, f"{one.name} at {threshold:.12g}", 40, HALF)
 
 
-def _match_cells(match: Match) -> tuple[str, ...]:
+def _match_cells(match: EquivalentThreshold) -> tuple[str, ...]:
     return (
         _rate_words(match.by),
         f"{match.first:.12g}",
@@ -633,11 +650,11 @@ def _rate_words(by: str) -> str:
     return _RATES.get(by, by.replace("_", " "))
 
 
-def _why_not(match: NoMatch) -> str:
+def _why_not(match: NoEquivalent) -> str:
     return f"No threshold of equal {_rate_words(match.by)}: {match.reason}."
 
 
-def _basis(match: Match) -> str:
+def _basis(match: EquivalentThreshold) -> str:
     return f"The {_rate_words(match.by)} is estimated from {match.rests_on}."
 
 
@@ -799,7 +816,7 @@ def _picture(drawn: Curve, here: Curve, name: str, title: str) -> str:
     return band(drawn.thresholds, (estimate, along.low, along.high), chosen, title)
 
 
-def _agreed(found: Sequence[Agreement]) -> list[Part]:
+def _agreed(found: Sequence[AnnotatorAgreement]) -> list[Part]:
     """Write Cohen's κ of every two people."""
     if not found:
         return []

@@ -240,7 +240,7 @@ def _chatgpt(columns: Columns) -> Bools:
 
 
 @dataclass(frozen=True)
-class Band:
+class SizeRange:
     """Images that a limit of so many kB lets pass when read as it is called, not as it works.
 
     ``low`` to ``high`` bytes; ``documents`` of shape (documents,) tells where they are.
@@ -252,7 +252,7 @@ class Band:
     documents: Bools
 
 
-def band(matched: Matched, config: LoaderConfig) -> Band:
+def band(matched: Matched, config: LoaderConfig) -> SizeRange:
     """Find the images of min_kb × 1,000 to min_kb × 1,000 + 999 bytes: ``<=`` drops them."""
     low = 1000 * config.min_kb
     masks, images = [], 0
@@ -263,11 +263,11 @@ def band(matched: Matched, config: LoaderConfig) -> Band:
         owner = np.repeat(np.arange(len(columns)), columns.n_images)[inside]
         images += int(inside.sum())
         masks.append(np.bincount(owner, minlength=len(columns)) > 0)
-    return Band(low, low + 999, images, joined(masks))
+    return SizeRange(low, low + 999, images, joined(masks))
 
 
 @dataclass(frozen=True)
-class Fit:
+class ThresholdFit:
     """How a threshold fits the scale that the scores have; ``problem`` says why it does not."""
 
     scale: Scale
@@ -276,7 +276,7 @@ class Fit:
     problem: str | None
 
 
-def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Fit:
+def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> ThresholdFit:
     """Say whether a threshold can divide matched scores.
 
     Parameters
@@ -295,10 +295,12 @@ def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Fit:
     """
     first, last = np.searchsorted(scores, -np.inf, "right"), np.searchsorted(scores, np.inf)
     if first >= last:
-        return Fit(scale, float("nan"), float("nan"), "no pair has a score that it could divide")
+        return ThresholdFit(
+            scale, float("nan"), float("nan"), "no pair has a score that it could divide"
+        )
     low, high = float(scores[first]), float(scores[last - 1])
     problem = misfit(threshold, scale.name, float(scores[0]), float(scores[-1]))
-    return Fit(scale, low, high, problem)
+    return ThresholdFit(scale, low, high, problem)
 
 
 def image_values(columns: Columns, name: str) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from mmc4viz.arrays import Floats
-from mmc4viz.data.sample import Drawn
+from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep, sweep_each
@@ -114,7 +114,7 @@ def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
 
 
 def estimate(
-    drawn: Drawn,
+    drawn: DrawnSample,
     config: LoaderConfig,
     thresholds: Thresholds,
     n_documents: int | None,
@@ -124,7 +124,7 @@ def estimate(
 
     Parameters
     ----------
-    drawn : Drawn
+    drawn : DrawnSample
     config : LoaderConfig
         Its threshold and its coin do not matter.
     thresholds : ndarray of float64, shape (T,)
@@ -153,7 +153,7 @@ def estimate(
 
 
 def _swept(
-    drawn: Drawn, matched: Matched, config: LoaderConfig, thresholds: Thresholds
+    drawn: DrawnSample, matched: Matched, config: LoaderConfig, thresholds: Thresholds
 ) -> list[Curves]:
     """Sweep each cluster; as many at once as bins fit the memory."""
     at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
@@ -189,17 +189,19 @@ def _rates(curves: Curves) -> tuple[Floats, Floats]:
     return np.array(surely, np.float64), np.array(by_coin, np.float64)
 
 
-def sweep_clusters(drawn: Drawn, config: LoaderConfig, thresholds: Thresholds) -> list[Curves]:
+def sweep_clusters(
+    drawn: DrawnSample, config: LoaderConfig, thresholds: Thresholds
+) -> list[Curves]:
     """Return the curves of each cluster."""
     return [sweep(match_corpus(parts, config), config, thresholds) for parts in drawn.clusters]
 
 
-def rate(drawn: Drawn, curves: Sequence[Curves], quantity: str, keep: float) -> Rate:
+def rate(drawn: DrawnSample, curves: Sequence[Curves], quantity: str, keep: float) -> Rate:
     """Estimate a quantity per document, with its 95 % interval.
 
     Parameters
     ----------
-    drawn : Drawn
+    drawn : DrawnSample
     curves : sequence of Curves
         Of its clusters, in their order.
     quantity : str

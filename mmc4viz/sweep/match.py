@@ -25,7 +25,7 @@ from mmc4viz.types import ImageFate, LoaderConfig
 
 
 @dataclass(frozen=True)
-class Rows:
+class SimilarityRows:
     """Rows of similarity of D documents, R valid images in all; each document has at least one.
 
     Attributes
@@ -106,7 +106,7 @@ def _best(values: NDArray[Any], starts: Ints) -> _Best:
     return _Best(highest.astype(np.float64), place - starts[:-1], alone)
 
 
-def _refused(rows: Rows, best: _Best) -> Bools:
+def _refused(rows: SimilarityRows, best: _Best) -> Bools:
     """Which documents hold NaN or plus infinity, shape (D,)."""
     return rows.documents_with(np.isnan(best.score) | (best.score == np.inf))
 
@@ -120,7 +120,7 @@ def _collide(owner: Ints, sentence: Ints) -> Bools:
     return later
 
 
-def one_to_one(rows: Rows) -> Assigned:
+def one_to_one(rows: SimilarityRows) -> Assigned:
     """Match for the largest total similarity, with SciPy's routine or, provably, as it would.
 
     Where each row has its maximum once, finite, and no two rows in the same column, that routine
@@ -141,7 +141,7 @@ def one_to_one(rows: Rows) -> Assigned:
     return Assigned(sentence, rows.scores(sentence), failed)
 
 
-def _solve(rows: Rows, documents: Ints, sentence: Ints) -> list[int]:
+def _solve(rows: SimilarityRows, documents: Ints, sentence: Ints) -> list[int]:
     """Run SciPy's routine on documents, put what it finds in place; return those it refuses."""
     from scipy.optimize import linear_sum_assignment  # here: half of a command's start
 
@@ -165,13 +165,13 @@ def _solve(rows: Rows, documents: Ints, sentence: Ints) -> list[int]:
     return infeasible
 
 
-def argmax(rows: Rows) -> Assigned:
+def argmax(rows: SimilarityRows) -> Assigned:
     """Match each image to its most similar sentence, the first of equals."""
     best = _best(rows.values, rows.starts)
     return Assigned(best.sentence, best.score, _refused(rows, best))
 
 
-def stored(rows: Rows) -> Assigned:
+def stored(rows: SimilarityRows) -> Assigned:
     """Take the corpus's own sentence and score."""
     width = np.diff(rows.starts)
     usable = (rows.stored_sentence >= 0) & (rows.stored_sentence < width)
@@ -180,7 +180,7 @@ def stored(rows: Rows) -> Assigned:
     return Assigned(np.where(usable, rows.stored_sentence, -1), rows.stored_score, nobody)
 
 
-def greedy(rows: Rows) -> Assigned:
+def greedy(rows: SimilarityRows) -> Assigned:
     """Take the highest remaining score first, one-to-one; never minus infinity.
 
     Each image claims its best sentence; of several claims the highest stays (the first image, if
@@ -223,7 +223,7 @@ def _gathered(values: NDArray[Any], starts: Ints, rows: Ints) -> tuple[NDArray[A
     return values[where], packed
 
 
-ASSIGN: dict[str, Callable[[Rows], Assigned]] = {
+ASSIGN: dict[str, Callable[[SimilarityRows], Assigned]] = {
     "one_to_one": one_to_one,
     "argmax": argmax,
     "stored": stored,
@@ -463,7 +463,7 @@ def _match_documents(
 
 def _rows(
     columns: Columns, n_sentences: Ints, n_rows: Ints, owner: Ints, index: Ints, image: Ints
-) -> Rows:
+) -> SimilarityRows:
     """Gather the rows of valid images, given by document and by index in it and in the shard."""
     first_row = np.concatenate([[0], np.cumsum(n_rows)])
     keep = np.zeros(first_row[-1], bool)
@@ -473,7 +473,7 @@ def _rows(
         # A mask over all values reads them in order: faster than any index.
         values = values[np.repeat(keep, np.repeat(n_sentences, n_rows))]
     inside = image + columns.offsets("images")[0]
-    return Rows(
+    return SimilarityRows(
         values,
         starts=np.concatenate([[0], np.cumsum(n_sentences[owner])]),
         first=np.concatenate([[0], np.flatnonzero(np.diff(owner)) + 1, [len(owner)]]),

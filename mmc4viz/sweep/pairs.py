@@ -56,7 +56,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PairOutcome:
     """One pair with what becomes of it, and of its document."""
 
     document: int
@@ -167,7 +167,7 @@ def around(pairs: Pairs, threshold: float, n: int) -> tuple[Ints, Ints]:
 
 def judged(
     matched: Matched, config: LoaderConfig, pairs: Pairs, chosen: Iterable[int] | Ints
-) -> Iterator[Judged]:
+) -> Iterator[PairOutcome]:
     """Say what becomes of chosen pairs, one after another; each document is walked once."""
     starts, known = document_starts(matched), dict[int, Verdict]()
     for number in chosen:
@@ -180,7 +180,7 @@ def judged(
         if fate is None:  # lost behind the matching, by the text of the pairs it keeps
             fate = Fate.BELOW_THRESHOLD if score < config.threshold else Fate.KEPT
         sentence = int(pairs.sentence[number])
-        yield Judged(document, image, sentence, score, fate, verdict.outcome)
+        yield PairOutcome(document, image, sentence, score, fate, verdict.outcome)
 
 
 def _walked(matched: Matched, config: LoaderConfig, part: int, row: int) -> Verdict:
@@ -250,7 +250,7 @@ def image_counts(matched: Matched, fate: ImageFate) -> Ints:
 
 def highest_lost(
     matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
-) -> list[Judged]:
+) -> list[PairOutcome]:
     """Return the n highest-scoring pairs that the model does not get, best first.
 
     Above the threshold these are pairs over the cap, behind the token limit, or in a document
@@ -267,7 +267,7 @@ def highest_lost(
 
 def lowest_kept(
     matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
-) -> list[Judged]:
+) -> list[PairOutcome]:
     """Return the n lowest-scoring pairs that the model gets, lowest first."""
     cut = pairs.cut(config.threshold)
     kept = np.isin(found.kind, _KEPT)
@@ -345,7 +345,7 @@ class Example:
     Attributes
     ----------
     shard, key : str
-    pair : Judged
+    pair : PairOutcome
     picture : str or None
         A small JPEG as a data URI.
     words : str
@@ -354,7 +354,7 @@ class Example:
 
     shard: str
     key: str
-    pair: Judged
+    pair: PairOutcome
     picture: str | None
     words: str
 
@@ -384,7 +384,7 @@ def examples(
     below, above = around(pairs, config.threshold, n)
     starts = document_starts(matched)
 
-    def example(pair: Judged) -> Example:
+    def example(pair: PairOutcome) -> Example:
         part, row = place_of(starts, pair.document)
         columns = matched.parts[part].columns
         seen, problem = Glimpse(None, None), "(no text)"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.columns import Columns, schema
-from mmc4viz.data.sample import Drawn
+from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.sweep.estimate import Rate, interval, steps_among
 from mmc4viz.sweep.resolve import resolve
@@ -42,12 +42,12 @@ class Pool:
         All documents of the sample.
     cluster : ndarray of int64, shape (documents,)
         Which cluster each belongs to.
-    drawn : Drawn
+    drawn : DrawnSample
     """
 
     columns: Columns
     cluster: NDArray[np.int64]
-    drawn: Drawn
+    drawn: DrawnSample
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Effect:
     config: LoaderConfig
 
 
-def pool(drawn: Drawn) -> Pool:
+def pool(drawn: DrawnSample) -> Pool:
     """Put a sample in one piece, so that it is matched in one go."""
     parts = [(part, at) for at, parts in enumerate(drawn.clusters) for part in parts]
     layout = schema(pa.float64(), parts[0][0].verify)

@@ -194,7 +194,7 @@ def _entries(
     sentence: NDArray[np.integer[Any]],
 ) -> Floats:
     """Look up entries of one shard's matrices."""
-    matrices = Matrices(columns)
+    matrices = ScoreMatrices(columns)
     width = matrices.width[row]
     at = matrices.starts[row] + image * width + sentence
     inside = (sentence >= 0) & (sentence < width) & (image >= 0) & (at < matrices.starts[row + 1])
@@ -210,7 +210,7 @@ def _entries(
     return found
 
 
-class Matrices:
+class ScoreMatrices:
     """One shard's similarity matrices by row.
 
     Parameters

@@ -25,7 +25,7 @@ from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import MANIFEST, Index, SimilaritySet, open_index
 from mmc4viz.data.ingest import read_columns
-from mmc4viz.data.sample import Drawn
+from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Scale, Thresholds
 from mmc4viz.data.shards import Shard, named
 from mmc4viz.data.similarity_file import Sidecar, sidecars, with_similarity
@@ -37,7 +37,7 @@ from mmc4viz.sweep.document_table import Standings, Verdicts
 from mmc4viz.sweep.estimate import Estimate, estimate
 from mmc4viz.sweep.pairs import (
     Difference,
-    Judged,
+    PairOutcome,
     Pairs,
     differing,
     document_starts,
@@ -71,7 +71,7 @@ class FileId:
 
 
 @dataclass(frozen=True)
-class Source:
+class CorpusKey:
     """The identity of everything that columns are made of.
 
     Attributes
@@ -149,7 +149,7 @@ class Spread:
 _TOKENIZERS: Memo[Tokenizer] = Memo()
 _INDEXES: Memo[Index] = Memo()
 _COLUMNS: Memo[tuple[Columns, ...]] = Memo()
-_DRAWN: Memo[Drawn] = Memo()
+_DRAWN: Memo[DrawnSample] = Memo()
 _FACTS: Memo[Facts] = Memo()
 _MATCHED: Memo[Matched] = Memo()
 _SPREADS: Memo[Spread] = Memo()
@@ -170,9 +170,9 @@ def identify(path: str) -> FileId:
 
 def source_of(
     shards: Iterable[Shard], tokenizer: str, image_dir: str | None, sidecar: str | None
-) -> Source:
+) -> CorpusKey:
     """Identify what columns will be made of."""
-    return Source(
+    return CorpusKey(
         shards=tuple(identify(shard.path) for shard in shards),
         tokenizer=identify(tokenizer),
         image_dir=identify(image_dir) if image_dir else None,
@@ -194,12 +194,12 @@ def index_of(index: tuple[FileId, ...], similarity: str | None = None) -> Index:
     return _computed(_INDEXES, key, words, lambda _: own.with_similarity(similarity))
 
 
-def sets_of(source: Source) -> tuple[SimilaritySet, ...]:
+def sets_of(source: CorpusKey) -> tuple[SimilaritySet, ...]:
     """List the similarity sets of an index, but for the shards' own; none without an index."""
     return index_of(source.index).sets[1:] if source.index else ()
 
 
-def tokenizer_of(source: Source) -> Tokenizer:
+def tokenizer_of(source: CorpusKey) -> Tokenizer:
     """Return the tokenizer; raises a TokenizerError where there is none."""
     if source.index:
         return index_of(source.index).tokenizer
@@ -209,7 +209,7 @@ def tokenizer_of(source: Source) -> Tokenizer:
     )
 
 
-def columns_of(source: Source) -> tuple[Columns, ...]:
+def columns_of(source: CorpusKey) -> tuple[Columns, ...]:
     """Return the columns, a part a shard, with the chosen model's similarity; of a sample, its."""
     if source.sample is not None:
         return tuple(part for parts in drawn_of(source).clusters for part in parts)
@@ -221,7 +221,7 @@ def columns_of(source: Source) -> tuple[Columns, ...]:
     return _computed(_COLUMNS, source, "Reading the shards", lambda tell: _read(source, tell))
 
 
-def _read(source: Source, tell: Tell) -> tuple[Columns, ...]:
+def _read(source: CorpusKey, tell: Tell) -> tuple[Columns, ...]:
     counter, folder = tokenizer_of(source), source.image_dir.path if source.image_dir else None
     shards = named(shard.path for shard in source.shards)
     return tuple(read_columns(shard, counter, folder, tell) for shard in shards)
@@ -238,7 +238,7 @@ def _put_over(parts: Iterable[Columns], sidecar: FileId) -> Callable[[Tell], tup
     return make
 
 
-def place_in_corpus(source: Source, part: int, row: int) -> tuple[int, int]:
+def place_in_corpus(source: CorpusKey, part: int, row: int) -> tuple[int, int]:
     """Return a document's shard among all of the corpus, and its number there: also of a sample."""
     if source.sample is None:
         return part, row
@@ -246,7 +246,7 @@ def place_in_corpus(source: Source, part: int, row: int) -> tuple[int, int]:
     return _shard_paths(source).index(columns.shard.path), columns.number(row)
 
 
-def place_here(source: Source, shard: int, number: int) -> tuple[int, int] | None:
+def place_here(source: CorpusKey, shard: int, number: int) -> tuple[int, int] | None:
     """Return where a document of the corpus is among a source's columns; None where it is not."""
     parts, paths = columns_of(source), _shard_paths(source)
     if shard >= len(paths):
@@ -258,18 +258,18 @@ def place_here(source: Source, shard: int, number: int) -> tuple[int, int] | Non
     return next(((at, row) for at, row in found if row is not None), None)
 
 
-def _shard_paths(source: Source) -> list[str]:
+def _shard_paths(source: CorpusKey) -> list[str]:
     if source.index:
         return [part.shard.path for part in index_of(source.index).columns]
     return [shard.path for shard in source.shards]
 
 
-def drawn_of(source: Source) -> Drawn:
+def drawn_of(source: CorpusKey) -> DrawnSample:
     """Return the sample of a source that has one."""
     return _computed(_DRAWN, source, "Drawing a sample", lambda tell: _draw(source, tell))
 
 
-def _draw(source: Source, tell: Tell) -> Drawn:
+def _draw(source: CorpusKey, tell: Tell) -> DrawnSample:
     assert source.sample is not None
     drawn = corpus_of(source).sample(source.sample, SEED, tell)
     if source.sidecar is None:
@@ -278,7 +278,7 @@ def _draw(source: Source, tell: Tell) -> Drawn:
     return replace(drawn, clusters=put_over)
 
 
-def corpus_of(source: Source) -> Indexed | Shards:
+def corpus_of(source: CorpusKey) -> Indexed | Shards:
     """Return the index or the shards behind a source, without a file's similarity over them."""
     if source.index:
         return Indexed(index_of(source.index, source.similarity))
@@ -287,12 +287,12 @@ def corpus_of(source: Source) -> Indexed | Shards:
     return Shards(shards, tokenizer_of(source), folder)
 
 
-def facts_of(source: Source) -> Facts:
+def facts_of(source: CorpusKey) -> Facts:
     """Count what was opened, and gather what is wrong with it."""
     return _FACTS.get(source, lambda: _facts(source))
 
 
-def _facts(source: Source) -> Facts:
+def _facts(source: CorpusKey) -> Facts:
     parts = columns_of(source)
     documents, shards = sum(map(len, parts)), len({part.shard.path for part in parts})
     errors = list(dict.fromkeys(part.error for part in parts if part.error is not None))
@@ -318,7 +318,7 @@ def _facts(source: Source) -> Facts:
     return Facts(documents, shards, _whole(source, documents), notes, errors)
 
 
-def _whole(source: Source, opened: int) -> int | None:
+def _whole(source: CorpusKey, opened: int) -> int | None:
     """Documents of the corpus: known for an index, and where every shard was looked into."""
     if source.index:
         return index_of(source.index).n_documents
@@ -328,19 +328,19 @@ def _whole(source: Source, opened: int) -> int | None:
     return round(opened / fraction) if fraction else None
 
 
-def matched_of(source: Source, config: LoaderConfig) -> Matched:
+def matched_of(source: CorpusKey, config: LoaderConfig) -> Matched:
     """Return the matched pairs; of the setting, size limit and assignment matter."""
     key, total = (source, _matching(config)), facts_of(source).documents
     words = "Matching images and sentences"
     return _computed(_MATCHED, key, words, lambda tell: _match(source, config, tell), total)
 
 
-def is_matched(source: Source, config: LoaderConfig) -> bool:
+def is_matched(source: CorpusKey, config: LoaderConfig) -> bool:
     """Whether the matched pairs are at hand."""
     return (source, _matching(config)) in _MATCHED
 
 
-def prepare(source: Source, config: LoaderConfig, tell: Tell) -> None:
+def prepare(source: CorpusKey, config: LoaderConfig, tell: Tell) -> None:
     """Match, and measure the scores, where nothing can be drawn."""
     key = source, _matching(config)
     matched = _MATCHED.get(key, lambda: _match(source, config, tell))
@@ -352,18 +352,18 @@ def _matching(config: LoaderConfig) -> LoaderConfig:
     return LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
 
 
-def _match(source: Source, config: LoaderConfig, tell: Tell) -> Matched:
+def _match(source: CorpusKey, config: LoaderConfig, tell: Tell) -> Matched:
     wanted = source, _matching(config)
     previous = _MATCHED.kept(lambda key: _same_but_for_size(key, wanted))
     return match_corpus(columns_of(source), wanted[1], tell, previous)
 
 
-def _same_but_for_size(key: Hashable, wanted: tuple[Source, LoaderConfig]) -> bool:
+def _same_but_for_size(key: Hashable, wanted: tuple[CorpusKey, LoaderConfig]) -> bool:
     source, settings = wanted
     return isinstance(key, tuple) and key[0] == source and key[1].assignment == settings.assignment
 
 
-def spread_of(source: Source, config: LoaderConfig) -> Spread:
+def spread_of(source: CorpusKey, config: LoaderConfig) -> Spread:
     """Return how the matched scores lie on their scale; likewise."""
     key = source, _matching(config)
     return _SPREADS.get(key, lambda: _spread(matched_of(source, config)))
@@ -379,7 +379,7 @@ def _spread(matched: Matched) -> Spread:
     return Spread(scale, *ends, counts)
 
 
-def scale_for(source: Source, config: LoaderConfig) -> Scale:
+def scale_for(source: CorpusKey, config: LoaderConfig) -> Scale:
     """Return the scale of the matched scores with its grid."""
     return spread_of(source, config).scale
 
@@ -392,7 +392,7 @@ def with_reference(scale: Scale) -> Thresholds:
     return grid
 
 
-def _grid(source: Source, config: LoaderConfig) -> Thresholds:
+def _grid(source: CorpusKey, config: LoaderConfig) -> Thresholds:
     return with_reference(scale_for(source, config))
 
 
@@ -401,7 +401,7 @@ def _swept(config: LoaderConfig) -> LoaderConfig:
     return config.with_(threshold=0.0, single_image_keep=0.5, clip_model="-", tokenizer="-")
 
 
-def curves_of(source: Source, config: LoaderConfig) -> Curves:
+def curves_of(source: CorpusKey, config: LoaderConfig) -> Curves:
     """Return every statistic on the scale's grid and at the reference threshold.
 
     Of a sample: as estimated for the corpus.
@@ -418,7 +418,7 @@ def curves_of(source: Source, config: LoaderConfig) -> Curves:
     )
 
 
-def estimate_of(source: Source, config: LoaderConfig) -> Estimate:
+def estimate_of(source: CorpusKey, config: LoaderConfig) -> Estimate:
     """Return what a sample says of the corpus."""
     settings = _swept(config)
     facts, grid = facts_of(source), _grid(source, config)
@@ -431,13 +431,13 @@ def estimate_of(source: Source, config: LoaderConfig) -> Estimate:
     )
 
 
-def folders_of(source: Source) -> tuple[str, ...]:
+def folders_of(source: CorpusKey) -> tuple[str, ...]:
     """Return the folders in which the shards stand."""
     where = replace(source, sidecar=None, sample=None, similarity=None)
     return _FOLDERS.get(where, lambda: _folders(where))
 
 
-def _folders(source: Source) -> tuple[str, ...]:
+def _folders(source: CorpusKey) -> tuple[str, ...]:
     index = index_of(source.index) if source.index else None
     paths = [c.shard.path for c in index.columns] if index else [s.path for s in source.shards]
     return tuple(sorted({os.path.dirname(os.path.abspath(path)) for path in paths}))
@@ -452,7 +452,7 @@ def sidecars_beside(folders: Iterable[str]) -> list[Sidecar]:
         raise ShardError(f"the shards' folder cannot be listed: {error.strerror}") from None
 
 
-def shard_at(source: Source, part: int) -> tuple[Shard, str | None]:
+def shard_at(source: CorpusKey, part: int) -> tuple[Shard, str | None]:
     """Return a part's shard and its folder of images, to read a document again from.
 
     Raises
@@ -486,9 +486,9 @@ class Audit:
     lost: audit.Lost
     capped: audit.Capped
     undecodable: audit.Undecodable
-    band: audit.Band
+    band: audit.SizeRange
     stored: Stored
-    fit: audit.Fit
+    fit: audit.ThresholdFit
 
 
 _PAIRS: Memo[Pairs] = Memo()
@@ -497,10 +497,10 @@ _VERDICTS: Memo[Verdicts] = Memo()
 _CHOSEN: Memo[Ints] = Memo()
 _ORDERED: Memo[Ordered] = Memo()
 _RANKS: Memo[Ints] = Memo()
-_JUDGED: Memo[list[Judged]] = Memo()
+_JUDGED: Memo[list[PairOutcome]] = Memo()
 _DIFFERING: Memo[tuple[int, list[Difference]]] = Memo()
 _UNDECODABLE: Memo[audit.Undecodable] = Memo()
-_BAND: Memo[audit.Band] = Memo()
+_BAND: Memo[audit.SizeRange] = Memo()
 _STORED: Memo[Stored] = Memo()
 _CROWDED: Memo[audit.Crowded] = Memo()
 _UNMATCHED: Memo[Ints] = Memo()
@@ -513,7 +513,7 @@ def _judging(config: LoaderConfig) -> LoaderConfig:
     return config.with_(single_image_keep=0.5, clip_model="-", tokenizer="-")
 
 
-def pairs_for(source: Source, config: LoaderConfig) -> Pairs:
+def pairs_for(source: CorpusKey, config: LoaderConfig) -> Pairs:
     """Return all matched pairs by score; of the setting, size limit and assignment matter."""
     key = source, _matching(config)
     matched = matched_of(source, config)
@@ -521,7 +521,7 @@ def pairs_for(source: Source, config: LoaderConfig) -> Pairs:
         return _PAIRS.get(key, lambda: pairs_of(matched))
 
 
-def verdicts_for(source: Source, config: LoaderConfig) -> Verdicts:
+def verdicts_for(source: CorpusKey, config: LoaderConfig) -> Verdicts:
     """Return what becomes of every document."""
     settings = _judging(config)
 
@@ -536,7 +536,7 @@ def verdicts_for(source: Source, config: LoaderConfig) -> Verdicts:
     return _VERDICTS.get((source, settings), look_up)
 
 
-def corpus_for(source: Source, config: LoaderConfig) -> Corpus:
+def corpus_for(source: CorpusKey, config: LoaderConfig) -> Corpus:
     """Return all that a list of documents is made from."""
     return Corpus(
         matched_of(source, config),
@@ -546,14 +546,14 @@ def corpus_for(source: Source, config: LoaderConfig) -> Corpus:
     )
 
 
-def chosen_for(source: Source, config: LoaderConfig, query: Query) -> Ints:
+def chosen_for(source: CorpusKey, config: LoaderConfig, query: Query) -> Ints:
     """Return the documents that a query asks for."""
     key = source, _judging(config), query
     return _CHOSEN.get(key, lambda: chosen(corpus_for(source, config), query))
 
 
 def ordered_for(
-    source: Source, config: LoaderConfig, query: Query, sort: str, upside_down: bool
+    source: CorpusKey, config: LoaderConfig, query: Query, sort: str, upside_down: bool
 ) -> Ordered:
     """Return the documents that a query asks for, in their order."""
 
@@ -565,7 +565,7 @@ def ordered_for(
 
 
 def order(
-    source: Source, config: LoaderConfig, documents: Ints, sort: str, upside_down: bool
+    source: CorpusKey, config: LoaderConfig, documents: Ints, sort: str, upside_down: bool
 ) -> Ordered:
     """Put some documents in their order."""
     if sort in ("key", "url"):
@@ -576,25 +576,25 @@ def order(
     return ordered(documents, values, SORTS.get(sort, False) != upside_down)
 
 
-def starts_of(source: Source, config: LoaderConfig) -> Ints:
+def starts_of(source: CorpusKey, config: LoaderConfig) -> Ints:
     """Return where each shard's documents begin among all."""
     return document_starts(matched_of(source, config))
 
 
-def lost_for(source: Source, config: LoaderConfig, n: int) -> list[Judged]:
+def lost_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
     """Return the highest-scoring pairs that the model does not get."""
     return _judged(source, config, n, highest_lost)
 
 
-def kept_for(source: Source, config: LoaderConfig, n: int) -> list[Judged]:
+def kept_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
     """Return the lowest-scoring pairs that the model gets."""
     return _judged(source, config, n, lowest_kept)
 
 
 def _judged(
-    source: Source, config: LoaderConfig, n: int, find: Callable[..., list[Judged]]
-) -> list[Judged]:
-    def make() -> list[Judged]:
+    source: CorpusKey, config: LoaderConfig, n: int, find: Callable[..., list[PairOutcome]]
+) -> list[PairOutcome]:
+    def make() -> list[PairOutcome]:
         corpus = corpus_for(source, config)
         return find(corpus.matched, corpus.config, corpus.pairs, corpus.found, n)
 
@@ -602,7 +602,7 @@ def _judged(
 
 
 def differing_for(
-    source: Source, config: LoaderConfig, keeps: str, loses: str, n: int
+    source: CorpusKey, config: LoaderConfig, keeps: str, loses: str, n: int
 ) -> tuple[int, list[Difference]]:
     """Return the pairs that one assignment has at or above the threshold and another has not."""
 
@@ -616,18 +616,18 @@ def differing_for(
     return _DIFFERING.get(key, make)
 
 
-def _crowded(source: Source, corpus: Corpus) -> audit.Crowded:
+def _crowded(source: CorpusKey, corpus: Corpus) -> audit.Crowded:
     cap = corpus.config.max_images
     key = source, _matching(corpus.config), cap
     return _CROWDED.get(key, lambda: audit.crowded(corpus.pairs, corpus.found, cap))
 
 
-def _unmatched(source: Source, corpus: Corpus) -> Ints:
+def _unmatched(source: CorpusKey, corpus: Corpus) -> Ints:
     key = source, _matching(corpus.config)
     return _UNMATCHED.get(key, lambda: image_counts(corpus.matched, ImageFate.UNMATCHED))
 
 
-def audit_for(source: Source, config: LoaderConfig) -> Audit:
+def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:
     """Return the audit's numbers; what does not depend on the threshold is kept apart."""
     corpus = corpus_for(source, config)
     key, matched = (source, config.min_kb), corpus.matched

@@ -67,12 +67,12 @@ _CLOSELY: Memo[Closely] = Memo()
 _GLIMPSES: Memo[Glimpse] = Memo()
 
 
-def opened(source: data.Source, part: int, row: int) -> Opened:
+def opened(source: data.CorpusKey, part: int, row: int) -> Opened:
     """Read a document again; raises a ShardError when its shard has changed."""
     return _OPENED.get((source, part, row), lambda: _opened(source, part, row))
 
 
-def _opened(source: data.Source, part: int, row: int) -> Opened:
+def _opened(source: data.CorpusKey, part: int, row: int) -> Opened:
     columns = data.columns_of(source)[part]
     try:
         return _read_whole(source, columns, part, row)
@@ -82,7 +82,7 @@ def _opened(source: data.Source, part: int, row: int) -> Opened:
         ) from None
 
 
-def _read_whole(source: data.Source, columns: Columns, part: int, row: int) -> Opened:
+def _read_whole(source: data.CorpusKey, columns: Columns, part: int, row: int) -> Opened:
     raw, images = _read(source, part, row)
     if raw is None:
         return Opened(columns.shard.name, columns.document(row), ())
@@ -93,7 +93,7 @@ def _read_whole(source: data.Source, columns: Columns, part: int, row: int) -> O
     return Opened(columns.shard.name, document, tuple(_pictures(document, raw, images)))
 
 
-def _read(source: data.Source, part: int, row: int) -> tuple[bytes | None, ImageSource]:
+def _read(source: data.CorpusKey, part: int, row: int) -> tuple[bytes | None, ImageSource]:
     """Fetch a document's JSON, None for a sample without any, and where its images are."""
     shard, folder = data.shard_at(source, part)
     offset, size = data.columns_of(source)[part].place(row)
@@ -101,24 +101,24 @@ def _read(source: data.Source, part: int, row: int) -> tuple[bytes | None, Image
     return raw, image_source(shard, folder)
 
 
-def glimpse(source: data.Source, part: int, row: int, image: int, sentence: int) -> Glimpse:
+def glimpse(source: data.CorpusKey, part: int, row: int, image: int, sentence: int) -> Glimpse:
     """Read one image and one sentence again; raises a ShardError when the shard has changed."""
     key = source, part, row, image, sentence
     return _GLIMPSES.get(key, lambda: _glimpse(source, part, row, image, sentence))
 
 
-def _glimpse(source: data.Source, part: int, row: int, image: int, sentence: int) -> Glimpse:
+def _glimpse(source: data.CorpusKey, part: int, row: int, image: int, sentence: int) -> Glimpse:
     shard, folder = data.shard_at(source, part)
     place = data.columns_of(source)[part].place(row)
     return read_glimpse(shard, place, image_source(shard, folder), image, sentence)
 
 
-def closely(source: data.Source, part: int, row: int, image: int) -> Closely:
+def closely(source: data.CorpusKey, part: int, row: int, image: int) -> Closely:
     """Read one image, larger, and all sentences; raises a ShardError when the shard has changed."""
     return _CLOSELY.get((source, part, row, image), lambda: _closely(source, part, row, image))
 
 
-def _closely(source: data.Source, part: int, row: int, image: int) -> Closely:
+def _closely(source: data.CorpusKey, part: int, row: int, image: int) -> Closely:
     raw, images = _read(source, part, row)
     try:
         info = read_json(raw or b"")
@@ -130,7 +130,7 @@ def _closely(source: data.Source, part: int, row: int, image: int) -> Closely:
     return Closely(picture(entry, images, LARGE), sentences)
 
 
-def raw_json(source: data.Source, part: int, row: int) -> str:
+def raw_json(source: data.CorpusKey, part: int, row: int) -> str:
     """Return a document's JSON as text, base64 shortened; as it stands where it is none."""
     raw, _ = _read(source, part, row)
     if raw is None:

@@ -32,19 +32,13 @@ from mmc4viz.types import Document, Fate, Image, ImageFate, LoaderConfig, Pair, 
 from mmc4viz.ui import data, document_data, html
 from mmc4viz.ui.components import charts
 from mmc4viz.ui.document_data import Opened, Piece, TrainingSequence, sequence_of
-from mmc4viz.ui.html import IMAGE_FATES, PAIR_FATES, asset, chip, outcome_chip, table
+from mmc4viz.ui.html import IMAGE_FATES, PAIR_FATES, chip, outcome_chip, table
 from mmc4viz.ui.sidebar import Choice
 
 STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 _MOST_CHARACTERS: Final = 3_000_000  # tokenized for one document's states
 _MOST_ROWS: Final = 200  # of a table
-_STYLES: Final = f"<style>{asset('document.css')}</style>"
 Matrix = NDArray[np.float64]
-
-
-def load_styles() -> None:
-    """Load what the pages of documents and pairs look like."""
-    st.html(_STYLES)
 
 
 def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.data.storage import is_remote
 from mmc4viz.thresholds.labels import store
-from mmc4viz.thresholds.labels.exchange import Agreement, agreements
+from mmc4viz.thresholds.labels.exchange import AnnotatorAgreement, agreements
 from mmc4viz.thresholds.labels.precision import (
     Curve,
     Isotonic,
@@ -44,7 +44,7 @@ class Findings:
     labelled: Labelled
     curve: Curve
     isotonic: Isotonic
-    agreements: list[Agreement]
+    agreements: list[AnnotatorAgreement]
 
 
 def path_of(choice: Choice) -> str:

@@ -19,7 +19,7 @@ from mmc4viz.thresholds.compare.disagreement import (
     distribution,
     thresholds_of,
 )
-from mmc4viz.thresholds.compare.equivalent import Match, along, match_by_yield
+from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, along, match_by_yield
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.thresholds.fdr.matrices import stack_of
 from mmc4viz.thresholds.model_scores import Model, line_up
@@ -32,9 +32,9 @@ CURVE = 60  # thresholds along which agreement is drawn
 _CANDIDATES: Memo[Candidate] = Memo()
 _LINED_UP: Memo[bool] = Memo()
 _DISTRIBUTIONS: Memo[Distribution] = Memo()
-_MATCHES: Memo[list[Match]] = Memo()
+_MATCHES: Memo[list[EquivalentThreshold]] = Memo()
 _FDR: Memo[FdrEstimate] = Memo()
-_CURVES: Memo[list[Match]] = Memo()
+_CURVES: Memo[list[EquivalentThreshold]] = Memo()
 _STRONGEST: Memo[list[Disagreement]] = Memo()
 _CORRELATIONS: Memo[list[Correlation]] = Memo()
 
@@ -52,11 +52,11 @@ class Side:
     """
 
     name: str
-    source: data.Source
+    source: data.CorpusKey
     config: LoaderConfig
 
 
-def side(name: str, source: data.Source, config: LoaderConfig) -> Side:
+def side(name: str, source: data.CorpusKey, config: LoaderConfig) -> Side:
     """Return one model under a setting."""
     return Side(name, source, config.with_(threshold=0.0, clip_model="-", tokenizer="-"))
 
@@ -102,15 +102,15 @@ def has_fdr(one: Side) -> bool:
     return _matching(one) in _FDR
 
 
-def _matching(one: Side) -> tuple[data.Source, int, str]:
+def _matching(one: Side) -> tuple[data.CorpusKey, int, str]:
     """Leave of a model what its matched pairs depend on."""
     return one.source, one.config.min_kb, one.config.assignment
 
 
-def matches(one: Side, other: Side, threshold: float) -> list[Match]:
+def matches(one: Side, other: Side, threshold: float) -> list[EquivalentThreshold]:
     """Match a threshold by every yield."""
 
-    def make() -> list[Match]:
+    def make() -> list[EquivalentThreshold]:
         a, b = candidate(one), candidate(other)
         return [match_by_yield(a, b, name, threshold) for name in YIELDS]
 
@@ -118,11 +118,11 @@ def matches(one: Side, other: Side, threshold: float) -> list[Match]:
         return _MATCHES.get((one, other, threshold), make)
 
 
-def curve(one: Side, other: Side, by: str) -> list[Match]:
+def curve(one: Side, other: Side, by: str) -> list[EquivalentThreshold]:
     """Match thresholds all along the scale by one yield."""
     with progress("Comparing along the thresholds") as tell:
 
-        def make() -> list[Match]:
+        def make() -> list[EquivalentThreshold]:
             a, b = candidate(one), candidate(other)
             return list(along(a, b, by, thresholds_of(a.model, CURVE), lambda _: tell(0)))
 

@@ -27,16 +27,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS, Steps, Wish, by_yield, steps_of_curves
-from mmc4viz.thresholds.fdr.estimate import by_fdr
+from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT, by_fdr
 from mmc4viz.thresholds.labels.precision import FEW_AT_LINE, propose
 from mmc4viz.thresholds.labels.sampling import Design
 from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import cache, data, document_view, label_data, model_data, state
+from mmc4viz.ui import cache, data, label_data, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note
 from mmc4viz.ui.model_data import Side
-from mmc4viz.ui.pages.compare_models import FAILED
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
 
@@ -363,7 +362,6 @@ _SAMPLED: Final = (
 
 def show_suggestions(choice: Choice) -> None:
     """Draw the section."""
-    document_view.load_styles()
     st.subheader("Proposals", anchor=False)
     with st.container(key="proposals"):
         waiting = [
@@ -425,7 +423,7 @@ def _left(found: Proposal, choice: Choice) -> str:
 def _fdr(choice: Choice) -> Answer:
     """Ask how many pairs may be wrong, and propose without labels: not unless it is opened."""
     with st.expander("Without labels", expanded=bool(state.get(FDR))):
-        note(FAILED)
+        note(FDR_CAVEAT)
         return _without_labels(choice)
 
 

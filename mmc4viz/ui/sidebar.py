@@ -39,29 +39,29 @@ _MORE = {
 }
 
 
-def _ends(source: data.Source, config: LoaderConfig) -> tuple[float, float]:
+def _ends(source: data.CorpusKey, config: LoaderConfig) -> tuple[float, float]:
     """Return the lowest and the highest matched score, NaN without any."""
     scores = data.matched_of(source, config).scores()
     return (float(scores.min()), float(scores.max())) if len(scores) else (nan, nan)
 
 
-def _ends_of(source: data.Source, config: LoaderConfig) -> tuple[float, float]:
+def _ends_of(source: data.CorpusKey, config: LoaderConfig) -> tuple[float, float]:
     key = source, config.min_kb, config.assignment
     return _ENDS.get(key, lambda: _ends(source, config))
 
 
-def scale_name(source: data.Source, config: LoaderConfig) -> str:
+def scale_name(source: data.CorpusKey, config: LoaderConfig) -> str:
     """Name a source's scale."""
     return data.scale_for(source, config).name
 
 
-def show_scale(source: data.Source, config: LoaderConfig) -> None:
+def show_scale(source: data.CorpusKey, config: LoaderConfig) -> None:
     """Draw the scale's name, with what it means for a threshold."""
     name = scale_name(source, config)
     st.caption(f"Scale of the similarity: {name}", help=_MORE.get(name))
 
 
-def show_misfit(source: data.Source, config: LoaderConfig) -> None:
+def show_misfit(source: data.CorpusKey, config: LoaderConfig) -> None:
     """Say that a threshold keeps all or nothing, where it does."""
     ends = _ends_of(source, config)
     why = misfit(config.threshold, scale_name(source, config), *ends)
@@ -79,7 +79,7 @@ class Shown:
     """A CLIP model as it was shown: its name, its documents, and the threshold."""
 
     name: str
-    source: data.Source
+    source: data.CorpusKey
     threshold: float
 
 
@@ -106,7 +106,7 @@ def keep_shown(shown: Shown) -> None:
 
 
 def threshold_for(
-    model: str, source: data.Source, other: Shown, base: LoaderConfig, otherwise: float
+    model: str, source: data.CorpusKey, other: Shown, base: LoaderConfig, otherwise: float
 ) -> float:
     """Return the threshold at which a model keeps as many documents as another at its own.
 
@@ -212,20 +212,20 @@ class Choice:
         The same documents with every CLIP model's similarity, by its name.
     """
 
-    source: data.Source
+    source: data.CorpusKey
     config: LoaderConfig
     scale: Scale
     span: tuple[float, float]
     keep: partial[None]
-    whole: data.Source
-    models: dict[str, data.Source]
+    whole: data.CorpusKey
+    models: dict[str, data.CorpusKey]
 
 
 def choose(
     start: Start,
     *,
     threshold_here: bool,
-    begin_with: Callable[[data.Source, LoaderConfig], data.Source] = lambda source, _: source,
+    begin_with: Callable[[data.CorpusKey, LoaderConfig], data.CorpusKey] = lambda source, _: source,
 ) -> Choice | None:
     """Draw the sidebar; return None when there is nothing to open.
 
@@ -282,8 +282,8 @@ def _asked(start: Start, begin: str) -> dict[str, float]:
 
 
 def _model(
-    slot: DeltaGenerator, source: data.Source, start: Start
-) -> tuple[str, dict[str, data.Source], str]:
+    slot: DeltaGenerator, source: data.CorpusKey, start: Start
+) -> tuple[str, dict[str, data.CorpusKey], str]:
     """Choose among the shards' own similarity, the index's sets, and the files beside the shards.
 
     A file whose model has a set is passed over. The last that is returned is the model that the
@@ -296,7 +296,7 @@ def _model(
     ]
     own = own_model(source, start.config, {*sets.values(), *(file.model for file in beside)})
     sets_by_name = names_of(own, sets)
-    models: dict[str, data.Source] = {
+    models: dict[str, data.CorpusKey] = {
         name: source if one == OWN else replace(source, similarity=one)
         for name, one in sets_by_name.items()
     }
@@ -329,7 +329,7 @@ def _with_set(name: str, similarity: str) -> str:
     return name if said else f"{name} (set {similarity})"
 
 
-def _unused(model: str, where: str, models: dict[str, data.Source]) -> str:
+def _unused(model: str, where: str, models: dict[str, data.CorpusKey]) -> str:
     return f"{model} ({where})" if model in models else model
 
 
@@ -390,7 +390,7 @@ def _coin(config: LoaderConfig) -> float:
     return odds
 
 
-def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.Source | None:
+def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | None:
     """Ask for an index or shards, the tokenizer and the folder of images."""
     st.subheader("Data")
     asked, place = "\n".join(start.shards), st.container()
@@ -403,7 +403,7 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.Source | None:
         name = data.index_of(index).tokenizer.name
         with tokenizer_slot:
             note(f"Tokenizer: {name}, with which the index was made")
-        return data.Source((), data.identify(name), index=index, sample=sample)
+        return data.CorpusKey((), data.identify(name), index=index, sample=sample)
     with tokenizer_slot:
         tokenizer = _tokenizer(start)
     shards = tuple(start.roots.shards([line.strip() for line in patterns if line.strip()]))

@@ -310,7 +310,7 @@ def _config_at(path: str) -> Config:
     return _FILES.get((path, facts.st_size, facts.st_mtime_ns), lambda: read_config(path))
 
 
-def own_model(source: data.Source, config: LoaderConfig, others: Collection[str]) -> str:
+def own_model(source: data.CorpusKey, config: LoaderConfig, others: Collection[str]) -> str:
     """Name the model whose similarity the shards carry: as known, else as the start's config says.
 
     A name that is one of ``others``, which have a similarity of their own, is not theirs.

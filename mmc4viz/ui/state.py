@@ -242,19 +242,19 @@ DOCUMENT: Final = "doc"  # its shard's place in the corpus, and its number in th
 FILTER: Final = "f."
 
 
-def open_document(source: data.Source) -> tuple[int, int] | None:
+def open_document(source: data.CorpusKey) -> tuple[int, int] | None:
     """Return the open document's part and row, as far as the address says one that is here."""
     found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", get(DOCUMENT), re.ASCII)
     return data.place_here(source, int(found[1]), int(found[2])) if found else None
 
 
-def keep_open(source: data.Source, place: tuple[int, int] | None) -> None:
+def keep_open(source: data.CorpusKey, place: tuple[int, int] | None) -> None:
     """Keep which document is open, by its part and row."""
     there = None if place is None else data.place_in_corpus(source, *place)
     put(DOCUMENT, None if there is None else f"{there[0]}.{there[1]}")
 
 
-def go_to_document(source: data.Source, part: int, row: int) -> None:
+def go_to_document(source: data.CorpusKey, part: int, row: int) -> None:
     """Leave for the page Documents, with one of them open."""
     keep_open(source, (part, row))
     _go()

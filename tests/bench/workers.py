@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmc4viz import expand
-from mmc4viz.data.build_index import Job, build, index_shard
+from mmc4viz.data.build_index import IndexTask, build, index_shard
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.jobs import processes
 from tests.bench import shards
 
 
-def warm(job: Job) -> None:
+def warm(job: IndexTask) -> None:
     """Load what a worker needs once, by one whole job."""
     with tempfile.TemporaryDirectory() as out:
         index_shard(replace(job, folder=out))
@@ -38,7 +38,7 @@ def seconds(folder: Path, workers: int, verify: Verify) -> float:
         def same_pool() -> Iterator[Executor]:
             yield pool
 
-        jobs = [Job(shard, out, "gpt2", verify, None) for shard in expand([str(folder)])]
+        jobs = [IndexTask(shard, out, "gpt2", verify, None) for shard in expand([str(folder)])]
         list(pool.map(warm, jobs[:workers]))
         start = time.perf_counter()
         build(jobs, same_pool, lambda done: None)

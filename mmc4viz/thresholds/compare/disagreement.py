@@ -20,7 +20,7 @@ from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.scale import Scale
 from mmc4viz.sweep.pairs import document_starts
-from mmc4viz.thresholds.model_scores import Matrices, Model, entries
+from mmc4viz.thresholds.model_scores import Model, ScoreMatrices, entries
 
 QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
 
@@ -233,7 +233,7 @@ def correlation_of_entries(
 
 def _sizes(model: Model) -> Ints:
     """Return how many entries each document's matrix has."""
-    each = [Matrices(part.columns).sizes() for part in model.matched.parts]
+    each = [ScoreMatrices(part.columns).sizes() for part in model.matched.parts]
     return np.concatenate([np.zeros(0, np.int64), *each])
 
 
@@ -258,7 +258,7 @@ def _both(
 def _matrices(a: Columns, b: Columns, rows: Ints) -> Iterator[tuple[int, Floats, Floats]]:
     """Yield the rows whose matrices have one shape with both models, and their entries."""
     readable = (a.kind[rows] != Kind.UNREADABLE) & (b.kind[rows] != Kind.UNREADABLE)
-    first, second = Matrices(a), Matrices(b)
+    first, second = ScoreMatrices(a), ScoreMatrices(b)
     for row in rows[readable].tolist():
         mine, theirs = first[row], second[row]
         if mine.shape == theirs.shape:

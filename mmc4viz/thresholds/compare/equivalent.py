@@ -195,7 +195,7 @@ def _down(number: float, digits: int) -> float:
 
 
 @dataclass(frozen=True)
-class Match:
+class EquivalentThreshold:
     """A threshold of one model, the threshold of another that goes with it, and what changes.
 
     Attributes
@@ -264,7 +264,7 @@ def _finite(number: float) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class NoMatch:
+class NoEquivalent:
     """Why no threshold of one model goes with another's."""
 
     by: str
@@ -278,7 +278,9 @@ def agreement_at(first: Candidate, second: Candidate, one: float, other: float) 
     return agreement(first.model, second.model, keeping, (one, other))
 
 
-def match_by_yield(first: Candidate, second: Candidate, name: str, threshold: float) -> Match:
+def match_by_yield(
+    first: Candidate, second: Candidate, name: str, threshold: float
+) -> EquivalentThreshold:
     """Find the threshold of the second model that leaves just what the first one's leaves.
 
     Parameters
@@ -292,14 +294,14 @@ def match_by_yield(first: Candidate, second: Candidate, name: str, threshold: fl
 
     Returns
     -------
-    Match
+    EquivalentThreshold
         Exact; where no threshold leaves the same, with the one that comes nearest.
     """
     wanted = left_at(first.steps, name, threshold)
     found = equal_yield(second.steps, name, wanted)
     best, exact = found.best, found.exact is not None
     words = "counted exactly" if exact else "counted exactly; no threshold leaves the same number"
-    return Match(
+    return EquivalentThreshold(
         name,
         threshold,
         best.threshold,
@@ -318,7 +320,7 @@ def along(
     name: str,
     thresholds: Sequence[float],
     tell: Callable[[int], object] = lambda _: None,
-) -> Iterator[Match]:
+) -> Iterator[EquivalentThreshold]:
     """Match thresholds by a yield, one after another; ``tell`` is told of each."""
     for threshold in thresholds:
         yield match_by_yield(first, second, name, threshold)
@@ -358,7 +360,7 @@ class Rates:
 
 def match_by_rate(
     first: Candidate, second: Candidate, rates: tuple[Rates, Rates], threshold: float
-) -> Match | NoMatch:
+) -> EquivalentThreshold | NoEquivalent:
     """Find the lowest threshold of the second model that is estimated to be as pure.
 
     Parameters
@@ -384,15 +386,15 @@ def match_by_rate(
     wanted, *interval = one.at(threshold)
     if math.isnan(wanted):
         reason = f"nothing is estimated at {threshold:g} of {first.name}"
-        return NoMatch(one.by, threshold, reason)
+        return NoEquivalent(one.by, threshold, reason)
     with np.errstate(invalid="ignore"):
         good = other.value <= wanted if one.by == "fdr" else other.value >= wanted
     if not good.any():
-        return NoMatch(one.by, threshold, _not_so_good(second.name, other, wanted))
+        return NoEquivalent(one.by, threshold, _not_so_good(second.name, other, wanted))
     place = int(good.argmax())
     second_threshold = float(other.threshold[place])
     words = one.rests_on if one.rests_on == other.rests_on else f"{one.rests_on}; {other.rests_on}"
-    return Match(
+    return EquivalentThreshold(
         one.by,
         threshold,
         second_threshold,
@@ -429,7 +431,7 @@ def match_by_fdr(
     second: Candidate,
     found: tuple[FdrEstimate, FdrEstimate],
     threshold: float,
-) -> Match | NoMatch:
+) -> EquivalentThreshold | NoEquivalent:
     """Find the lowest threshold of the second model with at most the first one's rate.
 
     Parameters
@@ -442,6 +444,6 @@ def match_by_fdr(
     """
     for one, estimate in zip((first, second), found, strict=True):
         if estimate.reason is not None:
-            return NoMatch("fdr", threshold, f"of {one.name}, {estimate.reason}")
+            return NoEquivalent("fdr", threshold, f"of {one.name}, {estimate.reason}")
     rates = rates_of(first.name, found[0]), rates_of(second.name, found[1])
     return match_by_rate(first, second, rates, threshold)

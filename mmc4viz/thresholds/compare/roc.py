@@ -23,8 +23,8 @@ from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.disagreement import thresholds_of
 from mmc4viz.thresholds.compare.equivalent import (
-    Match,
-    NoMatch,
+    EquivalentThreshold,
+    NoEquivalent,
     Rates,
     match_by_fdr,
     match_by_rate,
@@ -42,7 +42,7 @@ _AT_ONCE: Final = 1 << 21  # numbers in a block of resampled weights
 
 
 @dataclass(frozen=True)
-class Curves:
+class RocCurves:
     """Of R weightings: areas, shape (R,), and curves over `STEPS`, shape (R, 101)."""
 
     auc: Floats
@@ -51,13 +51,13 @@ class Curves:
     precision: Floats
 
     @classmethod
-    def joined(cls, parts: list[Curves]) -> Curves:
+    def joined(cls, parts: list[RocCurves]) -> RocCurves:
         """Return the curves of several blocks of weightings as one."""
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in NAMES))
 
-    def take(self, chosen: NDArray[np.bool_]) -> Curves:
+    def take(self, chosen: NDArray[np.bool_]) -> RocCurves:
         """Return those of some weightings."""
-        return Curves(*(getattr(self, name)[chosen] for name in NAMES))
+        return RocCurves(*(getattr(self, name)[chosen] for name in NAMES))
 
 
 class Ranked:
@@ -80,13 +80,13 @@ class Ranked:
         self._right = correct[self._order]
         self._weight, self._owner = weight, owner
 
-    def resampled(self, draws: NDArray[np.int16]) -> Iterator[Curves]:
+    def resampled(self, draws: NDArray[np.int16]) -> Iterator[RocCurves]:
         """Yield the curves of every draw, some at a time."""
         width = max(1, _AT_ONCE // len(self._weight))
         for start in range(0, len(draws), width):
             yield self.curves(draws[start : start + width, self._owner] * self._weight)
 
-    def curves(self, weight: Floats) -> Curves:
+    def curves(self, weight: Floats) -> RocCurves:
         """Return the curves of R weightings, shape (R, n); NaN where one kind of pair is missing.
 
         The ROC curve is straight within a step, which makes its area the chance that a right pair
@@ -102,7 +102,7 @@ class Ranked:
             auc = (wrongs * (true - rights / 2)).sum(axis=1) / (true[:, -1] * false[:, -1])
             steps = np.where(rights > 0, precision * rights, 0).sum(axis=1)
             average = np.where(np.isfinite(auc), steps / true[:, -1], np.nan)
-        return Curves(auc, average, _roc(tpr, fpr), _precision(tpr, precision))
+        return RocCurves(auc, average, _roc(tpr, fpr), _precision(tpr, precision))
 
 
 def _roc(tpr: Floats, fpr: Floats) -> Floats:
@@ -166,7 +166,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Band:
+class ConfidenceBand:
     """A curve over `roc.STEPS` with pointwise 95 % intervals, shape (101,) each."""
 
     value: Floats
@@ -175,7 +175,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Separated:
+class ModelSeparation:
     """How one model separates right pairs from wrong ones.
 
     Attributes
@@ -185,17 +185,17 @@ class Separated:
         Area under the ROC curve: how often a right pair scores above a wrong one, ties halved.
     average_precision : Measure
         Precision averaged over the right pairs, each at its own score.
-    roc : Band
+    roc : ConfidenceBand
         True-positive rate against false-positive rate.
-    precision : Band
+    precision : ConfidenceBand
         Precision against recall.
     """
 
     model: str
     auc: Measure
     average_precision: Measure
-    roc: Band
-    precision: Band
+    roc: ConfidenceBand
+    precision: ConfidenceBand
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Separation:
 
     Attributes
     ----------
-    models : tuple of Separated
+    models : tuple of ModelSeparation
     against_first : tuple of Paired
         One for each model but the first.
     labels, documents : int
@@ -236,7 +236,7 @@ class Separation:
         Draws that had right and wrong pairs in them.
     """
 
-    models: tuple[Separated, ...]
+    models: tuple[ModelSeparation, ...]
     against_first: tuple[Paired, ...]
     labels: int
     documents: int
@@ -273,7 +273,7 @@ def separation(
     draws = _draws(len(documents), rounds, seed)
     separated = [Ranked(row, kept.correct, kept.weight, owner) for row in scores[:, usable]]
     found = [one.curves(kept.weight[None]) for one in separated]
-    drawn = [Curves.joined(list(one.resampled(draws))) for one in separated]
+    drawn = [RocCurves.joined(list(one.resampled(draws))) for one in separated]
     sound = np.logical_and.reduce([np.isfinite(one.auc) for one in drawn])
     drawn = [one.take(sound) for one in drawn]
     names = [model.name for model in models]
@@ -310,8 +310,8 @@ def _draws(n_documents: int, rounds: int, seed: int) -> NDArray[np.int16]:
     return counts
 
 
-def _separated(name: str, found: Curves, drawn: Curves) -> Separated:
-    return Separated(
+def _separated(name: str, found: RocCurves, drawn: RocCurves) -> ModelSeparation:
+    return ModelSeparation(
         name,
         _measure(found.auc, drawn.auc),
         _measure(found.average_precision, drawn.average_precision),
@@ -324,8 +324,8 @@ def _measure(found: Floats, drawn: Floats) -> Measure:
     return Measure(float(found[0]), *(float(end) for end in _ends(drawn)))
 
 
-def _band(found: Floats, drawn: Floats) -> Band:
-    return Band(found[0], *_ends(drawn))
+def _band(found: Floats, drawn: Floats) -> ConfidenceBand:
+    return ConfidenceBand(found[0], *_ends(drawn))
 
 
 def _ends(drawn: Floats) -> Floats:
@@ -335,7 +335,7 @@ def _ends(drawn: Floats) -> Floats:
 
 
 def _paired(
-    names: tuple[str, str], found: Sequence[Curves], drawn: Sequence[Curves], i: int
+    names: tuple[str, str], found: Sequence[RocCurves], drawn: Sequence[RocCurves], i: int
 ) -> Paired:
     auc, average = (
         (
@@ -425,12 +425,12 @@ def precision_of(one: Candidate, labelled: Labelled, threshold: float | None = N
 
 def match_by_precision(
     first: Candidate, second: Candidate, found: Evidence, threshold: float
-) -> Match | NoMatch:
+) -> EquivalentThreshold | NoEquivalent:
     """Find the lowest threshold of the second model that is estimated to be as precise."""
     for one in (first, second):
         if one.name not in found.of:
             reason = f"no label was drawn among the pairs of {one.name}: {_ADVICE}"
-            return NoMatch("precision", threshold, reason)
+            return NoEquivalent("precision", threshold, reason)
     rates = (
         precision_of(first, found.of[first.name], threshold),
         precision_of(second, found.of[second.name]),
@@ -528,7 +528,7 @@ def match_in_every_respect(
     threshold: float,
     rates: Mapping[str, FdrEstimate],
     labels: Evidence | None,
-) -> list[Match | NoMatch]:
+) -> list[EquivalentThreshold | NoEquivalent]:
     """Match the first model's threshold by every yield, and by what else is known.
 
     Parameters
@@ -541,7 +541,7 @@ def match_in_every_respect(
     labels : Evidence or None
         Likewise of precision.
     """
-    found: list[Match | NoMatch] = [
+    found: list[EquivalentThreshold | NoEquivalent] = [
         match_by_yield(first, second, name, threshold) for name in YIELDS
     ]
     if first.name in rates and second.name in rates:

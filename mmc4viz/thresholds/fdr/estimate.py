@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.scale import Thresholds, scale_of
-from mmc4viz.thresholds.fdr.fit import Fit, Reach, fit, kind_of, resample
+from mmc4viz.thresholds.fdr.fit import MixtureFit, Reach, fit, kind_of, resample
 from mmc4viz.thresholds.fdr.matrices import Stack
 from mmc4viz.thresholds.fdr.mixture import Signal
 from mmc4viz.thresholds.proposal import Basis, Proposal
@@ -36,6 +36,10 @@ ALIKE: Final = 0.05
 """Correlation of an image's residuals at neighbouring sentences that the model bears."""
 _SURELY: Final = 3.0  # standard errors above zero
 FEWEST_DOCUMENTS: Final = 100
+FDR_CAVEAT: Final = (
+    "Assumes one correct sentence per image and independent noise. Accurate on simulated corpora; "
+    "on real MMC4 pages, where several sentences fit an image, it failed: prefer labels."
+)
 FEWEST_PAIRS: Final = 50
 """Pairs at or above a threshold without which none is proposed."""
 
@@ -161,7 +165,7 @@ def _steps(score: Floats) -> Thresholds:
     return grid[max(first - 1, 0) : last + 1]
 
 
-def _cannot_tell(fitted: Fit, surely: float) -> str | None:
+def _cannot_tell(fitted: MixtureFit, surely: float) -> str | None:
     """Say that several sentences fit an image, or that right ones may not stand out from noise."""
     correlation, errors = fitted.alike
     if correlation > ALIKE and errors > _SURELY:

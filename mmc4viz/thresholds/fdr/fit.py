@@ -24,7 +24,7 @@ from mmc4viz.thresholds.fdr.effects import Effects, neighbours, noise, rivals, u
 from mmc4viz.thresholds.fdr.matrices import Stack
 from mmc4viz.thresholds.fdr.mixture import (
     Null,
-    Rows,
+    ResidualRows,
     Signal,
     around,
     beliefs,
@@ -40,12 +40,12 @@ _TINY: Final = 1e-12
 
 
 @dataclass(frozen=True)
-class Fit:
+class MixtureFit:
     """Matches told from noise.
 
     Attributes
     ----------
-    rows : Rows
+    rows : ResidualRows
     theta : ndarray of float64, shape (3,)
         The signal's parameters.
     doubt : float
@@ -58,7 +58,7 @@ class Fit:
         What matches added to each entry, in the unit of the fit: the mean, and a draw.
     """
 
-    rows: Rows
+    rows: ResidualRows
     theta: Floats
     doubt: float
     uneven: float
@@ -73,8 +73,8 @@ class Fit:
 
 
 def fit(
-    stack: Stack, decoys: Stack | None = None, begin: Fit | None = None, larger: float = 1.0
-) -> Fit:
+    stack: Stack, decoys: Stack | None = None, begin: MixtureFit | None = None, larger: float = 1.0
+) -> MixtureFit:
     """Tell matches from noise.
 
     Parameters
@@ -82,7 +82,7 @@ def fit(
     stack : Stack
     decoys : Stack, optional
         From which noise and effects are then taken.
-    begin : Fit, optional
+    begin : MixtureFit, optional
         Where to begin.
     larger : float
         Factor by which noise is to be larger than it looks: what its doubt does to a fit.
@@ -99,14 +99,14 @@ def fit(
         rival, reach = rivals(stack, values, added, effects)
         left = noise(stack, values, drawn, effects)
         looks = _known(stack, effects, left, seen)
-        rows = Rows.of(stack, rival, reach, looks.null.scaled(larger))
+        rows = ResidualRows.of(stack, rival, reach, looks.null.scaled(larger))
         found, before = most_likely(rows, theta), theta
         theta, judged, size = found, rows.judge(Signal.of(found)), math.sqrt(effects.noise)
         added, drawn = judged.added * size, judged.drawn() * size
         if before is not None and np.abs(found - before).max() < _STILL:
             break
     alike = neighbours(stack, noise(stack, values - drawn, nothing, effects))
-    return Fit(rows, found, looks.doubt, unevenness(stack, left), alike, added, drawn)
+    return MixtureFit(rows, found, looks.doubt, unevenness(stack, left), alike, added, drawn)
 
 
 @dataclass(frozen=True)
@@ -221,13 +221,15 @@ class Rounds:
     shift: Floats
 
 
-def resample(fitted: Fit, smaller: Fit, reach: Reach, rounds: int, seed: int) -> Rounds:
+def resample(
+    fitted: MixtureFit, smaller: MixtureFit, reach: Reach, rounds: int, seed: int
+) -> Rounds:
     """Draw documents anew, fit each draw, and draw noise's size and the pairs' fates.
 
     Parameters
     ----------
-    fitted : Fit
-    smaller : Fit
+    fitted : MixtureFit
+    smaller : MixtureFit
         The same with noise smaller by its standard error.
     reach : Reach
     rounds, seed : int
@@ -255,7 +257,7 @@ def resample(fitted: Fit, smaller: Fit, reach: Reach, rounds: int, seed: int) ->
     return Rounds(rate, np.array([Signal.of(one).mean_shift for one in theta]))
 
 
-def _rate(fitted: Fit, reach: Reach) -> Floats:
+def _rate(fitted: MixtureFit, reach: Reach) -> Floats:
     return reach.share(1 - fitted.rows.judge(fitted.signal).right)
 
 

@@ -26,7 +26,7 @@ from mmc4viz.loader.walk import matched_pairs
 from mmc4viz.sweep.match import WAITING, validity
 from mmc4viz.sweep.pairs import document_starts
 from mmc4viz.sweep.sweep import Matched, Part, match_corpus
-from mmc4viz.thresholds.model_scores import Matrices
+from mmc4viz.thresholds.model_scores import ScoreMatrices
 from mmc4viz.types import ConfigError, DocumentError, LoaderConfig
 
 Page = tuple[Floats, Ints]
@@ -161,7 +161,7 @@ def stacked(pages: Sequence[Page]) -> Stack:
 def _plain(part: Part, chosen: NDArray[np.bool_]) -> Stack:
     """Gather the rows of the valid images of the plain documents that have pairs."""
     pairs = part.matches_of(chosen)
-    valid, matrices = validity(part.columns, part.min_kb), Matrices(part.columns)
+    valid, matrices = validity(part.columns, part.min_kb), ScoreMatrices(part.columns)
     sentence = np.full(len(valid.fate), -1, np.int64)
     sentence[valid.starts[pairs.document] + pairs.image] = pairs.sentence
     here = np.zeros(len(part.columns), bool)
@@ -184,7 +184,7 @@ def _literal(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Stack:
 
 
 def _pages(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Iterator[Page]:
-    matrices = Matrices(part.columns)
+    matrices = ScoreMatrices(part.columns)
     for row in part.literal.rows[chosen[part.literal.rows]].tolist():
         try:
             pairs = matched_pairs(part.literal[row], matched.config)

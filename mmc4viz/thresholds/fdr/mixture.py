@@ -163,7 +163,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Rows:
+class ResidualRows:
     """What a signal is judged by: residuals in bins, and likelihood ratios of bins and shifts.
 
     Attributes
@@ -200,23 +200,23 @@ class Rows:
         bins = (at + known[stack.owner] * len(_BINS)).astype(np.int64)
         return cls(stack, bins, ratios.reshape(len(SHIFTS), -1))
 
-    def judge(self, signal: Signal) -> Judged:
+    def judge(self, signal: Signal) -> Posterior:
         """Work out the likelihood of each row under a signal."""
         table = signal.weights @ self.ratios
         ratio = table.take(self.bins, mode="clip")
         share = signal.share * self.stack.room
         one = share / self.stack.width[self.stack.document]
         likelihood = 1 - share + one * np.add.reduceat(ratio, self.stack.start[:-1])
-        return Judged(self, signal, table, ratio, one, likelihood)
+        return Posterior(self, signal, table, ratio, one, likelihood)
 
 
 @dataclass(frozen=True)
-class Judged:
+class Posterior:
     """Rows under one signal.
 
     Attributes
     ----------
-    rows : Rows
+    rows : ResidualRows
     signal : Signal
     table : ndarray of float64, shape (bins,)
         Likelihood ratio of each bin.
@@ -228,7 +228,7 @@ class Judged:
         Of each row, over that of noise alone.
     """
 
-    rows: Rows
+    rows: ResidualRows
     signal: Signal
     table: Floats
     ratio: Floats
@@ -300,13 +300,13 @@ _PRIOR: Final = np.array([[0.0, 2.0], [np.log(3.0), 0.7], [np.log(0.5), 0.8]])
 _BOUNDS: Final = [(-8.0, 8.0), (np.log(0.3), np.log(14.0)), (np.log(0.2), np.log(5.0))]
 
 
-def cost(theta: Floats, rows: Rows) -> float:
+def cost(theta: Floats, rows: ResidualRows) -> float:
     """Return minus the log posterior of a signal's parameters."""
     likelihood = rows.judge(Signal.of(theta)).likelihood
     return -float(beliefs(theta) + np.log(likelihood).sum())
 
 
-def most_likely(rows: Rows, start: Floats | None = None, steps: int = 60) -> Floats:
+def most_likely(rows: ResidualRows, start: Floats | None = None, steps: int = 60) -> Floats:
     """Return the parameters of the most probable signal, shape (3,)."""
     begin = _PRIOR[:, 0] if start is None else start
     found = optimize.minimize(cost, begin, (rows,), method="L-BFGS-B", bounds=_BOUNDS,
@@ -314,14 +314,14 @@ def most_likely(rows: Rows, start: Floats | None = None, steps: int = 60) -> Flo
     return np.asarray(found.x)
 
 
-def around(theta: Floats, rows: Rows, n: int, seed: int) -> Floats:
+def around(theta: Floats, rows: ResidualRows, n: int, seed: int) -> Floats:
     """Return parameters that the data may have come from, the most probable ones first.
 
     Parameters
     ----------
     theta : ndarray of float64, shape (3,)
         The most probable.
-    rows : Rows
+    rows : ResidualRows
     n : int
         How many more.
     seed : int
@@ -344,7 +344,7 @@ def inside(theta: Floats) -> Floats:
     return np.asarray(np.clip(theta, *np.array(_BOUNDS).T))
 
 
-def _curvature(theta: Floats, rows: Rows) -> Floats:
+def _curvature(theta: Floats, rows: ResidualRows) -> Floats:
     """Return the second derivatives of the cost, by differences, shape (3, 3)."""
     step, k = 0.05, len(theta)
 

@@ -18,7 +18,7 @@ from mmc4viz.thresholds.labels.store import PAIR, Answer, Judgement, LabelsError
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AnnotatorAgreement:
     """Of two people.
 
     Attributes
@@ -58,7 +58,7 @@ def kappa(both_yes: int, first_only: int, second_only: int, both_no: int) -> flo
     return None if n * n == chance else (agreed - chance) / (n * n - chance)
 
 
-def agreements(judgements: Iterable[Judgement]) -> list[Agreement]:
+def agreements(judgements: Iterable[Judgement]) -> list[AnnotatorAgreement]:
     """Return every two people's agreement on pairs that both were sure of, most pairs first."""
     said: dict[str, dict[PairId, bool]] = defaultdict(dict)
     for judgement in judgements:
@@ -68,11 +68,13 @@ def agreements(judgements: Iterable[Judgement]) -> list[Agreement]:
     return sorted((a for a in found if a.pairs), key=lambda a: -a.pairs)
 
 
-def _of(one: str, other: str, mine: dict[PairId, bool], theirs: dict[PairId, bool]) -> Agreement:
+def _of(
+    one: str, other: str, mine: dict[PairId, bool], theirs: dict[PairId, bool]
+) -> AnnotatorAgreement:
     common = [(mine[pair], theirs[pair]) for pair in mine.keys() & theirs.keys()]
     table = [common.count(cell) for cell in ((True, True), (True, False), (False, True),
                                              (False, False))]  # fmt: skip
-    return Agreement((one, other), len(common), table[0] + table[3], kappa(*table))
+    return AnnotatorAgreement((one, other), len(common), table[0] + table[3], kappa(*table))
 
 
 _NEEDED: Final = ("shard", "key", "image", "sentence", "person", "answer", "time")

@@ -28,7 +28,7 @@ LEASE: Final = 120.0  # seconds for which a pair that one person sees is not sho
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnPair:
     """A pair of a sample: its place in the queue, its stage, and its score when it was drawn."""
 
     pair: PairId
@@ -38,13 +38,13 @@ class Drawn:
     twice: bool
 
 
-def drawn(path: str, design: Design) -> list[Drawn]:
+def drawn(path: str, design: Design) -> list[DrawnPair]:
     """Return a sample as far as it is drawn, in its order."""
     with store.reading(path) as connection:
         return select(connection, design)
 
 
-def select(connection: sqlite3.Connection, design: Design) -> list[Drawn]:
+def select(connection: sqlite3.Connection, design: Design) -> list[DrawnPair]:
     """Do what `drawn` does, of a file that the caller has opened."""
     rows = connection.execute(
         "SELECT * FROM queue WHERE design = ? ORDER BY position", (design.id,)
@@ -52,12 +52,14 @@ def select(connection: sqlite3.Connection, design: Design) -> list[Drawn]:
     return [_row(row) for row in rows]
 
 
-def _row(row: sqlite3.Row) -> Drawn:
-    return Drawn(PairId.of(row), row["position"], row["stage"], row["score"], bool(row["twice"]))
+def _row(row: sqlite3.Row) -> DrawnPair:
+    return DrawnPair(
+        PairId.of(row), row["position"], row["stage"], row["score"], bool(row["twice"])
+    )
 
 
 @dataclass(frozen=True)
-class Counts:
+class QueueCounts:
     """Pairs drawn; of these, those with an answer, and those that one person has answered."""
 
     drawn: int
@@ -65,14 +67,14 @@ class Counts:
     mine: int
 
 
-def counts(path: str, design: Design, person: str) -> Counts:
+def counts(path: str, design: Design, person: str) -> QueueCounts:
     """Count how far a sample is labelled; a skipped pair has no answer."""
     with store.reading(path) as connection:
         row = connection.execute(_COUNTS, {"design": design.id, "person": person}).fetchone()
-    return Counts(*row)
+    return QueueCounts(*row)
 
 
-def at(path: str, design: Design, position: int) -> Drawn | None:
+def at(path: str, design: Design, position: int) -> DrawnPair | None:
     """Return the pair at a position, None where there is none."""
     with store.reading(path) as connection:
         row = connection.execute(
@@ -81,13 +83,13 @@ def at(path: str, design: Design, position: int) -> Drawn | None:
     return None if row is None else _row(row)
 
 
-def waiting(connection: sqlite3.Connection, design: Design, person: str) -> Drawn | None:
+def waiting(connection: sqlite3.Connection, design: Design, person: str) -> DrawnPair | None:
     """Return the next pair for a person, of a file that the caller has opened; hold nothing."""
     row = connection.execute(_NEXT, {"design": design.id, "person": person}).fetchone()
     return None if row is None else _row(row)
 
 
-def next_for(path: str, design: Design, person: str) -> Drawn | None:
+def next_for(path: str, design: Design, person: str) -> DrawnPair | None:
     """Return the next pair for a person and hold it for them; None when all drawn are labelled.
 
     First what somebody else has judged and a second person is to judge, then what nobody has. Pairs
@@ -129,7 +131,7 @@ SELECT count(*), coalesce(sum(labelled), 0), coalesce(sum(mine), 0) FROM (
 """
 
 
-def drop(path: str, design: Design, gone: Drawn) -> None:
+def drop(path: str, design: Design, gone: DrawnPair) -> None:
     """Take a pair that is gone out of the queue; labels that it has stay."""
     with store.writing(path) as connection:
         connection.execute(
@@ -148,7 +150,7 @@ def next_existing(
     population: Population,
     person: str,
     threshold: float | None = None,
-) -> tuple[Drawn, tuple[int, int]] | None:
+) -> tuple[DrawnPair, tuple[int, int]] | None:
     """Return the next pair that a person can see, drawing more if need be, and its document.
 
     Pairs that were drawn, and are gone since the corpus was indexed anew, leave the queue; they
@@ -213,7 +215,7 @@ def extend(
 def _choose(
     design: Design,
     population: Population,
-    before: Sequence[Drawn],
+    before: Sequence[DrawnPair],
     said: Mapping[PairId, Label],
     threshold: float | None,
 ) -> tuple[list[int], Ints]:
@@ -248,7 +250,7 @@ def _append(
     connection: sqlite3.Connection,
     design: Design,
     population: Population,
-    before: Sequence[Drawn],
+    before: Sequence[DrawnPair],
     chosen: Sequence[int],
     threshold: float | None,
     counts: Ints,

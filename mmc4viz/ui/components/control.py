@@ -98,7 +98,7 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Baseline:
     """A setting to compare with.
 
     Attributes
@@ -186,7 +186,7 @@ def show(
     choice: Choice,
     curves: Curves,
     counts: NDArray[np.float64],
-    compared: Compared,
+    compared: Baseline,
     estimated: Estimate | None,
     proposed: Sequence[Proposal] = (),
 ) -> None:
@@ -199,7 +199,7 @@ def show(
         Of its setting.
     counts : ndarray of float64, shape (steps of the grid,)
         Pairs from each step to below the next.
-    compared : Compared
+    compared : Baseline
         The setting that changes refer to.
     estimated : Estimate or None
         Where the curves are estimated from a sample.
@@ -245,7 +245,7 @@ def _arrays(
     return found
 
 
-def _header(choice: Choice, curves: Curves, compared: Compared) -> dict[str, Any]:
+def _header(choice: Choice, curves: Curves, compared: Baseline) -> dict[str, Any]:
     """Return everything that is no curve."""
     scale, keep = choice.scale, choice.config.single_image_keep
     first = round(scale.start / scale.step)
@@ -276,7 +276,7 @@ def _header(choice: Choice, curves: Curves, compared: Compared) -> dict[str, Any
     }
 
 
-def _compared(compared: Compared, scale: Scale, first: int) -> dict[str, Any]:
+def _compared(compared: Baseline, scale: Scale, first: int) -> dict[str, Any]:
     inside = scale.start <= compared.threshold <= scale.stop
     there = headline(compared.curves, compared.threshold, compared.keep)
     return {

@@ -26,7 +26,7 @@ _ANSWER: Final = re.compile(r"(\d{1,9})/([a-z]+)", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Card:
+class LabelCard:
     """A pair as it is shown.
 
     Attributes
@@ -58,12 +58,14 @@ _MOUNT: Final = st.components.v2.component(
 )
 
 
-def show(card: Card, person: str, done: int, wanted: int, told: Callable[[int, str], None]) -> None:
+def show(
+    card: LabelCard, person: str, done: int, wanted: int, told: Callable[[int, str], None]
+) -> None:
     """Draw the card.
 
     Parameters
     ----------
-    card : Card
+    card : LabelCard
     person : str
         Remembered by the browser, so that the name is asked for once.
     done, wanted : int

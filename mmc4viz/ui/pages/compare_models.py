@@ -20,16 +20,17 @@ from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.disagreement import Correlation, Disagreement, Distribution
-from mmc4viz.thresholds.compare.equivalent import Match, NoMatch, match_by_fdr
+from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent, match_by_fdr
 from mmc4viz.thresholds.compare.roc import (
     STEPS,
-    Band,
+    ConfidenceBand,
     Evidence,
     Separation,
     evidence,
     match_by_precision,
     tell_apart,
 )
+from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.sampling import designs
 from mmc4viz.types import Mmc4vizError, ShardError
@@ -39,17 +40,13 @@ from mmc4viz.ui.html import note, pair_of_columns, table
 from mmc4viz.ui.model_data import Side
 from mmc4viz.ui.sidebar import Choice
 
-FAILED: Final = (
-    "Supposes one right sentence an image and independent noise. Right on simulated corpora, it "
-    "failed on real MMC4 pages, where several sentences fit an image: prefer labels."
-)
 _WORDS: Final = {"fdr": "false-discovery rate", "precision": "precision"}
 
 
 def show_fdr(first: Side, second: Side, threshold: float) -> None:
     """Draw which thresholds have the same false-discovery rate, as estimated without labels."""
     st.subheader("Without labels", anchor=False)
-    note(FAILED)
+    note(FDR_CAVEAT)
     if not st.toggle("Estimate without labels", key="models-fdr"):
         return
     estimates = model_data.fdr_of(first), model_data.fdr_of(second)
@@ -57,10 +54,10 @@ def show_fdr(first: Side, second: Side, threshold: float) -> None:
     equally_pure(match_by_fdr(*candidates, estimates, threshold), first, second)
 
 
-def equally_pure(match: Match | NoMatch, first: Side, second: Side) -> None:
+def equally_pure(match: EquivalentThreshold | NoEquivalent, first: Side, second: Side) -> None:
     """Say which thresholds are estimated to be equally pure, or why none are."""
     words = _WORDS[match.by]
-    if isinstance(match, NoMatch):
+    if isinstance(match, NoEquivalent):
         note(f"No threshold of equal {words}: {match.reason}.")
         return
     names = escaped(first.name), escaped(second.name)
@@ -80,7 +77,7 @@ def equally_pure(match: Match | NoMatch, first: Side, second: Side) -> None:
 
 
 _EVIDENCE: Memo[Evidence] = Memo()
-_PRECISION: Memo[Match | NoMatch] = Memo()
+_PRECISION: Memo[EquivalentThreshold | NoEquivalent] = Memo()
 _SEPARATION: Memo[Separation] = Memo()
 _CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precision", "low", "high")
 
@@ -152,7 +149,7 @@ def _separation_rows(found: Separation) -> list[Sequence[object]]:
     ]
 
 
-def _at(band: Band, place: int) -> tuple[float, ...]:
+def _at(band: ConfidenceBand, place: int) -> tuple[float, ...]:
     return tuple(float(end[place]) for end in (band.value, band.low, band.high))
 
 
@@ -291,7 +288,6 @@ in:</p>
 def show(choice: Choice) -> None:
     """Draw the page; what takes long comes when its place stands."""
     st.title("Models", anchor=False)
-    document_view.load_styles()
     others = [name for name in choice.models if name != choice.config.clip_model]
     if not others:
         name = escaped(choice.config.clip_model)
@@ -360,7 +356,7 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
     show_separation(first, second, threshold, label_data.path_of(choice))
 
 
-def _table(found: Sequence[Match], names: tuple[str, str]) -> None:
+def _table(found: Sequence[EquivalentThreshold], names: tuple[str, str]) -> None:
     """Draw which thresholds go together, and what rests on what."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Matched thresholds", anchor=False, width="content")
@@ -378,7 +374,7 @@ def _table(found: Sequence[Match], names: tuple[str, str]) -> None:
     st.html(table(heads, [_cells(match) for match in found], caption))
 
 
-def _cells(match: Match) -> tuple[str, ...]:
+def _cells(match: EquivalentThreshold) -> tuple[str, ...]:
     return (
         _words(match.by),
         f"{match.first:.12g}",
@@ -413,7 +409,7 @@ def _by() -> str:
     return str(found or wanted)
 
 
-def _scores(first: Side, second: Side, match: Match) -> None:
+def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
     """Draw both models' scores on their own scales, with the thresholds that go together."""
     places = pair_of_columns("scores")
     for place, which, one, threshold in zip(
@@ -441,7 +437,9 @@ def _spread(found: Distribution) -> list[tuple[float, float, int]]:
     return list(zip(edges[:-1], edges[1:], found.counts.tolist(), strict=True))
 
 
-def _curves(found: Sequence[Match], match: Match, names: tuple[str, str]) -> None:
+def _curves(
+    found: Sequence[EquivalentThreshold], match: EquivalentThreshold, names: tuple[str, str]
+) -> None:
     """Draw agreement, and the second model's threshold, against the first one's."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Along the thresholds", anchor=False, width="content")
@@ -458,7 +456,7 @@ def _curves(found: Sequence[Match], match: Match, names: tuple[str, str]) -> Non
         place.plotly_chart(picture, key=f"along-{name}", config=document_view.STILL, alt=alt)
 
 
-def _changes(match: Match, names: tuple[str, str]) -> None:
+def _changes(match: EquivalentThreshold, names: tuple[str, str]) -> None:
     """Say what becomes of images when one model takes the other's place."""
     changes, documents = match.agreement.changes, match.agreement.documents
     first, second = names

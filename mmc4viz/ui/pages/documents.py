@@ -276,7 +276,6 @@ Standing = tuple[int | None, int | None, int | None]
 def show(choice: Choice) -> None:
     """Draw the page."""
     st.title("Documents", anchor=False)
-    document_view.load_styles()
     if not data.matched_of(choice.source, choice.config).n_documents:
         note("No document could be read from these shards: name others in the sidebar.", "error")
         return

@@ -70,12 +70,12 @@ class Loaded:
     file: Config
 
 
-def basics_for(source: data.Source, config: LoaderConfig) -> Basics:
+def basics_for(source: data.CorpusKey, config: LoaderConfig) -> Basics:
     """Return what numbers on the screen rest on, but for the scores' scale."""
     return _BASICS.get((source, config.clip_model), lambda: _basics(source, config))
 
 
-def _basics(source: data.Source, config: LoaderConfig) -> Basics:
+def _basics(source: data.CorpusKey, config: LoaderConfig) -> Basics:
     basics = basics_of(data.corpus_of(source), config)
     if source.sidecar is not None:
         path = os.path.abspath(source.sidecar.path)
@@ -89,7 +89,7 @@ def _basics(source: data.Source, config: LoaderConfig) -> Basics:
     return replace(basics, corpus=replace(basics.corpus, documents=whole))
 
 
-def with_scale(basics: Basics, source: data.Source, config: LoaderConfig) -> Basics:
+def with_scale(basics: Basics, source: data.CorpusKey, config: LoaderConfig) -> Basics:
     """Return the same with how the scores lie, under the setting's size limit and assignment."""
     spread = data.spread_of(source, config)
     seen = replace(

@@ -41,7 +41,7 @@ from mmc4viz.apply.tasks import (
     SUFFIX,
     ApplyError,
     ReplacingError,
-    Task,
+    RewriteTask,
     check_places,
     names_in,
     tasks_for_index,
@@ -51,7 +51,7 @@ from mmc4viz.data.index import absolute
 from mmc4viz.data.shards import Shard, expand
 from mmc4viz.data.storage import size_of
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import cache, data, document_view, state
+from mmc4viz.ui import cache, data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, table
 from mmc4viz.ui.sidebar import Choice
@@ -75,7 +75,7 @@ class Wanted:
         Whether shards that stand there, made with another setting, may be replaced.
     """
 
-    source: data.Source
+    source: data.CorpusKey
     config: LoaderConfig
     options: Options
     out: str
@@ -92,7 +92,7 @@ class Counted:
 
 
 @dataclass
-class Run:
+class RewriteRun:
     """A run that writes, or has written.
 
     Attributes
@@ -116,7 +116,7 @@ class Run:
 
 
 _COUNTED: Memo[Counted] = Memo()
-_RUNS: list[Run] = []  # the last one, if any
+_RUNS: list[RewriteRun] = []  # the last one, if any
 _GUARD = Lock()
 
 
@@ -135,7 +135,7 @@ def refusal(wanted: Wanted) -> str | None:
     return None
 
 
-def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[Task]:
+def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[RewriteTask]:
     """Return a task a shard, of the whole corpus.
 
     Raises
@@ -191,7 +191,7 @@ def size_in_bytes(wanted: Wanted) -> int:
     return _size(tasks_of(wanted, dry_run=True))
 
 
-def _size(tasks: Sequence[Task]) -> int:
+def _size(tasks: Sequence[RewriteTask]) -> int:
     return sum(size_of(task.shard.path) for task in tasks)
 
 
@@ -202,12 +202,12 @@ def replaces(wanted: Wanted) -> bool:
     return refused or (found is not None and found.replaced is not None)
 
 
-def last_run() -> Run | None:
+def last_run() -> RewriteRun | None:
     """Return the run that writes, or wrote last."""
     return _RUNS[-1] if _RUNS else None
 
 
-def begin(wanted: Wanted) -> Run:
+def begin(wanted: Wanted) -> RewriteRun:
     """Begin to write.
 
     Raises
@@ -223,13 +223,13 @@ def begin(wanted: Wanted) -> Run:
         before = last_run()
         if before is not None and before.job.running:
             raise ApplyError(f"another run writes into {before.wanted.out}: wait for it or stop it")
-        run = Run(wanted)
+        run = RewriteRun(wanted)
         run.job = cache.Job(lambda tell: _write(run, tell), cache.FOR_GOOD)
         _RUNS[:] = [run]
         return run
 
 
-def _write(run: Run, tell: Callable[[int], None]) -> None:
+def _write(run: RewriteRun, tell: Callable[[int], None]) -> None:
     tasks = tasks_of(run.wanted, dry_run=False)
     run.replaced = replaced(tasks)
     room_for(tasks)
@@ -242,7 +242,7 @@ def _write(run: Run, tell: Callable[[int], None]) -> None:
     _apply(tasks, told)
 
 
-def _apply(tasks: Sequence[Task], told: Callable[[Applied], object]) -> list[Applied]:
+def _apply(tasks: Sequence[RewriteTask], told: Callable[[Applied], object]) -> list[Applied]:
     """Rewrite shards: few bytes here and at once, else by processes, one core left to others."""
     if _size(tasks) < _QUICK:
         return apply_shards(tasks, lambda: ThreadPoolExecutor(1), told)
@@ -274,7 +274,6 @@ _PROBLEM: Final = "shards-problem"
 
 def show(choice: Choice, start: Start) -> None:
     """Draw the part."""
-    document_view.load_styles()
     st.subheader("Shards", anchor=False)
     st.text(_INTRO)
     options = _options()
@@ -370,7 +369,7 @@ def _command(wanted: Wanted, start: Start) -> str:
     return apply_command(CONFIG, wanted.out, options, shards=_named(source, start))
 
 
-def _named(source: data.Source, start: Start) -> list[str]:
+def _named(source: data.CorpusKey, start: Start) -> list[str]:
     """Return the shards as they are named in the sidebar; many by their folder if it has no other.
 
     Raises
@@ -485,7 +484,7 @@ def _run() -> None:
     _account(run.done)
 
 
-def _running(run: Run) -> None:
+def _running(run: RewriteRun) -> None:
     """Draw how far the run is, and a way to stop it."""
     if not run.job.running:
         st.rerun()

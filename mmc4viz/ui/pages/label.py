@@ -21,14 +21,14 @@ from mmc4viz import charts
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.labels import exchange, precision, queue, sampling, store
 from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, curve, propose, remarks
-from mmc4viz.thresholds.labels.queue import Drawn
+from mmc4viz.thresholds.labels.queue import DrawnPair
 from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ShardError
 from mmc4viz.ui import document_data, document_view, html, label_data, proposals, state
 from mmc4viz.ui.components import label_card
-from mmc4viz.ui.components.label_card import Card
+from mmc4viz.ui.components.label_card import LabelCard
 from mmc4viz.ui.html import note, table
 from mmc4viz.ui.proposals import LIKELY, PRECISION
 from mmc4viz.ui.sidebar import Choice
@@ -49,7 +49,6 @@ def focus_of(choice: Choice) -> float | None:
 
 def show_results(path: str, design: Design | None, choice: Choice) -> None:
     """Draw the results, and the way in and out for labels."""
-    document_view.load_styles()
     if st.session_state.get(_TOLD):
         note(*st.session_state.pop(_TOLD))
     if design is None:
@@ -403,7 +402,7 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
         st.button("Change name", type="tertiary", on_click=_rename)
 
 
-def _so_far(counts: queue.Counts, goal: int) -> str:
+def _so_far(counts: queue.QueueCounts, goal: int) -> str:
     """Say how far the labels are towards what is wanted.
 
     Examples
@@ -446,15 +445,15 @@ def _told(
         st.session_state[_PROBLEM] = f"Not saved. {error}"
 
 
-def _card(choice: Choice, place: tuple[int, int], drawn: Drawn) -> Card:
+def _card(choice: Choice, place: tuple[int, int], drawn: DrawnPair) -> LabelCard:
     """Read the image and the sentences again from the shard."""
     image, sentence = drawn.pair.image, drawn.pair.sentence
     try:
         seen = document_data.closely(choice.source, *place, image)
     except ShardError as error:
-        return Card(drawn.position, None, "", problem=str(error))
+        return LabelCard(drawn.position, None, "", problem=str(error))
     texts = seen.sentences
     if sentence >= len(texts):
-        return Card(drawn.position, seen.picture, "(no text)")
+        return LabelCard(drawn.position, seen.picture, "(no text)")
     before, after = texts[max(sentence - _AROUND, 0) : sentence], texts[sentence + 1 :][:_AROUND]
-    return Card(drawn.position, seen.picture, texts[sentence], before, after)
+    return LabelCard(drawn.position, seen.picture, texts[sentence], before, after)

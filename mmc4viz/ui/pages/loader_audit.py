@@ -46,7 +46,6 @@ class Finding:
 def show(choice: Choice) -> None:
     """Draw the page."""
     st.title("Audit", anchor=False)
-    document_view.load_styles()
     if not data.matched_of(choice.source, choice.config).n_documents:
         note("No document could be read from these shards: name others in the sidebar.", "error")
         return

@@ -13,10 +13,10 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz.data.thumbnails import Glimpse
-from mmc4viz.sweep.pairs import Difference, Judged, around, judged, place_of
+from mmc4viz.sweep.pairs import Difference, PairOutcome, around, judged, place_of
 from mmc4viz.text import escaped
 from mmc4viz.types import ASSIGNMENT_NAMES, ShardError
-from mmc4viz.ui import data, document_data, document_view, html, state
+from mmc4viz.ui import data, document_data, html, state
 from mmc4viz.ui.html import PAIR_FATES, chip, note, outcome_chip
 from mmc4viz.ui.sidebar import Choice
 
@@ -32,7 +32,7 @@ _VIEW, _SIZE, _OTHER = "b.view", "b.n", "b.other"
 
 
 @dataclass(frozen=True)
-class Card:
+class PairCard:
     """One pair to show; ``foot`` is what is said below it, as HTML."""
 
     place: tuple[int, int]
@@ -47,7 +47,6 @@ class Card:
 def show(choice: Choice) -> None:
     """Draw the page."""
     st.title("Borderline", anchor=False)
-    document_view.load_styles()
     if not len(data.pairs_for(choice.source, choice.config)):
         note(
             "No image is matched to a sentence in these documents: the page Audit says what became "
@@ -146,10 +145,10 @@ def _between(choice: Choice, size: int) -> None:
         _gallery(choice, f"{keeps}-not-{loses}", title, cards, "There is none.")
 
 
-def _cards(choice: Choice, found: Iterable[Judged]) -> list[Card]:
+def _cards(choice: Choice, found: Iterable[PairOutcome]) -> list[PairCard]:
     starts = data.starts_of(choice.source, choice.config)
     return [
-        Card(
+        PairCard(
             place_of(starts, pair.document),
             pair.image,
             pair.sentence,
@@ -162,13 +161,13 @@ def _cards(choice: Choice, found: Iterable[Judged]) -> list[Card]:
     ]
 
 
-def _different(choice: Choice, difference: Difference, loses: str) -> Card:
+def _different(choice: Choice, difference: Difference, loses: str) -> PairCard:
     starts = data.starts_of(choice.source, choice.config)
     words = f"{escaped(loses)}: image unmatched"
     if difference.other_sentence is not None:
         number, score = difference.other_sentence + 1, difference.other_score
         words = f"{escaped(loses)}: sentence {number}, {score:.4f}"
-    return Card(
+    return PairCard(
         place_of(starts, difference.document),
         difference.image,
         difference.sentence,
@@ -179,7 +178,9 @@ def _different(choice: Choice, difference: Difference, loses: str) -> Card:
     )
 
 
-def _gallery(choice: Choice, name: str, title: str, cards: Sequence[Card], without: str) -> None:
+def _gallery(
+    choice: Choice, name: str, title: str, cards: Sequence[PairCard], without: str
+) -> None:
     """Draw cards in rows, as many as fit."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(title, anchor=False, width="content")
@@ -197,7 +198,7 @@ def _gallery(choice: Choice, name: str, title: str, cards: Sequence[Card], witho
                     state.go_to_document(choice.source, *card.place)
 
 
-def _rows(choice: Choice, cards: Iterable[Card]) -> list[tuple[object, ...]]:
+def _rows(choice: Choice, cards: Iterable[PairCard]) -> list[tuple[object, ...]]:
     columns = data.columns_of(choice.source)
     found: list[tuple[object, ...]] = []
     for card in cards:
@@ -208,7 +209,7 @@ def _rows(choice: Choice, cards: Iterable[Card]) -> list[tuple[object, ...]]:
     return found
 
 
-def _draw(choice: Choice, card: Card) -> None:
+def _draw(choice: Choice, card: PairCard) -> None:
     try:
         seen = document_data.glimpse(choice.source, *card.place, card.image, card.sentence)
     except ShardError as error:

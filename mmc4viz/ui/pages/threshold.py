@@ -34,7 +34,7 @@ from mmc4viz.ui import cache, data, html, label_data, proposals, state
 from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.components import charts, control, funnel
 from mmc4viz.ui.components.charts import TITLES, Point
-from mmc4viz.ui.components.control import Compared
+from mmc4viz.ui.components.control import Baseline
 from mmc4viz.ui.html import note
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import SETTINGS, read_start
@@ -45,7 +45,7 @@ QUICK: Final = 5_000  # documents of the estimate
 _WORDS: Final = "Matching every document for exact numbers: {:,} of {:,}"
 
 
-def quick(source: data.Source, config: LoaderConfig) -> data.Source:
+def quick(source: data.CorpusKey, config: LoaderConfig) -> data.CorpusKey:
     """Return a sample to begin with where matching every document takes long, else the source."""
     if source.sample is not None or data.facts_of(source).documents <= LARGE:
         return source
@@ -160,7 +160,7 @@ def use(config: LoaderConfig, choice: Choice) -> None:
     state.begin_anew()
 
 
-def choose_baseline(choice: Choice) -> Compared:
+def choose_baseline(choice: Choice) -> Baseline:
     """Draw what to compare with, and saving; return the compared setting with its curves."""
     saved = settings_saved(choice)
     wanted = state.get("vs", f"{data.REFERENCE:g}")
@@ -175,13 +175,13 @@ def choose_baseline(choice: Choice) -> Compared:
     if chosen in saved:
         there = saved[chosen]
         curves = data.curves_of(choice.source, there)
-        return Compared(plain(chosen), curves, there.threshold, there.single_image_keep)
+        return Baseline(plain(chosen), curves, there.threshold, there.single_image_keep)
     value = number(chosen, data.REFERENCE)
     if not _is_number(chosen):
         note(f"{chosen} is neither a threshold nor a saved setting; compared with {value:g}")
     curves = data.curves_of(choice.source, choice.config)
     at = value if value == data.REFERENCE else float(curves.thresholds[curves.step(value)])
-    return Compared(f"{at:g}", curves, at, choice.config.single_image_keep)
+    return Baseline(f"{at:g}", curves, at, choice.config.single_image_keep)
 
 
 def _choose(wanted: str, saved: dict[str, LoaderConfig]) -> str:
@@ -326,7 +326,7 @@ def _ask(choice: Choice) -> None:
 
 
 def _rates(
-    source: data.Source, choice: Choice, whole: bool
+    source: data.CorpusKey, choice: Choice, whole: bool
 ) -> list[tuple[Effect, dict[str, Rate]]]:
     """Return what every value of every setting yields, at every threshold."""
     tried, found = variations(choice.config.with_(threshold=0.0)), []
@@ -345,7 +345,7 @@ def _rates(
 
 
 def _exact(
-    source: data.Source,
+    source: data.CorpusKey,
     config: LoaderConfig,
     present: LoaderConfig,
     grid: Thresholds,
@@ -360,7 +360,7 @@ def _exact(
     return exact(_MATCHED.get(key, lambda: match_corpus(columns, config)), config, grid)
 
 
-def _estimated(source: data.Source, config: LoaderConfig, grid: Thresholds) -> dict[str, Rate]:
+def _estimated(source: data.CorpusKey, config: LoaderConfig, grid: Thresholds) -> dict[str, Rate]:
     sample = _POOLS.get(source, lambda: pool(data.drawn_of(source)))
     key = source, config.min_kb, config.assignment
     matched = _MATCHED.get(key, lambda: match_corpus([sample.columns], config))
