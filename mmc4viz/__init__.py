@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
     from mmc4viz.loader.walk import walk
     from mmc4viz.sweep.statistics import Curves
-    from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+    from mmc4viz.sweep.sweep import Matched, match_corpus
 
 _HOMES: Final = {
     "Columns": "data.columns",
@@ -51,7 +51,6 @@ _HOMES: Final = {
     "samples": "data.shards",
     "Matched": "sweep.sweep",
     "match_corpus": "sweep.sweep",
-    "sweep": "sweep.sweep",
     "parse_document": "loader.parse",
     "Tokenizer": "loader.tokenizer",
     "load_tokenizer": "loader.tokenizer",
@@ -85,7 +84,6 @@ __all__ = [
     "read_columns",
     "samples",
     "scale_of",
-    "sweep",
     "walk",
 ]
 

@@ -12,11 +12,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import mmc4viz
-from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
+from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.cli import main
 from mmc4viz.data.index import sample_folder
 from mmc4viz.data.scale import COSINE, TIMES_100
 from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.sweep import sweep
 from mmc4viz.text import plain
 from mmc4viz.types import ShardError
 from mmc4viz.ui import data, document_data

@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import mmc4viz
-from mmc4viz import Curves, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns, sweep
+from mmc4viz import Curves, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.cli import cli
 from mmc4viz.data.scale import COSINE
 from mmc4viz.sweep.statistics import document_funnel, image_funnel
+from mmc4viz.sweep.sweep import sweep
 from tests.hostile import MARK, TEXTS, write_hostile
 from tests.serving import FLAGS, chromium, serving
 from tests.slowly import slow

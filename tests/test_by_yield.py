@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from mmc4viz import ConfigError, LoaderConfig, sweep
+from mmc4viz import ConfigError, LoaderConfig
 from mmc4viz.data.scale import COSINE
+from mmc4viz.sweep.sweep import sweep
 from mmc4viz.thresholds.by_yield import (
     YIELDS,
     Steps,

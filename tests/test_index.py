@@ -15,15 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmc4viz import (
-    LoaderConfig,
-    ShardError,
-    expand,
-    load_tokenizer,
-    match_corpus,
-    read_columns,
-    sweep,
-)
+from mmc4viz import LoaderConfig, ShardError, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.data.build_index import Done, IndexTask, build, prune, scratch_of
 from mmc4viz.data.checked import IndexFileError, open_checked, write_checked
 from mmc4viz.data.columns import Verify
@@ -31,6 +23,7 @@ from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import file_name, open_index
 from mmc4viz.data.shards import Shard
 from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.sweep import sweep
 from tests import nasty
 from tests.documents import info, write_tar
 from tests.slowly import slow

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmc4viz import LoaderConfig, Shard, Verdict, load_tokenizer, match_corpus, read_columns, sweep
+from mmc4viz import LoaderConfig, Shard, Verdict, load_tokenizer, match_corpus, read_columns
 from mmc4viz.cli import main
 from mmc4viz.data.columns import Columns
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.statistics import CLASSES, Tally, class_of, tally
+from mmc4viz.sweep.sweep import sweep
 from mmc4viz.types import ASSIGNMENT_NAMES, Document, Outcome
 from tests import real
 from tests.compare_upstream import Settings, differences

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, parse_document, sweep
+from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, parse_document
 from mmc4viz.data.columns import Columns, build_batch, row_of
 from mmc4viz.data.corpus import Shards
 from mmc4viz.data.sample import choose_shards, draw, read_sample
 from mmc4viz.data.shards import Sample, Shard
 from mmc4viz.sweep.estimate import interval, rate, sweep_clusters
+from mmc4viz.sweep.sweep import sweep
 from tests.documents import entry, info, write_tar
 from tests.slowly import slow
 

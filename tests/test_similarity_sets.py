@@ -25,7 +25,6 @@ from mmc4viz import (
     load_tokenizer,
     match_corpus,
     read_columns,
-    sweep,
 )
 from mmc4viz.cli import main
 from mmc4viz.data.build_index import Attached, attach, prune
@@ -38,6 +37,7 @@ from mmc4viz.data.shards import Shard
 from mmc4viz.data.similarity_file import Sidecar, with_similarity
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.sweep import sweep
 from tests import nasty
 from tests.documents import chatgpt, entry, info, jpeg, write_tar
 from tests.test_app import opened, sent

@@ -13,15 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mmc4viz import (
-    Document,
-    LoaderConfig,
-    load_tokenizer,
-    match_corpus,
-    parse_document,
-    sweep,
-    walk,
-)
+from mmc4viz import Document, LoaderConfig, load_tokenizer, match_corpus, parse_document, walk
 from mmc4viz.data.columns import Columns, Kind, build_batch, row_of
 from mmc4viz.data.scale import MAX_STEPS, scale_of
 from mmc4viz.data.shards import Sample, Shard
@@ -38,7 +30,7 @@ from mmc4viz.sweep.statistics import (
     image_funnel,
     tally,
 )
-from mmc4viz.sweep.sweep import Matched
+from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.types import ASSIGNMENT_NAMES, Fate, Image
 from tests import nasty
 from tests.bench import synthetic

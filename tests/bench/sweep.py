@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mmc4viz import LoaderConfig, match_corpus, sweep, walk
+from mmc4viz import LoaderConfig, match_corpus, walk
 from mmc4viz.data.index import open_index
 from mmc4viz.data.scale import COSINE
 from mmc4viz.sweep.statistics import QUANTITY
+from mmc4viz.sweep.sweep import sweep
 from tests.bench import synthetic
 
 R = TypeVar("R")
