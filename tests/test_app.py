@@ -425,7 +425,7 @@ def test_control_characters_show() -> None:
 
 def test_both_ways_to_start_have_one_theme() -> None:
     served = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
-    theme = tomllib.loads((ROOT / "mmc4viz" / "ui" / "theme.toml").read_text())
+    theme = tomllib.loads((ROOT / "mmc4viz" / "ui" / "assets" / "theme.toml").read_text())
     assert served["theme"] == theme["theme"]
     assert served["server"]["address"] == "127.0.0.1"
     assert served["client"]["disableDataExport"] is True  # its CSV would hold formulas

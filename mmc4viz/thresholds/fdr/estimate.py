@@ -37,8 +37,8 @@ ALIKE: Final = 0.05
 _SURELY: Final = 3.0  # standard errors above zero
 FEWEST_DOCUMENTS: Final = 100
 FDR_CAVEAT: Final = (
-    "Assumes one correct sentence per image and independent noise. Accurate on simulated corpora; "
-    "on real MMC4 pages, where several sentences fit an image, it failed: prefer labels."
+    "Assumes one correct sentence per image and independent noise. Accurate on simulated corpora, "
+    "it failed on real MMC4 pages, where several sentences fit an image: prefer labels."
 )
 FEWEST_PAIRS: Final = 50
 """Pairs at or above a threshold without which none is proposed."""
