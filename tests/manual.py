@@ -109,7 +109,7 @@ def run(text: str, place: Path) -> Iterator[tuple[Block, str, str, str]]:
     Raises
     ------
     AssertionError
-        When a command fails, or says something on standard error that is no note.
+        When a command fails or complains.
     """
     names: dict[str, object] = {}
     with folder(text, place):
@@ -127,7 +127,11 @@ def run(text: str, place: Path) -> Iterator[tuple[Block, str, str, str]]:
                 output = snapshots.run(command.removeprefix("mmc4viz "))
                 printed_, _, rest = output.partition("--- standard error\n")
                 said, _, code = rest.rpartition("--- exit code ")
-                faults = [line for line in said.splitlines() if ": note: " not in line]
+                faults = [
+                    line
+                    for line in said.splitlines()
+                    if line.startswith("mmc4viz: ") and not line.startswith("mmc4viz: note: ")
+                ]
                 assert (code.strip(), faults) == ("0", []), command
                 yield block, command, quoted, printed_
 
