@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE.parent))
 from tests.serving import FLAGS, chromium, serving  # noqa: E402
 
 OUT = HERE / "drag.webp"
-SIZE = {"width": 1280, "height": 840}
+SIZE = {"width": 1280, "height": 1060}
 FRAMES = 60  # there and back
 EACH = 80  # milliseconds of a frame
 STILL = 1200  # of the last one
@@ -50,9 +50,7 @@ def rested(page: Page) -> None:
     page.wait_for_selector(".handle[aria-valuetext]", timeout=60_000)
     page.wait_for_selector("[data-test-script-state=notRunning]", state="attached")
     page.wait_for_load_state("networkidle")
-    page.wait_for_function(
-        "!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')"
-    )
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')")
 
 
 def pictures(page: Page) -> Iterator[Image.Image]:

@@ -12,7 +12,6 @@ output ends with ``…``, the rest of it is left out.
 from __future__ import annotations
 
 import re
-import shlex
 import sqlite3
 import sys
 from collections.abc import Iterator

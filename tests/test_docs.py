@@ -1,4 +1,4 @@
-"""The documentation is true: commands run and print what pages quote; every link leads somewhere."""
+"""The documentation is true: commands run and print what pages quote; links lead somewhere."""
 
 from __future__ import annotations
 
