@@ -1,4 +1,4 @@
-"""Takes the README's screenshots from the running app, one of each page.
+"""Take the documentation's screenshots from the running app, one of each page.
 
     python docs/screenshots.py
 
@@ -20,12 +20,12 @@ from tests.serving import FLAGS, chromium, serving  # noqa: E402
 
 # A page's path, what tells that it is drawn, and the height to show.
 PAGES = {
-    "tune": ("?t=0.26&p.documents=50%25&p.fdr=10%25", "FDR", 2560),
+    "threshold": ("?t=0.26&p.documents=50%25&p.fdr=10%25", "FDR", 2560),
     "documents": ("documents?doc=0.5", "Raw JSON", 3300),
-    "borderline": ("borderline", "Just below", 1000),
+    "near-threshold": ("borderline", "Just below", 1000),
     "label": ("label", "Label", 720),
-    "models": ("models", "Models", 1400),
-    "audit": ("audit", "Stored scores against the matrix", 1500),
+    "compare-models": ("models", "Models", 1400),
+    "loader-audit": ("audit", "Stored scores against the matrix", 1500),
     "export": ("export", "Export", 1300),
 }
 

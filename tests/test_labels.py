@@ -110,10 +110,9 @@ def test_many_people_at_once_lose_nothing(path: str) -> None:
 def test_what_was_said_is_there_after_a_kill(path: str) -> None:
     code = f"""
 import itertools
-from mmc4viz.choice.labelling import labels
 from mmc4viz.thresholds.labels.store import *
 for n in itertools.count():
-    labels.add({path!r}, Judgement(PairId("0.tar", "a", n, 0), "Ada", Answer.YES,
+    add({path!r}, Judgement(PairId("0.tar", "a", n, 0), "Ada", Answer.YES,
                                    labels.now(), "", "", None))
     print(n, flush=True)
 """
