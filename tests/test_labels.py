@@ -113,7 +113,7 @@ import itertools
 from mmc4viz.thresholds.labels.store import *
 for n in itertools.count():
     add({path!r}, Judgement(PairId("0.tar", "a", n, 0), "Ada", Answer.YES,
-                                   labels.now(), "", "", None))
+                                   now(), "", "", None))
     print(n, flush=True)
 """
     with subprocess.Popen(
