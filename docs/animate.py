@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from tests.serving import FLAGS, chromium, serving  # noqa: E402
+from tests.support.serving import FLAGS, chromium, serving  # noqa: E402
 
 OUT = HERE / "drag.webp"
 SIZE = {"width": 1280, "height": 1060}

@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from tests.serving import FLAGS, chromium, serving  # noqa: E402
+from tests.support.serving import FLAGS, chromium, serving  # noqa: E402
 
 # A page's path, what tells that it is drawn, and the height to show.
 PAGES = {

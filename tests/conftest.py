@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.serving import serving
+from tests.support.serving import serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 settings.register_profile("mmc4viz", deadline=None, max_examples=40)

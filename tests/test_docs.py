@@ -11,7 +11,7 @@ import click
 import pytest
 
 from mmc4viz.cli import cli
-from tests import manual
+from tests.support import manual
 
 README = manual.ROOT / "README.md"
 TEXTS = {page: page.read_text() for page in manual.PAGES}

@@ -361,7 +361,7 @@ FEWEST_EACH: Final = 50
 """Labels drawn among each model's pairs without which nothing is said of who separates better. With
 200 and 50 of them, in all strata, 95 % intervals held the truth in 95 % of rounds on the sample for
 the area under ROC, in 90 % for average precision; with 200 and 10 in 92 and 80 %, with 200 and none
-never (``tests/bench/separation.py``)."""
+never (``benchmarks/separation.py``)."""
 
 
 @dataclass(frozen=True)

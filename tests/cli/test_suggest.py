@@ -1,0 +1,150 @@
+"""``mmc4viz suggest``: proposals in words and as JSON, and nonsense refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmc4viz.cli import main
+from tests.thresholds.test_compare import label_file
+
+SAMPLE = str(Path(__file__).parents[2] / "sample_data")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(["suggest", *arguments])
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+def proposals(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    code, out, err = run(capsys, SAMPLE, *arguments, "--format", "json")
+    assert (code, err) == (0, "")
+    return list(json.loads(out))
+
+
+def test_each_wish_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
+    kept, *rates = proposals(
+        capsys, "--keep", "pairs=300", "--keep", "documents=40%", "--fdr", "0.15", "--fdr", "0.3"
+    )
+    assert kept["wish"] == "pairs ≥ 300 and documents ≥ 40 %"
+    assert kept["left"]["pairs"] >= 300
+    assert kept["left"]["documents"] >= 0.4 * 240
+    assert [one["basis"] for one in rates] == ["fdr", "fdr"]
+    for one, wanted in zip(rates, (0.15, 0.3), strict=True):
+        assert one["low"] <= one["estimate"] <= min(one["high"], wanted)
+        assert one["left"]["pairs"] >= 50
+    assert rates[0]["threshold"] > rates[1]["threshold"]
+    assert rates[0]["left"]["pairs"] < rates[1]["left"]["pairs"]
+
+
+def test_the_table_says_what_everything_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, SAMPLE, "--keep", "pairs=50%", "--fdr", "0.0001", "--fdr", "0.3")
+    assert code == 0
+    assert "pairs ≥ 50 %" in out
+    assert "FDR ≤ 0.01 %: none: " in out
+    assert "share a topic" in out
+    assert "Nothing is estimated" in out
+
+
+def test_decoys_may_say_what_noise_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Here made from the other model's file: noise of the first one's scale, and no right pair."""
+    table = pq.read_table(f"{SAMPLE}/similarity_b.parquet")
+    rng = np.random.default_rng(0)
+    noise = [(0.19 + 0.02 * rng.standard_normal(len(v))).tolist() for v in table["values"]]
+    place = table.schema.get_field_index("values")
+    path = str(tmp_path / "decoys.parquet")
+    field = table.schema.field("values")
+    pq.write_table(table.set_column(place, field, pa.array(noise, field.type)), path)
+    (found,) = proposals(capsys, "--fdr", "0.2", "--decoys", path)
+    assert found["basis"] == "decoys"
+    assert "decoys" in found["assumption"]
+    assert found["threshold"] is not None or found["reason"]
+    code, _, err = run(capsys, SAMPLE, "--fdr", "0.2", "--decoys", str(tmp_path / "none.parquet"))
+    assert code == 2
+    assert "none.parquet" in err
+
+
+def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    labels = ("--labels", label_file(tmp_path, 200, 0), "--clip-model", "sample-a")
+    (found,) = proposals(capsys, "--precision", "0.7", *labels)
+    assert found["basis"] == "precision"
+    assert found["low"] <= found["estimate"] <= found["high"]
+    assert found["estimate"] >= 0.7
+    assert 0 < found["left"]["pairs"] < 595
+    assert proposals(capsys, "--precision", "0.7", *labels[:2]) == [found]  # the sample is known
+    code, _, err = run(capsys, SAMPLE, "--precision", "0.7", *labels[:2], "--clip-model", "x")
+    assert code == 2
+    assert "sample-a" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "say what the threshold is for"),
+        (["--keep", "images=5"], "cannot be kept"),
+        (["--keep", "pairs"], "says not how much"),
+        (["--fdr", "5"], "between 0 and 1"),
+        (["--fdr", "nan"], "between 0 and 1"),
+        (["--fdr", "ten"], "as in 0.1 or 10%: not ten"),
+        (["--precision", "100%"], "as in 0.1 or 10%: not 100%"),
+        (["--precision", "0.9"], "go together"),
+        (["--fdr", "0.1", "--labels", "x"], "go together"),
+        (["--keep", "pairs=1", "--decoys", "x"], "goes with --fdr"),
+        (["--fdr", "0.1", "--documents", "0"], "0 is not in the range"),
+        (["--precision", "0.9", "--labels", "/nowhere/labels.sqlite"], "/nowhere/labels.sqlite"),
+    ],
+)
+def test_nonsense_is_refused_in_a_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    code, out, err = run(capsys, SAMPLE, *arguments)
+    assert code == 2
+    assert out == ""
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_what_is_proposed_is_exported_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out, config = tmp_path / "p.json", tmp_path / "c.json"
+    code, table, _ = run(capsys, SAMPLE, "--keep", "pairs=50%", "--out", str(out))
+    (found,) = json.loads(out.read_text())
+    assert (code, found["wish"] in table) == (0, True)
+    with pytest.raises(SystemExit):
+        main(["export", SAMPLE, "--proposal", str(out), "--out", str(config)])
+    kept = json.loads(config.read_text())
+    assert kept["threshold"] == found["threshold"]
+    assert kept["provenance"]["chosen"] == found
+
+
+def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    labels = ("--labels", label_file(tmp_path, 200, 0))
+    by_share, per_cent = (proposals(capsys, "--precision", s, *labels) for s in ("0.7", "70%"))
+    assert by_share == per_cent
+    assert proposals(capsys, "--fdr", "15%") == proposals(capsys, "--fdr", "0.15")
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ("documents=50", "50 was read as a number of documents, not as a share: for 50 % of them"),
+        ("image_tokens=0.5", "for 50 % of them, --keep image_tokens=50%"),
+        ("documents=50%", None),
+        ("pairs=101", None),
+    ],
+)
+def test_a_number_that_may_be_a_share_is_said(
+    capsys: pytest.CaptureFixture[str], wish: str, words: str | None
+) -> None:
+    code, _, err = run(capsys, SAMPLE, "--keep", wish)
+    assert code == 0
+    assert err == "" if words is None else words in err

@@ -1,0 +1,93 @@
+"""Damaged files: no answer but the right one, or one line that names the file."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmc4viz.clip.score import metadata_of, write_whole
+from mmc4viz.data.build_index import attach
+from mmc4viz.data.index import open_index
+from tests.data.test_index import index
+from tests.data.test_similarity_file import odd_shards
+from tests.support.damage import damaged
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write an index with a set, and the score file of it as we write them."""
+    folder = tmp_path_factory.mktemp("damage")
+    shards, _, sidecar = odd_shards(folder, 10)
+    table = pq.read_table(sidecar)
+    write_whole(folder / "b.parquet", [table.replace_schema_metadata()], {}, {"clip_model": "far"})
+    sidecar.unlink()
+    index(shards, folder / "index")
+    attach(str(folder / "index"), "b", str(folder / "b.parquet"), lambda _: None)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("seed", "times"), [(0, 240), *(pytest.param(n, 3000, marks=pytest.mark.slow) for n in (1, 2))]
+)
+def test_a_damaged_file_gives_no_other_answer(corpus: Path, seed: int, times: int) -> None:
+    kinds = ".arrow,.json,.parquet"
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.damage",
+        str(corpus),
+        str(seed),
+        str(times),
+        kinds,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr[-2000:]
+    *wrong, noticed = done.stdout.splitlines()
+    assert not wrong, f"{len(wrong)} wrong answers, such as {wrong[:9]}"
+    assert int(noticed.split()[0]) > times / 2
+
+
+def test_a_damaged_score_file_says_nothing_of_itself(tmp_path: Path) -> None:
+    """So a part that a run left is made again; one that is whole is believed."""
+    path, chance = tmp_path / "part.parquet", random.Random(3)
+    rows = {
+        "shard": ["a.tar"] * 40,
+        "key": [str(n) for n in range(40)],
+        "images": [1] * 40,
+        "sentences": [3] * 40,
+        "values": [[n / 7, 0.5, float("nan")] for n in range(40)],
+    }
+    write_whole(path, [pa.table(rows)], {"made_from": {"a": 1}}, {"clip_model": "m"})
+    raw, facts, lost = path.read_bytes(), metadata_of(path), 0
+    assert facts["made_from"] == {"a": 1}
+    for _ in range(300):
+        path.write_bytes(damaged(raw, chance))
+        found = metadata_of(path)
+        assert found in ({}, facts)
+        lost += not found
+    assert lost > 150
+
+
+def test_an_index_that_is_read_into_memory_outlives_its_files(corpus: Path) -> None:
+    """One that is mapped would end the process."""
+    folder = Path(shutil.copytree(corpus / "index", corpus / "copy"))
+    index = open_index(str(folder), similarity="b")
+    paths = list(folder.rglob("*.arrow"))
+    assert paths
+    for path in paths:
+        os.truncate(path, 0)
+    again = open_index(str(corpus / "index"), similarity="b")
+    for one, other in zip(index.columns, again.columns, strict=True):
+        assert pa.table({"a": one.batch.column("url")}) == pa.table(
+            {"a": other.batch.column("url")}
+        )
+        assert one.values("similarity").tobytes() == other.values("similarity").tobytes()
+    shutil.rmtree(folder)

@@ -1,0 +1,406 @@
+"""The dashboard in a real, headless Chromium: moved by mouse, finger and keys, linked, attacked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from click.testing import CliRunner
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import mmc4viz
+from mmc4viz import Curves, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
+from mmc4viz.cli import cli
+from mmc4viz.data.scale import COSINE
+from mmc4viz.sweep.statistics import document_funnel, image_funnel
+from mmc4viz.sweep.sweep import sweep
+from tests.support.hostile import MARK, TEXTS, write_hostile
+from tests.support.serving import FLAGS, chromium, serving
+from tests.support.slowly import slow
+
+SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
+KEEP = 0.5
+
+# Everything that the control says, read from its own tree.
+SHOWN = """
+() => {
+  const roots = [...document.querySelectorAll('*')].map((e) => e.shadowRoot);
+  const root = roots.find((e) => e?.querySelector('.handle'));
+  if (!root) return null;
+  const text = (place) => [...root.querySelectorAll(place)].map((e) => e.textContent);
+  return {
+    numbers: text('.value'), changes: text('.change'), sides: text('.side'),
+    yields: text('figcaption b'),
+    spoken: root.querySelector('.handle').getAttribute('aria-valuetext'),
+    now: root.querySelector('.handle').getAttribute('aria-valuenow'),
+    typed: root.querySelector('.field input').value,
+  };
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def sample(dashboard: str) -> str:
+    return dashboard
+
+
+@pytest.fixture(scope="module")
+def curves() -> Curves:
+    """Sweep the sample, and make sure that ``mmc4viz curve`` prints the same."""
+    found = curves_at(LoaderConfig())
+    steps = ",".join(f"{k / 1000:g}" for k in range(150, 400, 10))
+    arguments = ["curve", SAMPLE, "--thresholds", steps, "--format", "json"]
+    for row in json.loads(CliRunner().invoke(cli, arguments).stdout):
+        assert row == found.rows(KEEP)[found.step(row["threshold"])]
+    return found
+
+
+def curves_at(config: LoaderConfig) -> Curves:
+    columns = [read_columns(shard, load_tokenizer("gpt2")) for shard in expand([SAMPLE])]
+    return sweep(match_corpus(columns, config), config, COSINE.thresholds())
+
+
+class Watched:
+    """A page, with everything that it complains about, asks of others, and tells the server."""
+
+    def __init__(self, browser: Browser, address: str, path: str = "", **options: Any) -> None:
+        self.address = address
+        self.complaints: list[str] = []
+        self.strangers: list[str] = []
+        self.told = 0
+        view = {"viewport": {"width": 1400, "height": 1500}} | options
+        self.page: Page = browser.new_page(**view)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("console", self._on_console)
+        self.page.on("request", self._on_request)
+        self.page.on("websocket", lambda socket: socket.on("framesent", self._on_told))
+        self.page.goto(address + path)
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def _on_request(self, request: Any) -> None:
+        own = (self.address, self.address.replace("http", "ws"), "data:", "blob:")
+        if not request.url.startswith(own):
+            self.strangers.append(request.url)
+
+    def _on_told(self, _: Any) -> None:
+        self.told += 1
+
+    def shown(self) -> dict[str, Any]:
+        self.page.wait_for_selector(".handle[aria-valuetext]", timeout=60_000)
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+        )
+        found: dict[str, Any] = self.page.evaluate(SHOWN)
+        return found
+
+    def rested(self, threshold: float, curves: Curves) -> None:
+        """Wait until the server knows and the whole page says so."""
+        reached = image_funnel(curves, curves.step(threshold), KEEP)[-1].remaining
+        self.page.wait_for_function(
+            "([t]) => new URL(location).searchParams.get('t') === t", arg=[f"{threshold:g}"]
+        )
+        last = self.page.locator('[data-funnel="image"] .row.end', has_text="reach the model")
+        last.filter(has_text=words(reached)).wait_for(timeout=20_000)
+
+    def end(self) -> None:
+        assert not self.complaints
+        assert not self.strangers
+        self.page.close()
+
+
+def words(count: float) -> str:
+    return f"{count:,.0f}" if count == round(count) else f"{count:,.1f}"
+
+
+def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str, Any]:
+    """Say what the control must show at a threshold, from the core's curves."""
+    row, other = (curves.rows(KEEP)[curves.step(t)] for t in (threshold, compared))
+    step = curves.step(threshold)
+    whole = int(curves.total("documents")[step])
+    share = row["documents"] / whole
+    misbound = row["misbound"] / row["image_tokens"] if row["image_tokens"] else 0
+    most = {n: curves.expected(n, KEEP).max() for n in ("image_tokens", "text_tokens")}
+    change = row["documents"] - other["documents"]
+    sign = "+" if change > 0 else "−"
+    return {
+        "numbers": [
+            f"{row['documents']:,.1f}", f"{share:.1%}", f"{row['pairs']:,}",
+            f"{row['image_tokens']:,.1f}", f"{row['text_tokens']:,.0f}", f"{misbound:.1%}",
+        ],
+        "change": f"{sign}{abs(change):,.1f} vs {compared:g}" if change else f"±0 vs {compared:g}",
+        "sides": [
+            f"{int(curves.total('rejected_pairs')[step]):,} pairs rejected",
+            f"{row['pairs']:,} pairs kept",
+        ],
+        "yields": [
+            f"{share:.1%}", f"{row['pairs'] / curves.total('pairs').max():.1%}",
+            f"{row['image_tokens'] / most['image_tokens']:.1%}",
+            f"{row['text_tokens'] / most['text_tokens']:.1%}", f"{misbound:.1%}",
+        ],
+        "spoken": f"{threshold:.3f}: {row['documents']:,.1f} documents, {100 * share:.1f} % of all",
+    }  # fmt: skip
+
+
+def check(watched: Watched, curves: Curves, threshold: float) -> None:
+    found, expected = watched.shown(), wanted(curves, threshold)
+    assert found["changes"][0] == expected.pop("change")
+    assert {name: found[name] for name in expected} == expected
+    assert found["typed"] == f"{threshold:.3f}"
+    assert float(found["now"]) == threshold
+
+
+def test_keys_move_the_line_and_every_number_follows(
+    browser: Browser, sample: str, curves: Curves
+) -> None:
+    watched = Watched(browser, sample)
+    check(watched, curves, 0.24)
+    page, threshold = watched.page, 0.24
+    page.locator(".handle").focus()
+    for key, change in [
+        ("ArrowRight", 0.001), ("ArrowUp", 0.001), ("Shift+ArrowRight", 0.01), ("PageUp", 0.01),
+        ("ArrowLeft", -0.001), ("Shift+ArrowDown", -0.01), ("PageDown", -0.01),
+        ("ArrowLeft", -0.001),
+    ]:  # fmt: skip
+        page.keyboard.press(key)
+        threshold = round(threshold + change, 3)
+        check(watched, curves, threshold)
+    watched.rested(threshold, curves)
+    page.keyboard.press("End")
+    assert float(watched.shown()["now"]) > 0.39
+    page.keyboard.press("Home")
+    assert float(watched.shown()["now"]) < 0.16
+    watched.end()
+
+
+def test_a_drag_tells_the_server_on_release_only(
+    browser: Browser, sample: str, curves: Curves
+) -> None:
+    watched = Watched(browser, sample)
+    watched.shown()
+    page = watched.page
+    page.wait_for_timeout(1500)
+    box = page.locator(".handle").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + 30
+    page.mouse.move(x, y)
+    page.mouse.down()
+    watched.told = 0
+    for step in range(60):
+        page.mouse.move(x + 2 * step, y)
+    threshold = float(watched.shown()["now"])
+    assert threshold > 0.25
+    check(watched, curves, threshold)
+    assert (
+        watched.told < 10
+    )  # sixty moves; the server hears of a pause only, if the machine had one
+    page.mouse.up()
+    watched.rested(threshold, curves)
+    assert watched.told >= 1
+    check(watched, curves, threshold)
+    for of, funnel in (("document", document_funnel), ("image", image_funnel)):
+        left = funnel(curves, curves.step(threshold), KEEP)[-1].remaining
+        last = page.locator(f'[data-funnel="{of}"] .row.end').last
+        assert words(left) in last.inner_text()
+    watched.end()
+
+
+def test_a_finger_drags_the_handle(browser: Browser, sample: str, curves: Curves) -> None:
+    watched = Watched(browser, sample, has_touch=True)
+    watched.shown()
+    box = watched.page.locator(".handle").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + 60
+    devtools = watched.page.context.new_cdp_session(watched.page)
+    for kind, to in (
+        ("touchStart", x),
+        ("touchMove", x - 40),
+        ("touchMove", x - 90),
+        ("touchEnd", None),
+    ):
+        points = [] if to is None else [{"x": to, "y": y}]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    threshold = float(watched.shown()["now"])
+    assert threshold < 0.23
+    check(watched, curves, threshold)
+    watched.rested(threshold, curves)
+    watched.end()
+
+
+def test_what_is_typed_counts(browser: Browser, sample: str, curves: Curves) -> None:
+    watched = Watched(browser, sample)
+    watched.shown()
+    for text, threshold in (("0.3", 0.3), ("0.2504", 0.25), ("", 0.25), ("9", 0.25)):
+        watched.page.locator(".field input").fill(text)
+        watched.page.keyboard.press("Enter")
+        watched.page.locator(".handle").focus()
+        assert float(watched.shown()["now"]) == threshold
+        watched.rested(threshold, curves)
+        check(watched, curves, threshold)
+    watched.end()
+
+
+def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, sample: str) -> None:
+    asked = {
+        "t": "0.21",
+        "cap": "3",
+        "match": "argmax",
+        "vs": "0.3",
+        "view": '{"form":"absolute","log":true}',
+    }
+    watched = Watched(browser, sample, "?" + urlencode(asked))
+    page = watched.page
+    found = curves_at(LoaderConfig(max_images=3, assignment="argmax"))
+    expected = wanted(found, 0.21, 0.3)
+
+    def same() -> None:
+        shown = watched.shown()
+        assert shown["numbers"] == expected["numbers"]
+        assert shown["changes"][0] == expected["change"]
+        assert page.get_by_role("button", name="Log").get_attribute("aria-pressed") == "true"
+        assert page.get_by_role("button", name="Absolute").get_attribute("aria-pressed") == "true"
+        kept = {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+        assert {name: kept.get(name) for name in asked} == asked
+
+    same()
+    page.reload()
+    same()
+    for name in ("Documents", "Borderline", "Audit"):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.wait_for_url(f"**/{name.lower()}?*")
+        assert "t=0.21" in page.url
+    page.get_by_role("link", name="Tune", exact=True).click()
+    page.wait_for_url(lambda url: "/audit" not in url and "t=0.21" in url)
+    same()
+    watched.end()
+
+
+@pytest.mark.slow
+def test_going_back_undoes(browser: Browser, sample: str, curves: Curves) -> None:
+    watched = Watched(browser, sample)
+    watched.shown()
+    for text in ("0.3", "0.2"):
+        watched.page.locator(".field input").fill(text)
+        watched.page.keyboard.press("Enter")
+        watched.rested(float(text), curves)
+    watched.page.wait_for_timeout(1200)
+    watched.page.go_back()
+    watched.rested(0.3, curves)
+    check(watched, curves, 0.3)
+    watched.end()
+
+
+@pytest.mark.slow
+def test_a_loss_opens_its_documents(browser: Browser, sample: str) -> None:
+    watched = Watched(browser, sample)
+    watched.shown()
+    watched.page.locator('[data-funnel="document"] button', has_text="no valid image").click()
+    watched.page.wait_for_url("**/documents?*f.outcome=no_valid_image*")
+    found = curves_at(LoaderConfig())
+    lost = found.rows(KEEP)[found.step(0.24)]["no_valid_image"]
+    watched.page.get_by_text(f"{lost} of 240 documents").wait_for()
+    watched.end()
+
+
+@pytest.mark.slow
+def test_two_people_do_not_disturb_each_other(
+    browser: Browser, sample: str, curves: Curves
+) -> None:
+    one, other = Watched(browser, sample, "?t=0.2"), Watched(browser, sample, "?t=0.3")
+    check(one, curves, 0.2)
+    check(other, curves, 0.3)
+    one.page.locator(".field input").fill("0.22")
+    one.page.keyboard.press("Enter")
+    one.rested(0.22, curves)
+    check(other, curves, 0.3)
+    check(one, curves, 0.22)
+    one.end()
+    other.end()
+
+
+@pytest.mark.slow
+def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
+    shard = shutil.copy(expand([SAMPLE])[0].path, tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"clip_model": "ViT-L/14"}))
+    with serving(tmp_path, str(shard), "--config", str(config)) as address:
+        watched = Watched(browser, address)
+        watched.shown()
+        page = watched.page
+        marks = page.locator(".marks button")
+        assert marks.all_inner_texts() == [
+            "0.15 MMC4", "0.20 MMC4 training", "0.24 OpenFlamingo", "0.25 MMC4 core", "0.32 a fork",
+        ]  # fmt: skip
+        marks.nth(1).hover()
+        assert "MMC4 paper's own training" in page.locator(".hint").inner_text()
+        marks.nth(1).click()
+        assert float(watched.shown()["now"]) == 0.2
+        page.wait_for_url("**?*t=0.2*")
+        page.goto(f"{address}/?t=0.2&p.documents=40%25")
+        proposal = page.get_by_role("button", name="documents ≥ 40 %")
+        proposal.wait_for(timeout=30_000)
+        assert "Proposed by what is left" in str(proposal.get_attribute("aria-description"))
+        assert page.locator("path.proposal").count() == 1
+        proposal.click()
+        assert watched.shown()["typed"] == proposal.inner_text().split()[0]
+        expect(page.get_by_role("button", name="In use")).to_be_visible(timeout=30_000)
+        assert marks.count() == 6  # proposals stand in a row of their own
+        watched.end()
+
+
+def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path) -> None:
+    evil = TEXTS[1]
+    saved = json.dumps({"model": evil, "threshold": 0.3})
+    asked = {"vs": evil, f"s.{evil}": saved, "view": evil, "model": evil, f"t.{evil}": evil}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"clip_model": evil}))
+    with serving(tmp_path, str(write_hostile(tmp_path)), "--config", str(config)) as address:
+        watched = Watched(browser, address, "?" + urlencode(asked))
+        shown = watched.shown()
+        assert evil in shown["changes"][0]
+        page = watched.page
+        page.wait_for_timeout(1500)
+        assert page.evaluate("window.hostile") is None
+        assert page.locator('a[href^="javascript"]').count() == 0
+        assert page.locator("[onerror], [onload], iframe").count() == 0
+        assert page.locator(f"script:has-text('{MARK}')").count() == 0
+        watched.strangers.clear()
+        watched.end()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(800, "light"), *slow((1280, "light"), (800, "dark"), (1280, "dark"))],
+)
+def test_nothing_is_cut_off(browser: Browser, sample: str, scheme: Any, width: int) -> None:
+    size = {"width": width, "height": 1200}
+    watched = Watched(browser, sample, viewport=size, color_scheme=scheme)
+    watched.shown()
+    page = watched.page
+    wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert page.evaluate(wide)
+    clipped = page.evaluate(
+        """() => [...document.querySelectorAll('*')].flatMap((host) => [...(host.shadowRoot
+             ?.querySelectorAll('.value, .change, figcaption, .row .name, .row .number') ?? [])])
+             .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)"""
+    )
+    assert clipped == []
+    ink = page.locator(".control .value").first.evaluate("(e) => getComputedStyle(e).color")
+    assert ink == ("rgb(31, 36, 41)" if scheme == "light" else "rgb(228, 231, 234)")
+    watched.end()

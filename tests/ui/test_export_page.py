@@ -1,0 +1,364 @@
+"""The page Export and the report: there and back to the last digit, inert, without a network."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
+from mmc4viz.config_file import Config, parse_config
+from mmc4viz.data.shards import Shard
+from mmc4viz.export.report import Content, gather, write_report
+from mmc4viz.export.tables import Section, Table, Words
+from mmc4viz.export.trainer import openflamingo_flags
+from mmc4viz.sweep.sweep import Matched, sweep
+from mmc4viz.thresholds.labels import store
+from mmc4viz.ui import data
+from mmc4viz.ui.pages import export
+from mmc4viz.ui.start import VARIABLE
+from tests.cli.test_cli import Run
+from tests.support import nasty
+from tests.support.hostile import MARK, TEXTS, write_hostile
+from tests.support.serving import FLAGS, chromium, serving
+from tests.thresholds.test_compare import label_file
+from tests.ui.test_pages import ROOT, SAMPLE, alerts, markup, opened
+
+SETTINGS = [
+    LoaderConfig(threshold=0.231, clip_model="sample-a"),
+    LoaderConfig(
+        threshold=0.291, min_images=2, max_images=3, max_tokens=90, min_kb=12, assignment="greedy",
+        single_image_keep=0.1234567890123, clip_model="sample-b",
+    ),
+]  # fmt: skip
+
+
+def started(monkeypatch: pytest.MonkeyPatch, page: str, **start: Any) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    monkeypatch.setenv(VARIABLE, json.dumps({"shards": [SAMPLE], **start}))
+    app._page_hash = calc_hash(page)
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def exported(app: AppTest) -> Config:
+    return parse_config(app.code[0].value.encode(), "shown.yaml")
+
+
+@pytest.mark.parametrize("config", SETTINGS, ids=lambda config: config.clip_model)
+def test_a_config_from_the_app_gives_the_same_numbers_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: LoaderConfig
+) -> None:
+    flat = tmp_path / "flat.json"
+    flat.write_text(json.dumps(config.as_dict()))
+    first = exported(started(monkeypatch, "export", config=str(flat)))
+    assert first.loader_config() == config
+    own = config.clip_model == "sample-a"
+    source = (first.provenance["similarity"]["source"] or "").rpartition("/")[2]
+    assert source == ("" if own else "similarity_b.parquet")
+    file = tmp_path / "exported.yaml"
+    app = started(monkeypatch, "export", config=str(flat))
+    file.write_text(app.code[0].value)
+    again = started(monkeypatch, "export", config=str(file))
+    second = exported(again)
+    assert second.loader_config() == config
+    assert repr(second.provenance["yields"]) == repr(first.provenance["yields"])
+    assert "those that it was exported from" in markup(again)
+    assert "another" not in "".join(alerts(again))
+    if own:
+        columns = [read_columns(s, load_tokenizer()) for s in expand([SAMPLE])]
+        curves = sweep(match_corpus(columns, config), config, np.array([config.threshold]))
+        row = curves.rows(config.single_image_keep)[0]
+        assert second.provenance["yields"]["documents"]["value"] == row["documents"]
+        assert second.provenance["yields"]["text_tokens"]["value"] == row["text_tokens"]
+
+
+def test_the_page_tells_a_trainer_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "export", kb="20", t="0.25")
+    assert app.code[1].value == openflamingo_flags(LoaderConfig(threshold=0.25))
+    assert "No flag says this" in markup(app)
+    assert "size limit n // 1000 &gt; 20" in markup(app)
+    app.text_input(key="export-note").set_value("Few *wrong* pairs.")
+    app.selectbox(key="export-basis").set_value("fdr").run()
+    found = exported(app).provenance
+    assert (found["note"], found["chosen"]) == ("Few *wrong* pairs.", {"basis": "fdr"})
+
+
+def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken() -> tuple[AppTest, dict[str, Any]]:
+        app = opened(monkeypatch, "", **{"p.documents": "40%", "p.pairs": "200"})
+        app.button(key="use-yield").click().run()
+        assert app.button(key="use-yield").disabled  # in use
+        app._page_hash = calc_hash("export")
+        return app, exported(app.run()).provenance["chosen"]
+
+    app, chosen = taken()
+    assert chosen["basis"] == "yield"
+    assert chosen["wish"] == "documents ≥ 40 % and pairs ≥ 200"
+    assert chosen["left"]["documents"] >= 96
+    assert "Nothing is estimated" in chosen["assumption"]
+    assert exported(app).loader_config().threshold == chosen["threshold"]
+    before = app.session_state["chosen"]
+    app.session_state["chosen"] = before | {"t": "0.26"}
+    assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
+    by_hand = {name: value for name, value in before.items() if name != "basis"}
+    app.session_state["chosen"] = by_hand  # the same threshold, not chosen by the proposal
+    assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
+    app, _ = taken()
+    app.number_input(key="max_images").set_value(3).run()
+    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+
+
+def test_a_basis_that_labels_do_not_support_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = label_file(tmp_path, 100, 0)
+    app = started(monkeypatch, "label", labels=path)
+    app.session_state["chosen"] |= {"l.view": "results", "l.precision": "0.8"}
+    app.run()
+    assert "(one-sided)" in markup(app)
+    app.button(key="use-precision").click().run()
+    app._page_hash = calc_hash("export")
+    chosen = exported(app.run()).provenance["chosen"]
+    assert (chosen["basis"], chosen["wish"]) == ("precision", "precision ≥ 80%")
+    assert chosen["low"] <= chosen["estimate"] <= chosen["high"]
+    assert chosen["at_least"] >= 0.8
+    assert 0 < chosen["labels_at_line"] <= chosen["labels"] <= 100
+    app.selectbox(key="export-basis").set_value("hand").run()
+    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+    app.selectbox(key="export-basis").set_value("precision").run()
+    assert exported(app).provenance["chosen"] == chosen
+    app.session_state["chosen"] = app.session_state["chosen"] | {"t": "0.2"}
+    app.run()
+    assert app.selectbox(key="export-basis").value == "hand"
+    app.selectbox(key="export-basis").set_value("precision").run()
+    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+    assert "Labels do not support 0.2" in "".join(alerts(app))
+
+
+def test_of_a_sample_yields_have_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "export", sample="100")
+    found = exported(app).provenance["yields"]
+    assert found["sampled"] == 100
+    assert found["documents"]["low"] <= found["documents"]["value"] <= found["documents"]["high"]
+    assert "made from every document" in markup(app)
+
+
+def test_what_differs_is_said_on_every_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(started(monkeypatch, "export").code[0].value)
+    shards = [f"{SAMPLE}/sample-0000.tar"]
+    for page in ("export", "documents"):
+        app = started(monkeypatch, page, config=str(file), shards=shards)
+        [said] = [text for text in alerts(app) if "another corpus" in text]
+        assert "1 of the config&#x27;s shards not here (sample-0001.tar)" in said
+    file.write_text("threshold: 0.2\nthreshold: 0.3\n")
+    app = started(monkeypatch, "export", config=str(file))
+    assert "line 2: &#x27;threshold&#x27; is named twice" in "".join(alerts(app))
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Any:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Any:
+    page = browser.new_page(viewport={"width": 1400, "height": 1600})
+    yield page
+    page.close()
+
+
+class Watch:
+    """What a page complains of and asks for."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.said, self.asked = page, list[str](), list[str]()
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("dialog", lambda dialog: self.said.append(dialog.message))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+
+@pytest.mark.slow
+def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
+    def saved(label: str) -> bytes:
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label, exact=True).click()
+        return Path(download.value.path()).read_bytes()
+
+    labelled = label_file(tmp_path, 100, 0)
+    with serving(tmp_path, SAMPLE, "--labels", labelled) as address:
+        page.goto(f"{address}/export")
+        page.wait_for_selector("text=One HTML file", timeout=60_000)
+        config = tmp_path / "c.yaml"
+        text = saved("YAML").decode().replace("threshold: 0.24\n", "threshold: 0.231\n")
+        config.write_text(text.replace("max_images: 6\n", "max_images: 3\n"))
+        page.get_by_text("Load a config").click()
+        page.set_input_files('input[type="file"]', str(config))
+        page.get_by_role("button", name="Use these settings").click()
+        page.wait_for_selector("text=those that it was exported from", timeout=60_000)
+        again = parse_config(saved("YAML"), "c.yaml")
+        rows = pq.read_table(io.BytesIO(saved("Parquet")))
+        report = saved("Report").decode()
+    assert again.loader_config() == parse_config(config.read_bytes(), "c.yaml").loader_config()
+    assert again.loader_config().max_images == 3
+    kept = again.provenance["yields"]["documents"]["value"]
+    assert sum(rows.column("probability").to_pylist()) == kept
+    n_labels = len(store.read(labelled))
+    assert f"labels.sqlite holds {n_labels} judgements by 1 person" in report
+    assert "At the threshold 0.231</h3>" in report
+    assert "<h3>sample-a and sample-b</h3>" in report
+    assert 'aria-label="sample-a at 0.231: ' in report
+
+
+def opened_from_disk(page: Page, path: Path) -> Watch:
+    watch = Watch(page)
+    page.goto(path.as_uri())
+    page.wait_for_load_state("load")
+    assert watch.said == []
+    assert [url for url in watch.asked if not url.startswith("data:")] == [path.as_uri()]
+    return watch
+
+
+def test_the_report_is_inert_and_needs_no_network(
+    page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = write_hostile(tmp_path)
+    nasty.write_tar(tmp_path / "n.tar", nasty.documents(seed=2, n=60))
+    report = tmp_path / "r.html"
+    words = ["--note", TEXTS[0] + TEXTS[3], "--clip-model", TEXTS[1]]
+    run = Run(capsys, "export", shard, tmp_path / "n.tar", *words, "--report", report)
+    assert run.code == 0
+    opened_from_disk(page, report)
+    assert page.evaluate("window.hostile") is None
+    active = "script, iframe, object, embed, form, a, base, [onerror], [onload], [onclick]"
+    assert page.locator(active).count() == 0
+    pictures = page.locator("img").evaluate_all("all => all.map(one => one.src.slice(0, 23))")
+    assert pictures
+    assert set(pictures) == {"data:image/jpeg;base64,"}
+    text = page.inner_text("body")
+    assert TEXTS[0] in text
+    assert any(words in text for words in TEXTS[2:7])
+    assert "\u202e" not in report.read_text()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert page.evaluate(wide)
+    assert MARK in text
+
+
+def test_names_of_people_and_models_are_inert(
+    page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = label_file(tmp_path, 100, 0)
+    with store.writing(said) as connection:
+        first = store.read(said)[:9]
+        store.insert(connection, [replace(one, person=TEXTS[0]) for one in first])
+    shards = [shutil.copy(path, tmp_path) for path in sorted(Path(SAMPLE).glob("*.tar"))]
+    table = pq.read_table(f"{SAMPLE}/similarity_b.parquet")
+    hostile = table.replace_schema_metadata({"clip_model": TEXTS[3]})
+    pq.write_table(hostile, tmp_path / "similarity_x.parquet")
+    report = tmp_path / "r.html"
+    asked = ["--clip-model", "sample-a", "--labels", said, "--report", report, "--no-images"]
+    run = Run(capsys, "export", *shards, *asked)
+    assert (run.code, run.noted) == (0, "")
+    opened_from_disk(page, report)
+    assert page.evaluate("window.hostile") is None
+    assert page.locator("script, iframe, img, a, [onload]").count() == 0
+    text = page.inner_text("body")
+    assert f"Ada and {TEXTS[0]}" in text
+    assert f"sample-a and {TEXTS[3]}" in text
+    assert page.locator("svg .band").count() == 2
+    wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate(wide)
+    page.set_viewport_size({"width": 1400, "height": 1600})
+
+
+def test_pictures_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "r.html"
+    assert Run(capsys, "export", SAMPLE, "--report", report, "--no-images").code == 0
+    text = report.read_text()
+    assert "<img" not in text
+    assert "Just at or above 0.24" in text
+    assert len(text) < 50_000
+
+
+def test_a_report_of_nothing_and_of_other_sections() -> None:
+    config = LoaderConfig()
+    table = Table(["model", "threshold"], [("x<y", "0.2")])
+    section = Section("Models", [Words("a <b> word"), table])
+    content = gather(Matched([], config), config, {}, lambda _: None, sections=[section])
+    text = write_report(content)
+    assert "<h2>Models</h2><p>a &lt;b&gt; word</p>" in text
+    assert "<td>x&lt;y</td>" in text
+    assert "0 (" not in text
+
+
+@pytest.mark.parametrize("rows", ["documents", "pairs"])
+def test_the_page_s_files_are_the_command_s(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: Any
+) -> None:
+    config = LoaderConfig(threshold=0.231, clip_model="sample-a")
+    matched = match_corpus([read_columns(s, load_tokenizer()) for s in expand([SAMPLE])], config)
+    for form in ("parquet", "jsonl"):
+        path = tmp_path / f"m.{form}"
+        files = ["--manifest", path, "--rows", rows, "--ids", tmp_path / "i.npy"]
+        Run(capsys, "export", SAMPLE, "--threshold", "0.231", *files)
+        assert export._manifest(matched, config, rows, form) == path.read_bytes()
+        assert export._ids(matched, config) == (tmp_path / "i.npy").read_bytes()
+
+
+def test_an_upload_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "export")
+    app.file_uploader(key="export-load").set_value(("c.yaml", b"threshold: 0.2\nx: 1\n", "")).run()
+    [said] = alerts(app)
+    assert "c.yaml, line 2" in said
+    app = opened(monkeypatch, "export")
+    text = b"threshold: 0.26\nsingle_image_keep: 0.1234567890123\n"
+    app.file_uploader(key="export-load").set_value(("c.yaml", text, "")).run()
+    app.button(key="export-use").click().run()
+    assert exported(app).loader_config() == LoaderConfig(
+        threshold=0.26, single_image_keep=0.1234567890123, clip_model="sample-a"
+    )
+
+
+def test_basics_follow_the_source(tmp_path: Path) -> None:
+    nasty.write_tar(tmp_path / "n.tar", nasty.documents(seed=2, n=30))
+    source = data.source_of([Shard(str(tmp_path / "n.tar"))], "gpt2", None, None)
+    basics = export.basics_for(source, LoaderConfig())
+    assert basics.corpus.documents == basics.corpus.shards[0].documents == 30
+
+
+@pytest.mark.parametrize(
+    "scores", [[], [0.3], [-1e308, 1e308], [-np.inf, 0.2, np.inf], [1e-320, 2e-320], [5e307] * 3]
+)
+@pytest.mark.parametrize("threshold", [0.24, -1e308, 30.0, 1e308])
+def test_any_scores_can_be_drawn(scores: list[float], threshold: float) -> None:
+    config, found = LoaderConfig(threshold=threshold), np.array(scores, np.float64)
+    thresholds = np.union1d([0.1], [threshold])
+    empty = sweep(Matched([], config), config, thresholds)
+    content = Content(config, {}, empty, empty.step(threshold), found)
+    with np.errstate(all="raise"):
+        text = write_report(content)
+    assert "nan" not in text.partition("<h2>What every")[2].partition("<h2>Where")[0]

@@ -1,0 +1,427 @@
+"""The pages Documents, Borderline and Audit without a browser: filters, links, hostile text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+import mmc4viz
+from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
+from mmc4viz.text import escaped
+from mmc4viz.types import Document, Outcome, Verdict
+from mmc4viz.ui import document_data, document_view, html, state
+from mmc4viz.ui.document_filters import CONTAINS, ORDERS, OUTCOMES
+from mmc4viz.ui.pages import documents as find
+from mmc4viz.ui.start import VARIABLE
+from tests.support.documents import chatgpt, entry, info, jpeg, write_tar
+from tests.support.hostile import DOCUMENTS, MARK, TEXTS, write_hostile
+
+ROOT = Path(mmc4viz.__file__).parents[1]
+SAMPLE = str(ROOT / "sample_data")
+
+
+def opened(
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    shards: str = SAMPLE,
+    start: dict[str, Any] | None = None,
+    **address: str,
+) -> AppTest:
+    """Open one of the pages at an address, as a link does."""
+    monkeypatch.setenv(VARIABLE, json.dumps({"shards": [shards]} | (start or {})))
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params.update(address)
+    app._page_hash = calc_hash(page)  # what the browser asks for; switch_page knows files only
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def markup(app: AppTest) -> str:
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+def alerts(app: AppTest) -> list[str]:
+    return [e.proto.body for e in app.get("html") if 'role="alert"' in e.proto.body]
+
+
+def keys(app: AppTest) -> list[str]:
+    return app.dataframe[0].value["key"].tolist() if app.dataframe else []
+
+
+@pytest.fixture(scope="module")
+def walks() -> list[tuple[Document, Verdict]]:
+    tokenizer, config = load_tokenizer(), LoaderConfig()
+    documents = [
+        parse_document(sample.key, sample.raw)
+        for shard in expand([SAMPLE])
+        for sample in samples(shard)
+    ]
+    return [(document, walk(document, config, tokenizer)) for document in documents]
+
+
+def nearest(verdict: Verdict) -> float:
+    return min((abs(pair.score - 0.24) for pair in verdict.pairs), default=9.0)
+
+
+def test_all_documents_nearest_to_the_line_first(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
+) -> None:
+    app = opened(monkeypatch, "documents")
+    expected = sorted(walks, key=lambda one: nearest(one[1]))
+    assert keys(app) == [document.key for document, _ in expected[:50]]
+    app = opened(monkeypatch, "documents", **{"f.page": "5"})
+    assert keys(app) == [document.key for document, _ in expected[200:]]
+
+
+@pytest.mark.parametrize("outcome", [str(outcome) for outcome in Outcome])
+def test_each_outcome_is_listed_and_opens(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]], outcome: str
+) -> None:
+    app = opened(monkeypatch, "documents", **{"f.outcome": outcome, "f.sort": "place"})
+    expected = [
+        (number, verdict) for number, (_, verdict) in enumerate(walks) if verdict.outcome == outcome
+    ]
+    assert keys(app) == [walks[number][0].key for number, _ in expected[:50]]
+    if not expected:
+        assert "No document is like this" in markup(app)
+        return
+    for number, verdict in expected[:3]:
+        app = opened(monkeypatch, "documents", doc=f"{number // 120}.{number % 120}")
+        assert escaped(verdict.key) in markup(app)
+        if verdict.detail:
+            assert escaped(verdict.detail) in markup(app)
+
+
+def test_filters_in_the_address_are_those_of_the_widgets(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
+) -> None:
+    address = {
+        "f.lo": "0.25", "f.hi": "0.3", "f.images": "2", "f.images_to": "4", "f.tokens": "1",
+        "f.shard": "0001", "f.url": "example", "f.sort": "best", "f.down": "1",
+    }  # fmt: skip
+    app = opened(monkeypatch, "documents", **address)
+    expected = []
+    for number, (document, verdict) in enumerate(walks):
+        best = max((pair.score for pair in verdict.pairs), default=-1.0)
+        fits = 0.25 <= best <= 0.3 and 2 <= len(document.images) <= 4
+        if fits and verdict.text_tokens >= 1 and number >= 120 and "example" in document.url:
+            expected.append((best, number, document.key))
+    assert keys(app) == [key for *_, key in sorted(expected)][:50]
+    assert app.number_input(key="filter-lo").value == 0.25
+    assert app.selectbox(key="filter-sort").value == "best"
+    assert app.text_input(key="filter-shard").value == "0001"
+
+
+def test_a_filter_stands_in_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", **{"f.page": "3"})
+    app.selectbox(key="filter-outcome").set_value("unreadable").run()
+    assert app.query_params["f.outcome"] == "unreadable"
+    assert "f.page" not in app.query_params
+    assert app.dataframe[0].value["outcome"].unique().tolist() == ["unreadable"]
+    app.button(key="filters-clear").click().run()
+    assert "f.outcome" not in app.query_params
+    assert app.selectbox(key="filter-outcome").value == ""
+    assert len(keys(app)) == 50
+
+
+@pytest.mark.parametrize("name", [name for name in CONTAINS if name])
+def test_everything_that_can_be_contained(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    app = opened(monkeypatch, "documents", **{"f.has": name})
+    assert app.selectbox(key="filter-has").value == name
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_every_order(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    app = opened(monkeypatch, "documents", **{"f.sort": name, "f.down": "1"})
+    assert len(keys(app)) == 50
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"doc": "99.1"}, {"doc": "0.120"}, {"doc": "-1.0"}, {"doc": "a"}, {"doc": "0.٣"},
+        {"f.outcome": "<b>"}, {"f.has": "x"}, {"f.sort": "__class__"}, {"f.lo": "nan"},
+        {"f.lo": "1e999"}, {"f.images": "1e400"}, {"f.images": "-3"}, {"f.page": "0"},
+        {"f.page": "9" * 30}, {"f.page": "77"}, {"f.url": TEXTS[0]}, {"b.view": "x"},
+        {"b.n": "-1"}, {"b.other": "one_to_one"}, {"f.tokens": "9" * 40},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_address_may_say_anything(
+    monkeypatch: pytest.MonkeyPatch, address: dict[str, str]
+) -> None:
+    for page in ("documents", "borderline"):
+        app = opened(monkeypatch, page, **address)
+        assert not alerts(app)
+
+
+def test_next_and_previous(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", **{"f.sort": "key", "f.down": "1"})
+    order = keys(app)
+    assert app.button(key="way-previous").disabled
+    for expected in order[:2]:
+        app.button(key="way-next").click().run()
+        assert escaped(expected) in markup(app)
+    app.button(key="way-previous").click().run()
+    assert escaped(order[0]) in markup(app)
+    place = links_place(app)
+    app = opened(monkeypatch, "documents", doc=place, **{"f.sort": "key", "f.page": "1"})
+    assert "240 of 240" in [text.value for text in app.text]
+    assert app.button(key="way-next").disabled
+
+
+def links_place(app: AppTest) -> str:
+    place: str = app.query_params["doc"]
+    return place
+
+
+def test_next_turns_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", **{"f.sort": "place", "doc": "0.49"})
+    app.button(key="way-next").click().run()
+    assert app.query_params["doc"] == "0.50"
+    assert app.query_params["f.page"] == "2"
+    assert len(keys(app)) == 50
+
+
+def test_the_open_document_s_page_follows_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", doc="0.7", **{"f.sort": "nearest"})
+    for threshold in (0.2, 0.3):
+        app.number_input(key="threshold").set_value(threshold).run()
+        assert app.query_params["doc"] == "0.7"
+        assert "The open document is not in this list." not in [t.value for t in app.text]
+        [cell] = app.session_state["documents"]["selection"]["cells"]
+        assert keys(app)[cell[0]] in markup(app)
+    app.query_params["f.page"] = "5"
+
+
+def test_words_are_looked_for_on_request(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
+) -> None:
+    app = opened(monkeypatch, "documents", **{"f.text": "HARBOUR", "f.sort": "place"})
+    assert keys(app) == []
+    assert app.button(key="find-start").label == "Search the text of 240 documents"
+    assert "None found so far" in markup(app)
+    app.button(key="find-start").click().run()
+    expected = [
+        document.key
+        for document, _ in walks
+        if "harbour" in "\n".join(document.sentences or [document.example or ""]).casefold()
+    ]
+    assert expected
+    assert keys(app) == expected[:50]
+
+
+def test_a_search_that_is_left_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", **{"f.text": "harbour"})
+    read: list[int] = []
+
+    def broken_off(matched: Any, documents: Any, words: str) -> Any:
+        for document in documents.tolist()[:100]:
+            read.append(document)
+            yield document, document % 2 == 0
+        raise mmc4viz.ShardError("gone.tar: is gone")
+
+    monkeypatch.setattr(find, "search", broken_off)
+    app.button(key="find-start").click().run()
+    assert any("gone.tar: is gone" in alert for alert in alerts(app))
+    assert len(keys(app)) == 50
+    assert any(text.value == "Searched 100 of 240 documents: 50 found." for text in app.text)
+    app.button(key="find-start").click().run()
+    assert len(set(read)) == len(read) == 200
+
+
+def test_a_shard_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "one.tar", [("a", info([[0.3, 0.1]])), ("b", info([[0.2]]))])
+    app = opened(monkeypatch, "documents", str(path))
+    path.write_bytes(path.read_bytes()[:512])
+    app.button(key="way-next").click().run()
+    assert not app.exception
+    assert len(alerts(app)) == 1
+
+
+def hostile_pages(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[AppTest]:
+    path = str(write_hostile(folder))
+    pages = [opened(monkeypatch, "documents", path, doc=f"0.{row}") for row in range(DOCUMENTS)]
+    pages += [opened(monkeypatch, "tune", path), opened(monkeypatch, "models", path)]
+    views = ("around", "lost", "kept", "between")
+    pages += [opened(monkeypatch, "borderline", path, **{"b.view": view}) for view in views]
+    return [*pages, opened(monkeypatch, "audit", path)]
+
+
+def test_hostile_text_is_text_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    offered = csvs_of(monkeypatch)
+    pages = hostile_pages(monkeypatch, tmp_path)
+    assert all(escaped(text) in markup(pages[0]) for text in TEXTS)
+    assert sum(MARK in escaped(markup(page)) for page in pages) >= 4
+    for page in pages:
+        body = markup(page)
+        for tag in ("<script", "<iframe", "<a ", "<svg", "<img src=x", 'onerror="', "onload='"):
+            assert tag not in body
+        for kind in ("markdown", "caption", "title", "header", "subheader", "error", "warning"):
+            assert all(not is_hostile(element.value) for element in getattr(page, kind)), kind
+        assert not is_hostile("".join(chart.proto.spec for chart in page.get("plotly_chart")))
+        labels = [widget.label for widget in (*page.button, *page.selectbox, *page.text_input)]
+        assert not any(map(is_hostile, labels))
+    assert_no_formulas(offered)
+
+
+def is_hostile(text: str) -> bool:
+    return MARK in text or "hostile=1" in text or any(one in text for one in TEXTS)
+
+
+def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Gather the CSV of every page that is drawn from now on, by its name."""
+    offered: dict[str, str] = {}
+
+    def offer(name: str, head: Any, rows: Any) -> None:
+        offered[name] = html.written(head, rows())
+
+    monkeypatch.setattr(html, "offer", offer)
+    return offered
+
+
+def assert_no_formulas(offered: dict[str, str]) -> None:
+    assert {"documents", "similarity", "states", "tokens", "audit", "yields", "knobs"} <= set(
+        offered
+    )
+    assert "'=1+1;=2" in offered["documents"]
+    for name, text in offered.items():
+        for row in csv.reader(io.StringIO(text)):
+            for cell in row:
+                assert cell[:1] not in ("=", "+", "@", "\t", "\r"), name
+                assert not cell.startswith("-") or cell == f"{float(cell)!r}" or float(cell) < 0
+        strings = [cell for row in csv.reader(io.StringIO(text)) for cell in row if ";" in cell]
+        assert all(f'"{cell}"' in text.replace('""', '"') for cell in strings), name
+
+
+def test_raw_json_is_short_and_inert(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_tar(
+        tmp_path / "a.tar",
+        [
+            ("a", info([[0.3]], [TEXTS[0]], [entry(jpeg(20_000))])),
+            ("b", b"{ no json <script>"),
+            ("c", chatgpt("_!_IMAGE1_!_ text", 1)),
+            ("d.txt", b"nothing"),
+        ],
+    )
+    source = document_data.data.source_of(expand([str(tmp_path)]), "gpt2", None, None)
+    texts = [document_data.raw_json(source, 0, row) for row in range(4)]
+    assert len(texts[0]) < 1500
+    assert TEXTS[0] in texts[0]
+    assert "… (26,668 characters)" in texts[0]
+    assert texts[1] == "{ no json <script>"
+    assert "… (1,336 characters)" in texts[2]
+    assert texts[3] == "The sample has no JSON."
+
+
+@pytest.mark.parametrize("view", ["around", "lost", "kept", "between"])
+def test_borderline_opens_documents(monkeypatch: pytest.MonkeyPatch, view: str) -> None:
+    app = opened(monkeypatch, "borderline", **{"b.view": view})
+    buttons = [button for button in app.button if button.label == "Open document"]
+    assert buttons
+    buttons[0].click().run()
+    assert not app.exception
+    assert "mmc-facts" in markup(app)
+    assert "doc" in app.query_params
+
+
+def test_borderline_moves_with_the_threshold(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
+) -> None:
+    scores = sorted(pair.score for _, verdict in walks for pair in verdict.pairs)
+    for threshold in (0.24, 0.3):
+        app = opened(monkeypatch, "borderline", t=f"{threshold:g}")
+        above = [score for score in scores if score >= threshold][:8]
+        below = [score for score in scores if score < threshold][::-1][:8]
+        cards = [e.proto.body for e in app.get("html") if "mmc-card mmc-doc" in e.proto.body]
+        shown = [card.split('mmc-card-score mmc-num">')[1].split("<")[0] for card in cards]
+        assert shown == [f"{score:.4f}" for score in above + below]
+
+
+def test_nothing_matched_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "one.tar", [("a", info([[0.3]], images=[entry(jpeg(9000))]))])
+    app = opened(monkeypatch, "borderline", str(path))
+    assert "No image is matched to a sentence" in alerts(app)[0]
+    app = opened(monkeypatch, "audit", str(path))
+    assert not app.exception
+
+
+def findings(app: AppTest) -> dict[str, str]:
+    """Read the audit's numbers by their words."""
+    found = {}
+    for element in app.get("html"):
+        body = element.proto.body
+        if "mmc-doc mmc-finding" in body:
+            number = body.split('mmc-num">')[1].split("<")[0]
+            found[body.split("<p>")[1].split("</p>")[0]] = number
+    return found
+
+
+def test_the_audit_s_numbers(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
+) -> None:
+    found = findings(opened(monkeypatch, "audit"))
+    kept = [verdict for _, verdict in walks if verdict.outcome is Outcome.KEPT]
+    odds = sum(verdict.keep_probability for verdict in kept)
+    share = sum(verdict.keep_probability * (verdict.misbound > 0) for verdict in kept) / odds
+    assert (
+        found["of the sequences that reach the model have a misbound image token"] == f"{share:.1%}"
+    )
+    small = sum(
+        image.n_bytes is not None and 10_000 <= image.n_bytes <= 10_999
+        for document, _ in walks
+        for image in document.images
+    )
+    assert found["images have 10,000 to 10,999 bytes"] == f"{small:,}"
+    fates = [str(pair.fate) for _, verdict in walks for pair in verdict.pairs]
+    assert found["image tokens are cut off at 256 tokens"] == f"{fates.count('truncated'):,}"
+
+
+@pytest.mark.slow
+def test_each_finding_leads_to_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "audit")
+    ways = [button.key for button in app.button if button.key and button.key.startswith("all-")]
+    assert len(ways) >= 6
+    for way in ways:
+        app = opened(monkeypatch, "audit")
+        app.button(key=way).click().run()
+        assert not app.exception
+        assert keys(app), way
+        app = opened(monkeypatch, "audit")
+        app.button(key=way.replace("all-", "example-")).click().run()
+        assert not app.exception
+        assert "mmc-facts" in markup(app), way
+
+
+def test_a_threshold_that_cannot_fit_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = write_tar(tmp_path / "one.tar", [("a", info([[25.0, 20.0], [19.0, 30.0]]))])
+    app = opened(monkeypatch, "audit", str(path), t="1")
+    assert any("does not fit these scores" in alert for alert in alerts(app))
+    assert findings(app)["is the scale of the similarity, recognised from its values"] == "×100"  # fmt: skip  # noqa: E501
+
+
+def test_csv_holds_no_formula() -> None:
+    rows = [("=1+1", "+2", "-3", "@x", "\tx", "plain", -0.5, 'a"b,c\nd', " =1", "＝1", "\r=1", "")]
+    text = html.written(tuple("abcdefghijkl"), rows)
+    [head, cells] = list(csv.reader(io.StringIO(text)))
+    assert head[0] == "a"
+    wanted = ["'=1+1", "'+2", "'-3", "'@x", "'\tx", "plain", "-0.5", 'a"b,c\nd']
+    assert cells == [*wanted, "' =1", "'＝1", "\\r=1", ""]
+    assert ';"=1' not in html.written(("a",), [("x;=1",)])  # where cells are parted otherwise
+    assert html.written(("a",), [("x;=1",)]).endswith('"x;=1"\r\n')
+
+
+def test_names_of_filters_are_whole() -> None:
+    assert set(OUTCOMES) >= {str(outcome) for outcome in Outcome}
+    assert document_view.STILL["displayModeBar"] is False
+    assert state.FILTER == "f."

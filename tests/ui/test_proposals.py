@@ -1,0 +1,160 @@
+"""Proposals on the page Tune without a browser: the core's answers, marks, nonsense in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.util import calc_hash
+
+from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
+from mmc4viz.cli import main
+from mmc4viz.text import escaped
+from mmc4viz.thresholds.by_yield import steps_of_scores
+from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
+from mmc4viz.thresholds.fdr.matrices import stack_of
+from mmc4viz.types import ConfigError
+from mmc4viz.ui import cache, proposals
+from tests.support.hostile import TEXTS
+from tests.thresholds.test_compare import label_file
+from tests.ui.test_app import sent
+from tests.ui.test_export_page import started
+from tests.ui.test_pages import SAMPLE, alerts, markup, opened
+
+CONFIG = LoaderConfig()
+
+
+@pytest.fixture(scope="module")
+def matched() -> Any:
+    return match_corpus([read_columns(s, load_tokenizer()) for s in expand([SAMPLE])], CONFIG)
+
+
+def test_nothing_is_proposed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "")
+    assert sent(app)["proposals"] == []
+    assert app.query_params == {"t": "0.24"}
+    assert not [button for button in app.button if button.label == "Use it"]
+
+
+def test_a_yield_is_the_highest_step_that_leaves_enough(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], matched: Any
+) -> None:
+    app = opened(monkeypatch, "")
+    app.text_input(key="wish-p.documents").set_value("40%")
+    app.text_input(key="wish-p.text_tokens").set_value("15000").run()
+    assert app.query_params["p.documents"] == "40%"
+    steps = steps_of_scores(matched, CONFIG)
+
+    def left(threshold: float) -> dict[str, float]:
+        return steps.at(int(np.searchsorted(steps.threshold, threshold)))
+
+    [mark] = sent(app)["proposals"]
+    found = float(mark["label"])
+    enough = [
+        left(k / 1000)["documents"] >= 96 and left(k / 1000)["text_tokens"] >= 15_000
+        for k in range(round(found * 1000), 380)
+    ]
+    assert enough == [True, *[False] * (len(enough) - 1)]
+    assert f"{left(found)['documents']:,.10g} documents, 96 wished for" in markup(app)
+    wishes = ["--keep", "documents=40%", "--keep", "text_tokens=15000"]
+    with pytest.raises(SystemExit):
+        main(["suggest", SAMPLE, *wishes, "--format", "json"])
+    [said] = json.loads(capsys.readouterr().out)
+    assert (said["threshold"], said["left"]) == (found, left(found))  # the command's number
+    app.button(key="use-yield").click().run()
+    assert sent(app)["set"]["value"] == found
+    app.text_input(key="wish-p.documents").set_value("").run()
+    assert "p.documents" not in app.query_params
+
+
+def test_a_taken_proposal_survives_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "", **{"p.documents": "40%"})
+    app.button(key="use-yield").click().run()
+    address = dict(app.query_params.items())
+    taken = app.session_state["taken-proposal"]
+    assert taken.proposal["basis"] == address["basis"] == "yield"
+    again = opened(monkeypatch, "export", **address)
+    assert again.session_state["taken-proposal"] == taken
+    for lie in ({"t": "0.3"}, {"p.documents": "41%"}, {"basis": "precision"}, {"basis": "<b>"}):
+        other = opened(monkeypatch, "export", **(address | lie))
+        assert "taken-proposal" not in other.session_state
+
+
+def at_once(waiting: Sequence[proposals.Waiting]) -> None:
+    """Do in the background what the page waits for, and wait."""
+    for one in waiting:
+        cache.ask(one.key, one.work)._thread.join(60)
+        assert one.ready()
+        cache.forget(one.key)
+
+
+def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, matched: Any) -> None:
+    app = opened(monkeypatch, "", **{"p.fdr": "20%", "kb": "11"})
+    assert "Estimating the share of wrong pairs" in markup(app)
+    assert sent(app)["proposals"] == []
+    with monkeypatch.context() as patched:
+        patched.setattr(proposals, "_wait", at_once)
+        app = opened(monkeypatch, "", **{"p.fdr": "20%"}).run()
+    expected = by_fdr(estimate_fdr(stack_of(matched)), 0.2)
+    [mark] = sent(app)["proposals"]
+    assert float(mark["label"]) == expected.threshold
+    assert f"{expected.estimate:.1%} of its pairs are estimated to be wrong" in markup(app)
+    assert expected.assumption in mark["source"]
+    app = opened(monkeypatch, "", **{"p.fdr": "1%", "cap": "3"})  # not estimated anew for these
+    assert "For FDR ≤ 1 %, no threshold is proposed" in markup(app)
+    assert sent(app)["proposals"] == []
+
+
+def test_labels_propose_on_both_pages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = label_file(tmp_path, 100, 0)
+    monkeypatch.setattr(proposals, "_wait", at_once)
+    app = started(monkeypatch, "", labels=path).run()
+    app.text_input(key="wish-precision").set_value("80 %").run()
+    assert app.query_params["l.precision"] == "0.8"
+    [mark] = sent(app.run())["proposals"]
+    assert mark["name"] == "precision ≥ 80%"
+    [words] = [part for part in re.split("</?p>", markup(app)) if part.startswith("is the lowest")]
+    for part in ("(one-sided)", "two-sided 95 % interval", "just above it"):
+        assert part in words
+    app.session_state["chosen"] |= {"l.view": "results"}
+    app._page_hash = calc_hash("label")
+    assert words in markup(app.run())
+
+
+@pytest.mark.parametrize("text", ["-1", "200%", "x", "<b>", "nan", "1e999", TEXTS[0][:30]])
+def test_nonsense_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    wishes = {"p.documents": text, "p.fdr": text, "l.precision": text, "l.goal": text}
+    app = opened(monkeypatch, "", **wishes)
+    assert not alerts(app)
+    assert sent(app)["proposals"] == []
+    assert re.search("says not how much to keep|keep more than nothing", markup(app))
+    assert f"{escaped(repr(text))} is no share" in markup(app)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        proposals.share(text)
+
+
+def test_of_a_sample_a_rate_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "", **{"p.documents": "40%", "p.fdr": "10%", "sample": "100"})
+    assert "Not from a sample" in markup(app)
+    [mark] = sent(app)["proposals"]
+    assert "Estimated from 100 documents drawn at random" in mark["source"]
+
+
+def test_a_file_of_labels_that_is_none_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.sqlite"
+    path.write_text("no labels at all" * 100)
+    app = started(monkeypatch, "", labels=str(path))
+    assert "No proposal from labels: " in markup(app)
+    assert "is no file of labels" in markup(app)
+    assert not alerts(app)
+    app._page_hash = calc_hash("export")
+    app.run()
+    app.selectbox(key="export-basis").set_value("precision").run()
+    assert "is no file of labels" in "".join(alerts(app))
