@@ -67,7 +67,7 @@ def stratum_edges(scores: Floats, low: float, high: float, step: float, digits: 
 
     Examples
     --------
-    >>> borders(np.linspace(0, 1, 1001), 0.2, 0.7, 0.01, 2)
+    >>> stratum_edges(np.linspace(0, 1, 1001), 0.2, 0.7, 0.01, 2)
     array([0.2 , 0.25, 0.3 , 0.35, 0.4 , 0.45, 0.5 , 0.55, 0.6 , 0.65, 0.7 ])
     """
     places = np.linspace(low, high, STRATA + 1)

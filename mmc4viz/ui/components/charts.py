@@ -127,7 +127,7 @@ def _value_ticks(most: float) -> list[float]:
 
     Examples
     --------
-    >>> _ticks(0.9), _ticks(1200)
+    >>> _value_ticks(0.9), _value_ticks(1200)
     ([0.0, 0.2, 0.4, 0.6, 0.8], [0.0, 500.0, 1000.0])
     """
     power = 10.0 ** math.floor(math.log10(most / 5))
@@ -224,7 +224,7 @@ def _place_ticks(end: int) -> list[int]:
 
     Examples
     --------
-    >>> _ticks(256)
+    >>> _place_ticks(256)
     [0, 50, 100, 150, 200, 250]
     """
     power = 10.0 ** math.floor(math.log10(max(end / 8, 1)))

@@ -407,7 +407,7 @@ def _so_far(counts: queue.QueueCounts, goal: int) -> str:
 
     Examples
     --------
-    >>> _so_far(queue.Counts(drawn=65, labelled=20, mine=20), 200)
+    >>> _so_far(queue.QueueCounts(drawn=65, labelled=20, mine=20), 200)
     '20 of 200 wanted labels are there; 45 pairs are drawn and wait, more follow.'
     """
     if counts.labelled >= goal:
