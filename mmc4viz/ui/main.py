@@ -14,7 +14,9 @@ from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui.cache import BUDGET
 from mmc4viz.ui.html import asset, note
-from mmc4viz.ui.pages import (
+from mmc4viz.ui.sidebar import Choice, choose
+from mmc4viz.ui.start import read_start
+from mmc4viz.ui.views import (
     compare_models,
     documents,
     export,
@@ -23,8 +25,6 @@ from mmc4viz.ui.pages import (
     near_threshold,
     threshold,
 )
-from mmc4viz.ui.sidebar import Choice, choose
-from mmc4viz.ui.start import read_start
 
 _NOTHING = """
 <p>No shards are named, and the sample is not here.</p>

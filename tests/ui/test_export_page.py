@@ -25,8 +25,8 @@ from mmc4viz.export.trainer import openflamingo_flags
 from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.thresholds.labels import store
 from mmc4viz.ui import data
-from mmc4viz.ui.pages import export
 from mmc4viz.ui.start import VARIABLE
+from mmc4viz.ui.views import export
 from tests.cli.test_cli import Run
 from tests.support import nasty
 from tests.support.hostile import MARK, TEXTS, write_hostile

@@ -21,9 +21,9 @@ from mmc4viz.cli import main
 from mmc4viz.data.shards import Shard
 from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import cache, data
-from mmc4viz.ui.pages import export_shards
-from mmc4viz.ui.pages.export_shards import Wanted
 from mmc4viz.ui.start import VARIABLE
+from mmc4viz.ui.views import export_shards
+from mmc4viz.ui.views.export_shards import Wanted
 from tests.cli.test_cli import Run
 from tests.support import nasty
 from tests.ui import test_pages

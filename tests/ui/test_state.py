@@ -16,9 +16,9 @@ from streamlit.util import calc_hash
 from mmc4viz.ui import document_data, start
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import words
-from mmc4viz.ui.pages import export
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.state import TYPED
+from mmc4viz.ui.views import export
 from tests.support.documents import info, write_tar
 from tests.support.slowly import slow
 from tests.ui import test_pages

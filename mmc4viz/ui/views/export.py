@@ -53,9 +53,9 @@ from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note
-from mmc4viz.ui.pages import export_shards
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
+from mmc4viz.ui.views import export_shards
 
 REASONS: Final = "export-reasons"  # of the person's own; a config that is loaded has others
 _LOADED: Final = "loaded-config"
