@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmc4viz.data.columns import Columns, Status
+from mmc4viz.data.columns import Columns, ImageCheck
 
 _A_TOKEN, _A_CELL, _AN_IMAGE, _REST = 5, 24, 250, 2000  # bytes, at most
 
@@ -82,10 +82,10 @@ def _entry(image: dict[str, Any]) -> dict[str, Any]:
         "matched_text_index": image["stored_sentence"],
         "matched_sim": image["stored_score"],
     }
-    if image["status"] == Status.MISSING:
+    if image["status"] == ImageCheck.MISSING:
         return stored
     data = b"\xff\xd8damaged"
-    if image["status"] == Status.SOUND:
+    if image["status"] == ImageCheck.VALID:
         data = _jpeg(image["width"], image["height"], image["n_bytes"])
     return stored | {"image_base64": base64.b64encode(data.ljust(image["n_bytes"])).decode()}
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import bodies
 from mmc4viz.arrays import Ints
-from mmc4viz.data.columns import IMAGE, Columns, Kind, Status, schema, write_payload
+from mmc4viz.data.columns import IMAGE, Columns, ImageCheck, Kind, schema, write_payload
 from mmc4viz.data.index import Origin, digest, write_file
 from mmc4viz.data.shards import Shard
 from mmc4viz.data.storage import fingerprint
@@ -195,9 +195,9 @@ def _images(
     near = rng.random(n) < 0.08
     n_bytes[near] = rng.integers(2_000, 13_000, int(near.sum()))
     shares = [0.05, 0.95 - recipe.bad_pixels, recipe.bad_pixels]
-    kinds = np.array([Status.MISSING, Status.SOUND, Status.BAD_PIXELS], np.uint8)
+    kinds = np.array([ImageCheck.MISSING, ImageCheck.VALID, ImageCheck.BAD_PIXELS], np.uint8)
     status = rng.choice(kinds, n, p=shares)
-    n_bytes[status == Status.MISSING] = -1
+    n_bytes[status == ImageCheck.MISSING] = -1
     fields = {
         "n_bytes": pa.array(n_bytes),
         "status": pa.array(status),
@@ -205,7 +205,7 @@ def _images(
         "height": pa.array(rng.integers(100, 1000, n).astype(np.int32)),
         "format": pa.repeat(pa.scalar("JPEG"), n),
         "url": pa.repeat(pa.scalar("http://example.org/image.jpg"), n),
-        "error": pa.array(np.where(status == Status.BAD_PIXELS, "damaged", None), pa.string()),
+        "error": pa.array(np.where(status == ImageCheck.BAD_PIXELS, "damaged", None), pa.string()),
         "stored_sentence": pa.array(sentence),
         "stored_score": pa.array(score),
     }

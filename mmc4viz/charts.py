@@ -26,7 +26,7 @@ COLOURS: Final = {
     "kept": "#0072B2",
     "rejected": "#E69F00",
     "truncated": "#56B4E9",
-    "misbound": "#CC79A7",
+    "mispaired": "#CC79A7",
     "unreadable": "#D55E00",
 }
 # The same as text, with contrast enough on light and dark.
@@ -342,11 +342,11 @@ def precision(found: Curve, threshold: float, wanted: float, proposed: float | N
     if proposed is not None:
         at = int(np.argmin(np.abs(x - proposed)))
         data.append(_mark(float(x[at]), float(found.precision.estimate[at])))
-    wish = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": wanted, "y1": wanted}
+    target = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": wanted, "y1": wanted}
     layout = {
         "xaxis": axis(title="threshold", range=[float(x[0]), float(x[-1])]),
         "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
-        "shapes": [threshold_line(threshold), wish | {"line": {"color": INK, "width": 1}}],
+        "shapes": [threshold_line(threshold), target | {"line": {"color": INK, "width": 1}}],
         "annotations": [
             above("<b>precision</b>", 0, "left", color=TEXT_COLOURS["kept"]),
             above("<b>share of right pairs kept</b>", 1, "right", color=COLOURS["truncated"]),

@@ -27,7 +27,7 @@ TABLE_HEAD = _TABLE.format(
     "pairs",
     "image",
     "text",
-    "misbound",
+    "mispaired",
     "detail",
 )
 
@@ -54,10 +54,10 @@ def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = Fa
         "keep_probability": verdict.keep_probability,
         "image_tokens": verdict.image_tokens,
         "text_tokens": verdict.text_tokens,
-        "misbound": verdict.misbound,
-        "images": [{"image": i, "fate": fate} for i, fate in enumerate(verdict.images)],
+        "mispaired": verdict.mispaired,
+        "images": [{"image": i, "status": status} for i, status in enumerate(verdict.images)],
         "pairs": [
-            {"image": p.image, "sentence": p.sentence, "score": p.score, "fate": p.fate}
+            {"image": p.image, "sentence": p.sentence, "score": p.score, "status": p.status}
             for p in verdict.pairs
         ],
     }
@@ -76,7 +76,7 @@ def verdict_row(shard: str, number: int, verdict: Verdict) -> str:
         len(verdict.pairs),
         verdict.image_tokens,
         verdict.text_tokens,
-        verdict.misbound,
+        verdict.mispaired,
         printable(verdict.detail or ""),
     )
 

@@ -1,4 +1,4 @@
-"""The nouns of the project: documents, pairs, settings, outcomes, fates and errors, all frozen.
+"""The nouns of the project: documents, pairs, settings, outcomes, statuses and errors, all frozen.
 
 This module holds data only. It reads nothing, matches nothing and imports nothing of ours.
 """
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
     SINGLE_IMAGE_AT_END = "single_image_at_end"
 
 
-class Fate(StrEnum):
+class PairStatus(StrEnum):
     """What becomes of a matched pair, whether or not its document is then lost."""
 
     KEPT = "kept"
@@ -54,7 +54,7 @@ class Fate(StrEnum):
     TRUNCATED = "truncated"
 
 
-class ImageFate(StrEnum):
+class ImageStatus(StrEnum):
     """What becomes of one image of a document before its pair is judged."""
 
     MISSING = "missing"
@@ -267,7 +267,7 @@ class Pair:
     image: int
     sentence: int
     score: float
-    fate: Fate
+    status: PairStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +285,8 @@ class Verdict:
     keep_probability: float = 0.0
     image_tokens: int = 0
     text_tokens: int = 0
-    misbound: int = 0
-    images: tuple[ImageFate, ...] = ()
+    mispaired: int = 0
+    images: tuple[ImageStatus, ...] = ()
     pairs: tuple[Pair, ...] = ()
     token_ids: tuple[int, ...] = ()
     binding: tuple[Binding, ...] = ()

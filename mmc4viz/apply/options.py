@@ -121,7 +121,7 @@ class RewriteCounts:
         Byte for byte as they were.
     changed : int
         Rewritten, with `emptied` ones among them.
-    yielded_surely, yielded_by_coin : int
+    always_yielded, sometimes_yielded : int
         Those that the unmodified loader yields with the exported flags, ChatGPT-written ones
         included.
     chatgpt : int
@@ -154,8 +154,8 @@ class RewriteCounts:
     documents: int = 0
     carried_over: int = 0
     changed: int = 0
-    yielded_surely: int = 0
-    yielded_by_coin: int = 0
+    always_yielded: int = 0
+    sometimes_yielded: int = 0
     chatgpt: int = 0
     reordered: int = 0
     lowered: int = 0
@@ -177,7 +177,7 @@ class RewriteCounts:
     @property
     def expected(self) -> float:
         """Documents that the loader yields, in expectation over its coin."""
-        return self.yielded_surely + self.yielded_by_coin / 2
+        return self.always_yielded + self.sometimes_yielded / 2
 
     def as_dict(self) -> dict[str, int]:
         """Return the counts by name."""
@@ -205,8 +205,8 @@ TITLES: Final = {
     "left_out": "left out, see below",
     "dropped_images": "images without bytes now, lest the loader take them",
     "spaced_tokens": "literal tokens that got a space",
-    "yielded_surely": "the loader yields each time",
-    "yielded_by_coin": "it yields every other time, by its coin",
+    "always_yielded": "the loader yields each time",
+    "sometimes_yielded": "it yields every other time, by its coin",
 }
 """Words for each count, in the order of the end table."""
 EXPECTED: Final = "so it yields on average"
@@ -237,7 +237,7 @@ def apply_command(
     index : str, optional
         In place of shards.
     similarity : str, optional
-        The index's similarity set that decides.
+        The index's score set that decides.
 
     Examples
     --------

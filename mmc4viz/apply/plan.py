@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mmc4viz.apply.options import OWN, Options, loader_config
 from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Tokenizer
 from mmc4viz.loader.walk import matched_pairs, walk
-from mmc4viz.types import Document, DocumentError, Fate, Image, LoaderConfig, Outcome, Verdict
+from mmc4viz.types import Document, DocumentError, Image, LoaderConfig, Outcome, PairStatus, Verdict
 
 Match = tuple[int, int, float]
 """Image, sentence, score."""
@@ -85,9 +85,9 @@ def several(pairs: list[Match]) -> str | None:
     return None
 
 
-def is_misbound(verdict: Verdict) -> bool:
+def is_mispaired(verdict: Verdict) -> bool:
     """Whether some image token is without its own image."""
-    return verdict.misbound > 0 or any(bound.pair_image is None for bound in verdict.binding)
+    return verdict.mispaired > 0 or any(bound.pair_image is None for bound in verdict.binding)
 
 
 Scores = Mapping[tuple[int, int], float]
@@ -221,7 +221,7 @@ def lowered_entries(
     return {(valid[row], column): low for row, column in np.argwhere(change).tolist()}
 
 
-_HANDED_OVER = (Fate.KEPT, Fate.TRUNCATED)
+_HANDED_OVER = (PairStatus.KEPT, PairStatus.TRUNCATED)
 
 
 @dataclass(frozen=True)
@@ -269,22 +269,22 @@ class Plan:
         if self.expected is None:
             return verdict.keep_probability == 0
         wanted = [
-            (image, sentence, pair.fate)
+            (image, sentence, pair.status)
             for (image, sentence, _), pair in zip(self.pairs, self.expected.pairs, strict=True)
         ]
         return _handed_over(verdict, order) == wanted and all(
             getattr(verdict, name) == getattr(self.expected, name)
-            for name in ("outcome", "keep_probability", "image_tokens", "text_tokens", "misbound",
+            for name in ("outcome", "keep_probability", "image_tokens", "text_tokens", "mispaired",
                          "token_ids")
         )  # fmt: skip
 
 
-def _handed_over(verdict: Verdict, order: tuple[int, ...]) -> list[tuple[int, int, Fate]]:
+def _handed_over(verdict: Verdict, order: tuple[int, ...]) -> list[tuple[int, int, PairStatus]]:
     """Return the pairs within the cap, by the images' old indices."""
     return [
-        (order[pair.image] if order else pair.image, pair.sentence, pair.fate)
+        (order[pair.image] if order else pair.image, pair.sentence, pair.status)
         for pair in verdict.pairs
-        if pair.fate in _HANDED_OVER
+        if pair.status in _HANDED_OVER
     ]
 
 
@@ -324,7 +324,7 @@ def plan_document(
     plan = Plan(tuple(pairs), expected, shared=several(pairs), rescued=bad, other_odds=other)
     if plan.shared is not None:
         return plan
-    if sorting and is_misbound(expected):
+    if sorting and is_mispaired(expected):
         return replace(plan, impossible="an image token of its text cannot be bound to an image")
     drop = to_drop(document, pairs, over, config, options)
     untouched = own is None and not sentences and (options.keep_rejected_images or not drop)

@@ -24,7 +24,7 @@ from mmc4viz.apply.plan import Edit, Plan, attempts, plan_document
 from mmc4viz.apply.tar import END, Member, Output, Unpacked, contents, header, members, padding
 from mmc4viz.apply.tasks import RewriteTask
 from mmc4viz.arrays import Bools, Ints
-from mmc4viz.data.columns import Columns, Kind, Status, Verify
+from mmc4viz.data.columns import Columns, ImageCheck, Kind, Verify
 from mmc4viz.data.index import map_columns, map_set_file
 from mmc4viz.data.ingest import read_columns
 from mmc4viz.data.shards import LIMIT, OVER_LIMIT, Shard, reason
@@ -125,9 +125,9 @@ def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
             found[document[1:][falls]] = True
     status = columns.image("status")[starts[0] : starts[-1]]
     if options.drop_undecodable:
-        found[owner[(status == Status.BAD_ENTRY) | (status == Status.BAD_PIXELS)]] = True
+        found[owner[(status == ImageCheck.BAD_ENTRY) | (status == ImageCheck.BAD_PIXELS)]] = True
     if not options.keep_rejected_images:
-        found[owner[status != Status.MISSING]] = True
+        found[owner[status != ImageCheck.MISSING]] = True
     return np.asarray(found & (columns.kind != Kind.UNREADABLE))
 
 
@@ -148,7 +148,7 @@ def yielded(columns: Columns, config: LoaderConfig, rows: Ints) -> tuple[int, in
         return 0, 0
     loader = loader_config(config)
     kind = verdicts(match_corpus([columns.take(rows)], loader), loader).kind
-    surely, by_coin = (kind == CLASS[name] for name in ("kept_surely", "kept_by_coin"))
+    surely, by_coin = (kind == CLASS[name] for name in ("kept_always", "kept_single_image"))
     return int(surely.sum()), int(by_coin.sum())
 
 
@@ -290,7 +290,7 @@ class _Work:
         counts.documents = len(own)
         counts.carried_over = len(own) - len(rows)
         found = yielded(own, config, np.flatnonzero(~mask))
-        counts.yielded_surely, counts.yielded_by_coin = found
+        counts.always_yielded, counts.sometimes_yielded = found
         places = own.numbers("offset")[rows].tolist()
         return dict(zip(places, rows.tolist(), strict=True))
 
@@ -376,8 +376,8 @@ class _Work:
     def _count_yielded(self, verdict: Verdict | None) -> None:
         if verdict is not None and verdict.keep_probability > 0:
             sure = verdict.keep_probability == 1
-            self.done.counts.yielded_surely += sure
-            self.done.counts.yielded_by_coin += not sure
+            self.done.counts.always_yielded += sure
+            self.done.counts.sometimes_yielded += not sure
 
 
 def _read_again(document: Document, edited: Edited, edit: Edit) -> Document:

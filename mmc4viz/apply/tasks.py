@@ -176,7 +176,7 @@ class RewriteTask:
     index_file : str or None
         The shard's file of an index; without, the shard is read for its columns first.
     set_file : str or None
-        Its file of the similarity set that the setting was chosen on, if that is not the shard's
+        Its file of the score set that the setting was chosen on, if that is not the shard's
         own.
     dry_run : bool
         Whether nothing is written.
@@ -235,7 +235,7 @@ def tasks_for_index(
     out, config, options
         As in `RewriteTask`.
     similarity : str, optional
-        The index's similarity set that the setting was chosen on.
+        The index's score set that the setting was chosen on.
     dry_run, overwrite : bool
 
     Raises
@@ -255,7 +255,7 @@ def tasks_for_index(
                 "fail to decode; index again with --verify full, or name the SHARDs"
             )
         if sets and identity(origin) not in sets:
-            raise ApplyError(f"{folder}: the similarity set {similarity!r} lacks {origin.path}")
+            raise ApplyError(f"{folder}: the score set {similarity!r} lacks {origin.path}")
         shard = Shard(located(origin, folder), origin.position)
         task = RewriteTask(
             shard, out, config, options, str(path), sets.get(identity(origin)), dry_run, overwrite
@@ -268,7 +268,7 @@ def _set_files(folder: str, name: str) -> dict[str, str]:
     """Return a set's files by the identity of the index file that each belongs to."""
     paths = sorted(local_copy(folder_of(folder, name)).glob("[!.]*.arrow"))
     if not paths:
-        raise ApplyError(f"{folder}: no similarity set {name!r}")
+        raise ApplyError(f"{folder}: no score set {name!r}")
     return {map_set_file(path)[1].index_file: str(path) for path in paths}
 
 

@@ -134,7 +134,7 @@ def _app_start(
         known = [OWN, *names_in(index_dir)]
         if similarity not in (None, *known):
             there = ", ".join(known)
-            raise ConfigError(f"{index_dir}: no similarity set {similarity!r}; there are: {there}")
+            raise ConfigError(f"{index_dir}: no score set {similarity!r}; there are: {there}")
     return {
         "shards": [absolute(shard.path) for shard in expand(shards)],
         "index": absolute(index_dir) if index_dir else None,

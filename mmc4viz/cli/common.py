@@ -1,6 +1,6 @@
 """What commands share: options, opening a corpus, progress.
 
-A model is a similarity set of the index, or a Parquet file beside the shards or named; each is
+A model is a score set of the index, or a Parquet file beside the shards or named; each is
 shown by one name (`mmc4viz.data.index`), and may be asked for by the set's name and the CLIP
 model's, too. ``own`` always asks for what the shards carry.
 """
@@ -26,7 +26,7 @@ from mmc4viz.data.corpus import Indexed, Shards, Source
 from mmc4viz.data.index import OWN, UNKNOWN, checked_name, names_in, names_of, open_index
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
-from mmc4viz.data.similarity_file import Sidecar, model_in, sidecars, with_similarity
+from mmc4viz.data.similarity_file import SimilarityFile, model_in, similarity_files, with_similarity
 from mmc4viz.data.storage import is_remote, refuse_inputs, remember
 from mmc4viz.export.provenance import basics_of, differences
 from mmc4viz.loader.tokenizer import load_tokenizer
@@ -78,7 +78,7 @@ INDEX = click.option(
 )
 
 SIMILARITY = click.option(
-    "--similarity", metavar="NAME", help="Of the index's similarity sets, the one that decides."
+    "--similarity", metavar="NAME", help="Of the index's score sets, the one that decides."
 )
 
 
@@ -171,7 +171,7 @@ def _named(config: LoaderConfig, corpus: Indexed | Shards, options: dict[str, An
     taken = sets.keys() - {known}
     if flag in taken:
         raise ConfigError(
-            f"--clip-model {flag}: the index has a similarity set of that model: choose it by "
+            f"--clip-model {flag}: the index has a score set of that model: choose it by "
             f"--similarity {sets[flag]}"
         )
     if flag is None:
@@ -183,7 +183,7 @@ def _named(config: LoaderConfig, corpus: Indexed | Shards, options: dict[str, An
 
 
 def _similarity(options: dict[str, Any], file: Config) -> str | None:
-    """Name the index's similarity set that decides: the flag's, else the config's if there."""
+    """Name the index's score set that decides: the flag's, else the config's if there."""
     asked: str | None = options.get("similarity")
     recorded = file.provenance.get("similarity", {}).get("source")
     if asked is None and recorded in names_in(options["index_dir"]):
@@ -353,7 +353,7 @@ def _of_shards(
         return own[0]
 
     def reading(path: str) -> Callable[[Tell], Sequence[Columns]]:
-        return lambda tell: [with_similarity(part, Sidecar("", path)) for part in read(tell)]
+        return lambda tell: [with_similarity(part, SimilarityFile("", path)) for part in read(tell)]
 
     folders = {Path(shard.path).parent for shard in corpus.shards if not is_remote(shard.path)}
     if named:
@@ -361,7 +361,10 @@ def _of_shards(
         shown = {one: name for name, one in names_of(config.clip_model, models).items()}
         others = [Similarity(shown[n], (n, models[n]), reading(path)) for n, path in named]
     else:
-        others = [Similarity(one.model, (), reading(one.path)) for one in sidecars(sorted(folders))]
+        others = [
+            Similarity(one.model, (), reading(one.path))
+            for one in similarity_files(sorted(folders))
+        ]
     return [Similarity(config.clip_model, (OWN,), read), *others]
 
 
@@ -382,7 +385,7 @@ def _one(found: Sequence[Similarity], name: str) -> Similarity:
     if len(matching) == 1:
         return matching[0]
     known = ", ".join(one.name for one in found)
-    several = "several similarity sets are" if matching else "no similarity set is"
+    several = "several score sets are" if matching else "no score set is"
     raise ConfigError(f"{several} called {name!r}; there are: {known}")
 
 

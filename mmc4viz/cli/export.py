@@ -125,7 +125,7 @@ def _proposal(path: str) -> dict[str, Any]:
 _OPTIONS = (
     click.option(
         "--similarity", "similarity", metavar="NAME", multiple=True,
-        help="Of the index's similarity sets, the one that decides; or NAME=FILE, a model's "
+        help="Of the index's score sets, the one that decides; or NAME=FILE, a model's "
         "similarity of the SHARDs for the report, repeatable.",
     ),
     click.option(

@@ -27,7 +27,7 @@ from mmc4viz.data.storage import whole_file
 from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.text import table
-from mmc4viz.thresholds.by_yield import YIELDS, Wish, by_yield, steps_of_curves
+from mmc4viz.thresholds.by_yield import YIELDS, Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
 from mmc4viz.thresholds.fdr.matrices import read_decoys, stack_of
 from mmc4viz.thresholds.labels.precision import labelled_for, propose, remarks
@@ -111,8 +111,8 @@ def suggest(
     Each comes with what is left at it, what it rests on and how sure it is; or with the reason why
     there is none.
     """
-    wishes = [Wish.parse(text) for text in keep]
-    _check(wishes, fdr, precision, labels_file, decoys)
+    targets = [Target.parse(text) for text in keep]
+    _check(targets, fdr, precision, labels_file, decoys)
     config, corpus = open_corpus(options)
     spare_inputs(corpus, [labels_file, decoys], [out])
     with progress("documents") as advance:
@@ -130,7 +130,7 @@ def suggest(
         found += [by_fdr(estimate, wanted) for wanted in fdr]
     if precision and labels_file:
         found += _by_precision(labels_file, config, matched, precision, corpus.notes)
-    found = _counted(matched, config, wishes, found)
+    found = _counted(matched, config, targets, found)
     text = json.dumps([one.as_dict() for one in found], indent=1)
     if out is not None:
         with whole_file(out) as file:
@@ -139,21 +139,21 @@ def suggest(
         click.echo(text)
     else:
         click.echo(_as_text(found))
-    corpus.notes += filter(None, map(_understood, wishes))
+    corpus.notes += filter(None, map(_understood, targets))
     proposed = np.array(sorted({p.threshold for p in found if p.threshold is not None}))
     corpus.notes += misfits(proposed, matched.scale.name, matched.scores())
     finish(corpus)
 
 
 def _check(
-    wishes: Sequence[Wish],
+    targets: Sequence[Target],
     fdr: Sequence[float],
     precision: Sequence[float],
     labels_file: str | None,
     decoys: str | None,
 ) -> None:
     """Refuse what makes no sense before anything is read."""
-    if not wishes and not fdr and not precision:
+    if not targets and not fdr and not precision:
         raise ConfigError(
             "say what the threshold is for: --keep documents=50%, or --precision 0.9 --labels FILE"
         )
@@ -163,11 +163,11 @@ def _check(
         raise ConfigError("--decoys FILE goes with --fdr RATE")
 
 
-def _understood(wish: Wish) -> str | None:
+def _understood(target: Target) -> str | None:
     """Say how a number was read that may have been meant as a share."""
-    if wish.share or wish.amount > 100:
+    if target.share or target.amount > 100:
         return None
-    number, name = float(wish.amount), wish.quantity
+    number, name = float(target.amount), target.quantity
     share = 100 * number if number <= 1 else number
     return (
         f"--keep {name}={number:g} was read as a number of {_words(name)}, not as a share: for "
@@ -190,13 +190,13 @@ def _by_precision(
 
 
 def _counted(
-    matched: Matched, config: LoaderConfig, wishes: Sequence[Wish], others: Sequence[Proposal]
+    matched: Matched, config: LoaderConfig, targets: Sequence[Target], others: Sequence[Proposal]
 ) -> list[Proposal]:
     """Propose by yield, and say what is left at other proposals."""
     grid = matched.scale.thresholds()
     lines = [one.threshold for one in others if one.threshold is not None]
     curves, keep = sweep(matched, config, np.union1d(grid, lines)), config.single_image_keep
-    found = [by_yield(steps_of_curves(curves, keep, grid), wishes)] if wishes else []
+    found = [by_yield(steps_of_curves(curves, keep, grid), targets)] if targets else []
     every = steps_of_curves(curves, keep)
     for one in others:
         line = one.threshold
@@ -206,9 +206,9 @@ def _counted(
 
 def _as_text(found: Sequence[Proposal]) -> str:
     """Return proposals as a table, and below it why and why not."""
-    head = ("wish", "threshold", "estimate", "95 % interval", *map(_words, YIELDS))
+    head = ("target", "threshold", "estimate", "95 % interval", *map(_words, YIELDS))
     lines = [table([head, *map(_row, found)])]
-    lines += [f"{one.wish}: none: {one.reason}" for one in found if one.reason is not None]
+    lines += [f"{one.target}: none: {one.reason}" for one in found if one.reason is not None]
     lines += [f"({text})" for text in dict.fromkeys(one.assumption for one in found)]
     return "\n".join(lines)
 
@@ -216,8 +216,8 @@ def _as_text(found: Sequence[Proposal]) -> str:
 def _row(one: Proposal) -> tuple[str, ...]:
     threshold = "none" if one.threshold is None else f"{one.threshold!r}"
     between = "–" if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}"
-    left = [f"{one.left[name]:,.10g}" if name in one.left else "–" for name in YIELDS]
-    return one.wish, threshold, _share(one.estimate), between, *left
+    left = [f"{one.kept[name]:,.10g}" if name in one.kept else "–" for name in YIELDS]
+    return one.target, threshold, _share(one.estimate), between, *left
 
 
 def _share(value: float | None) -> str:

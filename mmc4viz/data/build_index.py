@@ -24,7 +24,7 @@ from mmc4viz.data.index import (
     FOLDER,
     SUFFIX,
     Origin,
-    SetOrigin,
+    ScoreSetOrigin,
     absolute,
     checked_name,
     digest,
@@ -46,7 +46,7 @@ from mmc4viz.data.index import (
 from mmc4viz.data.ingest import read_columns
 from mmc4viz.data.jobs import ROUNDS, MakeExecutor, run
 from mmc4viz.data.shards import Shard, images_of
-from mmc4viz.data.similarity_file import OpenSidecar, open_sidecar, similarity_of
+from mmc4viz.data.similarity_file import OpenSimilarityFile, open_similarity_file, similarity_of
 from mmc4viz.data.storage import (
     NotThereError,
     digesting,
@@ -335,7 +335,7 @@ class Attached:
 
 
 def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object]) -> Attached:
-    """Take a sidecar into an index as a similarity set.
+    """Take a sidecar into an index as a score set.
 
     Parameters
     ----------
@@ -353,7 +353,7 @@ def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object])
     Mmc4vizError
         For a name that is none, a file that is no sidecar, or no index.
     """
-    sidecar = open_sidecar(path)
+    sidecar = open_similarity_file(path)
     wanted = _wanted(checked_name(name), sidecar)
     index = open_index(folder)
     with _locked_set(folder, name):
@@ -368,9 +368,9 @@ def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object])
     return Attached(done, max(unused, 0) if all(d.status != "failed" for d in done) else 0)
 
 
-def _wanted(name: str, sidecar: OpenSidecar) -> SetOrigin:
+def _wanted(name: str, sidecar: OpenSimilarityFile) -> ScoreSetOrigin:
     facts = sidecar.facts
-    return SetOrigin(
+    return ScoreSetOrigin(
         set=name,
         model=facts["clip_model"] or name,
         weights=facts["weights"],
@@ -381,7 +381,7 @@ def _wanted(name: str, sidecar: OpenSidecar) -> SetOrigin:
     )
 
 
-def _existing_set(where: str, name: str) -> SetOrigin | None:
+def _existing_set(where: str, name: str) -> ScoreSetOrigin | None:
     """Return what a set's file was made from; None for one that is spoilt or not there."""
     try:
         batch, origin = map_set_file(local_file(where, name))
@@ -392,7 +392,7 @@ def _existing_set(where: str, name: str) -> SetOrigin | None:
 
 
 def _attach(
-    folder: str, part: Columns, origin: Origin, sidecar: OpenSidecar, made: SetOrigin
+    folder: str, part: Columns, origin: Origin, sidecar: OpenSimilarityFile, made: ScoreSetOrigin
 ) -> Done:
     """Make one shard's file, unless it is there."""
     where, name = folder_of(folder, made.set), file_name(origin.path)
@@ -420,7 +420,7 @@ def _locked_set(folder: str, name: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise IndexFileError(
-            f"{folder}: another run is at the similarity set {name!r} right now; wait for it"
+            f"{folder}: another run is at the score set {name!r} right now; wait for it"
         ) from None
     try:
         yield

@@ -32,11 +32,11 @@ class Kind(IntEnum):
     UNREADABLE = 2  # lost before any setting has a say
 
 
-class Status(IntEnum):
+class ImageCheck(IntEnum):
     """What is known of an image."""
 
     MISSING = 0
-    SOUND = 1
+    VALID = 1
     BAD_ENTRY = 2  # loses its document whatever its size
     BAD_PIXELS = 3  # loses its document if it is large enough
 
@@ -157,13 +157,13 @@ def _plain_text(sentences: Any, n_columns: int, tokenizer: Tokenizer) -> bool:
 
 
 def _image_row(image: Image) -> dict[str, Any]:
-    status = Status.SOUND
+    status = ImageCheck.VALID
     if not image.present:
-        status = Status.MISSING
+        status = ImageCheck.MISSING
     elif image.entry_error is not None:
-        status = Status.BAD_ENTRY
+        status = ImageCheck.BAD_ENTRY
     elif image.pixel_error is not None:
-        status = Status.BAD_PIXELS
+        status = ImageCheck.BAD_PIXELS
     sentence, score = image.stored_sentence, stored_score(image.stored_score)
     in_range = type(sentence) is int and 0 <= sentence < 2**31
     return {
@@ -319,7 +319,7 @@ class Columns:
     def sizes_unknown(self) -> bool:
         """Whether some image counts although nobody knows its size."""
         looked_at = np.repeat(self.kind != Kind.UNREADABLE, self.n_images)
-        sound = looked_at & (self.image("status") == Status.SOUND)
+        sound = looked_at & (self.image("status") == ImageCheck.VALID)
         return bool((sound & (self.image("n_bytes") < 0)).any())
 
     def place(self, row: int) -> tuple[int, int]:
@@ -382,10 +382,10 @@ def _plain_fields(record: dict[str, Any]) -> dict[str, Any]:
 def _image_of(record: dict[str, Any], stored_sentence: Any, score: Any) -> Image:
     status = record["status"]
     return Image(
-        present=status != Status.MISSING,
+        present=status != ImageCheck.MISSING,
         n_bytes=None if record["n_bytes"] < 0 else record["n_bytes"],
-        entry_error=record["error"] if status == Status.BAD_ENTRY else None,
-        pixel_error=record["error"] if status == Status.BAD_PIXELS else None,
+        entry_error=record["error"] if status == ImageCheck.BAD_ENTRY else None,
+        pixel_error=record["error"] if status == ImageCheck.BAD_PIXELS else None,
         width=record["width"],
         height=record["height"],
         format=record["format"],

@@ -8,7 +8,7 @@ of `similarity_schema`; put over a shard's columns they take the place of its ow
 as the shards carry them, are the set `OWN`. Sets are made by `attach`, found and mapped here.
 
 The name that nobody said is `UNKNOWN`, everywhere. An index records what it was told of its shards'
-own similarity in ``DIR/similarity/own.json``; a similarity set says it itself. Of shards nothing is
+own similarity in ``DIR/similarity/own.json``; a score set says it itself. Of shards nothing is
 known but of those of the sample. Settles no setting: a person may always name a model.
 
 Files are mapped, never loaded. Its similarity is the shards' own, or that of one of its sets. The
@@ -382,7 +382,7 @@ _SET_LAYOUTS: Final = tuple(similarity_schema(t) for t in (pa.float32(), pa.floa
 
 
 @dataclass(frozen=True, slots=True)
-class SimilaritySet:
+class ScoreSet:
     """One model's similarity of an index's documents.
 
     Attributes
@@ -407,13 +407,13 @@ class SimilaritySet:
 
 
 @dataclass(frozen=True, slots=True)
-class SetOrigin:
+class ScoreSetOrigin:
     """What a file of a set was made from.
 
     Attributes
     ----------
     set, model, weights, preprocessing, scale : str
-        As in `SimilaritySet`; ``scale`` is empty where the sidecar declares none.
+        As in `ScoreSet`; ``scale`` is empty where the sidecar declares none.
     sidecar : str
         Fingerprint of the Parquet file.
     index_file : str
@@ -447,10 +447,10 @@ def checked_name(name: str) -> str:
     >>> checked_name("../b")
     Traceback (most recent call last):
     ...
-    mmc4viz.types.ConfigError: '../b' is no name for a similarity set: letters, digits, - _ and .
+    mmc4viz.types.ConfigError: '../b' is no name for a score set: letters, digits, - _ and .
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for a similarity set: letters, digits, - _ and .")
+        raise ConfigError(f"{name!r} is no name for a score set: letters, digits, - _ and .")
     if name == OWN:
         raise ConfigError(f"{OWN!r} names the shards' own similarity; choose another name")
     return name
@@ -481,13 +481,13 @@ def names_in(index: str) -> list[str]:
     return sorted(name for name in names if _NAME.fullmatch(name) and name != OWN)
 
 
-def map_set_file(path: Path, in_memory: bool = False) -> tuple[CheckedBatch, SetOrigin]:
+def map_set_file(path: Path, in_memory: bool = False) -> tuple[CheckedBatch, ScoreSetOrigin]:
     """Map a set's file; raises an IndexFileError where it is none."""
     batch, metadata = map_batch(path, _SET_LAYOUTS, in_memory)
-    return batch, origin_in(metadata, SetOrigin, path)
+    return batch, origin_in(metadata, ScoreSetOrigin, path)
 
 
-def mapped(index: str, name: str) -> dict[str, tuple[CheckedBatch, SetOrigin]]:
+def mapped(index: str, name: str) -> dict[str, tuple[CheckedBatch, ScoreSetOrigin]]:
     """Map all files of a set, by the identity of the index file that each belongs to.
 
     Raises
@@ -505,12 +505,10 @@ def _paths(index: str, name: str) -> list[Path]:
     return sorted(local_copy(folder_of(index, name)).glob(f"[!.]*{SUFFIX}"))
 
 
-def described(index: str, name: str) -> SimilaritySet:
+def described(index: str, name: str) -> ScoreSet:
     """Say what a set is, by the first of its files; an empty scale is one nobody declared."""
     _, origin = map_set_file(_paths(index, name)[0])
-    return SimilaritySet(
-        origin.set, origin.model, origin.weights, origin.preprocessing, origin.scale
-    )
+    return ScoreSet(origin.set, origin.model, origin.weights, origin.preprocessing, origin.scale)
 
 
 def with_set(
@@ -525,12 +523,12 @@ def with_set(
     """
     if name not in (names := names_in(index)):
         known = ", ".join([OWN, *names])
-        raise IndexFileError(f"{index}: no similarity set {name!r}; there are: {known}")
+        raise IndexFileError(f"{index}: no score set {name!r}; there are: {known}")
     files = mapped(index, name)
     lacking = [origin.path for origin in origins if identity(origin) not in files]
     if lacking:
         raise IndexFileError(
-            f"{index}: the similarity set {name!r} lacks {len(lacking)} of {len(origins)} shards, "
+            f"{index}: the score set {name!r} lacks {len(lacking)} of {len(origins)} shards, "
             f"or they were indexed anew since ({os.path.basename(lacking[0])}); run mmc4viz index "
             f"--out {index} --similarity {name}=FILE"
         )
@@ -619,7 +617,7 @@ def _place(index: str) -> str:
 
 
 def names_of(own: str, models: Mapping[str, str]) -> dict[str, str]:
-    """Give every similarity set a name to be shown and labelled by: that of its CLIP model.
+    """Give every score set a name to be shown and labelled by: that of its CLIP model.
 
     Where several are of one model, the shards' own has its name, else the set that is called like
     it; the others have the set's name behind it.
@@ -661,7 +659,7 @@ __all__ = [
     "Index",
     "IndexFileError",
     "Origin",
-    "SimilaritySet",
+    "ScoreSet",
     "absolute",
     "digest",
     "file_name",
@@ -716,9 +714,9 @@ class Index:
         return sum(len(part) for part in self.columns)
 
     @cached_property
-    def sets(self) -> tuple[SimilaritySet, ...]:
-        """Its similarity sets, the shards' own first; scales nobody declared are recognised."""
-        own = SimilaritySet(OWN, self.own_model, scale=scale_in(self._own or self.columns))
+    def sets(self) -> tuple[ScoreSet, ...]:
+        """Its score sets, the shards' own first; scales nobody declared are recognised."""
+        own = ScoreSet(OWN, self.own_model, scale=scale_in(self._own or self.columns))
         return (own, *(self._described(name) for name in names_in(self.folder)))
 
     @cached_property
@@ -735,7 +733,7 @@ class Index:
 
     @cached_property
     def models(self) -> dict[str, str]:
-        """Its similarity sets by the names they are shown by, the shards' own first."""
+        """Its score sets by the names they are shown by, the shards' own first."""
         return names_of(self.own_model, self.set_models)
 
     @property
@@ -743,7 +741,7 @@ class Index:
         """The name of the CLIP model whose similarity is in the columns."""
         return next(name for name, one in self.models.items() if one == self.similarity)
 
-    def _described(self, name: str) -> SimilaritySet:
+    def _described(self, name: str) -> ScoreSet:
         found = described(self.folder, name)
         if found.scale:
             return found
@@ -776,7 +774,7 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     tokenizer : str, optional
         The one asked for; the index's own when left out.
     similarity : str, optional
-        Name of one of its similarity sets; the shards' own (``own``) when left out.
+        Name of one of its score sets; the shards' own (``own``) when left out.
 
     Raises
     ------

@@ -76,7 +76,7 @@ _KINDS: Final = {
 
 
 @dataclass(frozen=True)
-class Sidecar:
+class SimilarityFile:
     """One model's similarity of many documents.
 
     Attributes
@@ -90,10 +90,10 @@ class Sidecar:
     path: str
 
 
-def sidecars(folders: Iterable[Path]) -> list[Sidecar]:
+def similarity_files(folders: Iterable[Path]) -> list[SimilarityFile]:
     """Find files named ``similarity_*.parquet`` in folders."""
     paths = sorted({p for folder in folders for p in folder.glob("similarity_*.parquet")})
-    return [Sidecar(model_in(p, p.stem.removeprefix("similarity_")), str(p)) for p in paths]
+    return [SimilarityFile(model_in(p, p.stem.removeprefix("similarity_")), str(p)) for p in paths]
 
 
 def model_in(path: Path, otherwise: str) -> str:
@@ -180,7 +180,7 @@ def check_rows(rows: pa.Table, digests: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True)
-class OpenSidecar:
+class OpenSimilarityFile:
     """A sidecar's file, opened once for many shards.
 
     Attributes
@@ -236,15 +236,15 @@ def _said(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException, ValueError) as error:
-        raise no_sidecar(path, error) from None
+        raise no_similarity_file(path, error) from None
 
 
-def no_sidecar(path: str, reason: object) -> ShardError:
+def no_similarity_file(path: str, reason: object) -> ShardError:
     """Say that a file is no sidecar."""
     return ShardError(f"{path}: no similarity file: {' '.join(str(reason).split())[:200]}")
 
 
-def open_sidecar(path: str) -> OpenSidecar:
+def open_similarity_file(path: str) -> OpenSimilarityFile:
     """Open a sidecar, local or on a store.
 
     Raises
@@ -265,15 +265,15 @@ def open_sidecar(path: str) -> OpenSidecar:
         facts = _facts(metadata[0] if metadata else None)
         digests = [own_words(one).get("rows", {}) for one in metadata]
     except Exception as error:  # every store has its own kinds
-        raise no_sidecar(path, scrubbed(str(error), path)) from None
+        raise no_similarity_file(path, scrubbed(str(error), path)) from None
     for name, kinds in _KINDS.items():
         if name not in fields:
-            raise no_sidecar(path, f"it has no column {name!r}")
+            raise no_similarity_file(path, f"it has no column {name!r}")
         if not any(kind(fields[name]) for kind in kinds):
-            raise no_sidecar(path, f"its column {name!r} is of the type {fields[name]}")
+            raise no_similarity_file(path, f"its column {name!r} is of the type {fields[name]}")
     if not pa.types.is_floating(fields["values"].value_type):
-        raise no_sidecar(path, f"its column 'values' is of the type {fields['values']}")
-    return OpenSidecar(path, data, facts, digests[0] if len(digests) == 1 else {})
+        raise no_similarity_file(path, f"its column 'values' is of the type {fields['values']}")
+    return OpenSimilarityFile(path, data, facts, digests[0] if len(digests) == 1 else {})
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ class ShardMatrices:
         some = np.minimum(images, sentences) < 0, np.maximum(images, sentences) >= 2**31
         wrong = (lengths != images * sentences) | some[0] | some[1]
         for at in np.flatnonzero(wrong).tolist()[:1]:
-            raise no_sidecar(
+            raise no_similarity_file(
                 path, f"document {keys[at]!r} has other than {images[at]} × {sentences[at]} values"
             )
         values = pc.list_flatten(table["values"]).to_numpy()
@@ -339,9 +339,9 @@ class ShardMatrices:
 
 
 __all__ = [
-    "Sidecar",
+    "SimilarityFile",
     "put_over",
-    "sidecars",
+    "similarity_files",
     "similarity_of",
     "similarity_schema",
     "with_similarity",
@@ -371,7 +371,7 @@ def put_over(columns: Columns, similarity: pa.RecordBatch) -> Columns:
     return replace(columns, batch=checked.put_over(columns.batch, similarity))
 
 
-def with_similarity(columns: Columns, sidecar: Sidecar) -> Columns:
+def with_similarity(columns: Columns, sidecar: SimilarityFile) -> Columns:
     """Return a shard's columns with another model's similarity.
 
     Raises
@@ -379,10 +379,10 @@ def with_similarity(columns: Columns, sidecar: Sidecar) -> Columns:
     ShardError
         When the file is none, lacks a document, or has another shape for it.
     """
-    return put_over(columns, similarity_of(columns, open_sidecar(sidecar.path))[0])
+    return put_over(columns, similarity_of(columns, open_similarity_file(sidecar.path))[0])
 
 
-def similarity_of(columns: Columns, sidecar: OpenSidecar) -> tuple[pa.RecordBatch, int]:
+def similarity_of(columns: Columns, sidecar: OpenSimilarityFile) -> tuple[pa.RecordBatch, int]:
     """Gather a sidecar's similarity of a shard's documents.
 
     Returns

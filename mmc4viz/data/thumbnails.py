@@ -22,16 +22,16 @@ MOST_PIXELS: Final = 64_000_000
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class Thumbnail:
     """One image of a document and one of its sentences; None where there is none to show."""
 
     picture: str | None
     sentence: str | None
 
 
-def glimpse(
+def read_thumbnail(
     shard: Shard, place: tuple[int, int], images: ImageSource | None, image: int, sentence: int
-) -> Glimpse:
+) -> Thumbnail:
     """Read one image and one sentence again.
 
     Parameters
@@ -53,12 +53,12 @@ def glimpse(
     try:
         info = read_json(raw)
     except ValueError:
-        return Glimpse(None, None)
+        return Thumbnail(None, None)
     texts = info.get("text_list") if isinstance(info, dict) else None
     text = texts[sentence] if isinstance(texts, list) and sentence < len(texts) else None
     entry = next(islice(entries(info), image, None), None)
     shown = None if images is None else picture(entry, images)
-    return Glimpse(shown, text if isinstance(text, str) else None)
+    return Thumbnail(shown, text if isinstance(text, str) else None)
 
 
 def entries(info: Any) -> Iterator[Any]:

@@ -30,11 +30,11 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
-from mmc4viz.types import Fate, LoaderConfig, Outcome
+from mmc4viz.types import LoaderConfig, Outcome, PairStatus
 
 CHUNK: Final = 1 << 16  # documents that are resolved and written together, at least a shard
 
-FATES: Final = tuple(str(fate) for fate in Fate)
+STATUSES: Final = tuple(str(status) for status in PairStatus)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Chunk:
         Where each document's pairs begin.
     image, sentence : ndarray of int64, shape (pairs,)
     score : ndarray of float64, shape (pairs,)
-    fate : ndarray of int8, shape (pairs,)
-        Its place among `mmc4viz.types.Fate`.
+    status : ndarray of int8, shape (pairs,)
+        Its place among `mmc4viz.types.PairStatus`.
     """
 
     parts: list[Part]
@@ -62,7 +62,7 @@ class Chunk:
     image: Ints
     sentence: Ints
     score: NDArray[np.float64]
-    fate: NDArray[np.int8]
+    status: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.probability)
@@ -93,13 +93,13 @@ def chunks(matched: Matched, config: LoaderConfig, size: int = CHUNK) -> Iterato
 def _chunk(parts: list[Part], config: LoaderConfig) -> Chunk:
     found = verdicts(Matched(parts, config), config)
     document, image, sentence, score = _plain_pairs(parts)
-    fate = _plain_fates(document, image, sentence, score, found, config)
+    status = _plain_statuses(document, image, sentence, score, found, config)
     kind = found.kind
-    probability = (kind == CLASS["kept_surely"]).astype(np.float64)
-    probability[kind == CLASS["kept_by_coin"]] = config.single_image_keep
+    probability = (kind == CLASS["kept_always"]).astype(np.float64)
+    probability[kind == CLASS["kept_single_image"]] = config.single_image_keep
     walked = _walked(parts, config)
-    columns = zip((document, image, sentence, score, fate), walked, strict=True)
-    document, image, sentence, score, fate = (np.concatenate(both) for both in columns)
+    columns = zip((document, image, sentence, score, status), walked, strict=True)
+    document, image, sentence, score, status = (np.concatenate(both) for both in columns)
     order = np.lexsort((image, document))
     first = np.concatenate([[0], np.cumsum(np.bincount(document, minlength=len(kind)))])
     return Chunk(
@@ -110,7 +110,7 @@ def _chunk(parts: list[Part], config: LoaderConfig) -> Chunk:
         image[order].astype(np.int64),
         sentence[order].astype(np.int64),
         score[order],
-        fate[order].astype(np.int8),
+        status[order].astype(np.int8),
     )
 
 
@@ -134,7 +134,7 @@ def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
     return document[order], image[order], sentence[order], score[order]
 
 
-def _plain_fates(
+def _plain_statuses(
     document: Ints,
     image: Ints,
     sentence: Ints,
@@ -146,16 +146,16 @@ def _plain_fates(
 
     Image tokens stand in the text by sentence, then image; the cut leaves the first of them.
     """
-    fate = np.full(len(document), FATES.index(Fate.BELOW_THRESHOLD), np.int8)
+    status = np.full(len(document), STATUSES.index(PairStatus.BELOW_THRESHOLD), np.int8)
     surviving = np.flatnonzero(score >= config.threshold)
     within = _rank(document[surviving]) < config.max_images
-    fate[surviving[~within]] = FATES.index(Fate.OVER_CAP)
+    status[surviving[~within]] = STATUSES.index(PairStatus.OVER_CAP)
     kept = surviving[within]
     kept = kept[np.lexsort((image[kept], sentence[kept], document[kept]))]
     left = _rank(document[kept]) < found.image_tokens[document[kept]]
-    fate[kept[left]] = FATES.index(Fate.KEPT)
-    fate[kept[~left]] = FATES.index(Fate.TRUNCATED)
-    return fate
+    status[kept[left]] = STATUSES.index(PairStatus.KEPT)
+    status[kept[~left]] = STATUSES.index(PairStatus.TRUNCATED)
+    return status
 
 
 def _rank(document: Ints) -> Ints:
@@ -172,13 +172,13 @@ def _rank(document: Ints) -> Ints:
 
 
 def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]:
-    """Return document, image, sentence, score and fate of the pairs that the walk tells."""
+    """Return document, image, sentence, score and status of the pairs that the walk tells."""
     rows: list[tuple[int, int, int, float, int]] = []
     for part, start in zip(parts, _starts(parts).tolist(), strict=False):
         for row, document in part.literal.items():
             verdict = walk(document, config, part.columns.tokenizer)
             rows += [
-                (start + row, p.image, p.sentence, p.score, FATES.index(p.fate))
+                (start + row, p.image, p.sentence, p.score, STATUSES.index(p.status))
                 for p in verdict.pairs
             ]
     whole = [np.array([row[n] for row in rows], np.int64) for n in (0, 1, 2, 4)]
@@ -281,31 +281,31 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
             *_DOCUMENT,
             ("image_tokens", pa.int64()),
             ("text_tokens", pa.int64()),
-            ("misbound", pa.int64()),
-            ("pairs", pa.list_(pa.struct([*_PAIR, ("fate", _WORD)]))),
+            ("mispaired", pa.int64()),
+            ("pairs", pa.list_(pa.struct([*_PAIR, ("status", _WORD)]))),
         ]
     ),
-    "pairs": pa.schema([*_DOCUMENT, *_PAIR, ("fate", _WORD)]),
+    "pairs": pa.schema([*_DOCUMENT, *_PAIR, ("status", _WORD)]),
 }
 
 
 def table(chunk: Chunk, rows: Rows) -> pa.RecordBatch:
     """Return a chunk as a record batch, a row a document or a pair (`SCHEMAS`)."""
     columns = _document_columns(chunk)
-    fate = pa.DictionaryArray.from_arrays(chunk.fate, pa.array(FATES))
+    status = pa.DictionaryArray.from_arrays(chunk.status, pa.array(STATUSES))
     pairs = [
         pa.array(chunk.image, pa.int32()),
         pa.array(chunk.sentence, pa.int32()),
         pa.array(chunk.score),
-        fate,
+        status,
     ]
     if rows == "pairs":
         owner = pa.array(np.repeat(np.arange(len(chunk)), np.diff(chunk.first)))
         columns = [column.take(owner) for column in columns]
         return pa.RecordBatch.from_arrays([*columns, *pairs], schema=SCHEMAS[rows])
-    found, names = chunk.found, ("image_tokens", "text_tokens", "misbound")
+    found, names = chunk.found, ("image_tokens", "text_tokens", "mispaired")
     counts = [pa.array(getattr(found, name).astype(np.int64)) for name in names]
-    structs = pa.StructArray.from_arrays(pairs, names=["image", "sentence", "score", "fate"])
+    structs = pa.StructArray.from_arrays(pairs, names=["image", "sentence", "score", "status"])
     lists = pa.ListArray.from_arrays(pa.array(chunk.first, pa.int32()), structs)
     return pa.RecordBatch.from_arrays([*columns, *counts, lists], schema=SCHEMAS[rows])
 
@@ -372,8 +372,8 @@ def lines(chunk: Chunk, rows: Rows) -> Iterator[str]:
 def _pair_texts(chunk: Chunk) -> list[str]:
     columns = (chunk.image.tolist(), chunk.sentence.tolist(), _cells(pa.array(chunk.score)))
     return [
-        f'{{"image": {i}, "sentence": {s}, "score": {score}, "fate": "{FATES[fate]}"}}'
-        for i, s, score, fate in zip(*columns, chunk.fate.tolist(), strict=True)
+        f'{{"image": {i}, "sentence": {s}, "score": {score}, "status": "{STATUSES[status]}"}}'
+        for i, s, score, status in zip(*columns, chunk.status.tolist(), strict=True)
     ]
 
 

@@ -153,8 +153,8 @@ def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
     return replace(basics, corpus=corpus)
 
 
-BY_HAND: Final = "hand"
-BASES: Final = (BY_HAND, *(str(basis) for basis in Basis))
+MANUAL: Final = "manual"
+BASES: Final = (MANUAL, *(str(basis) for basis in Basis))
 _HEAD: Final = (
     "# A setting of mmc4viz with where it comes from. mmc4viz app, curve, explain and export read\n"
     "# it with --config; nothing is computed with what stands under provenance.\n"
@@ -237,7 +237,7 @@ def provenance(
     }
     if note.strip():
         found["note"] = note.strip()
-    found["chosen"] = _plain(chosen or {"basis": BY_HAND})
+    found["chosen"] = _plain(chosen or {"basis": MANUAL})
     found["similarity"] = _similarity_record(basics.similarity)
     named = basics.tokenizer.name
     found["tokenizer"] = {"digest": digest(basics.tokenizer), "exact": named != BUILT_IN}

@@ -31,7 +31,7 @@ _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; 
 _FARTHEST: Final = 1e290  # what no similarity is; beyond it numbers overflow
 _SHARDS: Final = 50  # of the provenance that are written out
 _BASIS: Final = {
-    "hand": "Chosen by hand.",
+    "manual": "Chosen manually.",
     "yield": "Chosen by what it leaves.",
     "fdr": "Chosen by the false-discovery rate estimated from random pairs.",
     "decoys": "Chosen by the false-discovery rate estimated from decoys.",
@@ -137,7 +137,7 @@ def _numbers(content: Content) -> str:
         ("pairs", "pairs at or above the threshold", 0.0),
         ("image_tokens", "image tokens", 0.0),
         ("text_tokens", "text tokens", 0.0),
-        ("misbound", "misbound image tokens", tokens),
+        ("mispaired", "mispaired image tokens", tokens),
     ]
     written = "".join(number(found[name], words, of) for name, words, of in cells if name in found)
     said = "In expectation over the coin that the loader tosses over single-image documents."
@@ -151,8 +151,8 @@ def _why(content: Content) -> str:
     """Write how the threshold was chosen, and the person's note."""
     chosen = content.provenance.get("chosen", {})
     words = [_BASIS.get(str(chosen.get("basis")), "")]
-    if chosen.get("wish"):
-        words.append(f"Wished for: {chosen['wish']}.")
+    if chosen.get("target"):
+        words.append(f"Wished for: {chosen['target']}.")
     if isinstance(chosen.get("estimate"), (int, float)):
         words.append(f"Estimated: {_percent(chosen['estimate'])}{_interval(chosen)}.")
     words.append(_from_labels(chosen))
@@ -166,10 +166,10 @@ def _why(content: Content) -> str:
 
 def _from_labels(chosen: Mapping[str, Any]) -> str:
     """Say how many labels decided, and the one-sided limit that they showed."""
-    labels, least = chosen.get("labels"), chosen.get("at_least")
+    labels, least = chosen.get("labels"), chosen.get("lower_bound")
     if not isinstance(labels, int) or not isinstance(least, (int, float)):
         return ""
-    line = chosen.get("labels_at_line")
+    line = chosen.get("labels_near_threshold")
     near = f", {line:,} of them just above it" if isinstance(line, int) and line != labels else ""
     return (
         f"From {labels:,} labels at or above the threshold{near}. With 95 % confidence at least "

@@ -56,7 +56,7 @@ from mmc4viz.thresholds.labels.precision import Curve, Labelled, curve, labelled
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.labels.store import Judgement
 from mmc4viz.thresholds.model_scores import ModelsError, line_up
-from mmc4viz.types import Fate, ImageFate, LoaderConfig
+from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
 
 _LONGEST: Final = 600  # characters of a sentence
 _BARS: Final = {
@@ -145,16 +145,22 @@ def card(example: Example) -> str:
     pair, picture = example.pair, ""
     if example.picture is not None:
         picture = f'<img src="{escaped(example.picture)}" alt="image {pair.image + 1}">'
-    kind = "kept" if pair.fate is Fate.KEPT else "truncated" if pair.fate is Fate.TRUNCATED else ""
+    kind = (
+        "kept"
+        if pair.status is PairStatus.KEPT
+        else "truncated"
+        if pair.status is PairStatus.TRUNCATED
+        else ""
+    )
     beyond = len(example.words) - _LONGEST
     words = example.words if beyond <= 0 else f"{example.words[:_LONGEST]} …"
     digits = 4 if not math.isfinite(pair.score) or abs(pair.score) < 2 else 2
-    fate = f"{pair.fate}; document {pair.outcome}".replace("_", " ")
+    status = f"{pair.status}; document {pair.outcome}".replace("_", " ")
     where = f"{example.shard}, {example.key}: image {pair.image + 1}, sentence {pair.sentence + 1}"
     return (
         f'<div class="card">{picture}<b>{pair.score:.{digits}f}</b>'
         f'<div class="words" dir="auto">{escaped(words)}</div>'
-        f'<div class="fate {kind}">{escaped(fate)}</div>'
+        f'<div class="status {kind}">{escaped(status)}</div>'
         f'<div class="soft">{escaped(where)}</div></div>'
     )
 
@@ -297,7 +303,7 @@ def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pai
     pairs : Pairs
         All of the corpus.
     """
-    unmatched = image_counts(matched, ImageFate.UNMATCHED)
+    unmatched = image_counts(matched, ImageStatus.UNMATCHED)
     fit = audit.fit(pairs.score, config.threshold, matched.scale)
     lines = [
         (fit.scale.name, "scale of the matched scores", f"from {fit.low:.4g} to {fit.high:.4g}")
@@ -325,11 +331,11 @@ def _share(count: float, whole: float) -> str:
 
 
 def _bound(found: Verdicts, keep: float) -> list[Line]:
-    seen = audit.misbound(found, keep)
+    seen = audit.mispaired(found, keep)
     return [
         (
             _share(seen.wrong_sequences, seen.sequences),
-            "of the sequences that reach the model have a misbound image token",
+            "of the sequences that reach the model have a mispaired image token",
             f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g}, in expectation",
         ),
         (

@@ -70,7 +70,13 @@ def _folder(tokenizer: str) -> str:
 
 def unflagged(config: LoaderConfig) -> list[Unflagged]:
     """Name what the original loader has no flag for, what disagrees first."""
-    found = [_size(config), _tokens(config), _assignment(config), _coin(config), *_beyond()]
+    found = [
+        _size(config),
+        _tokens(config),
+        _assignment(config),
+        _single_image_keep(config),
+        *_beyond(),
+    ]
     return sorted(found, key=lambda one: one.agrees)
 
 
@@ -111,7 +117,7 @@ def _assignment(config: LoaderConfig) -> Unflagged:
     )
 
 
-def _coin(config: LoaderConfig) -> Unflagged:
+def _single_image_keep(config: LoaderConfig) -> Unflagged:
     return Unflagged(
         "odds of a single-image document",
         f"{config.single_image_keep!r}",
@@ -213,7 +219,7 @@ def chosen(samples):
         row = rows[key][seen[key] % len(rows[key])]
         seen[key] += 1
         if random.random() < row["probability"]:
-            kept = [pair for pair in row["pairs"] if pair["fate"] == "kept"]
+            kept = [pair for pair in row["pairs"] if pair["status"] == "kept"]
             pairs = [(pair["image"], pair["sentence"], pair["score"]) for pair in kept]
             yield sample | {{"pairs": pairs}}
 

@@ -166,7 +166,7 @@ class CutSequence:
         For each pair (or mark) whether its token is left.
     places : tuple of (int or None)
         For each image token that is left the pair it came from; None for a literal one.
-    mispaired : tuple of bool
+    is_mispaired : tuple of bool
         For each image token that is left whether it comes from a pair and gets no image of that
         pair's sentence.
     ends_with_image : bool
@@ -178,13 +178,13 @@ class CutSequence:
     text_tokens: int
     survives: tuple[bool, ...]
     places: tuple[int | None, ...]
-    mispaired: tuple[bool, ...]
+    is_mispaired: tuple[bool, ...]
     ends_with_image: bool
 
     @property
-    def misbound(self) -> int:
+    def mispaired(self) -> int:
         """Count the mispaired image tokens."""
-        return sum(self.mispaired)
+        return sum(self.is_mispaired)
 
 
 NO_SEQUENCE = CutSequence((), 0, 0, (), (), (), False)
@@ -206,7 +206,7 @@ class Owners:
     wanted: Sequence[int]
     received: Sequence[int] | None = None
 
-    def mispaired(self, place: int | None, rank: int) -> bool:
+    def is_mispaired(self, place: int | None, rank: int) -> bool:
         """Whether the token of a pair (or mark) gets no image of its own at a rank."""
         if place is None:
             return False
@@ -241,7 +241,7 @@ def read_sequence(
         text_tokens=_text_tokens(tokens, tokenizer, text.closing),
         survives=tuple(place in survivors for place in range(len(text.image_starts))),
         places=places,
-        mispaired=tuple(owners.mispaired(place, rank) for rank, place in enumerate(places)),
+        is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=len(tokens.ids) == max_tokens and tokens.ids[-1] == tokenizer.image_id,
     )
 
@@ -280,7 +280,7 @@ def count_sequence(
         text_tokens=text,
         survives=tuple(number in places for number in range(len(columns))),
         places=tuple(places),
-        mispaired=tuple(owners.mispaired(place, rank) for rank, place in enumerate(places)),
+        is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=last == "image" and position == max_tokens,
     )
 

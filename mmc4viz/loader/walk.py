@@ -34,11 +34,11 @@ from mmc4viz.types import (
     Binding,
     Document,
     DocumentError,
-    Fate,
-    ImageFate,
+    ImageStatus,
     LoaderConfig,
     Outcome,
     Pair,
+    PairStatus,
     Verdict,
 )
 
@@ -65,12 +65,12 @@ def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verd
     Follows ``preprocess_interleaved`` in OpenFlamingo's ``train/data.py``; the coin is a
     probability here.
     """
-    images = _image_fates(document, config.min_kb)
-    if document.error is not None or ImageFate.UNDECODABLE in images:
+    images = _image_statuses(document, config.min_kb)
+    if document.error is not None or ImageStatus.UNDECODABLE in images:
         return _unreadable(document, images, document.error or _image_failure(document, images))
     if document.is_gpt:
         return _walk_chatgpt(document, config, tokenizer)
-    valid = [i for i, fate in enumerate(images) if fate is ImageFate.MATCHED]
+    valid = [i for i, status in enumerate(images) if status is ImageStatus.MATCHED]
     if not valid:
         return Verdict(
             document.key, Outcome.NO_VALID_IMAGE, _no_valid_image(images), images=tuple(images)
@@ -85,17 +85,17 @@ def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verd
 
 
 def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, int, float]]:
-    """Return a document's matched pairs as (image, sentence, score), whatever their fate.
+    """Return a document's matched pairs as (image, sentence, score), whatever their status.
 
     Raises
     ------
     DocumentError
         When the document is lost before or in the matching.
     """
-    images = _image_fates(document, config.min_kb)
-    if document.error is not None or document.is_gpt or ImageFate.UNDECODABLE in images:
+    images = _image_statuses(document, config.min_kb)
+    if document.error is not None or document.is_gpt or ImageStatus.UNDECODABLE in images:
         raise DocumentError(document.error or "no pairs are matched in this document")
-    valid = [i for i, fate in enumerate(images) if fate is ImageFate.MATCHED]
+    valid = [i for i, status in enumerate(images) if status is ImageStatus.MATCHED]
     if not valid:
         return []
     rows = rows_of(document.similarity, valid)
@@ -103,52 +103,54 @@ def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, i
     return [(valid[match.row], match.sentence, match.score) for match in matches]
 
 
-def _image_fates(document: Document, min_kb: int) -> list[ImageFate]:
+def _image_statuses(document: Document, min_kb: int) -> list[ImageStatus]:
     """Sort the images as the loader meets them; valid ones are called matched until matching.
 
     The first that fails loses the document: no valid one is matched, none behind it looked at.
     """
-    lost = ImageFate.LOST_WITH_DOCUMENT
+    lost = ImageStatus.LOST_WITH_DOCUMENT
     if document.error is not None:
         return [lost] * len(document.images)
     if document.is_gpt:
         min_kb = -1
-    fates: list[ImageFate] = []
+    statuses: list[ImageStatus] = []
     for image in document.images:
         if not image.present:
-            fates.append(ImageFate.MISSING)
+            statuses.append(ImageStatus.MISSING)
         elif image.entry_error is not None:
-            fates.append(ImageFate.UNDECODABLE)
+            statuses.append(ImageStatus.UNDECODABLE)
         elif image.too_small(min_kb):
-            fates.append(ImageFate.TOO_SMALL)
+            statuses.append(ImageStatus.TOO_SMALL)
         elif image.pixel_error is not None:
-            fates.append(ImageFate.UNDECODABLE)
+            statuses.append(ImageStatus.UNDECODABLE)
         else:
-            fates.append(ImageFate.MATCHED)
-        if fates[-1] is ImageFate.UNDECODABLE:
-            return _none_matched(fates) + [lost] * (len(document.images) - len(fates))
-    return fates
+            statuses.append(ImageStatus.MATCHED)
+        if statuses[-1] is ImageStatus.UNDECODABLE:
+            return _none_matched(statuses) + [lost] * (len(document.images) - len(statuses))
+    return statuses
 
 
-def _none_matched(fates: Sequence[ImageFate]) -> list[ImageFate]:
-    return [ImageFate.UNMATCHED if fate is ImageFate.MATCHED else fate for fate in fates]
+def _none_matched(statuses: Sequence[ImageStatus]) -> list[ImageStatus]:
+    return [
+        ImageStatus.UNMATCHED if status is ImageStatus.MATCHED else status for status in statuses
+    ]
 
 
-def _image_failure(document: Document, images: Sequence[ImageFate]) -> str:
-    number = images.index(ImageFate.UNDECODABLE)
+def _image_failure(document: Document, images: Sequence[ImageStatus]) -> str:
+    number = images.index(ImageStatus.UNDECODABLE)
     image = document.images[number]
     reason = image.entry_error or image.pixel_error
     return f"image {number + 1} of {len(images)} cannot be decoded: {reason}"
 
 
-def _no_valid_image(images: Sequence[ImageFate]) -> str:
-    missing, small = images.count(ImageFate.MISSING), images.count(ImageFate.TOO_SMALL)
+def _no_valid_image(images: Sequence[ImageStatus]) -> str:
+    missing, small = images.count(ImageStatus.MISSING), images.count(ImageStatus.TOO_SMALL)
     if not images:
         return "the document has no images"
     return f"of {len(images)} images, {missing} missing and {small} too small"
 
 
-def _unreadable(document: Document, images: Sequence[ImageFate], reason: str) -> Verdict:
+def _unreadable(document: Document, images: Sequence[ImageStatus], reason: str) -> Verdict:
     return Verdict(document.key, Outcome.UNREADABLE, reason, images=tuple(images))
 
 
@@ -164,8 +166,8 @@ def _judge(
     kept = surviving[: config.max_images]
     matched = {valid[match.row] for match in matches}
     images = [
-        ImageFate.UNMATCHED if fate is ImageFate.MATCHED and i not in matched else fate
-        for i, fate in enumerate(_image_fates(document, config.min_kb))
+        ImageStatus.UNMATCHED if status is ImageStatus.MATCHED and i not in matched else status
+        for i, status in enumerate(_image_statuses(document, config.min_kb))
     ]
     if not kept:
         best = max((match.score for match in matches), default=None)
@@ -183,9 +185,9 @@ def _judge(
         outcome, detail = _outcome(sequence, config)
         if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
             detail = f"a single image: survives with probability {config.single_image_keep:g}"
-    fate_of = {match.row: Fate.OVER_CAP for match in surviving}
-    fate_of |= {
-        match.row: Fate.KEPT if survives else Fate.TRUNCATED
+    status_of = {match.row: PairStatus.OVER_CAP for match in surviving}
+    status_of |= {
+        match.row: PairStatus.KEPT if survives else PairStatus.TRUNCATED
         for match, survives in zip(kept, sequence.survives, strict=False)
     }
     single = outcome is Outcome.KEPT and sequence.image_tokens == 1
@@ -198,14 +200,14 @@ def _judge(
         ),
         image_tokens=sequence.image_tokens,
         text_tokens=sequence.text_tokens,
-        misbound=sequence.misbound,
+        mispaired=sequence.mispaired,
         images=tuple(images),
         pairs=tuple(
             Pair(
                 valid[match.row],
                 match.sentence,
                 match.score,
-                fate_of.get(match.row, Fate.BELOW_THRESHOLD),
+                status_of.get(match.row, PairStatus.BELOW_THRESHOLD),
             )
             for match in matches
         ),
@@ -224,7 +226,7 @@ def _judge(
 
 def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
     """Walk a ChatGPT-written document: no matching, size filter, coin, or check of the end."""
-    images = (ImageFate.MATCHED,) * len(document.images)
+    images = (ImageStatus.MATCHED,) * len(document.images)
     text = interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
     targets = [number - 1 for number in mark_numbers(document.example)]
     try:
@@ -240,7 +242,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
         keep_probability=0.0 if few else 1.0,
         image_tokens=sequence.image_tokens,
         text_tokens=sequence.text_tokens,
-        misbound=sequence.misbound,
+        mispaired=sequence.mispaired,
         images=images,
         token_ids=sequence.ids,
         binding=tuple(
@@ -256,7 +258,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
 
 
 def _image_tokens(sequence: CutSequence) -> Iterator[tuple[int | None, bool]]:
-    return zip(sequence.places, sequence.mispaired, strict=True)
+    return zip(sequence.places, sequence.is_mispaired, strict=True)
 
 
 def _outcome(sequence: CutSequence, config: LoaderConfig) -> tuple[Outcome, str | None]:
@@ -348,8 +350,8 @@ def runner_ups(matrix: NDArray[Any] | None, pairs: Iterable[Pair]) -> list[Runne
 
     Examples
     --------
-    >>> from mmc4viz.types import Fate
-    >>> runner_ups(np.array([[0.3, 0.5, 0.1]]), [Pair(0, 0, 0.25, Fate.KEPT)])
+    >>> from mmc4viz.types import PairStatus
+    >>> runner_ups(np.array([[0.3, 0.5, 0.1]]), [Pair(0, 0, 0.25, PairStatus.KEPT)])
     [RunnerUp(sentence=1, score=0.5, margin=-0.25)]
     """
     return [_runner_up(matrix, pair) for pair in pairs]

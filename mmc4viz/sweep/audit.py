@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Bools, Ints
-from mmc4viz.data.columns import Columns, Kind, Status
+from mmc4viz.data.columns import Columns, ImageCheck, Kind
 from mmc4viz.data.scale import Scale, misfit
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.images import SINCE
@@ -25,11 +25,11 @@ from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.pairs import Pairs, literals
 from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.sweep.sweep import Matched
-from mmc4viz.types import Document, Fate, ImageFate, LoaderConfig
+from mmc4viz.types import Document, ImageStatus, LoaderConfig, PairStatus
 
 
 @dataclass(frozen=True)
-class Misbound:
+class Mispaired:
     """Sequences that reach the model, image tokens in them, and how many of each are bound wrong.
 
     All in expectation over the coin.
@@ -41,15 +41,15 @@ class Misbound:
     wrong_tokens: float
 
 
-def misbound(found: Verdicts, keep: float) -> Misbound:
-    """Count misbound sequences and pairs; a single image's document survives with ``keep``."""
-    odds = np.select([found.kind == CLASS["kept_surely"], found.kind == CLASS["kept_by_coin"]],
+def mispaired(found: Verdicts, keep: float) -> Mispaired:
+    """Count mispaired sequences and pairs; a single image's document survives with ``keep``."""
+    odds = np.select([found.kind == CLASS["kept_always"], found.kind == CLASS["kept_single_image"]],
                      [1.0, keep])  # fmt: skip
-    return Misbound(
+    return Mispaired(
         sequences=float(odds.sum()),
-        wrong_sequences=float(odds @ (found.misbound > 0)),
+        wrong_sequences=float(odds @ (found.mispaired > 0)),
         tokens=float(odds @ found.image_tokens),
-        wrong_tokens=float(odds @ found.misbound),
+        wrong_tokens=float(odds @ found.mispaired),
     )
 
 
@@ -171,9 +171,9 @@ def lost(matched: Matched, found: Verdicts, config: LoaderConfig, unmatched: Int
     surplus = np.where(readable, unmatched, 0)
     literal = literals(matched, config)
     here, pairs = literal.document, literal.pairs
-    reaching[here] = pairs[Fate.KEPT]
-    written[here] = pairs[Fate.KEPT] + pairs[Fate.TRUNCATED]
-    surplus[here] = np.where(readable[here], literal.images[ImageFate.UNMATCHED], 0)
+    reaching[here] = pairs[PairStatus.KEPT]
+    written[here] = pairs[PairStatus.KEPT] + pairs[PairStatus.TRUNCATED]
+    surplus[here] = np.where(readable[here], literal.images[ImageStatus.UNMATCHED], 0)
     truncated = int((written - reaching).sum())
     return Lost(int(written.sum()), truncated, int(surplus.sum()), int((surplus > 0).sum()))
 
@@ -221,12 +221,12 @@ def _newer(columns: Columns) -> Counter[str]:
 def _undecodable(columns: Columns, min_kb: int) -> tuple[Bools, Bools, int]:
     n = len(columns)
     owner = np.repeat(np.arange(n), columns.n_images)
-    status, n_bytes = image_values(columns, "status"), image_values(columns, "n_bytes")
+    check, n_bytes = image_values(columns, "status"), image_values(columns, "n_bytes")
     small = (n_bytes >= 0) & (n_bytes // 1000 <= min_kb) & ~_chatgpt(columns)[owner]
     looked_at = (columns.kind != Kind.UNREADABLE)[owner]
-    bad = (status == Status.BAD_ENTRY) | ((status == Status.BAD_PIXELS) & ~small)
+    bad = (check == ImageCheck.BAD_ENTRY) | ((check == ImageCheck.BAD_PIXELS) & ~small)
     n_bad = np.bincount(owner[bad & looked_at], minlength=n)
-    n_sound = np.bincount(owner[(status == Status.SOUND) & ~small & looked_at], minlength=n)
+    n_sound = np.bincount(owner[(check == ImageCheck.VALID) & ~small & looked_at], minlength=n)
     hit = n_bad > 0
     return hit, (n_bad == 1) & (n_sound > 0), int(n_sound[hit].sum())
 

@@ -39,7 +39,7 @@ class Verdicts:
         Pairs; those at or above the threshold.
     best, nearest : ndarray of float64
         Score of the best pair, and distance of the score nearest to the threshold; NaN without.
-    image_tokens, text_tokens, misbound : ndarray of int64
+    image_tokens, text_tokens, mispaired : ndarray of int64
         Of the sequence, 0 without one.
     """
 
@@ -53,7 +53,7 @@ class Verdicts:
     nearest: NDArray[np.float64]
     image_tokens: Ints
     text_tokens: Ints
-    misbound: Ints
+    mispaired: Ints
 
 
 def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
@@ -98,7 +98,7 @@ def undecided(matched: Matched) -> Verdicts:
         nearest=np.full(n, np.nan),
         image_tokens=next(zeros),
         text_tokens=next(zeros),
-        misbound=next(zeros),
+        mispaired=next(zeros),
     )
 
 
@@ -113,7 +113,7 @@ def _fill(rows: Verdicts, here: Ints, group: Group, states: States, threshold: f
     rows.kind[here] = states.kind[state]
     rows.image_tokens[here] = states.reaching[state]
     rows.text_tokens[here] = states.text_tokens[state]
-    rows.misbound[here] = states.misbound[state]
+    rows.mispaired[here] = states.mispaired[state]
 
 
 def _fill_literal(rows: Verdicts, here: Ints, literal: Literal, config: LoaderConfig) -> None:
@@ -128,14 +128,14 @@ def _fill_literal(rows: Verdicts, here: Ints, literal: Literal, config: LoaderCo
     rows.surviving[here] = counts["pairs"]
     rows.image_tokens[here] = counts["image_tokens"]
     rows.text_tokens[here] = counts["text_tokens"]
-    rows.misbound[here] = counts["misbound"]
+    rows.mispaired[here] = counts["mispaired"]
     for place, scores in zip(here.tolist(), literal.scores_of_each(), strict=True):
         if rows.matched[place]:
             rows.best[place] = scores.max()
             rows.nearest[place] = np.abs(scores - config.threshold).min()
 
 
-_MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "misbound")
+_MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "mispaired")
 _OF_WALKED = ("matched", "best")  # lost with the document, where a text cannot be read
 
 
@@ -233,7 +233,7 @@ def _look_up(rows: Verdicts, one: _Resolved, threshold: float) -> None:
     rows.kind[here] = one.states.kind[state]
     rows.image_tokens[here] = one.states.reaching[state]
     rows.text_tokens[here] = one.states.text_tokens[state]
-    rows.misbound[here] = one.states.misbound[state]
+    rows.mispaired[here] = one.states.mispaired[state]
 
 
 def _look_up_walked(rows: Verdicts, here: _Walked, threshold: float) -> None:
@@ -245,7 +245,7 @@ def _look_up_walked(rows: Verdicts, here: _Walked, threshold: float) -> None:
     pairs = here.counts["pairs"][now]
     rows.surviving[here.document] = pairs
     rows.matched[here.document] = pairs + here.counts["rejected_pairs"][now]
-    for name in ("image_tokens", "text_tokens", "misbound"):
+    for name in ("image_tokens", "text_tokens", "mispaired"):
         getattr(rows, name)[here.document] = here.counts[name][now]
     for place, scores in zip(here.document.tolist(), here.scores, strict=True):
         if rows.matched[place]:

@@ -22,7 +22,7 @@ from mmc4viz.types import LoaderConfig
 
 _MOST_BINS: Final = 100_000  # of half a kilobyte
 CONFIDENCE = 0.95
-RATES = ("documents", "pairs", "image_tokens", "text_tokens", "misbound")
+RATES = ("documents", "pairs", "image_tokens", "text_tokens", "mispaired")
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ def steps_among(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDA
 
 def _rates(curves: Curves) -> tuple[Floats, Floats]:
     """Return the rates of the documents that surely survive, and of those the coin decides."""
-    surely = [curves.in_class(name, "kept_surely") for name in RATES]
-    by_coin = [curves.in_class(name, "kept_by_coin") for name in RATES]
+    surely = [curves.in_class(name, "kept_always") for name in RATES]
+    by_coin = [curves.in_class(name, "kept_single_image") for name in RATES]
     pairs = RATES.index("pairs")  # counted wherever they reach the threshold
     surely[pairs], by_coin[pairs] = curves.total("pairs"), 0 * curves.total("pairs")
     return np.array(surely, np.float64), np.array(by_coin, np.float64)

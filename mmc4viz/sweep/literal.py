@@ -33,13 +33,13 @@ from mmc4viz.loader.sequence import (
 )
 from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Tokenizer
 from mmc4viz.loader.walk import matched_pairs, walk
-from mmc4viz.sweep.statistics import CLASS, IMAGE_FATE, QUANTITIES, QUANTITY, Tally, tally
-from mmc4viz.types import Document, DocumentError, ImageFate, LoaderConfig, Outcome
+from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITIES, QUANTITY, Tally, tally
+from mmc4viz.types import Document, DocumentError, ImageStatus, LoaderConfig, Outcome
 
 # A place is a token's position among those of the text, times 8, plus what stands there.
 IS_IMAGE: Final = 1
 IS_OWN: Final = 2  # of a pair or mark, not of the page's own text
-IS_MISBOUND: Final = 4
+IS_MISPAIRED: Final = 4
 FLAGS: Final = 8
 
 Layout = bytes
@@ -144,7 +144,7 @@ def _from_tokens(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> Lay
 def _place(position: int, image: bool, pair: int | None, rank: int, owners: Owners) -> int:
     flags = IS_IMAGE if image else 0
     if pair is not None:
-        flags |= IS_OWN | (IS_MISBOUND if owners.mispaired(pair, rank) else 0)
+        flags |= IS_OWN | (IS_MISPAIRED if owners.is_mispaired(pair, rank) else 0)
     return position * FLAGS + flags
 
 
@@ -160,7 +160,7 @@ class Cut:
     ----------
     failed : ndarray of bool
         Where the loader fails on the text; the rest means nothing there.
-    image_tokens, own_tokens, misbound, text_tokens : ndarray of int64
+    image_tokens, own_tokens, mispaired, text_tokens : ndarray of int64
         ``own_tokens`` are the image tokens of pairs (or marks).
     ends_with_image : ndarray of bool
         Whether the last of ``max_tokens`` tokens is an image's.
@@ -169,7 +169,7 @@ class Cut:
     failed: NDArray[np.bool_]
     image_tokens: NDArray[np.int64]
     own_tokens: NDArray[np.int64]
-    misbound: NDArray[np.int64]
+    mispaired: NDArray[np.int64]
     text_tokens: NDArray[np.int64]
     ends_with_image: NDArray[np.bool_]
 
@@ -192,7 +192,7 @@ def cut(found: Sequence[Layout], max_tokens: int, tokenizer: Tokenizer) -> Cut:
         n_tokens < 0,
         image_tokens=count(inside & (places & IS_IMAGE > 0)),
         own_tokens=count(inside & (places & IS_OWN > 0)),
-        misbound=count(inside & (places & IS_MISBOUND > 0)),
+        mispaired=count(inside & (places & IS_MISPAIRED > 0)),
         text_tokens=np.minimum(n_tokens, limit) - count(inside),
         ends_with_image=(count(last) > 0) & (tokenizer.n_after == 0),
     )
@@ -203,8 +203,8 @@ _Key = tuple[int, tuple[int, ...]]
 
 _ABOVE_ALL: Final = float(np.finfo(np.float64).max)
 _TEXTS: Final = 1000  # tokenized in one call
-_MATCHED: Final = IMAGE_FATE[ImageFate.MATCHED]
-_UNMATCHED: Final = IMAGE_FATE[ImageFate.UNMATCHED]
+_MATCHED: Final = IMAGE_STATUS[ImageStatus.MATCHED]
+_UNMATCHED: Final = IMAGE_STATUS[ImageStatus.UNMATCHED]
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class LiteralStates:
         Class (`mmc4viz.sweep.statistics.CLASSES`).
     counts : ndarray of int64, shape (S, len(QUANTITIES))
         Of that class.
-    images : ndarray of int64, shape (S, len(ImageFate))
+    images : ndarray of int64, shape (S, len(ImageStatus))
     """
 
     document: Ints
@@ -259,7 +259,7 @@ class Literal(Mapping[int, Document]):
         self._chatgpt = np.array([one.chatgpt for one in found], bool)
         self._kind = np.array([one.base.counts[0].argmax() for one in found], np.int64)
         self._counts = _stack([one.base.counts.sum(axis=1) for one in found], len(QUANTITIES))
-        self._images = _stack([one.base.images for one in found], len(ImageFate))
+        self._images = _stack([one.base.images for one in found], len(ImageStatus))
         steps = [one.steps() for one in found]
         self._document = np.repeat(np.arange(len(found)), [len(one) + 1 for one in steps])
         self._entered = np.array([x for one in steps for x in (np.inf, *one)], np.float64)
@@ -394,12 +394,12 @@ def _match(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> _M
     if not pairs:
         chatgpt = document.is_gpt and verdict.outcome is not Outcome.UNREADABLE
         return _Match([], tally(verdict), chatgpt)
-    base, fates = Tally.empty(), list(verdict.images)
+    base, statuses = Tally.empty(), list(verdict.images)
     for image, _, _ in pairs:
-        fates[image] = ImageFate.MATCHED
+        statuses[image] = ImageStatus.MATCHED
     base.counts[QUANTITY["documents"], CLASS["below_threshold"]] = 1
     base.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = len(pairs)
-    base.images[:] = [fates.count(fate) for fate in ImageFate]
+    base.images[:] = [statuses.count(status) for status in ImageStatus]
     return _Match(pairs, base, False)
 
 
@@ -410,7 +410,7 @@ def _stack(rows: list[Ints], width: int) -> Ints:
 def _classes(found: Cut, chatgpt: NDArray[np.bool_], min_images: int) -> Ints:
     """Return the class of each state with a text."""
     single = (found.image_tokens == 1) & ~chatgpt
-    kind = np.where(single, CLASS["kept_by_coin"], CLASS["kept_surely"])
+    kind = np.where(single, CLASS["kept_single_image"], CLASS["kept_always"])
     kind[single & found.ends_with_image] = CLASS["single_image_at_end"]
     kind[found.image_tokens < min_images] = CLASS["too_few_images"]
     kind[found.failed] = CLASS["unreadable"]
@@ -444,7 +444,7 @@ def _counts(
         "reaching": reaching,
         "image_tokens": found.image_tokens,
         "text_tokens": found.text_tokens,
-        "misbound": found.misbound,
+        "mispaired": found.mispaired,
         "stranded": np.zeros_like(present),
     }
     counts = np.stack([values[name] for name in QUANTITIES], axis=1)

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Bools, Floats, Ints
-from mmc4viz.data.columns import Columns, Kind, Status
-from mmc4viz.sweep.statistics import CLASS, IMAGE_FATE, QUANTITY, Tally
-from mmc4viz.types import ImageFate, LoaderConfig
+from mmc4viz.data.columns import Columns, ImageCheck, Kind
+from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, Tally
+from mmc4viz.types import ImageStatus, LoaderConfig
 
 
 @dataclass(frozen=True)
@@ -231,12 +231,12 @@ ASSIGN: dict[str, Callable[[SimilarityRows], Assigned]] = {
 }
 
 
-_LOST: Final = IMAGE_FATE[ImageFate.LOST_WITH_DOCUMENT]
-WAITING: Final = IMAGE_FATE[ImageFate.MATCHED]
-"""The fate of valid images before they are matched: as if they all were."""
+_LOST: Final = IMAGE_STATUS[ImageStatus.LOST_WITH_DOCUMENT]
+WAITING: Final = IMAGE_STATUS[ImageStatus.MATCHED]
+"""The status of valid images before they are matched: as if they all were."""
 
-LITERAL: Final = len(ImageFate)
-"""In place of a fate: of the images of documents that the literal walk answers."""
+LITERAL: Final = len(ImageStatus)
+"""In place of a status: of the images of documents that the literal walk answers."""
 
 
 @dataclass(frozen=True)
@@ -247,24 +247,24 @@ class Validity:
     ----------
     starts : ndarray of int64, shape (documents + 1,)
         Each document's first image.
-    fate : ndarray of uint8, shape (I,)
-        Positions in `ImageFate`, or LITERAL.
+    status : ndarray of uint8, shape (I,)
+        Positions in `ImageStatus`, or LITERAL.
     lost : ndarray of bool, shape (documents,)
         Plain documents that an image loses.
     """
 
     starts: Ints
-    fate: NDArray[np.uint8]
+    status: NDArray[np.uint8]
     lost: Bools
 
-    def having(self, fate: int) -> Ints:
-        """Return how many images of a fate each document has, shape (documents,)."""
-        running = np.concatenate([[0], np.cumsum(self.fate == fate)])
+    def having(self, status: int) -> Ints:
+        """Return how many images of a status each document has, shape (documents,)."""
+        running = np.concatenate([[0], np.cumsum(self.status == status)])
         return np.diff(running[self.starts])
 
     def count(self) -> Ints:
-        """Count images by fate, all documents but the literal ones, shape (len(ImageFate),)."""
-        return np.bincount(self.fate, minlength=LITERAL)[:LITERAL]
+        """Count images by status, all documents but the literal ones, shape (len(ImageStatus),)."""
+        return np.bincount(self.status, minlength=LITERAL)[:LITERAL]
 
 
 def validity(columns: Columns, min_kb: int) -> Validity:
@@ -272,25 +272,25 @@ def validity(columns: Columns, min_kb: int) -> Validity:
     starts = columns.offsets("images")
     inside = slice(starts[0], starts[-1])
     starts = starts - starts[0]
-    status, n_bytes = columns.image("status")[inside], columns.image("n_bytes")[inside]
+    check, n_bytes = columns.image("status")[inside], columns.image("n_bytes")[inside]
     small = _small(n_bytes, min_kb)
     kind = np.repeat(columns.kind, np.diff(starts))
-    fate = np.full(len(status), WAITING, np.uint8)
-    fate[small] = IMAGE_FATE[ImageFate.TOO_SMALL]
-    fate[status == Status.MISSING] = IMAGE_FATE[ImageFate.MISSING]
-    fatal = (status == Status.BAD_ENTRY) | ((status == Status.BAD_PIXELS) & ~small)
-    lost = _lose(fate, np.flatnonzero(fatal & (kind == Kind.PLAIN)), starts)
-    fate[kind == Kind.UNREADABLE] = _LOST
-    fate[kind == Kind.LITERAL] = LITERAL
-    return Validity(starts, fate, lost)
+    status = np.full(len(check), WAITING, np.uint8)
+    status[small] = IMAGE_STATUS[ImageStatus.TOO_SMALL]
+    status[check == ImageCheck.MISSING] = IMAGE_STATUS[ImageStatus.MISSING]
+    fatal = (check == ImageCheck.BAD_ENTRY) | ((check == ImageCheck.BAD_PIXELS) & ~small)
+    lost = _lose(status, np.flatnonzero(fatal & (kind == Kind.PLAIN)), starts)
+    status[kind == Kind.UNREADABLE] = _LOST
+    status[kind == Kind.LITERAL] = LITERAL
+    return Validity(starts, status, lost)
 
 
-def _lose(fate: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Bools:
+def _lose(status: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Bools:
     """Let fatal images lose their documents; nothing behind a document's first is looked at."""
     owners, which = np.unique(np.searchsorted(starts, fatal, side="right") - 1, return_index=True)
     for document, image in zip(owners.tolist(), fatal[which].tolist(), strict=True):
-        fate[image] = IMAGE_FATE[ImageFate.UNDECODABLE]
-        fate[image + 1 : starts[document + 1]] = _LOST
+        status[image] = IMAGE_STATUS[ImageStatus.UNDECODABLE]
+        status[image + 1 : starts[document + 1]] = _LOST
     lost = np.zeros(len(starts) - 1, bool)
     lost[owners] = True
     return lost
@@ -432,7 +432,7 @@ def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded
     total.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = n_pairs
     total.counts[QUANTITY["stranded"], CLASS["unreadable"]] = stranded
     total.images[:] = images.count()
-    total.images[IMAGE_FATE[ImageFate.UNMATCHED]] = total.images[WAITING] - n_pairs
+    total.images[IMAGE_STATUS[ImageStatus.UNMATCHED]] = total.images[WAITING] - n_pairs
     total.images[WAITING] = n_pairs
     return total
 
@@ -446,7 +446,7 @@ def _match_documents(
     n_rows = np.diff(columns.offsets("similarity")) // np.maximum(n_sentences, 1)
     owner = np.repeat(np.arange(len(columns)), np.diff(images.starts))
     index = np.arange(len(owner)) - images.starts[owner]
-    wanted = (images.fate == WAITING) & documents[owner]
+    wanted = (images.status == WAITING) & documents[owner]
     failed[owner[wanted & (index >= n_rows[owner])]] = True  # a row is missing
     wanted &= ~failed[owner]
     owner, index = owner[wanted], index[wanted]

@@ -1,7 +1,7 @@
 """All matched pairs by score, and examples around a threshold.
 
-The core behind galleries of pairs. A pair's fate is the literal walk's, asked of the few documents
-that a gallery shows; sums over documents are the sweep's job, and nothing is read from shards.
+The core behind galleries of pairs. A pair's status comes from the reference walk, run on the few
+documents that a gallery shows.
 
 Which pairs they are and what becomes of them is `mmc4viz.sweep.pairs`' answer.
 """
@@ -19,14 +19,22 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Kind
 from mmc4viz.data.shards import image_source
-from mmc4viz.data.thumbnails import Glimpse, glimpse
+from mmc4viz.data.thumbnails import Thumbnail, read_thumbnail
 from mmc4viz.loader.walk import matched_pairs, walk
 from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.statistics import CLASS, QUANTITIES
 from mmc4viz.sweep.sweep import Matched, Part
-from mmc4viz.types import DocumentError, Fate, ImageFate, LoaderConfig, Outcome, ShardError, Verdict
+from mmc4viz.types import (
+    DocumentError,
+    ImageStatus,
+    LoaderConfig,
+    Outcome,
+    PairStatus,
+    ShardError,
+    Verdict,
+)
 
-_KEPT = (CLASS["kept_surely"], CLASS["kept_by_coin"])
+_KEPT = (CLASS["kept_always"], CLASS["kept_single_image"])
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,13 @@ class PairOutcome:
     image: int
     sentence: int
     score: float
-    fate: Fate
+    status: PairStatus
     outcome: Outcome
 
     @property
     def reaches(self) -> bool:
         """Whether the model gets the pair (unless the coin is against it)."""
-        return self.fate is Fate.KEPT and self.outcome is Outcome.KEPT
+        return self.status is PairStatus.KEPT and self.outcome is Outcome.KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +183,12 @@ def judged(
         if document not in known:
             known[document] = _walked(matched, config, *place_of(starts, document))
         verdict = known[document]
-        fate = next((p.fate for p in verdict.pairs if p.image == image), None)
+        status = next((p.status for p in verdict.pairs if p.image == image), None)
         score = float(pairs.score[number])
-        if fate is None:  # lost behind the matching, by the text of the pairs it keeps
-            fate = Fate.BELOW_THRESHOLD if score < config.threshold else Fate.KEPT
+        if status is None:  # lost behind the matching, by the text of the pairs it keeps
+            status = PairStatus.BELOW_THRESHOLD if score < config.threshold else PairStatus.KEPT
         sentence = int(pairs.sentence[number])
-        yield PairOutcome(document, image, sentence, score, fate, verdict.outcome)
+        yield PairOutcome(document, image, sentence, score, status, verdict.outcome)
 
 
 def _walked(matched: Matched, config: LoaderConfig, part: int, row: int) -> Verdict:
@@ -197,14 +205,14 @@ class Literals:
     ----------
     document : ndarray of int64, shape (literal,)
         Positions among all documents.
-    pairs : dict of Fate to ndarray of int64, shape (literal,)
-        Pairs by fate; none for ChatGPT-written documents.
-    images : dict of ImageFate to ndarray of int64, shape (literal,)
+    pairs : dict of PairStatus to ndarray of int64, shape (literal,)
+        Pairs by status; none for ChatGPT-written documents.
+    images : dict of ImageStatus to ndarray of int64, shape (literal,)
     """
 
     document: Ints
-    pairs: dict[Fate, Ints]
-    images: dict[ImageFate, Ints]
+    pairs: dict[PairStatus, Ints]
+    images: dict[ImageStatus, Ints]
 
 
 def literals(matched: Matched, config: LoaderConfig) -> Literals:
@@ -215,21 +223,21 @@ def literals(matched: Matched, config: LoaderConfig) -> Literals:
         for start, part in zip(starts, matched.parts, strict=False)
         if part.literal
     ]
-    none = np.zeros((0, len(QUANTITIES)), np.int64), np.zeros((0, len(ImageFate)), np.int64)
+    none = np.zeros((0, len(QUANTITIES)), np.int64), np.zeros((0, len(ImageStatus)), np.int64)
     counts = np.concatenate([none[0], *(one[1] for one in found)]).T
     images = np.concatenate([none[1], *(one[2] for one in found)]).T
     of = dict(zip(QUANTITIES, counts, strict=True))
     has_pairs = of["pairs"] + of["rejected_pairs"] > 0
     names = (
-        (Fate.KEPT, "reaching"),
-        (Fate.BELOW_THRESHOLD, "rejected_pairs"),
-        (Fate.OVER_CAP, "over_cap"),
-        (Fate.TRUNCATED, "truncated"),
+        (PairStatus.KEPT, "reaching"),
+        (PairStatus.BELOW_THRESHOLD, "rejected_pairs"),
+        (PairStatus.OVER_CAP, "over_cap"),
+        (PairStatus.TRUNCATED, "truncated"),
     )
     return Literals(
         np.concatenate([np.zeros(0, np.int64), *(one[0] for one in found)]),
-        {fate: np.where(has_pairs, of[name], 0) for fate, name in names},
-        dict(zip(ImageFate, images, strict=True)),
+        {status: np.where(has_pairs, of[name], 0) for status, name in names},
+        dict(zip(ImageStatus, images, strict=True)),
     )
 
 
@@ -242,13 +250,13 @@ def _state(part: Part, config: LoaderConfig) -> tuple[Ints, Ints]:
     return states.counts[now], states.images[now]
 
 
-def image_counts(matched: Matched, fate: ImageFate) -> Ints:
-    """Count each plain document's images with a fate; 0 for those that the walk answers."""
-    counts = [part.images_with(fate) for part in matched.parts]
+def image_counts(matched: Matched, status: ImageStatus) -> Ints:
+    """Count each plain document's images with a status; 0 for those that the walk answers."""
+    counts = [part.images_with(status) for part in matched.parts]
     return np.concatenate([np.zeros(0, np.int64), *counts])
 
 
-def highest_lost(
+def highest_dropped(
     matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
 ) -> list[PairOutcome]:
     """Return the n highest-scoring pairs that the model does not get, best first.
@@ -387,11 +395,13 @@ def examples(
     def example(pair: PairOutcome) -> Example:
         part, row = place_of(starts, pair.document)
         columns = matched.parts[part].columns
-        seen, problem = Glimpse(None, None), "(no text)"
+        seen, problem = Thumbnail(None, None), "(no text)"
         try:
             source = image_source(columns.shard, folder(part))
             shown = source if images else None
-            seen = glimpse(columns.shard, columns.place(row), shown, pair.image, pair.sentence)
+            seen = read_thumbnail(
+                columns.shard, columns.place(row), shown, pair.image, pair.sentence
+            )
         except ShardError as error:
             problem = str(error)
         key = str(columns.batch.column("key")[row])

@@ -24,13 +24,13 @@ from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.pairs import Pairs, document_starts, image_counts, literals
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched
-from mmc4viz.types import Fate, ImageFate, LoaderConfig, Outcome
+from mmc4viz.types import ImageStatus, LoaderConfig, Outcome, PairStatus
 
-# What documents can be asked to contain. Fates are the walk's; the rest are the audit's findings.
-PAIR_FATES: Final = {f"pair_{fate}": fate for fate in Fate}
-IMAGE_FATES: Final = {f"image_{fate}": fate for fate in ImageFate}
-FINDINGS: Final = ("misbound", "outscored", "one_bad_image", "size_band", "stored_differs")
-CONTENTS: Final = (*PAIR_FATES, *IMAGE_FATES, *FINDINGS)
+# What documents can be asked to contain: statuses as the walk gives them, and audit findings.
+PAIR_STATUSES: Final = {f"pair_{status}": status for status in PairStatus}
+IMAGE_STATUSES: Final = {f"image_{status}": status for status in ImageStatus}
+FINDINGS: Final = ("mispaired", "outscored", "one_bad_image", "size_band", "stored_differs")
+CONTENTS: Final = (*PAIR_STATUSES, *IMAGE_STATUSES, *FINDINGS)
 
 _PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
 
@@ -43,7 +43,7 @@ SORTS: Final = {
     "surviving": True,
     "image_tokens": True,
     "text_tokens": True,
-    "misbound": True,
+    "mispaired": True,
     "kind": False,
     "place": False,
     "key": False,
@@ -58,7 +58,7 @@ class Query:
     Attributes
     ----------
     outcome : str
-        An `Outcome`, or one of the classes ``kept_surely`` and ``kept_by_coin``.
+        An `Outcome`, or one of the classes ``kept_always`` and ``kept_single_image``.
     contains : str
         One of `CONTENTS`.
     best_from, best_to : float or None
@@ -126,7 +126,7 @@ def _with_outcome(found: Verdicts, outcome: str) -> Bools:
     """Find the documents of an outcome or class; none for a name that is neither."""
     names = [outcome] if outcome in CLASSES else []
     if outcome == Outcome.KEPT:
-        names = ["kept_surely", "kept_by_coin"]
+        names = ["kept_always", "kept_single_image"]
     return np.isin(found.kind, [CLASS[name] for name in names])
 
 
@@ -143,8 +143,8 @@ def containing(corpus: Corpus, name: str) -> Bools:
     """Find the documents that contain what one of `CONTENTS` names; none for another name."""
     matched, config, found = corpus.matched, corpus.config, corpus.found
     if name in FINDINGS:
-        if name == "misbound":
-            return found.misbound > 0
+        if name == "mispaired":
+            return found.mispaired > 0
         if name == "outscored":
             pairs = crowded(corpus.pairs, found, config.max_images)
             return capped(pairs, found, config).documents
@@ -152,25 +152,25 @@ def containing(corpus: Corpus, name: str) -> Bools:
             return undecodable(matched, config).single
         return band(matched, config).documents if name == "size_band" else stored(matched).documents
     literal = literals(matched, config)
-    if name in PAIR_FATES:
-        fate = PAIR_FATES[name]
-        mask, of_literal = _plain_with_pair(found, fate, config.max_images), literal.pairs[fate]
-    elif name in IMAGE_FATES:
-        mask = image_counts(matched, IMAGE_FATES[name]) > 0
-        of_literal = literal.images[IMAGE_FATES[name]]
+    if name in PAIR_STATUSES:
+        status = PAIR_STATUSES[name]
+        mask, of_literal = _plain_with_pair(found, status, config.max_images), literal.pairs[status]
+    elif name in IMAGE_STATUSES:
+        mask = image_counts(matched, IMAGE_STATUSES[name]) > 0
+        of_literal = literal.images[IMAGE_STATUSES[name]]
     else:
         return np.zeros(len(found.kind), bool)
     mask[literal.document] = of_literal > 0
     return mask
 
 
-def _plain_with_pair(found: Verdicts, fate: Fate, cap: int) -> Bools:
-    """Tell from a plain document's counts whether it has a pair of a fate."""
-    if fate is Fate.KEPT:
+def _plain_with_pair(found: Verdicts, status: PairStatus, cap: int) -> Bools:
+    """Tell from a plain document's counts whether it has a pair of a status."""
+    if status is PairStatus.KEPT:
         return found.image_tokens > 0
-    if fate is Fate.BELOW_THRESHOLD:
+    if status is PairStatus.BELOW_THRESHOLD:
         return found.matched > found.surviving
-    if fate is Fate.OVER_CAP:
+    if status is PairStatus.OVER_CAP:
         return found.surviving > cap
     return np.minimum(found.surviving, cap) > found.image_tokens
 

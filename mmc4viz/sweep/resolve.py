@@ -172,13 +172,13 @@ class States:
         Class (`mmc4viz.sweep.statistics.CLASSES`).
     reaching : ndarray of int16 or int32
         Image tokens.
-    text_tokens, misbound : ndarray of int16 or int32
+    text_tokens, mispaired : ndarray of int16 or int32
     """
 
     kind: NDArray[np.int8]
     reaching: Array
     text_tokens: Array
-    misbound: Array
+    mispaired: Array
 
 
 def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
@@ -207,7 +207,7 @@ def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
             kept.enter(state)
             here = np.s_[state, start : start + _WIDTH]
             states.kind[here] = cut.apply(
-                kept, states.reaching[here], states.text_tokens[here], states.misbound[here]
+                kept, states.reaching[here], states.text_tokens[here], states.mispaired[here]
             )
     return states
 
@@ -331,18 +331,18 @@ class _Cut:
     n_closing: int
     min_images: int
 
-    def apply(self, kept: _Kept, reaching: Array, text: Array, misbound: Array) -> Array:
+    def apply(self, kept: _Kept, reaching: Array, text: Array, mispaired: Array) -> Array:
         """Fill in one state of D documents; return its classes."""
         position, limit = kept.position[: kept.n], self.limit
         inside = position < limit
         reaching[:] = _count(inside)
-        misbound[:] = kept.mispaired(inside, reaching)
+        mispaired[:] = kept.mispaired(inside, reaching)
         chunks = _count(position <= limit) - 1  # ends of chunk: each one token before its image
         length = kept.group.total + kept.added  # one end of chunk less at the start, one at the end
         closing = np.clip(limit - length, 0, self.n_closing)
         specials = reaching + np.maximum(chunks, 0) + (length <= limit)
         text[:] = np.minimum(length + self.n_closing, limit) - closing - specials
         at_end = (position == self.end).any(axis=0)
-        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_by_coin"])
-        kind = np.where(reaching == 1, single, CLASS["kept_surely"])
+        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_single_image"])
+        kind = np.where(reaching == 1, single, CLASS["kept_always"])
         return np.where(reaching < self.min_images, CLASS["too_few_images"], kind)

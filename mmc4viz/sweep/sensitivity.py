@@ -56,13 +56,13 @@ class Effect:
 
     Attributes
     ----------
-    knob : str
+    setting : str
     value : int or str
     config : LoaderConfig
         The whole setting.
     """
 
-    knob: str
+    setting: str
     value: Any
     config: LoaderConfig
 
@@ -81,10 +81,10 @@ def pool(drawn: DrawnSample) -> Pool:
 def variations(config: LoaderConfig) -> list[Effect]:
     """Return every setting with every value to try, the present one among them."""
     found = []
-    for knob, values in KNOBS.items():
-        present = getattr(config, knob)
+    for setting, values in KNOBS.items():
+        present = getattr(config, setting)
         tried = values if present in values else sorted((*values, present))
-        found += [Effect(knob, value, config.with_(**{knob: value})) for value in tried]
+        found += [Effect(setting, value, config.with_(**{setting: value})) for value in tried]
     return found
 
 
@@ -175,5 +175,5 @@ def _changes_of_literal(
 def _odds(config: LoaderConfig) -> Floats:
     """Return the probability with which a document of each class reaches the model."""
     odds = np.zeros(len(CLASSES))
-    odds[CLASS["kept_surely"]], odds[CLASS["kept_by_coin"]] = 1.0, config.single_image_keep
+    odds[CLASS["kept_always"]], odds[CLASS["kept_single_image"]] = 1.0, config.single_image_keep
     return odds

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.data.scale import Thresholds
-from mmc4viz.types import Fate, ImageFate, Outcome, Verdict
+from mmc4viz.types import ImageStatus, Outcome, PairStatus, Verdict
 
 # Classes of a document: its outcome, with ``kept`` split by whether the coin has a say.
 CLASSES: Final = (
-    "kept_surely",
-    "kept_by_coin",
+    "kept_always",
+    "kept_single_image",
     "too_few_images",
     "single_image_at_end",
     "below_threshold",
@@ -41,13 +41,13 @@ QUANTITIES: Final = (
     "reaching",  # images that keep their token
     "image_tokens",
     "text_tokens",
-    "misbound",
+    "mispaired",
     "stranded",  # valid images of unreadable documents
 )
 
 CLASS: Final = {name: i for i, name in enumerate(CLASSES)}
 QUANTITY: Final = {name: i for i, name in enumerate(QUANTITIES)}
-IMAGE_FATE: Final = {fate: i for i, fate in enumerate(ImageFate)}
+IMAGE_STATUS: Final = {status: i for i, status in enumerate(ImageStatus)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Tally:
     Attributes
     ----------
     counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES))
-    images : ndarray of int64, shape (len(ImageFate),)
-        Images by fate, whatever became of their document.
+    images : ndarray of int64, shape (len(ImageStatus),)
+        Images by status, whatever became of their document.
     """
 
     counts: NDArray[np.int64]
@@ -68,7 +68,8 @@ class Tally:
     def empty(cls) -> Tally:
         """Return a tally of nothing."""
         return cls(
-            np.zeros((len(QUANTITIES), len(CLASSES)), np.int64), np.zeros(len(ImageFate), np.int64)
+            np.zeros((len(QUANTITIES), len(CLASSES)), np.int64),
+            np.zeros(len(ImageStatus), np.int64),
         )
 
     def __add__(self, other: Tally) -> Tally:
@@ -83,36 +84,36 @@ def class_of(verdict: Verdict) -> str:
     if verdict.outcome is not Outcome.KEPT:
         return str(verdict.outcome)
     coin = verdict.image_tokens == 1 and bool(verdict.pairs)
-    return "kept_by_coin" if coin else "kept_surely"
+    return "kept_single_image" if coin else "kept_always"
 
 
 def tally(verdict: Verdict) -> Tally:
     """Count one verdict of the literal walk."""
-    fates = Counter(pair.fate for pair in verdict.pairs)
+    statuses = Counter(pair.status for pair in verdict.pairs)
     images = Counter(verdict.images)
     counts = {
         "documents": 1,
-        "pairs": len(verdict.pairs) - fates[Fate.BELOW_THRESHOLD],
-        "rejected_pairs": fates[Fate.BELOW_THRESHOLD],
-        "over_cap": fates[Fate.OVER_CAP],
-        "truncated": fates[Fate.TRUNCATED],
-        "reaching": fates[Fate.KEPT],
+        "pairs": len(verdict.pairs) - statuses[PairStatus.BELOW_THRESHOLD],
+        "rejected_pairs": statuses[PairStatus.BELOW_THRESHOLD],
+        "over_cap": statuses[PairStatus.OVER_CAP],
+        "truncated": statuses[PairStatus.TRUNCATED],
+        "reaching": statuses[PairStatus.KEPT],
         "image_tokens": verdict.image_tokens,
         "text_tokens": verdict.text_tokens,
-        "misbound": verdict.misbound,
+        "mispaired": verdict.mispaired,
         "stranded": 0,
     }
     if verdict.outcome is Outcome.UNREADABLE:
-        counts["stranded"] = images[ImageFate.UNMATCHED]
+        counts["stranded"] = images[ImageStatus.UNMATCHED]
     if verdict.images and not verdict.pairs:  # if ChatGPT-written, images are bound by rank alone
-        matched = images[ImageFate.MATCHED]
+        matched = images[ImageStatus.MATCHED]
         bound = {b.bound_image for b in verdict.binding if b.bound_image is not None}
         counts["reaching"] = len(bound)
         counts["over_cap"] = matched - verdict.handed_over
         counts["truncated"] = verdict.handed_over - len(bound)
     total = Tally.empty()
     total.counts[:, CLASS[class_of(verdict)]] = [counts[name] for name in QUANTITIES]
-    total.images[:] = [images[fate] for fate in ImageFate]
+    total.images[:] = [images[status] for status in ImageStatus]
     return total
 
 
@@ -126,7 +127,7 @@ class Curves:
         Ascending.
     counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES), T)
         Sums of `mmc4viz.sweep.statistics.Tally.counts`.
-    images : ndarray of int64, shape (len(ImageFate), T)
+    images : ndarray of int64, shape (len(ImageStatus), T)
         Likewise of ``images``.
     """
 
@@ -149,9 +150,9 @@ class Curves:
         chosen = [CLASS[name] for name in classes]
         return np.asarray(self.counts[QUANTITY[quantity], chosen].sum(axis=0))
 
-    def with_fate(self, fate: ImageFate) -> NDArray[np.int64]:
-        """Return the number of images with a fate, shape (T,)."""
-        return np.asarray(self.images[IMAGE_FATE[fate]])
+    def with_status(self, status: ImageStatus) -> NDArray[np.int64]:
+        """Return the number of images with a status, shape (T,)."""
+        return np.asarray(self.images[IMAGE_STATUS[status]])
 
     def expected(self, quantity: str, keep: float) -> NDArray[np.float64]:
         """Return a quantity's expectation over the documents that survive, shape (T,).
@@ -163,20 +164,20 @@ class Curves:
         keep : float
             Probability with which a sequence of a single image survives.
         """
-        surely = self.in_class(quantity, "kept_surely")
-        return np.asarray(surely + keep * self.in_class(quantity, "kept_by_coin"))
+        surely = self.in_class(quantity, "kept_always")
+        return np.asarray(surely + keep * self.in_class(quantity, "kept_single_image"))
 
     def rows(self, keep: float) -> list[dict[str, Any]]:
         """Return what ``mmc4viz curve`` prints: a row a threshold, with the coin at ``keep``."""
-        kept = self.in_class("documents", "kept_surely", "kept_by_coin")
+        kept = self.in_class("documents", "kept_always", "kept_single_image")
         columns: dict[str, NDArray[Any]] = {
             "threshold": self.thresholds,
             "documents": self.expected("documents", keep),
-            "documents_possible": kept if keep > 0 else self.in_class("documents", "kept_surely"),
+            "documents_possible": kept if keep > 0 else self.in_class("documents", "kept_always"),
             "pairs": self.total("pairs"),
             "image_tokens": self.expected("image_tokens", keep),
             "text_tokens": self.expected("text_tokens", keep),
-            "misbound": self.expected("misbound", keep),
+            "mispaired": self.expected("mispaired", keep),
             str(Outcome.KEPT): kept,
         }
         for outcome in Outcome:
@@ -217,19 +218,23 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
     list of Loss
         In the loader's order; the last one's ``remaining`` reach the model, in expectation.
     """
-    fates = {fate: float(curves.with_fate(fate)[step]) for fate in ImageFate}
+    statuses = {status: float(curves.with_status(status)[step]) for status in ImageStatus}
     stranded = curves.total("stranded")[step]
     rejected = ("too_few_images", "single_image_at_end")
     losses = [
-        ("missing", "no image was downloaded", fates[ImageFate.MISSING]),
-        ("too_small", "under the size limit", fates[ImageFate.TOO_SMALL]),
-        ("undecodable", "cannot be decoded, and lost its document", fates[ImageFate.UNDECODABLE]),
+        ("missing", "no image was downloaded", statuses[ImageStatus.MISSING]),
+        ("too_small", "under the size limit", statuses[ImageStatus.TOO_SMALL]),
+        (
+            "undecodable",
+            "cannot be decoded, and lost its document",
+            statuses[ImageStatus.UNDECODABLE],
+        ),
         (
             "lost_with_document",
             "in a document that was unreadable",
-            fates[ImageFate.LOST_WITH_DOCUMENT] + stranded,
+            statuses[ImageStatus.LOST_WITH_DOCUMENT] + stranded,
         ),
-        ("unmatched", "no sentence left for it", fates[ImageFate.UNMATCHED] - stranded),
+        ("unmatched", "no sentence left for it", statuses[ImageStatus.UNMATCHED] - stranded),
         (
             "below_threshold",
             "its pair scores below the threshold",
@@ -245,10 +250,10 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         (
             "coin",
             "single image, lost to the coin (expected)",
-            (1 - keep) * curves.in_class("reaching", "kept_by_coin")[step],
+            (1 - keep) * curves.in_class("reaching", "kept_single_image")[step],
         ),
     ]
-    return _funnel(sum(fates.values()), losses)
+    return _funnel(sum(statuses.values()), losses)
 
 
 def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
@@ -264,7 +269,7 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         (str(outcome), meaning, curves.in_class("documents", str(outcome))[step])
         for outcome, meaning in meanings.items()
     ]
-    coin = (1 - keep) * curves.in_class("documents", "kept_by_coin")[step]
+    coin = (1 - keep) * curves.in_class("documents", "kept_single_image")[step]
     losses.append(("coin", "single image, lost to the coin (expected)", coin))
     return _funnel(curves.total("documents")[step], losses)
 

@@ -26,8 +26,16 @@ from mmc4viz.data.scale import Scale, Thresholds, scale_of
 from mmc4viz.sweep.literal import Literal, LiteralStates
 from mmc4viz.sweep.match import WAITING, Known, Matches, ShardMatch, changed, match, validity
 from mmc4viz.sweep.resolve import Group, States, arrange, resolve
-from mmc4viz.sweep.statistics import CLASS, CLASSES, IMAGE_FATE, QUANTITIES, QUANTITY, Curves, Tally
-from mmc4viz.types import ImageFate, LoaderConfig
+from mmc4viz.sweep.statistics import (
+    CLASS,
+    CLASSES,
+    IMAGE_STATUS,
+    QUANTITIES,
+    QUANTITY,
+    Curves,
+    Tally,
+)
+from mmc4viz.types import ImageStatus, LoaderConfig
 
 Places = NDArray[np.unsignedinteger[Any]]
 
@@ -53,7 +61,7 @@ class Bins:
         self._each = len(thresholds) + 1
         n = clusters * self._each
         self.counts = np.zeros((len(QUANTITIES), n, len(CLASSES)), np.int64)
-        self.images = np.zeros((n, len(ImageFate)), np.int64)
+        self.images = np.zeros((n, len(ImageStatus)), np.int64)
 
     def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
         """Add what does not depend on the threshold."""
@@ -88,7 +96,7 @@ class Bins:
                 "pairs": n_pairs,
                 "kept": n_kept,
                 "reaching": states.reaching,
-                "misbound": states.misbound,
+                "mispaired": states.mispaired,
                 "text_tokens": states.text_tokens,
             },
             entered.ravel(),
@@ -253,13 +261,13 @@ class Part:
         """Return the pairs of some of its plain documents."""
         return Matches.joined([group.pairs(documents[group.document]) for group in self.groups()])
 
-    def images_with(self, fate: ImageFate) -> NDArray[np.int64]:
-        """Return how many images of a fate each document has, 0 for literal ones."""
+    def images_with(self, status: ImageStatus) -> NDArray[np.int64]:
+        """Return how many images of a status each document has, 0 for literal ones."""
         images = validity(self.columns, self.min_kb)
-        if fate not in (ImageFate.MATCHED, ImageFate.UNMATCHED):
-            return images.having(IMAGE_FATE[fate])
+        if status not in (ImageStatus.MATCHED, ImageStatus.UNMATCHED):
+            return images.having(IMAGE_STATUS[status])
         matched = np.bincount(self.matches.document, minlength=len(self.columns))
-        return matched if fate is ImageFate.MATCHED else images.having(WAITING) - matched
+        return matched if status is ImageStatus.MATCHED else images.having(WAITING) - matched
 
 
 @dataclass(frozen=True)

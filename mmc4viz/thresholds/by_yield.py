@@ -33,7 +33,7 @@ Changes = tuple[Floats, NDArray[np.int32]]
 
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
 _BY_CLASS: Final = ("documents", "image_tokens", "text_tokens")
-_KEPT: Final = (CLASS["kept_surely"], CLASS["kept_by_coin"])
+_KEPT: Final = (CLASS["kept_always"], CLASS["kept_single_image"])
 _COUNTED: Final = 1 + len(_BY_CLASS) * len(_KEPT)  # pairs; the others surely and by the coin
 
 
@@ -45,7 +45,7 @@ class Steps:
     ----------
     threshold : ndarray of float64, shape (T,)
         Ascending.
-    left : mapping of str to ndarray of float64, shape (T,)
+    kept : mapping of str to ndarray of float64, shape (T,)
         Each of `YIELDS`; documents and tokens in expectation over the coin.
     beyond : mapping of str to float or None
         What is left where no pair is; None where that is not known.
@@ -57,14 +57,14 @@ class Steps:
     """
 
     threshold: Floats
-    left: Mapping[str, Floats]
+    kept: Mapping[str, Floats]
     beyond: Mapping[str, float] | None
     whole: Mapping[str, float]
     every: bool
 
     def at(self, step: int) -> dict[str, float]:
         """Return what is left at a threshold, by name."""
-        return {name: float(self.left[name][step]) for name in YIELDS}
+        return {name: float(self.kept[name][step]) for name in YIELDS}
 
 
 def steps_of_curves(curves: Curves, keep: float, grid: Thresholds | None = None) -> Steps:
@@ -181,7 +181,7 @@ _ASSUMPTION: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Target:
     """How much of a quantity is to be left at least.
 
     Attributes
@@ -200,7 +200,7 @@ class Wish:
 
     Examples
     --------
-    >>> str(Wish.parse("documents=50%")), str(Wish.parse("pairs=1000000"))
+    >>> str(Target.parse("documents=50%")), str(Target.parse("pairs=1000000"))
     ('documents ≥ 50 %', 'pairs ≥ 1,000,000')
     """
 
@@ -216,7 +216,7 @@ class Wish:
             raise ConfigError(f"{self}: keep more than nothing, and {most}")
 
     @classmethod
-    def parse(cls, text: str) -> Wish:
+    def parse(cls, text: str) -> Target:
         """Read ``QUANTITY=NUMBER`` or ``QUANTITY=SHARE%``."""
         name, equals, amount = text.partition("=")
         percent = amount.strip().endswith("%")
@@ -244,14 +244,14 @@ class Wish:
         return f"{name} ≥ {int(number):,}" if number.is_integer() else f"{name} ≥ {number:g}"
 
 
-def by_yield(steps: Steps, wishes: Sequence[Wish]) -> Proposal:
+def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
     """Propose the highest threshold at which at least the wanted quantities are left, all of them.
 
     Parameters
     ----------
     steps : Steps
         Of the scale's grid, whose steps are the thresholds to choose from.
-    wishes : sequence of Wish
+    targets : sequence of Target
         At least one.
 
     Returns
@@ -259,11 +259,11 @@ def by_yield(steps: Steps, wishes: Sequence[Wish]) -> Proposal:
     Proposal
         Without a threshold where none leaves as much, and where any does.
     """
-    text = " and ".join(map(str, wishes))
-    needed = [(wish.quantity, wish.needed(steps)) for wish in wishes]
+    text = " and ".join(map(str, targets))
+    needed = [(target.quantity, target.needed(steps)) for target in targets]
     enough = np.ones(len(steps.threshold), bool)
     for name, amount in needed:
-        enough &= steps.left[name] >= amount
+        enough &= steps.kept[name] >= amount
     found, reason = np.flatnonzero(enough), None
     if steps.beyond is not None and all(steps.beyond[name] >= n for name, n in needed):
         reason = "any threshold leaves that much: it is left even where no pair is"
@@ -273,14 +273,14 @@ def by_yield(steps: Steps, wishes: Sequence[Wish]) -> Proposal:
         return Proposal(Basis.YIELD, text, _ASSUMPTION, reason=reason)
     step = int(found[-1])
     threshold = float(steps.threshold[step])
-    return Proposal(Basis.YIELD, text, _ASSUMPTION, threshold, left=steps.at(step))
+    return Proposal(Basis.YIELD, text, _ASSUMPTION, threshold, kept=steps.at(step))
 
 
 def _too_much(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
     """Say what falls short."""
     for name, amount in needed:
-        most = float(steps.left[name].max(initial=0))
+        most = float(steps.kept[name].max(initial=0))
         if most < amount:
             words = name.replace("_", " ")
             return f"no threshold leaves {amount:,.10g} {words}: the most is {most:,.10g}"
-    return "each wish can be had, but no threshold grants all of them at once"
+    return "each target can be had, but no threshold grants all of them at once"

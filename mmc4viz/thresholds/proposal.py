@@ -27,7 +27,7 @@ class Proposal:
     Attributes
     ----------
     basis : Basis
-    wish : str
+    target : str
         What was asked for, in words: ``"documents ≥ 50 %"``.
     assumption : str
         What the proposal rests on, in a sentence.
@@ -40,16 +40,16 @@ class Proposal:
         precision, from 0 to 1. None where nothing is estimated, because a yield is exact.
     low, high : float or None
         Ends of its 95 % interval.
-    left : mapping of str to float
+    kept : mapping of str to float
         What is left at the threshold by name (`mmc4viz.thresholds.by_yield.YIELDS`); may be empty.
     labels_needed : int or None
         How many labels would settle the matter, where that can be said.
     labels : int or None
         How many labels at or above the threshold it was made from, where it was made from labels.
-    labels_at_line : int or None
+    labels_near_threshold : int or None
         How many of them lie in the stratum that begins at the threshold.
-    at_least : float or None
-        One-sided 95 % limit of the estimate: what the wish was tested against.
+    lower_bound : float or None
+        One-sided 95 % limit of the estimate: what the target was tested against.
 
     Raises
     ------
@@ -62,18 +62,18 @@ class Proposal:
     """
 
     basis: Basis
-    wish: str
+    target: str
     assumption: str
     threshold: float | None = None
     reason: str | None = None
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
-    left: Mapping[str, float] = field(default_factory=dict)
+    kept: Mapping[str, float] = field(default_factory=dict)
     labels_needed: int | None = None
     labels: int | None = None
-    labels_at_line: int | None = None
-    at_least: float | None = None
+    labels_near_threshold: int | None = None
+    lower_bound: float | None = None
 
     def __post_init__(self) -> None:
         if (self.threshold is None) == (self.reason is None):
@@ -81,8 +81,8 @@ class Proposal:
 
     def leaving(self, left: Mapping[str, float]) -> Proposal:
         """Return it with what is left at its threshold."""
-        return replace(self, left=dict(left))
+        return replace(self, kept=dict(left))
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, as ``mmc4viz suggest --format json`` prints it."""
-        return {**vars(self), "basis": str(self.basis), "left": dict(self.left)}
+        return {**vars(self), "basis": str(self.basis), "kept": dict(self.kept)}

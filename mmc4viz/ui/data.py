@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.corpus import Indexed, Shards
-from mmc4viz.data.index import MANIFEST, Index, SimilaritySet, open_index
+from mmc4viz.data.index import MANIFEST, Index, ScoreSet, open_index
 from mmc4viz.data.ingest import read_columns
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Scale, Thresholds
 from mmc4viz.data.shards import Shard, named
-from mmc4viz.data.similarity_file import Sidecar, sidecars, with_similarity
+from mmc4viz.data.similarity_file import SimilarityFile, similarity_files, with_similarity
 from mmc4viz.data.storage import unchanged
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.sweep import audit
@@ -41,7 +41,7 @@ from mmc4viz.sweep.pairs import (
     Pairs,
     differing,
     document_starts,
-    highest_lost,
+    highest_dropped,
     image_counts,
     image_starts,
     lowest_kept,
@@ -50,7 +50,7 @@ from mmc4viz.sweep.pairs import (
 from mmc4viz.sweep.query import SORTS, Corpus, Ordered, Query, chosen, ordered, ranks, sort_values
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
-from mmc4viz.types import ImageFate, LoaderConfig, ShardError
+from mmc4viz.types import ImageStatus, LoaderConfig, ShardError
 from mmc4viz.ui.cache import Memo, progress
 
 V = TypeVar("V")
@@ -89,7 +89,7 @@ class CorpusKey:
     sample : int or None
         So many documents stand for all.
     similarity : str or None
-        The index's similarity set whose similarity it is; None for the shards' own.
+        The index's score set whose similarity it is; None for the shards' own.
     """
 
     shards: tuple[FileId, ...]
@@ -156,7 +156,7 @@ _SPREADS: Memo[Spread] = Memo()
 _CURVES: Memo[Curves] = Memo()
 _ESTIMATES: Memo[Estimate] = Memo()
 _FOLDERS: Memo[tuple[str, ...]] = Memo()
-_SIDECARS: Memo[list[Sidecar]] = Memo()
+_SIDECARS: Memo[list[SimilarityFile]] = Memo()
 
 
 def identify(path: str) -> FileId:
@@ -194,8 +194,8 @@ def index_of(index: tuple[FileId, ...], similarity: str | None = None) -> Index:
     return _computed(_INDEXES, key, words, lambda _: own.with_similarity(similarity))
 
 
-def sets_of(source: CorpusKey) -> tuple[SimilaritySet, ...]:
-    """List the similarity sets of an index, but for the shards' own; none without an index."""
+def sets_of(source: CorpusKey) -> tuple[ScoreSet, ...]:
+    """List the score sets of an index, but for the shards' own; none without an index."""
     return index_of(source.index).sets[1:] if source.index else ()
 
 
@@ -231,7 +231,7 @@ def _put_over(parts: Iterable[Columns], sidecar: FileId) -> Callable[[Tell], tup
     def make(tell: Tell) -> tuple[Columns, ...]:
         done = []
         for part in parts:
-            done.append(with_similarity(part, Sidecar("", sidecar.path)))
+            done.append(with_similarity(part, SimilarityFile("", sidecar.path)))
             tell(len(part))
         return tuple(done)
 
@@ -443,11 +443,11 @@ def _folders(source: CorpusKey) -> tuple[str, ...]:
     return tuple(sorted({os.path.dirname(os.path.abspath(path)) for path in paths}))
 
 
-def sidecars_beside(folders: Iterable[str]) -> list[Sidecar]:
+def similarity_files_beside(folders: Iterable[str]) -> list[SimilarityFile]:
     """Find other models' similarity in folders."""
     key = tuple(identify(folder) for folder in folders)
     try:
-        return _SIDECARS.get(key, lambda: sidecars(Path(folder.path) for folder in key))
+        return _SIDECARS.get(key, lambda: similarity_files(Path(folder.path) for folder in key))
     except OSError as error:
         raise ShardError(f"the shards' folder cannot be listed: {error.strerror}") from None
 
@@ -482,7 +482,7 @@ def _computed(
 class Audit:
     """The audit's numbers under one setting."""
 
-    misbound: audit.Misbound
+    mispaired: audit.Mispaired
     lost: audit.Lost
     capped: audit.Capped
     undecodable: audit.Undecodable
@@ -581,9 +581,9 @@ def starts_of(source: CorpusKey, config: LoaderConfig) -> Ints:
     return document_starts(matched_of(source, config))
 
 
-def lost_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
+def dropped_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
     """Return the highest-scoring pairs that the model does not get."""
-    return _judged(source, config, n, highest_lost)
+    return _judged(source, config, n, highest_dropped)
 
 
 def kept_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
@@ -624,7 +624,7 @@ def _crowded(source: CorpusKey, corpus: Corpus) -> audit.Crowded:
 
 def _unmatched(source: CorpusKey, corpus: Corpus) -> Ints:
     key = source, _matching(corpus.config)
-    return _UNMATCHED.get(key, lambda: image_counts(corpus.matched, ImageFate.UNMATCHED))
+    return _UNMATCHED.get(key, lambda: image_counts(corpus.matched, ImageStatus.UNMATCHED))
 
 
 def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:
@@ -633,7 +633,7 @@ def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:
     key, matched = (source, config.min_kb), corpus.matched
     with progress("Auditing"):
         return Audit(
-            audit.misbound(corpus.found, config.single_image_keep),
+            audit.mispaired(corpus.found, config.single_image_keep),
             _LOST.get(
                 (source, corpus.config),
                 lambda: audit.lost(

@@ -18,13 +18,21 @@ import numpy as np
 
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.shards import fetch, image_source
-from mmc4viz.data.thumbnails import Glimpse, entries, picture
-from mmc4viz.data.thumbnails import glimpse as read_glimpse
+from mmc4viz.data.thumbnails import Thumbnail, entries, picture
+from mmc4viz.data.thumbnails import read_thumbnail as read_glimpse
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.sequence import Interleaved, interleave, interleave_chatgpt
 from mmc4viz.loader.tokenizer import IMAGE, Tokenizer
-from mmc4viz.types import Binding, Document, DocumentError, Fate, LoaderConfig, ShardError, Verdict
+from mmc4viz.types import (
+    Binding,
+    Document,
+    DocumentError,
+    LoaderConfig,
+    PairStatus,
+    ShardError,
+    Verdict,
+)
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo
 
@@ -55,7 +63,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Closely:
+class Enlarged:
     """One image of a document, larger, and all of its sentences."""
 
     picture: str | None
@@ -63,8 +71,8 @@ class Closely:
 
 
 _OPENED: Memo[Opened] = Memo()
-_CLOSELY: Memo[Closely] = Memo()
-_GLIMPSES: Memo[Glimpse] = Memo()
+_CLOSELY: Memo[Enlarged] = Memo()
+_GLIMPSES: Memo[Thumbnail] = Memo()
 
 
 def opened(source: data.CorpusKey, part: int, row: int) -> Opened:
@@ -101,33 +109,37 @@ def _read(source: data.CorpusKey, part: int, row: int) -> tuple[bytes | None, Im
     return raw, image_source(shard, folder)
 
 
-def glimpse(source: data.CorpusKey, part: int, row: int, image: int, sentence: int) -> Glimpse:
+def thumbnail_of(
+    source: data.CorpusKey, part: int, row: int, image: int, sentence: int
+) -> Thumbnail:
     """Read one image and one sentence again; raises a ShardError when the shard has changed."""
     key = source, part, row, image, sentence
-    return _GLIMPSES.get(key, lambda: _glimpse(source, part, row, image, sentence))
+    return _GLIMPSES.get(key, lambda: _thumbnail_of(source, part, row, image, sentence))
 
 
-def _glimpse(source: data.CorpusKey, part: int, row: int, image: int, sentence: int) -> Glimpse:
+def _thumbnail_of(
+    source: data.CorpusKey, part: int, row: int, image: int, sentence: int
+) -> Thumbnail:
     shard, folder = data.shard_at(source, part)
     place = data.columns_of(source)[part].place(row)
     return read_glimpse(shard, place, image_source(shard, folder), image, sentence)
 
 
-def closely(source: data.CorpusKey, part: int, row: int, image: int) -> Closely:
+def enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarged:
     """Read one image, larger, and all sentences; raises a ShardError when the shard has changed."""
-    return _CLOSELY.get((source, part, row, image), lambda: _closely(source, part, row, image))
+    return _CLOSELY.get((source, part, row, image), lambda: _enlarged(source, part, row, image))
 
 
-def _closely(source: data.CorpusKey, part: int, row: int, image: int) -> Closely:
+def _enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarged:
     raw, images = _read(source, part, row)
     try:
         info = read_json(raw or b"")
     except ValueError:
-        return Closely(None, ())
+        return Enlarged(None, ())
     texts = info.get("text_list") if isinstance(info, dict) else None
     entry = next(islice(entries(info), image, None), None)
     sentences = tuple(map(str, texts)) if isinstance(texts, list) else ()
-    return Closely(picture(entry, images, LARGE), sentences)
+    return Enlarged(picture(entry, images, LARGE), sentences)
 
 
 def raw_json(source: data.CorpusKey, part: int, row: int) -> str:
@@ -194,7 +206,7 @@ class Piece:
     ``image`` is the image that an image token really gets, if any.
     """
 
-    kind: Literal["text", "kept", "misbound", "cut"]
+    kind: Literal["text", "kept", "mispaired", "cut"]
     text: str
     image: int | None = None
 
@@ -204,7 +216,7 @@ class Token:
     """An image token of the sequence before the cut: its place among all tokens, and its kind."""
 
     place: int
-    kind: Literal["kept", "misbound", "truncated"]
+    kind: Literal["kept", "mispaired", "truncated"]
     words: str
 
 
@@ -248,7 +260,7 @@ def sequence_of(
     places = [n for n, (_, token) in enumerate(own) if token == tokenizer.image_id]
     starts = [own[n][0] for n in places if n < room]
     shown = tuple(_pieces(text, end, starts, verdict.binding))
-    marked = (piece for piece in shown if piece.kind in ("kept", "misbound"))
+    marked = (piece for piece in shown if piece.kind in ("kept", "mispaired"))
     before = tokenizer.n_before
     tokens = [Token(before + n, *_marked(piece)) for n, piece in zip(places, marked, strict=False)]
     tokens += [Token(before + n, "truncated", "behind the cut") for n in places[len(tokens) :]]
@@ -263,8 +275,8 @@ def pieces(
     return [] if found is None else list(found.pieces)
 
 
-def _marked(piece: Piece) -> tuple[Literal["kept", "misbound"], str]:
-    return ("misbound" if piece.kind == "misbound" else "kept"), piece.text
+def _marked(piece: Piece) -> tuple[Literal["kept", "mispaired"], str]:
+    return ("mispaired" if piece.kind == "mispaired" else "kept"), piece.text
 
 
 def _text(
@@ -272,7 +284,9 @@ def _text(
 ) -> Interleaved:
     if document.is_gpt:
         return interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
-    kept = [p.sentence for p in verdict.pairs if p.fate in (Fate.KEPT, Fate.TRUNCATED)]
+    kept = [
+        p.sentence for p in verdict.pairs if p.status in (PairStatus.KEPT, PairStatus.TRUNCATED)
+    ]
     return interleave(document.sentences, kept, tokenizer.end_of_text)
 
 
@@ -295,10 +309,10 @@ def _token(bound: Binding) -> Piece:
     """Name an image token by the image it gets, and by the one it should get."""
     got = "no image" if bound.bound_image is None else f"image {bound.bound_image + 1}"
     if bound.pair_image is None:
-        return Piece("misbound", f"{IMAGE} of the page's own text, gets {got}", bound.bound_image)
+        return Piece("mispaired", f"{IMAGE} of the page's own text, gets {got}", bound.bound_image)
     if bound.pair_image == bound.bound_image:
         return Piece("kept", f"{IMAGE} {got}", bound.bound_image)
     words = f"{IMAGE} of image {bound.pair_image + 1}, gets {got}"
     if not bound.mispaired and bound.bound_image is not None:
         return Piece("kept", f"{words} of the same sentence", bound.bound_image)
-    return Piece("misbound", words, bound.bound_image)
+    return Piece("mispaired", words, bound.bound_image)

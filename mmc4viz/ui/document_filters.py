@@ -20,8 +20,8 @@ from mmc4viz.ui.state import FILTER
 OUTCOMES: Final = {
     "": "any outcome",
     "kept": "kept",
-    "kept_surely": "kept, whatever the coin",
-    "kept_by_coin": "kept, if the coin allows",
+    "kept_always": "kept, whatever the coin",
+    "kept_single_image": "kept, if the coin allows",
     **{str(o): str(o).replace("_", " ") for o in Outcome if o is not Outcome.KEPT},
 }
 CONTAINS: Final = {
@@ -36,7 +36,7 @@ CONTAINS: Final = {
     "image_matched": "image: matched",
     "image_undecodable": "image: undecodable",
     "image_lost_with_document": "image: lost with its document",
-    "misbound": "misbound image tokens",
+    "mispaired": "mispaired image tokens",
     "outscored": "over the cap, yet better than a kept pair",
     "one_bad_image": "one bad image that loses the sound ones",
     "size_band": "image just under the size limit",
@@ -50,7 +50,7 @@ ORDERS: Final = {
     "surviving": "surviving pairs",
     "image_tokens": "image tokens",
     "text_tokens": "text tokens",
-    "misbound": "misbound",
+    "mispaired": "mispaired",
     "kind": "outcome",
     "place": "place in the shards",
     "key": "key",

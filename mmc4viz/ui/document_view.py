@@ -28,11 +28,11 @@ from mmc4viz.loader.walk import (
     walk,
 )
 from mmc4viz.text import escaped
-from mmc4viz.types import Document, Fate, Image, ImageFate, LoaderConfig, Pair, Verdict
+from mmc4viz.types import Document, Image, ImageStatus, LoaderConfig, Pair, PairStatus, Verdict
 from mmc4viz.ui import data, document_data, html
 from mmc4viz.ui.components import charts
 from mmc4viz.ui.document_data import Opened, Piece, TrainingSequence, sequence_of
-from mmc4viz.ui.html import IMAGE_FATES, PAIR_FATES, chip, outcome_chip, table
+from mmc4viz.ui.html import IMAGE_STATUSES, PAIR_STATUSES, chip, outcome_chip, table
 from mmc4viz.ui.sidebar import Choice
 
 STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
@@ -79,9 +79,14 @@ def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None
     _title("Similarity", "similarity", head, lambda: _matrix_rows(matrix))
     digits = 4 if np.nanmax(np.abs(matrix), initial=0) < 2 else 2
     marks = [
-        (pair.image, pair.sentence, PAIR_FATES[pair.fate][0], f"{pair.score:.{digits}f}, {words}")
+        (
+            pair.image,
+            pair.sentence,
+            PAIR_STATUSES[pair.status][0],
+            f"{pair.score:.{digits}f}, {words}",
+        )
         for pair in verdict.pairs
-        for words in [PAIR_FATES[pair.fate][1]]
+        for words in [PAIR_STATUSES[pair.status][1]]
     ]
     charts.heat_map(matrix, marks, digits)
     _beyond(matrix)
@@ -105,14 +110,14 @@ def _pairs(
     """Write each matched pair with its runner-up, and the threshold at which it flips."""
     rows = []
     for pair, second in list(zip(pairs, seconds, strict=True))[:_MOST_ROWS]:
-        side = "falls above" if pair.fate is not Fate.BELOW_THRESHOLD else "rises at"
+        side = "falls above" if pair.status is not PairStatus.BELOW_THRESHOLD else "rises at"
         other = "–" if second.sentence is None else f"{second.sentence + 1}"
         rows.append(
             (
                 f"{pair.image + 1}",
                 f"{pair.sentence + 1}",
                 f"{pair.score:.{digits}f}",
-                chip(*PAIR_FATES[pair.fate]),
+                chip(*PAIR_STATUSES[pair.status]),
                 f"{side} {_number(pair.score, digits)}",
                 other,
                 _number(second.score, digits),
@@ -120,7 +125,7 @@ def _pairs(
             )
         )
     head = (
-        "image", "sentence", "score", "fate", "flips", "runner-up", "its score", "margin",
+        "image", "sentence", "score", "status", "flips", "runner-up", "its score", "margin",
     )  # fmt: skip
     caption = (
         f"Matched pairs by {escaped(config.assignment)}. The runner-up is the image's best other "
@@ -144,10 +149,10 @@ def _most_states(shown: Document) -> int:
 
 def _states(found: list[State], config: LoaderConfig) -> None:
     """Write what becomes of the document at every threshold."""
-    head = ("above", "up to", "outcome", "image_tokens", "text_tokens", "misbound")
+    head = ("above", "up to", "outcome", "image_tokens", "text_tokens", "mispaired")
     rows = [
         (s.low, s.high, str(s.verdict.outcome), s.verdict.image_tokens, s.verdict.text_tokens,
-         s.verdict.misbound)
+         s.verdict.mispaired)
         for s in found
     ]  # fmt: skip
     _title("At every threshold", "states", head, lambda: rows)
@@ -159,11 +164,11 @@ def _states(found: list[State], config: LoaderConfig) -> None:
             f"{state.verdict.keep_probability:g}",
             f"{state.verdict.image_tokens:,}",
             f"{state.verdict.text_tokens:,}",
-            f"{state.verdict.misbound:,}",
+            f"{state.verdict.mispaired:,}",
         )
         for state in found
     ]
-    names = ("threshold", "outcome", "survives with", "image tokens", "text tokens", "misbound")
+    names = ("threshold", "outcome", "survives with", "image tokens", "text tokens", "mispaired")
     caption = f"The document's states; the threshold now is {config.threshold:g}."
     if found[-1].low > -math.inf:
         caption += " There are more states further down."
@@ -194,7 +199,7 @@ def _assignments(shown: Document, config: LoaderConfig, tokenizer: Tokenizer) ->
     rows = [[f"image {image + 1}", *(_given(given, name, image, config) for name in names)]
             for image in images[:_MOST_ROWS]]  # fmt: skip
     rows.append(["<b>outcome</b>", *(outcome_chip(found[name].outcome) for name in names)])
-    for title, field in (("image tokens", "image_tokens"), ("misbound", "misbound")):
+    for title, field in (("image tokens", "image_tokens"), ("mispaired", "mispaired")):
         rows.append([f"<b>{title}</b>", *(f"{getattr(found[n], field):,}" for n in names)])
     _title("Under each assignment")
     caption = "Sentence and score of each image; bold where it differs from the chosen assignment."
@@ -207,7 +212,7 @@ def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: Loa
     if pair is not None:
         words = f"{pair.sentence + 1} · {pair.score:.4f}"
         words = words if pair.score >= config.threshold else f"<s>{words}</s>"
-    mine, theirs = (None if p is None else (p.sentence, p.fate) for p in (pair, chosen))
+    mine, theirs = (None if p is None else (p.sentence, p.status) for p in (pair, chosen))
     return words if mine == theirs else f"<b>{words}</b>"
 
 
@@ -252,7 +257,7 @@ def _facts(opened: Opened, verdict: Verdict, config: LoaderConfig) -> str:
         ("address", escaped(opened.document.url or "–")),
         ("outcome", outcome_chip(verdict.outcome, verdict.detail)),
         ("survives", f"with probability {verdict.keep_probability:g}"),
-        ("image tokens", f"{verdict.image_tokens:,}, of which {verdict.misbound:,} misbound"),
+        ("image tokens", f"{verdict.image_tokens:,}, of which {verdict.mispaired:,} mispaired"),
         ("text tokens", f"{verdict.text_tokens:,}"),
     ]
     if scores:
@@ -276,10 +281,10 @@ def _page(opened: Opened, verdict: Verdict) -> str:
     beside: dict[int, list[Pair]] = {}
     for pair in verdict.pairs:
         beside.setdefault(pair.sentence, []).append(pair)
-    misbound = {b.pair_image for b in verdict.binding if b.mispaired}
+    mispaired = {b.pair_image for b in verdict.binding if b.mispaired}
     rows = [
         _sentence(
-            number, text, [_pair(opened, p, p.image in misbound) for p in beside.get(number, ())]
+            number, text, [_pair(opened, p, p.image in mispaired) for p in beside.get(number, ())]
         )
         for number, text in enumerate(sentences[:MOST_SENTENCES])
     ]
@@ -298,13 +303,13 @@ def _sentence(number: int, text: Any, images: Sequence[str]) -> str:
     )
 
 
-def _pair(opened: Opened, pair: Pair, misbound: bool) -> str:
-    meaning, words = PAIR_FATES[pair.fate]
+def _pair(opened: Opened, pair: Pair, mispaired: bool) -> str:
+    meaning, words = PAIR_STATUSES[pair.status]
     chips = [chip(meaning, words)]
-    if pair.fate is Fate.KEPT and misbound:
-        chips.append(chip("misbound", "misbound"))
+    if pair.status is PairStatus.KEPT and mispaired:
+        chips.append(chip("mispaired", "mispaired"))
     lines = [f"<b>{pair.score:.4f}</b>", *chips, f"image {pair.image + 1}"]
-    return _image(opened, pair.image, lines, dropped=pair.fate is not Fate.KEPT)
+    return _image(opened, pair.image, lines, dropped=pair.status is not PairStatus.KEPT)
 
 
 def _rest(opened: Opened, verdict: Verdict) -> str:
@@ -312,9 +317,9 @@ def _rest(opened: Opened, verdict: Verdict) -> str:
     paired = {pair.image for pair in verdict.pairs}
     cells = [
         _image(
-            opened, number, _image_words(number, image, fate), dropped=not opened.document.is_gpt
+            opened, number, _image_words(number, image, status), dropped=not opened.document.is_gpt
         )
-        for number, (image, fate) in enumerate(
+        for number, (image, status) in enumerate(
             zip(opened.document.images, verdict.images, strict=False)
         )
         if number not in paired
@@ -325,8 +330,8 @@ def _rest(opened: Opened, verdict: Verdict) -> str:
     return f'<h4>{title}</h4><div class="mmc-rest">{"".join(cells)}</div>'
 
 
-def _image_words(number: int, image: Image, fate: ImageFate) -> list[str]:
-    lines = [chip(*IMAGE_FATES[fate]), f"image {number + 1}"]
+def _image_words(number: int, image: Image, status: ImageStatus) -> list[str]:
+    lines = [chip(*IMAGE_STATUSES[status]), f"image {number + 1}"]
     if image.n_bytes is not None:
         size = f", {image.width} × {image.height}" if image.width else ""
         lines.append(f"{image.n_bytes:,} bytes{size}")

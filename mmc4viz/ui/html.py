@@ -18,7 +18,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.text import escaped, plain
-from mmc4viz.types import Fate, ImageFate, Outcome
+from mmc4viz.types import ImageStatus, Outcome, PairStatus
 
 __all__ = ["escaped", "note", "plain"]
 
@@ -35,23 +35,23 @@ def note(text: str, kind: Literal["note", "error"] = "note") -> None:
     st.html(f'<div class="mmc-note mmc-{kind}" role="{role}">{words}</div>')
 
 
-PAIR_FATES: Final = {
-    Fate.KEPT: ("kept", "kept"),
-    Fate.BELOW_THRESHOLD: ("rejected", "below threshold"),
-    Fate.OVER_CAP: ("rejected", "over the image cap"),
-    Fate.TRUNCATED: ("truncated", "truncated: its token is cut off"),
+PAIR_STATUSES: Final = {
+    PairStatus.KEPT: ("kept", "kept"),
+    PairStatus.BELOW_THRESHOLD: ("rejected", "below threshold"),
+    PairStatus.OVER_CAP: ("rejected", "over the image cap"),
+    PairStatus.TRUNCATED: ("truncated", "truncated: its token is cut off"),
 }
-IMAGE_FATES: Final = {
-    ImageFate.MISSING: ("rejected", "missing: not downloaded"),
-    ImageFate.TOO_SMALL: ("rejected", "too small"),
-    ImageFate.UNMATCHED: ("rejected", "unmatched"),
-    ImageFate.MATCHED: ("kept", "valid"),
-    ImageFate.UNDECODABLE: ("unreadable", "undecodable: loses the document"),
-    ImageFate.LOST_WITH_DOCUMENT: ("unreadable", "lost with its document"),
+IMAGE_STATUSES: Final = {
+    ImageStatus.MISSING: ("rejected", "missing: not downloaded"),
+    ImageStatus.TOO_SMALL: ("rejected", "too small"),
+    ImageStatus.UNMATCHED: ("rejected", "unmatched"),
+    ImageStatus.MATCHED: ("kept", "valid"),
+    ImageStatus.UNDECODABLE: ("unreadable", "undecodable: loses the document"),
+    ImageStatus.LOST_WITH_DOCUMENT: ("unreadable", "lost with its document"),
 }
 
 
-def meaning(outcome: Outcome) -> str:
+def meaning_of(outcome: Outcome) -> str:
     """Return which of the colours' meanings an outcome has."""
     if outcome is Outcome.KEPT:
         return "kept"
@@ -60,13 +60,13 @@ def meaning(outcome: Outcome) -> str:
 
 def chip(meaning: str, words: str) -> str:
     """Mark words with a meaning's colour."""
-    return f'<span class="mmc-fate mmc-{meaning}">{escaped(words)}</span>'
+    return f'<span class="mmc-status mmc-{meaning}">{escaped(words)}</span>'
 
 
 def outcome_chip(outcome: Outcome, detail: str | None = None) -> str:
     """Write an outcome in words, with its reason."""
     words = str(outcome).replace("_", " ")
-    return chip(meaning(outcome), f"{words}: {detail}" if detail else words)
+    return chip(meaning_of(outcome), f"{words}: {detail}" if detail else words)
 
 
 def table(

@@ -26,7 +26,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.text import escaped
-from mmc4viz.thresholds.by_yield import YIELDS, Steps, Wish, by_yield, steps_of_curves
+from mmc4viz.thresholds.by_yield import YIELDS, Steps, Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT, by_fdr
 from mmc4viz.thresholds.labels.precision import FEW_AT_LINE, propose
 from mmc4viz.thresholds.labels.sampling import Design
@@ -46,14 +46,14 @@ _FEW: Final = (
 
 
 def row(key: str) -> DeltaGenerator:
-    """Return the place of a wish's fields and of the button that takes what is proposed."""
+    """Return the place of a target's fields and of the button that takes what is proposed."""
     return st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=key)
 
 
 def show_proposal(found: Proposal, choice: Choice, words: str, place: DeltaGenerator) -> None:
     """Say what is proposed and on what it rests, or why nothing is; offer it at a place."""
     if found.threshold is None:
-        note(f"For {found.wish}, no threshold is proposed: {found.reason}.")
+        note(f"For {found.target}, no threshold is proposed: {found.reason}.")
         return
     with place:
         if stands(found, choice):
@@ -74,7 +74,7 @@ def rate(found: Proposal) -> str:
     if found.estimate is None or found.low is None or found.high is None:
         return ""
     return (
-        f"is the lowest threshold with {found.wish}: {found.estimate:.1%} of its pairs are "
+        f"is the lowest threshold with {found.target}: {found.estimate:.1%} of its pairs are "
         f"estimated to be wrong (95 % interval {found.low:.1%} to {found.high:.1%})."
     )
 
@@ -83,17 +83,17 @@ def promise(found: Proposal) -> str:
     """Say what labels promise of a proposed threshold, and how many labels that hangs on."""
     if found.threshold is None or found.estimate is None:
         return ""
-    assert found.low is not None and found.high is not None and found.at_least is not None
+    assert found.low is not None and found.high is not None and found.lower_bound is not None
     words = (
-        f"is the lowest threshold with {found.wish}: with 95 % confidence, at least "
-        f"{found.at_least:.1%} of its pairs are right (one-sided). {found.estimate:.1%} is "
+        f"is the lowest threshold with {found.target}: with 95 % confidence, at least "
+        f"{found.lower_bound:.1%} of its pairs are right (one-sided). {found.estimate:.1%} is "
         f"estimated, with a two-sided 95 % interval of {found.low:.1%} to {found.high:.1%}, from "
         f"{found.labels:,} labels at or above it"
     )
-    if found.labels_at_line == found.labels:
+    if found.labels_near_threshold == found.labels:
         return f"{words}."
-    few = (found.labels_at_line or 0) < FEW_AT_LINE
-    return f"{words}, {found.labels_at_line:,} of them just above it.{_FEW * few}"
+    few = (found.labels_near_threshold or 0) < FEW_AT_LINE
+    return f"{words}, {found.labels_near_threshold:,} of them just above it.{_FEW * few}"
 
 
 _TAKEN: Final = "taken-proposal"
@@ -186,7 +186,7 @@ def _rests_on(basis: str, choice: Choice) -> Hashable:
 KEEP: Final = {name: f"p.{name}" for name in YIELDS}
 FDR: Final = "p.fdr"
 PRECISION: Final = "l.precision"
-"""Names in the address; the last one is the wish of the page Label, too."""
+"""Names in the address; the last one is the target of the page Label, too."""
 LIKELY: Final = 0.9
 """The precision that is wished for where nobody has said another."""
 
@@ -227,15 +227,15 @@ def share(text: str) -> float:
     return value
 
 
-def wishes() -> list[Wish]:
+def targets() -> list[Target]:
     """Return what is to be left at least; raises a ConfigError where that makes no sense."""
     asked = {name: state.get(short).strip() for name, short in KEEP.items()}
-    return [Wish.parse(f"{name}={text}") for name, text in asked.items() if text]
+    return [Target.parse(f"{name}={text}") for name, text in asked.items() if text]
 
 
 def of_yield(choice: Choice) -> Answer:
     """Propose by what is left, over the steps of the control's grid."""
-    wanted = wishes()
+    wanted = targets()
     if not wanted:
         return None
     found = by_yield(_steps(choice), wanted)
@@ -259,8 +259,10 @@ def _steps(choice: Choice) -> Steps:
 def needed_amounts(choice: Choice) -> dict[str, Fraction]:
     """Return how much of each yield is wished for."""
     whole = _steps(choice).whole
-    return {wish.quantity: wish.amount * (Fraction(whole[wish.quantity]) if wish.share else 1)
-            for wish in wishes()}  # fmt: skip
+    return {
+        one.quantity: one.amount * (Fraction(whole[one.quantity]) if one.share else 1)
+        for one in targets()
+    }
 
 
 def of_fdr(choice: Choice) -> Answer:
@@ -335,7 +337,7 @@ def standing(choice: Choice) -> list[Proposal]:
         try:
             answer = ask(choice)
         except Mmc4vizError:
-            continue  # the page Tune says why, where it draws the wish
+            continue  # the page Tune says why, where it draws the target
         if isinstance(answer, Proposal) and answer.threshold is not None:
             found.append(answer)
     return found
@@ -351,8 +353,8 @@ def from_labels(choice: Choice) -> Proposal:
     return _with_left(found, choice)
 
 
-_HELP: Final = "A share, as in 50%, or a number. Several wishes are granted all at once."
-_LONGEST: Final = 30  # characters of a wish
+_HELP: Final = "A share, as in 50%, or a number. Several targets are granted all at once."
+_LONGEST: Final = 30  # characters of a target
 _WAIT: Final = "Waits until every document is matched."
 _SAMPLED: Final = (
     "Not from a sample: it comes in whole shards, and the interval would be too narrow. Set the "
@@ -375,7 +377,7 @@ def show_suggestions(choice: Choice) -> None:
 
 def _field(label: str, name: str, placeholder: str, words: str, width: int = 130) -> None:
     """Draw a line of text that stands in the address."""
-    key = f"wish-{name}"
+    key = f"target-{name}"
     state.seed(key, state.get(name)[:_LONGEST])
 
     def keep() -> None:
@@ -389,7 +391,7 @@ def _field(label: str, name: str, placeholder: str, words: str, width: int = 130
 
 def _yield(choice: Choice) -> Answer:
     """Ask what is to be left, and propose."""
-    place = row("wishes-yield")
+    place = row("targets-yield")
     with place:
         for name, short in KEEP.items():
             example = "50%" if name == "documents" else ""
@@ -413,7 +415,7 @@ def _left(found: Proposal, choice: Choice) -> str:
         return ""
     needed = needed_amounts(choice)
     parts = [
-        f"{found.left[name]:,.10g} {name.replace('_', ' ')}, {float(amount):,.10g} wished for"
+        f"{found.kept[name]:,.10g} {name.replace('_', ' ')}, {float(amount):,.10g} wished for"
         for name, amount in needed.items()
     ]
     exact = "" if choice.source.sample is not None else " Counted, so no interval."
@@ -428,7 +430,7 @@ def _fdr(choice: Choice) -> Answer:
 
 
 def _without_labels(choice: Choice) -> Answer:
-    place = row("wishes-fdr")
+    place = row("targets-fdr")
     with place:
         _field("Pairs wrong at most, estimated without labels", FDR, "10%",
            "A share, as in 10%. Estimated in the background from at most 10,000 documents; where "
@@ -453,7 +455,7 @@ def _precision(choice: Choice) -> Answer:
     except Mmc4vizError as error:
         note(f"No proposal from labels: {error}")
         return None
-    place = row("wishes-precision")
+    place = row("targets-precision")
     if choice.source.sample is not None:
         note(
             "By precision, from labels: not of a sample."
@@ -479,16 +481,16 @@ def _ask_precision() -> None:
 
     def keep() -> None:
         try:
-            value = share(st.session_state["wish-precision"])
+            value = share(st.session_state["target-precision"])
         except ConfigError:
             value = LIKELY
         state.put(PRECISION, None if value == LIKELY else f"{value:g}")
         state.begin_anew()
 
-    state.seed("wish-precision", f"{100 * wanted_precision():g}%")
+    state.seed("target-precision", f"{100 * wanted_precision():g}%")
     st.text_input(
         "Pairs right at least, from labels",
-        key="wish-precision",
+        key="target-precision",
         width=330,
         on_change=keep,
         max_chars=_LONGEST,

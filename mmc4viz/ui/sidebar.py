@@ -290,7 +290,7 @@ def _model(
     start begins with.
     """
     sets = {found.name: found.model for found in data.sets_of(source)}
-    beside = data.sidecars_beside(data.folders_of(source))
+    beside = data.similarity_files_beside(data.folders_of(source))
     beside = [
         one for one in beside if one.model not in sets.values() and start.roots.allow(one.path)
     ]
@@ -324,7 +324,7 @@ def _model(
 
 
 def _with_set(name: str, similarity: str) -> str:
-    """Write a model's name with that of its similarity set, where that does not say it already."""
+    """Write a model's name with that of its score set, where that does not say it already."""
     said = similarity in (OWN, name) or name.endswith(f"({similarity})")
     return name if said else f"{name} (set {similarity})"
 
@@ -349,7 +349,7 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
         "max_tokens": max_tokens,
         "min_kb": min_kb,
         "assignment": _assignment(config),
-        "single_image_keep": _coin(config),
+        "single_image_keep": _single_image_keep(config),
     }
 
 
@@ -372,7 +372,7 @@ def _assignment(config: LoaderConfig) -> str:
     return chosen
 
 
-def _coin(config: LoaderConfig) -> float:
+def _single_image_keep(config: LoaderConfig) -> float:
     default = config.single_image_keep
     wanted = state.number(state.get(NAMES["single_image_keep"]), default)
     state.seed("single_image_keep", wanted if 0 <= wanted <= 1 else default)

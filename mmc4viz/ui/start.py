@@ -217,7 +217,7 @@ class Start:
     sample : int
         Documents to estimate from, 0 for all.
     similarity : str
-        The index's similarity set to begin with, empty for the shards' own.
+        The index's score set to begin with, empty for the shards' own.
     problem : str
         One line about a start that could not be read, empty without.
     file : Config

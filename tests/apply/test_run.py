@@ -229,7 +229,7 @@ def test_an_index_that_did_not_look_at_pixels(tmp_path: Path) -> None:
     tasks = tasks_for_index(folder, str(tmp_path / "out"), config, best)
     [applied] = apply_shards(tasks, threads, lambda applied: None)
     # Its bad image is over the cap, and yet it loses the second document.
-    assert (applied.counts.changed, applied.counts.yielded_by_coin) == (1, 1)
+    assert (applied.counts.changed, applied.counts.sometimes_yielded) == (1, 1)
     with pytest.raises(ApplyError, match="index again with --verify full"):
         tasks_for_index(folder, str(tmp_path / "out"), config, SORTED)
 
@@ -256,7 +256,7 @@ def test_another_similarity_is_written_into_the_shards(tmp_path: Path) -> None:
             assert not found, before.key
             compared += wanted.probability > 0
     assert compared > 50
-    with pytest.raises(ApplyError, match="no similarity set 'none'"):
+    with pytest.raises(ApplyError, match="no score set 'none'"):
         tasks_for_index(folder, str(out), config, options, similarity="none")
 
 

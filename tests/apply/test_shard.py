@@ -33,9 +33,9 @@ from mmc4viz.apply.plan import Edit
 from mmc4viz.apply.run import Applied, apply_shards
 from mmc4viz.apply.shard import SharedSentenceError
 from mmc4viz.apply.tasks import tasks_for_shards
-from mmc4viz.types import DocumentError, Fate
+from mmc4viz.types import DocumentError, PairStatus
 from tests.support import nasty
-from tests.support.chosen import Chosen, chosen, damage, is_misbound, problems
+from tests.support.chosen import Chosen, chosen, damage, is_mispaired, problems
 from tests.support.documents import chatgpt, entry, info, jpeg, write_tar
 from tests.support.slowly import slow
 
@@ -89,8 +89,8 @@ def rewritten(
 
 def handed_over(verdict: Verdict) -> list[tuple[int, int]]:
     """Return the pairs whose images the model gets, by place and sentence."""
-    fates = (Fate.KEPT, Fate.TRUNCATED)
-    return [(pair.image, pair.sentence) for pair in verdict.pairs if pair.fate in fates]
+    statuses = (PairStatus.KEPT, PairStatus.TRUNCATED)
+    return [(pair.image, pair.sentence) for pair in verdict.pairs if pair.status in statuses]
 
 
 def named(n: int, **fields: Any) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def test_the_loader_yields_exactly_what_was_chosen(
     assert (applied.status, applied.left_out) == ("written", ())
     after = list(samples(Shard(str(tmp_path / "out/s.tar"))))
     assert [sample.key for sample in after] == [key for key, *_ in wanted]
-    odds, changed, misbound = 0.0, 0, 0
+    odds, changed, mispaired = 0.0, 0, 0
     for sample, (key, raw, document, one) in zip(after, wanted, strict=True):
         if document.is_gpt:
             assert sample.raw == raw
@@ -143,12 +143,12 @@ def test_the_loader_yields_exactly_what_was_chosen(
             continue
         verdict = walk(parse_document(key, sample.raw), loader, TOKENIZER)
         odds += verdict.keep_probability
-        misbound += options.order == "sentence" and is_misbound(verdict)
+        mispaired += options.order == "sentence" and is_mispaired(verdict)
         assert not problems(raw or b"", sample.raw or b"", verdict, one), key
         if sample.raw != raw:
             changed += 1
             assert not damage(raw or b"", sample.raw or b"", options), key
-    assert misbound == 0
+    assert mispaired == 0
     assert applied.counts.expected == odds
     assert applied.counts.changed == changed
     assert applied.counts.documents == applied.counts.carried_over + changed == len(after)
@@ -160,7 +160,7 @@ def test_images_are_sorted_by_sentence_with_their_rows(tmp_path: Path) -> None:
     applied, after, verdict = rewritten(tmp_path, document, Options("sentence"))
     assert names(after) == ["1.jpg", "2.jpg", "0.jpg"]
     assert after["similarity_matrix"] == [[0.8, 0.1, 0.1], [0.0, 0.7, 0.1], [0.1, 0.2, 0.9]]
-    assert (verdict.misbound, handed_over(verdict)) == (0, [(0, 0), (1, 1), (2, 2)])
+    assert (verdict.mispaired, handed_over(verdict)) == (0, [(0, 0), (1, 1), (2, 2)])
     assert (applied.counts.reordered, applied.counts.lowered) == (1, 0)
 
 
@@ -212,7 +212,7 @@ def test_literal_tokens_get_a_space(tmp_path: Path) -> None:
         "< image> <im< image>age>",
     ]
     assert (verdict.image_tokens, verdict.keep_probability) == (1, 0.5)
-    assert not is_misbound(verdict)
+    assert not is_mispaired(verdict)
     counts = applied.counts
     assert (counts.spaced, counts.spaced_tokens, counts.other_odds) == (1, 4, 1)
 

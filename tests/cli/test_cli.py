@@ -76,9 +76,9 @@ def test_curve_is_the_sum_of_explain(
         assert row["documents"] == pytest.approx(sum(p), rel=1e-12)
         assert row["documents_possible"] == sum(x > 0 for x in p)
         assert row["pairs"] == sum(
-            pair["fate"] != "below_threshold" for v in verdicts for pair in v["pairs"]
+            pair["status"] != "below_threshold" for v in verdicts for pair in v["pairs"]
         )
-        for name in ("image_tokens", "text_tokens", "misbound"):
+        for name in ("image_tokens", "text_tokens", "mispaired"):
             total = sum(x * v[name] for x, v in zip(p, verdicts, strict=True))
             assert row[name] == pytest.approx(total, rel=1e-12)
         for name in OUTCOMES:
@@ -96,11 +96,11 @@ def test_explain_has_the_promised_fields(
     assert row == {
         "shard": "s.tar", "number": 0, "key": "a", "outcome": "kept",
         "detail": "a single image: survives with probability 0.5", "keep_probability": 0.5,
-        "image_tokens": 1, "text_tokens": 8, "misbound": 0,
-        "images": [{"image": 0, "fate": "matched"}, {"image": 1, "fate": "matched"}],
+        "image_tokens": 1, "text_tokens": 8, "mispaired": 0,
+        "images": [{"image": 0, "status": "matched"}, {"image": 1, "status": "matched"}],
         "pairs": [
-            {"image": 0, "sentence": 0, "score": 0.9, "fate": "kept"},
-            {"image": 1, "sentence": 1, "score": 0.1, "fate": "below_threshold"},
+            {"image": 0, "sentence": 0, "score": 0.9, "status": "kept"},
+            {"image": 1, "sentence": 1, "score": 0.1, "status": "below_threshold"},
         ],
     }  # fmt: skip
     assert "token_ids" not in Run(capsys, "explain", path, "--format", "jsonl").rows[0]

@@ -34,15 +34,15 @@ def test_each_wish_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
     kept, *rates = proposals(
         capsys, "--keep", "pairs=300", "--keep", "documents=40%", "--fdr", "0.15", "--fdr", "0.3"
     )
-    assert kept["wish"] == "pairs ≥ 300 and documents ≥ 40 %"
-    assert kept["left"]["pairs"] >= 300
-    assert kept["left"]["documents"] >= 0.4 * 240
+    assert kept["target"] == "pairs ≥ 300 and documents ≥ 40 %"
+    assert kept["kept"]["pairs"] >= 300
+    assert kept["kept"]["documents"] >= 0.4 * 240
     assert [one["basis"] for one in rates] == ["fdr", "fdr"]
     for one, wanted in zip(rates, (0.15, 0.3), strict=True):
         assert one["low"] <= one["estimate"] <= min(one["high"], wanted)
-        assert one["left"]["pairs"] >= 50
+        assert one["kept"]["pairs"] >= 50
     assert rates[0]["threshold"] > rates[1]["threshold"]
-    assert rates[0]["left"]["pairs"] < rates[1]["left"]["pairs"]
+    assert rates[0]["kept"]["pairs"] < rates[1]["kept"]["pairs"]
 
 
 def test_the_table_says_what_everything_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +78,7 @@ def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_pa
     assert found["basis"] == "precision"
     assert found["low"] <= found["estimate"] <= found["high"]
     assert found["estimate"] >= 0.7
-    assert 0 < found["left"]["pairs"] < 595
+    assert 0 < found["kept"]["pairs"] < 595
     assert proposals(capsys, "--precision", "0.7", *labels[:2]) == [found]  # the sample is known
     code, _, err = run(capsys, SAMPLE, "--precision", "0.7", *labels[:2], "--clip-model", "x")
     assert code == 2
@@ -118,7 +118,7 @@ def test_what_is_proposed_is_exported_as_it_is(
     out, config = tmp_path / "p.json", tmp_path / "c.json"
     code, table, _ = run(capsys, SAMPLE, "--keep", "pairs=50%", "--out", str(out))
     (found,) = json.loads(out.read_text())
-    assert (code, found["wish"] in table) == (0, True)
+    assert (code, found["target"] in table) == (0, True)
     with pytest.raises(SystemExit):
         main(["export", SAMPLE, "--proposal", str(out), "--out", str(config)])
     kept = json.loads(config.read_text())
@@ -134,7 +134,7 @@ def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("target", "words"),
     [
         ("documents=50", "50 was read as a number of documents, not as a share: for 50 % of them"),
         ("image_tokens=0.5", "for 50 % of them, --keep image_tokens=50%"),
@@ -143,8 +143,8 @@ def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path
     ],
 )
 def test_a_number_that_may_be_a_share_is_said(
-    capsys: pytest.CaptureFixture[str], wish: str, words: str | None
+    capsys: pytest.CaptureFixture[str], target: str, words: str | None
 ) -> None:
-    code, _, err = run(capsys, SAMPLE, "--keep", wish)
+    code, _, err = run(capsys, SAMPLE, "--keep", target)
     assert code == 0
     assert err == "" if words is None else words in err

@@ -275,7 +275,7 @@ def test_a_page_of_ten_thousand_images(tmp_path: Path) -> None:
         verdict = walk(columns[0].document(0), config.with_(threshold=threshold), load_tokenizer())
         assert curves.rows(0.5)[step]["image_tokens"] == verdict.image_tokens
         assert curves.total("pairs")[step] == sum(
-            pair.fate != "below_threshold" for pair in verdict.pairs
+            pair.status != "below_threshold" for pair in verdict.pairs
         )
 
 

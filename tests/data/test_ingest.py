@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmc4viz import Tokenizer, Verify, load_tokenizer, parse_document, read_columns, samples
 from mmc4viz.data import ingest
-from mmc4viz.data.columns import Kind, Status, build_batch, row_of, with_notes
+from mmc4viz.data.columns import ImageCheck, Kind, build_batch, row_of, with_notes
 from mmc4viz.data.ingest import ImageTally, read_document, skim
 from mmc4viz.data.shards import Shard, image_source
 from mmc4viz.loader.images import Embedded, decode, decode_quickly
@@ -242,7 +242,7 @@ def test_checking_less_finds_less_and_says_so(tmp_path: Path) -> None:
     cut = jpeg(side=640)[:700] + b"\0" * 12_000
     images = [entry(jpeg(12_345)), entry(cut), entry(b"no image" * 2000), entry(image_base64="A")]
     path = write_tar(tmp_path / "s.tar", [("a", info([[0.5]] * 4, images=images))])
-    sound, entry_bad, pixels_bad = Status.SOUND, Status.BAD_ENTRY, Status.BAD_PIXELS
+    sound, entry_bad, pixels_bad = ImageCheck.VALID, ImageCheck.BAD_ENTRY, ImageCheck.BAD_PIXELS
     expected = {
         Verify.FULL: ([sound, pixels_bad, pixels_bad, entry_bad], [16, 640, 0, 0]),
         Verify.HEADER: ([sound, sound, pixels_bad, entry_bad], [16, 640, 0, 0]),
@@ -260,7 +260,7 @@ def test_documents_written_by_chatgpt_are_checked_as_far(tmp_path: Path) -> None
     document = chatgpt("_!_IMAGE1_!_ A boat.", 1)
     document["image_map"]["_!_IMAGE1_!_"]["base64_image"] = BROKEN
     path = write_tar(tmp_path / "s.tar", [("a", document)])
-    for verify, status in ((Verify.FULL, Status.BAD_PIXELS), (Verify.NONE, Status.SOUND)):
+    for verify, status in ((Verify.FULL, ImageCheck.BAD_PIXELS), (Verify.NONE, ImageCheck.VALID)):
         columns = read_columns(Shard(str(path)), GPT2, verify=verify)
         assert columns.image("status").tolist() == [status]
 

@@ -1,4 +1,4 @@
-"""Similarity sets of an index: the same answers as shards that carry that similarity themselves."""
+"""Score sets of an index: the same answers as shards that carry that similarity themselves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mmc4viz.data.corpus import Indexed
 from mmc4viz.data.index import file_name, open_index, record
 from mmc4viz.data.scale import COSINE
 from mmc4viz.data.shards import Shard
-from mmc4viz.data.similarity_file import Sidecar, with_similarity
+from mmc4viz.data.similarity_file import SimilarityFile, with_similarity
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.sweep import sweep
@@ -122,7 +122,9 @@ def test_curves_of_a_set_are_those_of_shards_that_carry_it(
 ) -> None:
     near, far, sidecar, out = odd
     from_set = curves(open_index(str(out), similarity=FAR).columns, settings)
-    put_over = [with_similarity(part, Sidecar("", str(sidecar))) for part in read(tuple(near))]
+    put_over = [
+        with_similarity(part, SimilarityFile("", str(sidecar))) for part in read(tuple(near))
+    ]
     for other in (curves(read(tuple(far)), settings), curves(put_over, settings)):
         np.testing.assert_array_equal(from_set.counts, other.counts)
         np.testing.assert_array_equal(from_set.images, other.images)
@@ -236,7 +238,7 @@ def test_documents_that_do_not_match_are_said_and_nothing_is_computed(
     assert statuses(done.shards) == ["failed", "failed"]
     assert words in str(done.shards[0].reason)
     assert "\n" not in str(done.shards[0].reason)
-    with pytest.raises(IndexFileError, match="no similarity set 'b'"):
+    with pytest.raises(IndexFileError, match="no score set 'b'"):
         open_index(str(small[0]), similarity="b")
 
 
@@ -291,7 +293,7 @@ def test_of_two_shards_of_one_name_each_gets_its_own(tmp_path: Path) -> None:
     assert "s.tar, which is the name of several shards here" in str(done.shards[0].reason)
     columns = [read_columns(shard, TOKENIZER) for shard in shards]
     with pytest.raises(ShardError, match="the name of several shards"):
-        with_similarity(columns[0], Sidecar("b", str(small[1])))
+        with_similarity(columns[0], SimilarityFile("b", str(small[1])))
     for n, names in enumerate(([s.name for s in shards], [s.path for s in shards])):
         attached(small, [(name, "a", [[0.5 * n + at / 4]]) for at, name in enumerate(names)])
         found = open_index(str(small[0]), similarity="b").columns
@@ -299,7 +301,7 @@ def test_of_two_shards_of_one_name_each_gets_its_own(tmp_path: Path) -> None:
             [0.5 * n],
             [0.5 * n + 0.25],
         ]
-        over = [with_similarity(part, Sidecar("b", str(small[1]))) for part in columns]
+        over = [with_similarity(part, SimilarityFile("b", str(small[1]))) for part in columns]
         assert [part.values("similarity").tolist() for part in over] == [
             [0.5 * n],
             [0.5 * n + 0.25],

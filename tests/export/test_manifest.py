@@ -317,7 +317,7 @@ def test_yields_in_the_config_are_those_of_curve(
     Run(capsys, "export", shards, "--threshold", "0.2", "--out", out)
     found = json.loads(out.read_text())["provenance"]
     row = json.loads(Run(capsys, "curve", shards, "--thresholds", "0.2", "--format", "json").out)[0]
-    for name in ("documents", "pairs", "image_tokens", "text_tokens", "misbound"):
+    for name in ("documents", "pairs", "image_tokens", "text_tokens", "mispaired"):
         assert found["yields"][name] == {"value": row[name]}
     assert {k: row[k] for k in found["yields"]["outcomes"]} == found["yields"]["outcomes"]
     assert found["corpus"]["documents"] == found["corpus"]["shards"][0]["documents"] == 200
@@ -335,7 +335,7 @@ def expected(case: Odd) -> list[dict[str, Any]]:
     return [json.loads(verdict_json("", 0, verdict)) for verdict in case.walks]
 
 
-NAMES = ("key", "outcome", "image_tokens", "text_tokens", "misbound", "pairs")
+NAMES = ("key", "outcome", "image_tokens", "text_tokens", "mispaired", "pairs")
 
 
 @pytest.mark.parametrize("size", [1, 10_000])
@@ -360,7 +360,7 @@ def test_a_row_a_pair_likewise(case: Odd) -> None:
         written += [json.loads(line) for line in manifest.lines(chunk, "pairs")]
     assert json.dumps(written) == json.dumps(found)
     wanted = [(v["key"], v["outcome"], pair) for v in expected(case) for pair in v["pairs"]]
-    names = ("image", "sentence", "score", "fate")
+    names = ("image", "sentence", "score", "status")
     assert [(r["key"], r["outcome"], {n: r[n] for n in names}) for r in found] == wanted
 
 
@@ -447,7 +447,7 @@ def test_a_proposal_goes_into_the_config(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     proposal, out = tmp_path / "p.json", tmp_path / "c.yaml"
-    proposal.write_text(json.dumps({"basis": "fdr", "wish": "FDR ≤ 10 %", "estimate": 0.09}))
+    proposal.write_text(json.dumps({"basis": "fdr", "target": "FDR ≤ 10 %", "estimate": 0.09}))
     run = Run(capsys, "export", SAMPLE, "--proposal", proposal, "--out", out)
     assert run.code == 0
     found = parse_config(out.read_bytes(), "c.yaml").provenance

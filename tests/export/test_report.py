@@ -157,7 +157,7 @@ def test_a_model_that_cannot_be_compared_is_named(
         (["--out", "c.yaml", "--labels", "l.sqlite"], "--labels is for the report"),
         (["--out", "c.yaml", "--models", "own"], "--models is for the report"),
         (["--out", "c.yaml", "--similarity", "b=c"], "--similarity NAME=FILE is for the report"),
-        (["--report", "r.html", "--models", "sample-c"], "no similarity set is called 'sample-c'"),
+        (["--report", "r.html", "--models", "sample-c"], "no score set is called 'sample-c'"),
         (["--report", "r.html", "--similarity", "a", "--similarity", "b"], "one similarity"),
         (["--report", "r.html", "--similarity", "=b"], "is no name"),
         (["--report", "r.html", "--labels", "l.sqlite"], "l.sqlite: no such file of labels"),

@@ -1,4 +1,4 @@
-"""The walk: worked examples by hand, one for each outcome and fate of LOADER.md."""
+"""The walk: worked examples by hand, one for each outcome and status of LOADER.md."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmc4viz import Fate, ImageFate, LoaderConfig, Outcome, Verdict, load_tokenizer, parse_document
+from mmc4viz import (
+    ImageStatus,
+    LoaderConfig,
+    Outcome,
+    PairStatus,
+    Verdict,
+    load_tokenizer,
+    parse_document,
+)
 from mmc4viz import walk as walk_document
 from tests.support.documents import chatgpt, entry, info, jpeg
 
-KEPT, OVER, CUT, BELOW = Fate.KEPT, Fate.OVER_CAP, Fate.TRUNCATED, Fate.BELOW_THRESHOLD
+KEPT, OVER, CUT, BELOW = (
+    PairStatus.KEPT,
+    PairStatus.OVER_CAP,
+    PairStatus.TRUNCATED,
+    PairStatus.BELOW_THRESHOLD,
+)
 
 
 def walk(document: Any, **settings: Any) -> Verdict:
@@ -22,15 +35,15 @@ def walk(document: Any, **settings: Any) -> Verdict:
     return walk_document(parse_document("k", raw), LoaderConfig(**settings), load_tokenizer())
 
 
-def fates(verdict: Verdict) -> list[Fate]:
-    return [pair.fate for pair in verdict.pairs]
+def statuses(verdict: Verdict) -> list[PairStatus]:
+    return [pair.status for pair in verdict.pairs]
 
 
 def test_two_images_in_order() -> None:
     verdict = walk(info([[0.9, 0.1], [0.1, 0.8]]))
     assert (verdict.outcome, verdict.keep_probability) == (Outcome.KEPT, 1.0)
     assert [(p.image, p.sentence, p.score) for p in verdict.pairs] == [(0, 0, 0.9), (1, 1, 0.8)]
-    assert (verdict.image_tokens, verdict.misbound) == (2, 0)
+    assert (verdict.image_tokens, verdict.mispaired) == (2, 0)
     # "Sentence 0." is four tokens; chunk and image tokens and the closing do not count.
     assert verdict.text_tokens == 8
     assert len(verdict.token_ids) == 8 + 2 + 2 + 1
@@ -38,7 +51,7 @@ def test_two_images_in_order() -> None:
 
 def test_out_of_order_binds_both_sentences_to_the_wrong_image() -> None:
     verdict = walk(info([[0.1, 0.9], [0.8, 0.1]]))
-    assert verdict.misbound == 2
+    assert verdict.mispaired == 2
     assert [(b.pair_image, b.bound_image) for b in verdict.binding] == [(1, 0), (0, 1)]
 
 
@@ -56,12 +69,12 @@ def test_a_single_image_meets_the_coin() -> None:
 def test_the_cap_keeps_the_first_not_the_best() -> None:
     matrix = [[0.3 + 0.1 * i if i == j else 0.0 for j in range(4)] for i in range(4)]
     verdict = walk(info(matrix), max_images=2)
-    assert fates(verdict) == [KEPT, KEPT, OVER, OVER]
+    assert statuses(verdict) == [KEPT, KEPT, OVER, OVER]
 
 
 def test_what_falls_behind_the_limit_is_truncated() -> None:
     verdict = walk(info([[0.9, 0.0], [0.0, 0.9]]), max_tokens=5)
-    assert fates(verdict) == [KEPT, CUT]
+    assert statuses(verdict) == [KEPT, CUT]
     assert (verdict.image_tokens, verdict.keep_probability) == (1, 0.5)
 
 
@@ -81,22 +94,22 @@ def test_too_few_images() -> None:
 def test_the_smallest_accepted_image_has_11000_bytes() -> None:
     images = [entry(jpeg(10_999)), entry(jpeg(11_000)), entry()]
     verdict = walk(info([[0.9], [0.9], [0.9]], images=images))
-    assert verdict.images == (ImageFate.TOO_SMALL, ImageFate.MATCHED, ImageFate.MISSING)
+    assert verdict.images == (ImageStatus.TOO_SMALL, ImageStatus.MATCHED, ImageStatus.MISSING)
     assert walk(info([[0.9]], images=[entry(jpeg(1000))]), min_kb=-1).outcome is Outcome.KEPT
 
 
 def test_surplus_images_are_unmatched() -> None:
     verdict = walk(info([[0.3], [0.9]]))
-    assert verdict.images == (ImageFate.UNMATCHED, ImageFate.MATCHED)
+    assert verdict.images == (ImageStatus.UNMATCHED, ImageStatus.MATCHED)
 
 
 def test_one_bad_image_loses_the_document() -> None:
     images = [entry(), entry(jpeg()), entry(jpeg()[:300] + b"\0" * 12_000), entry(jpeg())]
     verdict = walk(info([[0.9] * 2] * 4, images=images))
-    lost = ImageFate.LOST_WITH_DOCUMENT
+    lost = ImageStatus.LOST_WITH_DOCUMENT
     assert verdict.outcome is Outcome.UNREADABLE
     assert verdict.images == (
-        ImageFate.MISSING, ImageFate.UNMATCHED, ImageFate.UNDECODABLE, lost
+        ImageStatus.MISSING, ImageStatus.UNMATCHED, ImageStatus.UNDECODABLE, lost
     )  # fmt: skip
     assert str(verdict.detail).startswith("image 3 of 4 cannot be decoded: ")
     assert verdict.pairs == ()
@@ -104,7 +117,7 @@ def test_one_bad_image_loses_the_document() -> None:
 
 def test_pixels_of_a_small_image_are_not_asked_for_but_its_base64_is() -> None:
     broken = [entry(b"no image"), entry(jpeg())]
-    assert walk(info([[0.9]] * 2, images=broken)).images[0] is ImageFate.TOO_SMALL
+    assert walk(info([[0.9]] * 2, images=broken)).images[0] is ImageStatus.TOO_SMALL
     broken[0]["image_base64"] = "A"
     assert walk(info([[0.9]] * 2, images=broken)).outcome is Outcome.UNREADABLE
 
@@ -149,13 +162,13 @@ def test_a_literal_image_token_takes_a_rank() -> None:
     # Tokens in text order: image 1 (sentence 0), image 0 (sentence 1), the literal one.
     assert verdict.image_tokens == 3
     assert [b.pair_image for b in verdict.binding] == [1, 0, None]
-    assert verdict.misbound == 2
+    assert verdict.mispaired == 2
 
 
 def test_several_images_on_one_sentence() -> None:
     verdict = walk(info([[0.9, 0.1], [0.8, 0.1]]), assignment="argmax")
     assert [(p.image, p.sentence) for p in verdict.pairs] == [(0, 0), (1, 0)]
-    assert (verdict.image_tokens, verdict.misbound) == (2, 0)
+    assert (verdict.image_tokens, verdict.mispaired) == (2, 0)
 
 
 # Images 0 and 1 go with sentence 2, image 2 with sentence 0: its token stands first.
@@ -166,20 +179,20 @@ def test_images_exchanged_on_their_own_sentence_are_not_mispaired() -> None:
     verdict = walk(info(TWO_ON_ONE), assignment="argmax")
     found = [(b.pair_image, b.bound_image, b.mispaired) for b in verdict.binding]
     assert found == [(2, 0, True), (0, 1, False), (1, 2, True)]
-    assert verdict.misbound == 2
+    assert verdict.mispaired == 2
     # A literal token before them shifts ranks: the last token gets no image at all.
     literal = info(TWO_ON_ONE, ["a <image> b", *"cde"])
     verdict = walk(literal, assignment="argmax")
     found = [(b.pair_image, b.bound_image, b.mispaired) for b in verdict.binding]
     assert found == [(2, 0, True), (None, 1, False), (0, 2, True), (1, None, True)]
-    assert verdict.misbound == 3
+    assert verdict.mispaired == 3
 
 
 def test_chatgpt_written_documents_have_no_pairs_and_no_coin() -> None:
     verdict = walk(chatgpt("_!_IMAGE1_!_ a boat", 1))
     assert (verdict.outcome, verdict.keep_probability) == (Outcome.KEPT, 1.0)
-    assert (verdict.pairs, verdict.images) == ((), (ImageFate.MATCHED,))
-    assert walk(chatgpt("_!_IMAGE2_!_ a _!_IMAGE1_!_ b", 2)).misbound == 2
+    assert (verdict.pairs, verdict.images) == ((), (ImageStatus.MATCHED,))
+    assert walk(chatgpt("_!_IMAGE2_!_ a _!_IMAGE1_!_ b", 2)).mispaired == 2
     assert walk(chatgpt("no marks", 1)).outcome is Outcome.TOO_FEW_IMAGES
     assert walk(chatgpt("_!_IMAGE1_!_", 0)).outcome is Outcome.UNREADABLE
     many = " ".join(f"_!_IMAGE{k}_!_ text" for k in range(1, 9))

@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mmc4viz import Document, ImageFate, LoaderConfig, Outcome, Tokenizer, Verdict, walk
+from mmc4viz import Document, ImageStatus, LoaderConfig, Outcome, Tokenizer, Verdict, walk
 from mmc4viz.apply.options import Options
 from mmc4viz.loader.sequence import interleave, of_pairs, read_sequence
 from mmc4viz.loader.walk import matched_pairs
-from mmc4viz.types import DocumentError, Fate, Image
+from mmc4viz.types import DocumentError, Image, PairStatus
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Chosen:
 
     probability: float
     pairs: tuple[tuple[int, int, float], ...] = ()
-    fates: tuple[Fate, ...] = ()
+    statuses: tuple[PairStatus, ...] = ()
     token_ids: tuple[int, ...] = ()
 
     @property
@@ -64,7 +64,7 @@ def chosen(
     return Chosen(
         config.single_image_keep if cut.image_tokens == 1 else 1.0,
         tuple(pairs),
-        tuple(Fate.KEPT if survives else Fate.TRUNCATED for survives in cut.survives),
+        tuple(PairStatus.KEPT if survives else PairStatus.TRUNCATED for survives in cut.survives),
         cut.ids,
     )
 
@@ -73,9 +73,9 @@ def _without_undecodable(
     document: Document, config: LoaderConfig, tokenizer: Tokenizer
 ) -> Document:
     """Take out one undecodable image after another, until the walk finds none."""
-    while ImageFate.UNDECODABLE in (fates := walk(document, config, tokenizer).images):
+    while ImageStatus.UNDECODABLE in (statuses := walk(document, config, tokenizer).images):
         images = list(document.images)
-        images[fates.index(ImageFate.UNDECODABLE)] = Image(present=False)
+        images[statuses.index(ImageStatus.UNDECODABLE)] = Image(present=False)
         document = replace(document, images=tuple(images))
     return document
 
@@ -108,12 +108,14 @@ def problems(before: bytes, after: bytes, verdict: Verdict, wanted: Chosen) -> l
     if not wanted.probability:
         return []
     found = []
-    handed = [pair for pair in verdict.pairs if pair.fate in (Fate.KEPT, Fate.TRUNCATED)]
+    handed = [
+        pair for pair in verdict.pairs if pair.status in (PairStatus.KEPT, PairStatus.TRUNCATED)
+    ]
     old, new = json.loads(before)["image_info"], json.loads(after)["image_info"]
-    mine = [(repr(new[p.image]), p.sentence, p.fate) for p in handed]
+    mine = [(repr(new[p.image]), p.sentence, p.status) for p in handed]
     theirs = [
-        (repr(old[image]), sentence, fate)
-        for (image, sentence, _), fate in zip(wanted.pairs, wanted.fates, strict=True)
+        (repr(old[image]), sentence, status)
+        for (image, sentence, _), status in zip(wanted.pairs, wanted.statuses, strict=True)
     ]
     if mine != theirs:
         found.append("other pairs than chosen")
@@ -124,9 +126,9 @@ def problems(before: bytes, after: bytes, verdict: Verdict, wanted: Chosen) -> l
     return found
 
 
-def is_misbound(verdict: Verdict) -> bool:
+def is_mispaired(verdict: Verdict) -> bool:
     """Whether an image token is not bound to the image of its own pair."""
-    return verdict.misbound > 0 or any(
+    return verdict.mispaired > 0 or any(
         bound.pair_image is None or bound.pair_image != bound.bound_image
         for bound in verdict.binding
     )

@@ -21,8 +21,8 @@ from mmc4viz.sweep.pairs import image_counts
 from mmc4viz.sweep.query import (
     CONTENTS,
     FINDINGS,
-    IMAGE_FATES,
-    PAIR_FATES,
+    IMAGE_STATUSES,
+    PAIR_STATUSES,
     SORTS,
     Query,
     chosen,
@@ -31,7 +31,7 @@ from mmc4viz.sweep.query import (
     ranks,
     sort_values,
 )
-from mmc4viz.types import DocumentError, Fate, ImageFate, Outcome
+from mmc4viz.types import DocumentError, ImageStatus, Outcome, PairStatus
 from tests.support.corpora import SETTINGS, Odd, odd
 
 
@@ -50,13 +50,13 @@ def test_standings_are_verdicts(case: Odd, threshold: float) -> None:
         np.testing.assert_array_equal(here, there, field.name)
 
 
-def test_misbound(case: Odd) -> None:
+def test_mispaired(case: Odd) -> None:
     kept = [verdict for verdict in case.walks if verdict.outcome is Outcome.KEPT]
     expected = np.zeros(4)
     for verdict in kept:
-        counts = (1, verdict.misbound > 0, verdict.image_tokens, verdict.misbound)
+        counts = (1, verdict.mispaired > 0, verdict.image_tokens, verdict.mispaired)
         expected += verdict.keep_probability * np.array(counts)
-    found = audit.misbound(case.corpus.found, case.corpus.config.single_image_keep)
+    found = audit.mispaired(case.corpus.found, case.corpus.config.single_image_keep)
     assert dataclasses.astuple(found) == pytest.approx(tuple(expected))
 
 
@@ -97,16 +97,16 @@ def test_the_first_pairs_and_the_best_ones(case: Odd) -> None:
 
 def test_what_is_cut_off_and_left_over(case: Odd) -> None:
     corpus = case.corpus
-    fates = [pair.fate for verdict in case.walks for pair in verdict.pairs]
+    statuses = [pair.status for verdict in case.walks for pair in verdict.pairs]
     surplus = [
-        verdict.images.count(ImageFate.UNMATCHED)
+        verdict.images.count(ImageStatus.UNMATCHED)
         for verdict in case.walks
         if verdict.outcome is not Outcome.UNREADABLE
     ]
-    truncated = fates.count(Fate.TRUNCATED)
-    unmatched = image_counts(corpus.matched, ImageFate.UNMATCHED)
+    truncated = statuses.count(PairStatus.TRUNCATED)
+    unmatched = image_counts(corpus.matched, ImageStatus.UNMATCHED)
     assert audit.lost(corpus.matched, corpus.found, corpus.config, unmatched) == audit.Lost(
-        fates.count(Fate.KEPT) + truncated,
+        statuses.count(PairStatus.KEPT) + truncated,
         truncated,
         sum(surplus),
         sum(count > 0 for count in surplus),
@@ -116,7 +116,7 @@ def test_what_is_cut_off_and_left_over(case: Odd) -> None:
 def test_documents_lost_to_an_image(case: Odd) -> None:
     corpus, sound, single = case.corpus, 0, []
     found = audit.undecodable(corpus.matched, corpus.config)
-    lost = [ImageFate.UNDECODABLE in verdict.images for verdict in case.walks]
+    lost = [ImageStatus.UNDECODABLE in verdict.images for verdict in case.walks]
     assert found.documents.tolist() == lost
     for document, is_lost in zip(case.documents, lost, strict=True):
         limit = -1 if document.is_gpt else corpus.config.min_kb
@@ -176,14 +176,14 @@ def test_a_threshold_that_does_not_fit() -> None:
 
 
 def test_what_documents_contain(case: Odd) -> None:
-    for name, fate in PAIR_FATES.items():
-        expected = [any(pair.fate is fate for pair in verdict.pairs) for verdict in case.walks]
+    for name, status in PAIR_STATUSES.items():
+        expected = [any(pair.status is status for pair in verdict.pairs) for verdict in case.walks]
         assert containing(case.corpus, name).tolist() == expected, name
-    for name, image_fate in IMAGE_FATES.items():
-        expected = [image_fate in verdict.images for verdict in case.walks]
+    for name, image_status in IMAGE_STATUSES.items():
+        expected = [image_status in verdict.images for verdict in case.walks]
         assert containing(case.corpus, name).tolist() == expected, name
-    wrong = [verdict.misbound > 0 for verdict in case.walks]
-    assert containing(case.corpus, "misbound").tolist() == wrong
+    wrong = [verdict.mispaired > 0 for verdict in case.walks]
+    assert containing(case.corpus, "mispaired").tolist() == wrong
     for name in FINDINGS:
         assert containing(case.corpus, name).shape == (len(case.walks),)
     assert not containing(case.corpus, "nothing known").any()
@@ -226,7 +226,7 @@ def test_queries(case: Odd, asked: dict[str, Any]) -> None:
                 query.tokens_to is None or verdict.text_tokens <= query.tokens_to,
                 query.shard.lower() in ("one.tar" if number < 400 else "two.tar"),
                 query.url.lower() in document.url.lower(),
-                not query.contains or any(p.fate == "below_threshold" for p in verdict.pairs),
+                not query.contains or any(p.status == "below_threshold" for p in verdict.pairs),
             ]
         )
 

@@ -69,10 +69,10 @@ def assert_same(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> None
     (layout,) = layouts([(text, owners)], tokenizer)
     for limit in [*(own + n for n in (1, 2, 5, 11, 19, 30)), 2000]:
         expected, found = read(text, owners, tokenizer, limit), cut([layout], limit, tokenizer)
-        assert (found.image_tokens[0], found.text_tokens[0], found.misbound[0]) == (
+        assert (found.image_tokens[0], found.text_tokens[0], found.mispaired[0]) == (
             expected.image_tokens,
             expected.text_tokens,
-            expected.misbound,
+            expected.mispaired,
         )
         assert found.own_tokens[0] == sum(expected.survives)
         assert found.ends_with_image[0] == expected.ends_with_image

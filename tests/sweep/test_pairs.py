@@ -16,14 +16,14 @@ from mmc4viz.sweep.pairs import (
     around,
     differing,
     document_starts,
-    highest_lost,
+    highest_dropped,
     image_starts,
     judged,
     lowest_kept,
     pairs_of,
     place_of,
 )
-from mmc4viz.types import ASSIGNMENT_NAMES, Document, DocumentError, Fate, Outcome
+from mmc4viz.types import ASSIGNMENT_NAMES, Document, DocumentError, Outcome, PairStatus
 from tests.support.corpora import SETTINGS, TOKENIZER, Odd, documents, odd
 
 Known = dict[tuple[int, int], tuple[int, float]]
@@ -69,13 +69,13 @@ def test_pairs_around_the_threshold(case: Odd, n: int) -> None:
     assert pairs.score[above].tolist() == kept[:n].tolist()
 
 
-def test_fates_are_the_walk_s(case: Odd) -> None:
+def test_statuses_are_the_walk_s(case: Odd) -> None:
     corpus, some = case.corpus, range(0, len(case.corpus.pairs), 7)
     for pair in judged(corpus.matched, corpus.config, corpus.pairs, some):
         verdict = case.walks[pair.document]
         assert pair.outcome is verdict.outcome
-        fates = {p.image: p.fate for p in verdict.pairs}
-        assert fates.get(pair.image, pair.fate) is pair.fate
+        statuses = {p.image: p.status for p in verdict.pairs}
+        assert statuses.get(pair.image, pair.status) is pair.status
 
 
 def reaching(case: Odd) -> tuple[list[float], list[float]]:
@@ -83,8 +83,8 @@ def reaching(case: Odd) -> tuple[list[float], list[float]]:
     got, lost = [], []
     for (document, image), (_, score) in by_image(case.corpus.config).items():
         verdict = case.walks[document]
-        fate = next((p.fate for p in verdict.pairs if p.image == image), None)
-        reaches = verdict.outcome is Outcome.KEPT and fate is Fate.KEPT
+        status = next((p.status for p in verdict.pairs if p.image == image), None)
+        reaches = verdict.outcome is Outcome.KEPT and status is PairStatus.KEPT
         (got if reaches else lost).append(score)
     return sorted(got), sorted(lost, reverse=True)
 
@@ -95,7 +95,7 @@ def test_highest_lost_and_lowest_kept(case: Odd, n: int) -> None:
     asked = (corpus.matched, corpus.config, corpus.pairs, corpus.found, n)
     got, lost = reaching(case)
     assert [pair.score for pair in lowest_kept(*asked)] == got[:n]
-    assert [pair.score for pair in highest_lost(*asked)] == lost[:n]
+    assert [pair.score for pair in highest_dropped(*asked)] == lost[:n]
 
 
 @pytest.mark.parametrize("other", ASSIGNMENT_NAMES)
@@ -147,8 +147,8 @@ def test_states_are_what_the_walk_says_between_their_ends(settings: dict[str, An
         for threshold in (-1e9, -1.0, 0.1, 0.2, 0.24, 0.3, 1e9, config.threshold):
             state = next(one for one in found if one.holds(threshold))
             verdict = walk(document, config.with_(threshold=threshold), TOKENIZER)
-            shown = (state.verdict.outcome, state.verdict.image_tokens, state.verdict.misbound)
-            assert shown == (verdict.outcome, verdict.image_tokens, verdict.misbound)
+            shown = (state.verdict.outcome, state.verdict.image_tokens, state.verdict.mispaired)
+            assert shown == (verdict.outcome, verdict.image_tokens, verdict.mispaired)
 
 
 def test_assignments_and_runner_ups() -> None:

@@ -68,14 +68,14 @@ def test_an_estimate_is_made_of_its_clusters_curves(
         total = sum(w * getattr(c, statistic) for w, c in zip(weights, each, strict=True))
         np.testing.assert_allclose(getattr(found.curves, statistic), total)
     for at, name in enumerate(RATES[2:], start=2):
-        surely = [w * c.in_class(name, "kept_surely") for w, c in zip(weights, each, strict=True)]
+        surely = [w * c.in_class(name, "kept_always") for w, c in zip(weights, each, strict=True)]
         np.testing.assert_allclose(found.surely[:, at], surely)
 
 
 def test_every_knob_is_varied_alone_the_present_value_among_them() -> None:
     config = LoaderConfig(max_images=5)
     tried = variations(config)
-    assert {effect.knob for effect in tried} == set(KNOBS)
-    assert [e.value for e in tried if e.knob == "max_images"] == [1, 2, 3, 4, 5, 6, 8, 12, 20]
+    assert {effect.setting for effect in tried} == set(KNOBS)
+    assert [e.value for e in tried if e.setting == "max_images"] == [1, 2, 3, 4, 5, 6, 8, 12, 20]
     for effect in tried:
-        assert effect.config == config.with_(**{effect.knob: effect.value})
+        assert effect.config == config.with_(**{effect.setting: effect.value})

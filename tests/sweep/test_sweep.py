@@ -32,7 +32,7 @@ from mmc4viz.sweep.statistics import (
     tally,
 )
 from mmc4viz.sweep.sweep import Matched, sweep
-from mmc4viz.types import ASSIGNMENT_NAMES, Fate, Image
+from mmc4viz.types import ASSIGNMENT_NAMES, Image, PairStatus
 from tests.support import nasty
 from tests.support.documents import info
 from tests.support.slowly import slow
@@ -102,8 +102,8 @@ def test_the_table_of_documents_says_what_the_walk_says(
     for row, document in enumerate(documents):
         verdict = walk(document, config, TOKENIZER)
         assert CLASSES[table.kind[row]] == class_of(verdict), document.key
-        found = (table.image_tokens[row], table.text_tokens[row], table.misbound[row])
-        assert found == (verdict.image_tokens, verdict.text_tokens, verdict.misbound)
+        found = (table.image_tokens[row], table.text_tokens[row], table.mispaired[row])
+        assert found == (verdict.image_tokens, verdict.text_tokens, verdict.mispaired)
         assert table.matched[row] == len(verdict.pairs)
 
 
@@ -197,13 +197,15 @@ def test_mispaired_is_what_stands_before_another_images_sentence(
         threshold=0.22, assignment=assignment, max_images=cap, max_tokens=limit, min_images=0
     )
     verdict = walk(document, config, TOKENIZER)
-    kept = [p.sentence for p in verdict.pairs if p.fate in (Fate.KEPT, Fate.TRUNCATED)]
+    kept = [
+        p.sentence for p in verdict.pairs if p.status in (PairStatus.KEPT, PairStatus.TRUNCATED)
+    ]
     expected = mispaired_by_hand(sentences, kept, verdict.image_tokens)
-    assert verdict.misbound == sum(b.mispaired for b in verdict.binding) == expected
+    assert verdict.mispaired == sum(b.mispaired for b in verdict.binding) == expected
     columns = columns_of([document])
-    assert verdicts(match_corpus([columns], config), config).misbound.tolist() == [expected]
+    assert verdicts(match_corpus([columns], config), config).mispaired.tolist() == [expected]
     if columns.kind[0] == Kind.PLAIN:
-        assert walk(columns.document(0), config, TOKENIZER).misbound == expected
+        assert walk(columns.document(0), config, TOKENIZER).mispaired == expected
 
 
 def test_curves_of_shards_add_up(documents: list[Document]) -> None:

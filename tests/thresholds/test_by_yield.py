@@ -13,7 +13,7 @@ from mmc4viz.sweep.sweep import sweep
 from mmc4viz.thresholds.by_yield import (
     YIELDS,
     Steps,
-    Wish,
+    Target,
     by_yield,
     steps_of_curves,
     steps_of_scores,
@@ -36,11 +36,11 @@ def on_grid(case: int) -> Steps:
     return steps_of_curves(curves, corpus.config.single_image_keep)
 
 
-def left_at(case: int, thresholds: list[float]) -> dict[str, np.ndarray]:
+def kept_at(case: int, thresholds: list[float]) -> dict[str, np.ndarray]:
     """Ask the sweep."""
     corpus = odd(SETTINGS[case]).corpus
     curves = sweep(corpus.matched, corpus.config, np.array(thresholds))
-    return dict(steps_of_curves(curves, corpus.config.single_image_keep).left)
+    return dict(steps_of_curves(curves, corpus.config.single_image_keep).kept)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -49,11 +49,11 @@ def test_steps_are_the_sweep_at_every_score(case: int) -> None:
     corpus = odd(SETTINGS[case]).corpus
     scores = corpus.matched.scores()
     assert found.threshold.tolist() == np.unique(scores[np.isfinite(scores)]).tolist()
-    swept = left_at(case, found.threshold.tolist())
-    above = left_at(case, [np.nextafter(found.threshold[-1], np.inf)])
+    swept = kept_at(case, found.threshold.tolist())
+    above = kept_at(case, [np.nextafter(found.threshold[-1], np.inf)])
     assert found.beyond is not None
     for name in YIELDS:
-        assert found.left[name].tolist() == swept[name].tolist()
+        assert found.kept[name].tolist() == swept[name].tolist()
         assert found.beyond[name] == above[name][0]
 
 
@@ -62,45 +62,49 @@ def test_no_higher_threshold_leaves_enough(case: int) -> None:
     found = on_grid(case)
     exact = steps(case)
     shares = ("1%", "20%", "50%", "77.7%", "100%")
-    for wish in [Wish.parse(f"{name}={share}") for name in YIELDS for share in shares]:
-        proposal, name, needed = by_yield(found, [wish]), wish.quantity, wish.needed(found)
-        enough = np.flatnonzero(found.left[name] >= needed)
+    for target in [Target.parse(f"{name}={share}") for name in YIELDS for share in shares]:
+        proposal, name, needed = by_yield(found, [target]), target.quantity, target.needed(found)
+        enough = np.flatnonzero(found.kept[name] >= needed)
         if proposal.threshold is None:
             assert not len(enough)
             continue
         highest = int(enough[-1])
         assert proposal.threshold == COSINE.thresholds()[highest]
         at = np.searchsorted(exact.threshold, proposal.threshold)
-        assert proposal.left == {quantity: exact.left[quantity][at] for quantity in YIELDS}
+        assert proposal.kept == {quantity: exact.kept[quantity][at] for quantity in YIELDS}
 
 
 def test_some_yield_rises_with_the_threshold() -> None:
     """Else the search for the highest threshold were not tested."""
-    assert any((np.diff(steps(case).left["text_tokens"]) > 0).any() for case in CASES)
+    assert any((np.diff(steps(case).kept["text_tokens"]) > 0).any() for case in CASES)
 
 
 def test_several_wishes_are_all_granted_by_the_highest_that_grants_them() -> None:
     found = on_grid(0)
-    wishes = [Wish.parse("documents=20%"), Wish.parse("pairs=300"), Wish.parse("text-tokens=40%")]
-    proposal = by_yield(found, wishes)
-    alone = [by_yield(found, [wish]).threshold for wish in wishes]
+    targets = [
+        Target.parse("documents=20%"),
+        Target.parse("pairs=300"),
+        Target.parse("text-tokens=40%"),
+    ]
+    proposal = by_yield(found, targets)
+    alone = [by_yield(found, [target]).threshold for target in targets]
     assert proposal.threshold is not None
     assert all(proposal.threshold <= one for one in alone if one is not None)
-    for wish in wishes:
-        assert proposal.left[wish.quantity] >= wish.needed(found)
+    for target in targets:
+        assert proposal.kept[target.quantity] >= target.needed(found)
     above = found.threshold[found.threshold > proposal.threshold]
     granted = np.ones(len(above), bool)
-    for wish in wishes:
-        granted &= found.left[wish.quantity][-len(above) :] >= wish.needed(found)
+    for target in targets:
+        granted &= found.kept[target.quantity][-len(above) :] >= target.needed(found)
     assert not granted.any()
 
 
 def test_wishes_that_exclude_each_other() -> None:
     left = dict.fromkeys(YIELDS, np.array([10.0, 5.0])) | {"text_tokens": np.array([1.0, 2.0])}
     made_up = Steps(np.array([0.1, 0.2]), left, None, dict.fromkeys(YIELDS, 10.0), every=False)
-    both = by_yield(made_up, [Wish.parse("pairs=10"), Wish.parse("text_tokens=2")])
+    both = by_yield(made_up, [Target.parse("pairs=10"), Target.parse("text_tokens=2")])
     assert both.threshold is None
-    assert both.reason == "each wish can be had, but no threshold grants all of them at once"
+    assert both.reason == "each target can be had, but no threshold grants all of them at once"
 
 
 def test_steps_beside_the_grid_play_no_part() -> None:
@@ -109,26 +113,26 @@ def test_steps_beside_the_grid_play_no_part() -> None:
     curves = sweep(corpus.matched, corpus.config, np.union1d(COSINE.thresholds(), more))
     found = steps_of_curves(curves, corpus.config.single_image_keep, COSINE.thresholds())
     for share in ("3%", "50%", "99%"):
-        wishes = [Wish.parse(f"{name}={share}") for name in YIELDS]
-        for wish in wishes:
-            assert by_yield(found, [wish]) == by_yield(on_grid(0), [wish])
+        targets = [Target.parse(f"{name}={share}") for name in YIELDS]
+        for target in targets:
+            assert by_yield(found, [target]) == by_yield(on_grid(0), [target])
 
 
 def test_too_much_and_too_little() -> None:
     corpus = odd(SETTINGS[0]).corpus
     grid = np.append(COSINE.thresholds(), np.inf)  # where no pair is left, whatever its score
     found = steps_of_curves(sweep(corpus.matched, corpus.config, grid), 0.5)
-    assert "the most is" in str(by_yield(found, [Wish.parse("pairs=1e9")]).reason)
+    assert "the most is" in str(by_yield(found, [Target.parse("pairs=1e9")]).reason)
     assert found.beyond is not None
     assert found.beyond["documents"] > 0, "ChatGPT-written documents"
-    assert "any threshold" in str(by_yield(found, [Wish.parse("documents=0.1")]).reason)
+    assert "any threshold" in str(by_yield(found, [Target.parse("documents=0.1")]).reason)
     empty = sweep(type(odd({}).corpus.matched)([], LoaderConfig()), LoaderConfig(), np.array([0.2]))
     nothing = steps_of_curves(empty, 0.5)
-    assert by_yield(nothing, [Wish.parse("pairs=1")]).threshold is None
+    assert by_yield(nothing, [Target.parse("pairs=1")]).threshold is None
 
 
 def test_nonsense_is_refused() -> None:
     amounts = "pairs= pairs=many pairs=0 pairs=-3 pairs=nan pairs=inf documents=1e999999999"
     for text in [*amounts.split(), "pairs", "documents=101%", "images=5", "=5", "%", ""]:
         with pytest.raises(ConfigError):
-            Wish.parse(text)
+            Target.parse(text)

@@ -22,7 +22,7 @@ from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_col
 from mmc4viz.cli import main
 from mmc4viz.data.columns import Columns, Kind, build_batch, read_payload, write_payload
 from mmc4viz.data.scale import COSINE
-from mmc4viz.data.similarity_file import Sidecar, with_similarity
+from mmc4viz.data.similarity_file import SimilarityFile, with_similarity
 from mmc4viz.export.tables import LabelComparison, as_text
 from mmc4viz.loader.walk import walk
 from mmc4viz.thresholds.by_yield import YIELDS, Steps
@@ -41,7 +41,7 @@ from mmc4viz.thresholds.compare.equivalent import (
     agreement_at,
     along,
     equal_yield,
-    left_at,
+    kept_at,
     match_by_fdr,
     match_by_rate,
     match_by_yield,
@@ -63,7 +63,7 @@ from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.labels.store import LabelsError
 from mmc4viz.thresholds.model_scores import Model, ModelsError, entries, line_up
 from mmc4viz.thresholds.proposal import Basis
-from mmc4viz.types import Fate, Outcome
+from mmc4viz.types import Outcome, PairStatus
 from tests.support import corpora
 
 SAMPLE = Path(mmc4viz.__file__).parents[1] / "sample_data"
@@ -75,7 +75,7 @@ def sample(settings: tuple[tuple[str, Any], ...] = ()) -> tuple[Candidate, Candi
     """Match the sample with both of its models."""
     config, tokenizer = LoaderConfig(**dict(settings)), load_tokenizer()
     own = [read_columns(shard, tokenizer) for shard in expand([str(SAMPLE)])]
-    beside = Sidecar("sample-b", str(SAMPLE / "similarity_b.parquet"))
+    beside = SimilarityFile("sample-b", str(SAMPLE / "similarity_b.parquet"))
     other = [with_similarity(columns, beside) for columns in own]
     return tuple(  # type: ignore[return-value]
         Candidate(Model(name, match_corpus(columns, config)), config)
@@ -129,7 +129,9 @@ def walked(candidate: Candidate, threshold: float) -> dict[str, float]:
             total["documents"] += odds
             total["image_tokens"] += odds * verdict.image_tokens
             total["text_tokens"] += odds * verdict.text_tokens
-            total["pairs"] += sum(pair.fate is not Fate.BELOW_THRESHOLD for pair in verdict.pairs)
+            total["pairs"] += sum(
+                pair.status is not PairStatus.BELOW_THRESHOLD for pair in verdict.pairs
+            )
     return total
 
 
@@ -151,11 +153,11 @@ def test_equal_yield_misses_no_threshold() -> None:
     for threshold in thresholds_of(first.model):
         for name in YIELDS:
             match = match_by_yield(first, second, name, threshold)
-            everything = np.append(second.steps.left[name], second.steps.beyond[name])  # type: ignore[index]
+            everything = np.append(second.steps.kept[name], second.steps.beyond[name])  # type: ignore[index]
             assert match.exact == (match.wanted in everything)
             nearest = np.abs(everything - match.wanted).min()
             assert abs(match.found - match.wanted) == nearest
-            assert left_at(second.steps, name, match.second) == match.found
+            assert kept_at(second.steps, name, match.second) == match.found
 
 
 @given(
@@ -177,13 +179,13 @@ def test_levels_against_a_search_of_all(left: list[int], beyond: int, wanted: in
         assert found.exact.high == same[-1]
     else:
         below, above = ([v for v in leaves.values() if (v < wanted) == side] for side in (1, 0))
-        assert (found.less.left if found.less else None) == max(below, default=None)
-        assert (found.more.left if found.more else None) == min(above, default=None)
+        assert (found.less.kept if found.less else None) == max(below, default=None)
+        assert (found.more.kept if found.more else None) == min(above, default=None)
     for level in filter(None, (found.exact, found.less, found.more)):
         assert level.low < level.threshold <= level.high
         inside = [t for t in tried if level.low < t <= level.high]
-        assert {leaves[t] for t in inside} == {level.left}
-        assert left_at(steps, "text_tokens", level.threshold) == level.left
+        assert {leaves[t] for t in inside} == {level.kept}
+        assert kept_at(steps, "text_tokens", level.threshold) == level.kept
 
 
 @given(st.floats(-2, 2), st.floats(1e-9, 1))
@@ -262,7 +264,7 @@ def test_a_monotone_transform_changes_nothing(number: int) -> None:
     for match in along(first, second, "pairs", LINES):
         assert match.exact
         assert match.agreement.pairs.jaccard == match.agreement.documents.jaccard == 1
-        assert match.found == left_at(second.steps, "pairs", 4 * match.first)
+        assert match.found == kept_at(second.steps, "pairs", 4 * match.first)
     assert correlation_of_pairs(first.model, second.model).rho == pytest.approx(1)
     assert correlation_of_entries(first.model, second.model).rho == pytest.approx(1)
 
@@ -484,7 +486,7 @@ def test_the_command_compares_the_sets_of_an_index(
         (["--models", "own"], "two models or more, not sample-a alone"),
         (
             ["--models", "own", "vit"],
-            "no similarity set is called 'vit'; there are: sample-a, sample-b",
+            "no score set is called 'vit'; there are: sample-a, sample-b",
         ),
         (["--models"], "--models takes"),
         (["--similarity", "b"], "takes NAME=FILE"),

@@ -121,7 +121,7 @@ def test_every_document_is_handed_over_as_itself(
     wanted = {}
     for row, (path, sample) in zip(rows, everything, strict=True):
         if row["probability"] > 0.75:
-            pairs = [p for p in row["pairs"] if p["fate"] == "kept"]
+            pairs = [p for p in row["pairs"] if p["status"] == "kept"]
             pairs = [(p["image"], p["sentence"], p["score"]) for p in pairs]
             wanted.setdefault(path, []).append((sample.key, sample.raw, pairs))
     for found in selected(monkeypatch, tmp_path / "m.parquet", shards):

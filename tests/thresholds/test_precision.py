@@ -15,7 +15,7 @@ from benchmarks.precision import LABELS, Labeller, focused, intervals, proposal,
 from mmc4viz.arrays import Floats
 from mmc4viz.thresholds.labels import precision, sampling
 from mmc4viz.thresholds.labels.exchange import kappa
-from mmc4viz.thresholds.labels.intervals import interval, surely
+from mmc4viz.thresholds.labels.intervals import interval, is_at_least
 from mmc4viz.thresholds.labels.precision import LabelledSample, curve, probability, propose
 from mmc4viz.types import ConfigError
 
@@ -72,7 +72,7 @@ def test_the_test_is_the_intervals_lower_end(
     pairs, labelled, right = arrays(counts)
     low = interval(pairs, labelled, right, 0.9).low[0]
     if abs(low - least) > 2e-3:
-        assert bool(surely(pairs, labelled, right, least)[0]) == (low >= least)
+        assert bool(is_at_least(pairs, labelled, right, least)[0]) == (low >= least)
 
 
 def test_a_stratum_without_labels_may_hold_anything() -> None:
@@ -144,14 +144,14 @@ def test_the_walk_stops_at_the_first_that_fails() -> None:
 def test_a_proposal_says_what_it_promises_and_what_it_hangs_on() -> None:
     sample = sample_of((100, 50, 5), (1000, 12, 12), (1000, 60, 59), (1000, 40, 40))
     found = propose(sample, 0.9)
-    assert (found.threshold, found.labels, found.labels_at_line) == (1.0, 112, 12)
+    assert (found.threshold, found.labels, found.labels_near_threshold) == (1.0, 112, 12)
     one_sided = curve(sample, np.array([1.0]), level=0.9).precision.low[0]
-    assert found.at_least == pytest.approx(one_sided)
+    assert found.lower_bound == pytest.approx(one_sided)
     assert found.low is not None
-    assert found.at_least is not None
-    assert found.low < found.at_least  # the two-sided interval reaches further
+    assert found.lower_bound is not None
+    assert found.low < found.lower_bound  # the two-sided interval reaches further
     just = sample_of((100, 5, 5), (10**5, 22, 22))
-    assert propose(just, 0.9).at_least >= 0.9  # type: ignore[operator]
+    assert propose(just, 0.9).lower_bound >= 0.9  # type: ignore[operator]
 
 
 def test_no_proposal_is_an_answer() -> None:

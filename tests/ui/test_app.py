@@ -71,7 +71,7 @@ def numbers(page: AppTest) -> list[str]:
         f"{found['documents'][at] / found['whole']:.1%}",
         f"{found['pairs'][at]:,.0f}",
         f"{tokens:,.1f}",
-        f"{found['misbound'][at] / tokens if tokens else 0:.1%}",
+        f"{found['mispaired'][at] / tokens if tokens else 0:.1%}",
     ]
 
 
@@ -81,13 +81,13 @@ def expected(config: LoaderConfig, shards: str = SAMPLE) -> list[str]:
     curves = sweep(match_corpus(columns, config), config, np.array([config.threshold]))
     row = curves.rows(config.single_image_keep)[0]
     whole = sum(map(len, columns))
-    misbound = row["misbound"] / row["image_tokens"] if row["image_tokens"] else 0
+    mispaired = row["mispaired"] / row["image_tokens"] if row["image_tokens"] else 0
     return [
         f"{row['documents']:,.1f}",
         f"{row['documents'] / whole:.1%}",
         f"{row['pairs']:,}",
         f"{row['image_tokens']:,.1f}",
-        f"{misbound:.1%}",
+        f"{mispaired:.1%}",
     ]
 
 
@@ -394,7 +394,7 @@ def test_a_sample_of_everything_is_exact(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_opened_document_is_the_table_s() -> None:
     tokenizer, config = load_tokenizer("gpt2"), LoaderConfig(threshold=0.5)
     shards = expand([SAMPLE])
-    for sidecar in (None, data.sidecars_beside([SAMPLE])[0].path):
+    for sidecar in (None, data.similarity_files_beside([SAMPLE])[0].path):
         source = data.source_of(shards, "gpt2", None, sidecar)
         matched = data.matched_of(source, config)
         found = mmc4viz.sweep.document_table.verdicts(matched, config)
@@ -405,7 +405,7 @@ def test_the_opened_document_is_the_table_s() -> None:
             assert verdict.image_tokens == found.image_tokens[row]
             assert verdict.text_tokens == found.text_tokens[row]
             shown = pieces(document, verdict, config, tokenizer)
-            bound = [piece for piece in shown if piece.kind in ("kept", "misbound")]
+            bound = [piece for piece in shown if piece.kind in ("kept", "mispaired")]
             assert len(bound) == verdict.image_tokens
 
 

@@ -135,14 +135,14 @@ def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str
     step = curves.step(threshold)
     whole = int(curves.total("documents")[step])
     share = row["documents"] / whole
-    misbound = row["misbound"] / row["image_tokens"] if row["image_tokens"] else 0
+    mispaired = row["mispaired"] / row["image_tokens"] if row["image_tokens"] else 0
     most = {n: curves.expected(n, KEEP).max() for n in ("image_tokens", "text_tokens")}
     change = row["documents"] - other["documents"]
     sign = "+" if change > 0 else "−"
     return {
         "numbers": [
             f"{row['documents']:,.1f}", f"{share:.1%}", f"{row['pairs']:,}",
-            f"{row['image_tokens']:,.1f}", f"{row['text_tokens']:,.0f}", f"{misbound:.1%}",
+            f"{row['image_tokens']:,.1f}", f"{row['text_tokens']:,.0f}", f"{mispaired:.1%}",
         ],
         "change": f"{sign}{abs(change):,.1f} vs {compared:g}" if change else f"±0 vs {compared:g}",
         "sides": [
@@ -152,7 +152,7 @@ def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str
         "yields": [
             f"{share:.1%}", f"{row['pairs'] / curves.total('pairs').max():.1%}",
             f"{row['image_tokens'] / most['image_tokens']:.1%}",
-            f"{row['text_tokens'] / most['text_tokens']:.1%}", f"{misbound:.1%}",
+            f"{row['text_tokens'] / most['text_tokens']:.1%}", f"{mispaired:.1%}",
         ],
         "spoken": f"{threshold:.3f}: {row['documents']:,.1f} documents, {100 * share:.1f} % of all",
     }  # fmt: skip

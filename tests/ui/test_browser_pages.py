@@ -133,7 +133,7 @@ def test_documents_of_every_outcome_open(
         assert words in shown
         said = explained[key]
         assert said["outcome"] == outcome
-        assert f"{said['image_tokens']:,}, of which {said['misbound']:,} misbound" in shown
+        assert f"{said['image_tokens']:,}, of which {said['mispaired']:,} mispaired" in shown
         assert f"text tokens\n{said['text_tokens']:,}" in shown
         assert f"with probability {said['keep_probability']:g}" in shown
         scores = [f"{pair['score']:.4f}" for pair in said["pairs"]]

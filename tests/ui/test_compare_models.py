@@ -59,7 +59,7 @@ def test_one_model_alone_is_told_how_to_get_another(
 ) -> None:
     shutil.copy(SAMPLE / "sample-0000.tar", tmp_path)
     said = markup(opened(monkeypatch, "models", str(tmp_path)))
-    assert "There is one similarity set here" in said
+    assert "There is one score set here" in said
     assert "mmc4viz score" in said
     assert "mmc4viz index --out DIR --similarity" in said
 

@@ -105,8 +105,8 @@ def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.M
 
     app, chosen = taken()
     assert chosen["basis"] == "yield"
-    assert chosen["wish"] == "documents ≥ 40 % and pairs ≥ 200"
-    assert chosen["left"]["documents"] >= 96
+    assert chosen["target"] == "documents ≥ 40 % and pairs ≥ 200"
+    assert chosen["kept"]["documents"] >= 96
     assert "Nothing is estimated" in chosen["assumption"]
     assert exported(app).loader_config().threshold == chosen["threshold"]
     before = app.session_state["chosen"]
@@ -131,10 +131,10 @@ def test_a_basis_that_labels_do_not_support_is_refused(
     app.button(key="use-precision").click().run()
     app._page_hash = calc_hash("export")
     chosen = exported(app.run()).provenance["chosen"]
-    assert (chosen["basis"], chosen["wish"]) == ("precision", "precision ≥ 80%")
+    assert (chosen["basis"], chosen["target"]) == ("precision", "precision ≥ 80%")
     assert chosen["low"] <= chosen["estimate"] <= chosen["high"]
-    assert chosen["at_least"] >= 0.8
-    assert 0 < chosen["labels_at_line"] <= chosen["labels"] <= 100
+    assert chosen["lower_bound"] >= 0.8
+    assert 0 < chosen["labels_near_threshold"] <= chosen["labels"] <= 100
     app.selectbox(key="export-basis").set_value("hand").run()
     assert exported(app).provenance["chosen"] == {"basis": "hand"}
     app.selectbox(key="export-basis").set_value("precision").run()

@@ -371,9 +371,10 @@ def test_the_audit_s_numbers(
     found = findings(opened(monkeypatch, "audit"))
     kept = [verdict for _, verdict in walks if verdict.outcome is Outcome.KEPT]
     odds = sum(verdict.keep_probability for verdict in kept)
-    share = sum(verdict.keep_probability * (verdict.misbound > 0) for verdict in kept) / odds
+    share = sum(verdict.keep_probability * (verdict.mispaired > 0) for verdict in kept) / odds
     assert (
-        found["of the sequences that reach the model have a misbound image token"] == f"{share:.1%}"
+        found["of the sequences that reach the model have a mispaired image token"]
+        == f"{share:.1%}"
     )
     small = sum(
         image.n_bytes is not None and 10_000 <= image.n_bytes <= 10_999
@@ -381,8 +382,8 @@ def test_the_audit_s_numbers(
         for image in document.images
     )
     assert found["images have 10,000 to 10,999 bytes"] == f"{small:,}"
-    fates = [str(pair.fate) for _, verdict in walks for pair in verdict.pairs]
-    assert found["image tokens are cut off at 256 tokens"] == f"{fates.count('truncated'):,}"
+    statuses = [str(pair.status) for _, verdict in walks for pair in verdict.pairs]
+    assert found["image tokens are cut off at 256 tokens"] == f"{statuses.count('truncated'):,}"
 
 
 @pytest.mark.slow

@@ -45,8 +45,8 @@ def test_a_yield_is_the_highest_step_that_leaves_enough(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], matched: Any
 ) -> None:
     app = opened(monkeypatch, "")
-    app.text_input(key="wish-p.documents").set_value("40%")
-    app.text_input(key="wish-p.text_tokens").set_value("15000").run()
+    app.text_input(key="target-p.documents").set_value("40%")
+    app.text_input(key="target-p.text_tokens").set_value("15000").run()
     assert app.query_params["p.documents"] == "40%"
     steps = steps_of_scores(matched, CONFIG)
 
@@ -61,14 +61,14 @@ def test_a_yield_is_the_highest_step_that_leaves_enough(
     ]
     assert enough == [True, *[False] * (len(enough) - 1)]
     assert f"{left(found)['documents']:,.10g} documents, 96 wished for" in markup(app)
-    wishes = ["--keep", "documents=40%", "--keep", "text_tokens=15000"]
+    targets = ["--keep", "documents=40%", "--keep", "text_tokens=15000"]
     with pytest.raises(SystemExit):
-        main(["suggest", SAMPLE, *wishes, "--format", "json"])
+        main(["suggest", SAMPLE, *targets, "--format", "json"])
     [said] = json.loads(capsys.readouterr().out)
-    assert (said["threshold"], said["left"]) == (found, left(found))  # the command's number
+    assert (said["threshold"], said["kept"]) == (found, left(found))  # the command's number
     app.button(key="use-yield").click().run()
     assert sent(app)["set"]["value"] == found
-    app.text_input(key="wish-p.documents").set_value("").run()
+    app.text_input(key="target-p.documents").set_value("").run()
     assert "p.documents" not in app.query_params
 
 
@@ -114,7 +114,7 @@ def test_labels_propose_on_both_pages(monkeypatch: pytest.MonkeyPatch, tmp_path:
     path = label_file(tmp_path, 100, 0)
     monkeypatch.setattr(proposals, "_wait", at_once)
     app = started(monkeypatch, "", labels=path).run()
-    app.text_input(key="wish-precision").set_value("80 %").run()
+    app.text_input(key="target-precision").set_value("80 %").run()
     assert app.query_params["l.precision"] == "0.8"
     [mark] = sent(app.run())["proposals"]
     assert mark["name"] == "precision ≥ 80%"
@@ -128,8 +128,8 @@ def test_labels_propose_on_both_pages(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize("text", ["-1", "200%", "x", "<b>", "nan", "1e999", TEXTS[0][:30]])
 def test_nonsense_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    wishes = {"p.documents": text, "p.fdr": text, "l.precision": text, "l.goal": text}
-    app = opened(monkeypatch, "", **wishes)
+    targets = {"p.documents": text, "p.fdr": text, "l.precision": text, "l.goal": text}
+    app = opened(monkeypatch, "", **targets)
     assert not alerts(app)
     assert sent(app)["proposals"] == []
     assert re.search("says not how much to keep|keep more than nothing", markup(app))

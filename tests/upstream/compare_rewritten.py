@@ -128,7 +128,7 @@ def entries(original: Original, wanted: Chosen) -> list[tuple[str, int]]:
     return [(repr(old[image]), sentence) for image, sentence, _ in wanted.pairs]
 
 
-def misbound(wanted: Chosen, found: dict[str, Any], image_id: int) -> bool:
+def mispaired(wanted: Chosen, found: dict[str, Any], image_id: int) -> bool:
     """Whether under ``--order sentence`` some image token has another image's rank, or none."""
     sentences = [sentence for _, sentence, _ in wanted.pairs]
     return sentences != sorted(sentences) or found["ids"].count(image_id) > len(sentences)
@@ -158,8 +158,8 @@ def compare(
         else:
             problems = differences(original, sample.raw, wanted, found, a.coin)
             ok = found["status"] == "ok" and options.order == "sentence"
-            if ok and misbound(wanted, found, tokenizer.image_id):
-                problems.append("misbound")
+            if ok and mispaired(wanted, found, tokenizer.image_id):
+                problems.append("mispaired")
         counts["compared"] += 1
         counts["differ"] += bool(problems)
         if problems and counts["differ"] <= IN_FULL:

@@ -9,7 +9,7 @@ loader's own words as the status. Then
 with the same shards in the same order, and the same --min-images, --max-images, --max-tokens and
 --coin as the reference; the thresholds are those found in its file. Prints what was compared, by
 outcome, and every difference (the first ones in full); exit code 1 if there is any. What explain
-promises beyond the loader, such as the fates of a lost document's images, is counted apart.
+promises beyond the loader, such as the statuses of a lost document's images, is counted apart.
 
 The reference settles its coin, explain gives a probability. The loader draws the coin before it
 looks whether the single image stands at the end: with `--coin keep` every single image survives the
@@ -44,7 +44,7 @@ FIELDS = {
     "keep_probability",
     "image_tokens",
     "text_tokens",
-    "misbound",
+    "mispaired",
     "images",
     "pairs",
     "token_ids",
@@ -118,19 +118,19 @@ def of_verdict(oracle: Record, ours: Record) -> Iterator[str]:
 def of_pairs(oracle: Record, ours: Record, threshold: float, cap: int) -> Iterator[str]:
     """Compare the matched pairs and the images handed over."""
     pairs = ours["pairs"]
-    fates = [image["fate"] for image in ours["images"]]
-    if [image["image"] for image in ours["images"]] != list(range(len(fates))):
+    statuses = [image["status"] for image in ours["images"]]
+    if [image["image"] for image in ours["images"]] != list(range(len(statuses))):
         yield "images are not numbered in order"
         return
     if ours["outcome"] == "unreadable" or "pairs" not in oracle:
         if pairs:
             yield f"{len(pairs)} pairs, expected none"
         if oracle["status"] == "ok":  # ChatGPT-written
-            handed = min(fates.count("matched"), cap)
-            if handed != oracle["n_tensor_images"] or set(fates) != {"matched"}:
+            handed = min(statuses.count("matched"), cap)
+            if handed != oracle["n_tensor_images"] or set(statuses) != {"matched"}:
                 yield f"{handed} images handed over, expected {oracle['n_tensor_images']}"
         return
-    valid = [i for i, fate in enumerate(fates) if fate in ("matched", "unmatched")]
+    valid = [i for i, status in enumerate(statuses) if status in ("matched", "unmatched")]
     if any(row >= len(valid) for row, _, _ in oracle["pairs"]):
         yield f"{len(valid)} valid images, fewer than the loader matched"
         return
@@ -139,8 +139,8 @@ def of_pairs(oracle: Record, ours: Record, threshold: float, cap: int) -> Iterat
     if given != wanted:
         yield "pairs differ"
         return
-    if [i for i, fate in enumerate(fates) if fate == "matched"] != [i for i, _, _ in wanted]:
-        yield "fates of images do not agree with the pairs"
+    if [i for i, status in enumerate(statuses) if status == "matched"] != [i for i, _, _ in wanted]:
+        yield "statuses of images do not agree with the pairs"
     survivors = 0
     for pair in pairs:
         if pair["score"] < threshold:
@@ -148,13 +148,13 @@ def of_pairs(oracle: Record, ours: Record, threshold: float, cap: int) -> Iterat
         else:
             survivors += 1
             right = {"kept", "truncated"} if survivors <= cap else {"over_cap"}
-        if pair["fate"] not in right:
-            yield f"fate {pair['fate']} of the pair of image {pair['image']}, expected {right}"
+        if pair["status"] not in right:
+            yield f"status {pair['status']} of the pair of image {pair['image']}, expected {right}"
     if survivors != oracle.get("n_kept", 0):
         yield f"{survivors} pairs reach the threshold, expected {oracle.get('n_kept', 0)}"
     if oracle["status"] == "ok" and min(survivors, cap) != oracle["n_tensor_images"]:
         yield f"{min(survivors, cap)} images handed over, expected {oracle['n_tensor_images']}"
-    with_token = sum(p["fate"] == "kept" for p in pairs)
+    with_token = sum(p["status"] == "kept" for p in pairs)
     if oracle["status"] == "ok" and with_token > ours["image_tokens"]:
         yield f"{with_token} kept pairs but {ours['image_tokens']} image tokens"
 
@@ -163,19 +163,19 @@ def of_promises(ours: Record) -> list[str]:
     """List what explain promises beyond the loader, and breaks."""
     if not set(ours) >= FIELDS:
         return []
-    fates, found = [image["fate"] for image in ours["images"]], []
+    statuses, found = [image["status"] for image in ours["images"]], []
     known = {"missing", "too_small", "matched", "unmatched", "undecodable", "lost_with_document"}
-    if not set(fates) <= known:
-        found.append(f"unknown fates {sorted(set(fates) - known)}")
-    if {"undecodable", "lost_with_document"} & set(fates) and ours["outcome"] != "unreadable":
+    if not set(statuses) <= known:
+        found.append(f"unknown statuses {sorted(set(statuses) - known)}")
+    if {"undecodable", "lost_with_document"} & set(statuses) and ours["outcome"] != "unreadable":
         found.append("an image lost the document, yet it is not unreadable")
-    if fates.count("undecodable") > 1:
+    if statuses.count("undecodable") > 1:
         found.append("more than one image lost the document")
-    if "undecodable" in fates:
-        first = fates.index("undecodable")
-        if "lost_with_document" in fates[:first]:
+    if "undecodable" in statuses:
+        first = statuses.index("undecodable")
+        if "lost_with_document" in statuses[:first]:
             found.append("an image before the undecodable one is lost with the document")
-        if set(fates[first + 1 :]) - {"lost_with_document"}:
+        if set(statuses[first + 1 :]) - {"lost_with_document"}:
             found.append("an image after the undecodable one is not lost with the document")
     if ours["outcome"] == "unreadable" and not ours["detail"]:
         found.append("no words for an unreadable document")
@@ -203,7 +203,7 @@ def of_sequence(oracle: Record, ours: Record, settings: Settings) -> Iterator[st
     elif outcome == "single_image_at_end" and count != 1:
         yield f"image_tokens {count} in a document with a single image at its end"
     elif outcome in ("unreadable", "no_valid_image", "below_threshold"):
-        for name in ("image_tokens", "text_tokens", "misbound"):
+        for name in ("image_tokens", "text_tokens", "mispaired"):
             if ours[name] != 0:
                 yield f"{name} {ours[name]} in a document without a sequence"
         if ids:

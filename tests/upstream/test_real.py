@@ -73,7 +73,7 @@ def test_todays_loader_mispairs_what_the_one_before_did_not(
 ) -> None:  # fmt: skip
     found = kept(documents, assignment)
     assert (len(found), sum(v.image_tokens for v in found)) == (n_kept, image_tokens)
-    assert sum(v.misbound for v in found) == mispaired
+    assert sum(v.mispaired for v in found) == mispaired
     bindings = [b for v in found for b in v.binding if b.pair_image is not None]
     assert sum(b.pair_image != b.bound_image for b in bindings) == by_rank
 
@@ -98,7 +98,7 @@ def test_the_fast_path_and_the_curve_say_what_the_walk_says(
             verdict = walk(document, here, TOKENIZER)
             total += tally(verdict)
             assert CLASSES[table.kind[row]] == class_of(verdict)
-            found = (table.image_tokens[row], table.text_tokens[row], table.misbound[row])
-            assert found == (verdict.image_tokens, verdict.text_tokens, verdict.misbound)
+            found = (table.image_tokens[row], table.text_tokens[row], table.mispaired[row])
+            assert found == (verdict.image_tokens, verdict.text_tokens, verdict.mispaired)
         np.testing.assert_array_equal(curves.counts[:, :, step], total.counts)
         np.testing.assert_array_equal(curves.images[:, step], total.images)

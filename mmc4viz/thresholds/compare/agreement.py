@@ -129,7 +129,10 @@ def _states(matched: Matched, config: LoaderConfig) -> Iterator[tuple[Ints, Floa
     (ndarray of int64, shape (D,)), (ndarray of float64, shape (m, D)), (ndarray of bool, same)
         The states from the top.
     """
-    kinds = [CLASS["kept_surely"], *([CLASS["kept_by_coin"]] if config.single_image_keep else [])]
+    kinds = [
+        CLASS["kept_always"],
+        *([CLASS["kept_single_image"]] if config.single_image_keep else []),
+    ]
     start = 0
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer

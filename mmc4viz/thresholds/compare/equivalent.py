@@ -40,7 +40,7 @@ class Level:
     ----------
     low, high : float
         Scores; infinite at the ends.
-    left : float
+    kept : float
         What every one of them leaves.
     threshold : float
         The one of them with the fewest decimals; where the level has no upper end, one that drops
@@ -49,7 +49,7 @@ class Level:
 
     low: float
     high: float
-    left: float
+    kept: float
     threshold: float
 
 
@@ -78,10 +78,10 @@ class EqualYield:
         if self.exact is not None:
             return self.exact
         near = [level for level in (self.less, self.more) if level is not None]
-        return min(near, key=lambda level: abs(level.left - self.wanted))
+        return min(near, key=lambda level: abs(level.kept - self.wanted))
 
 
-def left_at(steps: Steps, name: str, threshold: float) -> float:
+def kept_at(steps: Steps, name: str, threshold: float) -> float:
     """Return what a threshold leaves, on a step or between two.
 
     Parameters
@@ -106,16 +106,16 @@ def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
     name : str
         One of `mmc4viz.thresholds.by_yield.YIELDS`.
     wanted : float
-        Of documents and tokens in expectation over the coin, as `left_at` has it.
+        Of documents and tokens in expectation over the coin, as `kept_at` has it.
 
     Examples
     --------
     >>> two = {name: np.array([3.0, 1.0]) for name in ("pairs",)}
     >>> steps = Steps(np.array([0.2, 0.3]), two, {"pairs": 0.0}, {"pairs": 3.0}, every=True)
     >>> equal_yield(steps, "pairs", 1).exact
-    Level(low=0.2, high=0.3, left=1.0, threshold=0.3)
+    Level(low=0.2, high=0.3, kept=1.0, threshold=0.3)
     >>> found = equal_yield(steps, "pairs", 2)
-    >>> found.exact, found.less.left, found.more.left, found.best.threshold
+    >>> found.exact, found.less.kept, found.more.kept, found.best.threshold
     (None, 1.0, 3.0, 0.3)
     """
     left = _left(steps, name)
@@ -137,7 +137,7 @@ def _left(steps: Steps, name: str) -> Floats:
     """Return what is left at each score, and beyond them all, shape (T + 1,)."""
     if not steps.every or steps.beyond is None:
         raise ValueError("exact yields take the steps of all scores")
-    return np.append(steps.left[name], steps.beyond[name])
+    return np.append(steps.kept[name], steps.beyond[name])
 
 
 def _level(steps: Steps, left: Floats, place: int, slack: float) -> Level:
@@ -297,7 +297,7 @@ def match_by_yield(
     EquivalentThreshold
         Exact; where no threshold leaves the same, with the one that comes nearest.
     """
-    wanted = left_at(first.steps, name, threshold)
+    wanted = kept_at(first.steps, name, threshold)
     found = equal_yield(second.steps, name, wanted)
     best, exact = found.best, found.exact is not None
     words = "counted exactly" if exact else "counted exactly; no threshold leaves the same number"
@@ -306,7 +306,7 @@ def match_by_yield(
         threshold,
         best.threshold,
         wanted,
-        best.left,
+        best.kept,
         exact,
         words,
         agreement_at(first, second, threshold, best.threshold),

@@ -229,18 +229,18 @@ def by_fdr(estimate: FdrEstimate, wanted: float) -> Proposal:
     """
     if not 0 < wanted < 1:
         raise ConfigError(f"a wanted false-discovery rate lies between 0 and 1, not {wanted:g}")
-    wish, needed = f"FDR ≤ {100 * wanted:.4g} %", labels_needed(wanted)
+    target, needed = f"FDR ≤ {100 * wanted:.4g} %", labels_needed(wanted)
     usable = estimate.pairs >= FEWEST_PAIRS
     good = np.flatnonzero(usable & (estimate.rate <= wanted))
     reason = estimate.reason or (None if len(good) else _none(estimate, usable))
     if reason is not None:
         words = f"{reason}; about {needed:,} labels near the threshold would settle it"
-        return Proposal(estimate.basis, wish, estimate.assumption, reason=words,
+        return Proposal(estimate.basis, target, estimate.assumption, reason=words,
                         labels_needed=needed)  # fmt: skip
     at = int(good[0])
     return Proposal(
         estimate.basis,
-        wish,
+        target,
         estimate.assumption,
         float(estimate.threshold[at]),
         estimate=float(estimate.rate[at]),

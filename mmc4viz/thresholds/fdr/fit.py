@@ -199,7 +199,7 @@ class Reach:
         return _ratio(self.sums(wrong), self.sums())
 
     def drawn(self, wrong: Floats, rng: np.random.Generator, each: Ints) -> Floats:
-        """Return the share of wrong pairs if each one's fate is drawn, shape (T,).
+        """Return the share of wrong pairs if each one's status is drawn, shape (T,).
 
         Parameters
         ----------
@@ -224,7 +224,7 @@ class Rounds:
 def resample(
     fitted: MixtureFit, smaller: MixtureFit, reach: Reach, rounds: int, seed: int
 ) -> Rounds:
-    """Draw documents anew, fit each draw, and draw noise's size and the pairs' fates.
+    """Draw documents anew, fit each draw, and draw noise's size and the pairs' statuses.
 
     Parameters
     ----------
@@ -236,10 +236,10 @@ def resample(
 
     Notes
     -----
-    Of a corpus that is looked at as a whole, the pairs are what they are, and only their fates are
-    drawn; documents that stand for more are drawn anew with their pairs. Beliefs are drawn as
-    well, or what only they hold would look sure (randomised maximum a posteriori: Bardsley,
-    Solonen, Haario and Laine, SIAM Journal on Scientific Computing 36, 2014).
+    Of a corpus that is looked at as a whole, the pairs are what they are, and only their
+    statuses are drawn; documents that stand for more are drawn anew with their pairs. Beliefs are
+    drawn as well, or what only they hold would look sure (randomised maximum a posteriori:
+    Bardsley, Solonen, Haario and Laine, SIAM Journal on Scientific Computing 36, 2014).
     """
     rng, stack = np.random.default_rng(seed), fitted.rows.stack
     counts = rng.multinomial(len(stack), np.full(len(stack), 1 / len(stack)), rounds)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.columns import Columns
-from mmc4viz.data.similarity_file import Sidecar, with_similarity
+from mmc4viz.data.similarity_file import SimilarityFile, with_similarity
 from mmc4viz.loader.walk import matched_pairs
 from mmc4viz.sweep.match import WAITING, validity
 from mmc4viz.sweep.pairs import document_starts
@@ -162,12 +162,12 @@ def _plain(part: Part, chosen: NDArray[np.bool_]) -> Stack:
     """Gather the rows of the valid images of the plain documents that have pairs."""
     pairs = part.matches_of(chosen)
     valid, matrices = validity(part.columns, part.min_kb), ScoreMatrices(part.columns)
-    sentence = np.full(len(valid.fate), -1, np.int64)
+    sentence = np.full(len(valid.status), -1, np.int64)
     sentence[valid.starts[pairs.document] + pairs.image] = pairs.sentence
     here = np.zeros(len(part.columns), bool)
     here[pairs.document] = True
     owner = np.repeat(np.arange(len(here)), np.diff(valid.starts))
-    rows = np.flatnonzero(here[owner] & (valid.fate == WAITING))
+    rows = np.flatnonzero(here[owner] & (valid.status == WAITING))
     document, image = owner[rows], rows - valid.starts[owner[rows]]
     each, images = np.unique(document, return_counts=True)
     width = matrices.width[document]
@@ -302,5 +302,5 @@ def read_decoys(
     ShardError
         When the file is none, lacks a document, or has another shape for it.
     """
-    others = [with_similarity(part, Sidecar("", path)) for part in columns]
+    others = [with_similarity(part, SimilarityFile("", path)) for part in columns]
     return stack_of(match_corpus(others, config), most, seed)

@@ -85,7 +85,7 @@ def interval(
                     np.where(some, high * share + 1 - share, 1.0))  # fmt: skip
 
 
-def surely(
+def is_at_least(
     population: Numbers, labelled: Numbers, right: Numbers, least: float, confidence: float = 0.95
 ) -> NDArray[np.bool_]:
     """Say where at least a proportion is right with some confidence, shape (K,).
@@ -95,7 +95,7 @@ def surely(
     Examples
     --------
     >>> n = np.array([[21.0], [22.0]])
-    >>> surely(np.full((2, 1), 1e9), n, n, 0.9)
+    >>> is_at_least(np.full((2, 1), 1e9), n, n, 0.9)
     array([False,  True])
     """
     found, share = _Test.of(population, labelled, right)

@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.thresholds.labels import queue, sampling, store
-from mmc4viz.thresholds.labels.intervals import Interval, interval, surely
+from mmc4viz.thresholds.labels.intervals import Interval, interval, is_at_least
 from mmc4viz.thresholds.labels.sampling import Design, Population
 from mmc4viz.thresholds.labels.store import Label, LabelsError, PairId
 from mmc4viz.thresholds.proposal import Basis, Proposal
@@ -317,7 +317,7 @@ def propose(
     -------
     Proposal
         With a reason and no threshold when the first of the walk fails already. Its interval is
-        two-sided; the limit that the wish was tested against is ``at_least``.
+        two-sided; the limit that the target was tested against is ``lower_bound``.
 
     Raises
     ------
@@ -328,21 +328,21 @@ def propose(
     ----------
     Maurer, Hothorn and Lehmacher, Biometrie in der chemisch-pharmazeutischen Industrie 6 (1995).
     """
-    wish = f"precision ≥ {wanted:.0%}" if round(wanted * 100, 9) % 1 == 0 else (
+    target = f"precision ≥ {wanted:.0%}" if round(wanted * 100, 9) % 1 == 0 else (
         f"precision ≥ {wanted:.1%}")  # fmt: skip
     if not 0 < wanted < 1:
         raise ConfigError(f"a wanted precision lies between 0 and 1, not {wanted:g}")
-    blank = Proposal(Basis.PRECISION, wish, ASSUMPTION, reason="there is no label yet")
+    blank = Proposal(Basis.PRECISION, target, ASSUMPTION, reason="there is no label yet")
     thresholds = np.sort(sample.edges if candidates is None else candidates)[::-1]
     if not len(sample) or not len(thresholds):
         return blank
     pairs, labelled, right = sample.above(thresholds)
-    able = surely(pairs, labelled, labelled, wanted, confidence)
+    able = is_at_least(pairs, labelled, labelled, wanted, confidence)
     if not able.any():
         return replace(blank, reason=_too_few(sample, wanted, confidence),
                        labels_needed=_least_labels(sample, wanted, confidence))  # fmt: skip
     first = int(np.argmax(able))
-    sure = surely(pairs[first:], labelled[first:], right[first:], wanted, confidence)
+    sure = is_at_least(pairs[first:], labelled[first:], right[first:], wanted, confidence)
     passed = int(np.argmin(np.append(sure, False)))
     at = thresholds[first + max(passed - 1, 0)]
     found = curve(sample, np.array([at])).precision
@@ -350,8 +350,8 @@ def propose(
     filled = replace(blank, estimate=estimate, low=ends[0], high=ends[1],
                      **_seen(sample, float(at), confidence))  # fmt: skip
     if passed:  # the test's own inversion: its limit is nowhere below what has passed
-        least = max(filled.at_least or 0.0, wanted)
-        return replace(filled, threshold=float(at), reason=None, at_least=least)
+        least = max(filled.lower_bound or 0.0, wanted)
+        return replace(filled, threshold=float(at), reason=None, lower_bound=least)
     over = sampling.above(sample.scores, sample.edges, np.array([at]))[0]
     more = needed_to_show(
         sample.population, over, *sample.counts(), wanted, confidence
@@ -366,8 +366,8 @@ def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any
     line = int(np.searchsorted(sample.edges, at, side="right"))
     return {
         "labels": int(labelled.sum()),
-        "labels_at_line": int(labelled[0, line]),
-        "at_least": float(one_sided.precision.low[0]),
+        "labels_near_threshold": int(labelled[0, line]),
+        "lower_bound": float(one_sided.precision.low[0]),
     }
 
 

@@ -165,11 +165,11 @@ function ghostAt(control, width, pad, top, bottom) {
 function yieldAt(control, name, at) {
   const { arrays, header } = control.model, share = control.view.form === "share";
   const whole = share ? header.wholes[name] || 1 : 1;
-  if (name === "misbound") {
+  if (name === "mispaired") {
     const tokens = arrays.image_tokens[at];
     const scale = share ? 1 : tokens;
-    const value = share ? (tokens ? arrays.misbound[at] / tokens : 0) : arrays.misbound[at];
-    return { value, low: arrays.misbound_low?.[at] * scale, high: arrays.misbound_high?.[at] * scale };
+    const value = share ? (tokens ? arrays.mispaired[at] / tokens : 0) : arrays.mispaired[at];
+    return { value, low: arrays.mispaired_low?.[at] * scale, high: arrays.mispaired_high?.[at] * scale };
   }
   return {
     value: arrays[name][at] / whole, low: arrays[`${name}_low`]?.[at] / whole, high: arrays[`${name}_high`]?.[at] / whole,
@@ -187,7 +187,7 @@ function drawYield(control, chart) {
   steps.push(to);
   const points = steps.map((at) => ({ x: across(control, width, SMALL, at), ...yieldAt(control, name, at) }));
   const highest = Math.max(...points.map(({ value, high }) => (Number.isFinite(high) ? Math.max(value, high) : value)), 0);
-  const most = share && name !== "misbound" ? Math.max(1, highest) : highest || 1;
+  const most = share && name !== "mispaired" ? Math.max(1, highest) : highest || 1;
   const y = (value) => floor - tall * clamp(value / most, 0, 1);
   Object.assign(chart, { width, floor, y });
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -199,7 +199,7 @@ function drawYield(control, chart) {
   for (const { x, label } of thresholdTicks(control, width, SMALL, 3)) {
     parts.push(draw("text", { x, y: height - 3, "text-anchor": "middle" }, label));
   }
-  const colour = control.model.header.colours[name === "misbound" ? "misbound" : "kept"];
+  const colour = control.model.header.colours[name === "mispaired" ? "mispaired" : "kept"];
   if (points.some((p) => Number.isFinite(p.low))) {
     parts.push(draw("path", { class: "band", fill: colour, d: `M${line("high").join("L")}L${line("low").reverse().join("L")}Z` }));
   }

@@ -43,9 +43,9 @@ function numbersAt(model, at) {
     pairs: plain("pairs"),
     image_tokens: plain("image_tokens"),
     text_tokens: plain("text_tokens"),
-    misbound: {
-      value: tokens ? arrays.misbound[at] / tokens : 0,
-      low: arrays.misbound_low?.[at], high: arrays.misbound_high?.[at],
+    mispaired: {
+      value: tokens ? arrays.mispaired[at] / tokens : 0,
+      low: arrays.mispaired_low?.[at], high: arrays.mispaired_high?.[at],
     },
   };
 }

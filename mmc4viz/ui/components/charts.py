@@ -32,7 +32,7 @@ TITLES: Final = {
 class Point:
     """One value of one setting with what it yields."""
 
-    knob: str
+    setting: str
     value: Any
     estimate: float
     low: float
@@ -60,8 +60,10 @@ def show(points: Sequence[Point], what: str, *, share: bool) -> None:
         Whether yields are shares, else counts.
     """
     most = max((p.high if math.isfinite(p.high) else p.estimate for p in points), default=0) or 1.0
-    knobs = dict.fromkeys(point.knob for point in points)
-    panels = [_panel([p for p in points if p.knob == knob], what, share) for knob in knobs]
+    settings = dict.fromkeys(point.setting for point in points)
+    panels = [
+        _panel([p for p in points if p.setting == setting], what, share) for setting in settings
+    ]
     ticks = [{"at": at, "label": _short(at, share)} for at in _value_ticks(1.06 * most)]
     _MULTIPLES(
         key="multiples",
@@ -70,7 +72,7 @@ def show(points: Sequence[Point], what: str, *, share: bool) -> None:
 
 
 def _panel(points: Sequence[Point], what: str, share: bool) -> dict[str, Any]:
-    title = TITLES[points[0].knob]
+    title = TITLES[points[0].setting]
     shown = [
         {
             "name": str(point.value).replace("_to_", "-to-"),
@@ -83,7 +85,7 @@ def _panel(points: Sequence[Point], what: str, share: bool) -> dict[str, Any]:
         for point in points
     ]
     alt = f"{what} against {title}. " + "; ".join(str(point["words"]) for point in shown)
-    joined = points[0].knob != "assignment"
+    joined = points[0].setting != "assignment"
     return {"title": title, "alt": alt, "joined": joined, "points": shown}
 
 

@@ -55,13 +55,13 @@ def references(model: str, scale: Scale) -> list[dict[str, Any]]:
 
 
 def proposals(proposed: Sequence[Proposal], scale: Scale) -> list[dict[str, Any]]:
-    """Return proposed thresholds, each with its wish and what it rests on."""
+    """Return proposed thresholds, each with its target and what it rests on."""
     return [
         {
             "at": _step(one.threshold, scale),
             "label": f"{one.threshold:.{scale.digits}f}",
-            "name": one.wish,
-            "source": f"Proposed {_BASES[one.basis]}: {one.wish}. {one.assumption}",
+            "name": one.target,
+            "source": f"Proposed {_BASES[one.basis]}: {one.target}. {one.assumption}",
             "basis": str(one.basis),
         }
         for one in proposed
@@ -85,8 +85,8 @@ class Headline:
         Documents of all, readable or not.
     pairs : float
         Matched pairs at or above the threshold.
-    misbound : float
-        Misbound of the image tokens.
+    mispaired : float
+        Mispaired of the image tokens.
     """
 
     documents: float
@@ -94,7 +94,7 @@ class Headline:
     pairs: float
     image_tokens: float
     text_tokens: float
-    misbound: float
+    mispaired: float
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ class Baseline:
 def headline(curves: Curves, threshold: float, keep: float) -> Headline:
     """Look the large numbers up at the step of a threshold."""
     step = curves.step(threshold)
-    documents, tokens, text_tokens, misbound = (
+    documents, tokens, text_tokens, mispaired = (
         float(curves.expected(name, keep)[step])
-        for name in ("documents", "image_tokens", "text_tokens", "misbound")
+        for name in ("documents", "image_tokens", "text_tokens", "mispaired")
     )
     whole = float(curves.total("documents")[step])
     return Headline(
@@ -130,18 +130,18 @@ def headline(curves: Curves, threshold: float, keep: float) -> Headline:
         pairs=float(curves.total("pairs")[step]),
         image_tokens=tokens,
         text_tokens=text_tokens,
-        misbound=misbound / tokens if tokens else 0.0,
+        mispaired=mispaired / tokens if tokens else 0.0,
     )
 
 
 KEY: Final = "control"
-YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens", "misbound")
+YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens", "mispaired")
 _LABELS: Final = {
     "documents": ("Documents", 1),
     "pairs": ("Pairs", 0),
     "image_tokens": ("Image tokens", 1),
     "text_tokens": ("Text tokens", 0),
-    "misbound": ("Misbound tokens", 1),
+    "mispaired": ("Mispaired tokens", 1),
 }
 _NUMBERS: Final = (
     ("documents", "Documents, expected", 1, "Documents that reach the model, by the coin's odds."),
@@ -150,8 +150,8 @@ _NUMBERS: Final = (
     ("image_tokens", "Image tokens", 1, "Expected, of the sequences that reach the model."),
     ("text_tokens", "Text tokens", 0, "Expected, of the sequences that reach the model."),
     (
-        "misbound",
-        "Misbound",
+        "mispaired",
+        "Mispaired",
         None,
         "Share of the image tokens whose sentence is trained on another sentence's image.",
     ),
@@ -235,10 +235,10 @@ def _arrays(
     found["counts"] = counts
     if estimated is not None:
         for name in YIELDS:
-            misbound = name == "misbound"
+            mispaired = name == "mispaired"
             band = (
                 estimated.ratio(name, "image_tokens", keep)
-                if misbound
+                if mispaired
                 else estimated.band(name, keep)
             )
             found[f"{name}_low"], found[f"{name}_high"] = band.low[on_grid], band.high[on_grid]
@@ -270,7 +270,7 @@ def _header(choice: Choice, curves: Curves, compared: Baseline) -> dict[str, Any
         "yields": [{"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1]} for n in YIELDS],
         "marks": references(choice.config.clip_model, scale),
         "compared": _compared(compared, scale, first),
-        "colours": {k: COLOURS[k] for k in ("kept", "rejected", "misbound")}
+        "colours": {k: COLOURS[k] for k in ("kept", "rejected", "mispaired")}
         | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},
         "words": _WORDS,
     }

@@ -9,7 +9,7 @@ import streamlit as st
 
 from mmc4viz.charts import COLOURS
 from mmc4viz.sweep.statistics import Curves, Loss, document_funnel, image_funnel
-from mmc4viz.types import Fate, ImageFate, Outcome
+from mmc4viz.types import ImageStatus, Outcome, PairStatus
 from mmc4viz.ui import state
 from mmc4viz.ui.html import asset
 from mmc4viz.ui.sidebar import Choice
@@ -24,8 +24,8 @@ _MEANING: Final = {
 }
 # The filter of the page Documents that shows what a loss of images took.
 _HAVING: Final = {
-    str(fate): f"image_{fate}" for fate in ImageFate if fate is not ImageFate.MATCHED
-} | {str(fate): f"pair_{fate}" for fate in Fate if fate is not Fate.KEPT}
+    str(status): f"image_{status}" for status in ImageStatus if status is not ImageStatus.MATCHED
+} | {str(status): f"pair_{status}" for status in PairStatus if status is not PairStatus.KEPT}
 
 
 _MOUNT: Final = st.components.v2.component(
@@ -82,7 +82,7 @@ def _open(asked: str, min_images: int) -> None:
     """Open the page Documents with the filter of a loss."""
     of, _, name = asked.partition("/")
     if name == "coin":
-        state.put_filters(outcome="kept_by_coin")
+        state.put_filters(outcome="kept_single_image")
     elif of == "image" and name in _HAVING:
         state.put_filters(has=_HAVING[name])
     elif of == "image" and name == "document_rejected":

@@ -1,7 +1,7 @@
 """The card that is labelled: image and sentence side by side, answered by a key or a click.
 
 The answer comes back with the place of the pair that was on screen when it was given, so that none
-goes to another one. What the card shows says nothing of score, fate or model.
+goes to another one. What the card shows says nothing of score, status or model.
 """
 
 from __future__ import annotations

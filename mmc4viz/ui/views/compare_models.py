@@ -196,7 +196,7 @@ def _draw_disagreement(
 ) -> None:
     """Draw one pair; whatever comes from the document is escaped."""
     try:
-        seen = document_data.glimpse(high.source, *place, pair.image, pair.sentence)
+        seen = document_data.thumbnail_of(high.source, *place, pair.image, pair.sentence)
         words = seen.sentence if seen.sentence is not None else "(no text)"
         picture = seen.picture
     except ShardError as error:
@@ -276,7 +276,7 @@ _OTHER: Final = "m.other"
 _BY: Final = "m.by"
 _SPREAD: Final = ("from", "to_below", "pairs")
 _ALONE = """
-<p>There is one similarity set here: <b>{name}</b>. Comparing takes another CLIP model's similarity
+<p>There is one score set here: <b>{name}</b>. Comparing takes another CLIP model's similarity
 of the same documents. To make it, with a model's folder of ONNX files:</p>
 <pre class="mmc-raw">mmc4viz score SHARD... --model FOLDER --out similarity_NAME.parquet</pre>
 <p>A file <code>similarity_*.parquet</code> beside the shards is found by itself. An index takes it

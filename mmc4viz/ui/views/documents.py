@@ -36,11 +36,11 @@ from mmc4viz.ui.sidebar import Choice
 PAGE: Final = 50  # rows
 HEAD: Final = (
     "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
-    "image_tokens", "text_tokens", "misbound", "url",
+    "image_tokens", "text_tokens", "mispaired", "url",
 )  # fmt: skip
 REASONS: Final = {
-    "kept_surely": "reaches the model",
-    "kept_by_coin": "a single image: the coin decides",
+    "kept_always": "reaches the model",
+    "kept_single_image": "a single image: the coin decides",
     "too_few_images": "too few image tokens after the cut",
     "single_image_at_end": "its only image token is the last token",
     "below_threshold": "no pair reaches the threshold",
@@ -50,7 +50,7 @@ REASONS: Final = {
 SORT_OF: Final = {
     "key": "key", "shard": "place", "outcome": "kind", "reason": "kind", "images": "images",
     "matched": "matched", "pairs": "surviving", "best": "best", "nearest": "nearest",
-    "image_tokens": "image_tokens", "text_tokens": "text_tokens", "misbound": "misbound",
+    "image_tokens": "image_tokens", "text_tokens": "text_tokens", "mispaired": "mispaired",
     "url": "url",
 }  # fmt: skip
 """What the whole list is sorted by when a column is pressed (`mmc4viz.sweep.query.SORTS`)."""
@@ -138,7 +138,7 @@ def rows(
             float(found.nearest[document]),
             int(found.image_tokens[document]),
             int(found.text_tokens[document]),
-            int(found.misbound[document]),
+            int(found.mispaired[document]),
             _text(here, "url", row),
         )
 
@@ -169,8 +169,8 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
         ),
         "image_tokens": number("image tokens", width=95, help="In the cut sequence."),
         "text_tokens": number("text tokens", width=88, help="In the cut sequence."),
-        "misbound": number(
-            "misbound", width=76, help="Image tokens that get another sentence's image."
+        "mispaired": number(
+            "mispaired", width=76, help="Image tokens that get another sentence's image."
         ),
         "url": text("address", width=240),
     }

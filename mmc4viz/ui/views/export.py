@@ -229,7 +229,7 @@ def _evidence(choice: Choice, candidates: list[Candidate]) -> Evidence | None:
 
 
 CHOSEN_BY: Final = {
-    "hand": "by hand",
+    "manual": "manually",
     "yield": "by what it leaves",
     "fdr": "by false-discovery rate, from random pairs",
     "decoys": "by false-discovery rate, from decoys",
@@ -298,7 +298,7 @@ def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
     """Ask how the threshold was chosen, and for the person's words; what is known stands there."""
     known, said = loaded_reasons(start, choice.config.threshold)
     likely = known.get("basis", BASES[0])
-    of = choice.config.threshold, likely, known.get("wish")
+    of = choice.config.threshold, likely, known.get("target")
     kept = st.session_state.get(REASONS, (of, likely, said))
     if kept[0] != of:  # a threshold that was moved has not the reasons of the one before
         kept = of, likely, kept[2]
@@ -317,8 +317,8 @@ def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
         words = st.text_input("Why, in your words", key="export-note", max_chars=2000)
     st.session_state[REASONS] = of, basis, words
     found = known if known.get("basis") == basis else _filled_in(basis, choice)
-    if found.get("wish"):
-        note(f"Goes into the files: {found['wish']}, with its interval and what it rests on.")
+    if found.get("target"):
+        note(f"Goes into the files: {found['target']}, with its interval and what it rests on.")
     return words, found
 
 
@@ -337,10 +337,10 @@ def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
     else:
         if proposals.is_at(found, choice):
             return found.as_dict()
-        reason = found.reason or f"for {found.wish}, labels propose {found.threshold:.12g}"
+        reason = found.reason or f"for {found.target}, labels propose {found.threshold:.12g}"
     note(
         f"Labels do not support {line:.12g}: {reason}. The files say that it was chosen by hand; "
-        "take the proposal of the page Label, or wish for another precision there.",
+        "take the proposal of the page Label, or target for another precision there.",
         "error",
     )
     return {"basis": BASES[0]}

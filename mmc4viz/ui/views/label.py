@@ -2,8 +2,8 @@
 
 Estimates come from the core; files of labels go in and out as CSV here.
 
-While people label, the sidebar is hidden: nothing on screen tells score, fate or model. Results are
-another view of the page (`label_results`). Draws and stores; samples and estimates are the core's.
+While people label, the sidebar is hidden: nothing on screen tells score, status or model. Results
+are another view of the page.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def show_results(path: str, design: Design | None, choice: Choice) -> None:
 def _asked(words: str, name: str, default: float, least: float, most: float, step: float) -> float:
     """Ask for a number that stands in the address."""
     key = f"label-{name}"
-    wish = number(state.get(name), default)
-    state.seed(key, wish if least <= wish <= most else default)
+    target = number(state.get(name), default)
+    state.seed(key, target if least <= target <= most else default)
     value = float(st.number_input(words, least, most, step=step, key=key, width=180))
     state.put(name, None if value == default else f"{value:g}")
     return value
@@ -449,7 +449,7 @@ def _card(choice: Choice, place: tuple[int, int], drawn: DrawnPair) -> LabelCard
     """Read the image and the sentences again from the shard."""
     image, sentence = drawn.pair.image, drawn.pair.sentence
     try:
-        seen = document_data.closely(choice.source, *place, image)
+        seen = document_data.enlarged(choice.source, *place, image)
     except ShardError as error:
         return LabelCard(drawn.position, None, "", problem=str(error))
     texts = seen.sentences

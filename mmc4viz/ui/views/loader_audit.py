@@ -52,7 +52,7 @@ def show(choice: Choice) -> None:
     found = data.audit_for(choice.source, choice.config)
     sections = {
         "Threshold and scale": _scale(choice, found),
-        "Sentences trained on another sentence's image": _misbound(found),
+        "Sentences trained on another sentence's image": _mispaired(found),
         "Image tokens behind the token limit": _truncated(choice, found),
         "The first images, not the best": _capped(choice, found),
         "One bad image loses the document": _undecodable(found),
@@ -123,15 +123,15 @@ def _scale(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     return [Finding(sidebar.scale_name(choice.source, choice.config), words, more)]
 
 
-def _misbound(found: data.Audit) -> Sequence[Finding]:
-    seen = found.misbound
+def _mispaired(found: data.Audit) -> Sequence[Finding]:
+    seen = found.mispaired
     return [
         Finding(
             _share(seen.wrong_sequences, seen.sequences),
-            "of the sequences that reach the model have a misbound image token",
+            "of the sequences that reach the model have a mispaired image token",
             f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g}, in expectation over "
             "the coin.",
-            _behind(seen.wrong_sequences, ("outcome", "kept"), ("has", "misbound")),
+            _behind(seen.wrong_sequences, ("outcome", "kept"), ("has", "mispaired")),
         ),
         Finding(
             _share(seen.wrong_tokens, seen.tokens),

@@ -12,12 +12,12 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.data.thumbnails import Glimpse
+from mmc4viz.data.thumbnails import Thumbnail
 from mmc4viz.sweep.pairs import Difference, PairOutcome, around, judged, place_of
 from mmc4viz.text import escaped
 from mmc4viz.types import ASSIGNMENT_NAMES, ShardError
 from mmc4viz.ui import data, document_data, html, state
-from mmc4viz.ui.html import PAIR_FATES, chip, note, outcome_chip
+from mmc4viz.ui.html import PAIR_STATUSES, chip, note, outcome_chip
 from mmc4viz.ui.sidebar import Choice
 
 VIEWS: Final = {
@@ -27,7 +27,7 @@ VIEWS: Final = {
     "between": "By assignment",
 }
 SIZES: Final = (8, 16, 32, 64)
-_HEAD: Final = ("shard", "key", "image", "sentence", "score", "fate", "outcome")
+_HEAD: Final = ("shard", "key", "image", "sentence", "score", "status", "outcome")
 _VIEW, _SIZE, _OTHER = "b.view", "b.n", "b.other"
 
 
@@ -39,7 +39,7 @@ class PairCard:
     image: int
     sentence: int
     score: float
-    fate: str
+    status: str
     outcome: str
     foot: str
 
@@ -109,7 +109,7 @@ def _around(choice: Choice, size: int) -> None:
 
 
 def _lost(choice: Choice, size: int) -> None:
-    found = data.lost_for(choice.source, choice.config, size)
+    found = data.dropped_for(choice.source, choice.config, size)
     st.text(
         "The highest-scoring pairs that the model does not get: over the cap, behind the token "
         "limit, in a document that is lost, or below the threshold."
@@ -153,9 +153,9 @@ def _cards(choice: Choice, found: Iterable[PairOutcome]) -> list[PairCard]:
             pair.image,
             pair.sentence,
             pair.score,
-            str(pair.fate),
+            str(pair.status),
             str(pair.outcome),
-            f"{chip(*PAIR_FATES[pair.fate])}<br>document: {outcome_chip(pair.outcome)}",
+            f"{chip(*PAIR_STATUSES[pair.status])}<br>document: {outcome_chip(pair.outcome)}",
         )
         for pair in found
     ]
@@ -205,15 +205,15 @@ def _rows(choice: Choice, cards: Iterable[PairCard]) -> list[tuple[object, ...]]
         part, row = card.place
         key = str(columns[part].batch.column("key")[row])
         numbers_ = (card.image + 1, card.sentence + 1, card.score)
-        found.append((columns[part].shard.name, key, *numbers_, card.fate, card.outcome))
+        found.append((columns[part].shard.name, key, *numbers_, card.status, card.outcome))
     return found
 
 
 def _draw(choice: Choice, card: PairCard) -> None:
     try:
-        seen = document_data.glimpse(choice.source, *card.place, card.image, card.sentence)
+        seen = document_data.thumbnail_of(choice.source, *card.place, card.image, card.sentence)
     except ShardError as error:
-        seen, problem = Glimpse(None, None), str(error)
+        seen, problem = Thumbnail(None, None), str(error)
     else:
         problem = "(no text)"
     picture = '<span class="mmc-none">no picture</span>'

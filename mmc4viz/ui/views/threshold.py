@@ -278,14 +278,14 @@ def show_sensitivity(choice: Choice) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
-        st.subheader("What each knob does", anchor=False, width="content")
+        st.subheader("What each setting does", anchor=False, width="content")
         shown = st.segmented_control(
             "Yield",
             list(_SHOWN),
             default="image_tokens",
             format_func=lambda name: _SHOWN[name],
             required=True,
-            key="knobs-yield",
+            key="settings-yield",
             label_visibility="collapsed",
             width="content",
         )
@@ -302,7 +302,7 @@ def show_sensitivity(choice: Choice) -> None:
     with st.container(horizontal=True):
         if not whole and choice.whole.sample is None:
             st.button("Compute exactly", on_click=_ask, args=(choice,))
-        html.offer("knobs", ("setting", "value", "yield", "low", "high"), lambda: _rows(points))
+        html.offer("settings", ("setting", "value", "yield", "low", "high"), lambda: _rows(points))
 
 
 def _words(choice: Choice, *, whole: bool, documents: int) -> str:
@@ -318,11 +318,11 @@ def _words(choice: Choice, *, whole: bool, documents: int) -> str:
 
 def _asked_for(choice: Choice) -> bool:
     asked = choice.whole, choice.config.with_(threshold=0.0)
-    return bool(st.session_state.get("knobs-exact") == asked)
+    return bool(st.session_state.get("settings-exact") == asked)
 
 
 def _ask(choice: Choice) -> None:
-    st.session_state["knobs-exact"] = choice.whole, choice.config.with_(threshold=0.0)
+    st.session_state["settings-exact"] = choice.whole, choice.config.with_(threshold=0.0)
 
 
 def _rates(
@@ -377,12 +377,12 @@ def _points(
     for effect, found in rates:
         rate = found[shown]
         estimate, low, high = (times * float(v[at]) for v in (rate.estimate, rate.low, rate.high))
-        present = effect.value == getattr(choice.config, effect.knob)
-        yield Point(effect.knob, effect.value, estimate, low, high, present)
+        present = effect.value == getattr(choice.config, effect.setting)
+        yield Point(effect.setting, effect.value, estimate, low, high, present)
 
 
 def _rows(points: Sequence[Point]) -> list[tuple[Any, ...]]:
-    return [(TITLES[p.knob], p.value, p.estimate, p.low, p.high) for p in points]
+    return [(TITLES[p.setting], p.value, p.estimate, p.low, p.high) for p in points]
 
 
 _NOTHING = Curves(np.zeros(1), np.zeros((10, 7, 1), np.int64), np.zeros((6, 1), np.int64))
