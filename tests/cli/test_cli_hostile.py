@@ -55,7 +55,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "list.yaml": b"- 1\n",
         "binary": bytes(range(256)) * 9,
         "empty": b"",
-        "proposal": b'{"basis": "hand", "threshold": "x"}',
+        "proposal": b'{"basis": "manual", "threshold": "x"}',
         "provenance.json": b'{"provenance": {"format": 1, "corpus": 5}}',
     }
     for name, content in contents.items():

@@ -81,7 +81,7 @@ def some_yields() -> dict[str, Any]:
 def test_a_config_comes_back_to_the_last_digit(
     config: LoaderConfig, note: str, more: dict[str, Any]
 ) -> None:
-    chosen = {**more, "basis": "hand"}
+    chosen = {**more, "basis": "manual"}
     found = provenance(some_basics(), some_yields(), chosen, note, NOW)
     for name in ("c.yaml", "c.json"):
         back = parse_config(to_text(config, found, name).encode(), name)
@@ -306,7 +306,7 @@ def test_commands_take_a_config_and_say_what_differs(
     kept = parse_config(again.read_bytes(), "again.yaml").provenance
     assert (kept["note"], kept["chosen"]) == ("why", {"basis": "fdr"})
     Run(capsys, "export", SAMPLE, "--config", config, "--threshold", "0.3", "--out", again)
-    assert parse_config(again.read_bytes(), "a.yaml").provenance["chosen"] == {"basis": "hand"}
+    assert parse_config(again.read_bytes(), "a.yaml").provenance["chosen"] == {"basis": "manual"}
 
 
 def test_yields_in_the_config_are_those_of_curve(

@@ -111,13 +111,13 @@ def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.M
     assert exported(app).loader_config().threshold == chosen["threshold"]
     before = app.session_state["chosen"]
     app.session_state["chosen"] = before | {"t": "0.26"}
-    assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
+    assert exported(app.run()).provenance["chosen"] == {"basis": "manual"}
     by_hand = {name: value for name, value in before.items() if name != "basis"}
     app.session_state["chosen"] = by_hand  # the same threshold, not chosen by the proposal
-    assert exported(app.run()).provenance["chosen"] == {"basis": "hand"}
+    assert exported(app.run()).provenance["chosen"] == {"basis": "manual"}
     app, _ = taken()
     app.number_input(key="max_images").set_value(3).run()
-    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+    assert exported(app).provenance["chosen"] == {"basis": "manual"}
 
 
 def test_a_basis_that_labels_do_not_support_is_refused(
@@ -135,15 +135,15 @@ def test_a_basis_that_labels_do_not_support_is_refused(
     assert chosen["low"] <= chosen["estimate"] <= chosen["high"]
     assert chosen["lower_bound"] >= 0.8
     assert 0 < chosen["labels_near_threshold"] <= chosen["labels"] <= 100
-    app.selectbox(key="export-basis").set_value("hand").run()
-    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+    app.selectbox(key="export-basis").set_value("manual").run()
+    assert exported(app).provenance["chosen"] == {"basis": "manual"}
     app.selectbox(key="export-basis").set_value("precision").run()
     assert exported(app).provenance["chosen"] == chosen
     app.session_state["chosen"] = app.session_state["chosen"] | {"t": "0.2"}
     app.run()
-    assert app.selectbox(key="export-basis").value == "hand"
+    assert app.selectbox(key="export-basis").value == "manual"
     app.selectbox(key="export-basis").set_value("precision").run()
-    assert exported(app).provenance["chosen"] == {"basis": "hand"}
+    assert exported(app).provenance["chosen"] == {"basis": "manual"}
     assert "Labels do not support 0.2" in "".join(alerts(app))
 
 
