@@ -79,8 +79,8 @@ class _Threads(ThreadPoolExecutor):
 def _nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Start no process and no server; stand in a folder of one's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MMC4VIZ_APP", "")  # so that what a command sets is put back
-    monkeypatch.delenv("MMC4VIZ_APP")
+    monkeypatch.delenv("MMC4VIZ_APP", raising=False)
+    monkeypatch.setattr("mmc4viz.ui.start._given", None)  # put back after what `app` gives
     for name in ("index", "apply"):
         monkeypatch.setattr(f"mmc4viz.cli.{name}.processes", _Threads)
     monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)

@@ -1,0 +1,494 @@
+"""A corpus in a few lines of Python: open it, then ask for curves, decisions, pairs and thresholds.
+
+Examples
+--------
+>>> import mmc4viz
+>>> corpus = mmc4viz.open(sample_folder())
+>>> corpus
+<mmc4viz corpus: 240 documents in 2 shards, CLIP model sample-a>
+>>> config = mmc4viz.LoaderConfig(threshold=0.24)
+>>> curves = corpus.curves(config)
+>>> curves.at(0.24)["documents"]
+104.0
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from mmc4viz.data.columns import Columns
+from mmc4viz.data.corpus import Indexed, Shards
+from mmc4viz.data.index import MANIFEST, UNKNOWN, open_index, sample_folder
+from mmc4viz.data.sample import DrawnSample
+from mmc4viz.data.scale import Thresholds
+from mmc4viz.data.shards import expand, fetch, image_source
+from mmc4viz.data.thumbnails import entries, picture
+from mmc4viz.loader.parse import parse_document, read_json
+from mmc4viz.loader.tokenizer import load_tokenizer
+from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
+from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+from mmc4viz.text import escaped
+from mmc4viz.thresholds.by_yield import Target, by_yield, steps_of_curves
+from mmc4viz.thresholds.proposal import Proposal
+from mmc4viz.types import ConfigError, Document, LoaderConfig, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Progress = Callable[[int], object]
+
+_MOST_PICTURES: Final = 20  # of one document in a notebook
+_STYLE: Final = (
+    "<style>.mmc4viz td, .mmc4viz th {text-align: left; vertical-align: top} "
+    ".mmc4viz img {max-width: 9em; max-height: 9em} .mmc4viz pre {white-space: pre-wrap}</style>"
+)
+
+
+def open(  # noqa: A001 - mmc4viz.open, as in PIL and xarray
+    *shards: str | os.PathLike[str],
+    index: str | os.PathLike[str] | None = None,
+    similarity: str | None = None,
+    tokenizer: str | None = None,
+    clip_model: str | None = None,
+    image_dir: str | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> OpenedCorpus:
+    """Open shards or an index.
+
+    Parameters
+    ----------
+    *shards : str or path
+        Shards, folders of shards or glob patterns; also a folder that ``mmc4viz index`` wrote.
+    index : str or path, optional
+        An index, instead of shards.
+    similarity : str, optional
+        Score set of the index; the shards' own scores if left out.
+    tokenizer : str, optional
+        Name or folder of a tokenizer; the index's own, or GPT-2.
+    clip_model : str, optional
+        Name of the CLIP model that produced the scores, where neither index nor shards say it.
+    image_dir : str, optional
+        Images of MMC4's own jsonl.
+    sample : int, optional
+        Estimate from a random sample of so many documents, with 95% confidence intervals.
+    seed : int
+        Of that sample.
+    progress : callable, optional
+        Called with the number of documents just read, ``tqdm.tqdm().update`` for example.
+
+    Returns
+    -------
+    OpenedCorpus
+        Nothing is read from shards before the first question.
+
+    Raises
+    ------
+    Mmc4vizError
+        When something named is missing or not what it should be.
+
+    Examples
+    --------
+    >>> open(sample_folder(), clip_model="my-clip").clip_model
+    'my-clip'
+    """
+    names = [os.fspath(one) for one in shards]
+    if index is None and len(names) == 1 and os.path.isfile(os.path.join(names[0], MANIFEST)):
+        index, names = names[0], []
+    if bool(names) == (index is not None):
+        raise ConfigError("name shards or an index" + (", not both" if names else ""))
+    if sample is not None and not 2 <= sample < 2**31:
+        raise ConfigError(f"sample: {sample:,} documents; at least 2 are needed for an interval")
+    source: Indexed | Shards
+    if index is not None:
+        source = Indexed(open_index(os.fspath(index), tokenizer, similarity))
+    elif similarity is not None:
+        raise ConfigError("similarity chooses a score set of an index: name index=")
+    else:
+        default = LoaderConfig().tokenizer
+        source = Shards(expand(names), load_tokenizer(tokenizer or default), image_dir)
+    model = clip_model or source.model
+    return OpenedCorpus(source, model, image_dir, sample, seed, progress or _silent)
+
+
+def _silent(documents: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class YieldCurves:
+    """What is kept at each threshold.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One per threshold, with the columns of ``mmc4viz curve``; estimates from a sample carry
+        ``NAME_low`` and ``NAME_high``, rates per document of the corpus.
+    config : LoaderConfig
+        The settings they were computed for.
+    """
+
+    rows: list[dict[str, Any]]
+    config: LoaderConfig
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with one row per threshold."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    def at(self, threshold: float) -> dict[str, Any]:
+        """Return the row of the nearest threshold.
+
+        Raises
+        ------
+        ConfigError
+            When the threshold lies outside the curves.
+        """
+        values = [row["threshold"] for row in self.rows]
+        if not values or not values[0] <= threshold <= values[-1]:
+            between = f"between {values[0]:g} and {values[-1]:g}" if values else "none"
+            raise ConfigError(f"no curve at {threshold:g}; thresholds: {between}")
+        return self.rows[int(np.abs(np.array(values) - threshold).argmin())]
+
+    def plot(self, *quantities: str) -> go.Figure:
+        """Draw quantities against the threshold, each as a share of its highest value.
+
+        Parameters
+        ----------
+        *quantities : str
+            Columns; documents, pairs, image and text tokens if none is named.
+        """
+        from mmc4viz.charts import yields
+
+        return yields(self.rows, quantities or RATES[:4], self.config.threshold)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas()._repr_html_())  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class DocumentView:
+    """One document with what the loader does to it; shown as HTML in a notebook.
+
+    Attributes
+    ----------
+    shard : str
+    number : int
+        In its shard, from 0.
+    document : Document
+    verdict : Verdict
+    text : str
+        The training sequence, empty where there is none.
+    pictures : tuple of (str or None)
+        Small JPEGs as data URIs, one per image.
+    """
+
+    shard: str
+    number: int
+    document: Document
+    verdict: Verdict
+    text: str
+    pictures: tuple[str | None, ...]
+
+    def _repr_html_(self) -> str:
+        found = self.verdict
+        detail = f": {found.detail}" if found.detail else ""
+        head = (
+            f"<h4>{escaped(found.key)}</h4><p>{escaped(self.shard)}, document {self.number + 1:,}. "
+            f"<b>{escaped(str(found.outcome).replace('_', ' '))}</b>{escaped(detail)}. "
+            f"Keep probability {found.keep_probability:g}, {found.image_tokens} image tokens "
+            f"({found.mispaired} mispaired), {found.text_tokens:,} text tokens.</p>"
+        )
+        rows = "".join(map(self._row, found.pairs))
+        names = "".join(f"<th>{name}</th>" for name in ("image", "sentence", "score", "status"))
+        pairs = f"<table><tr>{names}</tr>{rows}</table>" if rows else ""
+        text = f"<details><summary>Training sequence</summary><pre>{escaped(self.text)}</pre></details>"
+        return f'{_STYLE}<div class="mmc4viz">{head}{pairs}{text if self.text else ""}</div>'
+
+    def _row(self, pair: Any) -> str:
+        shown = self.pictures[pair.image] if pair.image < len(self.pictures) else None
+        words = self.document.sentences[pair.sentence]
+        image = f'<img src="{escaped(shown)}" alt="">' if shown else f"image {pair.image + 1}"
+        status = str(pair.status).replace("_", " ")
+        return (
+            f'<tr><td>{image}</td><td dir="auto">{escaped(str(words))}</td>'
+            f"<td>{pair.score:.4f}</td><td>{escaped(status)}</td></tr>"
+        )
+
+
+class OpenedCorpus:
+    """Shards or an index, with every question as a method; made by `open`.
+
+    Attributes
+    ----------
+    source : Shards or Indexed
+    clip_model : str
+        Whose scores are used, ``unknown`` where nothing says it.
+    """
+
+    def __init__(
+        self,
+        source: Indexed | Shards,
+        clip_model: str = UNKNOWN,
+        image_dir: str | None = None,
+        sample: int | None = None,
+        seed: int = 0,
+        progress: Progress = _silent,
+    ) -> None:
+        self.source, self.clip_model = source, clip_model
+        self._image_dir, self._sample, self._seed, self._progress = image_dir, sample, seed, progress
+        self._matched: tuple[LoaderConfig, Matched] | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self.columns))
+
+    def __repr__(self) -> str:
+        n_shards = len({part.shard.path for part in self.columns})
+        shards = "1 shard" if n_shards == 1 else f"{n_shards:,} shards"
+        what = "sampled documents" if self._sample else "documents"
+        return f"<mmc4viz corpus: {len(self):,} {what} in {shards}, CLIP model {self.clip_model}>"
+
+    @property
+    def errors(self) -> list[str]:
+        """What could not be read, one line each; grows while shards are read."""
+        return self.source.errors
+
+    @property
+    def notes(self) -> list[str]:
+        """What answers are based on, one line each."""
+        return self.source.notes
+
+    @cached_property
+    def drawn(self) -> DrawnSample | None:
+        """The random sample, None where all documents are read."""
+        if self._sample is None:
+            return None
+        return self.source.sample(self._sample, self._seed, self._progress)
+
+    @cached_property
+    def columns(self) -> Sequence[Columns]:
+        """The documents as columns: those of the sample if there is one."""
+        if self.drawn is not None:
+            return [part for parts in self.drawn.clusters for part in parts]
+        return self.source.columns(self._progress)
+
+    def matched(self, config: LoaderConfig) -> Matched:
+        """Return matched pairs under a size limit and assignment; the last ones are kept."""
+        wanted = LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
+        if self._matched is None or self._matched[0] != wanted:
+            before = self._matched[1] if self._matched else None
+            same = before is not None and self._matched[0].assignment == wanted.assignment  # type: ignore[index]
+            self._matched = wanted, match_corpus(
+                self.columns, wanted, None, before if same else None
+            )
+        return self._matched[1]
+
+    def curves(
+        self, config: LoaderConfig | None = None, thresholds: Iterable[float] | None = None
+    ) -> YieldCurves:
+        """Compute what is kept at each threshold.
+
+        Parameters
+        ----------
+        config : LoaderConfig, optional
+            The loader's defaults if left out; its threshold does not matter.
+        thresholds : iterable of float, optional
+            The grid that suits the scores' scale if left out.
+        """
+        config = config or LoaderConfig()
+        matched = self.matched(config)
+        asked = self._grid(matched, config) if thresholds is None else np.unique([*thresholds])
+        if self.drawn is None:
+            return YieldCurves(sweep(matched, config, asked).rows(config.single_image_keep), config)
+        return YieldCurves(self._estimated(config, asked), config)
+
+    def explain(self, config: LoaderConfig | None = None) -> pd.DataFrame:
+        """Return the loader's decision for every document, one row each."""
+        import pandas as pd
+
+        config = config or LoaderConfig()
+        rows = [
+            {
+                "shard": part.shard.name,
+                "number": part.number(row),
+                "key": verdict.key,
+                "outcome": str(verdict.outcome),
+                "detail": verdict.detail,
+                "keep_probability": verdict.keep_probability,
+                "images": len(verdict.images),
+                "pairs": len(verdict.pairs),
+                "image_tokens": verdict.image_tokens,
+                "text_tokens": verdict.text_tokens,
+                "mispaired": verdict.mispaired,
+            }
+            for part, row, verdict in self._verdicts(config)
+        ]
+        return pd.DataFrame(rows)
+
+    def pairs(self, config: LoaderConfig | None = None) -> pd.DataFrame:
+        """Return every matched pair with its score and status, one row each."""
+        import pyarrow as pa
+
+        from mmc4viz.export.manifest import SCHEMAS, chunks, table
+
+        config = config or LoaderConfig()
+        batches = [table(chunk, "pairs") for chunk in chunks(self.matched(config), config)]
+        return pa.Table.from_batches(batches, SCHEMAS["pairs"]).to_pandas()
+
+    def suggest(
+        self,
+        config: LoaderConfig | None = None,
+        *,
+        keep: Mapping[str, str | float] | None = None,
+        fdr: float | None = None,
+        precision: float | None = None,
+        labels: str | None = None,
+    ) -> list[Proposal]:
+        """Suggest thresholds, one for each kind of target.
+
+        Parameters
+        ----------
+        config : LoaderConfig, optional
+        keep : mapping, optional
+            Least yields, all at once: ``{"documents": "50%", "pairs": 1000}``.
+        fdr : float, optional
+            Highest share of incorrect pairs, estimated without labels.
+        precision : float, optional
+            Lowest share of correct pairs, estimated from ``labels``.
+        labels : str, optional
+            The SQLite file of labels.
+        """
+        config = config or LoaderConfig()
+        if (precision is None) != (labels is None):
+            raise ConfigError("precision and labels are given together")
+        matched, found = self.matched(config), list[Proposal]()
+        if fdr is not None:
+            found.append(self._by_fdr(matched, fdr))
+        if precision is not None and labels is not None:
+            found.append(self._by_precision(matched, config, precision, labels))
+        return self.with_yields(found, config, [*map(_target, (keep or {}).items())])
+
+    def with_yields(
+        self, proposals: Iterable[Proposal], config: LoaderConfig, targets: Sequence[Target] = ()
+    ) -> list[Proposal]:
+        """Add what is kept at each proposal, after one by yield if there are targets."""
+        matched, proposals = self.matched(config), list(proposals)
+        grid, keep = matched.scale.thresholds(), config.single_image_keep
+        chosen = [one.threshold for one in proposals if one.threshold is not None]
+        curves = sweep(matched, config, np.union1d(grid, chosen))
+        found = [by_yield(steps_of_curves(curves, keep, grid), targets)] if targets else []
+        every = steps_of_curves(curves, keep)
+        return found + [
+            one if one.threshold is None else one.leaving(every.at(curves.step(one.threshold)))
+            for one in proposals
+        ]
+
+    def document(
+        self, key: str, config: LoaderConfig | None = None, shard: str | None = None
+    ) -> DocumentView:
+        """Read one document again, with its images and training sequence.
+
+        Parameters
+        ----------
+        key : str
+        config : LoaderConfig, optional
+        shard : str, optional
+            Name of its shard, where several documents have this key.
+
+        Raises
+        ------
+        ConfigError
+            When no document, or more than one, has this key.
+        ShardError
+            When its shard has changed.
+        """
+        config = config or LoaderConfig()
+        part, row = self._find(key, shard)
+        images = image_source(part.shard, self._image_dir)
+        offset, size = part.place(row)
+        raw = fetch(part.shard, offset, size) if offset >= 0 else b""
+        document = parse_document(key, raw, images)
+        if document.error is None and not document.is_gpt:
+            document = document.with_similarity(part.document(row).similarity)
+        verdict = walk(document, config, part.tokenizer)
+        text = part.tokenizer.decode(verdict.token_ids)
+        shown = [] if document.is_gpt or document.error else entries(read_json(raw))
+        pictures = tuple(picture(e, images) for e, _ in zip(shown, range(_MOST_PICTURES), strict=False))
+        return DocumentView(part.shard.name, part.number(row), document, verdict, text, pictures)
+
+    def _find(self, key: str, shard: str | None) -> tuple[Columns, int]:
+        found = [
+            (part, int(row))
+            for part in self.columns
+            if shard in (None, part.shard.name)
+            for row in np.flatnonzero(np.array(part.batch.column("key").to_pylist(), object) == key)
+        ]
+        if len(found) != 1:
+            names = ", ".join(sorted({part.shard.name for part, _ in found}))
+            raise ConfigError(
+                f"{len(found):,} documents have the key {key!r} ({names}): name shard="
+                if found
+                else f"no document has the key {key!r}"
+            )
+        return found[0]
+
+    def _verdicts(self, config: LoaderConfig) -> Iterator[tuple[Columns, int, Verdict]]:
+        for part in self.columns:
+            for row in range(len(part)):
+                yield part, row, walk(part.document(row), config, part.tokenizer)
+
+    def _grid(self, matched: Matched, config: LoaderConfig) -> Thresholds:
+        """Return the grid of the scores' own scale; without scores, the threshold alone."""
+        some = len(matched.scores()) > 0
+        return matched.scale.thresholds() if some else np.array([config.threshold])
+
+    def _estimated(self, config: LoaderConfig, asked: Thresholds) -> list[dict[str, Any]]:
+        """Return one row per threshold: rates per document with their intervals."""
+        assert self.drawn is not None
+        swept = sweep_clusters(self.drawn, config, asked)
+        columns: dict[str, list[float]] = {"threshold": asked.tolist()}
+        for name in RATES:
+            found = rate(self.drawn, swept, name, config.single_image_keep)
+            columns[name] = found.estimate.tolist()
+            columns[f"{name}_low"] = found.low.tolist()
+            columns[f"{name}_high"] = found.high.tolist()
+        columns["sampled"] = [self.drawn.n_documents] * len(asked)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _by_fdr(self, matched: Matched, wanted: float) -> Proposal:
+        from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
+        from mmc4viz.thresholds.fdr.matrices import stack_of
+
+        return by_fdr(estimate_fdr(stack_of(matched), seed=self._seed), wanted)
+
+    def _by_precision(
+        self, matched: Matched, config: LoaderConfig, wanted: float, labels: str
+    ) -> Proposal:
+        from mmc4viz.thresholds.labels.precision import labelled_for, propose, remarks
+        from mmc4viz.thresholds.labels.sampling import Population
+
+        population = Population(self.columns, pairs_of(matched))
+        config = config.with_(clip_model=self.clip_model)
+        found = labelled_for(labels, config, population)
+        self.notes.extend(f"{labels}: {remark}" for remark in remarks(found))
+        return propose(found.sample, wanted)
+
+
+def _target(item: tuple[str, str | float]) -> Target:
+    name, amount = item
+    return Target.parse(f"{name}={amount if isinstance(amount, str) else Fraction(amount)}")
