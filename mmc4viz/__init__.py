@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from mmc4viz.loader.parse import parse_document
     from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
     from mmc4viz.loader.walk import walk
+    from mmc4viz.notebook import open
     from mmc4viz.sweep.statistics import Curves
     from mmc4viz.sweep.sweep import Matched, match_corpus
 
 _HOMES: Final = {
+    "open": "notebook",
     "Columns": "data.columns",
     "Verify": "data.columns",
     "Curves": "sweep.statistics",
@@ -79,6 +81,7 @@ __all__ = [
     "expand",
     "load_tokenizer",
     "match_corpus",
+    "open",
     "open_index",
     "parse_document",
     "read_columns",

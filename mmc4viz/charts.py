@@ -6,7 +6,7 @@ No text from documents enters them. Every figure carries its words: none needs a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -139,6 +139,49 @@ def _edges(span: tuple[float, float], scale: Scale, bars: int) -> Floats:
     width = max(1, math.ceil((last - first) / bars))
     steps = range(first, last + width, width)
     return np.array([round(k * scale.step, scale.digits) for k in steps])
+
+
+def yields(
+    rows: Sequence[Mapping[str, Any]], quantities: Sequence[str], threshold: float
+) -> go.Figure:
+    """Draw quantities against the threshold, each as a share of its highest value.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        One per threshold, ascending, as `mmc4viz.notebook.YieldCurves.rows`; with ``NAME_low`` and
+        ``NAME_high`` where they are estimates.
+    quantities : sequence of str
+        Columns of the rows, at most as many as there are colours.
+    threshold : float
+        Marked by a line.
+    """
+    x, data, names = [row["threshold"] for row in rows], [], []
+    for name, colour in zip(quantities, (*COLOURS.values(), INK), strict=False):
+        values = np.array([row[name] for row in rows], np.float64)
+        most = float(values.max(initial=0)) or 1.0
+        words = name.replace("_", " ")
+        if f"{name}_low" in rows[0]:
+            ends = [[row[f"{name}_{end}"] / most for row in rows] for end in ("low", "high")]
+            edge = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+            data += [
+                {**edge, "x": x, "y": ends[0]},
+                {**edge, "x": x, "y": ends[1], "fill": "tonexty", "fillcolor": FAINT},
+            ]
+        hover = [f"{words} at {at:g}: {value:,.10g}" for at, value in zip(x, values, strict=True)]
+        data.append(
+            _line(
+                x, (values / most).tolist(), {"color": colour, "width": 2}, hover, "%{customdata}"
+            )
+        )
+        names.append(f'<span style="color:{colour}">{words}</span>')
+    layout = {
+        "xaxis": axis(title="threshold (CLIP score)"),
+        "yaxis": axis(tickformat=".0%", range=[0, 1.02]),
+        "annotations": [above(" · ".join(names), 0, "left")],
+        "shapes": [threshold_line(threshold)],
+    }
+    return figure(data, layout, 320, left=52, bottom=46)
 
 
 def displaced(lost: Floats, instead: Floats, bars: int = 40) -> go.Figure:

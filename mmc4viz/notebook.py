@@ -3,7 +3,7 @@
 Examples
 --------
 >>> import mmc4viz
->>> corpus = mmc4viz.open(sample_folder())
+>>> corpus = mmc4viz.open()  # the sample; else your shards or index
 >>> corpus
 <mmc4viz corpus: 240 documents in 2 shards, CLIP model sample-a>
 >>> config = mmc4viz.LoaderConfig(threshold=0.24)
@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow.compute as pc
 
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
@@ -32,7 +33,7 @@ from mmc4viz.data.shards import expand, fetch, image_source
 from mmc4viz.data.thumbnails import entries, picture
 from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.loader.walk import walk
+from mmc4viz.loader.walk import training_text, walk
 from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
 from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
@@ -54,7 +55,7 @@ _STYLE: Final = (
 )
 
 
-def open(  # noqa: A001 - mmc4viz.open, as in PIL and xarray
+def open(
     *shards: str | os.PathLike[str],
     index: str | os.PathLike[str] | None = None,
     similarity: str | None = None,
@@ -71,6 +72,7 @@ def open(  # noqa: A001 - mmc4viz.open, as in PIL and xarray
     ----------
     *shards : str or path
         Shards, folders of shards or glob patterns; also a folder that ``mmc4viz index`` wrote.
+        Without shards and index, the sample.
     index : str or path, optional
         An index, instead of shards.
     similarity : str, optional
@@ -100,14 +102,16 @@ def open(  # noqa: A001 - mmc4viz.open, as in PIL and xarray
 
     Examples
     --------
-    >>> open(sample_folder(), clip_model="my-clip").clip_model
+    >>> open(clip_model="my-clip").clip_model
     'my-clip'
     """
     names = [os.fspath(one) for one in shards]
     if index is None and len(names) == 1 and os.path.isfile(os.path.join(names[0], MANIFEST)):
         index, names = names[0], []
-    if bool(names) == (index is not None):
-        raise ConfigError("name shards or an index" + (", not both" if names else ""))
+    if names and index is not None:
+        raise ConfigError("name shards or an index, not both")
+    if index is None and not names and (folder := sample_folder()) is not None:
+        names = [str(folder)]
     if sample is not None and not 2 <= sample < 2**31:
         raise ConfigError(f"sample: {sample:,} documents; at least 2 are needed for an interval")
     source: Indexed | Shards
@@ -193,7 +197,7 @@ class DocumentView:
     document : Document
     verdict : Verdict
     text : str
-        The training sequence, empty where there is none.
+        What the training sequence is cut from, empty where there is none.
     pictures : tuple of (str or None)
         Small JPEGs as data URIs, one per image.
     """
@@ -217,8 +221,9 @@ class DocumentView:
         rows = "".join(map(self._row, found.pairs))
         names = "".join(f"<th>{name}</th>" for name in ("image", "sentence", "score", "status"))
         pairs = f"<table><tr>{names}</tr>{rows}</table>" if rows else ""
-        text = f"<details><summary>Training sequence</summary><pre>{escaped(self.text)}</pre></details>"
-        return f'{_STYLE}<div class="mmc4viz">{head}{pairs}{text if self.text else ""}</div>'
+        text = f"<summary>Training sequence</summary><pre>{escaped(self.text)}</pre>"
+        text = f"<details>{text}</details>" if self.text else ""
+        return f'{_STYLE}<div class="mmc4viz">{head}{pairs}{text}</div>'
 
     def _row(self, pair: Any) -> str:
         shown = self.pictures[pair.image] if pair.image < len(self.pictures) else None
@@ -251,7 +256,12 @@ class OpenedCorpus:
         progress: Progress = _silent,
     ) -> None:
         self.source, self.clip_model = source, clip_model
-        self._image_dir, self._sample, self._seed, self._progress = image_dir, sample, seed, progress
+        self._image_dir, self._sample, self._seed, self._progress = (
+            image_dir,
+            sample,
+            seed,
+            progress,
+        )
         self._matched: tuple[LoaderConfig, Matched] | None = None
 
     def __len__(self) -> int:
@@ -293,8 +303,9 @@ class OpenedCorpus:
         if self._matched is None or self._matched[0] != wanted:
             before = self._matched[1] if self._matched else None
             same = before is not None and self._matched[0].assignment == wanted.assignment  # type: ignore[index]
-            self._matched = wanted, match_corpus(
-                self.columns, wanted, None, before if same else None
+            self._matched = (
+                wanted,
+                match_corpus(self.columns, wanted, None, before if same else None),
             )
         return self._matched[1]
 
@@ -348,7 +359,8 @@ class OpenedCorpus:
 
         config = config or LoaderConfig()
         batches = [table(chunk, "pairs") for chunk in chunks(self.matched(config), config)]
-        return pa.Table.from_batches(batches, SCHEMAS["pairs"]).to_pandas()
+        found: pd.DataFrame = pa.Table.from_batches(batches, SCHEMAS["pairs"]).to_pandas()
+        return found
 
     def suggest(
         self,
@@ -424,11 +436,15 @@ class OpenedCorpus:
         raw = fetch(part.shard, offset, size) if offset >= 0 else b""
         document = parse_document(key, raw, images)
         if document.error is None and not document.is_gpt:
-            document = document.with_similarity(part.document(row).similarity)
+            document = replace(document, similarity=part.document(row).similarity)
         verdict = walk(document, config, part.tokenizer)
-        text = part.tokenizer.decode(verdict.token_ids)
+        text = ""
+        if verdict.token_ids:
+            text = training_text(document, verdict, config, part.tokenizer).text
         shown = [] if document.is_gpt or document.error else entries(read_json(raw))
-        pictures = tuple(picture(e, images) for e, _ in zip(shown, range(_MOST_PICTURES), strict=False))
+        pictures = tuple(
+            picture(e, images) for e, _ in zip(shown, range(_MOST_PICTURES), strict=False)
+        )
         return DocumentView(part.shard.name, part.number(row), document, verdict, text, pictures)
 
     def _find(self, key: str, shard: str | None) -> tuple[Columns, int]:
@@ -436,7 +452,7 @@ class OpenedCorpus:
             (part, int(row))
             for part in self.columns
             if shard in (None, part.shard.name)
-            for row in np.flatnonzero(np.array(part.batch.column("key").to_pylist(), object) == key)
+            for row in np.flatnonzero(pc.equal(part.batch.column("key"), key))
         ]
         if len(found) != 1:
             names = ", ".join(sorted({part.shard.name for part, _ in found}))

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "export": "export",
     "index": "index",
     "labels": "labels",
+    "sample": "sample",
     "score": "score",
     "suggest": "suggest",
 }

@@ -545,9 +545,10 @@ _FILE: Final = "own.json"
 
 
 def sample_folder() -> Path | None:
-    """Return the folder of the sample shards beside the package; None in an installed wheel."""
-    folder = Path(__file__).resolve().parents[2] / "sample_data"
-    return folder if any(folder.glob("*.tar")) else None
+    """Return the folder of the sample: a wheel has it in the package, a checkout beside it."""
+    package = Path(__file__).resolve().parents[1]
+    folders = (package / "sample_data", package.parent / "sample_data")
+    return next((folder for folder in folders if any(folder.glob("*.tar"))), None)
 
 
 def model_of_shards(paths: Iterable[str]) -> str:
@@ -558,9 +559,22 @@ def model_of_shards(paths: Iterable[str]) -> str:
     >>> model_of_shards(["/corpus/0.tar"])
     'unknown'
     """
-    sample = sample_folder()
-    folders = {"" if is_remote(path) else os.path.realpath(os.path.dirname(path)) for path in paths}
-    return SAMPLE_MODEL if sample is not None and folders == {str(sample)} else UNKNOWN
+    sample, shards = sample_folder(), list(paths)
+    if sample is None or not shards:
+        return UNKNOWN
+    return SAMPLE_MODEL if all(_is_of_sample(path, sample) for path in shards) else UNKNOWN
+
+
+def _is_of_sample(path: str, sample: Path) -> bool:
+    """Whether a shard lies in the sample's folder, or is a copy by name and size."""
+    if is_remote(path):
+        return False
+    if os.path.realpath(os.path.dirname(path)) == str(sample):
+        return True
+    try:
+        return os.path.getsize(path) == os.path.getsize(sample / os.path.basename(path))
+    except OSError:
+        return False
 
 
 def model_of_index(index: str, paths: Iterable[str]) -> str:

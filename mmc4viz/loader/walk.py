@@ -20,6 +20,7 @@ from mmc4viz.loader.assignment import ASSIGNMENTS, Match, rows_of
 from mmc4viz.loader.sequence import (
     NO_SEQUENCE,
     CutSequence,
+    Interleaved,
     Owners,
     count_sequence,
     interleave,
@@ -222,6 +223,23 @@ def _judge(
         ),
         handed_over=len(kept),
     )
+
+
+def training_text(
+    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
+) -> Interleaved:
+    """Write the text that a kept document's sequence is cut from.
+
+    Raises
+    ------
+    DocumentError
+        When the loader fails to write it.
+    """
+    if document.is_gpt:
+        return interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
+    with_token = PairStatus.KEPT, PairStatus.TRUNCATED
+    kept = [pair.sentence for pair in verdict.pairs if pair.status in with_token]
+    return interleave(document.sentences, kept, tokenizer.end_of_text)
 
 
 def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:

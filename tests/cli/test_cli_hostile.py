@@ -34,6 +34,7 @@ GIVEN = {
     "index": ["{shard}", "--out", "index"],
     "labels export": [],
     "labels import": [],
+    "sample": ["{folder}"],
     "score": ["{shard}", "--model", "{folder}", "--out", "s.parquet"],
     "suggest": ["{shard}", "--keep", "pairs=1"],
 }

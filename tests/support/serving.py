@@ -34,10 +34,12 @@ def chromium() -> str:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, module: str = "mmc4viz") -> Iterator[str]:
+def serving(
+    folder: Path, *arguments: str, module: str = "mmc4viz", python: str = sys.executable
+) -> Iterator[str]:
     """Run ``mmc4viz app`` in a folder and yield its address once it answers."""
     port = _free_port()
-    command = [sys.executable, "-m", module, "app", "--no-browser", "--port", str(port)]
+    command = [python, "-m", module, "app", "--no-browser", "--port", str(port)]
     with (folder / "app.log").open("w+") as log:
         process = subprocess.Popen(
             [*command, *arguments], cwd=folder, stdout=log, stderr=subprocess.STDOUT

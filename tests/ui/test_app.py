@@ -231,11 +231,11 @@ def test_unknown_sizes_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "image sizes are unknown" in markup(page)
 
 
-def test_nothing_to_open_says_where_the_sample_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_open_says_how_to_get_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     page.text_area(key="shards").set_value("").run()
     assert not page.exception
-    assert "sample_data" in markup(page)
+    assert "mmc4viz sample" in markup(page)
     assert sample_folder() is not None
 
 
