@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -52,3 +53,20 @@ def test_a_class_name_occurs_once() -> None:
         if isinstance(node, ast.ClassDef)
     )
     assert [name for name, n in names.items() if n > 1] == []
+
+
+def test_the_architecture_page_names_modules_that_exist() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| \**`([a-z_/]+)`\** \|", page, re.MULTILINE)
+    missing = [n for n in rows if not (ROOT / f"{n}.py").exists() and not (ROOT / n).is_dir()]
+    assert len(rows) > 40 and missing == []
+    paths = re.findall(r"`([a-z_/]+\.py)`", page)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    named = {name for name in rows if not name.endswith("/")}
+    untold = {
+        str(path.relative_to(ROOT).with_suffix(""))
+        for folder in (".", "loader", "data", "sweep")
+        for path in (ROOT / folder).glob("*.py")
+        if not path.name.startswith("__")
+    }
+    assert untold - named == set()
