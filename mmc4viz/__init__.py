@@ -1,6 +1,7 @@
-"""See, exactly, what a similarity threshold costs before a model is trained.
+"""Explore and choose CLIP-similarity thresholds for interleaved image–text corpora.
 
-One engine for the command line, the dashboard and notebooks; importing it never loads Streamlit.
+The same engine serves the command line, the dashboard and notebooks. Streamlit is imported only
+by the dashboard.
 
 Examples
 --------
@@ -92,12 +93,12 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """Name what is not loaded yet as well."""
+    """List public names, including those not loaded yet."""
     return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for, and no more: a command starts in half the time."""
+    """Import public names on first use, which halves a command's start-up time."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

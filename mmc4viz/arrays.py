@@ -1,4 +1,4 @@
-"""Names for NumPy arrays by what they hold."""
+"""Type aliases for NumPy arrays."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Plotly figures of scores, CLIP models and labels, in one style, and the colours of every page.
+"""Plotly figures of scores, CLIP models and labels, and the colors used on every page.
 
-No text from documents enters them. Every figure carries its words: none needs a legend.
+Figures are labeled directly, without legends, and contain no text from documents.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mmc4viz.thresholds.compare.roc import STEPS, ConfidenceBand, Separation
 from mmc4viz.thresholds.labels.intervals import Interval
 from mmc4viz.thresholds.labels.precision import Curve, Isotonic
 
-# Okabe and Ito's palette, which colour-blind eyes tell apart; the meanings are fixed everywhere.
+# Okabe and Ito's colorblind-safe palette; each color has the same meaning everywhere.
 COLOURS: Final = {
     "kept": "#0072B2",
     "rejected": "#E69F00",
@@ -29,12 +29,12 @@ COLOURS: Final = {
     "mispaired": "#CC79A7",
     "unreadable": "#D55E00",
 }
-# The same as text, with contrast enough on light and dark.
+# For text, with sufficient contrast on light and dark backgrounds.
 TEXT_COLOURS: Final = {"kept": "#2A86C8", "rejected": "#B87D00"}
 INK: Final = "#7D858C"
 FAINT: Final = "rgba(125,133,140,0.22)"
 CLEAR: Final = "rgba(0,0,0,0)"
-LINE: Final[dict[str, Any]] = {"color": INK, "width": 2, "dash": "dash"}  # the threshold's
+LINE: Final[dict[str, Any]] = {"color": INK, "width": 2, "dash": "dash"}  # marks the threshold
 WORDS: Final[dict[str, Any]] = {"size": 14}
 LABEL: Final = {"type": "scatter", "cliponaxis": False, "hoverinfo": "skip"}
 
@@ -42,31 +42,31 @@ Spec = dict[str, Any]
 
 
 def above(text: str, x: float, anchor: str, **font: str) -> Spec:
-    """Write words above a picture, where no position of the line hides them."""
+    """Return a label above the plot, where the threshold line never hides it."""
     where = {"x": x, "xref": "paper", "xanchor": anchor, "y": 1.0, "yref": "paper"}
     return {**where, "yanchor": "bottom", "text": text, "font": WORDS | font, "showarrow": False}
 
 
 def threshold_line(threshold: float, number: str = "") -> Spec:
-    """Draw the threshold through the whole height of a picture, the same in every one."""
+    """Return a vertical line at the threshold, over the full height of the plot."""
     x = {"x0": threshold, "x1": threshold, "xref": f"x{number}"}
     return {"type": "line", **x, "y0": 0, "y1": 1, "yref": f"y{number} domain", "line": LINE}
 
 
 def axis(**settings: Any) -> Spec:
-    """Describe an axis that stands still, with faint lines."""
-    still = {"gridcolor": FAINT, "zeroline": False, "automargin": False, "fixedrange": True}
+    """Return an axis with a fixed range and faint grid lines."""
+    fixed = {"gridcolor": FAINT, "zeroline": False, "automargin": False, "fixedrange": True}
     if "title" in settings:
         settings["title"] = {"text": settings["title"]}
-    return still | settings
+    return fixed | settings
 
 
 def figure(
     data: list[Spec], layout: Spec, height: int, *, left: int, bottom: int, top: int = 30
 ) -> go.Figure:
-    """Build a figure with what every picture shares.
+    """Build a figure with the shared layout.
 
-    Margins are fixed: measuring them in the browser would draw every picture several times.
+    Margins are fixed: automatic margins would make the browser draw every figure several times.
     """
     shared = {
         "height": height,
@@ -83,16 +83,16 @@ def figure(
 def score_histogram(
     scores: Floats, threshold: float, span: tuple[float, float], scale: Scale, bars: int = 60
 ) -> go.Figure:
-    """Draw matched scores, kept and rejected told apart, with the threshold as a line.
+    """Draw the score distribution of matched pairs, kept and dropped, with the threshold.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (pairs,)
         Ascending.
     span : (float, float)
-        The scores shown; those beyond count in the outermost bars.
+        The range shown; scores beyond it count in the outermost bars.
     bars : int
-        How many at the most; each is whole steps of the scale's grid wide.
+        Maximum number of bars; each spans a whole number of grid steps of the scale.
     """
     edges = _edges(span, scale, bars)
     ends = np.concatenate([[0], np.searchsorted(scores, edges[1:-1], side="left"), [len(scores)]])
@@ -103,16 +103,16 @@ def score_histogram(
     }
     highest = max(int(np.diff(ends).max()), 1)
     form = f".{scale.digits}f"
-    places = [f"from {a:{form}} to below {b:{form}}" for a, b in pairwise(edges.tolist())]
+    places = [f"{a:{form}} ≤ score < {b:{form}}" for a, b in pairwise(edges.tolist())]
     whole = {"dtick": 1 if highest < 4 else 2} if highest < 8 else {}
     layout = {
         "barmode": "stack",
         "bargap": 0,
-        "xaxis": axis(title="similarity of the matched pair", range=[edges[0], edges[-1]]),
+        "xaxis": axis(title=_score_title(scale), range=[edges[0], edges[-1]]),
         "yaxis": axis(title="pairs", range=[0, 1.05 * highest], tickformat=",~g", **whole),
         "shapes": [threshold_line(threshold)],
         "annotations": [
-            above(f"<b>{cut:,} rejected</b>", 0, "left", color=TEXT_COLOURS["rejected"]),
+            above(f"<b>{cut:,} dropped</b>", 0, "left", color=TEXT_COLOURS["rejected"]),
             above(f"<b>{len(scores) - cut:,} kept</b>", 1, "right", color=TEXT_COLOURS["kept"]),
         ],
     }
@@ -120,21 +120,26 @@ def score_histogram(
     return figure(data, layout, 260, left=52, bottom=46)
 
 
+def _score_title(scale: Scale) -> str:
+    return "score" if scale.name == "unknown" else f"score ({scale.name})"
+
+
 def _bars(meaning: str, edges: Floats, counts: NDArray[np.int64], places: list[str]) -> Spec:
+    name = "dropped" if meaning == "rejected" else meaning
     return {
         "type": "bar",
         "x": (edges[:-1] + edges[1:]) / 2,
         "y": counts,
         "width": edges[1] - edges[0],
-        "name": meaning,
+        "name": name,
         "marker": {"color": COLOURS[meaning], "line": {"width": 0}},
         "customdata": places,
-        "hovertemplate": f"%{{y:,}} pairs {meaning}, %{{customdata}}<extra></extra>",
+        "hovertemplate": f"%{{y:,}} pairs {name}, %{{customdata}}<extra></extra>",
     }
 
 
 def _edges(span: tuple[float, float], scale: Scale, bars: int) -> Floats:
-    """Return the bars' edges: steps of the grid, so that a threshold can stand at each."""
+    """Return the bars' edges, each of which is a threshold of the grid."""
     first, last = round(span[0] / scale.step), round(span[1] / scale.step)
     width = max(1, math.ceil((last - first) / bars))
     steps = range(first, last + width, width)
@@ -185,27 +190,27 @@ def yields(
 
 
 def displaced(lost: Floats, instead: Floats, bars: int = 40) -> go.Figure:
-    """Draw the scores of pairs lost to the cap against those kept in their place.
+    """Draw the scores of pairs dropped at the cap, and of the pairs kept instead.
 
     Parameters
     ----------
     lost, instead : ndarray of float64
-        As many of each, at least one.
+        Equally many dropped and kept pairs, at least one.
     """
     everything = np.concatenate([lost, instead])
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1e-6, bars + 1)
     data = [
-        _outline(edges, np.histogram(lost, edges)[0], "rejected", "lost"),
-        _outline(edges, np.histogram(instead, edges)[0], "kept", "kept in their place"),
+        _outline(edges, np.histogram(lost, edges)[0], "rejected", "dropped"),
+        _outline(edges, np.histogram(instead, edges)[0], "kept", "kept"),
     ]
     means = float(lost.mean()), float(instead.mean())
     layout = {
-        "xaxis": axis(title="similarity", range=[edges[0], edges[-1]]),
+        "xaxis": axis(title="score", range=[edges[0], edges[-1]]),
         "yaxis": axis(title="pairs", rangemode="tozero", tickformat=",~g", nticks=4),
         "annotations": [
-            above(f"kept instead, mean {means[1]:.3f}", 0, "left", color=TEXT_COLOURS["kept"]),
-            above(f"lost, mean {means[0]:.3f}", 1, "right", color=TEXT_COLOURS["rejected"]),
+            above(f"kept, mean {means[1]:.3f}", 0, "left", color=TEXT_COLOURS["kept"]),
+            above(f"dropped, mean {means[0]:.3f}", 1, "right", color=TEXT_COLOURS["rejected"]),
         ],
     }
     return figure(data, layout, 220, left=52, bottom=46)
@@ -218,11 +223,11 @@ def _outline(edges: Floats, counts: NDArray[np.int64], meaning: str, words: str)
         "x": (edges[:-1] + edges[1:]) / 2,
         "y": counts,
         "line": {"color": COLOURS[meaning], "width": 2, "shape": "hvh"},
-        "hovertemplate": f"%{{y:,}} pairs {words}, around %{{x:.3f}}<extra></extra>",
+        "hovertemplate": f"%{{y:,}} pairs {words}, score ≈ %{{x:.3f}}<extra></extra>",
     }
 
 
-# The first model, and another one: apart for colour-blind eyes, and without another meaning.
+# The first and the second CLIP model: colorblind-safe, and used for nothing else.
 MODELS: Final = ("#0072B2", "#009E73")
 _SHADES: Final = ("rgba(0,114,178,0.16)", "rgba(0,158,115,0.16)")
 _TEXTS: Final = (TEXT_COLOURS["kept"], "#1B9E77")
@@ -231,16 +236,16 @@ _TEXTS: Final = (TEXT_COLOURS["kept"], "#1B9E77")
 def agreement(
     matches: Sequence[EquivalentThreshold], threshold: float, names: Sequence[str]
 ) -> go.Figure:
-    """Draw how far what both models keep agrees, against the first one's threshold.
+    """Draw the overlap (IoU) of what two models keep against the first model's threshold.
 
     Parameters
     ----------
     matches : sequence of EquivalentThreshold
         By ascending threshold of the first model.
     threshold : float
-        The chosen one.
+        The current threshold of the first model.
     names : (str, str)
-        The models'.
+        Names of the models.
     """
     x = [match.first for match in matches]
     series = {
@@ -251,14 +256,14 @@ def agreement(
     data: list[Spec] = []
     for (name, y), colour in zip(series.items(), (COLOURS["kept"], INK), strict=True):
         line = {"color": colour, "width": 2.5, "dash": "solid" if name == "documents" else "dot"}
-        data.append(_line(x, y, line, hover, f"%{{y:.1%}} of {name} at %{{customdata}}"))
+        data.append(_line(x, y, line, hover, f"%{{y:.1%}} overlap of {name} at %{{customdata}}"))
         if x:
             data.append(_name_at(x, y, name, colour))
     layout = {
-        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **_room(x)),
+        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **_x_range(x)),
         "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
         "shapes": [threshold_line(threshold)],
-        "annotations": [above("kept by both, of what either keeps", 0, "left")],
+        "annotations": [above("overlap (IoU)", 0, "left")],
     }
     return figure(data, layout, 260, left=52, bottom=46)
 
@@ -266,13 +271,13 @@ def agreement(
 def thresholds(
     matches: Sequence[EquivalentThreshold], threshold: float, names: Sequence[str]
 ) -> go.Figure:
-    """Draw which threshold of the second model goes with each of the first."""
+    """Draw the second model's equivalent threshold for each threshold of the first."""
     x, y = [match.first for match in matches], [match.second for match in matches]
     hover = [f"{match.wanted:,.10g}" for match in matches]
     line = {"color": COLOURS["kept"], "width": 2.5}
-    data = [_line(x, y, line, hover, "%{x:.6g} and %{y:.6g} leave %{customdata}")]
+    data = [_line(x, y, line, hover, "%{x:.6g} and %{y:.6g} keep %{customdata}")]
     layout = {
-        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **_room(x, named=False)),
+        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **_x_range(x, named=False)),
         "yaxis": axis(nticks=6),
         "shapes": [threshold_line(threshold)],
         "annotations": [above(f"threshold of {names[1]}", 0, "left")],
@@ -280,8 +285,8 @@ def thresholds(
     return figure(data, layout, 260, left=52, bottom=46)
 
 
-def _room(x: Sequence[float], *, named: bool = True) -> Spec:
-    """Leave room behind the last point for the names of lines."""
+def _x_range(x: Sequence[float], *, named: bool = True) -> Spec:
+    """Return the range of the x axis, with space after the last point for the curves' names."""
     if not x:
         return {}
     width = (x[-1] - x[0]) or 1.0
@@ -301,7 +306,7 @@ def _line(x: object, y: object, line: Spec, hover: Sequence[str], words: str) ->
 
 
 def _name_at(x: Sequence[float], y: Sequence[float], name: str, colour: str) -> Spec:
-    """Write a line's name at its end."""
+    """Label a curve at its end."""
     text = TEXT_COLOURS["kept"] if colour == COLOURS["kept"] else colour
     return LABEL | {
         "x": [x[-1]],
@@ -314,33 +319,35 @@ def _name_at(x: Sequence[float], y: Sequence[float], name: str, colour: str) -> 
 
 
 def roc(found: Separation, names: Sequence[str]) -> go.Figure:
-    """Draw true-positive rate against false-positive rate, with 95 % bands."""
+    """Draw true-positive rate against false-positive rate, with 95% CI bands."""
     chance = {"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "line": LINE | {"width": 1}}
     layout = {
-        "xaxis": axis(title="wrong pairs kept", range=[-0.01, 1.01], tickformat=".0%", nticks=6),
+        "xaxis": axis(
+            title="incorrect pairs kept", range=[-0.01, 1.01], tickformat=".0%", nticks=6
+        ),
         "yaxis": axis(range=[0, 1.03], tickformat=".0%", nticks=6),
         "shapes": [chance],
-        "annotations": [above("right pairs kept", 0, "left"), *_names(names)],
+        "annotations": [above("correct pairs kept", 0, "left"), *_names(names)],
     }
-    words = "%{y:.1%} of right pairs kept with %{x:.0%} of wrong ones"
+    words = "%{y:.1%} of correct and %{x:.0%} of incorrect pairs kept"
     bands = [one.roc for one in found.models]
     return figure(list(_bands(bands, words)), layout, 300, left=52, bottom=46)
 
 
 def precision_recall(found: Separation, names: Sequence[str]) -> go.Figure:
-    """Draw precision against recall, with 95 % bands."""
+    """Draw precision against recall, with 95% CI bands."""
     layout = {
-        "xaxis": axis(title="right pairs kept", range=[-0.01, 1.01], tickformat=".0%", nticks=6),
+        "xaxis": axis(title="recall", range=[-0.01, 1.01], tickformat=".0%", nticks=6),
         "yaxis": axis(range=[0, 1.03], tickformat=".0%", nticks=6),
         "annotations": [above("precision", 0, "left"), *_names(names)],
     }
-    words = "precision %{y:.1%} with %{x:.0%} of right pairs kept"
+    words = "precision %{y:.1%} at recall %{x:.0%}"
     bands = [one.precision for one in found.models]
     return figure(list(_bands(bands, words)), layout, 300, left=52, bottom=46)
 
 
 def _names(names: Sequence[str]) -> list[Spec]:
-    """Name the lines in their colours."""
+    """Label the curves in their colors."""
     words = "  ".join(
         f'<span style="color:{colour}">━ {name}</span>'
         for name, colour in zip(names, _TEXTS, strict=False)
@@ -349,7 +356,7 @@ def _names(names: Sequence[str]) -> list[Spec]:
 
 
 def _bands(bands: Sequence[ConfidenceBand], words: str) -> list[Spec]:
-    """Draw curves over `STEPS`, each within its band."""
+    """Draw curves over `STEPS`, each with its confidence band."""
     data: list[Spec] = []
     for band, colour, shade in zip(bands, MODELS, _SHADES, strict=False):
         edge: Spec = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
@@ -365,22 +372,22 @@ _BAND = {"kept": "rgba(0,114,178,0.18)", "truncated": "rgba(86,180,233,0.20)"}
 
 
 def precision(found: Curve, threshold: float, wanted: float, proposed: float | None) -> go.Figure:
-    """Draw precision, and the share of right pairs that is kept, against the threshold.
+    """Draw precision and recall against the threshold.
 
     Parameters
     ----------
     found : Curve
     threshold : float
-        The one that is chosen, drawn as a line.
+        The current threshold, drawn as a vertical line.
     wanted : float
-        The precision that is wished for, drawn across.
+        The target precision, drawn as a horizontal line.
     proposed : float or None
-        Marked on the curve, where there is one.
+        The suggested threshold, marked on the precision curve.
     """
     x = found.thresholds
     data = [
-        *_banded(x, found.kept, "truncated", "of the right pairs kept"),
-        *_banded(x, found.precision, "kept", "of the kept pairs right"),
+        *_banded(x, found.kept, "truncated", "recall"),
+        *_banded(x, found.precision, "kept", "precision"),
     ]
     if proposed is not None:
         at = int(np.argmin(np.abs(x - proposed)))
@@ -392,14 +399,14 @@ def precision(found: Curve, threshold: float, wanted: float, proposed: float | N
         "shapes": [threshold_line(threshold), target | {"line": {"color": INK, "width": 1}}],
         "annotations": [
             above("<b>precision</b>", 0, "left", color=TEXT_COLOURS["kept"]),
-            above("<b>share of right pairs kept</b>", 1, "right", color=COLOURS["truncated"]),
+            above("<b>recall</b>", 1, "right", color=COLOURS["truncated"]),
         ],
     }
     return figure(data, layout, 300, left=52, bottom=46)
 
 
 def _banded(x: Floats, found: Interval, meaning: str, words: str) -> list[Spec]:
-    """Draw a curve with its interval."""
+    """Draw a curve with its confidence interval."""
     band: Spec = {
         "type": "scatter",
         "x": np.concatenate([x, x[::-1]]),
@@ -417,8 +424,8 @@ def _banded(x: Floats, found: Interval, meaning: str, words: str) -> list[Spec]:
         "mode": "lines",
         "line": {"color": COLOURS[meaning], "width": 2},
         "customdata": np.stack([found.low, found.high], axis=1),
-        "hovertemplate": f"at %{{x}}: %{{y:.1%}} {words}"
-        " (%{customdata[0]:.1%} to %{customdata[1]:.1%})<extra></extra>",
+        "hovertemplate": f"at %{{x}}: {words} %{{y:.1%}}"
+        " (95% CI %{customdata[0]:.1%}–%{customdata[1]:.1%})<extra></extra>",
     }
     return [band, line]
 
@@ -430,12 +437,12 @@ def _mark(x: float, y: float) -> Spec:
         "y": [y],
         "mode": "markers",
         "marker": {"color": COLOURS["kept"], "size": 12, "line": {"color": INK, "width": 2}},
-        "hovertemplate": "proposed: %{x}<extra></extra>",
+        "hovertemplate": "suggested: %{x}<extra></extra>",
     }
 
 
 def probability(found: Isotonic, threshold: float, span: tuple[float, float]) -> go.Figure:
-    """Draw the probability of being right against the score, as steps that never fall."""
+    """Draw the probability that a pair is correct against its score, as a rising step function."""
     x = np.concatenate([found.score, [max(span[1], float(found.score[-1]))]])
     line: Spec = {
         "type": "scatter",
@@ -443,14 +450,12 @@ def probability(found: Isotonic, threshold: float, span: tuple[float, float]) ->
         "y": np.concatenate([found.probability, found.probability[-1:]]),
         "mode": "lines",
         "line": {"color": COLOURS["kept"], "width": 2, "shape": "hv"},
-        "hovertemplate": "from %{x:.4g} on: %{y:.0%} right<extra></extra>",
+        "hovertemplate": "score ≥ %{x:.4g}: %{y:.0%} correct<extra></extra>",
     }
     layout = {
-        "xaxis": axis(title="similarity of the matched pair", range=list(span)),
+        "xaxis": axis(title="score", range=list(span)),
         "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
         "shapes": [threshold_line(threshold)],
-        "annotations": [
-            above("<b>probability of being right</b>", 0, "left", color=TEXT_COLOURS["kept"])
-        ],
+        "annotations": [above("<b>probability correct</b>", 0, "left", color=TEXT_COLOURS["kept"])],
     }
     return figure([line], layout, 300, left=52, bottom=46)

@@ -1,11 +1,9 @@
-"""Read a settings file (YAML or JSON); every error names its line.
+"""Read and validate a config file (YAML or JSON); every error names its line.
 
-Both are read as events, without recursion. Of YAML only what JSON can say is taken: no anchors,
-aliases or tags, one document; plain words mean what YAML 1.2's core schema says, so that ``on`` is
-text and ``1e-3`` a number. A name given twice and a number that is not finite are errors.
-
-Reads and checks; does not write, and knows no command line. What a file may hold is said by
-``config.schema.json`` beside this module.
+Both formats are parsed as events, without recursion. YAML is restricted to what JSON can express:
+one document, no anchors, aliases or tags. Plain scalars follow YAML 1.2's core schema, so ``on`` is
+text and ``1e-3`` a number. Duplicate keys and non-finite numbers are errors. The content is
+described by ``config.schema.json``.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ import yaml
 
 from mmc4viz.types import ConfigError, LoaderConfig
 
-LARGEST: Final = 32 << 20  # bytes; a config with the largest corpora's shards has three million
+LARGEST: Final = 32 << 20  # bytes; a config listing the largest corpora's shards has 3 MB
 _DEEPEST: Final = 40
 
 KeyPath = tuple[str | int, ...]
-_Event = tuple[str, Any, int]  # "{", "}", "[", "]" or "=" with a value; a name's value is text
+_Event = tuple[str, Any, int]  # "{", "}", "[", "]", or "=" with a key or value; line number
 
 _Yaml: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE: Final = yaml.reader.Reader.NON_PRINTABLE
@@ -45,16 +43,16 @@ _TOKEN: Final = re.compile(r'[{}\[\]]|"(?:[^"\\]|\\.)*"|[-+\w.]+')
 
 @dataclass(frozen=True)
 class Marked:
-    """Values with their lines.
+    """A parsed file with line numbers.
 
     Attributes
     ----------
     name : str
-        Of the file, for errors.
+        The file's name, for errors.
     value : object
-        Dictionaries, lists, texts, numbers, booleans and None.
+        Dictionaries, lists, strings, numbers, booleans and None.
     lines : dict
-        Where each value, or the name before it, stands, from 1; by names and places from the top.
+        The line (from 1) of each value or its key, by the path of keys and list positions.
     """
 
     name: str
@@ -62,19 +60,19 @@ class Marked:
     lines: dict[KeyPath, int]
 
     def error(self, message: str, at: KeyPath = ()) -> ConfigError:
-        """Return an error about the value at a path, or about what is nearest above it."""
+        """Return an error about the value at a path, or its nearest ancestor with a line."""
         while at and at not in self.lines:
             at = at[:-1]
         return _error(self.name, self.lines.get(at, 1), message)
 
 
 def read_marked(path: str) -> Marked:
-    """Read a file of YAML or JSON.
+    """Read a YAML or JSON file.
 
     Raises
     ------
     ConfigError
-        One line with the file's line.
+        Names the line of the problem.
     """
     try:
         with open(path, "rb") as file:
@@ -86,12 +84,12 @@ def read_marked(path: str) -> Marked:
 
 
 def parse_marked(data: bytes, name: str) -> Marked:
-    """Parse YAML or JSON, by the end of its name or else by its first character.
+    """Parse YAML or JSON, as told by the name's extension or else by the first character.
 
     Raises
     ------
     ConfigError
-        One line with the text's line.
+        Names the line of the problem.
 
     Examples
     --------
@@ -100,14 +98,14 @@ def parse_marked(data: bytes, name: str) -> Marked:
     >>> parse_marked(b"a: [1, *b]", "a.yaml")
     Traceback (most recent call last):
     ...
-    mmc4viz.types.ConfigError: a.yaml, line 1: no anchors and aliases (& and *), please
+    mmc4viz.types.ConfigError: a.yaml, line 1: anchors and aliases (& and *) are not supported
     """
     if len(data) > LARGEST:
-        raise ConfigError(f"{name}: larger than {LARGEST >> 20} MiB: no file of settings")
+        raise ConfigError(f"{name}: not a config file: larger than {LARGEST >> 20} MiB")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _error(name, data.count(b"\n", 0, error.start) + 1, "no UTF-8 text") from None
+        raise _error(name, data.count(b"\n", 0, error.start) + 1, "not UTF-8 text") from None
     ending = name.lower().rpartition(".")[2]
     is_json = ending == "json" or (ending not in ("yaml", "yml") and text.lstrip()[:1] in "{[")
     return _build(_json_events(text, name) if is_json else _yaml_events(text, name), name)
@@ -121,8 +119,8 @@ def _json_events(text: str, name: str) -> Iterator[_Event]:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        raise _error(name, error.lineno, f"no valid JSON: {error.msg}") from None
-    except (RecursionError, ValueError):  # too deep, or a number of too many digits: said below
+        raise _error(name, error.lineno, f"invalid JSON: {error.msg}") from None
+    except (RecursionError, ValueError):  # too deep, or too many digits: reported below
         pass
     ends = [match.start() for match in re.finditer("\n", text)]
     for match in _TOKEN.finditer(text):
@@ -140,30 +138,30 @@ def _json_events(text: str, name: str) -> Iterator[_Event]:
 def _yaml_events(text: str, name: str) -> Iterator[_Event]:
     if (bad := _UNPRINTABLE.search(text)) is not None:
         line = text.count("\n", 0, bad.start()) + 1
-        raise _error(name, line, f"the character {bad.group()!a} has no place in YAML")
+        raise _error(name, line, f"the character {bad.group()!a} is not allowed in YAML")
     try:
         yield from _yaml_plain(text, name)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = 1 if mark is None else mark.line + 1
-        raise _error(name, line, f"no valid YAML: {error.problem or error.context}") from None
+        raise _error(name, line, f"invalid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError:
-        raise _error(name, 1, "no valid YAML") from None
+        raise _error(name, 1, "invalid YAML") from None
 
 
 def _yaml_plain(text: str, name: str) -> Iterator[_Event]:
-    """Yield YAML's events that JSON has too; refuse the others."""
+    """Yield the events of YAML that have a counterpart in JSON; refuse the others."""
     documents = 0
     for event in yaml.parse(text, Loader=_Yaml):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise _error(name, line, "a second document begins; a file has one")
+                raise _error(name, line, "a second YAML document begins; only one is allowed")
         if getattr(event, "anchor", None) is not None:
-            raise _error(name, line, "no anchors and aliases (& and *), please")
+            raise _error(name, line, "anchors and aliases (& and *) are not supported")
         if (tag := getattr(event, "tag", None)) is not None:
-            raise _error(name, line, f"no tags such as {tag[:60]!a}, please")
+            raise _error(name, line, f"tags such as {tag[:60]!a} are not supported")
         if isinstance(event, yaml.ScalarEvent):
             yield "=", event.value if event.style else _Word(event.value), line
         elif (sign := _SIGNS.get(type(event))) is not None:
@@ -179,11 +177,11 @@ _SIGNS: Final = {
 
 
 class _Word(str):
-    """Text without quotes: as a name it is itself, as a value what it means."""
+    """An unquoted scalar: text as a key, interpreted by `_plain` as a value."""
 
 
 def _plain(word: str) -> Any:
-    """Return what a word without quotes means.
+    """Return the value of an unquoted scalar.
 
     Examples
     --------
@@ -201,18 +199,18 @@ def _plain(word: str) -> Any:
 
 
 def means_text(word: str) -> bool:
-    """Whether a word without quotes means the text that it is."""
+    """Whether an unquoted scalar is read as text."""
     return word not in _WORDS and _NUMBER.fullmatch(word) is None
 
 
 class _Builder:
-    """Puts events together."""
+    """Builds values from events."""
 
     def __init__(self, name: str) -> None:
         self.name, self.lines = name, dict[KeyPath, int]()
         self.top: list[Any] = []
-        self.open: list[tuple[Any, KeyPath]] = []  # containers with their paths
-        self.waiting: list[str | None] = []  # of each, the name whose value comes next
+        self.open: list[tuple[Any, KeyPath]] = []  # open containers with their paths
+        self.waiting: list[str | None] = []  # for each, the key whose value comes next
 
     def take(self, sign: str, value: Any, line: int) -> None:
         if sign in "}]":
@@ -233,11 +231,11 @@ class _Builder:
     def _name(self, sign: str, value: Any, line: int) -> None:
         container, path = self.open[-1]
         if sign != "=" or not isinstance(value, str):
-            self._refuse(line, "a name must be text")
+            self._refuse(line, "a key must be text")
         self._checked(str(value), line)
         if value in container:
             first = self.lines[*path, str(value)]
-            self._refuse(line, f"{value[:60]!a} is named twice (first in line {first})")
+            self._refuse(line, f"duplicate key {value[:60]!a} (first in line {first})")
         self.waiting[-1] = str(value)
         self.lines[*path, str(value)] = line
 
@@ -260,12 +258,12 @@ class _Builder:
         value = _plain(value) if isinstance(value, _Word) else value
         if isinstance(value, float) and not math.isfinite(value):
             name = self.waiting[-1] if self.waiting else None
-            self._refuse(line, f"{f'{name}: '[:60] if name else ''}{value} is no finite number")
+            self._refuse(line, f"{f'{name}: '[:60] if name else ''}{value} is not a finite number")
         if isinstance(value, str) and not value.isascii():
             try:
                 value.encode()
             except UnicodeEncodeError:
-                self._refuse(line, "half a surrogate pair is no text")
+                self._refuse(line, "text contains a lone surrogate")
         return value
 
     def _refuse(self, line: int, message: str) -> NoReturn:
@@ -277,48 +275,48 @@ def _build(events: Iterator[_Event], name: str) -> Marked:
     for sign, value, line in events:
         builder.take(sign, value, line)
     if not builder.top:
-        raise _error(name, 1, "nothing stands in it")
+        raise _error(name, 1, "the file is empty")
     return Marked(name, builder.top[0], builder.lines)
 
 
 PROVENANCE: Final = "provenance"
 SCHEMA: Final = Path(__file__).with_name("config.schema.json")
-_LONGEST: Final = 60  # characters of a value that an error repeats
+_LONGEST: Final = 60  # characters of a value that an error quotes
 
 
 @dataclass(frozen=True)
 class Config:
-    """A config file.
+    """The content of a config file.
 
     Attributes
     ----------
     settings : dict
-        By name, as `mmc4viz.types.LoaderConfig` takes them; what is absent keeps its default.
+        By name, as `mmc4viz.types.LoaderConfig` takes them; absent ones keep their defaults.
     provenance : dict
-        Where they come from, as the schema says; empty in a file of settings alone.
+        Where the settings come from (see the schema); empty if the file has no provenance.
     """
 
     settings: dict[str, Any]
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def loader_config(self) -> LoaderConfig:
-        """Return the whole setting."""
+        """Return the complete settings."""
         return LoaderConfig.from_mapping(self.settings)
 
 
 def read_config(path: str) -> Config:
-    """Read a config from a file of YAML or JSON.
+    """Read a config from a YAML or JSON file.
 
     Raises
     ------
     ConfigError
-        With the line where the file makes no sense.
+        Names the line of the problem.
     """
     return _checked(read_marked(path))
 
 
 def parse_config(data: bytes, name: str) -> Config:
-    """Likewise from bytes; errors begin with the name.
+    """Read a config from bytes; errors begin with the name.
 
     Examples
     --------
@@ -340,7 +338,7 @@ def schema() -> dict[str, Any]:
 def _checked(marked: Marked) -> Config:
     value = marked.value
     if not isinstance(value, dict):
-        raise marked.error("settings are an object, threshold: 0.24 …")
+        raise marked.error("must contain settings, such as threshold: 0.24")
     settings = {name: one for name, one in value.items() if name != PROVENANCE}
     for name, one in settings.items():
         try:
@@ -357,32 +355,35 @@ def _short(message: str) -> str:
 
 
 def _check_provenance(marked: Marked, provenance: Any) -> None:
-    """Refuse what the schema does not allow, one at a time."""
-    from jsonschema import Draft202012Validator  # only who reads a provenance waits for it
+    """Refuse the first thing that the schema does not allow."""
+    from jsonschema import Draft202012Validator  # slow to import, and rarely needed
 
     written = provenance.get("format") if isinstance(provenance, dict) else None
     if type(written) is int and written != 1:
-        reason = f"format {written} of the config, this version reads 1: a newer mmc4viz may"
-        raise marked.error(f"{reason} read it", (PROVENANCE, "format"))
+        reason = f"config format {written} is not supported (expected 1): update mmc4viz"
+        raise marked.error(reason, (PROVENANCE, "format"))
     own = {name: schema()[name] for name in ("$schema", "$defs")}
     validator = Draft202012Validator({**own, "$ref": "#/$defs/provenance"})
-    for error in validator.iter_errors(provenance):  # in the order of the schema
+    for error in validator.iter_errors(provenance):
         path, message = _at(error)
         raise marked.error(message, (PROVENANCE, *path))
 
 
 def _at(error: Any) -> tuple[tuple[str | int, ...], str]:
-    """Return where something is wrong, and what, in a few words."""
+    """Return the path of a validation error, and a short message."""
     path = tuple(error.absolute_path)
     where = ".".join(map(str, (PROVENANCE, *path)))
     found, wanted = error.instance, error.validator_value
     if error.validator == "additionalProperties":
         known: Mapping[str, Any] = error.schema.get("properties", {})
         name = next(name for name in found if name not in known)
-        return (*path, name), f"{name[:_LONGEST]!a} is no part of {where}: {', '.join(known)}"
+        return (
+            *path,
+            name,
+        ), f"{where} has no field {name[:_LONGEST]!a}; use one of {', '.join(known)}"
     if error.validator == "required":
         missing = next(name for name in wanted if name not in found)
-        return path, f"{where} lacks {missing}"
+        return path, f"{where} has no {missing}"
     shown = f"{found!a}"
     shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
     words = {
@@ -393,7 +394,7 @@ def _at(error: Any) -> tuple[tuple[str | int, ...], str]:
         "maximum": f"must be at most {wanted}",
         "minLength": "must not be empty",
     }
-    return path, f"{where} {words.get(error.validator, 'makes no sense')}, not {shown}"
+    return path, f"{where} {words.get(error.validator, 'must be valid')}, not {shown}"
 
 
 def _listed(wanted: Any) -> str:

@@ -1,7 +1,6 @@
-"""Thresholds in the wild: what papers and programs use, each for the CLIP model it was made for.
+"""Published thresholds, each with the CLIP model it was chosen for, on the cosine scale.
 
-A threshold means nothing for another model. Values on other scales (after a softmax, or 30 on a
-cosine scale) are not here.
+A threshold is meaningless for another model.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One threshold with its source.
+    """A published threshold with its source.
 
     Attributes
     ----------
     value : float
-        On cosine scale.
+        On the cosine scale.
     model : str
-        The CLIP model it was made for.
+        The CLIP model it was chosen for.
     name : str
-        Short, for a label.
+        Short label.
     source : str
-        In words.
+        Where the threshold is published and what for.
     """
 
     value: float
@@ -34,15 +33,13 @@ class Reference:
 
 
 REFERENCES: Final = (
-    Reference(
-        0.15, "ViT-L/14", "MMC4", "MMC4 paper: an image is dropped when its best sentence is below"
-    ),
-    Reference(0.20, "ViT-L/14", "MMC4 training", "MMC4 paper's own training"),
+    Reference(0.15, "ViT-L/14", "MMC4", "MMC4 paper: images whose best score is below are dropped"),
+    Reference(0.20, "ViT-L/14", "MMC4 training", "MMC4 paper: training run"),
     Reference(0.24, "ViT-L/14", "OpenFlamingo", "OpenFlamingo's reference training script"),
     Reference(
-        0.25, "ViT-L/14", "MMC4 core", "MMC4 core subset: three quarters of its pairs are above"
+        0.25, "ViT-L/14", "MMC4 core", "MMC4 core subset: three quarters of its pairs score higher"
     ),
-    Reference(0.32, "ViT-L/14", "a fork", "The default of a fork of OpenFlamingo"),
+    Reference(0.32, "ViT-L/14", "a fork", "Default of an OpenFlamingo fork"),
     Reference(0.30, "ViT-B/32", "LAION-400M", "LAION-400M"),
     Reference(0.28, "ViT-B/32", "LAION-5B", "LAION-5B, English"),
     Reference(0.26, "mCLIP", "LAION-5B", "LAION-5B, languages other than English"),
@@ -50,7 +47,7 @@ REFERENCES: Final = (
 
 
 def references_for(model: str) -> list[Reference]:
-    """Return the thresholds that were made for a CLIP model, by its name, ascending.
+    """Return the thresholds published for a CLIP model, by its name, ascending.
 
     Examples
     --------
@@ -63,7 +60,7 @@ def references_for(model: str) -> list[Reference]:
     """
     name = _letters(model)
     found = [r for r in REFERENCES if any(alias in name for alias in _ALIASES[r.model])]
-    if "336" in name:  # another model, at a higher resolution
+    if "336" in name:  # a different model, with a higher input resolution
         return []
     return sorted(found, key=lambda reference: reference.value)
 

@@ -1,6 +1,6 @@
-"""Verdicts and curves → lines of JSON, CSV or a table. Text from the web stays text here.
+"""Format verdicts and rows as JSON, CSV or aligned tables, and escape untrusted text.
 
-Whatever shows foreign text, on a terminal or as HTML, escapes it by what stands at the end.
+Document text must pass through `printable` for a terminal, `plain` or `escaped` for HTML.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import IO, Any
 
 from mmc4viz.types import Verdict
 
-_SHOWN = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}  # breaks; joiners that scripts need
+_SHOWN = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}  # breaks, and joiners that scripts need
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_TABLE = "{:<18} {:>6} {:<34} {:<20} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}  {}"
+_TABLE = "{:<18} {:>6} {:<34} {:<20} {:>11} {:>6} {:>6} {:>12} {:>11} {:>9}  {}"
 TABLE_HEAD = _TABLE.format(
     "shard",
     "number",
     "key",
     "outcome",
-    "odds",
+    "probability",
     "images",
     "pairs",
-    "image",
-    "text",
+    "image tokens",
+    "text tokens",
     "mispaired",
     "detail",
 )
 
 
 def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = False) -> str:
-    """Return a verdict as one line of JSON, as ``explain --format jsonl`` prints it.
+    """Return a verdict as one line of JSON, as printed by ``explain --format jsonl``.
 
     Parameters
     ----------
     shard : str
-        Name of its shard.
+        Name of the document's shard.
     number : int
-        Of the document in it, from 0.
+        Position of the document in the shard, from 0.
     verdict : Verdict
     token_ids : bool
-        Whether to add the sequence's token ids.
+        Whether to include the sequence's token ids.
     """
     record = {
         "shard": shard,
@@ -65,7 +65,7 @@ def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = Fa
 
 
 def verdict_row(shard: str, number: int, verdict: Verdict) -> str:
-    """Return a verdict as a row of a table under `TABLE_HEAD`."""
+    """Return a verdict as a row of the table headed by `TABLE_HEAD`."""
     return _TABLE.format(
         printable(shard),
         number,
@@ -92,7 +92,7 @@ def write_rows(rows: list[dict[str, Any]], form: str, out: IO[str]) -> None:
 
 
 def table(rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows of cells as aligned text, the first column to the left.
+    """Return rows of cells as aligned text, the first column left-aligned.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def table(rows: Iterable[Iterable[Any]]) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Escape whatever a terminal might act upon.
+    r"""Escape everything that a terminal might act on.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def printable(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Write control and formatting characters as escapes, so that they show and do nothing.
+    r"""Escape control and formatting characters, so that they are visible and inert.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def plain(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Write text so that it stands as itself in HTML, in an attribute too.
+    """Escape text for HTML, including attribute values.
 
     Examples
     --------

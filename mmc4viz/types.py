@@ -1,7 +1,4 @@
-"""The nouns of the project: documents, pairs, settings, outcomes, statuses and errors, all frozen.
-
-This module holds data only. It reads nothing, matches nothing and imports nothing of ours.
-"""
+"""Shared data types: documents, pairs, settings, outcomes, statuses and errors, all frozen."""
 
 from __future__ import annotations
 
@@ -15,15 +12,15 @@ ASSIGNMENT_NAMES = ("one_to_one", "argmax", "stored", "greedy")
 
 
 class Mmc4vizError(Exception):
-    """Whatever a person can put right; its text is one line saying what, where and what to do."""
+    """A user-correctable error; its message is one line: what is wrong, where, what to do."""
 
 
 class ShardError(Mmc4vizError):
-    """A shard that is missing, is none, or breaks off."""
+    """A shard that is missing, malformed or truncated."""
 
 
 class ConfigError(Mmc4vizError):
-    """A setting that makes no sense."""
+    """An invalid setting."""
 
 
 class TokenizerError(Mmc4vizError):
@@ -31,11 +28,11 @@ class TokenizerError(Mmc4vizError):
 
 
 class DocumentError(Mmc4vizError):
-    """The loader would fail on this document; the text says why, in words for a person."""
+    """The loader would fail on this document; the message says why."""
 
 
 class Outcome(StrEnum):
-    """What becomes of a document (DESIGN.md, Names)."""
+    """What happens to a document."""
 
     KEPT = "kept"
     UNREADABLE = "unreadable"
@@ -46,7 +43,7 @@ class Outcome(StrEnum):
 
 
 class PairStatus(StrEnum):
-    """What becomes of a matched pair, whether or not its document is then lost."""
+    """What happens to a matched pair, even if its document is then dropped."""
 
     KEPT = "kept"
     BELOW_THRESHOLD = "below_threshold"
@@ -55,7 +52,7 @@ class PairStatus(StrEnum):
 
 
 class ImageStatus(StrEnum):
-    """What becomes of one image of a document before its pair is judged."""
+    """What happens to an image up to the matching."""
 
     MISSING = "missing"
     TOO_SMALL = "too_small"
@@ -69,34 +66,34 @@ class ImageStatus(StrEnum):
 class LoaderConfig:
     """Every setting of the loader, with OpenFlamingo's defaults.
 
-    The threshold alone departs from OpenFlamingo's command line (whose 30 rejects everything at
-    cosine scale): its default is the 0.24 of OpenFlamingo's reference training script.
+    The exception is the threshold: OpenFlamingo's command line defaults to 30, which drops
+    everything at cosine scale; here it is 0.24, as in OpenFlamingo's reference training script.
 
     Attributes
     ----------
     threshold : float
-        A pair is dropped when its score is below this, in double precision.
+        A pair is dropped when its score is below this value (compared in double precision).
     min_images : int
-        Fewest ``<image>`` tokens a sequence may have.
+        Fewest ``<image>`` tokens that a sequence must have.
     max_images : int
-        The cap: so many surviving pairs are kept, in image order.
+        The image cap: maximum number of pairs kept, in image order.
     max_tokens : int
-        Length at which the sequence is cut, in tokens.
+        The sequence is truncated to this many tokens.
     min_kb : int
-        An image of n bytes is too small when ``n // 1000 <= min_kb``; -1 turns the limit off.
+        An image of n bytes is too small when ``n // 1000 <= min_kb``; -1 disables the limit.
     assignment : str
         One of `ASSIGNMENT_NAMES`.
     single_image_keep : float
-        Probability with which a sequence with exactly one ``<image>`` token survives the coin.
+        Probability of keeping a document with exactly one ``<image>`` token.
     tokenizer : str
         ``"gpt2"`` (built in), a ``tokenizer.json``, a folder, or a Hugging Face id.
     clip_model : str
-        Name of the model whose similarity is used; a label, never computed with.
+        Name of the model that produced the scores; a label only.
 
     Raises
     ------
     ConfigError
-        When a value is of the wrong kind or out of range.
+        When a value has the wrong type or is out of range.
 
     Examples
     --------
@@ -105,7 +102,7 @@ class LoaderConfig:
     >>> LoaderConfig(max_images=0)
     Traceback (most recent call last):
     ...
-    mmc4viz.types.ConfigError: max_images must be a whole number of at least 1, not 0
+    mmc4viz.types.ConfigError: max_images must be an integer of at least 1, not 0
     """
 
     threshold: float = 0.24
@@ -127,9 +124,7 @@ class LoaderConfig:
         ):
             value = getattr(self, name)
             if type(value) is not int or not least <= value < 2**31:
-                raise ConfigError(
-                    f"{name} must be a whole number of at least {least}, not {value!r}"
-                )
+                raise ConfigError(f"{name} must be an integer of at least {least}, not {value!r}")
         for name in ("threshold", "single_image_keep"):
             value = getattr(self, name)
             if type(value) not in (int, float) or not _finite(value):
@@ -137,7 +132,7 @@ class LoaderConfig:
             object.__setattr__(self, name, float(value))
         if not 0 <= self.single_image_keep <= 1:
             raise ConfigError(
-                f"single_image_keep is a probability from 0 to 1, not {self.single_image_keep!r}"
+                f"single_image_keep must be from 0 to 1, not {self.single_image_keep!r}"
             )
         if self.assignment not in ASSIGNMENT_NAMES:
             raise ConfigError(
@@ -145,29 +140,29 @@ class LoaderConfig:
             )
         for name in ("tokenizer", "clip_model"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ConfigError(f"{name} must be a name, not {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be non-empty text, not {getattr(self, name)!r}")
 
     def with_(self, **changes: Any) -> Self:
         """Return a copy with some settings changed."""
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings by name, as ``--config`` reads them."""
+        """Return the settings as a dictionary, as ``--config`` reads them."""
         return asdict(self)
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
-        """Build a config from settings by name; what is absent keeps its default.
+        """Build from a mapping of settings; absent ones keep their defaults.
 
         Raises
         ------
         ConfigError
-            For a name that is no setting, or a value that makes no sense.
+            For an unknown setting or an invalid value.
         """
         known = [f.name for f in fields(cls)]
         for name in settings:
             if name not in known:
-                raise ConfigError(f"{name!r} is no setting; the settings are {', '.join(known)}")
+                raise ConfigError(f"{name!r} is not a setting; use one of {', '.join(known)}")
         return cls(**settings)
 
 
@@ -180,27 +175,27 @@ def _finite(value: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One entry of ``image_info`` (or of a ChatGPT-written document's ``image_map``), measured.
+    """One measured entry of ``image_info`` (``image_map`` in a ChatGPT-generated document).
 
     Attributes
     ----------
     n_bytes : int or None
-        Bytes of the decoded base64; None without any (missing, or size unknown).
+        Number of bytes of the decoded base64; None if the image is missing or its size unknown.
     present : bool
-        Whether the loader would try to decode it. A document of MMC4's own ``.jsonl`` without
-        images has ``present`` and no ``n_bytes``: its size is unknown and not filtered.
+        Whether the loader would try to decode it. An image of MMC4's own ``.jsonl`` without image
+        files is ``present`` but has no ``n_bytes``: its size is unknown and not filtered.
     entry_error : str or None
-        Why the entry or its base64 loses the document, whatever the image's size.
+        Why the entry or its base64 makes the document unreadable, whatever the image's size.
     pixel_error : str or None
-        Why the pixels lose the document, if the image is large enough to be decoded.
+        Why the pixels make the document unreadable, if the image is large enough to be decoded.
     width, height : int
         In pixels; 0 when unknown.
     format : str
-        Pillow's name of the file format; empty when unknown.
+        Pillow's name for the file format; empty when unknown.
     name, url : str
-        ``image_name`` and ``raw_url`` where they are strings.
+        ``image_name`` and ``raw_url`` if they are strings, else empty.
     stored_sentence, stored_score
-        ``matched_text_index`` and ``matched_sim`` as they stand; any kind of value.
+        ``matched_text_index`` and ``matched_sim`` as found; values of any type.
     """
 
     present: bool
@@ -216,22 +211,22 @@ class Image:
     stored_score: Any = None
 
     def too_small(self, min_kb: int) -> bool:
-        """Whether the size limit drops this image (unknown sizes are never dropped)."""
+        """Whether the size limit drops this image (never one of unknown size)."""
         return self.n_bytes is not None and self.n_bytes // 1000 <= min_kb
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceCounts:
-    """Token counts of a document's sentences, for a pipeline whose counts add up.
+    """Token counts of a document's sentences, for a tokenizer whose counts are additive.
 
     Attributes
     ----------
     head : int
-        Tokens of the first sentence where it opens the text.
+        Tokens of the first sentence at the start of the text.
     first : sequence of int
-        Tokens of each sentence right after ``<image>``.
+        Tokens of each sentence directly after ``<image>``.
     rest : sequence of int
-        Tokens of each sentence after another one and a space.
+        Tokens of each sentence after another sentence and a space.
     """
 
     head: int
@@ -243,10 +238,9 @@ class SentenceCounts:
 class Document:
     """One sample of a shard as far as it could be read; pixels are measured, not kept.
 
-    ``error`` is set where the document is unreadable before any image is looked at. The fields
-    hold whatever kind of value the JSON had: the walk asks no more of them than the loader does.
-    A document that comes back from an index may have its sentences' token ``counts`` in place of
-    the ``sentences``.
+    ``error`` is set if the document is unreadable before any image is examined. The fields hold
+    the JSON values unvalidated: the walk requires no more of them than the loader does. A document
+    from an index may have token ``counts`` instead of ``sentences``.
     """
 
     key: str
@@ -262,7 +256,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image matched to a sentence, by the document's own indices."""
+    """An image matched to a sentence, as indices into the document."""
 
     image: int
     sentence: int
@@ -272,11 +266,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the loader does to one document at one setting.
+    """What the loader does to one document under given settings.
 
-    ``images`` and ``pairs`` use the document's own indices, in image order; ``binding`` has one
-    entry for each ``<image>`` token of the cut sequence, and ``handed_over`` counts the images
-    that the model gets with it. Counts are 0 where no sequence was built.
+    ``images`` and ``pairs`` use the document's own indices, in image order. ``binding`` has one
+    entry per ``<image>`` token of the truncated sequence; ``handed_over`` counts the images that
+    the model receives with it. Counts are 0 if no sequence was built.
     """
 
     key: str
@@ -295,11 +289,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """An ``<image>`` token of the cut sequence: the pair it came from and the image it gets.
+    """An ``<image>`` token of the truncated sequence: its own image and the image it receives.
 
-    ``pair_image`` is None for a literal ``<image>`` of the page's text; ``bound_image`` is None
-    when fewer images than tokens are handed over. The token is ``mispaired`` when it comes from a
-    pair and does not get an image that is matched to its sentence.
+    ``pair_image`` is None for a literal ``<image>`` in the page's text; ``bound_image`` is None
+    if the model receives fewer images than tokens. The token is ``mispaired`` when it comes from a
+    pair but does not receive an image matched to that pair's sentence.
     """
 
     pair_image: int | None

@@ -1,1 +1,1 @@
-"""Read shards and indexes: everything that touches a disk or a network."""
+"""Reading shards, indexes and similarity files, from disk or over the network."""

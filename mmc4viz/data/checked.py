@@ -1,8 +1,8 @@
-"""Files whose every byte has a digest, Arrow and JSON: written, and checked before they are used.
+"""Write and read Arrow and JSON files with checksums of all their bytes.
 
-Behind an uncompressed Arrow file of one batch stand a table of its buffers (place, size, digest)
-and a tail with the digest of everything else. What Arrow itself parses is checked when a file is
-opened, each buffer when it is first used. This finds damage; it is no guard against forgery.
+An uncompressed Arrow file of one batch is followed by a table of its buffers (offset, size, digest)
+and a tail with the digest of everything else. Metadata is verified when a file is opened, each
+buffer when it is first used. This detects damage, not manipulation.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mmc4viz.types import Mmc4vizError
 
 _MAGIC: Final = b"MMC4IDX2"
 _ARROW: Final = b"ARROW1"
-_BUFFER: Final = struct.Struct("<QQQ")  # where it begins, its bytes, their digest
+_BUFFER: Final = struct.Struct("<QQQ")  # offset, size, digest
 _SEAL: Final = "digest"
-_TAIL: Final = struct.Struct("<QQQ8s")  # bytes of the Arrow file, buffers, digest of the rest
+_TAIL: Final = struct.Struct("<QQQ8s")  # Arrow file size, number of buffers, digest of the rest
 
 
 class IndexFileError(Mmc4vizError):
-    """An index, or a file of one, that cannot be used as it is."""
+    """An index, or one of its files, that cannot be used as it is."""
 
 
 def write_checked(batch: pa.RecordBatch, path: Path) -> None:
-    """Write a batch as a file of its own; raises an OSError where there is no room."""
+    """Write a batch to a file; raises an OSError if the disk is full."""
     batch.validate(full=True)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
@@ -53,7 +53,7 @@ def _buffers(batch: pa.RecordBatch) -> list[pa.Buffer]:
 
 
 def _rest(arrow: memoryview, table: bytes, n: int) -> int:
-    """Digest what is no buffer: what stands before and behind them, and the table of them."""
+    """Return the digest of everything outside the buffers, and of their table."""
     first = _BUFFER.unpack_from(table)[0] if n else len(arrow)
     last = sum(_BUFFER.unpack_from(table, (n - 1) * _BUFFER.size)[:2]) if n else len(arrow)
     digest = xxh3_64(arrow[:first])
@@ -63,20 +63,21 @@ def _rest(arrow: memoryview, table: bytes, n: int) -> int:
 
 
 def open_checked(path: Path, mend: Callable[[Path], str], in_memory: bool = False) -> CheckedBatch:
-    """Open a file that `write_checked` has written.
+    """Open a file written by `write_checked`.
 
     Parameters
     ----------
     path : Path
     mend : callable
-        Says what is to be done about a file that cannot be used.
+        Returns advice on repairing a file that cannot be used.
     in_memory : bool
-        Whether it is read now; else it is mapped, and must not be cut short while it is in use.
+        Whether to read the file now; otherwise it is memory-mapped, and must not be truncated
+        while in use.
 
     Raises
     ------
     IndexFileError
-        When it cannot be read, is damaged, or of an older kind.
+        When it cannot be read, is damaged, or was written by an older version.
     """
     try:
         with pa.OSFile(str(path)) if in_memory else pa.memory_map(str(path)) as source:
@@ -90,11 +91,11 @@ def open_checked(path: Path, mend: Callable[[Path], str], in_memory: bool = Fals
     length, n, digest, magic = _TAIL.unpack(view[room:]) if room >= 0 else (0, 0, 0, b"")
     if magic != _MAGIC:
         older = bytes(view[:6]) == _ARROW == bytes(view[-6:])
-        what = "made by an older mmc4viz" if older else "damaged (not whole)"
+        what = "written by an older mmc4viz" if older else "damaged (incomplete)"
         raise IndexFileError(f"{path}: {what}: {mend(path)}")
     table = bytes(view[length:room])
     if len(table) != n * _BUFFER.size or _rest(view[:length], table, n) != digest:
-        raise IndexFileError(f"{path}: damaged (its digest differs): {mend(path)}")
+        raise IndexFileError(f"{path}: damaged (checksum mismatch): {mend(path)}")
     try:
         batch = pa.ipc.open_file(whole.slice(0, length)).get_batch(0)
     except pa.ArrowException as error:
@@ -103,7 +104,7 @@ def open_checked(path: Path, mend: Callable[[Path], str], in_memory: bool = Fals
 
 
 class _File:
-    """A file's bytes, and the digests of those of its buffers that are not checked yet."""
+    """A file's bytes, and the digests of its buffers not yet checked."""
 
     def __init__(
         self, path: Path, mend: Callable[[Path], str], whole: pa.Buffer, table: bytes
@@ -116,37 +117,37 @@ class _File:
         return {at: (size, digest) for at, size, digest in _BUFFER.iter_unpack(self._table)}
 
     def check(self, buffer: pa.Buffer) -> None:
-        """Check a buffer, if it is one of this file's; raises an IndexFileError."""
+        """Check a buffer if it belongs to this file; raises an IndexFileError."""
         at = buffer.address - self._start
         size, digest = self._left.get(at, (0, 0))
         if size and xxh3_64_intdigest(self._view[at : at + size]) != digest:
             raise IndexFileError(
-                f"{self._path}: damaged (a column's digest differs): {self._mend(self._path)}"
+                f"{self._path}: damaged (checksum mismatch): {self._mend(self._path)}"
             )
         self._left.pop(at, None)
 
 
 class CheckedBatch:
-    """A record batch over files; what is handed out of it has been checked.
+    """A record batch backed by files; data is verified before it is returned.
 
-    Whatever else a `pyarrow.RecordBatch` can do, it does, once all of it has been checked.
+    All other attributes of a `pyarrow.RecordBatch` are available too, and verify the whole batch.
 
     Parameters
     ----------
     raw : pyarrow.RecordBatch
-        Unchecked.
+        Unverified.
     files : tuple
-        Over which it lies.
+        The files that back it.
     """
 
     def __init__(self, raw: pa.RecordBatch, files: tuple[_File, ...]) -> None:
         self.raw = raw
         self.schema, self.num_rows = raw.schema, raw.num_rows
         self.files = files
-        self._left = True  # whether some of it may not be checked yet
+        self._left = True  # whether some of it may still be unverified
 
     def checked(self, array: pa.Array) -> pa.Array:
-        """Return an array of the raw batch, or a part of one, once its bytes are checked."""
+        """Verify an array of the raw batch, or a part of one, and return it."""
         for buffer in array.buffers():
             if buffer is not None:
                 for file in self.files:
@@ -158,7 +159,7 @@ class CheckedBatch:
         return self.checked(self.raw.column(name))
 
     def check(self) -> None:
-        """Check every column; raises an IndexFileError for a damaged one."""
+        """Verify every column; raises an IndexFileError for a damaged one."""
         for column in self.raw.columns if self._left else ():
             self.checked(column)
         self._left = False
@@ -171,9 +172,9 @@ class CheckedBatch:
 
 
 def put_over(batch: pa.RecordBatch, other: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch with another's columns in the place of its own of the same names, unchecked.
+    """Return a batch with columns replaced by another batch's columns of the same names.
 
-    Each may be a `CheckedBatch`; then what is returned is one, too.
+    The result is unverified, and a `CheckedBatch` if one of the arguments is.
     """
     (raw, files), (over, more) = _parts(batch), _parts(other)
     for field in over.schema:
@@ -186,7 +187,7 @@ def _parts(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, tuple[_File, ...]]:
 
 
 def sealed(fields: Mapping[str, Any]) -> str:
-    """Write fields as JSON with a digest of them, which is no field's name.
+    """Serialize fields as JSON with a digest of them.
 
     Examples
     --------
@@ -195,16 +196,16 @@ def sealed(fields: Mapping[str, Any]) -> str:
     >>> unsealed(sealed({"a": 1}).encode().replace(b"1", b"2"))
     Traceback (most recent call last):
     ...
-    ValueError: its digest differs
+    ValueError: checksum mismatch
     """
     return json.dumps({**fields, _SEAL: _seal(fields)}, indent=1, sort_keys=True) + "\n"
 
 
 def unsealed(raw: bytes) -> dict[str, Any]:
-    """Read fields back; raises a ValueError where they are not what was written."""
+    """Deserialize fields written by `sealed`; raises a ValueError if they are damaged."""
     fields = json.loads(raw)
     if not isinstance(fields, dict) or fields.pop(_SEAL, None) != _seal(fields):
-        raise ValueError("its digest differs")
+        raise ValueError("checksum mismatch")
     return fields
 
 

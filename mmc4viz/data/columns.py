@@ -1,8 +1,7 @@
-"""Documents → columns, the one input of the sweep: one Arrow record batch a shard.
+"""Turn documents into columns, the input of the sweep: one Arrow record batch per shard.
 
-A row holds what every setting's answer needs: image sizes and decodability, similarity, token
-counts of sentences; for documents whose counts do not add up, the text itself. No pixels. Nothing
-is matched here, and nothing is written to disk.
+A row holds what is needed to answer for any settings: image sizes and decodability, similarity,
+token counts of sentences; the text only for documents whose counts are not additive. No pixels.
 """
 
 from __future__ import annotations
@@ -25,32 +24,32 @@ from mmc4viz.types import Document, Image, SentenceCounts
 
 
 class Kind(IntEnum):
-    """How a document is answered."""
+    """How a document's outcome is computed."""
 
-    PLAIN = 0  # from its columns
-    LITERAL = 1  # by the literal walk, from its payload
-    UNREADABLE = 2  # lost before any setting has a say
+    PLAIN = 0  # by the fast path, from its columns
+    LITERAL = 1  # by the reference walk, from its payload
+    UNREADABLE = 2  # under any settings
 
 
 class ImageCheck(IntEnum):
-    """What is known of an image."""
+    """Result of checking an image."""
 
     MISSING = 0
     VALID = 1
-    BAD_ENTRY = 2  # loses its document whatever its size
-    BAD_PIXELS = 3  # loses its document if it is large enough
+    BAD_ENTRY = 2  # its document is unreadable, whatever the image's size
+    BAD_PIXELS = 3  # its document is unreadable if the image is large enough
 
 
 class Verify(StrEnum):
-    """How far images are checked while columns are made of them."""
+    """How images are validated."""
 
     FULL = "full"  # base64 and pixels of every image, whatever its size
-    HEADER = "header"  # base64 decoded, the image opened: its pixels count as sound
-    NONE = "none"  # nothing decoded where base64 tells the size by its length: all count as sound
+    HEADER = "header"  # base64 and image header; pixels are assumed valid
+    NONE = "none"  # base64 only; images are assumed valid
 
 
-_VERIFY = b"verify"  # where the schema's metadata says how far images were checked
-_NOTES = b"notes"  # and where it says what of the shard was not read
+_VERIFY = b"verify"  # key of the validation level in the schema's metadata
+_NOTES = b"notes"  # key of the notes on what was not read
 IMAGE = pa.struct(
     {
         "n_bytes": pa.int64(),  # -1 when unknown
@@ -60,14 +59,14 @@ IMAGE = pa.struct(
         "format": pa.string(),
         "url": pa.string(),
         "error": pa.string(),
-        "stored_sentence": pa.int64(),  # -1 when it is no integer in range
-        "stored_score": pa.float64(),  # NaN when it is no finite number
+        "stored_sentence": pa.int64(),  # -1 if not an integer in range
+        "stored_score": pa.float64(),  # NaN if not a finite number
     }
 )
 
 
 def schema(similarity: pa.DataType, verify: Verify = Verify.FULL) -> pa.Schema:
-    """Return the columns' schema for one type of similarity, float64 or float32."""
+    """Return the columns' schema for similarity in float64 or float32."""
     return pa.schema(
         {
             "key": pa.string(),
@@ -80,7 +79,7 @@ def schema(similarity: pa.DataType, verify: Verify = Verify.FULL) -> pa.Schema:
             "first": pa.list_(pa.int32()),
             "rest": pa.list_(pa.int32()),
             "head": pa.int32(),
-            "n_sentences": pa.int32(),  # the matrix's columns
+            "n_sentences": pa.int32(),  # number of matrix columns
             "similarity": pa.list_(similarity),
             "payload": pa.large_binary(),
         },
@@ -96,9 +95,9 @@ def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str
     document : Document
         As parsed.
     sample : Sample
-        Its place in the shard.
+        Gives its place in the shard.
     tokenizer : Tokenizer
-        Counts the sentences, where counts add up.
+        Counts the sentences' tokens if counts are additive.
     """
     row = uncounted_row(document, sample, tokenizer)
     if row["kind"] == Kind.PLAIN:
@@ -107,12 +106,12 @@ def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str
 
 
 def count_fields(counts: SentenceCounts) -> dict[str, Any]:
-    """Return the part of a plain document's row that its tokenizer makes."""
+    """Return the token count fields of a plain document's row."""
     return {"first": counts.first, "rest": counts.rest, "head": counts.head}
 
 
 def uncounted_row(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Turn a document into a row that lacks a plain document's counts only."""
+    """Turn a document into a row without the token counts of a plain document."""
     row: dict[str, Any] = {
         "key": _storable(document.key),
         "url": _storable(document.url),
@@ -137,10 +136,10 @@ def uncounted_row(document: Document, sample: Sample, tokenizer: Tokenizer) -> d
 
 
 def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
-    """Return a matrix that float64 holds exactly as NumPy reads it, else None."""
+    """Return the matrix as float64, or None if it is malformed or float64 loses precision."""
     try:
         matrix = np.array(similarity)
-    except Exception:  # the literal walk will say what is wrong with it
+    except Exception:  # the reference walk reports what is wrong
         return None
     if matrix.ndim != 2 or matrix.dtype.kind not in "iuf" or not matrix.shape[1]:
         return None
@@ -150,7 +149,7 @@ def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
 
 
 def _plain_text(sentences: Any, n_columns: int, tokenizer: Tokenizer) -> bool:
-    """Whether every sentence can be counted on its own and every column has its sentence."""
+    """Whether every sentence can be counted separately and every matrix column has one."""
     if not tokenizer.additive or not isinstance(sentences, list) or n_columns > len(sentences):
         return False
     return not any(type(text) is not str or tokenizer.is_exception(text) for text in sentences)
@@ -180,7 +179,7 @@ def _image_row(image: Image) -> dict[str, Any]:
 
 
 def _payload(document: Document) -> bytes:
-    """Write what the literal walk needs besides the images' measures."""
+    """Serialize what the reference walk needs besides the measured images."""
     return write_payload(
         {
             "sentences": document.sentences,
@@ -193,23 +192,23 @@ def _payload(document: Document) -> bytes:
 
 
 def write_payload(fields: dict[str, Any]) -> bytes:
-    """Write a payload so that even lone surrogates come back as they were."""
+    """Serialize a payload, preserving lone surrogates."""
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def read_payload(payload: bytes | None) -> dict[str, Any]:
-    """Read a payload back; a plain document has none."""
+    """Deserialize a payload; it is empty for a plain document."""
     fields: dict[str, Any] = json.loads((payload or b"{}").decode("utf-8", "surrogatepass"))
     return fields
 
 
 def _storable(text: str) -> str:
-    """Escape lone surrogates, which no file takes."""
+    """Escape lone surrogates, which cannot be encoded."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.RecordBatch:
-    """Turn rows into one record batch; similarity in float32 where that loses nothing."""
+    """Turn rows into a record batch, with similarity in float32 if that is lossless."""
     values = [np.asarray(row["similarity"], np.float64) for row in rows]
     flat = np.concatenate(values) if values else np.zeros(0)
     with np.errstate(over="ignore"):
@@ -228,7 +227,7 @@ def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.
 
 
 def with_notes(batch: pa.RecordBatch, notes: list[str]) -> pa.RecordBatch:
-    """Keep with a shard's documents what of the shard was not read, a line each."""
+    """Attach notes on what was not read to a shard's batch, one line each."""
     if not notes:
         return batch
     metadata = batch.schema.metadata or {}
@@ -236,7 +235,7 @@ def with_notes(batch: pa.RecordBatch, notes: list[str]) -> pa.RecordBatch:
 
 
 def _view(column: pa.Array) -> NDArray[Any]:
-    """Return numbers as NumPy has them, uncopied; pyarrow's own way to NumPy loads pandas."""
+    """Return numbers as a NumPy view (pyarrow's own conversion imports pandas)."""
     if column.null_count or pa.types.is_boolean(column.type):
         return np.asarray(column.to_numpy(zero_copy_only=False))
     return np.from_dlpack(column)
@@ -249,15 +248,15 @@ class Columns:
     Attributes
     ----------
     shard : Shard
-        Where the documents came from.
+        Where the documents come from.
     batch : pyarrow.RecordBatch or CheckedBatch
-        A row a document (`schema`).
+        One row per document (`schema`).
     tokenizer : Tokenizer
-        The one that counted.
+        The tokenizer that counted the sentences.
     error : str or None
-        What broke the shard off, if anything did.
+        Why reading the shard stopped early, if it did.
     drawn : ndarray of int64 or None
-        Where these are some of the shard's documents only, the number of each in the shard.
+        If these are only some of the shard's documents, their numbers in the shard.
     """
 
     shard: Shard
@@ -281,11 +280,11 @@ class Columns:
         return self.batch.checked(array) if isinstance(self.batch, CheckedBatch) else array
 
     def offsets(self, name: str) -> NDArray[np.int64]:
-        """Return where each document's part of a list column begins, shape (documents + 1,)."""
+        """Return the offsets of a list column, shape (documents + 1,)."""
         return _view(self._checked(self._raw(name).offsets)).astype(np.int64)
 
     def values(self, name: str) -> NDArray[Any]:
-        """Return a list column's values, all documents after one another."""
+        """Return the concatenated values of a list column."""
         return _view(self._checked(self._raw(name).values))
 
     def image(self, name: str) -> NDArray[Any]:
@@ -294,36 +293,36 @@ class Columns:
 
     @cached_property
     def kind(self) -> NDArray[np.uint8]:
-        """How each document is answered (`Kind`), shape (documents,)."""
+        """How each document's outcome is computed (`Kind`), shape (documents,)."""
         return self.numbers("kind")
 
     @cached_property
     def n_images(self) -> NDArray[np.int64]:
-        """Images of each document, shape (documents,)."""
+        """Number of images of each document, shape (documents,)."""
         return np.diff(self.offsets("images"))
 
     @property
     def verify(self) -> Verify:
-        """How far the images were checked."""
+        """How the images were validated."""
         metadata = self.batch.schema.metadata or {}
         return Verify(metadata.get(_VERIFY, Verify.FULL.value.encode()).decode())
 
     @property
     def notes(self) -> list[str]:
-        """What of the shard was not read, a line each."""
+        """Notes on what was not read, one line each."""
         metadata = self.batch.schema.metadata or {}
         notes: list[str] = json.loads(metadata.get(_NOTES, b"[]"))
         return notes
 
     @property
     def sizes_unknown(self) -> bool:
-        """Whether some image counts although nobody knows its size."""
-        looked_at = np.repeat(self.kind != Kind.UNREADABLE, self.n_images)
-        sound = looked_at & (self.image("status") == ImageCheck.VALID)
-        return bool((sound & (self.image("n_bytes") < 0)).any())
+        """Whether some images count although their size is unknown."""
+        readable = np.repeat(self.kind != Kind.UNREADABLE, self.n_images)
+        valid = readable & (self.image("status") == ImageCheck.VALID)
+        return bool((valid & (self.image("n_bytes") < 0)).any())
 
     def place(self, row: int) -> tuple[int, int]:
-        """Return where a document lies in its shard: offset and size."""
+        """Return a document's offset and size in its shard."""
         return int(self.numbers("offset")[row]), int(self.numbers("size")[row])
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Columns:
@@ -338,16 +337,16 @@ class Columns:
         return row if self.drawn is None else int(self.drawn[row])
 
     def row_of(self, number: int) -> int | None:
-        """Return where the document with a number in the shard is, None where it is not here."""
+        """Return the row of the document with a number in the shard, or None."""
         if self.drawn is None:
             return number if 0 <= number < len(self) else None
         found = np.flatnonzero(self.drawn == number)
         return int(found[0]) if len(found) else None
 
     def document(self, row: int) -> Document:
-        """Rebuild a document for the literal walk.
+        """Rebuild a document for the reference walk.
 
-        The text of a plain document is not in the columns: it comes back with token counts.
+        A plain document has token counts instead of its text, which is not in the columns.
         """
         record = self.batch.slice(row, 1).to_pylist()[0]
         payload = read_payload(record["payload"])

@@ -1,7 +1,7 @@
-"""Where documents come from, shards or an index, behind one face.
+"""A corpus, read from shards or from an index, through one interface.
 
-Both give documents for the walk and columns for the sweep, with equal answers. What could not be
-read, and what an answer rests on, is gathered here for the caller to say; nothing is printed.
+Both provide documents for the walk and columns for the sweep, with equal results. Errors and notes
+are collected for the caller to report.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from mmc4viz.types import Document, ShardError
 Progress = Callable[[int], object]
 
 NOTHING_READABLE: Final = (
-    "every document is unreadable: these may not be shards of MMC4, or not whole; mmc4viz explain "
-    "says of each what is wrong"
+    "every document is unreadable: these may not be MMC4 shards, or they are damaged; mmc4viz "
+    "explain shows the reason for each document"
 )
 
 
 class Source(Protocol):
-    """A corpus by its documents and by its columns.
+    """A corpus.
 
     Attributes
     ----------
     tokenizer : Tokenizer
-        Counts its sentences.
+        Counts the sentences' tokens.
     errors : list of str
-        What could not be read, a line each; grows while the source is read.
+        What could not be read, one line each; grows while the corpus is read.
     notes : list of str
-        What every answer rests on, a line each; likewise.
+        Caveats that apply to every result, one line each; grows likewise.
     model : str
-        The CLIP model whose similarity decides, ``unknown`` where neither index nor place says it.
+        The CLIP model whose scores are used, ``unknown`` if it was never named.
     """
 
     tokenizer: Tokenizer
@@ -51,13 +51,13 @@ class Source(Protocol):
     notes: list[str]
 
     @property
-    def model(self) -> str: ...  # noqa: D102 - told above
+    def model(self) -> str: ...  # noqa: D102 - documented above
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
-        """Yield each document with its shard's base name; with its text if asked."""
+        """Yield each document with its shard's name; with its text if requested."""
 
     def columns(self, progress: Progress) -> Sequence[Columns]:
-        """Return all columns; ``progress`` is told of documents read."""
+        """Return all columns; ``progress`` is called with the number of documents read."""
 
     def sample(self, n_documents: int, seed: int, progress: Progress) -> DrawnSample:
         """Draw documents at random."""
@@ -75,11 +75,11 @@ class Shards:
 
     @property
     def model(self) -> str:
-        """The CLIP model whose similarity the shards carry, ``unknown`` but for the sample's."""
+        """The CLIP model of the shards' own scores, known only for the sample data."""
         return model_of_shards(shard.path for shard in self.shards)
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
-        """Stream the shards; one that breaks off does not keep the others from being read."""
+        """Stream the shards; an error in one does not affect the others."""
         found = readable = 0
         for shard in self.shards:
             source, tally = image_source(shard, self.image_dir), ImageTally()
@@ -104,18 +104,18 @@ class Shards:
         parts = [
             read_columns(shard, self.tokenizer, self.image_dir, progress) for shard in self.shards
         ]
-        self._heed(parts)
+        self._collect(parts)
         return parts
 
     def sample(self, n_documents: int, seed: int, progress: Progress) -> DrawnSample:
-        """Read a sample: shards at random, and of each, documents at random.
+        """Read a random sample of shards, and a random sample of documents from each.
 
-        The drawn shards are streamed whole, to know how many documents they have; only the drawn
-        documents are parsed. A shard of which more are needed than it looked at first, because
-        others have few, is streamed again.
+        The chosen shards are streamed in full to count their documents; only sampled documents are
+        parsed. A shard is streamed again if more of its documents are needed than expected, because
+        other shards have few.
         """
         each = -(-n_documents // min(len(self.shards), max(2, round(n_documents**0.5))))
-        if len(self.shards) ** 2 <= n_documents:  # all: how many of each is drawn by lot
+        if len(self.shards) ** 2 <= n_documents:  # all shards: the number from each is random
             each += math.ceil(4 * each**0.5)
         weights = [_bytes_of(shard.path) for shard in self.shards]
         read: dict[int, tuple[Columns, int]] = {}
@@ -140,20 +140,21 @@ class Shards:
             part, total = read[position]
             parts.append(part.take(np.sort(generator.permutation(len(part))[: wanted[position]])))
             sizes.append(float(total))
-        self._heed(parts)
+        self._collect(parts)
         return cluster(parts, np.array(sizes), len(self.shards), seed)
 
-    def _heed(self, parts: Sequence[Columns]) -> None:
+    def _collect(self, parts: Sequence[Columns]) -> None:
+        """Collect errors and notes."""
         self.errors += [part.error for part in parts if part.error is not None]
         self.notes += notes_of(parts)
         self._check(sum(map(len, parts)), sum(map(_readable, parts)))
 
     def _check(self, found: int, readable: int) -> None:
-        """Refuse shards of which none could be read; note where no document could be."""
+        """Raise an error if no shard could be read; add a note if no document could be."""
         if self.errors and not found:
             more = len(self.errors) - 1
-            likewise = f" ({more:,} more shards cannot be read either)" if more else ""
-            raise ShardError(self.errors.pop(0) + likewise)
+            others = f" (and {more:,} more {'shard' if more == 1 else 'shards'})" if more else ""
+            raise ShardError(self.errors.pop(0) + others)
         if found and not readable:
             self.notes.append(NOTHING_READABLE)
 
@@ -175,17 +176,17 @@ class Indexed:
             self.notes.append(NOTHING_READABLE)
         if self.index.verify != "full":
             self.notes.append(
-                f"{self.index.folder}: images were checked by --verify {self.index.verify} only; "
-                "images that fail to decode may count as sound"
+                f"{self.index.folder}: indexed with --verify {self.index.verify}; undecodable "
+                "images may count as valid"
             )
 
     @property
     def model(self) -> str:
-        """The CLIP model whose similarity decides, as the index has recorded it."""
+        """The CLIP model whose scores are used, as recorded in the index."""
         return self.index.model
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
-        """Yield documents from the columns; their text, if asked, comes from the shards."""
+        """Yield documents from the columns; text, if requested, is read from the shards."""
         own = self.index.similarity == OWN
         for part, origin in zip(self.index.columns, self.index.origins, strict=True):
             path = part.shard.path
@@ -210,15 +211,15 @@ class Indexed:
 
 
 def _bytes_of(path: str) -> int:
-    """Return a shard's size, 1 where it would have to be asked for over the network."""
+    """Return a shard's size, or 1 if that would take a network request."""
     try:
         return 1 if is_remote(path) else size_of(path)
-    except OSError:  # reading it will say what is wrong
+    except OSError:  # reading it will report the error
         return 1
 
 
 def notes_of(parts: Sequence[Columns]) -> list[str]:
-    """Say what of the shards was not read, and where images' sizes are not known."""
+    """Return notes on what was not read, and on shards with unknown image sizes."""
     notes = []
     for part in parts:
         notes += part.notes
@@ -232,6 +233,6 @@ def _readable(part: Columns) -> int:
 
 def _unknown_sizes(shard: Shard) -> str:
     return (
-        f"{shard.name}: no images, so sizes are unknown and the size filter is off; name their "
-        f"folder by --image-dir, or put them into {downloaded_to(shard)}/ beside it"
+        f"{shard.name}: no images, so image sizes are unknown and the size filter is off; give "
+        f"--image-dir, or put the images into {downloaded_to(shard)}/ next to the shard"
     )

@@ -1,7 +1,6 @@
-"""What a file that holds no MMC4 documents looks like: known shapes, and the words for each.
+"""Recognize files that are not MMC4 documents, to explain what they are.
 
-Goes by contents alone: by a file's first bytes, or by the fields and members of its first samples.
-Reads nothing itself.
+Recognition is by content: a file's first bytes, or the fields and members of its first samples.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 READ: Final = (
-    "mmc4viz reads MMC4 documents: WebDataset tars with one in each .json member, or .jsonl "
-    "(.jsonl.gz, .jsonl.zip)"
+    "mmc4viz reads MMC4 documents: WebDataset tars with .json members, or .jsonl files "
+    "(also .jsonl.gz, .jsonl.zip)"
 )
 HEAD: Final = 4096
-"""Bytes that a file is known by."""
+"""Number of bytes by which a file is recognized."""
 
 _FIELDS: Final = {"text_list", "image_info", "similarity_matrix", "is_gpt", "image_map"}
 _PLAIN: Final = re.compile(rb'\s*\{.*?"(text_list|image_info|similarity_matrix)"\s*:', re.DOTALL)
@@ -25,24 +24,24 @@ _IMAGES: Final = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"}
 _COLUMNS: Final = re.compile(
     rb"(?i)(^|[,\t\"])(url|image_?url|caption|text|similarity|image|file_?path|title)([,\t\"]|$)"
 )
-_ABSENT: Final = object()  # in the place of a sample's JSON
-_BROKEN: Final = object()
+_ABSENT: Final = object()  # stands for a sample's missing JSON
+_BROKEN: Final = object()  # and for invalid JSON
 _PAIRS: Final = "image–text pairs"
-_INTERLEAVED: Final = "documents of the lists images and texts"
+_INTERLEAVED: Final = "documents with lists images and texts"
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What samples have that hold something else than MMC4 documents.
+    """Characteristics of samples of another format.
 
     Attributes
     ----------
     words : str
-        After "looks like".
+        Description, to follow "looks like".
     fields : frozenset of str
-        All of these stand in its JSON; without any, it has no JSON.
+        Fields that the JSON has; if empty, there is no JSON.
     members : frozenset of str
-        One of these suffixes stands beside; without any, it does not matter.
+        Suffixes of which one occurs among the sample's members; if empty, any will do.
     """
 
     words: str
@@ -60,32 +59,35 @@ def _shape(words: str, fields: str = "", members: Collection[str] = ()) -> Shape
     return Shape(words, frozenset(fields.split()), frozenset(members))
 
 
-SHAPES: Final = (  # the first that fits
+SHAPES: Final = (  # the first match counts
     _shape("MINT-1T, " + _INTERLEAVED, "images texts", {"tif", "tiff"}),
     _shape("the Multimodal Textbook, " + _INTERLEAVED, "images texts text_ocr_list"),
     _shape("OBELICS or OmniCorpus, " + _INTERLEAVED, "images texts general_metadata"),
-    _shape("OBELICS before its images, documents of texts and images_urls", "texts images_urls"),
-    _shape(_INTERLEAVED + ", as OBELICS and OmniCorpus have them", "images texts"),
-    _shape("OmniCorpus with similarities", "sentences matrix images_info"),
-    _shape("mOSCAR, documents of images and text", "images text metadata"),
+    _shape("OBELICS without images, documents with texts and images_urls", "texts images_urls"),
+    _shape(_INTERLEAVED + ", as in OBELICS and OmniCorpus", "images texts"),
+    _shape("OmniCorpus with similarity matrices", "sentences matrix images_info"),
+    _shape("mOSCAR, documents with images and text", "images text metadata"),
     _shape("PIN-14M, documents in Markdown", "md content_image"),
-    _shape("conversations about an image, as LLaVA has them", "conversations"),
-    _shape(_PAIRS + " as img2dataset writes them", "caption url key"),
-    _shape(_PAIRS + " as img2dataset writes them", "caption", _IMAGES),
+    _shape("conversations about an image, as in LLaVA", "conversations"),
+    _shape(_PAIRS + " as written by img2dataset", "caption url key"),
+    _shape(_PAIRS + " as written by img2dataset", "caption", _IMAGES),
     _shape(_PAIRS, "url caption"),
     _shape(_PAIRS, "URL TEXT"),
-    _shape("rows of a url and a text", "url text"),
+    _shape("rows with a url and a text", "url text"),
     _shape("images, without documents", "", _IMAGES),
-    _shape("Parquet rows of NeMo Curator, written as JSON", "sample_id position modality"),
+    _shape("NeMo Curator's Parquet rows as JSON", "sample_id position modality"),
 )
 
-_LINES: Final = "JSON lines: the name of such a file must end in .jsonl (.jsonl.gz, .jsonl.zip)"
-HEADS: Final = (  # of a file's first bytes: the first that fits
+_LINES: Final = "JSON lines: its name must end in .jsonl (.jsonl.gz, .jsonl.zip)"
+HEADS: Final = (  # patterns of a file's first bytes; the first match counts
     (rb".{257}ustar", "a tar: its name must end in .tar (.tar.gz, .tar.xz)"),
-    (rb"PAR1", "a Parquet file, as OBELICS, OmniCorpus and LAION come"),
-    (rb"ARROW1", "an Arrow file (a folder that mmc4viz index has made is named by --index)"),
-    (rb"\x80[\x02-\x05]", "a Python pickle, which would run code: have it written as .jsonl"),
-    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml)", "a web page, not what it names"),
+    (rb"PAR1", "a Parquet file, such as those of OBELICS, OmniCorpus and LAION"),
+    (rb"ARROW1", "an Arrow file (to use an index, name its folder with --index)"),
+    (
+        rb"\x80[\x02-\x05]",
+        "a Python pickle, which mmc4viz does not load for safety: convert it to .jsonl",
+    ),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml)", "a web page"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
     (rb"/?(\.\./)*(\.git/)?annex/objects/", "a git-annex pointer, not the file itself"),
     (rb"[\x00-\xff]{6}\x00\x00\{\s*\"", "safetensors, a model's weights"),
@@ -94,17 +96,17 @@ HEADS: Final = (  # of a file's first bytes: the first that fits
     (rb"\x89HDF", "an HDF5 file"),
     (rb"\x93NUMPY", "a NumPy array"),
     (rb"SQLite format", "an SQLite database"),
-    (rb"\x28\xb5\x2f\xfd", "a file packed by zstd: unpack it first"),
-    (rb"\x04\x22\x4d\x18", "a file packed by lz4: unpack it first"),
-    (rb"7z\xbc\xaf|Rar!", "an archive of another kind: unpack it first"),
-    (rb"PK\x03\x04", "a zip: its name must end in .zip, and it holds a .jsonl"),
+    (rb"\x28\xb5\x2f\xfd", "a zstd-compressed file: decompress it first"),
+    (rb"\x04\x22\x4d\x18", "an lz4-compressed file: decompress it first"),
+    (rb"7z\xbc\xaf|Rar!", "a 7z or RAR archive: unpack it first"),
+    (rb"PK\x03\x04", "a zip: its name must end in .zip, and it must contain a .jsonl"),
     (
         rb"(\xef\xbb\xbf)?\s*\[\s*([{\[\"]|\Z)",
-        "a JSON array: write one document a line (jq -c '.[]' FILE > FILE.jsonl)",
+        "a JSON array: write one document per line (jq -c '.[]' FILE > FILE.jsonl)",
     ),
     (
         rb"(\xef\xbb\xbf)?\s*\{\s*\n\s*[\"}]",
-        "JSON over several lines: write one document a line (jq -c . FILE > FILE.jsonl)",
+        "JSON over several lines: write one document per line (jq -c . FILE > FILE.jsonl)",
     ),
 )
 
@@ -127,7 +129,7 @@ def _parsed(raw: bytes | None) -> Any:
 
 
 def of_samples(found: Sequence[tuple[bytes | None, Collection[str]]]) -> str | None:
-    """Say what samples look like that are no MMC4 documents.
+    """Describe samples that are not MMC4 documents.
 
     Parameters
     ----------
@@ -137,12 +139,12 @@ def of_samples(found: Sequence[tuple[bytes | None, Collection[str]]]) -> str | N
     Returns
     -------
     str or None
-        None unless all have one known shape; JSON that is broken may be of any.
+        None unless all have the same known shape; invalid JSON fits any.
 
     Examples
     --------
     >>> of_samples([(b'{"images": [null], "texts": ["A boat."]}', ())])
-    'documents of the lists images and texts, as OBELICS and OmniCorpus have them'
+    'documents with lists images and texts, as in OBELICS and OmniCorpus'
     """
     parsed = [(_parsed(raw), members) for raw, members in found]
     seen = [(info, members) for info, members in parsed if info is not _BROKEN]
@@ -152,19 +154,19 @@ def of_samples(found: Sequence[tuple[bytes | None, Collection[str]]]) -> str | N
 
 
 def of_head(head: bytes, *, lines: bool) -> str | None:
-    r"""Say what a file looks like by its first bytes.
+    r"""Describe a file by its first bytes; None if they are not recognized.
 
     Parameters
     ----------
     head : bytes
-        The first `HEAD`, unpacked.
+        The first `HEAD` bytes, decompressed.
     lines : bool
-        Whether the file's name says that it is a .jsonl.
+        Whether the file's name ends in .jsonl or the like.
 
     Examples
     --------
     >>> of_head(b"PAR1\x15\x04", lines=False)
-    'a Parquet file, as OBELICS, OmniCorpus and LAION come'
+    'a Parquet file, such as those of OBELICS, OmniCorpus and LAION'
     """
     for pattern, words in HEADS if lines else HEADS[1:]:
         if re.match(pattern, head, re.DOTALL):
@@ -175,5 +177,5 @@ def of_head(head: bytes, *, lines: bool) -> str | None:
     cells = re.split(rb"[\t,]", first.strip())
     web = b"\t" in first and any(re.match(rb"https?://", cell) for cell in cells)
     if b"\0" not in head and len(cells) > 1 and (web or _COLUMNS.search(first.strip())):
-        return "a table, CSV or TSV, as lists of image–text pairs come"
+        return "a CSV or TSV table, such as a list of image–text pairs"
     return None

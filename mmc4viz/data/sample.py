@@ -1,10 +1,10 @@
-"""A random sample of shards and documents, and what it says of the whole: rates with intervals.
+"""Draw a random sample of shards and documents, arranged in clusters.
 
-Documents of one shard resemble each other, so the interval does not come from single documents but
-from clusters of them. Where shards were drawn, each shard is a cluster; where every shard was
-taken and only documents were drawn, documents are dealt at random into `GROUPS` clusters. A rate is
-a ratio of two cluster totals, its standard error the linearised one (Cochran, Sampling Techniques,
-3rd ed., section 6.3), its quantile Student's t with one degree of freedom less than clusters.
+Documents of one shard resemble each other, so confidence intervals are computed from clusters of
+documents. If shards were sampled, each shard is a cluster; if documents were sampled from every
+shard, they are dealt at random into `GROUPS` clusters. A rate is the ratio of two cluster totals,
+with the linearized standard error (Cochran, Sampling Techniques, 3rd ed., section 6.3), and its
+interval uses Student's t with one degree of freedom less than there are clusters.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ class DrawnSample:
     Attributes
     ----------
     clusters : sequence of sequence of Columns
-        What the interval is computed from.
+        The sampled documents, by cluster.
     sizes : ndarray of float64, shape (clusters,)
-        Documents of the corpus that each cluster stands for, up to a common factor.
+        Number of documents of the corpus that each cluster represents, up to a common factor.
     fraction : float
-        Share of the units drawn, for the finite-population correction; 0 where shards were drawn.
+        Sampled share of the corpus, for the finite-population correction; 0 if shards were sampled.
     shards : int
+        Number of shards of the corpus.
     """
 
     clusters: Sequence[Sequence[Columns]]
@@ -49,31 +50,31 @@ class DrawnSample:
 
     @property
     def n_documents(self) -> int:
-        """Documents in the sample."""
+        """Number of documents in the sample."""
         return sum(len(part) for cluster in self.clusters for part in cluster)
 
 
 def choose_shards(
     sizes: Sequence[float], n_documents: int, seed: int, count: Callable[[int], int]
 ) -> list[int]:
-    """Choose shards at random that have as many documents as are wanted, if all together do.
+    """Choose shards at random that together have enough documents, if the corpus does.
 
-    About the square root of the documents wanted, so that both stages are well filled; more where
-    sizes differ, for then few shards decide, and so few say little of the others. As many more as
-    it takes where they have too few documents.
+    The number of shards is about the square root of the sample size, so that both sampling stages
+    are well filled. It is higher if shard sizes differ, because then few shards dominate, or if
+    the chosen shards have too few documents.
 
     Parameters
     ----------
     sizes : sequence of float
-        Of all shards, in any unit.
+        Sizes of all shards, in any unit.
     n_documents, seed : int
     count : callable
-        Returns how many documents a shard has; asked of no more shards than are chosen.
+        Returns the number of documents of a shard; called only for the chosen shards.
 
     Returns
     -------
     list of int
-        Their places, in the order in which they were drawn.
+        Positions of the chosen shards, in the order in which they were drawn.
 
     Examples
     --------
@@ -90,23 +91,23 @@ def choose_shards(
     while known < wanted:
         there += sum(map(count, order[known:wanted]))
         known = wanted
-        if there < n_documents:  # as many more as it takes if these are like the others
+        if there < n_documents:  # as many more as needed if the others are similar
             lacking = (n_documents - there) * known / max(there, known / 2)
             wanted = min(len(sizes), known + math.ceil(lacking))
     return order[:known]
 
 
 def quotas(totals: Ints, n_documents: int, seed: int, *, every: bool) -> Ints:
-    """Say how many documents to draw of each chosen shard: all together as many as are wanted.
+    """Return how many documents to draw from each chosen shard.
 
     Parameters
     ----------
     totals : ndarray of int64, shape (chosen,)
-        Documents of each.
+        Number of documents of each shard.
     n_documents, seed : int
     every : bool
-        Whether these are all shards there are. Then every document is as likely as any other;
-        else each shard gets as many as the others, as far as it has them.
+        Whether these are all shards of the corpus. If so, every document is equally likely;
+        otherwise every shard contributes equally, as far as it has enough documents.
 
     Examples
     --------
@@ -129,14 +130,14 @@ def quotas(totals: Ints, n_documents: int, seed: int, *, every: bool) -> Ints:
 
 
 def draw(columns: Sequence[Columns], n_documents: int, seed: int = 0) -> DrawnSample:
-    """Draw documents from columns that are all at hand (an index).
+    """Draw documents from an index.
 
     Parameters
     ----------
     columns : sequence of Columns
-        One a shard, all of the corpus.
+        One per shard of the corpus.
     n_documents : int
-        How many are wanted; at most as many are taken as there are.
+        Sample size; limited by the number of documents.
     seed : int
     """
     sizes = [len(part) for part in columns]
@@ -164,14 +165,14 @@ def read_sample(
 ) -> tuple[Columns, int]:
     """Read a simple random sample of one shard, streaming it once.
 
-    Every sample gets a random number and the smallest stay, so only these are parsed.
+    Every document is assigned a random number and those with the smallest are parsed.
 
     Returns
     -------
     columns : Columns
-        Of the documents drawn, in the shard's order.
+        The sampled documents, in shard order.
     total : int
-        Samples in the shard.
+        Number of documents in the shard.
     """
     generator = np.random.default_rng(list(seed))
     kept: list[tuple[float, int, Sample]] = []
@@ -201,18 +202,18 @@ def read_sample(
 def cluster(
     taken: Sequence[Columns], totals: NDArray[np.float64], n_shards: int, seed: int
 ) -> DrawnSample:
-    """Arrange what was drawn into clusters.
+    """Arrange sampled documents into clusters.
 
     Parameters
     ----------
     taken : sequence of Columns
-        The documents drawn, one a drawn shard.
-    totals : ndarray of float64, shape (drawn shards,)
-        Documents of each drawn shard.
+        The sampled documents, one part per sampled shard.
+    totals : ndarray of float64, shape (sampled shards,)
+        Number of documents of each sampled shard.
     n_shards : int
-        Shards of the corpus.
+        Number of shards of the corpus.
     seed : int
-        For dealing documents into clusters, where every shard was drawn.
+        For dealing documents into clusters if every shard was sampled.
     """
     if len(taken) < n_shards:
         full = [(part, total) for part, total in zip(taken, totals, strict=True) if len(part)]

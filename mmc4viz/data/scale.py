@@ -1,7 +1,6 @@
-"""What scale a similarity is on, recognised from its matrices, and whether a threshold suits it.
+"""Recognize the scale of similarity matrices, and check thresholds against it.
 
-Cosine, a hundred times the cosine, a softmax over each image's sentences, a sigmoid; else unknown.
-Thresholds are judged here, never chosen.
+Scales are cosine, cosine × 100, softmax over each image's sentences, sigmoid, or unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from mmc4viz.data.columns import Columns
 Thresholds = NDArray[np.float64]
 
 MAX_STEPS: Final = 4001
-"""That a grid has."""
+"""Maximum number of thresholds in a grid."""
 RANGES: Final[dict[str, tuple[float, float]]] = {
     "cosine": (-1.0, 1.0),
     "×100": (-100.0, 100.0),
@@ -28,14 +27,14 @@ RANGES: Final[dict[str, tuple[float, float]]] = {
     "sigmoid": (0.0, 1.0),
     "unknown": (-np.inf, np.inf),
 }
-_SLACK: Final = 1.0001  # single precision lets a cosine of equals pass 1
-_MOST_VALUES: Final = 1_000_000  # looked at
+_SLACK: Final = 1.0001  # in single precision, the cosine of equal vectors can exceed 1
+_MOST_VALUES: Final = 1_000_000  # examined to recognize a scale
 _MOST_PARTS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A similarity's scale with a grid of thresholds that suits it."""
+    """A score scale with a grid of thresholds."""
 
     name: str
     start: float
@@ -44,7 +43,7 @@ class Scale:
     digits: int
 
     def thresholds(self) -> Thresholds:
-        """Return the grid: decimals in double precision, ascending, at most 4,001; read-only."""
+        """Return the grid: at most 4,001 ascending decimals in double precision; read-only."""
         return _grid(self)
 
 
@@ -63,7 +62,7 @@ TIMES_100: Final = Scale("×100", -100.0, 100.0, 0.1, 1)
 def decimal_scale(low: float, high: float) -> Scale:
     """Return the finest decimal grid from below the lowest score to above the highest."""
     reach = max(abs(low), abs(high))
-    if reach > 1e300:  # nothing that a similarity could be
+    if reach > 1e300:  # avoid overflow
         low, high, reach = min(low, 1e300), min(high, 1e300), 1e300
         low, high = max(low, -1e300), max(high, -1e300)
     span = max(high / 2 - low / 2, reach / 1e6)
@@ -74,21 +73,21 @@ def decimal_scale(low: float, high: float) -> Scale:
 
 
 def recognise(values: NDArray[Any], widths: NDArray[Any]) -> str:
-    """Recognise a similarity's scale.
+    """Recognize the scale of similarity matrices.
 
     Parameters
     ----------
     values : ndarray of float, shape (Σ widths,)
-        Rows of matrices, one after another: each an image's similarity to its page's sentences.
+        Concatenated matrix rows, each an image's similarity to the sentences of its page.
     widths : ndarray of int, shape (rows,)
-        How many sentences each row has.
+        Number of sentences in each row.
 
     Returns
     -------
     str
-        One of `RANGES`. A softmax's rows sum to 1. A sigmoid's values are no negative ones, and
-        span orders of magnitude: nearly all of them next to 0. The outermost hundredth of the
-        values decides nothing; without any finite value the scale is unknown.
+        One of `RANGES`. The rows of a softmax sum to 1. The values of a sigmoid are not negative
+        and span orders of magnitude, nearly all of them close to 0. The outermost hundredth of the
+        values is ignored; without finite values the scale is unknown.
 
     Examples
     --------
@@ -108,7 +107,7 @@ def recognise(values: NDArray[Any], widths: NDArray[Any]) -> str:
     low, middle, high = (float(x) for x in np.quantile(finite, [0.005, 0.5, 0.995]))
     reach = max(abs(low), abs(high))
     if reach > 100 * _SLACK or middle < -_SLACK:
-        return "unknown"  # logits with a bias are mostly below 0
+        return "unknown"  # e.g. logits with a bias, which are mostly negative
     if reach > _SLACK:
         return "×100"
     if low < 0:
@@ -119,7 +118,7 @@ def recognise(values: NDArray[Any], widths: NDArray[Any]) -> str:
 
 
 def _sums_to_one(values: NDArray[Any], widths: NDArray[Any]) -> bool:
-    """Whether nearly all rows of several sentences sum to 1."""
+    """Whether nearly all rows with several sentences sum to 1."""
     starts = np.concatenate([[0], np.cumsum(widths)])
     running = np.concatenate([[0.0], np.cumsum(np.nan_to_num(values.astype(np.float64)))])
     sums = running[starts[1:]] - running[starts[:-1]]
@@ -128,14 +127,14 @@ def _sums_to_one(values: NDArray[Any], widths: NDArray[Any]) -> bool:
 
 
 def scale_of(scores: NDArray[np.float64], parts: Sequence[Columns] = ()) -> Scale:
-    """Recognise a similarity's scale, and choose a grid of thresholds that suits it.
+    """Recognize the scale of scores, and choose a matching grid of thresholds.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (pairs,)
-        Matched ones, which the thresholds are to divide.
+        Scores of the matched pairs.
     parts : sequence of Columns
-        Whose matrices they are from, by which the scale is recognised; without any, by the scores.
+        The corpus, whose matrices identify the scale; without it, the scores do.
 
     Examples
     --------
@@ -160,12 +159,12 @@ def scale_of(scores: NDArray[np.float64], parts: Sequence[Columns] = ()) -> Scal
 
 
 def scale_in(parts: Sequence[Columns]) -> str:
-    """Recognise the scale of a corpus's matrices."""
+    """Recognize the scale of a corpus's matrices."""
     return recognise(*_some_rows(parts))
 
 
 def _some_rows(parts: Sequence[Columns]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return values and widths of a corpus's rows, of some of its shards where there are many."""
+    """Return values and widths of a corpus's matrix rows, from a subset of many shards."""
     chosen = np.unique(np.linspace(0, len(parts) - 1, min(len(parts), _MOST_PARTS)).astype(int))
     each = _MOST_VALUES // max(len(chosen), 1)
     found = [_rows(parts[at], each) for at in chosen.tolist()]
@@ -175,7 +174,7 @@ def _some_rows(parts: Sequence[Columns]) -> tuple[NDArray[Any], NDArray[np.int64
 
 
 def misfit(threshold: float, scale: str, low: float, high: float) -> str | None:
-    """Say why a threshold cannot divide matched pairs; None where it can.
+    """Return why a threshold keeps all or no pairs; None if it separates them.
 
     Parameters
     ----------
@@ -183,54 +182,54 @@ def misfit(threshold: float, scale: str, low: float, high: float) -> str | None:
     scale : str
         One of `RANGES`.
     low, high : float
-        The lowest and the highest score of a matched pair; NaN where there is none.
+        The lowest and the highest score of a matched pair; NaN if there is none.
 
     Examples
     --------
     >>> misfit(0.24, "cosine", 0.1, 0.4)
     >>> misfit(0.1, "cosine", 0.1, 0.4)
-    'every pair reaches it: nothing is rejected'
+    'every pair reaches it, so no pair is dropped'
     >>> for reason in misfit(30, "cosine", 0.1, 0.4).split("; "):
     ...     print(reason)
-    every pair scores below it: no pair is kept
-    it lies outside the cosine scale, -1 to 1
-    perhaps 0.3 was meant
+    every pair scores below it, so no pair is kept
+    it is outside the cosine scale (-1 to 1)
+    did you mean 0.3?
     """
     if np.isnan(low) or np.isnan(high):
-        return "no pair has a score that it could divide"
+        return "there are no scored pairs"
     if low < threshold <= high:
         return None
-    below = "every pair scores below it: no pair is kept"
-    reasons = [below if threshold > high else "every pair reaches it: nothing is rejected"]
+    below = "every pair scores below it, so no pair is kept"
+    reasons = [below if threshold > high else "every pair reaches it, so no pair is dropped"]
     first, last = RANGES.get(scale, RANGES["unknown"])
     if not first <= threshold <= last:
-        reasons.append(f"it lies outside the {scale} scale, {first:g} to {last:g}")
+        reasons.append(f"it is outside the {scale} scale ({first:g} to {last:g})")
     elif threshold < low:
-        reasons.append("it lies outside the range of all scores")
+        reasons.append("it is outside the range of scores")
     meant = threshold * {"cosine": 0.01, "×100": 100.0}.get(scale, np.nan)
     if low < meant <= high and abs(meant) > 0:
-        reasons.append(f"perhaps {meant:g} was meant")
+        reasons.append(f"did you mean {meant:g}?")
     return "; ".join(reasons)
 
 
 def misfits(thresholds: NDArray[np.float64], scale: str, scores: NDArray[np.float64]) -> list[str]:
-    """Say, in a line or two, which thresholds cannot divide the matched pairs, and why.
+    """Return at most two lines about thresholds that keep all or no pairs.
 
     Parameters
     ----------
     thresholds : ndarray of float64
-        As somebody asked for them.
+        As given by the user.
     scale : str
         One of `RANGES`.
     scores : ndarray of float64, shape (pairs,)
-        Of its matched pairs, in any order.
+        Scores of the matched pairs, in any order.
     """
     low, high = (float(scores.min()), float(scores.max())) if len(scores) else (np.nan, np.nan)
     below, above = thresholds[~(thresholds > low)], thresholds[~(thresholds <= high)]
     groups = [group for group in (below, above) if len(group)][: 2 if len(scores) else 1]
     if not groups:
         return []
-    about = f" (scale: {scale}; pairs score {low:.4g} to {high:.4g})" if len(scores) else ""
+    about = f" (scale: {scale}; scores {low:.4g} to {high:.4g})" if len(scores) else ""
     return [
         f"threshold {_some(group)}: {misfit(float(group[0]), scale, low, high)}{about}"
         for group in groups
@@ -243,7 +242,7 @@ def _some(numbers: NDArray[np.float64]) -> str:
 
 
 def _rows(part: Columns, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return values and widths of a shard's first rows, whole documents of them."""
+    """Return values and widths of the matrix rows of a shard's first documents."""
     starts = part.offsets("similarity")
     last = int(np.searchsorted(starts - starts[0], most, side="right")) - 1
     widths = part.numbers("n_sentences")[: max(last, 0)].astype(np.int64)

@@ -1,7 +1,6 @@
-"""One image and one sentence read again from a shard; pictures encoded anew, small.
+"""Read one image and one sentence from a shard, and re-encode images as small JPEGs.
 
-No byte of an unknown format leaves this room: what is shown is a JPEG of our own making, as a data
-URI. Nothing is judged here.
+Only re-encoded images are displayed, as data URIs, so that no untrusted bytes reach the browser.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MOST_PIXELS: Final = 64_000_000
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One image of a document and one of its sentences; None where there is none to show."""
+    """An image of a document and one of its sentences; None if unavailable."""
 
     picture: str | None
     sentence: str | None
@@ -32,17 +31,17 @@ class Thumbnail:
 def read_thumbnail(
     shard: Shard, place: tuple[int, int], images: ImageSource | None, image: int, sentence: int
 ) -> Thumbnail:
-    """Read one image and one sentence again.
+    """Read one image and one sentence of a document.
 
     Parameters
     ----------
     shard : Shard
     place : (int, int)
-        Offset and size of the document; offset -1 without any JSON.
+        Offset and size of the document; offset -1 if it has no JSON.
     images : ImageSource or None
-        Where images come from; None leaves the picture out.
+        Where images come from; None omits the picture.
     image, sentence : int
-        The document's own indices.
+        Indices in the document.
 
     Raises
     ------
@@ -62,22 +61,22 @@ def read_thumbnail(
 
 
 def entries(info: Any) -> Iterator[Any]:
-    """Yield what stands in a document's ``image_info``, if that is a list."""
+    """Yield the entries of a document's ``image_info``, if it is a list."""
     found = info.get("image_info") if isinstance(info, dict) else None
     yield from found if isinstance(found, list) else ()
 
 
 def picture(entry: Any, source: ImageSource, side: int = SIDE) -> str | None:
-    """Return an entry's image as `thumbnail` does; None where there is none to show."""
+    """Return the thumbnail of an entry's image; None if unavailable."""
     try:
         found = source.data(entry)
-    except Exception:  # whatever the entry is, the walk's words say what is wrong with it
+    except Exception:  # the walk reports what is wrong with the entry
         return None
     return None if found is None else thumbnail(found, side)
 
 
 def thumbnail(found: bytes, side: int = SIDE) -> str | None:
-    """Encode an image anew as a small JPEG in a data URI; None where it cannot be decoded."""
+    """Re-encode an image as a small JPEG in a data URI; None if it cannot be decoded."""
     buffer = io.BytesIO()
     try:
         with open_image(io.BytesIO(found)) as image:
@@ -87,6 +86,6 @@ def thumbnail(found: bytes, side: int = SIDE) -> str | None:
             small = image.convert("RGB")
             small.thumbnail((side, side))
             small.save(buffer, format="JPEG", quality=82)
-    except Exception:  # Pillow's plugins raise errors of every kind on hostile bytes
+    except Exception:  # Pillow's plugins raise any exception on malicious bytes
         return None
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,1 +1,1 @@
-"""One document: from its JSON bytes to the loader's verdict. Knows nothing of shards or corpora."""
+"""The loader on one document: from JSON bytes to a verdict."""

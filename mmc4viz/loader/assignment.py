@@ -1,7 +1,4 @@
-"""Similarity → matched pairs: the assignments in use, in one plain table.
-
-Works on the rows of one document's valid images; knows no threshold, no cap and no text.
-"""
+"""Assignment methods: match the valid images of a document to sentences by similarity."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ Rows = NDArray[Any]
 
 
 class Match(NamedTuple):
-    """A matched pair: row among the valid images, sentence (column), similarity."""
+    """A matched pair: row among the valid images, sentence (column) and score."""
 
     row: int
     sentence: int
@@ -26,48 +23,50 @@ class Match(NamedTuple):
 
 
 def rows_of(similarity: Any, valid: Sequence[int]) -> Rows:
-    """Return the rows of the valid images, as NumPy reads the matrix.
+    """Return the matrix rows of the valid images, as NumPy reads the matrix.
 
     Parameters
     ----------
     similarity : Any
         The document's ``similarity_matrix``, images × sentences.
     valid : sequence of int
-        Indices of the valid images, ascending, at least one.
+        Indices of the valid images, ascending; at least one.
 
     Returns
     -------
     ndarray, shape (len(valid), n_sentences)
-        Of floats or whole numbers, whatever NumPy made of it.
+        Floats or integers, with the type chosen by NumPy.
 
     Raises
     ------
     DocumentError
-        For a matrix that the loader fails on (LOADER.md, step 4).
+        For a matrix on which the loader fails (docs/loader.md, step 4).
     """
     try:
         matrix = np.array(similarity)
-    except Exception as error:  # ragged, or nested beyond what an array can be
+    except Exception as error:  # ragged, or nested too deeply for an array
         raise DocumentError("the similarity matrix is ragged") from error
     if matrix.dtype.kind not in "iuf":
-        raise DocumentError("the similarity matrix holds something that is no number")
+        raise DocumentError("the similarity matrix contains a value that is not a number")
     if matrix.ndim == 0 or len(matrix) <= valid[-1]:
         rows = len(matrix) if matrix.ndim else 0
-        raise DocumentError(f"the similarity matrix has {rows} rows, image {valid[-1] + 1} none")
+        raise DocumentError(
+            f"the similarity matrix has {rows} rows, none for image {valid[-1] + 1}"
+        )
     if matrix.ndim != 2:
         raise DocumentError(f"the similarity matrix has {matrix.ndim} dimensions instead of 2")
     return matrix[list(valid)]
 
 
 def one_to_one(rows: Rows, images: Sequence[Image]) -> list[Match]:
-    """Match for the largest total similarity (Hungarian), as ``preprocess_interleaved`` does."""
-    from scipy.optimize import linear_sum_assignment  # here: half of a command's start
+    """Maximize the total score (Hungarian), as ``preprocess_interleaved`` does."""
+    from scipy.optimize import linear_sum_assignment  # imported late: half of the start-up time
 
     try:
         matched, sentences = linear_sum_assignment(-rows)
     except ValueError:
         _refuse_nan(rows)
-        raise DocumentError("minus infinity in the similarity leaves no assignment") from None
+        raise DocumentError("no feasible assignment: the similarity matrix has -inf") from None
     return _matches(rows, matched, sentences)
 
 
@@ -80,7 +79,7 @@ def argmax(rows: Rows, images: Sequence[Image]) -> list[Match]:
 
 
 def stored(rows: Rows, images: Sequence[Image]) -> list[Match]:
-    """Take the corpus's own ``matched_text_index`` and ``matched_sim``."""
+    """Use the corpus's own ``matched_text_index`` and ``matched_sim``."""
     matches = []
     for row, image in enumerate(images):
         sentence, score = image.stored_sentence, stored_score(image.stored_score)
@@ -90,7 +89,7 @@ def stored(rows: Rows, images: Sequence[Image]) -> list[Match]:
 
 
 def stored_score(value: Any) -> float | None:
-    """Return a stored score as a float, or None where it is no finite number."""
+    """Return a stored score as a float, or None if it is not a finite number."""
     if type(value) not in (int, float):
         return None
     try:
@@ -101,7 +100,7 @@ def stored_score(value: Any) -> float | None:
 
 
 def greedy(rows: Rows, images: Sequence[Image]) -> list[Match]:
-    """Take the highest remaining score first, one-to-one; never minus infinity."""
+    """Take the highest remaining score first, one-to-one; never -inf."""
     _refuse_nan(rows)
     scores = rows.astype(np.float64)
     free_row, free_sentence = np.ones(len(rows), bool), np.ones(rows.shape[1], bool)
@@ -127,7 +126,7 @@ def _matches(rows: Rows, matched: NDArray[Any], sentences: NDArray[Any]) -> list
 
 def _refuse_nan(rows: Rows) -> None:
     if np.isnan(rows).any() or (rows == np.inf).any():
-        raise DocumentError("the similarity holds NaN or infinity")
+        raise DocumentError("the similarity matrix contains NaN or infinity")
 
 
 Assignment = Callable[[Rows, Sequence[Image]], list[Match]]

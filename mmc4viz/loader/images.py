@@ -1,8 +1,7 @@
-"""An entry of ``image_info`` → a measured `Image`: bytes, size, and whether its pixels decode.
+"""Measure an entry of ``image_info``: number of bytes, dimensions, and whether it decodes.
 
-Where an image's bytes come from is the choice of an image source: embedded base64, as in the
-WebDataset tars, or a folder, as OpenFlamingo's converter reads for MMC4's own ``.jsonl``. This
-module does not filter: whether an image is too small depends on a setting, so the walk decides.
+The bytes come from an image source: base64 in the document, as in the WebDataset tars, or a
+folder, as read by OpenFlamingo's converter for MMC4's own ``.jsonl``.
 """
 
 from __future__ import annotations
@@ -35,30 +34,30 @@ FORMATS: Final = (
     "MCIDAS", "MPEG", "TIFF", "MSP", "PCD", "PIXAR", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA",
     "WEBP", "WMF", "XBM", "XPM", "XVTHUMB",
 )  # fmt: skip
-"""What is opened, in the order in which Pillow tries it: all that it decodes within the process.
+"""Accepted formats, in the order in which Pillow tries them: all that it decodes in process.
 
-Left out are EPS, for which it starts Ghostscript, and FPX and MIC, which need another package.
+Excluded are EPS, for which Pillow runs Ghostscript, and FPX and MIC, which need another package.
 """
-_COMMON: Final = 6  # of them Pillow tries alone at first, and loads the others only then
-SINCE: Final = {"AVIF": "11.3", "QOI": "9.5"}  # what older versions of Pillow do not decode
+_COMMON: Final = 6  # the first formats, which Pillow tries before it loads the other plugins
+SINCE: Final = {"AVIF": "11.3", "QOI": "9.5"}  # first Pillow version that decodes the format
 _EPS: Final = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # how an EPS file begins
-_WRAPPERS: Final = ("BLP", "ICNS", "IPTC")  # whose pixels are a picture of another format
+_WRAPPERS: Final = ("BLP", "ICNS", "IPTC")  # containers of an image in another format
 
-# OpenFlamingo's train/data.py sets this limit before it decodes anything: a warning from here, an
-# error from twice this on. Pillow knows only a global one, which is left as it is.
+# Set by OpenFlamingo's train/data.py: Pillow warns above this limit and fails above twice as many
+# pixels. Pillow's own limit is global, so it is left unchanged here.
 LOADER_MAX_PIXELS: Final = 1_000_000_000
-# The converter runs under Pillow's own default, whose error comes at twice 89,478,485 pixels.
+# The converter runs with Pillow's default, which fails above twice 89,478,485 pixels.
 CONVERTER_MAX_PIXELS: Final = 2 * (1024 * 1024 * 1024 // 4 // 3)
-# What Pillow warns of is no failure of the loader's, and would be said once an image.
+# Pillow's warnings are not failures of the loader, and would be repeated for every image.
 warnings.filterwarnings("ignore", module="PIL")
 
 LIMIT: Final = "MMC4VIZ_MAX_IMAGE_MB"
 _LIMIT_MB: Final = 2_000
-# Bytes that decoding a pixel to RGB takes at the most, measured; a conversion's copy is counted.
+# Peak memory per pixel when decoding to RGB, in bytes, measured; includes the converted copy.
 _BYTES_A_PIXEL: Final = {"JPEG2000": 24, "WEBP": 16, "AVIF": 10, "JPEG": 10}
 _MOST_BYTES_A_PIXEL: Final = 24
 _OTHER_BYTES_A_PIXEL: Final = 8
-TOO_LARGE: Final = "too large"  # the format of a picture that is in another one, and too large
+TOO_LARGE: Final = "too large"  # format given to an image whose wrapped image is too large
 _MOST_FILE_BYTES: Final = 2**30
 
 _PNG_BITS: Final = {
@@ -68,10 +67,10 @@ _PNG_BITS: Final = {
 _CHECK_PNG: Final = "mmc4viz_png"
 
 OLD_CONVERTER: Final = (
-    "written as b'…' by OpenFlamingo's converter before July 2023: convert it again"
+    "written as b'…' by OpenFlamingo's converter before July 2023; convert the shard again"
 )
 
-# An image's bytes → width, height, format and the words of a failure, if any.
+# An image's bytes → width, height, format and an error message, if any.
 Look = Callable[[bytes], tuple[int, int, str, str | None]]
 
 
@@ -79,22 +78,22 @@ class ImageSource(Protocol):
     """Where the bytes of an image come from."""
 
     def data(self, entry: Any) -> bytes | None:
-        """Return the bytes the loader would decode, or None where it would see no image.
+        """Return the bytes that the loader would decode, or None if the image is missing.
 
-        Raises whatever the loader would stumble over.
+        Raises any exception where the loader would fail.
         """
 
     @property
     def sizes_unknown(self) -> bool:
-        """Whether an entry without bytes stands for an image of unknown size."""
+        """Whether an entry without bytes counts as an image of unknown size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """Images as base64 in the document itself.
 
-    With ``sizes_unknown``, an entry without base64 counts as an image whose size nobody knows
-    (MMC4's own ``.jsonl`` looked at without its images).
+    With ``sizes_unknown``, an entry without base64 counts as an image of unknown size (MMC4's own
+    ``.jsonl`` without its images).
     """
 
     sizes_unknown: bool = False
@@ -108,10 +107,10 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Images in folders, re-encoded as OpenFlamingo's ``convert_mmc4_to_wds.py`` does it.
+    """Images in folders, re-encoded as OpenFlamingo's ``convert_mmc4_to_wds.py`` does.
 
-    The folders are tried in order. A link in a folder is followed wherever it leads; a *name* that
-    leads out of its folder counts as not found.
+    The folders are tried in order. Symbolic links are followed anywhere, but a *name* that points
+    outside its folder counts as not found.
     """
 
     folders: tuple[Path, ...]
@@ -126,19 +125,19 @@ class Folder:
                     return _reencoded(path)
             except MemoryError:
                 raise
-            except Exception:  # the converter leaves out whatever it cannot open
+            except Exception:  # the converter leaves out images that it cannot open
                 continue
         return Embedded().data(entry)
 
 
 def _inside(folder: Path, name: str) -> Path | None:
-    """Return the path of a regular file that a name leads to within its folder, if it is one."""
+    """Return the path of a name within its folder, if it is a regular file there."""
     path = folder / name
     upward = os.path.isabs(name) or ".." in path.relative_to(folder).parts
     if upward and not path.resolve().is_relative_to(folder.resolve()):
         return None
     facts = path.stat()
-    regular = stat.S_ISREG(facts.st_mode)  # opening a pipe would wait for its other end
+    regular = stat.S_ISREG(facts.st_mode)  # opening a pipe would block
     return path if regular and 0 < facts.st_size <= _MOST_FILE_BYTES else None
 
 
@@ -148,7 +147,7 @@ def _reencoded(path: Path) -> bytes:
         with path.open("rb") as file, open_image(file) as image:
             cost = _cost(image.format or "", *image.size)
             if image.width * image.height > CONVERTER_MAX_PIXELS:
-                raise DocumentError("more pixels than the converter opens")
+                raise DocumentError("more pixels than the converter accepts")
             buffer = io.BytesIO()
             image.convert("RGB").save(buffer, format="JPEG")
     except Exception as error:
@@ -163,16 +162,16 @@ def measure(entry: Any, source: ImageSource, look: Look | None = None) -> Image:
     Parameters
     ----------
     entry : Any
-        Whatever stands in the list.
+        The entry as found, of any type.
     source : ImageSource
         Where its bytes come from.
     look : callable, optional
-        How far its pixels are looked at: `decode` unless given.
+        How the image is checked; `decode` by default.
 
     Returns
     -------
     Image
-        With the words of the first failure, if any; never raises for what is in the entry.
+        With the message of the first failure, if any; malformed entries never raise.
     """
     facts = entry if isinstance(entry, dict) else {}
     described: dict[str, Any] = {
@@ -185,7 +184,7 @@ def measure(entry: Any, source: ImageSource, look: Look | None = None) -> Image:
         data = source.data(entry)
     except MemoryError:
         raise
-    except Exception as error:  # the loader asks nothing of an entry before it fails on it
+    except Exception as error:  # the loader does not validate entries, so anything can fail
         return Image(present=True, entry_error=_named(entry, words(error)), **described)
     if data is None:
         return Image(present=source.sizes_unknown and isinstance(entry, dict), **described)
@@ -202,19 +201,19 @@ def measure(entry: Any, source: ImageSource, look: Look | None = None) -> Image:
 
 
 def _named(entry: Any, failure: str) -> str:
-    """Name the cause of a failure where the entry shows it."""
+    """Add the cause of a failure if the entry shows it."""
     text = entry.get("image_base64") if isinstance(entry, dict) else None
     written = isinstance(text, str) and text[:2] in ("b'", 'b"') and text[-1] == text[1]
     return f"{failure}; {OLD_CONVERTER}" if written else failure
 
 
 def open_image(file: IO[bytes]) -> ImageFile.ImageFile:
-    """Open a picture as Pillow does, if it is of `FORMATS`; its pixels are not decoded yet.
+    """Open an image of one of `FORMATS` with Pillow, without decoding its pixels.
 
-    What is larger than Pillow opens by default is opened, too, up to the loader's own limit.
+    Images above Pillow's default size limit are opened too, up to the loader's own limit.
     """
     if file.read(4) in _EPS:
-        raise OSError("EPS is not decoded: the loader needs Ghostscript for it")
+        raise OSError("EPS is not supported (the loader would need Ghostscript)")
     try:
         try:
             image = PillowImage.open(file, formats=FORMATS[:_COMMON])
@@ -234,12 +233,12 @@ def open_image(file: IO[bytes]) -> ImageFile.ImageFile:
 
 
 def newer(kind: str) -> str:
-    """Say what images of a format mean to a loader whose Pillow is older."""
-    return f"a loader with Pillow before {SINCE[kind]} cannot decode them and loses their documents"
+    """Return what happens to images of a format in a loader with an older Pillow."""
+    return f"a loader with Pillow before {SINCE[kind]} cannot decode them and drops their documents"
 
 
 def pillow() -> str:
-    """Return Pillow's version, and whether it decodes what not every Pillow does.
+    """Return Pillow's version, and whether it was built with AVIF.
 
     Examples
     --------
@@ -253,13 +252,13 @@ def pillow() -> str:
 
 @lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
-    """Return those of `FORMATS` that this Pillow knows."""
+    """Return those of `FORMATS` that the installed Pillow supports."""
     PillowImage.init()
     return tuple(name for name in FORMATS if name in PillowImage.OPEN)
 
 
 def _opened_unchecked(file: IO[bytes]) -> ImageFile.ImageFile:
-    """Open a picture as Pillow does, whatever its size; what is in it is checked by Pillow."""
+    """Open an image as Pillow does, without its size limit."""
     file.seek(0)
     prefix = file.read(16)
     for name in _formats():
@@ -280,8 +279,8 @@ _GUARD: Final = RLock()
 
 @contextmanager
 def _guarded() -> Iterator[None]:
-    """Keep Pillow from starting Ghostscript, and what is in a picture from being too large."""
-    from PIL import EpsImagePlugin  # loads more than is wanted at the start
+    """Keep Pillow from running Ghostscript, and limit the size of a wrapped image."""
+    from PIL import EpsImagePlugin  # imported late to start faster
 
     with _GUARD:
         before = EpsImagePlugin.gs_binary, PillowImage.MAX_IMAGE_PIXELS
@@ -294,7 +293,7 @@ def _guarded() -> Iterator[None]:
 
 
 def is_too_large(kind: str, width: int, height: int) -> bool:
-    """Whether decoding a picture takes more memory than it may."""
+    """Whether decoding an image takes more memory than allowed."""
     return kind == TOO_LARGE or _cost(kind, width, height) > limit_bytes(LIMIT, _LIMIT_MB)
 
 
@@ -303,46 +302,46 @@ def _cost(kind: str, width: int, height: int) -> int:
 
 
 def limit_bytes(variable: str, default_mb: int) -> int:
-    """Return a limit that the environment may raise, in bytes.
+    """Return a limit in bytes, which an environment variable can raise.
 
     Parameters
     ----------
     variable : str
-        The environment's, a whole number of megabytes.
+        Name of the variable, which holds an integer number of megabytes.
     default_mb : int
 
     Raises
     ------
     ConfigError
-        When it is set to something that is no whole number above 0.
+        When its value is not a positive integer.
     """
     given = os.environ.get(variable) or str(default_mb)
     if not given.isascii() or not given.isdigit() or not 0 < len(given) <= 9 or not int(given):
-        raise ConfigError(f"{variable} is a whole number of megabytes, not {given[:50]!r}")
+        raise ConfigError(f"{variable} must be a positive integer (in MB), not {given[:50]!r}")
     return int(given) * 1_000_000
 
 
 def decode(data: bytes) -> tuple[int, int, str, str | None]:
     """Decode an image to RGB as the loader does; return width, height, format and any failure.
 
-    One that is too large to be decoded here (`is_too_large`) is checked as it streams by, if it is
-    a JPEG or PNG that can be; else only its header is read, and it counts as sound.
+    An image too large to decode here (`is_too_large`) is checked as a stream if its JPEG or PNG
+    encoding permits; otherwise only its header is read, and it counts as valid.
     """
     return _looked(data, _decode)
 
 
 def decode_quickly(data: bytes) -> tuple[int, int, str, str | None]:
-    """Say what `decode` says, in little more than half its time for a JPEG.
+    """Return the same as `decode`, in little more than half the time for a JPEG.
 
-    A draft reads and checks the whole compressed stream, but reconstructs one grey pixel in 64;
-    it fails exactly where the full decoding fails, which then gives the words.
+    Draft mode reads and checks the whole compressed stream, but reconstructs only one gray pixel
+    in 64. It fails exactly when full decoding fails, which then provides the error message.
     """
     found = _looked(data, _draft)
     return decode(data) if found[2] == "JPEG" and found[3] is not None else found
 
 
 def open_only(data: bytes) -> tuple[int, int, str, str | None]:
-    """Read an image's header only: what its pixels hide is not found."""
+    """Read only an image's header; errors in the pixel data are not detected."""
     return _looked(data, lambda image, data: None)
 
 
@@ -361,23 +360,23 @@ def _looked(
         if found is None or int(found[1]) > 2 * LOADER_MAX_PIXELS:
             return width, height, kind, words(error)
         return width, height, TOO_LARGE, None
-    except Exception as error:  # Pillow's plugins raise errors of every kind on hostile bytes
+    except Exception as error:  # Pillow's plugins raise any exception on malicious bytes
         _blame_memory(_cost(kind, width, height))
         return width, height, kind, words(error)
     return width, height, kind, None
 
 
 def _blame_memory(cost: int) -> None:
-    """Raise a MemoryError where a picture may have failed only because memory is short.
+    """Raise a MemoryError if an image may have failed only for lack of memory.
 
-    Pillow and its libraries tell that from a broken picture badly, or not at all.
+    Pillow and its libraries do not reliably distinguish this from a broken image.
     """
     if 2**20 < cost <= limit_bytes(LIMIT, _LIMIT_MB):
         bytes(cost)  # reserved, not touched
 
 
 def _decode(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Decode a picture to RGB; one that is too large is streamed, or left alone."""
+    """Decode an image to RGB; if it is too large, check it as a stream or skip it."""
     size = image.size
     if not is_too_large(image.format or "", *size):
         image.load()
@@ -392,7 +391,7 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> None:
 
 
 def _draft(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Decode a JPEG as a draft, all else as it is."""
+    """Decode a JPEG in draft mode, anything else fully."""
     small = not is_too_large(image.format or "", *image.size)
     if _has_draft(image, data) and (small or _is_one_scan(image, data)):
         image.draft("L", (1, 1))
@@ -402,7 +401,7 @@ def _draft(image: ImageFile.ImageFile, data: bytes) -> None:
 
 
 def _has_draft(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether a picture is a JPEG that can be made smaller while it is decoded: no lossless one."""
+    """Whether an image is a JPEG that supports draft mode (not a lossless one)."""
     return (
         image.format == "JPEG"
         and image.mode in ("L", "RGB", "CMYK")
@@ -412,14 +411,14 @@ def _has_draft(image: ImageFile.ImageFile, data: bytes) -> bool:
 
 
 def _is_one_scan(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether a JPEG's pixels come in order, so that its decoder need not hold them all."""
+    """Whether a JPEG's pixels come in order, so that the decoder need not hold all of them."""
     at = data.find(b"\xff\xda")
     whole = data[at + 4 : at + 5] == bytes([len(image.getbands())])
     return whole and data.count(b"\xff\xda") == 1 and "progressive" not in image.info
 
 
 def _check_png(image: ImageFile.ImageFile) -> None:
-    """Let Pillow read a PNG to its end, with a decoder that keeps no pixel."""
+    """Let Pillow read a PNG to its end with a decoder that keeps no pixels."""
     apart = image.info.get("interlace") or getattr(image, "is_animated", False)
     if apart or len(image.tile) != 1 or image.tile[0].codec_name != "zip":
         return
@@ -434,7 +433,7 @@ def _check_png(image: ImageFile.ImageFile) -> None:
 
 
 def _check_length(image: ImageFile.ImageFile, n_bytes: int) -> None:
-    """Fail where pixels that are not compressed cannot all be there."""
+    """Fail if the file is too short for its uncompressed pixels."""
     for tile in image.tile:
         left, top, right, bottom = tile.extents or (0, 0, 0, 0)
         if tile.codec_name == "raw" and (right - left) * (bottom - top) > 8 * n_bytes:
@@ -442,7 +441,7 @@ def _check_length(image: ImageFile.ImageFile, n_bytes: int) -> None:
 
 
 class _PngRows(ImageFile.PyDecoder):
-    """Fails where Pillow's decoder of a PNG's pixels fails, and makes no picture."""
+    """Fails exactly when Pillow's PNG decoder fails, without producing an image."""
 
     def init(self, args: tuple[Any, ...]) -> None:
         self.row, self.left = args[:2]
@@ -456,7 +455,7 @@ class _PngRows(ImageFile.PyDecoder):
             except zlib.error:
                 return -1, -2
             rest = self.stream.unconsumed_tail
-            if max(block[self.left % self.row :: self.row], default=0) > 4:  # a row's filter
+            if max(block[self.left % self.row :: self.row], default=0) > 4:  # row filter type
                 return -1, -3
             self.left -= len(block)
             ended = self.stream.eof and block and not self.left % self.row  # after a whole row
@@ -469,12 +468,12 @@ PillowImage.register_decoder(_CHECK_PNG, _PngRows)
 
 
 def look_away(data: bytes) -> tuple[int, int, str, str | None]:
-    """Find nothing wrong with an image, and nothing else about it."""
+    """Skip the check of an image."""
     return 0, 0, "", None
 
 
 def words(error: BaseException) -> str:
-    r"""One line for a person out of an exception, the same on every run.
+    r"""Return an exception's message as one line that is the same on every run.
 
     Examples
     --------
@@ -482,7 +481,7 @@ def words(error: BaseException) -> str:
     'broken file read'
     """
     if isinstance(error, UnidentifiedImageError):
-        return "no image format that can be read"
+        return "unknown image format"
     text = re.sub(r"<[^>]* at 0x[0-9a-fA-F]+>", " ", str(error))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return (text or type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""JSON bytes → `Document`. Checks presence only, as the loader does; judges nothing else."""
+"""Parse JSON bytes into a `Document`; like the loader, check only that fields are present."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mmc4viz.loader.images import Embedded, ImageSource, Look, measure, words
 from mmc4viz.types import Document, Image
 
 NEEDED = ("text_list", "similarity_matrix", "image_info")
-NO_JSON = "the sample has no member 'json'"
+NO_JSON = "the sample has no json member"
 
 
 def read_json(raw: bytes) -> Any:
-    """Read JSON bytes exactly as the loader does (Python's own reader).
+    """Read JSON bytes exactly as the loader does, with Python's `json`.
 
     Raises
     ------
     ValueError
-        With one line of words, for bytes that are no JSON.
+        With a one-line message, for invalid JSON.
     """
     try:
         return json.loads(raw)
@@ -37,18 +37,18 @@ def parse_document(
     Parameters
     ----------
     key : str
-        The sample's key, carried along.
+        The sample's key.
     raw : bytes or None
-        The member ``json``; None when the sample has none.
+        The ``json`` member; None if the sample has none.
     source : ImageSource, optional
-        Where images' bytes come from; embedded base64 by default.
+        Where image bytes come from; embedded base64 by default.
     look : callable, optional
-        How far images' pixels are looked at; decoded as the loader does by default.
+        How images are checked; by default, decoded as the loader does.
 
     Returns
     -------
     Document
-        With ``error`` set where the loader would fail before it looks at an image.
+        With ``error`` set if the loader would fail before examining an image.
 
     Examples
     --------
@@ -65,9 +65,9 @@ def parse_document(
 
 
 def document_of(key: str, info: Any, source: ImageSource, look: Look | None = None) -> Document:
-    """Build a document from parsed JSON; `parse_document` says how."""
+    """Build a document from parsed JSON (see `parse_document`)."""
     if not isinstance(info, dict):
-        return Document(key, error=f"the JSON is no object but {_kind(info)}")
+        return Document(key, error=f"the JSON is {_kind(info)}, not an object")
     url = info.get("url")
     url = url if isinstance(url, str) else ""
     if "is_gpt" in info:
@@ -77,7 +77,7 @@ def document_of(key: str, info: Any, source: ImageSource, look: Look | None = No
     if absent:
         return Document(key, _unmeasured(entries), error=f"no {', '.join(absent)}", url=url)
     if not isinstance(entries, Iterable):
-        return Document(key, error=f"image_info is no list but {_kind(entries)}", url=url)
+        return Document(key, error=f"image_info is {_kind(entries)}, not a list", url=url)
     return Document(
         key,
         images=tuple(measure(entry, source, look) for entry in entries),
@@ -88,14 +88,15 @@ def document_of(key: str, info: Any, source: ImageSource, look: Look | None = No
 
 
 def _chatgpt_document(key: str, info: dict[str, Any], url: str, look: Look | None) -> Document:
-    """Build a document marked ``is_gpt``; its images stand in ``image_map``, numbered from 1."""
+    """Build a document marked ``is_gpt``, whose images are in ``image_map``, numbered from 1."""
     example, image_map = info.get("example"), info.get("image_map")
     if not isinstance(example, str) or not isinstance(image_map, dict):
-        what = "example is no text" if not isinstance(example, str) else "image_map is no object"
+        what = "example is not text" if not isinstance(example, str) else "image_map is no object"
         images = _unmeasured(image_map)
-        return Document(key, images, error=f"ChatGPT-written, but {what}", is_gpt=True, url=url)
+        return Document(key, images, error=f"ChatGPT-generated, but {what}", is_gpt=True, url=url)
     if not image_map:
-        return Document(key, error="ChatGPT-written, but image_map is empty", is_gpt=True, url=url)
+        error = "ChatGPT-generated, but image_map is empty"
+        return Document(key, error=error, is_gpt=True, url=url)
     images = tuple(
         _numbered_image(image_map, f"_!_IMAGE{number}_!_", look)
         for number in range(1, len(image_map) + 1)
@@ -108,16 +109,16 @@ def _numbered_image(image_map: dict[str, Any], name: str, look: Look | None) -> 
         entry = {"image_base64": image_map[name]["base64_image"]}
     except KeyError as absent:
         return Image(present=True, entry_error=f"image_map has no {absent.args[0]} for {name}")
-    except Exception as error:  # whatever else stands there, the loader fails on it
+    except Exception as error:  # the loader fails on any other value
         return Image(present=True, entry_error=words(error))
     return measure(entry, Embedded(), look)
 
 
 def _unmeasured(entries: Any) -> tuple[Image, ...]:
-    """Images of a document that is lost before they are looked at: counted, not measured."""
+    """Return placeholders for the images of a document that fails before they are examined."""
     return (Image(present=True),) * len(entries) if isinstance(entries, list | dict) else ()
 
 
 def _kind(value: Any) -> str:
-    names = {"NoneType": "null", "bool": "a boolean", "str": "a text", "list": "a list"}
+    names = {"NoneType": "null", "bool": "a boolean", "str": "text", "list": "a list"}
     return names.get(type(value).__name__, "a number")

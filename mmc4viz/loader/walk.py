@@ -1,9 +1,6 @@
-"""The reference implementation: what the loader does to one document, step by step.
+"""The reference walk: what the loader does to one document, step by step.
 
-It is the specification that the fast path is held to, and serves ``explain`` and the inspector.
-It does not add up anything over documents.
-
-Asks the literal walk again with other settings; judges nothing itself and draws nothing.
+It is the specification that the fast path must match, and serves ``explain`` and the document view.
 """
 
 from __future__ import annotations
@@ -45,26 +42,26 @@ from mmc4viz.types import (
 
 
 def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
-    """Say what the loader does to one document.
+    """Return what the loader does to one document.
 
     Parameters
     ----------
     document : Document
-        As parsed; its images are measured already.
+        As parsed, with measured images.
     config : LoaderConfig
-        The setting.
+        The settings.
     tokenizer : Tokenizer
-        The one that ``config.tokenizer`` names.
+        The tokenizer named by ``config.tokenizer``.
 
     Returns
     -------
     Verdict
-        Never raises for what is in the document.
+        Malformed documents give a verdict, never an exception.
 
     Notes
     -----
-    Follows ``preprocess_interleaved`` in OpenFlamingo's ``train/data.py``; the coin is a
-    probability here.
+    Follows ``preprocess_interleaved`` in OpenFlamingo's ``train/data.py``, with the random drop of
+    single-image documents expressed as a probability.
     """
     images = _image_statuses(document, config.min_kb)
     if document.error is not None or ImageStatus.UNDECODABLE in images:
@@ -91,11 +88,11 @@ def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, i
     Raises
     ------
     DocumentError
-        When the document is lost before or in the matching.
+        When the document is unreadable before or during matching.
     """
     images = _image_statuses(document, config.min_kb)
     if document.error is not None or document.is_gpt or ImageStatus.UNDECODABLE in images:
-        raise DocumentError(document.error or "no pairs are matched in this document")
+        raise DocumentError(document.error or "this document has no matched pairs")
     valid = [i for i, status in enumerate(images) if status is ImageStatus.MATCHED]
     if not valid:
         return []
@@ -105,9 +102,10 @@ def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, i
 
 
 def _image_statuses(document: Document, min_kb: int) -> list[ImageStatus]:
-    """Sort the images as the loader meets them; valid ones are called matched until matching.
+    """Return the images' statuses in loader order; valid ones count as matched until matching.
 
-    The first that fails loses the document: no valid one is matched, none behind it looked at.
+    The first undecodable image makes the document unreadable: no image is matched, and no later
+    image is examined.
     """
     lost = ImageStatus.LOST_WITH_DOCUMENT
     if document.error is not None:
@@ -148,7 +146,12 @@ def _no_valid_image(images: Sequence[ImageStatus]) -> str:
     missing, small = images.count(ImageStatus.MISSING), images.count(ImageStatus.TOO_SMALL)
     if not images:
         return "the document has no images"
-    return f"of {len(images)} images, {missing} missing and {small} too small"
+    counts = [f"{missing} missing"] * bool(missing) + [f"{small} too small"] * bool(small)
+    return f"{_count(len(images), 'image')}: {', '.join(counts)}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _unreadable(document: Document, images: Sequence[ImageStatus], reason: str) -> Verdict:
@@ -162,7 +165,7 @@ def _judge(
     valid: Sequence[int],
     matches: Sequence[Match],
 ) -> Verdict:
-    """Threshold, cap, text, tokens: everything behind the matching."""
+    """Apply everything after matching: threshold, cap, text and tokens."""
     surviving = [match for match in matches if not match.score < config.threshold]
     kept = surviving[: config.max_images]
     matched = {valid[match.row] for match in matches}
@@ -175,7 +178,7 @@ def _judge(
         outcome, sequence = Outcome.BELOW_THRESHOLD, NO_SEQUENCE
         detail: str | None = "no image is matched to a sentence"
         if best is not None:
-            detail = f"the best of {len(matches)} pairs scores {best:.4g}"
+            detail = f"best score {best:.4g} ({_count(len(matches), 'pair')})"
     else:
         columns = [match.sentence for match in kept]
         if document.counts is not None:
@@ -185,7 +188,7 @@ def _judge(
             sequence = read_sequence(text, tokenizer, config.max_tokens, of_pairs(columns))
         outcome, detail = _outcome(sequence, config)
         if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
-            detail = f"a single image: survives with probability {config.single_image_keep:g}"
+            detail = f"single image, kept with p = {config.single_image_keep:g}"
     status_of = {match.row: PairStatus.OVER_CAP for match in surviving}
     status_of |= {
         match.row: PairStatus.KEPT if survives else PairStatus.TRUNCATED
@@ -243,7 +246,7 @@ def training_text(
 
 
 def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
-    """Walk a ChatGPT-written document: no matching, size filter, coin, or check of the end."""
+    """Walk a ChatGPT-generated document: no matching, size filter or single-image rules."""
     images = (ImageStatus.MATCHED,) * len(document.images)
     text = interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
     targets = [number - 1 for number in mark_numbers(document.example)]
@@ -283,12 +286,13 @@ def _outcome(sequence: CutSequence, config: LoaderConfig) -> tuple[Outcome, str 
     if sequence.image_tokens < config.min_images:
         return Outcome.TOO_FEW_IMAGES, _too_few(sequence, config)
     if sequence.image_tokens == 1 and sequence.ends_with_image:
-        return Outcome.SINGLE_IMAGE_AT_END, "the only image token is the last token: no text left"
+        return Outcome.SINGLE_IMAGE_AT_END, "the only image token is the last token"
     return Outcome.KEPT, None
 
 
 def _too_few(sequence: CutSequence, config: LoaderConfig) -> str:
-    return f"{sequence.image_tokens} image tokens in the cut sequence, {config.min_images} needed"
+    found = _count(sequence.image_tokens, "image token")
+    return f"{found} after truncation, fewer than {config.min_images}"
 
 
 MOST_STATES: Final = 100
@@ -296,9 +300,9 @@ MOST_STATES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What becomes of a document at every threshold above ``low`` and up to ``high``.
+    """A document's verdict at every threshold above ``low`` and up to ``high``.
 
-    ``low`` is minus infinity in the last state, ``high`` infinity in the first. A threshold equal
+    ``high`` is infinity in the first state, ``low`` minus infinity in the last. A threshold equal
     to a pair's score keeps the pair.
     """
 
@@ -313,7 +317,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class RunnerUp:
-    """The best sentence an image did not get; ``sentence`` is None where there is no other."""
+    """The best sentence not assigned to an image; ``sentence`` is None if there is no other."""
 
     sentence: int | None
     score: float
@@ -323,9 +327,9 @@ class RunnerUp:
 def states(
     document: Document, config: LoaderConfig, tokenizer: Tokenizer, most: int = MOST_STATES
 ) -> list[State]:
-    """Walk a document once in each of its states, from the highest threshold down.
+    """Return a document's states, from the highest threshold down.
 
-    At most ``most`` of them; a document of m pairs has up to m + 1.
+    A document with m pairs has up to m + 1 states, of which at most ``most`` are returned.
     """
     try:
         pairs = matched_pairs(document, config)
@@ -343,17 +347,17 @@ def states(
 
 
 def assigned(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> dict[str, Verdict]:
-    """Walk a document under each of the assignments."""
+    """Return a document's verdict under each assignment method."""
     return {
         name: walk(document, config.with_(assignment=name), tokenizer) for name in ASSIGNMENT_NAMES
     }
 
 
 def matrix_of(document: Document) -> NDArray[np.float64] | None:
-    """Return the similarity as images × sentences; None where it is no such matrix."""
+    """Return the similarity matrix, images × sentences; None if it is malformed."""
     try:
         matrix = np.array(document.similarity)
-    except Exception:  # whatever stands there, the walk says what is wrong with it
+    except Exception:  # the walk reports what is wrong
         return None
     if matrix.ndim != 2 or matrix.dtype.kind not in "iuf" or not matrix.size:
         return None
@@ -361,10 +365,10 @@ def matrix_of(document: Document) -> NDArray[np.float64] | None:
 
 
 def runner_ups(matrix: NDArray[Any] | None, pairs: Iterable[Pair]) -> list[RunnerUp]:
-    """Return for each pair the highest score of its image on another sentence.
+    """Return, for each pair, the highest score of its image with another sentence.
 
-    The margin is the pair's score less that: below zero where the image gave up a better
-    sentence.
+    The margin is the pair's score minus that score; it is negative if the assignment gave up a
+    better sentence for this image.
 
     Examples
     --------

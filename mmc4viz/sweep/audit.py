@@ -291,7 +291,7 @@ def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Threshol
     --------
     >>> from mmc4viz.data.scale import COSINE
     >>> fit(np.array([0.1, 0.3]), 0.4, COSINE).problem
-    'every pair scores below it: no pair is kept'
+    'every pair scores below it, so no pair is kept'
     """
     first, last = np.searchsorted(scores, -np.inf, "right"), np.searchsorted(scores, np.inf)
     if first >= last:

@@ -95,7 +95,7 @@ def test_explain_has_the_promised_fields(
     assert row.pop("token_ids")[-1] == 50256
     assert row == {
         "shard": "s.tar", "number": 0, "key": "a", "outcome": "kept",
-        "detail": "a single image: survives with probability 0.5", "keep_probability": 0.5,
+        "detail": "single image, kept with p = 0.5", "keep_probability": 0.5,
         "image_tokens": 1, "text_tokens": 8, "mispaired": 0,
         "images": [{"image": 0, "status": "matched"}, {"image": 1, "status": "matched"}],
         "pairs": [

@@ -70,7 +70,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
 TIFFS = {"1.json": json.dumps(OBELICS).encode(), "1.tiff": b"II*\0"}
 MMC4 = info([[0.5]], images=[entry()])
 CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
-    "img2dataset": ("0.tar", pairs, "image–text pairs as img2dataset"),
+    "img2dataset": ("0.tar", pairs, "image–text pairs as written by img2dataset"),
     "pairs without JSON": ("0.tar", lambda: pairs(False), "images, without documents"),
     "packed pairs": ("0.tar.gz", lambda: gzip.compress(pairs()), "img2dataset"),
     "MINT-1T": ("0.tar", lambda: tar(TIFFS), "MINT-1T"),
@@ -103,7 +103,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "LFS pointer": ("0.tar", lambda: POINTER, "a Git LFS pointer"),
     "LFS pointer, called lines": ("0.jsonl", lambda: POINTER, "a Git LFS pointer"),
     "image": ("0.tar", jpeg, "an image"),
-    "zstd": ("0.tar.zst", lambda: b"\x28\xb5\x2f\xfd" + bytes(9), "packed by zstd"),
+    "zstd": ("0.tar.zst", lambda: b"\x28\xb5\x2f\xfd" + bytes(9), "zstd-compressed"),
 }  # fmt: skip
 
 

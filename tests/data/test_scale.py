@@ -107,7 +107,7 @@ def test_many_thresholds_are_said_in_two_lines() -> None:
     assert low.startswith("threshold -0.5, -0.4, -0.3 and 4 more: every pair reaches it")
     assert high.startswith("threshold 0.4, 0.5, 0.6 and 3 more: every pair scores below it")
     [line] = misfits(np.array([0.2, 0.3]), "cosine", np.zeros(0))
-    assert "no pair has a score" in line
+    assert "no scored pairs" in line
 
 
 @pytest.mark.parametrize(("name", "make"), [MAKES[0], *MAKES[4:8]])
@@ -142,10 +142,10 @@ def test_every_answer_has_one_scale(
 @pytest.mark.parametrize(
     ("factor", "asked", "words"),
     [
-        (1, "30", "outside the cosine scale, -1 to 1; perhaps 0.3 was meant"),
-        (1, "0.15", "nothing is rejected; it lies outside the range of all scores (scale: cosine"),
+        (1, "30", "outside the cosine scale (-1 to 1); did you mean 0.3?"),
+        (1, "0.15", "no pair is dropped; it is outside the range of scores (scale: cosine"),
         (1, "0.25", ""),
-        (100, "0.24", "perhaps 24 was meant (scale: ×100; pairs score 20 to 40)"),
+        (100, "0.24", "did you mean 24? (scale: ×100; scores 20 to 40)"),
         (100, "24", ""),
     ],
 )

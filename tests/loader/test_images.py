@@ -128,7 +128,7 @@ def test_no_picture_starts_another_program(started: list[Any], tmp_path: Path) -
         assert thumbnail(data) is None
         assert prepared(take, data) is None
     assert Folder((tmp_path,)).data({"image_name": "a.eps"}) is None
-    assert decode(eps)[3] == "EPS is not decoded: the loader needs Ghostscript for it"
+    assert decode(eps)[3] == "EPS is not supported (the loader would need Ghostscript)"
     assert not started
     with PillowImage.open(io.BytesIO(eps)) as image, pytest.raises(OSError):
         image.load()  # what is left to others is as it was
@@ -262,7 +262,7 @@ def test_the_limit_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(images.LIMIT, "2")
     assert decode(large[:-50])[3] is not None
     monkeypatch.setenv(images.LIMIT, "much")
-    with pytest.raises(ConfigError, match="MMC4VIZ_MAX_IMAGE_MB is a whole number"):
+    with pytest.raises(ConfigError, match="MMC4VIZ_MAX_IMAGE_MB must be a positive integer"):
         decode(large)
 
 
@@ -403,8 +403,8 @@ def test_odd_images_are_counted_in_notes(tmp_path: Path) -> None:
     )  # fmt: skip
     assert notes_everywhere(shard, tmp_path / "a") == [
         "s.tar: 1 image cannot be decoded: written as b'…' by OpenFlamingo's converter before July "
-        "2023: convert it again",
-        "s.tar: 2 AVIF images: a loader with Pillow before 11.3 cannot decode them and loses their "
+        "2023; convert the shard again",
+        "s.tar: 2 AVIF images: a loader with Pillow before 11.3 cannot decode them and drops their "
         "documents",
         "s.tar: 2 images too large to decode here (the largest has 289 megapixels), counted as "
         "sound; the loader needs gigabytes for each; MMC4VIZ_MAX_IMAGE_MB raises the limit",

@@ -88,7 +88,7 @@ def test_a_single_image_token_at_the_very_end_is_lost() -> None:
 def test_too_few_images() -> None:
     verdict = walk(info([[0.9]]), min_images=2)
     assert verdict.outcome is Outcome.TOO_FEW_IMAGES
-    assert verdict.detail == "1 image tokens in the cut sequence, 2 needed"
+    assert verdict.detail == "1 image token after truncation, fewer than 2"
 
 
 def test_the_smallest_accepted_image_has_11000_bytes() -> None:

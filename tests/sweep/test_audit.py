@@ -170,7 +170,7 @@ def test_a_threshold_that_does_not_fit() -> None:
     assert audit.fit(scores, 0.2, COSINE).problem is None
     assert audit.fit(scores, 0.3, COSINE).problem is None
     assert "no pair is kept" in str(audit.fit(scores, 0.301, COSINE).problem)
-    assert "nothing is rejected" in str(audit.fit(scores, 0.1, COSINE).problem)
+    assert "no pair is dropped" in str(audit.fit(scores, 0.1, COSINE).problem)
     assert "outside" in str(audit.fit(scores, 0.05, COSINE).problem)
     assert audit.fit(np.zeros(0), 0.24, COSINE).problem is not None
 

@@ -348,7 +348,7 @@ def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
             "0.15 MMC4", "0.20 MMC4 training", "0.24 OpenFlamingo", "0.25 MMC4 core", "0.32 a fork",
         ]  # fmt: skip
         marks.nth(1).hover()
-        assert "MMC4 paper's own training" in page.locator(".hint").inner_text()
+        assert "MMC4 paper: training run" in page.locator(".hint").inner_text()
         marks.nth(1).click()
         assert float(watched.shown()["now"]) == 0.2
         page.wait_for_url("**?*t=0.2*")

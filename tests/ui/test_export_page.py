@@ -167,7 +167,7 @@ def test_what_differs_is_said_on_every_page(
         assert "1 of the config&#x27;s shards not here (sample-0001.tar)" in said
     file.write_text("threshold: 0.2\nthreshold: 0.3\n")
     app = started(monkeypatch, "export", config=str(file))
-    assert "line 2: &#x27;threshold&#x27; is named twice" in "".join(alerts(app))
+    assert "line 2: duplicate key &#x27;threshold&#x27;" in "".join(alerts(app))
 
 
 # In a browser
