@@ -174,9 +174,8 @@ def _of_literal(states: LiteralStates) -> Changes:
 
 
 _ASSUMPTION: Final = (
-    "Nothing is estimated: what the loader leaves was counted at every step of the grid, documents "
-    "and tokens in expectation over the coin for single-image documents; whether the pairs are "
-    "right plays no part."
+    "Exact counts at every step of the grid; documents and tokens are expected values under the "
+    "single-image keep probability. Does not consider whether pairs are correct."
 )
 
 
@@ -201,7 +200,7 @@ class Target:
     Examples
     --------
     >>> str(Target.parse("documents=50%")), str(Target.parse("pairs=1000000"))
-    ('documents ≥ 50 %', 'pairs ≥ 1,000,000')
+    ('documents ≥ 50%', 'pairs ≥ 1,000,000')
     """
 
     quantity: str
@@ -210,10 +209,10 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.quantity not in YIELDS:
-            raise ConfigError(f"{self.quantity!r} cannot be kept: choose from {', '.join(YIELDS)}")
+            raise ConfigError(f"{self.quantity!r} is not a yield; choose from {', '.join(YIELDS)}")
         if self.amount <= 0 or (self.share and self.amount > 1):
-            most = "at most 100 %" if self.share else "a number"
-            raise ConfigError(f"{self}: keep more than nothing, and {most}")
+            limits = "above 0% and at most 100%" if self.share else "a positive number"
+            raise ConfigError(f"{self}: the target must be {limits}")
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -227,7 +226,7 @@ class Target:
             number = None
         if not equals or number is None:
             raise ConfigError(
-                f"{text!r} says not how much to keep: documents=50% or pairs=1000000, for example"
+                f"{text!r}: enter a percent or a count, e.g. documents=50% or pairs=1000000"
             )
         quantity = name.strip().replace("-", "_").replace(" ", "_")
         return cls(quantity, number / 100 if percent else number, percent)
@@ -239,7 +238,7 @@ class Target:
     def __str__(self) -> str:
         name = self.quantity.replace("_", " ")
         if self.share:
-            return f"{name} ≥ {float(100 * self.amount):g} %"
+            return f"{name} ≥ {float(100 * self.amount):g}%"
         number = float(self.amount)
         return f"{name} ≥ {int(number):,}" if number.is_integer() else f"{name} ≥ {number:g}"
 
@@ -266,7 +265,7 @@ def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
         enough &= steps.kept[name] >= amount
     found, reason = np.flatnonzero(enough), None
     if steps.beyond is not None and all(steps.beyond[name] >= n for name, n in needed):
-        reason = "any threshold leaves that much: it is left even where no pair is"
+        reason = "every threshold keeps that much, even one that drops all pairs"
     elif not len(found):
         reason = _too_much(steps, needed)
     if reason is not None:
@@ -282,5 +281,5 @@ def _too_much(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
         most = float(steps.kept[name].max(initial=0))
         if most < amount:
             words = name.replace("_", " ")
-            return f"no threshold leaves {amount:,.10g} {words}: the most is {most:,.10g}"
-    return "each target can be had, but no threshold grants all of them at once"
+            return f"at most {most:,.10g} {words} can be kept (target {amount:,.10g})"
+    return "each target can be reached, but no threshold meets all of them at once"

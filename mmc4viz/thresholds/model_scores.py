@@ -104,24 +104,24 @@ def line_up(models: Sequence[Model]) -> None:
         Otherwise; names the first shard, or document, in which they differ.
     """
     if len(models) < 2:
-        only = f", not {models[0].name} alone" if models else ""
-        raise ModelsError(f"comparing takes two models or more{only}; mmc4viz score makes another")
+        only = f", got only {models[0].name}" if models else ""
+        raise ModelsError(f"need at least two models{only}; add scores with mmc4viz score")
     names = [model.name for model in models]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ModelsError(f"two models are called {twice}; give one of them another name")
+        raise ModelsError(f"two models are named {twice}; rename one")
     first = models[0]
     if first.matched.config.assignment == "stored":
         raise ModelsError(
-            "the assignment stored takes the corpus's own pairs and scores, whatever the model; "
-            "choose one_to_one, argmax or greedy to compare models"
+            "assignment 'stored' uses the corpus's own pairs and scores for every model; choose "
+            "one_to_one, argmax or greedy to compare models"
         )
     for other in models[1:]:
         difference = _difference(first.matched.parts, other.matched.parts)
         if difference is not None:
             raise ModelsError(
-                f"the documents of {other.name} are not those of {first.name}: {difference}; "
-                "score the same shards with both, and index them again"
+                f"{other.name} and {first.name} have different documents: {difference}; score the "
+                "same shards with both and index them again"
             )
 
 
@@ -132,24 +132,24 @@ def _difference(one: Sequence[Part], other: Sequence[Part]) -> str | None:
         if found is not None:
             return found
     if len(one) != len(other):
-        return f"{len(other):,} shards against {len(one):,}"
+        return f"{len(other):,} and {len(one):,} shards"
     return None
 
 
 def _difference_of(a: Columns, b: Columns) -> str | None:
     """Say in which document two shards differ first."""
     if a.shard.name != b.shard.name:
-        return f"shard {b.shard.name} stands where {a.shard.name} does"
+        return f"shard {b.shard.name} instead of {a.shard.name}"
     if len(a) != len(b):
-        return f"{a.shard.name} has {len(b):,} documents against {len(a):,}"
+        return f"{a.shard.name} has {len(b):,} and {len(a):,} documents"
     if not a.batch.column("key").equals(b.batch.column("key")):
         mine, others = (c.batch.column("key").to_pylist() for c in (a, b))
         row = next(i for i, (x, y) in enumerate(zip(mine, others, strict=True)) if x != y)
-        return f"{a.shard.name} has {others[row]!r} where {mine[row]!r} stands"
+        return f"{a.shard.name} has {others[row]!r} instead of {mine[row]!r}"
     if not np.array_equal(a.n_images, b.n_images):
         row = int(np.flatnonzero(a.n_images != b.n_images)[0])
         key = str(a.batch.column("key")[row])
-        return f"{key!r} of {a.shard.name} has {b.n_images[row]} images against {a.n_images[row]}"
+        return f"{key!r} in {a.shard.name} has {b.n_images[row]} and {a.n_images[row]} images"
     return None
 
 

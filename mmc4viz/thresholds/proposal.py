@@ -28,7 +28,7 @@ class Proposal:
     ----------
     basis : Basis
     target : str
-        What was asked for, in words: ``"documents ≥ 50 %"``.
+        What was asked for, in words: ``"documents ≥ 50%"``.
     assumption : str
         What the proposal rests on, in a sentence.
     threshold : float or None
@@ -58,7 +58,7 @@ class Proposal:
 
     Examples
     --------
-    >>> Proposal(Basis.FDR, "FDR ≤ 10 %", "…", reason="true pairs do not stand out").threshold
+    >>> Proposal(Basis.FDR, "FDR ≤ 10%", "…", reason="too few pairs").threshold
     """
 
     basis: Basis
@@ -77,7 +77,7 @@ class Proposal:
 
     def __post_init__(self) -> None:
         if (self.threshold is None) == (self.reason is None):
-            raise ValueError("a proposal has a threshold or a reason why there is none")
+            raise ValueError("a proposal needs either a threshold or a reason")
 
     def leaving(self, left: Mapping[str, float]) -> Proposal:
         """Return it with what is left at its threshold."""

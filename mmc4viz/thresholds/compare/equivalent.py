@@ -136,7 +136,7 @@ def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
 def _left(steps: Steps, name: str) -> Floats:
     """Return what is left at each score, and beyond them all, shape (T + 1,)."""
     if not steps.every or steps.beyond is None:
-        raise ValueError("exact yields take the steps of all scores")
+        raise ValueError("exact yields need the steps at all scores")
     return np.append(steps.kept[name], steps.beyond[name])
 
 
@@ -300,7 +300,7 @@ def match_by_yield(
     wanted = kept_at(first.steps, name, threshold)
     found = equal_yield(second.steps, name, wanted)
     best, exact = found.best, found.exact is not None
-    words = "counted exactly" if exact else "counted exactly; no threshold leaves the same number"
+    words = "exact counts" if exact else "exact counts; no threshold keeps the same number"
     return EquivalentThreshold(
         name,
         threshold,
@@ -385,7 +385,7 @@ def match_by_rate(
     one, other = rates
     wanted, *interval = one.at(threshold)
     if math.isnan(wanted):
-        reason = f"nothing is estimated at {threshold:g} of {first.name}"
+        reason = f"no estimate for {first.name} at {threshold:g}"
         return NoEquivalent(one.by, threshold, reason)
     with np.errstate(invalid="ignore"):
         good = other.value <= wanted if one.by == "fdr" else other.value >= wanted
@@ -408,12 +408,12 @@ def match_by_rate(
 
 
 def _not_so_good(name: str, rates: Rates, wanted: float) -> str:
-    reason = f"no threshold of {name} is estimated to be as good as {wanted:.1%}"
+    reason = f"no threshold of {name} reaches {wanted:.1%}"
     if np.isnan(rates.value).all():
         return reason
     worth = rates.value if rates.by == "fdr" else -rates.value
     best = int(np.nanargmin(worth))
-    return f"{reason}; the best is {rates.value[best]:.1%} at {rates.threshold[best]:g}"
+    return f"{reason}; its best is {rates.value[best]:.1%} at {rates.threshold[best]:g}"
 
 
 def rates_of(name: str, found: FdrEstimate) -> Rates:
@@ -422,7 +422,7 @@ def rates_of(name: str, found: FdrEstimate) -> Rates:
     value, low, high = (
         np.where(enough, end, np.nan) for end in (found.rate, found.low, found.high)
     )
-    words = f"{found.documents:,} documents of {name}, without labels"
+    words = f"{found.documents:,} documents with {name} scores, without labels"
     return Rates("fdr", found.threshold, value, low, high, words)
 
 
@@ -444,6 +444,6 @@ def match_by_fdr(
     """
     for one, estimate in zip((first, second), found, strict=True):
         if estimate.reason is not None:
-            return NoEquivalent("fdr", threshold, f"of {one.name}, {estimate.reason}")
+            return NoEquivalent("fdr", threshold, f"{one.name}: {estimate.reason}")
     rates = rates_of(first.name, found[0]), rates_of(second.name, found[1])
     return match_by_rate(first, second, rates, threshold)

@@ -292,12 +292,12 @@ def _check(labelled: LabelledPairs) -> None:
     """Refuse labels from which nothing follows."""
     right = int(np.count_nonzero(labelled.correct))
     if not len(labelled):
-        raise ModelsError("no label is of a pair that every model scores; label pairs first")
+        raise ModelsError("no labeled pair is scored by every model; label pairs first")
     if right in (0, len(labelled)):
-        alike = "right" if right else "wrong"
+        alike, other = ("correct", "lower") if right else ("incorrect", "higher")
         raise ModelsError(
-            f"all {len(labelled):,} labels say {alike}: nothing can be told apart; label pairs "
-            f"that score {'lower' if right else 'higher'}"
+            f"all labels ({len(labelled):,}) are {alike}, so separation cannot be measured; label "
+            f"{other}-scoring pairs"
         )
 
 
@@ -419,7 +419,7 @@ def precision_of(one: Candidate, labelled: Labelled, threshold: float | None = N
     known = found.labels >= FEWEST
     ends = (found.precision.estimate, found.precision.low, found.precision.high)
     value, low, high = (np.where(known, end, np.nan) for end in ends)
-    words = f"{len(labelled.sample):,} labels of {one.name}'s pairs"
+    words = f"{len(labelled.sample):,} labels of {one.name} pairs"
     return Rates("precision", found.thresholds, value, low, high, words)
 
 
@@ -429,7 +429,7 @@ def match_by_precision(
     """Find the lowest threshold of the second model that is estimated to be as precise."""
     for one in (first, second):
         if one.name not in found.of:
-            reason = f"no label was drawn among the pairs of {one.name}: {_ADVICE}"
+            reason = f"no labels for {one.name}; {_ADVICE.format(one.name)}"
             return NoEquivalent("precision", threshold, reason)
     rates = (
         precision_of(first, found.of[first.name], threshold),
@@ -457,7 +457,8 @@ def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -
     for model in models:
         if (lacking := _lacking(model.name, found)) is not None:
             raise ModelsError(
-                f"{lacking}, and labels drawn among one model's pairs favour the other: {_ADVICE}"
+                f"{lacking}, and labels of one model's pairs favor the other model; "
+                f"{_ADVICE.format(model.name)}"
             )
     return separation(models, labelled_pairs(models, found), rounds)
 
@@ -465,16 +466,13 @@ def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -
 def _lacking(name: str, found: Evidence) -> str | None:
     """Say what a model's labels lack for comparing it fairly, None if nothing."""
     if name not in found.of or not len(found.of[name].sample):
-        return f"no label was drawn among the pairs of {name}"
+        return f"no labels for {name}"
     sample = found.of[name].sample
     if len(sample) < FEWEST_EACH:
-        return (
-            f"only {len(sample):,} labels (of {FEWEST_EACH} that it takes) were drawn among the "
-            f"pairs of {name}"
-        )
+        return f"too few labels for {name} ({len(sample):,} of {FEWEST_EACH} needed)"
     labels, _ = sample.counts()
     if empty := int(np.count_nonzero((labels == 0) & (sample.population > 0))):
-        return f"in {empty} of {len(labels)} ranges of score no pair of {name} is labelled"
+        return f"{empty} of {len(labels)} score ranges have no labels for {name}"
     return None
 
 
@@ -503,9 +501,7 @@ def labelled_pairs(models: Sequence[Model], found: Evidence) -> LabelledPairs:
     return LabelledPairs(document, image, sentence, np.array(correct, bool), 1 / chance)
 
 
-_ADVICE: Final = (
-    "choose it and label some of its pairs on the page Label, those labelled before count again"
-)
+_ADVICE: Final = "select {}, then label some of its pairs (existing labels are reused)"
 _INDEX: Final = ("document", "image", "sentence")
 
 

@@ -38,7 +38,7 @@ _SURELY: Final = 3.0  # standard errors above zero
 FEWEST_DOCUMENTS: Final = 100
 FDR_CAVEAT: Final = (
     "Assumes one correct sentence per image and independent noise. Accurate on simulated corpora, "
-    "it failed on real MMC4 pages, where several sentences fit an image: prefer labels."
+    "but it failed on real MMC4 pages, where several sentences fit an image: prefer labels."
 )
 FEWEST_PAIRS: Final = 50
 """Pairs at or above a threshold without which none is proposed."""
@@ -122,7 +122,7 @@ def estimate_fdr(
     64 (2002).
     """
     if rounds < 20:
-        raise ConfigError(f"an interval takes at least 20 rounds of the bootstrap, not {rounds}")
+        raise ConfigError(f"at least 20 bootstrap rounds are needed, got {rounds}")
     asked = _steps(stack.score) if thresholds is None else thresholds
     basis = Basis.FDR if decoys is None else Basis.DECOYS
     assumption, reach = _assumption(stack, basis), Reach.of(stack, asked)
@@ -148,11 +148,11 @@ def estimate_fdr(
 def _hardly_anything(stack: Stack) -> str | None:
     """Say why there is nothing to estimate from."""
     if len(stack) < FEWEST_DOCUMENTS:
-        return f"{len(stack):,} documents with pairs are too few to tell noise from matches"
+        return f"needs {FEWEST_DOCUMENTS} documents with pairs, found {len(stack):,}"
     if np.ptp(stack.values) == 0:
-        return "all similarities are equal: nothing stands out"
+        return "all scores are equal"
     if kind_of(stack) == "softmax":
-        return "after a softmax every image's similarities depend on each other: take the cosine"
+        return "softmax scores of an image depend on each other; use cosine scores"
     return None
 
 
@@ -170,40 +170,34 @@ def _cannot_tell(fitted: MixtureFit, surely: float) -> str | None:
     correlation, errors = fitted.alike
     if correlation > ALIKE and errors > _SURELY:
         return (
-            "sentences that follow each other on a page fit an image alike (correlation "
-            f"{correlation:.2f}, where the model has none), so several may be right where it takes "
-            "one at most; without labels it cannot be told"
+            f"consecutive sentences fit an image similarly (correlation {correlation:.2f}, assumed "
+            "0), so an image may have several correct sentences"
         )
     needed = SEPARATED * (1 + 2 * fitted.uneven)
     if surely >= needed:
         return None
-    uneven = (
-        f" (the size of noise varies by {fitted.uneven:.0%} between images or sentences: where it "
-        f"is large, these are {SEPARATED:g} of its own)"
-    )
+    uneven = f"; noise varies by {fitted.uneven:.0%} between images or sentences"
     return (
-        f"right pairs may stand out by less than {needed:.1f} deviations of the noise"
-        f"{uneven * (fitted.uneven >= 0.05)}: estimated {fitted.signal.mean_shift:.1f}, surely no "
-        f"more than {surely:.1f}; without labels it cannot be told"
+        "separation between correct pairs and noise is too uncertain (estimated "
+        f"{fitted.signal.mean_shift:.1f}σ, lower bound {surely:.1f}σ, need {needed:.1f}σ"
+        f"{uneven * (fitted.uneven >= 0.05)})"
     )
 
 
 def _assumption(stack: Stack, basis: Basis) -> str:
     noise = (
-        "noise is as large above as below what image and sentence explain, and a match only "
-        "raises similarity"
+        "noise is symmetric once image and sentence effects are removed; true matches only raise "
+        "scores"
         if basis is Basis.FDR
-        else "noise is as in decoys, one document's images with another's sentences"
+        else "noise looks like decoys (one document's images with another document's sentences)"
     )
-    drawn = "drawn at random " if stack.sampled else ""
-    left_out = f", {stack.left_out:,} left out for similarities that are no number" * bool(
-        stack.left_out
-    )
+    drawn = "randomly sampled " if stack.sampled else ""
+    left_out = f" ({stack.left_out:,} left out: non-finite scores)" * bool(stack.left_out)
     return (
-        f"Estimated without labels from {len(stack):,} documents {drawn}with pairs{left_out}: "
-        f"{noise}; an image has one right sentence at most, and noise differs from sentence "
-        "to sentence; sentences of one page share a topic, which this cannot see: more may be "
-        "wrong. It holds on simulated corpora; on real MMC4 pages it failed: check it by labels."
+        f"Estimated without labels from {len(stack):,} {drawn}documents with pairs{left_out}. "
+        f"Assumptions: {noise}; at most one correct sentence per image; independent noise. "
+        "Sentences on a page share a topic, which is not modeled, so the true FDR may be higher. "
+        "Accurate on simulated corpora, but it failed on real MMC4 pages: check it with labels."
     )
 
 
@@ -228,13 +222,13 @@ def by_fdr(estimate: FdrEstimate, wanted: float) -> Proposal:
         When what is wanted is no share.
     """
     if not 0 < wanted < 1:
-        raise ConfigError(f"a wanted false-discovery rate lies between 0 and 1, not {wanted:g}")
-    target, needed = f"FDR ≤ {100 * wanted:.4g} %", labels_needed(wanted)
+        raise ConfigError(f"the target FDR must be between 0 and 1, got {wanted:g}")
+    target, needed = f"FDR ≤ {100 * wanted:.4g}%", labels_needed(wanted)
     usable = estimate.pairs >= FEWEST_PAIRS
     good = np.flatnonzero(usable & (estimate.rate <= wanted))
     reason = estimate.reason or (None if len(good) else _none(estimate, usable))
     if reason is not None:
-        words = f"{reason}; about {needed:,} labels near the threshold would settle it"
+        words = f"{reason}; label about {needed:,} pairs near the threshold instead"
         return Proposal(estimate.basis, target, estimate.assumption, reason=words,
                         labels_needed=needed)  # fmt: skip
     at = int(good[0])
@@ -263,16 +257,16 @@ def labels_needed(rate: float, width: float = 0.05) -> int:
 def _none(estimate: FdrEstimate, usable: NDArray[np.bool_]) -> str:
     """Say why no threshold is good enough: none is, or it is not known of any."""
     if not usable.any():
-        return f"there are fewer than {FEWEST_PAIRS} pairs"
+        return f"fewer than {FEWEST_PAIRS} pairs"
     known = usable & ~np.isnan(estimate.rate)
-    promise = f"to within {WITHIN[estimate.basis]:.0%}"
+    promise = f"to within ±{WITHIN[estimate.basis]:.0%}"
     if not known.any():
-        return f"at no threshold is the rate known {promise}: too few pairs or documents to tell"
+        return f"the FDR is not known {promise} at any threshold: too few pairs or documents"
     at = int(np.argmin(np.where(known, estimate.rate, np.inf)))
     higher = usable & ~known & (np.arange(len(known)) > at)
-    beyond = f"; at higher ones it is not known {promise}" * bool(higher.any())
+    beyond = f"; not known {promise} at higher thresholds" * bool(higher.any())
     return (
-        f"no threshold that leaves {FEWEST_PAIRS} pairs has it: the least is "
-        f"{estimate.rate[at]:.1%} ({estimate.low[at]:.1%} to {estimate.high[at]:.1%}) at "
-        f"{estimate.threshold[at]:g}{beyond}"
+        f"not reached at any threshold that keeps {FEWEST_PAIRS} pairs: the lowest FDR is "
+        f"{estimate.rate[at]:.1%} (95% CI {100 * estimate.low[at]:.1f}–{estimate.high[at]:.1%}) "
+        f"at {estimate.threshold[at]:g}{beyond}"
     )

@@ -246,13 +246,13 @@ def decoy_matrices(
     """
     if len(images) != len(sentences):
         raise ConfigError(
-            f"decoys take images and sentences of the same documents: {len(images):,} documents "
-            f"have images, {len(sentences):,} have sentences"
+            f"decoys need images and sentences of the same documents, got {len(images):,} and "
+            f"{len(sentences):,} documents"
         )
     dimensions = {part.shape[1] for part in (*images, *sentences)}
     if len(dimensions) > 1:
         named = ", ".join(map(str, sorted(dimensions)))
-        raise ConfigError(f"embeddings have different dimensions ({named}): one model's, please")
+        raise ConfigError(f"embeddings of different dimensions ({named}); use one model")
     order = np.random.default_rng(seed).permutation(len(images)).tolist()
     found: list[Floats] = [np.zeros((0, 0))] * len(images)
     for place, document in enumerate(order):
@@ -267,7 +267,7 @@ def _lent(sentences: Sequence[Floats], order: list[int], place: int) -> Floats:
     sizes = accumulate(len(sentences[other]) for other in following)
     enough = next((k for k, size in enumerate(sizes, 1) if size >= wanted), None)
     if enough is None:
-        raise ConfigError("decoys take more documents: the others have too few sentences")
+        raise ConfigError("too few sentences in other documents for decoys; add documents")
     return np.concatenate([sentences[other] for other in following[:enough]])[:wanted]
 
 

@@ -164,19 +164,21 @@ def _parsed(text: str, name: str) -> Iterator[Judgement]:
         head = [cell.strip() for cell in next(reader, [])]
         missing = [column for column in _NEEDED if column not in head]
         if missing:
-            raise LabelsError(f"{name}: no CSV of labels: no column {', '.join(missing)}")
+            raise LabelsError(
+                f"{name} is not a label file (CSV): missing column {', '.join(missing)}"
+            )
         if twice := [column for column in HEAD if head.count(column) > 1]:
-            raise LabelsError(f"{name}: two columns are called {twice[0]}; leave one out")
+            raise LabelsError(f"{name}: two columns are named {twice[0]}; remove one")
         for cells in reader:
             if cells:
                 yield _judgement(head, cells, f"{name}, line {reader.line_num}")
     except csv.Error as error:
-        raise LabelsError(f"{name}, line {reader.line_num}: no CSV: {error}") from None
+        raise LabelsError(f"{name}, line {reader.line_num}: invalid CSV: {error}") from None
 
 
 def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgement:
     if len(cells) != len(head):
-        raise LabelsError(f"{where}: has {len(cells)} cells where the head has {len(head)}")
+        raise LabelsError(f"{where}: {len(cells)} fields, but the header has {len(head)}")
     row = dict(zip(head, map(_uncovered, cells), strict=True))
     try:
         image, sentence = (_index(row[n]) for n in ("image", "sentence"))
@@ -206,14 +208,14 @@ def _document(row: Mapping[str, str]) -> tuple[str, int]:
 
 def _index(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text[:12]) >= _LARGEST:
-        raise ValueError(f"{text[:40]!r} is no index of an image or a sentence")
+        raise ValueError(f"{text[:40]!r} is not an image or sentence index")
     return int(text)
 
 
 def _score(text: str) -> float:
     value = float(text)
     if math.isnan(value):
-        raise ValueError("a score is a number")
+        raise ValueError("the score is not a number")
     return value
 
 

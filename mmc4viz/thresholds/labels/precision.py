@@ -281,9 +281,8 @@ def probability(sample: LabelledSample) -> Isotonic:
 
 
 ASSUMPTION: Final = (
-    "Pairs were drawn at random within strata of score, and the labels are right; walking down "
-    "from the strictest threshold, each passed with 95 % confidence until the first that did not. "
-    "The promise is one-sided: the precision may be higher, hardly lower."
+    "Assumes random sampling within score strata and correct labels. Thresholds are tested from "
+    "the highest down, each at 95% confidence, until one fails. The lower bound is one-sided."
 )
 FEW_AT_LINE: Final = 10
 """Labels just above the line without which it hangs on few: were all of ten right, a quarter of
@@ -331,8 +330,8 @@ def propose(
     target = f"precision ≥ {wanted:.0%}" if round(wanted * 100, 9) % 1 == 0 else (
         f"precision ≥ {wanted:.1%}")  # fmt: skip
     if not 0 < wanted < 1:
-        raise ConfigError(f"a wanted precision lies between 0 and 1, not {wanted:g}")
-    blank = Proposal(Basis.PRECISION, target, ASSUMPTION, reason="there is no label yet")
+        raise ConfigError(f"the target precision must be between 0 and 1, got {wanted:g}")
+    blank = Proposal(Basis.PRECISION, target, ASSUMPTION, reason="no labels yet")
     thresholds = np.sort(sample.edges if candidates is None else candidates)[::-1]
     if not len(sample) or not len(thresholds):
         return blank
@@ -373,8 +372,8 @@ def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any
 
 def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
     return (
-        f"{len(sample):,} labels, spread over the strata, are too few to show a precision of "
-        f"{wanted:.0%} with {confidence:.0%} confidence even if all were right"
+        f"too few labels ({len(sample):,} across the strata) to show {wanted:.0%} precision at "
+        f"{confidence:.0%} confidence, even if all were correct"
     )
 
 
@@ -386,10 +385,11 @@ def _least_labels(sample: LabelledSample, wanted: float, confidence: float) -> i
 
 
 def _failed(at: float, estimate: float, ends: tuple[float, float], wanted: float) -> str:
-    words = f"at {at:g}, the strictest threshold with labels enough, precision is {estimate:.0%}"
-    words += f" ({ends[0]:.0%} to {ends[1]:.0%})"
-    more = "more labels there may show it" if estimate > wanted else "try a stricter threshold"
-    return f"{words}: not surely {wanted:.0%}; {more}"
+    more = "more labels there may show it" if estimate > wanted else "try a higher threshold"
+    return (
+        f"even at {at:g}, the highest threshold with enough labels, precision is {estimate:.0%} "
+        f"(95% CI {100 * ends[0]:.0f}–{ends[1]:.0%}): not shown to reach {wanted:.0%}; {more}"
+    )
 
 
 _NAMED: Final = 20  # pairs that are gone
@@ -482,6 +482,10 @@ def _sample(
     return LabelledSample(scores, design.borders, scores[at], correct), at
 
 
+def _labels(n: int) -> str:
+    return "1 label" if n == 1 else f"{n:,} labels"
+
+
 def remarks(found: Labelled) -> list[str]:
     """Say which labels do not count, and why, a line each; those that are gone by name."""
     lines = []
@@ -491,25 +495,20 @@ def remarks(found: Labelled) -> list[str]:
         if len(found.gone) > _NAMED:
             names.append(f"and {len(found.gone) - _NAMED:,} more")
         lines.append(
-            f"{len(found.gone):,} labels are of pairs that are not matched here (another model's, "
-            f"or no more); they stay in the file and do not count: {', '.join(names)}"
+            f"{_labels(len(found.gone))} not counted: the pair is not matched with this model and "
+            f"settings: {', '.join(names)}"
         )
     if found.foreign:
-        lines.append(
-            f"{found.foreign:,} labels are of documents that are not in this corpus; they stay in "
-            "the file and do not count"
-        )
+        lines.append(f"{_labels(found.foreign)} not counted: the document is not in this corpus")
     if found.unsure:
-        lines.append(f"{found.unsure:,} labelled pairs do not count, because nobody was sure")
+        lines.append(f"{_labels(found.unsure)} not counted: all annotators were unsure")
     if found.disagreed:
+        pairs = "1 pair" if found.disagreed == 1 else f"{found.disagreed:,} pairs"
         lines.append(
-            f"people differ on {found.disagreed:,} pairs: what most say counts, else who was first"
+            f"annotators disagree on {pairs}: the majority counts; in a tie, the first answer"
         )
     if found.elsewhere:
-        lines.append(
-            f"{found.elsewhere:,} labels are of pairs that this sample did not draw, and do not "
-            "count yet"
-        )
+        lines.append(f"{_labels(found.elsewhere)} not counted: the pair is not in this sample yet")
     return lines
 
 
@@ -526,7 +525,7 @@ def labelled_for(path: str, config: LoaderConfig, population: Population) -> Lab
     if found is None:
         mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
         held = _held(sampling.designs(path), config, population.documents.digest)
-        raise LabelsError(f"{path}: holds no sample for {mine}; {held}")
+        raise LabelsError(f"{path} has no labels for {mine}; {held}")
     return labelled(path, found, population)
 
 
@@ -534,13 +533,13 @@ def _held(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> s
     """Say which samples there are, and what would make one of them this setting's."""
     found = [one for one in all_of_them if one.corpus == corpus]
     if not found:
-        others = f"those that it holds are of another corpus ({', '.join(map(str, all_of_them))}); "
-        return f"{others * bool(all_of_them)}begin one on the page Label"
+        others = f"it has labels of another corpus: {', '.join(map(str, all_of_them))}; "
+        return f"{others * bool(all_of_them)}start labeling on the Label page"
     like = [
         one for one in found if (one.min_kb, one.assignment) == (config.min_kb, config.assignment)
     ]
-    held = f"it holds: {', '.join(map(str, found))}"
+    held = f"it has: {', '.join(map(str, found))}"
     if not like:
         return held
     name = like[0].clip_model
-    return f"{held}; if that is this corpus's model, add --clip-model {shlex.quote(name)}"
+    return f"{held}; if that is the right model, add --clip-model {shlex.quote(name)}"

@@ -359,7 +359,7 @@ def _design(path: str, row: sqlite3.Row) -> Design:
     except (ValueError, TypeError):
         edges = (1.0, 0.0)
     if not whole_borders(edges):
-        raise LabelsError(f"{path}: is damaged: the strata of sample {row['id']} make no sense")
+        raise LabelsError(f"{path} is damaged: invalid strata in sample {row['id']}")
     return Design(
         row["id"], row["corpus"], row["clip_model"], row["min_kb"], row["assignment"], edges
     )
@@ -428,8 +428,8 @@ def begin(
     edges = stratum_edges(scores, low, high, scale.step, scale.digits)
     if not len(edges):
         raise LabelsError(
-            f"{len(scores):,} matched pairs are too few to draw labels from between {low:g} and "
-            f"{high:g}: {FEWEST} at least must reach the range's top"
+            f"too few pairs to sample between {low:g} and {high:g}: at least {FEWEST} of the "
+            f"{len(scores):,} must reach {high:g}; choose a lower range"
         )
     corpus = population.documents.digest
     names = corpus, config.clip_model, config.min_kb, config.assignment

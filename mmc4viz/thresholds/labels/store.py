@@ -148,7 +148,7 @@ def check(path: str) -> None:
     with reading(path) as connection:
         found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         if found != "ok":
-            raise LabelsError(f"{path}: is damaged ({' '.join(found.split())[:100]}); {_RESCUE}")
+            raise LabelsError(f"{path} is damaged ({' '.join(found.split())[:100]}); {_RESCUE}")
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def writing(path: str) -> Iterator[sqlite3.Connection]:
     with _said(path), closing(_connect(path, "rw")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         if not _known(connection, path):
-            raise LabelsError(f"{path}: is empty; start anew with another file")
+            raise LabelsError(f"{path} is empty; use another file")
         if _version(connection) < VERSION:
             _bring_up_to_date(connection)
         yield connection
@@ -171,7 +171,7 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
         connection = _readable(path)
         with closing(connection):
             if not _known(connection, path):
-                raise LabelsError(f"{path}: is empty; it holds no labels")
+                raise LabelsError(f"{path} is empty; use a file with labels")
             if _version(connection) < VERSION:
                 with writing(path):  # brings it up to date
                     pass
@@ -194,7 +194,7 @@ def _readable(path: str) -> sqlite3.Connection:
 def _connect(path: str, mode: str) -> sqlite3.Connection:
     """Open a file; changes wait for the disk."""
     if not mode.startswith("rwc") and not os.path.isfile(path):
-        raise LabelsError(f"{path}: no such file of labels")
+        raise LabelsError(f"{path}: no such label file")
     name = f"file:{quote(os.path.abspath(path))}?mode={mode}"
     connection = sqlite3.connect(name, timeout=PATIENCE, isolation_level=None, uri=True)
     connection.execute("PRAGMA synchronous = FULL")
@@ -208,15 +208,15 @@ def _known(connection: sqlite3.Connection, path: str) -> bool:
     if not found:
         return False
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-        raise LabelsError(f"{path}: is an SQLite file of another kind; name another file")
+        raise LabelsError(f"{path} is an SQLite file but not a label file; use another file")
     if _version(connection) > VERSION:
-        raise LabelsError(f"{path}: was made by a newer mmc4viz; bring this one up to date")
+        raise LabelsError(f"{path} was written by a newer mmc4viz; upgrade mmc4viz")
     new = _NEW if _version(connection) < VERSION else set[str]()
     for table, wanted in _layout().items():
         if table not in found:
-            raise LabelsError(f"{path}: is damaged (a table is missing); {_RESCUE}")
+            raise LabelsError(f"{path} is damaged (missing table); {_RESCUE}")
         if lacking := min(wanted - new - found[table], default=None):
-            raise LabelsError(f"{path}: is damaged (no column {lacking} in {table}); {_RESCUE}")
+            raise LabelsError(f"{path} is damaged (no column {lacking} in {table}); {_RESCUE}")
     return True
 
 
@@ -255,7 +255,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP TABLE old_{table}")
 
 
-_RESCUE: Final = "go back to a copy, or to an export as CSV"
+_RESCUE: Final = "restore a backup or import a CSV export"
 
 
 @contextmanager
@@ -264,11 +264,11 @@ def _said(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise LabelsError(f"{path}: {_words(error, path)}") from None
+        raise LabelsError(f"{path} {_words(error, path)}") from None
     except UnicodeDecodeError:
-        raise LabelsError(f"{path}: is damaged; {_RESCUE}") from None
+        raise LabelsError(f"{path} is damaged; {_RESCUE}") from None
     except (OSError, ValueError) as error:
-        raise LabelsError(f"{path}: cannot be opened: {error}") from None
+        raise LabelsError(f"{path} cannot be opened: {error}") from None
 
 
 def _words(error: sqlite3.DatabaseError, path: str) -> str:
@@ -279,14 +279,14 @@ def _words(error: sqlite3.DatabaseError, path: str) -> str:
     elif code == sqlite3.SQLITE_IOERR and _full(path):  # as it says of its shared memory
         code = sqlite3.SQLITE_FULL
     return {
-        sqlite3.SQLITE_BUSY: "is locked by another program; close it there and try again",
-        sqlite3.SQLITE_LOCKED: "is locked by another program; close it there and try again",
-        sqlite3.SQLITE_READONLY: "is read-only: nothing can be written to it; copy it elsewhere",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened: is the folder there, and can it be written to?",
-        sqlite3.SQLITE_NOTADB: "is no file of labels; name another one",
+        sqlite3.SQLITE_BUSY: "is locked by another program; close it there and retry",
+        sqlite3.SQLITE_LOCKED: "is locked by another program; close it there and retry",
+        sqlite3.SQLITE_READONLY: "is read-only; copy it to a writable folder",
+        sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that the folder exists and is writable",
+        sqlite3.SQLITE_NOTADB: "is not a label file; use another file",
         sqlite3.SQLITE_CORRUPT: f"is damaged; {_RESCUE}",
-        sqlite3.SQLITE_FULL: "cannot be written: no room on the disk; free some and try again",
-        sqlite3.SQLITE_IOERR: "cannot be read or written: the disk does not answer",
+        sqlite3.SQLITE_FULL: "cannot be written: the disk is full; free some space and retry",
+        sqlite3.SQLITE_IOERR: "cannot be read or written: disk I/O error",
     }.get(code, f"cannot be used: {' '.join(str(error).split())}")
 
 
@@ -310,15 +310,13 @@ class Answer(StrEnum):
 
 
 RULE: Final = {
-    Answer.YES: "the sentence says something about what this very image shows; it need not say all "
-    "of it, nor only that.",
-    Answer.NO: "it would fit as well beside another image of such a page, or beside none: what is "
-    "general, what only names the topic, what the image contradicts.",
-    Answer.UNSURE: "you cannot tell, as of a name that may or may not be that of what is shown. "
-    "The pair then does not count.",
-    Answer.SKIP: "the image cannot be seen. The pair does not come back to you, unless you undo "
-    "it; others may see it. Without any answer it does not count: those of like score stand for "
-    "it.",
+    Answer.YES: "the sentence says something about what this image shows. It may omit details or "
+    "mention other things.",
+    Answer.NO: "the sentence would fit any image on the page, only names the topic, or contradicts "
+    "this image.",
+    Answer.UNSURE: "you can't tell (e.g. an unfamiliar name). Not counted.",
+    Answer.SKIP: "the image is not visible. You will not see the pair again unless you undo; others may. "
+    "Without any answer it is not counted: similar-scoring pairs are used instead.",
 }
 """When a sentence describes an image: what people who label agree on, for all labels of a file."""
 
@@ -434,7 +432,7 @@ def checked_name(person: str) -> str:
     """Return a person's name as it is stored; raises a LabelsError for one that is none."""
     name = " ".join(person.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise LabelsError(f"a name has 1 to {LONGEST_NAME} printable characters")
+        raise LabelsError(f"enter a name of at most {LONGEST_NAME} printable characters")
     return name
 
 
@@ -544,7 +542,9 @@ def _judgement(path: str, row: sqlite3.Row) -> Judgement:
     try:
         answer = Answer(row["verdict"])
     except ValueError:
-        raise LabelsError(f"{path}: is damaged: judgement {row['id']} is no answer") from None
+        raise LabelsError(
+            f"{path} is damaged: invalid answer in row {row['id']}; {_RESCUE}"
+        ) from None
     return Judgement(
         PairId.of(row), row["person"], answer, row["time"], row["version"], row["clip_model"],
         row["score"], row["undone"],
