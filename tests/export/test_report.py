@@ -145,7 +145,7 @@ def test_a_model_that_cannot_be_compared_is_named(
     assert run.noted.count("\n") == 1
     assert f"far: {broken}: no similarity file" in text_of(report)
     text = reported(capsys, tmp_path, SAMPLE, "--assignment", "stored")
-    assert "the assignment stored takes the corpus's own pairs" in text
+    assert "the stored assignment uses the corpus's own pairs" in text
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_labels_of_another_model_are_refused(
     run = Run(capsys, "export", SAMPLE, "--clip-model", "x", *asked)
     assert (run.code, run.out) == (2, "")
     assert "has no labels for x (min_kb 10, one_to_one); it has: sample-a" in run.err
-    assert "if that is this corpus's model, add --clip-model sample-a\n" in run.err
+    assert "if that is the right model, add --clip-model sample-a\n" in run.err
     assert not report.exists()
 
 
