@@ -137,7 +137,7 @@ class Precision:
         return values * self.one + of_row[stack.row] + of_column[stack.sentence]
 
     def of_own_row(self, stack: Stack, taken: Floats) -> Floats:
-        """Multiply the contribution subtracted from an entry's own row by the inverse, shape (E,)."""
+        """Multiply the contribution removed from an entry's own row by the inverse, shape (E,)."""
         mean = np.add.reduceat(taken, stack.start[:-1]) / stack.width[stack.document]
         alone = self.one + self.column / stack.images
         shared = self.row + (self.page + self.grand) / stack.images

@@ -28,7 +28,7 @@ from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ConfigError
 
 SEPARATED: Final = 1.5
-"""Least lower bound of the mean shift of correct pairs, in standard deviations of the largest noise."""
+"""Lower bound that the mean shift of correct pairs must reach, in σ of the largest noise."""
 WITHIN: Final = {Basis.FDR: 0.05, Basis.DECOYS: 0.03}
 """Largest half-width of the 95% CI for which a rate is reported."""
 ALIKE: Final = 0.05
