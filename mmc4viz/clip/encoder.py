@@ -93,11 +93,11 @@ class Half:
             [found] = self.session.run([self.output], feed)
         except Exception as error:  # ONNX Runtime has its own kinds, down to lack of memory
             raise EncoderError(
-                f"{self.path}: fails on a batch of {step}: {words(error)}; if memory is short, "
-                "give a smaller --batch"
+                f"{self.path} failed on a batch of {step}: {words(error)}; if memory is short, use "
+                "a smaller --batch"
             ) from None
         if found.ndim != 2:
-            raise EncoderError(f"{self.path}: {self.output} is no vector an input")
+            raise EncoderError(f"{self.path}: output {self.output} is not one vector per input")
         return np.asarray(found, np.float64)
 
 
@@ -108,7 +108,7 @@ def _runtime() -> Any:
         import onnxruntime  # type: ignore[import-untyped]
     except ImportError:
         raise EncoderError(
-            "scoring needs ONNX Runtime: pip install 'mmc4viz[score]' (or onnxruntime-gpu)"
+            "scoring requires ONNX Runtime: pip install 'mmc4viz[score]' (or onnxruntime-gpu)"
         ) from None
     onnxruntime.disable_telemetry_events()  # in case that something else has loaded it
     onnxruntime.set_default_logger_severity(4)  # what goes wrong comes as an exception
@@ -121,7 +121,7 @@ def _providers(runtime: Any, asked: str | None) -> list[str]:
         return [PROVIDERS[name] for name in _BY_ITSELF if PROVIDERS[name] in there]
     if PROVIDERS[asked] not in there:
         known = ", ".join(name for name, long in PROVIDERS.items() if long in there)
-        raise EncoderError(f"this ONNX Runtime has no provider {asked!r}; it has: {known}")
+        raise EncoderError(f"ONNX Runtime has no provider {asked!r} here; available: {known}")
     return [PROVIDERS[asked]] if asked == "cpu" else [PROVIDERS[asked], PROVIDERS["cpu"]]
 
 
@@ -148,18 +148,18 @@ def open_half(path: Path, provider: str | None, inputs: Sequence[str], own: str)
     try:
         session = runtime.InferenceSession(str(path), providers=providers)
     except Exception as error:  # as in `Half._run`
-        raise EncoderError(f"{path}: no whole ONNX model: {words(error)}") from None
+        raise EncoderError(f"{path} is not a complete ONNX model: {words(error)}") from None
     wanted = {one.name: one.type for one in session.get_inputs()}
     odd = [n for n, kind in wanted.items() if n not in inputs or kind not in _TYPES]
     if odd or inputs[0] not in wanted:
         named = ", ".join(f"{n} ({kind})" for n, kind in wanted.items())
-        raise EncoderError(f"{path}: takes {named}; known are {', '.join(inputs)}")
+        raise EncoderError(f"{path} has inputs {named}; supported: {', '.join(inputs)}")
     outputs = {one.name: one.shape for one in session.get_outputs()}
     flat = [name for name, shape in outputs.items() if len(shape) == 2]
     for name in (own, "pooler_output", *(flat if len(flat) == 1 else ())):
         if name in outputs:
             return Half(path, session, name)
-    raise EncoderError(f"{path}: gives {', '.join(outputs)}; wanted: {own} or pooler_output")
+    raise EncoderError(f"{path} has outputs {', '.join(outputs)}; needed: {own} or pooler_output")
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,8 @@ class DualEncoder:
     @property
     def prepared(self) -> str:
         """How images and text are prepared, in a line."""
-        filled = "filled up to that" if self.text_input.full else "not filled up"
-        return f"{self.preprocessing}; text cut at {self.text_input.length} tokens, {filled}"
+        padded = "padded" if self.text_input.full else "not padded"
+        return f"{self.preprocessing}; text truncated to {self.text_input.length} tokens, {padded}"
 
     def embed_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
         """Return unit vectors, shape (n, dimension), of a batch that was preprocessed."""
@@ -263,8 +263,8 @@ def _check(encoder: DualEncoder, found: dict[str, Path], config: dict[str, Any])
     of_text = encoder.dimension
     if of_image != of_text:
         raise EncoderError(
-            f"{encoder.vision.path.parent}: embeddings of images have {of_image} dimensions, of "
-            f"text {of_text}: the two are not of one model"
+            f"{encoder.vision.path.parent}: image embeddings have {of_image} dimensions, text "
+            f"embeddings {of_text}; the encoders are not from one model"
         )
 
 
@@ -278,10 +278,9 @@ def _check_tokens(encoder: DualEncoder, path: Path, config: dict[str, Any]) -> N
     fields["input_ids"][0, 0], fields["attention_mask"][0, 0] = last, 1
     try:
         if type(size) is int and last >= size:
-            raise EncoderError("more tokens than config.json says")
+            raise EncoderError("more tokens than vocab_size in config.json")
         encoder.text.run(dict(fields))
     except EncoderError as error:
         raise EncoderError(
-            f"{path}: its token {last} is none of {TEXT}'s: the tokenizer is not the model's "
-            f"({error})"
+            f"{path} does not belong to this model: {TEXT} does not know its token {last} ({error})"
         ) from None

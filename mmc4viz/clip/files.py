@@ -44,7 +44,7 @@ def files_of_model(model: str) -> dict[str, Path]:
             found[name] = there[0]
         elif name in NEEDED:
             inside = f"onnx/{name}" if name in (VISION, TEXT) else name
-            raise EncoderError(f"{model}: no {inside} in this folder; a model has to have it")
+            raise EncoderError(f"{model}: required file {inside} is missing")
     return found
 
 
@@ -52,18 +52,20 @@ def _downloaded(model: str) -> Path:
     """Download a repository's files, or find them in the cache."""
     name, _, revision = model.partition("@")
     if name.count("/") != 1 or os.path.isabs(name) or name.startswith("."):
-        raise EncoderError(f"{model}: no such folder, and no id of a Hugging Face repository")
+        raise EncoderError(f"{model}: no such folder, and not a Hugging Face repository id")
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise EncoderError(
-            f"{model}: no such folder; to download it by this name: pip install 'mmc4viz[hf]'"
+            f"{model}: no such folder; to download it, pip install 'mmc4viz[hf]'"
         ) from None
     wanted = [f"onnx/{VISION}*", f"onnx/{TEXT}*", "*.json"]
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except Exception as error:  # no network, no such repository, no access: many kinds
-        raise EncoderError(f"{model}: no such folder, nor downloaded: {words(error)}") from None
+        raise EncoderError(
+            f"{model}: no such folder, and the download failed: {words(error)}"
+        ) from None
 
 
 def json_of(found: dict[str, Path], name: str) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def json_of(found: dict[str, Path], name: str) -> dict[str, Any]:
     try:
         fields = json.loads(found[name].read_bytes())
     except (OSError, ValueError) as error:
-        raise EncoderError(f"{found[name]}: no JSON: {words(error)}") from None
+        raise EncoderError(f"{found[name]}: invalid JSON: {words(error)}") from None
     return fields if isinstance(fields, dict) else {}
 
 

@@ -109,12 +109,12 @@ class Preprocessing:
             most = f", at most {self.longest}" if self.longest else ""
             steps.append(f"short side resized to {self.shortest}{most} ({how})")
         if self.crop:
-            steps.append(f"centre of {self.crop[0]} × {self.crop[1]}")
+            steps.append(f"center crop {self.crop[0]} × {self.crop[1]}")
         if self.factor is not None:
-            steps.append(f"times {self.factor:.6g}")
+            steps.append(f"multiplied by {self.factor:.6g}")
         if self.mean and self.std:
             mean, std = (" ".join(f"{x:.6g}" for x in values) for values in (self.mean, self.std))
-            steps.append(f"mean {mean}, deviation {std}")
+            steps.append(f"mean {mean}, std {std}")
         return "; ".join(steps)
 
 
@@ -151,8 +151,8 @@ def read_preprocessing(path: Path) -> Preprocessing:
         config = json.loads(path.read_bytes())
         return preprocessing_of(config)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise EncoderError(f"{path}: no preprocessing that can be done: {what[:200]}") from None
+        what = f"missing {error}" if isinstance(error, KeyError) else str(error)
+        raise EncoderError(f"{path}: unsupported preprocessing: {what[:200]}") from None
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
@@ -161,11 +161,11 @@ def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
     Examples
     --------
     >>> print(preprocessing_of({"size": 224, "crop_size": 224, "do_normalize": False}))
-    RGB; short side resized to 224 (bicubic); centre of 224 × 224; times 0.00392157
+    RGB; short side resized to 224 (bicubic); center crop 224 × 224; multiplied by 0.00392157
     """
     unknown = [k for k, v in config.items() if k.startswith("do_") and v and k not in _STEPS]
     if unknown:
-        raise ValueError(f"it asks for {', '.join(unknown)}")
+        raise ValueError(f"unknown step {', '.join(unknown)}")
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     square = any(kind.startswith(name) for name in _SQUARE)
     shortest, longest, size = None, None, None
@@ -185,7 +185,7 @@ def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
         std=_three(config["image_std"]) if config.get("do_normalize", True) else None,
     )
     if found.size is None and found.crop is None:
-        raise ValueError("images come out of it in different sizes")
+        raise ValueError("images would have different sizes")
     return found
 
 
@@ -207,14 +207,14 @@ def _shape(size: Any) -> tuple[int, int]:
 
 def _side_length(value: Any) -> int:
     if type(value) is not int or not 1 <= value <= 4096:
-        raise ValueError(f"{value!r} is no length of a side")
+        raise ValueError(f"{value!r} is not an image side length")
     return value
 
 
 def _three(values: Any) -> tuple[float, ...]:
     numbers = tuple(float(value) for value in values)
     if len(numbers) != 3:
-        raise ValueError(f"{values!r} are not three numbers")
+        raise ValueError(f"{values!r} is not three numbers")
     return numbers
 
 
@@ -272,12 +272,12 @@ def text_input_of(
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exceptions
-        raise EncoderError(f"{path}: no tokenizer: {words(error)}") from None
+        raise EncoderError(f"{path} is not a tokenizer: {words(error)}") from None
     told = json_of(found, "tokenizer_config.json")
     length = _text_length(told, config, inputs)
     if length is None:
         raise EncoderError(
-            f"{path.parent}: nothing says where text is cut; write model_max_length into "
+            f"{path.parent}: maximum text length unknown; add model_max_length to "
             "tokenizer_config.json"
         )
     pad = _pad(tokenizer, told, config)

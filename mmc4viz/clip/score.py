@@ -347,7 +347,7 @@ def _whole(path: Path) -> list[pa.Table]:
         _facts(path, found.append)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise ConfigError(
-            f"{path}: is damaged ({error!s:.80}); run the same command again: it is made anew"
+            f"{path} is damaged ({error!s:.80}); run the same command again to rewrite it"
         ) from None
     return found or [_SCHEMA.empty_table()]
 
@@ -387,8 +387,8 @@ def write_whole(
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise ConfigError(
-            f"{path}: cannot be written: {error.strerror or error}; free some room, then run the "
-            "same command again: it goes on where it stopped"
+            f"{path} cannot be written: {error.strerror or error}; free some space and run the "
+            "same command again to resume"
         ) from None
 
 
@@ -510,12 +510,12 @@ def _check(shards: Sequence[Shard], task: ScoreTask) -> None:
     counts = Counter(absolute(shard.path) for shard in shards)
     for path, n in counts.items():
         if n > 1:
-            raise ShardError(f"{path}: named twice; name each shard once")
+            raise ShardError(f"{path} is listed twice; list each shard once")
     for out in filter(None, (task.out, task.decoys)):
         if is_remote(out):
-            raise ConfigError(f"{out}: write to a file of this machine, and copy it then")
+            raise ConfigError(f"{out} is not a local path; write to a local file and copy it")
     if task.out == task.decoys:
-        raise ConfigError(f"{task.out}: --out and --decoys are two files")
+        raise ConfigError(f"{task.out}: --out and --decoys must be different files")
 
 
 def scale_of_model(encoder: DualEncoder, scale: str) -> Scale:
@@ -530,8 +530,8 @@ def scale_of_model(encoder: DualEncoder, scale: str) -> Scale:
         return lambda cosines: cosines
     if encoder.logit_scale is None:
         raise ConfigError(
-            f"{encoder.name}: its config.json has no logit_scale, so its own scale is not known; "
-            "leave --scale model out"
+            f"{encoder.name}: no logit_scale in config.json, so the model's scale is unknown; omit "
+            "--scale model"
         )
     factor, bias = math.exp(encoder.logit_scale), encoder.logit_bias or 0.0
     return lambda cosines: factor * cosines + bias
@@ -565,13 +565,13 @@ def _locked(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise ConfigError(f"cannot create {folder}: {error.strerror}") from None
     lock = FileLock(str(folder / ".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
-            f"{folder}: another run is scoring into it right now; wait for it"
+            f"{folder} is in use by another scoring run; wait for it to finish"
         ) from None
     try:
         yield folder
@@ -598,10 +598,10 @@ def _existing(path: Path, facts: dict[str, Any]) -> ScoredPart | None:
 def _refuse_nothing(task: ScoreTask, parts: Sequence[ScoredPart]) -> None:
     """Refuse shards that could be read and hold nothing to score."""
     if all(part.status in ("scored", "skipped") for part in parts):
-        several = f"{len(parts):,} shards have" if len(parts) > 1 else f"{parts[0].shard} has"
+        where = f"the {len(parts):,} shards" if len(parts) > 1 else parts[0].shard
         raise ConfigError(
-            f"{task.out}: nothing to write: {several} no document that the loader would match "
-            "(none at all, or all are unreadable or written by ChatGPT)"
+            f"{task.out}: nothing to score: all documents in {where} are unreadable or "
+            "ChatGPT-generated, or there are none"
         )
 
 
@@ -627,7 +627,7 @@ def _make(
         error = str(broken)
     except MemoryError:
         return ScoredPart(
-            shard.path, "failed", f"{shard.path}: out of memory; give a smaller --batch"
+            shard.path, "failed", f"{shard.path}: out of memory; use a smaller --batch"
         )
     if error is not None and before is not None and len(done) <= before.documents:
         return replace(before, reason=error)
@@ -635,7 +635,7 @@ def _make(
     if error is not None and not done:
         return ScoredPart(shard.path, "failed", error)
     if images and lacking == images and image_source(shard, task.image_dir).sizes_unknown:
-        reason = f"{shard.path}: holds no images; name their folder by --image-dir"
+        reason = f"{shard.path} contains no images; pass their folder with --image-dir"
         return ScoredPart(shard.path, "failed", reason)
     sentences = sum(r.similarity.shape[1] for r in done)
     status = "scored" if error is None else "broken off"
@@ -648,7 +648,7 @@ def _about(encoder: DualEncoder, task: ScoreTask, column: str) -> dict[str, str]
     """Return a sidecar's metadata, as `mmc4viz.data.similarity_file` says."""
     prepared = encoder.prepared
     if column == "decoys":
-        prepared += "; decoys: each document's images with another one's sentences"
+        prepared += "; decoys: each document's images with another document's sentences"
     of_model = math.exp(encoder.logit_scale or 0.0), encoder.logit_bias or 0.0
     times_100 = abs(of_model[0] - 100) < 1 and of_model[1] == 0
     own = "×100" if times_100 else "unknown"

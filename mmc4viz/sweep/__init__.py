@@ -1,1 +1,1 @@
-"""From columns to exact statistics at every threshold."""
+"""Exact statistics at every threshold."""

@@ -295,9 +295,7 @@ def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Threshol
     """
     first, last = np.searchsorted(scores, -np.inf, "right"), np.searchsorted(scores, np.inf)
     if first >= last:
-        return ThresholdFit(
-            scale, float("nan"), float("nan"), "no pair has a score that it could divide"
-        )
+        return ThresholdFit(scale, float("nan"), float("nan"), "no pair has a finite score")
     low, high = float(scores[first]), float(scores[last - 1])
     problem = misfit(threshold, scale.name, float(scores[0]), float(scores[-1]))
     return ThresholdFit(scale, low, high, problem)

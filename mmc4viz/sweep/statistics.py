@@ -138,7 +138,7 @@ class Curves:
     def __add__(self, other: Curves) -> Curves:
         """Add the curves of another part of the corpus, over the same thresholds."""
         if not np.array_equal(self.thresholds, other.thresholds):
-            raise ValueError("curves over different thresholds do not add up")
+            raise ValueError("cannot add curves with different thresholds")
         return Curves(self.thresholds, self.counts + other.counts, self.images + other.images)
 
     def total(self, quantity: str) -> NDArray[np.int64]:
@@ -222,34 +222,34 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
     stranded = curves.total("stranded")[step]
     rejected = ("too_few_images", "single_image_at_end")
     losses = [
-        ("missing", "no image was downloaded", statuses[ImageStatus.MISSING]),
-        ("too_small", "under the size limit", statuses[ImageStatus.TOO_SMALL]),
+        ("missing", "no image data", statuses[ImageStatus.MISSING]),
+        ("too_small", "below the size limit", statuses[ImageStatus.TOO_SMALL]),
         (
             "undecodable",
-            "cannot be decoded, and lost its document",
+            "cannot be decoded; its document was dropped",
             statuses[ImageStatus.UNDECODABLE],
         ),
         (
             "lost_with_document",
-            "in a document that was unreadable",
+            "in an unreadable document",
             statuses[ImageStatus.LOST_WITH_DOCUMENT] + stranded,
         ),
-        ("unmatched", "no sentence left for it", statuses[ImageStatus.UNMATCHED] - stranded),
+        ("unmatched", "assigned no sentence", statuses[ImageStatus.UNMATCHED] - stranded),
         (
             "below_threshold",
-            "its pair scores below the threshold",
+            "score below the threshold",
             curves.total("rejected_pairs")[step],
         ),
-        ("over_cap", "behind the image cap", curves.total("over_cap")[step]),
-        ("truncated", "its token falls behind the token limit", curves.total("truncated")[step]),
+        ("over_cap", "dropped at the cap", curves.total("over_cap")[step]),
+        ("truncated", "image token beyond the token limit", curves.total("truncated")[step]),
         (
             "document_rejected",
-            "in a sequence with too few images or nothing after its image",
+            "sequence with too few images, or ending with its only image",
             curves.in_class("reaching", *rejected)[step],
         ),
         (
             "coin",
-            "single image, lost to the coin (expected)",
+            "single-image drop (expected)",
             (1 - keep) * curves.in_class("reaching", "kept_single_image")[step],
         ),
     ]
@@ -259,18 +259,18 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
 def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
     """Follow documents from the shards to the model at one threshold, like `image_funnel`."""
     meanings = {
-        Outcome.UNREADABLE: "the loader fails on it",
-        Outcome.NO_VALID_IMAGE: "every image missing or too small",
+        Outcome.UNREADABLE: "loader error",
+        Outcome.NO_VALID_IMAGE: "all images missing or too small",
         Outcome.BELOW_THRESHOLD: "no pair reaches the threshold",
-        Outcome.TOO_FEW_IMAGES: "too few image tokens after the cut",
-        Outcome.SINGLE_IMAGE_AT_END: "its only image token is the last token",
+        Outcome.TOO_FEW_IMAGES: "too few image tokens after truncation",
+        Outcome.SINGLE_IMAGE_AT_END: "only image token is last",
     }
     losses = [
         (str(outcome), meaning, curves.in_class("documents", str(outcome))[step])
         for outcome, meaning in meanings.items()
     ]
     coin = (1 - keep) * curves.in_class("documents", "kept_single_image")[step]
-    losses.append(("coin", "single image, lost to the coin (expected)", coin))
+    losses.append(("coin", "single-image drop (expected)", coin))
     return _funnel(curves.total("documents")[step], losses)
 
 

@@ -1,1 +1,1 @@
-"""Choosing a threshold, and comparing those of several CLIP models."""
+"""Choose thresholds, and compare those of several CLIP models."""

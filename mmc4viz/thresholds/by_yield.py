@@ -1,11 +1,9 @@
 """The highest threshold that keeps enough.
 
-A yield changes only where a pair's score is passed. So its changes, sorted by score and summed up
-from the highest, are its exact curve over all thresholds. Chooses nothing.
-
-Nothing is estimated here. Yields need not fall as the threshold rises: of an image that is dropped
-the place under the cap, and the room in the sequence, go to the next one. So every step is
-looked at, and the highest that leaves enough is taken, even if some lower one leaves less.
+A yield changes only at the scores of pairs, so its changes, sorted by score and summed from the
+highest, give its exact curve over all thresholds. Yields need not be monotone: a dropped image
+makes room under the cap and the token limit for the next one. So every step is checked, and the
+highest sufficient one is taken, even if a lower one keeps less.
 """
 
 from __future__ import annotations
@@ -29,31 +27,31 @@ from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ConfigError, LoaderConfig
 
 Changes = tuple[Floats, NDArray[np.int32]]
-"""Scores, shape (S,), and by how much each of `_COUNTED` changes there, shape (7, S)."""
+"""Scores, shape (S,), and the change of each counted quantity there, shape (7, S)."""
 
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
 _BY_CLASS: Final = ("documents", "image_tokens", "text_tokens")
 _KEPT: Final = (CLASS["kept_always"], CLASS["kept_single_image"])
-_COUNTED: Final = 1 + len(_BY_CLASS) * len(_KEPT)  # pairs; the others surely and by the coin
+_COUNTED: Final = 1 + len(_BY_CLASS) * len(_KEPT)  # pairs; the others split by keep probability
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What is left at each of T thresholds.
+    """What is kept at each of T thresholds.
 
     Attributes
     ----------
     threshold : ndarray of float64, shape (T,)
         Ascending.
     kept : mapping of str to ndarray of float64, shape (T,)
-        Each of `YIELDS`; documents and tokens in expectation over the coin.
+        Each of `YIELDS`; documents and tokens as expected values.
     beyond : mapping of str to float or None
-        What is left where no pair is; None where that is not known.
+        What is kept when all pairs are dropped; None if unknown.
     whole : mapping of str to float
-        What a share is of: all documents, readable or not; of the others the most that is left
-        at any threshold.
+        The denominator of shares: all documents, readable or not; for the other yields, the most
+        that any threshold keeps.
     every : bool
-        Whether nothing changes between the thresholds: they are the scores themselves.
+        Whether the thresholds are all scores, so that nothing changes between them.
     """
 
     threshold: Floats
@@ -63,20 +61,20 @@ class Steps:
     every: bool
 
     def at(self, step: int) -> dict[str, float]:
-        """Return what is left at a threshold, by name."""
+        """Return what is kept at a step, by name."""
         return {name: float(self.kept[name][step]) for name in YIELDS}
 
 
 def steps_of_curves(curves: Curves, keep: float, grid: Thresholds | None = None) -> Steps:
-    """Return what is left at the steps of a grid.
+    """Return what is kept at the steps of a grid.
 
     Parameters
     ----------
     curves : Curves
     keep : float
-        Probability with which a single-image document survives.
+        Single-image keep probability.
     grid : ndarray of float64, optional
-        The steps to choose from, if the curves have others, too.
+        The steps to choose from, if the curves have others too.
     """
     if grid is not None:
         steps = np.searchsorted(curves.thresholds, grid)
@@ -98,23 +96,23 @@ def steps_of_curves(curves: Curves, keep: float, grid: Thresholds | None = None)
 def steps_of_scores(
     matched: Matched, config: LoaderConfig, progress: Progress | None = None
 ) -> Steps:
-    """Return what is left at every score of a corpus: 36 bytes a pair, and a sort.
+    """Return what is kept at every score of a corpus; takes 36 bytes per pair and a sort.
 
     Parameters
     ----------
     matched : Matched
-        Under the setting's size limit and assignment.
+        Matched with the size limit and assignment of ``config``.
     config : LoaderConfig
-        Its threshold does not matter.
+        The threshold is ignored.
     progress : callable, optional
-        Called with the number of documents done since its last call.
+        Called with the number of documents done since the last call.
     """
     changes = list(_changes(matched, config, progress or (lambda _: None)))
     score = np.concatenate([np.zeros(0), *(one[0] for one in changes)])
     counts = np.concatenate([np.zeros((_COUNTED, 0), np.int32), *(one[1] for one in changes)], 1)
     order = np.argsort(-score, kind="stable")
     score = score[order]
-    last = np.flatnonzero(score != np.append(score[1:], -np.inf))  # of equal scores
+    last = np.flatnonzero(score != np.append(score[1:], -np.inf))  # among equal scores
     beyond = int(np.searchsorted(-score, -np.inf, side="right"))  # changes at no finite score
     sums = [np.append(0, counted[order].cumsum(dtype=np.int64)) for counted in counts]
     ends = last[last >= beyond][::-1] + 1
@@ -127,7 +125,7 @@ def steps_of_scores(
 
 
 def _expected(sums: list[NDArray[np.int64]], keep: float) -> dict[str, Floats]:
-    """Return yields from the sums of what is counted."""
+    """Return the yields from summed counts."""
     found = {"pairs": sums[0].astype(np.float64)}
     for n, name in enumerate(_BY_CLASS):
         surely, by_coin = sums[1 + 2 * n : 3 + 2 * n]
@@ -136,7 +134,7 @@ def _expected(sums: list[NDArray[np.int64]], keep: float) -> dict[str, Floats]:
 
 
 def _changes(matched: Matched, config: LoaderConfig, progress: Progress) -> Iterator[Changes]:
-    """Yield the changes of blocks of documents; a state that is there from the start at inf."""
+    """Yield the changes of blocks of documents; initial states are at infinity."""
     for part in matched.parts:
         if part.literal:
             yield _of_literal(part.literal.states(config))
@@ -156,7 +154,7 @@ def _changes(matched: Matched, config: LoaderConfig, progress: Progress) -> Iter
 
 
 def _by_class(kind: NDArray[Any], amounts: tuple[NDArray[Any], ...]) -> NDArray[np.int32]:
-    """Return amounts split by class, shape (7, …); the first row is left for the pairs."""
+    """Return amounts split by class, shape (7, …); the first row is reserved for pairs."""
     values = np.zeros((_COUNTED, *kind.shape), np.int32)
     for n, amount in enumerate(amounts):
         for k, kept in enumerate(_KEPT):
@@ -174,34 +172,33 @@ def _of_literal(states: LiteralStates) -> Changes:
 
 
 _ASSUMPTION: Final = (
-    "Nothing is estimated: what the loader leaves was counted at every step of the grid, documents "
-    "and tokens in expectation over the coin for single-image documents; whether the pairs are "
-    "right plays no part."
+    "Exact counts at every step of the grid; documents and tokens are expected values under the "
+    "single-image keep probability. Does not consider whether pairs are correct."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How much of a quantity is to be left at least.
+    """The least amount of a yield to keep.
 
     Attributes
     ----------
     quantity : str
         One of `mmc4viz.thresholds.by_yield.YIELDS`.
     amount : Fraction
-        A number of them, or a share from 0 to 1.
+        A count, or a share from 0 to 1.
     share : bool
-        Whether it is a share: of all documents, or of the most pairs or tokens there ever are.
+        Whether it is a share, of all documents or of the most pairs or tokens at any threshold.
 
     Raises
     ------
     ConfigError
-        When it makes no sense.
+        If the yield is unknown or the amount out of range.
 
     Examples
     --------
     >>> str(Target.parse("documents=50%")), str(Target.parse("pairs=1000000"))
-    ('documents ≥ 50 %', 'pairs ≥ 1,000,000')
+    ('documents ≥ 50%', 'pairs ≥ 1,000,000')
     """
 
     quantity: str
@@ -210,10 +207,10 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.quantity not in YIELDS:
-            raise ConfigError(f"{self.quantity!r} cannot be kept: choose from {', '.join(YIELDS)}")
+            raise ConfigError(f"{self.quantity!r} is not a yield; choose from {', '.join(YIELDS)}")
         if self.amount <= 0 or (self.share and self.amount > 1):
-            most = "at most 100 %" if self.share else "a number"
-            raise ConfigError(f"{self}: keep more than nothing, and {most}")
+            limits = "above 0% and at most 100%" if self.share else "a positive number"
+            raise ConfigError(f"{self}: the target must be {limits}")
 
     @classmethod
     def parse(cls, text: str) -> Target:
@@ -227,37 +224,37 @@ class Target:
             number = None
         if not equals or number is None:
             raise ConfigError(
-                f"{text!r} says not how much to keep: documents=50% or pairs=1000000, for example"
+                f"{text!r}: enter a percent or a count, e.g. documents=50% or pairs=1000000"
             )
         quantity = name.strip().replace("-", "_").replace(" ", "_")
         return cls(quantity, number / 100 if percent else number, percent)
 
     def needed(self, steps: Steps) -> float:
-        """Return how much must be left."""
+        """Return the count to keep."""
         return float(self.amount * Fraction(steps.whole[self.quantity] if self.share else 1))
 
     def __str__(self) -> str:
         name = self.quantity.replace("_", " ")
         if self.share:
-            return f"{name} ≥ {float(100 * self.amount):g} %"
+            return f"{name} ≥ {float(100 * self.amount):g}%"
         number = float(self.amount)
         return f"{name} ≥ {int(number):,}" if number.is_integer() else f"{name} ≥ {number:g}"
 
 
 def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
-    """Propose the highest threshold at which at least the wanted quantities are left, all of them.
+    """Suggest the highest threshold that meets all targets.
 
     Parameters
     ----------
     steps : Steps
-        Of the scale's grid, whose steps are the thresholds to choose from.
+        At the thresholds to choose from.
     targets : sequence of Target
         At least one.
 
     Returns
     -------
     Proposal
-        Without a threshold where none leaves as much, and where any does.
+        Without a threshold if none meets the targets, or if even dropping all pairs does.
     """
     text = " and ".join(map(str, targets))
     needed = [(target.quantity, target.needed(steps)) for target in targets]
@@ -266,7 +263,7 @@ def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
         enough &= steps.kept[name] >= amount
     found, reason = np.flatnonzero(enough), None
     if steps.beyond is not None and all(steps.beyond[name] >= n for name, n in needed):
-        reason = "any threshold leaves that much: it is left even where no pair is"
+        reason = "every threshold keeps that much, even one that drops all pairs"
     elif not len(found):
         reason = _too_much(steps, needed)
     if reason is not None:
@@ -277,10 +274,10 @@ def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
 
 
 def _too_much(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
-    """Say what falls short."""
+    """Say which target is out of reach."""
     for name, amount in needed:
         most = float(steps.kept[name].max(initial=0))
         if most < amount:
             words = name.replace("_", " ")
-            return f"no threshold leaves {amount:,.10g} {words}: the most is {most:,.10g}"
-    return "each target can be had, but no threshold grants all of them at once"
+            return f"at most {most:,.10g} {words} can be kept (target {amount:,.10g})"
+    return "each target can be reached, but no threshold meets all of them at once"

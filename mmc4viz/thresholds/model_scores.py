@@ -1,7 +1,4 @@
-"""One CLIP model's scores of a corpus.
-
-Every model here is one matched corpus. Makes sure that documents are the same; compares nothing.
-"""
+"""One CLIP model's scores of a corpus, and a check that models score the same documents."""
 
 from __future__ import annotations
 
@@ -22,19 +19,19 @@ from mmc4viz.types import Mmc4vizError
 
 
 class ModelsError(Mmc4vizError):
-    """Models that cannot be compared."""
+    """Models cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One CLIP model's similarity of a corpus, matched.
+    """A corpus matched by one CLIP model's scores.
 
     Attributes
     ----------
     name : str
-        The CLIP model's.
+        The CLIP model's name.
     matched : Matched
-        Under the same size limit and assignment as the others'.
+        With the same size limit and assignment as the models it is compared with.
     """
 
     name: str
@@ -47,7 +44,7 @@ class Model:
 
     @cached_property
     def starts(self) -> Ints:
-        """Where each document's images begin among all images, shape (documents + 1,)."""
+        """Position of each document's first image in the corpus, shape (documents + 1,)."""
         return image_starts(self.matched)
 
     @cached_property
@@ -60,7 +57,7 @@ class Model:
         return ByImage(sentence, score)
 
     def percentile(self, scores: Floats) -> Floats:
-        """Return where scores stand among the matched ones: the share below, ties halved.
+        """Return percentiles among the matched scores: the share below, ties counted half.
 
         Parameters
         ----------
@@ -69,10 +66,10 @@ class Model:
         Returns
         -------
         ndarray of float64, shape (n,)
-            From 0 to 1; NaN for NaN, and where the model has no pair.
+            From 0 to 1; NaN for NaN, and if the model has no pairs.
         """
         among, order = self.pairs.score, np.argsort(scores)
-        ranked, share = scores[order], np.empty(len(scores))  # in order, look-ups stay near
+        ranked, share = scores[order], np.empty(len(scores))  # sorted look-ups are cache-friendly
         below = np.searchsorted(among, ranked, side="left")
         below += np.searchsorted(among, ranked, side="right")
         share[order] = below / (2 * max(len(among), 1))
@@ -86,9 +83,9 @@ class ByImage:
     Attributes
     ----------
     sentence : ndarray of int32
-        The sentence matched to each image of the corpus; -1 for an image without any.
+        The sentence matched to each image of the corpus; -1 for unmatched images.
     score : ndarray of float64
-        NaN without any.
+        NaN for unmatched images.
     """
 
     sentence: NDArray[np.int32]
@@ -96,64 +93,64 @@ class ByImage:
 
 
 def line_up(models: Sequence[Model]) -> None:
-    """Make sure that models can be compared: two or more, under different names, one corpus.
+    """Check that models can be compared: two or more, distinct names, the same corpus.
 
     Raises
     ------
     ModelsError
-        Otherwise; names the first shard, or document, in which they differ.
+        If not; the message names the first shard or document that differs.
     """
     if len(models) < 2:
-        only = f", not {models[0].name} alone" if models else ""
-        raise ModelsError(f"comparing takes two models or more{only}; mmc4viz score makes another")
+        only = f", got only {models[0].name}" if models else ""
+        raise ModelsError(f"need at least two models{only}; add scores with mmc4viz score")
     names = [model.name for model in models]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ModelsError(f"two models are called {twice}; give one of them another name")
+        raise ModelsError(f"two models are named {twice}; rename one")
     first = models[0]
     if first.matched.config.assignment == "stored":
         raise ModelsError(
-            "the assignment stored takes the corpus's own pairs and scores, whatever the model; "
-            "choose one_to_one, argmax or greedy to compare models"
+            "the stored assignment uses the corpus's own pairs and scores for every model; choose "
+            "one_to_one, argmax or greedy to compare models"
         )
     for other in models[1:]:
         difference = _difference(first.matched.parts, other.matched.parts)
         if difference is not None:
             raise ModelsError(
-                f"the documents of {other.name} are not those of {first.name}: {difference}; "
-                "score the same shards with both, and index them again"
+                f"{other.name} and {first.name} have different documents: {difference}; score the "
+                "same shards with both and index them again"
             )
 
 
 def _difference(one: Sequence[Part], other: Sequence[Part]) -> str | None:
-    """Say in which shard or document two corpora differ first; None if in none."""
+    """Describe the first difference of two corpora; None if they have the same documents."""
     for a, b in zip(one, other, strict=False):
         found = _difference_of(a.columns, b.columns)
         if found is not None:
             return found
     if len(one) != len(other):
-        return f"{len(other):,} shards against {len(one):,}"
+        return f"{len(other):,} and {len(one):,} shards"
     return None
 
 
 def _difference_of(a: Columns, b: Columns) -> str | None:
-    """Say in which document two shards differ first."""
+    """Describe the first difference of two shards."""
     if a.shard.name != b.shard.name:
-        return f"shard {b.shard.name} stands where {a.shard.name} does"
+        return f"shard {b.shard.name} instead of {a.shard.name}"
     if len(a) != len(b):
-        return f"{a.shard.name} has {len(b):,} documents against {len(a):,}"
+        return f"{a.shard.name} has {len(b):,} and {len(a):,} documents"
     if not a.batch.column("key").equals(b.batch.column("key")):
         mine, others = (c.batch.column("key").to_pylist() for c in (a, b))
         row = next(i for i, (x, y) in enumerate(zip(mine, others, strict=True)) if x != y)
-        return f"{a.shard.name} has {others[row]!r} where {mine[row]!r} stands"
+        return f"{a.shard.name} has {others[row]!r} instead of {mine[row]!r}"
     if not np.array_equal(a.n_images, b.n_images):
         row = int(np.flatnonzero(a.n_images != b.n_images)[0])
         key = str(a.batch.column("key")[row])
-        return f"{key!r} of {a.shard.name} has {b.n_images[row]} images against {a.n_images[row]}"
+        return f"{key!r} in {a.shard.name} has {b.n_images[row]} and {a.n_images[row]} images"
     return None
 
 
-_LETTERS: Final = 8  # of a payload for each entry: fewer than a number takes
+_LETTERS: Final = 8  # payload bytes per matrix entry: fewer than a number takes
 
 
 def entries(
@@ -168,12 +165,12 @@ def entries(
     ----------
     model : Model
     document, image, sentence : ndarray of integers, shape (n,)
-        The document's position among all; its own indices.
+        Document position in the corpus; indices within the document.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        NaN where the document is unreadable or has no such entry.
+        NaN if the document is unreadable or has no such entry.
     """
     found = np.full(len(document), np.nan)
     starts = document_starts(model.matched)
@@ -226,7 +223,7 @@ class ScoreMatrices:
         self.width = columns.numbers("n_sentences").astype(np.int64)
 
     def __getitem__(self, row: int) -> Floats:
-        """Return a matrix, shape (images, sentences); (0, 0) where the document has none."""
+        """Return a matrix, shape (images, sentences); (0, 0) if the document has none."""
         nothing, kind = np.zeros((0, 0)), self._columns.kind[row]
         if kind == Kind.PLAIN:
             values = self.values[self.starts[row] : self.starts[row + 1]].astype(np.float64)
@@ -241,7 +238,7 @@ class ScoreMatrices:
         return matrix.astype(np.float64) if sound else nothing
 
     def sizes(self) -> Ints:
-        """Return how many entries each matrix has; an estimate where only a payload has it."""
+        """Return the number of entries of each matrix, estimated for literal documents."""
         plain = np.diff(self.starts)
         payload = pc.fill_null(pc.binary_length(self._columns.batch.column("payload")), 0)
         letters = np.asarray(payload.to_numpy(zero_copy_only=False), np.int64)

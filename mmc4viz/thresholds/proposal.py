@@ -1,7 +1,4 @@
-"""What every way of choosing hands back: a proposed threshold, what it rests on, how sure it is.
-
-Holds data only; the ways of choosing are rooms of their own.
-"""
+"""A suggested threshold with its basis, estimate and assumptions."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any
 
 
 class Basis(StrEnum):
-    """What a proposal was made from."""
+    """How a threshold was chosen."""
 
     YIELD = "yield"
     FDR = "fdr"
@@ -22,43 +19,42 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposed threshold, or the reason why there is none.
+    """A suggested threshold, or the reason why there is none.
 
     Attributes
     ----------
     basis : Basis
     target : str
-        What was asked for, in words: ``"documents ≥ 50 %"``.
+        What was asked for, in words: ``"documents ≥ 50%"``.
     assumption : str
-        What the proposal rests on, in a sentence.
+        What the estimate assumes, in a few sentences.
     threshold : float or None
-        None when nothing can be proposed; then there is a reason.
+        None if no threshold is suggested; ``reason`` then says why.
     reason : str or None
         Why there is no threshold, and what would help.
     estimate : float or None
-        What was wished for as it is estimated at the threshold: a false-discovery rate or a
-        precision, from 0 to 1. None where nothing is estimated, because a yield is exact.
+        Estimated FDR or precision at the threshold, from 0 to 1; None for yields, which are exact.
     low, high : float or None
-        Ends of its 95 % interval.
+        Its 95% CI.
     kept : mapping of str to float
-        What is left at the threshold by name (`mmc4viz.thresholds.by_yield.YIELDS`); may be empty.
+        What is kept at the threshold (`mmc4viz.thresholds.by_yield.YIELDS`); may be empty.
     labels_needed : int or None
-        How many labels would settle the matter, where that can be said.
+        How many further labels would reach the target, if known.
     labels : int or None
-        How many labels at or above the threshold it was made from, where it was made from labels.
+        Labels at or above the threshold, if the basis is labels.
     labels_near_threshold : int or None
-        How many of them lie in the stratum that begins at the threshold.
+        Labels in the stratum that starts at the threshold.
     lower_bound : float or None
-        One-sided 95 % limit of the estimate: what the target was tested against.
+        One-sided 95% limit that the target was tested against.
 
     Raises
     ------
     ValueError
-        When there is neither a threshold nor a reason, or both.
+        If there is neither a threshold nor a reason, or both.
 
     Examples
     --------
-    >>> Proposal(Basis.FDR, "FDR ≤ 10 %", "…", reason="true pairs do not stand out").threshold
+    >>> Proposal(Basis.FDR, "FDR ≤ 10%", "…", reason="too few pairs").threshold
     """
 
     basis: Basis
@@ -77,10 +73,10 @@ class Proposal:
 
     def __post_init__(self) -> None:
         if (self.threshold is None) == (self.reason is None):
-            raise ValueError("a proposal has a threshold or a reason why there is none")
+            raise ValueError("a proposal needs either a threshold or a reason")
 
     def leaving(self, left: Mapping[str, float]) -> Proposal:
-        """Return it with what is left at its threshold."""
+        """Return it with what is kept at its threshold."""
         return replace(self, kept=dict(left))
 
     def as_dict(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def test_each_wish_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
     kept, *rates = proposals(
         capsys, "--keep", "pairs=300", "--keep", "documents=40%", "--fdr", "0.15", "--fdr", "0.3"
     )
-    assert kept["target"] == "pairs ≥ 300 and documents ≥ 40 %"
+    assert kept["target"] == "pairs ≥ 300 and documents ≥ 40%"
     assert kept["kept"]["pairs"] >= 300
     assert kept["kept"]["documents"] >= 0.4 * 240
     assert [one["basis"] for one in rates] == ["fdr", "fdr"]
@@ -48,10 +48,10 @@ def test_each_wish_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_says_what_everything_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, SAMPLE, "--keep", "pairs=50%", "--fdr", "0.0001", "--fdr", "0.3")
     assert code == 0
-    assert "pairs ≥ 50 %" in out
-    assert "FDR ≤ 0.01 %: none: " in out
+    assert "pairs ≥ 50%" in out
+    assert "FDR ≤ 0.01%: none: " in out
     assert "share a topic" in out
-    assert "Nothing is estimated" in out
+    assert "Exact counts" in out
 
 
 def test_decoys_may_say_what_noise_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_pa
     ("arguments", "words"),
     [
         ([], "say what the threshold is for"),
-        (["--keep", "images=5"], "cannot be kept"),
-        (["--keep", "pairs"], "says not how much"),
+        (["--keep", "images=5"], "is not a yield"),
+        (["--keep", "pairs"], "enter a percent or a count"),
         (["--fdr", "5"], "between 0 and 1"),
         (["--fdr", "nan"], "between 0 and 1"),
         (["--fdr", "ten"], "as in 0.1 or 10%: not ten"),

@@ -99,11 +99,8 @@ def test_models_say_in_the_report_what_they_say_elsewhere(
         rank = one(first.model, second.model)
         assert re.search(rf"of {rank.n:,} [a-z ]+: {rank.rho:.3f}\.", text)
     assert "false-discovery" not in text  # what failed on real pages is in no report
-    assert "No threshold of equal precision: no label was drawn among the pairs of sample-b" in text
-    assert (
-        "not told apart: no label was drawn among the pairs of sample-b, and labels "
-        in text.lower()
-    )
+    assert "No threshold of equal precision: no labels for sample-b" in text
+    assert "not told apart: no labels for sample-b, and labels " in text.lower()
     assert "sample-b less sample-a" not in text
     drawn = (tmp_path / "r.html").read_text()
     assert 'aria-label="sample-a at 0.25: ' in drawn
@@ -148,7 +145,7 @@ def test_a_model_that_cannot_be_compared_is_named(
     assert run.noted.count("\n") == 1
     assert f"far: {broken}: no similarity file" in text_of(report)
     text = reported(capsys, tmp_path, SAMPLE, "--assignment", "stored")
-    assert "the assignment stored takes the corpus's own pairs" in text
+    assert "the stored assignment uses the corpus's own pairs" in text
 
 
 @pytest.mark.parametrize(
@@ -160,7 +157,7 @@ def test_a_model_that_cannot_be_compared_is_named(
         (["--report", "r.html", "--models", "sample-c"], "no score set is called 'sample-c'"),
         (["--report", "r.html", "--similarity", "a", "--similarity", "b"], "one similarity"),
         (["--report", "r.html", "--similarity", "=b"], "is no name"),
-        (["--report", "r.html", "--labels", "l.sqlite"], "l.sqlite: no such file of labels"),
+        (["--report", "r.html", "--labels", "l.sqlite"], "l.sqlite: no such label file"),
         (["--report", "r.html", "--models"], "--models takes the names"),
     ],
 )  # fmt: skip
@@ -183,8 +180,8 @@ def test_labels_of_another_model_are_refused(
     asked = ["--labels", labelled, "--report", report]
     run = Run(capsys, "export", SAMPLE, "--clip-model", "x", *asked)
     assert (run.code, run.out) == (2, "")
-    assert "holds no sample for x (min_kb 10, one_to_one); it holds: sample-a" in run.err
-    assert "if that is this corpus's model, add --clip-model sample-a\n" in run.err
+    assert "has no labels for x (min_kb 10, one_to_one); it has: sample-a" in run.err
+    assert "if that is the right model, add --clip-model sample-a\n" in run.err
     assert not report.exists()
 
 

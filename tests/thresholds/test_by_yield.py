@@ -104,7 +104,7 @@ def test_wishes_that_exclude_each_other() -> None:
     made_up = Steps(np.array([0.1, 0.2]), left, None, dict.fromkeys(YIELDS, 10.0), every=False)
     both = by_yield(made_up, [Target.parse("pairs=10"), Target.parse("text_tokens=2")])
     assert both.threshold is None
-    assert both.reason == "each target can be had, but no threshold grants all of them at once"
+    assert both.reason == "each target can be reached, but no threshold meets all of them at once"
 
 
 def test_steps_beside_the_grid_play_no_part() -> None:
@@ -122,10 +122,10 @@ def test_too_much_and_too_little() -> None:
     corpus = odd(SETTINGS[0]).corpus
     grid = np.append(COSINE.thresholds(), np.inf)  # where no pair is left, whatever its score
     found = steps_of_curves(sweep(corpus.matched, corpus.config, grid), 0.5)
-    assert "the most is" in str(by_yield(found, [Target.parse("pairs=1e9")]).reason)
+    assert "(target 1,000,000,000)" in str(by_yield(found, [Target.parse("pairs=1e9")]).reason)
     assert found.beyond is not None
     assert found.beyond["documents"] > 0, "ChatGPT-written documents"
-    assert "any threshold" in str(by_yield(found, [Target.parse("documents=0.1")]).reason)
+    assert "every threshold" in str(by_yield(found, [Target.parse("documents=0.1")]).reason)
     empty = sweep(type(odd({}).corpus.matched)([], LoaderConfig()), LoaderConfig(), np.array([0.2]))
     nothing = steps_of_curves(empty, 0.5)
     assert by_yield(nothing, [Target.parse("pairs=1")]).threshold is None

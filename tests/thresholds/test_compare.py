@@ -325,7 +325,10 @@ def test_rates_match_as_q_values_do() -> None:
     match = match_by_rate(first, second, (one, other), 0.24)
     assert isinstance(match, EquivalentThreshold)
     assert (match.wanted, match.second, match.found, match.exact) == (0.3, 0.5, 0.25, False)
-    for threshold, words in ((0.05, "nothing is estimated"), (0.31, "no threshold of sample-b")):
+    for threshold, words in (
+        (0.05, "no estimate for sample-a"),
+        (0.31, "no threshold of sample-b"),
+    ):
         none = match_by_rate(first, second, (one, other), threshold)
         assert isinstance(none, NoEquivalent)
         assert words in none.reason
@@ -342,7 +345,7 @@ def test_false_discovery_rates_match_where_both_can_be_told() -> None:
     assert (match.wanted, match.second, match.exact) == (0.1, 0.48, False)
     few = match_by_fdr(first, second, (known, other), 0.3)  # ten pairs say nothing
     unsure = match_by_fdr(first, second, (known, replace(other, reason="dim")), 0.25)
-    for none, words in ((few, "nothing is estimated at 0.3"), (unsure, "of sample-b, dim")):
+    for none, words in ((few, "no estimate for sample-a at 0.3"), (unsure, "sample-b: dim")):
         assert isinstance(none, NoEquivalent)
         assert words in none.reason
 
@@ -356,13 +359,13 @@ def test_bad_input_is_said_in_a_line() -> None:
     fewer = [parts[0].columns.take(np.arange(119)), parts[1].columns]
     turned = [parts[0].columns.take(np.arange(120)[::-1]), parts[1].columns]
     for models, words in (
-        ([first], "two models or more, not sample-a alone"),
-        (stored, "whatever the model"),
-        ([first, first], "two models are called sample-a"),
-        ([first, Model("b", match_corpus(fewer, config))], "has 119 documents against 120"),
-        ([first, Model("b", match_corpus(turned, config))], "stands"),
-        ([first, Model("b", match_corpus(fewer[1:], config))], "sample-0001.tar stands where"),
-        ([first, Model("b", match_corpus([parts[0].columns], config))], "1 shards against 2"),
+        ([first], "at least two models, got only sample-a"),
+        (stored, "for every model"),
+        ([first, first], "two models are named sample-a"),
+        ([first, Model("b", match_corpus(fewer, config))], "has 119 and 120 documents"),
+        ([first, Model("b", match_corpus(turned, config))], "instead of"),
+        ([first, Model("b", match_corpus(fewer[1:], config))], "sample-0001.tar instead of"),
+        ([first, Model("b", match_corpus([parts[0].columns], config))], "1 and 2 shards"),
     ):
         with pytest.raises(ModelsError) as caught:
             line_up(models)
@@ -429,7 +432,7 @@ def test_labels_that_say_nothing_are_refused() -> None:
     none = labelled.take(np.zeros(20, bool))
     right = labelled.take(labelled.correct)
     wrong = labelled.take(~labelled.correct)
-    for few, words in ((none, "no label"), (right, "say right"), (wrong, "say wrong")):
+    for few, words in ((none, "no label"), (right, "are correct"), (wrong, "are incorrect")):
         with pytest.raises(ModelsError, match=words):
             separation(models, few, rounds=10)
     more = [np.append(getattr(labelled, name), 9_999) for name in _INDEX]
@@ -483,7 +486,7 @@ def test_the_command_compares_the_sets_of_an_index(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--models", "own"], "two models or more, not sample-a alone"),
+        (["--models", "own"], "at least two models, got only sample-a"),
         (
             ["--models", "own", "vit"],
             "no score set is called 'vit'; there are: sample-a, sample-b",
@@ -492,7 +495,7 @@ def test_the_command_compares_the_sets_of_an_index(
         (["--similarity", "b"], "takes NAME=FILE"),
         (["--similarity", "b=/nowhere.parquet"], "/nowhere.parquet"),
         (["--thresholds", "0.2,x"], "--thresholds takes numbers"),
-        (["--assignment", "stored"], "whatever the model"),
+        (["--assignment", "stored"], "for every model"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_a_line(
@@ -562,7 +565,7 @@ def test_labels_of_both_models_say_which_is_better(
     (row,) = (m for m in json.loads(out)["matches"] if m["equal"] == "precision")
     assert row["first_low"] < row["first_value"] < row["first_high"]
     assert row["second_value"] >= row["first_value"]
-    assert "labels of sample-a's pairs" in row["rests_on"]
+    assert "labels of sample-a pairs" in row["rests_on"]
     few = separation([first.model, second.model], weights, rounds=50)
     text = as_text([distribution(first.model)], [], LabelComparison("both", few))
     assert "sample-b less sample-a" in text
@@ -578,7 +581,7 @@ def test_labels_of_one_model_do_not_say_which_is_better(
     code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone)
     assert code == 0
     assert "pairs  " in out  # all else is said
-    assert "not compared: no label was drawn among the pairs of sample-b, and labels drawn" in out
+    assert "no labels for sample-b, and labels of one model's pairs favor" in out
     assert "area under" not in out
     code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--format", "json")
     assert json.loads(out)["labels"].keys() == {"drawn_among", "reason"}
@@ -590,9 +593,9 @@ def test_labels_of_one_model_do_not_say_which_is_better(
     for chosen, words in (
         (
             np.arange(len(few.sample)) < FEWEST_EACH - 1,
-            f"only {FEWEST_EACH - 1} labels .of 50 that",
+            f"too few labels for sample-b .{FEWEST_EACH - 1} of 50 needed",
         ),
-        (np.repeat(np.flatnonzero(thin), 2), "ranges of score no pair of sample-b is labelled"),
+        (np.repeat(np.flatnonzero(thin), 2), "score ranges have no labels for sample-b"),
     ):
         part = replace(
             few.sample, score=few.sample.score[chosen], correct=few.sample.correct[chosen]
@@ -617,6 +620,6 @@ def test_no_precision_of_a_model_without_labels(tmp_path: Path) -> None:
     found = evidence(label_file(tmp_path, 60, 0), candidates)
     match = match_by_precision(*candidates, found, 0.24)
     assert isinstance(match, NoEquivalent)
-    assert "no label was drawn among the pairs of sample-b" in match.reason
-    with pytest.raises(LabelsError, match="no such file"):
+    assert "no labels for sample-b" in match.reason
+    with pytest.raises(LabelsError, match="no such label file"):
         evidence(str(tmp_path / "none.sqlite"), candidates)

@@ -168,15 +168,15 @@ def cut(path: Path) -> None:
 
 
 BAD: list[tuple[str, Callable[[Path], object], str]] = [
-    ("text", lambda p: p.write_text("shard,key\n" * 500), "is no file of labels"),
-    ("foreign", foreign, "SQLite file of another kind"),
+    ("text", lambda p: p.write_text("shard,key\n" * 500), "is not a label file"),
+    ("foreign", foreign, "SQLite file but not a label file"),
     ("damaged", damaged, "is damaged"),
     ("renamed", renamed, "is damaged .no column verdict in judgements"),
     ("cut", cut, "is damaged"),
-    ("newer", newer, "made by a newer mmc4viz"),
+    ("newer", newer, "written by a newer mmc4viz"),
     ("empty", lambda p: p.write_bytes(b""), "is empty"),
-    ("missing", lambda p: None, "no such file of labels"),
-    ("folder", lambda p: p.mkdir(), "no such file of labels"),
+    ("missing", lambda p: None, "no such label file"),
+    ("folder", lambda p: p.mkdir(), "no such label file"),
 ]
 
 
@@ -217,14 +217,14 @@ def test_a_full_disk_is_said(path: str, monkeypatch: pytest.MonkeyPatch) -> None
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", small)
-    with pytest.raises(LabelsError, match="no room on the disk; free some"):
+    with pytest.raises(LabelsError, match="the disk is full; free some space"):
         for n in range(400):
             store.add(path, said(PairId("0.tar", f"key {n}", 0, 0)))
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = 4874  # of its shared memory
-    assert "the disk does not answer" in store._words(error, path)
+    assert "cannot be read or written" in store._words(error, path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
-    assert "no room on the disk" in store._words(error, path)
+    assert "the disk is full" in store._words(error, path)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "ext4", "tmpfs", "fuseblk"])
@@ -306,15 +306,15 @@ GOOD = "0.tar,a,0,3,Ada,yes,2026-01-01T00:00:00+00:00\n"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no column shard"),
-        ("shard,key\n", "no column image"),
+        ("", "missing column shard"),
+        ("shard,key\n", "missing column image"),
         (HEAD + GOOD + GOOD.replace("yes", "maybe"), "line 3: 'maybe'"),
-        (HEAD + GOOD.replace(",0,3", ",-1,3"), "line 2: '-1' is no index"),
-        (HEAD + GOOD.replace(",0,3", ",9999999999,3"), "is no index"),
-        (HEAD + GOOD.replace("Ada", " "), "line 2: a name"),
+        (HEAD + GOOD.replace(",0,3", ",-1,3"), "line 2: '-1' is not an image or sentence index"),
+        (HEAD + GOOD.replace(",0,3", ",9999999999,3"), "is not an image or sentence index"),
+        (HEAD + GOOD.replace("Ada", " "), "line 2: enter a name"),
         (HEAD + GOOD.replace("2026-01", "soon"), "line 2: Invalid isoformat"),
-        (HEAD + GOOD + "0.tar,a\n", "line 3: has 2 cells where the head has 7"),
-        (HEAD + '0.tar,"a', "no CSV"),
+        (HEAD + GOOD + "0.tar,a\n", "line 3: 2 fields, but the header has 7"),
+        (HEAD + '0.tar,"a', "invalid CSV"),
     ],
 )
 def test_csv_that_makes_no_sense_changes_nothing(path: str, text: str, words: str) -> None:
@@ -419,7 +419,7 @@ def test_labels_serve_again_under_another_setting(
     found = labelled(path, again, wider)
     assert len(found.sample) > 0.5 * found.drawn
     assert found.drawn - found.waiting == len(found.sample)
-    with pytest.raises(LabelsError, match=r"holds no sample for x .*; it holds: sample-a \(min_kb"):
+    with pytest.raises(LabelsError, match=r"has no labels for x .*; it has: sample-a \(min_kb"):
         labelled_for(path, CONFIG.with_(clip_model="x"), population)
 
 
@@ -447,7 +447,7 @@ def test_everything_can_be_labelled(columns: list[Columns], path: str) -> None:
     done = label(path, sample, few, 10_000, "Ada")
     top = few.pairs.score >= sample.edges[0]
     assert len(done) == top.sum() + sampling.FLOOR
-    with pytest.raises(LabelsError, match="too few to draw labels from"):
+    with pytest.raises(LabelsError, match="too few pairs to sample"):
         sampling.begin(path, CONFIG.with_(min_kb=20), few, COSINE, (0.9, 0.95))
 
 
@@ -467,14 +467,11 @@ def test_labels_propose_a_threshold_by_command(
     assert found.exit_code == 0
     (proposal,) = json.loads(found.stdout)
     assert proposal["basis"] == "precision"
-    assert (
-        "labels are of pairs that are not matched here (another model's, or no more)"
-        in found.stderr
-    )
+    assert "the pair is not matched with this model and settings" in found.stderr
     assert "sentence 1000" in found.stderr
-    assert "1 labels are of documents that are not in this corpus" in found.stderr
+    assert "1 label not counted: the document is not in this corpus" in found.stderr
     half = CliRunner().invoke(cli, ["suggest", expand([SAMPLE])[0].path, *asked])
-    assert "those that it holds are of another corpus (sample-a" in str(half.exception)
+    assert "it has labels of another corpus: sample-a" in str(half.exception)
     moved = str(tmp_path / "moved.sqlite")
     out = run("labels", "export", path).stdout
     (tmp_path / "x.csv").write_text(out)

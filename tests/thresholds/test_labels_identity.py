@@ -261,13 +261,13 @@ def test_another_corpus_gets_a_queue_of_its_own(
 ) -> None:
     mine = label(path, population, 30)
     other = population_of(twins(tmp_path / "others", seed=1))
-    with pytest.raises(LabelsError, match=r"those that it holds are of another corpus \(m"):
+    with pytest.raises(LabelsError, match="it has labels of another corpus: m"):
         labelled_for(path, CONFIG, other)
     done = label(path, other, 20)
     assert not {pair.content for pair in mine} & {pair.content for pair in done}
     found = labelled_for(path, CONFIG, other)
     assert (len(found.sample), found.foreign) == (20, 30)
-    assert "30 labels are of documents that are not in this corpus" in " ".join(remarks(found))
+    assert "30 labels not counted: the document is not in this corpus" in " ".join(remarks(found))
     design_of_other = sampling.design_for(path, CONFIG, other.documents)
     assert design_of_other is not None
     for _ in range(25):

@@ -157,12 +157,12 @@ def test_a_proposal_says_what_it_promises_and_what_it_hangs_on() -> None:
 def test_no_proposal_is_an_answer() -> None:
     wrong = propose(sample_of((100, 50, 5), (1000, 60, 30)), 0.9)
     assert wrong.threshold is None
-    assert "not surely 90%" in str(wrong.reason)
+    assert "not shown to reach 90%" in str(wrong.reason)
     few = propose(sample_of((100, 5, 5), (1000, 10, 10)), 0.9)
     assert "too few" in str(few.reason)
     assert few.labels_needed == 12  # ½ · 0.9^22 ≤ 0.05
     none = propose(sample_of((100, 0, 0), (1000, 0, 0)), 0.9)
-    assert none.reason == "there is no label yet"
+    assert none.reason == "no labels yet"
     with pytest.raises(ConfigError, match="between 0 and 1"):
         propose(sample_of((100, 5, 5)), 1.0)
 

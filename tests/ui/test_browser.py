@@ -353,7 +353,7 @@ def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
         assert float(watched.shown()["now"]) == 0.2
         page.wait_for_url("**?*t=0.2*")
         page.goto(f"{address}/?t=0.2&p.documents=40%25")
-        proposal = page.get_by_role("button", name="documents ≥ 40 %")
+        proposal = page.get_by_role("button", name="documents ≥ 40%")
         proposal.wait_for(timeout=30_000)
         assert "Proposed by what is left" in str(proposal.get_attribute("aria-description"))
         assert page.locator("path.proposal").count() == 1

@@ -105,9 +105,9 @@ def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.M
 
     app, chosen = taken()
     assert chosen["basis"] == "yield"
-    assert chosen["target"] == "documents ≥ 40 % and pairs ≥ 200"
+    assert chosen["target"] == "documents ≥ 40% and pairs ≥ 200"
     assert chosen["kept"]["documents"] >= 96
-    assert "Nothing is estimated" in chosen["assumption"]
+    assert "Exact counts" in chosen["assumption"]
     assert exported(app).loader_config().threshold == chosen["threshold"]
     before = app.session_state["chosen"]
     app.session_state["chosen"] = before | {"t": "0.26"}

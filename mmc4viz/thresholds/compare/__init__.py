@@ -1,1 +1,1 @@
-"""Two CLIP models side by side."""
+"""Compare CLIP models."""

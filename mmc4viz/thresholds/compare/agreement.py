@@ -1,7 +1,6 @@
-"""What two models keep, and where they agree.
+"""Overlap of what two models keep.
 
-A document is kept when it survives the loader, whatever its coin; a pair when it reaches the
-threshold. Which threshold of one model belongs to which of the other is not decided here.
+A document is kept if its keep probability is above 0; a pair if it reaches the threshold.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from mmc4viz.types import LoaderConfig
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two kept sets: their sizes and how far they agree.
+    """Overlap of two kept sets.
 
     Attributes
     ----------
@@ -42,14 +41,14 @@ class Overlap:
 
     @property
     def jaccard(self) -> float:
-        """Share of what either keeps that both keep; 1 where neither keeps any."""
+        """Kept by both divided by kept by either; 1 if neither keeps any."""
         either = self.both + self.only_first + self.only_second
         return self.both / either if either else 1.0
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What becomes of images when one model takes the place of another.
+    """How images change when one model replaces another.
 
     Attributes
     ----------
@@ -69,14 +68,14 @@ class Changes:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two models agree at a threshold of each.
+    """Agreement of two models, each at its own threshold.
 
     Attributes
     ----------
     documents, pairs : Overlap
-        A pair is the same when image and sentence are.
+        Pairs are the same if image and sentence are.
     changes : Changes
-        The pairs again, by image.
+        The pairs by image.
     """
 
     documents: Overlap
@@ -85,17 +84,17 @@ class Agreement:
 
 
 class Keeping:
-    """Which documents of a corpus survive, at any threshold.
+    """Which documents of a corpus are kept at any threshold.
 
-    Nearly every document is kept from some score on, whatever else enters it: that score is all
-    that is held of it. The few that pairs can push out again are looked up state by state.
+    Nearly every document is kept at all thresholds up to some score, so only that score is stored.
+    The few that further pairs can cause to be dropped again are looked up state by state.
 
     Parameters
     ----------
     matched : Matched
-        Under the setting's size limit and assignment.
+        Matched with the size limit and assignment of ``config``.
     config : LoaderConfig
-        The threshold does not matter; of the coin, whether it ever lets a document through.
+        The threshold is ignored; only whether the single-image keep probability is 0 matters.
     """
 
     def __init__(self, matched: Matched, config: LoaderConfig) -> None:
@@ -112,7 +111,7 @@ class Keeping:
                 self._wavering.append((document[wavers], score[:, wavers], kept[:, wavers]))
 
     def at(self, threshold: float) -> Bools:
-        """Return whether each document survives at a threshold, shape (documents,)."""
+        """Return whether each document is kept at a threshold, shape (documents,)."""
         found = ~self._never & (self._from >= threshold)
         for document, score, kept in self._wavering:
             entered = (score >= threshold).sum(axis=0)
@@ -122,12 +121,12 @@ class Keeping:
 
 
 def _states(matched: Matched, config: LoaderConfig) -> Iterator[tuple[Ints, Floats, Bools]]:
-    """Yield documents with the scores at which their states are entered and whether each is kept.
+    """Yield documents with the scores of their states and whether each state is kept.
 
     Yields
     ------
     (ndarray of int64, shape (D,)), (ndarray of float64, shape (m, D)), (ndarray of bool, same)
-        The states from the top.
+        States by descending score.
     """
     kinds = [
         CLASS["kept_always"],
@@ -165,11 +164,11 @@ def agreement(
     Parameters
     ----------
     first, second : Model
-        Of the same documents (`line_up`).
+        Models of the same documents (`line_up`).
     keeping : (Keeping, Keeping)
-        Of these.
+        Theirs.
     thresholds : (float, float)
-        Likewise, each on its model's scale.
+        One per model, each on its own scale.
     """
     one, other = (
         model.by_image.score >= threshold  # NaN never is
@@ -193,13 +192,13 @@ def _overlap(one: Bools, other: Bools) -> Overlap:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model under a setting of the loader.
+    """One model with loader settings.
 
     Attributes
     ----------
     model : Model
     config : LoaderConfig
-        The model was matched under its size limit and assignment; its threshold does not matter.
+        With the size limit and assignment of the matching; the threshold is ignored.
     """
 
     model: Model
@@ -212,16 +211,16 @@ class Candidate:
 
     @cached_property
     def steps(self) -> Steps:
-        """What is left at every score."""
+        """What is kept at every score."""
         return steps_of_scores(self.model.matched, self.config)
 
     @cached_property
     def keeping(self) -> Keeping:
-        """Which documents survive."""
+        """Which documents are kept."""
         return Keeping(self.model.matched, self.config)
 
     def prepare(self, tell: Callable[[int], object]) -> None:
-        """Compute all that answers need; ``tell`` is called in between, and may end it."""
+        """Compute the cached properties; ``tell`` is called in between and may raise to cancel."""
         for part in ("model.by_image", "steps", "keeping"):
             attrgetter(part)(self)
             tell(0)

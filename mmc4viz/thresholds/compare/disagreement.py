@@ -1,7 +1,7 @@
-"""Score distributions and rank correlation of two models.
+"""Score distributions, rank correlation and strongest disagreements of two models.
 
-Scores of different models share no scale; ranks do. A score's percentile is its place among all
-matched scores of its own model. Nothing is judged by a threshold here.
+Scores of different models have no common scale, but ranks do: a score's percentile is its rank among
+all matched scores of its own model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
 
 @dataclass(frozen=True)
 class Distribution:
-    """How a model's matched scores lie on their own scale.
+    """Distribution of a model's matched scores on their own scale.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Distribution:
     quantiles : tuple of float
         At `QUANTILES`; empty without pairs.
     edges : ndarray of float64, shape (B + 1,)
-        Of bars, on steps of the scale's grid; the lowest and the highest score lie within.
+        Bar edges on the scale's grid, covering all scores.
     counts : ndarray of int64, shape (B,)
-        Pairs from each edge to below the next.
+        Pairs in each bar, lower edge included.
     """
 
     model: str
@@ -51,7 +51,7 @@ class Distribution:
 
 
 def distribution(model: Model, bars: int = 60) -> Distribution:
-    """Count a model's matched scores in bars on its own scale; ``bars`` is the most of them."""
+    """Return a histogram of a model's matched scores with at most ``bars`` bars."""
     scores = model.pairs.score
     scores = scores[np.isfinite(scores)]
     scale = model.matched.scale
@@ -67,32 +67,32 @@ def distribution(model: Model, bars: int = 60) -> Distribution:
 
 
 def thresholds_of(model: Model, most: int = 60) -> list[float]:
-    """Return steps of a model's grid from its lowest score to its highest, at most so many."""
+    """Return at most ``most`` grid thresholds from a model's lowest score to its highest."""
     found = distribution(model, most)
     inside = found.edges[:-1].tolist()
     return [round(edge, found.scale.digits) for edge in inside] if found.pairs else []
 
 
 MOST_ENTRIES: Final = 1_000_000
-"""Matrix entries that the rank correlation is computed from; more are sampled by document."""
+"""Most matrix entries used for the rank correlation; larger corpora are sampled by document."""
 
-_GROUPS: Final = 10  # of sampled documents, whose own correlations give the interval
+_GROUPS: Final = 10  # of sampled documents, for the interval by batch means
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One pair that the first model matches, and what the second one makes of it.
+    """A pair matched by the first model, with the second model's score.
 
     Attributes
     ----------
     document, image, sentence : int
-        The document's position among all; its own indices.
+        Document position in the corpus; indices within the document.
     score, percentile : float
         The first model's.
     other_score, other_percentile : float
-        The second one's for the same image and sentence, matched by it or not.
+        The second model's for the same image and sentence, matched or not.
     other_sentence : int or None
-        What the second model matches to the image.
+        The sentence that the second model matches to the image.
     """
 
     document: int
@@ -112,14 +112,14 @@ class Correlation:
     Attributes
     ----------
     of : str
-        ``"pairs"``: those that both models match. ``"entries"``: of the similarity matrices, each
-        image of a document with each of its sentences.
+        ``"pairs"`` that both models match, or ``"entries"`` of the similarity matrices: each image
+        of a document with each of its sentences.
     n : int
-        How many.
+        Number of pairs or entries.
     rho : float or None
-        None where it is not defined: fewer than three, or all equal.
+        None if undefined: fewer than three, or all equal.
     low, high : float or None
-        Ends of a 95 % interval where the entries are a sample; else None, for it is exact.
+        95% CI if the entries are a sample; None if exact.
     """
 
     of: str
@@ -130,19 +130,19 @@ class Correlation:
 
 
 def strongest(first: Model, second: Model, n: int) -> list[Disagreement]:
-    """Find the pairs of one model that stand much higher with it than with another.
+    """Find the pairs of one model that rank much higher with it than with another.
 
     Parameters
     ----------
     first, second : Model
-        Of the same documents.
+        Models of the same documents.
     n : int
         How many to return.
 
     Returns
     -------
     list of Disagreement
-        The largest differences of percentiles first; only pairs that the second model scores.
+        Largest difference of percentiles first; only pairs that the second model scores.
     """
     pairs = first.pairs
     theirs = entries(second, pairs.document, pairs.image, pairs.sentence)
@@ -196,19 +196,19 @@ def correlation_of_entries(
     Parameters
     ----------
     first, second : Model
-        Of the same documents.
+        Models of the same documents.
     most : int
-        Beyond so many entries, documents are drawn at random until they have them.
+        If there are more entries, documents are sampled until this many are reached.
     seed : int
-        Of the draw.
+        Sampling seed.
     tell : callable
-        Told of documents looked at.
+        Called with numbers of documents done.
 
     Returns
     -------
     Correlation
-        A sample's has an interval: documents are split at random into ten groups, and the spread
-        of the groups' own correlations says how sure that of all is (batch means, Student's t).
+        For a sample, with a 95% CI from the correlations of ten random groups of documents (batch
+        means, Student's t).
     """
     n_documents = first.matched.n_documents
     order = np.random.default_rng(seed).permutation(n_documents)
@@ -232,7 +232,7 @@ def correlation_of_entries(
 
 
 def _sizes(model: Model) -> Ints:
-    """Return how many entries each document's matrix has."""
+    """Return the number of entries of each document's matrix."""
     each = [ScoreMatrices(part.columns).sizes() for part in model.matched.parts]
     return np.concatenate([np.zeros(0, np.int64), *each])
 
@@ -240,7 +240,7 @@ def _sizes(model: Model) -> Ints:
 def _both(
     first: Model, second: Model, documents: Ints, tell: Callable[[int], object]
 ) -> tuple[Ints, Floats, Floats]:
-    """Gather the finite entries that both models have, with their documents."""
+    """Gather the entries that are finite for both models, with their documents."""
     owner, one, other = [np.zeros(0, np.int64)], [np.zeros(0)], [np.zeros(0)]
     starts = document_starts(first.matched)
     for number, (a, b) in enumerate(zip(first.matched.parts, second.matched.parts, strict=True)):
@@ -256,7 +256,7 @@ def _both(
 
 
 def _matrices(a: Columns, b: Columns, rows: Ints) -> Iterator[tuple[int, Floats, Floats]]:
-    """Yield the rows whose matrices have one shape with both models, and their entries."""
+    """Yield rows whose matrices have the same shape for both models, and their entries."""
     readable = (a.kind[rows] != Kind.UNREADABLE) & (b.kind[rows] != Kind.UNREADABLE)
     first, second = ScoreMatrices(a), ScoreMatrices(b)
     for row in rows[readable].tolist():
@@ -266,7 +266,7 @@ def _matrices(a: Columns, b: Columns, rows: Ints) -> Iterator[tuple[int, Floats,
 
 
 def _spearman(one: Floats, other: NDArray[np.float64]) -> float | None:
-    """Return Spearman's rank correlation, ties with their mean rank; None where undefined."""
+    """Return Spearman's rank correlation, with mean ranks for ties; None if undefined."""
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
     return float(spearmanr(one, other).statistic)

@@ -1,16 +1,11 @@
 """Equivalent thresholds of two models.
 
-A yield is a step function of the threshold: it changes at scores only. So thresholds come in
-levels, runs of neighbours that leave the same, and the search over all levels is exhaustive: a
-level with exactly the wanted yield is found if there is one. Where ties or large steps leave none,
-the two levels with the nearest yields on either side are given in its place. Nothing is estimated.
+The same threshold means different things for different models. Two thresholds are equivalent if
+they have the same yield (exact), or the same estimated FDR or precision.
 
-The same number means something else under another model. Two thresholds are matched when they
-leave the same (exactly, for nothing is estimated) or when they are estimated to be equally pure
-(`rates`): by false-discovery rate (`equal_fdr`), or by the precision of labelled pairs
-(`evidence`). How rankings and labels compare is told by `disagreement` and `separation`.
-
-Without labels; where either estimate cannot tell, nothing is matched. Estimates nothing itself.
+A yield is a step function of the threshold that changes only at scores. So thresholds form levels,
+intervals with the same yield, and an exhaustive search finds a level with exactly the target yield
+if there is one. If ties or large steps leave none, the closest levels on either side are returned.
 """
 
 from __future__ import annotations
@@ -28,23 +23,22 @@ from mmc4viz.thresholds.by_yield import Steps
 from mmc4viz.thresholds.compare.agreement import Agreement, Candidate, agreement
 from mmc4viz.thresholds.fdr.estimate import FEWEST_PAIRS, FdrEstimate
 
-_MOST_DIGITS: Final = 17  # tell any two doubles of cosine scale apart
-_SLACK: Final = 1e-12  # relative, of sums of doubles that the coin's odds make
+_MOST_DIGITS: Final = 17  # enough to distinguish any two doubles below 1
+_SLACK: Final = 1e-12  # relative rounding error of expected values
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Thresholds that leave the same: those above ``low``, up to ``high`` itself.
+    """Thresholds with the same yield: above ``low``, up to and including ``high``.
 
     Attributes
     ----------
     low, high : float
         Scores; infinite at the ends.
     kept : float
-        What every one of them leaves.
+        Their yield.
     threshold : float
-        The one of them with the fewest decimals; where the level has no upper end, one that drops
-        every pair.
+        The one with the fewest decimals; if the level has no upper end, one that drops all pairs.
     """
 
     low: float
@@ -55,16 +49,15 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class EqualYield:
-    """The level of a model at which a wanted yield is left, or the two that come nearest.
+    """The level of a model with a target yield, or the two closest levels.
 
     Attributes
     ----------
     wanted : float
     exact : Level or None
-        Leaves just that much. Of several levels that do, the one with the highest thresholds.
+        With exactly that yield; the highest one if there are several.
     less, more : Level or None
-        Without an exact one, those that leave the most below and the least above; None where
-        nothing is.
+        Without an exact level, those with the closest lower and higher yield, if any.
     """
 
     wanted: float
@@ -74,7 +67,7 @@ class EqualYield:
 
     @property
     def best(self) -> Level:
-        """The exact level, else the nearer of the two; of equally near ones that of less."""
+        """The exact level, else the closer of the two; ``less`` in a tie."""
         if self.exact is not None:
             return self.exact
         near = [level for level in (self.less, self.more) if level is not None]
@@ -82,12 +75,12 @@ class EqualYield:
 
 
 def kept_at(steps: Steps, name: str, threshold: float) -> float:
-    """Return what a threshold leaves, on a step or between two.
+    """Return the yield of a threshold, on a step or between two.
 
     Parameters
     ----------
     steps : Steps
-        Of the scores (`mmc4viz.thresholds.by_yield.steps_of_scores`).
+        At all scores (`mmc4viz.thresholds.by_yield.steps_of_scores`).
     name : str
         One of `mmc4viz.thresholds.by_yield.YIELDS`.
     threshold : float
@@ -97,16 +90,16 @@ def kept_at(steps: Steps, name: str, threshold: float) -> float:
 
 
 def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
-    """Find the threshold that leaves exactly a wanted yield.
+    """Find the thresholds with exactly a target yield.
 
     Parameters
     ----------
     steps : Steps
-        Of the model's scores.
+        At all of the model's scores.
     name : str
         One of `mmc4viz.thresholds.by_yield.YIELDS`.
     wanted : float
-        Of documents and tokens in expectation over the coin, as `kept_at` has it.
+        The target, as returned by `kept_at`: an expected value for documents and tokens.
 
     Examples
     --------
@@ -134,14 +127,14 @@ def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
 
 
 def _left(steps: Steps, name: str) -> Floats:
-    """Return what is left at each score, and beyond them all, shape (T + 1,)."""
+    """Return the yield at each score and above all scores, shape (T + 1,)."""
     if not steps.every or steps.beyond is None:
-        raise ValueError("exact yields take the steps of all scores")
+        raise ValueError("exact yields need the steps at all scores")
     return np.append(steps.kept[name], steps.beyond[name])
 
 
 def _level(steps: Steps, left: Floats, place: int, slack: float) -> Level:
-    """Return all neighbours of a step that leave as much."""
+    """Return the level of adjacent steps with the same yield."""
     first = place - _run(left[place::-1], slack)
     last = place + _run(left[place:], slack)
     low = float(steps.threshold[first - 1]) if first else -math.inf
@@ -152,7 +145,7 @@ def _level(steps: Steps, left: Floats, place: int, slack: float) -> Level:
 
 
 def _run(left: Floats, slack: float) -> int:
-    """Return for how many more steps the first one's yield lasts."""
+    """Return how many further steps have the first one's yield."""
     width = 16
     while True:
         other = np.abs(left[:width] - left[0]) > slack
@@ -164,10 +157,10 @@ def _run(left: Floats, slack: float) -> int:
 
 
 def shortest(low: float, high: float, digits: int) -> float:
-    """Return the number above ``low``, up to ``high``, that has the fewest decimals.
+    """Return the number above ``low``, up to ``high``, with the fewest decimals.
 
-    Of several the nearest to ``high``. Where an end is infinite, the first step beyond the other
-    one of a grid with so many digits.
+    In a tie the closest to ``high``. If one end is infinite, the first number beyond the other end
+    on a grid with ``digits`` decimals.
 
     Examples
     --------
@@ -190,32 +183,33 @@ def shortest(low: float, high: float, digits: int) -> float:
 
 
 def _down(number: float, digits: int) -> float:
-    """Return the largest decimal with so many digits that is no larger."""
+    """Round down to a number of decimals."""
     return float(round(math.floor(number * 10**digits) / 10**digits, digits))
 
 
 @dataclass(frozen=True)
 class EquivalentThreshold:
-    """A threshold of one model, the threshold of another that goes with it, and what changes.
+    """A threshold of one model, the equivalent threshold of another, and what changes.
 
     Attributes
     ----------
     by : str
-        What is equal: a yield (`mmc4viz.thresholds.by_yield.YIELDS`), ``"fdr"`` or ``"precision"``.
+        In what they are equal: one of `mmc4viz.thresholds.by_yield.YIELDS`, ``"fdr"`` or
+        ``"precision"``.
     first, second : float
         The thresholds.
     wanted, found : float
-        That yield, or rate, at the first model's threshold, and at the second one's.
+        The yield or rate at the first and at the second threshold.
     exact : bool
-        Whether they are equal, with nothing estimated.
+        Whether they are exactly equal, without estimation.
     rests_on : str
-        In a few words.
+        The source of the numbers, in a few words.
     agreement : Agreement
         Of what the models keep at these thresholds.
     intervals : tuple
-        Of estimated rates, 95 %: (low, high) of the first and of the second; else empty.
+        95% CIs of estimated rates, (low, high) of the first and of the second; empty for yields.
     between : EqualYield or None
-        Of a yield: the levels found.
+        For yields, the levels found.
     """
 
     by: str
@@ -265,7 +259,7 @@ def _finite(number: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class NoEquivalent:
-    """Why no threshold of one model goes with another's."""
+    """Why there is no equivalent threshold."""
 
     by: str
     first: float
@@ -273,7 +267,7 @@ class NoEquivalent:
 
 
 def agreement_at(first: Candidate, second: Candidate, one: float, other: float) -> Agreement:
-    """Compare what two models keep, each at a threshold of its own."""
+    """Compare what two models keep, each at its own threshold."""
     keeping = first.keeping, second.keeping
     return agreement(first.model, second.model, keeping, (one, other))
 
@@ -281,12 +275,12 @@ def agreement_at(first: Candidate, second: Candidate, one: float, other: float) 
 def match_by_yield(
     first: Candidate, second: Candidate, name: str, threshold: float
 ) -> EquivalentThreshold:
-    """Find the threshold of the second model that leaves just what the first one's leaves.
+    """Find the threshold of the second model with the same yield as the first's.
 
     Parameters
     ----------
     first, second : Candidate
-        Of the same documents, under the same setting.
+        Models of the same documents with the same settings.
     name : str
         One of `mmc4viz.thresholds.by_yield.YIELDS`.
     threshold : float
@@ -295,12 +289,12 @@ def match_by_yield(
     Returns
     -------
     EquivalentThreshold
-        Exact; where no threshold leaves the same, with the one that comes nearest.
+        Exact; if no threshold has the same yield, the closest.
     """
     wanted = kept_at(first.steps, name, threshold)
     found = equal_yield(second.steps, name, wanted)
     best, exact = found.best, found.exact is not None
-    words = "counted exactly" if exact else "counted exactly; no threshold leaves the same number"
+    words = "exact counts" if exact else "exact counts; no threshold keeps the same number"
     return EquivalentThreshold(
         name,
         threshold,
@@ -321,7 +315,7 @@ def along(
     thresholds: Sequence[float],
     tell: Callable[[int], object] = lambda _: None,
 ) -> Iterator[EquivalentThreshold]:
-    """Match thresholds by a yield, one after another; ``tell`` is told of each."""
+    """Find the equivalents of several thresholds by a yield; ``tell`` is called after each."""
     for threshold in thresholds:
         yield match_by_yield(first, second, name, threshold)
         tell(1)
@@ -329,7 +323,7 @@ def along(
 
 @dataclass(frozen=True)
 class Rates:
-    """A model's estimated false-discovery rate or precision against the threshold.
+    """A model's estimated FDR or precision by threshold.
 
     Attributes
     ----------
@@ -338,9 +332,9 @@ class Rates:
     threshold : ndarray of float64, shape (T,)
         Ascending.
     value, low, high : ndarray of float64, shape (T,)
-        The estimate and its 95 % interval; NaN where there is none.
+        The estimate and its 95% CI; NaN if unknown.
     rests_on : str
-        What it was made from, in a few words.
+        The source of the estimate, in a few words.
     """
 
     by: str
@@ -351,7 +345,7 @@ class Rates:
     rests_on: str
 
     def at(self, threshold: float) -> tuple[float, float, float]:
-        """Return estimate and interval at the nearest threshold that is no higher; NaN before."""
+        """Return estimate and CI at the closest threshold not above; NaN if there is none."""
         place = int(np.searchsorted(self.threshold, threshold + 1e-12, side="right")) - 1
         if place < 0:
             return math.nan, math.nan, math.nan
@@ -361,31 +355,30 @@ class Rates:
 def match_by_rate(
     first: Candidate, second: Candidate, rates: tuple[Rates, Rates], threshold: float
 ) -> EquivalentThreshold | NoEquivalent:
-    """Find the lowest threshold of the second model that is estimated to be as pure.
+    """Find the lowest threshold of the second model whose estimated rate is at least as good.
 
     Parameters
     ----------
     first, second : Candidate
     rates : (Rates, Rates)
-        Of these.
+        Theirs.
     threshold : float
         The first model's.
 
     Returns
     -------
-    Match or NoMatch
-        The latter where there is no estimate at the threshold, or none of the second model is as
-        good.
+    EquivalentThreshold or NoEquivalent
+        The latter if there is no estimate at the threshold, or the second model never reaches it.
 
     Notes
     -----
-    The lowest threshold whose false-discovery rate is at most some rate is what a q-value stands
-    for (Storey, The positive false discovery rate, 2003).
+    The lowest threshold with at most a given FDR is the one with that q-value (Storey, The positive
+    false discovery rate, 2003).
     """
     one, other = rates
     wanted, *interval = one.at(threshold)
     if math.isnan(wanted):
-        reason = f"nothing is estimated at {threshold:g} of {first.name}"
+        reason = f"no estimate for {first.name} at {threshold:g}"
         return NoEquivalent(one.by, threshold, reason)
     with np.errstate(invalid="ignore"):
         good = other.value <= wanted if one.by == "fdr" else other.value >= wanted
@@ -408,21 +401,21 @@ def match_by_rate(
 
 
 def _not_so_good(name: str, rates: Rates, wanted: float) -> str:
-    reason = f"no threshold of {name} is estimated to be as good as {wanted:.1%}"
+    reason = f"no threshold of {name} reaches {wanted:.1%}"
     if np.isnan(rates.value).all():
         return reason
     worth = rates.value if rates.by == "fdr" else -rates.value
     best = int(np.nanargmin(worth))
-    return f"{reason}; the best is {rates.value[best]:.1%} at {rates.threshold[best]:g}"
+    return f"{reason}; its best is {rates.value[best]:.1%} at {rates.threshold[best]:g}"
 
 
 def rates_of(name: str, found: FdrEstimate) -> Rates:
-    """Return an estimate as rates, where enough pairs are left to speak of one."""
+    """Return an FDR estimate as rates, NaN where too few pairs remain."""
     enough = found.pairs >= FEWEST_PAIRS
     value, low, high = (
         np.where(enough, end, np.nan) for end in (found.rate, found.low, found.high)
     )
-    words = f"{found.documents:,} documents of {name}, without labels"
+    words = f"{found.documents:,} documents with {name} scores, without labels"
     return Rates("fdr", found.threshold, value, low, high, words)
 
 
@@ -432,18 +425,18 @@ def match_by_fdr(
     found: tuple[FdrEstimate, FdrEstimate],
     threshold: float,
 ) -> EquivalentThreshold | NoEquivalent:
-    """Find the lowest threshold of the second model with at most the first one's rate.
+    """Find the lowest threshold of the second model with at most the first's FDR.
 
     Parameters
     ----------
     first, second : Candidate
     found : (FdrEstimate, FdrEstimate)
-        Of these (`mmc4viz.thresholds.fdr.estimate.estimate_fdr`).
+        Theirs (`mmc4viz.thresholds.fdr.estimate.estimate_fdr`).
     threshold : float
-        The first model's; its rate is read at the step of the grid below it.
+        The first model's; its rate is read at the grid step at or below it.
     """
     for one, estimate in zip((first, second), found, strict=True):
         if estimate.reason is not None:
-            return NoEquivalent("fdr", threshold, f"of {one.name}, {estimate.reason}")
+            return NoEquivalent("fdr", threshold, f"{one.name}: {estimate.reason}")
     rates = rates_of(first.name, found[0]), rates_of(second.name, found[1])
     return match_by_rate(first, second, rates, threshold)

@@ -1,12 +1,12 @@
 """How well each model separates correct from incorrect pairs, from labels.
 
-Labels are a sample of pairs with known inclusion probabilities; each counts as one over its own
-(Horvitz–Thompson). Intervals and the test come from a bootstrap over documents, whose pairs are
-not independent, with the same draws for every model. Knows nothing of how labels were made.
+Labels are a sample of pairs with known inclusion probabilities, by whose inverse they are weighted
+(Horvitz–Thompson). Intervals and tests come from a bootstrap over documents, because pairs of a
+document are dependent, with the same draws for every model.
 
-A label was drawn with a known probability among the matched pairs of some model. Of a model in
-whose pairs nothing was drawn, labels say no precision: the pairs that it alone matches have none.
-Nor do they say which model separates better: labels drawn among one model's pairs favour the other.
+Labels are sampled from the matched pairs of some models. A model without labels has no precision
+estimate, since pairs that only it matches have no labels; and it cannot be compared with others
+fairly, since labels of one model's pairs favor the other model.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from mmc4viz.thresholds.model_scores import Model, ModelsError, entries
 
 STEPS: Final = np.linspace(0, 1, 101)
 NAMES: Final = ("auc", "average_precision", "roc", "precision")
-_AT_ONCE: Final = 1 << 21  # numbers in a block of resampled weights
+_AT_ONCE: Final = 1 << 21  # resampled weights per block
 
 
 @dataclass(frozen=True)
 class RocCurves:
-    """Of R weightings: areas, shape (R,), and curves over `STEPS`, shape (R, 101)."""
+    """For R weightings: areas, shape (R,), and curves over `STEPS`, shape (R, 101)."""
 
     auc: Floats
     average_precision: Floats
@@ -52,23 +52,23 @@ class RocCurves:
 
     @classmethod
     def joined(cls, parts: list[RocCurves]) -> RocCurves:
-        """Return the curves of several blocks of weightings as one."""
+        """Concatenate the curves of several blocks of weightings."""
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in NAMES))
 
     def take(self, chosen: NDArray[np.bool_]) -> RocCurves:
-        """Return those of some weightings."""
+        """Select some weightings."""
         return RocCurves(*(getattr(self, name)[chosen] for name in NAMES))
 
 
 class Ranked:
-    """One model's scores of labelled pairs, from the top; equal scores stand as one step.
+    """One model's scores of labeled pairs, descending; equal scores form one step.
 
     Parameters
     ----------
     score, weight : ndarray of float64, shape (n,)
     correct : ndarray of bool, shape (n,)
     owner : ndarray of int64, shape (n,)
-        Which of the documents drawn a pair belongs to.
+        Index of each pair's document.
     """
 
     def __init__(
@@ -81,16 +81,17 @@ class Ranked:
         self._weight, self._owner = weight, owner
 
     def resampled(self, draws: NDArray[np.int16]) -> Iterator[RocCurves]:
-        """Yield the curves of every draw, some at a time."""
+        """Yield the curves of all draws, block by block."""
         width = max(1, _AT_ONCE // len(self._weight))
         for start in range(0, len(draws), width):
             yield self.curves(draws[start : start + width, self._owner] * self._weight)
 
     def curves(self, weight: Floats) -> RocCurves:
-        """Return the curves of R weightings, shape (R, n); NaN where one kind of pair is missing.
+        """Return the curves of R weightings, shape (R, n); NaN if all pairs have the same label.
 
-        The ROC curve is straight within a step, which makes its area the chance that a right pair
-        scores above a wrong one. Precision at a recall is that at the highest score to reach it.
+        The ROC curve is linear within a step, so its area is the probability that a correct pair
+        scores above an incorrect one, ties counted half. Precision at a recall is taken at the
+        highest score that reaches it.
         """
         ranked = weight[:, self._order]
         rights = np.add.reduceat(ranked * self._right, self._first, axis=1)
@@ -106,7 +107,7 @@ class Ranked:
 
 
 def _roc(tpr: Floats, fpr: Floats) -> Floats:
-    """Read the true-positive rate at every step of the false-positive rate."""
+    """Interpolate the true-positive rate at every step of the false-positive rate."""
     zero = np.zeros(1)
     return np.array(
         [
@@ -117,7 +118,7 @@ def _roc(tpr: Floats, fpr: Floats) -> Floats:
 
 
 def _precision(recall: Floats, precision: Floats) -> Floats:
-    """Read the precision at every step of recall."""
+    """Look up the precision at every step of recall."""
     last = recall.shape[1] - 1
     places = (np.searchsorted(row, np.maximum(STEPS, 1e-12) - 1e-12) for row in recall)
     return np.array(
@@ -131,15 +132,15 @@ _LEVELS: Final = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """Labelled pairs, every array of shape (n,).
+    """Labeled pairs, every array of shape (n,).
 
     Attributes
     ----------
     document, image, sentence : ndarray of int64
-        The document's position among all; its own indices.
+        Document position in the corpus; indices within the document.
     correct : ndarray of bool
     weight : ndarray of float64
-        One over the probability with which the pair came to be labelled.
+        Inverse inclusion probability.
     """
 
     document: Ints
@@ -152,13 +153,13 @@ class LabelledPairs:
         return len(self.correct)
 
     def take(self, chosen: NDArray[np.bool_]) -> LabelledPairs:
-        """Return some of them."""
+        """Select some pairs."""
         return LabelledPairs(**{name: value[chosen] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number with its 95 % interval."""
+    """A number with its 95% CI."""
 
     value: float
     low: float
@@ -167,7 +168,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class ConfidenceBand:
-    """A curve over `roc.STEPS` with pointwise 95 % intervals, shape (101,) each."""
+    """A curve over `STEPS` with pointwise 95% CIs, shape (101,) each."""
 
     value: Floats
     low: Floats
@@ -176,15 +177,15 @@ class ConfidenceBand:
 
 @dataclass(frozen=True)
 class ModelSeparation:
-    """How one model separates right pairs from wrong ones.
+    """How well one model separates correct from incorrect pairs.
 
     Attributes
     ----------
     model : str
     auc : Measure
-        Area under the ROC curve: how often a right pair scores above a wrong one, ties halved.
+        Area under the ROC curve: the probability that a correct pair scores above an incorrect one.
     average_precision : Measure
-        Precision averaged over the right pairs, each at its own score.
+        Area under the precision–recall curve.
     roc : ConfidenceBand
         True-positive rate against false-positive rate.
     precision : ConfidenceBand
@@ -200,15 +201,15 @@ class ModelSeparation:
 
 @dataclass(frozen=True)
 class Paired:
-    """The first model against another one, by the same draws of the same documents.
+    """Paired comparison of another model with the first.
 
     Attributes
     ----------
     first, second : str
     auc, average_precision : Measure
-        The second's less the first's.
+        Difference, second minus first.
     p_auc, p_average_precision : float
-        Two-sided, that there is no difference.
+        Two-sided p-values of no difference.
     """
 
     first: str
@@ -221,7 +222,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Separation:
-    """What labels say of the models.
+    """Label-based comparison of models.
 
     Attributes
     ----------
@@ -229,11 +230,11 @@ class Separation:
     against_first : tuple of Paired
         One for each model but the first.
     labels, documents : int
-        Used.
+        Numbers used.
     unusable : int
-        Labels of pairs that some model has no score for, left out.
+        Labels left out because some model has no score for the pair.
     rounds : int
-        Draws that had right and wrong pairs in them.
+        Bootstrap draws with both correct and incorrect pairs.
     """
 
     models: tuple[ModelSeparation, ...]
@@ -247,21 +248,21 @@ class Separation:
 def separation(
     models: Sequence[Model], labelled: LabelledPairs, rounds: int = ROUNDS, seed: int = 0
 ) -> Separation:
-    """Compare how models separate labelled pairs.
+    """Compare how well models separate labeled pairs.
 
     Parameters
     ----------
     models : sequence of Model
-        Of the same documents.
+        Models of the same documents.
     labelled : LabelledPairs
     rounds : int
-        Draws of the bootstrap.
+        Bootstrap draws.
     seed : int
 
     Raises
     ------
     ModelsError
-        When labels cannot tell right from wrong pairs: none, or all alike.
+        If there are no labels, or all are the same.
     """
     scores = np.array(
         [entries(m, labelled.document, labelled.image, labelled.sentence) for m in models]
@@ -289,20 +290,20 @@ def separation(
 
 
 def _check(labelled: LabelledPairs) -> None:
-    """Refuse labels from which nothing follows."""
+    """Refuse labels without both correct and incorrect pairs."""
     right = int(np.count_nonzero(labelled.correct))
     if not len(labelled):
-        raise ModelsError("no label is of a pair that every model scores; label pairs first")
+        raise ModelsError("no labeled pair is scored by every model; label pairs first")
     if right in (0, len(labelled)):
-        alike = "right" if right else "wrong"
+        alike, other = ("correct", "lower") if right else ("incorrect", "higher")
         raise ModelsError(
-            f"all {len(labelled):,} labels say {alike}: nothing can be told apart; label pairs "
-            f"that score {'lower' if right else 'higher'}"
+            f"all labels ({len(labelled):,}) are {alike}, so separation cannot be measured; label "
+            f"{other}-scoring pairs"
         )
 
 
 def _draws(n_documents: int, rounds: int, seed: int) -> NDArray[np.int16]:
-    """Draw documents with replacement; return how often each comes, shape (rounds, documents)."""
+    """Resample documents; return their multiplicities, shape (rounds, documents)."""
     rng = np.random.default_rng(seed)
     counts = np.zeros((rounds, n_documents), np.int16)
     for row in counts:
@@ -349,29 +350,28 @@ def _paired(
 
 
 def _p_value(differences: Floats) -> float:
-    """Return the two-sided chance of a difference this far from 0, from draws around it."""
+    """Return the two-sided bootstrap p-value of a difference."""
     n = len(differences) + 1
     below, above = ((np.count_nonzero(d >= 0) + 1) / n for d in (-differences, differences))
     return float(min(1.0, 2 * min(below, above)))
 
 
 FEWEST: Final = 10
-"""Labels above a threshold without which nothing is said of its precision."""
+"""Least number of labels at or above a threshold for a precision estimate."""
 FEWEST_EACH: Final = 50
-"""Labels drawn among each model's pairs without which nothing is said of who separates better. With
-200 and 50 of them, in all strata, 95 % intervals held the truth in 95 % of rounds on the sample for
-the area under ROC, in 90 % for average precision; with 200 and 10 in 92 and 80 %, with 200 and none
-never (``benchmarks/separation.py``)."""
+"""Least number of labels of each model's pairs for a comparison. On the sample, with 200 and 50
+labels in all strata, 95% CIs covered the truth in 95% of rounds for ROC AUC and in 90% for average
+precision; with 200 and 10, in 92% and 80%; with 200 and 0, never (``benchmarks/separation.py``)."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a file of labels holds for some models.
+    """The labels of some models in a label file.
 
     Attributes
     ----------
     of : dict of str to Labelled
-        By model, where labels were drawn among its pairs.
+        By model, for models with labels.
     without : dict of str to str
         By model, why there are none.
     """
@@ -381,12 +381,12 @@ class Evidence:
 
     @property
     def words(self) -> str:
-        """Among whose pairs labels were drawn."""
+        """Names of the models with labels."""
         return " and ".join(self.of)
 
 
 def evidence(path: str, candidates: Sequence[Candidate]) -> Evidence:
-    """Read a file of labels for models.
+    """Read a label file for some models.
 
     Parameters
     ----------
@@ -396,7 +396,7 @@ def evidence(path: str, candidates: Sequence[Candidate]) -> Evidence:
     Raises
     ------
     LabelsError
-        When the file cannot be read, or holds labels for none of them.
+        If the file cannot be read, or has labels for none of them.
     """
     found, without = dict[str, Labelled](), dict[str, str]()
     for one in candidates:
@@ -413,23 +413,23 @@ def evidence(path: str, candidates: Sequence[Candidate]) -> Evidence:
 
 
 def precision_of(one: Candidate, labelled: Labelled, threshold: float | None = None) -> Rates:
-    """Estimate a model's precision along its scale, and at a threshold if one is given."""
+    """Estimate a model's precision by threshold, also at the given one."""
     asked = thresholds_of(one.model) + ([] if threshold is None else [threshold])
     found = curve(labelled.sample, np.unique(asked))
     known = found.labels >= FEWEST
     ends = (found.precision.estimate, found.precision.low, found.precision.high)
     value, low, high = (np.where(known, end, np.nan) for end in ends)
-    words = f"{len(labelled.sample):,} labels of {one.name}'s pairs"
+    words = f"{len(labelled.sample):,} labels of {one.name} pairs"
     return Rates("precision", found.thresholds, value, low, high, words)
 
 
 def match_by_precision(
     first: Candidate, second: Candidate, found: Evidence, threshold: float
 ) -> EquivalentThreshold | NoEquivalent:
-    """Find the lowest threshold of the second model that is estimated to be as precise."""
+    """Find the lowest threshold of the second model with at least the same precision."""
     for one in (first, second):
         if one.name not in found.of:
-            reason = f"no label was drawn among the pairs of {one.name}: {_ADVICE}"
+            reason = f"no labels for {one.name}; {_ADVICE.format(one.name)}"
             return NoEquivalent("precision", threshold, reason)
     rates = (
         precision_of(first, found.of[first.name], threshold),
@@ -439,51 +439,48 @@ def match_by_precision(
 
 
 def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -> Separation:
-    """Compare how models separate the labelled pairs of all of them.
+    """Compare how well models separate the labeled pairs of all of them.
 
     Parameters
     ----------
     models : sequence of Model
     found : Evidence
     rounds : int
-        Draws of the bootstrap.
+        Bootstrap draws.
 
     Raises
     ------
     ModelsError
-        When too few labels were drawn among the pairs of some model, so that the comparison would
-        favour one; when they are all alike.
+        If a model has too few labels, so that the comparison would be biased, or if all labels are
+        the same.
     """
     for model in models:
         if (lacking := _lacking(model.name, found)) is not None:
             raise ModelsError(
-                f"{lacking}, and labels drawn among one model's pairs favour the other: {_ADVICE}"
+                f"{lacking}, and labels of one model's pairs favor the other model; "
+                f"{_ADVICE.format(model.name)}"
             )
     return separation(models, labelled_pairs(models, found), rounds)
 
 
 def _lacking(name: str, found: Evidence) -> str | None:
-    """Say what a model's labels lack for comparing it fairly, None if nothing."""
+    """Explain why a model's labels do not allow a fair comparison; None if they do."""
     if name not in found.of or not len(found.of[name].sample):
-        return f"no label was drawn among the pairs of {name}"
+        return f"no labels for {name}"
     sample = found.of[name].sample
     if len(sample) < FEWEST_EACH:
-        return (
-            f"only {len(sample):,} labels (of {FEWEST_EACH} that it takes) were drawn among the "
-            f"pairs of {name}"
-        )
+        return f"too few labels for {name} ({len(sample):,} of {FEWEST_EACH} needed)"
     labels, _ = sample.counts()
     if empty := int(np.count_nonzero((labels == 0) & (sample.population > 0))):
-        return f"in {empty} of {len(labels)} ranges of score no pair of {name} is labelled"
+        return f"{empty} of {len(labels)} score ranges have no labels for {name}"
     return None
 
 
 def labelled_pairs(models: Sequence[Model], found: Evidence) -> LabelledPairs:
-    """Put together the labels drawn among the pairs of some models.
+    """Combine the labels of several models' pairs.
 
-    A pair's probability to be among them is the largest of those that the samples give it, for
-    samples of one file begin with the same pairs (`Population.lots`): what the smaller one drew of
-    a pair's like, the larger one has drawn, too.
+    A pair's inclusion probability is the largest among the models' samples, because samples of one
+    file are nested: they begin with the same pairs (`Population.lots`).
     """
     drawn = [(model, found.of[model.name]) for model in models if model.name in found.of]
     rows, correct = dict[tuple[int, int, int], int](), list[bool]()
@@ -503,14 +500,12 @@ def labelled_pairs(models: Sequence[Model], found: Evidence) -> LabelledPairs:
     return LabelledPairs(document, image, sentence, np.array(correct, bool), 1 / chance)
 
 
-_ADVICE: Final = (
-    "choose it and label some of its pairs on the page Label, those labelled before count again"
-)
+_ADVICE: Final = "select {}, then label some of its pairs (existing labels are reused)"
 _INDEX: Final = ("document", "image", "sentence")
 
 
 def _chance(model: Model, labelled: Labelled, index: Ints) -> Floats:
-    """Return with which probability a model's sample labels each pair; 0 for pairs not its own."""
+    """Return each pair's inclusion probability in a model's sample; 0 if it does not match it."""
     sample = labelled.sample
     of_stratum, _ = sample.counts()
     rate = of_stratum / np.maximum(sample.population, 1)
@@ -529,17 +524,17 @@ def match_in_every_respect(
     rates: Mapping[str, FdrEstimate],
     labels: Evidence | None,
 ) -> list[EquivalentThreshold | NoEquivalent]:
-    """Match the first model's threshold by every yield, and by what else is known.
+    """Find equivalents of the first model's threshold by every yield, FDR and precision.
 
     Parameters
     ----------
     first, second : Candidate
     threshold : float
-        Of the first.
+        The first model's.
     rates : mapping of str to FdrEstimate
-        By model; without both, nothing is matched by false-discovery rate.
+        By model; FDR is skipped unless both are given.
     labels : Evidence or None
-        Likewise of precision.
+        Precision is skipped without labels.
     """
     found: list[EquivalentThreshold | NoEquivalent] = [
         match_by_yield(first, second, name, threshold) for name in YIELDS

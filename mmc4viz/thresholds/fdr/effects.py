@@ -1,14 +1,13 @@
-"""Additive model of a similarity matrix, and its residuals.
+"""Additive model of similarity matrices, its residuals, and checks of their distribution.
 
-The additive model: similarity = level + page + image + sentence + noise, each a draw with mean 0
-and a variance of its own (a two-way layout with random effects; Searle, Casella and McCulloch,
-Variance Components, 1992). A residual is an entry less its best linear prediction from all other
-entries of its page, over that prediction's own deviation, so that pages of every shape are alike.
-Nothing is said here of which pairs are right.
+The model is a two-way layout with random effects (Searle, Casella and McCulloch, Variance
+Components, 1992): similarity = level + page + image + sentence + noise. A residual is an entry
+minus its best linear prediction from all other entries of its page, divided by the standard
+deviation of the prediction error, so that pages of all shapes are comparable.
 
-Where some images' or sentences' residuals are larger than others', what stands out from the usual
-noise need not stand out from theirs. Where an image is like several sentences that follow each
-other on the page, a right sentence need not be the only one that stands out. Estimates no rate.
+`unevenness` measures heteroscedasticity: if the noise of some images or sentences is larger, a
+large residual is weaker evidence there. `neighbours` measures whether images fit several
+consecutive sentences.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ class Effects:
 
     @classmethod
     def of(cls, stack: Stack, values: Floats) -> Self:
-        """Estimate them by the moments of the means (analysis of variance).
+        """Estimate the variances by the method of moments (analysis of variance).
 
         Parameters
         ----------
         stack : Stack
         values : ndarray of float64, shape (E,)
-            Similarity without what matches may have added to it.
+            Similarity without the contribution of matches.
         """
         n, m = stack.images.astype(np.float64), stack.width.astype(np.float64)
         row, column, grand = means(stack, values)
@@ -65,7 +64,7 @@ class Effects:
             noise = float(both.sum()) / free
             image = _excess(float(rows.sum()), noise, n - 1.0, m)
             sentence = _excess(float(columns.sum()), noise, m - 1.0, n)
-        else:  # one image a page: its sentences' effects and noise are one
+        else:  # one image per page: sentence effects and noise are confounded
             noise = float(columns.sum()) / max(1.0, float((m - 1).sum()))
         of_means = float((image / n + sentence / m + noise / (n * m)).mean())
         page = max(0.0, float(grand.var()) - of_means)
@@ -73,7 +72,7 @@ class Effects:
 
 
 def _excess(squares: float, noise: float, free: Floats, each: Floats) -> float:
-    """Return the variance of an effect from the squares of its means."""
+    """Return the variance of an effect from the sum of squares of its means."""
     weight = float((free * each).sum())
     return max(0.0, (squares - float(free.sum()) * noise) / weight) if weight else 0.0
 
@@ -90,16 +89,16 @@ def means(stack: Stack, values: Floats) -> tuple[Floats, Floats, Floats]:
 
 @dataclass(frozen=True)
 class Precision:
-    """The inverse of each page's covariance, by which every entry is predicted from the others.
+    """The inverse covariance of each page, which predicts every entry from the others.
 
-    The covariance of a page has four eigenspaces (all entries alike; differences of images, of
-    sentences; the rest), so that its inverse takes means only.
+    The covariance of a page has four eigenspaces (overall mean, image differences, sentence
+    differences, the rest), so the inverse needs only means.
 
     Attributes
     ----------
     one, row, column, page, grand : ndarray of float64, shape (D,) or float
-        By what an entry, its image's, its sentence's, its page's mean and that mean's distance
-        from the level enter.
+        Coefficients of an entry, of its image's, sentence's and page's mean, and of the distance
+        of the page's mean from the level.
     diagonal : ndarray of float64, shape (D,)
         One over the variance of an entry given all others.
     """
@@ -138,7 +137,7 @@ class Precision:
         return values * self.one + of_row[stack.row] + of_column[stack.sentence]
 
     def of_own_row(self, stack: Stack, taken: Floats) -> Floats:
-        """Multiply what was taken off an entry's own row by the inverse, shape (E,)."""
+        """Multiply the contribution removed from an entry's own row by the inverse, shape (E,)."""
         mean = np.add.reduceat(taken, stack.start[:-1]) / stack.width[stack.document]
         alone = self.one + self.column / stack.images
         shared = self.row + (self.page + self.grand) / stack.images
@@ -146,7 +145,7 @@ class Precision:
 
 
 def noise(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> Floats:
-    """Return standardised residuals with what matches added taken off everywhere else.
+    """Return standardized residuals, with the contribution of matches removed from other entries.
 
     Parameters
     ----------
@@ -154,13 +153,13 @@ def noise(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> Floa
     values : ndarray of float64, shape (E,)
         Similarity.
     taken : ndarray of float64, shape (E,)
-        What matches may have added to it.
+        Contribution of matches (a random draw).
     effects : Effects
 
     Returns
     -------
     ndarray of float64, shape (E,)
-        What noise looks like, but for matches.
+        Distributed as noise, except at matches.
     """
     precision = Precision.of(stack, effects)
     scale = np.sqrt(precision.diagonal)[stack.owner]
@@ -168,23 +167,22 @@ def noise(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> Floa
 
 
 def rivals(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> tuple[Floats, Floats]:
-    """Return standardised residuals with what matches added taken off other images only.
+    """Return standardized residuals, with the contribution of matches removed from other images.
 
-    If an entry is the only right one of its image, it stands out by its shift, and what it says
-    against all others is the likelihood ratio.
+    If an entry is the only correct one of its image, its residual is raised by its shift.
 
     Parameters
     ----------
     stack, values, effects
         As of `noise`.
     taken : ndarray of float64, shape (E,)
-        What matches are believed to have added.
+        Expected contribution of matches.
 
     Returns
     -------
     residual : ndarray of float64, shape (E,)
     reach : ndarray of float64, shape (D,)
-        By how much a shift of one noise deviation moves a residual.
+        How far a shift of one noise standard deviation moves a residual.
     """
     precision = Precision.of(stack, effects)
     scale = np.sqrt(precision.diagonal)
@@ -193,23 +191,23 @@ def rivals(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> tup
     return own / scale[stack.owner], scale * math.sqrt(effects.noise)
 
 
-_FAR: Final = 3.0  # deviations, beyond which residuals count as this far
+_FAR: Final = 3.0  # standard deviations at which residuals are clipped
 
 
 def unevenness(stack: Stack, residual: Floats) -> float:
-    """Return by how much the size of noise varies: its deviation over its mean.
+    """Return the coefficient of variation of the noise scale (heteroscedasticity).
 
     Parameters
     ----------
     stack : Stack
     residual : ndarray of float64, shape (E,)
-        Of which those below zero are noise.
+        Those below zero are noise.
 
     Notes
     -----
-    Two residuals of an image, or of a sentence, share a size if sizes differ: then the covariance
-    of their distances from zero is the sizes' variance (intraclass correlation; Searle, Casella
-    and McCulloch, Variance Components, 1992). What two of a page share is in both.
+    If scales differ, residuals of one image, or of one sentence, share a scale, and the covariance
+    of their absolute values is the variance of scales (intraclass correlation; Searle, Casella and
+    McCulloch, Variance Components, 1992). The page's share is in both, so it is subtracted once.
     """
     low = np.flatnonzero(residual < 0)
     size = -residual[low]
@@ -223,25 +221,25 @@ def unevenness(stack: Stack, residual: Floats) -> float:
 
 
 def neighbours(stack: Stack, residual: Floats) -> tuple[float, float]:
-    """Return how alike an image's residuals are at sentences that follow each other on the page.
+    """Return the correlation of an image's residuals at consecutive sentences.
 
     Parameters
     ----------
     stack : Stack
     residual : ndarray of float64, shape (E,)
-        Without what matches may have added.
+        Without the contribution of matches.
 
     Returns
     -------
     correlation : float
-        Of neighbours, beyond that of any two of the image's residuals.
+        Of consecutive residuals, beyond that of any two residuals of the image.
     surely : float
-        The same in its standard errors, as documents vary.
+        The same in standard errors, clustered by document.
 
     Notes
     -----
-    By permutation: were the order of the sentences nothing to an image, the mean product of its
-    neighbouring residuals would be that of all of its pairs of them.
+    By permutation: if sentence order did not matter, the expected product of consecutive residuals
+    would equal that of all pairs of the image's residuals.
     """
     size = np.clip(residual, -_FAR, _FAR)
     within = stack.row[1:] == stack.row[:-1]
@@ -257,7 +255,7 @@ def neighbours(stack: Stack, residual: Floats) -> tuple[float, float]:
 
 
 def _covariance(away: Floats, group: Ints) -> float:
-    """Return the mean product of two of one group."""
+    """Return the mean product of two members of a group."""
     pairs = (np.bincount(group) ** 2).sum() - len(group)
     products = (np.bincount(group, away) ** 2).sum() - (away**2).sum()
     return float(products / pairs) if pairs else 0.0

@@ -1,14 +1,13 @@
-"""The false-discovery rate at every threshold, and the proposal from it.
+"""The false-discovery rate (FDR) at every threshold, and the threshold suggested from it.
 
-Each matched pair has a probability of being right (`fitting`, `mixture`); the rate at a threshold
-is the mean probability of being wrong of the pairs that reach it, its interval comes from rounds
-of a bootstrap (`resampling`). A rate that is not known well enough is not given; and none is where
-right pairs may stand out too little, the less so where noise is uneven, nor where images are like
-several sentences in a row, as on real pages: there, the model of one right sentence an image fails.
-What it cannot know: the sentences of a page share a topic, so a wrong one may be more alike than
-noise is, and no null made of matrices sees that.
+Each matched pair has a probability of being correct (`fit`, `mixture`). The FDR at a threshold is
+the mean probability of being incorrect of the pairs that reach it; its interval comes from a
+bootstrap. Imprecise rates are withheld. No rate is given if the separation of correct pairs may be
+too small (more is required if noise is heteroscedastic), or if images fit several consecutive
+sentences, as on real pages, which violates the assumption of one correct sentence per image.
 
-Proposes from an estimate (`estimate`), and says why it does not. Estimates nothing itself.
+Sentences of a page share a topic, so incorrect ones may score higher than noise; no null
+distribution derived from the matrices can account for that.
 """
 
 from __future__ import annotations
@@ -29,24 +28,24 @@ from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ConfigError
 
 SEPARATED: Final = 1.5
-"""Mean shift of right pairs that must be sure for an answer, in deviations of the largest noise."""
+"""Lower bound that the mean shift of correct pairs must reach, in σ of the largest noise."""
 WITHIN: Final = {Basis.FDR: 0.05, Basis.DECOYS: 0.03}
-"""How near the truth a rate is when it is given, 95 times in 100: else it is not known."""
+"""Largest half-width of the 95% CI for which a rate is reported."""
 ALIKE: Final = 0.05
-"""Correlation of an image's residuals at neighbouring sentences that the model bears."""
+"""Largest tolerated correlation of an image's residuals at consecutive sentences."""
 _SURELY: Final = 3.0  # standard errors above zero
 FEWEST_DOCUMENTS: Final = 100
 FDR_CAVEAT: Final = (
     "Assumes one correct sentence per image and independent noise. Accurate on simulated corpora, "
-    "it failed on real MMC4 pages, where several sentences fit an image: prefer labels."
+    "but it failed on real MMC4 pages, where several sentences fit an image: prefer labels."
 )
 FEWEST_PAIRS: Final = 50
-"""Pairs at or above a threshold without which none is proposed."""
+"""Least number of pairs at or above a suggested threshold."""
 
 
 @dataclass(frozen=True)
 class FdrEstimate:
-    """The false-discovery rate against the threshold, as estimated.
+    """Estimated false-discovery rate by threshold.
 
     Attributes
     ----------
@@ -55,22 +54,22 @@ class FdrEstimate:
     threshold : ndarray of float64, shape (T,)
         Ascending.
     pairs : ndarray of int64, shape (T,)
-        Looked at, that reach it.
+        Examined pairs at or above the threshold.
     rate, low, high : ndarray of float64, shape (T,)
-        Share of them that is wrong, with the ends of its 95 % interval; NaN where it is not known
-        to `WITHIN`.
+        Share of incorrect pairs among them with its 95% CI; NaN if less precise than `WITHIN`.
     signal : Signal or None
-        How right sentences stand out; None where nothing could be estimated.
+        Distribution of correct pairs' shifts; None if nothing could be estimated.
     surely : float
-        The mean shift, in noise deviations, that 95 of 100 resampled corpora exceed.
+        Lower bound of the mean shift, in noise standard deviations: exceeded by 95% of the
+        resampled corpora.
     documents : int
-        Looked at.
+        Number of documents examined.
     assumption : str
-        What it rests on, in a sentence.
+        What the estimate assumes, in a few sentences.
     reason : str or None
-        Why it cannot tell; then nobody should use the rates.
+        Why there is no estimate; the rates should then not be used.
     error : ndarray of float64, shape (T,), optional
-        Distance of the interval's farther end from the rate, known well enough or not.
+        Largest distance of the CI's ends from the rate, reported or not.
     """
 
     basis: Basis
@@ -94,35 +93,35 @@ def estimate_fdr(
     rounds: int = 200,
     seed: int = 0,
 ) -> FdrEstimate:
-    """Estimate the false-discovery rate against the threshold.
+    """Estimate the false-discovery rate by threshold.
 
     Parameters
     ----------
     stack : Stack
         Of a matched corpus (`mmc4viz.thresholds.fdr.matrices.stack_of`).
     thresholds : ndarray of float64, optional
-        Ascending; the steps of the scale's grid from the lowest score to the highest if not given.
+        Ascending; by default the scale's grid from the lowest score to the highest.
     decoys : Stack, optional
         Images of these documents with sentences of others (`mmc4viz.thresholds.fdr.matrices`).
     rounds : int
-        Of the bootstrap, at least 20.
+        Bootstrap rounds, at least 20.
     seed : int
-        Of the bootstrap.
+        Bootstrap seed.
 
     Raises
     ------
     ConfigError
-        When there are too few rounds.
+        If there are too few rounds.
 
     References
     ----------
     Efron, Large-Scale Simultaneous Hypothesis Testing: The Choice of a Null Hypothesis, JASA 99
     (2004); Efron, Tibshirani, Storey and Tusher, JASA 96 (2001); for decoys, Elias and Gygi,
-    Nature Methods 4 (2007); the share of right pairs is fitted, not bounded as by Storey, JRSS B
-    64 (2002).
+    Nature Methods 4 (2007); the share of correct pairs is fitted, not bounded as by Storey, JRSS
+    B 64 (2002).
     """
     if rounds < 20:
-        raise ConfigError(f"an interval takes at least 20 rounds of the bootstrap, not {rounds}")
+        raise ConfigError(f"at least 20 bootstrap rounds are needed, got {rounds}")
     asked = _steps(stack.score) if thresholds is None else thresholds
     basis = Basis.FDR if decoys is None else Basis.DECOYS
     assumption, reach = _assumption(stack, basis), Reach.of(stack, asked)
@@ -146,18 +145,18 @@ def estimate_fdr(
 
 
 def _hardly_anything(stack: Stack) -> str | None:
-    """Say why there is nothing to estimate from."""
+    """Explain why the data are insufficient; None if they are not."""
     if len(stack) < FEWEST_DOCUMENTS:
-        return f"{len(stack):,} documents with pairs are too few to tell noise from matches"
+        return f"needs {FEWEST_DOCUMENTS} documents with pairs, found {len(stack):,}"
     if np.ptp(stack.values) == 0:
-        return "all similarities are equal: nothing stands out"
+        return "all scores are equal"
     if kind_of(stack) == "softmax":
-        return "after a softmax every image's similarities depend on each other: take the cosine"
+        return "softmax scores of an image depend on each other; use cosine scores"
     return None
 
 
 def _steps(score: Floats) -> Thresholds:
-    """Return the steps of the scale's grid that lie between the scores, and one on either side."""
+    """Return the grid steps between the scores, and one on either side."""
     grid = scale_of(score).thresholds()
     if not len(score):
         return grid[:1]
@@ -166,75 +165,69 @@ def _steps(score: Floats) -> Thresholds:
 
 
 def _cannot_tell(fitted: MixtureFit, surely: float) -> str | None:
-    """Say that several sentences fit an image, or that right ones may not stand out from noise."""
+    """Explain why the fitted model gives no reliable rates; None if it does."""
     correlation, errors = fitted.alike
     if correlation > ALIKE and errors > _SURELY:
         return (
-            "sentences that follow each other on a page fit an image alike (correlation "
-            f"{correlation:.2f}, where the model has none), so several may be right where it takes "
-            "one at most; without labels it cannot be told"
+            f"consecutive sentences fit an image similarly (correlation {correlation:.2f}, assumed "
+            "0), so an image may have several correct sentences"
         )
     needed = SEPARATED * (1 + 2 * fitted.uneven)
     if surely >= needed:
         return None
-    uneven = (
-        f" (the size of noise varies by {fitted.uneven:.0%} between images or sentences: where it "
-        f"is large, these are {SEPARATED:g} of its own)"
-    )
+    uneven = f"; noise varies by {fitted.uneven:.0%} between images or sentences"
     return (
-        f"right pairs may stand out by less than {needed:.1f} deviations of the noise"
-        f"{uneven * (fitted.uneven >= 0.05)}: estimated {fitted.signal.mean_shift:.1f}, surely no "
-        f"more than {surely:.1f}; without labels it cannot be told"
+        "separation between correct pairs and noise is too uncertain (estimated "
+        f"{fitted.signal.mean_shift:.1f}σ, lower bound {surely:.1f}σ, need {needed:.1f}σ"
+        f"{uneven * (fitted.uneven >= 0.05)})"
     )
 
 
 def _assumption(stack: Stack, basis: Basis) -> str:
     noise = (
-        "noise is as large above as below what image and sentence explain, and a match only "
-        "raises similarity"
+        "noise is symmetric once image and sentence effects are removed; true matches only raise "
+        "scores"
         if basis is Basis.FDR
-        else "noise is as in decoys, one document's images with another's sentences"
+        else "noise looks like decoys (one document's images with another document's sentences)"
     )
-    drawn = "drawn at random " if stack.sampled else ""
-    left_out = f", {stack.left_out:,} left out for similarities that are no number" * bool(
-        stack.left_out
-    )
+    drawn = "randomly sampled " if stack.sampled else ""
+    left_out = f" ({stack.left_out:,} left out: non-finite scores)" * bool(stack.left_out)
     return (
-        f"Estimated without labels from {len(stack):,} documents {drawn}with pairs{left_out}: "
-        f"{noise}; an image has one right sentence at most, and noise differs from sentence "
-        "to sentence; sentences of one page share a topic, which this cannot see: more may be "
-        "wrong. It holds on simulated corpora; on real MMC4 pages it failed: check it by labels."
+        f"Estimated without labels from {len(stack):,} {drawn}documents with pairs{left_out}. "
+        f"Assumptions: {noise}; at most one correct sentence per image; independent noise. "
+        "Sentences on a page share a topic, which is not modeled, so the true FDR may be higher. "
+        "Accurate on simulated corpora, but it failed on real MMC4 pages: check it with labels."
     )
 
 
 def by_fdr(estimate: FdrEstimate, wanted: float) -> Proposal:
-    """Propose the lowest threshold whose estimated false-discovery rate is at most the wanted one.
+    """Suggest the lowest threshold whose estimated FDR is at most the target.
 
     Parameters
     ----------
     estimate : FdrEstimate
     wanted : float
-        A rate, from 0 to 1.
+        The target, from 0 to 1.
 
     Returns
     -------
     Proposal
-        Of the thresholds at which the rate is known; without one, why, and how many labels would
-        settle it.
+        Among thresholds with a known rate; otherwise with the reason and the number of labels
+        needed.
 
     Raises
     ------
     ConfigError
-        When what is wanted is no share.
+        If the target is not between 0 and 1.
     """
     if not 0 < wanted < 1:
-        raise ConfigError(f"a wanted false-discovery rate lies between 0 and 1, not {wanted:g}")
-    target, needed = f"FDR ≤ {100 * wanted:.4g} %", labels_needed(wanted)
+        raise ConfigError(f"the target FDR must be between 0 and 1, got {wanted:g}")
+    target, needed = f"FDR ≤ {100 * wanted:.4g}%", labels_needed(wanted)
     usable = estimate.pairs >= FEWEST_PAIRS
     good = np.flatnonzero(usable & (estimate.rate <= wanted))
     reason = estimate.reason or (None if len(good) else _none(estimate, usable))
     if reason is not None:
-        words = f"{reason}; about {needed:,} labels near the threshold would settle it"
+        words = f"{reason}; label about {needed:,} pairs near the threshold instead"
         return Proposal(estimate.basis, target, estimate.assumption, reason=words,
                         labels_needed=needed)  # fmt: skip
     at = int(good[0])
@@ -250,7 +243,7 @@ def by_fdr(estimate: FdrEstimate, wanted: float) -> Proposal:
 
 
 def labels_needed(rate: float, width: float = 0.05) -> int:
-    """Return how many labels at random put a rate within a width of the truth, 95 times in 100.
+    """Return how many random labels give a 95% CI of ± ``width`` around a rate.
 
     Examples
     --------
@@ -261,18 +254,18 @@ def labels_needed(rate: float, width: float = 0.05) -> int:
 
 
 def _none(estimate: FdrEstimate, usable: NDArray[np.bool_]) -> str:
-    """Say why no threshold is good enough: none is, or it is not known of any."""
+    """Explain why no threshold reaches the target."""
     if not usable.any():
-        return f"there are fewer than {FEWEST_PAIRS} pairs"
+        return f"fewer than {FEWEST_PAIRS} pairs"
     known = usable & ~np.isnan(estimate.rate)
-    promise = f"to within {WITHIN[estimate.basis]:.0%}"
+    promise = f"to within ±{WITHIN[estimate.basis]:.0%}"
     if not known.any():
-        return f"at no threshold is the rate known {promise}: too few pairs or documents to tell"
+        return f"the FDR is not known {promise} at any threshold: too few pairs or documents"
     at = int(np.argmin(np.where(known, estimate.rate, np.inf)))
     higher = usable & ~known & (np.arange(len(known)) > at)
-    beyond = f"; at higher ones it is not known {promise}" * bool(higher.any())
+    beyond = f"; not known {promise} at higher thresholds" * bool(higher.any())
     return (
-        f"no threshold that leaves {FEWEST_PAIRS} pairs has it: the least is "
-        f"{estimate.rate[at]:.1%} ({estimate.low[at]:.1%} to {estimate.high[at]:.1%}) at "
-        f"{estimate.threshold[at]:g}{beyond}"
+        f"not reached at any threshold that keeps {FEWEST_PAIRS} pairs: the lowest FDR is "
+        f"{estimate.rate[at]:.1%} (95% CI {100 * estimate.low[at]:.1f}–{estimate.high[at]:.1%}) "
+        f"at {estimate.threshold[at]:g}{beyond}"
     )

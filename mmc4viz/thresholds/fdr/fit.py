@@ -1,12 +1,12 @@
-"""Fit the mixture, and bootstrap it.
+"""Fit the mixture model and bootstrap it.
 
-What matches may have added to similarity is taken off, image, sentence and noise are told apart
-(`effects`), what is left says what noise looks like (`null`), and given that, rows say how matches
-stand out (`mixture`, `likelihood`), and so what they may have added. Gives no rate.
+The fit alternates: subtract the expected contribution of true matches from the scores, estimate
+image and sentence effects (`effects`), estimate the noise distribution from the residuals, and
+estimate from each image's row how far matches exceed it (`mixture`), hence their contribution.
 
-Three things are not known: how matches stand out, how large noise is, and which pairs are right
-even so. Each round of a bootstrap over documents takes another value for all three. The fits of
-rounds are the best of many that suit the documents as they are, so that nothing is fitted anew.
+Each bootstrap round over documents resamples the three unknowns: the distribution of matches, the
+size of noise, and which pairs are correct. Rounds choose among many precomputed parameter vectors,
+so that nothing is refitted.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from mmc4viz.thresholds.fdr.mixture import (
 )
 
 _PASSES: Final = 8
-_STILL: Final = 0.01  # change of any parameter that is none
+_STILL: Final = 0.01  # parameter change that counts as convergence
 _TINY: Final = 1e-12
 
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """Matches told from noise.
+    """The fitted mixture of matches and noise.
 
     Attributes
     ----------
@@ -49,13 +49,13 @@ class MixtureFit:
     theta : ndarray of float64, shape (3,)
         The signal's parameters.
     doubt : float
-        Standard error of the logarithm of noise's size.
+        Standard error of the log noise scale.
     uneven : float
-        By how much that size varies between images, sentences, pages, as a share of it.
+        Relative variation of the noise scale between images, sentences and pages.
     alike : (float, float)
-        How alike an image's residuals are at neighbouring sentences (`evenness.neighbours`).
+        Correlation of an image's residuals at consecutive sentences (`effects.neighbours`).
     added, drawn : ndarray of float64, shape (E,)
-        What matches added to each entry, in the unit of the fit: the mean, and a draw.
+        Contribution of matches to each entry, in units of the fit: the mean, and a random draw.
     """
 
     rows: ResidualRows
@@ -68,24 +68,24 @@ class MixtureFit:
 
     @property
     def signal(self) -> Signal:
-        """How right sentences stand out."""
+        """Distribution of correct sentences' shifts."""
         return Signal.of(self.theta)
 
 
 def fit(
     stack: Stack, decoys: Stack | None = None, begin: MixtureFit | None = None, larger: float = 1.0
 ) -> MixtureFit:
-    """Tell matches from noise.
+    """Fit the mixture.
 
     Parameters
     ----------
     stack : Stack
     decoys : Stack, optional
-        From which noise and effects are then taken.
+        If given, noise and effects are estimated from these.
     begin : MixtureFit, optional
-        Where to begin.
+        Starting point.
     larger : float
-        Factor by which noise is to be larger than it looks: what its doubt does to a fit.
+        Factor by which to inflate the noise scale.
     """
     unit = _Unit.of(stack)
     values, seen = unit.apply(stack), None if decoys is None else _seen(decoys, unit)
@@ -111,7 +111,7 @@ def fit(
 
 @dataclass(frozen=True)
 class _Noise:
-    """Effects, what noise looks like, and the standard error of its log size."""
+    """Effects, the noise distribution, and the standard error of its log scale."""
 
     effects: Effects
     null: Null
@@ -119,7 +119,7 @@ class _Noise:
 
 
 def _seen(decoys: Stack, unit: _Unit) -> _Noise:
-    """Take noise from decoys, in which no sentence is right."""
+    """Estimate noise from decoys, in which no sentence is correct."""
     values = unit.apply(decoys)
     effects = Effects.of(decoys, values)
     left = noise(decoys, values, np.zeros(len(values)), effects)
@@ -128,9 +128,9 @@ def _seen(decoys: Stack, unit: _Unit) -> _Noise:
 
 
 def _known(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) -> _Noise:
-    """Take noise from what no match can have raised, unless decoys show it.
+    """Estimate noise from negative residuals, which matches cannot affect, or from decoys.
 
-    Decoys vary, and so does the corpus that they stand for.
+    With decoys, the standard error includes the variation of both decoys and corpus.
     """
     down = left < 0
     null = seen.null if seen else Null.mirrored(left)
@@ -140,7 +140,7 @@ def _known(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) ->
 
 @dataclass(frozen=True)
 class _Unit:
-    """A scale on which effects add up, centred, without far outliers."""
+    """A centered scale on which effects are additive, without far outliers."""
 
     sigmoid: bool
     middle: float
@@ -151,7 +151,7 @@ class _Unit:
         sigmoid = kind_of(stack) == "sigmoid"
         values = _logit(stack.values) if sigmoid else stack.values
         middle = float(np.median(values))
-        away = np.abs(values / 2 - middle / 2)  # halves, for numbers near the largest there are
+        away = np.abs(values / 2 - middle / 2)  # halved to avoid overflow
         return cls(sigmoid, middle, 2 * float(np.median(away)) or float(away.max()) or 1.0)
 
     def apply(self, stack: Stack) -> Floats:
@@ -165,7 +165,7 @@ def _logit(values: Floats) -> Floats:
 
 
 def kind_of(stack: Stack) -> str:
-    """Return what the similarities are: a cosine, a sigmoid of one, after a softmax, unknown."""
+    """Return the scale of the scores: cosine, sigmoid, softmax or unknown."""
     return recognise(stack.values, stack.width[stack.document])
 
 
@@ -181,32 +181,32 @@ class Reach:
 
     @classmethod
     def of(cls, stack: Stack, thresholds: Floats) -> Reach:
-        """Look at a stack's matched pairs; thresholds ascend."""
+        """Count for a stack's matched pairs; thresholds ascend."""
         return cls(len(thresholds), np.searchsorted(thresholds, stack.score, side="right"))
 
     def sums(self, weight: Floats | Ints | None = None) -> Floats:
-        """Return how much reaches each threshold, shape (T,)."""
+        """Return the total weight that reaches each threshold, shape (T,)."""
         return _from_right(np.bincount(self.of_pair, weight, self.thresholds + 1))
 
     def share(self, wrong: Floats) -> Floats:
-        """Return the share of wrong pairs at each threshold, NaN where there is no pair.
+        """Return the share of incorrect pairs at each threshold, NaN without pairs.
 
         Parameters
         ----------
         wrong : ndarray of float64, shape (pairs,)
-            Probability of being wrong.
+            Probability of being incorrect.
         """
         return _ratio(self.sums(wrong), self.sums())
 
     def drawn(self, wrong: Floats, rng: np.random.Generator, each: Ints) -> Floats:
-        """Return the share of wrong pairs if each one's status is drawn, shape (T,).
+        """Return the share of incorrect pairs with correctness drawn at random, shape (T,).
 
         Parameters
         ----------
         wrong : ndarray of float64, shape (pairs,)
         rng : numpy.random.Generator
         each : ndarray of int64, shape (pairs,)
-            How often each pair counts.
+            Multiplicity of each pair.
         """
         variance = np.bincount(self.of_pair, each * wrong * (1 - wrong), self.thresholds + 1)
         by_chance = _from_right(rng.standard_normal(len(variance)) * np.sqrt(variance))
@@ -215,7 +215,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class Rounds:
-    """What rounds say: the rates, shape (rounds, T), and the mean shifts, shape (rounds,)."""
+    """Bootstrap results: rates, shape (rounds, T), and mean shifts, shape (rounds,)."""
 
     rate: Floats
     shift: Floats
@@ -224,7 +224,7 @@ class Rounds:
 def resample(
     fitted: MixtureFit, smaller: MixtureFit, reach: Reach, rounds: int, seed: int
 ) -> Rounds:
-    """Draw documents anew, fit each draw, and draw noise's size and the pairs' statuses.
+    """Resample documents, parameters, noise scale and the correctness of pairs.
 
     Parameters
     ----------
@@ -236,9 +236,9 @@ def resample(
 
     Notes
     -----
-    Of a corpus that is looked at as a whole, the pairs are what they are, and only their
-    statuses are drawn; documents that stand for more are drawn anew with their pairs. Beliefs are
-    drawn as well, or what only they hold would look sure (randomised maximum a posteriori:
+    If the whole corpus was examined, its pairs are fixed and only their correctness is drawn; a
+    sample's documents are resampled with their pairs. Prior centers are drawn as well, or
+    parameters that only the prior determines would look certain (randomized maximum a posteriori:
     Bardsley, Solonen, Haario and Laine, SIAM Journal on Scientific Computing 36, 2014).
     """
     rng, stack = np.random.default_rng(seed), fitted.rows.stack
@@ -267,5 +267,5 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
 
 
 def _from_right(bins: NDArray[Any]) -> NDArray[Any]:
-    """Sum up bins from the right: what reaches each threshold."""
+    """Sum up bins from the right, giving the total at or above each threshold."""
     return np.asarray(bins[:0:-1].cumsum()[::-1])

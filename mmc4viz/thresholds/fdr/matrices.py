@@ -1,12 +1,11 @@
-"""Similarity matrices, concatenated; decoys.
+"""Concatenated similarity matrices, and decoys.
 
-What estimates without labels look at. Images that a page has no sentence left for are here, too:
-without them, those that were matched would look more alike to their sentences than chance has it.
-Nothing is estimated here.
+The input of label-free estimates. Unmatched images are included: without them, matched images would
+look more similar to their sentences than chance explains.
 
-Where images and sentences have embeddings, similarity between documents is at hand: so what noise
-looks like is seen, not assumed (target-decoy search: Elias and Gygi, Nature Methods 4, 2007). Makes
-decoys of the documents' own shapes; what they say of the rate is `by_fdr`'s.
+With embeddings, images can be scored against sentences of other documents. Such decoys show the
+noise distribution instead of assuming it (target-decoy search: Elias and Gygi, Nature Methods 4,
+2007). Decoy matrices have the shapes of the documents' own.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from mmc4viz.thresholds.model_scores import ScoreMatrices
 from mmc4viz.types import ConfigError, DocumentError, LoaderConfig
 
 Page = tuple[Floats, Ints]
-"""A document's matrix, images × sentences, and each image's assigned sentence, -1 for none."""
+"""A document's matrix, images × sentences, and each image's matched sentence, -1 for none."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The matrices of D documents with pairs, R images in all, E entries.
+    """The matrices of D documents with pairs: R images and E entries in total.
 
     Attributes
     ----------
@@ -48,9 +47,9 @@ class Stack:
     assigned : ndarray of int64, shape (R,)
         Each image's sentence, -1 for none.
     sampled : bool
-        Whether they were drawn at random from more.
+        Whether these are a random sample of the corpus.
     left_out : int
-        Documents left out because some similarity in them is no finite number.
+        Documents left out because of non-finite scores.
     """
 
     values: Floats
@@ -70,7 +69,7 @@ class Stack:
 
     @cached_property
     def start(self) -> Ints:
-        """Where each image's row begins, shape (R + 1,)."""
+        """Start of each image's row, shape (R + 1,)."""
         return np.append(0, np.cumsum(self.width[self.document]))
 
     @cached_property
@@ -85,27 +84,27 @@ class Stack:
 
     @cached_property
     def first(self) -> Ints:
-        """Where each document's sentences begin among all, shape (D + 1,)."""
+        """Position of each document's first sentence among all sentences, shape (D + 1,)."""
         return np.append(0, np.cumsum(self.width))
 
     @cached_property
     def sentence(self) -> Ints:
-        """Sentence of each entry among those of all documents, shape (E,)."""
+        """Sentence of each entry, numbered across documents, shape (E,)."""
         return np.arange(len(self.row)) - (self.start[:-1] - self.first[self.document])[self.row]
 
     @cached_property
     def room(self) -> Floats:
-        """Share of its page's images that there are sentences for, shape (R,)."""
+        """Share of the page's images that can get a sentence, shape (R,)."""
         return np.minimum(self.width / self.images, 1.0)[self.document]
 
     @cached_property
     def matched(self) -> Ints:
-        """Which images are matched, shape (pairs,)."""
+        """Indices of matched images, shape (pairs,)."""
         return np.flatnonzero(self.assigned >= 0)
 
     @cached_property
     def place(self) -> Ints:
-        """Which entries are the assigned ones, shape (pairs,)."""
+        """Indices of the matched entries, shape (pairs,)."""
         return self.start[self.matched] + self.assigned[self.matched]
 
     @property
@@ -115,16 +114,16 @@ class Stack:
 
 
 def stack_of(matched: Matched, most: int = 10_000, seed: int = 0) -> Stack:
-    """Collect the matrices of a corpus's matched images.
+    """Collect the matrices of a corpus's documents with pairs.
 
     Parameters
     ----------
     matched : Matched
-        Under the size limit and assignment wanted.
+        The matched corpus.
     most : int
-        Of a corpus with more documents, so many drawn at random.
+        Larger corpora are sampled down to this many documents.
     seed : int
-        Of the drawing.
+        Sampling seed.
     """
     total, starts = matched.n_documents, document_starts(matched)
     drawn = np.arange(total)
@@ -142,7 +141,7 @@ def stack_of(matched: Matched, most: int = 10_000, seed: int = 0) -> Stack:
 
 
 def stacked(pages: Sequence[Page]) -> Stack:
-    """Put documents' matrices end to end.
+    """Concatenate documents' matrices.
 
     Examples
     --------
@@ -179,7 +178,7 @@ def _plain(part: Part, chosen: NDArray[np.bool_]) -> Stack:
 
 
 def _literal(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Stack:
-    """Gather the rows of the documents that the walk answers."""
+    """Gather the rows of literal documents."""
     return stacked(list(_pages(part, matched, chosen)))
 
 
@@ -190,14 +189,14 @@ def _pages(part: Part, matched: Matched, chosen: NDArray[np.bool_]) -> Iterator[
             pairs = matched_pairs(part.literal[row], matched.config)
         except DocumentError:
             continue
-        matrix, image = matrices[row], [pair[0] for pair in pairs]  # the matched ones only
+        matrix, image = matrices[row], [pair[0] for pair in pairs]  # matched images only
         assigned = np.array([pair[1] for pair in pairs], np.int64)
         if len(pairs) and max(image) < len(matrix) and assigned.max() < matrix.shape[1]:
             yield matrix[image], assigned
 
 
 def _finite(stacks: Sequence[Stack], sampled: bool) -> Stack:
-    """Join stacks, without documents that have a similarity that is no finite number."""
+    """Concatenate stacks, without documents that have non-finite scores."""
     each = [stacked([]), *stacks]
     whole = Stack(
         np.concatenate([one.values for one in each]),
@@ -219,24 +218,25 @@ def _finite(stacks: Sequence[Stack], sampled: bool) -> Stack:
 def decoy_matrices(
     images: Sequence[Floats], sentences: Sequence[Floats], seed: int = 0
 ) -> list[Floats]:
-    """Return a matrix for each document: its images against sentences of other documents.
+    """Score each document's images against sentences of other documents.
 
     Parameters
     ----------
     images, sentences : sequence of ndarray of float, shape (n, dimensions) and (m, dimensions)
-        Embeddings of each document's images and sentences, normed if the similarity is a cosine.
+        Embeddings of each document's images and sentences, normalized if scores are cosines.
     seed : int
-        Of the order in which documents lend their sentences.
+        Seed of the order of documents.
 
     Returns
     -------
     list of ndarray of float64, shape (n, m)
-        Each document takes as many sentences as it has, from the next ones in a random order.
+        One matrix per document, with as many sentences as it has, from the next documents in a
+        random order.
 
     Raises
     ------
     ConfigError
-        When there are too few documents, or embeddings do not go together.
+        If there are too few documents, or embeddings have different dimensions.
 
     Examples
     --------
@@ -246,13 +246,13 @@ def decoy_matrices(
     """
     if len(images) != len(sentences):
         raise ConfigError(
-            f"decoys take images and sentences of the same documents: {len(images):,} documents "
-            f"have images, {len(sentences):,} have sentences"
+            f"decoys need images and sentences of the same documents, got {len(images):,} and "
+            f"{len(sentences):,} documents"
         )
     dimensions = {part.shape[1] for part in (*images, *sentences)}
     if len(dimensions) > 1:
         named = ", ".join(map(str, sorted(dimensions)))
-        raise ConfigError(f"embeddings have different dimensions ({named}): one model's, please")
+        raise ConfigError(f"embeddings of different dimensions ({named}); use one model")
     order = np.random.default_rng(seed).permutation(len(images)).tolist()
     found: list[Floats] = [np.zeros((0, 0))] * len(images)
     for place, document in enumerate(order):
@@ -262,17 +262,17 @@ def decoy_matrices(
 
 
 def _lent(sentences: Sequence[Floats], order: list[int], place: int) -> Floats:
-    """Return as many sentences as a document has, of the documents after it in the order."""
+    """Return as many sentences as a document has, from the documents that follow it."""
     wanted, following = len(sentences[order[place]]), order[place + 1 :] + order[:place]
     sizes = accumulate(len(sentences[other]) for other in following)
     enough = next((k for k, size in enumerate(sizes, 1) if size >= wanted), None)
     if enough is None:
-        raise ConfigError("decoys take more documents: the others have too few sentences")
+        raise ConfigError("too few sentences in other documents for decoys; add documents")
     return np.concatenate([sentences[other] for other in following[:enough]])[:wanted]
 
 
 def decoy_stack(matrices: Sequence[Floats]) -> Stack:
-    """Put decoys end to end; which of their sentences would be assigned plays no part.
+    """Concatenate decoy matrices; their assignment does not matter.
 
     Parameters
     ----------
@@ -284,12 +284,12 @@ def decoy_stack(matrices: Sequence[Floats]) -> Stack:
 def read_decoys(
     path: str, columns: Sequence[Columns], config: LoaderConfig, most: int = 10_000, seed: int = 0
 ) -> Stack:
-    """Read decoys as ``mmc4viz score --decoys FILE`` writes them, matched as the corpus is.
+    """Read a decoy file of ``mmc4viz score --decoys FILE`` and match it like the corpus.
 
     Parameters
     ----------
     path : str
-        A file of similarity with the documents' own shapes.
+        A similarity file with matrices of the documents' own shapes.
     columns : sequence of Columns
         The corpus.
     config : LoaderConfig
@@ -300,7 +300,7 @@ def read_decoys(
     Raises
     ------
     ShardError
-        When the file is none, lacks a document, or has another shape for it.
+        If the file is invalid, lacks a document, or has a matrix of another shape.
     """
     others = [with_similarity(part, SimilarityFile("", path)) for part in columns]
     return stack_of(match_corpus(others, config), most, seed)

@@ -1,21 +1,19 @@
-"""Noise and signal: null distribution, mixture, posterior.
+"""Null distribution, mixture model and posterior probabilities of residuals.
 
-From the matrices alone: a match only raises a residual and unrelated ones are symmetric, so those
-below zero are noise, and mirrored they are all of it (an empirical null as in Efron, Large-Scale
-Simultaneous Hypothesis Testing, JASA 99, 2004, from one side). From true decoys: all of theirs.
-Either way a Student t with its own scale on each side of zero, for tails beyond what was seen.
+Null distribution. Matches only raise residuals and noise is symmetric, so the negative residuals,
+mirrored, give the noise distribution (a one-sided empirical null; Efron, Large-Scale Simultaneous
+Hypothesis Testing, JASA 99, 2004). With decoys, all of their residuals do. Either way a Student t
+is fitted on each side of zero, to extrapolate the tails.
 
-An image has one right sentence on its page with some probability, any sentence as likely as
-another; that one's residual is raised by a shift of its own, all else is noise (`null`). Three
-numbers say it all (`Signal`). Given them, Bayes' rule turns an image's row of likelihood ratios
-into the probability that its assigned sentence is right: the local false-discovery rate (Efron,
-Tibshirani, Storey and Tusher, JASA 96, 2001), of whole rows, so that a right sentence that was
-beaten by a wrong one counts against the winner. How an assignment chose plays no part: the row is
-conditioned upon. Where two sentences of an image stand out, one of them is taken to be wrong, and
-so is one of two images for which a sentence stands out.
+Mixture. With some probability an image has one correct sentence on its page, each equally likely;
+its residual is raised by a random shift, and everything else is noise. The three parameters are a
+`Signal`. Given them, Bayes' rule turns an image's row of likelihood ratios into the probability that
+its matched sentence is correct, the complement of the local false-discovery rate (Efron,
+Tibshirani, Storey and Tusher, JASA 96, 2001). The whole row is used, so a correct sentence that
+lost to an incorrect one counts against the winner. The assignment method does not matter. At most
+one sentence per image, and one image per sentence, is correct.
 
-Rows are taken as if they were independent (a pseudo-likelihood: Besag, The Statistician 24, 1975).
-What a signal makes of a row is `mixture`'s.
+Rows are treated as independent (a pseudo-likelihood: Besag, The Statistician 24, 1975).
 """
 
 from __future__ import annotations
@@ -32,13 +30,13 @@ from mmc4viz.arrays import Floats, Ints
 from mmc4viz.thresholds.fdr.matrices import Stack
 
 _EDGES: Final = np.concatenate([np.linspace(0, 6, 121), [8.0, 12.0, np.inf]])
-_TAILS: Final = (2.1, 300.0)  # degrees of freedom: as heavy and as light as any
+_TAILS: Final = (2.1, 300.0)  # range of degrees of freedom
 _SCALES: Final = (0.2, 3.0)
 
 
 @dataclass(frozen=True)
 class Null:
-    """The density of residuals of unrelated pairs: two halves of Student t that meet at zero.
+    """Density of residuals of incorrect pairs: a half Student t on each side of zero.
 
     Attributes
     ----------
@@ -51,22 +49,22 @@ class Null:
 
     @classmethod
     def mirrored(cls, residuals: Floats) -> Self:
-        """Take the residuals below zero for both halves."""
+        """Fit both halves to the negative residuals."""
         half = _half(-residuals[residuals < 0])
         return cls(half, half)
 
     @classmethod
     def observed(cls, residuals: Floats) -> Self:
-        """Take each half from the residuals on its side."""
+        """Fit each half to the residuals on its side."""
         return cls(_half(-residuals[residuals < 0]), _half(residuals[residuals >= 0]))
 
     def scaled(self, factor: float) -> Null:
-        """Return noise that is larger by a factor."""
+        """Return the distribution with its scale multiplied by a factor."""
         (tail, below), (other, above) = self.low, self.high
         return Null((tail, below * factor), (other, above * factor))
 
     def log(self, z: Floats) -> Floats:
-        """Return the logarithm of the density, up to a constant."""
+        """Return the log density, up to a constant."""
         below, above = (
             -(tail + 1) / 2 * np.log1p((z / scale) ** 2 / tail)
             for tail, scale in (self.low, self.high)
@@ -75,16 +73,16 @@ class Null:
 
 
 def doubt(distance: Floats, owner: Ints, half: tuple[float, float]) -> float:
-    """Return the standard error of a half's log scale, as documents vary (a sandwich).
+    """Return the standard error of a half's log scale, clustered by document (sandwich).
 
     Parameters
     ----------
     distance : ndarray of float64, shape (n,)
-        From zero.
+        Absolute residuals.
     owner : ndarray of int64, shape (n,)
         Document of each.
     half : (float, float)
-        Degrees of freedom and scale, as fitted.
+        Fitted degrees of freedom and scale.
     """
     tail, scale = half
     square = (distance / scale) ** 2
@@ -94,7 +92,7 @@ def doubt(distance: Floats, owner: Ints, half: tuple[float, float]) -> float:
 
 
 def _half(distance: Floats) -> tuple[float, float]:
-    """Fit a folded Student t to distances from zero, by maximum likelihood over bins."""
+    """Fit a folded Student t to absolute residuals, by binned maximum likelihood."""
     counts, _ = np.histogram(distance, _EDGES)
     if not counts.sum():
         return _TAILS[1], 1.0
@@ -122,23 +120,23 @@ def _half(distance: Floats) -> tuple[float, float]:
 SHIFTS: Final = np.append(np.arange(0.25, 6.01, 0.25), [6.5, 7.0, 7.5, 8.0, 9.0, 10.5, 12.5, 15.0])
 _WIDTHS: Final = np.gradient(SHIFTS)
 _BINS: Final = np.arange(-8.0, 25.01, 0.025)  # of residuals
-_REACHES: Final = 8  # classes of pages by how far a shift moves a residual
-_MOST_LOG: Final = 40.0  # of a likelihood ratio
-_MESSAGES: Final = 3  # rounds of them
+_REACHES: Final = 8  # classes of pages by how far a shift moves a residual (reach)
+_MOST_LOG: Final = 40.0  # largest log likelihood ratio
+_MESSAGES: Final = 3  # rounds of message passing
 _TINY: Final = 1e-12
 
 
 @dataclass(frozen=True)
 class Signal:
-    """How right sentences stand out.
+    """Parameters of the correct sentences.
 
     Attributes
     ----------
     share : float
-        Of the images that there are sentences for, those with a right one on their page.
+        Share of images with a correct sentence on their page, among images that can get one.
     shift, spread : float
-        Mean and deviation, before it is cut at zero, of the normal law of shifts, in deviations
-        of the noise.
+        Mean and standard deviation of the normal distribution of shifts before truncation at
+        zero, in noise standard deviations.
     """
 
     share: float
@@ -147,7 +145,7 @@ class Signal:
 
     @classmethod
     def of(cls, theta: Floats) -> Self:
-        """Read unbounded parameters: logits and logarithms."""
+        """Convert unbounded parameters: a logit and two logarithms."""
         return cls(float(1 / (1 + np.exp(-theta[0]))), *np.exp(theta[1:]).tolist())
 
     @property
@@ -158,19 +156,19 @@ class Signal:
 
     @property
     def mean_shift(self) -> float:
-        """Mean of the shifts."""
+        """Mean shift."""
         return float(self.weights @ SHIFTS)
 
 
 @dataclass(frozen=True)
 class ResidualRows:
-    """What a signal is judged by: residuals in bins, and likelihood ratios of bins and shifts.
+    """Binned residuals, and likelihood ratios by shift and bin.
 
     Attributes
     ----------
     stack : Stack
     bins : ndarray of int64, shape (E,)
-        Bin of each entry's residual and of its page's reach.
+        Bin of each entry's residual and page reach.
     ratios : ndarray of float64, shape (len(SHIFTS), bins)
     """
 
@@ -201,7 +199,7 @@ class ResidualRows:
         return cls(stack, bins, ratios.reshape(len(SHIFTS), -1))
 
     def judge(self, signal: Signal) -> Posterior:
-        """Work out the likelihood of each row under a signal."""
+        """Compute the posterior of each row under a signal."""
         table = signal.weights @ self.ratios
         ratio = table.take(self.bins, mode="clip")
         share = signal.share * self.stack.room
@@ -212,7 +210,7 @@ class ResidualRows:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Rows under one signal.
+    """Posterior of the rows under one signal.
 
     Attributes
     ----------
@@ -221,11 +219,11 @@ class Posterior:
     table : ndarray of float64, shape (bins,)
         Likelihood ratio of each bin.
     ratio : ndarray of float64, shape (E,)
-        Of each entry.
+        Likelihood ratio of each entry.
     one : ndarray of float64, shape (R,)
         Prior probability of each sentence.
     likelihood : ndarray of float64, shape (R,)
-        Of each row, over that of noise alone.
+        Likelihood ratio of each row against noise only.
     """
 
     rows: ResidualRows
@@ -243,17 +241,16 @@ class Posterior:
 
     @property
     def alone(self) -> Floats:
-        """Probability that each entry is right, every image looked at alone, shape (E,)."""
+        """Probability that each entry is correct, considering each image alone, shape (E,)."""
         return np.asarray(self.ratio * (self.one / self.likelihood)[self.rows.stack.row])
 
     @property
     def right(self) -> Floats:
-        """Probability that each matched pair is right, shape (pairs,).
+        """Probability that each matched pair is correct, shape (pairs,).
 
-        No sentence is right for two images: by messages between images and sentences that each
-        leave out what the other one said (sum-product on a bipartite graph, as for permanents:
-        Huang and Jebara, arXiv 0908.1769), with weights by which similarities that say nothing
-        leave the prior as it is.
+        No sentence is correct for two images: enforced by sum-product message passing between
+        images and sentences (as for permanents: Huang and Jebara, arXiv 0908.1769), weighted so
+        that uninformative scores leave the prior unchanged.
         """
         stack = self.rows.stack
         none = 1 - self.one * stack.width[stack.document]
@@ -271,14 +268,14 @@ class Posterior:
 
     @property
     def added(self) -> Floats:
-        """Mean of what matches added to each entry, in noise deviations, shape (E,)."""
+        """Expected contribution of matches to each entry, in noise σ, shape (E,)."""
         mean = (self.signal.weights * SHIFTS) @ self.rows.ratios / np.maximum(self.table, 1e-300)
         return np.asarray(self.alone * mean[self.rows.bins])
 
     def drawn(self, seed: int = 0) -> Floats:
-        """Draw what matches may have added to each entry, in noise deviations, shape (E,).
+        """Draw the contribution of matches to each entry, in noise σ, shape (E,).
 
-        Less a mean, what is left would vary less than noise does; less a draw, as much.
+        Subtracting the mean would leave less variance than the noise has; a draw does not.
         """
         stack, rng = self.rows.stack, np.random.default_rng(seed)
         which, how_far = rng.random((2, len(stack.assigned)))
@@ -292,16 +289,16 @@ class Posterior:
         return found
 
 
-_WIDER: Final = 1.3  # than the curvature says
-# Weak prior beliefs, normal: mean and deviation of log odds of a right sentence, log shift, log
-# spread. They hold where the data say nothing; a small spread is the cautious belief: a large one
-# would explain noise as right pairs that hardly stand out.
+_WIDER: Final = 1.3  # factor on the Laplace approximation's standard deviations
+# Weak normal priors: mean and standard deviation of the log odds of a correct sentence, log shift
+# and log spread. A small spread is the cautious choice: a large one would explain noise as barely
+# separated correct pairs.
 _PRIOR: Final = np.array([[0.0, 2.0], [np.log(3.0), 0.7], [np.log(0.5), 0.8]])
 _BOUNDS: Final = [(-8.0, 8.0), (np.log(0.3), np.log(14.0)), (np.log(0.2), np.log(5.0))]
 
 
 def cost(theta: Floats, rows: ResidualRows) -> float:
-    """Return minus the log posterior of a signal's parameters."""
+    """Return the negative log posterior of a signal's parameters."""
     likelihood = rows.judge(Signal.of(theta)).likelihood
     return -float(beliefs(theta) + np.log(likelihood).sum())
 
@@ -315,7 +312,7 @@ def most_likely(rows: ResidualRows, start: Floats | None = None, steps: int = 60
 
 
 def around(theta: Floats, rows: ResidualRows, n: int, seed: int) -> Floats:
-    """Return parameters that the data may have come from, the most probable ones first.
+    """Return plausible parameters, the most probable first.
 
     Parameters
     ----------
@@ -323,18 +320,18 @@ def around(theta: Floats, rows: ResidualRows, n: int, seed: int) -> Floats:
         The most probable.
     rows : ResidualRows
     n : int
-        How many more.
+        Number of further parameter vectors.
     seed : int
 
     Returns
     -------
     ndarray of float64, shape (1 + n, 3)
-        Spread as the curvature of the posterior says (Laplace), and a little wider.
+        Spread like the Laplace approximation of the posterior, and a little wider.
     """
     values, axes = np.linalg.eigh(_curvature(theta, rows))
     normal = qmc.MultivariateNormalQMC(np.zeros(len(theta)), rng=np.random.default_rng(seed))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that n is no power of two
+        warnings.simplefilter("ignore", UserWarning)  # that n is not a power of two
         steps = _WIDER * normal.random(n) / np.sqrt(np.maximum(values, 0.2))
     return inside(theta + np.vstack([0 * theta, steps @ axes.T]))
 
@@ -345,7 +342,7 @@ def inside(theta: Floats) -> Floats:
 
 
 def _curvature(theta: Floats, rows: ResidualRows) -> Floats:
-    """Return the second derivatives of the cost, by differences, shape (3, 3)."""
+    """Return the Hessian of the cost by finite differences, shape (3, 3)."""
     step, k = 0.05, len(theta)
 
     def at(*moves: tuple[int, float]) -> float:
@@ -368,5 +365,5 @@ def beliefs(theta: Floats, centre: Floats = _PRIOR[:, 0]) -> Floats:
 
 
 def centres(n: int, rng: np.random.Generator) -> Floats:
-    """Draw centres of the prior, shape (n, 1, 3): each a guess as good as the other."""
+    """Draw centers of the prior from the prior, shape (n, 1, 3)."""
     return np.asarray(_PRIOR[:, 0] + rng.standard_normal((n, 1, 3)) * _PRIOR[:, 1])

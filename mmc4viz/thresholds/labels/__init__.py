@@ -1,1 +1,1 @@
-"""Labels: drawing pairs, storing judgements, estimating precision."""
+"""Labels: sample pairs, store answers, estimate precision."""

@@ -19,18 +19,18 @@ from mmc4viz.thresholds.labels.store import PAIR, Answer, Judgement, LabelsError
 
 @dataclass(frozen=True)
 class AnnotatorAgreement:
-    """Of two people.
+    """Agreement between two annotators.
 
     Attributes
     ----------
     people : (str, str)
     pairs : int
-        Pairs on which both were sure.
+        Pairs that both were sure of.
     agreed : int
-        Of these, where they said the same.
+        Of these, pairs with the same answer.
     kappa : float or None
-        Agreement beyond chance: 1 is full, 0 what chance gives. None where chance alone gives
-        full agreement, because both said one thing only, or where there is no such pair.
+        Cohen's κ: 1 is full agreement, 0 is chance. None if undefined, because there are no
+        such pairs or both always gave the same answer.
     """
 
     people: tuple[str, str]
@@ -40,7 +40,7 @@ class AnnotatorAgreement:
 
 
 def kappa(both_yes: int, first_only: int, second_only: int, both_no: int) -> float | None:
-    """Return Cohen's κ of two people's answers.
+    """Return Cohen's κ of two annotators' answers.
 
     Source: Cohen, Educational and Psychological Measurement 20 (1960).
 
@@ -59,7 +59,7 @@ def kappa(both_yes: int, first_only: int, second_only: int, both_no: int) -> flo
 
 
 def agreements(judgements: Iterable[Judgement]) -> list[AnnotatorAgreement]:
-    """Return every two people's agreement on pairs that both were sure of, most pairs first."""
+    """Return the agreement of every two annotators, most common pairs first."""
     said: dict[str, dict[PairId, bool]] = defaultdict(dict)
     for judgement in judgements:
         if judgement.undone is None and judgement.answer in (Answer.YES, Answer.NO):
@@ -81,14 +81,14 @@ _NEEDED: Final = ("shard", "key", "image", "sentence", "person", "answer", "time
 HEAD: Final = (*_NEEDED, "version", "clip_model", "score", "undone", *PAIR[4:])
 _RISKY: Final = ("=", "+", "-", "@", "|", "%", "'")
 _LARGEST: Final = 2**31
-_LONGEST: Final = 200  # characters of a reason, which may quote a cell
+_LONGEST: Final = 200  # characters of an error message, which may quote a cell
 
 
 def written(path: str) -> str:
-    """Return all judgements of a file as CSV, those taken back among them.
+    """Return all judgements of a file as CSV, including undone ones.
 
-    No cell is a spreadsheet's formula: one that would be begins with an apostrophe, which `taken`
-    takes off again. Indices count from 0, as in the shard.
+    Cells that a spreadsheet might read as formulas are prefixed with an apostrophe, which import
+    removes. Indices count from 0, as in the shard.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
@@ -110,8 +110,8 @@ def _cell(value: object) -> object:
 
 
 def _risky(text: str) -> bool:
-    """Whether a spreadsheet may take a cell for a formula; an apostrophe counts as well."""
-    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # wide signs are signs
+    """Whether a spreadsheet might read a cell as a formula, or it begins with an apostrophe."""
+    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # full-width signs count
     return begins in _RISKY or text[:1] in ("\t", "\n", "\r")
 
 
@@ -121,28 +121,27 @@ def _uncovered(cell: str) -> str:
 
 
 def taken(path: str, text: str, name: str) -> tuple[int, int]:
-    """Take judgements from CSV into a file, all or none; those that it has are passed over.
+    """Import judgements from CSV, all or none; existing ones are skipped.
 
     Parameters
     ----------
     path : str
-        The file of labels.
+        The label file.
     text : str
-        The CSV: a head and a judgement a line, as `written` has them; all but the first seven
-        columns may be missing. Without ``content`` and ``number`` a document is known by its
-        shard's name and its key.
+        CSV as exported: a header and one judgement per line. Only the first seven columns are
+        required. Without ``content`` and ``number`` a document is identified by shard and key.
     name : str
-        What to call the CSV in errors.
+        The CSV's name, for error messages.
 
     Returns
     -------
     (int, int)
-        How many came in, and how many were there.
+        Number imported and number already present.
 
     Raises
     ------
     LabelsError
-        With the line that makes no sense; then nothing is taken.
+        If a line is invalid; then nothing is imported.
     """
     coming = list(_parsed(text, name))
     with store.writing(path) as connection:
@@ -164,19 +163,21 @@ def _parsed(text: str, name: str) -> Iterator[Judgement]:
         head = [cell.strip() for cell in next(reader, [])]
         missing = [column for column in _NEEDED if column not in head]
         if missing:
-            raise LabelsError(f"{name}: no CSV of labels: no column {', '.join(missing)}")
+            raise LabelsError(
+                f"{name} is not a label file (CSV): missing column {', '.join(missing)}"
+            )
         if twice := [column for column in HEAD if head.count(column) > 1]:
-            raise LabelsError(f"{name}: two columns are called {twice[0]}; leave one out")
+            raise LabelsError(f"{name}: two columns are named {twice[0]}; remove one")
         for cells in reader:
             if cells:
                 yield _judgement(head, cells, f"{name}, line {reader.line_num}")
     except csv.Error as error:
-        raise LabelsError(f"{name}, line {reader.line_num}: no CSV: {error}") from None
+        raise LabelsError(f"{name}, line {reader.line_num}: invalid CSV: {error}") from None
 
 
 def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgement:
     if len(cells) != len(head):
-        raise LabelsError(f"{where}: has {len(cells)} cells where the head has {len(head)}")
+        raise LabelsError(f"{where}: {len(cells)} fields, but the header has {len(head)}")
     row = dict(zip(head, map(_uncovered, cells), strict=True))
     try:
         image, sentence = (_index(row[n]) for n in ("image", "sentence"))
@@ -199,21 +200,21 @@ def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgeme
 
 
 def _document(row: Mapping[str, str]) -> tuple[str, int]:
-    """Read what knows a document besides its name."""
+    """Read a document's content and number, if given."""
     content, number = row.get("content", ""), row.get("number", "")
     return (content, _index(number)) if content and number not in ("", "-1") else ("", -1)
 
 
 def _index(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text[:12]) >= _LARGEST:
-        raise ValueError(f"{text[:40]!r} is no index of an image or a sentence")
+        raise ValueError(f"{text[:40]!r} is not an image or sentence index")
     return int(text)
 
 
 def _score(text: str) -> float:
     value = float(text)
     if math.isnan(value):
-        raise ValueError("a score is a number")
+        raise ValueError("the score is not a number")
     return value
 
 

@@ -1,17 +1,16 @@
-"""A 95 % interval of a proportion from a stratified sample, also near 1 and with small strata.
+"""Confidence intervals of a proportion from a stratified sample, also near 1 and for small strata.
 
-The interval inverts a mid-P test: a proportion P is within it when a sample like this one, or one
-further off, is not too rare under the likeliest strata whose weighted mean is P. Per-stratum
-intervals put together (MOVER, Jeffreys posteriors) are too wide or miss the truth where every
-stratum has few wrong labels or none; this one was chosen on coverage. Knows only counts: nothing of
-scores, labels or files.
+The interval inverts a mid-P test: it contains a proportion P if a sample at least as extreme as the
+observed one is not too unlikely under the most likely strata with weighted mean P. Combining
+per-stratum intervals (MOVER, Jeffreys) is too wide or undercovers when strata have few or no
+incorrect labels; this method was chosen for its coverage.
 
 References
 ----------
-The likeliest strata under a fixed mean: Miettinen and Nurminen, Statistics in Medicine 4 (1985).
-Their plug-in for the unknown strata: Lloyd, Australian & New Zealand J. of Statistics 50 (2008).
+Constrained maximum likelihood: Miettinen and Nurminen, Statistics in Medicine 4 (1985).
+Plug-in for the nuisance parameters: Lloyd, Australian & New Zealand J. of Statistics 50 (2008).
 Mid-P: Lancaster, JASA 56 (1961); Agresti and Gottard, Comput. Statistics & Data Anal. 51 (2007).
-The tail from the characteristic function: Gil-Pelaez, Biometrika 38 (1951).
+Tail from the characteristic function: Gil-Pelaez, Biometrika 38 (1951).
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from mmc4viz.arrays import Floats
 Numbers = Floats | NDArray[np.int64]
 
 _NODES: Final = 256  # of the inversion; its error is far below that of the plug-in
-_STEPS: Final = 13  # of each bisection
-_CENSUS: Final = 1e-9  # the least part of a stratum that counts as unlabelled
+_STEPS: Final = 13  # per bisection
+_CENSUS: Final = 1e-9  # the smallest unlabeled fraction of a stratum
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Estimates with their limits, each of shape (K,)."""
+    """Estimates with confidence limits, each of shape (K,)."""
 
     estimate: Floats
     low: Floats
@@ -50,25 +49,25 @@ def interval(
     *,
     exact: bool = True,
 ) -> Interval:
-    """Return the proportion of right ones in populations that are made of strata.
+    """Estimate the proportion of correct pairs in stratified populations.
 
     Parameters
     ----------
     population : ndarray of float64, shape (K, H)
-        How many each stratum has in each of K populations; 0 where it is no part of one.
+        Size of each stratum in each of K populations; 0 if it is not part of one.
     labelled, right : ndarray of float64, shape (K, H)
-        How many of these were drawn at random and labelled, and how many of them are right.
+        How many of these were sampled at random and labeled, and how many are correct.
     level : float
-        Of the interval, both sides together.
+        Two-sided confidence level.
     exact : bool
-        Whether to invert the mid-P test; else the score test, which needs no whole counts and is
-        there to plan with.
+        Whether to invert the mid-P test; otherwise the score test, which accepts fractional counts
+        and is used for planning.
 
     Returns
     -------
     Interval
-        A stratum without labels may hold anything: it widens the limits by all of its share and
-        does not enter the estimate, which is NaN where there is no label at all.
+        A stratum without labels may have any proportion: it widens the limits by its share and
+        does not enter the estimate, which is NaN without any labels.
 
     Examples
     --------
@@ -88,9 +87,10 @@ def interval(
 def is_at_least(
     population: Numbers, labelled: Numbers, right: Numbers, least: float, confidence: float = 0.95
 ) -> NDArray[np.bool_]:
-    """Say where at least a proportion is right with some confidence, shape (K,).
+    """Test whether the proportion of correct pairs is at least ``least``, shape (K,).
 
-    The one-sided test whose inversion is the lower limit of `interval` at twice the risk.
+    The one-sided test whose inversion is the lower limit of `interval` at level
+    ``2 * confidence - 1``.
 
     Examples
     --------
@@ -107,9 +107,9 @@ def is_at_least(
 
 @dataclass(frozen=True)
 class _Test:
-    """The test of a mean, for K populations of H strata; arrays of shape (K, H).
+    """Test of a stratified mean, for K populations of H strata; arrays of shape (K, H).
 
-    ``n`` are labels as if the strata were endless: finite ones are known better than that.
+    ``n`` is the effective number of labels after the finite-population correction.
     """
 
     weight: Floats
@@ -119,7 +119,7 @@ class _Test:
 
     @classmethod
     def of(cls, population: Numbers, labelled: Numbers, right: Numbers) -> tuple[_Test, Floats]:
-        """Return the test of the strata with labels, and their share of the populations."""
+        """Return the test over the labeled strata, and their share of the populations."""
         whole, there, good = (np.asarray(a, np.float64) for a in (population, labelled, right))
         used = (whole > 0) & (there > 0)
         total, known = whole.sum(axis=1), np.where(used, whole, 0.0).sum(axis=1)
@@ -132,7 +132,7 @@ class _Test:
         return cls(weight, n, proportion, (weight * proportion).sum(axis=1)), share
 
     def tail_at(self, mean: Floats) -> Floats:
-        """Return how rare the estimate is under a lower mean, shape (K,)."""
+        """Return the tail probability of the estimate under a lower mean, shape (K,)."""
         low, high = np.full(len(self.n), -30.0), np.full(len(self.n), 40.0)
         at = self._bisect(1, low, high, 60, lambda p: mean - self._mean(p))
         return self._tail(self._likeliest(np.exp(at)), 1)
@@ -152,7 +152,7 @@ class _Test:
     def _bisect(
         self, side: int, low: Floats, high: Floats, steps: int, beyond: Callable[[Floats], Floats]
     ) -> Floats:
-        """Find where a rejection begins, on the logarithm of the multiplier."""
+        """Find where rejection begins, on the logarithm of the multiplier."""
         for _ in range(steps):
             middle = (low + high) / 2
             far = beyond(self._likeliest(side * np.exp(middle))) > 0
@@ -160,7 +160,7 @@ class _Test:
         return (low + high) / 2
 
     def _likeliest(self, multiplier: Floats) -> Floats:
-        """Return the likeliest strata under a mean that the Lagrange multiplier stands for."""
+        """Return the most likely strata for the mean that the Lagrange multiplier implies."""
         a = np.abs(multiplier)[:, None] * self.weight
         down = (multiplier > 0)[:, None]
         p = np.where(down, self.proportion, 1 - self.proportion)
@@ -177,10 +177,10 @@ class _Test:
         return variance
 
     def _unsettled(self, strata: Floats) -> Floats:
-        """Return by how much the variance is too small because strata fit their own labels.
+        """Return how much the variance is underestimated because strata are fitted to the labels.
 
-        Under a fixed mean they do so in all directions but one: n / (n − 1) where strata are many,
-        1 for a single one; compare the factor of Miettinen and Nurminen.
+        The correction factor is n / (n − 1) for many strata and 1 for a single one; compare the
+        factor of Miettinen and Nurminen.
         """
         parts = self.weight**2 * strata * (1 - strata) / self.n
         fixed = parts / np.maximum(parts.sum(axis=1, keepdims=True), 1e-300)
@@ -192,7 +192,7 @@ class _Test:
         return np.asarray(away / np.sqrt(np.maximum(variance, 1e-300)), np.float64)
 
     def _tail(self, strata: Floats, side: int) -> Floats:
-        """Return how rare the estimate, or one further off, is under these strata (mid-P)."""
+        """Return the mid-P tail probability of the estimate under these strata."""
         away = self.estimate - self._mean(strata)
         step = self.weight / self.n
         reach = np.maximum(14 * np.sqrt(self._variance(strata)), 12 * step.max(axis=1))
@@ -201,12 +201,12 @@ class _Test:
         smooth = 6 * reach / (2 * np.pi * _NODES)
         blur = smooth**2 + self._unsettled(strata)
         log, phase = -0.5 * blur[:, None] * t**2, -t * away[:, None]
-        for h in range(self.n.shape[1]):  # of the rarer side, whose phase winds round nowhere
+        for h in range(self.n.shape[1]):  # the rarer side, whose phase does not wrap
             right = strata[:, h, None]
             rare, sign = np.minimum(right, 1 - right), np.where(right > 0.5, -1.0, 1.0)
             angle = sign * step[:, h, None] * t
             half, n = np.sin(angle / 2) ** 2, self.n[:, h, None]
-            with np.errstate(divide="ignore"):  # even odds, half a turn: none is left
+            with np.errstate(divide="ignore"):  # p = 1/2 at half a turn gives 0
                 log += 0.5 * n * np.log1p(-4 * rare * (1 - rare) * half)
             turn = np.arctan2(rare * np.sin(angle), 1 - 2 * rare * half)
             phase += n * (turn - rare * angle)

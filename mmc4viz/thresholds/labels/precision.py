@@ -1,11 +1,8 @@
-"""Precision at every threshold from labels, the proposal from it, and how many labels it needs.
+"""Precision by threshold from labels, the threshold suggested from it, and labels needed.
 
-From labels of a stratified sample with known probabilities; every figure with its 95 % interval.
-Proposes nothing; knows nothing of how labels are stored, nor of people.
-
-Fixed-sequence testing on `precision`'s sample. Knows nothing of how labels are stored.
-
-Nothing is lost uncounted: labels whose pair no longer exists, doubts, skipped and waiting pairs.
+Estimates come from a stratified sample with known inclusion probabilities, each with a 95% CI. The
+suggested threshold comes from fixed-sequence testing. Every label is accounted for: unsure ones,
+skipped and unlabeled pairs, and labels whose pair no longer exists.
 """
 
 from __future__ import annotations
@@ -27,13 +24,13 @@ from mmc4viz.thresholds.labels.store import Label, LabelsError, PairId
 from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ConfigError, LoaderConfig
 
-_MOST: Final = 20_000  # labels looked ahead
+_MOST: Final = 20_000  # largest number of further labels considered
 
 
 def allocate_many(population: Ints, drawn: Ints, value: Floats, n: int) -> Ints:
-    """Do what `allocate` does, for many labels at once and without a floor.
+    """Allocate many labels at once, like `allocate` without a floor.
 
-    Finds the density at which density × √value, but at least what is drawn, adds up.
+    Bisects for the density at which density × √value, at least what is drawn, adds up to the total.
     """
     root, most = np.sqrt(value), np.maximum(population, drawn)
     if not (root > 0).any():
@@ -57,13 +54,13 @@ def needed(population: Ints, over: Ints, labelled: Ints, right: Ints, width: flo
     over : ndarray of int64, shape (H,)
         Pairs of each stratum at or above the threshold.
     width : float
-        Of the 95 % interval of the precision, high less low.
+        Target width of the 95% CI of the precision.
 
     Returns
     -------
     int or None
-        None when labelling every pair, or 20,000 more, would not do. An expectation: strata stay
-        as right as they look now.
+        None if labeling every pair, or 20,000 more, would not be enough. Assumes that strata stay
+        as correct as they look now.
     """
     return _needed(population, over, labelled, right, lambda f: f.high[0] - f.low[0] <= width)
 
@@ -71,14 +68,14 @@ def needed(population: Ints, over: Ints, labelled: Ints, right: Ints, width: flo
 def needed_to_show(
     population: Ints, over: Ints, labelled: Ints, right: Ints, least: float, confidence: float
 ) -> int | None:
-    """Return how many more labels would show a precision, likewise; None when none are likely to.
+    """Return how many more labels would show a precision; None if no number would.
 
     Parameters
     ----------
     least : float
-        The precision that the one-sided lower limit is to reach.
+        The precision that the one-sided lower bound must reach.
     confidence : float
-        Of that limit.
+        One-sided confidence level.
     """
     level = 2 * confidence - 1
     return _needed(population, over, labelled, right, lambda f: f.low[0] >= least, level)
@@ -105,7 +102,7 @@ def _needed(
 
 
 def _least(reaches: Callable[[int], bool], most: int) -> int | None:
-    """Find the least number that reaches, by halving; None when the most does not."""
+    """Find the least number that reaches the target, by bisection; None if ``most`` does not."""
     if reaches(0):
         return 0
     if not reaches(most):
@@ -119,14 +116,14 @@ def _least(reaches: Callable[[int], bool], most: int) -> int | None:
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """A stratified sample of a corpus's matched pairs, labelled.
+    """A labeled stratified sample of a corpus's matched pairs.
 
     Attributes
     ----------
     scores : ndarray of float64, shape (N,)
         Of all matched pairs, ascending.
     edges : ndarray of float64, shape (B,)
-        Borders of the strata (`strata.borders`), fixed before the first label.
+        Strata borders (`sampling.stratum_edges`), fixed before the first label.
     score : ndarray of float64, shape (n,)
         Of the labelled pairs.
     correct : ndarray of bool, shape (n,)
@@ -182,11 +179,11 @@ class Curve:
     ----------
     thresholds : ndarray of float64
     precision : Interval
-        Share of right pairs among those at or above.
+        Share of correct pairs among those at or above the threshold.
     kept : Interval
-        Share of all right pairs that is at or above.
+        Recall: share of all correct pairs that are at or above it.
     labels, wrong : ndarray of int64
-        Labels at or above, and wrong ones among them.
+        Labels at or above it, and incorrect ones among them.
     """
 
     thresholds: Floats
@@ -198,21 +195,21 @@ class Curve:
 
 @dataclass(frozen=True)
 class Isotonic:
-    """Probability of being right by score, never falling; steps begin at each score."""
+    """Non-decreasing step function from score to probability of being correct."""
 
     score: Floats
     probability: Floats
 
 
 def curve(sample: LabelledSample, thresholds: Floats, level: float = 0.95) -> Curve:
-    """Estimate precision and share kept at thresholds.
+    """Estimate precision and recall at thresholds.
 
     Parameters
     ----------
     sample : LabelledSample
     thresholds : ndarray of float64, shape (K,)
     level : float
-        Of the intervals.
+        Confidence level.
 
     Examples
     --------
@@ -234,15 +231,15 @@ def curve(sample: LabelledSample, thresholds: Floats, level: float = 0.95) -> Cu
 
 
 def _times(found: Interval, pairs: Ints) -> Interval:
-    """Turn proportions into numbers of right pairs; none of no pairs."""
+    """Turn proportions into counts of correct pairs; 0 if there are no pairs."""
     return Interval(*(np.where(pairs > 0, pairs * end, 0.0) for end in vars(found).values()))
 
 
 def _share(here: Interval, there: Interval) -> Interval:
-    """Return here / (here + there), of two independent numbers.
+    """Return here / (here + there) for two independent estimates.
 
-    By the variances that their intervals imply, on the scale of logarithms: MOVER, Zou and Donner,
-    Statistics in Medicine 27 (2008).
+    Uses the variances implied by their intervals on the log scale (MOVER: Zou and Donner,
+    Statistics in Medicine 27, 2008).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         a, a_low, a_high = (np.log(end) for end in vars(here).values())
@@ -250,7 +247,7 @@ def _share(here: Interval, there: Interval) -> Interval:
         middle = a - b
         low = middle - np.hypot(a - a_low, b_high - b)
         high = middle + np.hypot(a_high - a, b - b_low)
-        # Where one of them is estimated as none, its upper end alone says how far it may be.
+        # If an estimate is 0, only its upper limit is informative.
         none_there, none_here = there.estimate == 0, here.estimate == 0
         low = np.where(none_there, a - b_high, np.where(none_here, -np.inf, low))
         high = np.where(none_there, np.inf, np.where(none_here, a_high - b, high))
@@ -266,9 +263,9 @@ def _share(here: Interval, there: Interval) -> Interval:
 
 
 def probability(sample: LabelledSample) -> Isotonic:
-    """Estimate the probability of being right by score, by weighted isotonic regression.
+    """Estimate the probability of being correct by score, by weighted isotonic regression.
 
-    Labels of one score are taken together. Source: ``scipy.optimize.isotonic_regression``.
+    Labels with the same score are pooled.
     """
     if not len(sample):
         return Isotonic(np.zeros(0), np.zeros(0))
@@ -281,13 +278,12 @@ def probability(sample: LabelledSample) -> Isotonic:
 
 
 ASSUMPTION: Final = (
-    "Pairs were drawn at random within strata of score, and the labels are right; walking down "
-    "from the strictest threshold, each passed with 95 % confidence until the first that did not. "
-    "The promise is one-sided: the precision may be higher, hardly lower."
+    "Assumes random sampling within score strata and correct labels. Thresholds are tested from "
+    "the highest down, each at 95% confidence, until one fails. The lower bound is one-sided."
 )
 FEW_AT_LINE: Final = 10
-"""Labels just above the line without which it hangs on few: were all of ten right, a quarter of
-these pairs might be wrong (0.95 one-sided)."""
+"""Least number of labels just above a suggested threshold: even if ten of ten are correct, a quarter
+of these pairs may be incorrect (95% one-sided)."""
 
 
 def propose(
@@ -296,33 +292,33 @@ def propose(
     candidates: Floats | None = None,
     confidence: float = 0.95,
 ) -> Proposal:
-    """Propose the lowest threshold whose precision is surely at least the wanted one.
+    """Suggest the lowest threshold shown to have at least the target precision.
 
-    Fixed-sequence testing: from the strictest candidate down, each must have its one-sided lower
-    limit at or above what is wanted; the first that has not ends the walk. So the odds that a
-    proposed threshold has less are at most one less the confidence, however many are walked.
-    The walk begins at the strictest candidate with labels enough to pass were all of them right,
-    which is known before any of them is looked at.
+    Fixed-sequence testing: candidates are tested from the highest down until the one-sided lower
+    bound of one is below the target. So the probability that the suggested threshold misses the
+    target is at most 1 − confidence, however many candidates are tested. Testing starts at the
+    highest candidate that has enough labels to pass if all of them were correct, which does not
+    depend on the labels' values.
 
     Parameters
     ----------
     sample : LabelledSample
     wanted : float
-        A precision, from 0 to 1.
+        The target, from 0 to 1.
     candidates : ndarray of float64, optional
-        Thresholds to walk; the strata's borders unless given. They must not come from the labels.
+        Thresholds to test, chosen without looking at the labels; by default the strata borders.
     confidence : float
 
     Returns
     -------
     Proposal
-        With a reason and no threshold when the first of the walk fails already. Its interval is
-        two-sided; the limit that the target was tested against is ``lower_bound``.
+        With a reason instead of a threshold if the first candidate fails. The interval is
+        two-sided; ``lower_bound`` is the one-sided limit that the target was tested against.
 
     Raises
     ------
     ConfigError
-        When what is wanted is no share.
+        If the target is not between 0 and 1.
 
     References
     ----------
@@ -331,8 +327,8 @@ def propose(
     target = f"precision ≥ {wanted:.0%}" if round(wanted * 100, 9) % 1 == 0 else (
         f"precision ≥ {wanted:.1%}")  # fmt: skip
     if not 0 < wanted < 1:
-        raise ConfigError(f"a wanted precision lies between 0 and 1, not {wanted:g}")
-    blank = Proposal(Basis.PRECISION, target, ASSUMPTION, reason="there is no label yet")
+        raise ConfigError(f"the target precision must be between 0 and 1, got {wanted:g}")
+    blank = Proposal(Basis.PRECISION, target, ASSUMPTION, reason="no labels yet")
     thresholds = np.sort(sample.edges if candidates is None else candidates)[::-1]
     if not len(sample) or not len(thresholds):
         return blank
@@ -349,18 +345,18 @@ def propose(
     estimate, ends = float(found.estimate[0]), (float(found.low[0]), float(found.high[0]))
     filled = replace(blank, estimate=estimate, low=ends[0], high=ends[1],
                      **_seen(sample, float(at), confidence))  # fmt: skip
-    if passed:  # the test's own inversion: its limit is nowhere below what has passed
+    if passed:  # the test passed, so its lower bound is at least the target
         least = max(filled.lower_bound or 0.0, wanted)
         return replace(filled, threshold=float(at), reason=None, lower_bound=least)
     over = sampling.above(sample.scores, sample.edges, np.array([at]))[0]
     more = needed_to_show(
         sample.population, over, *sample.counts(), wanted, confidence
-    )  # as right as the strata look now
+    )  # if the strata stay as correct as they look now
     return replace(filled, reason=_failed(float(at), estimate, ends, wanted), labels_needed=more)
 
 
 def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any]:
-    """Count the labels that decide, and give the one-sided limit that they show."""
+    """Count the labels at a threshold and compute the one-sided lower bound."""
     one_sided = curve(sample, np.array([at]), level=2 * confidence - 1)
     _, labelled, _ = sample.above(np.array([at]))
     line = int(np.searchsorted(sample.edges, at, side="right"))
@@ -373,51 +369,52 @@ def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any
 
 def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
     return (
-        f"{len(sample):,} labels, spread over the strata, are too few to show a precision of "
-        f"{wanted:.0%} with {confidence:.0%} confidence even if all were right"
+        f"too few labels ({len(sample):,} across the strata) to show {wanted:.0%} precision at "
+        f"{confidence:.0%} confidence, even if all were correct"
     )
 
 
 def _least_labels(sample: LabelledSample, wanted: float, confidence: float) -> int:
-    """Return how many more labels would pass if all were right (½ wanted**n ≤ 1 − confidence)."""
+    """Return how many more labels would pass if all correct (½ wanted**n ≤ 1 − confidence)."""
     least = int(np.ceil(np.log(2 * (1 - confidence)) / np.log(wanted)))
     _, labelled, _ = sample.above(sample.edges[-1:])
     return max(least - int(labelled.sum()), 1)
 
 
 def _failed(at: float, estimate: float, ends: tuple[float, float], wanted: float) -> str:
-    words = f"at {at:g}, the strictest threshold with labels enough, precision is {estimate:.0%}"
-    words += f" ({ends[0]:.0%} to {ends[1]:.0%})"
-    more = "more labels there may show it" if estimate > wanted else "try a stricter threshold"
-    return f"{words}: not surely {wanted:.0%}; {more}"
+    more = "more labels there may show it" if estimate > wanted else "try a higher threshold"
+    return (
+        f"even at {at:g}, the highest threshold with enough labels, precision is {estimate:.0%} "
+        f"(95% CI {100 * ends[0]:.0f}–{ends[1]:.0%}): not shown to reach {wanted:.0%}; {more}"
+    )
 
 
-_NAMED: Final = 20  # pairs that are gone
+_NAMED: Final = 20  # missing pairs listed by name
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A labelled sample with an account of every label and every drawn pair.
+    """A labeled sample that accounts for every label and every drawn pair.
 
     Attributes
     ----------
     design : Design
     sample : LabelledSample
-        The drawn pairs of which somebody was sure.
+        Drawn pairs labeled correct or incorrect.
     ranks : ndarray of int64, shape (n,)
-        Their places among the matched pairs, in the sample's order.
+        Their ranks among the matched pairs, in the sample's order.
     drawn : int
         Pairs drawn so far.
     waiting, unsure : int
-        Of these, without any answer (or skipped by all who saw them), and with doubts only.
+        Of these, pairs without an answer (or only skipped), and pairs with only unsure answers.
     disagreed : int
-        Pairs on which people were sure of different things.
+        Pairs on which annotators disagree.
     gone : tuple of PairId
-        Labelled pairs of this corpus that are no matched pairs here.
+        Labeled pairs of this corpus that are not matched here.
     elsewhere : int
-        Labelled pairs that this sample did not draw: of other settings, or imported.
+        Labeled pairs that are not in this sample: from other settings, or imported.
     foreign : int
-        Labelled pairs of documents that this corpus does not have.
+        Labeled pairs of documents that are not in this corpus.
     """
 
     design: Design
@@ -433,20 +430,20 @@ class Labelled:
 
 
 def labelled(path: str, design: Design, population: Population) -> Labelled:
-    """Put a file's labels onto a corpus.
+    """Join a file's labels with a corpus.
 
     Parameters
     ----------
     path : str
     design : Design
-        The sample that is meant.
+        The sample.
     population : Population
-        Of the design's setting.
+        Matched with the design's settings.
 
     Raises
     ------
     LabelsError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     said = store.labels_of(store.read(path))
     queued = {one.pair for one in queue.drawn(path, design)}
@@ -482,8 +479,12 @@ def _sample(
     return LabelledSample(scores, design.borders, scores[at], correct), at
 
 
+def _labels(n: int) -> str:
+    return "1 label" if n == 1 else f"{n:,} labels"
+
+
 def remarks(found: Labelled) -> list[str]:
-    """Say which labels do not count, and why, a line each; those that are gone by name."""
+    """Describe labels that do not count, one line per reason; missing pairs first, by name."""
     lines = []
     if found.gone:
         names = [f"{p.shard} {p.key} image {p.image + 1} sentence {p.sentence + 1}"
@@ -491,56 +492,51 @@ def remarks(found: Labelled) -> list[str]:
         if len(found.gone) > _NAMED:
             names.append(f"and {len(found.gone) - _NAMED:,} more")
         lines.append(
-            f"{len(found.gone):,} labels are of pairs that are not matched here (another model's, "
-            f"or no more); they stay in the file and do not count: {', '.join(names)}"
+            f"{_labels(len(found.gone))} not counted: the pair is not matched with this model and "
+            f"settings: {', '.join(names)}"
         )
     if found.foreign:
-        lines.append(
-            f"{found.foreign:,} labels are of documents that are not in this corpus; they stay in "
-            "the file and do not count"
-        )
+        lines.append(f"{_labels(found.foreign)} not counted: the document is not in this corpus")
     if found.unsure:
-        lines.append(f"{found.unsure:,} labelled pairs do not count, because nobody was sure")
+        lines.append(f"{_labels(found.unsure)} not counted: all annotators were unsure")
     if found.disagreed:
+        pairs = "1 pair" if found.disagreed == 1 else f"{found.disagreed:,} pairs"
         lines.append(
-            f"people differ on {found.disagreed:,} pairs: what most say counts, else who was first"
+            f"annotators disagree on {pairs}: the majority counts; in a tie, the first answer"
         )
     if found.elsewhere:
-        lines.append(
-            f"{found.elsewhere:,} labels are of pairs that this sample did not draw, and do not "
-            "count yet"
-        )
+        lines.append(f"{_labels(found.elsewhere)} not counted: the pair is not in this sample yet")
     return lines
 
 
 def labelled_for(path: str, config: LoaderConfig, population: Population) -> Labelled:
-    """Find the sample of a setting in a file and put its labels onto a corpus.
+    """Find the sample of some settings in a file and join its labels with a corpus.
 
     Raises
     ------
     LabelsError
-        When the file holds no sample of this corpus and setting; the error names those that it
-        holds.
+        If the file has no sample for this corpus and these settings; the message lists those it
+        has.
     """
     found = sampling.design_for(path, config, population.documents)
     if found is None:
         mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
         held = _held(sampling.designs(path), config, population.documents.digest)
-        raise LabelsError(f"{path}: holds no sample for {mine}; {held}")
+        raise LabelsError(f"{path} has no labels for {mine}; {held}")
     return labelled(path, found, population)
 
 
 def _held(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> str:
-    """Say which samples there are, and what would make one of them this setting's."""
+    """Describe the samples in a file, and how to select one of them."""
     found = [one for one in all_of_them if one.corpus == corpus]
     if not found:
-        others = f"those that it holds are of another corpus ({', '.join(map(str, all_of_them))}); "
-        return f"{others * bool(all_of_them)}begin one on the page Label"
+        others = f"it has labels of another corpus: {', '.join(map(str, all_of_them))}; "
+        return f"{others * bool(all_of_them)}start labeling on the Label page"
     like = [
         one for one in found if (one.min_kb, one.assignment) == (config.min_kb, config.assignment)
     ]
-    held = f"it holds: {', '.join(map(str, found))}"
+    held = f"it has: {', '.join(map(str, found))}"
     if not like:
         return held
     name = like[0].clip_model
-    return f"{held}; if that is this corpus's model, add --clip-model {shlex.quote(name)}"
+    return f"{held}; if that is the right model, add --clip-model {shlex.quote(name)}"

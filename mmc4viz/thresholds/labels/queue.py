@@ -1,11 +1,9 @@
 """Which pair to label next.
 
-Each stage stands in the file with the sizes of the strata and how many of each were drawn by then:
-one over the other is each pair's probability. Within a stage the order is by lot: it says nothing
-of the score.
-
-Some pairs are shown to a second person as well, for the agreement between people. Pairs come into
-the queue by `stages`.
+Pairs are drawn in rounds. Each round is recorded with the sizes of the strata and the number drawn
+from each so far, which give every pair's inclusion probability. Within a round the order is random,
+so that it reveals nothing about scores. Some pairs are shown to a second annotator to measure
+inter-annotator agreement.
 """
 
 from __future__ import annotations
@@ -24,12 +22,12 @@ from mmc4viz.thresholds.labels import sampling, store
 from mmc4viz.thresholds.labels.sampling import Design, Population, mixed
 from mmc4viz.thresholds.labels.store import PAIR, SAME, Label, PairId
 
-LEASE: Final = 120.0  # seconds for which a pair that one person sees is not shown to another
+LEASE: Final = 120.0  # seconds for which a pair shown to one annotator is not shown to others
 
 
 @dataclass(frozen=True)
 class DrawnPair:
-    """A pair of a sample: its place in the queue, its stage, and its score when it was drawn."""
+    """A sampled pair: its position in the queue, its round, and its score when drawn."""
 
     pair: PairId
     position: int
@@ -39,13 +37,13 @@ class DrawnPair:
 
 
 def drawn(path: str, design: Design) -> list[DrawnPair]:
-    """Return a sample as far as it is drawn, in its order."""
+    """Return the pairs drawn so far, in queue order."""
     with store.reading(path) as connection:
         return select(connection, design)
 
 
 def select(connection: sqlite3.Connection, design: Design) -> list[DrawnPair]:
-    """Do what `drawn` does, of a file that the caller has opened."""
+    """Do what `drawn` does on an open connection."""
     rows = connection.execute(
         "SELECT * FROM queue WHERE design = ? ORDER BY position", (design.id,)
     )
@@ -60,7 +58,7 @@ def _row(row: sqlite3.Row) -> DrawnPair:
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """Pairs drawn; of these, those with an answer, and those that one person has answered."""
+    """Number of pairs drawn, labeled by anyone, and labeled by one annotator."""
 
     drawn: int
     labelled: int
@@ -68,14 +66,14 @@ class QueueCounts:
 
 
 def counts(path: str, design: Design, person: str) -> QueueCounts:
-    """Count how far a sample is labelled; a skipped pair has no answer."""
+    """Count drawn and labeled pairs; skipped ones are not labeled."""
     with store.reading(path) as connection:
         row = connection.execute(_COUNTS, {"design": design.id, "person": person}).fetchone()
     return QueueCounts(*row)
 
 
 def at(path: str, design: Design, position: int) -> DrawnPair | None:
-    """Return the pair at a position, None where there is none."""
+    """Return the pair at a position, or None."""
     with store.reading(path) as connection:
         row = connection.execute(
             "SELECT * FROM queue WHERE design = ? AND position = ?", (design.id, position)
@@ -84,16 +82,15 @@ def at(path: str, design: Design, position: int) -> DrawnPair | None:
 
 
 def waiting(connection: sqlite3.Connection, design: Design, person: str) -> DrawnPair | None:
-    """Return the next pair for a person, of a file that the caller has opened; hold nothing."""
+    """Return an annotator's next pair on an open connection, without reserving it."""
     row = connection.execute(_NEXT, {"design": design.id, "person": person}).fetchone()
     return None if row is None else _row(row)
 
 
 def next_for(path: str, design: Design, person: str) -> DrawnPair | None:
-    """Return the next pair for a person and hold it for them; None when all drawn are labelled.
+    """Return and reserve an annotator's next pair; None if all drawn pairs are labeled.
 
-    First what somebody else has judged and a second person is to judge, then what nobody has. Pairs
-    that this person has judged or skipped do not come again.
+    Pairs that the annotator labeled or skipped are not returned again.
     """
     moment = time.time()
     with store.writing(path) as connection:
@@ -132,16 +129,16 @@ SELECT count(*), coalesce(sum(labelled), 0), coalesce(sum(mine), 0) FROM (
 
 
 def drop(path: str, design: Design, gone: DrawnPair) -> None:
-    """Take a pair that is gone out of the queue; labels that it has stay."""
+    """Remove a pair that no longer exists from the queue; its labels remain in the file."""
     with store.writing(path) as connection:
         connection.execute(
             "DELETE FROM queue WHERE design = ? AND position = ?", (design.id, gone.position)
         )
 
 
-FIRST: Final = 60  # pairs of the first stage
-STAGE: Final = 20  # of each later one
-TWICE: Final = 5  # one pair in so many is for two people
+FIRST: Final = 60  # pairs in the first round
+STAGE: Final = 20  # pairs in each later round
+TWICE: Final = 5  # every fifth pair is shown to two annotators
 
 
 def next_existing(
@@ -151,15 +148,14 @@ def next_existing(
     person: str,
     threshold: float | None = None,
 ) -> tuple[DrawnPair, tuple[int, int]] | None:
-    """Return the next pair that a person can see, drawing more if need be, and its document.
+    """Return an annotator's next pair and its document, drawing more pairs if needed.
 
-    Pairs that were drawn, and are gone since the corpus was indexed anew, leave the queue; they
-    have no label yet.
+    Drawn pairs that no longer exist after reindexing are removed from the queue.
 
     Returns
     -------
-    (Drawn, (int, int)) or None
-        With the document's shard and row; None when there is nothing left to label.
+    (DrawnPair, (int, int)) or None
+        The pair, and its document's shard and row; None if there is nothing left to label.
     """
     while True:
         found = next_for(path, design, person)
@@ -180,23 +176,23 @@ def extend(
     person: str,
     threshold: float | None = None,
 ) -> int:
-    """Draw the next stage, unless there is a pair for this person.
+    """Draw the next round, unless there is a pair for this annotator.
 
     Parameters
     ----------
     path : str
     design : Design
     population : Population
-        Of the design's setting.
+        Matched with the design's settings.
     person : str
     threshold : float, optional
-        The one whose precision is to be narrowed down; all borders of strata if not given.
+        The threshold whose precision interval is to be narrowed; all strata borders by default.
 
     Returns
     -------
     int
-        How many pairs were drawn. Those that were judged before, under another setting, count at
-        once; drawing goes on until there is a pair to judge or none is left.
+        How many pairs were drawn. Existing labels of these pairs count at once; drawing goes on
+        until there is a pair to label or none is left.
     """
     taken = 0
     while True:
@@ -219,7 +215,7 @@ def _choose(
     said: Mapping[PairId, Label],
     threshold: float | None,
 ) -> tuple[list[int], Ints]:
-    """Return the ranks of the next stage and how many pairs of each stratum are drawn by then."""
+    """Return the ranks of the next round and how many pairs of each stratum are then drawn."""
     edges, scores = design.borders, population.pairs.score
     sizes = sampling.populations(scores, edges)
     ranks = population.find(one.pair for one in before)
@@ -236,7 +232,7 @@ def _choose(
     if threshold is not None:
         value *= sampling.spread_of(yes + no, yes)
     more = sampling.allocate(sizes, counts, value, STAGE if len(before) else FIRST)
-    if threshold is None and not len(before):  # of what lies below, for the share that is kept
+    if threshold is None and not len(before):  # from below the range, to estimate recall
         more[0] += min(sampling.FLOOR, int(sizes[0]))
     ends = np.concatenate([[0], np.cumsum(sizes)]).tolist()
     have, chosen = set(ranks.values()), list[int]()
@@ -255,7 +251,7 @@ def _append(
     threshold: float | None,
     counts: Ints,
 ) -> None:
-    """Write a stage: its pairs in an order that says nothing of their scores."""
+    """Write a round, its pairs in random order."""
     stage = 1 + max((one.stage for one in before), default=-1)
     position = 1 + max((one.position for one in before), default=-1)
     order = mixed(~population.lots[list(chosen)])

@@ -1,21 +1,20 @@
 """Strata, population and sampling design of pairs to label.
 
-Strata are fixed before the first label. Their borders are the thresholds in question, so that what
-lies above one of them is made of whole strata. Labels are given out in stages, by Neyman's
-allocation: to the stratum in which one more narrows the interval at the threshold that is looked at
-most; as long as none is, for all thresholds in question and as if strata were alike. Within a
-stratum, pairs are drawn at random whatever the stage, so that the probability of each is known:
-labels over pairs.
+Strata are fixed before the first label. Their borders are the thresholds that labels can evaluate,
+so the pairs above each one form whole strata. Labels are allocated in rounds (Neyman allocation): to
+the stratum where one more label narrows the interval at the current threshold most, or, without a
+current threshold, at all borders as if strata had equal variance. Within a stratum pairs are drawn
+at random, so each pair's inclusion probability is known: labels divided by pairs.
+
+Each pair has a permanent random number derived from its name, and the lowest numbers of a stratum
+are drawn first. So the same pairs come first whatever the settings, CLIP model or strata, and
+labels are reused.
 
 References
 ----------
-Neyman, J. of the Royal Statistical Society 97 (1934). Exact allocation of whole labels, one after
-another: Wright, The American Statistician 66 (2012).
-
-Each pair has a permanent random number that follows from its name alone. Those with the lowest ones
-of a stratum are drawn first: whatever the setting, the CLIP model or the strata, the same pairs
-come first, so that labels serve again. Source: Ohlsson, "Coordination of samples using permanent
-random numbers", in Cox et al., Business Survey Methods (1995). Holds no label.
+Neyman, J. of the Royal Statistical Society 97 (1934). Exact allocation of whole labels: Wright, The
+American Statistician 66 (2012). Permanent random numbers: Ohlsson, "Coordination of samples using
+permanent random numbers", in Cox et al., Business Survey Methods (1995).
 """
 
 from __future__ import annotations
@@ -41,29 +40,29 @@ from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.store import Documents, LabelsError, PairId, hashed
 from mmc4viz.types import LoaderConfig
 
-STRATA: Final = 10  # between the lowest and the highest threshold in question
-FLOOR: Final = 5  # labels that every stratum gets first
-FEWEST: Final = 30  # pairs in a stratum worth drawing from
+STRATA: Final = 10  # within the threshold range
+FLOOR: Final = 5  # minimum labels per stratum
+FEWEST: Final = 30  # minimum pairs per stratum
 
 
 def stratum_edges(scores: Floats, low: float, high: float, step: float, digits: int) -> Floats:
-    """Choose the borders of strata: thresholds at even distances, each with enough pairs.
+    """Choose strata borders: evenly spaced thresholds, each stratum with enough pairs.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (N,)
-        Of all matched pairs, ascending.
+        Scores of all matched pairs, ascending.
     low, high : float
-        The range of thresholds in question.
+        The threshold range.
     step : float
     digits : int
-        The grid of thresholds, to which borders are rounded.
+        The grid to which borders are rounded.
 
     Returns
     -------
     ndarray of float64, shape (B,)
-        Ascending; strata are the pairs below the first, between neighbours, and from the last on.
-        Empty when there are too few pairs to divide.
+        Ascending; strata are the pairs below the first border, between borders, and from the last
+        one up. Empty if there are too few pairs.
 
     Examples
     --------
@@ -83,7 +82,7 @@ def stratum_edges(scores: Floats, low: float, high: float, step: float, digits: 
 
 
 def usual_range(scores: Floats) -> tuple[float, float]:
-    """Return the thresholds in question when nobody has named any: where 5 to 95 % are left."""
+    """Return the default threshold range: thresholds that keep 95% and 5% of the pairs."""
     finite = scores[np.isfinite(scores)]
     if not len(finite):
         return 0.0, 0.0
@@ -114,13 +113,13 @@ def above(scores: Floats, edges: Floats, thresholds: Floats) -> Ints:
 
 
 def importance(population: Ints, over: Ints) -> Floats:
-    """Return how much each stratum's variance weighs in the thresholds in question, shape (H,).
+    """Return the weight of each stratum's variance at some thresholds, shape (H,).
 
     Parameters
     ----------
     population : ndarray of int64, shape (H,)
     over : ndarray of int64, shape (K, H)
-        Of these, the pairs at or above each threshold (`above`).
+        Pairs at or above each threshold (`above`).
     """
     whole = over.sum(axis=1, keepdims=True)
     share = np.divide(over, whole, out=np.zeros(over.shape), where=whole > 0)
@@ -130,11 +129,11 @@ def importance(population: Ints, over: Ints) -> Floats:
 
 
 def spread_of(labelled: Ints, right: Ints) -> Floats:
-    """Guess each stratum's variance of a label from the labels of its neighbours alone.
+    """Estimate each stratum's label variance from the labels of neighboring strata.
 
-    A stratum's own labels have no say in how many it gets: otherwise one that looks better than it
-    is would get fewer, would not be put right, and the estimate would lean to the good. What few
-    labels there are is drawn towards a half.
+    A stratum's own labels are not used: otherwise a stratum that looks better than it is by chance
+    would get fewer labels and stay uncorrected, biasing the estimate. Proportions are shrunk
+    towards a half.
 
     Examples
     --------
@@ -147,23 +146,23 @@ def spread_of(labelled: Ints, right: Ints) -> Floats:
 
 
 def allocate(population: Ints, drawn: Ints, value: Floats, n: int, floor: int = FLOOR) -> Ints:
-    """Give the next labels to strata, each where it narrows the intervals most.
+    """Allocate the next labels to strata, each where it narrows the intervals most.
 
     Parameters
     ----------
     population, drawn : ndarray of int64, shape (H,)
-        Pairs; those drawn so far.
+        Number of pairs, and of those drawn so far.
     value : ndarray of float64, shape (H,)
-        `importance` for the thresholds in question times `spread_of`; 0 gives none.
+        `importance` times `spread_of`; strata with 0 get no labels.
     n : int
-        How many labels.
+        Number of labels.
     floor : int
-        So many labels go first to every stratum that matters.
+        Minimum number of labels of every stratum with a positive value.
 
     Returns
     -------
     ndarray of int64, shape (H,)
-        How many each gets; fewer than n in all when there are no more pairs.
+        New labels per stratum; fewer than n in total if there are no more pairs.
 
     Examples
     --------
@@ -186,12 +185,12 @@ def allocate(population: Ints, drawn: Ints, value: Floats, n: int, floor: int = 
 
 
 def thresholds_of(edges: Floats, threshold: float | None) -> Floats:
-    """Return the thresholds to label for: the one that is looked at, else all in question."""
+    """Return the thresholds to label for: the given one, or all strata borders."""
     return edges if threshold is None else np.array([threshold], np.float64)
 
 
 def whole_borders(edges: Sequence[float]) -> bool:
-    """Whether borders make strata: finite numbers that ascend, one at least."""
+    """Whether borders are valid: at least one, finite and ascending."""
     return (
         len(edges) > 0
         and all(map(math.isfinite, edges))
@@ -204,14 +203,14 @@ Lots = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Population:
-    """The matched pairs of a corpus under one setting.
+    """The matched pairs of a corpus.
 
     Attributes
     ----------
     columns : sequence of Columns
-        One a shard, in the order in which the pairs number their documents.
+        One per shard, in the order that document numbers refer to.
     pairs : Pairs
-        Ascending by score. Ranks are places in them.
+        Ascending by score; ranks are positions in them.
     """
 
     columns: Sequence[Columns]
@@ -222,7 +221,7 @@ class Population:
 
     @cached_property
     def documents(self) -> Documents:
-        """The documents, by their content."""
+        """The documents, identified by content."""
         return Documents(self.columns)
 
     @cached_property
@@ -232,7 +231,7 @@ class Population:
         return pair_lots(documents[pairs.document], pairs.image, pairs.sentence)
 
     def name(self, rank: int) -> PairId:
-        """Return a pair's name."""
+        """Return a pair's identity."""
         part, row = self.place(rank)
         columns, pairs = self.columns[part], self.pairs
         key = columns.batch.column("key")[row].as_py()
@@ -244,7 +243,7 @@ class Population:
         return self.documents.place(int(self.pairs.document[rank]))
 
     def find(self, names: Iterable[PairId]) -> dict[PairId, int]:
-        """Return the ranks of pairs; those that are no matched pairs here are left out."""
+        """Return the ranks of pairs, without those that are not matched here."""
         wanted = set(names)
         here = ((name, self.documents.find(name.content, name.number)) for name in wanted)
         documents = {name: at for name, at in here if at is not None}
@@ -259,7 +258,7 @@ class Population:
         return found
 
     def lowest(self, first: int, last: int, n: int) -> list[int]:
-        """Return the ranks from first to before last with the n lowest lots, lowest first."""
+        """Return the n ranks in [first, last) with the lowest random numbers, lowest first."""
         lots = self.lots[first:last]
         n = min(n, len(lots))
         if not n:
@@ -270,9 +269,9 @@ class Population:
 
 
 def _document_lots(documents: Documents) -> Lots:
-    """Return numbers that look random and follow from the shard's base name and the key.
+    """Return pseudorandom numbers derived from the shard's base name and the key.
 
-    Where these are another document's, too, from content and number as well.
+    For duplicate names, shard content and document number are mixed in.
     """
     lots = [np.zeros(0, np.uint64)]
     for part in documents.columns:
@@ -290,12 +289,12 @@ def _document_lots(documents: Documents) -> Lots:
 
 
 def pair_lots(documents: Lots, image: NDArray[np.int32], sentence: NDArray[np.int32]) -> Lots:
-    """Return the numbers of pairs, from those of their documents."""
+    """Return the random numbers of pairs from those of their documents."""
     return mixed(mixed(documents + image.astype(np.uint64)) + sentence.astype(np.uint64))
 
 
 def mixed(numbers: Lots) -> Lots:
-    """Scatter 64-bit numbers, one to one.
+    """Scramble 64-bit numbers with a bijection.
 
     Source: the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 
@@ -312,17 +311,17 @@ def mixed(numbers: Lots) -> Lots:
 
 @dataclass(frozen=True)
 class Design:
-    """The strata of one corpus and setting, as they stand in a file of labels.
+    """The strata of one corpus and model, as stored in a label file.
 
     Attributes
     ----------
     id : int
     corpus : str
-        Its digest (`mmc4viz.thresholds.labels.store.Documents`).
+        The corpus digest (`mmc4viz.thresholds.labels.store.Documents`).
     clip_model, min_kb, assignment
-        What of the setting matched pairs depend on.
+        The settings that matched pairs depend on.
     edges : tuple of float
-        The strata's borders, ascending: the thresholds in question.
+        Strata borders, ascending.
     """
 
     id: int
@@ -334,12 +333,12 @@ class Design:
 
     @property
     def key(self) -> tuple[str, str, int, str]:
-        """What it is the sample of."""
+        """What the sample belongs to: corpus, CLIP model, size limit, assignment."""
         return self.corpus, self.clip_model, self.min_kb, self.assignment
 
     @property
     def borders(self) -> Floats:
-        """The same as an array, shape (B,)."""
+        """Strata borders as an array, shape (B,)."""
         return np.array(self.edges, np.float64)
 
     def __str__(self) -> str:
@@ -347,7 +346,7 @@ class Design:
 
 
 def designs(path: str) -> list[Design]:
-    """Return the samples that a file holds, of every corpus."""
+    """Return all samples in a file, of every corpus."""
     with store.reading(path) as connection:
         rows = connection.execute("SELECT * FROM designs ORDER BY id").fetchall()
     return [_design(path, row) for row in rows]
@@ -359,24 +358,24 @@ def _design(path: str, row: sqlite3.Row) -> Design:
     except (ValueError, TypeError):
         edges = (1.0, 0.0)
     if not whole_borders(edges):
-        raise LabelsError(f"{path}: is damaged: the strata of sample {row['id']} make no sense")
+        raise LabelsError(f"{path} is damaged: invalid strata in sample {row['id']}")
     return Design(
         row["id"], row["corpus"], row["clip_model"], row["min_kb"], row["assignment"], edges
     )
 
 
 def design_for(path: str, config: LoaderConfig, documents: Documents) -> Design | None:
-    """Return the sample of a corpus and setting, None where none was begun."""
+    """Return the sample of a corpus and settings; None if none was begun."""
     _adopt(path, documents)
     key = documents.digest, config.clip_model, config.min_kb, config.assignment
     return next((one for one in designs(path) if one.key == key), None)
 
 
 def _adopt(path: str, documents: Documents) -> None:
-    """Take labels that are known by their documents' names alone for this corpus's.
+    """Assign labels that identify documents only by name to this corpus.
 
-    Those of files of mmc4viz's first versions, and of CSV without more. Only if this corpus has
-    more than half of these documents, each by a name that no other of its documents has.
+    Such labels come from the first file version and from CSV without content digests. They are
+    assigned only if this corpus has more than half of their documents under unambiguous names.
     """
     names = "SELECT shard, key FROM {} WHERE number < 0"
     with store.reading(path) as connection:
@@ -404,32 +403,32 @@ def begin(
     scale: Scale,
     between: tuple[float, float] | None = None,
 ) -> Design:
-    """Begin the sample of a corpus and setting, or return the one that was begun.
+    """Begin the sample of a corpus and settings, or return the existing one.
 
     Parameters
     ----------
     path : str
     config : LoaderConfig
-        Its CLIP model, size limit and assignment name the sample.
+        CLIP model, size limit and assignment identify the sample.
     population : Population
-        Its matched pairs, of the whole corpus.
+        The matched pairs of the whole corpus.
     scale : Scale
-        On whose grid thresholds lie.
+        The scale whose grid thresholds are on.
     between : (float, float), optional
-        The range of thresholds in question; that which leaves 5 to 95 % of the pairs, if not given.
+        Threshold range; by default from the threshold that keeps 95% of pairs to that of 5%.
 
     Raises
     ------
     LabelsError
-        When there are too few pairs, or the file cannot be written.
+        If there are too few pairs, or the file cannot be written.
     """
     scores = population.pairs.score
     low, high = between or usual_range(scores)
     edges = stratum_edges(scores, low, high, scale.step, scale.digits)
     if not len(edges):
         raise LabelsError(
-            f"{len(scores):,} matched pairs are too few to draw labels from between {low:g} and "
-            f"{high:g}: {FEWEST} at least must reach the range's top"
+            f"too few pairs to sample between {low:g} and {high:g}: at least {FEWEST} of the "
+            f"{len(scores):,} must reach {high:g}; choose a lower range"
         )
     corpus = population.documents.digest
     names = corpus, config.clip_model, config.min_kb, config.assignment

@@ -1,14 +1,11 @@
-"""The SQLite file of judgements.
+"""The SQLite file of labels.
 
-One file serves several people at once: a write-ahead log, a wait for each other's turn, and each
-change on the disk before it is called done. The log wants a disk of this machine (SQLite's own
-documentation): on a network's, and where it fails, changes go through a rollback journal.
+Several annotators can use one file at once: it has a write-ahead log, and every change is synced to
+disk before the call returns. A write-ahead log needs a local disk, so network file systems use a
+rollback journal. Undone answers remain as history.
 
-Kept in one SQLite file (`store`), each on the disk at once. What was undone stays as history. Draws
-no sample (`queue`) and estimates nothing (`by_precision`).
-
-Neither paths nor the order of shards play a part, nor do tokenizer and similarity. So labels
-outlive a new index, a corpus that was copied or moved, and one to which shards were added.
+Pairs are identified by shard content, not by paths, shard order, tokenizer or scores, so labels
+remain valid after reindexing, copying or moving a corpus, and when shards are added.
 """
 
 from __future__ import annotations
@@ -43,7 +40,7 @@ from mmc4viz.types import Mmc4vizError
 
 APPLICATION: Final = 0x6D6D6334  # "mmc4", in the file's header
 VERSION: Final = 2
-PATIENCE: Final = 5.0  # seconds to wait for another one's turn
+PATIENCE: Final = 5.0  # seconds to wait for a lock
 
 _TABLES: Final = """
 CREATE TABLE judgements (
@@ -81,20 +78,20 @@ _COLUMNS: Final = (
 _NEW: Final = {"content", "number", "corpus"}  # columns that files of version 1 lack
 _MOUNTS: Final = Path("/proc/self/mounts")
 _FAR: Final = re.compile(r"(nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|ocfs2|gfs2|fuse\.)")
-_ROOM: Final = 1 << 16  # bytes; with less, a disk is full
+_ROOM: Final = 1 << 16  # a disk with fewer free bytes is full
 
 
 class LabelsError(Mmc4vizError):
-    """A file of labels, or labels, that cannot be used."""
+    """Invalid labels or an unusable label file."""
 
 
 def create(path: str) -> None:
-    """Make a file of labels, unless it is there; check it if it is.
+    """Create a label file, or check an existing one.
 
     Raises
     ------
     LabelsError
-        When it cannot be made or used.
+        If it cannot be created or used.
     """
     with _said(path), closing(_connect(path, "rwc")) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -109,7 +106,7 @@ def create(path: str) -> None:
 
 
 def _choose_journal(connection: sqlite3.Connection, path: str) -> None:
-    """Write ahead on a disk of this machine; roll back on a network's, or where that fails."""
+    """Choose a write-ahead log on local disks; a rollback journal on network file systems."""
     wanted = "delete" if _far(path) else "wal"
     if connection.execute("PRAGMA journal_mode").fetchone()[0] == wanted:
         return
@@ -117,12 +114,12 @@ def _choose_journal(connection: sqlite3.Connection, path: str) -> None:
         connection.execute(f"PRAGMA journal_mode = {wanted}")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
-        with suppress(sqlite3.OperationalError):  # another one has it open: it stays as it is
+        with suppress(sqlite3.OperationalError):  # in use by another process: unchanged
             connection.execute("PRAGMA journal_mode = delete")
 
 
 def _far(path: str) -> bool:
-    """Whether a file lies on another machine's disk, as far as this system tells."""
+    """Whether a file is on a network file system, as far as the mount table says."""
     try:
         mounts = [line.split(" ") for line in _MOUNTS.read_text("utf-8", "replace").splitlines()]
     except OSError:
@@ -144,20 +141,20 @@ def _fill(connection: sqlite3.Connection) -> None:
 
 
 def check(path: str) -> None:
-    """Look the whole file over, as far as SQLite does so quickly; raises a LabelsError."""
+    """Run SQLite's quick check; raise a LabelsError if the file is damaged."""
     with reading(path) as connection:
         found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         if found != "ok":
-            raise LabelsError(f"{path}: is damaged ({' '.join(found.split())[:100]}); {_RESCUE}")
+            raise LabelsError(f"{path} is damaged ({' '.join(found.split())[:100]}); {_RESCUE}")
 
 
 @contextmanager
 def writing(path: str) -> Iterator[sqlite3.Connection]:
-    """Open the file for one change, which is on the disk when the block ends without an error."""
+    """Open the file for one transaction, on disk once the block ends without an error."""
     with _said(path), closing(_connect(path, "rw")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         if not _known(connection, path):
-            raise LabelsError(f"{path}: is empty; start anew with another file")
+            raise LabelsError(f"{path} is empty; use another file")
         if _version(connection) < VERSION:
             _bring_up_to_date(connection)
         yield connection
@@ -166,12 +163,12 @@ def writing(path: str) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
-    """Open the file to read one state of it; also from a disk that nothing can be written on."""
+    """Open the file to read one consistent state; also works on read-only disks."""
     with _said(path):
         connection = _readable(path)
         with closing(connection):
             if not _known(connection, path):
-                raise LabelsError(f"{path}: is empty; it holds no labels")
+                raise LabelsError(f"{path} is empty; use a file with labels")
             if _version(connection) < VERSION:
                 with writing(path):  # brings it up to date
                     pass
@@ -192,9 +189,9 @@ def _readable(path: str) -> sqlite3.Connection:
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
-    """Open a file; changes wait for the disk."""
+    """Open a file with synchronous writes."""
     if not mode.startswith("rwc") and not os.path.isfile(path):
-        raise LabelsError(f"{path}: no such file of labels")
+        raise LabelsError(f"{path}: no such label file")
     name = f"file:{quote(os.path.abspath(path))}?mode={mode}"
     connection = sqlite3.connect(name, timeout=PATIENCE, isolation_level=None, uri=True)
     connection.execute("PRAGMA synchronous = FULL")
@@ -203,20 +200,20 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
 
 
 def _known(connection: sqlite3.Connection, path: str) -> bool:
-    """Whether it is a file of labels; False for an empty one, an error for any other."""
+    """Whether it is a label file: False if empty, an error if anything else."""
     found = _columns(connection)
     if not found:
         return False
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-        raise LabelsError(f"{path}: is an SQLite file of another kind; name another file")
+        raise LabelsError(f"{path} is an SQLite file but not a label file; use another file")
     if _version(connection) > VERSION:
-        raise LabelsError(f"{path}: was made by a newer mmc4viz; bring this one up to date")
+        raise LabelsError(f"{path} was written by a newer mmc4viz; upgrade mmc4viz")
     new = _NEW if _version(connection) < VERSION else set[str]()
     for table, wanted in _layout().items():
         if table not in found:
-            raise LabelsError(f"{path}: is damaged (a table is missing); {_RESCUE}")
+            raise LabelsError(f"{path} is damaged (missing table); {_RESCUE}")
         if lacking := min(wanted - new - found[table], default=None):
-            raise LabelsError(f"{path}: is damaged (no column {lacking} in {table}); {_RESCUE}")
+            raise LabelsError(f"{path} is damaged (no column {lacking} in {table}); {_RESCUE}")
     return True
 
 
@@ -233,14 +230,14 @@ def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
 
 @cache
 def _layout() -> dict[str, set[str]]:
-    """Return the columns of each table of a file of labels."""
+    """Return the columns of each table of a label file."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _fill(connection)
         return _columns(connection)
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Give a file of version 1 its new columns; documents are known by their names still."""
+    """Add the columns that version 1 lacks; its documents remain identified by name."""
     connection.execute("DROP INDEX IF EXISTS judged_pairs")
     for table in _layout():
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
@@ -255,38 +252,38 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP TABLE old_{table}")
 
 
-_RESCUE: Final = "go back to a copy, or to an export as CSV"
+_RESCUE: Final = "restore a backup or import a CSV export"
 
 
 @contextmanager
 def _said(path: str) -> Iterator[None]:
-    """Say SQLite's errors in words."""
+    """Turn SQLite's errors into LabelsErrors."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise LabelsError(f"{path}: {_words(error, path)}") from None
+        raise LabelsError(f"{path} {_words(error, path)}") from None
     except UnicodeDecodeError:
-        raise LabelsError(f"{path}: is damaged; {_RESCUE}") from None
+        raise LabelsError(f"{path} is damaged; {_RESCUE}") from None
     except (OSError, ValueError) as error:
-        raise LabelsError(f"{path}: cannot be opened: {error}") from None
+        raise LabelsError(f"{path} cannot be opened: {error}") from None
 
 
 def _words(error: sqlite3.DatabaseError, path: str) -> str:
     extended = getattr(error, "sqlite_errorcode", 0)
     code = extended & 0xFF
-    if extended == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file is cut short
+    if extended == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file is truncated
         code = sqlite3.SQLITE_CORRUPT
-    elif code == sqlite3.SQLITE_IOERR and _full(path):  # as it says of its shared memory
+    elif code == sqlite3.SQLITE_IOERR and _full(path):  # as SQLite reports for its shared memory
         code = sqlite3.SQLITE_FULL
     return {
-        sqlite3.SQLITE_BUSY: "is locked by another program; close it there and try again",
-        sqlite3.SQLITE_LOCKED: "is locked by another program; close it there and try again",
-        sqlite3.SQLITE_READONLY: "is read-only: nothing can be written to it; copy it elsewhere",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened: is the folder there, and can it be written to?",
-        sqlite3.SQLITE_NOTADB: "is no file of labels; name another one",
+        sqlite3.SQLITE_BUSY: "is locked by another program; close it there and retry",
+        sqlite3.SQLITE_LOCKED: "is locked by another program; close it there and retry",
+        sqlite3.SQLITE_READONLY: "is read-only; copy it to a writable folder",
+        sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that the folder exists and is writable",
+        sqlite3.SQLITE_NOTADB: "is not a label file; use another file",
         sqlite3.SQLITE_CORRUPT: f"is damaged; {_RESCUE}",
-        sqlite3.SQLITE_FULL: "cannot be written: no room on the disk; free some and try again",
-        sqlite3.SQLITE_IOERR: "cannot be read or written: the disk does not answer",
+        sqlite3.SQLITE_FULL: "cannot be written: the disk is full; free some space and retry",
+        sqlite3.SQLITE_IOERR: "cannot be read or written: disk I/O error",
     }.get(code, f"cannot be used: {' '.join(str(error).split())}")
 
 
@@ -297,11 +294,11 @@ def _full(path: str) -> bool:
         return False
 
 
-LONGEST_NAME: Final = 100  # characters of a person's name
+LONGEST_NAME: Final = 100  # characters of an annotator's name
 
 
 class Answer(StrEnum):
-    """What a person said of a pair. A skipped pair is left to others, and may stay unlabelled."""
+    """An annotator's answer. A skipped pair is left to others and may remain unlabeled."""
 
     YES = "yes"
     NO = "no"
@@ -310,33 +307,32 @@ class Answer(StrEnum):
 
 
 RULE: Final = {
-    Answer.YES: "the sentence says something about what this very image shows; it need not say all "
-    "of it, nor only that.",
-    Answer.NO: "it would fit as well beside another image of such a page, or beside none: what is "
-    "general, what only names the topic, what the image contradicts.",
-    Answer.UNSURE: "you cannot tell, as of a name that may or may not be that of what is shown. "
-    "The pair then does not count.",
-    Answer.SKIP: "the image cannot be seen. The pair does not come back to you, unless you undo "
-    "it; others may see it. Without any answer it does not count: those of like score stand for "
-    "it.",
+    Answer.YES: "the sentence says something about what this image shows. It may omit details or "
+    "mention other things.",
+    Answer.NO: "the sentence would fit any image on the page, only names the topic, or contradicts "
+    "this image.",
+    Answer.UNSURE: "you can't tell (e.g. an unfamiliar name). Not counted.",
+    Answer.SKIP: "the image is not visible. You will not see the pair again unless you undo; "
+    "others may. Without any answer it is not counted: similar-scoring pairs are used instead.",
 }
-"""When a sentence describes an image: what people who label agree on, for all labels of a file."""
+"""Annotation guidelines, by answer."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class PairId:
-    """A pair by what outlives a new index, and another place of the shards.
+    """A pair's identity, stable under reindexing and moving shards.
 
     Attributes
     ----------
     shard, key : str
-        What the document is called; for people, and no part of what tells pairs apart.
+        The document's name, for display only: not compared.
     image, sentence : int
-        The document's own indices.
+        Indices within the document.
     content : str
         Digest of the shard's content (`mmc4viz.thresholds.labels.store.Documents`).
     number : int
-        Of the document in its shard; -1 where only its name is known, which `content` then is.
+        The document's position in its shard; -1 if only its name is known, which is then
+        `content`.
     """
 
     shard: str = field(compare=False)
@@ -352,17 +348,17 @@ class PairId:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> PairId:
-        """Read it from a row of a table."""
+        """Read the identity from a table row."""
         return cls(*(row[name] for name in PAIR))
 
     @property
     def values(self) -> tuple[str | int, ...]:
-        """The values of the columns `PAIR`."""
+        """Values of the columns `PAIR`."""
         return tuple(getattr(self, name) for name in PAIR)
 
 
 PAIR: Final = ("shard", "key", "image", "sentence", "content", "number")
-"""The columns of a pair, in every table that has one."""
+"""Columns of a pair in every table that has one."""
 SAME: Final = "{0}.content = {1}.content AND {0}.number = {1}.number AND " \
     "{0}.image = {1}.image AND {0}.sentence = {1}.sentence"  # fmt: skip
 _IS: Final = "content = ? AND number = ? AND image = ? AND sentence = ?"
@@ -370,7 +366,7 @@ _IS: Final = "content = ? AND number = ? AND image = ? AND sentence = ?"
 
 @dataclass(frozen=True)
 class Judgement:
-    """One answer of one person.
+    """One answer by one annotator.
 
     Attributes
     ----------
@@ -378,14 +374,14 @@ class Judgement:
     person : str
     answer : Answer
     time : str
-        In ISO 8601, in UTC.
+        ISO 8601, UTC.
     version : str
-        Of mmc4viz.
+        The version of mmc4viz.
     clip_model : str
     score : float or None
-        The pair's similarity then, under that model; the person did not see it.
+        The pair's score under that model at the time, hidden from the annotator.
     undone : str or None
-        When it was taken back, if it was.
+        When the answer was undone, if it was.
     """
 
     pair: PairId
@@ -400,16 +396,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Label:
-    """What people together say of a pair.
+    """The label of a pair, from the answers of all annotators.
 
     Attributes
     ----------
     correct : bool or None
-        What most say; when as many say yes as no, whoever was first. None when nobody is sure.
+        The majority answer; the first answer in a tie; None if all were unsure.
     people : int
-        How many were sure.
+        Number of annotators who were sure.
     agreed : bool
-        Whether all of them said the same.
+        Whether they all gave the same answer.
     """
 
     correct: bool | None
@@ -418,7 +414,7 @@ class Label:
 
 
 def now() -> str:
-    """Return the time as it is stored, to the microsecond."""
+    """Return the current time as stored, to the microsecond."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
@@ -431,22 +427,20 @@ def own_version() -> str:
 
 
 def checked_name(person: str) -> str:
-    """Return a person's name as it is stored; raises a LabelsError for one that is none."""
+    """Normalize an annotator's name; raise a LabelsError if it is invalid."""
     name = " ".join(person.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise LabelsError(f"a name has 1 to {LONGEST_NAME} printable characters")
+        raise LabelsError(f"enter a name of at most {LONGEST_NAME} printable characters")
     return name
 
 
 def add(path: str, judgement: Judgement) -> None:
-    """Write a judgement; it is on the disk when this returns.
-
-    A person's earlier answer about the pair becomes history.
+    """Write an answer to disk; the annotator's earlier answer to the pair becomes history.
 
     Raises
     ------
     LabelsError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     with writing(path) as connection:
         pair = judgement.pair
@@ -457,7 +451,7 @@ def add(path: str, judgement: Judgement) -> None:
 
 
 def insert(connection: sqlite3.Connection, judgements: Iterable[Judgement]) -> None:
-    """Write judgements as they are, within a change that the caller has begun."""
+    """Insert judgements unchanged, within the caller's transaction."""
     connection.executemany(
         f"INSERT INTO judgements ({', '.join(PAIR)}, person, verdict, time, version, clip_model, "
         "score, undone) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -478,21 +472,19 @@ def insert(connection: sqlite3.Connection, judgements: Iterable[Judgement]) -> N
 
 
 def undo(path: str, person: str, design: int | None = None) -> PairId | None:
-    """Take back a person's last answer that stands.
-
-    It stays in the file as history.
+    """Undo an annotator's last answer, which remains in the file as history.
 
     Parameters
     ----------
     path : str
     person : str
     design : int, optional
-        Of the sample whose pairs alone are meant.
+        Only consider pairs of this sample.
 
     Returns
     -------
     PairId or None
-        Its pair; None without any.
+        The pair; None if there was no answer to undo.
     """
     with writing(path) as connection:
         last = connection.execute(
@@ -516,25 +508,25 @@ def _take_back(
 
 
 def read(path: str, *, history: bool = False) -> list[Judgement]:
-    """Return the judgements that stand, in the order in which they came.
+    """Return the judgements in chronological order, without undone ones.
 
     Parameters
     ----------
     path : str
     history : bool
-        Whether to return those that were taken back, too.
+        Whether to include undone ones.
 
     Raises
     ------
     LabelsError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     with reading(path) as connection:
         return select(connection, path, history=history)
 
 
 def select(connection: sqlite3.Connection, path: str, *, history: bool = False) -> list[Judgement]:
-    """Do what `read` does, of a file that the caller has opened."""
+    """Do what `read` does on an open connection."""
     which = "" if history else "WHERE undone IS NULL"
     rows = connection.execute(f"SELECT * FROM judgements {which} ORDER BY id")
     return [_judgement(path, row) for row in rows]
@@ -544,7 +536,9 @@ def _judgement(path: str, row: sqlite3.Row) -> Judgement:
     try:
         answer = Answer(row["verdict"])
     except ValueError:
-        raise LabelsError(f"{path}: is damaged: judgement {row['id']} is no answer") from None
+        raise LabelsError(
+            f"{path} is damaged: invalid answer in row {row['id']}; {_RESCUE}"
+        ) from None
     return Judgement(
         PairId.of(row), row["person"], answer, row["time"], row["version"], row["clip_model"],
         row["score"], row["undone"],
@@ -552,7 +546,7 @@ def _judgement(path: str, row: sqlite3.Row) -> Judgement:
 
 
 def labels_of(judgements: Iterable[Judgement]) -> dict[PairId, Label]:
-    """Return what people together say of each pair that somebody has answered, skipping aside.
+    """Return the label of every pair with an answer other than skip.
 
     Examples
     --------
@@ -585,19 +579,19 @@ class Documents:
     Attributes
     ----------
     columns : sequence of Columns
-        One a shard; whole shards, not a sample of them.
+        One per shard; whole shards, not samples.
     """
 
     columns: Sequence[Columns]
 
     @cached_property
     def starts(self) -> Ints:
-        """Where each shard's documents begin among all, shape (shards + 1,)."""
+        """Position of each shard's first document in the corpus, shape (shards + 1,)."""
         return np.cumsum([0, *map(len, self.columns)]).astype(np.int64)
 
     @cached_property
     def contents(self) -> list[str]:
-        """A digest of each shard's content; of two of the same content, the second is numbered."""
+        """A digest of each shard's content; repeats get a number appended."""
         seen, found = Counter[str](), list[str]()
         for part in self.columns:
             digest = _content(part)
@@ -607,7 +601,7 @@ class Documents:
 
     @cached_property
     def digest(self) -> str:
-        """What tells this corpus from every other one."""
+        """A digest that identifies this corpus."""
         return blake2b("\n".join(sorted(self.contents)).encode(), digest_size=16).hexdigest()
 
     @cached_property
@@ -615,27 +609,27 @@ class Documents:
         return {content: part for part, content in enumerate(self.contents)}
 
     def holds(self, content: str) -> bool:
-        """Whether a shard of this content is among them."""
+        """Whether a shard has this content."""
         return content in self._parts
 
     def find(self, content: str, number: int) -> int | None:
-        """Return a document's position among all; None where it is not among them."""
+        """Return a document's position in the corpus; None if it is not in it."""
         part = self._parts.get(content)
         if part is None or not 0 <= number < len(self.columns[part]):
             return None
         return int(self.starts[part]) + number
 
     def place(self, document: int) -> tuple[int, int]:
-        """Return a document's shard and its number there."""
+        """Return a document's shard and its row there."""
         return place_of(self.starts, document)
 
     def named(self, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, int]]:
-        """Find documents by a shard's name, or base name, and a key.
+        """Find documents by key and by shard name or base name.
 
         Returns
         -------
         dict of (str, str) to (str, int)
-            Content and number of those that one document alone is called.
+            Content and number, for unambiguous names.
         """
         keys: dict[str, set[str]] = {}
         for shard, key in names:
@@ -651,15 +645,14 @@ class Documents:
 
 
 def hashed(texts: pa.Array) -> NDArray[np.uint64]:
-    """Return a number of 64 bits for each text, the same ones at any time."""
+    """Return a deterministic 64-bit hash of each text."""
     return hash_array(texts.to_numpy(zero_copy_only=False), categorize=False)
 
 
 def _content(part: Columns) -> str:
-    """Return a digest of a shard's documents: their keys, places and sizes, and their images.
+    """Return a digest of a shard's documents: keys, offsets, sizes, image counts, stored matches.
 
-    Of the images, how many there are and the corpus's own matches: what neither another model, nor
-    another tokenizer, nor a quicker check of images changes.
+    None of these depends on the CLIP model, the tokenizer or the image check.
     """
     digest = blake2b(hashed(part.batch.column("key")).tobytes(), digest_size=12)
     numbers = [part.numbers("offset"), part.numbers("size"), part.n_images]
