@@ -144,7 +144,7 @@ def test_a_model_that_cannot_be_compared_is_named(
     asked = [SAMPLE, "--similarity", f"far={broken}", "--report", report, "--no-images"]
     run = Run(capsys, "export", *asked)
     assert run.code == 0
-    assert run.noted.startswith(f"mmc4viz: note: the report leaves out far: {broken}: ")
+    assert run.noted.startswith(f"mmc4viz: note: far is not in the report: {broken}: ")
     assert run.noted.count("\n") == 1
     assert f"far: {broken}: no similarity file" in text_of(report)
     text = reported(capsys, tmp_path, SAMPLE, "--assignment", "stored")
@@ -157,11 +157,11 @@ def test_a_model_that_cannot_be_compared_is_named(
         (["--out", "c.yaml", "--labels", "l.sqlite"], "--labels is for the report"),
         (["--out", "c.yaml", "--models", "own"], "--models is for the report"),
         (["--out", "c.yaml", "--similarity", "b=c"], "--similarity NAME=FILE is for the report"),
-        (["--report", "r.html", "--models", "sample-c"], "no score set is called 'sample-c'"),
-        (["--report", "r.html", "--similarity", "a", "--similarity", "b"], "one similarity"),
+        (["--report", "r.html", "--models", "sample-c"], "no score set is named 'sample-c'"),
+        (["--report", "r.html", "--similarity", "a", "--similarity", "b"], "only one score set can be used"),
         (["--report", "r.html", "--similarity", "=b"], "is no name"),
         (["--report", "r.html", "--labels", "l.sqlite"], "l.sqlite: no such file of labels"),
-        (["--report", "r.html", "--models"], "--models takes the names"),
+        (["--report", "r.html", "--models"], "--models needs at least one"),
     ],
 )  # fmt: skip
 def test_what_has_no_place_is_one_line(
