@@ -416,7 +416,14 @@ def test_whatever_has_no_flag_is_named(config: LoaderConfig) -> None:
     assert sum(not one.agrees for one in unflagged(config)) == differs
     assert len(advice(config).get("Different in the loader (no flag)", [])) == differs
     said = " ".join(line for lines in advice(config).values() for line in lines)
-    for words in ("size limit", "token limit", "assignment", "probability", "cap by score", "order"):
+    for words in (
+        "size limit",
+        "token limit",
+        "assignment",
+        "probability",
+        "cap by score",
+        "order",
+    ):
         assert words in said
 
 
