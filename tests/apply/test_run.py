@@ -555,7 +555,7 @@ def test_a_dry_run_counts_and_writes_nothing(
     assert run(*command, "--out", out) == 0
     written = capsys.readouterr().out
     assert counted.replace("counted", "written") == written
-    assert re.search(r"^images sorted by sentence +3$", written, re.MULTILINE)
+    assert re.search(r"^images reordered by sentence +3$", written, re.MULTILINE)
     assert re.search(r"^expected documents +6$", written, re.MULTILINE)
     assert "--mmc4_textsim_threshold 0.24 --mmc4_max_num_images 6" in written
 
@@ -570,17 +570,17 @@ def test_shards_of_another_setting_are_told_before_they_are_replaced(
     config.write_text("threshold: 0.3\n")
     there = contents(tmp_path / "out")
     assert run(*command, "--dry-run") == 0
-    assert "(threshold 0.24, now 0.3): they would be replaced" in capsys.readouterr().err
+    assert "(threshold 0.24, now 0.3) and would be replaced" in capsys.readouterr().err
     assert contents(tmp_path / "out") == there
     command = [*command[:2], *command[-4:], "--order", "sentence"]
     assert run(*command) == 2
-    assert "or replace them by --overwrite" in capsys.readouterr().err
+    assert "or add --overwrite" in capsys.readouterr().err
     assert contents(tmp_path / "out") == there
     assert run(*command, "--overwrite") == 0
     told = capsys.readouterr().err
-    assert "1 of 1 shards stand in" in told
+    assert "1 of 1 shards in" in told
     assert "about 0.0 MB" not in told
-    assert "(threshold 0.24, now 0.3; order page, now sentence): they will be replaced" in told
+    assert "(threshold 0.24, now 0.3; order page, now sentence) and will be replaced" in told
 
 
 def test_disk_use_is_told_before(
@@ -597,7 +597,7 @@ def test_disk_use_is_told_before(
     assert disk_use(tasks)[0] == sum(sizes[1:])
     monkeypatch.setattr("mmc4viz.apply.run.disk_use", lambda tasks: (5 * 10**9, 10**9))
     assert run("apply", tmp_path / "in", "--config", config, "--out", tmp_path / "more") == 2
-    assert "5.0 GB do not fit, 1.0 GB are free there" in capsys.readouterr().err
+    assert "not enough space: 5.0 GB needed, 1.0 GB free" in capsys.readouterr().err
     assert not (tmp_path / "more").exists()
 
 
@@ -617,4 +617,4 @@ def test_the_command_ends_with_one_line_for_each_trouble(
     assert captured.err.splitlines()[-1] == error
     config.write_text("max_tokens: 512\n")
     assert run(*command) == 2
-    assert "the loader cuts at 256 tokens" in capsys.readouterr().err
+    assert "the loader's is fixed at 256" in capsys.readouterr().err
