@@ -1,8 +1,7 @@
-"""Changes to one document's JSON bytes, with all that is not changed as the loader reads it now.
+"""Edit one document's JSON bytes, so that everything else stays as the loader reads it.
 
-Images' base64 is neither parsed nor written anew where it is plain: it is lifted out, and put back
-behind the rest. The rest goes through Python's own reader and writer, as in the loader; what they
-wrote is read again. Decides nothing: an `Edit` says what is to change.
+Plain base64 of images is neither parsed nor re-encoded: it is cut out before Python's JSON reader
+and writer process the rest, and inserted afterwards. The result is read again.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from mmc4viz.types import DocumentError
 
 _KEY: Final = b'"image_base64"'
 _TO_VALUE: Final = re.compile(rb'\s*:\s*"')
-_NUL: Final = rb"\u0000"  # the only way in which JSON writes this character
+_NUL: Final = rb"\u0000"  # the only JSON spelling of this character
 _MARK: Final = re.compile(rb'"\\u0000(\d+)"')
 
 
 @dataclass(frozen=True)
 class Edited:
-    """A changed document.
+    """An edited document.
 
     Attributes
     ----------
     raw : list of bytes or memoryview
         Its JSON in pieces.
     info : dict
-        What Python's reader makes of it, some images' base64 perhaps by their marks.
+        The parsed JSON, where placeholders may stand for images' base64.
     """
 
     raw: list[bytes | memoryview]
@@ -38,29 +37,29 @@ class Edited:
 
     @property
     def size(self) -> int:
-        """Bytes of the JSON."""
+        """Size of the JSON in bytes."""
         return sum(len(piece) for piece in self.raw)
 
 
 def edit_json(raw: bytes, edit: Edit) -> Edited:
-    r"""Change a document.
+    r"""Edit a document.
 
     Parameters
     ----------
     raw : bytes
-        JSON that the loader reads, with an object that has the loader's fields.
+        JSON that the loader can read: an object with the loader's fields.
     edit : Edit
 
     Returns
     -------
     Edited
-        In UTF-8. Lone surrogates stand in it as the three bytes that Python's reader takes for
-        them, so that two of them that follow each other stay two.
+        In UTF-8. Lone surrogates are written as three bytes each, so that two adjacent ones are
+        not combined.
 
     Raises
     ------
     DocumentError
-        Where Python cannot write what it has read, or the fields are not what an edit needs.
+        If Python cannot write what it has read, or the fields do not fit the edit.
 
     Examples
     --------
@@ -75,12 +74,12 @@ def edit_json(raw: bytes, edit: Edit) -> Edited:
         pieces = _put_back(text, images)
         return Edited(pieces, json.loads(text))
     except (RecursionError, TypeError, AttributeError, LookupError, ValueError) as error:
-        raise DocumentError(f"its JSON cannot be changed safely ({error!s:.80})") from None
+        raise DocumentError(f"its JSON cannot be edited safely ({error!s:.80})") from None
 
 
 def _opened(raw: bytes) -> tuple[Any, list[memoryview]]:
-    """Read JSON with the images lifted out; without, where that would not be the same."""
-    rest, images = _lift_out(raw)
+    """Read JSON with the images cut out, or whole if that would not give the same."""
+    rest, images = _cut_out(raw)
     if images and rest.count(_NUL) == len(images):
         try:
             info = json.loads(rest)
@@ -94,8 +93,8 @@ def _opened(raw: bytes) -> tuple[Any, list[memoryview]]:
         raise DocumentError("its JSON cannot be read") from None
 
 
-def _lift_out(raw: bytes) -> tuple[bytes, list[memoryview]]:
-    """Put a mark in the place of each image's base64 that has no escapes."""
+def _cut_out(raw: bytes) -> tuple[bytes, list[memoryview]]:
+    """Replace each image's base64 without escapes by a placeholder."""
     view = memoryview(raw)
     pieces: list[bytes | memoryview] = []
     images: list[memoryview] = []
@@ -120,7 +119,7 @@ def _is_mark(entry: Any) -> bool:
 
 
 def _put_back(text: bytes, images: list[memoryview]) -> list[bytes | memoryview]:
-    """Put the images in the places of their marks, whatever their order is now."""
+    """Replace the placeholders, in whatever order, by their images."""
     if not images:
         return [text]
     parts = _MARK.split(text)
@@ -136,7 +135,7 @@ def _change(info: dict[str, Any], edit: Edit) -> None:
         if isinstance(entries[image], dict):
             entries[image].pop("image_base64", None)
         else:
-            entries[image] = {}  # what is no object costs the loader the document
+            entries[image] = {}  # anything but an object would make the document unreadable
     for sentence, text in edit.sentences.items():
         info["text_list"][sentence] = text
     if edit.matrix is not None:

@@ -1,7 +1,7 @@
-"""What to rewrite, what the loader cannot do, and the counts of a run.
+"""Options for rewriting shards, settings that are impossible, and the counts of a run.
 
-The loader has flags for the threshold and for the smallest and largest number of images; the rest
-of a setting is brought about in the shards, as far as that can be.
+The loader has flags for the threshold and for the minimum and maximum number of images; all other
+settings are applied by rewriting the shards, as far as possible.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mmc4viz.types import ConfigError, LoaderConfig
 ORDERS: Final = ("page", "sentence")
 CAPS: Final = ("first", "best")
 OWN: Final = LoaderConfig()
-"""The loader as OpenFlamingo has it: its size limit, token limit, coin and assignment."""
+"""The values fixed in OpenFlamingo's loader, except for the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +26,21 @@ class Options:
     Attributes
     ----------
     order : str
-        ``page``: images stay in their order. ``sentence``: the images of the chosen pairs, and
-        the matrix's rows with them, stand in the order of their sentences, so that every
-        ``<image>`` token gets its own image.
+        ``page``: image order is unchanged. ``sentence``: the images of the selected pairs, and
+        the matrix's rows with them, are sorted by sentence, so that every ``<image>`` token gets
+        its own image.
     cap : str
-        Which of too many surviving pairs stay: the ``first`` ones in image order, as in the
-        loader, or the ``best`` ones.
+        Which pairs are kept over the cap: the ``first`` in image order, as in the loader, or the
+        ``best``.
     drop_undecodable : bool
-        Whether an image that cannot be decoded is left out, instead of costing its document.
+        Whether undecodable images are removed; otherwise they cost the whole document.
     keep_rejected_images : bool
-        Whether images in no chosen pair keep their bytes where the loader rejects them anyway.
+        Whether images outside the selection keep their bytes if the loader drops them anyway.
 
     Raises
     ------
     ConfigError
-        For an order or a cap that there is not.
+        If order or cap is unknown.
 
     Examples
     --------
@@ -65,12 +65,12 @@ class Options:
 
 
 def loader_config(config: LoaderConfig) -> LoaderConfig:
-    """Return what the unmodified loader does with a setting's flags on rewritten shards.
+    """Return the settings of the unmodified loader when run with these settings' flags.
 
     Parameters
     ----------
     config : LoaderConfig
-        The chosen setting, one that `refuse_impossible` lets pass.
+        The chosen settings, accepted by `refuse_impossible`.
     """
     return config.with_(
         assignment=OWN.assignment,
@@ -81,74 +81,73 @@ def loader_config(config: LoaderConfig) -> LoaderConfig:
 
 
 def refuse_impossible(config: LoaderConfig) -> None:
-    """Refuse a setting that no rewriting brings the unmodified loader to.
+    """Reject settings that rewritten shards cannot reproduce with the unmodified loader.
 
-    Several images on one sentence, which ``argmax`` and ``stored`` can lead to, show in the
-    documents only.
+    Several images on one sentence, which are possible under ``argmax`` and ``stored``, are only
+    detected per document.
 
     Raises
     ------
     ConfigError
-        One line with the reason.
     """
     if config.single_image_keep != OWN.single_image_keep:
         raise ConfigError(
-            f"single_image_keep is {config.single_image_keep:g}: the loader's coin is one half "
-            "and it has no flag for another; apply needs single_image_keep 0.5"
+            f"single_image_keep is {config.single_image_keep:g}, but the loader's is fixed at 0.5: "
+            "set single_image_keep to 0.5"
         )
     if config.max_tokens != OWN.max_tokens:
         raise ConfigError(
-            f"max_tokens is {config.max_tokens}: the loader cuts at {OWN.max_tokens} tokens and "
-            f"has no flag for another length; apply needs max_tokens {OWN.max_tokens}"
+            f"max_tokens is {config.max_tokens}, but the loader's is fixed at {OWN.max_tokens}: "
+            f"set max_tokens to {OWN.max_tokens}"
         )
     if config.min_kb < OWN.min_kb:
         raise ConfigError(
-            f"min_kb is {config.min_kb}: the loader drops images of fewer than "
-            f"{(OWN.min_kb + 1) * 1000:,} bytes whatever the shards hold; apply needs min_kb "
-            f"{OWN.min_kb} or more"
+            f"min_kb is {config.min_kb}, but the loader always drops images of fewer than "
+            f"{(OWN.min_kb + 1) * 1000:,} bytes: set min_kb to {OWN.min_kb} or more"
         )
 
 
 @dataclass
 class RewriteCounts:
-    """Counts over documents; each can be added to another's.
+    """Counts of a run.
 
     Attributes
     ----------
     documents : int
-        All samples.
+        All documents.
     carried_over : int
-        Byte for byte as they were.
+        Documents copied byte for byte.
     changed : int
-        Rewritten, with `emptied` ones among them.
+        Rewritten documents, including `emptied` ones.
     always_yielded, sometimes_yielded : int
-        Those that the unmodified loader yields with the exported flags, ChatGPT-written ones
-        included.
+        Documents that the unmodified loader keeps with the exported flags, always or with
+        probability 0.5; includes ChatGPT-generated documents.
     chatgpt : int
-        Written by ChatGPT: carried over, outside the promise.
+        ChatGPT-generated documents, which are copied and not covered by the guarantee.
     reordered : int
-        With images in another order.
+        Documents with reordered images.
     lowered : int
-        With entries of the matrix lowered because they competed with chosen pairs.
+        Documents with lowered matrix entries that competed with selected pairs.
     rescored : int
-        With the corpus's stored score put into the matrix.
+        Documents with MMC4's stored scores written to the matrix.
     rescued : int
-        Lost by an image that does not decode, were it not left out.
+        Documents kept because an undecodable image was removed.
     emptied : int
-        Rejected by the setting, and by the loader only since their images lost their bytes.
+        Documents dropped by the settings, which the loader drops only because the bytes of their
+        images were removed.
     left_out : int
-        Cannot be rewritten safely: not in the output, named in the report.
+        Documents that cannot be rewritten safely; not written, and named in the report.
     shared : int
-        With several images on one sentence, which refuses a run that writes.
+        Documents with several images on one sentence; an error unless it is a dry run.
     spaced : int
-        Documents with literal special tokens that got a space.
+        Documents with literal special tokens that were broken up by a space.
     spaced_tokens : int
-        These tokens.
+        Number of these tokens.
     other_odds : int
-        With another probability than the setting alone gives, because of a rescued image, the
-        best in place of the first pairs, or a literal token that counted as an image's.
+        Documents whose keep probability differs from that of the settings alone, because of a
+        removed image, another choice of pairs over the cap, or a literal special token.
     dropped_images : int
-        Images that lost their bytes.
+        Images whose bytes were removed.
     """
 
     documents: int = 0
@@ -170,13 +169,13 @@ class RewriteCounts:
     dropped_images: int = 0
 
     def add(self, other: RewriteCounts) -> None:
-        """Add another's counts."""
+        """Add other counts to these."""
         for item in fields(self):
             setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
 
     @property
     def expected(self) -> float:
-        """Documents that the loader yields, in expectation over its coin."""
+        """Expected number of documents that the loader keeps."""
         return self.always_yielded + self.sometimes_yielded / 2
 
     def as_dict(self) -> dict[str, int]:
@@ -185,32 +184,32 @@ class RewriteCounts:
 
     @classmethod
     def of(cls, found: dict[str, Any]) -> Self:
-        """Build counts from a record; raises TypeError or ValueError for one that is none."""
+        """Build counts from a record; raises TypeError or ValueError if it is malformed."""
         return cls(**{name: int(value) for name, value in found.items()})
 
 
 TITLES: Final = {
     "documents": "documents",
-    "carried_over": "carried over byte for byte",
+    "carried_over": "copied byte for byte",
     "changed": "rewritten",
-    "reordered": "images sorted by sentence",
-    "lowered": "competing similarity lowered",
-    "rescored": "stored score put into the matrix",
-    "rescued": "saved from an undecodable image",
-    "emptied": "rejected ones emptied of images",
-    "spaced": "literal tokens spaced",
-    "other_odds": "other odds than without the options",
-    "chatgpt": "ChatGPT-written, as they were",
+    "reordered": "images reordered by sentence",
+    "lowered": "competing scores lowered",
+    "rescored": "stored scores written to the matrix",
+    "rescued": "kept by removing an undecodable image",
+    "emptied": "dropped by removing their images",
+    "spaced": "literal special tokens broken up",
+    "other_odds": "keep probability changed by the options",
+    "chatgpt": "ChatGPT-generated (copied unchanged)",
     "shared": "several images on one sentence",
-    "left_out": "left out, see below",
-    "dropped_images": "images without bytes now, lest the loader take them",
-    "spaced_tokens": "literal tokens that got a space",
-    "always_yielded": "the loader yields each time",
-    "sometimes_yielded": "it yields every other time, by its coin",
+    "left_out": "not written (see below)",
+    "dropped_images": "images removed so that the loader cannot select them",
+    "spaced_tokens": "special tokens broken up",
+    "always_yielded": "always kept",
+    "sometimes_yielded": "kept with probability 0.5",
 }
-"""Words for each count, in the order of the end table."""
-EXPECTED: Final = "so it yields on average"
-"""Words for `RewriteCounts.expected`, below them."""
+"""Title of each count, in the order of the summary."""
+EXPECTED: Final = "expected documents"
+"""Title of `RewriteCounts.expected`."""
 
 
 def apply_command(
@@ -222,22 +221,22 @@ def apply_command(
     index: str | None = None,
     similarity: str | None = None,
 ) -> str:
-    """Return the words of ``mmc4viz apply``, quoted for a shell.
+    """Return an ``mmc4viz apply`` command, quoted for a shell.
 
     Parameters
     ----------
     config : str
-        The file of the setting.
+        The config file.
     out : str
-        The folder of the rewritten shards.
+        The output folder.
     options : Options
-        Those that are their defaults are left out.
+        Defaults are omitted.
     shards : sequence of str
         Paths or patterns.
     index : str, optional
-        In place of shards.
+        The index to use instead of shards.
     similarity : str, optional
-        The index's score set that decides.
+        The score set to use.
 
     Examples
     --------

@@ -1,13 +1,8 @@
-"""What must change in one document.
+"""Plan the changes to one document.
 
-The walk's own steps with another cap, another order, and images left out. Nothing is changed here.
-
-Pure: each function says what is to change for a given choice of pairs. Why the pairs were chosen,
-and how JSON is changed, is not this room's affair.
-
-Pure: a document and a setting in, a plan out. The plan names images, sentences and entries of the
-matrix by the document's own indices; changing the JSON is `edit`'s job, and whether the loader
-then does what was planned is for the literal walk to say (`Plan.holds`).
+A plan refers to images, sentences and matrix entries by the document's original indices.
+`edit_json` carries it out, and the reference walk confirms that the loader then does what was
+planned (`Plan.holds`).
 """
 
 from __future__ import annotations
@@ -31,7 +26,7 @@ Match = tuple[int, int, float]
 def choose(
     document: Document, config: LoaderConfig, options: Options
 ) -> tuple[list[Match], list[Match]]:
-    """Return the chosen pairs in image order, and the surviving ones over the cap."""
+    """Return the selected pairs in image order, and the pairs over the cap."""
     if options.drop_undecodable:
         document = all_decodable(document, config.min_kb)
     try:
@@ -50,14 +45,14 @@ def choose(
 
 
 def all_decodable(document: Document, min_kb: int) -> Document:
-    """Return a document without the images that would cost it; itself where there is none."""
+    """Return a document without undecodable images; the same object if there are none."""
     images = tuple(if_decodable(image, min_kb) for image in document.images)
     same = all(new is old for new, old in zip(images, document.images, strict=True))
     return document if same else replace(document, images=images)
 
 
 def if_decodable(image: Image, min_kb: int) -> Image:
-    """Return an image, or a missing one in the place of one that would cost its document."""
+    """Return an image, or a missing image if it would make its document unreadable."""
     lost = image.entry_error or (image.pixel_error and not image.too_small(min_kb))
     return Image(present=False) if lost else image
 
@@ -65,7 +60,7 @@ def if_decodable(image: Image, min_kb: int) -> Image:
 def expected_of(
     document: Document, pairs: list[Match], config: LoaderConfig, tokenizer: Tokenizer
 ) -> Verdict | None:
-    """Walk the chosen pairs alone: their images, in order, and no doubt about their sentences."""
+    """Return the reference walk of the selected pairs alone, in order."""
     if not pairs:
         return None
     matrix = np.zeros((len(pairs), max(sentence for _, sentence, _ in pairs) + 1))
@@ -77,7 +72,7 @@ def expected_of(
 
 
 def several(pairs: list[Match]) -> str | None:
-    """Return words for a sentence that has several of the pairs' images, if any has."""
+    """Describe a sentence with several of the pairs' images; None if there is none."""
     sentences = [sentence for _, sentence, _ in pairs]
     for sentence in sentences:
         if (count := sentences.count(sentence)) > 1:
@@ -86,12 +81,12 @@ def several(pairs: list[Match]) -> str | None:
 
 
 def is_mispaired(verdict: Verdict) -> bool:
-    """Whether some image token is without its own image."""
+    """Whether some image token does not get its own image."""
     return verdict.mispaired > 0 or any(bound.pair_image is None for bound in verdict.binding)
 
 
 Scores = Mapping[tuple[int, int], float]
-"""By image and sentence."""
+"""Scores by image and sentence."""
 
 _SPECIALS = (IMAGE, END_OF_CHUNK)
 
@@ -103,17 +98,17 @@ class Edit:
     Attributes
     ----------
     drop : frozenset of int
-        Images that lose their ``image_base64``.
+        Images whose ``image_base64`` is removed.
     order : tuple of int
-        The image that stands at each place; empty where all stay.
+        The image at each position; empty if the order is unchanged.
     sentences : mapping of int to str
-        Sentences with another text.
+        New texts of sentences.
     matrix : list of list of float, or None
-        What takes the place of the whole matrix, rows in the images' old order.
+        Replacement for the whole matrix, rows in the original image order.
     scores : mapping of (int, int) to float
-        Entries with another value, by image and sentence.
+        New values of matrix entries, by image and sentence.
     lowered : int
-        How many of these were lowered because they compete with chosen pairs.
+        How many of these were lowered because they compete with selected pairs.
     """
 
     drop: frozenset[int] = frozenset()
@@ -125,7 +120,7 @@ class Edit:
 
 
 def valid_images(document: Document, min_kb: int) -> frozenset[int]:
-    """Return the images that are there and large enough."""
+    """Return the images that are present and large enough."""
     return frozenset(
         at
         for at, image in enumerate(document.images)
@@ -140,7 +135,7 @@ def to_drop(
     config: LoaderConfig,
     options: Options,
 ) -> frozenset[int]:
-    """Return the images that the loader must not see, or need not."""
+    """Return the images whose bytes are removed."""
     images, chosen = document.images, {image for image, _, _ in pairs}
     if not options.keep_rejected_images:
         return frozenset(at for at, image in enumerate(images) if image.present) - chosen
@@ -154,7 +149,7 @@ def to_drop(
 
 
 def new_order(document: Document, pairs: list[Match]) -> tuple[int, ...]:
-    """Return which image stands where: the chosen ones in their order, in each other's places."""
+    """Return the image at each position: selected images are permuted among their positions."""
     images = [image for image, _, _ in pairs]
     order = list(range(len(document.images)))
     for place, image in zip(sorted(images), images, strict=True):
@@ -163,7 +158,7 @@ def new_order(document: Document, pairs: list[Match]) -> tuple[int, ...]:
 
 
 def spaced_sentences(document: Document, pairs: list[Match]) -> tuple[dict[int, str], int]:
-    """Put a space into the literal special tokens of a text; return the sentences and a count."""
+    """Break up literal special tokens by a space; return the changed sentences and a count."""
     texts = document.sentences if isinstance(document.sentences, list) else []
     own = {sentence for _, sentence, _ in pairs}
     spaced, count = {}, 0
@@ -171,7 +166,7 @@ def spaced_sentences(document: Document, pairs: list[Match]) -> tuple[dict[int, 
         if not isinstance(text, str):
             if at not in own:
                 continue
-            text = f"{text}"  # as the loader writes it
+            text = f"{text}"  # as the loader formats it
         found = sum(text.count(special) for special in _SPECIALS)
         if found:
             spaced[at] = text.replace(IMAGE, "< image>").replace(END_OF_CHUNK, "< |endofchunk|>")
@@ -180,7 +175,7 @@ def spaced_sentences(document: Document, pairs: list[Match]) -> tuple[dict[int, 
 
 
 def rescored(document: Document, pairs: list[Match], config: LoaderConfig) -> dict[Any, float]:
-    """Return the entries of chosen pairs whose stored score is not the matrix's."""
+    """Return the matrix entries of selected pairs whose stored score differs from the matrix."""
     if config.assignment != "stored":
         return {}
     matrix = np.array(document.similarity)
@@ -199,11 +194,11 @@ def lowered_entries(
     *,
     level: bool,
 ) -> dict[tuple[int, int], float]:
-    """Return the entries to be lowered, with their new value.
+    """Return the matrix entries to lower, with their new value.
 
-    With ``low`` below the threshold and no entry of the valid rows below ``low``, the chosen
-    pairs are in every assignment of largest total: where one is not, exchanging the two or three
-    partners concerned gains their difference and loses nothing.
+    With ``low`` below the threshold and no entry of the valid rows below ``low``, every assignment
+    with the largest total contains the selected pairs: if one were missing, swapping the two or
+    three partners involved would increase the total.
     """
     values = matrix[valid]
     finite = values[np.isfinite(values)]
@@ -226,31 +221,31 @@ _HANDED_OVER = (PairStatus.KEPT, PairStatus.TRUNCATED)
 
 @dataclass(frozen=True)
 class Plan:
-    """What was chosen of one document, and how to bring it about.
+    """What is selected from one document, and how to achieve it.
 
     Attributes
     ----------
     pairs : tuple of Match
-        The chosen pairs in the order in which the loader shall hand over their images; empty for
-        a document that the setting rejects.
+        The selected pairs in the order in which the loader should hand over their images; empty
+        for a document that the settings drop.
     expected : Verdict or None
-        What the loader is to make of exactly these; None for a rejected document.
+        The expected result of the loader; None for a dropped document.
     edit : Edit
-        The first to be tried.
+        The first edit to try.
     is_right : bool
-        Whether the document is right as it is, and not to be touched.
+        Whether the document is correct without changes.
     spaced : int
-        Literal special tokens of the text that get a space.
+        Number of literal special tokens to break up.
     shared : str or None
-        Words for the sentence that got several images, which no loader's flag brings about.
+        Description of a sentence with several images, which the loader cannot produce.
     impossible : str or None
-        Words for why the document cannot be rewritten.
+        Why the document cannot be rewritten.
     rescued : bool
-        Whether an image that is left out would cost the document.
+        Whether a removed image would have made the document unreadable.
     rejected_anyway : bool
-        Whether the loader rejects the document as it is.
+        Whether the loader drops the document as it is.
     other_odds : bool
-        Whether the options give the document another probability than the setting alone.
+        Whether the options change the document's keep probability.
     """
 
     pairs: tuple[Match, ...] = ()
@@ -265,7 +260,7 @@ class Plan:
     other_odds: bool = False
 
     def holds(self, verdict: Verdict, order: tuple[int, ...]) -> bool:
-        """Whether a rewritten document's walk says what was chosen; ``order`` is its edit's."""
+        """Whether the walk of the rewritten document is as planned; ``order`` is the edit's."""
         if self.expected is None:
             return verdict.keep_probability == 0
         wanted = [
@@ -280,7 +275,7 @@ class Plan:
 
 
 def _handed_over(verdict: Verdict, order: tuple[int, ...]) -> list[tuple[int, int, PairStatus]]:
-    """Return the pairs within the cap, by the images' old indices."""
+    """Return the pairs within the cap, by original image indices."""
     return [
         (order[pair.image] if order else pair.image, pair.sentence, pair.status)
         for pair in verdict.pairs
@@ -295,18 +290,18 @@ def plan_document(
     tokenizer: Tokenizer,
     own: Document | None = None,
 ) -> Plan:
-    """Plan what is to become of one document.
+    """Plan the changes to one document.
 
     Parameters
     ----------
     document : Document
-        Measured in full, with the similarity that the setting was chosen on.
+        With validated images and the scores on which the settings were chosen.
     config : LoaderConfig
-        The chosen setting.
+        The chosen settings.
     options : Options
     tokenizer : Tokenizer
     own : Document, optional
-        The document as the shard has it, where that carries another similarity.
+        The document in the shard, if its scores are different.
     """
     loader = walk(own or document, loader_config(config), tokenizer)
     sorting = options.order == "sentence"
@@ -325,7 +320,9 @@ def plan_document(
     if plan.shared is not None:
         return plan
     if sorting and is_mispaired(expected):
-        return replace(plan, impossible="an image token of its text cannot be bound to an image")
+        return replace(
+            plan, impossible="a literal <image> token in its text cannot be given an image"
+        )
     drop = to_drop(document, pairs, over, config, options)
     untouched = own is None and not sentences and (options.keep_rejected_images or not drop)
     if untouched and plan.holds(loader, ()):
@@ -341,10 +338,10 @@ def plan_document(
 
 
 def attempts(plan: Plan, document: Document, config: LoaderConfig) -> Iterator[Edit]:
-    """Yield edits that may bring a plan about, the mildest first.
+    """Yield edits that may achieve a plan, smallest changes first.
 
-    As planned; with the entries that compete with the chosen pairs lowered; with all entries
-    but theirs on one low level.
+    The planned edit; the same with competing matrix entries lowered; the same with all entries but
+    those of the selected pairs set to one low value.
     """
     yield plan.edit
     if plan.expected is None:
@@ -364,7 +361,7 @@ def _with(document: Document, sentences: Mapping[int, str]) -> Document:
 
 
 def _rejected(document: Document, loader: Verdict, options: Options) -> Plan:
-    """Plan for a document that the setting rejects: the loader must reject it as well."""
+    """Plan for a document that the settings drop: the loader must drop it as well."""
     present = frozenset(at for at, image in enumerate(document.images) if image.present)
     rejects = loader.keep_probability == 0
     keep = options.keep_rejected_images or document.error is not None or not present

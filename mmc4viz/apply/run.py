@@ -1,14 +1,9 @@
-"""Rewrite many shards: resume, run aside, totals.
+"""Rewrite many shards, one task each: resume, run in a subprocess, totals.
 
-Workers begin by loading their parent's main module, and a dashboard's is the script that draws it.
-So another Python is started, which has workers, is told the tasks, and tells of each shard. It ends
-when it is done, and when nobody listens any more: the shards at work are finished, no other begun.
-When the program that asked is gone altogether, it ends at once.
-
-Rewrites nothing, prints nothing.
-
-A shard is one task; a task writes one whole shard and its record. What is done to a document is
-`rewrite`'s job.
+Worker processes start by importing their parent's main module, which in the dashboard is a
+Streamlit script. `apply_aside` therefore starts a separate Python process that owns the workers. If
+its input is closed, it finishes the shards in progress and exits; if its parent is gone, it exits
+immediately.
 """
 
 from __future__ import annotations
@@ -70,27 +65,27 @@ from mmc4viz.types import Mmc4vizError, ShardError
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of one shard.
+    """The result of one shard.
 
     Attributes
     ----------
     shard : str
         Its path.
     status : str
-        ``written``, ``counted`` (a dry run), ``skipped`` (it was written before), ``broken off``,
-        or ``failed``.
+        ``written``, ``counted`` (dry run), ``skipped`` (written before), ``broken off`` (the shard
+        is truncated), or ``failed``.
     reason : str or None
         Why it broke off or failed.
     counts : RewriteCounts
-        Also of a shard that was written before.
+        Also for a skipped shard.
     left_out : tuple of str
-        Documents that are not in the output, with the reason.
+        Documents that were not written, with the reason.
     shared : str or None
-        In a dry run, words for the first document with several images on one sentence.
+        In a dry run, describes the first document with several images on one sentence.
     n_bytes : int
-        Of the original.
+        Size of the original.
     out_bytes : int
-        Of the rewritten shard; of a dry run, before it is packed.
+        Size of the rewritten shard; in a dry run, before compression.
     """
 
     shard: str
@@ -106,16 +101,16 @@ class Applied:
 def apply_shards(
     tasks: Sequence[RewriteTask], make_executor: MakeExecutor, on_done: Callable[[Applied], object]
 ) -> list[Applied]:
-    """Rewrite shards; those that are written as asked already are skipped.
+    """Rewrite shards, skipping those that are already finished.
 
     Parameters
     ----------
     tasks : sequence of RewriteTask
-        All with one setting and one folder.
+        With the same settings and output folder.
     make_executor : callable
-        Returns the workers.
+        Returns the executor.
     on_done : callable
-        Told of each shard as it is finished.
+        Called with each finished shard.
 
     Returns
     -------
@@ -125,12 +120,12 @@ def apply_shards(
     Raises
     ------
     ConfigError
-        For a setting that the loader has no means for.
+        If the loader cannot reproduce the settings.
     SharedSentenceError
-        For a document with several images on one sentence, unless nothing is written.
+        If a document has several images on one sentence, except in a dry run.
     ApplyError
-        When shards would get in each other's, their own or something else's place, or the place
-        cannot be written.
+        If shards would overwrite each other, themselves or other files, or the output cannot be
+        written.
     """
     refuse_impossible(tasks[0].config)
     check_places(tasks)
@@ -152,23 +147,23 @@ def _make_folder(folder: str) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ApplyError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise ApplyError(f"{folder}: cannot be created: {error.strerror}") from None
 
 
 def apply_to_shard(task: RewriteTask) -> Applied:
-    """Rewrite one shard; the whole of what a worker does.
+    """Rewrite one shard in a worker.
 
     Returns
     -------
     Applied
-        A shard that cannot be read is no exception: the others go on.
+        With status ``failed`` if the shard cannot be read.
 
     Raises
     ------
     SharedSentenceError, ApplyError
-        As `apply_shards` says.
+        As in `apply_shards`.
     """
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a worker is one core
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per worker
     try:
         if task.dry_run:
             with TemporaryDirectory(prefix="mmc4viz-") as folder:
@@ -186,14 +181,14 @@ def apply_to_shard(task: RewriteTask) -> Applied:
 
 @contextmanager
 def _locked(task: RewriteTask, scratch: Path) -> Iterator[None]:
-    """Hold a shard's lock, which dies with its process."""
+    """Hold a shard's lock, which is released when the process ends."""
     lock = FileLock(str(scratch / f"{task.shard.name}.lock"))
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise ApplyError(
-            f"{task.target}: another run is writing it right now; wait for it"
+            f"{task.target}: another run is writing this shard; wait until it has finished"
         ) from None
     except OSError as error:
         raise ApplyError(f"{scratch}: cannot be written: {error.strerror or error}") from None
@@ -209,15 +204,15 @@ def _apply(task: RewriteTask, scratch: Path) -> Applied:
     unlike = [] if before is None or task.overwrite else before.unlike(record)
     if unlike and exists(task.target):
         raise ReplacingError(
-            f"{task.target}: was made with another setting ({'; '.join(unlike)}): choose another "
-            "folder, or replace it by --overwrite"
+            f"{task.target}: was written with different settings ({'; '.join(unlike)}); choose "
+            "another --out, or add --overwrite"
         )
     if before is not None and not (
         _made_like(before, record, task) and is_intact(task.target, before)
     ):
         before = None
     if before is not None and before.whole:
-        return _told_before(task, before, "skipped", None)
+        return _written_before(task, before, "skipped", None)
     if task.index_file is None:
         record = replace(record, fingerprint=whole_fingerprint(task.shard.path))
     spool = scratch / f"{task.shard.name}.in"
@@ -229,13 +224,13 @@ def _apply(task: RewriteTask, scratch: Path) -> Applied:
 
 
 def _made_like(before: Record, record: Record, task: RewriteTask) -> bool:
-    """Whether what is there was made from the same bytes in the same way."""
+    """Whether the present output was made from the same bytes in the same way."""
     same_way = replace(before, fingerprint=record.fingerprint).made_like(record)
     return same_way and unchanged(task.shard.path, before.fingerprint)
 
 
 def _record(task: RewriteTask) -> Record:
-    """Return the record of a shard that is to be written."""
+    """Return the record of a shard to be written."""
     similarity, verify = "", str(Verify.FULL)
     if task.index_file is None:
         now = fingerprint(task.shard.path)
@@ -243,7 +238,9 @@ def _record(task: RewriteTask) -> Record:
         _, origin = map_columns(Path(task.index_file))
         verify, now = origin.verify, origin.fingerprint
         if not unchanged(task.shard.path, now):
-            raise ShardError(f"{task.shard.path}: has changed since it was indexed; index it again")
+            raise ShardError(
+                f"{task.shard.path}: has changed since it was indexed; run mmc4viz index again"
+            )
     if task.set_file is not None:
         _, made = map_set_file(Path(task.set_file))
         similarity = f"{made.set}:{made.sidecar}"
@@ -258,8 +255,8 @@ def _record(task: RewriteTask) -> Record:
     )
 
 
-def _told_before(task: RewriteTask, before: Record, status: str, reason: str | None) -> Applied:
-    """Return what was written before, and stays."""
+def _written_before(task: RewriteTask, before: Record, status: str, reason: str | None) -> Applied:
+    """Return the result of a shard that was written before and is kept."""
     return Applied(
         task.shard.path,
         status,
@@ -274,7 +271,7 @@ def _told_before(task: RewriteTask, before: Record, status: str, reason: str | N
 def _rewrite(
     task: RewriteTask, record: Record, plain: Unpacked, scratch: Path, before: Record | None
 ) -> Applied:
-    """Rewrite a shard; what is there of one that broke off stays unless more can be read now."""
+    """Rewrite a shard; the output of a truncated one is kept unless more can be read now."""
     columns = shard_columns(task, plain)
     setting = Setting(task.config, task.options, columns.own.tokenizer)
 
@@ -284,18 +281,18 @@ def _rewrite(
     if task.dry_run:
         out = Output(None)
         return _applied(task, rewrite(out), out.size, "counted")
-    beside = scratch / f"{task.shard.name}.part"
+    partial = scratch / f"{task.shard.name}.part"
     try:
-        with written(beside, plain.packing) as (file, made):
+        with written(partial, plain.packing) as (file, made):
             done = rewrite(Output(file))
         if not unchanged(task.shard.path, record.fingerprint):
             raise ShardError(
-                f"{task.shard.path}: changes while it is read; run again when it is still"
+                f"{task.shard.path}: changed while it was read; run again once it is complete"
             )
         if before is not None and done.error and done.counts.documents <= before.documents:
-            return _told_before(task, before, "broken off", done.error)
+            return _written_before(task, before, "broken off", done.error)
         write_record(record, task.target, scratch)
-        put_in_place(beside, task.target)
+        put_in_place(partial, task.target)
         record = replace(
             record,
             whole=done.error is None,
@@ -308,11 +305,11 @@ def _rewrite(
         write_record(record, task.target, scratch)
     except OSError as error:
         raise ApplyError(
-            f"{task.out}: cannot be written: {error.strerror or error}; free some room or choose "
-            "another folder, then run the same command again: it goes on where it stopped"
+            f"{task.out}: cannot be written: {error.strerror or error}; free some space or choose "
+            "another --out, then run the same command again to resume"
         ) from None
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return _applied(task, done, made.size, "written")
 
 
@@ -338,21 +335,22 @@ main()
 """
 
 
-class _NobodyListensError(Exception):
-    """Raised where the process that asked is gone."""
+class _ParentGoneError(Exception):
+    """The parent process no longer listens."""
 
 
 def apply_aside(
     tasks: Sequence[RewriteTask], workers: int, on_done: Callable[[Applied], object]
 ) -> list[Applied]:
-    """Do what `mmc4viz.apply.run.apply_shards` does, by so many workers of another process.
+    """Run `apply_shards` in a separate process.
 
     Parameters
     ----------
     tasks : sequence of RewriteTask
     workers : int
+        Number of worker processes.
     on_done : callable
-        Told of each shard as it is finished; when it raises, no other shard is begun.
+        Called with each finished shard; if it raises, no further shard is started.
 
     Returns
     -------
@@ -362,10 +360,10 @@ def apply_aside(
     Raises
     ------
     Mmc4vizError
-        As `apply_shards` does; an `ApplyError` when the other process dies.
+        As in `apply_shards`; `ApplyError` if the other process dies.
     """
-    # Without this program's own search path, on which a script's neighbours hide Python's modules;
-    # in a session of its own, so that what interrupts this program leaves its shards whole.
+    # -P: modules next to the script must not shadow the standard library. A new session: an
+    # interrupt of this program must not leave partial shards.
     command = [sys.executable, "-P", "-c", _CODE, _HERE]
     with Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True) as process:
         assert process.stdin is not None and process.stdout is not None
@@ -373,45 +371,44 @@ def apply_aside(
             pickle.dump((os.getpid(), users(), workers, list(tasks)), process.stdin)
             process.stdin.flush()
             while True:
-                said = pickle.load(process.stdout)
-                if isinstance(said, Mmc4vizError):
-                    raise said
-                if isinstance(said, list):
-                    return said
-                on_done(said)
+                message = pickle.load(process.stdout)
+                if isinstance(message, Mmc4vizError):
+                    raise message
+                if isinstance(message, list):
+                    return message
+                on_done(message)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise ApplyError(
-                "the process that rewrites shards died (out of memory?): run again, it goes on "
-                "where it stopped"
+                "the process that rewrites shards died (out of memory?); run again to resume"
             ) from None
 
 
 def main() -> None:
-    """Do the work that is asked for on standard input, and tell of it on standard output."""
+    """Read tasks from standard input, run them, and send results to standard output."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever else is printed must not get between
+    os.dup2(2, 1)  # other prints must not mix with the results
     parent, known, workers, tasks = pickle.load(sys.stdin.buffer)
     remember_users(known)
     gone = Event()
     Thread(target=_listen, args=(gone, parent), daemon=True).start()
 
-    def told(applied: Applied) -> None:
-        _tell(out, applied)
+    def on_done(applied: Applied) -> None:
+        _send(out, applied)
         if gone.is_set():
-            raise _NobodyListensError
+            raise _ParentGoneError
 
     try:
-        _tell(out, apply_shards(tasks, lambda: processes(workers), told))
+        _send(out, apply_shards(tasks, lambda: processes(workers), on_done))
     except Mmc4vizError as error:
-        _tell(out, error)
-    except (_NobodyListensError, BrokenPipeError):
-        os._exit(1)  # nothing is left to be flushed to anybody
+        _send(out, error)
+    except (_ParentGoneError, BrokenPipeError):
+        os._exit(1)  # there is nobody to flush to
     except OSError as error:
-        _tell(out, ApplyError(f"{error.filename or tasks[0].out}: {error.strerror or error}"))
+        _send(out, ApplyError(f"{error.filename or tasks[0].out}: {error.strerror or error}"))
 
 
 def _listen(gone: Event, parent: int) -> None:
-    """Wait until the other end is closed; end when the process there is gone."""
+    """Set ``gone`` when the input is closed; exit when the parent process is gone."""
     while os.read(0, 4096):
         pass
     gone.set()
@@ -420,17 +417,17 @@ def _listen(gone: Event, parent: int) -> None:
     os._exit(1)
 
 
-def _tell(out: BinaryIO, what: object) -> None:
+def _send(out: BinaryIO, what: object) -> None:
     pickle.dump(what, out)
     out.flush()
 
 
 STATUSES: Final = ("written", "counted", "skipped", "broken off", "failed")
-_MOST_NAMED: Final = 20  # documents that are left out
+_MAX_NAMED: Final = 20  # documents not written
 
 
 def by_status(done: Sequence[Applied]) -> list[tuple[str, int, int, int]]:
-    """Return each status that came up with its shards and their bytes, read and written."""
+    """Return each status that occurs with its number of shards and bytes read and written."""
     found = []
     for status in STATUSES:
         some = [one for one in done if one.status == status]
@@ -441,7 +438,7 @@ def by_status(done: Sequence[Applied]) -> list[tuple[str, int, int, int]]:
 
 
 def total(done: Sequence[Applied]) -> RewriteCounts:
-    """Add all counts up."""
+    """Return the sum of all counts."""
     found = RewriteCounts()
     for one in done:
         found.add(one.counts)
@@ -449,66 +446,71 @@ def total(done: Sequence[Applied]) -> RewriteCounts:
 
 
 def complaints(done: Sequence[Applied]) -> list[str]:
-    """Return what is not as it was asked for, a line each."""
+    """Return problems, one line each."""
     problems = [
         str(one.reason or f"{one.shard}: {one.status}")
         for one in done
         if one.status == "failed" or one.reason is not None
     ]
     problems += [
-        f"{one.shard}: {one.shared}: the loader gives a sentence one image; "
-        "choose the assignment one_to_one or greedy"
+        f"{one.shard}: {one.shared}, but the loader assigns one image per sentence; use the "
+        "assignment one_to_one or greedy"
         for one in done
         if one.shared is not None
     ][:1]
-    left_out = [f"{one.shard}: left out: {words}" for one in done for words in one.left_out]
-    problems += left_out[:_MOST_NAMED]
-    if len(left_out) > _MOST_NAMED:
-        problems.append(f"{len(left_out) - _MOST_NAMED} more are left out; the records name them")
+    left_out = [f"{one.shard}: not written: {words}" for one in done for words in one.left_out]
+    problems += left_out[:_MAX_NAMED]
+    if len(left_out) > _MAX_NAMED:
+        more = len(left_out) - _MAX_NAMED
+        problems.append(f"further documents not written: {more}; see the .apply.json records")
     return problems
 
 
 def room_for(tasks: Sequence[RewriteTask]) -> str:
-    """Say how much will be written at most, and how much is free.
+    """Return a note on how much will be written at most, and how much space is free.
 
     Raises
     ------
     ApplyError
-        When it cannot fit, unless images lose their bytes, or nothing is written.
+        If the space is insufficient, unless it is a dry run or images may be removed.
     """
     task, (needed, free) = tasks[0], disk_use(tasks)
     needed += sum(size_of(tasks[place].shard.path) for place in _of_another_setting(tasks))
-    room = "" if free is None else f", {_size(free)} are free there"
-    over = free is not None and needed > free and task.options.keep_rejected_images
-    if over and not task.dry_run:
-        raise ApplyError(f"{task.out}: {_size(needed)} do not fit{room}; choose another")
-    return f"about {_size(needed)} at most will be written to {task.out}{room}"
+    strict = task.options.keep_rejected_images and not task.dry_run
+    if free is not None and needed > free and strict:
+        raise ApplyError(
+            f"{task.out}: not enough space: {_size(needed)} needed, {_size(free)} free; choose "
+            "another --out"
+        )
+    space = "" if free is None else f" ({_size(free)} free)"
+    return f"up to about {_size(needed)} will be written to {task.out}{space}"
 
 
 def replaced(tasks: Sequence[RewriteTask]) -> str | None:
-    """Say how many shards stand there already, made with another setting; None where none does.
+    """Return a note on existing shards written with different settings; None if there are none.
 
     Raises
     ------
     ReplacingError
-        When they would be replaced, and that was not asked for.
+        If they would be replaced without ``overwrite``.
     """
     found, task = _of_another_setting(tasks), tasks[0]
     if not found:
         return None
     each = {"; ".join(words) for words in found.values()}
     example = "for example " if len(each) > 1 else ""
+    verb = "was" if len(found) == 1 else "were"
     words = (
-        f"{len(found):,} of {len(tasks):,} shards stand in {task.out} already, made with another "
-        f"setting ({example}{min(each)})"
+        f"{len(found):,} of {len(tasks):,} shards in {task.out} {verb} written with different "
+        f"settings ({example}{min(each)})"
     )
     if not task.overwrite and not task.dry_run:
-        raise ReplacingError(f"{words}: choose another folder, or replace them by --overwrite")
-    return f"{words}: they {'would be' if task.dry_run else 'will be'} replaced"
+        raise ReplacingError(f"{words}; choose another --out, or add --overwrite")
+    return f"{words} and {'would' if task.dry_run else 'will'} be replaced"
 
 
 def _of_another_setting(tasks: Sequence[RewriteTask]) -> dict[int, list[str]]:
-    """Return what differs from now, in words, of shards that are written already."""
+    """Return how existing shards differ from the present settings, by task."""
     here, found = names_in(tasks[0].out), dict[int, list[str]]()
     for place, task in enumerate(tasks):
         before = read_record(task.target) if task.shard.name in here else None

@@ -1,11 +1,9 @@
 """Rewrite one shard.
 
-Careful rather than sharp: a document that is not named here needs no change for certain; of one
-that is, `plan` says. The twin of `plan.plan_document` for whole shards.
-
-The columns say which documents may need a change; only these are read. Each that is rewritten is
-read again and walked; what comes out otherwise than planned is tried in the next way, or left out
-and named. Knows nothing of other shards, of places and of resuming.
+`affected` finds the documents that may need a change from the columns; only these are read and
+planned (`plan.plan_document`). Each rewritten document is read again and checked by the reference
+walk; if the result is not as planned, the next edit is tried, and finally the document is left out
+and reported.
 """
 
 from __future__ import annotations
@@ -46,9 +44,9 @@ class ShardColumns:
     Attributes
     ----------
     own : Columns
-        As the shard carries them.
+        With the scores in the shard.
     chosen : Columns
-        With the similarity that the setting was chosen on; mostly the same object.
+        With the scores on which the settings were chosen; usually the same object.
     """
 
     own: Columns
@@ -56,12 +54,12 @@ class ShardColumns:
 
     @property
     def another(self) -> bool:
-        """Whether the setting was chosen on another similarity than the shard's own."""
+        """Whether the settings were chosen on other scores than the shard's own."""
         return self.own is not self.chosen
 
 
 def shard_columns(task: RewriteTask, plain: Unpacked) -> ShardColumns:
-    """Return a shard's columns, from an index or by reading it.
+    """Return a shard's columns, from an index or by reading the shard.
 
     Parameters
     ----------
@@ -72,7 +70,7 @@ def shard_columns(task: RewriteTask, plain: Unpacked) -> ShardColumns:
     Raises
     ------
     ShardError
-        When nothing of it can be read, or a document was too large to be.
+        If nothing can be read, or a document exceeds the size limit.
     """
     tokenizer = load_tokenizer(task.config.tokenizer)
     if task.index_file is None:
@@ -89,8 +87,8 @@ def shard_columns(task: RewriteTask, plain: Unpacked) -> ShardColumns:
         raise ShardError(own.error)
     if pc.any(pc.match_substring(own.batch.column("detail"), OVER_LIMIT)).as_py():
         raise ShardError(
-            f"{task.shard.path}: has documents above the limit that were not read, so what the "
-            f"loader does with them is not known: raise {LIMIT}"
+            f"{task.shard.path}: has documents above the size limit, whose outcome is unknown; "
+            f"raise the limit with {LIMIT}"
         )
     if task.set_file is None:
         return ShardColumns(own, own)
@@ -103,9 +101,9 @@ def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
     Parameters
     ----------
     columns : Columns
-        One shard's, with the shard's own similarity.
+        One shard's, with the scores in the shard.
     config : LoaderConfig
-        The chosen setting.
+        The chosen settings.
     options : Options
     """
     starts = columns.offsets("images")
@@ -132,7 +130,7 @@ def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
 
 
 def _surviving(columns: Columns, config: LoaderConfig) -> Ints:
-    """Return the sentence of each image whose pair reaches the threshold, else -1."""
+    """Return each image's sentence if its pair reaches the threshold, else -1."""
     starts = columns.offsets("images")
     pairs = match(columns, config).pairs
     sentence = np.full(starts[-1] - starts[0], -1, np.int64)
@@ -143,29 +141,29 @@ def _surviving(columns: Columns, config: LoaderConfig) -> Ints:
 
 
 def yielded(columns: Columns, config: LoaderConfig, rows: Ints) -> tuple[int, int]:
-    """Return how many of some documents the unmodified loader yields: surely, and by its coin."""
+    """Count the documents that the unmodified loader keeps always, and with probability 0.5."""
     if not len(rows):
         return 0, 0
     loader = loader_config(config)
     kind = verdicts(match_corpus([columns.take(rows)], loader), loader).kind
-    surely, by_coin = (kind == CLASS[name] for name in ("kept_always", "kept_single_image"))
-    return int(surely.sum()), int(by_coin.sum())
+    always, sometimes = (kind == CLASS[name] for name in ("kept_always", "kept_single_image"))
+    return int(always.sum()), int(sometimes.sum())
 
 
 class SharedSentenceError(ShardError):
-    """A document in which the setting puts several images on one sentence."""
+    """A document in which the settings assign several images to one sentence."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What was chosen, and how it is to be brought about.
+    """Settings, options and tokenizer.
 
     Attributes
     ----------
     config : LoaderConfig
     options : Options
     tokenizer : Tokenizer
-        The one that ``config.tokenizer`` names.
+        The tokenizer named by ``config.tokenizer``.
     """
 
     config: LoaderConfig
@@ -175,17 +173,17 @@ class Setting:
 
 @dataclass
 class Rewritten:
-    """What rewriting a shard came to.
+    """The result of rewriting a shard.
 
     Attributes
     ----------
     counts : RewriteCounts
     left_out : list of str
-        The documents that are not in the output, by key, with the reason.
+        Documents that were not written, by key, with the reason.
     shared : str or None
-        Words for the first document with several images on one sentence.
+        Describes the first document with several images on one sentence.
     error : str or None
-        Where the shard broke off.
+        Where the shard is truncated.
     """
 
     counts: RewriteCounts = field(default_factory=RewriteCounts)
@@ -207,12 +205,12 @@ def rewrite_shard(
     Parameters
     ----------
     shard : ShardColumns
-        Of this shard as it is now.
+        The shard's columns.
     plain : Unpacked
-        It as a plain tar.
+        The shard as a plain tar.
     out : Output
-        Gets a plain tar. Of a shard whose columns break off it ends with the last document of them,
-        whatever could be read now: what was not walked is never carried over.
+        Receives a plain tar. If the columns are truncated, it ends with their last document, even
+        if more could be read now, because unchecked documents are never copied.
     setting : Setting
     refuse_shared : bool
         Whether a document with several images on one sentence is an error, or only counted.
@@ -220,9 +218,9 @@ def rewrite_shard(
     Raises
     ------
     SharedSentenceError
-        As ``refuse_shared`` says.
+        If a sentence has several images and ``refuse_shared`` is set.
     ShardError
-        When the shard is not the one that the columns were made of, or cannot be read so far.
+        If the shard does not match its columns, or cannot be read as far as they go.
     """
     work = _Work(shard, setting, Rewritten(error=shard.own.error), refuse_shared)
     walked, todo = work.walked(), work.begin()
@@ -254,7 +252,7 @@ def rewrite_shard(
 
 
 def _members_before_break(file: IO[bytes], broken: list[str]) -> Iterator[Member]:
-    """Find a tar's members; where it breaks off, say why in the list given."""
+    """Yield a tar's members; if it is truncated, append the reason to ``broken``."""
     try:
         yield from members(file)
     except Exception as error:  # hostile bytes make tarfile raise nearly anything
@@ -263,7 +261,7 @@ def _members_before_break(file: IO[bytes], broken: list[str]) -> Iterator[Member
 
 @dataclass
 class _Work:
-    """A shard on its way: its documents, one by one, and what they come to."""
+    """The state of rewriting a shard, document by document."""
 
     shard: ShardColumns
     setting: Setting
@@ -271,17 +269,17 @@ class _Work:
     refuse_shared: bool
 
     def walked(self) -> set[int]:
-        """Return the places of all documents that have any."""
+        """Return the offsets of all documents that have one."""
         places = self.shard.own.numbers("offset")
         return set(places[places >= 0].tolist())
 
     def begin(self) -> dict[int, int]:
-        """Count what stays as it is; return the rows that may change, by their places."""
+        """Count the unaffected documents; return the rows of the others by offset."""
         own, config = self.shard.own, self.setting.config
         mask = affected(own, config, self.setting.options)
         if self.shard.another:
             mask = own.kind != Kind.UNREADABLE
-        if own.error is not None:  # behind the last that has a place, nothing is carried over
+        if own.error is not None:  # nothing is copied after the last document with an offset
             own = own.take(
                 np.arange(1 + np.flatnonzero(own.numbers("offset") >= 0).max(initial=-1))
             )
@@ -295,7 +293,7 @@ class _Work:
         return dict(zip(places, rows.tolist(), strict=True))
 
     def rewrite(self, row: int, member: Member, file: IO[bytes]) -> list[bytes | memoryview] | None:
-        """Return what stands in a member's place; None where it stays as it is."""
+        """Return a member's replacement; None if it is unchanged."""
         document = self._measured(self.shard.chosen, row, member, file)
         if document.is_gpt:
             self.done.counts.chatgpt += 1
@@ -325,7 +323,7 @@ class _Work:
         return [header(file, member, size), *edited.raw, padding(size)]
 
     def _measured(self, columns: Columns, row: int, member: Member, file: IO[bytes]) -> Document:
-        """Return a document whose images are all measured."""
+        """Return a document with validated images."""
         document = columns.document(row)
         if columns.verify is Verify.FULL:
             return document
@@ -335,7 +333,7 @@ class _Work:
     def _edited(
         self, plan: Plan, document: Document, member: Member, file: IO[bytes]
     ) -> tuple[Edited, Edit, Verdict]:
-        """Carry out a plan, in the first way in which the loader does what it says."""
+        """Carry out a plan by the first edit with which the loader does what was planned."""
         if plan.impossible is not None:
             raise DocumentError(plan.impossible)
         raw = contents(file, member)
@@ -345,16 +343,16 @@ class _Work:
             verdict = walk(_read_again(document, edited, edit), loader, self.setting.tokenizer)
             if plan.holds(verdict, edit.order):
                 return edited, edit, verdict
-        raise DocumentError("no change brings the loader to the chosen pairs")
+        raise DocumentError("no edit makes the loader select the chosen pairs")
 
-    def _share(self, words_: str) -> None:
+    def _share(self, words: str) -> None:
         if self.refuse_shared:
             raise SharedSentenceError(
-                f"{self.shard.own.shard.path}: {words_}: the loader gives a sentence one image; "
-                "choose the assignment one_to_one or greedy"
+                f"{self.shard.own.shard.path}: {words}, but the loader assigns one image per "
+                "sentence; use the assignment one_to_one or greedy"
             )
         self.done.counts.shared += 1
-        self.done.shared = self.done.shared or words_
+        self.done.shared = self.done.shared or words
 
     def _carry_over(self, verdict: Verdict | None) -> None:
         self.done.counts.carried_over += 1
@@ -375,13 +373,13 @@ class _Work:
 
     def _count_yielded(self, verdict: Verdict | None) -> None:
         if verdict is not None and verdict.keep_probability > 0:
-            sure = verdict.keep_probability == 1
-            self.done.counts.always_yielded += sure
-            self.done.counts.sometimes_yielded += not sure
+            always = verdict.keep_probability == 1
+            self.done.counts.always_yielded += always
+            self.done.counts.sometimes_yielded += not always
 
 
 def _read_again(document: Document, edited: Edited, edit: Edit) -> Document:
-    """Return a document as its changed JSON has it; images' measures are those before."""
+    """Return a document as in its edited JSON, with the known image measurements."""
     info = edited.info
     order = edit.order or range(len(document.images))
     images = []
@@ -390,7 +388,7 @@ def _read_again(document: Document, edited: Edited, edit: Edit) -> Document:
         if image in edit.drop and measured.present:
             measured = replace(measured, present=False, entry_error=None, pixel_error=None)
         if isinstance(entry, dict) and ("image_base64" in entry) != measured.present:
-            raise DocumentError("its images are not where they were")
+            raise DocumentError("its images are not at their expected positions")
         images.append(measured)
     return replace(
         document,

@@ -1,7 +1,6 @@
-"""Tar in, tar out: whole ranges of bytes as they are, and members with other contents between.
+"""Rewrite a tar by copying byte ranges and replacing the contents of some members.
 
-Members are found by their headers in a plain tar on this machine; a packed or remote shard is
-unpacked there first. What a member holds is not looked at.
+Works on a plain local tar; a compressed or remote shard is first unpacked to a local file.
 """
 
 from __future__ import annotations
@@ -28,11 +27,9 @@ from mmc4viz.types import ShardError
 
 BLOCK: Final = tarfile.BLOCKSIZE
 END: Final = bytes(2 * BLOCK)
-_CHUNK: Final = (
-    1 << 14
-)  # bytes written at once: more, and the system seeks larger stretches of memory
-_SIZE: Final = slice(124, 136)  # of a header: where the member's size stands
-_SUM: Final = slice(148, 156)  # and the header's sum
+_CHUNK: Final = 1 << 14  # bytes per write; larger buffers cost more memory
+_SIZE: Final = slice(124, 136)  # the member's size in a header
+_SUM: Final = slice(148, 156)  # the header's checksum
 
 Piece = bytes | memoryview
 
@@ -44,11 +41,11 @@ class Member:
     Attributes
     ----------
     begin : int
-        Where its first header begins, those with long names and the like included.
+        Offset of its first header, including extension headers.
     data : int
-        Where its contents begin.
+        Offset of its contents.
     end : int
-        Where the next member begins, or the end mark.
+        Offset of the next member or of the end marker.
     info : tarfile.TarInfo
     """
 
@@ -59,24 +56,19 @@ class Member:
 
     @property
     def is_ordinary(self) -> bool:
-        """Whether its last header alone says how large it is, and its contents lie together."""
+        """Whether its size is given only by its last header, and its contents are contiguous."""
         plain = self.info.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
         odd = any(name == "size" or "sparse" in name for name in self.info.pax_headers)
         return plain and not odd and self.data - self.begin >= BLOCK
 
 
 def members(file: IO[bytes]) -> Iterator[Member]:
-    """Find a plain tar's members, up to where it breaks off.
-
-    Yields
-    ------
-    Member
-        Only those whose contents are all there.
+    """Yield the complete members of a plain tar.
 
     Raises
     ------
     tarfile.TarError, OSError
-        Where it breaks off.
+        Where the tar is truncated or damaged.
     """
     size = os.fstat(file.fileno()).st_size
     with StrictTar(fileobj=file) as tar:
@@ -90,7 +82,7 @@ def members(file: IO[bytes]) -> Iterator[Member]:
 
 
 def header(file: IO[bytes], member: Member, size: int) -> bytes:
-    """Return a member's headers for contents of another size; all else in them stays."""
+    """Return a member's headers with a new size and otherwise unchanged."""
     if member.is_ordinary:
         file.seek(member.begin)
         before = bytearray(file.read(member.data - member.begin))
@@ -100,8 +92,8 @@ def header(file: IO[bytes], member: Member, size: int) -> bytes:
         last[_SUM] = b"%06o\0 " % sum(last)
         return bytes(before[:-BLOCK] + last)
     info = copy.copy(member.info)
-    told = ("size", "path")  # by the fields themselves
-    kept = {n: v for n, v in info.pax_headers.items() if n not in told and "sparse" not in n}
+    own = ("size", "path")  # have fields of their own
+    kept = {n: v for n, v in info.pax_headers.items() if n not in own and "sparse" not in n}
     info.type, info.size, info.pax_headers = tarfile.REGTYPE, size, {**kept, "size": str(size)}
     info.sparse = None
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
@@ -117,25 +109,25 @@ def contents(file: IO[bytes], member: Member) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """Return what fills the last block of contents."""
+    """Return the padding after contents of a given size."""
     return bytes(-size % BLOCK)
 
 
 @dataclass
 class Output:
-    """Where a tar is written to, or only counted.
+    """A tar that is written, or only counted.
 
     Attributes
     ----------
     file : file or None
-        None where nothing is written.
+        None if nothing is written.
     size : int
-        Bytes so far, before they are packed.
+        Bytes so far, before compression.
     """
 
     file: IO[bytes] | None
     size: int = 0
-    _room: memoryview = field(default_factory=lambda: memoryview(bytearray(_CHUNK)), repr=False)
+    _buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_CHUNK)), repr=False)
 
     def write(self, pieces: Sequence[Piece]) -> None:
         """Append bytes."""
@@ -154,15 +146,15 @@ class Output:
         source.seek(begin)
         left = end - begin
         while left:
-            count = cast(io.BufferedIOBase, source).readinto(self._room[: min(left, _CHUNK)])
+            count = cast(io.BufferedIOBase, source).readinto(self._buffer[: min(left, _CHUNK)])
             if not count:
-                raise ShardError(f"{source.name}: got shorter while it was copied")
-            self.file.write(self._room[:count])
+                raise ShardError(f"{source.name}: was truncated while it was copied")
+            self.file.write(self._buffer[:count])
             left -= count
 
 
 class _Original(io.FileIO):
-    """A shard whose every trouble is a ShardError: nothing is wrong with the place written to."""
+    """A shard whose read errors are ShardErrors, as opposed to write errors of the output."""
 
     def __init__(self, path: Path, shown: str) -> None:
         super().__init__(path)
@@ -177,7 +169,7 @@ class _Original(io.FileIO):
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A shard as a plain tar on this machine.
+    """A shard as a plain local tar.
 
     Attributes
     ----------
@@ -185,9 +177,9 @@ class Unpacked:
         The shard's own path.
     path : Path
     packing : str
-        ``gz``, ``bz2``, ``xz``, or empty for a tar that is none of these.
+        ``gz``, ``bz2``, ``xz``, or empty for an uncompressed tar.
     error : str or None
-        Where unpacking broke off.
+        Why unpacking stopped early.
     """
 
     shown: str
@@ -196,12 +188,12 @@ class Unpacked:
     error: str | None = None
 
     def open(self) -> io.BufferedReader:
-        """Open the tar for copying; raises a ShardError where it cannot be read."""
+        """Open the tar for copying; read errors are raised as ShardError."""
         return io.BufferedReader(_Original(self.path, self.shown))
 
 
 def unpacked(shard: Shard, scratch: Path) -> Unpacked:
-    """Return a shard as a plain tar: itself, or fetched and unpacked to a file given."""
+    """Return a shard as a plain local tar: itself, or unpacked to ``scratch``."""
     packing = _packing(shard)
     if not packing and not is_remote(shard.path):
         return Unpacked(shard.path, Path(shard.path), "")
@@ -228,7 +220,7 @@ def _packing(shard: Shard) -> str:
 
 
 class Digested:
-    """A file on its way to the disk, with the size and the digest of what was written."""
+    """A file being written, with the size and the digest of its contents."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._sum = file, xxh3_128()
@@ -241,28 +233,28 @@ class Digested:
         return self._file.write(data)
 
     def flush(self) -> None:
-        """Hand everything to the system."""
+        """Flush the file."""
         self._file.flush()
 
     @property
     def digest(self) -> str:
-        """Of all that was written so far, as `digest_of` gives it of the file."""
+        """Digest of everything written so far, equal to the file's `digest_of`."""
         return self._sum.hexdigest()
 
 
 def digest_of(path: str) -> str:
-    """Return the digest of a file of this machine."""
+    """Return the digest of a local file."""
     return Digest(path).added_to("").removeprefix(":")
 
 
 @contextmanager
 def written(path: Path, packing: str) -> Iterator[tuple[IO[bytes], Digested]]:
-    """Open a file for writing, packed as asked; the same contents give the same bytes.
+    """Open a file for writing with reproducible compression.
 
     Yields
     ------
     (file, Digested)
-        Where to write, and what comes of it on the disk once that is left.
+        The file to write to, and the compressed file's size and digest afterwards.
     """
     with open(path, "wb") as plain:
         made = Digested(plain)

@@ -1,7 +1,7 @@
-"""Which shard is written where, and the record beside it.
+"""Tasks: which shard is written where, and the record next to each output.
 
-A record is what makes a shard apply's own: it is there before the shard takes its place, and says
-whether the shard is whole. Rewrites nothing.
+A record marks a shard as written by apply: it is written before the shard is put in place, and
+records whether the shard is complete.
 """
 
 from __future__ import annotations
@@ -46,40 +46,40 @@ SUFFIX: Final = ".apply.json"
 
 
 class ApplyError(Mmc4vizError):
-    """Rewritten shards that cannot be where they shall be."""
+    """Rewritten shards cannot be written to their output folder."""
 
 
 class ReplacingError(ApplyError):
-    """Shards made with another setting, which nobody asked to replace."""
+    """Existing shards were written with different settings, and overwriting was not requested."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a shard was made of, and what came of it.
+    """How a shard was made, and the result.
 
     Attributes
     ----------
     shard : str
-        The original, absolute or with its protocol.
+        Absolute path or address of the original.
     fingerprint : str
-        Of the original.
+        Fingerprint of the original.
     similarity : str
-        Of another similarity than the shard's own, its set's name and fingerprint; else empty.
+        Name and fingerprint of the score set; empty for the shard's own scores.
     tokenizer_digest : str
     verify : str
-        How far images had been checked before.
+        Image validation of the index: full, header or none.
     config, options : dict
-        The setting, and how it was brought about.
+        The settings and options.
     whole : bool
-        Whether the shard beside it is finished.
+        Whether the shard is complete.
     size : int
-        Its bytes.
+        Size of the shard in bytes.
     digest : str
-        Of these, by which a later run believes that they are what was written.
+        Digest of the shard, by which a later run recognizes it.
     counts : dict
     left_out : list of str
     error : str or None
-        Where the original breaks off.
+        Where the original is truncated.
     format, version : str
     """
 
@@ -107,32 +107,32 @@ class Record:
 
     @property
     def documents(self) -> int:
-        """Documents that it is about."""
+        """Number of documents."""
         return self.counts.get("documents", 0)
 
     def unlike(self, other: Record) -> list[str]:
-        """Say in words how another record differs in what a person chooses, a setting each."""
+        """Describe the settings and inputs in which another record differs."""
         then, now = self.config | self.options, other.config | other.options
         found = [f"{n} {then.get(n)}, now {now[n]}" for n in now if then.get(n) != now[n]]
         if self.similarity != other.similarity:
-            found.append("another similarity")
+            found.append("different scores")
         elif self.tokenizer_digest != other.tokenizer_digest and not found:
-            found.append("another tokenizer of the same name")
+            found.append("different tokenizer of the same name")
         if self.shard != other.shard and not alike(self.fingerprint, other.fingerprint):
             found.append(f"made from {self.shard}")
         return found
 
 
 def write_record(record: Record, target: str, scratch: Path) -> None:
-    """Write a shard's record: beside its place, then renamed; to a store in one upload."""
+    """Write a shard's record atomically."""
     scratch.mkdir(parents=True, exist_ok=True)
-    beside = scratch / (os.path.basename(target) + SUFFIX)
-    beside.write_text(json.dumps(asdict(record), indent=1, sort_keys=True) + "\n", "utf-8")
-    put_in_place(beside, target + SUFFIX)
+    partial = scratch / (os.path.basename(target) + SUFFIX)
+    partial.write_text(json.dumps(asdict(record), indent=1, sort_keys=True) + "\n", "utf-8")
+    put_in_place(partial, target + SUFFIX)
 
 
 def read_record(target: str) -> Record | None:
-    """Read a shard's record; None where there is none, or none that can be read."""
+    """Read a shard's record; None if it is missing or malformed."""
     try:
         if not exists(target + SUFFIX):
             return None
@@ -147,12 +147,12 @@ def read_record(target: str) -> Record | None:
 
 
 def exists(path: str) -> bool:
-    """Whether a file is there."""
+    """Whether a file exists."""
     return bool(listing(path)) if is_remote(path) else os.path.lexists(path)
 
 
 def is_intact(target: str, record: Record) -> bool:
-    """Whether the shard beside a record is what was written: by its digest, on a store its size."""
+    """Whether a shard is as recorded: by digest, or by size if it is remote."""
     if not exists(target) or size_of(target) != record.size:
         return False
     return is_remote(target) or digest_of(target) == record.digest
@@ -169,19 +169,19 @@ class RewriteTask:
     ----------
     shard : Shard
     out : str
-        The folder of the rewritten shards, local or remote.
+        The output folder, local or remote.
     config : LoaderConfig
-        The chosen setting.
+        The chosen settings.
     options : Options
     index_file : str or None
-        The shard's file of an index; without, the shard is read for its columns first.
+        The shard's file in an index; None if the shard is to be read for its columns.
     set_file : str or None
-        Its file of the score set that the setting was chosen on, if that is not the shard's
-        own.
+        The shard's file in the score set on which the settings were chosen; None for the shard's
+        own scores.
     dry_run : bool
         Whether nothing is written.
     overwrite : bool
-        Whether shards that stand there, made with another setting, may be replaced.
+        Whether shards written with different settings may be replaced.
     """
 
     shard: Shard
@@ -195,7 +195,7 @@ class RewriteTask:
 
     @property
     def target(self) -> str:
-        """Where the rewritten shard goes."""
+        """Path of the rewritten shard."""
         return f"{self.out.rstrip('/') or '/'}/{self.shard.name}"
 
 
@@ -208,8 +208,8 @@ def tasks_for_shards(
     dry_run: bool = False,
     overwrite: bool = False,
 ) -> list[RewriteTask]:
-    """Return a task a shard; each is read for its columns before it is rewritten."""
-    named = [Shard(shard.path, shard.position) for shard in shards]  # as files are: by base name
+    """Return one task per shard, without an index."""
+    named = [Shard(shard.path, shard.position) for shard in shards]  # named by base name
     return [
         RewriteTask(shard, out, config, options, dry_run=dry_run, overwrite=overwrite)
         for shard in named
@@ -226,7 +226,7 @@ def tasks_for_index(
     dry_run: bool = False,
     overwrite: bool = False,
 ) -> list[RewriteTask]:
-    """Return a task for each of an index's shards.
+    """Return one task per shard of an index.
 
     Parameters
     ----------
@@ -235,15 +235,15 @@ def tasks_for_index(
     out, config, options
         As in `RewriteTask`.
     similarity : str, optional
-        The index's score set that the setting was chosen on.
+        The score set on which the settings were chosen.
     dry_run, overwrite : bool
 
     Raises
     ------
     IndexFileError
-        When there is no index, or no such set.
+        If there is no index or no such score set.
     ApplyError
-        When the index cannot say which images fail to decode, but that is asked for.
+        If undecodable images are to be dropped but the index did not decode them.
     """
     sets = {} if similarity in (None, OWN) else _set_files(folder, str(similarity))
     found = []
@@ -251,11 +251,11 @@ def tasks_for_index(
         _, origin = map_columns(path)
         if options.drop_undecodable and origin.verify != Verify.FULL:
             raise ApplyError(
-                f"{folder}: made with --verify {origin.verify}, so it does not say which images "
-                "fail to decode; index again with --verify full, or name the SHARDs"
+                f"{folder}: --drop-undecodable needs an index built with --verify full, not "
+                f"{origin.verify}; run mmc4viz index again, or give SHARDs instead"
             )
         if sets and identity(origin) not in sets:
-            raise ApplyError(f"{folder}: the score set {similarity!r} lacks {origin.path}")
+            raise ApplyError(f"{folder}: the score set {similarity!r} does not cover {origin.path}")
         shard = Shard(located(origin, folder), origin.position)
         task = RewriteTask(
             shard, out, config, options, str(path), sets.get(identity(origin)), dry_run, overwrite
@@ -265,7 +265,7 @@ def tasks_for_index(
 
 
 def _set_files(folder: str, name: str) -> dict[str, str]:
-    """Return a set's files by the identity of the index file that each belongs to."""
+    """Return a score set's files by the identity of their index file."""
     paths = sorted(local_copy(folder_of(folder, name)).glob("[!.]*.arrow"))
     if not paths:
         raise ApplyError(f"{folder}: no score set {name!r}")
@@ -275,8 +275,8 @@ def _set_files(folder: str, name: str) -> dict[str, str]:
 def disk_use(tasks: Sequence[RewriteTask]) -> tuple[int, int | None]:
     """Return about how many bytes will be written, and how many are free (None if unknown).
 
-    The shards' own sizes, without those that are written already: more is hardly ever written,
-    and less where images lose their bytes.
+    This is the total size of the shards that are not written yet. Rewritten shards are rarely
+    larger, and smaller if images are removed.
     """
     here = names_in(tasks[0].out)
     todo = [task for task in tasks if task.shard.name not in here]
@@ -290,12 +290,12 @@ def disk_use(tasks: Sequence[RewriteTask]) -> tuple[int, int | None]:
 
 
 def check_places(tasks: Sequence[RewriteTask]) -> None:
-    """Refuse shards that would take a place that is not theirs.
+    """Reject outputs that would overwrite each other, the inputs or other files.
 
     Raises
     ------
     ApplyError
-        One line with the first of them.
+        For the first such shard.
     """
     out = tasks[0].out
     here, seen = names_in(out), dict[str, str]()
@@ -303,21 +303,23 @@ def check_places(tasks: Sequence[RewriteTask]) -> None:
         path, name = task.shard.path, task.shard.name
         if task.shard.layout is not Layout.TAR:
             raise ApplyError(
-                f"{path}: apply rewrites WebDataset tars; make them from MMC4's own jsonl with "
-                "OpenFlamingo's convert_mmc4_to_wds.py first"
+                f"{path}: apply needs WebDataset tars; convert MMC4's .jsonl with OpenFlamingo's "
+                "convert_mmc4_to_wds.py first"
             )
         if not name.lower().endswith(_TARS):
-            raise ApplyError(f"{path}: not named as a tar is ({' '.join(_TARS)}); rename it first")
+            raise ApplyError(f"{path}: not named like a tar ({' '.join(_TARS)}); rename it first")
         if (other := seen.setdefault(name, path)) is not path:
             raise ApplyError(
-                f"{path}: {other} has the same name, and both would be {task.target}; apply them "
-                "into folders of their own"
+                f"{path}: {other} has the same name, so both would be written to {task.target}; "
+                "use separate output folders"
             )
         if _same_folder(path, out):
-            raise ApplyError(f"{path}: --out is its own folder; shards are never changed in place")
+            raise ApplyError(
+                f"{path}: --out is the shard's own folder; shards are never changed in place"
+            )
         if name in here and name + SUFFIX not in here:
             raise ApplyError(
-                f"{task.target}: is there already, and not apply's; choose another --out"
+                f"{task.target}: already exists and was not written by apply; choose another --out"
             )
 
 
@@ -331,9 +333,9 @@ def _same_folder(path: str, out: str) -> bool:
 
 
 def names_in(out: str) -> set[str]:
-    """Return the names of what is in a folder; of one that is not there, none."""
+    """Return the names of a folder's entries; none if it does not exist."""
     if is_remote(out):
         return {os.path.basename(path) for path in listing(out)}
     if os.path.lexists(out) and not os.path.isdir(out):
-        raise ApplyError(f"{out}: is no folder")
+        raise ApplyError(f"{out}: is not a folder")
     return set(os.listdir(out)) if os.path.isdir(out) else set()

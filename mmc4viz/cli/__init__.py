@@ -1,4 +1,4 @@
-"""The commands: options in, lines out. Computes nothing; each command has a room of its own."""
+"""The command group, its error handling and signals; each command has a module of its own."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ COMMANDS: Final = {
     "suggest": "suggest",
 }
 """The module of each command."""
-_LEAST_ROOM: Final = 1 << 30  # bytes of addresses, most of them of libraries
+_MIN_ADDRESS_SPACE: Final = 1 << 30  # bytes, most of them for shared libraries
 _WITH_WORKERS: Final = ("apply", "index")
 _MAY_BE_EMPTY: Final = ("note",)
 
 
-class _Filled(click.types.StringParamType):
-    """Text that is not empty: an empty name would mean the current folder."""
+class _NonEmpty(click.types.StringParamType):
+    """Non-empty text: an empty path would mean the current folder."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         text = super().convert(value, param, ctx)
         if not text.strip():
             self.fail("is empty", param, ctx)
-        if isinstance(param, click.Option) and not _is_utf8(text):  # shards may be named so
-            self.fail(f"{text!a} is not in UTF-8", param, ctx)
+        if isinstance(param, click.Option) and not _is_utf8(text):  # shard names may be
+            self.fail(f"{text!a} is not valid UTF-8", param, ctx)
         return text
 
 
@@ -61,22 +61,22 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _refusing_empty(command: click.Command) -> click.Command:
-    """Let a command refuse empty text wherever it takes text, but for a note."""
+def _reject_empty_text(command: click.Command) -> click.Command:
+    """Make a command reject empty text for all its parameters except the note."""
     for one in getattr(command, "commands", {}).values():
-        _refusing_empty(one)
+        _reject_empty_text(one)
     for param in command.params:
         if param.type is click.STRING and param.name not in _MAY_BE_EMPTY:
-            param.type = _Filled()
+            param.type = _NonEmpty()
     return command
 
 
-class Ended(BaseException):
-    """A signal that asks this process to end."""
+class Terminated(BaseException):
+    """A signal asked this process to end."""
 
 
 class _Commands(click.Group):
-    """The commands; a room is opened when its command is asked for, so that each starts soon."""
+    """The command group; commands are imported lazily, so that each starts quickly."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -92,34 +92,34 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(import_module(f"mmc4viz.cli.{COMMANDS[cmd_name]}"), cmd_name)
-        return _refusing_empty(found)
+        return _reject_empty_text(found)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mmc4viz")
 def cli() -> None:
-    """See what a similarity threshold costs before a model is trained on images and text.
+    """Explore and choose CLIP-similarity thresholds for interleaved image–text shards.
 
-    SHARD is a WebDataset tar as OpenFlamingo's converter writes it, or MMC4's own .jsonl
-    (.jsonl.gz, .jsonl.zip); also a folder, a glob, or shard-{0000..0003}.tar.
+    SHARD is a WebDataset tar as written by OpenFlamingo's converter, or one of MMC4's .jsonl
+    files (also .jsonl.gz or .jsonl.zip); a folder, a glob or shard-{0000..0003}.tar names several.
 
     \b
-    mmc4viz app                                  the dashboard, on the sample
-    mmc4viz app shards/                          the dashboard, on your shards
-    mmc4viz app --index DIR                      the dashboard, on an index of them
-    mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold leaves
-    mmc4viz explain shards/ --threshold 0.24     what becomes of each document
-    mmc4viz suggest shards/ --keep pairs=50%     a threshold for what is wanted
-    mmc4viz export shards/ --out config.yaml     the setting, for a training run
-    mmc4viz compare shards/ --models A B         the same threshold under another CLIP model
+    mmc4viz app                                  dashboard on the bundled sample
+    mmc4viz app shards/                          dashboard on your shards
+    mmc4viz app --index DIR                      dashboard on an index of your shards
+    mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold keeps
+    mmc4viz explain shards/ --threshold 0.24     the outcome of every document
+    mmc4viz suggest shards/ --keep pairs=50%     a threshold that keeps half of the pairs
+    mmc4viz export shards/ --out config.yaml     settings for a training run
+    mmc4viz compare shards/ --models A B         the equivalent threshold of another CLIP model
 
-    A document of more than 256 MB is not read; MMC4VIZ_MAX_DOCUMENT_MB=512 raises the limit.
-    Likewise an image that takes more than 2,000 MB to decode, and MMC4VIZ_MAX_IMAGE_MB=4000.
+    Documents over 256 MB are not read; set MMC4VIZ_MAX_DOCUMENT_MB=512 to raise the limit. Images
+    that need more than 2,000 MB to decode are not decoded; set MMC4VIZ_MAX_IMAGE_MB=4000.
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
-def _check_room() -> None:
-    """Refuse an address space in which OpenBLAS would look for room for good.
+def _check_address_space() -> None:
+    """Reject an address-space limit under which OpenBLAS would hang on allocation.
 
     Raises
     ------
@@ -130,19 +130,19 @@ def _check_room() -> None:
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most == resource.RLIM_INFINITY:
         return
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each takes room of its own
-    if most < _LEAST_ROOM:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each thread allocates a buffer
+    if most < _MIN_ADDRESS_SPACE:
         raise ConfigError(
-            f"out of memory: {most / 1e6:,.0f} MB of addresses are allowed (ulimit -v), at least "
-            f"{_LEAST_ROOM / 1e6:,.0f} MB are needed"
+            f"out of memory: the address space is limited to {most / 1e6:,.0f} MB (ulimit -v); at "
+            f"least {_MIN_ADDRESS_SPACE / 1e6:,.0f} MB are needed"
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line on standard error and exit code 2."""
     try:
-        _check_room()
-        with _ending_on_signals():
+        _check_address_space()
+        with _terminating_on_signals():
             code = cli.main(arguments, prog_name="mmc4viz", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_asked:
         click.echo(help_asked.format_message())
@@ -153,38 +153,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Mmc4vizError as error:
         complain(str(error))
         code = 2
-    except BrokenPipeError:  # the reader had enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
         complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
     except MemoryError:
-        complain("out of memory: name fewer shards at once, or index them and name --index DIR")
+        complain("out of memory: pass fewer shards, or build an index and use --index DIR")
         code = 2
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted")
         code = 130
-    except Ended as ended:
+    except Terminated as ended:
         number = signal.Signals(ended.args[0])
-        complain(f"ended by {number.name}; the same command goes on where it stopped")
+        complain(f"ended by {number.name}; run the same command again to resume")
         code = 128 + number
     sys.exit(code if isinstance(code, int) else 0)
 
 
 @contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    """Turn signals that ask to end into an exception, after the workers were ended."""
+def _terminating_on_signals() -> Iterator[None]:
+    """On SIGTERM and SIGHUP, stop the workers and raise `Terminated`."""
 
     def end(number: int, frame: object) -> None:
         jobs.stop_now()
-        raise Ended(number)
+        raise Terminated(number)
 
     asking = [signal.SIGTERM, signal.SIGHUP]
     if threading.current_thread() is not threading.main_thread():
         asking = []
     before: dict[signal.Signals, Any] = {one: signal.getsignal(one) for one in asking}
-    ours = [one for one in asking if before[one] is signal.SIG_DFL]  # nohup's stays
+    ours = [one for one in asking if before[one] is signal.SIG_DFL]  # keep nohup's handler
     for one in ours:
         signal.signal(one, end)
     try:

@@ -1,4 +1,4 @@
-"""The command that opens the dashboard; loads Streamlit only to start it."""
+"""The command ``app``: opens the dashboard."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ from mmc4viz.types import ConfigError
 
 @click.command(context_settings={"ignore_unknown_options": False})
 @SHARDS
-@click.option(
-    "--config", "config_file", metavar="FILE", help="Start from these settings (YAML, JSON)."
-)
-@click.option("--image-dir", metavar="DIR", help="Images of MMC4's own jsonl.")
+@click.option("--config", "config_file", metavar="FILE", help="Initial settings (YAML or JSON).")
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 @INDEX
 @SIMILARITY
-@click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
-@click.option("--labels", metavar="FILE", help="Labels of pairs. [mmc4viz-labels.sqlite]")
+@click.option(
+    "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
+)
+@click.option(
+    "--labels", metavar="FILE", help="File that stores the labels. [mmc4viz-labels.sqlite]"
+)
 @click.option(
     "--root",
     "roots",
     metavar="DIR",
     multiple=True,
-    help="The pages read and write nothing outside DIR, nor a store's address below it; "
-    "repeatable. [folders named here, and the current one]",
+    help="Restrict the dashboard to files in DIR, a folder or a remote address; repeatable. "
+    "[folders given here, and the current one]",
 )
-@click.option("--read-only", is_flag=True, help="The pages write no shards and no labels.")
+@click.option("--read-only", is_flag=True, help="Do not let the dashboard write shards or labels.")
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -50,22 +52,23 @@ from mmc4viz.types import ConfigError
     "--port",
     type=click.IntRange(1, 65535),
     envvar="STREAMLIT_SERVER_PORT",
-    help="[8501, or the next one free]",
+    help="Port to listen on. [8501, or the next free one]",
 )
 @click.option(
     "--allow-host",
     "allowed",
     metavar="NAME",
     multiple=True,
-    help="A name besides localhost and --host that browsers may reach it by; repeatable.",
+    help="Host name, besides localhost and --host, under which browsers may open the dashboard; "
+    "repeatable.",
 )
 @click.option(
     "--base-path",
     metavar="PATH",
     envvar="STREAMLIT_SERVER_BASE_URL_PATH",
-    help="Path that a proxy passes on, such as /mmc4viz.",
+    help="URL path under which a reverse proxy serves the dashboard, such as /mmc4viz.",
 )
-@click.option("--browser/--no-browser", default=None, help="Open a browser window. [on]")
+@click.option("--browser/--no-browser", default=None, help="Whether to open a browser window. [on]")
 def app(
     host: str,
     port: int | None,
@@ -74,17 +77,17 @@ def app(
     browser: bool | None,
     **options: Any,
 ) -> None:
-    """Open the dashboard: on the sample, on SHARDs, or on an index.
+    """Open the dashboard on the bundled sample, on SHARDs or on an index.
 
-    STREAMLIT_... in the environment sets Streamlit's other options.
+    Other Streamlit options can be set by environment variables (STREAMLIT_...).
     """
     given = _app_start(**options)
     port = _bindable_port(host, port)
     if host in ("0.0.0.0", "::"):
         say(
-            f"--host {host}: everybody who reaches this machine can read the folders of this app"
-            f"{'' if given['read_only'] else ', and write there'}; browsers may reach it by "
-            "localhost and what --allow-host names"
+            f"--host {host}: anyone who can reach this machine can read the dashboard's folders"
+            f"{'' if given['read_only'] else ' and write to them'}; browsers can open it under "
+            "localhost and the names given by --allow-host"
         )
     from mmc4viz.ui import server, start
 
@@ -96,14 +99,14 @@ def app(
 
 
 def _bindable_port(host: str, asked: int | None) -> int:
-    """Return the port asked for, or the first one free from Streamlit's own on."""
+    """Return the requested port, or the first free one from Streamlit's default on."""
     for port in [asked] if asked else range(8501, 8601):
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             with socket.create_server((host, port), family=family):
                 return port
         except (OSError, UnicodeError, TypeError) as error:
-            reason = f"{host}:{port} cannot be listened on: {error}"
+            reason = f"cannot listen on {host}:{port}: {error}"
             if getattr(error, "errno", None) != errno.EADDRINUSE:
                 break
     raise ConfigError(f"{' '.join(reason.split())}; choose another --port or --host")
@@ -120,21 +123,21 @@ def _app_start(
     roots: Sequence[str],
     read_only: bool,
 ) -> dict[str, Any]:
-    """Check what the dashboard is to open, and say it for its process."""
+    """Check the arguments and return what the dashboard's process needs."""
     if shards and index_dir:
-        raise ConfigError("name SHARDs or --index DIR, not both")
+        raise ConfigError("give SHARDs or --index DIR, not both")
     check_sample(sample)
     if config_file is not None:
         config_of({"config_file": config_file})
         config_file = str(Path(config_file).resolve())
     if similarity is not None and index_dir is None:
-        raise ConfigError("--similarity NAME chooses among an index's sets: name --index DIR")
+        raise ConfigError("--similarity NAME selects a score set of an index: add --index DIR")
     if index_dir is not None:
         files_of(index_dir)
         known = [OWN, *names_in(index_dir)]
         if similarity not in (None, *known):
             there = ", ".join(known)
-            raise ConfigError(f"{index_dir}: no score set {similarity!r}; there are: {there}")
+            raise ConfigError(f"{index_dir}: no score set {similarity!r}; available: {there}")
     return {
         "shards": [absolute(shard.path) for shard in expand(shards)],
         "index": absolute(index_dir) if index_dir else None,
@@ -149,16 +152,16 @@ def _app_start(
 
 
 def _root(path: str) -> str:
-    """Return a root by its whole path; raises a ConfigError for a folder that is not there."""
+    """Return a root's absolute path; raises ConfigError if the folder does not exist."""
     if not is_remote(path) and not os.path.isdir(path):
-        raise ConfigError(f"{path}: --root is no folder")
+        raise ConfigError(f"--root {path}: no such folder")
     return absolute(path)
 
 
 def _labels_file(path: str) -> str:
-    """Return a file of labels by its whole path, sound if it is there; else it can be made."""
+    """Return a label file's absolute path; it is valid or can be created."""
     if Path(path).exists():
         store.check(path)
     elif not Path(path).resolve().parent.is_dir():
-        raise ConfigError(f"{path}: no such folder to make a file of labels in")
+        raise ConfigError(f"{path}: cannot create the label file: no such folder")
     return str(Path(path).resolve())

@@ -1,4 +1,4 @@
-"""The command that rewrites shards for a chosen setting."""
+"""The command ``apply``: writes filtered shards."""
 
 from __future__ import annotations
 
@@ -38,37 +38,42 @@ from mmc4viz.types import LoaderConfig
     "config_file",
     metavar="FILE",
     required=True,
-    help="The chosen setting, YAML or JSON.",
+    help="Settings to apply (YAML or JSON), as written by mmc4viz export.",
 )
-@click.option("--out", required=True, metavar="DIR", help="Where the shards go, local or remote.")
+@click.option("--out", required=True, metavar="DIR", help="Output folder, local or remote.")
 @click.option(
     "--order",
     type=click.Choice(ORDERS),
     default="page",
     show_default=True,
-    help="sentence: sort images so that every image token gets its own image.",
+    help="Image order. page: unchanged; sentence: by sentence, so that every image token gets its "
+    "own image.",
 )
 @click.option(
     "--cap",
     type=click.Choice(CAPS),
     default="first",
     show_default=True,
-    help="Of too many pairs, keep the first ones or the best.",
+    help="Which pairs to keep over the cap: the first in image order, or the highest-scoring.",
 )
 @click.option(
-    "--drop-undecodable", is_flag=True, help="Leave out bad images in place of their documents."
+    "--drop-undecodable",
+    is_flag=True,
+    help="Remove undecodable images, which would otherwise cost the whole document.",
 )
 @click.option(
     "--keep-rejected-images",
     type=click.Choice(["yes", "no"]),
     default="yes",
     show_default=True,
-    help="no: images in no chosen pair lose their bytes, for smaller shards.",
+    help="no: remove the bytes of all images outside the selection, for smaller shards.",
 )
 @WORKERS
-@click.option("--scheduler", metavar="ADDRESS", help="Use a Dask cluster instead of --workers.")
-@click.option("--dry-run", is_flag=True, help="Count everything, write nothing.")
-@click.option("--overwrite", is_flag=True, help="Replace shards made with another setting.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."
+)
+@click.option("--dry-run", is_flag=True, help="Print the counts without writing anything.")
+@click.option("--overwrite", is_flag=True, help="Replace shards written with different settings.")
 def apply(
     out: str,
     order: str,
@@ -81,11 +86,11 @@ def apply(
     overwrite: bool,
     **corpus: Any,
 ) -> None:
-    """Rewrite WebDataset shards so that the unmodified loader does what was chosen.
+    """Write filtered shards that reproduce a selection with the stock loader.
 
-    The original loader, run with the flags printed at the end, then yields exactly the chosen
-    documents and pairs. What needs no change is carried over byte for byte. Finished shards are
-    skipped, so a run that was stopped goes on.
+    The unmodified OpenFlamingo loader, run with the flags printed at the end, yields exactly the
+    selected documents and pairs. Documents that need no change are copied byte for byte. Finished
+    shards are skipped, so an interrupted run can be resumed with the same command.
     """
     options = Options(order, cap, drop_undecodable, keep_rejected_images == "yes")
     how = {"dry_run": dry_run, "overwrite": overwrite}
@@ -100,8 +105,11 @@ def apply(
         done = apply_shards(tasks, make, lambda applied: advance(applied.n_bytes))
     click.echo(_report(done))
     if total(done).documents and not total(done).expected:
-        say(f"no document is kept at {config.threshold:g}; mmc4viz curve shows what each keeps")
-    click.echo(f"the loader's flags: {printable(openflamingo_flags(config))}")
+        say(
+            f"no document is kept at {config.threshold:g}; run mmc4viz curve to see other "
+            "thresholds"
+        )
+    click.echo(f"loader flags: {printable(openflamingo_flags(config))}")
     problems = complaints(done)
     for problem in problems:
         complain(problem)
@@ -112,7 +120,7 @@ def apply(
 def _tasks(
     corpus: dict[str, Any], out: str, options: Options, how: dict[str, bool]
 ) -> tuple[LoaderConfig, list[RewriteTask]]:
-    """Open what the person named and return a task a shard."""
+    """Open the corpus and return one task per shard."""
     config, source = open_corpus({**corpus, "image_dir": None, "tokenizer": None})
     for note in source.notes:
         say(note)
@@ -125,7 +133,7 @@ def _tasks(
 
 
 def _report(done: Sequence[Applied]) -> str:
-    """Return the table of shards and the table of counts."""
+    """Return a table of shards and a table of counts."""
     rows: list[tuple[Any, ...]] = [("", "shards", "MB read", "MB written")]
     rows += [
         (status, shards, *(f"{size / 1e6:.1f}" for size in sizes))

@@ -1,8 +1,8 @@
-"""What commands share: options, opening a corpus, progress.
+"""Shared options, opening a corpus, CLIP models by name, progress.
 
-A model is a score set of the index, or a Parquet file beside the shards or named; each is
-shown by one name (`mmc4viz.data.index`), and may be asked for by the set's name and the CLIP
-model's, too. ``own`` always asks for what the shards carry.
+A CLIP model's scores are a score set of the index, or a Parquet file next to the shards or given
+by ``NAME=FILE``. Each is shown under one name (`mmc4viz.data.index`) and can be selected by the
+score set's or the CLIP model's name; ``own`` always selects the scores in the shards.
 """
 
 from __future__ import annotations
@@ -38,47 +38,61 @@ from mmc4viz.types import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SETTINGS = (
-    click.option("--threshold", type=float, help="Drop pairs scoring below this. [0.24]"),
-    click.option("--min-images", type=int, help="Fewest image tokens in a sequence. [1]"),
-    click.option("--max-images", type=int, help="Keep so many pairs, in image order. [6]"),
-    click.option("--max-tokens", type=int, help="Cut the sequence at this length. [256]"),
+    click.option("--threshold", type=float, help="Drop pairs with a score below this. [0.24]"),
+    click.option("--min-images", type=int, help="Drop documents with fewer image tokens. [1]"),
+    click.option(
+        "--max-images",
+        type=int,
+        help="Maximum pairs per document; the first in image order are kept. [6]",
+    ),
+    click.option(
+        "--max-tokens", type=int, help="Truncate each sequence to this many tokens. [256]"
+    ),
     click.option(
         "--min-kb",
         type=int,
-        help="An image of n bytes is too small when n // 1000 <= this; -1: no limit. [10]",
+        help="Drop images smaller than (N+1) kB; -1 disables the limit. [10]",
+        metavar="N",
     ),
     click.option(
-        "--assignment", type=click.Choice(ASSIGNMENT_NAMES), help="How to match. [one_to_one]"
+        "--assignment",
+        type=click.Choice(ASSIGNMENT_NAMES),
+        help="Method that assigns images to sentences. [one_to_one]",
     ),
     click.option(
-        "--single-image-keep", type=float, help="Odds that a single-image document stays. [0.5]"
+        "--single-image-keep",
+        type=float,
+        metavar="P",
+        help="Probability of keeping a document with exactly one image token. [0.5]",
     ),
     click.option(
-        "--tokenizer", help="gpt2 (built in), a tokenizer.json, a folder, or a Hugging Face id."
+        "--tokenizer",
+        help="gpt2 (built in), a tokenizer.json, a folder or a Hugging Face id. [gpt2, or the "
+        "index's]",
     ),
-    click.option("--clip-model", help="Name of the model whose similarity the shards carry."),
+    click.option("--clip-model", help="Name of the CLIP model that produced the shards' scores."),
     click.option(
         "--config",
         "config_file",
         metavar="FILE",
-        help="Read settings from YAML or JSON; flags win.",
+        help="Read settings from a YAML or JSON file; command-line options override it.",
     ),
     click.option(
         "--image-dir",
         metavar="DIR",
-        help="Images of MMC4's own jsonl: DIR/k/NAME (k: the shard's position), DIR/SHARD_images/"
-        "NAME or DIR/NAME. [SHARD_images/NAME beside the shard]",
+        help="Image folder for MMC4's .jsonl shards: DIR/k/NAME (k: the shard's position), "
+        "DIR/SHARD_images/NAME or DIR/NAME. [SHARD_images/NAME next to the shard]",
     ),
 )
 
 
 SHARDS = click.argument("shards", nargs=-1, metavar="[SHARD...]")
-INDEX = click.option(
-    "--index", "index_dir", metavar="DIR", help="Answer from an index in place of SHARDs."
-)
+INDEX = click.option("--index", "index_dir", metavar="DIR", help="Use an index instead of SHARDs.")
 
 SIMILARITY = click.option(
-    "--similarity", metavar="NAME", help="Of the index's score sets, the one that decides."
+    "--similarity",
+    metavar="NAME",
+    help="Score set of the index to use; own is the scores in the shards. [the config's, or own]",
 )
 
 
@@ -87,24 +101,28 @@ SEED = click.option(
 )
 
 WORKERS = click.option(
-    "--workers", type=click.IntRange(1, 1024), default=os.cpu_count(), show_default=True
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=os.cpu_count(),
+    show_default=True,
+    help="Number of worker processes.",
 )
 
 
 def with_settings(command: F) -> F:
-    """Give a command the options that every command shares."""
+    """Add the options for all settings to a command."""
     for option in reversed(_SETTINGS):
         command = option(command)
     return command
 
 
 def config_of(settings: dict[str, Any]) -> LoaderConfig:
-    """Build the setting: defaults, then the file, then flags."""
+    """Build the settings: defaults, overridden by the file, overridden by options."""
     return _with_flags(config_file_of(settings), settings)
 
 
 def config_file_of(settings: dict[str, Any]) -> Config:
-    """Read the file that ``--config`` names; an empty one without it."""
+    """Read the ``--config`` file; an empty config without it."""
     file = settings.get("config_file")
     return read_config(file) if file else Config({})
 
@@ -116,14 +134,14 @@ def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:
 
 
 def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards]:
-    """Open what the person named, shards or an index, and settle the tokenizer."""
+    """Open the shards or the index, and return the settings with tokenizer and model resolved."""
     if options["index_dir"]:
         options = {**options, "index_dir": remember(options["index_dir"])}
     shards, folder = options["shards"], options["index_dir"]
     if bool(shards) == bool(folder):
-        raise ConfigError("name SHARDs or --index DIR" + (", not both" if shards else ""))
+        raise ConfigError("give SHARDs or --index DIR" + (", not both" if shards else ""))
     if options.get("similarity") is not None and not folder:
-        raise ConfigError("--similarity NAME chooses among an index's sets: name --index DIR")
+        raise ConfigError("--similarity NAME selects a score set of an index: add --index DIR")
     file = config_file_of(options)
     config = _with_flags(file, options)
     if not folder:
@@ -146,7 +164,7 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
 def spare_inputs(
     corpus: Indexed | Shards, others: Iterable[str | None], outputs: Iterable[str | None]
 ) -> None:
-    """Refuse outputs that would take the place of a shard, an index's file or another input."""
+    """Reject outputs that would overwrite a shard, a file of the index or another input."""
     if isinstance(corpus, Shards):
         inputs = [shard.path for shard in corpus.shards]
     else:
@@ -157,33 +175,33 @@ def spare_inputs(
 
 
 def named_file(text: str) -> tuple[str, str]:
-    """Read NAME=FILE."""
+    """Parse ``NAME=FILE``."""
     name, equals, path = text.partition("=")
     if not equals or not path:
-        raise ConfigError(f"--similarity takes NAME=FILE, not {text!r}")
+        raise ConfigError(f"--similarity expects NAME=FILE, not {text!r}")
     return checked_name(name), remember(path)
 
 
 def _named(config: LoaderConfig, corpus: Indexed | Shards, options: dict[str, Any]) -> LoaderConfig:
-    """Settle the CLIP model's name: the flag's, else what the corpus says, else the config's."""
+    """Resolve the CLIP model's name: from the option, else the corpus, else the config."""
     known, flag = corpus.model, options.get("clip_model")
     sets = corpus.index.models if isinstance(corpus, Indexed) else {}
     taken = sets.keys() - {known}
     if flag in taken:
         raise ConfigError(
-            f"--clip-model {flag}: the index has a score set of that model: choose it by "
+            f"--clip-model {flag}: the index has a score set of that model; select it with "
             f"--similarity {sets[flag]}"
         )
     if flag is None:
         unnamed = known == UNKNOWN and config.clip_model not in taken
         return config if unnamed else config.with_(clip_model=known)
     if known not in (UNKNOWN, flag):
-        corpus.notes.append(f"--clip-model {flag}: the similarity that decides is known as {known}")
+        corpus.notes.append(f"--clip-model {flag}: the scores in use are recorded as {known}")
     return config
 
 
 def _similarity(options: dict[str, Any], file: Config) -> str | None:
-    """Name the index's score set that decides: the flag's, else the config's if there."""
+    """Return the score set to use: from the option, else the config's if the index has it."""
     asked: str | None = options.get("similarity")
     recorded = file.provenance.get("similarity", {}).get("source")
     if asked is None and recorded in names_in(options["index_dir"]):
@@ -192,7 +210,7 @@ def _similarity(options: dict[str, Any], file: Config) -> str | None:
 
 
 def finish(corpus: Source) -> None:
-    """Say what an answer rests on and what could not be read; then the exit code is 2."""
+    """Print notes and errors; exit with code 2 if anything could not be read."""
     for note in corpus.notes:
         say(note)
     for error in corpus.errors:
@@ -202,19 +220,20 @@ def finish(corpus: Source) -> None:
 
 
 def unmatched(documents: int) -> str:
-    """Say that no threshold changes anything, since no document has a matched pair."""
+    """Return a message for a corpus without matched pairs."""
     if not documents:
-        return "there are no documents: no threshold changes anything"
+        return "there are no documents: thresholds have no effect"
+    noun = "document" if documents == 1 else "documents"
     return (
-        f"no pair is matched in any of the {documents:,} documents, so no threshold changes "
-        "anything; mmc4viz explain says why of each"
+        f"no matched pairs in {documents:,} {noun}: thresholds have no effect; run mmc4viz explain "
+        "to see why"
     )
 
 
 def drawn_from(
     corpus: Indexed | Shards, n_documents: int, seed: int, advance: Callable[[int], Any]
 ) -> DrawnSample:
-    """Draw documents; without any the command ends here."""
+    """Sample documents at random; exit if there are none."""
     drawn = corpus.sample(n_documents, seed, advance)
     if not drawn.n_documents:
         corpus.errors.append(unmatched(0))
@@ -223,21 +242,21 @@ def drawn_from(
 
 
 def check_sample(sample: int | None) -> None:
-    """Refuse a sample that no interval can come from."""
+    """Reject a sample size for which no interval can be computed."""
     if sample is not None and not 2 <= sample < 2**31:
-        raise ConfigError(f"--sample takes at least 2 documents, not {sample:,}")
+        raise ConfigError(f"--sample must be at least 2 documents, not {sample:,}")
 
 
 def checked_folder(image_dir: str | None) -> str | None:
-    """Return a folder of images by its whole path, or refuse it."""
+    """Return the image folder's absolute path; raises ConfigError if it does not exist."""
     if image_dir is not None and not Path(image_dir).is_dir():
-        raise ConfigError(f"{image_dir}: no such folder of images")
+        raise ConfigError(f"--image-dir {image_dir}: no such folder")
     return None if image_dir is None else str(Path(image_dir).resolve())
 
 
 @contextmanager
 def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
-    """Show progress on standard error, after a second, if that is a terminal."""
+    """Show a progress bar on standard error after a second, if it is a terminal."""
     unit = unit if unit == "B" else f" {unit}"
     with tqdm(
         total=total, unit=unit, unit_scale=True, delay=1, disable=None, file=sys.stderr
@@ -245,14 +264,14 @@ def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], An
         yield bar.update
 
 
-Tell = Callable[[int], object]
+Advance = Callable[[int], object]
 
 
 class ManyModels(click.Command):
-    """A command whose --models takes every name that follows, up to the next option."""
+    """A command whose ``--models`` takes all names up to the next option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Name the option before each of the names."""
+        """Repeat the option before each name."""
         spread: list[str] = []
         taking = False
         for word in args:
@@ -262,45 +281,45 @@ class ManyModels(click.Command):
             else:
                 spread += ["--models", word] if taking else [word]
         if args and args[-1] == "--models":
-            raise ConfigError("--models takes the names of models")
+            raise ConfigError("--models needs at least one model name")
         return super().parse_args(ctx, spread)
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """One model's similarity, not read yet.
+    """One CLIP model's scores, not read yet.
 
     Attributes
     ----------
     name : str
-        By which it is shown.
+        The name shown.
     others : tuple of str
-        By which it may be named as well.
+        Other names by which it can be selected.
     read : callable
-        Returns the columns; told of documents read.
+        Returns the columns; takes a callback for progress in documents.
     """
 
     name: str
     others: tuple[str, ...]
-    read: Callable[[Tell], Sequence[Columns]]
+    read: Callable[[Advance], Sequence[Columns]]
 
 
 def similarities(
     options: dict[str, Any], files: Sequence[str]
 ) -> tuple[LoaderConfig, Indexed | Shards, list[Similarity]]:
-    """Open a corpus and find every model's similarity of it.
+    """Open a corpus and find every CLIP model's scores of it.
 
     Parameters
     ----------
     options : dict
-        Of the command, as `open_corpus` takes them.
+        The command's options, as for `open_corpus`.
     files : sequence of str
         ``NAME=FILE`` for shards.
 
     Raises
     ------
     Mmc4vizError
-        For a corpus that cannot be opened, or a file that is not named.
+        If the corpus cannot be opened, or a file has no name.
     """
     config, corpus = open_corpus(options | {"similarity": None})
     return config, corpus, similarities_of(corpus, config, files)
@@ -312,24 +331,24 @@ def similarities_of(
     files: Sequence[str],
     own: Sequence[Columns] | None = None,
 ) -> list[Similarity]:
-    """Find every model's similarity of a corpus; ``own`` are shards' columns if read already."""
+    """Find every CLIP model's scores of a corpus; ``own`` is the shards' columns if read."""
     if not isinstance(corpus, Indexed):
         return _of_shards(corpus, config, [named_file(text) for text in files], own)
     if files:
         raise ConfigError(
-            "--similarity NAME=FILE is for SHARDs; an index takes files in by mmc4viz index "
-            f"--out {corpus.index.folder} --similarity NAME=FILE"
+            "--similarity NAME=FILE works with SHARDs only; to add the file to the index, run "
+            f"mmc4viz index --out {corpus.index.folder} --similarity NAME=FILE"
         )
     return _of_index(corpus, config)
 
 
 def _of_index(corpus: Indexed, config: LoaderConfig) -> list[Similarity]:
-    def reading(name: str) -> Callable[[Tell], Sequence[Columns]]:
+    def reading(name: str) -> Callable[[Advance], Sequence[Columns]]:
         return lambda _: corpus.index.with_similarity(name).columns
 
     index = corpus.index
     named = {name: one for name, one in index.models.items() if one != index.similarity}
-    named[config.clip_model] = index.similarity  # by which the deciding one is known here
+    named[config.clip_model] = index.similarity  # the one in use, under its current name
     order = list(index.models.values())
     found = sorted(named.items(), key=lambda item: order.index(item[1]))
     return [
@@ -344,16 +363,18 @@ def _of_shards(
     named: Sequence[tuple[str, str]],
     columns: Sequence[Columns] | None = None,
 ) -> list[Similarity]:
-    """Take the shards' own similarity, and the files named, else those beside the shards."""
+    """Return the shards' own scores, and the given files or else those next to the shards."""
     own: list[Sequence[Columns]] = [] if columns is None else [columns]
 
-    def read(tell: Tell) -> Sequence[Columns]:
+    def read(advance: Advance) -> Sequence[Columns]:
         if not own:
-            own.append(corpus.columns(tell))
+            own.append(corpus.columns(advance))
         return own[0]
 
-    def reading(path: str) -> Callable[[Tell], Sequence[Columns]]:
-        return lambda tell: [with_similarity(part, SimilarityFile("", path)) for part in read(tell)]
+    def reading(path: str) -> Callable[[Advance], Sequence[Columns]]:
+        return lambda advance: [
+            with_similarity(part, SimilarityFile("", path)) for part in read(advance)
+        ]
 
     folders = {Path(shard.path).parent for shard in corpus.shards if not is_remote(shard.path)}
     if named:
@@ -369,12 +390,12 @@ def _of_shards(
 
 
 def chosen(found: Sequence[Similarity], wanted: Sequence[str]) -> list[Similarity]:
-    """Return the models wanted, in their order; all of them when none is named.
+    """Return the wanted models in their order, or all of them.
 
     Raises
     ------
     ConfigError
-        For a name that none has, or that several have.
+        If no model, or more than one, has a wanted name.
     """
     return [_one(found, name) for name in wanted] or list(found)
 
@@ -386,11 +407,11 @@ def _one(found: Sequence[Similarity], name: str) -> Similarity:
         return matching[0]
     known = ", ".join(one.name for one in found)
     several = "several score sets are" if matching else "no score set is"
-    raise ConfigError(f"{several} called {name!r}; there are: {known}")
+    raise ConfigError(f"{several} named {name!r}; available: {known}")
 
 
 def rates_of(candidates: Sequence[Candidate]) -> dict[str, FdrEstimate]:
-    """Estimate every model's false-discovery rate."""
+    """Estimate the false-discovery rate of every CLIP model."""
     found = {}
     with progress("models", len(candidates)) as advance:
         for one in candidates:

@@ -1,4 +1,4 @@
-"""The command that puts CLIP models side by side: ``compare``."""
+"""The command ``compare``: equivalent thresholds of CLIP models."""
 
 from __future__ import annotations
 
@@ -48,29 +48,40 @@ from mmc4viz.types import ConfigError, LoaderConfig
     "--models",
     multiple=True,
     metavar="A B ...",
-    help="Models to compare, the first with each other one; own is the shards'. [all]",
+    help="Models to compare, the first with each of the others; own is the scores in the shards. "
+    "[all]",
 )
 @click.option(
     "--similarity",
     "files",
     metavar="NAME=FILE",
     multiple=True,
-    help="A model's similarity of the SHARDs; repeatable. [similarity_*.parquet beside them]",
+    help="Similarity file of another model; repeatable. [similarity_*.parquet next to the SHARDs]",
 )
 @click.option(
     "--labels",
     "labels_file",
     metavar="FILE",
-    help="A file of labels: adds equal precision, and who separates right pairs from wrong ones.",
+    help="Label file: adds thresholds of equal precision, and how well each model separates "
+    "correct from incorrect pairs.",
 )
 @click.option(
     "--fdr",
     is_flag=True,
-    help="Also match by false-discovery rates, estimated without labels: supposes one right "
-    "sentence an image and independent noise, and failed on real MMC4 pages.",
+    help="Add thresholds of equal false-discovery rate, estimated without labels. Assumes one "
+    "correct sentence per image and independent noise; this failed on real MMC4 pages.",
 )
-@click.option("--thresholds", metavar="T,T,...", help="Several thresholds of the first model.")
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table")
+@click.option(
+    "--thresholds", metavar="T,T,...", help="Thresholds of the first model. [--threshold]"
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 def compare(
     models: tuple[str, ...],
     files: tuple[str, ...],
@@ -80,13 +91,14 @@ def compare(
     form: str,
     **options: Any,
 ) -> None:
-    """Say which threshold of one CLIP model goes with which of another, and what changes.
+    """Find equivalent thresholds between CLIP models.
 
-    The threshold (--threshold) is that of the first model. Each line is of thresholds that are
-    equal in one respect: a yield, exactly; the false-discovery rate or the precision, as estimated.
+    --threshold is the first model's threshold. Each row gives the other model's threshold that
+    keeps the same number of documents, pairs, image tokens or text tokens, or has the same
+    estimated false-discovery rate or precision, and how much the two selections overlap.
     """
     if options["shards"] == () and not options["index_dir"] and models:
-        raise ConfigError("name SHARDs, before --models, or --index DIR")
+        raise ConfigError("give SHARDs before --models, or --index DIR")
     config, corpus, found = similarities(options, files)
     lines = _thresholds(thresholds, config)
     candidates = _matched(chosen(found, models), config)
@@ -110,20 +122,22 @@ def compare(
 
 
 def _thresholds(listed: str | None, config: LoaderConfig) -> list[float]:
-    """Read ``--thresholds``; the setting's own without."""
+    """Parse ``--thresholds``; without it, return the settings' threshold."""
     if listed is None:
         return [config.threshold]
     try:
         found = [float(text) for text in listed.split(",")]
     except ValueError:
-        raise ConfigError(f"--thresholds takes numbers, as in 0.2,0.24: not {listed!r}") from None
+        raise ConfigError(
+            f"--thresholds expects numbers such as 0.2,0.24, not {listed!r}"
+        ) from None
     if not all(map(math.isfinite, found)):
-        raise ConfigError(f"--thresholds takes finite numbers, not {listed!r}")
+        raise ConfigError(f"--thresholds expects finite numbers, not {listed!r}")
     return sorted(set(found))
 
 
 def _matched(wanted: Sequence[Similarity], config: LoaderConfig) -> list[Candidate]:
-    """Match every model, and make sure that they can be compared."""
+    """Match under every model's scores, and check that the models can be compared."""
     if len(wanted) < 2:
         line_up([Model(one.name, Matched([], config)) for one in wanted])
     candidates = []
@@ -142,7 +156,7 @@ def _compared(
     labels: Evidence | None,
     rates: Mapping[str, FdrEstimate],
 ) -> ModelComparison:
-    """Compare two models in every respect."""
+    """Compare two models at each threshold."""
     found: list[EquivalentThreshold | NoEquivalent] = []
     for threshold in thresholds:
         found += match_in_every_respect(first, second, threshold, rates, labels)
@@ -152,10 +166,10 @@ def _compared(
 
 
 def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelComparison:
-    """Compare how the models separate labelled pairs; say which labels do not count."""
+    """Compare how well the models separate labeled pairs; note labels that do not count."""
     gone = set.intersection(*(set(labelled.gone) for labelled in labels.of.values()))
     if gone:
-        say(f"{len(gone):,} labels are of pairs that no model matches here")
+        say(f"labels of pairs that no model matches here: {len(gone):,}")
     models = [one.model for one in candidates]
     try:
         return LabelComparison(labels.words, tell_apart(models, labels))
@@ -164,12 +178,12 @@ def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelCompar
 
 
 def _warn(first: Candidate, threshold: float) -> None:
-    """Say so where a threshold keeps all of the pairs, or none."""
+    """Print a note if a threshold keeps all pairs or none."""
     n_pairs = len(first.model.pairs)
     kept = n_pairs - first.model.pairs.cut(threshold)
     if n_pairs and kept in (0, n_pairs):
         low, high = first.model.pairs.score[[0, -1]].tolist()
         say(
-            f"{threshold:g} keeps {'none' if not kept else 'all'} of the {n_pairs:,} pairs of "
-            f"{first.name}, which score from {low:.4g} to {high:.4g}"
+            f"{threshold:g} keeps {'none' if not kept else 'all'} of {first.name}'s {n_pairs:,} "
+            f"{'pair' if n_pairs == 1 else 'pairs'} (scores: {low:.4g} to {high:.4g})"
         )

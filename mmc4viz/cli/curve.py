@@ -1,4 +1,4 @@
-"""The commands that look: ``explain`` and ``curve``."""
+"""The commands ``explain`` and ``curve``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.text import TABLE_HEAD, verdict_json, verdict_row, write_rows
 from mmc4viz.types import ConfigError, LoaderConfig
 
-_LOOKED_AT = 20_000  # rows of matrices, to tell their scale
+_MAX_ROWS = 20_000  # rows of matrices from which the scale is recognized
 
 
 @click.command()
@@ -41,14 +41,21 @@ _LOOKED_AT = 20_000  # rows of matrices, to tell their scale
 @with_settings
 @INDEX
 @SIMILARITY
-@click.option("--format", "form", type=click.Choice(["table", "jsonl"]), default="table")
-@click.option("--token-ids", is_flag=True, help="Add each sequence's token ids (jsonl).")
-@click.option("--key", metavar="KEY", help="Only documents with this key, each with its place.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@click.option("--token-ids", is_flag=True, help="Add the token ids of each sequence (jsonl only).")
+@click.option("--key", metavar="KEY", help="Show only documents with this key.")
 def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None:
-    """Say what the loader does to each document, and why."""
+    """Show the loader's decision for every document, with the reason."""
     config, corpus = open_corpus(options)
     ends, documents = [math.inf, -math.inf], 0  # of the matched scores
-    seen: list[NDArray[np.float64]] = []  # rows of matrices, or scores that are in none
+    seen: list[NDArray[np.float64]] = []  # rows of matrices, or single stored scores
     head = TABLE_HEAD if form == "table" else ""
     numbers = Counter[str]()
     with progress("documents") as advance:
@@ -68,7 +75,7 @@ def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None
             scores = [pair.score for pair in verdict.pairs]
             ends = [min([ends[0], *scores]), max([ends[1], *scores])]
             documents += 1
-            if len(seen) < _LOOKED_AT:
+            if len(seen) < _MAX_ROWS:
                 stored = config.assignment == "stored"
                 seen += _rows([[score] for score in scores] if stored else document.similarity)
             advance(1)
@@ -85,7 +92,7 @@ def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None
 
 
 def _rows(similarity: Any) -> list[NDArray[np.float64]]:
-    """Return a matrix's rows; none of what is no matrix."""
+    """Return a matrix's rows; none if it is not a valid matrix."""
     try:
         matrix = np.array(similarity, np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -98,11 +105,20 @@ def _rows(similarity: Any) -> list[NDArray[np.float64]]:
 @with_settings
 @INDEX
 @SIMILARITY
-@click.option("--thresholds", metavar="T,T,…", help="Thresholds to answer for.")
-@click.option("--grid", metavar="START:STOP:STEP", help="Likewise, evenly spaced, with STOP.")
-@click.option("--sample", type=int, metavar="N", help="Estimate from N documents, with intervals.")
+@click.option("--thresholds", metavar="T,T,…", help="Thresholds to evaluate.")
+@click.option("--grid", metavar="START:STOP:STEP", help="Evenly spaced thresholds, including STOP.")
+@click.option(
+    "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
+)
 @SEED
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    show_default=True,
+    help="Output format.",
+)
 def curve(
     thresholds: str | None,
     grid: str | None,
@@ -111,10 +127,11 @@ def curve(
     form: str,
     **options: Any,
 ) -> None:
-    """Say what is left at each threshold: documents, pairs, tokens, and every loss.
+    """Print what each threshold keeps and drops: documents, pairs, tokens.
 
-    Without --thresholds or --grid, the grid of the scores' own scale. With --sample, rates per
-    document of the corpus, each with its 95 % interval (columns NAME_low and NAME_high).
+    Without --thresholds or --grid, a grid that suits the scale of the scores is used. With
+    --sample, numbers are estimated rates per document with their 95% CI (columns NAME_low and
+    NAME_high).
     """
     asked = _thresholds(thresholds, grid)
     config, corpus = open_corpus(options)
@@ -139,13 +156,13 @@ def curve(
 
 
 def _grid(matched: Matched, config: LoaderConfig) -> Thresholds:
-    """Return the grid of the scores' own scale; the setting's threshold alone without scores."""
+    """Return the grid for the scores' scale; without scores, just the settings' threshold."""
     some = len(matched.scores()) > 0
     return matched.scale.thresholds() if some else np.array([config.threshold])
 
 
 def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
-    """Say which thresholds keep all or nothing; of a grid, only that the whole of it does."""
+    """Return notes on thresholds that keep all or nothing; for a grid, only if all of it does."""
     scores = matched.scores()
     if not listed and len(scores) and ((scores.min() < asked) & (asked <= scores.max())).any():
         return []
@@ -155,7 +172,7 @@ def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
 def _sample_rows(
     drawn: DrawnSample, config: LoaderConfig, asked: Thresholds
 ) -> list[dict[str, Any]]:
-    """Return a row a threshold: rates per document with their intervals."""
+    """Return one row per threshold: rates per document with their intervals."""
     curves = sweep_clusters(drawn, config, asked)
     columns: dict[str, list[float]] = {"threshold": asked.tolist()}
     for name in RATES:
@@ -167,7 +184,7 @@ def _sample_rows(
 
 
 def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:
-    """Read ``--thresholds`` or ``--grid``; ascending and without repeats."""
+    """Parse ``--thresholds`` or ``--grid``; ascending, without duplicates."""
     if listed is not None and grid is not None:
         raise ConfigError("give --thresholds or --grid, not both")
     if listed is not None:
@@ -176,10 +193,10 @@ def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:
         return None
     parts = grid.split(":")
     if len(parts) != 3:
-        raise ConfigError(f"--grid is START:STOP:STEP, for example 0.2:0.3:0.01, not {grid!r}")
+        raise ConfigError(f"--grid expects START:STOP:STEP, such as 0.2:0.3:0.01, not {grid!r}")
     start, stop, step = (_number(text, "--grid") for text in parts)
     if step <= 0 or stop < start:
-        raise ConfigError(f"--grid rises from START to STOP by a STEP above 0, unlike {grid!r}")
+        raise ConfigError(f"--grid {grid}: STOP must not be below START, and STEP must be positive")
     steps = (stop - start) / step + 1e-9
     if not steps < MAX_STEPS:  # nor infinitely many
         raise ConfigError(f"--grid {grid} has more than {MAX_STEPS:,} steps")
@@ -192,14 +209,14 @@ def _number(text: str, option: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ConfigError(f"{option}: {text!r} is no number") from None
+        raise ConfigError(f"{option}: {text!r} is not a number") from None
     if not math.isfinite(value):
-        raise ConfigError(f"{option}: {text!r} is no finite number")
+        raise ConfigError(f"{option}: {text!r} is not a finite number")
     return value
 
 
 def _decimals(text: str) -> int:
-    """Count the decimals a number is written with.
+    """Count a number's decimals as written.
 
     Examples
     --------

@@ -1,9 +1,4 @@
-"""The command `export`.
-
-Opens what the person named; numbers and words are the core's.
-
-Writes files; every number comes from the core.
-"""
+"""The command ``export``: writes config, manifest, ids and report."""
 
 from __future__ import annotations
 
@@ -69,7 +64,7 @@ from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError, Outcome, Shar
 
 
 def reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
-    """Return the person's note and how the threshold was chosen: flags, else the config's own."""
+    """Return the note and how the threshold was chosen, from the options or else the config."""
     before = config_file_of(options)
     chosen, note = before.provenance.get("chosen"), before.provenance.get("note", "")
     moved = options["threshold"] not in (None, before.settings.get("threshold"))
@@ -77,8 +72,8 @@ def reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
         chosen = _proposal(options["proposal"])
         if options["chosen_by"] not in (None, chosen["basis"]):
             raise ConfigError(
-                f"--chosen-by {options['chosen_by']}, but {options['proposal']} has the basis "
-                f"{chosen['basis']}"
+                f"--chosen-by {options['chosen_by']} contradicts {options['proposal']}, which has "
+                f"the basis {chosen['basis']}"
             )
     elif options["chosen_by"] is not None:
         kept = chosen if chosen and chosen["basis"] == options["chosen_by"] and not moved else {}
@@ -89,70 +84,77 @@ def reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
 
 
 def with_proposed(options: dict[str, Any], chosen: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the options with the threshold of the proposal that they name, where it has one.
+    """Return the options with the threshold of ``--proposal``, if it has one.
 
     Raises
     ------
     ConfigError
-        When it proposes none, or another than ``--threshold``.
+        If the proposal has no threshold, or a different one than ``--threshold``.
     """
     path, given = options["proposal"], options["threshold"]
     if path is None or chosen is None or "threshold" not in chosen:
         return options
     value = chosen["threshold"]
     if type(value) not in (int, float):
-        raise ConfigError(f"{path}: proposes no threshold: {chosen.get('reason') or value}")
+        raise ConfigError(f"{path}: has no threshold: {chosen.get('reason') or value}")
     if given not in (None, value):
         raise ConfigError(
-            f"--threshold {given:g}, but {path} proposes {value!r}: leave one of them out"
+            f"--threshold {given:g} contradicts {path}, which suggests {value!r}; omit one of them"
         )
     return options | {"threshold": float(value)}
 
 
 def _proposal(path: str) -> dict[str, Any]:
-    """Read what ``mmc4viz suggest --format json`` printed."""
+    """Read the output of ``mmc4viz suggest --format json``."""
     marked = read_marked(path)
     value = marked.value
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     elif isinstance(value, list) and len(value) > 1:
-        raise marked.error(f"holds {len(value)} proposals: ask mmc4viz suggest for one")
+        raise marked.error(
+            f"contains {len(value)} proposals: run mmc4viz suggest with a single target"
+        )
     if not isinstance(value, dict) or value.get("basis") not in BASES:
-        raise marked.error(f"no proposal: an object with a basis, one of {', '.join(BASES)}")
+        raise marked.error(
+            f"not a proposal: expected an object with a basis, one of {', '.join(BASES)}"
+        )
     return value
 
 
 _OPTIONS = (
     click.option(
         "--similarity", "similarity", metavar="NAME", multiple=True,
-        help="Of the index's score sets, the one that decides; or NAME=FILE, a model's "
-        "similarity of the SHARDs for the report, repeatable.",
+        help="Score set of the index to use; own is the scores in the shards. Or NAME=FILE: "
+        "similarity file of another model, for the report; repeatable. [the config's, or own]",
     ),
     click.option(
         "--labels", "labels_file", metavar="FILE",
-        help="A file of labels for the report: precision with intervals, agreement.",
+        help="Label file: adds precision with its CI and inter-annotator agreement to the report.",
     ),
     click.option(
         "--models", multiple=True, metavar="A B ...",
-        help="Models that the report puts beside the deciding one; own is the shards'. [all]",
+        help="Models that the report compares with the one in use; own is the scores in the "
+        "shards. [all]",
     ),
 )  # fmt: skip
 
 
 def with_sections(command: F) -> F:
-    """Give a command the options that say what its report is to hold."""
+    """Add the options for the content of the report to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def settle(options: dict[str, Any]) -> dict[str, Any]:
-    """Tell the set that decides from files to compare; refuse what only a report has room for."""
+    """Separate the score set in use from files to compare; reject report options without report."""
     given: tuple[str, ...] = options["similarity"]
     files = [text for text in given if "=" in text]
     sets = [text for text in given if "=" not in text]
     if len(sets) > 1:
-        raise ConfigError(f"one similarity decides, not {len(sets)}: {', '.join(sets)}")
+        raise ConfigError(
+            f"--similarity: only one score set can be used, not {len(sets)}: {', '.join(sets)}"
+        )
     if not options["report_file"]:
         for name, value in (
             ("--labels", options["labels_file"]),
@@ -160,12 +162,12 @@ def settle(options: dict[str, Any]) -> dict[str, Any]:
             ("--similarity NAME=FILE", files),
         ):
             if value:
-                raise ConfigError(f"{name} is for the report: name --report FILE, too")
+                raise ConfigError(f"{name} is for the report: add --report FILE")
     return options | {"similarity": sets[0] if sets else None, "files": files}
 
 
 def check(corpus: Indexed | Shards, config: LoaderConfig, options: dict[str, Any]) -> None:
-    """Refuse labels and models that are not there before anything is read."""
+    """Reject missing labels and models before any shard is read."""
     if options["labels_file"] is not None:
         store.check(options["labels_file"])
     chosen(similarities_of(corpus, config, options["files"]), options["models"])
@@ -179,8 +181,8 @@ def sections(
     Raises
     ------
     Mmc4vizError
-        For a file of labels that cannot be used. A model that cannot be compared is said in its
-        section, and noted.
+        If the label file cannot be used. A model that cannot be compared is named in its section
+        and in a note.
     """
     first, path = Candidate(Model(config.clip_model, matched), config), options["labels_file"]
     labels = without_labels()
@@ -198,7 +200,7 @@ def sections(
 def _others(
     corpus: Indexed | Shards, config: LoaderConfig, matched: Matched, options: dict[str, Any]
 ) -> list[tuple[str, Similarity]]:
-    """Return the other models that are asked for, each by the name that its labels go by."""
+    """Return the other models to compare, under the names that their labels use."""
     read = None if isinstance(corpus, Indexed) else [part.columns for part in matched.parts]
     found = similarities_of(corpus, config, options["files"], read)
     wanted = chosen(found, options["models"])
@@ -208,7 +210,7 @@ def _others(
 def _matched(
     found: Sequence[tuple[str, Similarity]], first: Candidate
 ) -> tuple[list[Candidate], list[str]]:
-    """Match the other models; say which cannot be."""
+    """Match under the other models' scores; return problems with those that cannot be."""
     others, problems = [], []
     with progress("documents") as advance:
         for name, one in found:
@@ -216,7 +218,7 @@ def _matched(
                 matched = match_corpus(one.read(advance), first.config)
             except Mmc4vizError as error:
                 problems.append(f"{name}: {error}")
-                say(f"the report leaves out {name}: {error}")
+                say(f"{name} is not in the report: {error}")
                 continue
             others.append(Candidate(Model(name, matched), first.config))
     return others, problems
@@ -231,25 +233,55 @@ _OUTPUTS = ("out", "manifest_file", "ids_file", "report_file")
 @with_settings
 @INDEX
 @with_sections
-@click.option("--out", metavar="FILE", help="The config: .yaml or .json, read by --config.")
-@click.option("--note", help="Why, in your words; goes into the config.")
-@click.option("--chosen-by", type=click.Choice(BASES), help="How the threshold was chosen. [hand]")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Write the settings with their provenance to a config file, .yaml or .json.",
+)
+@click.option("--note", help="Your note on the choice, stored in the config.")
+@click.option(
+    "--chosen-by", type=click.Choice(BASES), help="How the threshold was chosen. [manual]"
+)
 @click.option(
     "--proposal",
     metavar="FILE",
-    help="What mmc4viz suggest --out FILE proposed: its threshold, and why.",
+    help="Use the threshold and the basis of a proposal, as written by mmc4viz suggest --out.",
 )
-@click.option("--manifest", "manifest_file", metavar="FILE", help=".parquet or .jsonl")
-@click.option("--rows", type=click.Choice(["documents", "pairs"]), default="documents")
-@click.option("--ids", "ids_file", metavar="FILE", help="Sorted ids of what is kept: .npy (u8,u8)")
-@click.option("--report", "report_file", metavar="FILE", help="One HTML file to pass on.")
-@click.option("--images/--no-images", default=True, help="Thumbnails in the report.")
-@click.option("--sample", type=int, metavar="N", help="Estimate yields from N documents.")
+@click.option(
+    "--manifest",
+    "manifest_file",
+    metavar="FILE",
+    help="Write what happens to every document and pair, .parquet or .jsonl.",
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["documents", "pairs"]),
+    default="documents",
+    show_default=True,
+    help="What each row of the manifest is.",
+)
+@click.option(
+    "--ids",
+    "ids_file",
+    metavar="FILE",
+    help="Write the sorted 128-bit ids of kept documents, .npy (u8,u8).",
+)
+@click.option("--report", "report_file", metavar="FILE", help="Write a self-contained HTML report.")
+@click.option(
+    "--images/--no-images", default=True, help="Whether the report shows thumbnails. [on]"
+)
+@click.option(
+    "--sample",
+    type=int,
+    metavar="N",
+    help="Estimate the yields from a random sample of N documents (95% CI).",
+)
 @SEED
 def export(**options: Any) -> None:
-    """Hand a setting over: the config, and what becomes of each document and pair.
+    """Export settings, manifest, ids and report.
 
-    Prints OpenFlamingo's flags, what they cannot say, and code for a WebDataset pipeline.
+    Also prints the flags for OpenFlamingo's train.py, settings that no flag can express, and, with
+    a Parquet manifest, code for a WebDataset pipeline.
     """
     options = settle(options)
     _check(options)
@@ -290,19 +322,19 @@ def export(**options: Any) -> None:
 
 
 def _wrote(path: str, rows: int | None = None, of: str = "") -> None:
-    """Say that a file was written, how large it is and what is in it."""
+    """Print a note that a file was written, with its size and number of rows."""
     content = "" if rows is None else f", {rows:,} {of}"
-    say(f"{path}: written, {os.path.getsize(path) / 1000:,.1f} kB{content}")
+    say(f"wrote {path} ({os.path.getsize(path) / 1000:,.1f} kB{content})")
 
 
 def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:
-    """Say what is kept."""
+    """Return a line on what is kept."""
     expected, pairs = yields["documents"], yields["pairs"]
     if yields["sampled"] is not None:
         low, high = ("?" if expected[n] is None else f"{expected[n]:,.0f}" for n in ("low", "high"))
         return (
-            f"about {expected['value']:,.0f} ({low} to {high}) of {yields['per']:,.0f} documents "
-            f"kept at {config.threshold:g}, as {yields['sampled']:,} of them say"
+            f"about {expected['value']:,.0f} of {yields['per']:,.0f} documents kept at "
+            f"{config.threshold:g} (95% CI {low}–{high}), from a sample of {yields['sampled']:,}"
         )
     kept = yields["outcomes"][str(Outcome.KEPT)]
     line = (
@@ -312,13 +344,13 @@ def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:
     if expected["value"] == kept:
         return line
     return (
-        f"{line}; {expected['value']:,.10g} documents on average, as one with a single image is "
-        f"kept with probability {config.single_image_keep:g}"
+        f"{line}; {expected['value']:,.10g} expected, because single-image documents are kept with "
+        f"probability {config.single_image_keep:g}"
     )
 
 
 def _misfit(matched: Matched, config: LoaderConfig) -> list[str]:
-    """Say so where the threshold keeps all pairs or none, or where there are none."""
+    """Return a note if the threshold keeps all pairs or none, or if there are none."""
     scores = matched.scores()
     if not len(scores):
         return [unmatched(matched.n_documents)]
@@ -326,32 +358,32 @@ def _misfit(matched: Matched, config: LoaderConfig) -> list[str]:
 
 
 def _check(options: dict[str, Any]) -> None:
-    """Refuse what cannot be written before anything is read."""
+    """Reject outputs that cannot be written before any shard is read."""
     if not any(options[name] for name in _OUTPUTS):
-        raise ConfigError("name what to write: --out, --manifest, --ids or --report FILE")
+        raise ConfigError("specify an output: --out, --manifest, --ids or --report FILE")
     form = options["manifest_file"]
     if form is not None and not form.lower().endswith(_FORMS):
-        raise ConfigError(f"--manifest {form}: the name ends in .parquet or .jsonl")
+        raise ConfigError(f"--manifest {form}: the name must end in .parquet or .jsonl")
     out = options["out"]
     if out is not None and not out.lower().endswith((".yaml", ".yml", ".json")):
-        raise ConfigError(f"--out {out}: the name ends in .yaml or .json")
+        raise ConfigError(f"--out {out}: the name must end in .yaml or .json")
     paths = [os.path.abspath(options[name]) for name in _OUTPUTS if options[name]]
     if len(set(paths)) < len(paths):
-        raise ConfigError("every file to write needs a name of its own")
+        raise ConfigError("two outputs have the same path: give each its own file name")
     for path in paths:
         if not os.path.isdir(os.path.dirname(path)):
-            raise ConfigError(f"{path}: no such folder to write into")
+            raise ConfigError(f"{path}: cannot be written: no such folder")
     check_sample(options["sample"])
     whole = [name for name in _OUTPUTS[1:] if options[name]]
     if options["sample"] is not None and whole:
         flag = whole[0].replace("_file", "")
-        raise ConfigError(f"--{flag} is made from every document: leave --sample out")
+        raise ConfigError(f"--{flag} needs all documents: omit --sample")
 
 
 def _counted(
     matched: Matched, config: LoaderConfig, basics: Basics
 ) -> tuple[Basics, dict[str, Any]]:
-    """Sum up what the setting yields, and look at the scores' scale."""
+    """Return the settings' yields, and the basics with the scores' scale."""
     curves = sweep(matched, config, np.array([config.threshold]))
     yields = exact_yields(curves, 0, config.single_image_keep)
     return _with_scores(basics, matched), yields
@@ -368,7 +400,7 @@ def _with_scores(basics: Basics, matched: Matched) -> Basics:
 def _estimated(
     corpus: Indexed | Shards, config: LoaderConfig, basics: Basics, options: dict[str, Any]
 ) -> tuple[Basics, dict[str, Any]]:
-    """Estimate what the setting yields from a sample, with intervals."""
+    """Estimate the settings' yields from a random sample, with intervals."""
     with progress("documents") as advance:
         drawn = drawn_from(corpus, options["sample"], options["seed"], advance)
     whole = basics.corpus.documents
@@ -383,7 +415,7 @@ def _estimated(
 
 
 def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]) -> None:
-    """Write the manifest and the ids in one pass over all documents."""
+    """Write the manifest and the ids in one pass over the documents."""
     path, ids_file = options["manifest_file"], options["ids_file"]
     if not path and not ids_file:
         return
@@ -410,7 +442,7 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
 
 
 def _what_to_do(config: LoaderConfig, manifest_file: str | None) -> str:
-    """Say how a trainer is told the setting, and what it cannot be told."""
+    """Return the training flags, settings without a flag, and pipeline code."""
     lines = ["OpenFlamingo's train.py:", f"  {openflamingo_flags(config)}"]
     for title, points in advice(config).items():
         lines += ["", f"{title}:", *(f"  {point}" for point in points)]
@@ -421,7 +453,7 @@ def _what_to_do(config: LoaderConfig, manifest_file: str | None) -> str:
 
 
 def _folder(corpus: Indexed | Shards) -> Folder:
-    """Return where the images of a part are; an indexed shard that has changed is not read."""
+    """Return the image folder of each shard; an indexed shard that has changed is an error."""
     if isinstance(corpus, Shards):
         return lambda _: corpus.image_dir
     index = corpus.index
@@ -429,13 +461,13 @@ def _folder(corpus: Indexed | Shards) -> Folder:
     def folder(part: int) -> str | None:
         origin, path = index.origins[part], index.columns[part].shard.path
         if not unchanged(path, origin.fingerprint):
-            raise ShardError(f"{path}: has changed since it was indexed; index it again")
+            raise ShardError(f"{path}: has changed since it was indexed; run mmc4viz index again")
         return origin.image_dir
 
     return folder
 
 
 def _now() -> datetime:
-    """Return the time, or that of ``SOURCE_DATE_EPOCH``, for files that come out the same."""
+    """Return the time, or ``SOURCE_DATE_EPOCH`` for reproducible files."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)

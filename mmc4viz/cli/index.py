@@ -1,4 +1,4 @@
-"""The command that reads shards into an index."""
+"""The command ``index``: builds and changes an index."""
 
 from __future__ import annotations
 
@@ -24,34 +24,40 @@ from mmc4viz.types import ConfigError, LoaderConfig
 
 @click.command()
 @SHARDS
-@click.option("--out", required=True, metavar="DIR", help="The index's folder, local or remote.")
-@click.option("--tokenizer", help="Counts sentences: gpt2 (built in), a file, a folder, an id.")
-@click.option("--image-dir", metavar="DIR", help="Images of MMC4's own jsonl.")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the index, local or remote.")
+@click.option(
+    "--tokenizer", help="gpt2 (built in), a tokenizer.json, a folder or a Hugging Face id. [gpt2]"
+)
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 @click.option(
     "--verify",
     type=click.Choice([str(v) for v in Verify]),
     default="full",
     show_default=True,
-    help="How far images are checked: pixels, opened only, not at all.",
+    help="Image validation: full decode, header only, or none.",
 )
 @WORKERS
-@click.option("--scheduler", metavar="ADDRESS", help="Use a Dask cluster instead of --workers.")
 @click.option(
-    "--prune", "pruning", is_flag=True, help="Also drop what was made of shards that are gone."
+    "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."
+)
+@click.option(
+    "--prune", "pruning", is_flag=True, help="Remove entries for shards that no longer exist."
 )
 @click.option(
     "--similarity",
     "sidecars",
     metavar="NAME=FILE",
     multiple=True,
-    help="Also take in another model's similarity, a Parquet file, as the set NAME; repeatable.",
+    help="Add another model's similarity file (Parquet) as the score set NAME; repeatable.",
 )
 @click.option(
     "--clip-model",
     metavar="NAME",
-    help="Record whose similarity the shards carry: the name that labels and reports go by.",
+    help="Name of the CLIP model that produced the shards' scores, as used by labels and reports.",
 )
-@click.option("--config", "config_file", metavar="FILE", help="Read the tokenizer from settings.")
+@click.option(
+    "--config", "config_file", metavar="FILE", help="Take the tokenizer from a config file."
+)
 def index(
     shards: tuple[str, ...],
     out: str,
@@ -64,16 +70,17 @@ def index(
     clip_model: str | None,
     **settings: Any,
 ) -> None:
-    """Read shards once, into an index that answers for millions of documents at once.
+    """Build an index, so that shards are read only once.
 
-    Finished shards are skipped, changed ones done again, so a run that was stopped goes on. Without
-    SHARDs, --clip-model, --similarity and --prune change an index that is there.
+    Finished shards are skipped and changed shards are read again, so an interrupted run can be
+    resumed with the same command. Without SHARDs, --clip-model, --similarity and --prune modify an
+    existing index.
 
-    Not parsed are documents without JSON, or without MMC4's fields. What the loader loses for an
-    image or a matrix is not among them: mmc4viz curve counts it.
+    The column "not parsed" counts documents without valid JSON or without MMC4's fields. Documents
+    that the loader drops because of an image or a matrix are counted by mmc4viz curve.
     """
     if not shards and not pruning and not sidecars and clip_model is None:
-        raise ConfigError("name the SHARDs to index")
+        raise ConfigError("give the SHARDs to index")
     out = remember(out)
     named = [named_file(text) for text in sidecars]
     config = config_of(settings)
@@ -86,12 +93,12 @@ def index(
         with progress("B", sum(size_of(shard.path) for shard in found)) as advance:
             done = build(jobs, make, lambda finished: advance(size_of(finished.shard)))
     if clip_model is not None:
-        _tell(out, clip_model)
+        _record_model(out, clip_model)
     gone = prune(out) if pruning else []
     attached = {name: _attach(out, name, path) for name, path in named}
     rows = _build_rows(done, gone)
     for name, these in attached.items():
-        rows += _status_rows(these, f"similarity {name}: ")
+        rows += _status_rows(these, f"score set {name}: ")
     if len(rows) > 1:
         click.echo(table(rows))
     for note in _notes_of(done):
@@ -104,33 +111,34 @@ def index(
 
 
 def _notes_of(done: Sequence[Done]) -> list[str]:
-    """Say what of the shards was not read."""
+    """Return notes on what could not be read."""
     notes = [note for one in done for note in one.notes]
     if 0 < sum(one.documents for one in done) == sum(one.unreadable for one in done):
         notes.append(NOTHING_READABLE)
     return notes
 
 
-def _tell(out: str, name: str) -> None:
-    """Record in an index whose similarity its shards carry."""
+def _record_model(out: str, name: str) -> None:
+    """Record in an index which CLIP model produced its shards' scores."""
     name = LoaderConfig(clip_model=name).clip_model
     files_of(out)
     record(out, name, scratch_of(out))
     write_manifest(out, scratch_of(out))
-    say(f"{out}: the similarity that its shards carry is {name}'s")
+    say(f"{out}: recorded {name} as the CLIP model of the shards' scores")
 
 
 def _attach(out: str, name: str, path: str) -> list[Done]:
-    """Take a sidecar into the index; say what of it the index has no use for."""
+    """Add a similarity file to the index; note its unused rows."""
     with progress("shards") as advance:
         attached = attach(out, name, path, lambda _: advance(1))
     if attached.unused:
-        say(f"{path}: {attached.unused:,} of its rows are of documents that {out} does not have")
+        rows = "row is" if attached.unused == 1 else "rows are"
+        say(f"{path}: {attached.unused:,} {rows} for documents that are not in {out}")
     return attached.shards
 
 
 def _build_rows(done: Sequence[Done], gone: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Return the table of what was read, skipped and failed."""
+    """Return the table of shards by status."""
     rows: list[tuple[Any, ...]] = [("", "shards", "documents", "not parsed", "MB")]
     rows += _status_rows(done)
     if gone:
@@ -139,7 +147,7 @@ def _build_rows(done: Sequence[Done], gone: Sequence[str]) -> list[tuple[Any, ..
 
 
 def _status_rows(done: Sequence[Done], of: str = "") -> list[tuple[Any, ...]]:
-    """Return a row for each status that some shards have."""
+    """Return one row per status that occurs."""
     rows: list[tuple[Any, ...]] = []
     for status in ("read", "skipped", "broken off", "failed"):
         some = [d for d in done if d.status == status]

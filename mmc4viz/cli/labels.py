@@ -1,4 +1,4 @@
-"""The command that takes labels out of their file, and in. Labels nothing itself."""
+"""The command ``labels``: exports and imports labels as CSV."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from mmc4viz.thresholds.labels.store import LabelsError
 
 @click.group(no_args_is_help=True)
 def labels() -> None:
-    """Take labels out of a file, or into it, as CSV."""
+    """Export or import labels as CSV."""
 
 
 @labels.command("export")
 @click.argument("file")
 @click.argument("csv", default="-")
 def export_labels(file: str, csv: str) -> None:
-    """Write all judgements of FILE to CSV, with their history; - is standard output."""
+    """Export all labels of FILE with their history to CSV.
+
+    The default, -, is standard output.
+    """
     refuse_inputs([csv], [file])
     text = exchange.written(file)
     if csv == "-":
@@ -34,7 +37,10 @@ def export_labels(file: str, csv: str) -> None:
 @click.argument("file")
 @click.argument("csv")
 def import_labels(file: str, csv: str) -> None:
-    """Take the judgements of CSV into FILE, which is made if need be; - is standard input."""
+    """Import labels from CSV into FILE, which is created if needed.
+
+    - is standard input.
+    """
     try:
         if csv == "-":
             content = sys.stdin.buffer.read()
@@ -45,7 +51,9 @@ def import_labels(file: str, csv: str) -> None:
     except OSError as error:
         raise LabelsError(f"{csv}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise LabelsError(f"{csv}: is no text in UTF-8") from None
+        raise LabelsError(f"{csv}: not valid UTF-8 text") from None
     store.create(file)
     new, there = exchange.taken(file, text, csv)
-    click.echo(f"{new:,} labels came in; {there:,} were there already.", err=True)
+    click.echo(
+        f"imported {new:,} {'label' if new == 1 else 'labels'}; {there:,} already present", err=True
+    )

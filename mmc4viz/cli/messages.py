@@ -1,4 +1,4 @@
-"""What commands say on standard error: one line each. Loads next to nothing."""
+"""Messages on standard error, one line each."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from mmc4viz.text import printable
 
 
 def say(note: str) -> None:
-    """Say what an answer rests on, in one line on standard error."""
+    """Print a note about a result."""
     click.echo(f"mmc4viz: note: {printable(' '.join(note.split()))}", err=True)
 
 
 def complain(message: str) -> None:
-    """Say what is wrong, in one line on standard error."""
+    """Print an error."""
     click.echo(f"mmc4viz: {printable(' '.join(message.split()))}", err=True)

@@ -1,4 +1,4 @@
-"""The command that computes similarity with a CLIP model."""
+"""The command ``score``: scores shards with a CLIP model."""
 
 from __future__ import annotations
 
@@ -24,35 +24,36 @@ from mmc4viz.types import ConfigError
     "--model",
     required=True,
     metavar="PATH_OR_HF_ID",
-    help="A folder with onnx/vision_model.onnx, onnx/text_model.onnx, tokenizer.json and "
-    "preprocessor_config.json, or the id of such a repository.",
+    help="CLIP model in ONNX: a Hugging Face id, or a folder with onnx/vision_model.onnx, "
+    "onnx/text_model.onnx, tokenizer.json and preprocessor_config.json.",
 )
-@click.option("--out", required=True, metavar="FILE", help="The Parquet file to write.")
+@click.option("--out", required=True, metavar="FILE", help="Similarity file to write (Parquet).")
 @click.option(
     "--decoys",
     metavar="FILE",
-    help="Also write every document's images with another one's sentences, for error rates.",
+    help="Also write decoy scores (each document's images with another document's sentences), for "
+    "mmc4viz suggest --decoys.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(1, 65536),
     default=32,
     show_default=True,
-    help="Images, and sentences, that the model gets at once.",
+    help="Images or sentences per batch.",
 )
 @click.option(
     "--provider",
     type=click.Choice(list(PROVIDERS)),
-    help="What computes. [a graphics processor where there is one]",
+    help="ONNX Runtime execution provider. [GPU if available, else cpu]",
 )
 @click.option(
     "--scale",
     type=click.Choice(SCALES),
     default="cosine",
     show_default=True,
-    help="What is written: cosines, or the model's own logits.",
+    help="Scale of the scores: cosine similarities, or the model's own logits.",
 )
-@click.option("--image-dir", metavar="DIR", help="Images of MMC4's own jsonl.")
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 def score(
     shards: tuple[str, ...],
     model: str,
@@ -62,12 +63,13 @@ def score(
     image_dir: str | None,
     **how: Any,
 ) -> None:
-    """Compute the similarity of every image and sentence with a CLIP model.
+    """Score every image and sentence with a CLIP model.
 
-    The file is for mmc4viz index --similarity NAME=FILE. A run that was stopped goes on.
+    Add the resulting file to an index with mmc4viz index --similarity NAME=FILE. An interrupted run
+    can be resumed with the same command.
     """
     if not shards:
-        raise ConfigError("name the SHARDs to score")
+        raise ConfigError("give the SHARDs to score")
     found, folder = expand(shards), checked_folder(image_dir)
     refuse_inputs((out, decoys), (shard.path for shard in found))
     encoder = open_encoder(model, provider)
@@ -79,7 +81,7 @@ def score(
     if not any(part.documents for part in done if part.status != "skipped") and any(
         part.status == "scored" for part in done
     ):
-        say("no document can be scored: mmc4viz explain says of each what is wrong")
+        say("no document can be scored: run mmc4viz explain to see why")
     failed = [part for part in done if part.status in ("failed", "broken off")]
     for part in failed:
         complain(str(part.reason))
@@ -88,7 +90,7 @@ def score(
 
 
 def _report(done: Sequence[ScoredPart]) -> str:
-    """Return the table of what was scored."""
+    """Return the table of shards by status."""
     head = ("", "shards", "documents", "sentences", "images", "without embedding")
     rows: list[tuple[Any, ...]] = [head]
     for status in ("scored", "skipped", "broken off", "failed"):

@@ -1,4 +1,4 @@
-"""The command that proposes thresholds: ``suggest``. Counts and estimates nothing itself."""
+"""The command ``suggest``: suggests thresholds for a target."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from mmc4viz.types import ConfigError, LoaderConfig
 
 
 class Share(click.ParamType[float]):
-    """A share between 0 and 1, also in per cent."""
+    """A share between 0 and 1, optionally as a percentage."""
 
     name = "share"
 
@@ -45,16 +45,16 @@ class Share(click.ParamType[float]):
         self.option = option
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Read ``0.1`` or ``10%``."""
+        """Parse ``0.1`` or ``10%``."""
         text = str(value).strip()
         try:
             number = Decimal(text.removesuffix("%"))
             share = float(number / 100 if text.endswith("%") else number)
-        except (ArithmeticError, ValueError):  # a signaling NaN is no float
+        except (ArithmeticError, ValueError):  # a signaling NaN is not a float
             share = -1.0
         if not 0 < share < 1:
             raise ConfigError(
-                f"{self.option} takes a share between 0 and 1, as in 0.1 or 10%: not {value}"
+                f"{self.option} expects a share between 0 and 1, such as 0.1 or 10%, not {value}"
             )
         return share
 
@@ -68,32 +68,43 @@ class Share(click.ParamType[float]):
     "--keep",
     multiple=True,
     metavar="WHAT=AMOUNT",
-    help=f"Leave at least so much: documents=50%, pairs=1000000; of {', '.join(YIELDS)}. "
-    "Repeated, all at once.",
+    help="Keep at least this much, such as documents=50% or pairs=1000000. WHAT is one of "
+    f"{', '.join(YIELDS)}; if repeated, all targets are met together.",
 )
 @click.option(
     "--fdr", multiple=True, type=Share("--fdr"), metavar="RATE",
-    help="Share of incorrect pairs at most, estimated without labels: 0.1 or 10%; repeatable. "
-    "Supposes one right sentence an image and independent noise: right on simulated corpora, it "
-    "failed on real MMC4 pages.",
+    help="Maximum false-discovery rate (share of incorrect pairs), such as 0.1 or 10%, estimated "
+    "without labels; repeatable. Assumes one correct sentence per image and independent noise: "
+    "correct on simulated corpora, but it failed on real MMC4 pages.",
 )  # fmt: skip
 @click.option(
     "--decoys", metavar="FILE",
-    help="What mmc4viz score --decoys wrote, for --fdr: noise is then seen, not assumed.",
+    help="Decoy scores from mmc4viz score --decoys: --fdr then measures the noise instead of "
+    "assuming it.",
 )  # fmt: skip
 @click.option(
     "--precision", multiple=True, type=Share("--precision"), metavar="SHARE",
-    help="Share of right pairs at least, from labels: 0.9 or 90%; repeatable.",
+    help="Minimum precision (share of correct pairs) from --labels, such as 0.9 or 90%; "
+    "repeatable.",
 )  # fmt: skip
-@click.option("--labels", "labels_file", metavar="FILE", help="A file of labels, for --precision.")
+@click.option("--labels", "labels_file", metavar="FILE", help="Label file for --precision.")
 @click.option(
     "--documents", type=click.IntRange(1, 2**31 - 1), default=10_000, show_default=True,
     metavar="N",
-    help="Of a larger corpus, look at so many for --fdr, drawn at random.",
+    help="Documents sampled at random from a larger corpus for --fdr.",
 )  # fmt: skip
 @SEED
-@click.option("--out", metavar="FILE", help="Also write it as JSON, for export --proposal FILE.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--out", metavar="FILE", help="Also write the result as JSON, for mmc4viz export --proposal."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 def suggest(
     keep: tuple[str, ...],
     fdr: tuple[float, ...],
@@ -106,10 +117,10 @@ def suggest(
     form: str,
     **options: Any,
 ) -> None:
-    """Propose thresholds: by what is to be left, or by how many pairs may be wrong.
+    """Suggest thresholds for a target yield, FDR or precision.
 
-    Each comes with what is left at it, what it rests on and how sure it is; or with the reason why
-    there is none.
+    Each suggestion comes with the yields at the threshold, the estimate with its 95% CI and its
+    assumptions, or with the reason why the target cannot be reached.
     """
     targets = [Target.parse(text) for text in keep]
     _check(targets, fdr, precision, labels_file, decoys)
@@ -152,26 +163,26 @@ def _check(
     labels_file: str | None,
     decoys: str | None,
 ) -> None:
-    """Refuse what makes no sense before anything is read."""
+    """Reject contradictory options before any shard is read."""
     if not targets and not fdr and not precision:
         raise ConfigError(
-            "say what the threshold is for: --keep documents=50%, or --precision 0.9 --labels FILE"
+            "specify a target: --keep documents=50%, --fdr 10%, or --precision 90% --labels FILE"
         )
     if bool(precision) != bool(labels_file):
-        raise ConfigError("--precision SHARE and --labels FILE go together")
+        raise ConfigError("--precision SHARE and --labels FILE must be given together")
     if decoys is not None and not fdr:
-        raise ConfigError("--decoys FILE goes with --fdr RATE")
+        raise ConfigError("--decoys FILE requires --fdr RATE")
 
 
 def _understood(target: Target) -> str | None:
-    """Say how a number was read that may have been meant as a share."""
+    """Return a note on a count that may have been meant as a percentage."""
     if target.share or target.amount > 100:
         return None
     number, name = float(target.amount), target.quantity
     share = 100 * number if number <= 1 else number
     return (
-        f"--keep {name}={number:g} was read as a number of {_words(name)}, not as a share: for "
-        f"{share:g} % of them, --keep {name}={share:g}%"
+        f"--keep {name}={number:g} is a count of {_words(name)}, not a percentage; for {share:g}%, "
+        f"use --keep {name}={share:g}%"
     )
 
 
@@ -182,7 +193,7 @@ def _by_precision(
     wanted: Sequence[float],
     notes: list[str],
 ) -> list[Proposal]:
-    """Ask the labels of a file; ``notes`` gets a line about labels that do not count."""
+    """Propose by precision from a label file; add remarks on its labels to ``notes``."""
     population = Population([part.columns for part in matched.parts], pairs_of(matched))
     found = labelled_for(path, config, population)
     notes += [f"{path}: {remark}" for remark in remarks(found)]
@@ -192,30 +203,32 @@ def _by_precision(
 def _counted(
     matched: Matched, config: LoaderConfig, targets: Sequence[Target], others: Sequence[Proposal]
 ) -> list[Proposal]:
-    """Propose by yield, and say what is left at other proposals."""
+    """Propose by yield, and add the yields at the other proposals' thresholds."""
     grid = matched.scale.thresholds()
-    lines = [one.threshold for one in others if one.threshold is not None]
-    curves, keep = sweep(matched, config, np.union1d(grid, lines)), config.single_image_keep
+    thresholds = [one.threshold for one in others if one.threshold is not None]
+    curves, keep = sweep(matched, config, np.union1d(grid, thresholds)), config.single_image_keep
     found = [by_yield(steps_of_curves(curves, keep, grid), targets)] if targets else []
     every = steps_of_curves(curves, keep)
     for one in others:
-        line = one.threshold
-        found.append(one if line is None else one.leaving(every.at(curves.step(line))))
+        threshold = one.threshold
+        found.append(one if threshold is None else one.leaving(every.at(curves.step(threshold))))
     return found
 
 
 def _as_text(found: Sequence[Proposal]) -> str:
-    """Return proposals as a table, and below it why and why not."""
-    head = ("target", "threshold", "estimate", "95 % interval", *map(_words, YIELDS))
+    """Return the proposals as a table, followed by reasons and assumptions."""
+    head = ("target", "threshold", "estimate", "95% CI", *map(_words, YIELDS))
     lines = [table([head, *map(_row, found)])]
-    lines += [f"{one.target}: none: {one.reason}" for one in found if one.reason is not None]
+    lines += [
+        f"{one.target}: no threshold: {one.reason}" for one in found if one.reason is not None
+    ]
     lines += [f"({text})" for text in dict.fromkeys(one.assumption for one in found)]
     return "\n".join(lines)
 
 
 def _row(one: Proposal) -> tuple[str, ...]:
     threshold = "none" if one.threshold is None else f"{one.threshold!r}"
-    between = "–" if one.low is None or one.high is None else f"{one.low:.1%} to {one.high:.1%}"
+    between = "–" if one.low is None or one.high is None else f"{one.low:.1%}–{one.high:.1%}"
     left = [f"{one.kept[name]:,.10g}" if name in one.kept else "–" for name in YIELDS]
     return one.target, threshold, _share(one.estimate), between, *left
 

@@ -1,12 +1,8 @@
 """Manifests of documents and pairs, and lists of ids.
 
-Built chunk by chunk from matched columns, so that memory does not grow with the corpus; equal to
-what the walk says of each document. Nothing is read from shards; `tables` and `ids` write it down.
-
-The form is that of DataComp's tools: a NumPy array of pairs of unsigned 64-bit integers. What is
-kept is `manifest`'s answer.
-
-What becomes of documents and pairs is `manifest`'s answer; here it is only written.
+Built in chunks from matched columns, so that memory does not grow with the corpus; equal to the
+reference walk's result for each document. Ids have DataComp's format: a NumPy array of pairs of
+unsigned 64-bit integers.
 """
 
 from __future__ import annotations
@@ -32,27 +28,27 @@ from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
 from mmc4viz.types import LoaderConfig, Outcome, PairStatus
 
-CHUNK: Final = 1 << 16  # documents that are resolved and written together, at least a shard
+CHUNK: Final = 1 << 16  # documents resolved and written together, at least one shard
 
 STATUSES: Final = tuple(str(status) for status in PairStatus)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some shards' documents with their pairs, in the corpus's order.
+    """The documents of some shards with their pairs, in the corpus's order.
 
     Attributes
     ----------
     parts : sequence of Part
     found : Verdicts
     probability : ndarray of float64, shape (documents,)
-        With which the model gets the document.
+        The document's keep probability.
     first : ndarray of int64, shape (documents + 1,)
-        Where each document's pairs begin.
+        Offset of each document's first pair.
     image, sentence : ndarray of int64, shape (pairs,)
     score : ndarray of float64, shape (pairs,)
     status : ndarray of int8, shape (pairs,)
-        Its place among `mmc4viz.types.PairStatus`.
+        Position in `STATUSES`.
     """
 
     parts: list[Part]
@@ -69,16 +65,16 @@ class Chunk:
 
 
 def chunks(matched: Matched, config: LoaderConfig, size: int = CHUNK) -> Iterator[Chunk]:
-    """Say what becomes of every document and pair, some shards at a time.
+    """Yield every document's outcome and every pair's status, some shards at a time.
 
     Parameters
     ----------
     matched : Matched
-        Under the setting's size limit and assignment.
+        Under the settings' size limit and assignment.
     config : LoaderConfig
-        The whole setting.
+        All settings.
     size : int
-        Documents of a chunk, at the least one shard's.
+        Minimum number of documents in a chunk, in whole shards.
     """
     waiting: list[Part] = []
     for part in matched.parts:
@@ -119,7 +115,7 @@ def _starts(parts: list[Part]) -> Ints:
 
 
 def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
-    """Return document, image, sentence and score of plain documents' pairs, by image."""
+    """Return document, image, sentence and score of fast-path documents' pairs, by image."""
     matches = [part.matches for part in parts]
     starts = _starts(parts)
     document = np.concatenate(
@@ -142,9 +138,9 @@ def _plain_statuses(
     found: Verdicts,
     config: LoaderConfig,
 ) -> NDArray[np.int8]:
-    """Say what becomes of plain documents' pairs, which stand by document, then image.
+    """Return the status of fast-path documents' pairs, sorted by document, then image.
 
-    Image tokens stand in the text by sentence, then image; the cut leaves the first of them.
+    Image tokens are in order of sentence, then image; truncation keeps the first of them.
     """
     status = np.full(len(document), STATUSES.index(PairStatus.BELOW_THRESHOLD), np.int8)
     surviving = np.flatnonzero(score >= config.threshold)
@@ -152,14 +148,14 @@ def _plain_statuses(
     status[surviving[~within]] = STATUSES.index(PairStatus.OVER_CAP)
     kept = surviving[within]
     kept = kept[np.lexsort((image[kept], sentence[kept], document[kept]))]
-    left = _rank(document[kept]) < found.image_tokens[document[kept]]
-    status[kept[left]] = STATUSES.index(PairStatus.KEPT)
-    status[kept[~left]] = STATUSES.index(PairStatus.TRUNCATED)
+    in_sequence = _rank(document[kept]) < found.image_tokens[document[kept]]
+    status[kept[in_sequence]] = STATUSES.index(PairStatus.KEPT)
+    status[kept[~in_sequence]] = STATUSES.index(PairStatus.TRUNCATED)
     return status
 
 
 def _rank(document: Ints) -> Ints:
-    """Count the entries of each document from 0, where documents stand together.
+    """Return each entry's position in its document; a document's entries are adjacent.
 
     Examples
     --------
@@ -172,7 +168,7 @@ def _rank(document: Ints) -> Ints:
 
 
 def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]:
-    """Return document, image, sentence, score and status of the pairs that the walk tells."""
+    """Return document, image, sentence, score and status of the pairs from the reference walk."""
     rows: list[tuple[int, int, int, float, int]] = []
     for part, start in zip(parts, _starts(parts).tolist(), strict=False):
         for row, document in part.literal.items():
@@ -186,7 +182,7 @@ def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]
 
 
 def storable(text: str) -> str:
-    """Escape the lone surrogates of a path, which no file takes."""
+    """Escape lone surrogates of a path, which UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -195,11 +191,11 @@ _UID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def uid(shard: str, key: str, number: int | None = None) -> tuple[int, int]:
-    """Return a document's id of 128 bits, as two halves.
+    """Return a document's 128-bit id as two halves.
 
-    A key of 32 hexadecimal digits, as OpenFlamingo's converter makes them, is the id itself; else
-    it is the first half of the SHA-256 of ``SHARD/KEY`` in UTF-8, by the shard's name. With the
-    document's number in its shard, it is that of ``SHARD/NUMBER/KEY``, whatever the key.
+    A key of 32 hexadecimal digits, as written by OpenFlamingo's converter, is the id itself;
+    otherwise the id is the first half of the SHA-256 of ``SHARD/KEY`` in UTF-8. If the document's
+    number in its shard is given, it is that of ``SHARD/NUMBER/KEY``, whatever the key.
 
     Examples
     --------
@@ -217,9 +213,9 @@ def uid(shard: str, key: str, number: int | None = None) -> tuple[int, int]:
 
 
 def ids_of(columns: Sequence[Columns]) -> NDArray[np.void]:
-    """Return the ids of a corpus's documents, in its order; no two are equal.
+    """Return the unique ids of a corpus's documents, in its order.
 
-    Documents whose key does not tell them apart are told apart by their number.
+    Documents with the same key are distinguished by their number.
     """
     names = [storable(part.shard.name) for part in columns]
     keys = [part.batch.column("key") for part in columns]
@@ -238,19 +234,19 @@ def ids_of(columns: Sequence[Columns]) -> NDArray[np.void]:
 
 
 class IdList:
-    """Ids of the documents that the model can get, gathered chunk by chunk."""
+    """Ids of kept documents, collected chunk by chunk."""
 
     def __init__(self) -> None:
         self._columns: list[Columns] = []
         self._kept: list[NDArray[np.bool_]] = []
 
     def add(self, chunk: Chunk) -> None:
-        """Take a chunk's documents."""
+        """Add a chunk's documents."""
         self._columns += [part.columns for part in chunk.parts]
         self._kept.append(chunk.probability > 0)
 
     def sorted(self) -> NDArray[np.void]:
-        """Return the ids of documents with a probability above 0, ascending."""
+        """Return the ids of documents with a keep probability above 0, ascending."""
         kept = np.concatenate([np.zeros(0, bool), *self._kept])
         return np.sort(ids_of(self._columns)[kept])
 
@@ -258,7 +254,7 @@ class IdList:
 Rows = Literal["documents", "pairs"]
 
 _OUTCOMES: Final = tuple(str(outcome) for outcome in Outcome)
-# Of each class of document, its outcome.
+# The outcome of each class of documents.
 _OUTCOME_OF: Final = np.array(
     [_OUTCOMES.index("kept" if name.startswith("kept") else name) for name in CLASSES], np.int8
 )
@@ -266,11 +262,11 @@ _NAME: Final = pa.dictionary(pa.int32(), pa.string())
 _WORD: Final = pa.dictionary(pa.int8(), pa.string())
 _PAIR: Final = [("image", pa.int32()), ("sentence", pa.int32()), ("score", pa.float64())]
 _DOCUMENT: Final = [
-    ("shard", _NAME),  # the end of its path that no other shard has, as explain prints it
+    ("shard", _NAME),  # shortest unique end of its path, as printed by explain
     ("path", _NAME),
     ("number", pa.int64()),  # of the document in its shard, from 0
     ("key", pa.string()),
-    ("offset", pa.int64()),  # of its JSON in the decompressed shard; -1 without any
+    ("offset", pa.int64()),  # of its JSON in the decompressed shard; -1 without JSON
     ("size", pa.int64()),
     ("outcome", _WORD),
     ("probability", pa.float64()),
@@ -290,7 +286,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
 
 
 def table(chunk: Chunk, rows: Rows) -> pa.RecordBatch:
-    """Return a chunk as a record batch, a row a document or a pair (`SCHEMAS`)."""
+    """Return a chunk as a record batch, one row per document or pair (`SCHEMAS`)."""
     columns = _document_columns(chunk)
     status = pa.DictionaryArray.from_arrays(chunk.status, pa.array(STATUSES))
     pairs = [
@@ -333,7 +329,7 @@ Write = Callable[[Chunk], object]
 
 @contextmanager
 def parquet(sink: Any, rows: Rows, config: LoaderConfig) -> Iterator[Write]:
-    """Write chunks as Parquet, a row group each; its metadata has the setting under ``mmc4viz``.
+    """Write chunks as Parquet row groups; the metadata holds the settings under ``mmc4viz``.
 
     Parameters
     ----------
@@ -350,12 +346,12 @@ def parquet(sink: Any, rows: Rows, config: LoaderConfig) -> Iterator[Write]:
 
 @contextmanager
 def json_lines(file: IO[bytes], rows: Rows, config: LoaderConfig) -> Iterator[Write]:
-    """Write chunks as lines of JSON with Parquet's names and values, and no metadata."""
+    """Write chunks as JSON lines with the same names and values as Parquet, without metadata."""
     yield lambda chunk: file.write("".join(lines(chunk, rows)).encode())
 
 
 def lines(chunk: Chunk, rows: Rows) -> Iterator[str]:
-    """Return a chunk as lines of JSON, a row a document or a pair."""
+    """Return a chunk as JSON lines, one per document or pair."""
     batch = table(chunk, rows).drop_columns([*(("pairs",) if rows == "documents" else ())])
     names = [f"{json.dumps(name)}: " for name in batch.schema.names]
     cells = [_cells(column) for column in batch.columns]

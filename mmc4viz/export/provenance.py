@@ -1,11 +1,7 @@
-"""The exported settings with their provenance, and what differs from a file.
+"""Exported settings with their provenance, and differences between a config and a corpus.
 
-Facts of an opened corpus; nothing of it is read, and nothing is compared or written here.
-
-The file extends what ``--config`` reads: the settings stand at its top, the rest under
-``provenance``. It is read and checked by `mmc4viz.config_file`.
-
-Compares what is recorded with what is there; judges no numbers and changes no setting.
+A config holds the settings at its top and everything else under ``provenance``. It is read and
+validated by `mmc4viz.config_file`.
 """
 
 from __future__ import annotations
@@ -37,7 +33,7 @@ from mmc4viz.types import LoaderConfig, Outcome
 
 @dataclass(frozen=True)
 class ShardFacts:
-    """One shard as it was: path, fingerprint, and its documents where they were counted."""
+    """One shard: path, fingerprint, and number of documents if counted."""
 
     path: str
     fingerprint: str
@@ -46,20 +42,20 @@ class ShardFacts:
 
 @dataclass(frozen=True)
 class CorpusFacts:
-    """A corpus as it was.
+    """A corpus at the time of export.
 
     Attributes
     ----------
     shards : tuple of ShardFacts
     documents : int or None
-        Readable or not; None where nobody counted them.
+        Readable or not; None if not counted.
     index : str or None
-        The index that answered in place of the shards.
+        The index used instead of the shards.
     verify : str
-        How far images were checked.
+        Image validation: full, header or none.
     image_dir : str or None
     pillow : str
-        The version, or versions, that decoded the images (`mmc4viz.loader.images.pillow`).
+        The version or versions that decoded the images (`mmc4viz.loader.images.pillow`).
     """
 
     shards: tuple[ShardFacts, ...]
@@ -72,19 +68,19 @@ class CorpusFacts:
 
 @dataclass(frozen=True)
 class SimilarityFacts:
-    """Whose similarity decides.
+    """The scores in use.
 
     Attributes
     ----------
     model : str
         The CLIP model's name.
     source : str or None
-        The set or file it was read from; None for the shards' own.
+        The score set or file they were read from; None for the shards' own.
     fingerprint : str or None
-        Of that file.
+        The fingerprint of that file.
     scale : str or None
     lowest, highest : float
-        Of the matched scores; NaN where there are none or nobody looked.
+        Range of the matched scores; NaN if there are none or they were not read.
     """
 
     model: str
@@ -97,7 +93,7 @@ class SimilarityFacts:
 
 @dataclass(frozen=True)
 class Basics:
-    """What numbers rest on besides the setting: corpus, similarity, tokenizer."""
+    """What results depend on besides the settings: corpus, scores, tokenizer."""
 
     corpus: CorpusFacts
     similarity: SimilarityFacts
@@ -105,7 +101,7 @@ class Basics:
 
 
 def corpus_of_index(index: Index) -> CorpusFacts:
-    """Return what an index was made from."""
+    """Return the facts about an index's corpus."""
     shards = tuple(
         ShardFacts(part.shard.path, origin.fingerprint, origin.documents)
         for part, origin in zip(index.columns, index.origins, strict=True)
@@ -122,18 +118,18 @@ def corpus_of_index(index: Index) -> CorpusFacts:
 
 
 def corpus_of_shards(paths: Iterable[str], image_dir: str | None = None) -> CorpusFacts:
-    """Return what shards are now; raises a ShardError for one that is not there."""
+    """Return the facts about shards; raises ShardError if one does not exist."""
     shards = tuple(ShardFacts(absolute(path), fingerprint(path)) for path in paths)
     return CorpusFacts(shards, image_dir=image_dir)
 
 
 def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
-    """Return what the numbers of an opened corpus rest on; nothing of it is read.
+    """Return what results on an opened corpus depend on, without reading documents.
 
     Raises
     ------
     ShardError
-        For a shard that is not there.
+        If a shard does not exist.
     """
     if isinstance(corpus, Indexed):
         index = corpus.index
@@ -146,7 +142,7 @@ def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
 
 
 def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
-    """Return the same with the documents of shards that have been read whole."""
+    """Return the basics with the numbers of documents of shards that have been read."""
     counts = {absolute(part.shard.path): len(part) for part in parts}
     shards = tuple(replace(one, documents=counts.get(one.path)) for one in basics.corpus.shards)
     corpus = replace(basics.corpus, shards=shards, documents=sum(map(len, parts)))
@@ -155,23 +151,20 @@ def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
 
 MANUAL: Final = "manual"
 BASES: Final = (MANUAL, *(str(basis) for basis in Basis))
-_HEAD: Final = (
-    "# A setting of mmc4viz with where it comes from. mmc4viz app, curve, explain and export read\n"
-    "# it with --config; nothing is computed with what stands under provenance.\n"
-)
+_HEAD: Final = "# mmc4viz settings. Load with --config. `provenance` is informational only.\n"
 
 
 def exact_yields(curves: Curves, step: int, keep: float) -> dict[str, Any]:
-    """Return what a setting yields, as the config has it.
+    """Return the settings' exact yields, as stored in the config.
 
     Parameters
     ----------
     curves : Curves
-        Of the whole corpus.
+        The whole corpus's curves.
     step : int
         Position of the threshold in them.
     keep : float
-        Probability with which a single image's document survives.
+        Single-image keep probability.
     """
     row = curves.rows(keep)[step]
     named = {name: {"value": row[name]} for name in RATES}
@@ -183,15 +176,16 @@ def exact_yields(curves: Curves, step: int, keep: float) -> dict[str, Any]:
 def sampled_yields(
     rates: Mapping[str, Rate], step: int, sampled: int, per: float
 ) -> dict[str, Any]:
-    """Return what a setting yields as a sample says, with intervals.
+    """Return the settings' yields estimated from a sample, with intervals.
 
     Parameters
     ----------
     rates : mapping of str to Rate
-        By the names of `mmc4viz.data.sample.RATES`, of ``per`` documents.
+        Keyed by `mmc4viz.sweep.estimate.RATES`, per ``per`` documents.
     step : int
+        Position of the threshold in them.
     sampled : int
-        Documents drawn.
+        Number of sampled documents.
     per : float
     """
     named = {
@@ -216,7 +210,7 @@ def provenance(
     note: str = "",
     now: datetime | None = None,
 ) -> dict[str, Any]:
-    """Say where a setting comes from, as the schema has it.
+    """Return the provenance of settings, as defined by the schema.
 
     Parameters
     ----------
@@ -224,10 +218,10 @@ def provenance(
     yields : mapping
         `exact_yields` or `sampled_yields`.
     chosen : mapping, optional
-        How the threshold was chosen: a ``basis`` of `BASES`, and whatever else is known, such as
-        `mmc4viz.thresholds.proposal.Proposal.as_dict`. By hand when left out.
+        How the threshold was chosen: a ``basis`` from `BASES`, and further details such as
+        `mmc4viz.thresholds.proposal.Proposal.as_dict`. Manually by default.
     note : str
-        The person's.
+        The user's note.
     now : datetime, optional
     """
     found: dict[str, Any] = {
@@ -268,7 +262,7 @@ def _corpus_record(facts: CorpusFacts) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return plain values: NumPy's become Python's, numbers that are not finite None."""
+    """Convert NumPy values to Python's and non-finite numbers to None."""
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -279,7 +273,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_text(config: LoaderConfig, found: Mapping[str, Any], name: str = "") -> str:
-    r"""Write a config file: JSON where its name ends so, else YAML.
+    r"""Return a config file's text: JSON if the name ends in ``.json``, else YAML.
 
     Examples
     --------
@@ -294,7 +288,7 @@ def to_text(config: LoaderConfig, found: Mapping[str, Any], name: str = "") -> s
 
 
 def _storable(value: Any) -> Any:
-    """Escape lone surrogates, which no file takes."""
+    """Escape lone surrogates, which UTF-8 cannot encode."""
     if isinstance(value, dict):
         return {_storable(name): _storable(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -305,7 +299,7 @@ def _storable(value: Any) -> Any:
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes what `mmc4viz.config_file` reads back: no aliases, special words quoted."""
+    """Writes YAML that `mmc4viz.config_file` reads back: no aliases, special words quoted."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -321,23 +315,23 @@ _Dumper.add_representer(str, _text)
 
 Recorded = Mapping[str, Any]
 
-_TIMED: Final = re.compile(r"(\d+):\d+")  # a fingerprint of an older version
+_TIMED: Final = re.compile(r"(\d+):\d+")  # fingerprint written by an older version
 
 
 def differences(settings: Recorded, found: Recorded, basics: Basics) -> list[str]:
-    """Say what is another than what a config's provenance records.
+    """Describe how the present corpus differs from a config's provenance.
 
     Parameters
     ----------
     settings, found : mapping
-        A config's settings and its provenance; one without provenance differs in nothing.
+        A config's settings and its provenance, which may be empty.
     basics : Basics
-        What is there now.
+        The present corpus, scores and tokenizer.
 
     Returns
     -------
     list of str
-        A line each, empty when all is the same.
+        One line per difference.
     """
     notes = []
     if "corpus" in found:
@@ -352,11 +346,11 @@ def differences(settings: Recorded, found: Recorded, basics: Basics) -> list[str
 def _tokenizer(settings: Recorded, here: str) -> str:
     named = settings.get("tokenizer", LoaderConfig().tokenizer)
     what = (
-        f"the tokenizer {named} has changed since"
+        f"{named} has changed since the export"
         if named == here
-        else (f"exported with the tokenizer {named}, counted here with {here}")
+        else f"exported with {named}, tokens are counted here with {here}"
     )
-    return f"another tokenizer: {what}; token counts, and what the token limit cuts, may differ"
+    return f"different tokenizer: {what}; token counts and truncation may differ"
 
 
 def _similarity_differences(
@@ -365,41 +359,41 @@ def _similarity_differences(
     named = settings.get("clip_model", LoaderConfig().clip_model)
     notes = []
     if named != here.model:
-        notes.append(f"exported for the CLIP model {named}, here {here.model}")
+        notes.append(f"exported for the CLIP model {named}, here it is {here.model}")
     elif "source" in recorded and recorded["source"] != here.source:
         was, now = recorded["source"] or "the shards", here.source or "the shards"
-        notes.append(f"its similarity was read from {was}, here from {now}")
+        notes.append(f"scores were read from {was}, here from {now}")
     elif recorded.get("fingerprint") and not alike(recorded["fingerprint"], here.fingerprint or ""):
-        notes.append(f"the similarity in {here.source} has changed since")
+        notes.append(f"the scores in {here.source} have changed since the export")
     if here.scale and recorded.get("scale") and recorded["scale"] != here.scale:
-        notes.append(f"scores had the scale {recorded['scale']}, here {here.scale}")
-    return [f"another model: {note}; a threshold holds for one model only" for note in notes]
+        notes.append(f"the score scale was {recorded['scale']}, here it is {here.scale}")
+    return [f"different scores: {note}; a threshold is valid for one model only" for note in notes]
 
 
 def _corpus_differences(recorded: Recorded, here: CorpusFacts) -> list[str]:
     before = [ShardFacts(**shard) for shard in recorded["shards"]]
     gone, added, changed, touched = _compared(before, here.shards)
     parts = [
-        _some(gone, "of the config's shards not here"),
-        _some(added, "here that it does not name"),
-        _some(changed, "with other content"),
-        _some(touched, "of the same size, but with another time: copied?"),
+        _some(gone, "missing"),
+        _some(added, "added"),
+        _some(changed, "changed"),
+        _some(touched, "with the same size but another modification time, perhaps copied"),
     ]
-    said = [part for part in parts if part]
+    found = [part for part in parts if part]
     documents = recorded.get("documents"), here.documents
     if None not in documents and documents[0] != documents[1]:
-        said.append(f"{documents[0]:,} documents before, {documents[1]:,} here")
+        found.append(f"{documents[0]:,} documents before, {documents[1]:,} here")
     if recorded.get("verify", here.verify) != here.verify:
-        said.append(f"images checked by --verify {recorded['verify']} before, {here.verify} here")
-    return [f"another corpus: {'; '.join(said)}"] if said else []
+        found.append(f"--verify {recorded['verify']} before, {here.verify} here")
+    return [f"different corpus: {'; '.join(found)}"] if found else []
 
 
 def _compared(
     before: Sequence[ShardFacts], now: Sequence[ShardFacts]
 ) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return names of shards that are gone, added, of other content, of another time only.
+    """Return the paths of shards that are missing, added, changed, or have only a new time.
 
-    A shard is found by its path, else by its name, for a corpus may have moved.
+    A shard is found by its path, else by its name, because a corpus may have moved.
     """
     left = {shard.path: shard for shard in now}
     gone: list[str] = []
@@ -424,8 +418,9 @@ def _compared(
 
 
 def _some(paths: Sequence[str], what: str) -> str:
-    """Count shards, and name the first."""
+    """Count shards and name the first."""
     if not paths:
         return ""
     more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-    return f"{len(paths):,} {what} ({os.path.basename(paths[0])}{more})"
+    noun = "shard" if len(paths) == 1 else "shards"
+    return f"{len(paths):,} {noun} {what} ({os.path.basename(paths[0])}{more})"

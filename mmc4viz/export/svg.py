@@ -1,6 +1,6 @@
-"""Curves and histograms → static SVG for the report: no script, a few kilobytes each.
+"""Curves and histograms as static SVG for the report.
 
-Colours come from the page's style, by the classes named here. Computes no statistics.
+Colors come from ``report.css``, by class name.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from mmc4viz.arrays import Floats
 
-HALF: Final = 540  # pixels of a picture beside another one
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 30  # pixels around a picture's field
+HALF: Final = 540  # pixels of a chart in two columns
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 30  # pixels around the plot area
 
 
-class _Field:
-    """A picture's field: where numbers stand in it."""
+class _Plot:
+    """The plot area: maps values to pixels."""
 
     def __init__(self, x: tuple[float, float], highest: float, width: int, height: int) -> None:
         self.x, self.highest, self.width, self.height = x, highest or 1.0, width, height
@@ -30,11 +30,11 @@ class _Field:
         return round(_LEFT + share * (self.width - _LEFT - _RIGHT), 1)
 
     def up(self, value: float) -> float:
-        room = self.height - _TOP - _BOTTOM
-        return round(self.height - _BOTTOM - value / self.highest * room, 1)
+        pixels = self.height - _TOP - _BOTTOM
+        return round(self.height - _BOTTOM - value / self.highest * pixels, 1)
 
     def frame(self, words: Callable[[float], str], title: str) -> list[str]:
-        """Return the lines and numbers that every picture has."""
+        """Return the title, the grid and the tick labels."""
         right = self.width - _RIGHT
         parts = [_text(_LEFT, 15, title, "title")]
         for value in ticks(0.0, self.highest, 4):
@@ -46,13 +46,13 @@ class _Field:
         return parts + [_text(self.across(v), below, f"{v:g}", "number") for v in numbers]
 
     def line(self, threshold: float) -> str:
-        """Return the threshold's line."""
+        """Return the line that marks the threshold."""
         x, bottom = self.across(threshold), self.height - _BOTTOM
-        return f'<line class="line" x1="{x}" x2="{x}" y1="{_TOP}" y2="{bottom}"/>'
+        return f'<line class="threshold" x1="{x}" x2="{x}" y1="{_TOP}" y2="{bottom}"/>'
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Return round numbers from low to high, at most about so many.
+    """Return round numbers from low to high, at most about ``most``.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def curve(
     title: str,
     words: Callable[[float], str],
 ) -> str:
-    """Draw a quantity against the threshold, the chosen point marked with its value.
+    """Draw a quantity against the threshold, with the chosen threshold's value marked.
 
     Parameters
     ----------
@@ -87,29 +87,29 @@ def curve(
     step : int
         Position of the chosen threshold.
     span : (float, float)
-        The thresholds shown.
+        The range of thresholds shown.
     title : str
     words : callable
-        Writes a value.
+        Formats a value.
     """
     first, last = np.searchsorted(thresholds, span)
     shown = np.arange(first, min(last + 1, len(thresholds)))
     shown = np.union1d(shown[:: max(1, len(shown) // 300)], [step])
-    field = _Field(span, 1.12 * float(values[shown].max(initial=0)), 360, 220)
+    plot = _Plot(span, 1.12 * float(values[shown].max(initial=0)), 360, 220)
     points = " ".join(
-        f"{field.across(float(thresholds[i]))},{field.up(float(values[i]))}" for i in shown
+        f"{plot.across(float(thresholds[i]))},{plot.up(float(values[i]))}" for i in shown
     )
-    x, y = field.across(float(thresholds[step])), field.up(float(values[step]))
-    anchor, beside = ("end", -9) if x > 0.7 * field.width else ("start", 9)
+    x, y = plot.across(float(thresholds[step])), plot.up(float(values[step]))
+    anchor, shift = ("end", -9) if x > 0.7 * plot.width else ("start", 9)
     return _svg(
-        field,
+        plot,
         f"{title}: {words(float(values[step]))} at {thresholds[step]:g}",
         [
-            *field.frame(words, title),
-            field.line(float(thresholds[step])),
+            *plot.frame(words, title),
+            plot.line(float(thresholds[step])),
             f'<polyline class="curve" points="{points}"/>',
             f'<circle class="point" cx="{x}" cy="{y}" r="4.5"/>',
-            _text(x + beside, y - 8, words(float(values[step])), "value", anchor),
+            _text(x + shift, y - 8, words(float(values[step])), "value", anchor),
         ],
     )
 
@@ -120,42 +120,42 @@ def band(
     here: tuple[float, float, float, float],
     title: str,
 ) -> str:
-    """Draw a share against the threshold with its interval, the chosen point with its own.
+    """Draw a share with its interval against the threshold, with the chosen threshold marked.
 
     Parameters
     ----------
     thresholds : ndarray of float64, shape (T,)
-        Ascending; the first and the last are the ends of what is shown.
+        Ascending; the first and the last are the range shown.
     ends : (ndarray, ndarray, ndarray) of float64, shape (T,)
-        Estimate, low and high, from 0 to 1; where the estimate is NaN nothing is drawn.
+        Estimate, low and high, from 0 to 1; nothing is drawn where the estimate is NaN.
     here : (float, float, float, float)
         The chosen threshold, with estimate, low and high there.
     title : str
     """
     known = np.flatnonzero(~np.isnan(ends[0]))
-    field = _Field((float(thresholds[0]), float(thresholds[-1])), 1.0, HALF, 220)
-    x = [field.across(value) for value in thresholds[known].tolist()]
-    middle, low, high = ([field.up(v) for v in end[known].tolist()] for end in ends)
+    plot = _Plot((float(thresholds[0]), float(thresholds[-1])), 1.0, HALF, 220)
+    x = [plot.across(value) for value in thresholds[known].tolist()]
+    middle, low, high = ([plot.up(v) for v in end[known].tolist()] for end in ends)
     around = _points([*x, *reversed(x)], [*high, *reversed(low)])
     threshold, *found = here
     parts = [
-        *field.frame(lambda value: f"{value:.0%}", title),
+        *plot.frame(lambda value: f"{value:.0%}", title),
         f'<polygon class="band" points="{around}"/>',
-        field.line(threshold),
+        plot.line(threshold),
         f'<polyline class="curve" points="{_points(x, middle)}"/>',
     ]
     if math.isnan(found[0]):
-        return _svg(field, f"{title}: not known at {threshold:g}", parts)
-    at, (y, bottom, top) = field.across(threshold), (field.up(value) for value in found)
-    anchor, beside = ("end", -9) if at > 0.7 * field.width else ("start", 9)
-    words = f"{found[0]:.1%} ({found[1]:.1%} to {found[2]:.1%})"
-    under = y + 22 if middle and middle[-1] < y else y - 8  # beside the curve, not on it
+        return _svg(plot, f"{title}: unknown at {threshold:g}", parts)
+    at, (y, bottom, top) = plot.across(threshold), (plot.up(value) for value in found)
+    anchor, shift = ("end", -9) if at > 0.7 * plot.width else ("start", 9)
+    words = f"{found[0]:.1%} (95% CI {found[1]:.1%}–{found[2]:.1%})"
+    under = y + 22 if middle and middle[-1] < y else y - 8  # next to the curve, not on it
     parts += [
         f'<line class="error" x1="{at}" x2="{at}" y1="{top}" y2="{bottom}"/>',
         f'<circle class="point" cx="{at}" cy="{y}" r="4.5"/>',
-        _text(at + beside, under, f"{found[0]:.1%}", "value", anchor),
+        _text(at + shift, under, f"{found[0]:.1%}", "value", anchor),
     ]
-    return _svg(field, f"{title}: {words} at {threshold:g}", parts)
+    return _svg(plot, f"{title}: {words} at {threshold:g}", parts)
 
 
 def _points(x: Sequence[float], y: Sequence[float]) -> str:
@@ -170,7 +170,7 @@ def histogram(
     bars: int = 60,
     width: int = 1104,
 ) -> str:
-    """Draw scores, those below the threshold told apart by colour.
+    """Draw a histogram of scores, colored by side of the threshold.
 
     Parameters
     ----------
@@ -178,31 +178,31 @@ def histogram(
         Ascending.
     threshold : float
     span : (float, float)
-        The scores shown; those beyond count in the outermost bars.
+        The range shown; scores beyond it are counted in the outermost bars.
     title : str
     bars : int
     width : int
-        Of the picture, in pixels.
+        Width in pixels.
     """
     edges = _edges(threshold, span, bars)
     inside = np.clip(scores, edges[0], edges[-1])
     below = np.histogram(inside[: np.searchsorted(scores, threshold)], edges)[0]
     above = np.histogram(inside[np.searchsorted(scores, threshold) :], edges)[0]
-    field = _Field((edges[0], edges[-1]), 1.05 * float((below + above).max(initial=0)), width, 220)
-    parts = field.frame(lambda value: f"{value:,.0f}", title)
+    plot = _Plot((edges[0], edges[-1]), 1.05 * float((below + above).max(initial=0)), width, 220)
+    parts = plot.frame(lambda value: f"{value:,.0f}", title)
     for low, high, rejected, kept in zip(edges, edges[1:], below, above, strict=False):
-        x, wide = field.across(low), field.across(high) - field.across(low)
+        x, wide = plot.across(low), plot.across(high) - plot.across(low)
         for count, under, name in ((rejected, 0, "rejected"), (kept, rejected, "kept")):
             if count:
-                y, end = field.up(float(under + count)), field.up(float(under))
+                y, end = plot.up(float(under + count)), plot.up(float(under))
                 size = f'width="{max(wide - 1, 0.5):.1f}" height="{end - y:.1f}"'
                 parts.append(f'<rect class="{name}" x="{x}" y="{y}" {size}/>')
     words = f"{below.sum():,} below {threshold:g}, {above.sum():,} at or above"
-    return _svg(field, f"{title}: {words}", [*parts, field.line(threshold)])
+    return _svg(plot, f"{title}: {words}", [*parts, plot.line(threshold)])
 
 
 def _edges(threshold: float, span: tuple[float, float], bars: int) -> Floats:
-    """Return the bars' edges, the threshold among them where it is shown."""
+    """Return the bars' edges; the threshold is one of them if it is in the range."""
     width = (span[1] - span[0]) / bars
     start = span[0]
     if span[0] < threshold < span[1]:
@@ -210,8 +210,8 @@ def _edges(threshold: float, span: tuple[float, float], bars: int) -> Floats:
     return np.asarray(start + width * np.arange(math.ceil((span[1] - start) / width - 1e-9) + 1))
 
 
-def _svg(field: _Field, label: str, parts: Sequence[str]) -> str:
-    size = f'viewBox="0 0 {field.width} {field.height}"'
+def _svg(plot: _Plot, label: str, parts: Sequence[str]) -> str:
+    size = f'viewBox="0 0 {plot.width} {plot.height}"'
     return f'<svg {size} role="img" aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
 
 

@@ -1,12 +1,6 @@
-"""Results as titled tables of plain cells, for command line, pages and report.
+"""Results as titled tables of plain cells, for the command line, the dashboard and the report.
 
-Says nothing of its own.
-
-Nothing is escaped: whoever shows the models' names as HTML does that. Compares nothing.
-
-Every number is `mmc4viz.choice.comparing`'s, as on the page Models and in ``mmc4viz compare``.
-
-Every number is `mmc4viz.choice.labelling`'s, as on the page Label and in ``mmc4viz suggest``.
+Functions that return HTML escape their text; all others return plain text that is not escaped.
 """
 
 from __future__ import annotations
@@ -68,41 +62,52 @@ _BARS: Final = {
 
 
 def number(found: Mapping[str, Any], words: str, of: float) -> str:
-    """Write a large number with what it counts, its share of something, and its interval."""
+    """Return the HTML of a headline number with its description, share and interval."""
     value = float(found["value"])
     share = f"{value / of:.1%}" if of else ""
     low, high = found.get("low"), found.get("high")
     between = ""
     if low is not None or high is not None:
-        between = f"{count(low)} to {count(high)}" if high is not None else f"from {count(low)}"
+        between = f"{count(low)}–{count(high)}" if high is not None else f"≥ {count(low)}"
     lines = [words, *(line for line in (share, between) if line)]
     spans = "".join(f"<span>{escaped(line)}</span>" for line in lines)
     return f"<div><b>{escaped(count(value))}</b>{spans}</div>"
 
 
 def count(value: float | None) -> str:
-    """Write a count; halves, which the coin makes, with their decimal."""
+    """Format a count; expected values that are not whole have one decimal."""
     if value is None:
         return "?"
     return f"{value:,.0f}" if abs(value - round(value)) < 0.05 else f"{value:,.1f}"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless the number is 1.
+
+    Examples
+    --------
+    >>> counted(1, "pair"), counted(2000, "pair")
+    ('1 pair', '2,000 pairs')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def short(value: float) -> str:
-    """Write a count short.
+    """Format a count with a unit suffix.
 
     Examples
     --------
     >>> short(1234567), short(950.0), short(12.5)
-    ('1.23 M', '950', '12.5')
+    ('1.23M', '950', '12.5')
     """
-    for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+    for size, sign in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if value >= size:
-            return f"{value / (1e3 if sign == 'k' else size):.3g} {sign}"
+            return f"{value / (1e3 if sign == 'k' else size):.3g}{sign}"
     return count(value)
 
 
 def funnel(what: str, losses: Sequence[Loss]) -> str:
-    """Write a funnel: every loss a bar at its place, with its name and number."""
+    """Return the HTML of a funnel: one row with a bar per drop reason."""
     whole = losses[0].lost + losses[0].remaining
     rows = [_bar(what, "", "kept", 0.0, whole, whole)]
     rows += [
@@ -116,7 +121,7 @@ def funnel(what: str, losses: Sequence[Loss]) -> str:
         )
         for loss in losses
     ]
-    rows.append(_bar("reach the model", "", "kept", 0.0, losses[-1].remaining, whole))
+    rows.append(_bar("kept", "", "kept", 0.0, losses[-1].remaining, whole))
     return f'<table class="funnel"><tbody>{"".join(rows)}</tbody></table>'
 
 
@@ -132,7 +137,7 @@ def _bar(name: str, meaning: str, kind: str, start: float, size: float, whole: f
 
 
 def html_table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table of plain text."""
+    """Return the HTML of a table of plain text."""
     heads = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
     body = "".join(
         f"<tr>{''.join(f'<td>{escaped(str(cell))}</td>' for cell in row)}</tr>" for row in rows
@@ -141,7 +146,7 @@ def html_table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def card(example: Example) -> str:
-    """Write one pair: image, score, sentence, and what becomes of it."""
+    """Return the HTML of one pair: image, score, sentence and status."""
     pair, picture = example.pair, ""
     if example.picture is not None:
         picture = f'<img src="{escaped(example.picture)}" alt="image {pair.image + 1}">'
@@ -155,51 +160,51 @@ def card(example: Example) -> str:
     beyond = len(example.words) - _LONGEST
     words = example.words if beyond <= 0 else f"{example.words[:_LONGEST]} …"
     digits = 4 if not math.isfinite(pair.score) or abs(pair.score) < 2 else 2
-    status = f"{pair.status}; document {pair.outcome}".replace("_", " ")
+    status = f"pair {pair.status}, document {pair.outcome}".replace("_", " ")
     where = f"{example.shard}, {example.key}: image {pair.image + 1}, sentence {pair.sentence + 1}"
     return (
         f'<div class="card">{picture}<b>{pair.score:.{digits}f}</b>'
-        f'<div class="words" dir="auto">{escaped(words)}</div>'
+        f'<div class="sentence" dir="auto">{escaped(words)}</div>'
         f'<div class="status {kind}">{escaped(status)}</div>'
-        f'<div class="soft">{escaped(where)}</div></div>'
+        f'<div class="muted">{escaped(where)}</div></div>'
     )
 
 
 @dataclass(frozen=True)
 class Words:
-    """A paragraph of plain text; ``small`` for what is said beside the point."""
+    """A paragraph of plain text; ``small`` for secondary remarks."""
 
     text: str
     small: bool = False
 
     def html(self) -> str:
-        """Write it."""
-        kind = ' class="soft"' if self.small else ""
+        """Return the HTML."""
+        kind = ' class="muted"' if self.small else ""
         return f"<p{kind}>{escaped(self.text)}</p>"
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading within a section, plain text."""
+    """A heading within a section."""
 
     text: str
 
     def html(self) -> str:
-        """Write it."""
+        """Return the HTML."""
         return f"<h3>{escaped(self.text)}</h3>"
 
 
 @dataclass(frozen=True)
 class Folded:
-    """Plain text that is shown when its summary is opened."""
+    """Plain text that is collapsed under a summary."""
 
     summary: str
     text: str
 
     def html(self) -> str:
-        """Write it."""
+        """Return the HTML."""
         summary = f"<summary>{escaped(self.summary)}</summary>"
-        return f'<details>{summary}<p class="soft">{escaped(self.text)}</p></details>'
+        return f'<details>{summary}<p class="muted">{escaped(self.text)}</p></details>'
 
 
 @dataclass(frozen=True)
@@ -210,73 +215,73 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def html(self) -> str:
-        """Write it."""
+        """Return the HTML."""
         return f'<div class="wide">{html_table(self.head, self.rows)}</div>'
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures side by side: SVG as `mmc4viz.export.svg` writes it, whose text is escaped."""
+class Charts:
+    """Charts side by side: SVG from `mmc4viz.export.svg`, with escaped text."""
 
     drawn: Sequence[str]
 
     def html(self) -> str:
-        """Write them."""
+        """Return the HTML."""
         each = "".join(f"<div>{one}</div>" for one in self.drawn)
         return f'<div class="curves">{each}</div>'
 
 
-Part = Words | Heading | Folded | Table | Pictures
+Part = Words | Heading | Folded | Table | Charts
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section that some way of choosing adds."""
+    """A titled section of the report."""
 
     title: str
     parts: Sequence[Part] = ()
 
     def html(self) -> str:
-        """Write it."""
+        """Return the HTML."""
         return f"<h2>{escaped(self.title)}</h2>{''.join(part.html() for part in self.parts)}"
 
 
-SPREAD_HEAD = ("matched scores", "scale", "pairs", *(f"{100 * q:g} %" for q in QUANTILES))
+SPREAD_HEAD = ("CLIP model", "scale", "pairs", *(f"{100 * q:g}%" for q in QUANTILES))
 
 
 def spread(found: Distribution) -> tuple[str, ...]:
-    """Return where a model's matched scores lie on its own scale, under `SPREAD_HEAD`."""
+    """Return a model's score quantiles as cells under `SPREAD_HEAD`."""
     quantiles = [f"{value:.{found.scale.digits + 1}f}" for value in found.quantiles]
     named = found.model, found.scale.name, f"{found.pairs:,}"
     return *named, *(quantiles or ["–"] * len(QUANTILES))
 
 
-def values(match: EquivalentThreshold, between: str = " to ") -> list[str]:
-    """Return what both thresholds leave, or both rates with their intervals."""
+def values(match: EquivalentThreshold) -> list[str]:
+    """Return what both thresholds keep, or both rates with their intervals."""
     if not match.intervals:
         return [f"{value:,.10g}" for value in (match.wanted, match.found)]
     each = zip((match.wanted, match.found), match.intervals, strict=True)
-    return [f"{value:.1%} ({low:.1%}{between}{high:.1%})" for value, (low, high) in each]
+    return [f"{value:.1%} ({low:.1%}–{high:.1%})" for value, (low, high) in each]
 
 
 def agreed(match: EquivalentThreshold) -> tuple[str, str]:
-    """Return how far the kept documents agree, and the kept pairs."""
+    """Return the overlap (IoU) of the kept documents, and of the kept pairs."""
     return f"{match.agreement.documents.jaccard:.1%}", f"{match.agreement.pairs.jaccard:.1%}"
 
 
 def how_sure(match: EquivalentThreshold) -> str:
-    """Say in a word what a match is worth."""
-    return "exact" if match.exact else "estimated" if match.intervals else "nearest"
+    """Return how an equivalent threshold was found: exact, closest or estimated."""
+    return "exact" if match.exact else "estimated" if match.intervals else "closest"
 
 
 def areas(found: Separation) -> list[tuple[str, str, str]]:
-    """Return each model's name and areas, then each other model's difference from the first."""
+    """Return each model's ROC AUC and average precision, then differences from the first model."""
     models = [
         (one.model, _measure(one.auc), _measure(one.average_precision)) for one in found.models
     ]
     return models + [
         (
-            f"{one.second} less {one.first}",
+            f"{one.second} − {one.first}",
             f"{_measure(one.auc)}, p = {one.p_auc:.2g}",
             f"{_measure(one.average_precision)}, p = {one.p_average_precision:.2g}",
         )
@@ -288,28 +293,28 @@ def _measure(one: Measure) -> str:
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
-Line = tuple[str, str, str]  # the number, what it counts, more about it
+_AREAS_HEAD: Final = ("CLIP model", "ROC AUC", "average precision")
+
+Line = tuple[str, str, str]  # value, description, details
 
 
 def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pairs) -> list[Line]:
-    """Say in numbers what the loader does unseen under a setting.
+    """Return the numbers of the loader audit.
 
     Parameters
     ----------
     matched : Matched
     config : LoaderConfig
     found : Verdicts
-        Of the setting.
+        Under these settings.
     pairs : Pairs
-        All of the corpus.
+        All pairs of the corpus.
     """
     unmatched = image_counts(matched, ImageStatus.UNMATCHED)
     fit = audit.fit(pairs.score, config.threshold, matched.scale)
-    lines = [
-        (fit.scale.name, "scale of the matched scores", f"from {fit.low:.4g} to {fit.high:.4g}")
-    ]
+    lines = [(fit.scale.name, "scale of the scores", f"range {fit.low:.4g} to {fit.high:.4g}")]
     if fit.problem is not None:
-        lines.append(("!", "the threshold does not fit these scores", fit.problem))
+        lines.append(("!", "the threshold does not fit the scores", fit.problem))
     lines += _bound(found, config.single_image_keep)
     lines += _cut(audit.lost(matched, found, config, unmatched))
     crowded = audit.crowded(pairs, found, config.max_images)
@@ -317,11 +322,12 @@ def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pai
     lines += _decoded(audit.undecodable(matched, config))
     if config.min_kb >= 0:
         band = audit.band(matched, config)
-        words = f"images of {max(band.low, 0):,} to {band.high:,} bytes"
-        lines.append((f"{band.images:,}", words, f"dropped by a limit called {config.min_kb} kB"))
+        words = f"images of {max(band.low, 0):,} to {band.high:,} bytes dropped"
+        least = f"min_kb {config.min_kb} requires {1000 * (config.min_kb + 1):,} bytes"
+        lines.append((f"{band.images:,}", words, least))
     seen = stored(matched)
     if seen.compared:
-        words = "stored scores equal the matrix's"
+        words = "of stored scores equal the matrix"
         lines.append((_share(seen.equal, seen.compared), words, f"{seen.compared:,} compared"))
     return lines
 
@@ -335,13 +341,13 @@ def _bound(found: Verdicts, keep: float) -> list[Line]:
     return [
         (
             _share(seen.wrong_sequences, seen.sequences),
-            "of the sequences that reach the model have a mispaired image token",
-            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g}, in expectation",
+            "of kept documents have a mispaired image token",
+            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g} (expected)",
         ),
         (
             _share(seen.wrong_tokens, seen.tokens),
-            "of their image tokens get another sentence's image",
-            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g}",
+            "of image tokens are mispaired: trained with another sentence's image",
+            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g} (expected)",
         ),
     ]
 
@@ -350,13 +356,13 @@ def _cut(seen: audit.Lost) -> list[Line]:
     return [
         (
             f"{seen.truncated:,}",
-            "image tokens behind the token limit",
-            f"{_share(seen.truncated, seen.written)} of those written",
+            "image tokens truncated",
+            f"{_share(seen.truncated, seen.written)} of all image tokens",
         ),
         (
             f"{seen.surplus:,}",
-            "valid images without a sentence",
-            f"in {seen.surplus_documents:,} documents",
+            "valid images unmatched",
+            f"in {counted(seen.surplus_documents, 'document')}",
         ),
     ]
 
@@ -364,11 +370,12 @@ def _cut(seen: audit.Lost) -> list[Line]:
 def _capped(seen: audit.Capped, config: LoaderConfig) -> list[Line]:
     cap = config.max_images
     return [
-        (f"{seen.over_cap:,}", "pairs reach the threshold behind the image cap", ""),
+        (f"{seen.over_cap:,}", "pairs above the threshold dropped at the cap", ""),
         (
             f"{seen.outscoring:,}",
-            "of them score higher than a pair that is kept",
-            f"the best {cap} instead of the first {cap} would exchange {seen.displaced:,}",
+            "of them score higher than a kept pair",
+            f"keeping the best {cap} instead of the first {cap} would swap "
+            f"{counted(seen.displaced, 'pair')}",
         ),
     ]
 
@@ -377,12 +384,12 @@ def _decoded(seen: audit.Undecodable) -> list[Line]:
     return [
         (
             f"{int(seen.documents.sum()):,}",
-            "documents lost because an image does not decode",
-            f"{int(seen.single.sum()):,} of them by exactly one image; {seen.sound:,} sound images "
-            "go with them",
+            "documents dropped because of an undecodable image",
+            f"{int(seen.single.sum()):,} of them by exactly one image; valid images dropped with "
+            f"them: {seen.sound:,}",
         ),
         *(
-            (f"{n:,}", f"images are of the format {kind}", newer(kind))
+            (f"{n:,}", f"images in the format {kind}", newer(kind))
             for kind, n in seen.newer.items()
         ),
     ]
@@ -390,7 +397,7 @@ def _decoded(seen: audit.Undecodable) -> list[Line]:
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """What was found of two models.
+    """The comparison of two CLIP models.
 
     Attributes
     ----------
@@ -406,11 +413,11 @@ class ModelComparison:
 
     @property
     def names(self) -> dict[str, str]:
-        """The models' names, for a row."""
+        """The models' names, as columns of a row."""
         return {"first": self.first, "second": self.second}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each respect in which thresholds were matched."""
+        """Return one row per pair of equivalent thresholds."""
         found = [match.row() for match in self.matches if isinstance(match, EquivalentThreshold)]
         nothing = dict.fromkeys(found[0])
         return [self.names | nothing | _row(match) for match in self.matches]
@@ -418,13 +425,16 @@ class ModelComparison:
 
 @dataclass(frozen=True)
 class LabelComparison:
-    """What labels say of the models, or why nothing; and among whose pairs they were drawn."""
+    """How well the models separate labeled pairs, or why that is unknown.
+
+    ``drawn_among`` names the models whose pairs were sampled.
+    """
 
     drawn_among: str
     found: Separation | str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything but the curves as plain values."""
+        """Return everything except the curves as plain values."""
         found = self.found
         if isinstance(found, str):
             return {"drawn_among": self.drawn_among, "reason": found}
@@ -440,7 +450,7 @@ class LabelComparison:
 
 
 def _areas(one: OneSeparated) -> dict[str, Any]:
-    """Return a row for a model."""
+    """Return one model's measures as plain values."""
     measures = {"auc": one.auc, "average_precision": one.average_precision}
     return {"model": one.model} | {name: asdict(value) for name, value in measures.items()}
 
@@ -457,10 +467,10 @@ def as_json(
     compared: Sequence[ModelComparison],
     separated: LabelComparison | None,
 ) -> dict[str, Any]:
-    """Return everything as plain values."""
-    setting = config.as_dict()
+    """Return a comparison as plain values."""
+    settings = config.as_dict()
     return {
-        "setting": {k: v for k, v in setting.items() if k not in ("threshold", "clip_model")},
+        "setting": {k: v for k, v in settings.items() if k not in ("threshold", "clip_model")},
         "models": [_spread(one) for one in spreads],
         "matches": [row for one in compared for row in one.rows()],
         "rank_correlations": [one.names | asdict(c) for one in compared for c in one.correlations],
@@ -484,15 +494,14 @@ def as_text(
     compared: Sequence[ModelComparison],
     separated: LabelComparison | None,
 ) -> str:
-    """Return everything as tables with a few words."""
+    """Return a comparison as text."""
     rows = [SPREAD_HEAD, *map(spread, spreads)]
     last = [] if separated is None else [_separation_line(separated)]
     return "\n\n".join([table(rows), *(_text(one) for one in compared), *last])
 
 
 def _text(found: ModelComparison) -> str:
-    head = ("equal in", found.first, found.second, f"left by {found.first}", "by " + found.second,
-            "documents agreed", "pairs agreed", "how sure")  # fmt: skip
+    head = _match_head(found.first, found.second)
     lines = [
         table(
             [
@@ -513,19 +522,25 @@ def _text(found: ModelComparison) -> str:
         for m in found.matches
         if isinstance(m, EquivalentThreshold) and m.intervals
     }
-    lines += [f"{_basis_words(by)} rests on {words}" for by, words in estimated.items()]
+    lines += [f"{_basis_words(by)}: estimated from {words}" for by, words in estimated.items()]
     return "\n".join([*lines, *_correlation_lines(found)])
 
 
+def _match_head(first: str, second: str) -> tuple[str, ...]:
+    """Return the head of a table of equivalent thresholds."""
+    return ("same number of", first, second, f"kept ({first})", f"kept ({second})",
+            "document overlap (IoU)", "pair overlap (IoU)", "method")  # fmt: skip
+
+
 def _separation_line(labels: LabelComparison) -> str:
-    """Write which model separates right pairs from wrong ones better."""
+    """Return how well each model separates correct from incorrect pairs."""
     found = labels.found
     if isinstance(found, str):
-        return f"right from wrong pairs: not compared: {found}"
-    rows = [("right from wrong pairs", "area under ROC", "average precision"), *areas(found)]
-    among = f"{found.labels:,} labels drawn among the pairs of {labels.drawn_among}"
-    unusable = f"; {found.unusable:,} have no score" if found.unusable else ""
-    return f"{table(rows)}\n{among}, in {found.documents:,} documents{unusable}"
+        return f"model discrimination: not available: {found}"
+    rows = [_AREAS_HEAD, *areas(found)]
+    among = f"{counted(found.labels, 'label')} of pairs sampled from {labels.drawn_among}"
+    unusable = f"; {found.unusable:,} without a score" if found.unusable else ""
+    return f"{table(rows)}\n{among}, in {counted(found.documents, 'document')}{unusable}"
 
 
 def _basis_words(by: str) -> str:
@@ -537,14 +552,14 @@ def _match_line(match: EquivalentThreshold) -> tuple[str, ...]:
         _basis_words(match.by),
         f"{match.first:.12g}",
         f"{match.second:.12g}",
-        *values(match, "–"),
+        *values(match),
         *agreed(match),
         how_sure(match),
     )
 
 
 def _correlation_lines(found: ModelComparison) -> Iterator[str]:
-    of = {"pairs": "pairs that both match", "entries": "matrix entries that both score"}
+    of = {"pairs": "pairs matched by both", "entries": "matrix entries scored by both"}
     for one in found.correlations:
         if one.rho is None:
             yield f"rank correlation of {one.n:,} {of[one.of]}: not defined"
@@ -553,13 +568,12 @@ def _correlation_lines(found: ModelComparison) -> Iterator[str]:
         yield f"rank correlation (Spearman) of {one.n:,} {of[one.of]}: {one.rho:.4f}{sampled}"
 
 
-_DRAWN: Final = "pairs"  # the yield that holds the thresholds of the pictures equal
+_DRAWN: Final = "pairs"  # the yield for which the charts' thresholds are equivalent
 _RATES: Final = {"fdr": "false-discovery rate", "precision": "precision"}
 _CAPTION: Final = (
-    "Each line: the thresholds that leave the same of one quantity, counted over all of them and "
-    "nearest where none leaves the same, or that are estimated to be equally pure, with 95 % "
-    "intervals. Agreed: kept by both, of what either keeps; a pair is the same when image and "
-    "sentence are."
+    "Each row: the two thresholds that keep the same number (exact, or the closest possible), or "
+    "have the same estimated precision (with 95% CI). Overlap (IoU): kept by both models divided "
+    "by kept by either; a pair is the same if its image and sentence are the same."
 )
 
 
@@ -570,25 +584,25 @@ def models_section(
     labels: Evidence | None = None,
     problems: Sequence[str] = (),
 ) -> Section | None:
-    """Put the deciding model beside the others.
+    """Return the section that compares the model in use with others.
 
     Parameters
     ----------
     first : Candidate
-        The model whose threshold is chosen.
+        The model in use.
     others : sequence of Candidate
-        Of the same documents, under the same setting.
+        The other models on the same documents, under the same settings.
     threshold : float
-        The first model's.
+        The first model's threshold.
     labels : Evidence, optional
-        Without, nothing is said of precision.
+        Without labels, precision is not compared.
     problems : sequence of str
-        Why other models are not here, a line each.
+        Reasons why other models cannot be compared, one line each.
 
     Returns
     -------
     Section or None
-        None where there is no other model, nor a reason why.
+        None if there are neither other models nor problems.
     """
     sound, problems = list[Candidate](), list(problems)
     for other in others:
@@ -604,29 +618,27 @@ def models_section(
         lines = [spread(distribution(one.model)) for one in (first, *sound)]
         parts = [Table(SPREAD_HEAD, lines), *parts]
     for other in sound:
-        parts += _beside(first, other, threshold, labels)
+        parts += _comparison(first, other, threshold, labels)
     if labels is not None and sound:
         parts += _separation_part([first, *sound], labels)
-    return Section("CLIP models side by side", parts)
+    return Section("CLIP model comparison", parts)
 
 
-def _beside(
+def _comparison(
     first: Candidate,
     other: Candidate,
     threshold: float,
     labels: Evidence | None,
 ) -> list[Part]:
-    """Put one model beside the first: thresholds that go together, agreement, ranks."""
+    """Compare a model with the first: equivalent thresholds, overlap, rank correlation."""
     matches = match_in_every_respect(first, other, threshold, {}, labels)
     found = [match for match in matches if isinstance(match, EquivalentThreshold)]
     drawn = next(match for match in found if match.by == _DRAWN)
-    head = ("equal in", first.name, other.name, f"of {first.name}", f"of {other.name}",
-            "documents agreed", "pairs agreed", "how sure")  # fmt: skip
     ranks = (correlation_of_pairs, correlation_of_entries)
     return [
         Heading(f"{first.name} and {other.name}"),
-        Pictures([_scores(first, drawn.first), _scores(other, drawn.second)]),
-        Table(head, [_match_cells(match) for match in found]),
+        Charts([_scores(first, drawn.first), _scores(other, drawn.second)]),
+        Table(_match_head(first.name, other.name), [_match_cells(match) for match in found]),
         *(Words(_why_not(match)) for match in matches if isinstance(match, NoEquivalent)),
         *(Words(_correlation_words(rank(first.model, other.model))) for rank in ranks),
         Words(_CAPTION, small=True),
@@ -635,7 +647,7 @@ def _beside(
 
 
 def _scores(one: Candidate, threshold: float) -> str:
-    """Draw a model's matched scores on their own scale, with its threshold."""
+    """Draw a model's score distribution with its threshold."""
     edges = distribution(one.model).edges
     span, scores = (float(edges[0]), float(edges[-1])), one.model.pairs.score
     return histogram(scores, threshold, span, f"{one.name} at {threshold:.12g}", 40, HALF)
@@ -657,7 +669,7 @@ def _rate_words(by: str) -> str:
 
 
 def _why_not(match: NoEquivalent) -> str:
-    return f"No threshold of equal {_rate_words(match.by)}: {match.reason}."
+    return f"No threshold with equal {_rate_words(match.by)}: {match.reason}."
 
 
 def _basis(match: EquivalentThreshold) -> str:
@@ -665,133 +677,132 @@ def _basis(match: EquivalentThreshold) -> str:
 
 
 def _correlation_words(one: Correlation) -> str:
-    """Say how alike two models rank."""
-    of = "pairs that both match" if one.of == "pairs" else "matrix entries that both score"
+    """Describe the rank correlation of two models."""
+    of = "pairs matched by both" if one.of == "pairs" else "matrix entries scored by both"
     if one.rho is None:
         return f"Rank correlation of {one.n:,} {of}: not defined."
-    sampled = f" ({one.low:.3f} to {one.high:.3f}, of a sample)" if one.low is not None else ""
+    sampled = f" ({one.low:.3f} to {one.high:.3f}, sampled)" if one.low is not None else ""
     return f"Rank correlation (Spearman) of {one.n:,} {of}: {one.rho:.3f}{sampled}."
 
 
 def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[Part]:
-    """Write which model separates labelled pairs better, or why nobody can tell."""
+    """Describe how well the models separate labeled pairs, or why that is unknown."""
     models = [one.model for one in candidates]
-    title = Heading("Right pairs from wrong ones")
+    title = Heading("Model discrimination")
     try:
         found = tell_apart(models, labels)
     except ModelsError as error:
-        return [title, Words(f"Not told apart: {error}.")]
-    unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""
+        return [title, Words(f"Not available: {error}.")]
+    unusable = f" Labels without a score: {found.unusable:,}." if found.unusable else ""
     words = (
-        f"{found.labels:,} labels of pairs of {labels.words}, in {found.documents:,} documents, "
-        "each weighted by one over its probability to be drawn. 95 % intervals and the two-sided "
-        f"test of the difference: {found.rounds:,} draws of these documents with replacement, the "
-        f"same for all models.{unusable}"
+        "How well the scores separate correct from incorrect pairs. "
+        f"{counted(found.labels, 'label')} of pairs sampled from {labels.words}, in "
+        f"{counted(found.documents, 'document')}, weighted by inverse sampling "
+        "probability. 95% CIs and the two-sided test of the difference: "
+        f"{found.rounds:,} bootstrap resamples of documents, paired across models.{unusable}"
     )
-    head = ("model", "area under ROC", "average precision")
-    return [title, Table(head, areas(found)), Words(words, small=True)]
+    return [title, Table(_AREAS_HEAD, areas(found)), Words(words, small=True)]
 
 
-TITLE: Final = "What labels say"
-_POINTS: Final = 48  # thresholds of a drawn curve
-_NONE: Final = "No pair was labelled, so how many of the pairs are right is not known from labels."
+TITLE: Final = "Precision from labels"
+_POINTS: Final = 48  # thresholds at which curves are drawn
+_NONE: Final = "No pairs are labeled, so precision is unknown."
 _ASSUMPTION: Final = (
-    "The pairs were drawn at random within strata of score that were fixed before the first label, "
-    "each label stands for the pairs of its stratum, and the labels are taken to be right. "
-    "Intervals are of 95 %, each for its own threshold."
+    "Pairs were sampled at random within score strata that were fixed before the first label; each "
+    "label represents the pairs of its stratum, and labels are assumed to be correct. Each 95% CI "
+    "holds for its own threshold."
 )
 _AGREEMENT: Final = (
-    "On pairs of which both were sure. Cohen’s κ: 1 is full agreement, 0 what chance gives; none "
-    "(–) where both said one thing only."
+    "On pairs of which both annotators were sure. Cohen’s κ: 1 is full agreement, 0 is chance; "
+    "undefined (–) if both gave only one answer."
 )
 
 
 def without_labels() -> Section:
-    """Say that there are no labels."""
+    """Return the section for a report without labels."""
     return Section(TITLE, [Words(_NONE)])
 
 
 def labels_section(path: str, config: LoaderConfig, population: Population) -> Section:
-    """Say what a file of labels says of a setting.
+    """Return the section on precision estimated from a label file.
 
     Parameters
     ----------
     path : str
-        The file.
+        The label file.
     config : LoaderConfig
-        Its CLIP model, size limit and assignment name the sample; its threshold is looked at.
+        Its CLIP model, size limit and assignment select the sample; its threshold is evaluated.
     population : Population
-        The matched pairs of the setting.
+        The matched pairs under these settings.
 
     Raises
     ------
     LabelsError
-        When the file cannot be read, or holds no sample of this setting.
+        If the file cannot be read, or has no sample for these settings.
     """
     found, holds = labelled_for(path, config, population), population.documents.holds
-    said = [one for one in store.read(path) if holds(one.pair.content)]
-    parts: list[Part] = [Words(_judged(os.path.basename(path), said)), Words(_counted(found))]
+    given = [one for one in store.read(path) if holds(one.pair.content)]
+    parts: list[Part] = [Words(_judged(os.path.basename(path), given)), Words(_labeled(found))]
     if len(found.sample):
         scale = scale_of(population.pairs.score, population.columns)
         parts += _estimated(found, config.threshold, scale)
-    return Section(TITLE, [*parts, *_unused(found), *_agreed(agreements(said)), _rule()])
+    return Section(TITLE, [*parts, *_unused(found), *_agreement(agreements(given)), _guidelines()])
 
 
-def _rule() -> Part:
-    """Cite the rule that the page Label gives to those who label."""
+def _guidelines() -> Part:
+    """Return the guidelines that annotators were given."""
     lines = " ".join(f"{answer}: {words}" for answer, words in store.RULE.items())
-    return Folded("When a sentence describes an image, as the page Label has it", lines)
+    return Folded("Labeling guidelines", lines)
 
 
-def _judged(name: str, said: Sequence[Judgement]) -> str:
-    """Say how many judged how many pairs."""
-    people = len({one.person for one in said})
-    each = Counter(str(one.answer) for one in said)
+def _judged(name: str, given: Sequence[Judgement]) -> str:
+    """Return how many labels there are, by how many annotators."""
+    annotators = counted(len({one.person for one in given}), "annotator")
+    each = Counter(str(one.answer) for one in given)
     answers = ", ".join(f"{n:,} {answer}" for answer, n in each.most_common())
-    by = f"by {people:,} {'person' if people == 1 else 'people'}"
-    return f"{name} holds {len(said):,} judgements {by}" + (f": {answers}." if said else ".")
+    words = f"{name} contains {counted(len(given), 'label')} by {annotators}"
+    return words + (f": {answers}." if given else ".")
 
 
-def _counted(found: Labelled) -> str:
-    """Say how many labels count, and what became of the other pairs that were drawn."""
-    n, right = len(found.sample), int(found.sample.correct.sum())
-    words = f"Of {found.drawn:,} pairs drawn for {found.design}, {n:,} have a label that counts"
-    words += f": {right:,} right, {n - right:,} wrong." if n else "."
-    return f"{words} {found.waiting:,} have no answer." if found.waiting else words
+def _labeled(found: Labelled) -> str:
+    """Return how many of the sampled pairs are labeled."""
+    n, correct = len(found.sample), int(found.sample.correct.sum())
+    words = f"{n:,} of {found.drawn:,} pairs sampled for {found.design} have a usable label"
+    words += f": {correct:,} correct, {n - correct:,} incorrect." if n else "."
+    return f"{words} {found.waiting:,} unlabeled." if found.waiting else words
 
 
 def _unused(found: Labelled) -> list[Part]:
-    """Say which labels do not count, and why; those whose pair is gone by name when asked."""
+    """Return remarks on labels that do not count; those of unmatched pairs are collapsed."""
     lines = remarks(found)
     if not found.gone:
         return [Words(line, small=True) for line in lines]
-    which = "of pairs that are not matched here (another model's, or no more)"
-    words = f"{len(found.gone):,} labels are {which}"
+    words = f"Labels of pairs that are not matched here: {len(found.gone):,}"
     return [*(Words(line, small=True) for line in lines[1:]), Folded(words, lines[0])]
 
 
 def _estimated(found: Labelled, threshold: float, scale: Scale) -> list[Part]:
-    """Say, and draw, what share is right, and what share of the right ones is kept."""
+    """Return precision and recall at the threshold, and their curves."""
     here = curve(found.sample, np.array([threshold]))
     drawn = curve(found.sample, _thresholds(found, threshold, scale))
     rows = [
         (words, *_interval_cells(one, bool(here.labels[0])))
         for words, one in (
-            ("of the pairs at or above are right (precision)", here.precision),
-            ("of all right pairs are at or above", here.kept),
+            ("precision (correct pairs among those at or above the threshold)", here.precision),
+            ("recall (matched correct pairs that are at or above the threshold)", here.kept),
         )
     ]
-    n, wrong = int(here.labels[0]), int(here.wrong[0])
+    labels, wrong = counted(int(here.labels[0]), "label"), int(here.wrong[0])
     return [
-        Heading(f"At the threshold {threshold:.12g}"),
-        Table(("share", "of what", "95 % interval"), [(c[1], c[0], c[2]) for c in rows]),
-        Words(f"From {n:,} labels at or above it, {wrong:,} of them wrong. {_ASSUMPTION}"),
-        Pictures(_pictures(drawn, here)),
+        Heading(f"At threshold {threshold:.12g}"),
+        Table(("quantity", "estimate", "95% CI"), rows),
+        Words(f"From {labels} at or above the threshold, {wrong:,} incorrect. {_ASSUMPTION}"),
+        Charts(_charts(drawn, here)),
     ]
 
 
 def _thresholds(found: Labelled, threshold: float, scale: Scale) -> NDArray[np.float64]:
-    """Return the strata's borders, steps of the grid between them, and the threshold if near."""
+    """Return the strata's edges, grid steps between them, and the threshold if near."""
     edges = found.design.borders
     between = np.linspace(edges[0], edges[-1], _POINTS)
     on_grid = np.round(np.round(between / scale.step) * scale.step, scale.digits)
@@ -802,17 +813,17 @@ def _thresholds(found: Labelled, threshold: float, scale: Scale) -> NDArray[np.f
 
 def _interval_cells(found: Interval, any_label: bool) -> tuple[str, str]:
     if not any_label or np.isnan(found.estimate[0]):
-        return "–", "not known: no label there"
-    return f"{found.estimate[0]:.1%}", f"{found.low[0]:.1%} to {found.high[0]:.1%}"
+        return "–", "unknown: no labels at or above the threshold"
+    return f"{found.estimate[0]:.1%}", f"{found.low[0]:.1%}–{found.high[0]:.1%}"
 
 
-def _pictures(drawn: Curve, here: Curve) -> list[str]:
-    titles = {"precision": "pairs that are right", "kept": "right pairs kept"}
-    return [_picture(drawn, here, name, title) for name, title in titles.items()]
+def _charts(drawn: Curve, here: Curve) -> list[str]:
+    titles = {"precision": "precision", "kept": "recall of matched correct pairs"}
+    return [_chart(drawn, here, name, title) for name, title in titles.items()]
 
 
-def _picture(drawn: Curve, here: Curve, name: str, title: str) -> str:
-    """Draw one share; where no label lies at or above a threshold it is not known."""
+def _chart(drawn: Curve, here: Curve, name: str, title: str) -> str:
+    """Draw precision or recall; it is unknown where no label is at or above a threshold."""
     along, now = getattr(drawn, name), getattr(here, name)
     estimate = np.where(drawn.labels > 0, along.estimate, np.nan)
     found = (float(end[0]) for end in (now.estimate, now.low, now.high))
@@ -822,8 +833,8 @@ def _picture(drawn: Curve, here: Curve, name: str, title: str) -> str:
     return band(drawn.thresholds, (estimate, along.low, along.high), chosen, title)
 
 
-def _agreed(found: Sequence[AnnotatorAgreement]) -> list[Part]:
-    """Write Cohen's κ of every two people."""
+def _agreement(found: Sequence[AnnotatorAgreement]) -> list[Part]:
+    """Return Cohen's κ of every two annotators."""
     if not found:
         return []
     rows = [
@@ -835,5 +846,5 @@ def _agreed(found: Sequence[AnnotatorAgreement]) -> list[Part]:
         )
         for a in found
     ]
-    head = ("people", "pairs", "agree", "κ")
-    return [Heading("Agreement between people"), Table(head, rows), Words(_AGREEMENT, small=True)]
+    head = ("annotators", "pairs", "agreement", "κ")
+    return [Heading("Inter-annotator agreement"), Table(head, rows), Words(_AGREEMENT, small=True)]

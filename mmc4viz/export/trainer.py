@@ -1,7 +1,7 @@
-"""A setting → what a training run is told: OpenFlamingo's flags, code for a WebDataset pipeline.
+"""Training flags for OpenFlamingo, and code for a WebDataset pipeline.
 
-What the original loader has no flag for is named with what can be done about it. Flags and fixed
-values are those of OpenFlamingo's ``train/train.py`` and ``train/data.py``.
+Settings for which the loader has no flag are listed with what can be done about them. Flags and
+fixed values are those of OpenFlamingo's ``train/train.py`` and ``train/data.py``.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Final
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.types import LoaderConfig
 
-_OWN: Final = LoaderConfig()  # but for the threshold, what the original loader does by itself
+_DEFAULT: Final = LoaderConfig()  # except for the threshold, the values fixed in the loader
 
 
 @dataclass(frozen=True)
 class Unflagged:
-    """Something that the original loader has no flag for.
+    """Something for which the loader has no flag.
 
     Attributes
     ----------
     name : str
-        The setting, in words.
+        The setting in words.
     wanted, fixed : str
-        What the setting asks for, and what the loader does; empty ``wanted`` where no setting asks.
+        The settings' value and the loader's; ``wanted`` is empty if there is no such setting.
     advice : str
         What can be done about it.
     agrees : bool
-        Whether the loader does what is asked for by itself.
+        Whether the loader already does what is wanted.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Unflagged:
 
 
 def openflamingo_flags(config: LoaderConfig) -> str:
-    """Return the flags of OpenFlamingo's ``train.py`` that say what a setting says.
+    """Return the flags of OpenFlamingo's ``train.py`` for the settings.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def openflamingo_flags(config: LoaderConfig) -> str:
     ' --tokenizer_path facebook/opt-30b'
     """
     threshold = repr(config.threshold)
-    sign = "=" if threshold.startswith("-") else " "  # else it would be read as another flag
+    sign = "=" if threshold.startswith("-") else " "  # otherwise parsed as another flag
     flags = [
         f"--mmc4_textsim_threshold{sign}{threshold}",
         f"--mmc4_max_num_images {config.max_images}",
@@ -63,13 +63,13 @@ def openflamingo_flags(config: LoaderConfig) -> str:
 
 
 def _folder(tokenizer: str) -> str:
-    """Return what Transformers takes for a tokenizer: the folder of a ``tokenizer.json``."""
+    """Return the tokenizer's name for Transformers: the folder of a ``tokenizer.json``."""
     folder, name = os.path.split(tokenizer)
     return (folder or ".") if name == "tokenizer.json" else tokenizer
 
 
 def unflagged(config: LoaderConfig) -> list[Unflagged]:
-    """Name what the original loader has no flag for, what disagrees first."""
+    """Return settings for which the loader has no flag, those that differ first."""
     found = [
         _size(config),
         _tokens(config),
@@ -81,17 +81,17 @@ def unflagged(config: LoaderConfig) -> list[Unflagged]:
 
 
 def _size(config: LoaderConfig) -> Unflagged:
-    """Say what becomes of the size limit; a larger one can be put into the data."""
-    larger = config.min_kb > _OWN.min_kb
-    advice = "mmc4viz apply leaves the smaller images out of the shards"
+    """Return the size limit; a larger one can be applied to the data."""
+    larger = config.min_kb > _DEFAULT.min_kb
+    advice = "mmc4viz apply removes the smaller images from the shards"
     if not larger:
-        advice = "lower MIN_KB in open_flamingo/train/data.py; the data alone cannot do it"
+        advice = "change MIN_KB in open_flamingo/train/data.py (cannot be done in the data)"
     return Unflagged(
         "size limit",
         "none" if config.min_kb < 0 else f"n // 1000 > {config.min_kb}",
-        f"n // 1000 > {_OWN.min_kb}",
+        f"n // 1000 > {_DEFAULT.min_kb}",
         advice,
-        config.min_kb == _OWN.min_kb,
+        config.min_kb == _DEFAULT.min_kb,
     )
 
 
@@ -99,10 +99,10 @@ def _tokens(config: LoaderConfig) -> Unflagged:
     return Unflagged(
         "token limit",
         str(config.max_tokens),
-        str(_OWN.max_tokens),
-        "change max_tokens of preprocess_interleaved in open_flamingo/train/data.py; the data "
-        "alone cannot do it",
-        config.max_tokens == _OWN.max_tokens,
+        str(_DEFAULT.max_tokens),
+        "change max_tokens of preprocess_interleaved in open_flamingo/train/data.py (cannot be "
+        "done in the data)",
+        config.max_tokens == _DEFAULT.max_tokens,
     )
 
 
@@ -110,38 +110,38 @@ def _assignment(config: LoaderConfig) -> Unflagged:
     return Unflagged(
         "assignment",
         config.assignment,
-        _OWN.assignment,
-        "mmc4viz apply writes shards on which the loader's own assignment comes out as this one, "
-        "as long as no sentence has several images",
-        config.assignment == _OWN.assignment,
+        _DEFAULT.assignment,
+        "mmc4viz apply writes shards on which the loader's assignment gives the same pairs, "
+        "unless a sentence has several images",
+        config.assignment == _DEFAULT.assignment,
     )
 
 
 def _single_image_keep(config: LoaderConfig) -> Unflagged:
     return Unflagged(
-        "odds of a single-image document",
+        "single-image keep probability",
         f"{config.single_image_keep!r}",
-        f"{_OWN.single_image_keep!r}",
-        "change the coin in preprocess_interleaved in open_flamingo/train/data.py; the data alone "
-        "cannot do it",
-        config.single_image_keep == _OWN.single_image_keep,
+        f"{_DEFAULT.single_image_keep!r}",
+        "change the random drop in preprocess_interleaved in open_flamingo/train/data.py (cannot "
+        "be done in the data)",
+        config.single_image_keep == _DEFAULT.single_image_keep,
     )
 
 
 def _beyond() -> list[Unflagged]:
-    """Name what no setting here asks for and rewritten shards can do."""
+    """Return what only rewriting the shards can do."""
     return [
         Unflagged(
             "cap by score",
             "",
-            "the first images on the page stay, not the best",
+            "the loader keeps the first pairs on the page, not the highest-scoring",
             "mmc4viz apply --cap best",
             True,
         ),
         Unflagged(
-            "order of images",
+            "image order",
             "",
-            "images stand in image order, their tokens in sentence order",
+            "the loader has images in page order but image tokens in sentence order",
             "mmc4viz apply --order sentence",
             True,
         ),
@@ -149,26 +149,31 @@ def _beyond() -> list[Unflagged]:
 
 
 def advice(config: LoaderConfig) -> dict[str, list[str]]:
-    """Say in words what `unflagged` names, under a heading each; empty ones are left out.
+    """Describe the result of `unflagged` in words, grouped by heading.
 
     Examples
     --------
     >>> list(advice(LoaderConfig()))
-    ['No flag is needed', 'What rewritten shards can do beyond flags']
-    >>> advice(LoaderConfig(min_kb=20))["No flag says this"]
-    ['size limit n // 1000 > 20, fixed at n // 1000 > 10: mmc4viz apply leaves the smaller images \
-out of the shards']
+    ['Fixed in the loader (no flag)', 'Only possible by rewriting shards (mmc4viz apply)']
+    >>> advice(LoaderConfig(min_kb=20))["Different in the loader (no flag)"]
+    ['size limit: n // 1000 > 20, in the loader n // 1000 > 10; mmc4viz apply removes the smaller \
+images from the shards']
     """
-    found: dict[str, list[str]] = {"No flag says this": [], "No flag is needed": []}
-    beyond = found.setdefault("What rewritten shards can do beyond flags", [])
+    different: list[str] = []
+    fixed: list[str] = []
+    rewriting: list[str] = []
     for one in unflagged(config):
         if not one.wanted:
-            beyond.append(f"{one.name}: {one.fixed}; {one.advice}")
+            rewriting.append(f"{one.name}: {one.fixed}; use {one.advice}")
         elif one.agrees:
-            found["No flag is needed"].append(f"{one.name} {one.wanted}, fixed in the loader")
+            fixed.append(f"{one.name}: {one.wanted}")
         else:
-            words = f"{one.name} {one.wanted}, fixed at {one.fixed}: {one.advice}"
-            found["No flag says this"].append(words)
+            different.append(f"{one.name}: {one.wanted}, in the loader {one.fixed}; {one.advice}")
+    found = {
+        "Different in the loader (no flag)": different,
+        "Fixed in the loader (no flag)": fixed,
+        "Only possible by rewriting shards (mmc4viz apply)": rewriting,
+    }
     return {title: lines for title, lines in found.items() if lines}
 
 
@@ -186,7 +191,7 @@ SHARDS = set(pq.read_table(MANIFEST, columns=["shard"])["shard"].unique().to_pyl
 
 
 def shard_of(url):
-    """Return the shard's name in the manifest: the end of its path."""
+    """Return the shard's name in the manifest, which is the end of its path."""
     path = url.partition("?")[0] if "://" in url else os.path.abspath(url)
     parts = path.split("/")
     for n in range(len(parts)):
@@ -199,16 +204,16 @@ def shard_of(url):
 def rows_of(shard):
     rows, columns = {{}}, ["key", "probability", "pairs"]
     table = pq.read_table(MANIFEST, columns=columns, filters=[("shard", "==", shard)])
-    for row in table.to_pylist():  # in the shard's order: a key may come twice
+    for row in table.to_pylist():  # in the shard's order: keys may repeat
         rows.setdefault(row["key"], []).append(row)
     return rows
 
 
 def chosen(samples):
-    """Keep documents with the probability that they have under the setting.
+    """Keep each document with its keep probability, and add its kept pairs.
 
-    Adds (image, sentence, score) of the pairs that the model gets. Comes right after WebDataset,
-    before any shuffling: of documents with one key, the order tells which is which.
+    Pairs are (image, sentence, score). Use this directly after WebDataset, before shuffling,
+    because documents with the same key are distinguished by their order.
     """
     url = None
     for sample in samples:
@@ -231,5 +236,5 @@ dataset = wds.WebDataset({shards}).compose(chosen)
 def webdataset_snippet(
     manifest: str = "manifest.parquet", shards: str = "shards/{000000000..000000099}.tar"
 ) -> str:
-    """Return code for a plain WebDataset pipeline that filters by a manifest of documents."""
+    """Return code for a WebDataset pipeline that filters by a document manifest."""
     return _SNIPPET.format(manifest=repr(manifest), shards=repr(shards))

@@ -230,7 +230,7 @@ def test_an_index_that_did_not_look_at_pixels(tmp_path: Path) -> None:
     [applied] = apply_shards(tasks, threads, lambda applied: None)
     # Its bad image is over the cap, and yet it loses the second document.
     assert (applied.counts.changed, applied.counts.sometimes_yielded) == (1, 1)
-    with pytest.raises(ApplyError, match="index again with --verify full"):
+    with pytest.raises(ApplyError, match="needs an index built with --verify full"):
         tasks_for_index(folder, str(tmp_path / "out"), config, SORTED)
 
 
@@ -400,7 +400,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mmc4viz.apply.tar.Output.copy", full)
-    with pytest.raises(ApplyError, match="No space left on device; free some room"):
+    with pytest.raises(ApplyError, match="No space left on device; free some space"):
         apply(shards, tmp_path / "out")
     assert contents(tmp_path / "out") == {}
     assert not list(scratch_of(str(tmp_path / "out")).glob("*.part"))
@@ -411,7 +411,7 @@ def test_the_same_shard_by_two_runs_at_once_is_refused(tmp_path: Path, shards: l
     scratch.mkdir(parents=True)
     with (
         FileLock(str(scratch / "s-0.tar.lock"), thread_local=False),
-        pytest.raises(ApplyError, match="another run is writing it"),
+        pytest.raises(ApplyError, match="another run is writing this shard"),
     ):
         apply(shards[:1], tmp_path / "out")
 
@@ -433,7 +433,7 @@ def test_what_is_not_its_own_is_left_alone(tmp_path: Path, shards: list[Shard]) 
     out.mkdir()
     (out / "notes.txt").write_text("mine")
     (out / "s-1.tar").write_text("mine")
-    with pytest.raises(ApplyError, match="not apply's; choose another --out"):
+    with pytest.raises(ApplyError, match="not written by apply; choose another --out"):
         apply(shards, out)
     assert contents(out) == {"notes.txt": b"mine", "s-1.tar": b"mine"}
     assert statuses(apply(shards[:1], out)) == ["written"]
@@ -475,7 +475,7 @@ def test_shards_of_another_setting_are_replaced_only_where_that_is_asked_for(
         {"config": LoaderConfig(threshold=0.3), "options": Options()},
     ]  # fmt: skip
     for change in changes:
-        with pytest.raises(ReplacingError, match=r"another setting.*--overwrite"):
+        with pytest.raises(ReplacingError, match=r"different settings.*--overwrite"):
             apply(shards, tmp_path / "out", **change)
         kept = {name: raw for name, raw in contents(tmp_path / "out").items() if name in there}
         assert kept == there
@@ -511,7 +511,7 @@ def test_jsonl_and_a_file_in_the_folders_place_are_refused(
     with pytest.raises(ApplyError, match=r"convert_mmc4_to_wds\.py"):
         apply([Shard("docs.jsonl.gz")], tmp_path / "out")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ApplyError, match="is no folder"):
+    with pytest.raises(ApplyError, match="is not a folder"):
         apply(shards, tmp_path / "file")
 
 
@@ -555,8 +555,8 @@ def test_a_dry_run_counts_and_writes_nothing(
     assert run(*command, "--out", out) == 0
     written = capsys.readouterr().out
     assert counted.replace("counted", "written") == written
-    assert re.search(r"^images sorted by sentence +3$", written, re.MULTILINE)
-    assert re.search(r"^so it yields on average +6$", written, re.MULTILINE)
+    assert re.search(r"^images reordered by sentence +3$", written, re.MULTILINE)
+    assert re.search(r"^expected documents +6$", written, re.MULTILINE)
     assert "--mmc4_textsim_threshold 0.24 --mmc4_max_num_images 6" in written
 
 
@@ -566,21 +566,21 @@ def test_shards_of_another_setting_are_told_before_they_are_replaced(
     command = ["apply", *(s.path for s in shards), "--config", config, "--out", tmp_path / "out"]
     for more in ([], []):
         assert run(*command, *more) == 0
-        assert "another setting" not in capsys.readouterr().err
+        assert "different settings" not in capsys.readouterr().err
     config.write_text("threshold: 0.3\n")
     there = contents(tmp_path / "out")
     assert run(*command, "--dry-run") == 0
-    assert "(threshold 0.24, now 0.3): they would be replaced" in capsys.readouterr().err
+    assert "(threshold 0.24, now 0.3) and would be replaced" in capsys.readouterr().err
     assert contents(tmp_path / "out") == there
     command = [*command[:2], *command[-4:], "--order", "sentence"]
     assert run(*command) == 2
-    assert "or replace them by --overwrite" in capsys.readouterr().err
+    assert "or add --overwrite" in capsys.readouterr().err
     assert contents(tmp_path / "out") == there
     assert run(*command, "--overwrite") == 0
     told = capsys.readouterr().err
-    assert "1 of 1 shards stand in" in told
+    assert "1 of 1 shards in" in told
     assert "about 0.0 MB" not in told
-    assert "(threshold 0.24, now 0.3; order page, now sentence): they will be replaced" in told
+    assert "(threshold 0.24, now 0.3; order page, now sentence) and will be replaced" in told
 
 
 def test_disk_use_is_told_before(
@@ -597,7 +597,7 @@ def test_disk_use_is_told_before(
     assert disk_use(tasks)[0] == sum(sizes[1:])
     monkeypatch.setattr("mmc4viz.apply.run.disk_use", lambda tasks: (5 * 10**9, 10**9))
     assert run("apply", tmp_path / "in", "--config", config, "--out", tmp_path / "more") == 2
-    assert "5.0 GB do not fit, 1.0 GB are free there" in capsys.readouterr().err
+    assert "not enough space: 5.0 GB needed, 1.0 GB free" in capsys.readouterr().err
     assert not (tmp_path / "more").exists()
 
 
@@ -610,11 +610,11 @@ def test_the_command_ends_with_one_line_for_each_trouble(
     command = ["apply", tmp_path / "in", "--config", config, "--out", tmp_path / "out"]
     assert run(*command) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "document 'k' has 2 images on sentence 1: the loader gives a sentence one" in error
+    assert "document 'k' has 2 images on sentence 1, but the loader assigns one" in error
     assert run(*command, "--dry-run") == 2
     captured = capsys.readouterr()
     assert "several images on one sentence" in captured.out
     assert captured.err.splitlines()[-1] == error
     config.write_text("max_tokens: 512\n")
     assert run(*command) == 2
-    assert "the loader cuts at 256 tokens" in capsys.readouterr().err
+    assert "the loader's is fixed at 256" in capsys.readouterr().err

@@ -49,7 +49,7 @@ def test_the_table_says_what_everything_rests_on(capsys: pytest.CaptureFixture[s
     code, out, _ = run(capsys, SAMPLE, "--keep", "pairs=50%", "--fdr", "0.0001", "--fdr", "0.3")
     assert code == 0
     assert "pairs ≥ 50%" in out
-    assert "FDR ≤ 0.01%: none: " in out
+    assert "FDR ≤ 0.01%: no threshold: " in out
     assert "share a topic" in out
     assert "Exact counts" in out
 
@@ -88,16 +88,16 @@ def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say what the threshold is for"),
+        ([], "specify a target"),
         (["--keep", "images=5"], "is not a yield"),
         (["--keep", "pairs"], "enter a percent or a count"),
         (["--fdr", "5"], "between 0 and 1"),
         (["--fdr", "nan"], "between 0 and 1"),
-        (["--fdr", "ten"], "as in 0.1 or 10%: not ten"),
-        (["--precision", "100%"], "as in 0.1 or 10%: not 100%"),
-        (["--precision", "0.9"], "go together"),
-        (["--fdr", "0.1", "--labels", "x"], "go together"),
-        (["--keep", "pairs=1", "--decoys", "x"], "goes with --fdr"),
+        (["--fdr", "ten"], "such as 0.1 or 10%, not ten"),
+        (["--precision", "100%"], "such as 0.1 or 10%, not 100%"),
+        (["--precision", "0.9"], "must be given together"),
+        (["--fdr", "0.1", "--labels", "x"], "must be given together"),
+        (["--keep", "pairs=1", "--decoys", "x"], "requires --fdr"),
         (["--fdr", "0.1", "--documents", "0"], "0 is not in the range"),
         (["--precision", "0.9", "--labels", "/nowhere/labels.sqlite"], "/nowhere/labels.sqlite"),
     ],
@@ -136,8 +136,11 @@ def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("documents=50", "50 was read as a number of documents, not as a share: for 50 % of them"),
-        ("image_tokens=0.5", "for 50 % of them, --keep image_tokens=50%"),
+        (
+            "documents=50",
+            "50 is a count of documents, not a percentage; for 50%, use --keep documents=50%",
+        ),
+        ("image_tokens=0.5", "for 50%, use --keep image_tokens=50%"),
         ("documents=50%", None),
         ("pairs=101", None),
     ],

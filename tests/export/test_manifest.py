@@ -254,11 +254,11 @@ def test_nothing_differs_from_itself_and_a_moved_corpus_is_known() -> None:
 @pytest.mark.parametrize(
     ("shards", "words"),
     [
-        ([("/data/a.tar", "100:5")], "1 of the config's shards not here (b.tar)"),
-        ([("/data/a.tar", "100:5"), ("/data/b.tar", "201:6")], "1 with other content (b.tar)"),
-        ([("/data/a.tar", "100:5"), ("/data/b.tar", "200:9")], "another time: copied? (b.tar)"),
+        ([("/data/a.tar", "100:5")], "1 shard missing (b.tar)"),
+        ([("/data/a.tar", "100:5"), ("/data/b.tar", "201:6")], "1 shard changed (b.tar)"),
+        ([("/data/a.tar", "100:5"), ("/data/b.tar", "200:9")], "perhaps copied (b.tar)"),
         ([("/data/a.tar", "100:5"), ("/data/b.tar", "200:6"), ("/data/c.tar", "1:1"),
-          ("/data/d.tar", "1:1")], "2 here that it does not name (c.tar and 1 more)"),
+          ("/data/d.tar", "1:1")], "2 shards added (c.tar and 1 more)"),
     ],
 )  # fmt: skip
 def test_another_corpus_is_said(shards: list[tuple[str, str]], words: str) -> None:
@@ -266,7 +266,7 @@ def test_another_corpus_is_said(shards: list[tuple[str, str]], words: str) -> No
     found = provenance(basics, some_yields(), now=NOW)
     here = CorpusFacts(tuple(ShardFacts(*shard) for shard in shards))
     [line] = differences({"clip_model": "ViT-L/14"}, found, replace(basics, corpus=here))
-    assert line.startswith("another corpus: ")
+    assert line.startswith("different corpus: ")
     assert words in line
 
 
@@ -274,8 +274,8 @@ def test_another_model_and_tokenizer_are_said() -> None:
     found = provenance(some_basics(), some_yields(), now=NOW)
     found["tokenizer"]["digest"] = "other"
     [model, tokenizer] = differences({"clip_model": "ViT-B/32"}, found, some_basics())
-    assert "another model: exported for the CLIP model ViT-B/32, here ViT-L/14" in model
-    assert "the tokenizer gpt2 has changed since" in tokenizer
+    assert "different scores: exported for the CLIP model ViT-B/32, here it is ViT-L/14" in model
+    assert "gpt2 has changed since" in tokenizer
     other = some_basics(similarity=SimilarityFacts("ViT-L/14", "b", scale="×100"))
     [line] = differences({"clip_model": "ViT-L/14"}, {**found, "tokenizer": {"digest": ""}}, other)[
         :1
@@ -298,9 +298,9 @@ def test_commands_take_a_config_and_say_what_differs(
     )
     assert other.code == 0
     [named, corpus, model] = other.err.splitlines()
-    assert f"mmc4viz: note: {config}: another corpus: 1 of the config's shards not here" in corpus
-    assert "another model" in model
-    assert named.endswith("--clip-model b: the similarity that decides is known as sample-a")
+    assert f"mmc4viz: note: {config}: different corpus: 1 shard missing" in corpus
+    assert "different scores" in model
+    assert named.endswith("--clip-model b: the scores in use are recorded as sample-a")
     again = tmp_path / "again.yaml"
     Run(capsys, "export", SAMPLE, "--config", config, "--out", again)
     kept = parse_config(again.read_bytes(), "again.yaml").provenance
@@ -414,9 +414,16 @@ def test_whatever_has_no_flag_is_named(config: LoaderConfig) -> None:
     names = ("min_kb", "max_tokens", "assignment", "single_image_keep")
     differs = sum(getattr(config, name) != getattr(own, name) for name in names)
     assert sum(not one.agrees for one in unflagged(config)) == differs
-    assert len(advice(config).get("No flag says this", [])) == differs
+    assert len(advice(config).get("Different in the loader (no flag)", [])) == differs
     said = " ".join(line for lines in advice(config).values() for line in lines)
-    for words in ("size limit", "token limit", "assignment", "odds", "cap by score", "order of"):
+    for words in (
+        "size limit",
+        "token limit",
+        "assignment",
+        "probability",
+        "cap by score",
+        "order",
+    ):
         assert words in said
 
 
@@ -457,9 +464,9 @@ def test_a_proposal_goes_into_the_config(
     Run(capsys, "export", SAMPLE, "--proposal", proposal, "--out", out)
     assert parse_config(out.read_bytes(), "c.yaml").loader_config().threshold == 0.2512
     for text, more, words in (
-        ('{"basis": "fdr", "threshold": 0.2512}', ["--threshold", "0.3"], "proposes 0.2512"),
+        ('{"basis": "fdr", "threshold": 0.2512}', ["--threshold", "0.3"], "which suggests 0.2512"),
         ('{"basis": "fdr", "threshold": null, "reason": "too few"}', [], "threshold: too few"),
-        ('[{"basis": "fdr"}, {"basis": "yield"}]', [], "holds 2 proposals"),
+        ('[{"basis": "fdr"}, {"basis": "yield"}]', [], "contains 2 proposals"),
     ):
         proposal.write_text(text)
         run = Run(capsys, "export", SAMPLE, "--proposal", proposal, "--out", out, *more)

@@ -68,19 +68,22 @@ def test_labels_say_in_the_report_what_they_say_elsewhere(
     text = reported(
         capsys, tmp_path, SAMPLE, *OWN, "--labels", labelled, "--models", "own", "--threshold", 0.24
     )
-    assert f"holds {len(said):,} judgements by 2 people" in text
+    assert f"contains {len(said):,} labels by 2 annotators" in text
     for share in (here.precision, here.kept):
         estimate, low, high = (float(end[0]) for end in vars(share).values())
         assert f" {estimate:.1%} " in text
-        assert f"{low:.1%} to {high:.1%}" in text
-    assert f"From {here.labels[0]:,} labels at or above it, {here.wrong[0]:,} of them wrong" in text
+        assert f"{low:.1%}–{high:.1%}" in text
+    assert (
+        f"From {here.labels[0]:,} labels at or above the threshold, {here.wrong[0]:,} incorrect"
+        in text
+    )
     assert f"Ada and {BO}" in text
     assert both.kappa is not None
     assert f"{both.agreed / both.pairs:.0%} {both.kappa:.2f}" in text
     assert all(remark in text for remark in remarks(found))
-    assert "drawn at random within strata" in text
+    assert "sampled at random within score strata" in text
     assert BO not in (tmp_path / "r.html").read_text()
-    assert "CLIP models side by side" not in text
+    assert "CLIP model comparison" not in text
 
 
 def test_models_say_in_the_report_what_they_say_elsewhere(
@@ -91,7 +94,7 @@ def test_models_say_in_the_report_what_they_say_elsewhere(
     for name in YIELDS:
         match = match_by_yield(first, second, name, 0.25)
         agreed = f"{match.agreement.documents.jaccard:.1%} {match.agreement.pairs.jaccard:.1%}"
-        sure = "exact" if match.exact else "nearest"
+        sure = "exact" if match.exact else "closest"
         numbers = f"{match.second:.12g} {match.wanted:,.10g} {match.found:,.10g} {agreed} {sure}"
         row = f"{name.replace('_', ' ')} 0.25 {numbers}".split()
         assert " ".join(row) in re.sub(r"\s+", " ", text)
@@ -99,9 +102,9 @@ def test_models_say_in_the_report_what_they_say_elsewhere(
         rank = one(first.model, second.model)
         assert re.search(rf"of {rank.n:,} [a-z ]+: {rank.rho:.3f}\.", text)
     assert "false-discovery" not in text  # what failed on real pages is in no report
-    assert "No threshold of equal precision: no labels for sample-b" in text
-    assert "not told apart: no labels for sample-b, and labels " in text.lower()
-    assert "sample-b less sample-a" not in text
+    assert "No threshold with equal precision: no labels for sample-b" in text
+    assert "not available: no labels for sample-b, and labels " in text.lower()
+    assert "sample-b − sample-a" not in text
     drawn = (tmp_path / "r.html").read_text()
     assert 'aria-label="sample-a at 0.25: ' in drawn
     assert re.search(r'aria-label="sample-b at 0\.\d+: ', drawn)
@@ -129,8 +132,8 @@ def test_where_there_is_nothing_to_say_little_is_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     text = reported(capsys, tmp_path, SAMPLE, "--models", "own")
-    assert "No pair was labelled" in text
-    assert "side by side" not in text
+    assert "No pairs are labeled" in text
+    assert "model comparison" not in text
 
 
 def test_a_model_that_cannot_be_compared_is_named(
@@ -141,7 +144,7 @@ def test_a_model_that_cannot_be_compared_is_named(
     asked = [SAMPLE, "--similarity", f"far={broken}", "--report", report, "--no-images"]
     run = Run(capsys, "export", *asked)
     assert run.code == 0
-    assert run.noted.startswith(f"mmc4viz: note: the report leaves out far: {broken}: ")
+    assert run.noted.startswith(f"mmc4viz: note: far is not in the report: {broken}: ")
     assert run.noted.count("\n") == 1
     assert f"far: {broken}: no similarity file" in text_of(report)
     text = reported(capsys, tmp_path, SAMPLE, "--assignment", "stored")
@@ -154,11 +157,12 @@ def test_a_model_that_cannot_be_compared_is_named(
         (["--out", "c.yaml", "--labels", "l.sqlite"], "--labels is for the report"),
         (["--out", "c.yaml", "--models", "own"], "--models is for the report"),
         (["--out", "c.yaml", "--similarity", "b=c"], "--similarity NAME=FILE is for the report"),
-        (["--report", "r.html", "--models", "sample-c"], "no score set is called 'sample-c'"),
-        (["--report", "r.html", "--similarity", "a", "--similarity", "b"], "one similarity"),
+        (["--report", "r.html", "--models", "sample-c"], "no score set is named 'sample-c'"),
+        (["--report", "r.html", "--similarity", "a", "--similarity", "b"], "only one score set"),
         (["--report", "r.html", "--similarity", "=b"], "is no name"),
-        (["--report", "r.html", "--labels", "l.sqlite"], "l.sqlite: no such label file"),
-        (["--report", "r.html", "--models"], "--models takes the names"),
+    assert "No threshold with equal precision: no labels for sample-b" in text
+    assert "not available: no labels for sample-b, and labels " in text.lower()
+    assert "sample-b − sample-a" not in text
     ],
 )  # fmt: skip
 def test_what_has_no_place_is_one_line(
@@ -188,9 +192,9 @@ def test_labels_of_another_model_are_refused(
 def test_a_band_is_drawn_only_where_something_is_known() -> None:
     t, nan = np.array([0.1, 0.2, 0.3]), float("nan")
     whole = band(t, (t, t - 0.1, t + 0.1), (0.2, 0.2, 0.1, 0.3), "a <b>")
-    assert 'aria-label="a &lt;b&gt;: 20.0% (10.0% to 30.0%) at 0.2"' in whole
+    assert 'aria-label="a &lt;b&gt;: 20.0% (95% CI 10.0%–30.0%) at 0.2"' in whole
     assert whole.partition('class="band" points="')[2].partition('"')[0].count(",") == 6
     part = band(t, (np.array([0.5, nan, nan]), t, t), (0.3, nan, nan, nan), "a")
-    assert "not known at 0.3" in part
+    assert "unknown at 0.3" in part
     assert "nan" not in part
     assert "circle" not in part

@@ -69,7 +69,7 @@ def run(line: str) -> str:
             main(shlex.split(line))
         except SystemExit as end:
             code = int(end.code or 0)
-    notes = re.sub(r"[\d.,]+ [kMGT]B are free", "much is free", err.getvalue())
+    notes = re.sub(r"\([\d.,]+ [kMGT]B free\)", "(much free)", err.getvalue())
     return f"{out.getvalue()}--- standard error\n{notes}--- exit code {code}\n"
 
 

@@ -489,7 +489,7 @@ def test_the_command_compares_the_sets_of_an_index(
         (["--models", "own"], "at least two models, got only sample-a"),
         (
             ["--models", "own", "vit"],
-            "no score set is called 'vit'; there are: sample-a, sample-b",
+            "no score set is named 'vit'; available: sample-a, sample-b",
         ),
         (["--models"], "--models takes"),
         (["--similarity", "b"], "takes NAME=FILE"),
@@ -568,7 +568,7 @@ def test_labels_of_both_models_say_which_is_better(
     assert "labels of sample-a pairs" in row["rests_on"]
     few = separation([first.model, second.model], weights, rounds=50)
     text = as_text([distribution(first.model)], [], LabelComparison("both", few))
-    assert "sample-b less sample-a" in text
+    assert "sample-b − sample-a" in text
 
 
 def test_labels_of_one_model_do_not_say_which_is_better(
