@@ -21,7 +21,7 @@ OUTCOMES: Final = {
     "": "any outcome",
     "kept": "kept",
     "kept_always": "always kept",
-    "kept_single_image": "kept with keep probability",
+    "kept_single_image": "kept at random (single image)",
     **{str(o): str(o).replace("_", " ") for o in Outcome if o is not Outcome.KEPT},
 }
 CONTAINS: Final = {
@@ -94,7 +94,7 @@ def draw(now: Asked, step: float, digits: int) -> None:
         _select("Outcome", "outcome", OUTCOMES, now.query.outcome, 165)
         _select("Contains", "has", CONTAINS, now.query.contains, 190)
         _select("Sort", "sort", ORDERS, now.sort, 170)
-        _toggle("Descending", "down", now.upside_down)
+        _toggle("Reverse order", "down", now.upside_down)
         _text("Text", "text", now.words, 150, "Words in the document, case-insensitive.")
         with st.popover(_more(now.query)):
             _more_filters(now.query, step, digits)

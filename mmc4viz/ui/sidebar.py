@@ -29,7 +29,7 @@ from mmc4viz.ui.start import Start, own_model
 
 _ENDS: Memo[tuple[float, float]] = Memo()
 _MORE = {
-    "softmax": "The scores of an image sum to 1, so the meaning of a threshold depends on the number of "
+    "softmax": "An image's scores sum to 1, so the meaning of a threshold depends on the number of "
     "sentences in the document.",
     "sigmoid": "Nearly all scores are close to 0, where the threshold's steps are coarse.",
     "unknown": "None of cosine, ×100, softmax and sigmoid.",

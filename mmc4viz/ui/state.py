@@ -97,8 +97,8 @@ def refused(found: Mapping[str, str], own: Mapping[str, str], roots: Roots) -> s
     ]
     if typed:
         return (
-            f"This view used {_list(typed)} entered on the page, which a link does not carry. Enter "
-            "it again, or start the app with it."
+            f"This view used {_list(typed)} entered on the page, which a link does not carry. "
+            "Enter it again, or start the app with it."
         )
     return ""
 
@@ -288,7 +288,8 @@ def chosen(name: str, asked: float, scale: Scale, span: tuple[float, float]) -> 
     nearest = on_grid(wanted, scale, span)
     if abs(nearest - wanted) > 1e-9:
         note(
-            f"Threshold {wanted:g} is not on this model's grid ({scale.name} scale); using {nearest:g}."
+            f"Threshold {wanted:g} is not on this model's grid ({scale.name} scale); using "
+            f"{nearest:g}."
         )
     elif name not in named(""):
         choose(name, nearest)
