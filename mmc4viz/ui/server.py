@@ -89,7 +89,7 @@ class Guard:
 
         why = self._refusal(dict(scope["headers"]))
         if why is None:
-            # For an origin that is not the host, Streamlit would look up its external address online.
+            # For an origin that is not the host, Streamlit looks up its external address online.
             headers = [pair for pair in scope["headers"] if pair[0] != b"origin"]
             await self._app({**scope, "headers": headers}, receive, with_headers)
         elif scope["type"] == "http":

@@ -216,7 +216,7 @@ def ruler(length: int, limit: int, tokens: Sequence[tuple[int, str, str]]) -> No
             {"place": place, "colour": COLOURS[meaning], "words": f"token {place:,}: {words}"}
             for place, meaning, words in tokens
         ],
-        "scale": f"{shown} tokens; {len(tokens):,} image {'token' if len(tokens) == 1 else 'tokens'}",
+        "scale": f"{shown} tokens, {len(tokens):,} of them image tokens",
         "words": {"limit": f"max tokens: {limit:,}"},
         "alt": f"{length} tokens with {len(tokens)} image tokens, truncated to {limit}",
     }

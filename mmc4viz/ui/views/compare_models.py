@@ -12,7 +12,7 @@ import streamlit as st
 from mmc4viz import charts
 from mmc4viz.export.tables import agreed, areas, how_sure, values
 from mmc4viz.sweep.pairs import place_of
-from mmc4viz.text import escaped, plain
+from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.disagreement import Correlation, Disagreement, Distribution
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent, match_by_fdr
@@ -61,8 +61,8 @@ def equally_pure(match: EquivalentThreshold | NoEquivalent, first: Side, second:
         *agreed(match),
     )  # fmt: skip
     heads = (
-        "equal", *names, f"estimate ({names[0]})", f"estimate ({names[1]})", "document overlap (IoU)",
-        "pair overlap (IoU)",
+        "equal", *names, f"estimate ({names[0]})", f"estimate ({names[1]})",
+        "document overlap (IoU)", "pair overlap (IoU)",
     )  # fmt: skip
     good = "low" if match.by == "fdr" else "high"
     caption = (
@@ -316,8 +316,7 @@ def _other(choice: Choice, others: Sequence[str]) -> str:
         state.put(_OTHER, None if chosen == others[0] else chosen)
 
     found: str = st.selectbox(
-        f"Compare {plain(choice.config.clip_model)} with", others, key="models-other", on_change=keep,
-        width=320,
+        "Compare with", others, key="models-other", on_change=keep, width=320,
     )  # fmt: skip
     if choice.source.sample is not None:
         st.text("Counted on the sample, not on the whole corpus.")
@@ -466,8 +465,8 @@ def _changes(match: EquivalentThreshold, names: tuple[str, str]) -> None:
     ]
     at = f"{match.first:.12g} ({first}) and {match.second:.12g} ({second})"
     caption = (
-        f"At thresholds {at}. An image is kept if its pair reaches the threshold, a document if its "
-        "keep probability is above 0."
+        f"At thresholds {at}. An image is kept if its pair reaches the threshold, a document if "
+        "its keep probability is above 0."
     )
     st.html(table(("", "count"), rows, caption))
 
@@ -480,7 +479,7 @@ def _correlated(found: Sequence[Correlation]) -> None:
     }
     st.subheader("Rank correlation", anchor=False)
     rows = [(of[one.of], f"{one.n:,}", _rho(one)) for one in found]
-    caption = "Spearman's ρ of both models' scores for the same image and sentence; 1 means the same order."
+    caption = "Spearman's ρ of both models' scores; 1 means the same order."
     st.html(table(("", "count", "correlation"), rows, caption))
 
 

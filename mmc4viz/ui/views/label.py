@@ -192,7 +192,8 @@ def _agreement(found: label_data.Findings) -> None:
         "undefined (–) if both gave only one answer."
     )
     st.html(
-        f'<div class="mmc-doc">{table(("annotators", "pairs", "agreement", "κ"), rows, caption)}</div>'
+        '<div class="mmc-doc">'
+        f"{table(('annotators', 'pairs', 'agreement', 'κ'), rows, caption)}</div>"
     )
 
 
@@ -353,8 +354,8 @@ def _between(choice: Choice) -> tuple[float, float]:
     step, form = choice.scale.step, f"%.{choice.scale.digits}f"
     st.text("Threshold range to evaluate (fixed after the first label)")
     note(
-        "No threshold outside the range is suggested. A narrower range needs fewer labels. Default: "
-        "thresholds that keep 95% to 5% of pairs."
+        "No threshold outside the range is suggested. A narrower range needs fewer labels. "
+        "Default: thresholds that keep 95% to 5% of pairs."
     )
     left, right = st.columns(2)
     lowest = left.number_input("Lowest", value=_rounded(low, choice), step=step, format=form)

@@ -251,8 +251,8 @@ def _width(choice: Choice, found: Estimate) -> str:
     if low == high:
         return f"At {choice.config.threshold:g} all sampled documents have the same outcome."
     return (
-        f"At {choice.config.threshold:g}, {low:.1f}% to {high:.1f}% of documents are kept (CI width "
-        f"{high - low:.1f} percentage points)."
+        f"At {choice.config.threshold:g}, {low:.1f}% to {high:.1f}% of documents are kept (CI "
+        f"width {high - low:.1f} percentage points)."
     )
 
 
