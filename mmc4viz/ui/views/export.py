@@ -412,8 +412,8 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
             _offer("Download IDs", "ids.npy", "application/octet-stream", ids)
         st.caption(
             "IDs: sorted 128-bit ids of kept documents (NumPy u8,u8), DataComp format. An id is "
-            "the key if it has 32 hexadecimal digits, else the first half of the SHA-256 of SHARD/KEY "
-            "(SHARD/NUMBER/KEY if the key is not unique)."
+            "the key if it has 32 hexadecimal digits, else the first half of the SHA-256 of "
+            "SHARD/KEY (SHARD/NUMBER/KEY if the key is not unique)."
         )
     with right:
         images, models = _in_the_report(choice)
