@@ -1,14 +1,8 @@
-"""Cached values, progress and background jobs.
+"""Cached values, progress bars and background jobs, shared by all sessions.
 
-Each value is computed once, whoever asks for it, by a few threads at a time in the order of
-asking; the least recently used values are dropped first. A computation that ends in an exception
-(a failure, or abandoned by the person's next change) leaves nothing behind.
-
-Streamlit ends a run from within the calls that draw; so work that reports its progress here can be
-left at every report, after which `Memo` holds nothing of it. Computes nothing.
-
-Or, where it is to outlive the page, when somebody stops it.
-Shared by all sessions: whoever asks for the same gets the same. Knows nothing of what is done.
+Each value is computed once, by a few threads at a time in the order of requests; the least recently
+used values are dropped first. Streamlit ends a superseded run inside the calls that draw, so a
+computation that reports its progress can be abandoned at every report; nothing of it is cached.
 """
 
 from __future__ import annotations
@@ -41,20 +35,20 @@ _DELAY = 1.0  # seconds before anything is shown
 
 
 def make_room() -> None:
-    """Reserve the place of the bar, so that its coming and going moves nothing else."""
+    """Reserve a place for the progress bar, so that it does not move other elements."""
     _PLACE.set(st.empty())
 
 
 @contextmanager
 def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show a bar when a second has passed; the function it gives is told what was done since.
+    """Show a progress bar after one second; yield a function that takes the units just done.
 
     Parameters
     ----------
     words : str
-        What is done, of our own making.
+        What is being done; not escaped.
     total : int, optional
-        Everything there is to do; without it only the words are shown.
+        The number of units; without it only ``words`` are shown.
     """
     place: DeltaGenerator | None = None
     began = last = time.monotonic()
@@ -68,18 +62,18 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
             return
         last = now
         if get_script_run_ctx(suppress_warning=True) is None:
-            return  # a file that is made for a download: no page runs that could show it
+            return  # a download: no page to draw on
         if place is None:
             place = _PLACE.get() or st.empty()
         if now - began < _DELAY:
             place.empty()
         elif ahead:
-            place.progress(0.0, f"{words}: {ahead:,} before you …")
+            place.progress(0.0, f"{words}: {ahead:,} ahead in the queue…")
         elif total:
             share = min(1.0, done / total)
             place.progress(share, f"{words}: {done:,} of {total:,} documents")
         else:
-            place.progress(0.0, f"{words}: {done:,} documents" if done else f"{words} …")
+            place.progress(0.0, f"{words}: {done:,} documents" if done else f"{words}…")
 
     token = _SHOWN.set(show)
     try:
@@ -93,7 +87,7 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
 
 
 def pulse(ahead: int) -> None:
-    """Say that the work shown waits, for others ``ahead`` of it; the person may abandon it here."""
+    """Show how many computations are ahead in the queue; the run may be abandoned here."""
     show = _SHOWN.get()
     if show is not None:
         show(0, ahead)
@@ -101,16 +95,16 @@ def pulse(ahead: int) -> None:
 
 V = TypeVar("V")
 
-_POLL: Final = 0.05  # seconds between looks at what is waited for
-_STALE: Final = 10.0  # seconds after which a value that grows while it is used is weighed again
+_POLL: Final = 0.05  # seconds
+_STALE: Final = 10.0  # seconds after which the size of a used value is measured again
 _OWNERS: Final = itertools.count()
-_SMALL: Final = 256  # bytes charged for any value, beside its arrays and texts
+_SMALL: Final = 256  # bytes charged for a value in addition to its arrays and text
 
 
 def weight(value: object) -> int:
-    """Return about how many bytes of memory a value holds: its arrays, columns and long texts.
+    """Return the approximate size of a value in bytes: its arrays, columns and text.
 
-    Views of an index's files count nothing: they are mapped, not held.
+    Memory-mapped index files count as zero.
 
     Examples
     --------
@@ -152,7 +146,7 @@ def _chunks(column: Any) -> list[Any]:
 
 
 class Budget:
-    """Values of all memos together, within ``limit`` bytes; the one used last always stays.
+    """The values of all memos, within ``limit`` bytes; the most recently used always stays.
 
     Parameters
     ----------
@@ -167,7 +161,7 @@ class Budget:
         self.held = 0
 
     def find(self, place: tuple[int, Hashable]) -> tuple[bool, Any]:
-        """Return whether a value is kept, and the value; it counts as used."""
+        """Return whether a value is cached, and the value; this counts as a use."""
         with self.guard:
             if place not in self._kept:
                 return False, None
@@ -178,7 +172,7 @@ class Budget:
         return True, value
 
     def keep(self, place: tuple[int, Hashable], value: object) -> None:
-        """Keep a value, and drop those used longest ago for which there is no room."""
+        """Cache a value, and drop the least recently used ones beyond the limit."""
         n_bytes = weight(value)
         with self.guard:
             self.drop(place)
@@ -192,7 +186,7 @@ class Budget:
             return place in self._kept
 
     def drop(self, place: tuple[int, Hashable]) -> None:
-        """Forget a value, if it is kept."""
+        """Drop a value if it is cached."""
         with self.guard:
             self.held -= self._kept.pop(place, (None, 0, 0.0))[1]
 
@@ -200,22 +194,22 @@ class Budget:
         return f"{self.held / 1e6:,.0f} of {self.limit / 1e6:,.0f} MB"
 
     def places(self, owner: int) -> list[Hashable]:
-        """Return the keys of one memo's values, the one used last first."""
+        """Return the keys of one memo's values, most recently used first."""
         with self.guard:
             return [key for memo, key in reversed(self._kept) if memo == owner]
 
 
 def _default_limit() -> int:
-    """Return an eighth of the machine's memory, a gibibyte at least."""
+    """Return an eighth of the machine's memory, at least one GiB."""
     return max(1 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
 
 
 BUDGET: Final = Budget(_default_limit())
-"""Of the server."""
+"""The server's cache budget."""
 
 
 class Queue:
-    """Lets a few threads compute at a time, in the order in which they asked."""
+    """Lets a few threads compute at a time, first come, first served."""
 
     def __init__(self, places: int) -> None:
         self._free = places
@@ -225,19 +219,19 @@ class Queue:
 
     @property
     def entered(self) -> bool:
-        """Whether this thread computes already."""
+        """Whether this thread holds a turn."""
         return getattr(self._mine, "entered", False)
 
     @property
     def ahead(self) -> int:
-        """How many threads come before this one; 0 for one that does not wait."""
+        """How many threads are before this one; 0 if it is not waiting."""
         ticket = getattr(self._mine, "ticket", None)
         with self._guard:
             return self._waiting.index(ticket) + 1 if ticket in self._waiting else 0
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for this thread's turn; what is done within a turn needs no other."""
+        """Wait for this thread's turn; turns nest."""
         if self.entered:
             yield
             return
@@ -270,11 +264,11 @@ class Queue:
 
 
 QUEUE: Final = Queue((os.cpu_count() or 1) + 1)
-"""Of the server."""
+"""The server's queue."""
 
 
 class Memo(Generic[V]):
-    """Values by key, in the server's budget.
+    """A cache of values by key, within the server's budget.
 
     Examples
     --------
@@ -288,7 +282,7 @@ class Memo(Generic[V]):
         self._busy: set[Hashable] = set()
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
-        """Return the value of a key, computed unless it is kept or another session computes it."""
+        """Return the value of a key, from the cache, another session's computation or ``make``."""
         while True:
             known, value = self._budget.find((self._owner, key))
             if known:
@@ -296,12 +290,12 @@ class Memo(Generic[V]):
             with self._queue.turn():
                 if self._begin(key):
                     return self._make(key, make)
-            # Outside the turn, so that whoever waits keeps nobody from computing.
+            # Wait outside the turn, so that other computations can proceed.
             pulse(0)
             time.sleep(_POLL)
 
     def _begin(self, key: Hashable) -> bool:
-        """Whether this thread is the one that computes a value now."""
+        """Whether this thread is to compute the value."""
         with self._budget.guard:
             if key in self._busy or key in self:
                 return False
@@ -321,7 +315,7 @@ class Memo(Generic[V]):
         return (self._owner, key) in self._budget
 
     def kept(self, wanted: Callable[[Hashable], bool]) -> V | None:
-        """Return the value used last of those kept whose key is wanted, None without any."""
+        """Return the most recently used value whose key is wanted; None without any."""
         for key in self._budget.places(self._owner):
             known, value = self._budget.find((self._owner, key)) if wanted(key) else (False, None)
             if known:
@@ -329,33 +323,33 @@ class Memo(Generic[V]):
         return None
 
 
-_PATIENCE: Final = 10.0  # seconds without being asked for
+_PATIENCE: Final = 10.0  # seconds
 FOR_GOOD: Final = math.inf
-"""The patience of work that goes on without anybody asking."""
+"""The patience of work that continues without being polled."""
 
 
 class AbandonedError(Exception):
-    """Raised within work that nobody waits for."""
+    """Raised in a job that was stopped or is no longer polled."""
 
 
 class Job:
-    """One piece of work, in a thread of its own.
+    """Background work in its own thread.
 
     Parameters
     ----------
     work : callable
-        Given a function that it tells of units done.
+        Called with a function to report the units done.
     patience : float
-        Seconds without being asked for after which it is abandoned.
+        Seconds without being polled after which it is abandoned.
 
     Attributes
     ----------
     done : int
         Units done so far.
     error : Mmc4vizError or None
-        What ended it.
+        The error that ended it.
     stopped : bool
-        Whether somebody said so.
+        Whether it was stopped.
     """
 
     def __init__(
@@ -371,12 +365,12 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether it still goes on; asking keeps it alive."""
+        """Whether it is still running; polling keeps it alive."""
         self._asked = time.monotonic()
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End it when it next tells of units done."""
+        """Stop it at its next report."""
         self.stopped = True
 
     def _tell(self, count: int) -> None:
@@ -390,13 +384,13 @@ class Job:
         except Mmc4vizError as error:
             self.error = error
         except AbandonedError:
-            return  # whoever asks next begins anew
-        except Exception as error:  # a thread has nobody else to tell
+            return  # restarted by the next request
+        except Exception as error:  # a thread cannot raise to a caller
             self.error = Mmc4vizError(f"{type(error).__name__}: {error}")
 
     @property
     def forgotten(self) -> bool:
-        """Whether it has ended and nobody has asked for it since."""
+        """Whether it has ended and is no longer polled."""
         waited = time.monotonic() - self._asked
         return not self._thread.is_alive() and waited > _PATIENCE
 
@@ -406,7 +400,7 @@ _GUARD = Lock()
 
 
 def ask(key: Hashable, work: Callable[[Callable[[int], None]], object]) -> Job:
-    """Return the job of a key, begun if it is not there; ended ones are forgotten in time."""
+    """Return the job of a key, starting it if needed; finished jobs are dropped in time."""
     with _GUARD:
         for other in [k for k, job in _JOBS.items() if job.forgotten and k != key]:
             del _JOBS[other]
@@ -416,12 +410,12 @@ def ask(key: Hashable, work: Callable[[Callable[[int], None]], object]) -> Job:
 
 
 def is_known(key: Hashable) -> bool:
-    """Whether a job was begun and not forgotten."""
+    """Whether a job was started and not dropped."""
     with _GUARD:
         return key in _JOBS
 
 
 def forget(key: Hashable) -> None:
-    """Forget a job that has ended."""
+    """Drop a finished job."""
     with _GUARD:
         _JOBS.pop(key, None)

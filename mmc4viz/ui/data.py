@@ -1,11 +1,8 @@
-"""Cached corpus, curves, document table and audit.
+"""Cached corpus, curves, document table and audit, shared by all sessions.
 
-Every key holds the data's identity (paths, sizes, times of change) and, of the settings, only
-those a stage depends on: no stage depends on the threshold. Nothing is computed here. Whatever may
-take long shows its progress, and is abandoned by the person's next change.
-
-Shared by all sessions and bounded. Every key holds the data's identity and what of the setting a
-view depends on; what depends on the threshold is only vectorised work. Nothing is computed here.
+Every cache key consists of the data's identity (paths, sizes, modification times) and only the
+settings that the value depends on. Nothing expensive depends on the threshold. Long computations
+show their progress, and are abandoned when the user changes something.
 """
 
 from __future__ import annotations
@@ -56,14 +53,14 @@ from mmc4viz.ui.cache import Memo, progress
 V = TypeVar("V")
 Tell = Callable[[int], None]
 
-REFERENCE = 0.24  # OpenFlamingo's reference training script
+REFERENCE = 0.24  # threshold of OpenFlamingo's reference training script
 SEED = 0  # of the sample
-_MOST_NOTES = 5  # of what shards hold that is not read
+_MOST_NOTES = 5  # about ignored content of shards
 
 
 @dataclass(frozen=True)
 class FileId:
-    """A file as it was when it was looked at."""
+    """A file's path, size and modification time."""
 
     path: str
     size: int
@@ -72,24 +69,24 @@ class FileId:
 
 @dataclass(frozen=True)
 class CorpusKey:
-    """The identity of everything that columns are made of.
+    """The identity of a corpus with one model's scores.
 
     Attributes
     ----------
     shards : tuple of FileId
-        In the order given; empty where there is an index.
+        In the order given; empty with an index.
     tokenizer : FileId
-        Its name, with the file's size and time where it is a file.
+        Its name, or its file.
     image_dir : FileId or None
-        Images of shards that hold none.
+        Images of shards that contain none.
     sidecar : FileId or None
-        Another model's similarity, put over the shards' own.
+        A similarity file whose scores replace the shards' own.
     index : tuple of FileId
-        An index's folder and its manifest, in place of shards.
+        An index's folder and its manifest, used instead of shards.
     sample : int or None
-        So many documents stand for all.
+        The sample size; None means all documents.
     similarity : str or None
-        The index's score set whose similarity it is; None for the shards' own.
+        The index's score set; None for the shards' own scores.
     """
 
     shards: tuple[FileId, ...]
@@ -102,22 +99,22 @@ class CorpusKey:
 
     @property
     def other_model(self) -> bool:
-        """Whether the similarity is not the shards' own."""
+        """Whether the scores are not the shards' own."""
         return self.sidecar is not None or self.similarity is not None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a source is, counted once.
+    """Facts about a source.
 
     Attributes
     ----------
     documents, shards : int
-        Opened: the sample's where there is one.
+        The numbers opened; of a sample, its own.
     whole : int or None
-        Documents of the corpus; None where nobody has counted them.
+        Documents of the corpus; None if they were not counted.
     notes, errors : list of str
-        What answers rest on; what could not be read.
+        Caveats; problems with reading.
     """
 
     documents: int
@@ -129,7 +126,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Spread:
-    """How the matched scores lie on their scale.
+    """The distribution of matched scores.
 
     Attributes
     ----------
@@ -137,7 +134,7 @@ class Spread:
     low, high : float
         The lowest and the highest finite score, NaN without any.
     counts : ndarray of int64, shape (T,)
-        Pairs from each step of the grid to below the next; those beyond it at its ends.
+        Pairs in each step of the grid; scores outside it count at its ends.
     """
 
     scale: Scale
@@ -160,7 +157,7 @@ _SIDECARS: Memo[list[SimilarityFile]] = Memo()
 
 
 def identify(path: str) -> FileId:
-    """Look at a file or folder; what is no file on this disk is identified by its name."""
+    """Identify a file or folder; anything else is identified by its name alone."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError):
@@ -171,7 +168,7 @@ def identify(path: str) -> FileId:
 def source_of(
     shards: Iterable[Shard], tokenizer: str, image_dir: str | None, sidecar: str | None
 ) -> CorpusKey:
-    """Identify what columns will be made of."""
+    """Return the key of shards."""
     return CorpusKey(
         shards=tuple(identify(shard.path) for shard in shards),
         tokenizer=identify(tokenizer),
@@ -181,12 +178,12 @@ def source_of(
 
 
 def index_at(folder: str) -> tuple[FileId, ...]:
-    """Identify an index: a build changes its folder, then its manifest."""
+    """Identify an index by its folder and its manifest."""
     return identify(folder), identify(os.path.join(folder, MANIFEST))
 
 
 def index_of(index: tuple[FileId, ...], similarity: str | None = None) -> Index:
-    """Open an index, mapped, with one of its sets; raises an IndexFileError where it is none."""
+    """Open an index with one of its score sets; raises an IndexFileError if it is not one."""
     key, words = (index, similarity), "Opening the index"
     if similarity is None:
         return _computed(_INDEXES, key, words, lambda _: open_index(index[0].path))
@@ -195,12 +192,12 @@ def index_of(index: tuple[FileId, ...], similarity: str | None = None) -> Index:
 
 
 def sets_of(source: CorpusKey) -> tuple[ScoreSet, ...]:
-    """List the score sets of an index, but for the shards' own; none without an index."""
+    """Return the score sets of an index except the shards' own; empty without an index."""
     return index_of(source.index).sets[1:] if source.index else ()
 
 
 def tokenizer_of(source: CorpusKey) -> Tokenizer:
-    """Return the tokenizer; raises a TokenizerError where there is none."""
+    """Return the tokenizer; raises a TokenizerError if it cannot be loaded."""
     if source.index:
         return index_of(source.index).tokenizer
     name = source.tokenizer
@@ -210,12 +207,12 @@ def tokenizer_of(source: CorpusKey) -> Tokenizer:
 
 
 def columns_of(source: CorpusKey) -> tuple[Columns, ...]:
-    """Return the columns, a part a shard, with the chosen model's similarity; of a sample, its."""
+    """Return the columns of each shard, or of the sample, with the chosen model's scores."""
     if source.sample is not None:
         return tuple(part for parts in drawn_of(source).clusters for part in parts)
     if source.sidecar is not None:
         own = columns_of(replace(source, sidecar=None))
-        return _computed(_COLUMNS, source, "Reading similarity", _put_over(own, source.sidecar))
+        return _computed(_COLUMNS, source, "Reading scores", _put_over(own, source.sidecar))
     if source.index:
         return index_of(source.index, source.similarity).columns
     return _computed(_COLUMNS, source, "Reading the shards", lambda tell: _read(source, tell))
@@ -239,7 +236,7 @@ def _put_over(parts: Iterable[Columns], sidecar: FileId) -> Callable[[Tell], tup
 
 
 def place_in_corpus(source: CorpusKey, part: int, row: int) -> tuple[int, int]:
-    """Return a document's shard among all of the corpus, and its number there: also of a sample."""
+    """Return the index of a document's shard in the corpus, and its number there."""
     if source.sample is None:
         return part, row
     columns = columns_of(source)[part]
@@ -247,7 +244,7 @@ def place_in_corpus(source: CorpusKey, part: int, row: int) -> tuple[int, int]:
 
 
 def place_here(source: CorpusKey, shard: int, number: int) -> tuple[int, int] | None:
-    """Return where a document of the corpus is among a source's columns; None where it is not."""
+    """Return the part and row of a corpus document in a source; None if it is not in it."""
     parts, paths = columns_of(source), _shard_paths(source)
     if shard >= len(paths):
         return None
@@ -266,7 +263,7 @@ def _shard_paths(source: CorpusKey) -> list[str]:
 
 def drawn_of(source: CorpusKey) -> DrawnSample:
     """Return the sample of a source that has one."""
-    return _computed(_DRAWN, source, "Drawing a sample", lambda tell: _draw(source, tell))
+    return _computed(_DRAWN, source, "Sampling documents", lambda tell: _draw(source, tell))
 
 
 def _draw(source: CorpusKey, tell: Tell) -> DrawnSample:
@@ -279,7 +276,7 @@ def _draw(source: CorpusKey, tell: Tell) -> DrawnSample:
 
 
 def corpus_of(source: CorpusKey) -> Indexed | Shards:
-    """Return the index or the shards behind a source, without a file's similarity over them."""
+    """Return the index or the shards of a source, without the scores of a similarity file."""
     if source.index:
         return Indexed(index_of(source.index, source.similarity))
     shards = named(shard.path for shard in source.shards)
@@ -288,7 +285,7 @@ def corpus_of(source: CorpusKey) -> Indexed | Shards:
 
 
 def facts_of(source: CorpusKey) -> Facts:
-    """Count what was opened, and gather what is wrong with it."""
+    """Return counts, caveats and errors of a source."""
     return _FACTS.get(source, lambda: _facts(source))
 
 
@@ -299,27 +296,29 @@ def _facts(source: CorpusKey) -> Facts:
     unknown = len({part.shard.path for part in parts if part.sizes_unknown})
     notes = list(dict.fromkeys(line for part in parts for line in part.notes))
     if len(notes) > _MOST_NOTES:
-        notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES:,} more notes of what is not read"]
+        notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES:,} more notes about ignored content."]
     if documents and not any((part.kind != Kind.UNREADABLE).any() for part in parts):
-        notes.append("Every document is unreadable: these may not be shards of MMC4, or not whole.")
+        notes.append(
+            "Every document is unreadable: these may not be MMC4 shards, or they are damaged."
+        )
     if source.index:
         index = index_of(source.index)
         if index.verify != "full":
             notes.append(
-                f"The index was made with --verify {index.verify}: images that fail to decode may "
-                "count as sound, and documents as readable."
+                f"The index was made with --verify {index.verify}: undecodable images may count as "
+                "valid, and their documents as readable."
             )
     if unknown:
         shards_named = f"{unknown:,} {'shard' if unknown == 1 else 'shards'}"
         notes.append(
-            f"{shards_named} without images: image sizes are unknown there, and the size filter "
-            "is off; name their folder in the sidebar, or where the app is started by --image-dir"
+            f"{shards_named} without images: image sizes are unknown and the size limit is off. "
+            "Enter the image folder in the sidebar, or start the app with --image-dir."
         )
     return Facts(documents, shards, _whole(source, documents), notes, errors)
 
 
 def _whole(source: CorpusKey, opened: int) -> int | None:
-    """Documents of the corpus: known for an index, and where every shard was looked into."""
+    """Return the number of documents in the corpus, None if it is unknown."""
     if source.index:
         return index_of(source.index).n_documents
     if source.sample is None:
@@ -329,26 +328,26 @@ def _whole(source: CorpusKey, opened: int) -> int | None:
 
 
 def matched_of(source: CorpusKey, config: LoaderConfig) -> Matched:
-    """Return the matched pairs; of the setting, size limit and assignment matter."""
+    """Return the matched pairs, which depend on the size limit and the assignment."""
     key, total = (source, _matching(config)), facts_of(source).documents
     words = "Matching images and sentences"
     return _computed(_MATCHED, key, words, lambda tell: _match(source, config, tell), total)
 
 
 def is_matched(source: CorpusKey, config: LoaderConfig) -> bool:
-    """Whether the matched pairs are at hand."""
+    """Whether the matched pairs are cached."""
     return (source, _matching(config)) in _MATCHED
 
 
 def prepare(source: CorpusKey, config: LoaderConfig, tell: Tell) -> None:
-    """Match, and measure the scores, where nothing can be drawn."""
+    """Compute matched pairs and their distribution in the background."""
     key = source, _matching(config)
     matched = _MATCHED.get(key, lambda: _match(source, config, tell))
     _SPREADS.get(key, lambda: _spread(matched))
 
 
 def _matching(config: LoaderConfig) -> LoaderConfig:
-    """Leave of a setting what matched pairs depend on."""
+    """Return only the settings that matched pairs depend on."""
     return LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
 
 
@@ -364,7 +363,7 @@ def _same_but_for_size(key: Hashable, wanted: tuple[CorpusKey, LoaderConfig]) ->
 
 
 def spread_of(source: CorpusKey, config: LoaderConfig) -> Spread:
-    """Return how the matched scores lie on their scale; likewise."""
+    """Return the distribution of the matched scores."""
     key = source, _matching(config)
     return _SPREADS.get(key, lambda: _spread(matched_of(source, config)))
 
@@ -386,7 +385,7 @@ def scale_for(source: CorpusKey, config: LoaderConfig) -> Scale:
 
 @lru_cache(maxsize=8)
 def with_reference(scale: Scale) -> Thresholds:
-    """Return a scale's grid, and the reference threshold in it; the same array to everybody."""
+    """Return a scale's grid with the reference threshold added; the array is shared."""
     grid = np.union1d(scale.thresholds(), [REFERENCE])
     grid.flags.writeable = False
     return grid
@@ -397,14 +396,14 @@ def _grid(source: CorpusKey, config: LoaderConfig) -> Thresholds:
 
 
 def _swept(config: LoaderConfig) -> LoaderConfig:
-    """Leave of a setting what curves depend on."""
+    """Return only the settings that curves depend on."""
     return config.with_(threshold=0.0, single_image_keep=0.5, clip_model="-", tokenizer="-")
 
 
 def curves_of(source: CorpusKey, config: LoaderConfig) -> Curves:
     """Return every statistic on the scale's grid and at the reference threshold.
 
-    Of a sample: as estimated for the corpus.
+    For a sample, these are estimates for the corpus.
     """
     if source.sample is not None:
         return estimate_of(source, config).curves
@@ -412,14 +411,14 @@ def curves_of(source: CorpusKey, config: LoaderConfig) -> Curves:
     return _computed(
         _CURVES,
         (source, settings),
-        "Summing up every threshold",
+        "Computing curves",
         lambda tell: sweep(matched_of(source, config), settings, _grid(source, config), tell),
         facts_of(source).documents,
     )
 
 
 def estimate_of(source: CorpusKey, config: LoaderConfig) -> Estimate:
-    """Return what a sample says of the corpus."""
+    """Return the estimates from a sample."""
     settings = _swept(config)
     facts, grid = facts_of(source), _grid(source, config)
     return _computed(
@@ -432,7 +431,7 @@ def estimate_of(source: CorpusKey, config: LoaderConfig) -> Estimate:
 
 
 def folders_of(source: CorpusKey) -> tuple[str, ...]:
-    """Return the folders in which the shards stand."""
+    """Return the folders of the shards."""
     where = replace(source, sidecar=None, sample=None, similarity=None)
     return _FOLDERS.get(where, lambda: _folders(where))
 
@@ -444,21 +443,21 @@ def _folders(source: CorpusKey) -> tuple[str, ...]:
 
 
 def similarity_files_beside(folders: Iterable[str]) -> list[SimilarityFile]:
-    """Find other models' similarity in folders."""
+    """Find similarity files of other models in folders."""
     key = tuple(identify(folder) for folder in folders)
     try:
         return _SIDECARS.get(key, lambda: similarity_files(Path(folder.path) for folder in key))
     except OSError as error:
-        raise ShardError(f"the shards' folder cannot be listed: {error.strerror}") from None
+        raise ShardError(f"cannot list the shards' folder: {error.strerror}") from None
 
 
 def shard_at(source: CorpusKey, part: int) -> tuple[Shard, str | None]:
-    """Return a part's shard and its folder of images, to read a document again from.
+    """Return a part's shard and its image folder, for reading a document.
 
     Raises
     ------
     ShardError
-        When an indexed shard is gone or has changed.
+        If an indexed shard is missing or has changed.
     """
     shard = columns_of(source)[part].shard
     if not source.index:
@@ -466,21 +465,21 @@ def shard_at(source: CorpusKey, part: int) -> tuple[Shard, str | None]:
     index = index_of(source.index)
     origin = index.origins[[one.shard for one in index.columns].index(shard)]
     if not unchanged(shard.path, origin.fingerprint):
-        raise ShardError(f"{shard.path}: has changed since it was indexed; index it again")
+        raise ShardError(f"{shard.path}: changed since it was indexed; run mmc4viz index again")
     return shard, origin.image_dir
 
 
 def _computed(
     memo: Memo[V], key: Hashable, words: str, make: Callable[[Tell], V], total: int | None = None
 ) -> V:
-    """Look up, or compute with progress; whoever waits for another session shows it too."""
+    """Look up or compute a value, showing progress."""
     with progress(words, total) as tell:
         return memo.get(key, lambda: make(tell))
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The audit's numbers under one setting."""
+    """The audit's numbers for given settings."""
 
     mispaired: audit.Mispaired
     lost: audit.Lost
@@ -509,12 +508,12 @@ _CAPPED: Memo[audit.Capped] = Memo()
 
 
 def _judging(config: LoaderConfig) -> LoaderConfig:
-    """Leave of a setting what verdicts depend on."""
+    """Return only the settings that verdicts depend on."""
     return config.with_(single_image_keep=0.5, clip_model="-", tokenizer="-")
 
 
 def pairs_for(source: CorpusKey, config: LoaderConfig) -> Pairs:
-    """Return all matched pairs by score; of the setting, size limit and assignment matter."""
+    """Return all matched pairs, sorted by score."""
     key = source, _matching(config)
     matched = matched_of(source, config)
     with progress("Sorting the pairs"):
@@ -522,14 +521,14 @@ def pairs_for(source: CorpusKey, config: LoaderConfig) -> Pairs:
 
 
 def verdicts_for(source: CorpusKey, config: LoaderConfig) -> Verdicts:
-    """Return what becomes of every document."""
+    """Return the verdict of every document."""
     settings = _judging(config)
 
     def resolve() -> Standings:
         return Standings(matched_of(source, config), settings)
 
     def look_up() -> Verdicts:
-        with progress("Resolving every document"):
+        with progress("Computing document outcomes"):
             standings = _STANDINGS.get((source, settings.with_(threshold=0.0)), resolve)
         return standings.at(config.threshold)
 
@@ -537,7 +536,7 @@ def verdicts_for(source: CorpusKey, config: LoaderConfig) -> Verdicts:
 
 
 def corpus_for(source: CorpusKey, config: LoaderConfig) -> Corpus:
-    """Return all that a list of documents is made from."""
+    """Return everything a list of documents is made from."""
     return Corpus(
         matched_of(source, config),
         _judging(config),
@@ -547,7 +546,7 @@ def corpus_for(source: CorpusKey, config: LoaderConfig) -> Corpus:
 
 
 def chosen_for(source: CorpusKey, config: LoaderConfig, query: Query) -> Ints:
-    """Return the documents that a query asks for."""
+    """Return the documents that match a query."""
     key = source, _judging(config), query
     return _CHOSEN.get(key, lambda: chosen(corpus_for(source, config), query))
 
@@ -555,7 +554,7 @@ def chosen_for(source: CorpusKey, config: LoaderConfig, query: Query) -> Ints:
 def ordered_for(
     source: CorpusKey, config: LoaderConfig, query: Query, sort: str, upside_down: bool
 ) -> Ordered:
-    """Return the documents that a query asks for, in their order."""
+    """Return the documents that match a query, sorted."""
 
     def make() -> Ordered:
         documents = chosen_for(source, config, query)
@@ -567,7 +566,7 @@ def ordered_for(
 def order(
     source: CorpusKey, config: LoaderConfig, documents: Ints, sort: str, upside_down: bool
 ) -> Ordered:
-    """Put some documents in their order."""
+    """Sort documents."""
     if sort in ("key", "url"):
         columns = list(columns_of(source))
         values = _RANKS.get((source, sort), lambda: ranks(columns, sort))
@@ -577,17 +576,17 @@ def order(
 
 
 def starts_of(source: CorpusKey, config: LoaderConfig) -> Ints:
-    """Return where each shard's documents begin among all."""
+    """Return the position of each shard's first document among all documents."""
     return document_starts(matched_of(source, config))
 
 
 def dropped_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
-    """Return the highest-scoring pairs that the model does not get."""
+    """Return the highest-scoring pairs that are not used for training."""
     return _judged(source, config, n, highest_dropped)
 
 
 def kept_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
-    """Return the lowest-scoring pairs that the model gets."""
+    """Return the lowest-scoring pairs that are used for training."""
     return _judged(source, config, n, lowest_kept)
 
 
@@ -604,7 +603,7 @@ def _judged(
 def differing_for(
     source: CorpusKey, config: LoaderConfig, keeps: str, loses: str, n: int
 ) -> tuple[int, list[Difference]]:
-    """Return the pairs that one assignment has at or above the threshold and another has not."""
+    """Return the pairs that one assignment keeps and another does not."""
 
     def make() -> tuple[int, list[Difference]]:
         one = pairs_for(source, config.with_(assignment=keeps))
@@ -628,7 +627,7 @@ def _unmatched(source: CorpusKey, corpus: Corpus) -> Ints:
 
 
 def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:
-    """Return the audit's numbers; what does not depend on the threshold is kept apart."""
+    """Return the audit's numbers; those that do not depend on the threshold are cached."""
     corpus = corpus_for(source, config)
     key, matched = (source, config.min_kb), corpus.matched
     with progress("Auditing"):

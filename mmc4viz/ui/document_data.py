@@ -1,9 +1,6 @@
-"""One document read again, and its sequence in pieces.
+"""One document re-read from its shard, and its training sequence in pieces.
 
-Pictures are decoded and encoded anew, small, so that no byte of an unknown format reaches the
-browser. Nothing is judged here; the walk does that.
-
-Follows the walk's verdict; draws nothing.
+Images are re-encoded at a small size, so that no bytes of an unknown format reach the browser.
 """
 
 from __future__ import annotations
@@ -37,24 +34,24 @@ from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo
 
 MOST_IMAGES: Final = 100
-LARGE: Final = 640  # pixels of an image that is looked at closely
+LARGE: Final = 640  # pixels of an enlarged image
 LONGEST: Final = 100_000  # characters of raw JSON shown
 _BASE64: Final = ("image_base64", "base64_image")
-_SHORT: Final = 60  # characters left of base64
+_SHORT: Final = 60  # characters shown of base64
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A document with its pictures.
+    """A document with its images.
 
     Attributes
     ----------
     shard : str
         Base name.
     document : Document
-        With the chosen model's similarity.
+        With the chosen model's scores.
     pictures : tuple of (str or None)
-        For each of the first images a small JPEG as a data URI; None where it has none.
+        A small JPEG of each of the first images as a data URI; None if it cannot be shown.
     """
 
     shard: str
@@ -64,7 +61,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Enlarged:
-    """One image of a document, larger, and all of its sentences."""
+    """One image of a document, enlarged, and all sentences."""
 
     picture: str | None
     sentences: tuple[str, ...]
@@ -76,7 +73,7 @@ _GLIMPSES: Memo[Thumbnail] = Memo()
 
 
 def opened(source: data.CorpusKey, part: int, row: int) -> Opened:
-    """Read a document again; raises a ShardError when its shard has changed."""
+    """Re-read a document; raises a ShardError if its shard has changed."""
     return _OPENED.get((source, part, row), lambda: _opened(source, part, row))
 
 
@@ -86,7 +83,7 @@ def _opened(source: data.CorpusKey, part: int, row: int) -> Opened:
         return _read_whole(source, columns, part, row)
     except MemoryError:
         raise ShardError(
-            f"{columns.shard.path}: its document {row + 1:,} takes more memory than there is"
+            f"{columns.shard.path}: document {row + 1:,} does not fit into memory"
         ) from None
 
 
@@ -102,7 +99,7 @@ def _read_whole(source: data.CorpusKey, columns: Columns, part: int, row: int) -
 
 
 def _read(source: data.CorpusKey, part: int, row: int) -> tuple[bytes | None, ImageSource]:
-    """Fetch a document's JSON, None for a sample without any, and where its images are."""
+    """Return a document's JSON (None if it has none) and the source of its images."""
     shard, folder = data.shard_at(source, part)
     offset, size = data.columns_of(source)[part].place(row)
     raw = fetch(shard, offset, size) if offset >= 0 else None
@@ -112,7 +109,7 @@ def _read(source: data.CorpusKey, part: int, row: int) -> tuple[bytes | None, Im
 def thumbnail_of(
     source: data.CorpusKey, part: int, row: int, image: int, sentence: int
 ) -> Thumbnail:
-    """Read one image and one sentence again; raises a ShardError when the shard has changed."""
+    """Re-read one image and one sentence; raises a ShardError if the shard has changed."""
     key = source, part, row, image, sentence
     return _GLIMPSES.get(key, lambda: _thumbnail_of(source, part, row, image, sentence))
 
@@ -126,7 +123,7 @@ def _thumbnail_of(
 
 
 def enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarged:
-    """Read one image, larger, and all sentences; raises a ShardError when the shard has changed."""
+    """Re-read one image, enlarged, and all sentences; raises a ShardError on a changed shard."""
     return _CLOSELY.get((source, part, row, image), lambda: _enlarged(source, part, row, image))
 
 
@@ -143,10 +140,10 @@ def _enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarg
 
 
 def raw_json(source: data.CorpusKey, part: int, row: int) -> str:
-    """Return a document's JSON as text, base64 shortened; as it stands where it is none."""
+    """Return a document's JSON as text with base64 shortened; invalid JSON unchanged."""
     raw, _ = _read(source, part, row)
     if raw is None:
-        return "The sample has no JSON."
+        return "This document has no JSON."
     try:
         info = read_json(raw)
         text = json.dumps(_shortened(info), ensure_ascii=False, indent=1)
@@ -157,7 +154,7 @@ def raw_json(source: data.CorpusKey, part: int, row: int) -> str:
 
 
 def _shortened(value: Any, name: str = "") -> Any:
-    """Replace base64 by its beginning, wherever it stands."""
+    """Shorten base64 values at any depth."""
     if isinstance(value, dict):
         return {key: _shortened(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
@@ -168,7 +165,7 @@ def _shortened(value: Any, name: str = "") -> Any:
 
 
 def _with_columns_similarity(document: Document, columns: Columns, row: int) -> Document:
-    """Put the chosen model's similarity, which the columns hold, in place of the shard's own."""
+    """Replace the shard's scores with the chosen model's, which are in the columns."""
     kind = Kind(int(columns.kind[row]))
     if kind is Kind.UNREADABLE or document.is_gpt:
         return document
@@ -181,7 +178,7 @@ def _with_columns_similarity(document: Document, columns: Columns, row: int) -> 
 
 
 def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[str | None]:
-    """Draw each image small; None for one that cannot be shown."""
+    """Yield a small version of each image; None for one that cannot be shown."""
     try:
         info = read_json(raw)
     except ValueError:
@@ -201,9 +198,9 @@ def _chatgpt_entries(info: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of the sequence: text, an image token (bound right or not), or cut off.
+    """A part of the sequence: text, an image token (mispaired or not), or truncated text.
 
-    ``image`` is the image that an image token really gets, if any.
+    ``image`` is the image that an image token receives, if any.
     """
 
     kind: Literal["text", "kept", "mispaired", "cut"]
@@ -213,7 +210,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Token:
-    """An image token of the sequence before the cut: its place among all tokens, and its kind."""
+    """An image token of the untruncated sequence: its position and its status."""
 
     place: int
     kind: Literal["kept", "mispaired", "truncated"]
@@ -222,15 +219,15 @@ class Token:
 
 @dataclass(frozen=True)
 class TrainingSequence:
-    """A document's sequence, before and behind the cut.
+    """A document's training sequence, including the truncated part.
 
     Attributes
     ----------
     pieces : tuple of Piece
     tokens : tuple of Token
-        Its image tokens.
+        The image tokens.
     length, limit : int
-        Tokens before the cut, those that the tokenizer adds among them; where it is cut.
+        Number of tokens before truncation, special tokens included; maximum number of tokens.
     """
 
     pieces: tuple[Piece, ...]
@@ -242,13 +239,13 @@ class TrainingSequence:
 def sequence_of(
     document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
 ) -> TrainingSequence | None:
-    """Take the sequence apart; None where none was built."""
+    """Split a document's training sequence into pieces; None if there is none."""
     if not verdict.token_ids:
         return None
     try:
         text = _text(document, verdict, config, tokenizer).text
         uncut = tokenizer.encode(text, None)
-    except (DocumentError, UnicodeEncodeError):  # the walk would have said so
+    except (DocumentError, UnicodeEncodeError):  # does not happen after a successful walk
         return None
     own = [
         (start, token)
@@ -263,14 +260,14 @@ def sequence_of(
     marked = (piece for piece in shown if piece.kind in ("kept", "mispaired"))
     before = tokenizer.n_before
     tokens = [Token(before + n, *_marked(piece)) for n, piece in zip(places, marked, strict=False)]
-    tokens += [Token(before + n, "truncated", "behind the cut") for n in places[len(tokens) :]]
+    tokens += [Token(before + n, "truncated", "truncated") for n in places[len(tokens) :]]
     return TrainingSequence(shown, tuple(tokens), len(uncut.ids), config.max_tokens)
 
 
 def pieces(
     document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
 ) -> list[Piece]:
-    """Take the sequence apart; nothing where none was built."""
+    """Return the pieces of a training sequence; empty if there is none."""
     found = sequence_of(document, verdict, config, tokenizer)
     return [] if found is None else list(found.pieces)
 
@@ -306,13 +303,13 @@ def _pieces(
 
 
 def _token(bound: Binding) -> Piece:
-    """Name an image token by the image it gets, and by the one it should get."""
+    """Label an image token with the image it receives, and the expected one if different."""
     got = "no image" if bound.bound_image is None else f"image {bound.bound_image + 1}"
+    words = f"⟨{got}⟩"
     if bound.pair_image is None:
-        return Piece("mispaired", f"{IMAGE} of the page's own text, gets {got}", bound.bound_image)
+        return Piece("mispaired", f"{words} ✗ {IMAGE} in the page's own text", bound.bound_image)
     if bound.pair_image == bound.bound_image:
-        return Piece("kept", f"{IMAGE} {got}", bound.bound_image)
-    words = f"{IMAGE} of image {bound.pair_image + 1}, gets {got}"
+        return Piece("kept", words, bound.bound_image)
     if not bound.mispaired and bound.bound_image is not None:
         return Piece("kept", f"{words} of the same sentence", bound.bound_image)
-    return Piece("mispaired", words, bound.bound_image)
+    return Piece("mispaired", f"{words} ✗ expected image {bound.pair_image + 1}", bound.bound_image)

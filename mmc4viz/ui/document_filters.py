@@ -1,6 +1,6 @@
-"""What to list on the page Documents: widgets ↔ the address → a query, its order, words to find.
+"""Filters of the page Documents: widgets and query parameters to a query, sort order and search.
 
-An address may say anything: what makes no sense does not count. Lists nothing.
+Invalid query parameters are ignored.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from mmc4viz.ui.state import FILTER
 OUTCOMES: Final = {
     "": "any outcome",
     "kept": "kept",
-    "kept_always": "kept, whatever the coin",
-    "kept_single_image": "kept, if the coin allows",
+    "kept_always": "always kept",
+    "kept_single_image": "kept at random (single image)",
     **{str(o): str(o).replace("_", " ") for o in Outcome if o is not Outcome.KEPT},
 }
 CONTAINS: Final = {
     "": "anything",
     "pair_kept": "pair: kept",
     "pair_below_threshold": "pair: below threshold",
-    "pair_over_cap": "pair: over the image cap",
+    "pair_over_cap": "pair: dropped at the cap",
     "pair_truncated": "pair: truncated",
     "image_missing": "image: missing",
     "image_too_small": "image: too small",
     "image_unmatched": "image: unmatched",
     "image_matched": "image: matched",
     "image_undecodable": "image: undecodable",
-    "image_lost_with_document": "image: lost with its document",
+    "image_lost_with_document": "image: dropped with its document",
     "mispaired": "mispaired image tokens",
-    "outscored": "over the cap, yet better than a kept pair",
-    "one_bad_image": "one bad image that loses the sound ones",
+    "outscored": "cut at cap despite higher score",
+    "one_bad_image": "dropped because of one undecodable image",
     "size_band": "image just under the size limit",
-    "stored_differs": "stored score unlike the matrix",
+    "stored_differs": "stored score ≠ matrix",
 }
 ORDERS: Final = {
-    "nearest": "nearest to the line",
-    "best": "best score",
+    "nearest": "closest to threshold",
+    "best": "top score",
     "images": "images",
-    "matched": "matched pairs",
-    "surviving": "surviving pairs",
+    "matched": "matched images",
+    "surviving": "pairs at or above threshold",
     "image_tokens": "image tokens",
     "text_tokens": "text tokens",
-    "mispaired": "mispaired",
+    "mispaired": "mispaired image tokens",
     "kind": "outcome",
-    "place": "place in the shards",
+    "place": "position in the shards",
     "key": "key",
-    "url": "address",
+    "url": "URL",
 }
 assert set(CONTAINS) - {""} == set(CONTENTS)
 assert list(ORDERS) == list(SORTS)
@@ -63,7 +63,7 @@ _LARGEST: Final = 2**53
 
 @dataclass(frozen=True)
 class Asked:
-    """What to list: a query, the order, and words to find in the text."""
+    """A query, the sort order and words to search for."""
 
     query: Query
     sort: str
@@ -72,7 +72,7 @@ class Asked:
 
 
 def asked() -> Asked:
-    """Read what the address asks for."""
+    """Return the filters of the address."""
     query = Query(
         outcome=_one_of(OUTCOMES, "outcome", ""),
         contains=_one_of(CONTAINS, "has", ""),
@@ -89,21 +89,21 @@ def asked() -> Asked:
 
 
 def draw(now: Asked, step: float, digits: int) -> None:
-    """Draw the filters as they are now; a change is kept before the page is drawn again."""
+    """Draw the filters; a change is stored before the page is redrawn."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
         _select("Outcome", "outcome", OUTCOMES, now.query.outcome, 165)
-        _select("Containing", "has", CONTAINS, now.query.contains, 190)
-        _select("Sorted by", "sort", ORDERS, now.sort, 170)
-        _toggle("Reversed", "down", now.upside_down)
-        _text("Text", "text", now.words, 150, "Words of the page, in any case.")
+        _select("Contains", "has", CONTAINS, now.query.contains, 190)
+        _select("Sort", "sort", ORDERS, now.sort, 170)
+        _toggle("Reverse order", "down", now.upside_down)
+        _text("Text", "text", now.words, 150, "Words in the document, case-insensitive.")
         with st.popover(_more(now.query)):
             _more_filters(now.query, step, digits)
         if not now.query.is_empty or now.words:
-            st.button("Clear", key="filters-clear", on_click=clear, type="tertiary")
+            st.button("Clear filters", key="filters-clear", on_click=clear, type="tertiary")
 
 
 def clear() -> None:
-    """Forget every filter, but not the order."""
+    """Clear every filter, but not the sort order."""
     for name in state.named(FILTER):
         if name not in ("sort", "down"):
             state.put(FILTER + name, None)
@@ -111,7 +111,7 @@ def clear() -> None:
 
 
 def sort_by(now: Asked, sort: str) -> None:
-    """Sort by something else, or the other way round; the first page is shown again."""
+    """Change the sort order, reversing it if unchanged, and go to the first page."""
     upside_down = now.sort == sort and not now.upside_down
     state.put(f"{FILTER}sort", sort)
     state.put(f"{FILTER}down", "1" if upside_down else None)
@@ -128,11 +128,11 @@ def _more(query: Query) -> str:
 
 def _more_filters(query: Query, step: float, digits: int) -> None:
     form = f"%.{digits}f"
-    _range("Best score", "lo", query.best_from, "hi", query.best_to, step=step, format=form)
+    _range("Top score", "lo", query.best_from, "hi", query.best_to, step=step, format=form)
     _range("Images", "images", query.images_from, "images_to", query.images_to)
     _range("Text tokens", "tokens", query.tokens_from, "tokens_to", query.tokens_to)
     _text("Shard", "shard", query.shard, "stretch", "Part of the shard's name.")
-    _text("Address", "url", query.url, "stretch", "Part of the page's address, in any case.")
+    _text("URL", "url", query.url, "stretch", "Part of the page's URL, case-insensitive.")
 
 
 def _range(
@@ -140,11 +140,11 @@ def _range(
 ) -> None:
     left, right = st.columns(2)
     form = {"min_value": 0, "step": 1} | form if "format" not in form else form
-    for place, name, words, value in ((left, low, "from", least), (right, high, "to", most)):
+    for place, name, words, value in ((left, low, "min", least), (right, high, "max", most)):
         key = _key(name)
         state.seed(key, value)
         place.number_input(
-            f"{label}, {words}", key=key, value=None, on_change=_keeper(name), **form
+            f"{label} ({words})", key=key, value=None, on_change=_keeper(name), **form
         )
 
 
@@ -177,7 +177,7 @@ def _key(name: str) -> str:
 
 
 def _keeper(name: str) -> Callable[[], None]:
-    """Return what keeps a widget's value; the first page is shown again."""
+    """Return a callback that stores a widget's value and goes to the first page."""
 
     def keep() -> None:
         value = st.session_state[_key(name)]

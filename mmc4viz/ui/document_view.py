@@ -1,9 +1,6 @@
-"""One document.
+"""The view of one document: page, similarity matrix, outcomes and training sequence.
 
-Draws what the walk and `loader.inspect` say; judges nothing. All text goes through `inert`.
-
-Takes plain data and writes markup; reads and draws nothing. All text is escaped, addresses are
-text and no links.
+All text is escaped; URLs are shown as text, not as links.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ from mmc4viz.types import Document, Image, ImageStatus, LoaderConfig, Pair, Pair
 from mmc4viz.ui import data, document_data, html
 from mmc4viz.ui.components import charts
 from mmc4viz.ui.document_data import Opened, Piece, TrainingSequence, sequence_of
-from mmc4viz.ui.html import IMAGE_STATUSES, PAIR_STATUSES, chip, outcome_chip, table
+from mmc4viz.ui.html import ASSIGNMENTS, IMAGE_STATUSES, PAIR_STATUSES, chip, outcome_chip, table
 from mmc4viz.ui.sidebar import Choice
 
 STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
@@ -42,7 +39,7 @@ Matrix = NDArray[np.float64]
 
 
 def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
-    """Draw a document and what the loader does to it."""
+    """Draw a document and the loader's decisions on it."""
     config, tokenizer = choice.config, data.tokenizer_of(choice.source)
     verdict = walk(opened.document, config, tokenizer)
     st.subheader("Document", anchor=False, divider="gray")
@@ -61,7 +58,7 @@ def _html(body: str) -> None:
 
 
 def _title(words: str, *csv: Any) -> None:
-    """Draw a section's title, with the offer of its numbers beside it."""
+    """Draw a section's title, with a CSV button."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(words, anchor=False, width="content")
         if csv:
@@ -69,14 +66,14 @@ def _title(words: str, *csv: Any) -> None:
 
 
 def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None:
-    """Draw the matrix with the assignment, and each image's runner-up."""
+    """Draw the similarity matrix with the matched pairs, and each image's runner-up."""
     matrix = matrix_of(shown)
     if matrix is None:
-        _title("Similarity")
-        _html("<p>No matrix of numbers, images × sentences, stands in the document.</p>")
+        _title("Similarity matrix")
+        _html("<p>The document has no numeric similarity matrix (images × sentences).</p>")
         return
     head = ["image", *(f"sentence {n + 1}" for n in range(matrix.shape[1]))]
-    _title("Similarity", "similarity", head, lambda: _matrix_rows(matrix))
+    _title("Similarity matrix", "similarity", head, lambda: _matrix_rows(matrix))
     digits = 4 if np.nanmax(np.abs(matrix), initial=0) < 2 else 2
     marks = [
         (
@@ -97,7 +94,7 @@ def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None
 def _beyond(matrix: Matrix) -> None:
     rows, columns = charts.MOST_ROWS, charts.MOST_COLUMNS
     if len(matrix) > rows or matrix.shape[1] > columns:
-        st.text(f"The first {rows} images and {columns} sentences are drawn; the CSV has all.")
+        st.text(f"Showing the first {rows} images and {columns} sentences; the CSV has all.")
 
 
 def _matrix_rows(matrix: Matrix) -> list[list[float]]:
@@ -107,10 +104,10 @@ def _matrix_rows(matrix: Matrix) -> list[list[float]]:
 def _pairs(
     pairs: tuple[Pair, ...], seconds: list[RunnerUp], config: LoaderConfig, digits: int
 ) -> str:
-    """Write each matched pair with its runner-up, and the threshold at which it flips."""
+    """Return a table of the matched pairs: kept up to which threshold, and runner-up."""
     rows = []
     for pair, second in list(zip(pairs, seconds, strict=True))[:_MOST_ROWS]:
-        side = "falls above" if pair.status is not PairStatus.BELOW_THRESHOLD else "rises at"
+        side = "up to" if pair.status is not PairStatus.BELOW_THRESHOLD else "at ≤"
         other = "–" if second.sentence is None else f"{second.sentence + 1}"
         rows.append(
             (
@@ -118,18 +115,20 @@ def _pairs(
                 f"{pair.sentence + 1}",
                 f"{pair.score:.{digits}f}",
                 chip(*PAIR_STATUSES[pair.status]),
-                f"{side} {_number(pair.score, digits)}",
+                f"kept {side} {_number(pair.score, digits)}",
                 other,
                 _number(second.score, digits),
                 _number(second.margin, digits, sign=True),
             )
         )
     head = (
-        "image", "sentence", "score", "status", "flips", "runner-up", "its score", "margin",
+        "image", "sentence", "score", "status", "threshold", "runner-up", "runner-up score",
+        "margin",
     )  # fmt: skip
     caption = (
-        f"Matched pairs by {escaped(config.assignment)}. The runner-up is the image's best other "
-        "sentence; a margin below zero means that the image gave up a better one."
+        f"Matched pairs. Assignment: {escaped(ASSIGNMENTS[config.assignment])}. Threshold: where "
+        "the pair passes the threshold. Runner-up: the image's best other sentence; a negative "
+        "margin means the assignment traded away a better-scoring sentence."
     )
     return table(head, rows, caption)
 
@@ -141,21 +140,21 @@ def _number(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def _most_states(shown: Document) -> int:
-    """Say how many states are worth tokenizing anew: fewer of a long text."""
+    """Return the maximum number of states to compute: fewer for long text."""
     texts = shown.sentences if isinstance(shown.sentences, list) else []
     length = sum(len(text) for text in texts if isinstance(text, str))
     return max(3, min(MOST_STATES, _MOST_CHARACTERS // max(length, 1)))
 
 
 def _states(found: list[State], config: LoaderConfig) -> None:
-    """Write what becomes of the document at every threshold."""
+    """Draw the outcome at every threshold."""
     head = ("above", "up to", "outcome", "image_tokens", "text_tokens", "mispaired")
     rows = [
         (s.low, s.high, str(s.verdict.outcome), s.verdict.image_tokens, s.verdict.text_tokens,
          s.verdict.mispaired)
         for s in found
     ]  # fmt: skip
-    _title("At every threshold", "states", head, lambda: rows)
+    _title("Outcome by threshold", "states", head, lambda: rows)
     now = next((n for n, state in enumerate(found) if state.holds(config.threshold)), None)
     cells = [
         (
@@ -168,15 +167,15 @@ def _states(found: list[State], config: LoaderConfig) -> None:
         )
         for state in found
     ]
-    names = ("threshold", "outcome", "survives with", "image tokens", "text tokens", "mispaired")
-    caption = f"The document's states; the threshold now is {config.threshold:g}."
+    names = ("threshold", "outcome", "keep probability", "image tokens", "text tokens", "mispaired")
+    caption = f"The current threshold is {config.threshold:g}."
     if found[-1].low > -math.inf:
-        caption += " There are more states further down."
+        caption += " Lower thresholds are not shown."
     _html(table(names, cells, caption, now))
 
 
 def _span(state: State) -> str:
-    """Write the thresholds of a state.
+    """Return the thresholds of a state in words.
 
     Examples
     --------
@@ -191,7 +190,7 @@ def _span(state: State) -> str:
 
 
 def _assignments(shown: Document, config: LoaderConfig, tokenizer: Tokenizer) -> None:
-    """Write what each assignment makes of each image."""
+    """Draw the pairs and the outcome under every assignment method."""
     found = assigned(shown, config, tokenizer)
     names = list(found)
     given = {name: {pair.image: pair for pair in v.pairs} for name, v in found.items()}
@@ -201,9 +200,9 @@ def _assignments(shown: Document, config: LoaderConfig, tokenizer: Tokenizer) ->
     rows.append(["<b>outcome</b>", *(outcome_chip(found[name].outcome) for name in names)])
     for title, field in (("image tokens", "image_tokens"), ("mispaired", "mispaired")):
         rows.append([f"<b>{title}</b>", *(f"{getattr(found[n], field):,}" for n in names)])
-    _title("Under each assignment")
-    caption = "Sentence and score of each image; bold where it differs from the chosen assignment."
-    _html(table(("", *names), rows, caption))
+    _title("Other assignment methods")
+    caption = "Sentence and score of each image; bold if it differs from the current method."
+    _html(table(("", *(escaped(ASSIGNMENTS[name]) for name in names)), rows, caption))
 
 
 def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: LoaderConfig) -> str:
@@ -217,10 +216,10 @@ def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: Loa
 
 
 def _sequence(opened: Opened, found: TrainingSequence | None) -> None:
-    """Draw the training sequence: its tokens along a ruler, then as the model gets it."""
+    """Draw the training sequence: image tokens on a ruler, then the text."""
     if found is None:
         _title("Training sequence")
-        _html("<p>None is built: no pair is left to write into it.</p>")
+        _html("<p>No training sequence: all pairs were dropped.</p>")
         return
     marks = [(token.place, token.kind, token.words) for token in found.tokens]
     _title("Training sequence", "tokens", ("token", "kind", "meaning"), lambda: marks)
@@ -230,7 +229,7 @@ def _sequence(opened: Opened, found: TrainingSequence | None) -> None:
 
 
 def _raw(choice: Choice, place: tuple[int, int]) -> None:
-    """Draw the raw JSON, read when it is asked for."""
+    """Draw the raw JSON, which is read on demand."""
     with st.expander("Raw JSON", key="raw", on_change="rerun") as expander:
         if expander.open:
             text = document_data.raw_json(choice.source, *place)
@@ -238,26 +237,26 @@ def _raw(choice: Choice, place: tuple[int, int]) -> None:
 
 
 MOST_SENTENCES: Final = 400
-LONGEST: Final = 20_000  # characters of one stretch of text
+LONGEST: Final = 20_000  # characters of one piece of text
 
 
 def page(opened: Opened, verdict: Verdict, config: LoaderConfig) -> str:
-    """Write what the document is, what becomes of it, and its page in order, as HTML."""
+    """Return the document's facts, page and unmatched images as HTML."""
     return "".join(
         [_facts(opened, verdict, config), _page(opened, verdict), _rest(opened, verdict)]
     )
 
 
 def _facts(opened: Opened, verdict: Verdict, config: LoaderConfig) -> str:
-    """Write the document's name and its verdict, in words."""
+    """Return the document's name and verdict."""
     scores = [pair.score for pair in verdict.pairs]
     facts = [
         ("key", escaped(opened.document.key)),
         ("shard", escaped(opened.shard)),
-        ("address", escaped(opened.document.url or "–")),
+        ("URL", escaped(opened.document.url or "–")),
         ("outcome", outcome_chip(verdict.outcome, verdict.detail)),
-        ("survives", f"with probability {verdict.keep_probability:g}"),
-        ("image tokens", f"{verdict.image_tokens:,}, of which {verdict.mispaired:,} mispaired"),
+        ("keep probability", f"{verdict.keep_probability:g}"),
+        ("image tokens", f"{verdict.image_tokens:,} ({verdict.mispaired:,} mispaired)"),
         ("text tokens", f"{verdict.text_tokens:,}"),
     ]
     if scores:
@@ -272,29 +271,29 @@ def _facts(opened: Opened, verdict: Verdict, config: LoaderConfig) -> str:
 
 
 def _page(opened: Opened, verdict: Verdict) -> str:
-    """Write the sentences in page order, each beside the images matched to it."""
+    """Return the sentences in page order, each with its matched images."""
     sentences = opened.document.sentences
     if opened.document.is_gpt:
         return ""
     if not isinstance(sentences, list):
-        return "<h4>Page</h4><p>No list of sentences.</p>"
-    beside: dict[int, list[Pair]] = {}
+        return "<h4>Page</h4><p>The document has no list of sentences.</p>"
+    matched: dict[int, list[Pair]] = {}
     for pair in verdict.pairs:
-        beside.setdefault(pair.sentence, []).append(pair)
+        matched.setdefault(pair.sentence, []).append(pair)
     mispaired = {b.pair_image for b in verdict.binding if b.mispaired}
     rows = [
         _sentence(
-            number, text, [_pair(opened, p, p.image in mispaired) for p in beside.get(number, ())]
+            number, text, [_pair(opened, p, p.image in mispaired) for p in matched.get(number, ())]
         )
         for number, text in enumerate(sentences[:MOST_SENTENCES])
     ]
     beyond = len(sentences) - MOST_SENTENCES
     more = f"<p>{beyond:,} more sentences are not shown.</p>" if beyond > 0 else ""
-    return f"<h4>Page, in its order</h4>{''.join(rows)}{more}"
+    return f"<h4>Page</h4>{''.join(rows)}{more}"
 
 
 def _sentence(number: int, text: Any, images: Sequence[str]) -> str:
-    words = text if isinstance(text, str) else f"(no text: {text!r})"
+    words = text if isinstance(text, str) else f"(not text: {text!r})"
     alone = "" if images else " mmc-alone"
     return (
         f'<div class="mmc-row{alone}"><span class="mmc-num">{number + 1}</span>'
@@ -313,7 +312,7 @@ def _pair(opened: Opened, pair: Pair, mispaired: bool) -> str:
 
 
 def _rest(opened: Opened, verdict: Verdict) -> str:
-    """Write the images beside no sentence, with what became of them."""
+    """Return the unmatched images with their status."""
     paired = {pair.image for pair in verdict.pairs}
     cells = [
         _image(
@@ -326,7 +325,7 @@ def _rest(opened: Opened, verdict: Verdict) -> str:
     ]
     if not cells:
         return ""
-    title = "Images" if opened.document.is_gpt else "Images beside no sentence"
+    title = "Images" if opened.document.is_gpt else "Unmatched images"
     return f'<h4>{title}</h4><div class="mmc-rest">{"".join(cells)}</div>'
 
 
@@ -351,7 +350,7 @@ def _image(opened: Opened, number: int, lines: Iterable[str], *, dropped: bool) 
 
 
 def sequence(parts: Sequence[Piece], pictures: Sequence[str | None]) -> str:
-    """Write the training sequence as HTML: image tokens with what they get, the cut struck out."""
+    """Return the training sequence as HTML: image tokens with images, truncated text struck out."""
     return "".join(_piece(piece, pictures) for piece in parts)
 
 
@@ -359,7 +358,7 @@ def _piece(piece: Piece, pictures: Sequence[str | None]) -> str:
     if piece.kind == "text":
         return _limited(piece.text)
     if piece.kind == "cut":
-        return f'<span class="mmc-cut" title="behind the token limit">{_limited(piece.text)}</span>'
+        return f'<span class="mmc-cut" title="truncated">{_limited(piece.text)}</span>'
     picture = None
     if piece.image is not None and piece.image < len(pictures):
         picture = pictures[piece.image]
@@ -368,6 +367,6 @@ def _piece(piece: Piece, pictures: Sequence[str | None]) -> str:
 
 
 def _limited(text: str) -> str:
-    """Escape text, and of a very long one its beginning."""
+    """Escape text, shortened if it is very long."""
     beyond = len(text) - LONGEST
     return escaped(text if beyond <= 0 else f"{text[:LONGEST]} … {beyond:,} more characters")

@@ -1,7 +1,7 @@
-"""Escaped notes, tables and numbers on pages.
+"""Escaped notes, status chips, tables, CSV buttons and error messages.
 
-Streamlit reads Markdown in most of what it is given; what comes from elsewhere is therefore shown
-by `st.html` with every character of it escaped, or in a table's cells.
+Streamlit interprets most text as Markdown. Text from corpora or users is therefore escaped and
+shown with `st.html`, or in table cells.
 """
 
 from __future__ import annotations
@@ -24,47 +24,53 @@ __all__ = ["escaped", "note", "plain"]
 
 
 def asset(name: str) -> str:
-    """Return the text of a style sheet or script that comes with the package."""
+    """Return the text of a style sheet or script of this package."""
     return Path(__file__).with_name("assets").joinpath(name).read_text(encoding="utf-8")
 
 
 def note(text: str, kind: Literal["note", "error"] = "note") -> None:
-    """Show one line about the input; an error is announced to screen readers."""
+    """Show a one-line note; an error is announced to screen readers."""
     role = "alert" if kind == "error" else "note"
     words = escaped(" ".join(text.split()))
     st.html(f'<div class="mmc-note mmc-{kind}" role="{role}">{words}</div>')
 
 
+ASSIGNMENTS: Final = {
+    "one_to_one": "One-to-one (Hungarian, current loader)",
+    "argmax": "Argmax (loader before Aug 2023)",
+    "stored": "Stored in MMC4",
+    "greedy": "Greedy",
+}
 PAIR_STATUSES: Final = {
     PairStatus.KEPT: ("kept", "kept"),
     PairStatus.BELOW_THRESHOLD: ("rejected", "below threshold"),
-    PairStatus.OVER_CAP: ("rejected", "over the image cap"),
-    PairStatus.TRUNCATED: ("truncated", "truncated: its token is cut off"),
+    PairStatus.OVER_CAP: ("rejected", "dropped at the cap"),
+    PairStatus.TRUNCATED: ("truncated", "truncated"),
 }
 IMAGE_STATUSES: Final = {
-    ImageStatus.MISSING: ("rejected", "missing: not downloaded"),
+    ImageStatus.MISSING: ("rejected", "missing"),
     ImageStatus.TOO_SMALL: ("rejected", "too small"),
     ImageStatus.UNMATCHED: ("rejected", "unmatched"),
     ImageStatus.MATCHED: ("kept", "valid"),
-    ImageStatus.UNDECODABLE: ("unreadable", "undecodable: loses the document"),
-    ImageStatus.LOST_WITH_DOCUMENT: ("unreadable", "lost with its document"),
+    ImageStatus.UNDECODABLE: ("unreadable", "undecodable: drops the document"),
+    ImageStatus.LOST_WITH_DOCUMENT: ("unreadable", "dropped with its document"),
 }
 
 
 def meaning_of(outcome: Outcome) -> str:
-    """Return which of the colours' meanings an outcome has."""
+    """Return the color class of an outcome."""
     if outcome is Outcome.KEPT:
         return "kept"
     return "unreadable" if outcome is Outcome.UNREADABLE else "rejected"
 
 
 def chip(meaning: str, words: str) -> str:
-    """Mark words with a meaning's colour."""
+    """Mark text with a color class."""
     return f'<span class="mmc-status mmc-{meaning}">{escaped(words)}</span>'
 
 
 def outcome_chip(outcome: Outcome, detail: str | None = None) -> str:
-    """Write an outcome in words, with its reason."""
+    """Return an outcome as a chip, with its reason."""
     words = str(outcome).replace("_", " ")
     return chip(meaning_of(outcome), f"{words}: {detail}" if detail else words)
 
@@ -72,7 +78,7 @@ def outcome_chip(outcome: Outcome, detail: str | None = None) -> str:
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, current: int | None = None
 ) -> str:
-    """Write a table; ``current`` marks a row. Heads, cells and the caption are HTML already."""
+    """Return a table; ``current`` highlights a row. Heads, cells and caption must be HTML."""
     heads = "".join(f'<th scope="col">{name}</th>' for name in head)
     body = "".join(_row(cells, number == current) for number, cells in enumerate(rows))
     return (
@@ -89,7 +95,7 @@ def _row(cells: Sequence[str], current: bool) -> str:
 def offer(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:
     """Draw a button that downloads rows as ``name``.csv."""
     st.download_button(
-        "CSV",
+        "Download CSV",
         data=lambda: written(head, rows()),
         file_name=f"{name}.csv",
         mime="text/csv",
@@ -97,12 +103,11 @@ def offer(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[A
         on_click="ignore",
         type="tertiary",
         icon=":material/download:",
-        help="These numbers as a file of comma-separated values.",
     )
 
 
 def written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    r"""Write CSV in which no cell is a spreadsheet's formula, whatever it parts cells by.
+    r"""Return CSV in which no cell can be read as a formula by a spreadsheet.
 
     Examples
     --------
@@ -120,12 +125,12 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = plain(value)
-    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # wide signs count as well
+    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # includes full-width characters
     return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text
 
 
 def pair_of_columns(name: str) -> list[DeltaGenerator]:
-    """Return two columns; the name is the page's own, and given once."""
+    """Return two columns; the name must be unique on the page."""
     with st.container(key=f"beside-{name}"):
         return list(st.columns(2))
 
@@ -134,31 +139,31 @@ _LOG: Final = logging.getLogger("mmc4viz")
 
 
 def log(error: BaseException) -> None:
-    """Write a traceback where the server writes."""
+    """Log a traceback."""
     _LOG.error("a page failed", exc_info=error)
 
 
 def tell(error: BaseException) -> bool:
-    """Draw a line that says what to do; True tells Streamlit that nothing more is to be drawn."""
+    """Show an error as one line; True tells Streamlit that the error was handled."""
     note(words(error), "error")
     return True
 
 
 def words(error: BaseException) -> str:
-    """Say in a line what to do about an error.
+    """Return a one-line message for an error.
 
     Examples
     --------
     >>> words(KeyError("a"))
-    "This page failed (KeyError): change what was set last, or reload. The server's log has more."
+    "This page failed (KeyError). Undo your last change or reload; see the server log for details."
     """
     if isinstance(error, MemoryError):
         what = " ".join(str(error).split())[:200]
         return (
-            f"Out of memory{f': {what}' if what else ''}. Open fewer shards, set a sample, or open "
-            "an index."
+            f"Out of memory{f': {what}' if what else ''}. Open fewer shards, set a sample size, or "
+            "open an index."
         )
     return (
-        f"This page failed ({type(error).__name__}): change what was set last, or reload. The "
-        "server's log has more."
+        f"This page failed ({type(error).__name__}). Undo your last change or reload; see the "
+        "server log for details."
     )

@@ -1,4 +1,4 @@
-"""Which file the labels stand in, and what it says: the caches behind the page Label."""
+"""The label file and cached estimates from labels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FINDINGS: Memo[Findings] = Memo()
 
 @dataclass(frozen=True)
 class Findings:
-    """What the labels say."""
+    """Results computed from the labels."""
 
     labelled: Labelled
     curve: Curve
@@ -48,26 +48,26 @@ class Findings:
 
 
 def path_of(choice: Choice) -> str:
-    """Return the file of labels: as the app was started, else beside the index, else here.
+    """Return the label file: from the app's options, else next to the index, else here.
 
-    Where that may not be written, in the first folder that may.
+    If that is not writable, it is in the first folder that is.
     """
     start = read_start()
     if start.labels:
         return start.labels
     index = choice.source.index[0].path if choice.source.index else ""
     local = index and not is_remote(index)
-    beside = [os.path.dirname(os.path.abspath(index))] if local else []
-    folders = [*beside, os.getcwd(), *start.roots.write]
+    near = [os.path.dirname(os.path.abspath(index))] if local else []
+    folders = [*near, os.getcwd(), *start.roots.write]
     found = (os.path.join(folder, LABELS) for folder in folders if not is_remote(folder))
     here = next((path for path in found if start.roots.allow(path, writing=True)), None)
     if here is None:
-        raise ConfigError("labels stand in no folder that may be written: start with --labels FILE")
+        raise ConfigError("no writable folder for labels: start the app with --labels FILE")
     return here
 
 
 def population_for(choice: Choice) -> Population:
-    """Return the matched pairs to draw from."""
+    """Return the matched pairs from which labels are sampled."""
     source, config = choice.source, choice.config
     pairs = data.pairs_for(source, config)
     columns = data.columns_of(source)
@@ -76,27 +76,27 @@ def population_for(choice: Choice) -> Population:
 
 
 def documents_for(choice: Choice) -> Documents:
-    """Return the corpus's documents, by which a file of labels knows it."""
+    """Return the corpus's documents, which identify it in a label file."""
     key = replace(choice.source, sidecar=None, similarity=None)
     return _DOCUMENTS.get(key, lambda: Documents(data.columns_of(key)))
 
 
 def of_others(path: str, choice: Choice) -> int:
-    """Count the samples of other corpora in a file."""
+    """Count the samples of other corpora in a label file."""
     found = designs(path) if os.path.exists(path) else []
     return sum(one.corpus != documents_for(choice).digest for one in found)
 
 
 def said(path: str, choice: Choice) -> list[Judgement]:
-    """Return the judgements of this corpus's pairs."""
+    """Return the labels of this corpus's pairs."""
     holds = documents_for(choice).holds
     return [one for one in store.read(path) if holds(one.pair.content)]
 
 
 def design_of(path: str, choice: Choice) -> Design | None:
-    """Return the sample of this corpus and setting, None where none was begun or no file is there.
+    """Return the label sample of this corpus and settings; None if there is none.
 
-    Of a sample of documents there is none: labels are drawn among all.
+    There is none for a sample of documents either: labels are sampled from all documents.
     """
     if choice.source.sample is not None:
         return None
@@ -104,20 +104,20 @@ def design_of(path: str, choice: Choice) -> Design | None:
 
 
 def key_of(path: str, design: Design, choice: Choice) -> tuple[Hashable, ...]:
-    """Return all that the labels' estimates depend on: they change when a label has come."""
+    """Return everything that estimates from labels depend on, including the labels."""
     config = choice.config
     return choice.source, config.min_kb, config.assignment, path, design, tuple(store.read(path))
 
 
 def labelled_of(path: str, design: Design, choice: Choice) -> Labelled:
-    """Return the labels put onto the corpus."""
+    """Return the labels joined with the corpus's pairs."""
     population = population_for(choice)
     key = key_of(path, design, choice)
     return _LABELLED.get(key, lambda: labelled(path, design, population))
 
 
 def findings_for(path: str, design: Design, choice: Choice) -> Findings:
-    """Return what the labels say at present; computed anew when a label has come."""
+    """Return the results of the current labels."""
     found, key = labelled_of(path, design, choice), key_of(path, design, choice)
 
     def make() -> Findings:
@@ -133,7 +133,7 @@ def findings_for(path: str, design: Design, choice: Choice) -> Findings:
 
 
 def _thresholds(design: Design, choice: Choice) -> NDArray[np.float64]:
-    """Return the thresholds of the curves: the strata's borders, and steps of the grid between."""
+    """Return the thresholds of the curves: strata edges and grid values between them."""
     scale, edges = choice.scale, design.borders
     between = np.linspace(edges[0], edges[-1], _POINTS)
     on_grid = np.round(np.round(between / scale.step) * scale.step, scale.digits)

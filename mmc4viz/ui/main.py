@@ -1,4 +1,4 @@
-"""The dashboard's entry: page, sidebar, and which page is shown. Computes and draws nothing."""
+"""The dashboard's entry point: page setup, sidebar and navigation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui.cache import BUDGET
 from mmc4viz.ui.html import asset, note
 from mmc4viz.ui.sidebar import Choice, choose
-from mmc4viz.ui.start import read_start
+from mmc4viz.ui.start import Start, read_start, sample_shards
 from mmc4viz.ui.views import (
     compare_models,
     documents,
@@ -27,37 +27,37 @@ from mmc4viz.ui.views import (
 )
 
 _NOTHING = """
-<p>No shards are named, and the sample is not here.</p>
-<p>Name shards in the sidebar, one a line, or start with them:
-<code>mmc4viz app shards/</code>. WebDataset tars as OpenFlamingo's converter writes them, and
-MMC4's own <code>.jsonl</code>, are read.</p>
-<p>The sample shards stand in the project's source repository, in the folder
-<code>sample_data</code>; an installed package does not carry them.</p>
+<p>No shards selected.</p>
+<p>Enter shards in the sidebar, one per line, or start with them:
+<code>mmc4viz app shards/</code>. Supported: WebDataset tars as written by OpenFlamingo's converter,
+and MMC4's own <code>.jsonl</code>.</p>
+<p>Sample shards are in the folder <code>sample_data</code> of the source repository; they are not
+part of the installed package.</p>
 """
 
 
 _CACHE: Final = (
-    "What was computed, shared by everyone on this server; the values used longest ago are "
-    "dropped first."
+    "Computed values, shared by all sessions on this server; the least recently used are dropped "
+    "first."
 )
 _STYLES: Final = f"<style>{asset('page.css')}</style>"
 PAGES: Final = {
-    "Tune": threshold.show,
+    "Threshold": threshold.show,
     "Documents": documents.show,
-    "Borderline": near_threshold.show,
+    "Near threshold": near_threshold.show,
     "Label": label.show,
-    "Models": compare_models.show,
-    "Audit": loader_audit.show,
+    "Compare models": compare_models.show,
+    "Loader audit": loader_audit.show,
     "Export": export.show,
 }
 
 
 def run() -> None:
-    """Draw the dashboard once; whatever goes wrong is one line on it."""
+    """Draw the dashboard once; any error is shown as one line."""
     try:
         _run()
     except FragmentHandledException:
-        raise  # it is told already
+        raise  # already shown
     except Exception as error:
         html.log(error)
         html.tell(error)
@@ -75,16 +75,16 @@ def _run() -> None:
     refused = state.read_address(start.roots)
     menu = st.empty()
     _show_menu(menu, pages)
-    with st.container():  # is there with or without, so that what follows keeps its place
+    with st.container():  # always present, so that later elements keep their positions
         if refused:
             note(refused)
     cache.make_room()
     try:
-        on_tune = page.title == "Tune"
-        begin_with = {"begin_with": threshold.quick} if on_tune else {}
-        choice = choose(start, threshold_here=not on_tune, **begin_with)
+        on_threshold = page.title == "Threshold"
+        begin_with = {"begin_with": threshold.quick} if on_threshold else {}
+        choice = choose(start, threshold_here=not on_threshold, **begin_with)
         if choice is None:
-            st.html(_NOTHING)
+            _show_nothing(start)
         else:
             proposals.review(choice)
             now = export.current(start)
@@ -99,8 +99,22 @@ def _run() -> None:
     _show_menu(menu, pages)
 
 
+def _show_nothing(start: Start) -> None:
+    """Say how to open data, and offer the sample if it is here."""
+    st.html(_NOTHING)
+    sample = "\n".join(sample_shards())
+    if sample and start.roots.allow(sample):
+        st.button("Open the sample", key="open-sample", on_click=_open, args=(sample,))
+
+
+def _open(shards: str) -> None:
+    state.put("index", "")
+    state.put("shards", shards)
+    state.begin_anew()
+
+
 def _show_menu(place: DeltaGenerator, pages: dict[str, StreamlitPage]) -> None:
-    """Link to the pages with the whole address, so that going back is one step."""
+    """Link to the pages with the full query string, so that going back is one step."""
     address = state.address()
     with place.container(horizontal=True):
         for name, page in pages.items():
@@ -108,8 +122,9 @@ def _show_menu(place: DeltaGenerator, pages: dict[str, StreamlitPage]) -> None:
 
 
 def _page(name: str, show: Callable[[Choice], None]) -> StreamlitPage:
-    """Name a page; what it draws is drawn by `run`, behind the sidebar's choice."""
-    return st.Page(lambda: None, title=name, url_path=name.lower(), default=show is threshold.show)
+    """Register a page; `run` draws its content after the sidebar."""
+    path = name.lower().replace(" ", "-")
+    return st.Page(lambda: None, title=name, url_path=path, default=show is threshold.show)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,4 @@
-"""The caches behind the page Models, like those of `data`: two models under one setting.
-
-Shared by all sessions and bounded. Every key holds both models' data and what of the setting
-counts. Nothing is computed here.
-"""
+"""Cached comparisons of two CLIP models under the same settings."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo, progress
 
-CURVE = 60  # thresholds along which agreement is drawn
+CURVE = 60  # thresholds of the overlap curve
 
 _CANDIDATES: Memo[Candidate] = Memo()
 _LINED_UP: Memo[bool] = Memo()
@@ -41,14 +37,14 @@ _CORRELATIONS: Memo[list[Correlation]] = Memo()
 
 @dataclass(frozen=True)
 class Side:
-    """One model: its name, the documents with its similarity, and the setting.
+    """One model: its name, the documents with its scores, and the settings.
 
     Attributes
     ----------
     name : str
-    source : data.Source
+    source : data.CorpusKey
     config : LoaderConfig
-        Without threshold and names, which nothing here depends on.
+        Without threshold and names, on which nothing here depends.
     """
 
     name: str
@@ -57,14 +53,14 @@ class Side:
 
 
 def side(name: str, source: data.CorpusKey, config: LoaderConfig) -> Side:
-    """Return one model under a setting."""
+    """Return one model with settings."""
     return Side(name, source, config.with_(threshold=0.0, clip_model="-", tokenizer="-"))
 
 
 def candidate(one: Side) -> Candidate:
-    """Return a model, matched, with its yields and kept documents counted."""
+    """Return a matched model with its yields and kept documents."""
     matched = data.matched_of(one.source, one.config)
-    with progress("Counting what each threshold leaves") as tell:
+    with progress("Counting kept documents and pairs") as tell:
 
         def make() -> Candidate:
             found = Candidate(Model(one.name, matched), one.config)
@@ -75,7 +71,7 @@ def candidate(one: Side) -> Candidate:
 
 
 def check(one: Side, other: Side) -> None:
-    """Make sure that two models can be compared; raises a ModelsError."""
+    """Raise a ModelsError unless two models can be compared."""
 
     def make() -> bool:
         line_up([candidate(one).model, candidate(other).model])
@@ -85,7 +81,7 @@ def check(one: Side, other: Side) -> None:
 
 
 def distribution_of(one: Side) -> Distribution:
-    """Return how a model's matched scores lie on their own scale."""
+    """Return the distribution of a model's matched scores."""
     with progress("Sorting the scores"):
         return _DISTRIBUTIONS.get(one, lambda: distribution(candidate(one).model))
 
@@ -98,29 +94,29 @@ def fdr_of(one: Side) -> FdrEstimate:
 
 
 def has_fdr(one: Side) -> bool:
-    """Whether it is estimated already."""
+    """Whether the estimate is cached."""
     return _matching(one) in _FDR
 
 
 def _matching(one: Side) -> tuple[data.CorpusKey, int, str]:
-    """Leave of a model what its matched pairs depend on."""
+    """Return what a model's matched pairs depend on."""
     return one.source, one.config.min_kb, one.config.assignment
 
 
 def matches(one: Side, other: Side, threshold: float) -> list[EquivalentThreshold]:
-    """Match a threshold by every yield."""
+    """Return the equivalent thresholds for every yield."""
 
     def make() -> list[EquivalentThreshold]:
         a, b = candidate(one), candidate(other)
         return [match_by_yield(a, b, name, threshold) for name in YIELDS]
 
-    with progress("Matching the threshold"):
+    with progress("Finding equivalent thresholds"):
         return _MATCHES.get((one, other, threshold), make)
 
 
 def curve(one: Side, other: Side, by: str) -> list[EquivalentThreshold]:
-    """Match thresholds all along the scale by one yield."""
-    with progress("Comparing along the thresholds") as tell:
+    """Return equivalent thresholds along the scale for one yield."""
+    with progress("Computing overlap by threshold") as tell:
 
         def make() -> list[EquivalentThreshold]:
             a, b = candidate(one), candidate(other)
@@ -130,18 +126,18 @@ def curve(one: Side, other: Side, by: str) -> list[EquivalentThreshold]:
 
 
 def strongest(one: Side, other: Side, n: int) -> list[Disagreement]:
-    """Return the pairs that stand much higher with one model than with another."""
+    """Return the pairs that one model ranks much higher than another."""
 
     def make() -> list[Disagreement]:
         return disagreement.strongest(candidate(one).model, candidate(other).model, n)
 
-    with progress("Looking for disagreements"):
+    with progress("Finding disagreements"):
         return _STRONGEST.get((one, other, n), make)
 
 
 def correlations(one: Side, other: Side) -> Sequence[Correlation]:
     """Return the rank correlations of two models' scores."""
-    with progress("Correlating ranks") as tell:
+    with progress("Computing rank correlation") as tell:
 
         def make() -> list[Correlation]:
             a, b = candidate(one).model, candidate(other).model

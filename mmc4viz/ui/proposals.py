@@ -1,15 +1,9 @@
-"""Suggested thresholds: state, cache, drawing.
+"""Suggested thresholds: targets, cached proposals, the proposal in use, and their widgets.
 
-Computes nothing.
-
-It is forgotten as soon as the threshold is another, or something that it rests on. The address
-only says which kind was taken: after a reload it is proposed again, and counts if it still gives
-the same threshold, so no link can bring a reason that does not hold. Draws nothing.
-
-Draws; the numbers are the core's, by way of `proposals`. What takes long goes on in the background.
-
-Wishes are texts, as a person types them. What takes long is computed in the background and kept
-here for all sessions; nothing is drawn, and nothing but what the core's ways of choosing say.
+The proposal in use is dropped as soon as the threshold or its inputs change. The address stores
+only its basis: after a reload it is recomputed, and counts only if it gives the same threshold, so
+a link cannot claim a false provenance. Slow proposals are computed in background jobs, which all
+sessions share.
 """
 
 from __future__ import annotations
@@ -40,27 +34,27 @@ from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
 
 _FEW: Final = (
-    " So few say little of the pairs just above the line, and the estimate hangs on them: let the "
-    "page Label give more labels to this threshold before you rely on it."
+    " Too few to rely on: the estimate depends on the pairs just above the threshold. On the page "
+    "Label, prioritize pairs at this threshold."
 )
 
 
 def row(key: str) -> DeltaGenerator:
-    """Return the place of a target's fields and of the button that takes what is proposed."""
+    """Return the container of a target's fields and of the button to apply the suggestion."""
     return st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=key)
 
 
 def show_proposal(found: Proposal, choice: Choice, words: str, place: DeltaGenerator) -> None:
-    """Say what is proposed and on what it rests, or why nothing is; offer it at a place."""
+    """Show a proposal with its assumptions and a button to apply it, or why there is none."""
     if found.threshold is None:
-        note(f"For {found.target}, no threshold is proposed: {found.reason}.")
+        note(f"No threshold for {found.target}: {found.reason}.")
         return
     with place:
         if stands(found, choice):
             st.button("In use", key=f"use-{found.basis}", disabled=True)
         else:
             key = f"use-{found.basis}"
-            st.button("Use it", key=key, on_click=use, args=(found, choice))
+            st.button("Apply", key=key, on_click=use, args=(found, choice))
     st.html(
         '<div class="mmc-finding" style="grid-template-columns: 5.5rem minmax(0, 1fr)">'
         f'<div class="mmc-large mmc-num">{found.threshold:.12g}</div>'
@@ -70,25 +64,24 @@ def show_proposal(found: Proposal, choice: Choice, words: str, place: DeltaGener
 
 
 def rate(found: Proposal) -> str:
-    """Say what share of the pairs is estimated to be wrong at a proposed threshold."""
+    """Return the estimated false-discovery rate of a proposal in words."""
     if found.estimate is None or found.low is None or found.high is None:
         return ""
     return (
-        f"is the lowest threshold with {found.target}: {found.estimate:.1%} of its pairs are "
-        f"estimated to be wrong (95 % interval {found.low:.1%} to {found.high:.1%})."
+        f"Lowest threshold with {found.target}. An estimated {found.estimate:.1%} of kept pairs "
+        f"are incorrect (95% CI {found.low:.1%} to {found.high:.1%})."
     )
 
 
 def promise(found: Proposal) -> str:
-    """Say what labels promise of a proposed threshold, and how many labels that hangs on."""
+    """Return the precision of a proposal from labels in words."""
     if found.threshold is None or found.estimate is None:
         return ""
     assert found.low is not None and found.high is not None and found.lower_bound is not None
     words = (
-        f"is the lowest threshold with {found.target}: with 95 % confidence, at least "
-        f"{found.lower_bound:.1%} of its pairs are right (one-sided). {found.estimate:.1%} is "
-        f"estimated, with a two-sided 95 % interval of {found.low:.1%} to {found.high:.1%}, from "
-        f"{found.labels:,} labels at or above it"
+        f"Lowest threshold with {found.target}. Estimated precision {found.estimate:.1%} "
+        f"(one-sided 95% lower bound {found.lower_bound:.1%}; two-sided 95% CI {found.low:.1%} to "
+        f"{found.high:.1%}), from {found.labels:,} labels at or above it"
     )
     if found.labels_near_threshold == found.labels:
         return f"{words}."
@@ -98,13 +91,13 @@ def promise(found: Proposal) -> str:
 
 _TAKEN: Final = "taken-proposal"
 _BASIS: Final = "basis"
-"""Of the taken proposal, in the address."""
-_NEAR: Final = 1e-9  # thresholds this near are the same step of the grid
+"""Query parameter: the basis of the proposal in use."""
+_NEAR: Final = 1e-9  # thresholds closer than this are the same grid value
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """A proposal (`Proposal.as_dict`) with its threshold and what it rests on."""
+    """A proposal in use (`Proposal.as_dict`) with its threshold and the inputs it depends on."""
 
     proposal: Mapping[str, Any]
     threshold: float
@@ -112,7 +105,7 @@ class _Taken:
 
 
 def use(proposal: Proposal, choice: Choice) -> None:
-    """Take a proposal's threshold, and keep the proposal with it; without one do nothing."""
+    """Apply a proposal: set its threshold and remember the proposal."""
     if proposal.threshold is None:
         return
     choice.keep(proposal.threshold)
@@ -126,7 +119,7 @@ def _remember(proposal: Proposal, threshold: float, choice: Choice) -> None:
 
 
 def review(choice: Choice) -> None:
-    """Forget a proposal whose threshold, model or setting is not the chosen one any more."""
+    """Drop the proposal in use if its threshold, model or settings have changed."""
     taken: _Taken | None = st.session_state.get(_TAKEN)
     if taken is None:
         _take_again(state.get(_BASIS), choice)
@@ -138,12 +131,12 @@ def review(choice: Choice) -> None:
 
 
 def _take_again(basis: str, choice: Choice) -> None:
-    """After a reload, take the proposal of the kind that the address names, if it still holds."""
+    """After a reload, restore the proposal with the address's basis, if it still holds."""
     if not basis:
         return
     found = [one for one in standing(choice) if one.basis == basis]
     if basis == Basis.PRECISION and not found:
-        with suppress(Mmc4vizError):  # the page Label says what is wrong with the labels
+        with suppress(Mmc4vizError):  # the page Label shows the error
             found = [from_labels(choice)]
     for one in found:
         if one.threshold is not None and is_at(one, choice):
@@ -154,12 +147,12 @@ def _take_again(basis: str, choice: Choice) -> None:
 
 
 def stands(found: Proposal, choice: Choice) -> bool:
-    """Whether a proposal is the one that was taken."""
+    """Whether a proposal is the one in use."""
     return is_at(found, choice) and proposal() == found.as_dict()
 
 
 def is_at(found: Proposal, choice: Choice) -> bool:
-    """Whether a proposal's threshold is the chosen one."""
+    """Whether a proposal's threshold is the current one."""
     return found.threshold is not None and _same(found.threshold, choice.config.threshold)
 
 
@@ -168,13 +161,13 @@ def _same(one: float, other: float) -> bool:
 
 
 def proposal() -> dict[str, Any]:
-    """Return the proposal that was taken, empty where none stands."""
+    """Return the proposal in use, empty without one."""
     taken: _Taken | None = st.session_state.get(_TAKEN)
     return {} if taken is None else dict(taken.proposal)
 
 
 def _rests_on(basis: str, choice: Choice) -> Hashable:
-    """Return what a proposal would change with: of a yield, every setting but the threshold."""
+    """Return the inputs of a proposal; for a yield, all settings except the threshold."""
     config = choice.config
     if basis != Basis.YIELD:
         config = LoaderConfig(
@@ -186,16 +179,16 @@ def _rests_on(basis: str, choice: Choice) -> Hashable:
 KEEP: Final = {name: f"p.{name}" for name in YIELDS}
 FDR: Final = "p.fdr"
 PRECISION: Final = "l.precision"
-"""Names in the address; the last one is the target of the page Label, too."""
+"""Query parameters; the last one is also the target of the page Label."""
 LIKELY: Final = 0.9
-"""The precision that is wished for where nobody has said another."""
+"""The default target precision."""
 
 _PRECISE: Memo[Proposal] = Memo()
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """What has to be computed before there is a proposal."""
+    """A computation that a proposal is waiting for."""
 
     words: str
     key: Hashable
@@ -204,16 +197,16 @@ class Waiting:
 
 
 Answer = Proposal | Waiting | None
-"""A proposal, what is waited for, or nothing where nothing is wished for."""
+"""A proposal, a pending computation, or None without a target."""
 
 
 def share(text: str) -> float:
-    """Read a share, as in ``10%``, ``10 %`` or ``0.1``.
+    """Parse a share such as ``10%``, ``10 %`` or ``0.1``.
 
     Raises
     ------
     ConfigError
-        When it is none.
+        If it is not a share.
 
     Examples
     --------
@@ -223,18 +216,20 @@ def share(text: str) -> float:
     percent = text.strip().endswith("%")
     value = number(text.strip().rstrip("%"), -1.0) / (100 if percent else 1)
     if not 0 < value < 1:
-        raise ConfigError(f"{text!r} is no share between 0 and 1: 10% or 0.1, for example")
+        raise ConfigError(
+            f"{text!r} is not a share between 0 and 1: enter, for example, 10% or 0.1"
+        )
     return value
 
 
 def targets() -> list[Target]:
-    """Return what is to be left at least; raises a ConfigError where that makes no sense."""
+    """Return the yield targets; raises a ConfigError for an invalid one."""
     asked = {name: state.get(short).strip() for name, short in KEEP.items()}
     return [Target.parse(f"{name}={text}") for name, text in asked.items() if text]
 
 
 def of_yield(choice: Choice) -> Answer:
-    """Propose by what is left, over the steps of the control's grid."""
+    """Propose a threshold for the yield targets, on the control's grid."""
     wanted = targets()
     if not wanted:
         return None
@@ -244,20 +239,20 @@ def of_yield(choice: Choice) -> Answer:
     documents = data.facts_of(choice.source).documents
     return replace(
         found,
-        assumption=f"Estimated from {documents:,} documents drawn at random, documents and tokens "
-        "in expectation over the coin for single-image documents; whether the pairs are right "
-        "plays no part.",
+        assumption=f"Estimated from {documents:,} randomly sampled documents; documents and tokens "
+        "are expected values, given the single-image keep probability. Does not consider whether "
+        "pairs are correct.",
     )
 
 
 def _steps(choice: Choice) -> Steps:
-    """Return what is left at the thresholds that the control can take."""
+    """Return the yields at the thresholds of the control's grid."""
     curves, grid = data.curves_of(choice.source, choice.config), choice.scale.thresholds()
     return steps_of_curves(curves, choice.config.single_image_keep, grid)
 
 
 def needed_amounts(choice: Choice) -> dict[str, Fraction]:
-    """Return how much of each yield is wished for."""
+    """Return the target amount of each yield."""
     whole = _steps(choice).whole
     return {
         one.quantity: one.amount * (Fraction(whole[one.quantity]) if one.share else 1)
@@ -266,7 +261,7 @@ def needed_amounts(choice: Choice) -> dict[str, Fraction]:
 
 
 def of_fdr(choice: Choice) -> Answer:
-    """Propose by the share of wrong pairs, estimated without labels; None also of a sample."""
+    """Propose a threshold by label-free FDR; None without a target or for a sample."""
     text = state.get(FDR).strip()
     if not text:
         return None
@@ -281,7 +276,7 @@ def of_fdr(choice: Choice) -> Answer:
 
 def _to_estimate(side: Side) -> Waiting:
     return Waiting(
-        "Estimating the share of wrong pairs without labels",
+        "Estimating the false-discovery rate",
         ("fdr", side),
         lambda _: model_data.fdr_of(side),
         lambda: model_data.has_fdr(side),
@@ -289,24 +284,24 @@ def _to_estimate(side: Side) -> Waiting:
 
 
 def wanted_precision() -> float:
-    """Return the precision that is wished for."""
+    """Return the target precision."""
     found = number(state.get(PRECISION), LIKELY)
     return found if 0.5 <= found <= 0.999 else LIKELY
 
 
 def design_here(choice: Choice) -> Design | None:
-    """Return the labels' sample of the present setting; None where there is none, or no file.
+    """Return the label sample of the current settings; None if there is none.
 
     Raises
     ------
     LabelsError
-        When the file cannot be read.
+        If the label file cannot be read.
     """
     return label_data.design_of(label_data.path_of(choice), choice)
 
 
 def of_precision(choice: Choice, design: Design | None) -> Answer:
-    """Propose by the precision that labels show, where there are labels for this setting."""
+    """Propose a threshold by precision from labels; None without labels for these settings."""
     if design is None or choice.whole != choice.source:
         return None
     path, wanted = label_data.path_of(choice), wanted_precision()
@@ -322,7 +317,7 @@ def of_precision(choice: Choice, design: Design | None) -> Answer:
 
 
 def _with_left(found: Proposal, choice: Choice) -> Proposal:
-    """Add what is left at a proposed threshold, where every document was counted."""
+    """Add the yields at the proposed threshold, unless the source is a sample."""
     if found.threshold is None or choice.source.sample is not None:
         return found
     curves = data.curves_of(choice.source, choice.config)
@@ -331,40 +326,40 @@ def _with_left(found: Proposal, choice: Choice) -> Proposal:
 
 
 def standing(choice: Choice) -> list[Proposal]:
-    """Return the proposals with a threshold that are known by now, whatever page is shown."""
+    """Return the available proposals that have a threshold."""
     found: list[Proposal] = []
     for ask in (of_yield, of_fdr, lambda one: of_precision(one, design_here(one))):
         try:
             answer = ask(choice)
         except Mmc4vizError:
-            continue  # the page Tune says why, where it draws the target
+            continue  # the page Threshold shows the error
         if isinstance(answer, Proposal) and answer.threshold is not None:
             found.append(answer)
     return found
 
 
 def from_labels(choice: Choice) -> Proposal:
-    """Propose from labels at once; raises a Mmc4vizError in words where there are none."""
+    """Propose a threshold from labels now; raises a Mmc4vizError without labels."""
     path = label_data.path_of(choice)
     design = label_data.design_of(path, choice) if os.path.exists(path) else None
     if design is None:
-        raise ConfigError(f"no pair was labelled for {choice.config.clip_model} and this setting")
+        raise ConfigError(f"no pairs labeled for {choice.config.clip_model} with these settings")
     found = propose(label_data.labelled_of(path, design, choice).sample, wanted_precision())
     return _with_left(found, choice)
 
 
-_HELP: Final = "A share, as in 50%, or a number. Several targets are granted all at once."
+_HELP: Final = "Percent (50%) or count. All targets are met simultaneously."
 _LONGEST: Final = 30  # characters of a target
-_WAIT: Final = "Waits until every document is matched."
+_WAIT: Final = "Available once all documents are matched."
 _SAMPLED: Final = (
-    "Not from a sample: it comes in whole shards, and the interval would be too narrow. Set the "
-    "sample in the sidebar to 0."
+    "Not available for a sample, which consists of whole shards: the CI would be too narrow. Set "
+    "the sample size in the sidebar to 0."
 )
 
 
 def show_suggestions(choice: Choice) -> None:
     """Draw the section."""
-    st.subheader("Proposals", anchor=False)
+    st.subheader("Suggested thresholds", anchor=False)
     with st.container(key="proposals"):
         waiting = [
             found
@@ -376,7 +371,7 @@ def show_suggestions(choice: Choice) -> None:
 
 
 def _field(label: str, name: str, placeholder: str, words: str, width: int = 130) -> None:
-    """Draw a line of text that stands in the address."""
+    """Draw a text field whose value is kept in the address."""
     key = f"target-{name}"
     state.seed(key, state.get(name)[:_LONGEST])
 
@@ -390,14 +385,17 @@ def _field(label: str, name: str, placeholder: str, words: str, width: int = 130
 
 
 def _yield(choice: Choice) -> Answer:
-    """Ask what is to be left, and propose."""
+    """Ask for yield targets, and show the proposal."""
     place = row("targets-yield")
     with place:
         for name, short in KEEP.items():
             example = "50%" if name == "documents" else ""
             words = name.replace("_", " ")
             _field(
-                f"Keep {words}" if name == YIELDS[0] else words.capitalize(), short, example, _HELP
+                f"Keep at least: {words}" if name == YIELDS[0] else words.capitalize(),
+                short,
+                example,
+                _HELP,
             )
     try:
         found = of_yield(choice)
@@ -410,20 +408,20 @@ def _yield(choice: Choice) -> Answer:
 
 
 def _left(found: Proposal, choice: Choice) -> str:
-    """Say what of the wished is left."""
+    """Return the yields of a proposal and its targets in words."""
     if found.threshold is None:
         return ""
     needed = needed_amounts(choice)
     parts = [
-        f"{found.kept[name]:,.10g} {name.replace('_', ' ')}, {float(amount):,.10g} wished for"
+        f"{found.kept[name]:,.10g} {name.replace('_', ' ')} (target {float(amount):,.10g})"
         for name, amount in needed.items()
     ]
-    exact = "" if choice.source.sample is not None else " Counted, so no interval."
-    return f"is the highest threshold that leaves {'; '.join(parts)}.{exact}"
+    exact = "" if choice.source.sample is not None else " Exact."
+    return f"Highest threshold that meets the target: keeps {', '.join(parts)}.{exact}"
 
 
 def _fdr(choice: Choice) -> Answer:
-    """Ask how many pairs may be wrong, and propose without labels: not unless it is opened."""
+    """Ask for a maximum FDR, and show the label-free proposal."""
     with st.expander("Without labels", expanded=bool(state.get(FDR))):
         note(FDR_CAVEAT)
         return _without_labels(choice)
@@ -432,9 +430,9 @@ def _fdr(choice: Choice) -> Answer:
 def _without_labels(choice: Choice) -> Answer:
     place = row("targets-fdr")
     with place:
-        _field("Pairs wrong at most, estimated without labels", FDR, "10%",
-           "A share, as in 10%. Estimated in the background from at most 10,000 documents; where "
-           "it cannot be told, it says so.", 330)  # fmt: skip
+        _field("Max false-discovery rate (no labels needed)", FDR, "10%",
+           "The maximum share of incorrect pairs, such as 10%. Estimated in the background from "
+           "at most 10,000 documents.", 330)  # fmt: skip
     try:
         found = of_fdr(choice)
     except ConfigError as error:
@@ -448,24 +446,24 @@ def _without_labels(choice: Choice) -> Answer:
 
 
 def _precision(choice: Choice) -> Answer:
-    """Propose by labels, where there are any."""
+    """Ask for a minimum precision, and show the proposal from labels."""
     try:
         design = design_here(choice)
         found = of_precision(choice, design)
     except Mmc4vizError as error:
-        note(f"No proposal from labels: {error}")
+        note(f"No suggestion from labels: {error}")
         return None
     place = row("targets-precision")
     if choice.source.sample is not None:
         note(
-            "By precision, from labels: not of a sample."
+            "Min precision (from labels): not available for a sample."
             if choice.whole == choice.source
             else _WAIT
         )
     elif design is None:
-        note("By precision, from labels: there are none yet for this model and setting.")
+        note("No labels yet for this model with these settings.")
         with place:
-            st.page_link(st.session_state["pages"]["Label"], label="Label pairs")
+            st.page_link(st.session_state["pages"]["Label"], label="Start labeling")
     elif found is None:
         note(_WAIT)
     else:
@@ -477,7 +475,7 @@ def _precision(choice: Choice) -> Answer:
 
 
 def _ask_precision() -> None:
-    """Ask for the wanted precision, which the page Label asks for as well."""
+    """Ask for the target precision, which is shared with the page Label."""
 
     def keep() -> None:
         try:
@@ -489,17 +487,17 @@ def _ask_precision() -> None:
 
     state.seed("target-precision", f"{100 * wanted_precision():g}%")
     st.text_input(
-        "Pairs right at least, from labels",
+        "Min precision (from labels)",
         key="target-precision",
         width=330,
         on_change=keep,
         max_chars=_LONGEST,
-        help="A share from 50% to 99.9%.",
+        help="The minimum share of correct pairs, from 50% to 99.9%.",
     )
 
 
 def _wait(waiting: Sequence[Waiting]) -> None:
-    """Say what is computed, and draw the page anew when it is there."""
+    """Show what is being computed, and redraw the page when it is done."""
     turns = itertools.count()
 
     @st.fragment(run_every=0.5)
@@ -507,17 +505,17 @@ def _wait(waiting: Sequence[Waiting]) -> None:
         first = next(turns) == 0
         for one in waiting:
             if first and not cache.is_known(one.key):
-                note(f"{one.words} …")  # it begins when the page stands
+                note(f"{one.words}…")  # starts after the page is drawn
                 continue
             job = cache.ask(one.key, one.work)
             if job.error is not None:
                 note(str(job.error), "error")
             elif job.running:
-                note(f"{one.words} …")
+                note(f"{one.words}…")
             elif one.ready():
                 cache.forget(one.key)
                 st.rerun()
             else:
-                note(f"{one.words} ended without an answer", "error")
+                note(f"{one.words}: no result. Reload the page to try again.", "error")
 
     wait()

@@ -1,8 +1,7 @@
-"""The dashboard's web server: Streamlit's, behind a guard, with options that keep it to itself.
+"""The dashboard's web server: Streamlit's, with restrictive options and a guard.
 
-The guard answers only under the names that the server was started with, which a page of another
-site cannot give itself (DNS rebinding), lets no other site's page talk to it, and lets none frame
-it. Draws nothing.
+The guard answers only to the host names that the server was started with (against DNS rebinding),
+rejects requests from other sites, and forbids framing.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE: Final = ("0.0.0.0", "::")
 _COLLECTED_EVERY: Final = 60.0  # seconds
 _HERE: Final = Path(__file__).parent
-# What a person may want otherwise, by STREAMLIT_... in the environment.
+# Defaults; STREAMLIT_... environment variables override them.
 _OURS: Final = {
     "client_toolbarMode": "minimal",
-    "client_disableDataExport": True,  # it would write formulas; the page's own CSV does not
+    "client_disableDataExport": True,  # its CSV can contain formulas; ours cannot
     "client_showErrorDetails": "none",
     "logger_hideWelcomeMessage": True,
-    "runner_postScriptGC": False,  # a fifth of a second after each run, while all wait
+    "runner_postScriptGC": False,  # takes 0.2 s after each run
     "server_fileWatcherType": "none",
     "server_showEmailPrompt": False,
     "theme_base": str(_HERE / "assets" / "theme.toml"),
 }
-# What only options of `mmc4viz app` loosen.
+# Can only be changed by options of `mmc4viz app`.
 _FIXED: Final = {
     "browser_gatherUsageStats": False,
     "client_allowedOrigins": [],
@@ -62,16 +61,15 @@ _HEADERS: Final = (
 
 
 class Guard:
-    """ASGI middleware: refuses other names and other sites, and forbids frames.
+    """ASGI middleware: rejects other host names and other sites, and forbids framing.
 
     Parameters
     ----------
     app : ASGIApp
     own : sequence of str
-        Names and addresses of this machine that the server answers to.
+        Names and addresses of this machine.
     allowed : sequence of str
-        Others that a person allowed, a proxy's perhaps; ``*.example.org`` is any below it, ``*``
-        any.
+        Further allowed names, such as a proxy's; ``*.example.org`` allows subdomains, ``*`` all.
     """
 
     def __init__(self, app: ASGIApp, own: Sequence[str], allowed: Sequence[str]) -> None:
@@ -79,7 +77,7 @@ class Guard:
         self._allowed = tuple(map(_plain, allowed))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
+        """Pass a request on, or reject it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -91,7 +89,7 @@ class Guard:
 
         why = self._refusal(dict(scope["headers"]))
         if why is None:
-            # Where an origin is not the host, Streamlit asks a server far away for its own address.
+            # For an origin that is not the host, Streamlit looks up its external address online.
             headers = [pair for pair in scope["headers"] if pair[0] != b"origin"]
             await self._app({**scope, "headers": headers}, receive, with_headers)
         elif scope["type"] == "http":
@@ -100,17 +98,17 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008, "reason": why})
 
     def _refusal(self, headers: dict[bytes, bytes]) -> str | None:
-        """Say why a request is refused; None where it is not."""
+        """Return why a request is rejected; None if it is not."""
         host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
         name = _name_in(f"//{host}")
         if not name or not (name in self._own or _matches(name, self._allowed)):
-            return "mmc4viz does not answer to this name; start it with --allow-host NAME"
+            return "mmc4viz does not answer to this host name; start it with --allow-host NAME"
         if not origin or urlsplit(origin).netloc == host:
             return None
         proxy = [one for one in self._allowed if one != "*"]
         if _matches(_name_in(origin), proxy):
             return None
-        return "mmc4viz does not answer to other sites; a proxy's name: --allow-host NAME"
+        return "mmc4viz does not answer to other sites; allow a proxy with --allow-host NAME"
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -124,7 +122,7 @@ def _plain(host: str) -> str:
 
 
 def _name_in(url: str) -> str:
-    """Return the host of an address, empty where it is none.
+    """Return the host of a URL, empty for an invalid one.
 
     Examples
     --------
@@ -133,7 +131,7 @@ def _name_in(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises where it is none
+        parts.port  # noqa: B018 - raises if invalid
     except ValueError:
         return ""
     rest = parts.path or parts.query or parts.fragment
@@ -141,12 +139,12 @@ def _name_in(url: str) -> str:
 
 
 def from_environment() -> dict[str, Any]:
-    """Return the options that ``STREAMLIT_...`` set, by their names here.
+    """Return the options set by ``STREAMLIT_...`` environment variables.
 
     Raises
     ------
     click.UsageError
-        For a value that is none of its option's.
+        For an invalid value.
     """
     params = getattr(cli.configurator_options(lambda: None), "__click_params__")  # noqa: B009
     with click.Command("app", params=params).make_context("app", []) as context:
@@ -162,7 +160,7 @@ def serve(
     browser: bool | None,
     say: Callable[[str], object],
 ) -> None:
-    """Serve the pages until somebody stops it.
+    """Serve the pages until stopped.
 
     Parameters
     ----------
@@ -170,13 +168,13 @@ def serve(
         Address to listen on.
     port : int
     base_path : str
-        Under which a proxy passes it on, empty without.
+        Path prefix behind a proxy; may be empty.
     allowed : sequence of str
-        Names that it answers to besides this machine's own.
+        Host names allowed in addition to this machine's own.
     browser : bool or None
         Whether to open a browser window; None leaves it to the environment.
     say : callable
-        Told what a person is to know.
+        Called with messages for the user.
     """
     wanted, own = from_environment(), (*LOOPBACK, host)
     if browser is None:
@@ -189,7 +187,7 @@ def serve(
     }
     fixed = _FIXED | {"server_allowedHosts": [*own, *allowed], "server_corsAllowedOrigins": []}
     for name in sorted(fixed.keys() & wanted.keys()):
-        say(f"{name.replace('_', '.')}: not taken from the environment (see mmc4viz app --help)")
+        say(f"{name.replace('_', '.')}: ignored in the environment (see mmc4viz app --help)")
     app = st.App(
         _HERE / "main.py",
         middleware=[Middleware(Guard, own=own, allowed=allowed)],
@@ -197,14 +195,14 @@ def serve(
         on_script_error=html.tell,
     )
     bootstrap.load_config_options(_OURS | wanted | options | fixed)
-    gc.freeze()  # what is loaded stays, and need not be searched
+    gc.freeze()  # loaded modules need not be collected
     threading.Thread(target=_collect, daemon=True).start()
     with suppress(KeyboardInterrupt):
         UvicornRunner(app).run()
 
 
 def _collect() -> None:
-    """Now and then free what closed sessions held: each keeps three descriptors until then."""
+    """Collect garbage regularly: a closed session holds three file descriptors until then."""
     while True:
         time.sleep(_COLLECTED_EVERY)
         gc.collect()
@@ -213,13 +211,13 @@ def _collect() -> None:
 def _telling(
     host: str, browser: bool, say: Callable[[str], object]
 ) -> Callable[[st.App], AbstractAsyncContextManager[None]]:
-    """Return what says where the pages are as soon as they are served."""
+    """Return a lifespan that announces the URL when the server is ready."""
 
     @asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[None]:
         shown = "127.0.0.1" if host in EVERYWHERE else host
         url = server_util.get_url(f"[{shown}]" if ":" in shown else shown)
-        say(f"The pages are at {url} until Ctrl+C.")
+        say(f"mmc4viz is running at {url} (press Ctrl+C to stop)")
         if browser:
             cli_util.open_browser(url)
         yield

@@ -1,11 +1,8 @@
-"""Settings and data, as widgets.
+"""The sidebar: widgets for the data, the CLIP model and the loader's settings.
 
-Recognising and judging are `corpus.scales`' job; this draws them.
-
-The number that suits one model means nothing on another's scale; what it keeps does.
-
-Widgets that do not depend on the data are always drawn, so that an error in one input does not
-reset the others. What is chosen stands in the page's address.
+When the CLIP model changes, the threshold becomes the one that keeps as many documents. Widgets
+that do not depend on the data are always drawn, so that an error in one input does not reset the
+others. The choices are kept in the page's address.
 """
 
 from __future__ import annotations
@@ -27,15 +24,15 @@ from mmc4viz.text import plain
 from mmc4viz.types import ASSIGNMENT_NAMES, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, model_data, state
 from mmc4viz.ui.cache import Memo
-from mmc4viz.ui.html import note
+from mmc4viz.ui.html import ASSIGNMENTS, note
 from mmc4viz.ui.start import Start, own_model
 
 _ENDS: Memo[tuple[float, float]] = Memo()
 _MORE = {
-    "softmax": "Each image's values sum to 1, so what a threshold means changes with the number of "
-    "sentences on the page.",
-    "sigmoid": "Nearly all values are next to 0, so steps of the threshold are far apart there.",
-    "unknown": "It is none of cosine, ×100, softmax and sigmoid.",
+    "softmax": "An image's scores sum to 1, so the meaning of a threshold depends on the number of "
+    "sentences in the document.",
+    "sigmoid": "Nearly all scores are close to 0, where the threshold's steps are coarse.",
+    "unknown": "None of cosine, ×100, softmax and sigmoid.",
 }
 
 
@@ -51,22 +48,22 @@ def _ends_of(source: data.CorpusKey, config: LoaderConfig) -> tuple[float, float
 
 
 def scale_name(source: data.CorpusKey, config: LoaderConfig) -> str:
-    """Name a source's scale."""
+    """Return the name of a source's score scale."""
     return data.scale_for(source, config).name
 
 
 def show_scale(source: data.CorpusKey, config: LoaderConfig) -> None:
-    """Draw the scale's name, with what it means for a threshold."""
+    """Show the score scale, with its implications for a threshold."""
     name = scale_name(source, config)
-    st.caption(f"Scale of the similarity: {name}", help=_MORE.get(name))
+    st.caption(f"Score scale: {name}", help=_MORE.get(name))
 
 
 def show_misfit(source: data.CorpusKey, config: LoaderConfig) -> None:
-    """Say that a threshold keeps all or nothing, where it does."""
+    """Warn if a threshold keeps all pairs or none."""
     ends = _ends_of(source, config)
     why = misfit(config.threshold, scale_name(source, config), *ends)
-    if why is not None and ends[0] <= ends[1]:  # that nothing is matched, pages say themselves
-        note(f"The threshold {config.threshold:.12g} does not fit these scores: {why}.", "error")
+    if why is not None and ends[0] <= ends[1]:  # pages report a lack of pairs themselves
+        note(f"Threshold {config.threshold:.12g}: {why}.", "error")
 
 
 _BY: Final = "documents"
@@ -76,7 +73,7 @@ _TAKEN: Final = "equivalent-threshold"
 
 @dataclass(frozen=True)
 class Shown:
-    """A CLIP model as it was shown: its name, its documents, and the threshold."""
+    """A CLIP model as last shown: its name, its documents and its threshold."""
 
     name: str
     source: data.CorpusKey
@@ -85,7 +82,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Taken:
-    """A threshold taken over from another model, what it would be otherwise, and what to say."""
+    """A threshold converted from another model, the default it replaced, and a message."""
 
     model: str
     threshold: float
@@ -94,7 +91,7 @@ class Taken:
 
 
 def last_shown(own: Shown) -> Shown:
-    """Return the model that this session showed last of these documents; else the shards' own."""
+    """Return the model last shown for these documents in this session; else the shards' own."""
     shown: Shown = st.session_state.get(_LAST, own)
     same = (replace(one.source, sidecar=None, similarity=None) for one in (shown, own))
     return shown if next(same) == next(same) else own
@@ -108,36 +105,36 @@ def keep_shown(shown: Shown) -> None:
 def threshold_for(
     model: str, source: data.CorpusKey, other: Shown, base: LoaderConfig, otherwise: float
 ) -> float:
-    """Return the threshold at which a model keeps as many documents as another at its own.
+    """Return the threshold at which a model keeps as many documents as another at its threshold.
 
     Parameters
     ----------
     model : str
-    source : data.Source
-        The documents with its similarity.
+    source : data.CorpusKey
+        The documents with the model's scores.
     other : Shown
     base : LoaderConfig
-        The setting of both.
+        The settings of both.
     otherwise : float
-        What is returned where the two cannot be compared, with a note that says why.
+        Returned, with a note, if the two cannot be compared.
     """
     sides = model_data.side(other.name, other.source, base), model_data.side(model, source, base)
     try:
         model_data.check(*sides)
         match = next(m for m in model_data.matches(*sides, other.threshold) if m.by == _BY)
     except Mmc4vizError as error:
-        note(f"{plain(model)} begins at {otherwise:g}: {error}")
+        note(f"{plain(model)} starts at {otherwise:g}: {error}")
         return otherwise
     words = (
-        f"{match.second:.12g} keeps {match.found:,.10g} documents, as {other.threshold:.12g} of "
-        f"{plain(other.name)} keeps {match.wanted:,.10g}."
+        f"Equivalent threshold: {match.second:.12g} keeps {match.found:,.10g} documents; "
+        f"{other.threshold:.12g} of {plain(other.name)} keeps {match.wanted:,.10g}."
     )
     st.session_state[_TAKEN] = Taken(model, match.second, otherwise, words)
     return match.second
 
 
 def show(model: str, name: str, now: float, scale: Scale, span: tuple[float, float]) -> None:
-    """Say where the threshold comes from, and offer to undo it, while it is the one taken over."""
+    """While a converted threshold is in use, say where it comes from and offer to undo it."""
     taken: Taken | None = st.session_state.get(_TAKEN)
     if taken is None or taken.model != model:
         return
@@ -146,7 +143,7 @@ def show(model: str, name: str, now: float, scale: Scale, span: tuple[float, flo
         return
     note(taken.words)
     back = state.on_grid(taken.otherwise, scale, span)
-    st.button(f"Undo: begin at {back:.12g}", key="equivalent-undo", type="tertiary",
+    st.button(f"Undo: use {back:.12g}", key="equivalent-undo", type="tertiary",
               on_click=_undo, args=(name, back))  # fmt: skip
 
 
@@ -157,27 +154,30 @@ def _undo(name: str, back: float) -> None:
 
 
 HELP = {
-    "clip_model": "Whose similarity decides: the shards' own, a set of the index, or a file "
-    "similarity_*.parquet beside the shards. The threshold is remembered for each model.",
-    "min_kb": "An image of n bytes is too small when n // 1000 is at most this: 10 accepts from "
-    "11,000 bytes on. −1 turns the limit off.",
-    "assignment": "How images are matched to sentences: one_to_one (optimal, the loader today), "
-    "argmax (the loader before August 2023), stored (the corpus's own), greedy (best first).",
-    "min_images": "A sequence with fewer image tokens is rejected.",
-    "max_images": "So many surviving pairs are kept, in image order, whatever their scores.",
-    "max_tokens": "The sequence is cut at this length; image tokens behind the cut are lost.",
-    "single_image_keep": "Probability with which a sequence with exactly one image token "
-    "survives. The loader tosses a coin: 0.5.",
+    "clip_model": "Model whose scores are used: the shards' own, a score set in the index, or "
+    "similarity_*.parquet next to the shards. The threshold is remembered per model.",
+    "min_kb": "Images of n bytes are dropped when n // 1000 is at most this value: 10 requires at "
+    "least 11,000 bytes. −1 disables the limit.",
+    "assignment": "How images are matched to sentences. Argmax gives each image its most similar "
+    "sentence, so that a sentence can get several images; greedy takes the highest remaining "
+    "score first.",
+    "min_images": "Documents with fewer image tokens are dropped.",
+    "max_images": "Maximum number of pairs kept per document, in image order, whatever their "
+    "scores.",
+    "max_tokens": "The sequence is truncated to this many tokens; image tokens beyond it are "
+    "truncated.",
+    "single_image_keep": "Probability of keeping a document with exactly one image token. "
+    "OpenFlamingo uses 0.5.",
     "tokenizer": "gpt2 (built in), a tokenizer.json, a folder, or a Hugging Face id.",
-    "shards": "One a line: WebDataset tars or MMC4's .jsonl, .jsonl.gz, .jsonl.zip; folders, "
+    "shards": "One per line. WebDataset tars or MMC4's .jsonl, .jsonl.gz, .jsonl.zip; folders, "
     "globs and braces such as shard-{0000..0003}.tar are expanded.",
-    "index": "A folder made by mmc4viz index, in place of shards: empty it to name shards.",
-    "sample": "0 opens every document. N draws that many at random: every number becomes an "
-    "estimate with its 95 % interval.",
-    "image_dir": "Images of MMC4's own .jsonl: FOLDER/k/NAME, k the shard's position in the "
-    "list, or FOLDER/NAME.",
+    "index": "A folder written by mmc4viz index, used instead of shards. Clear it to enter shards.",
+    "sample": "N documents are sampled at random, and every number becomes an estimate with a "
+    "95% CI.",
+    "image_dir": "Images of MMC4's own .jsonl: FOLDER/k/NAME, where k is the shard's position in "
+    "the list, or FOLDER/NAME.",
 }
-# Names in the address.
+# Query parameters of the settings.
 NAMES: Final = {
     "min_images": "min",
     "max_images": "cap",
@@ -188,28 +188,28 @@ NAMES: Final = {
     "tokenizer": "tok",
 }
 _LARGEST: Final = 2**31 - 1
-_OUTSIDE: Memo[str] = Memo()  # of an index, in words
+_OUTSIDE: Memo[str] = Memo()  # why an index may not be opened
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen.
+    """The chosen data and settings.
 
     Attributes
     ----------
-    source : data.Source
-        The identity of the data.
+    source : data.CorpusKey
+        The data.
     config : LoaderConfig
-        The setting, its threshold on a step of the grid.
+        The settings; the threshold is on the grid.
     scale : Scale
     span : (float, float)
-        The thresholds worth showing.
+        The range of thresholds to show.
     keep : callable
-        Keeps another threshold for the next run.
-    whole : data.Source
-        What the source is a first sample of, else the source itself.
-    models : dict of str to data.Source
-        The same documents with every CLIP model's similarity, by its name.
+        Stores another threshold for the next run.
+    whole : data.CorpusKey
+        The corpus that the source is a sample of, else the source itself.
+    models : dict of str to data.CorpusKey
+        The same documents with each CLIP model's scores, by model name.
     """
 
     source: data.CorpusKey
@@ -229,7 +229,7 @@ def choose(
 ) -> Choice | None:
     """Draw the sidebar; return None when there is nothing to open.
 
-    ``begin_with`` may put a sample in the place of a source that is not ready.
+    ``begin_with`` may replace a source that is not ready with a sample of it.
 
     Raises
     ------
@@ -274,7 +274,7 @@ def choose(
 
 
 def _asked(start: Start, begin: str) -> dict[str, float]:
-    """Return the threshold that the start's config asks for, by the CLIP model it is meant for."""
+    """Return the threshold of the start's config, by the CLIP model it applies to."""
     if "threshold" not in start.file.settings:
         return {}
     named = start.config.clip_model
@@ -284,23 +284,25 @@ def _asked(start: Start, begin: str) -> dict[str, float]:
 def _model(
     slot: DeltaGenerator, source: data.CorpusKey, start: Start
 ) -> tuple[str, dict[str, data.CorpusKey], str]:
-    """Choose among the shards' own similarity, the index's sets, and the files beside the shards.
+    """Choose among the shards' own scores, the index's score sets and similarity files.
 
-    A file whose model has a set is passed over. The last that is returned is the model that the
-    start begins with.
+    Similarity files are looked for next to the shards; one whose model has a score set is skipped.
+
+    Returns
+    -------
+    (str, dict of str to data.CorpusKey, str)
+        The chosen model, all models, and the one to start with.
     """
     sets = {found.name: found.model for found in data.sets_of(source)}
-    beside = data.similarity_files_beside(data.folders_of(source))
-    beside = [
-        one for one in beside if one.model not in sets.values() and start.roots.allow(one.path)
-    ]
-    own = own_model(source, start.config, {*sets.values(), *(file.model for file in beside)})
+    files = data.similarity_files_beside(data.folders_of(source))
+    files = [one for one in files if one.model not in sets.values() and start.roots.allow(one.path)]
+    own = own_model(source, start.config, {*sets.values(), *(file.model for file in files)})
     sets_by_name = names_of(own, sets)
     models: dict[str, data.CorpusKey] = {
         name: source if one == OWN else replace(source, similarity=one)
         for name, one in sets_by_name.items()
     }
-    for sidecar in beside:
+    for sidecar in files:
         over = replace(source, sidecar=data.identify(sidecar.path))
         models[_unused(sidecar.model, sidecar.path, models)] = over
     names = list(models)
@@ -324,9 +326,9 @@ def _model(
 
 
 def _with_set(name: str, similarity: str) -> str:
-    """Write a model's name with that of its score set, where that does not say it already."""
-    said = similarity in (OWN, name) or name.endswith(f"({similarity})")
-    return name if said else f"{name} (set {similarity})"
+    """Write a model's name with that of its score set, unless that is redundant."""
+    redundant = similarity in (OWN, name) or name.endswith(f"({similarity})")
+    return name if redundant else f"{name} (score set {similarity})"
 
 
 def _unused(model: str, where: str, models: dict[str, data.CorpusKey]) -> str:
@@ -334,15 +336,15 @@ def _unused(model: str, where: str, models: dict[str, data.CorpusKey]) -> str:
 
 
 def _settings(config: LoaderConfig) -> dict[str, Any]:
-    """Draw every setting of the loader but threshold, tokenizer and model."""
+    """Draw the loader's settings except threshold, tokenizer and model."""
     st.subheader("Loader")
     left, right = st.columns(2)
     with left:
-        min_images = _whole("Fewest images", "min_images", 0, config)
-        max_tokens = _whole("Token limit", "max_tokens", 1, config)
+        min_images = _whole("Min images", "min_images", 0, config)
+        max_tokens = _whole("Max tokens", "max_tokens", 1, config)
     with right:
-        max_images = _whole("Image cap", "max_images", 1, config)
-        min_kb = _whole("Too small (kB)", "min_kb", -1, config)
+        max_images = _whole("Max images", "max_images", 1, config)
+        min_kb = _whole("Min image size (kB)", "min_kb", -1, config)
     return {
         "min_images": min_images,
         "max_images": max_images,
@@ -354,7 +356,7 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
 
 
 def _whole(label: str, name: str, least: int, config: LoaderConfig) -> int:
-    """Draw one setting that is a whole number."""
+    """Draw an integer setting."""
     default: int = getattr(config, name)
     state.seed(name, state.whole(NAMES[name], default, least, _LARGEST))
     value: int = st.number_input(label, least, _LARGEST, step=1, key=name, help=HELP[name])
@@ -366,7 +368,11 @@ def _assignment(config: LoaderConfig) -> str:
     wanted = state.get(NAMES["assignment"])
     state.seed("assignment", wanted if wanted in ASSIGNMENT_NAMES else config.assignment)
     chosen: str = st.selectbox(
-        "Assignment", ASSIGNMENT_NAMES, key="assignment", help=HELP["assignment"]
+        "Assignment",
+        ASSIGNMENT_NAMES,
+        format_func=lambda name: ASSIGNMENTS[name],
+        key="assignment",
+        help=HELP["assignment"],
     )
     state.put(NAMES["assignment"], None if chosen == config.assignment else chosen)
     return chosen
@@ -376,9 +382,9 @@ def _single_image_keep(config: LoaderConfig) -> float:
     default = config.single_image_keep
     wanted = state.number(state.get(NAMES["single_image_keep"]), default)
     state.seed("single_image_keep", wanted if 0 <= wanted <= 1 else default)
-    odds = float(
+    probability = float(
         st.number_input(
-            "Odds of a single-image document",
+            "Single-image keep probability",
             min_value=0.0,
             max_value=1.0,
             step=0.05,
@@ -386,12 +392,12 @@ def _single_image_keep(config: LoaderConfig) -> float:
             help=HELP["single_image_keep"],
         )
     )
-    state.put(NAMES["single_image_keep"], None if odds == default else repr(odds))
-    return odds
+    state.put(NAMES["single_image_keep"], None if probability == default else repr(probability))
+    return probability
 
 
 def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | None:
-    """Ask for an index or shards, the tokenizer and the folder of images."""
+    """Ask for an index or shards, the tokenizer and the image folder."""
     st.subheader("Data")
     asked, place = "\n".join(start.shards), st.container()
     folder = _text("Index", "index", start.index)
@@ -402,7 +408,7 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | No
         index = _index(folder, start)
         name = data.index_of(index).tokenizer.name
         with tokenizer_slot:
-            note(f"Tokenizer: {name}, with which the index was made")
+            note(f"Tokenizer: {name} (from index)")
         return data.CorpusKey((), data.identify(name), index=index, sample=sample)
     with tokenizer_slot:
         tokenizer = _tokenizer(start)
@@ -414,7 +420,7 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | No
 
 
 def _index(folder: str, start: Start) -> tuple[data.FileId, ...]:
-    """Identify an index within the roots, and all that it says it is made from as well."""
+    """Identify an index, if it and everything it was made from are within the roots."""
     if folder == start.index:
         return data.index_at(folder)
     index = data.index_at(start.roots.path(folder))
@@ -425,7 +431,7 @@ def _index(folder: str, start: Start) -> tuple[data.FileId, ...]:
 
 
 def _outside(folder: str, start: Start) -> str:
-    """Say what an index names that may not be read; nothing where all may be."""
+    """Return why the sources of an index may not be read; empty if they may."""
     origins = [read_origin(path) for path in files_of(folder)]
     try:
         start.roots.shard_files([origin.path for origin in origins])
@@ -441,7 +447,7 @@ def _outside(folder: str, start: Start) -> str:
 def _text(
     label: str, name: str, default: str, *, area: bool = False, disabled: bool = False
 ) -> str:
-    """Draw a line of text, or several, kept in the address."""
+    """Draw a text field, or a text area, whose value is kept in the address."""
     state.seed(name, state.get(name, default))
     if area:
         text = st.text_area(label, key=name, height=90, help=HELP[name], disabled=disabled)
@@ -453,14 +459,19 @@ def _text(
 
 
 def _sample(start: Start) -> int | None:
-    """Ask for how many documents stand for all; None for every one."""
+    """Ask for the sample size; None means all documents."""
     state.seed("sample", state.whole("sample", start.sample, 0, _LARGEST))
     value: int = st.number_input(
-        "Estimate from a sample", 0, _LARGEST, step=1000, key="sample", help=HELP["sample"]
+        "Sample size (0 = all documents)",
+        0,
+        _LARGEST,
+        step=1000,
+        key="sample",
+        help=HELP["sample"],
     )
     state.put("sample", None if value == start.sample else str(value))
     if value == 1:
-        raise ConfigError("a sample takes at least 2 documents")
+        raise ConfigError("a sample needs at least 2 documents")
     return value or None
 
 
@@ -470,17 +481,17 @@ def _tokenizer(start: Start) -> str:
     name = st.text_input("Tokenizer", key="tokenizer", help=HELP["tokenizer"]).strip() or BUILT_IN
     state.put(NAMES["tokenizer"], None if name == default else name)
     if name == BUILT_IN:
-        note("GPT-2's, built in: counts are approximate for models with another tokenizer.")
+        note("Built-in GPT-2 tokenizer. Token counts are approximate for other models.")
     return name if name == default else start.roots.tokenizer(name)
 
 
 def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
-    """Ask for the images' folder where shards of MMC4's own kind have none in them."""
+    """Ask for the image folder of shards in MMC4's own format, which contain no images."""
     if not start.image_dir and all(shard.layout is not Layout.JSONL for shard in shards):
         return None
-    folder = _text("Folder of images", "image_dir", start.image_dir)
+    folder = _text("Image folder", "image_dir", start.image_dir)
     if folder:
         start.roots.path(folder)
     if folder and data.identify(folder).changed < 0:
-        raise ConfigError(f"{folder}: no such folder of images")
+        raise ConfigError(f"{folder}: no such image folder")
     return folder or None

@@ -1,10 +1,8 @@
-"""What `mmc4viz app` was given, and what its pages may read and write.
+"""The options of `mmc4viz app`, and the roots within which its pages may read and write.
 
-A root is a folder or a file on this machine, after resolving links, or the beginning of a store's
-address. Opens nothing.
-
-``mmc4viz app`` gives it within its process (`give`), for nothing that grows with a corpus may go
-through the environment. ``streamlit run app.py`` may give a little, as JSON, in ``MMC4VIZ_APP``.
+A root is a local folder or file with links resolved, or a URL prefix of a remote store.
+``mmc4viz app`` passes its options in the process (`give`), because a long list of shards does not
+fit into an environment variable. ``streamlit run app.py`` reads them as JSON from ``MMC4VIZ_APP``.
 """
 
 from __future__ import annotations
@@ -28,21 +26,21 @@ from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo
 
 _MAGIC: Final = re.compile(r"[*?\[{]")
-# Braces can put a ".." together from pieces; a range such as {0..3} cannot.
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9](?:[\w.-]*\w)?(?:/[A-Za-z0-9](?:[\w.-]*\w)?)?", re.ASCII)
+# Matches braces that could expand to ".."; a range such as {0..3} cannot.
 _CLIMBS: Final = re.compile(r"(?:^|[/{},])\.(?:\.(?:$|[/{},])|[{},])|\\")
 
 
 @dataclass(frozen=True)
 class Roots:
-    """What may be read, and what may be written.
+    """Where pages may read and write.
 
     Attributes
     ----------
     read, write : tuple of str
-        Real paths, and addresses of stores as ``s3://bucket/folder``.
+        Real paths, and URLs of stores such as ``s3://bucket/folder``.
     named : frozenset of str
-        Shards that the app was started with: they are read whatever they are called.
+        Shards that the app was started with; they are read whatever their names.
     """
 
     read: tuple[str, ...]
@@ -63,14 +61,14 @@ class Roots:
         Parameters
         ----------
         shards : sequence of str
-            With their folders.
+            Their folders become roots.
         folders : iterable of str
-            An index, a folder of images.
+            The index and the image folder.
         files : iterable of str
-            Read and written themselves; their folders are not.
+            Files that are read and written; their folders are not roots.
         given : sequence of str or None
-            Named as roots: only into these, and ``files``, is anything written. None makes roots
-            of all folders here.
+            Explicit roots. Only these and ``files`` are writable; with None, all folders above
+            are.
         here : str
             The current folder.
         """
@@ -80,13 +78,13 @@ class Roots:
             _real(shard) for shard in shards if not is_remote(shard) and os.path.islink(shard)
         }
         roots = tuple(map(_real, given)) if given else (*sorted(named), _real(here))
-        write = tuple(filter(None, (*alone, *roots)))  # without addresses that may be anywhere
+        write = tuple(filter(None, (*alone, *roots)))  # drops URLs that cannot be resolved
         return cls((*filter(None, (*named, *linked)), *write), write, frozenset(shards))
 
     def allow(self, path: str, *, writing: bool = False) -> bool:
-        """Whether a path lies within a root."""
+        """Whether a path is within a root."""
         if "::" in path:
-            return False  # fsspec's chains: an address within an address
+            return False  # chained fsspec URLs
         try:
             real = _real(path)
         except ValueError:
@@ -97,19 +95,19 @@ class Roots:
         )
 
     def path(self, path: str, *, writing: bool = False) -> str:
-        """Return a path that lies within a root.
+        """Return a path if it is within a root; it need not exist.
 
         Raises
         ------
         ConfigError
-            For another one; whether anything is there is not looked at.
+            If it is outside the roots.
         """
         if not self.allow(path, writing=writing):
             raise ConfigError(f"{path}: {_outside(path, writing=writing)}")
         return path
 
     def pattern(self, pattern: str) -> str:
-        """Return a path, a glob or braces that name nothing outside the roots."""
+        """Return a path, glob or brace pattern if it matches nothing outside the roots."""
         if pattern in self.named:
             return pattern
         magic = _MAGIC.search(pattern)
@@ -121,7 +119,7 @@ class Roots:
         return pattern
 
     def tokenizer(self, name: str) -> str:
-        """Return a tokenizer's name, if it is no path outside the roots.
+        """Return a tokenizer's name, unless it is a path outside the roots.
 
         Raises
         ------
@@ -132,42 +130,42 @@ class Roots:
         return self.path(name) if os.path.lexists(name) else name
 
     def shards(self, patterns: Sequence[str]) -> list[Shard]:
-        """Expand patterns to shards within the roots, which are called as shards are.
+        """Expand patterns to shards within the roots.
 
         Raises
         ------
         ConfigError, ShardError
-            One line with the first that is not.
+            For the first path that is outside the roots or not a shard.
         """
         found = expand(list(map(self.pattern, patterns)))
         self.shard_files([shard.path for shard in found], patterns)
         return found
 
     def shard_files(self, paths: Sequence[str], patterns: Sequence[str] | None = None) -> None:
-        """Refuse files outside the roots, and those that are not called as shards are.
+        """Reject files outside the roots, and files without a shard's suffix.
 
         Raises
         ------
         ConfigError
-            One line with the first; of patterns, in which a link leads outside, not where to.
+            For the first one. The target of a link found by a pattern is not disclosed.
         """
         others = [path for path in paths if path not in self.named]
         inside = {folder: self.allow(folder) for folder in set(map(_folder, others))}
         for path in others:
             if not path.partition("?")[0].lower().endswith(SUFFIXES):
-                raise ConfigError(f"{path}: not named as a shard is ({' '.join(SUFFIXES)})")
+                raise ConfigError(f"{path}: not a shard (expected {' '.join(SUFFIXES)})")
             if not (self.allow(path) if os.path.islink(path) else inside[_folder(path)]):
-                where = path if path in (patterns or paths) else f"{_folder(path)}: a link in it"
+                where = path if path in (patterns or paths) else f"a link in {_folder(path)}"
                 raise ConfigError(f"{where}: {_outside(path)}")
 
 
 def _outside(path: str, *, writing: bool = False) -> str:
     if "::" in path:
-        return "chained addresses are not opened"
+        return "chained URLs are not supported"
     if is_remote(path):
-        return "stores are opened from a page only below what the app was started with: --root URL"
-    done = "writes to" if writing else "reads"
-    return f"outside the folders that this app {done}; start it with --root FOLDER to allow one"
+        return "remote stores must be allowed when the app is started: --root URL"
+    done = "write to" if writing else "read"
+    return f"outside the folders this app may {done}; start it with --root FOLDER to allow one"
 
 
 def _folder(path: str) -> str:
@@ -177,7 +175,7 @@ def _folder(path: str) -> str:
 
 
 def _real(path: str) -> str:
-    """Return what a path leads to, or where in a store it is; nothing where it may be elsewhere.
+    """Return the resolved path or URL; empty if a URL cannot be resolved safely.
 
     Examples
     --------
@@ -203,7 +201,7 @@ SETTINGS: Final = "mmc4viz-settings.json"
 
 @dataclass(frozen=True)
 class Start:
-    """What to open with.
+    """The options that the app was started with. Empty strings mean "not given".
 
     Attributes
     ----------
@@ -211,25 +209,25 @@ class Start:
         Paths or patterns; empty when there is nothing to open.
     config : LoaderConfig
     image_dir : str
-        Folder of images, empty without.
+        The image folder.
     index : str
-        An index in place of shards, empty without.
+        An index, used instead of shards.
     sample : int
-        Documents to estimate from, 0 for all.
+        The sample size; 0 means all documents.
     similarity : str
-        The index's score set to begin with, empty for the shards' own.
+        The index's score set to start with; empty for the shards' own scores.
     problem : str
-        One line about a start that could not be read, empty without.
+        Why the options could not be read.
     file : Config
-        The config that it was started with, empty without.
+        The config that the app was started with.
     file_name : str
         Its base name.
     labels : str
-        A file of labels, empty without.
+        The label file.
     roots : Roots
-        What the pages may read and write.
+        Where pages may read and write.
     read_only : bool
-        Whether they write nothing.
+        Whether pages write nothing.
     """
 
     shards: tuple[str, ...]
@@ -251,13 +249,13 @@ _given: dict[str, Any] | None = None
 
 
 def give(start: dict[str, Any]) -> None:
-    """Say what to open with: the attributes of `Start`, and ``roots`` as they were named."""
+    """Set the options: the attributes of `Start`, and ``roots`` as given."""
     global _given
     _given = start
 
 
 def read_start() -> Start:
-    """Read what the dashboard was started with."""
+    """Return the options that the dashboard was started with."""
     try:
         given = json.loads(os.environ.get(VARIABLE) or "{}") if _given is None else _given
         shards = tuple(str(path) for path in given.get("shards") or ())
@@ -268,15 +266,18 @@ def read_start() -> Start:
         roots = tuple(map(str, given.get("roots") or ()))
         read_only = bool(given.get("read_only"))
     except (ValueError, AttributeError, TypeError):
-        bounds, problem = _roots(_sample(), cwd=os.getcwd()), f"{VARIABLE} is set, but is no start"
-        return Start(_sample(), LoaderConfig(), problem=problem, roots=bounds)
+        bounds, problem = (
+            _roots(sample_shards(), cwd=os.getcwd()),
+            f"{VARIABLE} is not valid JSON with the app's options: unset or correct it",
+        )
+        return Start(sample_shards(), LoaderConfig(), problem=problem, roots=bounds)
     file, problem = Config({}), ""
     try:
         file = _config_at(str(path)) if path else file
     except ConfigError as error:
         problem = str(error)
     similarity = similarity or str(file.provenance.get("similarity", {}).get("source") or "")
-    shards = shards or (() if index else _sample())
+    shards = shards or (() if index else sample_shards())
     config = file.loader_config()
     name = os.path.basename(str(path or ""))
     bounds = _roots(shards, index, str(image_dir), labels, roots, os.getcwd())
@@ -302,7 +303,7 @@ def _roots(
 
 
 def _config_at(path: str) -> Config:
-    """Read a config file, once for each of its versions."""
+    """Read a config file, again only when it has changed."""
     try:
         facts = os.stat(path)
     except OSError:
@@ -311,9 +312,9 @@ def _config_at(path: str) -> Config:
 
 
 def own_model(source: data.CorpusKey, config: LoaderConfig, others: Collection[str]) -> str:
-    """Name the model whose similarity the shards carry: as known, else as the start's config says.
+    """Return the model of the shards' own scores: as recorded, else from the start's config.
 
-    A name that is one of ``others``, which have a similarity of their own, is not theirs.
+    ``others`` are models with score sets of their own; their names are not used.
     """
     if source.index:
         known = data.index_of(source.index).own_model
@@ -322,8 +323,8 @@ def own_model(source: data.CorpusKey, config: LoaderConfig, others: Collection[s
     return known if known != UNKNOWN or config.clip_model in others else config.clip_model
 
 
-def _sample() -> tuple[str, ...]:
-    """Name the sample as a person standing in the repository would."""
+def sample_shards() -> tuple[str, ...]:
+    """Return the path of the bundled sample, relative to the current folder if possible."""
     folder = sample_folder()
     if folder is None:
         return ()

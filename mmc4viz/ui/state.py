@@ -1,14 +1,12 @@
-"""The page's address, the session and the chosen threshold.
+"""The page's address (query string), the session's choices and the threshold.
 
-Anybody can make a link, and who follows it has chosen nothing. So no link names a place to write, a
-store, an index, a tokenizer's files or a folder outside the roots: these come from the start, or
-are typed into the page and stay in its session. Keeps and draws nothing.
+A link reproduces a view, and a reload keeps it. The address is read when a session starts and when
+the user goes back or forward, and written at the end of each run. It holds only values that differ
+from their defaults; values are validated where they are used.
 
-A link reproduces a view, a reload keeps it. The address is read when a session begins and when the
-person goes back or forward; it is written at the end of each run, also after a change of page,
-which clears it. Only what differs from its default stands in it, and nothing that could do harm
-(`address`); what is typed of that is the session's alone. No value is checked here: whoever reads
-one makes sure that it makes sense, for an address may say anything.
+Following a link must be safe. Therefore an address cannot set an output directory, a remote store,
+an index, tokenizer files or a folder outside the roots: these come from the app's options or are
+typed into the page, and then stay in the session.
 """
 
 from __future__ import annotations
@@ -31,13 +29,13 @@ from mmc4viz.ui.html import note
 from mmc4viz.ui.start import Roots
 
 TYPED: Final = "typed"
-"""In an address: which data the session had that the address does not carry."""
+"""Query parameter that lists the session's data which the address does not carry."""
 WORDS: Final = {
     "index": "an index",
     "shards": "shards",
-    "image_dir": "a folder of images",
+    "image_dir": "an image folder",
     "tok": "a tokenizer",
-    "x.out": "a folder to write into",
+    "x.out": "an output directory",
 }
 _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "coin", "sample", "model", "vs", "view", "doc",
@@ -46,16 +44,16 @@ _NAMES: Final = {
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "s.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")
-_LONGEST: Final = 4000  # characters of one value; longer ones stay in the session only
+_LONGEST: Final = 4000  # characters of a value in the address
 
 
 def is_known(name: str) -> bool:
-    """Whether it is said here if a choice may stand in an address."""
+    """Whether a name is a known choice."""
     return name in _NAMES or name in WORDS or name.startswith(_FAMILIES)
 
 
 def may_stand(name: str, value: str, roots: Roots) -> bool:
-    """Whether a choice may stand in an address, and may be taken from one."""
+    """Whether a choice may be written to an address and read from one."""
     if name in ("shards", "image_dir"):
         return all(_is_here(line.strip(), roots) for line in value.splitlines())
     if name == "tok":
@@ -64,7 +62,7 @@ def may_stand(name: str, value: str, roots: Roots) -> bool:
 
 
 def carried(chosen: Mapping[str, str], roots: Roots) -> dict[str, str]:
-    """Return what of the choices stands in the address, and the names of the data that does not."""
+    """Return the choices for the address, and which data it does not carry."""
     found = {
         name: value
         for name, value in chosen.items()
@@ -75,7 +73,7 @@ def carried(chosen: Mapping[str, str], roots: Roots) -> dict[str, str]:
 
 
 def _is_here(pattern: str, roots: Roots) -> bool:
-    """Whether a pattern is local, and names nothing outside the roots as far as it says."""
+    """Whether a pattern is local and within the roots."""
     try:
         return not is_remote(pattern) and bool(roots.pattern(pattern))
     except ConfigError:
@@ -83,10 +81,7 @@ def _is_here(pattern: str, roots: Roots) -> bool:
 
 
 def refused(found: Mapping[str, str], own: Mapping[str, str], roots: Roots) -> str:
-    """Say in a line what an address asks for, is not given, and is not the session's own.
-
-    Nothing where there is none.
-    """
+    """Return a note about values of an address that were ignored or are missing; else empty."""
     asked = [
         f"{words} ({_short(found[name])})"
         for name, words in WORDS.items()
@@ -94,16 +89,16 @@ def refused(found: Mapping[str, str], own: Mapping[str, str], roots: Roots) -> s
     ]
     if asked:
         return (
-            f"The link asks for {_list(asked)}. Not taken from a link: name it here on the page, "
-            "or start the app with it."
+            f"The link asks for {_list(asked)}, which a link cannot set. Enter it on the page, or "
+            "start the app with it."
         )
     typed = [
         WORDS[name] for name in found.get(TYPED, "").split() if name in WORDS and name not in own
     ]
     if typed:
         return (
-            f"This view had {_list(typed)} typed into the page, which a link does not carry: type "
-            "it again, or start the app with it."
+            f"This view used {_list(typed)} entered on the page, which a link does not carry. "
+            "Enter it again, or start the app with it."
         )
     return ""
 
@@ -123,22 +118,22 @@ _EPOCH: Final = "epoch"
 _SEEDED: Final = "seeded"
 _WRITTEN: Final = "written"
 _ROOTS: Final = "roots"
-_REFUSED: Final = "refused"  # a line about the address, and what was chosen then
-_ON_ITS_WAY: Final = 1.0  # seconds in which a browser may not know the newest address yet
+_REFUSED: Final = "refused"  # note about the address, and the choices at that time
+_PENDING: Final = 1.0  # seconds until a browser surely has the newest address
 
 
 def get(name: str, default: str = "") -> str:
-    """Return what was chosen under a name."""
+    """Return the choice stored under a name."""
     return _chosen().get(name, default)
 
 
 def put(name: str, value: str | None) -> None:
-    """Keep a choice; None forgets it, as does whoever finds that it is the default.
+    """Store a choice; None deletes it, as for a default.
 
     Raises
     ------
     KeyError
-        For a name of which `address` does not know whether it may stand there.
+        For an unknown name.
     """
     if not is_known(name):
         raise KeyError(name)
@@ -149,7 +144,7 @@ def put(name: str, value: str | None) -> None:
 
 
 def named(prefix: str) -> dict[str, str]:
-    """Return what was chosen under names that begin with a prefix, by the rest of the name."""
+    """Return the choices whose names start with a prefix, by the rest of the name."""
     return {
         name.removeprefix(prefix): value
         for name, value in _chosen().items()
@@ -158,7 +153,7 @@ def named(prefix: str) -> dict[str, str]:
 
 
 def whole(name: str, default: int, least: int, most: int) -> int:
-    """Return a choice that is a whole number in a range, else the default."""
+    """Return a choice that is an integer in a range, else the default."""
     text = get(name)
     try:
         value = int(text) if len(text) < 20 else default
@@ -168,7 +163,7 @@ def whole(name: str, default: int, least: int, most: int) -> int:
 
 
 def seed(key: str, value: Any) -> None:
-    """Give a widget its value: when it is drawn anew, and when the choices came from elsewhere."""
+    """Set a widget's value when it is new, or when the choices changed outside the widgets."""
     seeded: dict[str, int] = st.session_state.setdefault(_SEEDED, {})
     if key not in st.session_state or seeded.get(key) != epoch():
         st.session_state[key] = value
@@ -176,29 +171,29 @@ def seed(key: str, value: Any) -> None:
 
 
 def epoch() -> int:
-    """Return a number that changes when choices came from elsewhere than the page's widgets."""
+    """Return a number that changes when choices change outside the page's widgets."""
     number: int = st.session_state.setdefault(_EPOCH, 0)
     return number
 
 
 def begin_anew() -> None:
-    """Let every widget take its value from the choices again."""
+    """Reset every widget to the stored choices."""
     st.session_state[_EPOCH] = epoch() + 1
 
 
 def read_address(roots: Roots) -> str:
-    """Follow the address when a session begins, and when the person went back or forward.
+    """Read the address when a session starts, and when the user went back or forward.
 
     Returns
     -------
     str
-        A line about what it asks for and is not given, until something else is chosen.
+        A note about ignored values, until another choice is made.
     """
     st.session_state[_ROOTS] = roots
     found = st.query_params.to_dict()
     written, when = st.session_state.get(_WRITTEN, (found, 0.0))
-    # An empty address says nothing: a change of page clears it, and the threshold always stands.
-    moved = found and found != written and time.monotonic() - when > _ON_ITS_WAY
+    # An empty address is ignored: a change of page clears it.
+    moved = found and found != written and time.monotonic() - when > _PENDING
     if moved or _CHOSEN not in st.session_state:
         own = {k: v for k, v in _chosen().items() if not may_stand(k, v, roots)}
         taken = {k: v for k, v in found.items() if may_stand(k, v, roots)}
@@ -212,20 +207,20 @@ def read_address(roots: Roots) -> str:
 
 
 def _line_about_it() -> str:
-    """Return the line about the address as long as what is chosen is what it was then."""
+    """Return the note about the address until the choices change."""
     line, then = st.session_state.setdefault(_REFUSED, ("", {}))
-    if line and then is None:  # the run that has read it chooses much by itself
+    if line and then is None:  # the first run sets defaults itself
         st.session_state[_REFUSED] = line, dict(_chosen())
     return line if then in (None, _chosen()) else ""
 
 
 def address() -> dict[str, str]:
-    """Return what stands in the address."""
+    """Return the query parameters."""
     return carried(_chosen(), st.session_state[_ROOTS])
 
 
 def write_address() -> None:
-    """Write the address, if it says anything else."""
+    """Write the address if it has changed."""
     wanted = address()
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
@@ -238,30 +233,30 @@ def _chosen() -> dict[str, str]:
     return chosen
 
 
-DOCUMENT: Final = "doc"  # its shard's place in the corpus, and its number in the shard
+DOCUMENT: Final = "doc"  # index of the shard, and number of the document in it
 FILTER: Final = "f."
 
 
 def open_document(source: data.CorpusKey) -> tuple[int, int] | None:
-    """Return the open document's part and row, as far as the address says one that is here."""
+    """Return the open document's part and row, None without a valid one."""
     found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", get(DOCUMENT), re.ASCII)
     return data.place_here(source, int(found[1]), int(found[2])) if found else None
 
 
 def keep_open(source: data.CorpusKey, place: tuple[int, int] | None) -> None:
-    """Keep which document is open, by its part and row."""
+    """Store which document is open, by its part and row."""
     there = None if place is None else data.place_in_corpus(source, *place)
     put(DOCUMENT, None if there is None else f"{there[0]}.{there[1]}")
 
 
 def go_to_document(source: data.CorpusKey, part: int, row: int) -> None:
-    """Leave for the page Documents, with one of them open."""
+    """Switch to the page Documents with a document open."""
     keep_open(source, (part, row))
     _go()
 
 
 def put_filters(**filters: str) -> None:
-    """Set these filters and the order of the page Documents, and no others."""
+    """Replace the filters and the order of the page Documents."""
     for name in named(FILTER):
         put(FILTER + name, None)
     for name, value in filters.items():
@@ -269,7 +264,7 @@ def put_filters(**filters: str) -> None:
 
 
 def go_to_list() -> None:
-    """Leave for the page Documents, with none of them open."""
+    """Switch to the page Documents with none open."""
     put(DOCUMENT, None)
     _go()
 
@@ -279,27 +274,30 @@ def _go() -> None:
     st.switch_page(st.session_state["pages"]["Documents"], query_params=address())
 
 
-HELP = "A matched pair that scores below this is dropped; equal is kept."
+HELP = "Pairs scoring below the threshold are dropped; an equal score is kept."
 
 
 def name_of(model: str, own: str) -> str:
-    """Return the short name under which a model's threshold is kept."""
+    """Return the name under which a model's threshold is stored."""
     return "t" if model == own else f"t.{model}"
 
 
 def chosen(name: str, asked: float, scale: Scale, span: tuple[float, float]) -> float:
-    """Return the threshold: what was chosen, else what was asked for, on a step of the grid."""
+    """Return the chosen threshold, else the default, rounded to the grid."""
     wanted = number(get(name), asked)
     nearest = on_grid(wanted, scale, span)
     if abs(nearest - wanted) > 1e-9:
-        note(f"{wanted:g} is no step of this model's scale ({scale.name}); shown: {nearest:g}")
+        note(
+            f"Threshold {wanted:g} is not on this model's grid ({scale.name} scale); using "
+            f"{nearest:g}."
+        )
     elif name not in named(""):
         choose(name, nearest)
     return nearest
 
 
 def choose(name: str, value: float) -> None:
-    """Keep a threshold."""
+    """Store a threshold."""
     put(name, f"{value:.12g}")
 
 
@@ -319,7 +317,7 @@ def number(text: str, default: float) -> float:
 
 
 def on_grid(value: float, scale: Scale, span: tuple[float, float]) -> float:
-    """Return the nearest step of the grid within a span.
+    """Return the nearest grid value within a span.
 
     Examples
     --------
@@ -331,9 +329,9 @@ def on_grid(value: float, scale: Scale, span: tuple[float, float]) -> float:
 
 
 def visible_span(low: float, high: float, scale: Scale) -> tuple[float, float]:
-    """Return the thresholds worth showing: steps of the grid around all scores.
+    """Return the range of thresholds to show: all scores with a margin, on the grid.
 
-    On cosine scale the reference setting is among them. Without scores the ends are NaN.
+    On the cosine scale it includes the reference threshold. Without scores, pass NaN.
 
     Examples
     --------
@@ -354,10 +352,10 @@ def visible_span(low: float, high: float, scale: Scale) -> tuple[float, float]:
 def number_input(
     value: float, scale: Scale, span: tuple[float, float], keep: Callable[[float], None]
 ) -> None:
-    """Draw the threshold as a number, where the control is not."""
+    """Draw the threshold as a number field, for pages without the control."""
     st.session_state["threshold"] = value
     st.number_input(
-        "Similarity threshold",
+        "Threshold",
         *span,
         step=scale.step,
         format=f"%.{scale.digits}f",

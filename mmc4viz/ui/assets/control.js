@@ -1,12 +1,12 @@
-// The threshold control. What moves follows here, in the browser; the server is told on release
-// and after a pause. Nothing outside of the component's own elements is touched.
+// The threshold control. It follows the threshold in the browser; the server is notified on release
+// and after a pause. It changes only its own elements.
 
 const PAUSE = 300; // milliseconds
 const BIG = 10; // steps of Shift and Page keys
-const LEAST = 10; // steps that a zoom shows at least
+const LEAST = 10; // minimum steps in view
 const controls = new WeakMap();
 
-/** Called by Streamlit whenever the server has drawn the page. */
+/** Called by Streamlit after each run. */
 export default function (component) {
   const root = component.parentElement.querySelector(".control");
   if (!controls.has(root)) controls.set(root, build(root));
@@ -17,7 +17,7 @@ export default function (component) {
   return () => dispose(control);
 }
 
-/** Build the elements once and listen to them. */
+/** Create the elements and their listeners once. */
 function build(root) {
   const control = { root, at: 0, dragging: false, told: {}, pointers: new Map(), view: { form: "share", log: false } };
   root.replaceChildren(
@@ -30,7 +30,7 @@ function build(root) {
   return control;
 }
 
-/** Heading, number field, counts linear or log, zoom. */
+/** Heading, number field, linear or log counts, zoom. */
 function toolbar(control) {
   control.title = make("h3");
   control.input = make("input", { type: "number", inputmode: "decimal" });
@@ -49,7 +49,7 @@ function toolbar(control) {
     make("span", { class: "group", role: "group" }, ...zoom));
 }
 
-/** Marks of references and of proposals, and the line that explains what is pointed at. */
+/** Published and suggested thresholds, and the hint for the element under the pointer. */
 function marksAndHint(control) {
   control.marks = make("div", { class: "marks" });
   control.proposals = make("div", { class: "marks proposals" });
@@ -57,7 +57,7 @@ function marksAndHint(control) {
   return make("div", {}, control.marks, control.proposals, control.hint);
 }
 
-/** The histogram: bars on a canvas, words above, the line that is dragged. */
+/** The histogram: bars on a canvas, labels above, and the handle. */
 function plotOf(control) {
   control.canvas = make("canvas", { "aria-hidden": "true" });
   control.svg = draw("svg", { "aria-hidden": "true" });
@@ -72,7 +72,7 @@ function plotOf(control) {
   return control.plot;
 }
 
-/** Heading of the yield curves, with absolute or share. */
+/** Heading of the yield curves, with the choice of percent or count. */
 function secondBar(control) {
   control.yieldTitle = make("h3");
   control.formButtons = { share: make("button", { type: "button" }), absolute: make("button", { type: "button" }) };
@@ -81,7 +81,7 @@ function secondBar(control) {
     make("span", { class: "group", role: "group" }, ...Object.values(control.formButtons)));
 }
 
-/** Take what the server sent; its threshold counts when it was set there and no finger is down. */
+/** Receive a message; its threshold applies if the server set it and nothing is being dragged. */
 function receive(control, bytes) {
   const { text, header, rest } = unpack(bytes);
   if (control.text === text) return;
@@ -103,7 +103,7 @@ function receive(control, bytes) {
   redraw(control);
 }
 
-/** The steps to show at first: those of a link, else all worth showing. */
+/** The initial range of steps: from the address, else the full span. */
 function spanOf(header, before) {
   const { from, to } = header.view;
   return !before && Number.isInteger(from) && Number.isInteger(to) && to - from >= LEAST
@@ -111,7 +111,7 @@ function spanOf(header, before) {
     : header.span;
 }
 
-/** Write the words that do not move. */
+/** Write the text that does not depend on the threshold. */
 function write(control) {
   const { header } = control.model, { words } = header;
   control.title.textContent = words.title;
@@ -132,7 +132,7 @@ function write(control) {
   writeYields(control);
 }
 
-/** A place for each large number. */
+/** A cell for each headline number. */
 function writeNumbers(control) {
   control.cells = control.model.header.numbers.map((format) => {
     const value = make("div", { class: "value" }), interval = make("div", { class: "interval" }), difference = make("div", { class: "change" });
@@ -143,14 +143,14 @@ function writeNumbers(control) {
   control.numbers.replaceChildren(...control.cells.map(({ cell }) => cell));
 }
 
-/** A button for each reference and each proposal, explained when it is pointed at. */
+/** A button for each published and suggested threshold, explained on hover and focus. */
 function writeMarks(control) {
   const { header } = control.model;
   writeRow(control, control.marks, header.words.marks, header.marks);
   writeRow(control, control.proposals, header.words.proposals, header.proposals);
 }
 
-/** One row of such buttons; a proposal is told to the server, which remembers what it says. */
+/** One row of buttons; clicking a suggestion also notifies the server, which keeps its basis. */
 function writeRow(control, row, words, marks) {
   const buttons = marks.map((mark) => {
     const button = make("button", { type: "button", title: mark.source, "aria-description": mark.source }, `${mark.label} ${mark.name}`);
@@ -167,7 +167,7 @@ function writeRow(control, row, words, marks) {
   row.hidden = !buttons.length;
 }
 
-/** A small picture for each yield. */
+/** A small chart for each yield. */
 function writeYields(control) {
   control.charts = control.model.header.yields.map(({ name, label, digits }) => {
     const svg = draw("svg", { role: "img", "aria-label": `${label} against the threshold` }), value = make("b");
@@ -178,7 +178,7 @@ function writeYields(control) {
   control.yields.replaceChildren(...control.charts.map(({ figure }) => figure));
 }
 
-/** Draw what changes with size, view or data; then what moves. */
+/** Redraw everything after a change of size, view or data. */
 function redraw(control) {
   if (!control.plot.clientWidth) return;
   layOut(control);
@@ -189,7 +189,7 @@ function redraw(control) {
   paint(control);
 }
 
-/** Paint all that moves with the threshold. */
+/** Paint everything that depends on the threshold. */
 function paint(control) {
   const { model: { header, arrays }, at } = control, value = valueAt(header, at);
   const numbers = numbersAt(control.model, at), label = value.toFixed(header.digits);
@@ -202,16 +202,17 @@ function paint(control) {
   control.handle.style.transform = `translateX(${across(control, control.size.width, PAD, at)}px)`;
   control.handle.style.visibility = inView ? "" : "hidden";
   if (!control.editing) control.input.value = label;
-  const spoken = `${label}: ${large(numbers.documents.value, 1)} documents, ${writers[1].format(100 * numbers.share.value)} % of all`;
+  const spoken = `${label}: ${large(numbers.documents.value, 1)} documents, ${writers[1].format(100 * numbers.share.value)}% of all`;
   const [valuemin, valuemax] = header.span.map((step) => valueAt(header, step));
   const aria = { valuemin, valuemax, valuenow: value, valuetext: spoken };
-  for (const [name, said] of Object.entries(aria)) control.handle.setAttribute(`aria-${name}`, said);
+  for (const [name, text] of Object.entries(aria)) control.handle.setAttribute(`aria-${name}`, text);
 }
 
-/** Write one large number, its change against the compared setting, its interval. */
+/** Write one headline number, its difference from the baseline and its interval. */
 function paintNumber(control, { format, value, difference, interval }, number) {
-  const { compared } = control.model.header;
+  const { compared, words } = control.model.header;
   value.textContent = written(number.value, format);
-  difference.textContent = compared.numbers ? `${change(number.value - compared.numbers[format.name], format)} vs ${compared.label}` : "";
-  if (number.low !== undefined) interval.textContent = `95%: ${written(number.low, format)} – ${written(number.high, format)}`;
+  const by = compared.numbers && change(number.value - compared.numbers[format.name], format);
+  difference.textContent = by ? `${by} vs ${words.baseline} ${compared.label}` : "";
+  if (number.low !== undefined) interval.textContent = `95% CI: ${written(number.low, format)} – ${written(number.high, format)}`;
 }

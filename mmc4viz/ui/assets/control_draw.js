@@ -1,10 +1,10 @@
-// Drawing: the histogram on a canvas, axes and curves in SVG. Reads the model, changes nothing else.
+// Drawing: the histogram on a canvas, axes and curves in SVG.
 
 const PAD = { left: 46, right: 14, top: 24, bottom: 40 };
 const SMALL = { left: 34, right: 8, top: 8, bottom: 18 };
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Make an element with attributes, text and children; text is never markup. */
+/** Create an element with attributes and children; text is never markup. */
 function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -12,7 +12,7 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Make an SVG element likewise. */
+/** Create an SVG element with attributes and text. */
 function draw(name, attributes = {}, text = "") {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -20,19 +20,19 @@ function draw(name, attributes = {}, text = "") {
   return node;
 }
 
-/** Where a step stands across a picture, in pixels. */
+/** The x position of a step, in pixels. */
 function across(control, width, pad, at) {
   const { from, to } = control.view;
   return pad.left + ((at - from) / Math.max(1, to - from)) * (width - pad.left - pad.right);
 }
 
-/** The step under a place across a picture. */
+/** The step at an x position. */
 function under(control, width, pad, x) {
   const { from, to } = control.view;
   return from + ((x - pad.left) / Math.max(1, width - pad.left - pad.right)) * (to - from);
 }
 
-/** Gather the pairs of each bar: whole steps of the grid, at least four pixels wide. */
+/** Count the pairs of each bar: whole steps of the grid, at least four pixels wide. */
 function barsOf(control, width) {
   const { from, to } = control.view;
   const each = Math.max(1, Math.ceil((to - from) / Math.max(1, width / 4)));
@@ -46,20 +46,20 @@ function barsOf(control, width) {
   return { each, bars };
 }
 
-/** Pairs from one step to below another. */
+/** Pairs from one step up to another, exclusive. */
 function pairsFrom(counts, low, high) {
   let pairs = 0;
   for (let k = Math.max(0, low); k < Math.min(high, counts.length); k += 1) pairs += counts[k];
   return pairs;
 }
 
-/** Height of a count, linear or as a logarithm, from 0 to 1. */
+/** Height of a count from 0 to 1, linear or logarithmic. */
 function level(control, pairs) {
   const most = control.bars.most;
   return control.view.log ? Math.log10(1 + pairs) / Math.log10(1 + most) : pairs / most;
 }
 
-/** Size the canvas for the screen and gather its bars; needed when width, view or data change. */
+/** Size the canvas and compute its bars, after a change of width, view or data. */
 function layOut(control) {
   const { plot, canvas } = control;
   const width = plot.clientWidth, height = plot.clientHeight, ratio = window.devicePixelRatio || 1;
@@ -73,7 +73,7 @@ function layOut(control) {
   control.bars.most = Math.max(1, ...control.bars.bars.map((bar) => bar.pairs));
 }
 
-/** Paint the bars: below the threshold rejected, from it on kept; the bar it cuts is stacked. */
+/** Paint the bars: dropped below the threshold, kept from it on; the bar in between is stacked. */
 function paintBars(control) {
   const { width, height } = control.size, { each, bars } = control.bars;
   const { rejected, kept } = control.model.header.colours, { counts } = control.model.arrays;
@@ -95,7 +95,7 @@ function paintBars(control) {
   }
 }
 
-/** Draw the histogram's axes, the reference marks and the compared setting's line. */
+/** Draw the histogram's axes, the marks and the baseline. */
 function drawAxes(control) {
   const { svg, size: { width, height }, model: { header } } = control;
   const floor = height - PAD.bottom, tall = floor - PAD.top;
@@ -117,7 +117,7 @@ function drawAxes(control) {
   svg.replaceChildren(...parts);
 }
 
-/** Counts worth a line. */
+/** Counts with a grid line. */
 function countTicks(control) {
   const { most } = control.bars;
   if (!control.view.log) return ticks(0, most, 4).filter((value) => Number.isInteger(value));
@@ -126,7 +126,7 @@ function countTicks(control) {
   return found;
 }
 
-/** Thresholds worth a label. */
+/** Thresholds with a label. */
 function thresholdTicks(control, width, pad, count) {
   const { header } = control.model, { from, to } = control.view;
   const found = ticks(valueAt(header, from), valueAt(header, to), count);
@@ -136,14 +136,14 @@ function thresholdTicks(control, width, pad, count) {
   }));
 }
 
-/** A small triangle below the axis where a reference stands. */
+/** A small triangle below the axis at a published threshold. */
 function markAt(control, at, floor) {
   if (at < control.view.from || at > control.view.to) return [];
   const x = across(control, control.size.width, PAD, at);
   return [draw("path", { d: `M${x},${floor} l-4,6 h8 z`, fill: "currentColor" })];
 }
 
-/** A tick through the axis with a hollow diamond where a proposal stands. */
+/** A dashed line with a hollow diamond at a suggested threshold. */
 function proposalAt(control, { at }, floor) {
   if (at < control.view.from || at > control.view.to) return [];
   const x = across(control, control.size.width, PAD, at);
@@ -153,7 +153,7 @@ function proposalAt(control, { at }, floor) {
   ];
 }
 
-/** The compared setting's line, where it is in view. */
+/** The baseline's threshold, if it is in view. */
 function ghostAt(control, width, pad, top, bottom) {
   const { at } = control.model.header.compared;
   if (at === null || at < control.view.from || at > control.view.to) return [];
@@ -161,7 +161,7 @@ function ghostAt(control, width, pad, top, bottom) {
   return [draw("line", { class: "ghost", x1: x, x2: x, y1: top, y2: bottom })];
 }
 
-/** What a yield curve shows at a step: value and interval, absolute or as a share. */
+/** A yield at a step: value and interval, as a count or a share. */
 function yieldAt(control, name, at) {
   const { arrays, header } = control.model, share = control.view.form === "share";
   const whole = share ? header.wholes[name] || 1 : 1;
@@ -176,7 +176,7 @@ function yieldAt(control, name, at) {
   };
 }
 
-/** Draw one yield curve with its band and axes; its marker is painted by `paintMarker`. */
+/** Draw one yield curve with its band and axes; `paintMarker` paints its marker. */
 function drawYield(control, chart) {
   const { svg, name } = chart, width = svg.clientWidth, height = svg.clientHeight;
   const { from, to } = control.view, floor = height - SMALL.bottom, tall = floor - SMALL.top;

@@ -1,6 +1,6 @@
-// What the control shows: the server's curves, unpacked, and how numbers are written.
+// The control's data: the server's curves, unpacked, and number formats.
 
-/** Split what the server sent: the length of a JSON header, the header, then float64 arrays. */
+/** Split a message: the length of a JSON header, the header, then float64 arrays. */
 function unpack(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(0, true);
@@ -8,7 +8,7 @@ function unpack(bytes) {
   return { text, header: JSON.parse(text), rest: bytes.slice(4 + length) };
 }
 
-/** Give each array its name; all have one value a step of the grid. */
+/** Return the arrays by name; each has one value per step of the grid. */
 function arraysOf(header, rest) {
   const values = new Float64Array(rest.buffer, 0, rest.byteLength >> 3);
   return Object.fromEntries(
@@ -16,19 +16,19 @@ function arraysOf(header, rest) {
   );
 }
 
-/** The threshold at a step of the grid, as the decimal it is. */
+/** The threshold at a step of the grid, rounded to its decimals. */
 function valueAt(header, at) {
   return Number(((header.first + at) * header.step).toFixed(header.digits));
 }
 
-/** The step nearest to a threshold, within the grid. */
+/** The step of the grid closest to a threshold. */
 function stepOf(header, value) {
   return clamp(Math.round(value / header.step) - header.first, 0, header.steps - 1);
 }
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** The six large numbers at a step, each with its interval where the corpus is estimated. */
+/** The six headline numbers at a step, with intervals for a sample. */
 function numbersAt(model, at) {
   const { arrays, header } = model;
   const plain = (name) => ({
@@ -50,39 +50,39 @@ function numbersAt(model, at) {
   };
 }
 
-/** Writers of numbers by their decimals; ties go to the even digit, as on the command line. */
+/** Number formats by decimals; ties round to even, as on the command line. */
 const writers = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", {
   minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
 }));
 
-/** Write a number in full, or in millions where that is too long for its place. */
+/** Format a number in full, or in millions or billions if it is long. */
 function large(number, digits) {
   if (!Number.isFinite(number)) return "∞";
   if (Math.abs(number) < 1e6) return writers[digits].format(number);
-  return Math.abs(number) < 1e9 ? `${writers[2].format(number / 1e6)} M` : `${writers[2].format(number / 1e9)} bn`;
+  return Math.abs(number) < 1e9 ? `${writers[2].format(number / 1e6)}M` : `${writers[2].format(number / 1e9)}B`;
 }
 
 const percent = (share) => (Number.isFinite(share) ? `${writers[1].format(100 * share)}%` : "∞");
 
-/** Write a change with its sign; shares in percentage points. */
+/** Format a difference with its sign, shares in percentage points; empty if it rounds to zero. */
 function change(difference, format) {
   const written = format.share ? `${writers[1].format(100 * Math.abs(difference))} pp` : large(Math.abs(difference), format.digits);
-  if (!/[1-9]/.test(written)) return "±0";
+  if (!/[1-9]/.test(written)) return "";
   return (difference > 0 ? "+" : "−") + written;
 }
 
-/** Write a value as its kind asks for. */
+/** Format a headline number. */
 const written = (value, format) => (format.share ? percent(value) : large(value, format.digits));
 
 /** Short numbers for axes: 1.2k, 35M. */
 function short(number) {
-  for (const [size, letter] of [[1e9, "bn"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [size, letter] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
     if (number >= size) return `${Number((number / size).toPrecision(3))}${letter}`;
   }
   return `${Number(number.toPrecision(3))}`;
 }
 
-/** Round steps between two values, about as many as asked for. */
+/** About `count` round values between two values. */
 function ticks(low, high, count) {
   const raw = (high - low) / Math.max(1, count);
   if (!(raw > 0)) return [low];

@@ -1,6 +1,6 @@
-// Moving the line: mouse, finger, keys, typing; and telling the server when it rests.
+// Moving the threshold by mouse, touch, keyboard or typing, and notifying the server.
 
-/** Move the threshold to a step worth showing and paint at the next frame. */
+/** Move the threshold to a step within the span and paint in the next frame. */
 function move(control, at) {
   const wanted = clamp(Math.round(at), ...control.model.header.span);
   if (wanted === control.at) return;
@@ -12,13 +12,13 @@ function move(control, at) {
   tellSoon(control);
 }
 
-/** Tell the server after a pause. */
+/** Notify the server after a pause. */
 function tellSoon(control) {
   clearTimeout(control.timer);
   control.timer = setTimeout(() => tell(control), PAUSE);
 }
 
-/** Tell the server what it does not know yet. */
+/** Notify the server of changes. */
 function tell(control) {
   clearTimeout(control.timer);
   const { form, log, from, to } = control.view, { header } = control.model;
@@ -32,14 +32,14 @@ function tell(control) {
   }
 }
 
-/** Change how the pictures look. */
+/** Change the view. */
 function look(control, changes) {
   Object.assign(control.view, changes);
   redraw(control);
   tellSoon(control);
 }
 
-/** Show the steps from one to another, within those worth showing. */
+/** Show a range of steps within the span. */
 function show(control, from, to) {
   const [low, high] = control.model.header.span;
   const wide = clamp(Math.round(to - from), LEAST, high - low);
@@ -47,13 +47,13 @@ function show(control, from, to) {
   look(control, { from: start, to: start + wide });
 }
 
-/** Zoom by a factor around a step, the threshold's own if none is given. */
+/** Zoom by a factor around a step, by default the threshold. */
 function zoomBy(control, factor, around = control.at) {
   const { from, to } = control.view, centre = clamp(around, from, to);
   show(control, centre - (centre - from) * factor, centre + (to - centre) * factor);
 }
 
-/** Let a picture be dragged in: `where` gives what is measured and its margins. */
+/** Make an element draggable; `where` returns the element to measure and its margins. */
 function drags(control, element, where) {
   const to = (event) => {
     const [measured, pad] = where(), box = measured.getBoundingClientRect();
@@ -82,7 +82,7 @@ function drags(control, element, where) {
   element.addEventListener("pointercancel", end);
 }
 
-/** Two fingers zoom; the wheel does with Ctrl, as a touchpad's pinch reports itself. */
+/** Zoom with two fingers, or with Ctrl and the wheel (also sent by touchpads when pinching). */
 function pinches(control) {
   const { area } = control;
   area.addEventListener("wheel", (event) => {
@@ -100,7 +100,7 @@ function pinches(control) {
   });
 }
 
-/** Keys on the line: a step, ten with Shift or Page, the ends of the view. */
+/** Keys of the handle: one step, ten with Shift or Page keys, and the ends of the view. */
 function onKey(control, event) {
   const step = event.shiftKey ? BIG : 1, { from, to } = control.view;
   const moves = {
@@ -115,7 +115,7 @@ function onKey(control, event) {
   if (control.at > to) show(control, control.at - wide, control.at);
 }
 
-/** What was typed, if it is a threshold; else the browser says why not, and the field is put back when it is left. */
+/** Apply a typed threshold; for an invalid one show the browser's message and reset the field on blur. */
 function onTyped(control) {
   const value = Number.parseFloat(control.input.value), { validity } = control.input;
   const wrong = validity.rangeOverflow || validity.rangeUnderflow || validity.badInput;
@@ -128,7 +128,7 @@ function onTyped(control) {
   tell(control);
 }
 
-/** Say how many pairs the bar under the pointer has. */
+/** Show the number of pairs in the bar under the pointer. */
 function onPointed(control, event) {
   if (control.dragging || !control.bars) return;
   const box = control.plot.getBoundingClientRect(), { header } = control.model;
@@ -136,10 +136,10 @@ function onPointed(control, event) {
   const bar = control.bars.bars.find((b) => at >= b.at && at < b.at + control.bars.each);
   if (!bar) return;
   const [low, high] = [bar.at, bar.at + control.bars.each].map((k) => valueAt(header, k).toFixed(header.digits));
-  control.hint.textContent = `${large(bar.pairs, 0)} pairs from ${low} to below ${high}`;
+  control.hint.textContent = `${large(bar.pairs, 0)} pairs scoring ${low} to below ${high}`;
 }
 
-/** Listen to everything that moves the line. */
+/** Add the listeners. */
 function listen(control) {
   const whole = () => [control.plot, PAD];
   drags(control, control.area, whole);
@@ -154,7 +154,7 @@ function listen(control) {
   control.area.addEventListener("pointerleave", () => { control.hint.textContent = ""; });
 }
 
-/** Leave nothing behind; Streamlit may also call this for a call that another one overtook. */
+/** Clean up; Streamlit may also call this for a superseded run, when the element is still in use. */
 function dispose(control) {
   if (control.root.isConnected) return;
   clearTimeout(control.timer);

@@ -1,4 +1,4 @@
-// The funnels of images and documents. A click on a loss tells the server to open what was lost.
+// The document and image funnels. Clicking a reason for dropping opens its documents.
 
 function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
@@ -7,18 +7,18 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Writers of numbers by their decimals; ties go to the even digit, as everywhere on the page. */
+/** Number formats by decimals; ties round to even, as on the command line. */
 const writers = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", {
   minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
 }));
 
-/** A whole number as it is; halves, which the coin makes, with their decimal. */
+/** Integers without decimals; expected values with one. */
 function count(number) {
-  if (number >= 1e7) return `${writers[2].format(number / 1e6)} M`;
+  if (number >= 1e7) return `${writers[2].format(number / 1e6)}M`;
   return writers[Math.abs(number - Math.round(number)) < 0.05 ? 0 : 1].format(number);
 }
 
-/** One line: name, bar, number and share. */
+/** One row: name, bar, number and share. */
 function row(funnel, line, open) {
   const share = funnel.whole ? line.number / funnel.whole : 0, start = funnel.whole ? line.start / funnel.whole : 0;
   const bar = make("i", { style: `left:${100 * start}%;width:${100 * share}%;background:${line.colour}` });
@@ -29,7 +29,7 @@ function row(funnel, line, open) {
     make("span", { class: "name" }, line.label), make("span", { class: "track", "aria-hidden": "true" }, ...(line.number ? [bar] : [])), number);
   if (can) {
     node.type = "button";
-    node.setAttribute("aria-description", `${line.meaning}. Opens these documents.`);
+    node.setAttribute("aria-description", `${line.meaning}. Open these documents.`);
     node.onclick = () => open(`${funnel.of}/${line.name}`);
   }
   return make("li", {}, node);

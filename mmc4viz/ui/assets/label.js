@@ -1,7 +1,7 @@
-// The card that is labelled. Texts are set as text, never as markup. An answer goes to the server
-// with the place of the pair that is on screen; until the server has heard it, no other is taken.
+// The labeling card. Text is never set as markup. An answer is sent with the queue position of the
+// pair on screen; no other answer is accepted until the server has acknowledged it.
 
-const PATIENCE = 5000; // milliseconds, after which an answer that was not heard may be given again
+const PATIENCE = 5000; // milliseconds until an unacknowledged answer may be given again
 const ANSWERS = [
   ["yes", "Yes", "y", "sure yes"], ["no", "No", "n", "sure no"], ["unsure", "Unsure", "u", ""],
   ["skip", "Skip", "s", "small"], ["undo", "Undo", "z", "small"],
@@ -9,7 +9,7 @@ const ANSWERS = [
 const CONTEXT = "t";
 const cards = new WeakMap();
 
-/** Called by Streamlit whenever the server has drawn the page. */
+/** Called by Streamlit after each run. */
 export default function (component) {
   const root = component.parentElement.querySelector(".label");
   if (!cards.has(root)) cards.set(root, build(root));
@@ -27,7 +27,7 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Build the elements once. */
+/** Create the elements once. */
 function build(root) {
   const card = { root, data: null, waiting: 0, open: false };
   card.picture = make("div", { class: "picture" });
@@ -54,18 +54,18 @@ function build(root) {
   return card;
 }
 
-/** Take what the server drew: another pair, or the same one when an answer could not be kept. */
+/** Receive a pair: the next one, or the same if an answer could not be saved. */
 function receive(card, data) {
-  const another = !card.data || card.data.place !== data.place;
+  const isNew = !card.data || card.data.place !== data.place;
   const heard = !card.data || card.data.serial !== data.serial;
   card.data = data;
-  if (heard || another) settle(card);
+  if (heard || isNew) settle(card);
   document.cookie = `${data.cookie}=${encodeURIComponent(data.person)}; path=/; max-age=31536000; samesite=strict`;
   card.progress.style.width = `${data.wanted ? (100 * data.done) / data.wanted : 0}%`;
   card.root.dataset.place = data.place;
-  if (!another) return;
-  const shown = data.picture ? make("img", { src: data.picture, alt: "the image to judge" })
-    : make("span", {}, data.problem || "no picture");
+  if (!isNew) return;
+  const shown = data.picture ? make("img", { src: data.picture, alt: "image to label" })
+    : make("span", {}, data.problem || "image not available");
   card.picture.replaceChildren(shown);
   card.sentence.textContent = data.sentence;
   card.before.textContent = data.before.join("\n");
@@ -74,12 +74,12 @@ function receive(card, data) {
   around(card, false);
 }
 
-/** Show or hide the sentence's neighbours. */
+/** Show or hide the neighboring sentences. */
 function around(card, open) {
   card.open = open;
   card.before.hidden = !open || !card.data.before.length;
   card.after.hidden = !open || !card.data.after.length;
-  card.context.firstChild.textContent = open ? "Hide the text around" : "Text around";
+  card.context.firstChild.textContent = open ? "Hide context" : "Context";
   card.context.setAttribute("aria-pressed", String(open));
 }
 
@@ -97,7 +97,7 @@ function settle(card) {
   for (const button of card.buttons) button.classList.remove("given");
 }
 
-/** Keys, unless somebody writes into a field. */
+/** Keyboard shortcuts, except in text fields. */
 function press(card, event) {
   const at = event.composedPath()[0];
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !card.root.isConnected) return;

@@ -1,10 +1,10 @@
-// Small multiples: one small picture a setting, all on one scale, the present value marked. All
-// that is written is handed in; this only draws.
+// Small multiples: one small chart per setting, all on the same scale, with the current value marked.
+// All text comes from the server.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PAD = { left: 46, right: 10, top: 12, bottom: 36 };
 
-/** Make an element with attributes and children; text is never markup. */
+/** Create an element with attributes and children; text is never markup. */
 function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -12,7 +12,7 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Make an SVG element likewise. */
+/** Create an SVG element. */
 function draw(name, attributes = {}, ...children) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -20,11 +20,11 @@ function draw(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Draw one picture into its place. */
+/** Draw one chart. */
 function picture(svg, panel, data) {
   const width = svg.clientWidth, height = svg.clientHeight, floor = height - PAD.bottom;
   const wide = (width - PAD.left - PAD.right) / panel.points.length;
-  const crowded = panel.points.some(({ name }) => 6.2 * name.length > wide); // then in two rows
+  const crowded = panel.points.some(({ name }) => 6.2 * name.length > wide); // labels alternate between two rows
   const x = (k) => PAD.left + (k + 0.5) * wide;
   const y = (value) => floor - (floor - PAD.top) * Math.min(1, Math.max(0, value / data.most));
   const parts = data.ticks.flatMap(({ at, label }) => [

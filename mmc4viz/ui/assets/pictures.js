@@ -1,12 +1,12 @@
-// Pictures of one document: its similarity with the assignment, its tokens along a ruler. All that
-// is written is handed in, and is text; this only draws.
+// Charts of one document: its similarity matrix with the matched pairs, and its tokens on a ruler.
+// All text comes from the server and is set as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PAD = { left: 44, right: 10, top: 24, bottom: 40 };
 const ROW = 26; // pixels
-const INK = "125,133,140"; // reads on light and dark alike
+const INK = "125,133,140"; // visible on light and dark backgrounds
 
-/** Make an element with attributes and children; text is never markup. */
+/** Create an element with attributes and children; text is never markup. */
 function make(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -14,7 +14,7 @@ function make(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Make an SVG element likewise. */
+/** Create an SVG element. */
 function draw(name, attributes = {}, ...children) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -22,19 +22,19 @@ function draw(name, attributes = {}, ...children) {
   return node;
 }
 
-/** Numbers 1 … count to write along an axis, as many as fit. */
+/** Axis labels from 1 to count, as many as fit. */
 function numbered(count, room) {
   const step = [1, 2, 5, 10, 20, 50, 100].find((s) => (count / s) * 26 <= room) ?? 200;
   return Array.from({ length: count }, (_, k) => k + 1).filter((n) => n === 1 || n % step === 0);
 }
 
-/** The similarity of images (rows) and sentences (columns): the more, the darker. */
+/** The similarity of images (rows) and sentences (columns): darker is higher. */
 function heatMap(root, data) {
   const rows = data.z.length, columns = data.z[0].length;
   const canvas = make("canvas", { "aria-hidden": "true" }), svg = draw("svg", { role: "img", "aria-label": data.alt });
-  const hint = make("div", { class: "hint" }, data.scale);
+  const hint = make("span", { class: "hint" });
   const height = PAD.top + PAD.bottom + Math.max(ROW * rows, 2 * ROW);
-  root.replaceChildren(make("div", { class: "plot", style: `height:${height}px` }, canvas, svg), hint);
+  root.replaceChildren(make("div", { class: "plot", style: `height:${height}px` }, canvas, svg), legend(data), hint);
   const tall = height - PAD.top - PAD.bottom, down = tall / rows;
   let across = 1;
   const redraw = () => {
@@ -69,14 +69,20 @@ function heatMap(root, data) {
     const image = Math.ceil((event.clientY - box.top - PAD.top) / down), sentence = Math.ceil((event.clientX - box.left - PAD.left) / across);
     const value = data.z[image - 1]?.[sentence - 1];
     const mark = data.marks.find((m) => m.image === image && m.sentence === sentence);
-    const said = value === undefined ? data.scale : `${data.words.image} ${image}, ${data.words.sentence} ${sentence}: ${value === null ? "–" : value.toFixed(data.digits)}`;
-    hint.textContent = mark ? `${said}, ${mark.words}` : said;
+    const cell = value === undefined ? "" : `${data.words.image} ${image}, ${data.words.sentence} ${sentence}: ${value === null ? "–" : value.toFixed(data.digits)}`;
+    hint.textContent = mark ? `${cell}, ${mark.words}` : cell;
   };
-  svg.onpointerleave = () => { hint.textContent = data.scale; };
+  svg.onpointerleave = () => { hint.textContent = ""; };
   return redraw;
 }
 
-/** A sequence's tokens as a ruler: image tokens on it, what is cut behind the limit. */
+/** The color bar, and the sign of a matched pair. */
+function legend({ ends: [low, high], words }) {
+  const ramp = make("i", { class: "ramp", style: `background:linear-gradient(90deg, rgba(${INK},0.04), rgb(${INK}))` });
+  return make("span", { class: "legend" }, `${words.score} ${low}`, ramp, high, make("span", { class: "pair" }, `● ${words.pair}`));
+}
+
+/** A training sequence as a ruler with its image tokens; the truncated part is faint. */
 function ruler(root, data) {
   const svg = draw("svg", { role: "img", "aria-label": data.alt }), hint = make("div", { class: "hint" }, data.scale);
   root.replaceChildren(make("div", { class: "plot", style: "height:76px" }, svg), hint);

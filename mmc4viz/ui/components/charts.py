@@ -1,9 +1,6 @@
-"""Small multiples, heat map, ruler.
+"""Charts drawn in the browser: small multiples, the similarity heat map and the token ruler.
 
-Every picture has the same scale; the present value is marked. Computes no yield.
-
-Images and sentences are numbered from 1, as everywhere on screen; their text never enters a
-picture. Judges nothing.
+Images and sentences are numbered from 1, as everywhere on screen.
 """
 
 from __future__ import annotations
@@ -21,16 +18,16 @@ from mmc4viz.charts import COLOURS
 from mmc4viz.ui.html import asset
 
 TITLES: Final = {
-    "max_images": "image cap",
-    "max_tokens": "token limit",
-    "min_kb": "too small (kB)",
-    "assignment": "assignment",
+    "max_images": "Max images",
+    "max_tokens": "Max tokens",
+    "min_kb": "Min image size (kB)",
+    "assignment": "Assignment",
 }
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value of one setting with what it yields."""
+    """One value of a setting with its yield."""
 
     setting: str
     value: Any
@@ -49,13 +46,13 @@ _MULTIPLES: Final = st.components.v2.component(
 
 
 def show(points: Sequence[Point], what: str, *, share: bool) -> None:
-    """Draw one small picture a setting.
+    """Draw one small chart per setting, all on the same scale, with the current value marked.
 
     Parameters
     ----------
     points : sequence of Point
     what : str
-        What is yielded, in words.
+        The yield, in words.
     share : bool
         Whether yields are shares, else counts.
     """
@@ -90,16 +87,16 @@ def _panel(points: Sequence[Point], what: str, share: bool) -> dict[str, Any]:
 
 
 def _words(point: Point, share: bool) -> str:
-    """Say a point in words.
+    """Describe a point.
 
     Examples
     --------
     >>> _words(Point("max_images", 6, 0.5, 0.4, 0.6, True), True)
-    '6: 50.0% (40.0% to 60.0%), now'
+    '6: 50.0% (40.0% to 60.0%), current'
     """
     value, low, high = (_long(v, share) for v in (point.estimate, point.low, point.high))
     band = f" ({low} to {high})" if point.low < point.high else ""
-    return f"{point.value}: {value}{band}{', now' if point.present else ''}"
+    return f"{point.value}: {value}{band}{', current' if point.present else ''}"
 
 
 def _long(value: float, share: bool) -> str:
@@ -109,7 +106,7 @@ def _long(value: float, share: bool) -> str:
 
 
 def _short(value: float, share: bool) -> str:
-    """Write a number for an axis.
+    """Format a number for an axis.
 
     Examples
     --------
@@ -118,14 +115,14 @@ def _short(value: float, share: bool) -> str:
     """
     if share:
         return f"{100 * value:.3g}%"
-    for size, letter in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:.3g}"
 
 
 def _value_ticks(most: float) -> list[float]:
-    """Return round steps from 0 on, about four.
+    """Return about four round values from 0 up.
 
     Examples
     --------
@@ -152,14 +149,14 @@ _MOUNT: Final = st.components.v2.component(
 def heat_map(
     matrix: NDArray[np.float64], marks: Sequence[tuple[int, int, str, str]], digits: int
 ) -> None:
-    """Draw the similarity of images (rows) and sentences (columns), the assignment marked.
+    """Draw the similarity matrix, images (rows) by sentences (columns), with pairs marked.
 
     Parameters
     ----------
     matrix : ndarray of float64, shape (images, sentences)
-        Of which the first `MOST_ROWS` rows and `MOST_COLUMNS` columns are drawn.
+        The first `MOST_ROWS` rows and `MOST_COLUMNS` columns are drawn.
     marks : sequence of (image, sentence, meaning, words)
-        The matched pairs, counted from 0; the meaning names a colour, the words say it.
+        The matched pairs, numbered from 0, with a color class and a description.
     digits : int
     """
     shown = matrix[:MOST_ROWS, :MOST_COLUMNS]
@@ -177,33 +174,38 @@ def heat_map(
         "low": low,
         "high": high,
         "digits": digits,
-        "scale": f"From faint, {low:.{digits}f}, to strong, {high:.{digits}f}; the pairs marked.",
+        "ends": [f"{low:.{digits}f}", f"{high:.{digits}f}"],
         "marks": [
             {"image": i + 1, "sentence": s + 1, "colour": COLOURS[meaning], "words": words}
             for i, s, meaning, words in marks
             if i < rows and s < columns
         ],
-        "words": {"image": "image", "sentence": "sentence"},
-        "alt": f"Similarity of {len(matrix)} images and {matrix.shape[1]} sentences, the pairs "
-        "marked",
+        "words": {
+            "image": "image",
+            "sentence": "sentence",
+            "score": "CLIP score",
+            "pair": "matched pair",
+        },
+        "alt": f"Similarity matrix of {len(matrix)} images and {matrix.shape[1]} sentences, with "
+        "matched pairs",
     }
     _MOUNT(key="matrix", data=data)
 
 
 def ruler(length: int, limit: int, tokens: Sequence[tuple[int, str, str]]) -> None:
-    """Draw a sequence's tokens as a ruler: image tokens on it, what is cut behind the limit.
+    """Draw a training sequence as a ruler with its image tokens and the token limit.
 
     Parameters
     ----------
     length : int
-        Tokens before the cut.
+        Number of tokens before truncation.
     limit : int
-        Where it is cut.
+        Maximum number of tokens.
     tokens : sequence of (place, meaning, words)
         The image tokens.
     """
     end = max(length, min(limit, 2 * length), 1)
-    said = f"{min(length, limit):,} of {length:,}" if length > limit else f"{length:,}"
+    shown = f"{min(length, limit):,} of {length:,}" if length > limit else f"{length:,}"
     data: dict[str, Any] = {
         "kind": "ruler",
         "length": length,
@@ -214,15 +216,15 @@ def ruler(length: int, limit: int, tokens: Sequence[tuple[int, str, str]]) -> No
             {"place": place, "colour": COLOURS[meaning], "words": f"token {place:,}: {words}"}
             for place, meaning, words in tokens
         ],
-        "scale": f"{said} tokens, {len(tokens):,} of them image tokens",
-        "words": {"limit": f"token limit {limit:,}"},
-        "alt": f"{length} tokens with {len(tokens)} image tokens, cut at {limit}",
+        "scale": f"{shown} tokens, {len(tokens):,} of them image tokens",
+        "words": {"limit": f"max tokens: {limit:,}"},
+        "alt": f"{length} tokens with {len(tokens)} image tokens, truncated to {limit}",
     }
     _MOUNT(key="ruler", data=data)
 
 
 def _place_ticks(end: int) -> list[int]:
-    """Return round places along a ruler, about eight.
+    """Return about eight round positions along a ruler.
 
     Examples
     --------

@@ -1,9 +1,7 @@
-"""The threshold control.
+"""The threshold control: headline numbers, score histogram and yield curves.
 
-Each is a step of the grid with words; the JavaScript of the control draws them.
-
-The message holds nothing that a drag changes. So it is the same after each, and Streamlit sends a
-reference to it instead. What moves is drawn by the JavaScript beside this file.
+The message to the browser contains all curves and nothing that a drag changes, so dragging is
+handled by the control's JavaScript, and Streamlit need not resend the message.
 """
 
 from __future__ import annotations
@@ -32,15 +30,15 @@ from mmc4viz.ui.html import asset
 from mmc4viz.ui.sidebar import Choice
 
 _BASES: Final = {
-    Basis.YIELD: "by what is left",
-    Basis.FDR: "by the share of wrong pairs, estimated without labels",
-    Basis.DECOYS: "by the share of wrong pairs, estimated from decoys",
-    Basis.PRECISION: "by the precision of labels",
+    Basis.YIELD: "by yield",
+    Basis.FDR: "by label-free FDR",
+    Basis.DECOYS: "by FDR from decoys",
+    Basis.PRECISION: "by label precision",
 }
 
 
 def references(model: str, scale: Scale) -> list[dict[str, Any]]:
-    """Return the thresholds that others use with a CLIP model; none on other scales."""
+    """Return published thresholds for a CLIP model; empty unless the scale is cosine."""
     if scale.name != "cosine":
         return []
     return [
@@ -55,13 +53,13 @@ def references(model: str, scale: Scale) -> list[dict[str, Any]]:
 
 
 def proposals(proposed: Sequence[Proposal], scale: Scale) -> list[dict[str, Any]]:
-    """Return proposed thresholds, each with its target and what it rests on."""
+    """Return suggested thresholds with their targets and assumptions."""
     return [
         {
             "at": _step(one.threshold, scale),
             "label": f"{one.threshold:.{scale.digits}f}",
             "name": one.target,
-            "source": f"Proposed {_BASES[one.basis]}: {one.target}. {one.assumption}",
+            "source": f"Suggested {_BASES[one.basis]}: {one.target}. {one.assumption}",
             "basis": str(one.basis),
         }
         for one in proposed
@@ -75,18 +73,18 @@ def _step(value: float, scale: Scale) -> int:
 
 @dataclass(frozen=True)
 class Headline:
-    """The large numbers at one threshold.
+    """The headline numbers at one threshold.
 
     Attributes
     ----------
     documents, image_tokens, text_tokens : float
-        In expectation over the coin.
+        Expected values, given the single-image keep probability.
     share : float
-        Documents of all, readable or not.
+        Share of all documents, readable or not.
     pairs : float
         Matched pairs at or above the threshold.
     mispaired : float
-        Mispaired of the image tokens.
+        Share of the image tokens that are mispaired.
     """
 
     documents: float
@@ -99,7 +97,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A setting to compare with.
+    """Settings to compare with.
 
     Attributes
     ----------
@@ -107,7 +105,7 @@ class Baseline:
     curves : Curves
     threshold : float
     keep : float
-        Odds of a single-image document.
+        The single-image keep probability.
     """
 
     label: str
@@ -117,7 +115,7 @@ class Baseline:
 
 
 def headline(curves: Curves, threshold: float, keep: float) -> Headline:
-    """Look the large numbers up at the step of a threshold."""
+    """Return the headline numbers at a threshold."""
     step = curves.step(threshold)
     documents, tokens, text_tokens, mispaired = (
         float(curves.expected(name, keep)[step])
@@ -144,31 +142,42 @@ _LABELS: Final = {
     "mispaired": ("Mispaired tokens", 1),
 }
 _NUMBERS: Final = (
-    ("documents", "Documents, expected", 1, "Documents that reach the model, by the coin's odds."),
-    ("share", "Share of all documents", None, "Of all documents, readable or not."),
-    ("pairs", "Pairs", 0, "Matched pairs at or above the threshold, before cap and cut."),
-    ("image_tokens", "Image tokens", 1, "Expected, of the sequences that reach the model."),
-    ("text_tokens", "Text tokens", 0, "Expected, of the sequences that reach the model."),
+    (
+        "documents",
+        "Documents kept (expected)",
+        1,
+        "Expected number of kept documents, given the single-image keep probability.",
+    ),
+    ("share", "% of documents", None, "Kept documents as a share of all, readable or not."),
+    (
+        "pairs",
+        "Pairs above threshold",
+        0,
+        "Matched pairs at or above the threshold, before image cap and truncation.",
+    ),
+    ("image_tokens", "Image tokens (expected)", 1, "Expected number in kept sequences."),
+    ("text_tokens", "Text tokens (expected)", 0, "Expected number in kept sequences."),
     (
         "mispaired",
         "Mispaired",
         None,
-        "Share of the image tokens whose sentence is trained on another sentence's image.",
+        "Share of image tokens whose sentence is trained with another sentence's image.",
     ),
 )
 _WORDS: Final = {
-    "title": "Matched pairs by similarity",
-    "threshold": "Similarity threshold",
-    "across": "similarity of the matched pair",
-    "yields": "Yield by threshold",
+    "title": "Score distribution of matched pairs",
+    "threshold": "Threshold",
+    "across": "CLIP score",
+    "yields": "What is kept at each threshold",
     "linear": "Linear",
     "log": "Log",
-    "share": "Share",
-    "absolute": "Absolute",
+    "share": "%",
+    "absolute": "Count",
     "kept": "pairs kept",
-    "rejected": "pairs rejected",
-    "marks": "In use elsewhere:",
-    "proposals": "Proposed:",
+    "rejected": "pairs dropped",
+    "marks": "Published:",
+    "proposals": "Suggested:",
+    "baseline": "baseline",
     "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
 }
 _PARTS: Final = ("control_model.js", "control_draw.js", "control_move.js", "control.js")
@@ -190,21 +199,21 @@ def show(
     estimated: Estimate | None,
     proposed: Sequence[Proposal] = (),
 ) -> None:
-    """Draw the control; what is done with it stands in the choices when the next run begins.
+    """Draw the control; callbacks store what the user does with it.
 
     Parameters
     ----------
     choice : Choice
     curves : Curves
-        Of its setting.
+        Of the current settings.
     counts : ndarray of float64, shape (steps of the grid,)
-        Pairs from each step to below the next.
+        Pairs in each step of the grid.
     compared : Baseline
-        The setting that changes refer to.
+        The settings that differences refer to.
     estimated : Estimate or None
-        Where the curves are estimated from a sample.
+        Given if the curves are estimates from a sample.
     proposed : sequence of Proposal
-        To be marked, at most one a basis.
+        Suggestions to mark, at most one per basis.
     """
     arrays = _arrays(curves, counts, choice, estimated)
     names, values = list(arrays), np.concatenate(list(arrays.values())).astype("<f8").tobytes()
@@ -218,16 +227,16 @@ def show(
     _MOUNT(
         key=KEY,
         data=struct.pack("<I", len(text)) + text + values,
-        on_threshold_change=lambda: _told_threshold(choice),
-        on_view_change=_told_view,
-        on_proposed_change=lambda: _told_proposed(proposed, choice),
+        on_threshold_change=lambda: _threshold_changed(choice),
+        on_view_change=_view_changed,
+        on_proposed_change=lambda: _proposal_clicked(proposed, choice),
     )
 
 
 def _arrays(
     curves: Curves, counts: NDArray[np.float64], choice: Choice, estimated: Estimate | None
 ) -> dict[str, NDArray[np.float64]]:
-    """Return every curve on the grid's steps, in double precision."""
+    """Return every curve at the steps of the grid, in double precision."""
     keep = choice.config.single_image_keep
     on_grid = np.searchsorted(curves.thresholds, choice.scale.thresholds())
     found = {name: curves.expected(name, keep)[on_grid] for name in YIELDS}
@@ -246,7 +255,7 @@ def _arrays(
 
 
 def _header(choice: Choice, curves: Curves, compared: Baseline) -> dict[str, Any]:
-    """Return everything that is no curve."""
+    """Return everything but the curves."""
     scale, keep = choice.scale, choice.config.single_image_keep
     first = round(scale.start / scale.step)
     wholes = {name: float(curves.expected(name, keep).max(initial=0)) for name in YIELDS}
@@ -287,34 +296,34 @@ def _compared(compared: Baseline, scale: Scale, first: int) -> dict[str, Any]:
 
 
 def _set(value: float) -> dict[str, Any]:
-    """Return the threshold that the server set last, with a number that counts such events.
+    """Return the last threshold set by the server, with a serial number.
 
-    What the control itself told is no such event: then nothing changes for it.
+    A value reported by the control itself does not count, so that its message stays the same.
     """
     last = st.session_state.setdefault("control-set", {"value": value, "serial": 0})
-    elsewhere = st.session_state.get("page") != "Tune"
-    if elsewhere or st.session_state.get("control-told", last["value"]) != value:
+    elsewhere = st.session_state.get("page") != "Threshold"
+    if elsewhere or st.session_state.get("control-reported", last["value"]) != value:
         last = {"value": value, "serial": last["serial"] + 1}
         st.session_state["control-set"] = last
-    st.session_state["control-told"] = value
+    st.session_state["control-reported"] = value
     return dict(last)
 
 
-def _told_threshold(choice: Choice) -> None:
+def _threshold_changed(choice: Choice) -> None:
     value = st.session_state[KEY].get("threshold")
     if isinstance(value, int | float) and math.isfinite(value):
         nearest = state.on_grid(float(value), choice.scale, _whole(choice.scale))
-        st.session_state["control-told"] = nearest
+        st.session_state["control-reported"] = nearest
         choice.keep(nearest)
 
 
-def _told_proposed(proposed: Sequence[Proposal], choice: Choice) -> None:
-    """Take a proposal whose mark was pressed, with all that it says of itself."""
+def _proposal_clicked(proposed: Sequence[Proposal], choice: Choice) -> None:
+    """Apply a proposal whose mark was clicked."""
     basis = st.session_state[KEY].get("proposed")
     for one in proposed:
         if one.threshold is not None and str(one.basis) == basis:
             nearest = state.on_grid(one.threshold, choice.scale, _whole(choice.scale))
-            st.session_state["control-told"] = nearest
+            st.session_state["control-reported"] = nearest
             chosen.use(one, choice)
 
 
@@ -322,7 +331,7 @@ def _whole(scale: Scale) -> tuple[float, float]:
     return round(scale.start, scale.digits), round(scale.stop, scale.digits)
 
 
-def _told_view() -> None:
+def _view_changed() -> None:
     value = st.session_state[KEY].get("view")
     if isinstance(value, str) and len(value) < 200:
         view = _checked(value)
@@ -330,18 +339,15 @@ def _told_view() -> None:
 
 
 def _view() -> dict[str, Any]:
-    """Return how the control looks when it is first drawn: as in the address.
-
-    Later changes are its own, so they are no news to it.
-    """
-    if st.session_state.get("page") != "Tune" or "control-view" not in st.session_state:
+    """Return the control's initial view, from the address; later changes are its own."""
+    if st.session_state.get("page") != "Threshold" or "control-view" not in st.session_state:
         st.session_state["control-view"] = _checked(state.get("view"))
     view: dict[str, Any] = st.session_state["control-view"]
     return view
 
 
 def _checked(text: str) -> dict[str, Any]:
-    """Read a view; whatever makes no sense is left out.
+    """Parse a view, ignoring invalid values.
 
     Examples
     --------

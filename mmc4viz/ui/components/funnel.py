@@ -1,4 +1,4 @@
-"""The funnels of images and documents: every loss by name, a click away from what was lost."""
+"""The document and image funnels: every reason for dropping, with a link to its documents."""
 
 from __future__ import annotations
 
@@ -15,17 +15,24 @@ from mmc4viz.ui.html import asset
 from mmc4viz.ui.sidebar import Choice
 
 KEY: Final = "funnels"
-# What a loss means; those not listed are rejected.
+# Color classes of reasons; the default is "rejected".
 _MEANING: Final = {
     "undecodable": "unreadable",
     "lost_with_document": "unreadable",
     "unreadable": "unreadable",
     "truncated": "truncated",
 }
-# The filter of the page Documents that shows what a loss of images took.
+# The filter of the page Documents for each reason for dropping images.
 _HAVING: Final = {
     str(status): f"image_{status}" for status in ImageStatus if status is not ImageStatus.MATCHED
 } | {str(status): f"pair_{status}" for status in PairStatus if status is not PairStatus.KEPT}
+_LABELS: Final = {
+    "coin": "single-image drop",
+    "over_cap": "dropped at the cap",
+    "single_image_at_end": "only image token is last",
+    "lost_with_document": "dropped with document",
+    "document_rejected": "document dropped",
+}
 
 
 _MOUNT: Final = st.components.v2.component(
@@ -37,7 +44,7 @@ _MOUNT: Final = st.components.v2.component(
 
 
 def show(curves: Curves, choice: Choice) -> None:
-    """Draw both funnels at the chosen threshold; a loss that is clicked opens its documents."""
+    """Draw both funnels at the current threshold; clicking a reason opens its documents."""
     exact = curves.counts.dtype.kind == "i"
     step, keep = curves.step(choice.config.threshold), choice.config.single_image_keep
     documents, images = document_funnel(curves, step, keep), image_funnel(curves, step, keep)
@@ -45,8 +52,8 @@ def show(curves: Curves, choice: Choice) -> None:
         key=KEY,
         data={
             "funnels": [
-                _funnel("document", "Where the documents go", "all documents", documents, exact),
-                _funnel("image", "Where the images go", "all images", images, exact),
+                _funnel("document", "Document funnel", "all documents", documents, exact),
+                _funnel("image", "Image funnel", "all images", images, exact),
             ],
         },
         on_open_change=lambda: None,
@@ -56,7 +63,7 @@ def show(curves: Curves, choice: Choice) -> None:
 
 
 def _funnel(of: str, title: str, whole: str, losses: Sequence[Loss], exact: bool) -> dict[str, Any]:
-    """Describe one funnel; estimates are written without decimals."""
+    """Return the data of one funnel; estimates have no decimals."""
     written = float if exact else round
 
     total, left = losses[0].remaining + losses[0].lost, losses[-1].remaining
@@ -64,7 +71,7 @@ def _funnel(of: str, title: str, whole: str, losses: Sequence[Loss], exact: bool
     lines = [
         {
             "name": loss.name,
-            "label": loss.name.replace("_", " "),
+            "label": _LABELS.get(loss.name, loss.name.replace("_", " ")),
             "meaning": loss.meaning,
             "number": written(loss.lost),
             "start": loss.remaining,
@@ -74,12 +81,12 @@ def _funnel(of: str, title: str, whole: str, losses: Sequence[Loss], exact: bool
         for loss in losses
     ]
     first = ends | {"label": whole, "number": written(total)}
-    last = ends | {"label": "reach the model", "number": written(left)}
+    last = ends | {"label": "kept", "number": written(left)}
     return {"of": of, "title": title, "whole": total, "lines": [first, *lines, last]}
 
 
 def _open(asked: str, min_images: int) -> None:
-    """Open the page Documents with the filter of a loss."""
+    """Open the page Documents with the filter of a reason for dropping."""
     of, _, name = asked.partition("/")
     if name == "coin":
         state.put_filters(outcome="kept_single_image")

@@ -1,7 +1,7 @@
-"""The card that is labelled: image and sentence side by side, answered by a key or a click.
+"""The labeling card: image and sentence side by side, answered with a key or a click.
 
-The answer comes back with the place of the pair that was on screen when it was given, so that none
-goes to another one. What the card shows says nothing of score, status or model.
+Each answer carries the queue position of the pair it was given for, so it cannot be applied to
+another pair. The card hides score, status and model.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _ANSWER: Final = re.compile(r"(\d{1,9})/([a-z]+)", re.ASCII)
 
 @dataclass(frozen=True)
 class LabelCard:
-    """A pair as it is shown.
+    """A pair to label.
 
     Attributes
     ----------
     place : int
-        Its position in the queue.
+        Position in the queue.
     picture : str or None
         A JPEG as a data URI.
     sentence : str
     before, after : tuple of str
-        The sentences around it.
+        Neighboring sentences.
     problem : str
-        Why there is nothing to see, empty if there is.
+        Why the pair cannot be shown; empty if it can.
     """
 
     place: int
@@ -59,7 +59,7 @@ _MOUNT: Final = st.components.v2.component(
 
 
 def show(
-    card: LabelCard, person: str, done: int, wanted: int, told: Callable[[int, str], None]
+    card: LabelCard, person: str, done: int, wanted: int, answered: Callable[[int, str], None]
 ) -> None:
     """Draw the card.
 
@@ -67,10 +67,10 @@ def show(
     ----------
     card : LabelCard
     person : str
-        Remembered by the browser, so that the name is asked for once.
+        The annotator's name, remembered in a cookie.
     done, wanted : int
-        Labels that there are and that are wanted, for the bar of progress.
-    told : callable
+        Number of labels and target, for the progress bar.
+    answered : callable
         Called with the pair's position and an `Answer` or `UNDO`.
     """
     _MOUNT(
@@ -88,19 +88,19 @@ def show(
             "wanted": wanted,
             "serial": st.session_state.setdefault("label-serial", uuid4().hex),
         },
-        on_answer_change=lambda: _told(told),
+        on_answer_change=lambda: _answered(answered),
     )
 
 
-def _told(told: Callable[[int, str], None]) -> None:
-    """Pass an answer on, if it makes sense; the card then knows that it was heard."""
+def _answered(answered: Callable[[int, str], None]) -> None:
+    """Pass on a valid answer; the new serial number tells the card that it arrived."""
     st.session_state["label-serial"] = uuid4().hex
     value = st.session_state[KEY].get("answer")
     found = _ANSWER.fullmatch(value) if isinstance(value, str) else None
     if found and found[2] in (UNDO, *map(str, Answer)):
-        told(int(found[1]), found[2])
+        answered(int(found[1]), found[2])
 
 
 def remembered() -> str:
-    """Return the name that this browser was given before, empty without any."""
+    """Return the annotator name stored in this browser, empty without any."""
     return unquote(st.context.cookies.get(_COOKIE, ""))[:200]

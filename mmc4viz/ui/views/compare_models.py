@@ -1,9 +1,4 @@
-"""The page Compare models.
-
-Draws and caches; the numbers are the core's. Every key holds what the file of labels says now.
-
-Which pairs they are is the core's answer; images and sentences are read again from the shards.
-"""
+"""The page Compare models: equivalent thresholds, overlap, disagreements and discrimination."""
 
 from __future__ import annotations
 
@@ -44,10 +39,10 @@ _WORDS: Final = {"fdr": "false-discovery rate", "precision": "precision"}
 
 
 def show_fdr(first: Side, second: Side, threshold: float) -> None:
-    """Draw which thresholds have the same false-discovery rate, as estimated without labels."""
-    st.subheader("Without labels", anchor=False)
+    """Draw the thresholds with equal label-free false-discovery rate."""
+    st.subheader("Label-free comparison (FDR)", anchor=False)
     note(FDR_CAVEAT)
-    if not st.toggle("Estimate without labels", key="models-fdr"):
+    if not st.toggle("Estimate FDR", key="models-fdr"):
         return
     estimates = model_data.fdr_of(first), model_data.fdr_of(second)
     candidates = model_data.candidate(first), model_data.candidate(second)
@@ -55,10 +50,10 @@ def show_fdr(first: Side, second: Side, threshold: float) -> None:
 
 
 def equally_pure(match: EquivalentThreshold | NoEquivalent, first: Side, second: Side) -> None:
-    """Say which thresholds are estimated to be equally pure, or why none are."""
+    """Draw the thresholds with equal FDR or precision, or why there are none."""
     words = _WORDS[match.by]
     if isinstance(match, NoEquivalent):
-        note(f"No threshold of equal {words}: {match.reason}.")
+        note(f"No threshold with equal {words}: {match.reason}.")
         return
     names = escaped(first.name), escaped(second.name)
     row = (
@@ -66,12 +61,13 @@ def equally_pure(match: EquivalentThreshold | NoEquivalent, first: Side, second:
         *agreed(match),
     )  # fmt: skip
     heads = (
-        "equal in", *names, f"of {names[0]}", f"of {names[1]}", "documents agreed", "pairs agreed",
+        "equal", *names, f"estimate ({names[0]})", f"estimate ({names[1]})",
+        "document overlap (IoU)", "pair overlap (IoU)",
     )  # fmt: skip
     good = "low" if match.by == "fdr" else "high"
     caption = (
-        f"The lowest threshold of {names[1]} whose {words} is estimated to be as {good}, with 95 % "
-        f"intervals; from {escaped(match.rests_on)}."
+        f"Lowest threshold of {names[1]} whose estimated {words} is as {good}, with 95% CIs. Based "
+        f"on {escaped(match.rests_on)}."
     )
     st.html(table(heads, [row], caption))
 
@@ -83,12 +79,12 @@ _CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precisi
 
 
 def show_separation(first: Side, second: Side, threshold: float, path: str) -> None:
-    """Draw what a file of labels says, or what is missing."""
-    st.subheader("What labels say", anchor=False)
+    """Draw the comparison from labels, or what is missing for it."""
+    st.subheader("Label-based comparison", anchor=False)
     if not os.path.exists(path):
         st.text(
-            "No pair is labelled yet. With labels, made on the page Label, this page says which "
-            "thresholds are equally precise, and which model separates right pairs from wrong ones."
+            "No labels yet. With labels from the page Label, this section shows thresholds with "
+            "equal precision, and which model separates correct from incorrect pairs better."
         )
         return
     try:
@@ -98,9 +94,9 @@ def show_separation(first: Side, second: Side, threshold: float, path: str) -> N
 
 
 def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> None:
-    said = tuple(store.read(path)), tuple(designs(path))
+    labels = tuple(store.read(path)), tuple(designs(path))
     candidates = model_data.candidate(first), model_data.candidate(second)
-    key = first, second, path, said
+    key = first, second, path, labels
     with progress("Reading the labels"):
         found = _EVIDENCE.get(key, lambda: evidence(path, candidates))
     with progress("Estimating precision"):
@@ -109,31 +105,30 @@ def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> 
         )
     equally_pure(match, first, second)
     models = [one.model for one in candidates]
-    with progress("Separating labelled pairs"):
+    with progress("Computing ROC curves"):
         result = _SEPARATION.get(key, lambda: tell_apart(models, found))
     _areas(result, found)
     _separation_curves(result)
 
 
 def _areas(found: Separation, among: Evidence) -> None:
-    """Say which model separates right pairs from wrong ones better, and how surely."""
+    """Draw a table of how well the models separate correct from incorrect pairs."""
     rows = [(escaped(name), *measures) for name, *measures in areas(found)]
     unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""
     caption = (
-        f"{found.labels:,} labels of pairs of {escaped(among.words)}, in {found.documents:,} "
-        "documents, each weighted by one over its probability to be drawn. 95 % intervals and the "
-        f"two-sided test of the difference: {found.rounds:,} draws of these documents with "
-        f"replacement, the same for both models.{unusable}"
+        f"{found.labels:,} labels of pairs from {escaped(among.words)}, in {found.documents:,} "
+        "documents, weighted by inverse sampling probability. 95% CIs and two-sided test of the "
+        f"difference: paired bootstrap over documents, {found.rounds:,} rounds.{unusable}"
     )
-    st.html(table(("right from wrong pairs", "area under ROC", "average precision"), rows, caption))
+    st.html(table(("model", "ROC AUC", "average precision (AP)"), rows, caption))
 
 
 def _separation_curves(found: Separation) -> None:
-    """Draw both curves of both models."""
+    """Draw the ROC and precision–recall curves of both models."""
     names = [escaped(one.model) for one in found.models]
     pictures = {
-        "roc": (charts.roc, "True-positive against false-positive rate of both models"),
-        "precision": (charts.precision_recall, "Precision against recall of both models"),
+        "roc": (charts.roc, "ROC curves of both models"),
+        "precision": (charts.precision_recall, "Precision–recall curves of both models"),
     }
     for place, (name, (draw, alt)) in zip(pair_of_columns("labels"), pictures.items(), strict=True):
         picture = draw(found, names)
@@ -161,24 +156,24 @@ _HEAD: Final = (
 
 
 def show_disagreements(one: Side, other: Side, digits: tuple[int, int]) -> None:
-    """Draw the pairs that stand high with one model and low with another, and the reverse.
+    """Draw the pairs that one model ranks high and the other low, and vice versa.
 
-    ``digits`` are the decimals with which each model's scores are written.
+    ``digits`` are the decimals of each model's scores.
     """
     _gallery("first", one, other, digits)
     _gallery("second", other, one, (digits[1], digits[0]))
 
 
 def _gallery(name: str, high: Side, low: Side, digits: tuple[int, int]) -> None:
-    """Draw the pairs of one model, as many in a row as fit."""
+    """Draw the pairs that one model ranks high, as many per row as fit."""
     found = model_data.strongest(high, low, SHOWN)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        title = f"High with {escaped(high.name)}, low with {escaped(low.name)}"
+        title = f"High in {escaped(high.name)}, low in {escaped(low.name)}"
         st.html(f'<h3 class="mmc-title">{title}</h3>', width="content")
         if found:
             html.offer(f"disagreements-{name}", _HEAD, lambda: _disagreement_rows(found, high, low))
     if not found:
-        st.text("No pair stands higher with the one than with the other.")
+        st.text("None.")
         return
     starts = data.starts_of(high.source, high.config)
     with st.container(horizontal=True, gap="small", key=f"disagreements-{name}"):
@@ -194,7 +189,7 @@ def _gallery(name: str, high: Side, low: Side, digits: tuple[int, int]) -> None:
 def _draw_disagreement(
     pair: Disagreement, place: tuple[int, int], high: Side, low: Side, digits: tuple[int, int]
 ) -> None:
-    """Draw one pair; whatever comes from the document is escaped."""
+    """Draw one pair, with text escaped."""
     try:
         seen = document_data.thumbnail_of(high.source, *place, pair.image, pair.sentence)
         words = seen.sentence if seen.sentence is not None else "(no text)"
@@ -204,19 +199,19 @@ def _draw_disagreement(
     shown = '<span class="mmc-none">no picture</span>'
     if picture is not None:
         shown = f'<img src="{picture}" alt="image {pair.image + 1}">'
-    standings = _standing(high, pair.score, pair.percentile, digits[0]) + _standing(
+    ranks = _rank(high, pair.score, pair.percentile, digits[0]) + _rank(
         low, pair.other_score, pair.other_percentile, digits[1]
     )
     st.html(
         f'<div class="mmc-card mmc-doc"><div class="mmc-card-picture">{shown}</div>'
-        f'<div class="mmc-standings mmc-num">{standings}</div>'
+        f'<div class="mmc-standings mmc-num">{ranks}</div>'
         f'<div class="mmc-card-words" dir="auto">{escaped(words)}</div>'
         f'<div class="mmc-card-foot">{_instead(pair, low)}</div></div>'
     )
 
 
-def _standing(one: Side, score: float, percentile: float, digits: int) -> str:
-    """Write where a score stands among all matched ones of its model."""
+def _rank(one: Side, score: float, percentile: float, digits: int) -> str:
+    """Return a model's percentile and score of a pair."""
     return (
         f"<span>{escaped(one.name)}</span><b>{_ordinal(percentile)}</b>"
         f"<span>{score:.{digits}f}</span>"
@@ -224,23 +219,23 @@ def _standing(one: Side, score: float, percentile: float, digits: int) -> str:
 
 
 def _ordinal(percentile: float) -> str:
-    """Write a percentile.
+    """Format a percentile.
 
     Examples
     --------
     >>> _ordinal(0.978), _ordinal(0.9999), _ordinal(0.0)
-    ('98 %', '100 %', '0 %')
+    ('98%', '100%', '0%')
     """
-    return f"{100 * percentile:.0f} %"
+    return f"{100 * percentile:.0f}%"
 
 
 def _instead(pair: Disagreement, low: Side) -> str:
-    """Say what the model with which the pair stands low does with the image."""
+    """Return what the model that ranks the pair low matches the image to."""
     name = escaped(low.name)
     if pair.other_sentence is None:
         return f"{name}: image unmatched"
     if pair.other_sentence == pair.sentence:
-        return f"{name}: the same sentence"
+        return f"{name}: same sentence"
     return f"{name}: sentence {pair.other_sentence + 1}, not {pair.sentence + 1}"
 
 
@@ -276,18 +271,18 @@ _OTHER: Final = "m.other"
 _BY: Final = "m.by"
 _SPREAD: Final = ("from", "to_below", "pairs")
 _ALONE = """
-<p>There is one score set here: <b>{name}</b>. Comparing takes another CLIP model's similarity
-of the same documents. To make it, with a model's folder of ONNX files:</p>
+<p>Only one model is available: <b>{name}</b>. A comparison needs another CLIP model's scores for
+the same documents. Compute them with ONNX files of the model:</p>
 <pre class="mmc-raw">mmc4viz score SHARD... --model FOLDER --out similarity_NAME.parquet</pre>
-<p>A file <code>similarity_*.parquet</code> beside the shards is found by itself. An index takes it
-in:</p>
+<p>Files <code>similarity_*.parquet</code> next to the shards are found automatically. To add one to
+an index:</p>
 <pre class="mmc-raw">mmc4viz index --out DIR --similarity NAME=similarity_NAME.parquet</pre>
 """
 
 
 def show(choice: Choice) -> None:
-    """Draw the page; what takes long comes when its place stands."""
-    st.title("Models", anchor=False)
+    """Draw the page."""
+    st.title("Compare models", anchor=False)
     others = [name for name in choice.models if name != choice.config.clip_model]
     if not others:
         name = escaped(choice.config.clip_model)
@@ -297,13 +292,13 @@ def show(choice: Choice) -> None:
     first = model_data.side(choice.config.clip_model, choice.source, choice.config)
     second = model_data.side(other, choice.models[other], choice.config)
     if not data.facts_of(choice.source).documents:
-        note("No document could be read from these shards: name others in the sidebar.", "error")
+        note("No document could be read from these shards. Select others in the sidebar.", "error")
         return
     state.write_address()
     model_data.check(first, second)
     if not model_data.distribution_of(first).pairs or not model_data.distribution_of(second).pairs:
         note(
-            "No image is matched to a sentence with one of the models: see the page Audit.", "error"
+            "One of the models matches no image to a sentence: see the page Loader audit.", "error"
         )
         return
     _draw(choice, first, second)
@@ -321,8 +316,7 @@ def _other(choice: Choice, others: Sequence[str]) -> str:
         state.put(_OTHER, None if chosen == others[0] else chosen)
 
     found: str = st.selectbox(
-        "Compare the CLIP model on the left with", others, key="models-other", on_change=keep,
-        width=320,
+        "Compare with", others, key="models-other", on_change=keep, width=320,
     )  # fmt: skip
     if choice.source.sample is not None:
         st.text("Counted on the sample, not on the whole corpus.")
@@ -346,8 +340,8 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
     _changes(match, names)
     st.subheader("Strongest disagreements", anchor=False)
     st.text(
-        "Percentiles are a score's place among all matched scores of its own model. Of the model "
-        "below, the score of the same image and sentence, matched by it or not."
+        "Percentile = rank among that model's matched scores. The second model's score is for the "
+        "same image and sentence, even if it does not match them."
     )
     digits = [model_data.distribution_of(one).scale.digits + 1 for one in (first, second)]
     show_disagreements(first, second, (digits[0], digits[1]))
@@ -357,19 +351,18 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
 
 
 def _table(found: Sequence[EquivalentThreshold], names: tuple[str, str]) -> None:
-    """Draw which thresholds go together, and what rests on what."""
+    """Draw the table of equivalent thresholds."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("Matched thresholds", anchor=False, width="content")
+        st.subheader("Equivalent thresholds", anchor=False, width="content")
         head = list(found[0].row())
         html.offer("matched", head, lambda: [list(match.row().values()) for match in found])
     heads = (
-        "equal in", names[0], names[1], f"left by {names[0]}", f"left by {names[1]}",
-        "documents agreed", "pairs agreed", "how sure",
+        "same number of", names[0], names[1], f"kept ({names[0]})", f"kept ({names[1]})",
+        "document overlap (IoU)", "pair overlap (IoU)", "method",
     )  # fmt: skip
     caption = (
-        "Each line: the thresholds that leave the same of one quantity, counted over all of them; "
-        "nearest where none leaves the same. Agreed: kept by both, of what either keeps; a pair is "
-        "the same when image and sentence are."
+        "Each row: thresholds that keep the same number, or the closest if there is none. Overlap: "
+        "kept by both models divided by kept by either; pairs are equal if image and sentence are."
     )
     st.html(table(heads, [_cells(match) for match in found], caption))
 
@@ -390,7 +383,7 @@ def _words(by: str) -> str:
 
 
 def _by() -> str:
-    """Choose which yield the rest of the page holds equal."""
+    """Choose the yield by which the rest of the page compares."""
     wanted = state.get(_BY) if state.get(_BY) in YIELDS else "pairs"
     state.seed("models-by", wanted)
 
@@ -399,7 +392,7 @@ def _by() -> str:
         state.put(_BY, None if chosen == "pairs" else chosen)
 
     found = st.segmented_control(
-        "With equal",
+        "Same number of",
         YIELDS,
         format_func=_words,
         required=True,
@@ -410,7 +403,7 @@ def _by() -> str:
 
 
 def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
-    """Draw both models' scores on their own scales, with the thresholds that go together."""
+    """Draw both models' score distributions with the equivalent thresholds."""
     places = pair_of_columns("scores")
     for place, which, one, threshold in zip(
         places, ("first", "second"), (first, second), (match.first, match.second), strict=True
@@ -428,7 +421,7 @@ def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
                 charts.score_histogram(scores, threshold, span, found.scale),
                 key=f"scores-{which}",
                 config=document_view.STILL,
-                alt=f"Matched scores of the {which} model, its threshold {threshold:.6g} marked",
+                alt=f"Score distribution of the {which} model with threshold {threshold:.6g}",
             )
 
 
@@ -440,15 +433,15 @@ def _spread(found: Distribution) -> list[tuple[float, float, int]]:
 def _curves(
     found: Sequence[EquivalentThreshold], match: EquivalentThreshold, names: tuple[str, str]
 ) -> None:
-    """Draw agreement, and the second model's threshold, against the first one's."""
+    """Draw overlap and the second model's threshold against the first one's."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("Along the thresholds", anchor=False, width="content")
+        st.subheader("Overlap (IoU) by threshold", anchor=False, width="content")
         if found:
             rows = [one.row() for one in found]
             html.offer("along", list(rows[0]), lambda: [list(row.values()) for row in rows])
     pictures = {
-        "agreement": (charts.agreement, "What both models keep, of what either keeps"),
-        "thresholds": (charts.thresholds, "Thresholds of both models that leave the same"),
+        "agreement": (charts.agreement, "Overlap (IoU) of both models"),
+        "thresholds": (charts.thresholds, "Equivalent thresholds of both models"),
     }
     for place, (name, (draw, alt)) in zip(pair_of_columns("along"), pictures.items(), strict=True):
         picture = draw(found, match.first, names)
@@ -457,43 +450,43 @@ def _curves(
 
 
 def _changes(match: EquivalentThreshold, names: tuple[str, str]) -> None:
-    """Say what becomes of images when one model takes the other's place."""
+    """Draw a table of what both models, or only one, keep."""
     changes, documents = match.agreement.changes, match.agreement.documents
     first, second = names
-    st.subheader("Which pairs change", anchor=False)
+    st.subheader("Agreement", anchor=False)
     rows = [
-        ("images kept by both, with the same sentence", f"{changes.same:,}"),
-        ("images kept by both, with another sentence", f"{changes.other_sentence:,}"),
+        ("images kept by both, same sentence", f"{changes.same:,}"),
+        ("images kept by both, different sentences", f"{changes.other_sentence:,}"),
         (f"images kept by {first} only", f"{changes.only_first:,}"),
         (f"images kept by {second} only", f"{changes.only_second:,}"),
         ("documents kept by both", f"{documents.both:,}"),
         (f"documents kept by {first} only", f"{documents.only_first:,}"),
         (f"documents kept by {second} only", f"{documents.only_second:,}"),
     ]
-    at = f"at {match.first:.12g} of {first} and {match.second:.12g} of {second}"
+    at = f"{match.first:.12g} ({first}) and {match.second:.12g} ({second})"
     caption = (
-        f"Counted {at}. An image is kept when its pair reaches the threshold, a document when it "
-        "survives the loader, whatever its coin."
+        f"At thresholds {at}. An image is kept if its pair reaches the threshold, a document if "
+        "its keep probability is above 0."
     )
-    st.html(table(("of", "number"), rows, caption))
+    st.html(table(("", "count"), rows, caption))
 
 
 def _correlated(found: Sequence[Correlation]) -> None:
-    """Say how alike the two models rank."""
+    """Draw the rank correlations of the two models."""
     of = {
-        "pairs": "pairs that both models match",
-        "entries": "matrix entries that both models score",
+        "pairs": "pairs matched by both models",
+        "entries": "matrix entries scored by both models",
     }
     st.subheader("Rank correlation", anchor=False)
     rows = [(of[one.of], f"{one.n:,}", _rho(one)) for one in found]
-    caption = (
-        "Spearman's, of both models' numbers for the same image and sentence: 1 is the same order."
-    )
-    st.html(table(("of", "number", "correlation"), rows, caption))
+    caption = "Spearman's ρ of both models' scores; 1 means the same order."
+    st.html(table(("", "count", "correlation"), rows, caption))
 
 
 def _rho(one: Correlation) -> str:
     if one.rho is None:
-        return "not defined"
-    sampled = f" ({one.low:.3f} to {one.high:.3f}, of a sample)" if one.low is not None else ""
+        return "undefined"
+    sampled = (
+        f" (95% CI {one.low:.3f} to {one.high:.3f}, from a sample)" if one.low is not None else ""
+    )
     return f"{one.rho:.3f}{sampled}"

@@ -1,9 +1,6 @@
-"""The page Documents.
+"""The page Documents: the list with filters and text search, and the open document.
 
-Reasons come from the class of a document; its exact words are the walk's, shown with the document.
-
-What was read stays with the session, so that a search goes on where it was left. Reading and
-finding is `corpus.listing`'s.
+Search results are kept in the session, so a stopped search can be resumed.
 """
 
 from __future__ import annotations
@@ -39,13 +36,13 @@ HEAD: Final = (
     "image_tokens", "text_tokens", "mispaired", "url",
 )  # fmt: skip
 REASONS: Final = {
-    "kept_always": "reaches the model",
-    "kept_single_image": "a single image: the coin decides",
-    "too_few_images": "too few image tokens after the cut",
-    "single_image_at_end": "its only image token is the last token",
+    "kept_always": "always kept",
+    "kept_single_image": "single image, kept at random",
+    "too_few_images": "too few image tokens",
+    "single_image_at_end": "only image token is last",
     "below_threshold": "no pair reaches the threshold",
-    "no_valid_image": "every image missing or too small",
-    "unreadable": "the loader fails on it",
+    "no_valid_image": "all images missing or too small",
+    "unreadable": "loader error",
 }
 SORT_OF: Final = {
     "key": "key", "shard": "place", "outcome": "kind", "reason": "kind", "images": "images",
@@ -53,10 +50,10 @@ SORT_OF: Final = {
     "image_tokens": "image_tokens", "text_tokens": "text_tokens", "mispaired": "mispaired",
     "url": "url",
 }  # fmt: skip
-"""What the whole list is sorted by when a column is pressed (`mmc4viz.sweep.query.SORTS`)."""
-_LONGEST: Final = 300  # characters of a key or an address in a cell
+"""The sort order for each column (`mmc4viz.sweep.query.SORTS`)."""
+_LONGEST: Final = 300  # characters of a key or URL in a cell
 _KEY: Final = "documents"
-_DRAWN: Final = "documents-drawn"  # the rows drawn last, and what was open then
+_DRAWN: Final = "documents-drawn"  # the last rows, and the document open then
 
 
 def show_table(
@@ -68,18 +65,18 @@ def show_table(
     sort: tuple[str, bool],
     sort_by: Callable[[str], None],
 ) -> int | None:
-    """Show a page of documents; return the one that was just selected.
+    """Show a page of documents; return the one just selected.
 
     Parameters
     ----------
     documents : ndarray of int64
-        Positions among all documents, in their order.
+        Positions among all documents, sorted.
     opened : int or None
-        The one that is open.
+        The open document.
     sort : (str, bool)
-        What the list is sorted by, and whether its largest come first.
+        The sort order, and whether it is descending.
     sort_by : callable
-        Called with a column's sort when its head is pressed.
+        Called with a column's sort order when its header is clicked.
     """
     places = documents.tolist()
     _restore(places, opened)
@@ -102,17 +99,17 @@ def show_table(
 
 
 def _pressed(sort_by: Callable[[str], None]) -> None:
-    """Sort the whole list by a column whose head was pressed."""
+    """Sort the whole list by the column whose header was clicked."""
     columns = st.session_state[_KEY]["selection"]["columns"]
     if columns:
-        del st.session_state[_KEY]  # else the column stays selected
+        del st.session_state[_KEY]  # otherwise the column stays selected
         sort_by(SORT_OF[columns[0]])
 
 
 def _restore(places: list[int], opened: int | None) -> None:
-    """Let the selection follow where rows changed, or where something else opened a document.
+    """Update the selection if the rows or the open document changed otherwise than by a click.
 
-    After a press it is left alone: what is told to the browser would undo a second, quick press.
+    After a click it is left alone, since an update would undo a second, quick click.
     """
     if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
         cells = [(places.index(opened), HEAD[0])] if opened in places else []
@@ -122,7 +119,7 @@ def _restore(places: list[int], opened: int | None) -> None:
 def rows(
     columns: Sequence[Columns], found: Verdicts, documents: Sequence[int]
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the cells of documents, every text made harmless."""
+    """Yield the cells of documents, with text sanitized."""
     for document in documents:
         part, row = int(found.part[document]), int(found.row[document])
         here, kind = columns[part], CLASSES[found.kind[document]]
@@ -149,7 +146,7 @@ def _text(columns: Columns, name: str, row: int) -> str:
 
 
 def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
-    """Say what each column is; every text column is text, never a link."""
+    """Return the column layout; text is never shown as a link."""
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     score = "%.4f" if abs(config.threshold) < 2 else "%.2f"
     layout = {
@@ -157,22 +154,26 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
         "shard": text("shard", width=115),
         "outcome": text("outcome", width=118),
         "reason": text("reason", width=205),
-        "images": number("images", width=62, help="Entries of image_info."),
-        "matched": number("matched", width=66, help="Images matched to a sentence."),
+        "images": number("images", width=62, help="Number of images in the document."),
+        "matched": number("matched images", width=110, help="Images matched to a sentence."),
         "pairs": number("pairs", width=54, help=f"Matched pairs at or above {config.threshold:g}."),
-        "best": number("best", width=64, format=score, help="Score of the best matched pair."),
+        "best": number(
+            "top score", width=72, format=score, help="Highest score of the document's pairs."
+        ),
         "nearest": number(
-            "distance",
-            width=70,
+            "distance to threshold",
+            width=140,
             format=score,
-            help="From the threshold to the nearest matched score.",
+            help="Difference between the threshold and the closest pair's score.",
         ),
-        "image_tokens": number("image tokens", width=95, help="In the cut sequence."),
-        "text_tokens": number("text tokens", width=88, help="In the cut sequence."),
+        "image_tokens": number("image tokens", width=95, help="In the sequence after truncation."),
+        "text_tokens": number("text tokens", width=88, help="In the sequence after truncation."),
         "mispaired": number(
-            "mispaired", width=76, help="Image tokens that get another sentence's image."
+            "mispaired",
+            width=76,
+            help="Image tokens whose sentence is trained with another sentence's image.",
         ),
-        "url": text("address", width=240),
+        "url": text("URL", width=240),
     }
     for name, column in layout.items():
         if SORT_OF[name] == sort:
@@ -185,14 +186,14 @@ _EVERY = 0.2  # seconds between reports
 
 @dataclass
 class Search:
-    """One session's search for some words.
+    """A session's text search.
 
     Attributes
     ----------
     what : hashable
         The data and the words.
     read, hit : ndarray of bool, shape (documents,)
-        What was read, and what has the words.
+        Documents searched, and documents found.
     running : bool
     """
 
@@ -203,12 +204,12 @@ class Search:
 
 
 def having(source: Hashable, matched: Matched, documents: Ints, words: str) -> tuple[Ints, int]:
-    """Draw the search for words, go on with it if it runs.
+    """Draw the text search, and continue it if it is running.
 
     Returns
     -------
     (ndarray of int64, int)
-        The documents found so far, and how many are still to be searched.
+        The documents found so far, and how many are not searched yet.
     """
     found = _search((source, words), matched.n_documents)
     todo = documents[~found.read[documents]]
@@ -222,12 +223,12 @@ def having(source: Hashable, matched: Matched, documents: Ints, words: str) -> t
         hits = documents[found.hit[documents]]
         searched = len(documents) - len(todo)
         if not len(todo):
-            st.text(f"Searched the text of all {len(documents):,} documents: {len(hits):,} found.")
+            st.text(f"Searched all {len(documents):,} documents: {len(hits):,} found.")
         elif searched:
             st.text(f"Searched {searched:,} of {len(documents):,} documents: {len(hits):,} found.")
-            st.button("Search on", key="find-start", on_click=_start)
+            st.button("Continue search", key="find-start", on_click=_start)
         else:
-            st.button(f"Search the text of {len(todo):,} documents", key="find-start",
+            st.button(f"Search {len(todo):,} documents", key="find-start",
                       on_click=_start)  # fmt: skip
     return hits, len(todo)
 
@@ -248,9 +249,9 @@ def _stop() -> None:
 
 
 def _read_on(found: Search, matched: Matched, todo: Ints, words: str) -> None:
-    """Read documents until all are read, a shard fails, or the person does something else."""
-    st.button("Stop searching", key="find-stop", on_click=_stop)
-    bar = st.progress(0.0, "Reading the documents' text …")
+    """Search until all documents are read, a shard fails, or the run is superseded."""
+    st.button("Stop search", key="find-stop", on_click=_stop)
+    bar = st.progress(0.0, "Searching documents…")
     last = time.monotonic()
     try:
         for done, (document, hit) in enumerate(search(matched, todo, words), start=1):
@@ -266,18 +267,18 @@ def _read_on(found: Search, matched: Matched, todo: Ints, words: str) -> None:
 
 _MOST_IN_CSV: Final = 100_000  # rows
 _PAGE: Final = f"{state.FILTER}page"
-_SORTED: Final = "documents-sorted"  # whether a column was pressed just now
-_SETTING: Final = "documents-setting"  # under which the list was drawn last
-_TURN: Final = "documents-turn"  # whether to turn to the open document's page
+_SORTED: Final = "documents-sorted"  # whether a column header was just clicked
+_SETTING: Final = "documents-setting"  # data and settings of the last list
+_TURN: Final = "documents-turn"  # whether to go to the open document's page
 Standing = tuple[int | None, int | None, int | None]
-"""A document's place in the list, and the documents before and after it."""
+"""A document's position in the list, and the documents before and after it."""
 
 
 def show(choice: Choice) -> None:
     """Draw the page."""
     st.title("Documents", anchor=False)
     if not data.matched_of(choice.source, choice.config).n_documents:
-        note("No document could be read from these shards: name others in the sidebar.", "error")
+        note("No document could be read from these shards. Select others in the sidebar.", "error")
         return
     now = document_filters.asked()
     document_filters.draw(now, choice.scale.step, choice.scale.digits)
@@ -288,9 +289,9 @@ def show(choice: Choice) -> None:
 
 @st.fragment
 def _browse(choice: Choice, now: document_filters.Asked, listed: Ordered, unread: int) -> None:
-    """Draw the list and the open document: all that changes when another one is opened."""
+    """Draw the list and the open document, which change when another one is opened."""
     if st.session_state.pop(_SORTED, False):
-        st.rerun()  # the whole page: the filters say what the list is sorted by
+        st.rerun()  # the whole page, since the filters show the sort order
     try:
         _show(choice, now, listed, unread)
     except Mmc4vizError as error:
@@ -303,9 +304,11 @@ def _show(choice: Choice, now: document_filters.Asked, listed: Ordered, unread: 
     if len(listed):
         opened = _table(choice, now, listed, opened)
     elif unread:
-        note(f"None found so far; the text of {unread:,} documents was not searched yet.")
+        note(
+            f"None found so far. Search runs on demand: {unread:,} documents are not searched yet."
+        )
     else:
-        note("No document is like this: change or clear the filters.")
+        note("No documents match. Change or clear the filters.")
     if opened is None:
         _get_ready(choice)
         st.text("Select a row to open its document, or press J for the first.")
@@ -315,13 +318,13 @@ def _show(choice: Choice, now: document_filters.Asked, listed: Ordered, unread: 
 
 
 def _get_ready(choice: Choice) -> None:
-    """Let the tokenizer be made ready while nobody has opened a document yet."""
+    """Load the tokenizer in the background before a document is opened."""
     tokenizer, limit = data.tokenizer_of(choice.source), choice.config.max_tokens
     cache.ask(("tokenizer", choice.source, limit), lambda _: tokenizer.encode("", limit))
 
 
 def _follow(choice: Choice) -> None:
-    """After a change of the threshold or another setting, turn to the open document's page."""
+    """After a change of settings, go to the open document's page of the list."""
     now = choice.source, choice.config
     if st.session_state.get(_SETTING, now) != now:
         st.session_state[_TURN] = True
@@ -329,7 +332,7 @@ def _follow(choice: Choice) -> None:
 
 
 def _listed(choice: Choice, now: document_filters.Asked) -> tuple[Ordered, int]:
-    """Return the documents asked for, in their order, and how many are still to be searched."""
+    """Return the listed documents, sorted, and how many are not searched yet."""
     source, config = choice.source, choice.config
     if not now.words:
         return data.ordered_for(source, config, now.query, now.sort, now.upside_down), 0
@@ -339,7 +342,7 @@ def _listed(choice: Choice, now: document_filters.Asked) -> tuple[Ordered, int]:
 
 
 def _opened(choice: Choice) -> int | None:
-    """Return the open document's position among all, None where there is none such."""
+    """Return the open document's position among all, None without one."""
     place = state.open_document(choice.source)
     if place is None:
         return None
@@ -349,7 +352,7 @@ def _opened(choice: Choice) -> int | None:
 def _table(
     choice: Choice, now: document_filters.Asked, listed: Ordered, opened: int | None
 ) -> int | None:
-    """Draw how many there are, a page of them, and the ways through; return what is open."""
+    """Draw the count, a page of the list and navigation; return the open document."""
     source, config = choice.source, choice.config
     if st.session_state.pop(_TURN, False) and opened is not None:
         rank = listed.rank(opened)
@@ -393,7 +396,7 @@ def _sort_by(now: document_filters.Asked, sort: str) -> None:
 
 
 def _standing(listed: Ordered, opened: int | None, start: int, around: list[int]) -> Standing:
-    """Find a document's place in the list: among the rows at hand, else among all."""
+    """Return a document's position in the list, from the rows shown if possible."""
     if opened not in around[1:-1]:
         document = -1 if opened is None else opened
         return listed.rank(document), *listed.beside(document)
@@ -402,7 +405,7 @@ def _standing(listed: Ordered, opened: int | None, start: int, around: list[int]
 
 
 def _page(pages: int) -> int:
-    """Draw the pager at the page that was chosen, anew where something else has turned it."""
+    """Draw the pager at the current page, as a new widget if the page changed elsewhere."""
     chosen = state.whole(_PAGE, 1, 1, pages)
     turned: int = st.session_state.setdefault("documents-turned", 0)
     if st.session_state.get(_pager(turned), chosen) != chosen:
@@ -421,7 +424,7 @@ def _turn(page: int) -> None:
 
 
 def _ways(choice: Choice, listed: Ordered, opened: int | None, standing: Standing) -> None:
-    """Draw the ways to the document before and after the open one."""
+    """Draw the buttons for the previous and next documents."""
     rank, before, after = standing
     with st.container(horizontal=True, vertical_alignment="center", key="ways"):
         for label, key, target in (("Previous", "K", before), ("Next", "J", after)):
@@ -440,7 +443,7 @@ def _ways(choice: Choice, listed: Ordered, opened: int | None, standing: Standin
 
 
 def _step(choice: Choice, listed: Ordered, target: int | None) -> None:
-    """Open a document and turn the list to its page."""
+    """Open a document and go to its page of the list."""
     if target is None:
         return
     _open(choice, target)

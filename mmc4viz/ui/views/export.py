@@ -1,8 +1,6 @@
-"""The page Export: settings and files.
+"""The page Export: settings with provenance, training flags, manifests and the report.
 
-What differs is the core's answer; here it is remembered and said.
-
-Files are made when they are asked for; every number and every line of them is the core's.
+Files are created on download.
 """
 
 from __future__ import annotations
@@ -57,21 +55,21 @@ from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
 from mmc4viz.ui.views import export_shards
 
-REASONS: Final = "export-reasons"  # of the person's own; a config that is loaded has others
+REASONS: Final = "export-reasons"  # basis and note entered by the user
 _LOADED: Final = "loaded-config"
 _BASICS: Memo[Basics] = Memo()
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A config by the name of its file."""
+    """A loaded config with its file name."""
 
     name: str
     file: Config
 
 
 def basics_for(source: data.CorpusKey, config: LoaderConfig) -> Basics:
-    """Return what numbers on the screen rest on, but for the scores' scale."""
+    """Return the provenance of the data, without the score scale."""
     return _BASICS.get((source, config.clip_model), lambda: _basics(source, config))
 
 
@@ -90,7 +88,7 @@ def _basics(source: data.CorpusKey, config: LoaderConfig) -> Basics:
 
 
 def with_scale(basics: Basics, source: data.CorpusKey, config: LoaderConfig) -> Basics:
-    """Return the same with how the scores lie, under the setting's size limit and assignment."""
+    """Add the score scale and range, given the size limit and assignment."""
     spread = data.spread_of(source, config)
     seen = replace(
         basics.similarity,
@@ -102,7 +100,7 @@ def with_scale(basics: Basics, source: data.CorpusKey, config: LoaderConfig) -> 
 
 
 def use_loaded(loaded: Loaded, choice: Choice, start: Start) -> None:
-    """Take a config's settings as those chosen; a model that is not here is left as it is."""
+    """Apply a config's settings; a model that is not available is ignored."""
     config = loaded.file.loader_config()
     for name, short in NAMES.items():
         state.put(short, str(getattr(config, name)))
@@ -119,7 +117,7 @@ def use_loaded(loaded: Loaded, choice: Choice, start: Start) -> None:
 
 
 def loaded_reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
-    """Return how a threshold was chosen, as far as is known, and the note of a loaded config."""
+    """Return how the threshold was chosen, if known, and the note of the loaded config."""
     now = current(start)
     words = "" if now is None else str(now.file.provenance.get("note", ""))
     if proposal := proposals.proposal():
@@ -130,7 +128,7 @@ def loaded_reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
 
 
 def current(start: Start) -> Loaded | None:
-    """Return the config that was loaded last, else the one that the app was started with."""
+    """Return the config loaded last, else the one that the app was started with."""
     found: Loaded | None = st.session_state.get(_LOADED)
     if found is None and start.file.settings:
         return Loaded(start.file_name, start.file)
@@ -138,7 +136,7 @@ def current(start: Start) -> Loaded | None:
 
 
 def say(loaded: Loaded, choice: Choice) -> int:
-    """Say what is another than when a config was exported; return how many lines that took."""
+    """Show what differs from when a config was exported; return the number of differences."""
     if not loaded.file.provenance:
         return 0
     source, config = choice.whole, choice.config
@@ -152,25 +150,25 @@ def say(loaded: Loaded, choice: Choice) -> int:
 
 
 def written(choice: Choice, found: Mapping[str, Any], *, images: bool, models: bool) -> str:
-    """Write the report.
+    """Return the report as HTML.
 
     Parameters
     ----------
     choice : Choice
-        Of every document, not of a sample.
+        Must not be a sample.
     found : mapping
-        Where the setting comes from, as the config has it.
+        The provenance, as in the config.
     images : bool
-        Whether examples have pictures.
+        Whether to include thumbnails.
     models : bool
-        Whether other CLIP models stand beside the deciding one.
+        Whether to include a model comparison.
     """
 
     def folder(part: int) -> str | None:
         return data.shard_at(choice.source, part)[1]
 
     source, config = choice.source, choice.config
-    beside = _models(choice) if models else None
+    comparison = _models(choice) if models else None
     labels = _labels(choice)
     content = gather(
         data.matched_of(source, config),
@@ -179,18 +177,18 @@ def written(choice: Choice, found: Mapping[str, Any], *, images: bool, models: b
         folder,
         images=images,
         curves=data.curves_of(source, config),
-        sections=[labels] if beside is None else [beside, labels],
+        sections=[labels] if comparison is None else [comparison, labels],
     )
     return write_report(content)
 
 
 def others(choice: Choice) -> list[str]:
-    """Return the names of the CLIP models besides the deciding one."""
+    """Return the names of the other CLIP models."""
     return [name for name in choice.models if name != choice.config.clip_model]
 
 
 def _labels(choice: Choice) -> Section:
-    """Say what labels say; of a file that cannot be read, why not."""
+    """Return the section on labels, or why the label file cannot be read."""
     path = label_data.path_of(choice)
     try:
         if label_data.design_of(path, choice) is None:
@@ -201,7 +199,7 @@ def _labels(choice: Choice) -> Section:
 
 
 def _models(choice: Choice) -> Section | None:
-    """Put the other models beside the deciding one; those that cannot be read are named."""
+    """Return the model comparison, with errors of models that cannot be read."""
     first = model_data.side(choice.config.clip_model, choice.source, choice.config)
     sides, problems = {first.name: first}, []
     for name in others(choice):
@@ -218,22 +216,22 @@ def _models(choice: Choice) -> Section | None:
 
 
 def _evidence(choice: Choice, candidates: list[Candidate]) -> Evidence | None:
-    """Return what labels say of the models, None without labels; of a bad file they are told."""
+    """Return the labels as evidence on the models; None without labels or if unreadable."""
     path = label_data.path_of(choice)
     try:
         if label_data.design_of(path, choice) is None:
             return None
         return evidence(path, candidates)
     except Mmc4vizError:
-        return None  # the section on labels says why
+        return None  # the section on labels shows the error
 
 
 CHOSEN_BY: Final = {
-    "manual": "manually",
-    "yield": "by what it leaves",
-    "fdr": "by false-discovery rate, from random pairs",
-    "decoys": "by false-discovery rate, from decoys",
-    "precision": "by the precision of labels",
+    "manual": "manual",
+    "yield": "yield",
+    "fdr": "label-free FDR",
+    "decoys": "decoys",
+    "precision": "label precision",
 }
 _SHOWN_SHARDS: Final = 20
 
@@ -243,24 +241,24 @@ def show(choice: Choice) -> None:
     start = read_start()
     st.title("Export", anchor=False)
     if not data.facts_of(choice.source).documents:
-        note("No document could be read from these shards: name others in the sidebar.", "error")
+        note("No document could be read from these shards. Select others in the sidebar.", "error")
         return
     _load(choice, start)
-    st.subheader("The setting, with where it comes from", anchor=False)
+    st.subheader("Settings and provenance", anchor=False)
     found = _provenance(choice, *_reasons(choice, start))
     _config(choice.config, found)
-    st.subheader("In training", anchor=False)
+    st.subheader("Training flags", anchor=False)
     _training(choice.config)
-    st.subheader("Every document, and a report", anchor=False)
+    st.subheader("Manifest and report", anchor=False)
     _files(choice, found)
     export_shards.show(choice, start)
 
 
 def _load(choice: Choice, start: Start) -> None:
-    """Offer to load a config, and say what differs from the one loaded last."""
-    with st.expander("Load a config"):
+    """Offer to load a config, and show differences from the one loaded last."""
+    with st.expander("Load settings"):
         file = st.file_uploader(
-            "A config of mmc4viz, YAML or JSON",
+            "Config file (YAML or JSON)",
             type=["yaml", "yml", "json"],
             key="export-load",
             max_upload_size=32,
@@ -274,7 +272,7 @@ def _load(choice: Choice, start: Start) -> None:
         if made.get("note"):
             note(f"{now.name}: {made['note']}")
         if not say(now, choice):
-            note("Corpus, model and tokenizer are those that it was exported from.")
+            note("Corpus, model and tokenizer match the exported config.")
 
 
 def _by(made: dict[str, Any]) -> str:
@@ -282,49 +280,50 @@ def _by(made: dict[str, Any]) -> str:
 
 
 def _loaded(content: bytes, name: str, choice: Choice, start: Start) -> None:
-    """Read what was uploaded; take it when the person says so."""
+    """Read an uploaded config, and offer to apply it."""
     try:
         file = parse_config(content, name)
     except ConfigError as error:
         note(str(error), "error")
         return
     found = Loaded(name, file)
-    if st.button("Use these settings", key="export-use", type="primary"):
+    if st.button("Apply settings", key="export-use", type="primary"):
         use_loaded(found, choice, start)
         st.rerun()
 
 
 def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
-    """Ask how the threshold was chosen, and for the person's words; what is known stands there."""
-    known, said = loaded_reasons(start, choice.config.threshold)
+    """Ask for the basis of the threshold and a note, with known values filled in."""
+    known, comment = loaded_reasons(start, choice.config.threshold)
     likely = known.get("basis", BASES[0])
     of = choice.config.threshold, likely, known.get("target")
-    kept = st.session_state.get(REASONS, (of, likely, said))
-    if kept[0] != of:  # a threshold that was moved has not the reasons of the one before
+    kept = st.session_state.get(REASONS, (of, likely, comment))
+    if kept[0] != of:  # the threshold changed, so the old basis does not apply
         kept = of, likely, kept[2]
         st.session_state["export-basis"] = likely
     left, right = st.columns([1, 2])
     with left:
         state.seed("export-basis", kept[1])
         basis = st.selectbox(
-            "The threshold was chosen",
+            "Basis",
             BASES,
             format_func=lambda name: CHOSEN_BY.get(name, name),
             key="export-basis",
+            help="How the threshold was chosen.",
         )
     with right:
         state.seed("export-note", kept[2])
-        words = st.text_input("Why, in your words", key="export-note", max_chars=2000)
+        words = st.text_input("Note", key="export-note", max_chars=2000)
     st.session_state[REASONS] = of, basis, words
     found = known if known.get("basis") == basis else _filled_in(basis, choice)
     if found.get("target"):
-        note(f"Goes into the files: {found['target']}, with its interval and what it rests on.")
+        note(f"Target: {found['target']}. Exported with the estimate, CI and assumptions.")
     return words, found
 
 
 def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
-    """Return the proposal of a basis that has this very threshold; labels must support theirs."""
-    line = choice.config.threshold
+    """Return the proposal of a basis for the current threshold; labels must support it."""
+    threshold = choice.config.threshold
     for one in proposals.standing(choice):
         if one.basis == basis and proposals.is_at(one, choice):
             return one.as_dict()
@@ -337,17 +336,17 @@ def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
     else:
         if proposals.is_at(found, choice):
             return found.as_dict()
-        reason = found.reason or f"for {found.target}, labels propose {found.threshold:.12g}"
+        reason = found.reason or f"for {found.target}, labels suggest {found.threshold:.12g}"
     note(
-        f"Labels do not support {line:.12g}: {reason}. The files say that it was chosen by hand; "
-        "take the proposal of the page Label, or target for another precision there.",
+        f"Labels do not support {threshold:.12g}: {reason}. It is exported with basis manual; "
+        "apply the suggestion on the page Label, or set another target precision there.",
         "error",
     )
     return {"basis": BASES[0]}
 
 
 def _provenance(choice: Choice, words: str, reasons: dict[str, Any]) -> dict[str, Any]:
-    """Say where the setting comes from, with what it yields."""
+    """Return the provenance of the settings, with yields."""
     source, config = choice.source, choice.config
     curves = data.curves_of(source, config)
     step, keep = curves.step(config.threshold), config.single_image_keep
@@ -362,7 +361,7 @@ def _provenance(choice: Choice, words: str, reasons: dict[str, Any]) -> dict[str
 
 
 def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
-    """Show the config, and offer it as a file."""
+    """Show the config, and offer it for download."""
     shards = found["corpus"]["shards"]
     shown = found
     if len(shards) > _SHOWN_SHARDS:
@@ -370,33 +369,33 @@ def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
     with st.container(horizontal=True):
         for form, mime in (("yaml", "application/yaml"), ("json", "application/json")):
             name = f"mmc4viz-config.{form}"
-            _offer(form.upper(), name, mime, partial(to_text, config, found, name))
+            _offer(f"Download {form.upper()}", name, mime, partial(to_text, config, found, name))
     st.code(to_text(config, shown), language="yaml", height=420)
     if shown is not found:
-        note(f"{len(shards) - _SHOWN_SHARDS:,} more shards stand in the files.")
+        note(f"{len(shards) - _SHOWN_SHARDS:,} more shards are in the files.")
 
 
 def _training(config: LoaderConfig) -> None:
-    """Show the flags, what has none, and code for a plain pipeline."""
+    """Show flags, advice and code for a plain WebDataset pipeline."""
     st.text("OpenFlamingo's train.py:")
     st.code(openflamingo_flags(config), language="bash", wrap_lines=True)
     for title, lines in advice(config).items():
         points = "".join(f"<li>{escaped(line)}</li>" for line in lines)
         st.html(f'<div class="mmc-doc"><b>{escaped(title)}</b><ul>{points}</ul></div>')
-    with st.expander("A plain WebDataset pipeline, filtered by the manifest"):
+    with st.expander("WebDataset pipeline filtered by the manifest"):
         st.code(webdataset_snippet(), language="python")
 
 
 def _files(choice: Choice, found: dict[str, Any]) -> None:
-    """Offer manifest, ids and report, each made when it is asked for."""
+    """Offer manifest, ids and report, each created on download."""
     if choice.source.sample is not None:
-        note("These are made from every document: set the sample in the sidebar to 0.")
+        note("These files need all documents: set the sample size in the sidebar to 0.")
         return
     config, matched = choice.config, data.matched_of(choice.source, choice.config)
     left, right = st.columns(2)
     with left:
         rows = st.segmented_control(
-            "Manifest: a row a",
+            "One row per",
             ["documents", "pairs"],
             format_func=lambda name: name.removesuffix("s"),
             default="documents",
@@ -405,29 +404,30 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
         )
         rows = rows or "documents"
         with st.container(horizontal=True):
-            for form, label in (("parquet", "Parquet"), ("jsonl", "JSON lines")):
+            for form, label in (("parquet", "Parquet"), ("jsonl", "JSONL")):
                 name = f"manifest-{rows}.{form}" if rows == "pairs" else f"manifest.{form}"
                 make = partial(_manifest, matched, config, cast(manifest.Rows, rows), form)
-                _offer(label, name, "application/octet-stream", make)
-            _offer("Ids", "ids.npy", "application/octet-stream", partial(_ids, matched, config))
+                _offer(f"Download manifest ({label})", name, "application/octet-stream", make)
+            ids = partial(_ids, matched, config)
+            _offer("Download IDs", "ids.npy", "application/octet-stream", ids)
         st.caption(
-            "Ids: the documents that are kept, sorted, as NumPy pairs of 64 bits: the key where it "
-            "has 32 hexadecimal digits, else the first half of the SHA-256 of SHARD/KEY; of "
-            "SHARD/NUMBER/KEY where other documents have that key, too."
+            "IDs: sorted 128-bit ids of kept documents (NumPy u8,u8), DataComp format. An id is "
+            "the key if it has 32 hexadecimal digits, else the first half of the SHA-256 of "
+            "SHARD/KEY (SHARD/NUMBER/KEY if the key is not unique)."
         )
     with right:
         images, models = _in_the_report(choice)
         write = partial(written, choice, found, images=images, models=models)
-        _offer("Report", "mmc4viz-report.html", "text/html", write)
-        st.caption("One HTML file that needs no network and runs nothing.")
+        _offer("Download report (HTML)", "mmc4viz-report.html", "text/html", write)
+        st.caption("Self-contained HTML (no scripts).")
 
 
 def _in_the_report(choice: Choice) -> tuple[bool, bool]:
-    """Ask whether the report has pictures, and whether other models stand in it."""
+    """Ask whether the report includes thumbnails and a model comparison."""
     found = []
     for name, label in (
-        ("images", "Pictures in the report"),
-        ("models", "Other CLIP models in it"),
+        ("images", "Include thumbnails"),
+        ("models", "Include model comparison"),
     ):
         if name == "models" and not others(choice):
             found.append(False)
@@ -439,7 +439,7 @@ def _in_the_report(choice: Choice) -> tuple[bool, bool]:
 
 
 def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:
-    """Draw a button that makes a file and downloads it."""
+    """Draw a button that creates and downloads a file."""
     st.download_button(
         label,
         data=make,

@@ -1,10 +1,7 @@
-"""The page Export: filtered shards.
+"""The page Export: filtered shards, written as by ``mmc4viz apply``.
 
-The work is `mmc4viz.apply.run`'s, as in ``mmc4viz apply``. One run writes at a time, for it
-takes all workers; it is everybody's who has the dashboard open, and outlives the page. What is
-half done when it is stopped, the next run into the same folder goes on with.
-
-Draws and asks; what is done is `rewriting`'s.
+One run writes at a time, since it uses all workers. All sessions see it, and it continues when the
+page is closed. A stopped run is resumed by the next one into the same folder.
 """
 
 from __future__ import annotations
@@ -57,22 +54,22 @@ from mmc4viz.ui.html import note, table
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Start, read_start
 
-_QUICK: Final = 64_000_000  # bytes that are rewritten about as soon as other processes have started
+_QUICK: Final = 64_000_000  # bytes that are rewritten faster than processes start
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be rewritten, with what, and where to.
+    """A request to write filtered shards.
 
     Attributes
     ----------
-    source : data.Source
+    source : data.CorpusKey
     config : LoaderConfig
     options : Options
     out : str
-        A folder.
+        Output directory.
     overwrite : bool
-        Whether shards that stand there, made with another setting, may be replaced.
+        Whether shards written there with different settings may be replaced.
     """
 
     source: data.CorpusKey
@@ -84,7 +81,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Counted:
-    """What a dry run found: of each shard, how much room it takes, and what it would replace."""
+    """The result of a dry run: shards, disk space and what would be replaced."""
 
     shards: tuple[Applied, ...]
     room: str
@@ -93,18 +90,18 @@ class Counted:
 
 @dataclass
 class RewriteRun:
-    """A run that writes, or has written.
+    """A run that writes, or has written, filtered shards.
 
     Attributes
     ----------
     wanted : Wanted
     n_shards, n_bytes : int
-        To be rewritten; none of them before they are known.
+        To be rewritten; 0 until known.
     replaced : str or None
-        Words for shards of another setting that stand there.
+        A message about replaced shards.
     done : list of Applied
-        Shards so far.
-    job : jobs.Job
+        Shards finished so far.
+    job : cache.Job
     """
 
     wanted: Wanted
@@ -136,17 +133,17 @@ def refusal(wanted: Wanted) -> str | None:
 
 
 def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[RewriteTask]:
-    """Return a task a shard, of the whole corpus.
+    """Return one task per shard of the corpus.
 
     Raises
     ------
     ApplyError, IndexFileError
-        When the index cannot serve, there is no shard, or the folder is somebody else's.
+        If the index cannot be used, there are no shards, or the folder holds other files.
     """
     source, config, options, out = wanted.source, wanted.config, wanted.options, wanted.out
     how = {"dry_run": dry_run, "overwrite": wanted.overwrite}
     if "\0" in out:
-        raise ApplyError("a folder's name has no zero byte in it: name another folder")
+        raise ApplyError("the output directory contains a zero byte: enter another name")
     if source.index:
         folder, name = source.index[0].path, source.similarity
         found = tasks_for_index(folder, out, config, options, similarity=name, **how)
@@ -154,28 +151,26 @@ def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[RewriteTask]:
         shards = [Shard(absolute(one.path), at) for at, one in enumerate(source.shards)]
         found = tasks_for_shards(shards, out, config, options, **how)
     if not found:
-        raise ApplyError("there is no shard to rewrite")
+        raise ApplyError("no shards to rewrite")
     check_places(found)
     names = {name for name in names_in(out) if not name.startswith(".")}
     if names and not any(name.endswith(SUFFIX) for name in names):
-        raise ApplyError(
-            f"{out}: holds other files, and no shards that apply wrote: name a new folder"
-        )
+        raise ApplyError(f"{out}: contains files that apply did not write: choose a new directory")
     return found
 
 
 def counted(wanted: Wanted) -> Counted | None:
-    """Return what a dry run counted, None where none has ended."""
+    """Return the result of a finished dry run, None without one."""
     return _COUNTED.kept(lambda key: key == wanted)
 
 
 def count(wanted: Wanted) -> cache.Job:
-    """Begin a dry run, or return the one that goes on; it ends when nobody asks any more."""
+    """Start a dry run, or return the running one; it ends when no longer polled."""
     return cache.ask(wanted, lambda tell: _COUNTED.get(wanted, lambda: _dry_run(wanted, tell)))
 
 
 def forget(wanted: Wanted) -> None:
-    """Forget a dry run that has ended."""
+    """Drop a finished dry run."""
     cache.forget(wanted)
 
 
@@ -187,7 +182,7 @@ def _dry_run(wanted: Wanted, tell: Callable[[int], None]) -> Counted:
 
 
 def size_in_bytes(wanted: Wanted) -> int:
-    """Return how much there is to read."""
+    """Return the number of bytes to read."""
     return _size(tasks_of(wanted, dry_run=True))
 
 
@@ -196,24 +191,24 @@ def _size(tasks: Sequence[RewriteTask]) -> int:
 
 
 def replaces(wanted: Wanted) -> bool:
-    """Whether a dry run, or a run that was refused, has found shards made with another setting."""
+    """Whether a dry run or a rejected run found shards written with different settings."""
     found, run = counted(wanted), last_run()
     refused = run is not None and run.wanted == wanted and isinstance(run.job.error, ReplacingError)
     return refused or (found is not None and found.replaced is not None)
 
 
 def last_run() -> RewriteRun | None:
-    """Return the run that writes, or wrote last."""
+    """Return the current or last run."""
     return _RUNS[-1] if _RUNS else None
 
 
 def begin(wanted: Wanted) -> RewriteRun:
-    """Begin to write.
+    """Start writing.
 
     Raises
     ------
     ApplyError
-        When another run writes, or nothing may be written.
+        If another run is writing, or the app is read-only.
     """
     start = read_start()
     if start.read_only:
@@ -222,7 +217,9 @@ def begin(wanted: Wanted) -> RewriteRun:
     with _GUARD:
         before = last_run()
         if before is not None and before.job.running:
-            raise ApplyError(f"another run writes into {before.wanted.out}: wait for it or stop it")
+            raise ApplyError(
+                f"another run is writing to {before.wanted.out}: wait for it or stop it"
+            )
         run = RewriteRun(wanted)
         run.job = cache.Job(lambda tell: _write(run, tell), cache.FOR_GOOD)
         _RUNS[:] = [run]
@@ -235,53 +232,53 @@ def _write(run: RewriteRun, tell: Callable[[int], None]) -> None:
     room_for(tasks)
     run.n_shards, run.n_bytes = len(tasks), _size(tasks)
 
-    def told(applied: Applied) -> None:
+    def record(applied: Applied) -> None:
         run.done.append(applied)
         tell(applied.n_bytes)
 
-    _apply(tasks, told)
+    _apply(tasks, record)
 
 
-def _apply(tasks: Sequence[RewriteTask], told: Callable[[Applied], object]) -> list[Applied]:
-    """Rewrite shards: few bytes here and at once, else by processes, one core left to others."""
+def _apply(tasks: Sequence[RewriteTask], record: Callable[[Applied], object]) -> list[Applied]:
+    """Rewrite shards: a few bytes in this process, more in others, leaving one core free."""
     if _size(tasks) < _QUICK:
-        return apply_shards(tasks, lambda: ThreadPoolExecutor(1), told)
-    return apply_aside(tasks, max(1, (os.cpu_count() or 2) - 1), told)
+        return apply_shards(tasks, lambda: ThreadPoolExecutor(1), record)
+    return apply_aside(tasks, max(1, (os.cpu_count() or 2) - 1), record)
 
 
 CONFIG: Final = "mmc4viz-config.yaml"
 _INTRO: Final = (
-    "The setting put into the data: shards on which the unmodified loader, run with the flags "
-    "above, does just what was chosen. The shards themselves are never changed."
+    "Write filtered shards that reproduce this selection with the stock loader and the flags "
+    "above. Originals are not modified."
 )
-_CAPTION: Final = "Of a dry run: what would be written, before it is packed."
-_ORDERS: Final = {"page": "as on the page", "sentence": "as their sentences"}
-_CAPS: Final = {"first": "the first", "best": "the best"}
+_CAPTION: Final = "Dry run: nothing was written. Sizes are before compression."
+_ORDERS: Final = {"page": "page", "sentence": "sentence (fixes swapped images)"}
+_CAPS: Final = {"first": "first", "best": "highest-scoring"}
 _HELP: Final = {
-    "order": "As their sentences: sorted, the matrix's rows with them, so that every image token "
-    "gets its own image.",
-    "cap": "Which pairs stay where more than the image cap allows reach the threshold.",
-    "drop": "Otherwise one image that does not decode loses its document.",
-    "keep": "Without them shards are smaller, and what was rejected cannot be had back from them.",
-    "out": "Where the shards go, local or remote, on the machine that serves this page.",
-    "replace": "The folder holds shards that were written with other settings. Without this they "
-    "are left alone.",
+    "order": "Sentence: images and matrix rows are sorted in the order of their sentences, so that "
+    "every image token gets its own image.",
+    "cap": "Which pairs to keep when more than the maximum number of images reach the threshold.",
+    "drop": "Otherwise one undecodable image drops its document.",
+    "keep": "Without them, shards are smaller, but dropped images cannot be recovered from them.",
+    "out": "A local or remote directory, as seen from the machine that serves this page.",
+    "replace": "The directory contains shards written with different settings. Without this they "
+    "are not replaced.",
 }
-_MANY: Final = 4  # names in a command
-_ASKED: Final = "shards-asked"  # the dry run that was asked for, and how many bytes it reads
+_MANY: Final = 4  # paths in a command
+_ASKED: Final = "shards-asked"  # the requested dry run, and how many bytes it reads
 _PROBLEM: Final = "shards-problem"
 
 
 def show(choice: Choice, start: Start) -> None:
-    """Draw the part."""
-    st.subheader("Shards", anchor=False)
+    """Draw the section."""
+    st.subheader("Filtered shards", anchor=False)
     st.text(_INTRO)
     options = _options()
     out = _folder(choice, start)
     suggested = out or _suggested(choice, start)
     wanted = Wanted(choice.whole, choice.config, options, suggested)
     st.code(_command(wanted, start), language="bash", wrap_lines=True)
-    st.caption(f"{CONFIG} is the file that the button YAML above gives.")
+    st.caption(f"Uses {CONFIG} (Download YAML above).")
     why = refusal(wanted)
     if why is None:
         _buttons(wanted, start, named=bool(out))
@@ -294,19 +291,19 @@ def show(choice: Choice, start: Start) -> None:
 
 
 def _options() -> Options:
-    """Ask how shards are to be rewritten."""
+    """Ask for the options."""
     left, right = st.columns(2)
     with left:
-        order = _one_of("Images stand", "order", ORDERS, _ORDERS)
-        cap = _one_of("Of too many pairs stay", "cap", CAPS, _CAPS)
+        order = _one_of("Image order", "order", ORDERS, _ORDERS)
+        cap = _one_of("Over the cap keep", "cap", CAPS, _CAPS)
     with right:
-        drop = _whether("Leave out undecodable images", "drop", default=False)
-        keep = _whether("Keep rejected images", "keep", default=True)
+        drop = _whether("Remove undecodable images", "drop", default=False)
+        keep = _whether("Keep dropped images", "keep", default=True)
     return Options(order, cap, drop, keep)
 
 
 def _one_of(label: str, name: str, known: Sequence[str], words: dict[str, str]) -> str:
-    """Ask for one of the core's words, kept in the address."""
+    """Ask for one of several values, kept in the address."""
     key, asked = f"shards-{name}", state.get(f"x.{name}")
     state.seed(key, asked if asked in known else known[0])
     chosen = st.segmented_control(
@@ -319,7 +316,7 @@ def _one_of(label: str, name: str, known: Sequence[str], words: dict[str, str]) 
 
 
 def _whether(label: str, name: str, *, default: bool) -> bool:
-    """Ask yes or no, kept in the address."""
+    """Ask for yes or no, kept in the address."""
     key, asked = f"shards-{name}", state.get(f"x.{name}")
     state.seed(key, {"yes": True, "no": False}.get(asked, default))
     chosen = st.toggle(label, key=key, help=_HELP[name])
@@ -328,10 +325,10 @@ def _whether(label: str, name: str, *, default: bool) -> bool:
 
 
 def _folder(choice: Choice, start: Start) -> str:
-    """Ask where the shards go; empty as long as nobody says, and where nothing may be written."""
+    """Ask for the output directory; empty if not given or not writable."""
     state.seed("shards-out", state.get("x.out"))
     out = st.text_input(
-        "Folder to write into",
+        "Output directory",
         key="shards-out",
         placeholder=_suggested(choice, start),
         help=_HELP["out"],
@@ -345,7 +342,7 @@ def _folder(choice: Choice, start: Start) -> str:
 
 
 def _suggested(choice: Choice, start: Start) -> str:
-    """Return a folder beside that of the shards, or here, where that may be written."""
+    """Return a directory next to the shards', or here if that is not writable."""
     source = choice.whole
     shards = source.shards
     if source.index:
@@ -354,12 +351,12 @@ def _suggested(choice: Choice, start: Start) -> str:
         path = shards[0].path
     else:
         return "DIR"
-    beside = f"{os.path.dirname(absolute(path))}-chosen"
-    return beside if start.roots.allow(beside, writing=True) else os.path.basename(beside)
+    folder = f"{os.path.dirname(absolute(path))}-chosen"
+    return folder if start.roots.allow(folder, writing=True) else os.path.basename(folder)
 
 
 def _command(wanted: Wanted, start: Start) -> str:
-    """Return the command that does the same."""
+    """Return the equivalent command."""
     source, options = wanted.source, wanted.options
     if source.index:
         return apply_command(
@@ -370,12 +367,12 @@ def _command(wanted: Wanted, start: Start) -> str:
 
 
 def _named(source: data.CorpusKey, start: Start) -> list[str]:
-    """Return the shards as they are named in the sidebar; many by their folder if it has no other.
+    """Return the shards as entered in the sidebar; many by their folders, if these hold no others.
 
     Raises
     ------
     ShardError
-        When a folder cannot be listed.
+        If a folder cannot be listed.
     """
     lines = state.get("shards", "\n".join(start.shards)).splitlines()
     named = [absolute(line.strip()) for line in lines if line.strip()]
@@ -388,32 +385,34 @@ def _named(source: data.CorpusKey, start: Start) -> list[str]:
 
 
 def _buttons(wanted: Wanted, start: Start, *, named: bool) -> None:
-    """Offer to count, and to write where a folder is named and nobody writes."""
+    """Draw the buttons for a dry run and for writing."""
     run = last_run()
     busy = run is not None and run.job.running
     if replaces(wanted):
         replacing = st.checkbox(
-            "Replace shards made with other settings", key="shards-overwrite", help=_HELP["replace"]
+            "Overwrite shards written with different settings",
+            key="shards-overwrite",
+            help=_HELP["replace"],
         )
         wanted = replace(wanted, overwrite=replacing)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Dry run", key="shards-count", on_click=_ask, args=(wanted,))
         if start.read_only:
-            note("Read-only: nothing is written from here; run the command.")
+            note("Read-only: shards cannot be written from here. Run the command instead.")
             return
         st.button(
-            "Write the shards",
+            "Write shards",
             key="shards-write",
             type="primary",
             disabled=busy or not named,
             on_click=_begin,
             args=(wanted,),
-            help=None if named else "Name a folder to write into.",
+            help=None if named else "Enter an output directory.",
         )
 
 
 def _ask(wanted: Wanted) -> None:
-    """Begin a dry run; what is wrong is said when the page is drawn."""
+    """Request a dry run; an error is shown on the next run."""
     st.session_state.pop(_PROBLEM, None)
     try:
         st.session_state[_ASKED] = wanted, size_in_bytes(wanted)
@@ -430,11 +429,11 @@ def _begin(wanted: Wanted) -> None:
 
 
 def _count(wanted: Wanted) -> None:
-    """Show what a dry run of just this counted, or how far it is."""
+    """Show the result or the progress of the dry run."""
     asked, n_bytes = st.session_state.get(_ASKED, (None, 0))
     found = counted(wanted)
     if found is not None:
-        note(f"A dry run: {found.room}.")
+        note(f"Dry run: {found.room}.")
         if found.replaced is not None:
             note(f"{found.replaced}.")
         _account(found.shards)
@@ -443,14 +442,14 @@ def _count(wanted: Wanted) -> None:
 
 
 def _counting(wanted: Wanted, n_bytes: int) -> None:
-    """Draw how far a dry run is; draw the page anew when it has ended."""
+    """Draw the progress of a dry run; redraw the page when it is done."""
     if counted(wanted) is not None:
         st.rerun()
     job = count(wanted)
     if job.running:
-        _bar("Counting what would be written", job.done, n_bytes)
+        _bar("Dry run", job.done, n_bytes)
         return
-    problem = "The dry run ended without an answer: try again, or run the command."
+    problem = "The dry run ended without a result: try again, or run the command."
     if job.error is not None:
         problem = str(job.error)
     forget(wanted)
@@ -466,38 +465,38 @@ def _bar(words: str, done: int, n_bytes: int) -> None:
 
 
 def _run() -> None:
-    """Show the run that writes, or what the last one wrote."""
+    """Show the progress of the current run, or the result of the last one."""
     run = last_run()
     if run is None:
         return
     if run.job.running:
         st.fragment(run_every=0.5)(_running)(run)
         return
-    into = f"{run.wanted.out}, at the threshold {run.wanted.config.threshold:g}"
+    into = f"{run.wanted.out} with threshold {run.wanted.config.threshold:g}"
     whole = f"{len(run.done):,} of {run.n_shards:,} shards"
     if run.job.error is not None:
-        note(f"Not all is written to {into}: {run.job.error}", "error")
+        note(f"Not all shards were written to {into}: {run.job.error}", "error")
     elif len(run.done) < run.n_shards or not run.n_shards:
-        note(f"Stopped after {whole}, into {into}. The same button goes on with the others.")
+        note(f"Stopped after {whole}, written to {into}. Write shards again to resume.")
     else:
         note(f"Written to {into}.")
     _account(run.done)
 
 
 def _running(run: RewriteRun) -> None:
-    """Draw how far the run is, and a way to stop it."""
+    """Draw the progress of the run, and a button to stop it."""
     if not run.job.running:
         st.rerun()
-    words = "Stopping when the shards at work are whole" if run.job.stopped else "Writing shards"
+    words = "Stopping after the current shards" if run.job.stopped else "Writing shards"
     _bar(words, run.job.done, run.n_bytes)
-    note(f"Into {run.wanted.out}. It goes on when this page is left.")
+    note(f"Writing to {run.wanted.out}. This continues when you leave the page.")
     if run.replaced is not None:
         note(f"{run.replaced}.")
-    st.button("Stop", key="shards-stop", disabled=run.job.stopped, on_click=run.job.stop)
+    st.button("Stop writing", key="shards-stop", disabled=run.job.stopped, on_click=run.job.stop)
 
 
 def _account(done: Sequence[Applied]) -> None:
-    """Write what became of shards and documents, and what is not as it was asked for."""
+    """Draw counts of shards and documents, and problems."""
     if done:
         rows = [
             (status, f"{n:,}", f"{read / 1e6:,.1f}", f"{out / 1e6:,.1f}")
@@ -508,7 +507,7 @@ def _account(done: Sequence[Applied]) -> None:
         lines = [(title, f"{found[name]:,}") for name, title in TITLES.items() if found[name]]
         lines.append((EXPECTED, f"{counts.expected:,.12g}"))
         left, right = st.columns([2, 3])
-        left.html(table(("shards", "number", "MB read", "MB written"), rows, caption))
-        right.html(table(("documents and images", "number"), lines, "Counted over all shards."))
+        left.html(table(("shards", "count", "MB read", "MB written"), rows, caption))
+        right.html(table(("documents and images", "count"), lines, "Total of all shards."))
     for problem in complaints(done):
         note(problem, "error")

@@ -1,9 +1,6 @@
-"""The page Label.
+"""The page Label: blind labeling of pairs, and results with import and export.
 
-Estimates come from the core; files of labels go in and out as CSV here.
-
-While people label, the sidebar is hidden: nothing on screen tells score, status or model. Results
-are another view of the page.
+During labeling the sidebar is hidden, so that nothing on screen reveals score, status or model.
 """
 
 from __future__ import annotations
@@ -39,20 +36,22 @@ _WIDTH, _FOCUS = "l.width", "l.focus"
 _COLUMNS: Final = (
     "threshold", "labels", "wrong", "precision", "low", "high", "kept", "kept_low", "kept_high",
 )  # fmt: skip
-_TOLD: Final = "label-told"
+_MESSAGE: Final = "label-message"
 
 
 def focus_of(choice: Choice) -> float | None:
-    """Return the threshold that is labelled for, None for all in question."""
+    """Return the threshold to prioritize; None for the whole threshold range."""
     return choice.config.threshold if state.get(_FOCUS) == "threshold" else None
 
 
 def show_results(path: str, design: Design | None, choice: Choice) -> None:
-    """Draw the results, and the way in and out for labels."""
-    if st.session_state.get(_TOLD):
-        note(*st.session_state.pop(_TOLD))
+    """Draw the results, and import and export."""
+    if st.session_state.get(_MESSAGE):
+        note(*st.session_state.pop(_MESSAGE))
     if design is None:
-        note(f"No sample is drawn yet for {choice.config.clip_model}: label pairs first.")
+        note(
+            f"No labels yet for {choice.config.clip_model} with these settings: label pairs first."
+        )
         _in_and_out(path, choice)
         return
     found = label_data.findings_for(path, design, choice)
@@ -60,7 +59,7 @@ def show_results(path: str, design: Design | None, choice: Choice) -> None:
     if len(found.labelled.sample):
         place = proposals.row("label-wanted")
         with place:
-            wanted = _asked("Wanted precision", PRECISION, LIKELY, 0.5, 0.999, 0.01)
+            wanted = _asked("Target precision", PRECISION, LIKELY, 0.5, 0.999, 0.01)
         proposal = propose(found.labelled.sample, wanted)
         _proposal(proposal, choice, place)
         _curves(found, proposal, wanted, choice)
@@ -70,7 +69,7 @@ def show_results(path: str, design: Design | None, choice: Choice) -> None:
 
 
 def _asked(words: str, name: str, default: float, least: float, most: float, step: float) -> float:
-    """Ask for a number that stands in the address."""
+    """Ask for a number that is kept in the address."""
     key = f"label-{name}"
     target = number(state.get(name), default)
     state.seed(key, target if least <= target <= most else default)
@@ -80,45 +79,45 @@ def _asked(words: str, name: str, default: float, least: float, most: float, ste
 
 
 def _account(found: Labelled) -> None:
-    """Say how many labels there are, and what becomes of each."""
+    """Summarize the labels."""
     sample = found.sample
     right = int(sample.correct.sum())
     note(
-        f"{len(sample):,} labels count: {right:,} right, {len(sample) - right:,} wrong. "
-        f"{found.drawn:,} pairs are drawn; {found.waiting:,} of them have no answer, because they "
-        "wait or were skipped by all who saw them: pairs of like score stand for them."
+        f"{len(sample):,} of {found.drawn:,} sampled pairs labeled ({right:,} correct, "
+        f"{len(sample) - right:,} incorrect). {found.waiting:,} unlabeled: similar-scoring pairs "
+        "are used instead."
     )
     for remark in remarks(found):
         note(remark)
 
 
 def _proposal(found: Proposal, choice: Choice, place: DeltaGenerator) -> None:
-    """Say which threshold is proposed, or why none."""
+    """Show the suggested threshold, or why there is none."""
     proposals.show_proposal(found, choice, proposals.promise(found), place)
     if found.threshold is None and found.labels_needed:
         least = "At least" if found.estimate is None else "About"
-        note(f"{least} {found.labels_needed:,} more labels there would settle it.")
+        note(f"{least} {found.labels_needed:,} more labels there would suffice.")
 
 
 def _curves(found: label_data.Findings, proposal: Proposal, wanted: float, choice: Choice) -> None:
-    """Draw the curves side by side, with their numbers to download."""
+    """Draw the curves side by side, with their data."""
     t, sample = choice.config.threshold, found.labelled.sample
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("By threshold", anchor=False, width="content")
+        st.subheader("Precision by threshold", anchor=False, width="content")
         html.offer("precision", _COLUMNS, lambda: _rows(found))
     left, right = st.columns([3, 2])
     left.plotly_chart(
         charts.precision(found.curve, t, wanted, proposal.threshold),
         key="label-precision",
         config=document_view.STILL,
-        alt="Precision and share of right pairs kept against the threshold, with 95 % intervals",
+        alt="Precision and recall against the threshold, with 95% CIs",
     )
     low, high = (float(end) for end in (sample.score.min(), sample.score.max()))
     right.plotly_chart(
         charts.probability(found.isotonic, t, (low, high)),
         key="label-probability",
         config=document_view.STILL,
-        alt="Probability of being right against the score, by isotonic regression",
+        alt="Probability of a correct pair against the score, by isotonic regression",
     )
 
 
@@ -130,52 +129,54 @@ def _rows(found: label_data.Findings) -> list[Sequence[Any]]:
 
 
 def _now(sample: LabelledSample, choice: Choice) -> None:
-    """Say what is known at the present threshold, and what to label next."""
+    """Draw the precision at the current threshold, and what to label next."""
     t = choice.config.threshold
     here = curve(sample, np.array([t]))
     st.subheader(f"At {t:g}", anchor=False)
     labels, wrong = int(here.labels[0]), int(here.wrong[0])
     if not labels:
-        note("No label is of a pair at or above this threshold.")
+        note("No labeled pair is at or above this threshold.")
         return
     p, k = here.precision, here.kept
     st.html(
         f'<div class="mmc-finding"><div class="mmc-large mmc-num">{p.estimate[0]:.1%}</div>'
-        f"<p>of the pairs are right ({p.low[0]:.1%} to {p.high[0]:.1%}), from {labels:,} labels, "
-        f"{wrong:,} of them wrong. {k.estimate[0]:.1%} of all right pairs are kept "
+        f"<p>precision (95% CI {p.low[0]:.1%} to {p.high[0]:.1%}), from {labels:,} labels, "
+        f"{wrong:,} of them incorrect. Recall of matched correct pairs: {k.estimate[0]:.1%} "
         f"({k.low[0]:.1%} to {k.high[0]:.1%}).</p></div>"
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        width = _asked("Wanted width of the interval", _WIDTH, 0.1, 0.01, 0.5, 0.01)
+        width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5, 0.01)
         note(_more(sample, t, width))
     state.seed("label-focus", state.get(_FOCUS) == "threshold")
     st.toggle(
-        f"Label these next: the pairs that narrow the interval at {t:g} most",
+        f"Prioritize pairs that reduce uncertainty at {t:g}",
         key="label-focus",
         on_change=lambda: state.put(
             _FOCUS, "threshold" if st.session_state["label-focus"] else None
         ),
-        help="Otherwise labels are spread over all thresholds in question.",
+        help="Otherwise labels are spread over the whole threshold range.",
     )
 
 
 def _more(sample: LabelledSample, threshold: float, width: float) -> str:
-    """Say how many labels a width takes."""
+    """Return how many more labels a CI width takes, in words."""
     labelled, right = sample.counts()
     over = sampling.above(sample.scores, sample.edges, np.array([threshold]))[0]
     more = precision.needed(sample.population, over, labelled, right, width)
     if more is None:
-        return "No number of labels brings the interval there."
+        return "No number of labels can reach this width."
     if not more:
-        return "The interval is that narrow already."
-    return f"About {more:,} more labels, given where they help most, bring the interval there."
+        return "Already reached."
+    return f"About {more:,} more labels would reach it, if placed where they help most."
 
 
 def _agreement(found: label_data.Findings) -> None:
-    """Write Cohen's κ of every two people."""
-    st.subheader("Agreement between people", anchor=False)
+    """Draw Cohen's κ of every two annotators."""
+    st.subheader("Inter-annotator agreement", anchor=False)
     if not found.agreements:
-        note("No pair was judged by two people yet; one in five is shown to a second person.")
+        note(
+            "No pair was labeled by two annotators yet; one in five is shown to a second annotator."
+        )
         return
     rows = [
         (
@@ -187,20 +188,23 @@ def _agreement(found: label_data.Findings) -> None:
         for a in found.agreements
     ]
     caption = (
-        "On pairs of which both were sure. Cohen’s κ: 1 is full agreement, 0 what chance gives; "
-        "none (–) where both said one thing only."
+        "On pairs that both labeled yes or no. Cohen’s κ: 1 is full agreement, 0 is chance; "
+        "undefined (–) if both gave only one answer."
     )
-    st.html(f'<div class="mmc-doc">{table(("people", "pairs", "agree", "κ"), rows, caption)}</div>')
+    st.html(
+        '<div class="mmc-doc">'
+        f"{table(('annotators', 'pairs', 'agreement', 'κ'), rows, caption)}</div>"
+    )
 
 
 def _in_and_out(path: str, choice: Choice) -> None:
-    """Offer the labels as CSV, and take some in."""
-    st.subheader("Labels as a file", anchor=False)
-    note(f"They stand in {path}.")
+    """Export and import labels as CSV."""
+    st.subheader("Export / import", anchor=False)
+    note(f"Labels are saved to {path}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if os.path.exists(path):
             st.download_button(
-                "Export CSV",
+                "Export labels (CSV)",
                 data=lambda: exchange.written(path),
                 file_name="mmc4viz-labels.csv",
                 mime="text/csv",
@@ -208,36 +212,36 @@ def _in_and_out(path: str, choice: Choice) -> None:
                 icon=":material/download:",
             )
         if read_start().read_only:
-            note("Read-only: no labels are taken here.")
+            note("Read-only: labels cannot be imported here.")
             return
-        with st.popover("Import CSV"):
-            given = st.file_uploader("Labels as this page exports them", type="csv")
-            if given is not None and st.button("Take these labels in"):
+        with st.popover("Import labels (CSV)"):
+            given = st.file_uploader("A CSV file exported by this page", type="csv")
+            if given is not None and st.button("Import"):
                 _take(path, given.getvalue(), given.name)
                 st.rerun()
 
 
 def _take(path: str, content: bytes, name: str) -> None:
-    """Take labels in; what is wrong is said when the page is drawn."""
+    """Import labels; the result is shown on the next run."""
     try:
         store.create(path)
         new, there = exchange.taken(path, content.decode("utf-8-sig"), name)
     except UnicodeDecodeError:
-        st.session_state[_TOLD] = f"{name}: is no text in UTF-8", "error"
+        st.session_state[_MESSAGE] = f"{name}: not UTF-8 text", "error"
     except LabelsError as error:
-        st.session_state[_TOLD] = str(error), "error"
+        st.session_state[_MESSAGE] = str(error), "error"
     else:
-        words = f"{new:,} labels came in; {there:,} were there already."
-        st.session_state[_TOLD] = words, "note"
+        words = f"{new:,} labels imported; {there:,} already present."
+        st.session_state[_MESSAGE] = words, "note"
 
 
 VIEWS: Final = {"label": "Label", "results": "Results"}
-_SAMPLED: Final = "Labels are drawn among all pairs: set the sample in the sidebar to 0."
+_SAMPLED: Final = "Labels are sampled from all pairs: set the sample size in the sidebar to 0."
 _VIEW: Final = "l.view"
 _PERSON: Final = "label-person"
 _PROBLEM: Final = "label-problem"
 _GOAL: Final = "l.goal"
-_USUAL: Final = 200  # labels: what the intervals' coverage was measured with
+_USUAL: Final = 200  # labels; the coverage of the intervals was measured with this number
 _MOST: Final = 100_000
 _AROUND: Final = 3  # sentences before and after
 _HEAD: Final = "<style>.st-key-label-head { padding-top: 0.5rem; }</style>"
@@ -280,7 +284,7 @@ def show(choice: Choice) -> None:
 
 
 def _view() -> str:
-    """Choose between labelling and results."""
+    """Choose between labeling and results."""
     view = state.get(_VIEW) if state.get(_VIEW) in VIEWS else "label"
     state.seed("label-view", view)
 
@@ -302,26 +306,23 @@ def _view() -> str:
 
 
 def _begin(path: str, design: Design | None, person: str, choice: Choice) -> None:
-    """Ask for the name, and for the thresholds in question where none were fixed."""
-    st.text(
-        "You see an image and a sentence, and say whether the sentence describes the image. "
-        "Neither the score nor what becomes of the pair is shown."
-    )
+    """Ask for the name, the target number of labels and, once, the threshold range."""
+    st.text("Does the sentence describe the image? Scores are hidden so labels are unbiased.")
     _rule()
-    note(f"The labels stand in {path}{'' if os.path.exists(path) else ', which is made now'}.")
+    note(f"Labels are saved to {path}{'' if os.path.exists(path) else ' (new file)'}.")
     if design is None and label_data.of_others(path, choice):
-        note("What was labelled in it so far is of another corpus; this one gets pairs of its own.")
+        note("Its labels so far are for another corpus; this corpus gets its own sample.")
     with st.form("label-begin", width=520):
         name = st.text_input("Your name", value=person, max_chars=store.LONGEST_NAME)
         goal = _goal()
         between = None if design else _between(choice)
-        if st.form_submit_button("Begin", type="primary"):
+        if st.form_submit_button("Start labeling", type="primary"):
             state.put(_GOAL, None if goal == _USUAL else str(goal))
             _begun(path, name, between, choice)
 
 
 def _rule() -> None:
-    """Write when a sentence describes an image."""
+    """Draw the guidelines."""
     lines = "".join(
         f"<span><b>{str(answer).capitalize()}</b></span><span>{escaped(words)}</span>"
         for answer, words in store.RULE.items()
@@ -330,15 +331,15 @@ def _rule() -> None:
 
 
 def _goal() -> int:
-    """Ask how many labels are wanted, which the bar of progress counts towards."""
+    """Ask for the target number of labels, for the progress bar."""
     goal: int = st.number_input(
-        "Labels wanted",
+        "Target number of labels",
         1,
         _MOST,
         value=_goal_of(),
         step=20,
-        help="Of all who label this file together. It is a goal to count towards, no limit: the "
-        "view Results says how many more a narrower interval takes.",
+        help="Total of all annotators of this file. It is a target, not a limit: the Results tab "
+        "shows how many more labels a narrower CI needs.",
     )
     return goal
 
@@ -348,18 +349,17 @@ def _goal_of() -> int:
 
 
 def _between(choice: Choice) -> tuple[float, float]:
-    """Ask for the range of thresholds in question, which fixes the strata."""
+    """Ask for the threshold range, which determines the strata."""
     low, high = usual_range(label_data.population_for(choice).pairs.score)
     step, form = choice.scale.step, f"%.{choice.scale.digits}f"
-    st.text("Thresholds in question")
+    st.text("Threshold range to evaluate (fixed after the first label)")
     note(
-        "Cover every threshold that you may want for this model: none beyond the range is "
-        "proposed, and it cannot change later. A wider one spreads the labels thinner. These keep "
-        "95 % and 5 % of the pairs."
+        "No threshold outside the range is suggested. A narrower range needs fewer labels. "
+        "Default: thresholds that keep 95% to 5% of pairs."
     )
     left, right = st.columns(2)
-    lowest = left.number_input("from", value=_rounded(low, choice), step=step, format=form)
-    highest = right.number_input("to", value=_rounded(high, choice), step=step, format=form)
+    lowest = left.number_input("Lowest", value=_rounded(low, choice), step=step, format=form)
+    highest = right.number_input("Highest", value=_rounded(high, choice), step=step, format=form)
     return float(lowest), float(highest)
 
 
@@ -374,13 +374,13 @@ def _begun(path: str, name: str, between: tuple[float, float] | None, choice: Ch
     store.create(path)
     if between is not None:
         if between[0] > between[1]:
-            raise LabelsError("the range of thresholds begins above its end")
+            raise LabelsError("the threshold range is empty: the lowest is above the highest")
         begin(path, choice.config, label_data.population_for(choice), choice.scale, between)
     st.rerun()
 
 
 def _label(path: str, design: Design, person: str, choice: Choice) -> None:
-    """Draw the next pair, and take its answer."""
+    """Draw the next pair."""
     if st.session_state.get(_PROBLEM):
         note(st.session_state.pop(_PROBLEM), "error")
     population = label_data.population_for(choice)
@@ -388,65 +388,63 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
     found = queue.next_existing(path, design, population, person, focus)
     counts, goal = queue.counts(path, design, person), _goal_of()
     if found is None:
-        note("Every pair that there is to label has been labelled by you or by others.")
+        note("All pairs have been labeled.")
         return
     drawn, place = found
     card = _card(choice, place, drawn)
     label_card.show(
-        card, person, min(counts.labelled, goal), goal, partial(_told, path, design, person, choice)
+        card,
+        person,
+        min(counts.labelled, goal),
+        goal,
+        partial(_answered, path, design, person, choice),
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        note(f"{person}: {counts.mine:,} answered. {_so_far(counts, goal)}")
-        with st.popover("When yes, when no", type="tertiary"):
+        note(f"{_so_far(counts, goal)} {person}: {counts.mine:,} answered.")
+        with st.popover("Guidelines", type="tertiary"):
             _rule()
         st.button("Change name", type="tertiary", on_click=_rename)
 
 
 def _so_far(counts: queue.QueueCounts, goal: int) -> str:
-    """Say how far the labels are towards what is wanted.
+    """Return the progress towards the target.
 
     Examples
     --------
     >>> _so_far(queue.QueueCounts(drawn=65, labelled=20, mine=20), 200)
-    '20 of 200 wanted labels are there; 45 pairs are drawn and wait, more follow.'
+    '20 / 200 labeled.'
     """
-    if counts.labelled >= goal:
-        return (
-            f"{counts.labelled:,} labels are there, {goal:,} were wanted: see Results. You may go "
-            "on; the more labels, the narrower the intervals."
-        )
-    wait = counts.drawn - counts.labelled
-    return (
-        f"{counts.labelled:,} of {goal:,} wanted labels are there; {wait:,} pairs are drawn and "
-        "wait, more follow."
-    )
+    done = f"{counts.labelled:,} / {goal:,} labeled."
+    if counts.labelled < goal:
+        return done
+    return f"{done} See Results, or continue: more labels give narrower CIs."
 
 
 def _rename() -> None:
     st.session_state["label-rename"] = True
 
 
-def _told(
+def _answered(
     path: str, design: Design, person: str, choice: Choice, position: int, answer: str
 ) -> None:
-    """Write an answer down; what is wrong with the file is said when the page is drawn."""
+    """Save an answer; an error is shown on the next run."""
     try:
         if answer == label_card.UNDO:
             store.undo(path, person, design.id)
             return
         drawn = queue.at(path, design, position)
         if drawn is not None:
-            said = Judgement(
+            label = Judgement(
                 drawn.pair, person, Answer(answer), store.now(), store.own_version(),
                 choice.config.clip_model, drawn.score,
             )  # fmt: skip
-            store.add(path, said)
+            store.add(path, label)
     except LabelsError as error:
         st.session_state[_PROBLEM] = f"Not saved. {error}"
 
 
 def _card(choice: Choice, place: tuple[int, int], drawn: DrawnPair) -> LabelCard:
-    """Read the image and the sentences again from the shard."""
+    """Re-read the image and the sentences from the shard."""
     image, sentence = drawn.pair.image, drawn.pair.sentence
     try:
         seen = document_data.enlarged(choice.source, *place, image)

@@ -1,7 +1,4 @@
-"""The page Audit: what the loader does unseen, in numbers, with the documents behind each.
-
-The numbers are the core's; each finding links to the list of its documents.
-"""
+"""The page Loader audit: silent loader behavior in numbers, with links to the documents."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from mmc4viz.ui.html import note
 from mmc4viz.ui.sidebar import Choice
 
 _HEAD: Final = ("finding", "number", "meaning")
+_CAP: Final = "First images kept, not the best"
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,9 @@ class Finding:
     number, words : str
         The number, and what it counts.
     more : str
-        What else is to be said, as plain text.
-    filters : dict
-        Which documents stand behind it, as the page Documents has it; empty without any.
+        Details, as plain text.
+    filters : tuple of (str, str)
+        Filters of the page Documents that select its documents; may be empty.
     """
 
     number: str
@@ -45,24 +43,24 @@ class Finding:
 
 def show(choice: Choice) -> None:
     """Draw the page."""
-    st.title("Audit", anchor=False)
+    st.title("Loader audit", anchor=False)
     if not data.matched_of(choice.source, choice.config).n_documents:
-        note("No document could be read from these shards: name others in the sidebar.", "error")
+        note("No document could be read from these shards. Select others in the sidebar.", "error")
         return
     found = data.audit_for(choice.source, choice.config)
     sections = {
         "Threshold and scale": _scale(choice, found),
-        "Sentences trained on another sentence's image": _mispaired(found),
-        "Image tokens behind the token limit": _truncated(choice, found),
-        "The first images, not the best": _capped(choice, found),
-        "One bad image loses the document": _undecodable(found),
+        "Swapped images": _mispaired(found),
+        "Image tokens truncated": _truncated(choice, found),
+        _CAP: _capped(choice, found),
+        "Documents dropped by one undecodable image": _undecodable(found),
         "Images just under the size limit": _band(choice, found),
-        "Images left over": _surplus(found),
-        "Stored scores against the matrix": _stored(choice, found),
+        "Unmatched images": _surplus(found),
+        "Stored scores vs. matrix": _stored(choice, found),
     }
     everything = [(f.words, f.number, f.more) for fs in sections.values() for f in fs]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text("What the loader does unseen, under the setting on the left.")
+        st.text("Silent loader behavior with the current settings.")
         if choice.source.sample is not None:
             st.text("Counted on the sample, not on the whole corpus.")
         html.offer("audit", _HEAD, lambda: everything)
@@ -70,12 +68,12 @@ def show(choice: Choice) -> None:
         st.subheader(title, anchor=False)
         for place, finding in enumerate(findings):
             _draw(choice, finding, f"{number}-{place}")
-        if title.startswith("The first") and found.capped.displaced:
+        if title == _CAP and found.capped.displaced:
             _displaced(choice, found)
 
 
 def _draw(choice: Choice, finding: Finding, key: str) -> None:
-    """Draw one number, and the ways to its documents."""
+    """Draw one finding, with links to its documents."""
     more = f'<p class="mmc-note">{escaped(finding.more)}</p>' if finding.more else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.html(
@@ -88,17 +86,17 @@ def _draw(choice: Choice, finding: Finding, key: str) -> None:
 
 
 def _ways(choice: Choice, found: dict[str, str], key: str) -> None:
-    """Draw the ways to one of a finding's documents, and to the list of them."""
-    if st.button("Example", key=f"example-{key}", type="tertiary"):
+    """Draw links to an example and to the list of a finding's documents."""
+    if st.button("Open example", key=f"example-{key}", type="tertiary"):
         state.put_filters(**found)
         state.go_to_document(choice.source, *_first(choice))
-    if st.button("All documents", key=f"all-{key}", type="tertiary"):
+    if st.button("List documents", key=f"all-{key}", type="tertiary"):
         state.put_filters(**found)
         state.go_to_list()
 
 
 def _first(choice: Choice) -> tuple[int, int]:
-    """Return the first document of the list that the filters make."""
+    """Return the first document that matches the filters."""
     now = document_filters.asked()
     source, config = choice.source, choice.config
     listed = data.ordered_for(source, config, now.query, now.sort, now.upside_down)
@@ -114,11 +112,11 @@ def _behind(count: float, *filters: tuple[str, str]) -> tuple[tuple[str, str], .
 
 
 def _scale(choice: Choice, found: data.Audit) -> Sequence[Finding]:
-    """Say which scale the similarity has; that the threshold cannot divide it stands above."""
-    fit, line = found.fit, choice.config.threshold
-    words = "is the scale of the similarity, recognised from its values"
+    """Report the score scale."""
+    fit, threshold = found.fit, choice.config.threshold
+    words = "is the score scale, recognized from the values"
     more = (
-        f"The matched scores reach from {fit.low:.4g} to {fit.high:.4g}; the threshold is {line:g}."
+        f"Pair scores range from {fit.low:.4g} to {fit.high:.4g}; the threshold is {threshold:g}."
     )
     return [Finding(sidebar.scale_name(choice.source, choice.config), words, more)]
 
@@ -128,16 +126,16 @@ def _mispaired(found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             _share(seen.wrong_sequences, seen.sequences),
-            "of the sequences that reach the model have a mispaired image token",
-            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g}, in expectation over "
-            "the coin.",
+            "of kept sequences have a mispaired image token",
+            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g} (expected, given the "
+            "single-image keep probability).",
             _behind(seen.wrong_sequences, ("outcome", "kept"), ("has", "mispaired")),
         ),
         Finding(
             _share(seen.wrong_tokens, seen.tokens),
-            "of their image tokens get another sentence's image",
-            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g}: images stand in image order, "
-            "their tokens in sentence order.",
+            "of their image tokens receive another sentence's image",
+            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g}. Images are passed in image order, "
+            "but image tokens are in sentence order.",
         ),
     ]
 
@@ -147,8 +145,8 @@ def _truncated(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{seen.truncated:,}",
-            f"image tokens are cut off at {choice.config.max_tokens:,} tokens",
-            f"{_share(seen.truncated, seen.written)} of those written into sequences.",
+            f"image tokens are truncated at {choice.config.max_tokens:,} tokens",
+            f"{_share(seen.truncated, seen.written)} of all image tokens before truncation.",
             _behind(seen.truncated, ("has", "pair_truncated"), ("sort", "matched")),
         )
     ]
@@ -160,31 +158,31 @@ def _capped(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{seen.over_cap:,}",
-            f"pairs reach the threshold and are dropped, for {cap} come before them on the page",
+            f"pairs above the threshold are dropped by the image cap (first {cap} kept)",
             filters=_behind(seen.over_cap, ("has", "pair_over_cap"), ("sort", "surviving")),
         ),
         Finding(
             f"{seen.outscoring:,}",
-            "of them score higher than a pair that their document keeps",
+            "of them score higher than a kept pair of the same document",
             f"In {documents:,} documents. Keeping the best {cap} instead of the first {cap} would "
-            f"exchange {seen.displaced:,} pairs.",
+            f"swap {seen.displaced:,} {'pair' if seen.displaced == 1 else 'pairs'}.",
             _behind(documents, ("has", "outscored"), ("sort", "surviving")),
         ),
     ]
 
 
 def _displaced(choice: Choice, found: data.Audit) -> None:
-    """Draw the scores of the pairs lost to the first-come cap against those kept instead."""
+    """Draw the scores of pairs dropped at the cap and of those kept in their place."""
     lost, instead = found.capped.lost, found.capped.instead
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.text("Scores of the exchanged pairs")
-        rows = [("lost", s) for s in lost.tolist()] + [("kept", s) for s in instead.tolist()]
+        st.text("Scores of the swapped pairs")
+        rows = [("dropped", s) for s in lost.tolist()] + [("kept", s) for s in instead.tolist()]
         html.offer("displaced", ("pair", "score"), lambda: rows)
     st.plotly_chart(
         charts.displaced(lost, instead),
         key="displaced",
         config=document_view.STILL,
-        alt="Scores of pairs lost to the cap, and of those kept in their place",
+        alt="Scores of pairs dropped at the cap, and of those kept in their place",
     )
 
 
@@ -194,17 +192,17 @@ def _undecodable(found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{documents:,}",
-            "documents are lost because an image does not decode",
-            f"Sound images that go with them: {seen.sound:,}.",
+            "documents are dropped because an image cannot be decoded",
+            f"Valid images lost with them: {seen.sound:,}.",
             _behind(documents, ("has", "image_undecodable"), ("sort", "images")),
         ),
         Finding(
             f"{single:,}",
-            "of them have exactly one such image, beside sound ones",
+            "of them have exactly one such image and at least one valid image",
             filters=_behind(single, ("has", "one_bad_image"), ("sort", "images")),
         ),
         *(
-            Finding(f"{n:,}", f"images are of the format {kind}", f"{newer(kind)}.".capitalize())
+            Finding(f"{n:,}", f"images are in {kind} format", f"{newer(kind)}.".capitalize())
             for kind, n in seen.newer.items()
         ),
     ]
@@ -213,14 +211,14 @@ def _undecodable(found: data.Audit) -> Sequence[Finding]:
 def _band(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     seen = found.band
     if choice.config.min_kb < 0:
-        return [Finding("off", "is the size limit")]
+        return [Finding("off", "no size limit is set")]
     documents = int(seen.documents.sum())
     return [
         Finding(
             f"{seen.images:,}",
-            f"images have {max(seen.low, 0):,} to {seen.high:,} bytes",
-            f"In {documents:,} documents. A limit called {choice.config.min_kb} kB drops them: "
-            f"{seen.high + 1:,} bytes is the least that passes.",
+            f"images have {max(seen.low, 0):,} to {seen.high:,} bytes and are dropped",
+            f"In {documents:,} documents. The '{choice.config.min_kb} kB' limit actually requires "
+            f"≥ {seen.high + 1:,} bytes.",
             _behind(documents, ("has", "size_band"), ("sort", "images")),
         )
     ]
@@ -231,9 +229,9 @@ def _surplus(found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{seen.surplus:,}",
-            "valid images are matched to no sentence",
-            f"In {seen.surplus_documents:,} documents that have more of them than sentences, or "
-            "none that fits.",
+            "valid images have no matching sentence",
+            f"In {seen.surplus_documents:,} documents, mostly because they have more images than "
+            "sentences.",
             _behind(seen.surplus, ("has", "image_unmatched"), ("sort", "images")),
         )
     ]
@@ -244,13 +242,13 @@ def _stored(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     documents = int(seen.documents.sum())
     if not seen.compared:
         return [Finding("–", "no image has a stored sentence and score to compare")]
-    other = "The matrix is another model's, so they should differ. "
+    other = "The matrix is from another model, so they are expected to differ. "
     about = other if choice.source.other_model else ""
-    nothing = f" {seen.nowhere:,} images have nothing to compare." if seen.nowhere else ""
+    nothing = f" {seen.nowhere:,} images have no stored score." if seen.nowhere else ""
     return [
         Finding(
             _share(seen.equal, seen.compared),
-            f"of the stored scores equal the matrix's, within {EQUAL:g}",
+            f"of stored scores equal the matrix, within {EQUAL:g}",
             f"{about}{seen.equal:,} of {seen.compared:,} images; the largest difference is "
             f"{seen.largest:.6g}.{nothing}",
             _behind(documents, ("has", "stored_differs"), ("sort", "images")),

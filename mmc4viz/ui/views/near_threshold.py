@@ -1,7 +1,4 @@
-"""The page Borderline: galleries of pairs around the threshold, image beside sentence.
-
-Which pairs they are is the core's answer; images and sentences are read again from the shards.
-"""
+"""The page Near threshold: galleries of pairs, each with its image and sentence."""
 
 from __future__ import annotations
 
@@ -17,15 +14,16 @@ from mmc4viz.sweep.pairs import Difference, PairOutcome, around, judged, place_o
 from mmc4viz.text import escaped
 from mmc4viz.types import ASSIGNMENT_NAMES, ShardError
 from mmc4viz.ui import data, document_data, html, state
-from mmc4viz.ui.html import PAIR_STATUSES, chip, note, outcome_chip
+from mmc4viz.ui.html import ASSIGNMENTS, PAIR_STATUSES, chip, note, outcome_chip
 from mmc4viz.ui.sidebar import Choice
 
 VIEWS: Final = {
-    "around": "Around the line",
-    "lost": "Highest lost",
+    "around": "Near threshold",
+    "lost": "Highest dropped",
     "kept": "Lowest kept",
-    "between": "By assignment",
+    "between": "Assignment differences",
 }
+_SHORT: Final = {name: words.partition(" (")[0] for name, words in ASSIGNMENTS.items()}
 SIZES: Final = (8, 16, 32, 64)
 _HEAD: Final = ("shard", "key", "image", "sentence", "score", "status", "outcome")
 _VIEW, _SIZE, _OTHER = "b.view", "b.n", "b.other"
@@ -33,7 +31,7 @@ _VIEW, _SIZE, _OTHER = "b.view", "b.n", "b.other"
 
 @dataclass(frozen=True)
 class PairCard:
-    """One pair to show; ``foot`` is what is said below it, as HTML."""
+    """A pair to show; ``foot`` is HTML below it."""
 
     place: tuple[int, int]
     image: int
@@ -46,11 +44,11 @@ class PairCard:
 
 def show(choice: Choice) -> None:
     """Draw the page."""
-    st.title("Borderline", anchor=False)
+    st.title("Near threshold", anchor=False)
     if not len(data.pairs_for(choice.source, choice.config)):
         note(
-            "No image is matched to a sentence in these documents: the page Audit says what became "
-            "of the images; a smaller size limit, or other shards, may help.",
+            "No image is matched to a sentence. The page Loader audit shows why; try a smaller "
+            "minimum image size or other shards.",
             "error",
         )
         return
@@ -59,7 +57,7 @@ def show(choice: Choice) -> None:
 
 
 def _choose() -> tuple[str, int]:
-    """Draw what to show, and how many."""
+    """Draw the choice of the gallery and its size."""
     view = state.get(_VIEW) if state.get(_VIEW) in VIEWS else "around"
     size = state.whole(_SIZE, SIZES[0], SIZES[0], SIZES[-1])
     size = size if size in SIZES else SIZES[0]
@@ -78,11 +76,11 @@ def _choose() -> tuple[str, int]:
             label_visibility="collapsed",
         )
         st.selectbox(
-            "How many",
+            "Pairs per gallery",
             SIZES,
             key="borderline-size",
             on_change=_keeper(_SIZE, "borderline-size", SIZES[0]),
-            width=110,
+            width=140,
         )
     return view, size
 
@@ -99,10 +97,10 @@ def _around(choice: Choice, size: int) -> None:
     pairs = data.pairs_for(choice.source, choice.config)
     below, above = around(pairs, choice.config.threshold, size)
     matched = data.matched_of(choice.source, choice.config)
-    line = f"{choice.config.threshold:g}"
+    here = f"{choice.config.threshold:g}"
     for name, title, places, without in (
-        ("above", f"Just at or above {line}", above, "No pair reaches the threshold."),
-        ("below", f"Just below {line}", below, "No pair scores below the threshold."),
+        ("above", f"Kept: {here} and just above", above, "No pair reaches the threshold."),
+        ("below", f"Dropped: just below {here}", below, "No pair scores below the threshold."),
     ):
         found = list(judged(matched, choice.config, pairs, places.tolist()))
         _gallery(choice, name, title, _cards(choice, found), without)
@@ -111,20 +109,20 @@ def _around(choice: Choice, size: int) -> None:
 def _lost(choice: Choice, size: int) -> None:
     found = data.dropped_for(choice.source, choice.config, size)
     st.text(
-        "The highest-scoring pairs that the model does not get: over the cap, behind the token "
-        "limit, in a document that is lost, or below the threshold."
+        "Highest-scoring pairs that are not used for training: dropped at the cap, truncated, in a "
+        "dropped document, or below the threshold."
     )
-    _gallery(choice, "lost", "Highest lost", _cards(choice, found), "Every pair is kept.")
+    _gallery(choice, "lost", "Highest dropped", _cards(choice, found), "Every pair is kept.")
 
 
 def _kept(choice: Choice, size: int) -> None:
     found = data.kept_for(choice.source, choice.config, size)
-    st.text("The lowest-scoring pairs that the model gets.")
-    _gallery(choice, "kept", "Lowest kept", _cards(choice, found), "No pair reaches the model.")
+    st.text("Lowest-scoring pairs that are used for training.")
+    _gallery(choice, "kept", "Lowest kept", _cards(choice, found), "No pair is kept.")
 
 
 def _between(choice: Choice, size: int) -> None:
-    """Compare the chosen assignment with another, which is matched when it is first asked for."""
+    """Compare the current assignment method with another."""
     mine = choice.config.assignment
     others = [name for name in ASSIGNMENT_NAMES if name != mine]
     other = state.get(_OTHER) if state.get(_OTHER) in others else others[0]
@@ -132,8 +130,9 @@ def _between(choice: Choice, size: int) -> None:
         st.session_state.pop("borderline-other", None)
     state.seed("borderline-other", other)
     st.selectbox(
-        f"{mine}, the chosen assignment, against",
+        f"Compare {ASSIGNMENTS[mine]} with",
         others,
+        format_func=lambda name: ASSIGNMENTS[name],
         key="borderline-other",
         on_change=_keeper(_OTHER, "borderline-other", others[0]),
         width=300,
@@ -141,8 +140,9 @@ def _between(choice: Choice, size: int) -> None:
     for keeps, loses in ((mine, other), (other, mine)):
         count, found = data.differing_for(choice.source, choice.config, keeps, loses, size)
         cards = [_different(choice, difference, loses) for difference in found]
-        title = f"{count:,} pairs that {keeps} keeps and {loses} does not"
-        _gallery(choice, f"{keeps}-not-{loses}", title, cards, "There is none.")
+        noun = "pair" if count == 1 else "pairs"
+        title = f"{count:,} {noun} kept with {_SHORT[keeps]} but not with {_SHORT[loses]}"
+        _gallery(choice, f"{keeps}-not-{loses}", title, cards, "None.")
 
 
 def _cards(choice: Choice, found: Iterable[PairOutcome]) -> list[PairCard]:
@@ -163,10 +163,10 @@ def _cards(choice: Choice, found: Iterable[PairOutcome]) -> list[PairCard]:
 
 def _different(choice: Choice, difference: Difference, loses: str) -> PairCard:
     starts = data.starts_of(choice.source, choice.config)
-    words = f"{escaped(loses)}: image unmatched"
+    words = f"{_SHORT[loses]}: image unmatched"
     if difference.other_sentence is not None:
         number, score = difference.other_sentence + 1, difference.other_score
-        words = f"{escaped(loses)}: sentence {number}, {score:.4f}"
+        words = f"{_SHORT[loses]}: sentence {number}, {score:.4f}"
     return PairCard(
         place_of(starts, difference.document),
         difference.image,
@@ -181,7 +181,7 @@ def _different(choice: Choice, difference: Difference, loses: str) -> PairCard:
 def _gallery(
     choice: Choice, name: str, title: str, cards: Sequence[PairCard], without: str
 ) -> None:
-    """Draw cards in rows, as many as fit."""
+    """Draw cards in rows, as many per row as fit."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(title, anchor=False, width="content")
         if cards:

@@ -1,10 +1,8 @@
-"""The page Threshold.
+"""The page Threshold: the control, saved settings, suggestions, funnels and sensitivity.
 
-They are kept in a file next to that of the labels, and in the address, so that a link carries
-them. A saved setting belongs to its CLIP model: thresholds mean nothing for another.
-
-From a fixed random sample, marked as an estimate; exact on request, and for a small corpus. Either
-way every setting is summed up once for all thresholds: as the line moves, this is a look-up.
+Saved settings are kept in a file next to the label file, and in the address. They belong to a CLIP
+model. Sensitivity to other settings is computed once for all thresholds, for a large corpus from a
+random sample unless exact numbers are requested.
 """
 
 from __future__ import annotations
@@ -41,21 +39,21 @@ from mmc4viz.ui.start import SETTINGS, read_start
 from mmc4viz.ui.state import number
 
 LARGE: Final = 100_000  # documents; fewer are matched in about a second
-QUICK: Final = 5_000  # documents of the estimate
-_WORDS: Final = "Matching every document for exact numbers: {:,} of {:,}"
+QUICK: Final = 5_000  # sample size until all documents are matched
+_WORDS: Final = "Matching all documents for exact numbers: {:,} of {:,}"
 
 
 def quick(source: data.CorpusKey, config: LoaderConfig) -> data.CorpusKey:
-    """Return a sample to begin with where matching every document takes long, else the source."""
+    """Return a sample of a large source that is not matched yet, else the source."""
     if source.sample is not None or data.facts_of(source).documents <= LARGE:
         return source
     return source if data.is_matched(source, config) else replace(source, sample=QUICK)
 
 
 def show_matching(choice: Choice) -> None:
-    """Show how far the matching of every document is; draw the page anew when it is done.
+    """Match all documents in the background with a progress bar; then redraw the page.
 
-    It begins when the page stands, so that nobody waits for the two at once.
+    It starts after the page is drawn.
     """
     source, config = choice.whole, choice.config
     key = source, config.min_kb, config.assignment
@@ -86,10 +84,10 @@ _KEPT: Final = ("threshold", *(name for name in NAMES if name != "tokenizer"))
 
 
 def settings_saved(choice: Choice) -> dict[str, LoaderConfig]:
-    """Return the settings saved for a setting's CLIP model, by name; a link's before the file's."""
+    """Return the settings saved for the CLIP model, by name; the address overrides the file."""
     try:
         kept = _in_file(_place(choice))
-    except ConfigError:  # no folder here may be written
+    except ConfigError:  # no writable folder
         kept = {}
     texts = kept | state.named(_PREFIX)
     found = {name: _read(text, choice.config) for name, text in texts.items()}
@@ -101,7 +99,7 @@ def _place(choice: Choice) -> str:
 
 
 def _in_file(path: str) -> dict[str, str]:
-    """Read the texts of saved settings by name; none where there is no such file."""
+    """Return the JSON texts of saved settings by name; empty without a file."""
     try:
         with open(path, "rb") as file:
             found = json.load(file)
@@ -112,7 +110,7 @@ def _in_file(path: str) -> dict[str, str]:
 
 
 def _write(name: str, text: str | None, choice: Choice) -> None:
-    """Keep a setting's text under a name, or forget it; say so where the file cannot be written."""
+    """Save settings under a name, or delete them; report a file that cannot be written."""
     state.put(_PREFIX + name, text)
     start = read_start()
     try:
@@ -126,11 +124,11 @@ def _write(name: str, text: str | None, choice: Choice) -> None:
             with whole_file(path) as file:
                 file.write(json.dumps(kept, indent=1, sort_keys=True).encode())
     except (OSError, Mmc4vizError) as error:
-        st.session_state[_PROBLEM] = f"Kept in this page's address only: {error}"
+        st.session_state[_PROBLEM] = f"Saved in this page's address only: {error}"
 
 
 def _read(text: str, config: LoaderConfig) -> LoaderConfig | None:
-    """Read a saved setting; None for another model's, and for what makes no sense."""
+    """Parse saved settings; None if they are invalid or for another model."""
     try:
         found = json.loads(text)
         model, values = found.pop("model"), {k: v for k, v in found.items() if k in _KEPT}
@@ -141,7 +139,7 @@ def _read(text: str, config: LoaderConfig) -> LoaderConfig | None:
 
 
 def save(name: str, choice: Choice) -> None:
-    """Keep the present setting under a name: what differs from the loader's own."""
+    """Save the current settings under a name, without those at their defaults."""
     own, config = LoaderConfig(), choice.config
     kept: dict[str, Any] = {
         n: getattr(config, n) for n in _KEPT if getattr(config, n) != getattr(own, n)
@@ -151,7 +149,7 @@ def save(name: str, choice: Choice) -> None:
 
 
 def use(config: LoaderConfig, choice: Choice) -> None:
-    """Take a saved setting as the one chosen."""
+    """Apply saved settings."""
     for name in _KEPT:
         if name != "threshold":
             value = getattr(config, name)
@@ -161,14 +159,14 @@ def use(config: LoaderConfig, choice: Choice) -> None:
 
 
 def choose_baseline(choice: Choice) -> Baseline:
-    """Draw what to compare with, and saving; return the compared setting with its curves."""
+    """Draw the choice of the baseline and the saving of settings; return the baseline."""
     saved = settings_saved(choice)
     wanted = state.get("vs", f"{data.REFERENCE:g}")
     state.seed("compare", wanted)
     chosen = _choose(wanted, saved)
     if chosen in saved:
-        st.button("Use it", on_click=use, args=(saved[chosen], choice))
-        st.button("Forget it", on_click=_forget, args=(chosen, choice))
+        st.button("Apply", on_click=use, args=(saved[chosen], choice))
+        st.button("Delete", on_click=_forget, args=(chosen, choice))
     _saving(choice)
     if _PROBLEM in st.session_state:
         note(st.session_state.pop(_PROBLEM), "error")
@@ -178,7 +176,7 @@ def choose_baseline(choice: Choice) -> Baseline:
         return Baseline(plain(chosen), curves, there.threshold, there.single_image_keep)
     value = number(chosen, data.REFERENCE)
     if not _is_number(chosen):
-        note(f"{chosen} is neither a threshold nor a saved setting; compared with {value:g}")
+        note(f"{chosen} is neither a threshold nor saved settings; using {value:g}.")
     curves = data.curves_of(choice.source, choice.config)
     at = value if value == data.REFERENCE else float(curves.thresholds[curves.step(value)])
     return Baseline(f"{at:g}", curves, at, choice.config.single_image_keep)
@@ -190,13 +188,13 @@ def _choose(wanted: str, saved: dict[str, LoaderConfig]) -> str:
     if st.session_state["compare"] not in names:
         names.append(st.session_state["compare"])
     chosen: str = st.selectbox(
-        "Compare with",
+        "Baseline",
         names,
         key="compare",
         accept_new_options=True,
         width=200,
-        help="A threshold under the present setting, or a saved setting. 0.24 is that of "
-        "OpenFlamingo's reference training script. Type another.",
+        help="Differences are shown against this threshold or these saved settings. 0.24 is the "
+        "threshold of OpenFlamingo's reference training script. Type a number for another one.",
     )
     state.put("vs", None if chosen == reference else chosen[:_LONGEST])
     return chosen
@@ -207,12 +205,12 @@ def _is_number(text: str) -> bool:
 
 
 def _saving(choice: Choice) -> None:
-    """Ask for a name under which to keep the present setting."""
-    with st.popover("Save this setting", width="content"), st.form("saving", border=False):
+    """Ask for a name and save the current settings."""
+    with st.popover("Save settings as…", width="content"), st.form("saving", border=False):
         name = st.text_input("Name", max_chars=_LONGEST, placeholder="strict").strip()
         if st.form_submit_button("Save"):
             if not name or _is_number(name):
-                st.text("A name that is no number, please.")
+                st.text("Enter a name (not a number).")
             else:
                 save(name, choice)
                 state.put("vs", name)
@@ -227,40 +225,40 @@ def _forget(name: str, choice: Choice) -> None:
 
 
 def show_sample_note(choice: Choice, found: Estimate, facts: data.Facts) -> None:
-    """Say what the numbers are estimated from, and how far they can be trusted."""
+    """Say what the numbers are estimated from, and how precise they are."""
     note(" ".join([_sampled(found, facts), _width(choice, found), _more_documents(found)]))
 
 
 def _sampled(found: Estimate, facts: data.Facts) -> str:
-    """Say what was drawn, and what the numbers count."""
+    """Describe the sample."""
     of = f" of {facts.whole:,}" if facts.whole else ""
     counted = (
-        "numbers stand for all of them" if facts.whole else "numbers are per 1,000 of the corpus"
+        "numbers are for the whole corpus" if facts.whole else "numbers are per 1,000 documents"
     )
     return (
-        f"Estimated from {found.documents:,}{of} documents of {facts.shards:,} shards, drawn at "
-        f"random: {counted}, each with its 95 % interval."
+        f"Estimated from a random sample of {found.documents:,}{of} documents in "
+        f"{_many(facts.shards, 'shard')}: {counted}, with 95% CIs."
     )
 
 
 def _width(choice: Choice, found: Estimate) -> str:
-    """Say how wide the interval of the documents is at the chosen threshold."""
+    """Describe the CI of kept documents at the current threshold."""
     at = found.curves.step(choice.config.threshold)
     band = found.band("documents", choice.config.single_image_keep)
     low, high = (100 * float(end[at]) / found.whole for end in (band.low, band.high))
     if not np.isfinite(high):
-        return "Enough data? One shard says nothing of the others: no interval can be given."
+        return "No CI: a sample of one shard does not represent the others."
     if low == high:
-        return f"Enough data? At {choice.config.threshold:g} every document drawn fares alike."
+        return f"At {choice.config.threshold:g} all sampled documents have the same outcome."
     return (
-        f"Enough data? At {choice.config.threshold:g} between {low:.1f} % and {high:.1f} % of the "
-        f"documents reach the model: a band {high - low:.1f} points wide."
+        f"At {choice.config.threshold:g}, {low:.1f}% to {high:.1f}% of documents are kept (CI "
+        f"width {high - low:.1f} percentage points)."
     )
 
 
 def _more_documents(found: Estimate) -> str:
     more = found.more_to_halve()
-    return f"About {more:,} more documents would halve it." if more else ""
+    return f"About {more:,} more documents would halve the width." if more else ""
 
 
 SAMPLE: Final = 20_000  # documents
@@ -271,14 +269,14 @@ _SHOWN: Final = {"image_tokens": "image tokens", "documents": "documents"}
 
 
 def show_sensitivity(choice: Choice) -> None:
-    """Draw the pictures; what takes long comes last and is abandoned by the next change."""
+    """Draw the sensitivity charts, last on the page since they may take long."""
     source = replace(choice.whole, sample=None)
     documents = data.facts_of(choice.whole).whole or 0
     whole = choice.whole.sample is None and (documents <= SAMPLE or _asked_for(choice))
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
-        st.subheader("What each setting does", anchor=False, width="content")
+        st.subheader("Sensitivity to other settings", anchor=False, width="content")
         shown = st.segmented_control(
             "Yield",
             list(_SHOWN),
@@ -292,8 +290,8 @@ def show_sensitivity(choice: Choice) -> None:
     shown = shown or "image_tokens"
     st.caption(_words(choice, whole=whole, documents=documents))
     waiting = st.empty()
-    if "multiples" not in st.session_state:  # later ones stand until they are drawn anew
-        waiting.text("Trying every setting …")
+    if "multiples" not in st.session_state:  # existing charts stay until they are redrawn
+        waiting.text("Computing setting sensitivity…")
     state.write_address()
     rates = _rates(source if choice.whole.sample is None else choice.whole, choice, whole)
     points = list(_points(rates, shown, choice, documents))
@@ -307,13 +305,13 @@ def show_sensitivity(choice: Choice) -> None:
 
 def _words(choice: Choice, *, whole: bool, documents: int) -> str:
     what = (
-        f"Each setting varied alone at {choice.config.threshold:g}; "
-        "the larger dot is the present value."
+        f"One setting varied at a time, at threshold {choice.config.threshold:g}; "
+        "large dot = current value."
     )
     if whole:
         return f"{what} Exact: all {documents:,} documents."
     drawn = choice.whole.sample or SAMPLE
-    return f"{what} An estimate from {drawn:,} documents drawn at random, with 95 % intervals."
+    return f"{what} Estimated from a random sample of {drawn:,} documents, with 95% CIs."
 
 
 def _asked_for(choice: Choice) -> bool:
@@ -328,11 +326,11 @@ def _ask(choice: Choice) -> None:
 def _rates(
     source: data.CorpusKey, choice: Choice, whole: bool
 ) -> list[tuple[Effect, dict[str, Rate]]]:
-    """Return what every value of every setting yields, at every threshold."""
+    """Return the yields of every value of every setting, at every threshold."""
     tried, found = variations(choice.config.with_(threshold=0.0)), []
     sampled = source if source.sample else replace(source, sample=SAMPLE)
     grid = data.with_reference(choice.scale)
-    with progress("Trying every setting") as tell:
+    with progress("Computing setting sensitivity") as tell:
         for effect in tried:
             if whole:
                 make = partial(_exact, source, effect.config, choice.config, grid, tell)
@@ -351,7 +349,7 @@ def _exact(
     grid: Thresholds,
     tell: data.Tell,
 ) -> dict[str, Rate]:
-    """Answer from all documents; of a large corpus, other matchings are not kept."""
+    """Compute exact rates; for a large corpus, other matchings are not cached."""
     if (config.min_kb, config.assignment) == (present.min_kb, present.assignment):
         return exact(data.matched_of(source, config), config, grid)
     columns, key = data.columns_of(source), (source, config.min_kb, config.assignment)
@@ -370,7 +368,7 @@ def _estimated(source: data.CorpusKey, config: LoaderConfig, grid: Thresholds) -
 def _points(
     rates: Sequence[tuple[Effect, dict[str, Rate]]], shown: str, choice: Choice, documents: int
 ) -> Iterator[Point]:
-    """Yield points: documents as a share, image tokens of the corpus or per document."""
+    """Yield points: documents as a share, image tokens in total or per document."""
     times = 1 if shown == "documents" else documents or 1
     grid = data.with_reference(choice.scale)
     at = int(np.abs(grid - choice.config.threshold).argmin())
@@ -393,10 +391,11 @@ _BANDS = ("threshold", *(f"{name}_{end}" for name in RATES for end in ("low", "h
 def show(choice: Choice) -> None:
     """Draw the page."""
     facts = data.facts_of(choice.whole)
-    st.title("Tune the threshold", anchor=False)
+    st.title("Threshold", anchor=False)
+    st.text("Pairs scoring below the threshold are dropped.")
     if not facts.documents:
         _about(facts)
-        note("No document could be read from these shards.", "error")
+        note("No document could be read from these shards. Select others in the sidebar.", "error")
         return
     curves = data.curves_of(choice.source, choice.config)
     estimated = data.estimate_of(choice.source, choice.config) if choice.source.sample else None
@@ -413,26 +412,26 @@ def show(choice: Choice) -> None:
     _csv(choice, curves, estimated)
     proposals.show_suggestions(choice)
     funnel.show(curves, choice)
-    last = st.container()  # drawn below, but computed when all else stands
+    last = st.container()  # above the links, but computed last
     _more()
     with last:
         show_sensitivity(choice)
 
 
 def _csv(choice: Choice, curves: Curves, estimated: Estimate | None) -> None:
-    """Offer the numbers of the pictures."""
+    """Offer the data of the charts."""
     keep, scale = choice.config.single_image_keep, choice.scale
-    with st.popover("Numbers of these pictures", type="tertiary", width="content"):
-        st.text("Every threshold, as mmc4viz curve prints it:")
+    with st.popover("Download data", type="tertiary", width="content"):
+        st.text("Kept counts by threshold (CSV)")
         html.offer("yields", _YIELDS, lambda: [[*row.values()] for row in curves.rows(keep)])
-        st.text("Pairs from each step to below the next:")
+        st.text("Histogram (CSV)")
         steps = scale.thresholds().tolist()
         pairs = _counts(choice, curves).tolist()
         html.offer("histogram", ("similarity", "pairs"), lambda: zip(steps, pairs, strict=True))
-        st.text("Every loss at the chosen threshold:")
+        st.text("Drop reasons at this threshold (CSV)")
         html.offer("losses", ("of", "loss", "lost", "remaining"), lambda: _losses(curves, choice))
         if estimated is not None:
-            st.text("The estimates' 95 % intervals:")
+            st.text("95% CIs (CSV)")
             html.offer("intervals", _BANDS, lambda: _bands(estimated, keep))
 
 
@@ -447,7 +446,7 @@ def _losses(curves: Curves, choice: Choice) -> list[tuple[str, str, float, float
 
 
 def _bands(estimated: Estimate, keep: float) -> list[list[float]]:
-    """Return the ends of every interval, a row a threshold."""
+    """Return the ends of every CI, one row per threshold."""
     bands = [estimated.band(name, keep) for name in RATES]
     columns = [end for band in bands for end in (band.low, band.high)]
     rows: list[list[float]] = np.column_stack([estimated.curves.thresholds, *columns]).tolist()
@@ -455,19 +454,19 @@ def _bands(estimated: Estimate, keep: float) -> list[list[float]]:
 
 
 def _more() -> None:
-    """Say where the single documents are."""
-    st.subheader("What stands behind these numbers", anchor=False)
+    """Link to the pages with details."""
+    st.subheader("Next: inspect", anchor=False)
     with st.container(horizontal=True):
         for name, what in (
-            ("Documents", "Every document"),
-            ("Borderline", "Pairs near the line"),
-            ("Audit", "What the loader does unseen"),
+            ("Documents", "All documents"),
+            ("Near threshold", "Pairs near the threshold"),
+            ("Loader audit", "Silent loader behavior"),
         ):
             st.page_link(st.session_state["pages"][name], label=what)
 
 
 def _counts(choice: Choice, curves: Curves) -> NDArray[np.float64]:
-    """Return the pairs from each step to below the next; of a sample, as estimated."""
+    """Return the pairs in each step of the grid; for a sample, estimates."""
     if choice.source.sample is None:
         return data.spread_of(choice.source, choice.config).counts.astype(np.float64)
     grid = choice.scale.thresholds()
@@ -478,12 +477,12 @@ def _counts(choice: Choice, curves: Curves) -> NDArray[np.float64]:
 
 
 def _about(facts: data.Facts) -> None:
-    """Say what was read, and whatever is wrong with it."""
+    """Show what was read, with errors and notes."""
     st.text(f"{_many(facts.documents, 'document')} in {_many(facts.shards, 'shard')}")
     for error in facts.errors[:5]:
         note(error, "error")
     if len(facts.errors) > 5:
-        note(f"{len(facts.errors) - 5:,} more shards are broken", "error")
+        note(f"{len(facts.errors) - 5:,} more shards have errors", "error")
     for line in facts.notes:
         note(line)
 
