@@ -282,7 +282,7 @@ ASSUMPTION: Final = (
     "the highest down, each at 95% confidence, until one fails. The lower bound is one-sided."
 )
 FEW_AT_LINE: Final = 10
-"""Least number of labels just above a suggested threshold: even if ten of ten are correct, a quarter
+"""Least number of labels just above a suggested threshold: with ten of ten correct, still a quarter
 of these pairs may be incorrect (95% one-sided)."""
 
 
