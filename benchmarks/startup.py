@@ -1,6 +1,6 @@
 """How long commands take to start, in processor time, against a Python that imports NumPy.
 
-    python -m tests.bench.startup [--rounds N] [--no-page]
+    python -m benchmarks.startup [--rounds N] [--no-page]
 
 Ratios of medians, the reference measured in turn with the rest; the dashboard in seconds from the
 start of the command to the numbers on its first page, in an installed Chromium.
@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 
 import click
-from tests.serving import FLAGS, chromium, serving
 
 from mmc4viz.cli import cli
+from tests.support.serving import FLAGS, chromium, serving
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 REFERENCE = "import numpy"
 SAMPLE = str(ROOT / "sample_data")
 HELP, WORK, IMPORT, PAGE = 1.5, 5.0, 0.5, 2.5  # at most

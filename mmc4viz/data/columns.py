@@ -7,10 +7,12 @@ token counts of sentences; the text only for documents whose counts are not addi
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import Any
+from itertools import accumulate, chain
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +51,7 @@ class Verify(StrEnum):
 
 
 _VERIFY = b"verify"  # key of the validation level in the schema's metadata
+_FLOATS: Final = {"float": "float32", "double": "float64"}  # Arrow's names, NumPy's
 _NOTES = b"notes"  # key of the notes on what was not read
 IMAGE = pa.struct(
     {
@@ -207,6 +210,75 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def arrow_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return Python values as an Arrow array.
+
+    `pyarrow.array` does the same, but first loads pandas, which takes longer than all of NumPy.
+
+    Parameters
+    ----------
+    values : sequence
+        Numbers; str, bytes or None; sequences; or dictionaries that have every field.
+    kind : pyarrow.DataType
+        Of numbers, string or large_binary, a list of these, or a struct of these.
+
+    Raises
+    ------
+    OverflowError
+        When there is more than the type can hold.
+
+    Examples
+    --------
+    >>> arrow_array([[1, 2], []], pa.list_(pa.int32())).to_pylist()
+    [[1, 2], []]
+    >>> arrow_array([{"a": "é"}, {"a": None}], pa.struct({"a": pa.string()})).to_pylist()
+    [{'a': 'é'}, {'a': None}]
+    """
+    if pa.types.is_list(kind):
+        return arrow_lists(
+            map(len, values), arrow_array(list(chain.from_iterable(values)), kind.value_type)
+        )
+    if pa.types.is_struct(kind):
+        fields = [
+            arrow_array([value[field.name] for value in values], field.type) for field in kind
+        ]
+        return pa.StructArray.from_arrays(fields, fields=list(kind))
+    if pa.types.is_string(kind):
+        return _arrow_bytes(
+            [None if text is None else text.encode() for text in values], kind, np.int32
+        )
+    if pa.types.is_large_binary(kind):
+        return _arrow_bytes(values, kind, np.int64)
+    return arrow_numbers(np.array(values, _FLOATS.get(str(kind), str(kind))))
+
+
+def arrow_numbers(values: NDArray[Any]) -> pa.Array:
+    """Return NumPy's numbers as an array, uncopied."""
+    content = pa.py_buffer(np.ascontiguousarray(values))
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, content])
+
+
+def arrow_lists(sizes: Iterable[int], values: pa.Array) -> pa.Array:
+    """Return values as lists of these sizes."""
+    return pa.ListArray.from_arrays(arrow_numbers(_ends(sizes, np.int32)), values)
+
+
+def _ends(sizes: Iterable[int], kind: type[np.integer[Any]]) -> NDArray[Any]:
+    return np.array(list(accumulate(sizes, initial=0)), kind)
+
+
+def _arrow_bytes(
+    values: Sequence[bytes | None], kind: pa.DataType, offset: type[np.integer[Any]]
+) -> pa.Array:
+    there = [value or b"" for value in values]
+    known = None
+    if None in values:
+        known = pa.py_buffer(np.packbits([v is not None for v in values], bitorder="little"))
+    ends = pa.py_buffer(_ends(map(len, there), offset))
+    return pa.Array.from_buffers(kind, len(values), [known, ends, pa.py_buffer(b"".join(there))])
+
+
 def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.RecordBatch:
     """Turn rows into a record batch, with similarity in float32 if that is lossless."""
     values = [np.asarray(row["similarity"], np.float64) for row in rows]
@@ -214,13 +286,12 @@ def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.
     with np.errstate(over="ignore"):
         narrow = flat.astype(np.float32)
     lossless = np.array_equal(narrow.astype(np.float64), flat, equal_nan=True)
-    offsets = np.concatenate([[0], np.cumsum([len(v) for v in values])]).astype(np.int32)
     layout = schema(pa.float32() if lossless else pa.float64(), verify)
-    similarity = pa.ListArray.from_arrays(offsets, pa.array(narrow if lossless else flat))
+    similarity = arrow_lists(map(len, values), arrow_numbers(narrow if lossless else flat))
     arrays = [
         similarity
         if field.name == "similarity"
-        else pa.array([row[field.name] for row in rows], field.type)
+        else arrow_array([row[field.name] for row in rows], field.type)
         for field in layout
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=layout)

@@ -30,7 +30,7 @@ _OWN_FILES, _FILES_EACH = 32, 6  # that may have to be open at once
 _LOOK_EVERY: Final = 1.0  # seconds
 _A_MOMENT: Final = 5.0  # seconds without a worker before that is said
 _PATIENCE: Final = 600.0  # and before it is given up
-_NEEDED: Final = ["mmc4viz.data.build_index", "mmc4viz.apply.run", "scipy.optimize"]
+_NEEDED: Final = ["mmc4viz.data.build_index", "mmc4viz.apply.run"]
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
 Job = TypeVar("Job")

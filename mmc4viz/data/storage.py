@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-import fsspec
 from xxhash import xxh3_64, xxh3_128
 
 from mmc4viz.types import ConfigError, ShardError
@@ -294,7 +293,9 @@ def scrubbed(text: str, path: str = "") -> str:
 
 def file_system(path: str) -> tuple[Any, str]:
     """Return a path's file system and the path within it, secrets included where it has any."""
-    return fsspec.core.url_to_fs(whole(path))  # type: ignore[no-any-return]
+    from fsspec.core import url_to_fs  # brings asyncio along, which local files do without
+
+    return url_to_fs(whole(path))  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from mmc4viz.types import DocumentError, Image
@@ -58,12 +64,31 @@ def rows_of(similarity: Any, valid: Sequence[int]) -> Rows:
     return matrix[list(valid)]
 
 
+@cache
+def solver() -> Callable[..., Any]:
+    """Return `scipy.optimize.linear_sum_assignment`, as fast as it can be loaded.
+
+    It is taken from the extension module that holds it, since all of `scipy.optimize` takes longer
+    to import than a command works on a small corpus. Where SciPy has no such module, or has loaded
+    its package anyway, it is taken from there.
+    """
+    if "scipy.optimize" not in sys.modules:
+        folder = os.path.join(os.path.dirname(scipy.__file__), "optimize")
+        spec = PathFinder.find_spec("scipy.optimize._lsap", [folder])
+        if spec is not None and spec.loader is not None:
+            module = module_from_spec(spec)
+            spec.loader.exec_module(module)
+            if hasattr(module, "linear_sum_assignment"):
+                return module.linear_sum_assignment  # type: ignore[no-any-return]
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment  # type: ignore[no-any-return]
+
+
 def one_to_one(rows: Rows, images: Sequence[Image]) -> list[Match]:
     """Maximize the total score (Hungarian), as ``preprocess_interleaved`` does."""
-    from scipy.optimize import linear_sum_assignment  # imported late: half of the start-up time
-
     try:
-        matched, sentences = linear_sum_assignment(-rows)
+        matched, sentences = solver()(-rows)
     except ValueError:
         _refuse_nan(rows)
         raise DocumentError("no feasible assignment: the similarity matrix has -inf") from None

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from mmc4viz.arrays import Floats
 from mmc4viz.data.sample import DrawnSample
@@ -90,6 +89,13 @@ class Estimate:
         return np.asarray(self.surely[:, at] + keep * self.by_coin[:, at])
 
 
+def _quantile(freedom: int) -> float:
+    """Return Student's quantile of a two-sided interval at `CONFIDENCE`."""
+    from scipy.special import stdtrit  # imported late: half of the start-up time
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
 def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
     """Return a ratio of cluster totals with its interval, linearised.
 
@@ -109,7 +115,7 @@ def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
         return Rate(estimate, np.zeros_like(estimate), unknown)
     residual = top - estimate * bottom
     variance = (1 - fraction) * k / (k - 1) * (residual**2).sum(axis=0)
-    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / known
+    half = _quantile(k - 1) * np.sqrt(variance) / known
     return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
 
 
@@ -225,7 +231,7 @@ def rate(drawn: DrawnSample, curves: Sequence[Curves], quantity: str, keep: floa
         return Rate(estimate, np.zeros_like(estimate), unknown)
     residual = totals - estimate * sizes
     variance = (1 - drawn.fraction) * k / (k - 1) * (residual**2).sum(axis=0)
-    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / sizes.sum()
+    half = _quantile(k - 1) * np.sqrt(variance) / sizes.sum()
     return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import Columns, ImageCheck, Kind
+from mmc4viz.loader.assignment import solver
 from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, Tally
 from mmc4viz.types import ImageStatus, LoaderConfig
 
@@ -143,9 +144,7 @@ def one_to_one(rows: SimilarityRows) -> Assigned:
 
 def _solve(rows: SimilarityRows, documents: Ints, sentence: Ints) -> list[int]:
     """Run SciPy's routine on documents, put what it finds in place; return those it refuses."""
-    from scipy.optimize import linear_sum_assignment  # here: half of a command's start
-
-    cost = -rows.values.astype(np.float64)
+    solve, cost = solver(), -rows.values.astype(np.float64)
     firsts, lasts = rows.first[documents], rows.first[documents + 1]
     begins, ends = rows.starts[firsts].tolist(), rows.starts[lasts].tolist()
     infeasible, taken, found = [], [], []
@@ -154,7 +153,7 @@ def _solve(rows: SimilarityRows, documents: Ints, sentence: Ints) -> list[int]:
     ):
         sentence[first:last] = -1
         try:
-            matched, columns = linear_sum_assignment(cost[begin:end].reshape(last - first, -1))
+            matched, columns = solve(cost[begin:end].reshape(last - first, -1))
         except ValueError:
             infeasible.append(number)
             continue

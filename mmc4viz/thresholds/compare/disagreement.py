@@ -13,8 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.columns import Columns, Kind
@@ -226,7 +225,7 @@ def correlation_of_entries(
     values = np.array([value for value in each if value is not None])
     if len(values) < 2:
         return Correlation("entries", len(one), rho)
-    reach = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    reach = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
     low, high = max(-1.0, rho - float(reach)), min(1.0, rho + float(reach))
     return Correlation("entries", len(one), rho, low, high)
 
@@ -269,4 +268,16 @@ def _spearman(one: Floats, other: NDArray[np.float64]) -> float | None:
     """Return Spearman's rank correlation, with mean ranks for ties; None if undefined."""
     if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return None
-    return float(spearmanr(one, other).statistic)
+    return float(np.corrcoef(_ranks(one), _ranks(other))[1, 0])
+
+
+def _ranks(values: Floats) -> Floats:
+    """Rank values from 1, ties with their mean rank.
+
+    Examples
+    --------
+    >>> _ranks(np.array([0.3, 0.1, 0.3])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place])

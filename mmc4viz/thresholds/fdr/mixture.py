@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-from scipy import optimize, stats
-from scipy.stats import qmc
+from scipy import optimize
+from scipy.special import stdtr
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.thresholds.fdr.matrices import Stack
@@ -99,7 +99,7 @@ def _half(distance: Floats) -> tuple[float, float]:
 
     def cost(parameters: Floats) -> float:
         tail, scale = np.exp(parameters)
-        inside = np.diff(stats.t.cdf(_EDGES / scale, tail))
+        inside = np.diff(stdtr(tail, _EDGES / scale))
         return -float((counts * np.log(np.maximum(inside, 1e-12))).sum())
 
     middle = float(np.clip(np.median(distance) / 0.67, *_SCALES))
@@ -329,6 +329,8 @@ def around(theta: Floats, rows: ResidualRows, n: int, seed: int) -> Floats:
         Spread like the Laplace approximation of the posterior, and a little wider.
     """
     values, axes = np.linalg.eigh(_curvature(theta, rows))
+    from scipy.stats import qmc  # takes as long to load as all else that an estimate needs
+
     normal = qmc.MultivariateNormalQMC(np.zeros(len(theta)), rng=np.random.default_rng(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that n is not a power of two
