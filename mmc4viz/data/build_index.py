@@ -168,7 +168,7 @@ def _refuse_repeats(jobs: Sequence[IndexTask]) -> None:
     seen: set[str] = set()
     for job in jobs:
         if (path := absolute(job.shard.path)) in seen:
-            raise ShardError(f"{job.shard.path}: named twice; name each shard once")
+            raise ShardError(f"{job.shard.path}: listed twice; list each shard once")
         seen.add(path)
 
 
@@ -249,7 +249,7 @@ def _index_unlocked(job: IndexTask) -> Done:
         columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
     known_whole = whole.added_to(known)
     if fingerprint(job.shard.path) != known:
-        raise ShardError(f"{job.shard.path}: changes while it is read; run again when it is still")
+        raise ShardError(f"{job.shard.path}: changed while it was read; run again")
     if columns.error is not None and before is not None and len(columns) <= before.documents:
         return Done(job.shard.path, "broken off", columns.error, before.documents)
     if columns.error is not None and not len(columns):

@@ -1,11 +1,8 @@
-"""A shard to columns, fast.
+"""Read a shard into columns, fast.
 
-Counts measured images, document by document; decodes nothing.
-
-The plain way, `parse_document` and `row_of`, is the specification and the fallback. Three things
-are done otherwise here, each with the same result: images' base64 is decoded where it lies, and
-the JSON is read without it; pixels are decoded as a draft; the sentences of many documents are
-counted together. Nothing is written to disk.
+`parse_document` and `row_of` are the specification and the fallback. Three shortcuts give the same
+result faster: base64 images are cut out before the JSON is parsed, JPEGs are decoded in draft mode,
+and the sentences of many documents are counted together.
 """
 
 from __future__ import annotations
@@ -56,15 +53,15 @@ class ImageTally:
     Attributes
     ----------
     images, missing : int
-        All that the loader meets, and those that it does not find.
+        Images that the loader reaches, and those of them without data.
     first : str
-        Name of the first that is missing.
+        Name of the first missing image.
     kinds : counter
-        Formats of those that decode.
+        Formats of images that decode.
     large : counter
-        Of those too large to be decoded here, how many have how many megapixels.
+        Images too large to decode here, by megapixels.
     old : int
-        Those written as the converter did before July 2023.
+        Images written by the converter of before July 2023.
     """
 
     images: int = 0
@@ -75,7 +72,7 @@ class ImageTally:
     old: int = 0
 
     def add(self, document: Document) -> None:
-        """Count a document's images, if the loader gets as far as to them."""
+        """Count a document's images, if the loader reaches them."""
         if document.error is not None:
             return
         for image in document.images:
@@ -92,10 +89,10 @@ class ImageTally:
                     self.large[image.width * image.height // 1_000_000] += 1
 
     def notes(self, shard: Shard, source: ImageSource) -> list[str]:
-        """Return a line for whatever is to be said."""
+        """Return the notes, one line each."""
         found = []
         if self.images and self.missing == self.images:
-            what = "its only image is" if self.images == 1 else f"all {self.images:,} images are"
+            what = "the only image is" if self.images == 1 else f"all {self.images:,} images are"
             found.append(f"{what} missing: {_looked_for(self.first, source)}")
         if self.old:
             found.append(f"{_count(self.old)} cannot be decoded: {OLD_CONVERTER}")
@@ -103,9 +100,9 @@ class ImageTally:
         found += [f"{_count(self.kinds[kind], kind)}: {newer(kind)}" for kind in rare]
         if self.large:
             found.append(
-                f"{_count(self.large.total())} too large to decode here (the largest has "
-                f"{max(self.large):,} megapixels), counted as sound; the loader needs gigabytes "
-                f"for each; {LIMIT} raises the limit"
+                f"{_count(self.large.total())} too large to decode here (up to "
+                f"{max(self.large):,} megapixels), counted as valid; the loader needs gigabytes "
+                f"of memory for each; raise the limit with {LIMIT}"
             )
         return [f"{shard.name}: {line}" for line in found]
 
@@ -115,12 +112,10 @@ def _count(count: int, kind: str = "") -> str:
 
 
 def _looked_for(name: str, source: ImageSource) -> str:
-    """Say where images were looked for."""
+    """Return where images were searched for."""
     if isinstance(source, Folder):
         return f"{name or 'the first'} is not in {', '.join(map(str, source.folders))}"
-    return (
-        "the loader reads them from image_base64 inside the JSON, not from other members of the tar"
-    )
+    return "the loader reads images only from image_base64 in the JSON, not from other tar members"
 
 
 LOOKS: Final[dict[Verify, Look]] = {
@@ -130,8 +125,8 @@ LOOKS: Final[dict[Verify, Look]] = {
 }
 _KEY: Final = b'"image_base64"'
 _TO_VALUE: Final = re.compile(rb'\s*:\s*"')
-_NUL: Final = rb"\u0000"  # the only way in which JSON writes this character
-_MOST_ROWS, _MOST_SENTENCES = 256, 20_000  # made into columns together
+_NUL: Final = rb"\u0000"  # the only representation of NUL in JSON
+_MOST_ROWS, _MOST_SENTENCES = 256, 20_000  # per batch
 
 
 def read_columns(
@@ -146,20 +141,20 @@ def read_columns(
     Parameters
     ----------
     shard : Shard
-        What to read.
+        The shard to read.
     tokenizer : Tokenizer
-        Counts the sentences.
+        Counts the sentences' tokens.
     image_dir : str, optional
-        Folder with the images of MMC4's own jsonl.
+        Folder with the images of MMC4's own JSONL.
     progress : callable, optional
         Called with the number of documents read since the last call.
     verify : Verify
-        How far images are checked.
+        How images are validated.
 
     Returns
     -------
     Columns
-        Of all documents before a break, which stands in ``error``.
+        All documents that could be read; if reading failed midway, ``error`` says why.
     """
     source = image_source(shard, image_dir)
     rows, tally = _Rows(tokenizer, verify), ImageTally()
@@ -176,13 +171,13 @@ def read_columns(
     except Mmc4vizError as broken:
         error = str(broken)
     except MemoryError:
-        error = f"{shard.path}: breaks off: not enough memory for a document"
+        error = f"{shard.path}: reading failed: not enough memory for a document"
     notes += tally.notes(shard, source)
     return Columns(shard, with_notes(rows.batch(), notes), tokenizer, error)
 
 
 class _Rows:
-    """Documents on their way into columns: rows wait until there are enough to count at once."""
+    """Collects documents as rows, and turns them into columns in batches."""
 
     def __init__(self, tokenizer: Tokenizer, verify: Verify) -> None:
         self._tokenizer = tokenizer
@@ -211,14 +206,14 @@ class _Rows:
         self._rows, self._uncounted, self._n_sentences = [], [], 0
 
     def batch(self) -> pa.RecordBatch:
-        """Return all documents' columns."""
+        """Return the columns of all documents."""
         if self._rows or not self._batches:
             self._pack()
         return _joined(self._batches)
 
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Join batches of one shard; what they make is what all of their rows would have made."""
+    """Join the batches of a shard; the result equals that of one batch of all rows."""
     widest = max((batch.schema for batch in batches), key=_similarity_bits)
     return pa.concat_batches([batch.cast(widest) for batch in batches])
 
@@ -228,7 +223,7 @@ def _similarity_bits(layout: pa.Schema) -> int:
 
 
 def document_in(sample: Sample, source: ImageSource, verify: Verify = Verify.FULL) -> Document:
-    """Parse one sample and measure its images; one that was not read says why."""
+    """Parse one sample and measure its images; if it was not read, ``error`` says why."""
     if sample.raw is None:
         return Document(sample.key, error=sample.why)
     return read_document(sample.key, sample.raw, source, verify)
@@ -237,34 +232,34 @@ def document_in(sample: Sample, source: ImageSource, verify: Verify = Verify.FUL
 def read_document(
     key: str, raw: bytes | None, source: ImageSource, verify: Verify = Verify.FULL
 ) -> Document:
-    """Parse one sample and measure its images, as `parse_document` does, but sooner.
+    """Parse one sample and measure its images, like `parse_document`, but faster.
 
     Parameters
     ----------
     key, raw, source
-        As `parse_document` takes them.
+        As for `parse_document`.
     verify : Verify
-        How far images are checked.
+        How images are validated.
     """
     look = LOOKS[verify]
     if raw is not None and isinstance(source, Embedded):
         skimmed = skim(raw)
         if skimmed is not None:
             info, images = skimmed
-            return document_of(key, info, _LiftedOut(images, source.sizes_unknown), look)
+            return document_of(key, info, _Extracted(images, source.sizes_unknown), look)
     return parse_document(key, raw, source, look)
 
 
 def skim(raw: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
-    r"""Read JSON bytes with the images lifted out.
+    r"""Parse JSON bytes without their base64 images, which are decoded separately.
 
-    Where an entry of ``image_info`` has plain base64, the string ``"\0n"`` stands in its place for
-    the n-th image. Python's own reader reads everything else, so that numbers, duplicates, and
-    whatever is wrong, are what they are to the loader.
+    In entries of ``image_info``, valid base64 of the n-th image is replaced by the string
+    ``"\0n"``. Everything else is parsed by Python's `json`, so that numbers, duplicate keys and
+    errors are the same as in the loader.
 
-    An unescaped ``"image_base64"`` is a whole string in any valid JSON, and what begins with a
-    quote behind it and a colon is one, too. It ends at the next quote, as base64 that decodes
-    strictly has no backslash. If the JSON writes no NUL, then no other string has one.
+    This is sound because an unescaped ``"image_base64"`` is a complete string in any valid JSON,
+    and so is the value that follows it. The value ends at the next quote, as strict base64 has no
+    backslash. If the JSON contains no NUL, no other string has one.
 
     Parameters
     ----------
@@ -274,20 +269,20 @@ def skim(raw: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
     Returns
     -------
     tuple of dict and list of bytes, or None
-        The parsed object and its images; None where there is nothing to gain, or where it cannot
-        be done with the same result.
+        The parsed object and its images; None if there are no images to extract, or the result
+        might differ.
 
     Examples
     --------
     >>> skim(b'{"image_info": [{"image_base64": "TU1DNA=="}], "text_list": [1, NaN]}')
     ({'image_info': [{'image_base64': '\x000'}], 'text_list': [1, nan]}, [b'MMC4'])
     """
-    rest, images = _lift_out(raw)
+    rest, images = _extract(raw)
     if not images or rest.count(_NUL) != len(images):
         return None
     try:
         info = json.loads(rest)
-    except (ValueError, RecursionError):  # the plain way has the words
+    except (ValueError, RecursionError):  # the fallback reports the error
         return None
     entries = info.get("image_info") if isinstance(info, dict) else None
     if not isinstance(entries, list):
@@ -296,8 +291,8 @@ def skim(raw: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
     return (info, images) if found == len(images) else None
 
 
-def _lift_out(raw: bytes) -> tuple[bytes, list[bytes]]:
-    """Put a mark in the place of each image's base64; return the rest, and the images."""
+def _extract(raw: bytes) -> tuple[bytes, list[bytes]]:
+    """Replace each image's base64 by a mark; return the resulting JSON and the images."""
     view = memoryview(raw)
     pieces: list[bytes | memoryview] = []
     images: list[bytes] = []
@@ -318,7 +313,7 @@ def _lift_out(raw: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def _strictly(text: memoryview) -> bytes | None:
-    """Decode base64 that has nothing else in it and is padded as it should be, else None."""
+    """Decode strict base64, correctly padded and without other characters; else return None."""
     try:
         return bytes(pybase64.b64decode(text, validate=True))
     except ValueError:
@@ -326,14 +321,14 @@ def _strictly(text: memoryview) -> bytes | None:
 
 
 def _number(entry: Any) -> int | None:
-    """Return which of the images lifted out stands for an entry's, if any does."""
+    """Return the number of the extracted image of an entry, if it has one."""
     value = entry.get("image_base64") if isinstance(entry, dict) else None
     return int(value[1:]) if isinstance(value, str) and value.startswith("\0") else None
 
 
 @dataclass(frozen=True, slots=True)
-class _LiftedOut:
-    """Images that `skim` has lifted out of their document; all others as `Embedded` has them."""
+class _Extracted:
+    """Images extracted by `skim`; all others as in `Embedded`."""
 
     images: list[bytes]
     sizes_unknown: bool

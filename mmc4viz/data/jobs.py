@@ -1,7 +1,7 @@
-"""Executors for jobs of one shard each: processes on this machine, or a Dask cluster.
+"""Run one job per shard, in processes on this machine or on a Dask cluster.
 
-Each is a context manager that hands out a `concurrent.futures.Executor`; those who give the jobs
-do not know which one they got. Processes end with the one that started them, however it ends.
+Each executor is a context manager that provides a `concurrent.futures.Executor`. Worker processes
+end with the process that started them, however it ends.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any, Final, TypeVar
 from mmc4viz.types import ConfigError
 
 ROUNDS: Final = 3
-"""How often a job is tried when its worker dies."""
+"""Maximum number of attempts of a job whose worker dies."""
 
-_OWN_FILES, _FILES_EACH = 32, 6  # that may have to be open at once
-_LOOK_EVERY: Final = 1.0  # seconds
-_A_MOMENT: Final = 5.0  # seconds without a worker before that is said
-_PATIENCE: Final = 600.0  # and before it is given up
+_OWN_FILES, _FILES_EACH = 32, 6  # files open at once, in this process and per worker
+_CHECK_EVERY: Final = 1.0  # seconds
+_REPORT_AFTER: Final = 5.0  # seconds without a worker
+_GIVE_UP_AFTER: Final = 600.0
 _NEEDED: Final = ["mmc4viz.data.build_index", "mmc4viz.apply.run"]
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
@@ -40,7 +40,7 @@ Done = TypeVar("Done")
 def run(
     work: Callable[[Job], Done], jobs: Sequence[Job], make_executor: MakeExecutor
 ) -> Iterator[tuple[int, Done]]:
-    """Run jobs; those whose worker dies are tried again with new ones.
+    """Run jobs; those whose worker dies are retried with new workers.
 
     Parameters
     ----------
@@ -48,18 +48,18 @@ def run(
         Does one job.
     jobs : sequence
     make_executor : callable
-        Returns the workers; called again when one has died and taken them all along.
+        Returns the workers; called again when one died, which breaks the whole pool.
 
     Yields
     ------
     (int, Done)
-        A job's place and what came of it, as they are finished; nothing for jobs whose workers
+        A job's position and its result, in order of completion; nothing for jobs whose workers
         died `ROUNDS` times.
     """
     waiting, suspects = dict(enumerate(jobs)), dict[int, Job]()
     while waiting:
         suspects |= yield from _round(work, waiting, make_executor)
-    for place, job in suspects.items():  # each alone, for one that kills takes others along
+    for place, job in suspects.items():  # one at a time, since a fatal job also stops the others
         for _ in range(ROUNDS - 1):
             if not (yield from _round(work, {place: job}, make_executor)):
                 break
@@ -68,18 +68,18 @@ def run(
 def _round(
     work: Callable[[Job], Done], waiting: dict[int, Job], make_executor: MakeExecutor
 ) -> Generator[tuple[int, Done], None, dict[int, Job]]:
-    """Give out waiting jobs until a worker dies; return those that were being done then.
+    """Submit waiting jobs until a worker dies; return those that were running then.
 
-    No more are given out than there are workers, so that whoever stops has not begun others.
+    At most one job per worker is submitted at a time, so that none is started after an interrupt.
     """
-    from mmc4viz.data.storage import users  # brings much along that starting need not wait for
+    from mmc4viz.data.storage import users  # imported late to start faster
 
     known = users()
     lost, futures = dict[int, Job](), dict[Future[Done], tuple[int, Job]]()
     with make_executor() as executor:
-        at_once = getattr(executor, "_max_workers", len(waiting))  # Dask plans for itself
+        at_once = getattr(executor, "_max_workers", len(waiting))  # Dask schedules by itself
         look_after: Callable[[], object] | None = getattr(executor, "look_after", None)
-        if look_after is not None:  # before a worker that lacks the package is given a job
+        if look_after is not None:  # before a job is sent to a worker without the package
             look_after()
         while True:
             while waiting and not lost and len(futures) < at_once:
@@ -91,7 +91,7 @@ def _round(
                     lost[place] = job
             if not futures:
                 return lost
-            every = None if look_after is None else _LOOK_EVERY
+            every = None if look_after is None else _CHECK_EVERY
             while not (done := wait(futures, every, FIRST_COMPLETED).done):
                 assert look_after is not None
                 look_after()
@@ -104,7 +104,7 @@ def _round(
 
 
 def _knowing(known: dict[str, str], work: Callable[[Job], Done], job: Job) -> Done:
-    """Do a job by a worker that does not know the users of urls yet."""
+    """Do a job in a worker, which needs the user names of URLs."""
     from mmc4viz.data.storage import remember_users
 
     remember_users(known)
@@ -112,7 +112,7 @@ def _knowing(known: dict[str, str], work: Callable[[Job], Done], job: Job) -> Do
 
 
 def _died(future: Future[Any]) -> bool:
-    """Whether a job's worker died; a job's own error is its own."""
+    """Whether a job's worker died, as opposed to an error in the job."""
     error = None if future.cancelled() else future.exception()
     dead = isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"  # Dask's
     return future.cancelled() or dead
@@ -120,18 +120,18 @@ def _died(future: Future[Any]) -> bool:
 
 @contextmanager
 def processes(workers: int) -> Iterator[Executor]:
-    """Hand out worker processes; none is a copy of this one, so no thread's lock is copied.
+    """Provide worker processes, which are not forked from this one, so no locks are copied.
 
     Raises
     ------
     ConfigError
-        When fewer files may be open than so many need.
+        When the limit of open files is too low for the number of workers.
     """
     needed, (allowed, _) = _OWN_FILES + _FILES_EACH * workers, _more_files()
     if allowed != resource.RLIM_INFINITY and allowed < needed:
         raise ConfigError(
-            f"too many open files: {workers} workers need up to {needed:,} and {allowed:,} are "
-            "allowed (ulimit -n): raise the limit, or give fewer --workers"
+            f"too many open files: {workers} workers need up to {needed:,}, but the limit is "
+            f"{allowed:,}: raise it (ulimit -n) or use fewer --workers"
         )
     pool = ProcessPoolExecutor(workers, _context(), _take_over, (dict(os.environ),))
     try:
@@ -141,7 +141,7 @@ def processes(workers: int) -> Iterator[Executor]:
 
 
 def _more_files() -> tuple[int, int]:
-    """Let this process and its workers open as many files as they ever need, if it may."""
+    """Raise the limit of open files for this process and its workers, if permitted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -151,15 +151,15 @@ def _more_files() -> tuple[int, int]:
 
 
 def stop_now() -> None:
-    """End the worker processes of this one, whatever they are at: what is not whole is no file."""
+    """Terminate this process's workers; incomplete output files never take their place."""
     for process in multiprocessing.active_children():
         process.terminate()
 
 
 def _take_over(environment: dict[str, str]) -> None:
-    """Give a worker its parent's environment as it is now; what it is a copy of has an older one.
+    """Set a worker's environment to its parent's current one; the fork server's may be older.
 
-    What libraries read when they are loaded stays as it was.
+    Libraries that read the environment when imported do not see the change.
     """
     os.environ.clear()
     os.environ.update(environment)
@@ -167,7 +167,7 @@ def _take_over(environment: dict[str, str]) -> None:
 
 
 def _end_with_parent() -> None:
-    """End when the process is gone that gives the jobs; a worker's own parent is another one."""
+    """Exit when the process that submits jobs ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -175,17 +175,17 @@ def _end_with_parent() -> None:
 
 
 def get_ready() -> None:
-    """Load what workers need in a process of its own, while this one is still busy elsewhere."""
+    """Start the fork server early, so that it loads the workers' imports in the background."""
     _context()
 
 
 def _context() -> BaseContext:
-    """Say how workers start: as copies of one process that has loaded what they need."""
+    """Return how workers start: forked from a server process with everything imported."""
     _more_files()
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_NEEDED)
-        with suppress(OSError), _interrupts_ignored():  # no socket where folders' names are long
+        with suppress(OSError), _interrupts_ignored():  # fails if the socket's path is too long
             forkserver.ensure_running()
             return context
     return multiprocessing.get_context("spawn")
@@ -193,7 +193,7 @@ def _context() -> BaseContext:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Let processes that begin now ignore interrupts: what they are at, they finish."""
+    """Let processes that start now ignore interrupts, so that they finish their job."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -206,20 +206,20 @@ def _interrupts_ignored() -> Iterator[None]:
 
 @contextmanager
 def dask(address: str, tell: Callable[[str], object] = lambda _: None) -> Iterator[Executor]:
-    """Hand out a Dask cluster's workers; a job whose worker dies is tried again elsewhere.
+    """Provide the workers of a Dask cluster; a job whose worker dies is retried on another.
 
     Parameters
     ----------
     address : str
-        Of the scheduler.
+        Address of the scheduler.
     tell : callable, optional
-        Told in words of what is waited for.
+        Receives messages about waiting for workers.
 
     Raises
     ------
     ConfigError
-        When there is no scheduler at the address, or Dask is not installed; while jobs are done,
-        when no worker comes, or one cannot do them.
+        When there is no scheduler at the address, or Dask is not installed; while jobs run, when
+        there are no workers, or one cannot do the jobs.
     """
     try:
         from distributed import Client
@@ -227,7 +227,7 @@ def dask(address: str, tell: Callable[[str], object] = lambda _: None) -> Iterat
         raise ConfigError("--scheduler needs Dask: pip install 'mmc4viz[dask]'") from None
     try:
         client: Any = Client(address, timeout="5s")  # type: ignore[no-untyped-call]
-    except Exception as error:  # wrong address, nobody there, another version: many kinds
+    except Exception as error:  # wrong address, no server, another version, …
         reason = " ".join(str(error).split())[:150]
         raise ConfigError(f"no Dask scheduler at {address}: {reason}") from None
     try:
@@ -239,7 +239,7 @@ def dask(address: str, tell: Callable[[str], object] = lambda _: None) -> Iterat
 
 
 class _Cluster:
-    """A Dask cluster while jobs wait: says that it has no workers, or which one is of no use."""
+    """Checks a Dask cluster while jobs wait: reports missing and unusable workers."""
 
     def __init__(self, client: Any, address: str, tell: Callable[[str], object]) -> None:
         self._client, self._address, self._tell = client, address, tell
@@ -247,7 +247,7 @@ class _Cluster:
         self._alone_since, self._told = time.monotonic(), False
 
     def __call__(self) -> None:
-        """Look at the workers; raise a ConfigError when there is nothing to wait for."""
+        """Check the workers; raise a ConfigError if waiting is futile."""
         workers = set(self._client.nthreads())
         if workers:
             self._alone_since, self._told = time.monotonic(), False
@@ -255,18 +255,17 @@ class _Cluster:
             return
         alone = time.monotonic() - self._alone_since
         start = f"dask worker {self._address}"
-        if alone > _PATIENCE:
-            raise ConfigError(
-                f"{self._address}: 0 workers for {_PATIENCE / 60:.0f} minutes; start some: {start}"
-            )
-        if alone > _A_MOMENT and not self._told:
-            self._tell(f"{self._address}: 0 workers, waiting; start some: {start}")
+        if alone > _GIVE_UP_AFTER:
+            minutes = f"{_GIVE_UP_AFTER / 60:.0f} minutes"
+            raise ConfigError(f"{self._address}: no workers for {minutes}; start some: {start}")
+        if alone > _REPORT_AFTER and not self._told:
+            self._tell(f"{self._address}: waiting for workers; start some: {start}")
             self._told = True
 
     def _check(self, new: set[str]) -> None:
-        """See whether new workers can do jobs: one that cannot never says so."""
+        """Check that new workers can do jobs, because one that cannot would not report it."""
 
-        def load(module: str) -> None:  # is sent by its code, for it names nothing of this package
+        def load(module: str) -> None:  # serialized by value, as it refers to nothing in mmc4viz
             __import__(module)
 
         if not new:
@@ -276,7 +275,7 @@ class _Cluster:
             if isinstance(answer, BaseException):
                 reason = " ".join(str(answer).split())[:150]
                 raise ConfigError(
-                    f"the Dask worker {worker} cannot load mmc4viz ({reason}): install mmc4viz "
+                    f"the Dask worker {worker} cannot import mmc4viz ({reason}): install mmc4viz "
                     f"{version('mmc4viz')} where the workers run"
                 )
         self._known |= new

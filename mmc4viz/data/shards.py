@@ -1,9 +1,6 @@
-"""Read documents from tar and JSONL shards.
+"""Read samples from tar and JSONL shards: stream a whole shard, or fetch one sample by its place.
 
-What a member holds is not looked at.
-
-It streams all samples of a shard, or fetches one again by its place. It hands out bytes; what
-they mean is the loader wing's affair.
+Samples are bytes of JSON, parsed by `mmc4viz.loader.parse`.
 """
 
 from __future__ import annotations
@@ -51,17 +48,17 @@ from mmc4viz.loader.parse import NO_JSON
 from mmc4viz.types import ConfigError, ShardError
 
 MOST_HEADER: Final = 1 << 18
-"""Bytes of one member's headers, long names and maps of sparse files included."""
+"""Maximum size of one member's headers, including long names and sparse file maps."""
 
-_MOST_NAME: Final = 8192  # twice what a file system takes
-_MOST_BYTES: Final = 1 << 62  # of a file that can be sought in
+_MOST_NAME: Final = 8192  # twice the limit of file systems
+_MOST_BYTES: Final = 1 << 62  # of a seekable file
 _RECORD: Final = re.compile(rb"(\d{1,9}) [^=]+=")
-_DIGITS: Final = re.compile(rb"\d{1000}")  # through which tarfile's patterns go once a digit
-_SAID = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError)
+_DIGITS: Final = re.compile(rb"\d{1000}")  # on which tarfile's patterns take quadratic time
+_TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError)
 
 
 class _Header:
-    """A tar's file while one member's headers are read from it."""
+    """Limits how much is read from a tar for one member's headers."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -69,7 +66,7 @@ class _Header:
         self._ahead = b""
 
     def read(self, size: int) -> bytes:
-        """Read so many bytes, unless they are more than headers have."""
+        """Read up to the limit; raises an OverflowError beyond it."""
         if self._ahead:
             found, self._ahead = self._ahead, b""
             return found
@@ -79,7 +76,7 @@ class _Header:
         return self._file.read(size)
 
     def look_ahead(self, size: int) -> bytes:
-        """Read what the next call will return again."""
+        """Read bytes that the next call of `read` returns again."""
         self._ahead = self.read(size)
         return self._ahead
 
@@ -88,29 +85,30 @@ class _Header:
 
 
 class StrictHeader(tarfile.TarInfo):
-    """A tar header that complains about an end without end mark, where tarfile is silent."""
+    """A tar header that reports every kind of damage, including a missing end-of-archive marker."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
         """Read the next header."""
         file: Any = tar.fileobj
-        if isinstance(file, _Header):  # the header behind one with a long name or the like
+        if isinstance(file, _Header):  # the header that follows one with a long name or the like
             return super().fromtarfile(tar)
         tar.fileobj = _Header(file)
         try:
             return super().fromtarfile(tar)
         except tarfile.HeaderError as error:
-            kind = type(error).__name__  # tarfile does not publish its kinds of header error
+            kind = type(error).__name__  # the classes are private in tarfile
             if kind == "EOFHeaderError":
                 raise
             what = "not a tar" if not tar.offset else f"no tar header at byte {tar.offset}"
             if kind == "EmptyHeaderError":
-                what = "no end mark, so it may be cut off" if tar.offset else "the file is empty"
+                what = "no end-of-archive marker, so the file may be truncated"
+                what = what if tar.offset else "the file is empty"
             raise tarfile.ReadError(what) from None
-        except _SAID:
+        except _TAR_ERRORS:
             raise
-        except Exception:  # a hostile header makes tarfile raise nearly anything
-            raise tarfile.ReadError(f"a damaged tar header at byte {tar.offset}") from None
+        except Exception:  # a malicious header makes tarfile raise almost anything
+            raise tarfile.ReadError(f"damaged tar header at byte {tar.offset}") from None
         finally:
             tar.fileobj = file
 
@@ -122,7 +120,7 @@ class StrictHeader(tarfile.TarInfo):
         return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
 
     def _proc_pax(self, tar: tarfile.TarFile) -> Self:
-        """Refuse records of which tarfile would make endless work or memory."""
+        """Refuse records that would take tarfile excessive time or memory."""
         size = self._block(self.size)  # type: ignore[attr-defined]
         records = cast(_Header, tar.fileobj).look_ahead(size)[: self.size]
         at = 0
@@ -138,27 +136,27 @@ class StrictHeader(tarfile.TarInfo):
 
 
 def _as_end(error: OSError) -> Exception:
-    """Take a place that no file of this file system has for one after the end."""
+    """Turn the error for an offset beyond the file system's limit into one for a truncated file."""
     beyond = error.errno == errno.EINVAL
     return tarfile.ReadError("unexpected end of data") if beyond else error
 
 
 class StrictTar(tarfile.TarFile):
-    """A plain tar of whose damage every kind is a `tarfile.TarError`, read in order.
+    """An uncompressed tar, read in order, in which all damage raises a `tarfile.TarError`.
 
-    It keeps no member; where a damaged one is given out, the next call raises.
+    Members are not stored. If `next` returns a damaged member, the following call raises.
     """
 
     tarinfo = StrictHeader
-    of_all_members = 0  # bytes of headers that hold for all members after them
+    of_all_members = 0  # bytes of global headers
     _last: tarfile.TarInfo | None = None
 
     def next(self) -> tarfile.TarInfo | None:
-        """Return the next member; None at the end mark."""
+        """Return the next member; None at the end of the archive."""
         self.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
         last, self._last = self._last, None
         if last is not None and last is not cast(Any, self).firstmember and last.size < 0:
-            raise tarfile.ReadError(f"a member of negative size at byte {last.offset}")
+            raise tarfile.ReadError(f"member of negative size at byte {last.offset}")
         try:
             member = super().next()
         except OSError as error:
@@ -166,12 +164,12 @@ class StrictTar(tarfile.TarFile):
         if self.offset > _MOST_BYTES or (member and member.size > _MOST_BYTES):
             raise tarfile.ReadError("unexpected end of data")
         if member is not None and len(member.name) > _MOST_NAME:
-            raise tarfile.ReadError(f"a damaged tar header at byte {member.offset}")
+            raise tarfile.ReadError(f"damaged tar header at byte {member.offset}")
         self._last = member
         return member
 
     def check_end(self, member: tarfile.TarInfo) -> None:
-        """Make sure that a member ends before the file does, without reading it."""
+        """Verify that the file contains a whole member, without reading it."""
         file = cast(IO[bytes], self.fileobj)
         try:
             file.seek(member.offset_data + member.size - 1)
@@ -185,27 +183,27 @@ class StrictTar(tarfile.TarFile):
 LINES: Final = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zip", ".zip")
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", *LINES)
 LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
-"""The variable that raises the most MB one document may have."""
-OVER_LIMIT: Final = "MB were not read, above the limit of"
-"""In the words for a document that is too large to be read."""
+"""Environment variable for the maximum size of a document in MB."""
+OVER_LIMIT: Final = "MB exceeds the limit of"
+"""Part of the error message for a document that is too large."""
 _LIMIT_MB: Final = 256  # 117 images, the most in MMC4, at 1.6 MB each and as base64
-_MOST_NAMES: Final = 1_000_000  # that braces may stand for
-_DEEPEST: Final = 20  # braces within braces
-_LOOKED_AT: Final = 20  # samples of a shard that may say that it is something else
-_LOOKED_AT_BYTES: Final = 1 << 25
+_MOST_NAMES: Final = 1_000_000  # in one brace expansion
+_DEEPEST: Final = 20  # nesting of braces
+_EXAMINED: Final = 20  # samples examined to recognize another format
+_EXAMINED_BYTES: Final = 1 << 25
 _CHUNK: Final = 1 << 20
 _SAMPLE_NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 _PASSED_OVER = re.compile(r"__[^/]*__($|/)")
 _BRACES = re.compile(r"\\.|[{},]", re.DOTALL)
 _RANGE = re.compile(r"(-?[0-9]+|[A-Za-z])\.\.(-?[0-9]+|[A-Za-z])(?:\.\.-?([0-9]+))?")
 _FIRST_DOT: Final = (
-    "the loader (webdataset) ends a key at the first dot of a name, and takes '.json' alone"
+    "the loader (webdataset) ends a key at the first dot of a name and reads only '.json'"
 )
 _IMAGE_MEMBERS: Final = {"jpg", "jpeg", "png", "webp"}
 
 
 class Layout(StrEnum):
-    """How a shard is laid out."""
+    """The format of a shard."""
 
     TAR = "tar"
     JSONL = "jsonl"
@@ -222,12 +220,12 @@ class Shard:
     Attributes
     ----------
     path : str
-        Without a url's secrets.
+        Without secrets in a URL.
     position : int
-        In the list given.
+        Position in the list of shards.
     name : str
-        The end of the path by which nothing else of the corpus is called (`named`): mostly its
-        base name, which it is unless given.
+        The shortest end of the path that is unique in the corpus (`named`); by default the base
+        name.
     """
 
     path: str
@@ -244,11 +242,11 @@ class Shard:
 
     @property
     def base(self) -> str:
-        """The base name; of a web address without its query."""
+        """The base name; for a web address without its query."""
         return os.path.basename(_without_query(self.path))
 
     def called(self) -> list[str]:
-        """Return all that calls this shard and no other one of its corpus: ends of its path.
+        """Return the ends of the path that identify this shard in its corpus.
 
         Examples
         --------
@@ -262,23 +260,23 @@ class Shard:
 
     @property
     def layout(self) -> Layout:
-        """What the name promises: MMC4's own lines, or else a tar."""
+        """The format according to the name: MMC4's own JSONL, or a tar."""
         return Layout.JSONL if self.base.lower().endswith(LINES) else Layout.TAR
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample's JSON bytes and where they lie.
+    """One sample's JSON bytes and their place in the shard.
 
     Attributes
     ----------
     key : str
     raw : bytes or None
-        None for a sample without a member ``json``, or with one above the limit (``why``).
+        None for a sample without a ``json`` member, or with one that is too large (``why``).
     offset, size : int
-        In bytes of the decompressed shard; offset -1 where ``raw`` is None.
+        In bytes of the decompressed shard; offset -1 if ``raw`` is None.
     suffixes : tuple of str
-        Of its members in a tar, but for ``json``.
+        Suffixes of its other members in a tar.
     why : str
         Why ``raw`` is None.
     """
@@ -292,33 +290,33 @@ class Sample:
 
 
 def expand(patterns: Iterable[str]) -> list[Shard]:
-    """Expand braces, globs and folders to shards: folders and globs in natural order.
+    """Expand braces, globs and folders to shards; folders and globs in natural order.
 
-    Hidden files in a folder, or met by a glob, are none.
+    Hidden files in folders or matched by globs are skipped.
 
     Raises
     ------
     ShardError
-        When a pattern names nothing that is there, or more than a million names, or a shard is
-        named twice.
+        When a pattern matches nothing or expands to more than a million names, or a shard is listed
+        twice.
 
     Examples
     --------
     >>> expand(["nowhere-{0..1}.tar"])
     Traceback (most recent call last):
     ...
-    mmc4viz.types.ShardError: nowhere-0.tar: no such shard
+    mmc4viz.types.ShardError: nowhere-0.tar: shard not found
     """
     refuse_alike(patterns := list(patterns))
     paths = [path for pattern in patterns for path in _expand_one(pattern)]
     twice = next((path for path, n in Counter(map(_whole, paths)).items() if n > 1), None)
     if twice is not None:
-        raise ShardError(f"{twice}: named twice; name each shard once")
+        raise ShardError(f"{twice}: listed twice; list each shard once")
     return named(paths)
 
 
 def named(paths: Iterable[str]) -> list[Shard]:
-    """Return the shards of a corpus, each by the shortest end of its path that is its alone.
+    """Return the shards of a corpus, each named by the shortest unique end of its path.
 
     Examples
     --------
@@ -353,31 +351,32 @@ def _expand_one(pattern: str) -> list[str]:
         return [pattern]
     if (count := _names_in_braces(pattern)) > _MOST_NAMES:
         shown = "" if count >= 10**15 else f" ({count:,})"
-        raise ShardError(f"{pattern[:200]}: the braces stand for more than a million names{shown}")
+        raise ShardError(f"{pattern[:200]}: the braces expand to more than a million names{shown}")
     try:
         names = list(braceexpand.braceexpand(pattern)) if "{" in pattern else [pattern]
     except (ValueError, RecursionError):
         shown = without_secrets(pattern)[:200]
-        raise ShardError(f"{shown}: the braces do not match") from None
+        raise ShardError(f"{shown}: unbalanced braces") from None
     refuse_alike(names)
     return [path for name in map(remember, names) for path in _matches(name)]
 
 
 def _names_in_braces(pattern: str) -> int:
-    """Count what a pattern's braces stand for without expanding them.
+    """Count the names in a pattern's brace expansion without expanding it.
 
     Examples
     --------
     >>> _names_in_braces("{0..9}/{a,b,c{1..3}}.tar")
     50
     """
-    # Names of the part at hand, of those before it, where it begins, and all were it no group.
+    # Per open group: names of the current alternative, names of those before it, start of the
+    # group, and names of the group if its braces turn out to be literal.
     groups = [[1, 0, 0, 1]]
     for match in _BRACES.finditer(pattern):
         if match[0] == "{":
             groups.append([1, 0, match.end(), 1])
             if len(groups) > _DEEPEST:
-                raise ShardError(f"{pattern[:200]}: the braces are nested too deeply")
+                raise ShardError(f"{pattern[:200]}: braces are nested too deeply")
         elif len(groups) > 1 and match[0] == ",":
             groups[-1][:2] = 1, groups[-1][0] + groups[-1][1]
         elif len(groups) > 1 and match[0] == "}":
@@ -386,7 +385,7 @@ def _names_in_braces(pattern: str) -> int:
             names = last + before if within is None else _length(*within.groups())
             groups[-1][0] *= names
             groups[-1][3] *= names
-    return math.prod(group[3] for group in groups)  # those still open are plain characters
+    return math.prod(group[3] for group in groups)  # braces still open are literal
 
 
 def _length(first: str, last: str, step: str | None) -> int:
@@ -398,11 +397,11 @@ def _length(first: str, last: str, step: str | None) -> int:
 
 
 def _matches(name: str) -> list[str]:
-    """Return the files that a name, folder or glob stands for."""
+    """Return the files of a name, folder or glob."""
     if is_web(name) and not glob.has_magic(_without_query(name)):
-        return [name]  # whether it is there shows when it is read
+        return [name]  # reading it will show whether it exists
     if is_remote(name):
-        found, problem = listing(name), f"{name}: no shard there"
+        found, problem = listing(name), f"{name}: no shard found"
         if found != [name]:
             found = _shown(found, name)
             found = [path for path in found if Shard(path).name.lower().endswith(SUFFIXES)]
@@ -414,23 +413,23 @@ def _matches(name: str) -> list[str]:
         inside = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
         inside = _shown(inside, name)
         found = [path for path in inside if path.lower().endswith(SUFFIXES)] or inside
-        problem = f"{name}: no shard matches"
+        problem = f"{name}: matches no shard"
     else:
-        found, problem = [name] * os.path.isfile(name), f"{name}: no such shard"
+        found, problem = [name] * os.path.isfile(name), f"{name}: shard not found"
     if not found:
         raise ShardError(problem)
     return found
 
 
 def _shown(paths: list[str], pattern: str) -> list[str]:
-    """Leave out hidden files, half written or another program's, unless a glob asks for them."""
+    """Skip hidden files (incomplete, or another program's) unless a glob asks for them."""
     if os.path.basename(pattern).startswith("."):
         return paths
     return [path for path in paths if not os.path.basename(path).startswith(".")]
 
 
 def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
-    """Return where a shard's images come from: itself, or a folder for MMC4's own jsonl."""
+    """Return the image source of a shard: the shard itself, or a folder for MMC4's own JSONL."""
     if shard.layout is Layout.TAR:
         return Embedded()
     if (found := images_of(shard, image_dir)) is None:
@@ -440,7 +439,7 @@ def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
 
 
 def images_of(shard: Shard, image_dir: str | None = None) -> str | None:
-    """Return the folder named, else that to which MMC4's own downloader wrote, if it is there."""
+    """Return the given image folder, or else the one of MMC4's own downloader, if it exists."""
     if image_dir is not None or shard.layout is Layout.TAR or is_remote(shard.path):
         return image_dir
     beside = os.path.join(os.path.dirname(os.path.abspath(shard.path)), downloaded_to(shard))
@@ -459,7 +458,7 @@ def downloaded_to(shard: Shard) -> str:
 
 
 def _too_large(size: int, limit: int) -> str:
-    return f"its {size / 1e6:,.0f} {OVER_LIMIT} {limit / 1e6:,.0f} MB: raise {LIMIT}"
+    return f"its size of {size / 1e6:,.0f} {OVER_LIMIT} {limit / 1e6:,.0f} MB: raise {LIMIT}"
 
 
 def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
@@ -469,18 +468,18 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
     ----------
     shard : Shard
     notes : list of str, optional
-        Gets a line for each thing in the shard that is not read.
+        Receives notes on what is not read, one line each.
 
     Yields
     ------
     Sample
-        In the shard's order.
+        In shard order.
 
     Raises
     ------
     ShardError
-        When the shard cannot be read, breaks off, or holds something else than MMC4 documents;
-        after what came before the break.
+        When the shard cannot be read or does not hold MMC4 documents; if reading fails midway,
+        after the samples before that point.
     """
     read = _tar_samples if shard.layout is Layout.TAR else _line_samples
     said: list[str] = []
@@ -491,8 +490,9 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
             count += 1
     except (ShardError, ConfigError):
         raise
-    except Exception as error:  # hostile bytes make the standard library raise nearly anything
-        what = f"breaks off after {count} documents" if count else "cannot be read"
+    except Exception as error:  # malicious bytes make the standard library raise almost anything
+        documents = "document" if count == 1 else "documents"
+        what = f"reading failed after {count:,} {documents}" if count else "cannot be read"
         raise ShardError(f"{shard.path}: {what}: {reason(error)}") from None
     finally:
         if notes is not None:
@@ -500,27 +500,27 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
 
 
 def reason(error: Exception) -> str:
-    """Say in a line what broke a shard off."""
+    """Return in one line why a shard cannot be read further."""
     return "not enough memory" if isinstance(error, MemoryError) else words(error)
 
 
 def _recognised(shard: Shard, found: Iterator[Sample], notes: list[str]) -> Iterator[Sample]:
-    """Refuse a shard whose first samples are all something else that is known.
+    """Refuse a shard whose first samples all have another known format.
 
     Raises
     ------
     ShardError
-        In a line that says what it looks like, and what is read.
+        Says what the shard looks like, and what mmc4viz reads.
     """
     first: list[Sample] = []
     broken: Exception | None = None
-    left, ordinary = _LOOKED_AT_BYTES, False
+    left, ordinary = _EXAMINED_BYTES, False
     try:
         for sample in found:
             first.append(sample)
             left -= sample.size
             ordinary = recognise.is_mmc4(sample.raw)
-            if ordinary or len(first) == _LOOKED_AT or left < 0:
+            if ordinary or len(first) == _EXAMINED or left < 0:
                 break
     except (ShardError, ConfigError):
         raise
@@ -534,8 +534,8 @@ def _recognised(shard: Shard, found: Iterator[Sample], notes: list[str]) -> Iter
         first[-1].raw or b""
     ):
         notes.append(
-            "images that are members of the tar are not read: the loader takes those in "
-            "image_base64 alone"
+            "images stored as members of the tar are ignored: the loader reads only those in "
+            "image_base64"
         )
     yield from first
     if broken is not None:
@@ -544,13 +544,13 @@ def _recognised(shard: Shard, found: Iterator[Sample], notes: list[str]) -> Iter
 
 
 def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> str | None:
-    """Say what a shard looks like of whose samples none is an MMC4 document."""
+    """Describe a shard none of whose samples is an MMC4 document; None if not recognized."""
     seen = [(s.raw, s.suffixes) for s in first if s.raw is not None or s.why == NO_JSON]
     if (looks := recognise.of_samples(seen)) is not None:
         return looks
     lines = shard.layout is Layout.JSONL
     if not lines and (first or broken is None):
-        return None  # a tar of whatever
+        return None  # a tar with other content
     head = b""
     with suppress(Exception), decompressed(shard) as stream:
         head = stream.read(recognise.HEAD)
@@ -558,12 +558,12 @@ def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> 
 
 
 def fetch(shard: Shard, offset: int, size: int) -> bytes:
-    """Fetch one sample's JSON bytes again by its place.
+    """Fetch one sample's JSON bytes by its place.
 
     Raises
     ------
     ShardError
-        When the shard is no longer what it was.
+        When the shard cannot be read or has become shorter.
     """
     if size > (limit := limit_bytes(LIMIT, _LIMIT_MB)):
         raise ShardError(f"{shard.path}: {_too_large(size, limit)}")
@@ -578,18 +578,18 @@ def fetch(shard: Shard, offset: int, size: int) -> bytes:
     except Exception as error:  # as in `samples`
         raise ShardError(f"{shard.path}: cannot be read: {reason(error)}") from None
     if len(raw) != size:
-        raise ShardError(f"{shard.path}: shorter than when it was read first")
+        raise ShardError(f"{shard.path}: has been truncated since it was first read")
     return raw
 
 
 def _read_at(stream: IO[bytes], offset: int, size: int) -> bytes:
-    """Read a packed shard up to a place, and there."""
+    """Read from a compressed shard at an offset."""
     stream.seek(offset)
     return stream.read(size)
 
 
 def _tar_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
-    """Group a tar's members as webdataset does: same key in a row, no suffix twice."""
+    """Group a tar's members as webdataset does: consecutive, same key, no repeated suffix."""
     key: str | None = None
     json_: Sample | None = None
     suffixes: list[str] = []
@@ -616,11 +616,12 @@ def _tar_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
 
 
 def _grouped(key: str, json_: Sample | None, suffixes: list[str], notes: list[str]) -> Sample:
-    """Return a sample with what stands beside its JSON, or in its place."""
+    """Return a sample with the suffixes of its members; without JSON, note a likely reason."""
     if json_ is None:
         meant = (s for s in suffixes if not {"json", "jsonl"}.isdisjoint(s.split(".")))
         if (suffix := next(meant, None)) and not any(_FIRST_DOT in note for note in notes):
-            notes.append(f"{f'{key}.{suffix}'[:100]!r} and its like are not read: {_FIRST_DOT}")
+            name = f"{key}.{suffix}"[:100]
+            notes.append(f"members with names like {name!r} are ignored: {_FIRST_DOT}")
         return Sample(key, None, suffixes=tuple(suffixes))
     if len(suffixes) == 1:
         return json_
@@ -629,7 +630,7 @@ def _grouped(key: str, json_: Sample | None, suffixes: list[str], notes: list[st
 
 
 def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample | None]]:
-    """Yield key, suffix and, for the suffix ``json``, the sample of each file in a tar."""
+    """Yield the key, the suffix and, for the suffix ``json``, the sample of each file in a tar."""
     limit = limit_bytes(LIMIT, _LIMIT_MB)
     with decompressed(shard) as packed:
         stream = cast(IO[bytes], _Forward(packed)) if is_remote(shard.path) else packed
@@ -649,14 +650,14 @@ def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample 
                 raw = _contents(tar, member)
                 yield key, suffix, Sample(key, raw, member.offset_data, len(raw))
         if _more_follows(stream):
-            notes.append("data after the tar's end mark is not read, as by the loader (webdataset)")
+            notes.append("data after the end of the tar is ignored, as in the loader (webdataset)")
 
 
 def _unread(key: str, size: int, limit: int, notes: list[str]) -> Sample:
-    """Return a sample that is above the limit, and note that the shard has such."""
+    """Return a sample for a document above the size limit, and add a note."""
     note = (
         f"documents above the limit of {limit / 1e6:,.0f} MB are not read and count as unreadable, "
-        f"though the loader would read them: raise {LIMIT}"
+        f"although the loader would read them: raise {LIMIT}"
     )
     if note not in notes:
         notes.append(note)
@@ -664,7 +665,7 @@ def _unread(key: str, size: int, limit: int, notes: list[str]) -> Sample:
 
 
 def _contents(tar: StrictTar, member: tarfile.TarInfo) -> bytes:
-    """Read a member, a piece at a time: what its header says of its size may be wrong."""
+    """Read a member in pieces, because the size in its header may be wrong."""
     if member.sparse is not None:
         file = cast(IO[bytes], tar.extractfile(member))
     else:
@@ -680,14 +681,14 @@ def _contents(tar: StrictTar, member: tarfile.TarInfo) -> bytes:
 
 
 def _more_follows(stream: IO[bytes]) -> bool:
-    """Whether there is anything but padding after a tar's end mark; not looked for at length."""
-    with suppress(Exception):  # nobody reads there
+    """Whether there is anything but padding shortly after the end of a tar."""
+    with suppress(Exception):  # errors there do not matter
         return bool(stream.read(_CHUNK).strip(b"\0"))
     return False
 
 
 class _Forward:
-    """A stream that may not seek, read forward only as if it could."""
+    """A non-seekable stream that supports seeking forward."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -713,12 +714,12 @@ class _Forward:
 
 
 def _storable(key: str) -> str:
-    """Escape the bytes of a name that are no UTF-8, which no file takes."""
+    """Escape bytes of a name that are not UTF-8."""
     return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _line_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
-    """Take each line of a jsonl as a sample, keyed by its zero-based number."""
+    """Yield each line of a JSONL shard as a sample, keyed by its number from 0."""
     limit = limit_bytes(LIMIT, _LIMIT_MB)
     offset, number, line = 0, 0, b""
     with decompressed(shard, notes) as stream:
@@ -737,7 +738,7 @@ def _line_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
     if not offset:
         raise EOFError("the file is empty")
     if line and not line.endswith(b"\n") and not _is_json(line):
-        raise EOFError("the last line is no whole JSON, so it may be cut off")
+        raise EOFError("the last line is not complete JSON, so the file may be truncated")
 
 
 def _is_json(line: bytes) -> bool:
@@ -750,7 +751,7 @@ def _is_json(line: bytes) -> bool:
 
 @contextmanager
 def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[bytes]]:
-    """Open a shard as a seekable stream of its decompressed bytes, going by its first bytes."""
+    """Open a shard as a stream of its decompressed bytes, detecting the compression."""
     with open_for_reading(shard.path) as file:
         magic = file.peek(6)[:6]
         if magic.startswith(b"\x1f\x8b"):
@@ -774,21 +775,21 @@ def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[by
 
 
 def _member_of(archive: zipfile.ZipFile, notes: list[str]) -> str:
-    """Choose the file of a zip that is read: the first, or the first .jsonl if that is a folder."""
+    """Choose the file to read in a zip: the first, or the first .jsonl if that is a folder."""
     names = archive.namelist()
     files = [name for name in names if not name.endswith("/")]
     if not files:
-        raise zipfile.BadZipFile("the zip holds no file")
+        raise zipfile.BadZipFile("the zip contains no file")
     chosen = files[0]
     if names[0] != chosen:
         chosen = next((name for name in files if name.lower().endswith(".jsonl")), chosen)
         notes.append(
-            f"the zip begins with the folder {names[0][:100]!r}, of which OpenFlamingo's converter "
-            f"would read nothing; {chosen[:100]!r} is read here: zip that file alone"
+            f"only {chosen[:100]!r} is read; the zip begins with the folder {names[0][:100]!r}, so "
+            "OpenFlamingo's converter would read nothing: zip the file without folders"
         )
     elif len(files) > 1:
         notes.append(
-            f"of the zip's {len(files):,} files {chosen[:100]!r} alone is read, as by "
+            f"only {chosen[:100]!r} of the zip's {len(files):,} files is read, as by "
             "OpenFlamingo's converter"
         )
     return chosen
@@ -796,7 +797,7 @@ def _member_of(archive: zipfile.ZipFile, notes: list[str]) -> str:
 
 @contextmanager
 def _seekable(file: io.BufferedReader[Any]) -> Iterator[IO[bytes]]:
-    """Give a zip, whose table stands at its end, a file to seek in."""
+    """Return a seekable file for a zip, copied if necessary."""
     if file.seekable():
         yield file
         return

@@ -1,8 +1,8 @@
-"""Files, local or remote: open, list, fingerprint, write whole.
+"""Local and remote files: open, list, fingerprint, and write atomically.
 
-Remote paths (``s3://``, ``gs://``, ``https://``, ``hf://`` …) go through fsspec, whose stores are
-extras. What fails in passing is tried again. Users, passwords and queries of urls stay in memory,
-for fetching alone. Knows nothing of what the files hold.
+Remote paths (``s3://``, ``gs://``, ``https://``, ``hf://`` …) go through fsspec; the packages for
+the stores are optional extras. Transient errors are retried. User names, passwords and queries of
+URLs are kept in memory only, for access.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ R = TypeVar("R")
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DIGITS = re.compile(r"([0-9]+)")
-_PIECE, _PIECES = 1 << 16, 16  # bytes, and how often, that stand for a file
+_PIECE, _PIECES = 1 << 16, 16  # size and number of the pieces digested in a fingerprint
 _LOCAL = re.compile(r"(\d+):(\d+)(?::([0-9a-f]{16}))?(?::([0-9a-f]{32}))?")
 _IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
-_QUERY = re.compile(r"\?[\w.~%-]+=")  # elsewhere a question mark stands for a character
-_NO_USER = {"abfs", "abfss", "adl", "az", "git", "github", "wasb", "wasbs"}  # a place before the @
-_HOSTLESS = {"arrow_hdfs", "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs"}  # tell paths without it
-_BLOCK = 8 << 20  # bytes that one request fetches
-_CHUNK = 1 << 20  # bytes that are asked of a stream at once
+_QUERY = re.compile(r"\?[\w.~%-]+=")  # other question marks are glob characters
+_NO_USER = {"abfs", "abfss", "adl", "az", "git", "github", "wasb", "wasbs"}  # no user before the @
+_HOSTLESS = {"arrow_hdfs", "ftp", "hdfs", "sftp", "smb", "ssh", "webhdfs"}  # list without the host
+_BLOCK = 8 << 20  # bytes per request
+_CHUNK = 1 << 20  # bytes read from a stream at once
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http",
            "hf": "hf"}  # fmt: skip
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # what a server answers that may do better soon
-_DROPPED = {  # what stores' clients raise when a connection fails
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses worth retrying
+_DROPPED = {  # exceptions of the stores' clients when a connection fails
     "ClientConnectionError", "ClientPayloadError", "HTTPClientError", "Timeout", "TransportError",
 }  # fmt: skip
-_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try
-_LONGEST = 60.0  # that a server may ask to wait
-_NOT_THERE = "not there"
+_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each retry
+_LONGEST = 60.0  # maximum wait at a server's request, in seconds
+_NOT_FOUND = "not found"
 _sleep = time.sleep
 
 
 class NotThereError(ShardError):
-    """A file that surely is not there, as against one that cannot be reached."""
+    """A file that is known not to exist, as opposed to one that cannot be reached."""
 
 
 def is_remote(path: str) -> bool:
@@ -69,7 +69,7 @@ def is_remote(path: str) -> bool:
 
 
 def natural(path: str) -> tuple[str | int, ...]:
-    """Return what a path is sorted by, so that 10 comes after 2.
+    """Return a sort key for natural order, in which 10 comes after 2.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def natural(path: str) -> tuple[str | int, ...]:
 
 
 def without_secrets(url: str) -> str:
-    """Return a path as it may be shown and recorded: without user, password and query.
+    """Return a path for display and records: without user, password and query.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def without_secrets(url: str) -> str:
 
 
 def _parts(url: str) -> tuple[str, str, str]:
-    """Return a url without secrets, its place on the network, and its user with the ``@``."""
+    """Return a URL without secrets, its protocol with host, and its user with the ``@``."""
     found = _URL.match(url)
     if found is None:
         return url, "", ""
@@ -114,12 +114,12 @@ def _parts(url: str) -> tuple[str, str, str]:
     return f"{found.group()}{host}{slash}{inside}", found.group() + host, user + at
 
 
-_WHOLE: dict[str, str] = {}  # paths without secrets → as they were named
-_USERS: dict[str, str] = {}  # places on the network → likewise
+_WHOLE: dict[str, str] = {}  # paths without secrets → with secrets
+_USERS: dict[str, str] = {}  # protocol with host → user
 
 
 def remember(url: str) -> str:
-    """Return a path without its secrets, which this process keeps in memory for fetching alone."""
+    """Return a path without its secrets, which this process keeps in memory for access."""
     shown = without_secrets(url)
     if shown != url:
         _WHOLE[shown] = url
@@ -130,7 +130,7 @@ def remember(url: str) -> str:
 
 
 def whole(path: str) -> str:
-    """Return a path with the secrets that it was named with; of one within a place, its user."""
+    """Return a path with its secrets, or at least with the user known for its host."""
     if path in _WHOLE or not is_remote(path):
         return _WHOLE.get(path, path)
     _, place, user = _parts(path)
@@ -141,37 +141,37 @@ def whole(path: str) -> str:
 
 
 def users() -> dict[str, str]:
-    """Return the users that were named, for another process; `remember_users` takes them there."""
+    """Return the known users, to be passed to `remember_users` in another process."""
     return dict(_USERS)
 
 
 def remember_users(known: dict[str, str]) -> None:
-    """Take in what `users` returned."""
+    """Add users returned by `users`."""
     _USERS.update(known)
 
 
 def refuse_alike(urls: Iterable[str]) -> None:
-    """Refuse urls that differ in what is not kept of them.
+    """Refuse URLs that differ only in their secrets.
 
     Raises
     ------
     ShardError
-        With the first of them.
+        For the first such URL.
     """
     seen: dict[str, str] = {}
     for url in urls:
         shown = without_secrets(url)
         if seen.setdefault(shown, url) != url:
             raise ShardError(
-                f"{shown}: named with two different users or queries, which are not kept as part "
-                "of a name; give these shards different paths"
+                f"{shown}: listed with different users or queries, which are not part of a shard's "
+                "name; give these shards different paths"
             )
 
 
-def _in_words(function: Callable[P, R]) -> Callable[P, R]:
-    """Try again what fails in passing; turn whatever a store raises into a `ShardError`.
+def _with_retries(function: Callable[P, R]) -> Callable[P, R]:
+    """Retry transient errors, and turn any exception of a store into a `ShardError`.
 
-    Its one line begins with the path, the function's first argument.
+    The message begins with the path, which is the function's first argument.
     """
 
     @wraps(function)
@@ -182,10 +182,10 @@ def _in_words(function: Callable[P, R]) -> Callable[P, R]:
                 return function(*args, **kwargs)
             except ShardError:
                 raise
-            except Exception as error:  # every store has its own kinds
+            except Exception as error:  # every store has its own exceptions
                 if not _waited(error, tries):
                     reason = _reason(error, path)
-                    kind = NotThereError if reason == _NOT_THERE else ShardError
+                    kind = NotThereError if reason == _NOT_FOUND else ShardError
                     raise kind(f"{without_secrets(path)}: {reason}") from None
         raise AssertionError
 
@@ -193,7 +193,7 @@ def _in_words(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what caused it: stores hide a refusal behind a "not found"."""
+    """Yield an error and its causes, since stores may wrap "access denied" in "not found"."""
     one: BaseException | None = error
     seen: set[int] = set()
     while one is not None and id(one) not in seen:
@@ -203,7 +203,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the status code that a server answered, if it did."""
+    """Return the HTTP status code in an error, if any."""
     for one in _chain(error):
         answer = getattr(one, "response", None)
         if isinstance(answer, dict):  # of Amazon's client
@@ -219,11 +219,11 @@ def _status(error: BaseException) -> int | None:
 
 
 def _waited(error: BaseException, tries: int) -> bool:
-    """Wait before another try, if what failed may pass, and it was not tried often enough."""
+    """Wait before a retry if the error is transient; return False if there is nothing to retry."""
     status, chain = _status(error), list(_chain(error))
     kinds = {kind.__name__ for one in chain for kind in type(one).__mro__}
     dropped = any(isinstance(one, ConnectionError | TimeoutError) for one in chain)
-    if not (status in _PASSING if status else dropped or kinds & _DROPPED):
+    if not (status in _TRANSIENT if status else dropped or kinds & _DROPPED):
         return False
     nobody = any(isinstance(one, ConnectionRefusedError | socket.gaierror) for one in chain)
     if tries > (len(_WAITS) // 2 if nobody else len(_WAITS)):
@@ -233,7 +233,7 @@ def _waited(error: BaseException, tries: int) -> bool:
 
 
 def _asked(chain: Iterable[BaseException]) -> float:
-    """Return how many seconds a server asks to wait; 0 where it does not."""
+    """Return how many seconds a server asks to wait; 0 if it does not."""
     for one in chain:
         for source in (one, getattr(one, "response", None)):
             text = (getattr(source, "headers", None) or {}).get("Retry-After")
@@ -248,7 +248,7 @@ def _asked(chain: Iterable[BaseException]) -> float:
 
 
 def _reason(error: BaseException, path: str) -> str:
-    """Say in a line what a store complained of and what to do about it."""
+    """Return in one line what failed, and what to do about it."""
     *_, root = chain = list(_chain(error))
     status = _status(error)
     text = scrubbed(" ".join(str(root).split()), path)[:200] or type(root).__name__
@@ -258,26 +258,26 @@ def _reason(error: BaseException, path: str) -> str:
         return f"the package for this kind of store is missing: {advice}"
     if not is_remote(path):
         missing = isinstance(root, FileNotFoundError | NotADirectoryError)
-        return _NOT_THERE if missing else getattr(root, "strerror", None) or text
+        return _NOT_FOUND if missing else getattr(root, "strerror", None) or text
     if status in (401, 403, 407) or any(isinstance(one, PermissionError) for one in chain):
         code = f" ({status})" if status else ""
         return (
-            f"the store refuses access{code}; check your credentials, and name the whole url: "
-            f"its user, password and signature are never kept ({text})"
+            f"access denied{code}; check your credentials and give the complete URL, since its "
+            f"user, password and signature are never stored ({text})"
         )
     if status in (404, 410) or (status is None and isinstance(root, FileNotFoundError)):
-        return _NOT_THERE
+        return _NOT_FOUND
     if status is not None:
-        return f"the store answers {status}: {text}"
+        return f"the server returned HTTP {status}: {text}"
     if any(isinstance(one, ConnectionRefusedError) for one in chain):
-        return "cannot be reached: the connection is refused"
+        return "cannot be reached: connection refused"
     if any(type(one).__name__ == "ClientPayloadError" for one in chain):
         return "the connection was dropped"
     return f"cannot be reached: {text}"
 
 
 def scrubbed(text: str, path: str = "") -> str:
-    """Return a store's words without the secrets of any url in it, and of a path."""
+    """Return a store's message without the secrets of a path or of URLs in the message."""
     text = _IN_TEXT.sub(lambda found: without_secrets(found.group()), text)
     named = whole(path)
     for piece in named.split("::"):
@@ -292,7 +292,7 @@ def scrubbed(text: str, path: str = "") -> str:
 
 
 def file_system(path: str) -> tuple[Any, str]:
-    """Return a path's file system and the path within it, secrets included where it has any."""
+    """Return a path's file system and the path within it, including secrets."""
     from fsspec.core import url_to_fs  # brings asyncio along, which local files do without
 
     return url_to_fs(whole(path))  # type: ignore[no-any-return]
@@ -300,9 +300,9 @@ def file_system(path: str) -> tuple[Any, str]:
 
 @contextmanager
 def open_for_reading(path: str) -> Iterator[io.BufferedReader[Any]]:
-    """Open a file for reading from front to back; a remote one is streamed.
+    """Open a file for sequential reading; a remote one is streamed.
 
-    Whether it can seek as well is up to ``seekable``: a web server's file cannot.
+    A web server's file is not ``seekable``.
     """
     if not is_remote(path):
         with _opened(path) as file:
@@ -320,22 +320,22 @@ def _opened(path: str) -> io.BufferedReader[Any]:
 
 
 class Digest:
-    """The digest of a local file, taken as the file is read; what nobody reads is read for it."""
+    """The digest of a local file, computed while it is read; the rest is read at the end."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._digest, self._next = xxh3_128(), 0
 
     def see(self, at: int, data: memoryview) -> None:
-        """Take notice of bytes that were read at a place."""
+        """Process bytes that were read at an offset."""
         if at <= self._next < at + len(data):
             self._digest.update(data[self._next - at :])
             self._next = at + len(data)
 
     def added_to(self, known: str) -> str:
-        """Add it to a fingerprint of the same file.
+        """Append the digest to a fingerprint of the same file.
 
-        That of a remote one, and of one that cannot be read to its end, stays as it is.
+        Fingerprints of remote files, and of files that cannot be read in full, are unchanged.
         """
         if is_remote(self.path):
             return known
@@ -366,7 +366,7 @@ def digesting(path: str) -> Iterator[Digest]:
 
 
 class _Digesting(io.RawIOBase):
-    """A local file that tells a digest what is read of it."""
+    """A local file that passes what is read to a digest."""
 
     def __init__(self, path: str, digest: Digest) -> None:
         self._file, self._digest = io.FileIO(path), digest
@@ -395,12 +395,12 @@ class _Digesting(io.RawIOBase):
 
 
 class _Remote(io.RawIOBase):
-    """A remote file whose every trouble is an OSError in words; a broken stream is taken up."""
+    """A remote file that raises an OSError for any failure, and resumes interrupted streams."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = _open_remote(path)
-        self._at = self._ahead = 0  # read so far; of these, still to be passed over again
+        self._at = self._ahead = 0  # bytes read so far; bytes to skip after a restart
 
     def readable(self) -> bool:
         return True
@@ -421,23 +421,23 @@ class _Remote(io.RawIOBase):
                     self._ahead -= len(data)
                 data = self._file.read(len(buffer))
                 break
-            except Exception as error:  # every store has its own kinds
+            except Exception as error:  # every store has its own exceptions
                 if not _waited(error, tries):
                     raise OSError(_reason(error, self._path)) from None
-                self._take_up()
+                self._resume()
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
 
-    def _take_up(self) -> None:
-        """Go on with a web server's stream where it broke off; other stores read any place."""
+    def _resume(self) -> None:
+        """Resume a web server's stream where it was interrupted; other stores can seek."""
         if self.seekable():
             return
         before = self._file.r.headers
         mark = before.get("ETag") or before.get("Last-Modified")
         asked = {"Range": f"bytes={self._at}-"} | ({"If-Range": mark} if mark else {})
         if "Content-Encoding" in before or (mark or "").startswith("W/"):
-            asked = {}  # of what is packed on its way, no place is known
+            asked = {}  # offsets are unknown if the server compresses
         self._file.close()
         try:
             self._file = _open_remote(self._path, asked)
@@ -445,7 +445,7 @@ class _Remote(io.RawIOBase):
             raise OSError(str(error).removeprefix(f"{self._path}: ")) from None
         now = self._file.r.headers
         if mark != (now.get("ETag") or now.get("Last-Modified")):
-            raise OSError("changes while it is read; run again when it is still")
+            raise OSError("changed while it was read; run again")
         self._ahead = 0 if self._file.r.status == 206 else self._at
 
     def close(self) -> None:
@@ -454,21 +454,21 @@ class _Remote(io.RawIOBase):
 
 
 def is_web(path: str) -> bool:
-    """Whether a path is a web server's, which lists no folders and may not seek."""
+    """Whether a path is on a web server, which has no folder listing and no seeking."""
     return path.startswith(("http://", "https://"))
 
 
-@_in_words
+@_with_retries
 def _open_remote(path: str, headers: dict[str, str] | None = None) -> Any:
     store, inside = file_system(path)
-    if is_web(path):  # a stream: ranges are asked for only to go on
+    if is_web(path):  # streamed; ranges are requested only to resume
         return store.open(inside, "rb", block_size=0, **({"headers": headers} if headers else {}))
     return store.open(inside, "rb", block_size=_BLOCK, cache_type="readahead")
 
 
-@_in_words
+@_with_retries
 def read_range(path: str, offset: int, size: int) -> bytes:
-    """Read a part of a file with one seek or one request."""
+    """Read part of a file with one seek or one request."""
     if not is_remote(path):
         with open(path, "rb") as file:
             file.seek(offset)
@@ -478,17 +478,14 @@ def read_range(path: str, offset: int, size: int) -> bytes:
     return data[offset : offset + size] if len(data) > size else data  # ranges not supported
 
 
-@_in_words
+@_with_retries
 def listing(pattern: str) -> list[str]:
-    """Return the remote files that a path, folder or glob names, with their protocol.
-
-    In natural order.
-    """
+    """Return the remote files of a path, folder or glob, with protocol, in natural order."""
     store, inside = file_system(pattern)
     if any(c in pattern for c in ("*[" if is_web(pattern) else "*?[")):
         found = store.glob(inside)
     elif is_web(pattern):
-        found = [inside]  # a web server has no folders; whether it is there shows when it is read
+        found = [inside]  # reading it will show whether it exists
     elif store.isdir(inside):
         found = [
             entry["name"] for entry in store.ls(inside, detail=True) if entry["type"] == "file"
@@ -503,13 +500,13 @@ def listing(pattern: str) -> list[str]:
     return sorted((remember(str(name)) for name in found), key=natural)
 
 
-@_in_words
+@_with_retries
 def fingerprint(path: str) -> str:
-    """Say what changes when a file changes.
+    """Return a string that changes when a file changes.
 
-    Of a local file its size, its time, and a digest of a sample of its bytes: 16 pieces of 64 KiB,
-    the first, the last, and others evenly between (all of a file of at most 1 MiB); where it was
-    read whole, `Digest` adds one of all of it. Of a remote file its size and its time or ETag.
+    For a local file it has the size, the modification time, and a digest of 16 evenly spaced pieces
+    of 64 KiB including the first and the last (of all bytes up to 1 MiB); `Digest` appends a digest
+    of the whole file after it was read. For a remote file it has the size and ETag or time.
     """
     if not is_remote(path):
         status = os.stat(path)
@@ -521,16 +518,16 @@ def fingerprint(path: str) -> str:
 
 
 def whole_fingerprint(path: str) -> str:
-    """Return a file's fingerprint with a digest of all of it; of a remote one its fingerprint."""
+    """Return a file's fingerprint, including a digest of all its bytes if it is local."""
     return Digest(path).added_to(fingerprint(path))
 
 
-@_in_words
+@_with_retries
 def unchanged(path: str, recorded: str) -> bool:
-    """Whether a file is what it was when its fingerprint was recorded, wherever it was then.
+    """Whether a file still matches a recorded fingerprint, regardless of its path.
 
-    A local one of the same size and time is. One of another time, as a copy is, is if all of its
-    bytes are, where all were digested; that reads the file once.
+    A local file of the same size and time matches. If only the time differs, as for a copy, all of
+    its bytes are compared by digest if the fingerprint has one; that reads the file once.
     """
     parts = None if is_remote(path) else _LOCAL.fullmatch(recorded)
     if parts is None:
@@ -544,7 +541,7 @@ def unchanged(path: str, recorded: str) -> bool:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two fingerprints are of the same bytes, as far as both tell; no file is read."""
+    """Whether two fingerprints agree as far as they can be compared, without reading files."""
     parts = _LOCAL.fullmatch(one), _LOCAL.fullmatch(other)
     if one == other or parts[0] is None or parts[1] is None:
         return one == other
@@ -565,29 +562,29 @@ def _sample(path: str, size: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _whole(path: str, size: int, changed: int) -> str:
-    """Digest all of a file, once as it is."""
+    """Return the digest of all of a file, cached until the file changes."""
     return Digest(path).added_to("").removeprefix(":")
 
 
-@_in_words
+@_with_retries
 def size_of(path: str) -> int:
-    """Return a file's size in bytes; 0 where a store does not say."""
+    """Return a file's size in bytes; 0 if a store does not report it."""
     if not is_remote(path):
         return os.stat(path).st_size
     store, inside = file_system(path)
     return int(store.info(inside).get("size") or 0)
 
 
-@_in_words
+@_with_retries
 def upload(path: str, local: Path) -> None:
-    """Put a local file at a remote path, in one piece."""
+    """Upload a local file to a remote path."""
     store, inside = file_system(path)
     store.put_file(str(local), inside)
 
 
-@_in_words
+@_with_retries
 def download(path: str, local: Path) -> None:
-    """Fetch a remote file, beside its place first, so that a broken transfer leaves none."""
+    """Download a remote file under a temporary name, then rename it."""
     store, inside = file_system(path)
     local.parent.mkdir(parents=True, exist_ok=True)
     beside = local.with_name(f".{local.name}.part")
@@ -596,14 +593,14 @@ def download(path: str, local: Path) -> None:
 
 
 def put_in_place(beside: Path, target: str) -> None:
-    """Give a finished file its place, so that it survives a power cut once it is there.
+    """Move a finished file to its target atomically and durably.
 
-    A local file is synced, renamed, and its folder is synced; to a store it goes in one upload.
+    A local file is synced and renamed, and its folder synced; a remote target is uploaded.
 
     Parameters
     ----------
     beside : Path
-        The finished file, on the file system of a local target; it is gone afterwards.
+        The finished file, on the same file system as a local target; it is removed.
     target : str
 
     Raises
@@ -625,7 +622,7 @@ def put_in_place(beside: Path, target: str) -> None:
         os.close(folder)
 
 
-@_in_words
+@_with_retries
 def remove(path: str) -> None:
     """Delete a file."""
     if is_remote(path):
@@ -636,24 +633,24 @@ def remove(path: str) -> None:
 
 
 def refuse_inputs(outputs: Iterable[str | None], inputs: Iterable[str | None]) -> None:
-    """Refuse to write a file over one that is read, whatever the two are called.
+    """Refuse to overwrite input files, comparing resolved paths.
 
     Raises
     ------
     ConfigError
-        With the first that would be written over.
+        For the first file that would be overwritten.
     """
     read = {os.path.realpath(path) for path in inputs if path}
     for path in outputs:
         if path and os.path.realpath(path) in read:
-            raise ConfigError(f"{path}: is read, and would be written over: choose another name")
+            raise ConfigError(f"{path}: is an input and would be overwritten; choose another name")
 
 
 @contextmanager
 def whole_file(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes its place when all is written.
+    """Open a file for writing, which replaces the target only when complete.
 
-    What killed runs have left beside it is removed.
+    Temporary files of killed runs are removed.
 
     Raises
     ------
@@ -677,7 +674,7 @@ def whole_file(path: str) -> Iterator[IO[bytes]]:
 
 
 def _clear(path: str) -> None:
-    """Remove what nobody writes any more: a lock dies with its process."""
+    """Remove abandoned temporary files, which are no longer locked by a process."""
     for left in glob.glob(f"{glob.escape(path)}.part-*"):
         with suppress(OSError), open(left, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

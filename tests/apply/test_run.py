@@ -365,7 +365,7 @@ def test_a_shard_that_breaks_off_ends_there(tmp_path: Path, cut: int) -> None:
     (tmp_path / "in/s.tar").write_bytes(whole.read_bytes()[: size + cut + 100])
     [applied] = apply(one(tmp_path / "in/s.tar"), tmp_path / "out")
     assert applied.status == "broken off"
-    assert str(applied.reason).startswith(f"{tmp_path}/in/s.tar: breaks off after ")
+    assert str(applied.reason).startswith(f"{tmp_path}/in/s.tar: reading failed after ")
     assert len(keys(tmp_path / "out/s.tar")) == applied.counts.documents > 0
     record = read_record(str(tmp_path / "out/s.tar"))
     assert (record is not None and record.whole, record and record.error) == (False, applied.reason)
@@ -381,7 +381,9 @@ def test_a_packed_shard_that_breaks_off_ends_there(tmp_path: Path) -> None:
     (tmp_path / "in/s.tar.gz").write_bytes(gzip.compress(plain.read_bytes())[:-40_000])
     [applied] = apply(one(tmp_path / "in/s.tar.gz"), tmp_path / "out")
     assert (applied.status, applied.counts.changed) == ("broken off", len("abcd"))
-    assert str(applied.reason).startswith(f"{tmp_path}/in/s.tar.gz: breaks off after 4 documents")
+    assert str(applied.reason).startswith(
+        f"{tmp_path}/in/s.tar.gz: reading failed after 4 documents"
+    )
     assert keys(tmp_path / "out/s.tar.gz") == list("abcd")
 
 

@@ -204,5 +204,5 @@ def test_what_is_read_is_not_written_over(corpus: dict[str, str], words: list[st
     before = [path.read_bytes() for path in files]
     code, last = run([word.format(**corpus) for word in words])
     assert code == 2
-    assert last.endswith(": is read, and would be written over: choose another name")
+    assert last.endswith(": is an input and would be overwritten; choose another name")
     assert [path.read_bytes() for path in files] == before

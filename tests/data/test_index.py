@@ -140,7 +140,7 @@ def test_shards_not_named_are_left_alone_and_gone_ones_pruned(
 
 
 def test_the_same_shard_twice_in_one_run_is_refused(shards: list[Shard], tmp_path: Path) -> None:
-    with pytest.raises(ShardError, match="named twice"):
+    with pytest.raises(ShardError, match="listed twice"):
         index([shards[0], shards[0]], tmp_path / "index")
 
 
@@ -164,7 +164,7 @@ def test_a_shard_that_changes_while_it_is_read_is_not_kept(
     prints = iter("ab")
     monkeypatch.setattr("mmc4viz.data.build_index.fingerprint", lambda path: next(prints))
     [done] = index(shards[:1], tmp_path / "index")
-    assert (done.status, "changes while it is read" in str(done.reason)) == ("failed", True)
+    assert (done.status, "changed while it was read" in str(done.reason)) == ("failed", True)
 
 
 def test_a_failed_shard_does_not_stop_the_others(shards: list[Shard], tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_read_error_that_passes_costs_nothing_but_a_run(
     with failing(monkeypatch, {shard: shard.stat().st_size // 2}):
         assert run(*command(name, corpus, tmp_path / "out")) == 2
     said = capsys.readouterr().err
-    assert f"{shard}: breaks off after 3 documents: [Errno 5] Input/output error" in said
+    assert f"{shard}: reading failed after 3 documents: [Errno 5] Input/output error" in said
     assert contents(tmp_path / "out") != contents(tmp_path / "whole")
     assert run(*command(name, corpus, tmp_path / "out")) == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
@@ -195,7 +195,7 @@ def test_a_shard_that_breaks_off_for_good_is_complained_of_each_time(
         for _ in range(3):
             assert run(*command(name, corpus, out)) == 2
             said.append(capsys.readouterr().err.splitlines()[-1])
-        assert said[0].startswith(f"mmc4viz: {shard}: breaks off after 3 documents: ")
+        assert said[0].startswith(f"mmc4viz: {shard}: reading failed after 3 documents: ")
         assert said == [said[0]] * 3
 
 

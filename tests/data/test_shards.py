@@ -160,7 +160,7 @@ def test_a_break_is_carried_with_the_columns(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:30_000])
     columns = read_columns(Shard(str(path)), load_tokenizer())
     assert len(columns) == 1
-    assert "breaks off after 1 documents" in str(columns.error)
+    assert "reading failed after 1 document:" in str(columns.error)
 
 
 def test_patterns(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_what_follows_the_end_mark_is_noted(tmp_path: Path, packing: str) -> Non
     found, notes = read_with_notes(path)
     assert [sample.key for sample in found] == ["0"]
     [note] = notes
-    assert note.startswith(f"{path.name}: data after the tar's end mark is not read")
+    assert note.startswith(f"{path.name}: data after the end of the tar is ignored")
     assert read_with_notes(one)[1] == []
 
 
@@ -282,7 +282,7 @@ def test_images_as_members_are_noted(tmp_path: Path) -> None:
     missing = json.dumps(info([[0.5]], images=[entry()])).encode()
     path = write_tar(tmp_path / "s.tar", [("a.json", missing), ("a.0.jpg", b""), ("a.jpg", jpeg())])
     [note] = read_with_notes(path)[1]
-    assert "images that are members" in note
+    assert "images stored as members" in note
     both = write_tar(tmp_path / "t.tar", [("a.json", mmc4()), ("a.jpg", jpeg())])
     assert read_with_notes(both)[1] == []
 
@@ -291,14 +291,14 @@ def test_what_of_a_zip_is_not_read_is_noted(tmp_path: Path) -> None:
     line = mmc4() + b"\n"
     two = zipped(tmp_path / "two.jsonl.zip", {"a.jsonl": line, "b.jsonl": line * 2})
     found, notes = read_with_notes(two)
-    assert (len(found), ["'a.jsonl' alone" in note for note in notes]) == (1, [True])
+    assert (len(found), ["only 'a.jsonl' of the zip's 2" in note for note in notes]) == (1, [True])
     members = {"docs/": b"", "docs/.DS_Store": b"x", "docs/a.jsonl": line}
     first = zipped(tmp_path / "folder.jsonl.zip", members)
     found, notes = read_with_notes(first)
     assert [sample.raw for sample in found] == [line]
     assert ["converter would read nothing" in note for note in notes] == [True]
     assert fetch(Shard(str(first)), found[0].offset, found[0].size) == line
-    with pytest.raises(ShardError, match="the zip holds no file"):
+    with pytest.raises(ShardError, match="the zip contains no file"):
         read(zipped(tmp_path / "none.zip", {}))
 
 
@@ -318,7 +318,7 @@ def test_notes_go_with_the_columns_and_are_said(
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert not stop.value.code
-        assert capsys.readouterr().err.count("s.tar: data after the tar's end mark") == 1
+        assert capsys.readouterr().err.count("s.tar: data after the end of the tar") == 1
 
 
 def test_a_last_line_that_is_cut_breaks_the_shard_off(
@@ -333,7 +333,10 @@ def test_a_last_line_that_is_cut_breaks_the_shard_off(
     with pytest.raises(SystemExit) as stop:
         main(["explain", str(path)])
     assert stop.value.code == 2
-    assert "the last line is no whole JSON, so it may be cut off" in capsys.readouterr().err
+    assert (
+        "the last line is not complete JSON, so the file may be truncated"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("name", ["s.tar", "s.tar.xz", "s.jsonl", "s.jsonl.gz", "s.jsonl.zip"])

@@ -114,14 +114,14 @@ def test_a_cluster_without_workers_is_waited_for_and_given_up(
 ) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr("mmc4viz.data.jobs._A_MOMENT", 0.5)
-    monkeypatch.setattr("mmc4viz.data.jobs._PATIENCE", 3)
+    monkeypatch.setattr("mmc4viz.data.jobs._REPORT_AFTER", 0.5)
+    monkeypatch.setattr("mmc4viz.data.jobs._GIVE_UP_AFTER", 3)
     with LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
         address = cluster.scheduler_address
         assert run("index", folder, "--out", tmp_path, "--scheduler", address) == 2
     waiting, given_up = capsys.readouterr().err.splitlines()
-    assert f"note: {address}: 0 workers, waiting" in waiting
-    assert f"{address}: 0 workers for" in given_up
+    assert f"note: {address}: waiting for workers" in waiting
+    assert f"{address}: no workers for" in given_up
 
 
 def test_no_scheduler_is_said(
@@ -190,7 +190,7 @@ def test_shards_over_http(
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("none.tar", "not there"), ("secret/n.tar", "credentials"), ("broken/n.tar", "")],
+    [("none.tar", "not found"), ("secret/n.tar", "credentials"), ("broken/n.tar", "")],
 )
 def test_what_a_web_server_refuses_is_said(web: str, path: str, words: str) -> None:
     [shard] = expand([f"{web}/{path}"])

@@ -367,17 +367,17 @@ def notes_everywhere(shard: Shard, folder: Path, image_dir: str | None = None) -
 def test_all_images_missing_is_said_with_the_places_looked_at(tmp_path: Path) -> None:
     inside = shard_of(tmp_path, entry(), entry())
     assert notes_everywhere(inside, tmp_path / "a") == [
-        "s.tar: all 2 images are missing: the loader reads them from image_base64 inside the JSON, "
-        "not from other members of the tar"
+        "s.tar: all 2 images are missing: the loader reads images only from image_base64 in the "
+        "JSON, not from other tar members"
     ]
     lines = shard_of(tmp_path, entry(), name="s.jsonl")
     (tmp_path / "wrong").mkdir()
     where = str(tmp_path / "wrong")
     assert notes_everywhere(lines, tmp_path / "b", where) == [
-        f"s.jsonl: its only image is missing: a.jpg is not in {where}/0, {where}/s_images, {where}"
+        f"s.jsonl: the only image is missing: a.jpg is not in {where}/0, {where}/s_images, {where}"
     ]
     [unknown] = notes_everywhere(lines, tmp_path / "c")
-    assert unknown.startswith("s.jsonl: no images, so sizes are unknown")
+    assert unknown.startswith("s.jsonl: no images, so image sizes are unknown")
     assert "--image-dir" in unknown and "s_images/" in unknown
     assert not notes_everywhere(shard_of(tmp_path, entry(), entry(jpeg())), tmp_path / "d")
     (tmp_path / "s_images").mkdir()
@@ -389,7 +389,7 @@ def test_scoring_says_that_all_images_are_missing(tmp_path: Path) -> None:
     shard, notes = shard_of(tmp_path, entry(), name="s.jsonl"), list[str]()
     assert [page.images for page in pages(shard, str(tmp_path), notes)] == [[None]]
     assert [note.partition(": a.jpg")[0] for note in notes] == [
-        "s.jsonl: its only image is missing"
+        "s.jsonl: the only image is missing"
     ]
 
 
@@ -406,8 +406,8 @@ def test_odd_images_are_counted_in_notes(tmp_path: Path) -> None:
         "2023; convert the shard again",
         "s.tar: 2 AVIF images: a loader with Pillow before 11.3 cannot decode them and drops their "
         "documents",
-        "s.tar: 2 images too large to decode here (the largest has 289 megapixels), counted as "
-        "sound; the loader needs gigabytes for each; MMC4VIZ_MAX_IMAGE_MB raises the limit",
+        "s.tar: 2 images too large to decode here (up to 289 megapixels), counted as valid; the "
+        "loader needs gigabytes of memory for each; raise the limit with MMC4VIZ_MAX_IMAGE_MB",
     ]
     columns = read_columns(shard, load_tokenizer())
     seen = undecodable(match_corpus([columns], LoaderConfig()), LoaderConfig())

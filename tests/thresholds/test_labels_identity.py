@@ -150,7 +150,7 @@ def test_names_are_as_short_as_may_be(corpus: list[str], monkeypatch: pytest.Mon
     monkeypatch.chdir(folder / "x")  # a path as it is given need not be long enough
     given = ["00000.tar", "../y/00000.tar", str(folder / "x/z/00000.tar"), "../1.tar"]
     assert [shard.name for shard in expand(given)] == NAMES
-    with pytest.raises(ShardError, match="named twice"):
+    with pytest.raises(ShardError, match="listed twice"):
         expand(["00000.tar", str(folder / "x/00000.tar")])
 
 
