@@ -1,7 +1,7 @@
 """Score distributions, rank correlation and strongest disagreements of two models.
 
-Scores of different models have no common scale, but ranks do: a score's percentile is its rank among
-all matched scores of its own model.
+Scores of different models have no common scale, but ranks do: a score's percentile is its rank
+among all matched scores of its own model.
 """
 
 from __future__ import annotations

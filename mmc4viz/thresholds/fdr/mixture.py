@@ -7,8 +7,8 @@ is fitted on each side of zero, to extrapolate the tails.
 
 Mixture. With some probability an image has one correct sentence on its page, each equally likely;
 its residual is raised by a random shift, and everything else is noise. The three parameters are a
-`Signal`. Given them, Bayes' rule turns an image's row of likelihood ratios into the probability that
-its matched sentence is correct, the complement of the local false-discovery rate (Efron,
+`Signal`. Given them, Bayes' rule turns an image's row of likelihood ratios into the probability
+that its matched sentence is correct, the complement of the local false-discovery rate (Efron,
 Tibshirani, Storey and Tusher, JASA 96, 2001). The whole row is used, so a correct sentence that
 lost to an incorrect one counts against the winner. The assignment method does not matter. At most
 one sentence per image, and one image per sentence, is correct.

@@ -45,12 +45,12 @@ def allocate_many(population: Ints, drawn: Ints, value: Floats, n: int) -> Ints:
 
 
 def needed(population: Ints, over: Ints, labelled: Ints, right: Ints, width: float) -> int | None:
-    """Return how many more labels, given out as `allocate` does, bring the interval to a width.
+    """Return how many more labels, allocated as by `allocate`, narrow the interval to a width.
 
     Parameters
     ----------
     population, labelled, right : ndarray of int64, shape (H,)
-        Pairs, labels and right ones of each stratum.
+        Pairs, labels and correct labels of each stratum.
     over : ndarray of int64, shape (H,)
         Pairs of each stratum at or above the threshold.
     width : float
@@ -148,14 +148,14 @@ class LabelledSample:
         return sampling.populations(self.scores, self.edges)
 
     def counts(self) -> tuple[Ints, Ints]:
-        """Return labels and right ones of each stratum, shape (B + 1,) each."""
+        """Return labels and correct labels of each stratum, shape (B + 1,) each."""
         size = len(self.edges) + 1
         both = (self.stratum, self.stratum[self.correct])
         labelled, right = (np.bincount(each, minlength=size).astype(np.int64) for each in both)
         return labelled, right
 
     def weights(self) -> Floats:
-        """Return for how many pairs each label stands, one over its probability, shape (n,)."""
+        """Return the weight of each label, its inverse inclusion probability, shape (n,)."""
         labelled, _ = self.counts()
         return np.asarray(self.population[self.stratum] / labelled[self.stratum], np.float64)
 
@@ -173,7 +173,7 @@ class LabelledSample:
 
 @dataclass(frozen=True)
 class Curve:
-    """What labels say at thresholds, every array of shape (K,).
+    """Label-based estimates at thresholds, every array of shape (K,).
 
     Attributes
     ----------
@@ -282,8 +282,8 @@ ASSUMPTION: Final = (
     "the highest down, each at 95% confidence, until one fails. The lower bound is one-sided."
 )
 FEW_AT_LINE: Final = 10
-"""Least number of labels just above a suggested threshold: even if ten of ten are correct, a quarter
-of these pairs may be incorrect (95% one-sided)."""
+"""Least number of labels just above a suggested threshold: even if ten of ten are correct, a
+quarter of these pairs may be incorrect (95% one-sided)."""
 
 
 def propose(

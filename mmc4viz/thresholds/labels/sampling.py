@@ -1,10 +1,10 @@
 """Strata, population and sampling design of pairs to label.
 
 Strata are fixed before the first label. Their borders are the thresholds that labels can evaluate,
-so the pairs above each one form whole strata. Labels are allocated in rounds (Neyman allocation): to
-the stratum where one more label narrows the interval at the current threshold most, or, without a
-current threshold, at all borders as if strata had equal variance. Within a stratum pairs are drawn
-at random, so each pair's inclusion probability is known: labels divided by pairs.
+so the pairs above each one form whole strata. Labels are allocated in rounds (Neyman allocation):
+to the stratum where one more label narrows the interval at the current threshold most, or, without
+a current threshold, at all borders as if strata had equal variance. Within a stratum pairs are
+drawn at random, so each pair's inclusion probability is known: labels divided by pairs.
 
 Each pair has a permanent random number derived from its name, and the lowest numbers of a stratum
 are drawn first. So the same pairs come first whatever the settings, CLIP model or strata, and
