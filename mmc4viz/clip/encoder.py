@@ -41,7 +41,7 @@ PROVIDERS: Final = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
-_BY_ITSELF: Final = ("cuda", "rocm", "directml", "coreml", "cpu")  # default, in this order
+_DEFAULT: Final = ("cuda", "rocm", "directml", "coreml", "cpu")  # default, in this order
 _TYPES: Final = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -117,7 +117,7 @@ def _runtime() -> Any:
 def _providers(runtime: Any, asked: str | None) -> list[str]:
     there = runtime.get_available_providers()
     if asked is None:
-        return [PROVIDERS[name] for name in _BY_ITSELF if PROVIDERS[name] in there]
+        return [PROVIDERS[name] for name in _DEFAULT if PROVIDERS[name] in there]
     if PROVIDERS[asked] not in there:
         known = ", ".join(name for name, long in PROVIDERS.items() if long in there)
         raise EncoderError(f"ONNX Runtime has no provider {asked!r} here; available: {known}")

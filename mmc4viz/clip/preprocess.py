@@ -90,7 +90,7 @@ class Preprocessing:
             return image.resize((self.size[1], self.size[0]), resample)
         assert self.shortest is not None
         if self.crop:
-            image = _not_too_long(image)
+            image = _without_ends(image)
         short, long = sorted(image.size)
         new_short, new_long = self.shortest, int(self.shortest * long / short)
         if self.longest is not None and new_long > self.longest:
@@ -117,7 +117,7 @@ class Preprocessing:
         return "; ".join(steps)
 
 
-def _not_too_long(image: Image.Image) -> Image.Image:
+def _without_ends(image: Image.Image) -> Image.Image:
     """Crop the ends of a very elongated image, which the center crop removes anyway."""
     width, height = image.size
     most = _LONGEST * min(width, height)
@@ -272,14 +272,14 @@ def text_input_of(
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exceptions
         raise EncoderError(f"{path} is not a tokenizer: {words(error)}") from None
-    told = json_of(found, "tokenizer_config.json")
-    length = _text_length(told, config, inputs)
+    tokenizer_fields = json_of(found, "tokenizer_config.json")
+    length = _text_length(tokenizer_fields, config, inputs)
     if length is None:
         raise EncoderError(
             f"{path.parent}: maximum text length unknown; add model_max_length to "
             "tokenizer_config.json"
         )
-    pad = _pad(tokenizer, told, config)
+    pad = _pad(tokenizer, tokenizer_fields, config)
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
     fixed = isinstance(inputs["input_ids"].shape[1], int)
@@ -287,13 +287,13 @@ def text_input_of(
 
 
 def _text_length(
-    told: dict[str, Any], config: dict[str, Any], inputs: dict[str, Any]
+    tokenizer_fields: dict[str, Any], config: dict[str, Any], inputs: dict[str, Any]
 ) -> int | None:
     """Return a model's text length, the smallest one declared."""
     of_text = config.get("text_config")
     of_text = of_text if isinstance(of_text, dict) else {}
     said = [
-        told.get("model_max_length"),
+        tokenizer_fields.get("model_max_length"),
         of_text.get("max_position_embeddings"),
         inputs["input_ids"].shape[1],
     ]
@@ -303,9 +303,9 @@ def _text_length(
     return min(lengths, default=None)
 
 
-def _pad(tokenizer: Tokenizer, told: dict[str, Any], config: dict[str, Any]) -> int:
+def _pad(tokenizer: Tokenizer, tokenizer_fields: dict[str, Any], config: dict[str, Any]) -> int:
     """Return the padding token's id; 0 if not declared, as in transformers."""
-    token = told.get("pad_token")
+    token = tokenizer_fields.get("pad_token")
     token = token.get("content") if isinstance(token, dict) else token
     known = tokenizer.token_to_id(token) if isinstance(token, str) else None
     if known is None and tokenizer.padding:

@@ -162,7 +162,7 @@ def scored(
         Converts cosines to the scores to write.
     """
     broken: list[Exception] = []
-    stream = _until_broken(pages, broken)
+    stream = _until_error(pages, broken)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while block := list(islice(stream, _BLOCK)):
             yield from _block(block, encoder, batch, scale, pool)
@@ -170,7 +170,7 @@ def scored(
         raise broken[0]
 
 
-def _until_broken(pages: Iterable[A], broken: list[Exception]) -> Iterator[A]:
+def _until_error(pages: Iterable[A], broken: list[Exception]) -> Iterator[A]:
     """Yield items up to an error, which is kept for the end."""
     try:
         yield from pages
@@ -328,12 +328,12 @@ def merge(
     tables = (
         table.select(names).rename_columns([*names[:4], "values"])
         for path in paths
-        for table in _whole(path)
+        for table in _read_part(path)
     )
     write_whole(out, tables, {"made_from": identity}, about)
 
 
-def _whole(path: Path) -> list[pa.Table]:
+def _read_part(path: Path) -> list[pa.Table]:
     """Read a part."""
     found: list[pa.Table] = []
     try:
@@ -489,7 +489,7 @@ def score_shards(
         there = [path for path, part in made if part.status != "failed"]
         complete = all(part.status in ("scored", "skipped") for _, part in made)
         if not any(part.documents for _, part in made):
-            _refuse_nothing(task, [part for _, part in made])
+            _check_not_empty(task, [part for _, part in made])
             there = []
         for column, out in files.items() if there else ():
             about = _about(encoder, task, column)
@@ -588,7 +588,7 @@ def _existing(path: Path, facts: dict[str, Any]) -> ScoredPart | None:
     return before if before.status == "broken off" else replace(before, status="skipped")
 
 
-def _refuse_nothing(task: ScoreTask, parts: Sequence[ScoredPart]) -> None:
+def _check_not_empty(task: ScoreTask, parts: Sequence[ScoredPart]) -> None:
     """Raise an error if the shards are readable but have nothing to score."""
     if all(part.status in ("scored", "skipped") for part in parts):
         where = f"the {len(parts):,} shards" if len(parts) > 1 else parts[0].shard

@@ -35,7 +35,7 @@ from mmc4viz.thresholds.fdr.mixture import (
 )
 
 _PASSES: Final = 8
-_STILL: Final = 0.01  # parameter change that counts as convergence
+_CONVERGED: Final = 0.01  # parameter change that counts as convergence
 _TINY: Final = 1e-12
 
 
@@ -88,7 +88,7 @@ def fit(
         Factor by which to inflate the noise scale.
     """
     unit = _Unit.of(stack)
-    values, seen = unit.apply(stack), None if decoys is None else _seen(decoys, unit)
+    values, seen = unit.apply(stack), None if decoys is None else _decoy_noise(decoys, unit)
     nothing = np.zeros(len(values))
     added, drawn = (begin.added, begin.drawn) if begin else (nothing, nothing)
     theta = begin.theta if begin else None
@@ -98,12 +98,12 @@ def fit(
             effects = replace(seen.effects, level=effects.level, page=effects.page)
         rival, reach = rivals(stack, values, added, effects)
         left = noise(stack, values, drawn, effects)
-        looks = _known(stack, effects, left, seen)
+        looks = _noise_of(stack, effects, left, seen)
         rows = ResidualRows.of(stack, rival, reach, looks.null.scaled(larger))
         found, before = most_likely(rows, theta), theta
         theta, judged, size = found, rows.judge(Signal.of(found)), math.sqrt(effects.noise)
         added, drawn = judged.added * size, judged.drawn() * size
-        if before is not None and np.abs(found - before).max() < _STILL:
+        if before is not None and np.abs(found - before).max() < _CONVERGED:
             break
     alike = neighbours(stack, noise(stack, values - drawn, nothing, effects))
     return MixtureFit(rows, found, looks.doubt, unevenness(stack, left), alike, added, drawn)
@@ -118,7 +118,7 @@ class _Noise:
     doubt: float
 
 
-def _seen(decoys: Stack, unit: _Unit) -> _Noise:
+def _decoy_noise(decoys: Stack, unit: _Unit) -> _Noise:
     """Estimate noise from decoys, in which no sentence is correct."""
     values = unit.apply(decoys)
     effects = Effects.of(decoys, values)
@@ -127,7 +127,7 @@ def _seen(decoys: Stack, unit: _Unit) -> _Noise:
     return _Noise(effects, null, doubt(left[up], decoys.owner[up], null.high))
 
 
-def _known(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) -> _Noise:
+def _noise_of(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) -> _Noise:
     """Estimate noise from negative residuals, which matches cannot affect, or from decoys.
 
     With decoys, the standard error includes the variation of both decoys and corpus.

@@ -121,11 +121,11 @@ class LabelledSample:
     Attributes
     ----------
     scores : ndarray of float64, shape (N,)
-        Of all matched pairs, ascending.
+        Scores of all matched pairs, ascending.
     edges : ndarray of float64, shape (B,)
         Strata borders (`sampling.stratum_edges`), fixed before the first label.
     score : ndarray of float64, shape (n,)
-        Of the labelled pairs.
+        Scores of the labeled pairs.
     correct : ndarray of bool, shape (n,)
     """
 
@@ -160,7 +160,7 @@ class LabelledSample:
         return np.asarray(self.population[self.stratum] / labelled[self.stratum], np.float64)
 
     def above(self, thresholds: Floats) -> tuple[Ints, Ints, Ints]:
-        """Return pairs, labels and right ones of each stratum above thresholds, (K, B + 1) each.
+        """Return pairs, labels and correct labels by stratum above thresholds, (K, B + 1) each.
 
         What of a stratum lies above a threshold was drawn at random from what lies there.
         """
@@ -521,12 +521,12 @@ def labelled_for(path: str, config: LoaderConfig, population: Population) -> Lab
     found = sampling.design_for(path, config, population.documents)
     if found is None:
         mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
-        held = _held(sampling.designs(path), config, population.documents.digest)
+        held = _available(sampling.designs(path), config, population.documents.digest)
         raise LabelsError(f"{path} has no labels for {mine}; {held}")
     return labelled(path, found, population)
 
 
-def _held(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> str:
+def _available(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> str:
     """Describe the samples in a file, and how to select one of them."""
     found = [one for one in all_of_them if one.corpus == corpus]
     if not found:
