@@ -23,7 +23,7 @@ from mmc4viz.sweep.statistics import CLASS, CLASSES, QUANTITY
 from mmc4viz.sweep.sweep import Matched, Part, sweep
 from mmc4viz.types import ASSIGNMENT_NAMES, LoaderConfig
 
-KNOBS: Final[dict[str, tuple[Any, ...]]] = {
+SETTING_VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "max_images": (1, 2, 3, 4, 6, 8, 12, 20),
     "max_tokens": (64, 128, 256, 512, 1024, 2048),
     "min_kb": (-1, 5, 10, 15, 20, 30),
@@ -81,7 +81,7 @@ def pool(drawn: DrawnSample) -> Pool:
 def variations(config: LoaderConfig) -> list[Effect]:
     """Return every setting with every value to try, including the current one."""
     found = []
-    for setting, values in KNOBS.items():
+    for setting, values in SETTING_VALUES.items():
         present = getattr(config, setting)
         tried = values if present in values else sorted((*values, present))
         found += [Effect(setting, value, config.with_(**{setting: value})) for value in tried]

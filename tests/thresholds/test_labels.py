@@ -33,7 +33,7 @@ from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.thresholds.labels import exchange, queue, sampling, store
 from mmc4viz.thresholds.labels.exchange import agreements
 from mmc4viz.thresholds.labels.precision import labelled, labelled_for
-from mmc4viz.thresholds.labels.sampling import Population, mixed
+from mmc4viz.thresholds.labels.sampling import Population, scrambled
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError, PairId
 
 SAMPLE = str(Path(__file__).parents[2] / "sample_data")
@@ -333,7 +333,7 @@ def test_pairs_are_found_by_their_names(population: Population) -> None:
 
 @given(st.sets(st.integers(0, 2**64 - 1), max_size=50))
 def test_lots_are_scattered_one_to_one(numbers: set[int]) -> None:
-    assert len(set(mixed(np.array(sorted(numbers), np.uint64)).tolist())) == len(numbers)
+    assert len(set(scrambled(np.array(sorted(numbers), np.uint64)).tolist())) == len(numbers)
 
 
 def test_lots_follow_from_names_alone(columns: list[Columns], population: Population) -> None:
