@@ -22,7 +22,7 @@ def labels() -> None:
 def export_labels(file: str, csv: str) -> None:
     """Write all judgements of FILE to CSV, with their history; - is standard output."""
     refuse_inputs([csv], [file])
-    text = exchange.written(file)
+    text = exchange.export_csv(file)
     if csv == "-":
         click.echo(text, nl=False)
         return
@@ -47,5 +47,5 @@ def import_labels(file: str, csv: str) -> None:
     except UnicodeDecodeError:
         raise LabelsError(f"{csv}: is no text in UTF-8") from None
     store.create(file)
-    new, there = exchange.taken(file, text, csv)
+    new, there = exchange.import_csv(file, text, csv)
     click.echo(f"{new:,} labels came in; {there:,} were there already.", err=True)

@@ -45,8 +45,8 @@ from mmc4viz.thresholds.compare.roc import (
     Evidence,
     Measure,
     Separation,
-    match_in_every_respect,
-    tell_apart,
+    compare_separation,
+    equivalent_thresholds,
 )
 from mmc4viz.thresholds.compare.roc import ModelSeparation as OneSeparated
 from mmc4viz.thresholds.labels import store
@@ -55,7 +55,7 @@ from mmc4viz.thresholds.labels.intervals import Interval
 from mmc4viz.thresholds.labels.precision import Curve, Labelled, curve, labelled_for, remarks
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.labels.store import Judgement
-from mmc4viz.thresholds.model_scores import ModelsError, line_up
+from mmc4viz.thresholds.model_scores import ModelsError, check_comparable
 from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
 
 _LONGEST: Final = 600  # characters of a sentence
@@ -593,7 +593,7 @@ def models_section(
     sound, problems = list[Candidate](), list(problems)
     for other in others:
         try:
-            line_up([first.model, other.model])
+            check_comparable([first.model, other.model])
             sound.append(other)
         except ModelsError as error:
             problems.append(str(error))
@@ -617,7 +617,7 @@ def _beside(
     labels: Evidence | None,
 ) -> list[Part]:
     """Put one model beside the first: thresholds that go together, agreement, ranks."""
-    matches = match_in_every_respect(first, other, threshold, {}, labels)
+    matches = equivalent_thresholds(first, other, threshold, {}, labels)
     found = [match for match in matches if isinstance(match, EquivalentThreshold)]
     drawn = next(match for match in found if match.by == _DRAWN)
     head = ("equal in", first.name, other.name, f"of {first.name}", f"of {other.name}",
@@ -678,7 +678,7 @@ def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[
     models = [one.model for one in candidates]
     title = Heading("Right pairs from wrong ones")
     try:
-        found = tell_apart(models, labels)
+        found = compare_separation(models, labels)
     except ModelsError as error:
         return [title, Words(f"Not told apart: {error}.")]
     unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""

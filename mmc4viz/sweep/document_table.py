@@ -1,6 +1,6 @@
 """A table of all documents at one threshold, for lists of documents.
 
-`verdicts` computes it once; `Standings` precomputes all states to look it up at any threshold.
+`verdicts` computes it once; `DocumentTable` precomputes all states to look it up at any threshold.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Walked:
     scores: list[Floats]
 
 
-class Standings:
+class DocumentTable:
     """A corpus's documents in all of their states.
 
     Parameters

@@ -290,10 +290,10 @@ def test_csv_brings_everything_back(
     for n, (shard, key, score) in enumerate(rows):
         store.add(one, replace(said(PairId(shard, key, n, 0), "Zoë"), score=score))
     store.undo(one, "Zoë")
-    text = exchange.written(one)
-    assert exchange.taken(other, text, "x.csv") == (len(rows), 0)
+    text = exchange.export_csv(one)
+    assert exchange.import_csv(other, text, "x.csv") == (len(rows), 0)
     assert store.read(other, history=True) == store.read(one, history=True)
-    assert exchange.taken(other, text, "x.csv") == (0, len(rows))
+    assert exchange.import_csv(other, text, "x.csv") == (0, len(rows))
     for cell in (cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row):
         number = cell[1:2].isdigit() or cell == "-inf"
         assert number or not cell.lstrip().startswith(("=", "+", "-", "@", "＝"))
@@ -319,9 +319,9 @@ GOOD = "0.tar,a,0,3,Ada,yes,2026-01-01T00:00:00+00:00\n"
 )
 def test_csv_that_makes_no_sense_changes_nothing(path: str, text: str, words: str) -> None:
     with pytest.raises(LabelsError, match=words):
-        exchange.taken(path, text, "their.csv")
+        exchange.import_csv(path, text, "their.csv")
     assert store.read(path) == []
-    assert exchange.taken(path, HEAD + GOOD, "their.csv") == (1, 0)
+    assert exchange.import_csv(path, HEAD + GOOD, "their.csv") == (1, 0)
 
 
 def test_pairs_are_found_by_their_names(population: Population) -> None:

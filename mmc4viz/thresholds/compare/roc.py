@@ -438,7 +438,9 @@ def match_by_precision(
     return match_by_rate(first, second, rates, threshold)
 
 
-def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -> Separation:
+def compare_separation(
+    models: Sequence[Model], found: Evidence, rounds: int = ROUNDS
+) -> Separation:
     """Compare how well models separate the labeled pairs of all of them.
 
     Parameters
@@ -517,7 +519,7 @@ def _chance(model: Model, labelled: Labelled, index: Ints) -> Floats:
     return np.where(own, rate[stratum], 0.0)
 
 
-def match_in_every_respect(
+def equivalent_thresholds(
     first: Candidate,
     second: Candidate,
     threshold: float,

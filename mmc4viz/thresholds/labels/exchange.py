@@ -84,7 +84,7 @@ _LARGEST: Final = 2**31
 _LONGEST: Final = 200  # characters of an error message, which may quote a cell
 
 
-def written(path: str) -> str:
+def export_csv(path: str) -> str:
     """Return all judgements of a file as CSV, including undone ones.
 
     Cells that a spreadsheet might read as formulas are prefixed with an apostrophe, which import
@@ -120,7 +120,7 @@ def _unescaped(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _risky(cell[1:]) else cell
 
 
-def taken(path: str, text: str, name: str) -> tuple[int, int]:
+def import_csv(path: str, text: str, name: str) -> tuple[int, int]:
     """Import judgements from CSV, all or none; existing ones are skipped.
 
     Parameters

@@ -201,7 +201,7 @@ def _in_and_out(path: str, choice: Choice) -> None:
         if os.path.exists(path):
             st.download_button(
                 "Export CSV",
-                data=lambda: exchange.written(path),
+                data=lambda: exchange.export_csv(path),
                 file_name="mmc4viz-labels.csv",
                 mime="text/csv",
                 on_click="ignore",
@@ -221,7 +221,7 @@ def _take(path: str, content: bytes, name: str) -> None:
     """Take labels in; what is wrong is said when the page is drawn."""
     try:
         store.create(path)
-        new, there = exchange.taken(path, content.decode("utf-8-sig"), name)
+        new, there = exchange.import_csv(path, content.decode("utf-8-sig"), name)
     except UnicodeDecodeError:
         st.session_state[_TOLD] = f"{name}: is no text in UTF-8", "error"
     except LabelsError as error:
