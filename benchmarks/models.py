@@ -28,7 +28,7 @@ from mmc4viz.thresholds.compare.disagreement import (
     thresholds_of,
 )
 from mmc4viz.thresholds.compare.equivalent import along, match_by_yield
-from mmc4viz.thresholds.model_scores import Model, line_up
+from mmc4viz.thresholds.model_scores import Model, check_comparable
 
 
 def other(columns: Columns, seed: int) -> Columns:
@@ -65,7 +65,7 @@ def main() -> None:
         ]
     a, b = candidates
     with timed("lining them up"):
-        line_up([a.model, b.model])
+        check_comparable([a.model, b.model])
     with timed("pairs of both by score, and by image"):
         print(f"  {len(a.model.pairs):,} and {len(b.model.pairs):,} pairs")
         _ = a.model.by_image, b.model.by_image

@@ -34,9 +34,14 @@ from mmc4viz.thresholds.compare.disagreement import (
     distribution,
 )
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent
-from mmc4viz.thresholds.compare.roc import Evidence, evidence, match_in_every_respect, tell_apart
+from mmc4viz.thresholds.compare.roc import (
+    Evidence,
+    compare_separation,
+    equivalent_thresholds,
+    evidence,
+)
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate
-from mmc4viz.thresholds.model_scores import Model, ModelsError, line_up
+from mmc4viz.thresholds.model_scores import Model, ModelsError, check_comparable
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
@@ -139,13 +144,13 @@ def _thresholds(listed: str | None, config: LoaderConfig) -> list[float]:
 def _matched(wanted: Sequence[Similarity], config: LoaderConfig) -> list[Candidate]:
     """Match under every model's scores, and check that the models can be compared."""
     if len(wanted) < 2:
-        line_up([Model(one.name, Matched([], config)) for one in wanted])
+        check_comparable([Model(one.name, Matched([], config)) for one in wanted])
     candidates = []
     with progress("documents") as advance:
         for one in wanted:
             matched = match_corpus(one.read(advance), config)
             candidates.append(Candidate(Model(one.name, matched), config))
-    line_up([one.model for one in candidates])
+    check_comparable([one.model for one in candidates])
     return candidates
 
 
@@ -159,7 +164,7 @@ def _compared(
     """Compare two models at each threshold."""
     found: list[EquivalentThreshold | NoEquivalent] = []
     for threshold in thresholds:
-        found += match_in_every_respect(first, second, threshold, rates, labels)
+        found += equivalent_thresholds(first, second, threshold, rates, labels)
     models = first.model, second.model
     ranks = [correlation_of_pairs(*models), correlation_of_entries(*models)]
     return ModelComparison(first.name, second.name, found, ranks)
@@ -172,7 +177,7 @@ def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelCompar
         say(f"labels of pairs that no model matches here: {len(gone):,}")
     models = [one.model for one in candidates]
     try:
-        return LabelComparison(labels.words, tell_apart(models, labels))
+        return LabelComparison(labels.words, compare_separation(models, labels))
     except ModelsError as error:
         return LabelComparison(labels.words, str(error))
 

@@ -25,7 +25,7 @@ def export_labels(file: str, csv: str) -> None:
     The default, -, is standard output.
     """
     refuse_inputs([csv], [file])
-    text = exchange.written(file)
+    text = exchange.export_csv(file)
     if csv == "-":
         click.echo(text, nl=False)
         return
@@ -53,7 +53,7 @@ def import_labels(file: str, csv: str) -> None:
     except UnicodeDecodeError:
         raise LabelsError(f"{csv}: not valid UTF-8 text") from None
     store.create(file)
-    new, there = exchange.taken(file, text, csv)
+    new, there = exchange.import_csv(file, text, csv)
     click.echo(
         f"imported {new:,} {'label' if new == 1 else 'labels'}; {there:,} already present", err=True
     )

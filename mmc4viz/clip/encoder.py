@@ -3,8 +3,7 @@
 The folder has ``onnx/vision_model.onnx`` (pixel_values → image_embeds or pooler_output),
 ``onnx/text_model.onnx`` (input_ids, often attention_mask → text_embeds or pooler_output),
 ``tokenizer.json``, ``preprocessor_config.json``, and, where they are needed,
-``tokenizer_config.json`` and ``config.json``: so public exports of CLIP and SigLIP have it. Embeds
-images and sentences; knows no documents.
+``tokenizer_config.json`` and ``config.json``, as in public exports of CLIP and SigLIP.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ PROVIDERS: Final = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
-_BY_ITSELF: Final = ("cuda", "rocm", "directml", "coreml", "cpu")  # tried in this order
+_DEFAULT: Final = ("cuda", "rocm", "directml", "coreml", "cpu")  # default, in this order
 _TYPES: Final = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -53,7 +52,7 @@ _TYPES: Final = {
 
 @dataclass(frozen=True)
 class Half:
-    """One of the two encoders: a session, and which of its outputs is the embedding.
+    """One of the two encoders: a session and the name of its embedding output.
 
     Attributes
     ----------
@@ -72,9 +71,9 @@ class Half:
         return {found.name: found for found in self.session.get_inputs()}
 
     def run(self, fields: dict[str, NDArray[Any]]) -> Embeddings:
-        """Embed one batch, scaled to length 1: shape (n, dimension).
+        """Embed one batch as unit vectors, shape (n, dimension).
 
-        A model that was exported for one size of batch gets batches of that size.
+        A model exported with a fixed batch size gets batches of that size.
         """
         n = len(next(iter(fields.values())))
         fixed = next(iter(self.inputs.values())).shape[0]
@@ -91,7 +90,7 @@ class Half:
             feed[name] = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
         try:
             [found] = self.session.run([self.output], feed)
-        except Exception as error:  # ONNX Runtime has its own kinds, down to lack of memory
+        except Exception as error:  # ONNX Runtime raises its own types
             raise EncoderError(
                 f"{self.path} failed on a batch of {step}: {words(error)}; if memory is short, use "
                 "a smaller --batch"
@@ -102,23 +101,23 @@ class Half:
 
 
 def _runtime() -> Any:
-    """Return ONNX Runtime, which writes no device id and sends nothing anywhere."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # is looked at while it is loaded
+    """Import ONNX Runtime with telemetry disabled."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import
     try:
         import onnxruntime  # type: ignore[import-untyped]
     except ImportError:
         raise EncoderError(
             "scoring requires ONNX Runtime: pip install 'mmc4viz[score]' (or onnxruntime-gpu)"
         ) from None
-    onnxruntime.disable_telemetry_events()  # in case that something else has loaded it
-    onnxruntime.set_default_logger_severity(4)  # what goes wrong comes as an exception
+    onnxruntime.disable_telemetry_events()  # in case it was already imported
+    onnxruntime.set_default_logger_severity(4)  # errors are raised as exceptions
     return onnxruntime
 
 
 def _providers(runtime: Any, asked: str | None) -> list[str]:
     there = runtime.get_available_providers()
     if asked is None:
-        return [PROVIDERS[name] for name in _BY_ITSELF if PROVIDERS[name] in there]
+        return [PROVIDERS[name] for name in _DEFAULT if PROVIDERS[name] in there]
     if PROVIDERS[asked] not in there:
         known = ", ".join(name for name, long in PROVIDERS.items() if long in there)
         raise EncoderError(f"ONNX Runtime has no provider {asked!r} here; available: {known}")
@@ -126,22 +125,22 @@ def _providers(runtime: Any, asked: str | None) -> list[str]:
 
 
 def open_half(path: Path, provider: str | None, inputs: Sequence[str], own: str) -> Half:
-    """Open one encoder; see to it that it takes what is there and gives an embedding.
+    """Open one encoder and check its inputs and outputs.
 
     Parameters
     ----------
     path : Path
     provider : str or None
-        One of `PROVIDERS`; when None, a graphics processor where ONNX Runtime can use one.
+        One of `PROVIDERS`; None uses a GPU if available.
     inputs : sequence of str
-        What it may take; the first it must.
+        Supported inputs; the first is required.
     own : str
-        Its output, unless that is ``pooler_output`` or the only vector that it gives.
+        The embedding output; else ``pooler_output`` or the only two-dimensional output is used.
 
     Raises
     ------
     EncoderError
-        When it is no model, or another one; where ONNX Runtime or the provider is missing.
+        If the file is not such a model, or ONNX Runtime or the provider is missing.
     """
     runtime = _runtime()
     providers = _providers(runtime, provider)
@@ -164,19 +163,19 @@ def open_half(path: Path, provider: str | None, inputs: Sequence[str], own: str)
 
 @dataclass(frozen=True)
 class DualEncoder:
-    """An image and a text encoder into one space.
+    """An image encoder and a text encoder with a common embedding space.
 
     Attributes
     ----------
     name : str
-        The folder's, or the id it was downloaded by.
+        Folder name, or Hugging Face id.
     weights : str
         Digest of both model files.
     preprocessing : Preprocessing
     text_input : TextInput
     vision, text : Half
     logit_scale, logit_bias : float or None
-        The model's own scale, where ``config.json`` has it: logits are
+        The model's scale, if given in ``config.json``: logits are
         ``exp(logit_scale) · cosine + logit_bias``.
     """
 
@@ -191,21 +190,21 @@ class DualEncoder:
 
     @property
     def dimension(self) -> int:
-        """Length of an embedding."""
+        """Embedding dimension."""
         return int(self.embed_sentences(["a"]).shape[1])
 
     @property
     def prepared(self) -> str:
-        """How images and text are prepared, in a line."""
+        """The preprocessing of images and text, in one line."""
         padded = "padded" if self.text_input.full else "not padded"
         return f"{self.preprocessing}; text truncated to {self.text_input.length} tokens, {padded}"
 
     def embed_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
-        """Return unit vectors, shape (n, dimension), of a batch that was preprocessed."""
+        """Embed a preprocessed batch as unit vectors, shape (n, dimension)."""
         return self.vision.run({"pixel_values": np.stack(pixels)})
 
     def embed_sentences(self, sentences: Sequence[str]) -> Embeddings:
-        """Return unit vectors, shape (n, dimension), of a batch."""
+        """Embed a batch as unit vectors, shape (n, dimension)."""
         return self.text.run(dict(self.text_input.fields(sentences)))
 
 
@@ -218,14 +217,13 @@ def open_encoder(model: str, provider: str | None = None) -> DualEncoder:
         A folder, or the id of a Hugging Face repository (``ORG/NAME``, ``ORG/NAME@REVISION``),
         which is downloaded.
     provider : str, optional
-        One of `halves.PROVIDERS`, by which ONNX Runtime computes; when left out, a graphics
-        processor where it can use one.
+        One of `PROVIDERS`; by default a GPU if available.
 
     Raises
     ------
     EncoderError
-        For a folder without a needed file, a file that is broken, encoders of different dimension,
-        a tokenizer that is not the model's; and where ONNX Runtime or the provider is missing.
+        If a required file is missing or broken, the encoders' dimensions differ, the tokenizer does
+        not belong to the model, or ONNX Runtime or the provider is missing.
     """
     found = files_of_model(model)
     config = json_of(found, "config.json")
@@ -252,7 +250,7 @@ def _number(value: Any) -> float | None:
 
 
 def _check(encoder: DualEncoder, found: dict[str, Path], config: dict[str, Any]) -> None:
-    """Run both encoders once: they must fit each other, their preprocessing and the tokenizer."""
+    """Run both encoders once to check that encoders, preprocessing and tokenizer fit together."""
     _check_tokens(encoder, found["tokenizer.json"], config)
     pixels = encoder.preprocessing(Image.new("RGB", (64, 48)))
     try:
@@ -269,7 +267,7 @@ def _check(encoder: DualEncoder, found: dict[str, Path], config: dict[str, Any])
 
 
 def _check_tokens(encoder: DualEncoder, path: Path, config: dict[str, Any]) -> None:
-    """Give the text encoder the tokenizer's last token, which it must know."""
+    """Check that the text encoder knows the tokenizer's last token."""
     vocabulary = encoder.text_input.tokenizer.get_vocab(with_added_tokens=True)
     last = max(vocabulary.values(), default=0)
     of_text = config.get("text_config")

@@ -1,4 +1,4 @@
-"""The files of a model: in a folder, or downloaded by a Hugging Face id. Opens none but JSON."""
+"""The files of a model, in a folder or downloaded from Hugging Face."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NEEDED: Final = (VISION, TEXT, "tokenizer.json", "preprocessor_config.json")
 
 
 class EncoderError(Mmc4vizError):
-    """A model's folder that cannot be used as it is."""
+    """A model folder is incomplete or unusable."""
 
 
 def files_of_model(model: str) -> dict[str, Path]:
-    """Find a model's files, by their names without ``onnx/``.
+    """Find a model's files; return them by name without ``onnx/``.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def files_of_model(model: str) -> dict[str, Path]:
     Raises
     ------
     EncoderError
-        When it is neither, or lacks a file that a model must have.
+        If it is neither, or lacks a required file.
     """
     folder = Path(model) if os.path.isdir(model) else _downloaded(model)
     names = (*NEEDED, "tokenizer_config.json", "config.json")
@@ -69,7 +69,7 @@ def _downloaded(model: str) -> Path:
 
 
 def json_of(found: dict[str, Path], name: str) -> dict[str, Any]:
-    """Read one of the files that need not be there."""
+    """Read an optional JSON file; empty if missing."""
     if name not in found:
         return {}
     try:
@@ -80,7 +80,7 @@ def json_of(found: dict[str, Path], name: str) -> dict[str, Any]:
 
 
 def digest_of(paths: Sequence[Path]) -> str:
-    """Digest model files, with weights that stand beside them."""
+    """Return a digest of model files, including external weights."""
     total = hashlib.sha256()
     for path in paths:
         for part in sorted(path.parent.glob(f"{path.name}*")):

@@ -1,11 +1,10 @@
-"""Images and text to a CLIP model's inputs.
+"""Turn images and text into a CLIP model's inputs.
 
-Follows `CLIPImageProcessor` and `SiglipImageProcessor` of Hugging Face's transformers (those that
-resize with Pillow): RGB, resize, centre crop, rescale, normalise. A step that is asked for and not
-known here is refused. Runs no model.
+Follows `CLIPImageProcessor` and `SiglipImageProcessor` of Hugging Face transformers (the versions
+that resize with Pillow): RGB, resize, center crop, rescale, normalize. Unknown steps are refused.
 
-A model without an attention mask sees what fills up, so it must be filled up as in its training: to
-the full length. Runs no model.
+A model without an attention mask sees the padding, so its text is padded as in training: to the
+full length.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ from mmc4viz.loader.images import words
 Pixels = NDArray[np.float32]
 
 _STEPS: Final = ("do_convert_rgb", "do_resize", "do_center_crop", "do_rescale", "do_normalize")
-_SQUARE: Final = ("Siglip", "ViT", "Bit", "Deit")  # a size that is one number is a square's
-_LONGEST: Final = 20  # times its short side: of what is longer, the ends are cut off first
+_SQUARE: Final = ("Siglip", "ViT", "Bit", "Deit")  # for these, a single number is a square size
+_LONGEST: Final = 20  # aspect ratio beyond which the ends are cropped before resizing
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What is done to an image.
+    """Image preprocessing.
 
     Attributes
     ----------
     shortest : int or None
-        Length to which the short side is resized, the other in proportion.
+        Target length of the short side, keeping the aspect ratio.
     longest : int or None
-        Most that the long side may get by that.
+        Maximum length of the long side.
     size : (int, int) or None
-        Height and width to which images are resized whatever their shape.
+        Target height and width, ignoring the aspect ratio.
     crop : (int, int) or None
-        Height and width of the centre that is cut out; what lacks is black.
+        Height and width of the center crop; zero-padded if larger than the image.
     resample : int
-        Pillow's number of the interpolation.
+        Pillow's interpolation constant.
     factor : float or None
-        What pixels are multiplied by.
+        Factor for pixel values.
     mean, std : tuple of float or None
-        Subtracted from each channel, and what it is then divided by.
+        Per-channel normalization.
     """
 
     shortest: int | None
@@ -64,9 +63,9 @@ class Preprocessing:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of what comes out."""
+        """Output height and width."""
         shape = self.crop or self.size
-        assert shape is not None  # `read_preprocessing` saw to it
+        assert shape is not None  # checked by `preprocessing_of`
         return shape
 
     def __call__(self, image: Image.Image) -> Pixels:
@@ -91,7 +90,7 @@ class Preprocessing:
             return image.resize((self.size[1], self.size[0]), resample)
         assert self.shortest is not None
         if self.crop:
-            image = _not_too_long(image)
+            image = _without_ends(image)
         short, long = sorted(image.size)
         new_short, new_long = self.shortest, int(self.shortest * long / short)
         if self.longest is not None and new_long > self.longest:
@@ -100,7 +99,7 @@ class Preprocessing:
         return image.resize((new_short, new_long) if upright else (new_long, new_short), resample)
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Describe the steps in one line."""
         steps = ["RGB"]
         how = Image.Resampling(self.resample).name.lower()
         if self.size:
@@ -118,8 +117,8 @@ class Preprocessing:
         return "; ".join(steps)
 
 
-def _not_too_long(image: Image.Image) -> Image.Image:
-    """Cut the ends off an image that is much longer than wide: no centre crop shows them."""
+def _without_ends(image: Image.Image) -> Image.Image:
+    """Crop the ends of a very elongated image, which the center crop removes anyway."""
     width, height = image.size
     most = _LONGEST * min(width, height)
     if max(width, height) <= most:
@@ -129,7 +128,7 @@ def _not_too_long(image: Image.Image) -> Image.Image:
 
 
 def _cropped(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Cut out the centre; around an image that is smaller, zeros."""
+    """Center-crop, zero-padding smaller images."""
     short = max(height - pixels.shape[0], 0), max(width - pixels.shape[1], 0)
     if any(short):
         before = [-(-missing // 2) for missing in short]
@@ -145,7 +144,7 @@ def read_preprocessing(path: Path) -> Preprocessing:
     Raises
     ------
     EncoderError
-        When it is none, or asks for what is not done here.
+        If the file is invalid or requires unsupported steps.
     """
     try:
         config = json.loads(path.read_bytes())
@@ -156,7 +155,7 @@ def read_preprocessing(path: Path) -> Preprocessing:
 
 
 def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
-    """Read the fields of a ``preprocessor_config.json``; a ValueError says what is wrong.
+    """Interpret the fields of a ``preprocessor_config.json``; raise a ValueError if unsupported.
 
     Examples
     --------
@@ -190,7 +189,7 @@ def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
 
 
 def _sizes(size: Any, square: bool) -> tuple[int | None, int | None, tuple[int, int] | None]:
-    """Return the short side's length, the most for the long one, or height and width."""
+    """Return short side, maximum long side, and (height, width), each if given."""
     if isinstance(size, dict) and "shortest_edge" in size:
         longest = size.get("longest_edge")
         return _side_length(size["shortest_edge"]), longest and _side_length(longest), None
@@ -218,25 +217,25 @@ def _three(values: Any) -> tuple[float, ...]:
     return numbers
 
 
-_LENGTHS: Final = {"clip": 77, "siglip": 64, "siglip2": 64}  # of models that leave theirs out
-_NO_LENGTH: Final = 100_000  # what transformers writes for "no limit" is above this
+_LENGTHS: Final = {"clip": 77, "siglip": 64, "siglip2": 64}  # by model type, if not given
+_NO_LENGTH: Final = 100_000  # larger values mean "no limit" in transformers
 
 
 @dataclass(frozen=True)
 class TextInput:
-    """How sentences become tokens.
+    """Text preprocessing.
 
     Attributes
     ----------
     tokenizer : Tokenizer
-        Cuts at the model's length, its special tokens kept.
+        Truncates to the model's length, keeping special tokens.
     length : int
-        The model's, in tokens.
+        The model's maximum length in tokens.
     pad : int
-        Id of the token that fills up.
+        Id of the padding token.
     full : bool
-        Whether every sentence is filled up to the model's length, as models without an attention
-        mask were trained; else up to the longest of a batch.
+        Whether to pad every sentence to the model's length, as models without an attention mask
+        require; otherwise to the longest of the batch.
     """
 
     tokenizer: Tokenizer
@@ -261,26 +260,26 @@ def _mask(one: Encoding) -> list[int]:
 
 
 def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")  # of lone surrogates
+    return text.encode("utf-8", "replace").decode("utf-8")  # replaces lone surrogates
 
 
 def text_input_of(
     found: dict[str, Path], config: dict[str, Any], inputs: dict[str, Any]
 ) -> TextInput:
-    """Settle the tokenizer, the length at which it cuts, and how it fills up."""
+    """Load the tokenizer; determine its maximum length and padding."""
     path = found["tokenizer.json"]
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exceptions
         raise EncoderError(f"{path} is not a tokenizer: {words(error)}") from None
-    told = json_of(found, "tokenizer_config.json")
-    length = _text_length(told, config, inputs)
+    tokenizer_fields = json_of(found, "tokenizer_config.json")
+    length = _text_length(tokenizer_fields, config, inputs)
     if length is None:
         raise EncoderError(
             f"{path.parent}: maximum text length unknown; add model_max_length to "
             "tokenizer_config.json"
         )
-    pad = _pad(tokenizer, told, config)
+    pad = _pad(tokenizer, tokenizer_fields, config)
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
     fixed = isinstance(inputs["input_ids"].shape[1], int)
@@ -288,13 +287,13 @@ def text_input_of(
 
 
 def _text_length(
-    told: dict[str, Any], config: dict[str, Any], inputs: dict[str, Any]
+    tokenizer_fields: dict[str, Any], config: dict[str, Any], inputs: dict[str, Any]
 ) -> int | None:
-    """Return a model's text length: the least that anything says of it."""
+    """Return a model's text length, the smallest one declared."""
     of_text = config.get("text_config")
     of_text = of_text if isinstance(of_text, dict) else {}
     said = [
-        told.get("model_max_length"),
+        tokenizer_fields.get("model_max_length"),
         of_text.get("max_position_embeddings"),
         inputs["input_ids"].shape[1],
     ]
@@ -304,9 +303,9 @@ def _text_length(
     return min(lengths, default=None)
 
 
-def _pad(tokenizer: Tokenizer, told: dict[str, Any], config: dict[str, Any]) -> int:
-    """Return the id of the token that fills up; 0 where nothing says so, as in transformers."""
-    token = told.get("pad_token")
+def _pad(tokenizer: Tokenizer, tokenizer_fields: dict[str, Any], config: dict[str, Any]) -> int:
+    """Return the padding token's id; 0 if not declared, as in transformers."""
+    token = tokenizer_fields.get("pad_token")
     token = token.get("content") if isinstance(token, dict) else token
     known = tokenizer.token_to_id(token) if isinstance(token, str) else None
     if known is None and tokenizer.padding:

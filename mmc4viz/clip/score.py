@@ -1,18 +1,14 @@
-"""Shards to a similarity file.
+"""Score shards into a similarity file.
 
-Every document that the loader would match is here, with all of its images and sentences, in order;
-none that is unreadable or ChatGPT-written. Decodes no pixels.
+The file has every document that the loader would match, that is, all except unreadable and
+ChatGPT-generated ones, with one matrix row per image. Rows of missing or undecodable images are
+NaN: the loader ignores such images or drops their document anyway, so the outcome is the same; and
+if images were never checked (``--verify none``), NaN makes the document unreadable, as the image
+would.
 
-The rows of images that are missing, or do not decode, are NaN: the loader drops such images before
-it looks at the matrix, or loses their document whatever stands there, so the verdict is the same;
-and where an image was never checked (``--verify none``), NaN loses the document as the image would.
-Rows of the matrix stay where they are, one for each image. What is written where is `parts`' job.
-
-A part has a shard's similarity and, beside it, its decoys'; a merged file has one of the two and is
-a sidecar (`mmc4viz.data.similarity_file`).
-
-A run that is killed leaves whole parts only, and the same command goes on; the same input gives the
-same bytes. Files are written beside their places and renamed. Embeds nothing itself.
+Each shard is first scored into a part, with both scores and decoy scores. The parts are then merged
+into the similarity file and the decoy file. An interrupted run leaves only complete parts, and the
+same command resumes it; the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -59,11 +55,11 @@ class Page:
     Attributes
     ----------
     key : str
-        As the index writes it.
+        As written in the index.
     images : list of (bytes or None)
-        None for one that is missing.
+        None for missing images.
     sentences : list of str
-        What is no text in the document is written as Python does; none where there is no list.
+        Values that are not strings are formatted as Python would; empty if there is no list.
     """
 
     key: str
@@ -73,7 +69,7 @@ class Page:
 
 @dataclass(slots=True)
 class _Keeping:
-    """An image source that keeps what it hands out: each entry is asked for once, in order."""
+    """An image source that records what it returns; each entry is requested once, in order."""
 
     source: ImageSource
     kept: list[bytes | None] = field(default_factory=list)
@@ -91,12 +87,12 @@ class _Keeping:
 def pages(
     shard: Shard, image_dir: str | None = None, notes: list[str] | None = None
 ) -> Iterator[Page]:
-    """Stream a shard's documents; ``notes`` gets a line for what of it is not read.
+    """Stream a shard's documents; unread content is noted in ``notes``, one line each.
 
     Raises
     ------
     ShardError
-        When the shard cannot be read, or breaks off; after what came before the break.
+        If the shard cannot be read or is truncated, after yielding what precedes the damage.
     """
     source, tally = image_source(shard, image_dir), ImageTally()
     for sample in samples(shard, notes):
@@ -123,23 +119,23 @@ B = TypeVar("B")
 Matrix = NDArray[np.float32]
 Scale = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-_BLOCK: Final = 128  # documents that are scored together
-_LARGE: Final = 2**24  # pixels of an image beside which no other large one is decoded
+_BLOCK: Final = 128  # documents scored together
+_LARGE: Final = 2**24  # pixels; larger images are decoded one at a time
 _ONE_AT_A_TIME: Final = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One document's similarity.
+    """One document's scores.
 
     Attributes
     ----------
     key : str
     similarity : ndarray of float32, shape (images, sentences)
     decoys : ndarray of float32, shape (images, sentences)
-        Of its images to as many sentences of another document; NaN where there is none.
+        Its images against as many sentences of other documents; NaN if there are too few.
     lacking : int
-        Images that are missing or do not decode.
+        Missing or undecodable images.
     """
 
     key: str
@@ -161,12 +157,12 @@ def scored(
     pages : iterable of Page
     encoder : DualEncoder
     batch : int
-        Images, and sentences, that the model gets at once.
+        Images, or sentences, per model call.
     scale : callable
-        From cosines to what is written.
+        Converts cosines to the scores to write.
     """
     broken: list[Exception] = []
-    stream = _until_broken(pages, broken)
+    stream = _until_error(pages, broken)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while block := list(islice(stream, _BLOCK)):
             yield from _block(block, encoder, batch, scale, pool)
@@ -174,8 +170,8 @@ def scored(
         raise broken[0]
 
 
-def _until_broken(pages: Iterable[A], broken: list[Exception]) -> Iterator[A]:
-    """Hand on what comes before a break; keep its error for the end."""
+def _until_error(pages: Iterable[A], broken: list[Exception]) -> Iterator[A]:
+    """Yield items up to an error, which is kept for the end."""
     try:
         yield from pages
     except Exception as error:
@@ -205,10 +201,7 @@ def _block(
 
 
 def prepared(preprocessing: Preprocessing, data: bytes | None) -> Pixels | None:
-    """Decode an image and make of it what the model takes.
-
-    None for one that does not decode, or that is too large to be decoded here.
-    """
+    """Decode and preprocess an image; None if it is undecodable or too large."""
     if data is None:
         return None
     try:
@@ -227,7 +220,7 @@ def prepared(preprocessing: Preprocessing, data: bytes | None) -> Pixels | None:
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A], most: int
 ) -> Iterator[B]:
-    """Apply a function in threads, in order, and never to many more items than were taken."""
+    """Apply a function in threads, in order, at most ``most`` items ahead."""
     waiting: deque[Future[B]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))
@@ -240,7 +233,7 @@ def _ahead(
 def _embedded_images(
     pixels: Iterable[Pixels | None], encoder: DualEncoder, batch: int
 ) -> Embeddings:
-    """Embed images; NaN for those that are not there."""
+    """Embed images; NaN for missing ones."""
     found: list[Embeddings] = []
     numbered = enumerate(pixels)
     places: list[int] = []
@@ -269,9 +262,9 @@ def _split(rows: Embeddings, counts: Sequence[int]) -> list[Embeddings]:
 
 
 def _others(block: Sequence[Page], of_texts: Sequence[Embeddings], at: int) -> Embeddings:
-    """Return as many sentences of another document as a document has.
+    """Return as many sentences of other documents as a document has.
 
-    Of the next one that has enough of them; else of several; NaN where even all are too few.
+    From the next document that has enough; else from several, with NaN for those still lacking.
     """
     own, wanted = block[at].sentences, len(block[at].sentences)
     following = [(at + step) % len(block) for step in range(1, len(block))]
@@ -295,7 +288,7 @@ _SCHEMA: Final = pa.schema(
 
 
 def metadata_of(path: Path) -> dict[str, Any]:
-    """Read what a file of ours says of itself; nothing where it is none, or is damaged."""
+    """Read the metadata of one of our files; empty if it is not one or is damaged."""
     try:
         return dict(_facts(path, lambda _: None))
     except (OSError, pa.ArrowException, KeyError, ValueError):
@@ -303,7 +296,7 @@ def metadata_of(path: Path) -> dict[str, Any]:
 
 
 def _facts(path: Path, take: Callable[[pa.Table], object]) -> dict[str, Any]:
-    """Read and check a file of ours, a shard at a time; return what it says of itself."""
+    """Read and check one of our files, shard by shard; return its metadata."""
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         found = own_words(file.metadata.metadata)
         for group in range(file.num_row_groups) if found else ():
@@ -314,7 +307,7 @@ def _facts(path: Path, take: Callable[[pa.Table], object]) -> dict[str, Any]:
 
 
 def table_of(name: str, rows: Sequence[Scored]) -> pa.Table:
-    """Return a shard's documents as a table, the shard by the name that the sidecar has for it."""
+    """Return a shard's documents as a table, under the shard's name in the similarity file."""
     columns = [
         [name] * len(rows),
         [row.key for row in rows],
@@ -330,18 +323,18 @@ def table_of(name: str, rows: Sequence[Scored]) -> pa.Table:
 def merge(
     paths: Sequence[Path], column: str, out: Path, about: dict[str, str], identity: str | None
 ) -> None:
-    """Write the parts' rows as one sidecar, the column named as its values."""
+    """Write the parts' rows as one similarity file, with one column as its values."""
     names = ["shard", "key", "images", "sentences", column]
     tables = (
         table.select(names).rename_columns([*names[:4], "values"])
         for path in paths
-        for table in _whole(path)
+        for table in _read_part(path)
     )
     write_whole(out, tables, {"made_from": identity}, about)
 
 
-def _whole(path: Path) -> list[pa.Table]:
-    """Read a part again."""
+def _read_part(path: Path) -> list[pa.Table]:
+    """Read a part."""
     found: list[pa.Table] = []
     try:
         _facts(path, found.append)
@@ -355,7 +348,7 @@ def _whole(path: Path) -> list[pa.Table]:
 def write_whole(
     path: Path, tables: Iterable[pa.Table], facts: dict[str, Any], about: dict[str, str]
 ) -> None:
-    """Write tables as one whole Parquet file, each as a group of rows of its own.
+    """Write tables atomically as one Parquet file, each as a row group.
 
     Parameters
     ----------
@@ -363,14 +356,14 @@ def write_whole(
     tables : iterable of pyarrow.Table
         At least one, each of whole shards.
     facts : dict
-        What `metadata_of` will say.
+        Metadata returned by `metadata_of`.
     about : dict of str
-        More of its metadata, what a sidecar says of its model.
+        Further metadata, about the model.
 
     Raises
     ------
     ConfigError
-        When the disk is full or the file cannot be written.
+        If the file cannot be written or the disk is full.
     """
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -393,24 +386,24 @@ def write_whole(
 
 
 FORMAT: Final = "1"
-SCALES: Final = ("cosine", "model")  # of what is written
+SCALES: Final = ("cosine", "model")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreTask:
-    """What is to be scored, and how.
+    """Options of a scoring run.
 
     Attributes
     ----------
     out : str
-        The sidecar to be written.
+        The similarity file to write.
     decoys : str or None
-        Another one, of the same shape, of images with another document's sentences.
+        The decoy file to write: each document's images with another document's sentences.
     image_dir : str or None
-        Images of MMC4's own jsonl.
+        Image folder of MMC4's JSONL.
     batch : int
     scale : str
-        ``cosine``, or ``model`` for the model's own logits.
+        ``cosine``, or ``model`` for the model's logits.
     """
 
     out: str
@@ -422,19 +415,19 @@ class ScoreTask:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """What became of one shard.
+    """Result for one shard.
 
     Attributes
     ----------
     shard : str
     status : str
-        ``scored``, ``skipped`` (it was scored before), ``broken off`` or ``failed``.
+        ``scored``, ``skipped`` (scored before), ``broken off`` (truncated) or ``failed``.
     reason : str or None
-        Why it broke off or failed.
+        Why it is truncated or failed.
     documents, images, lacking, sentences : int
-        Documents with similarity, all their images, those without embedding, and sentences.
+        Scored documents, their images, images without embedding, and sentences.
     notes : sequence of str
-        What of it was not read, a line each.
+        What was not read, one line each.
     """
 
     shard: str
@@ -453,7 +446,7 @@ def score_shards(
     task: ScoreTask,
     progress: Callable[[int], object] = lambda _: None,
 ) -> list[ScoredPart]:
-    """Score shards into a sidecar; those that were scored already are skipped.
+    """Score shards into a similarity file, skipping those already scored.
 
     Parameters
     ----------
@@ -461,19 +454,19 @@ def score_shards(
     encoder : DualEncoder
     task : ScoreTask
     progress : callable, optional
-        Told of documents as they are scored.
+        Called with numbers of documents scored.
 
     Returns
     -------
-    list of Part
-        In the order of the shards. Where one failed or broke off the file lacks it or its rest,
-        the parts are kept, and the same command tries it again.
+    list of ScoredPart
+        In the order of the shards. If a shard failed or is truncated, the file lacks it or its
+        rest, and the same command tries it again.
 
     Raises
     ------
     Mmc4vizError
-        For a shard named twice, a place that cannot be written, a scale that the model has not,
-        a model that fails, or shards that hold nothing to score.
+        For a shard listed twice, an unwritable path, a scale that the model does not have, a
+        failing model, or shards without anything to score.
     """
     _check(shards, task)
     scale = scale_of_model(encoder, task.scale)
@@ -496,7 +489,7 @@ def score_shards(
         there = [path for path, part in made if part.status != "failed"]
         complete = all(part.status in ("scored", "skipped") for _, part in made)
         if not any(part.documents for _, part in made):
-            _refuse_nothing(task, [part for _, part in made])
+            _check_not_empty(task, [part for _, part in made])
             there = []
         for column, out in files.items() if there else ():
             about = _about(encoder, task, column)
@@ -519,12 +512,12 @@ def _check(shards: Sequence[Shard], task: ScoreTask) -> None:
 
 
 def scale_of_model(encoder: DualEncoder, scale: str) -> Scale:
-    """Return what makes of cosines what is written.
+    """Return the function from cosines to scores.
 
     Raises
     ------
     ConfigError
-        For the model's own scale where ``config.json`` does not have it.
+        For the model's scale if ``config.json`` does not give it.
     """
     if scale == "cosine":
         return lambda cosines: cosines
@@ -538,7 +531,7 @@ def scale_of_model(encoder: DualEncoder, scale: str) -> Scale:
 
 
 def _made_from(shard: Shard, encoder: DualEncoder, task: ScoreTask) -> dict[str, Any]:
-    """Say what a shard's part is made from; the size of a batch changes nothing but rounding."""
+    """Return the inputs of a shard's part; batch size is ignored, as it only affects rounding."""
     return {
         "path": absolute(shard.path),
         "name": shard.name,
@@ -555,13 +548,13 @@ def _made_from(shard: Shard, encoder: DualEncoder, task: ScoreTask) -> dict[str,
 def _fingerprint(shard: Shard) -> str | None:
     try:
         return fingerprint(shard.path)
-    except (OSError, ShardError):  # reading it will say what is wrong
+    except (OSError, ShardError):  # reported when the shard is read
         return None
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[Path]:
-    """Hold the folder of parts, with a lock that dies with its process."""
+    """Lock the folder of parts; the lock ends with the process."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -584,7 +577,7 @@ def _is_of(path: str, identity: str) -> bool:
 
 
 def _existing(path: Path, facts: dict[str, Any]) -> ScoredPart | None:
-    """Return what is there of a shard, if it is what would be made now, as far as can be told."""
+    """Return a shard's existing part if it has the same inputs, as far as known."""
     found = metadata_of(path)
     made_from = found.get("made_from")
     if made_from is not None and facts["fingerprint"] is None:
@@ -595,8 +588,8 @@ def _existing(path: Path, facts: dict[str, Any]) -> ScoredPart | None:
     return before if before.status == "broken off" else replace(before, status="skipped")
 
 
-def _refuse_nothing(task: ScoreTask, parts: Sequence[ScoredPart]) -> None:
-    """Refuse shards that could be read and hold nothing to score."""
+def _check_not_empty(task: ScoreTask, parts: Sequence[ScoredPart]) -> None:
+    """Raise an error if the shards are readable but have nothing to score."""
     if all(part.status in ("scored", "skipped") for part in parts):
         where = f"the {len(parts):,} shards" if len(parts) > 1 else parts[0].shard
         raise ConfigError(
@@ -616,7 +609,7 @@ def _make(
     progress: Callable[[int], object],
     before: ScoredPart | None,
 ) -> ScoredPart:
-    """Score one shard and write its part; what is there stays unless more can be read now."""
+    """Score one shard and write its part; an existing one stays unless more can be read now."""
     done: list[Scored] = []
     error = None
     try:
@@ -645,7 +638,7 @@ def _make(
 
 
 def _about(encoder: DualEncoder, task: ScoreTask, column: str) -> dict[str, str]:
-    """Return a sidecar's metadata, as `mmc4viz.data.similarity_file` says."""
+    """Return a similarity file's metadata (`mmc4viz.data.similarity_file`)."""
     prepared = encoder.prepared
     if column == "decoys":
         prepared += "; decoys: each document's images with another document's sentences"

@@ -39,8 +39,8 @@ from mmc4viz.thresholds.compare.roc import (
     Evidence,
     Measure,
     Separation,
-    match_in_every_respect,
-    tell_apart,
+    compare_separation,
+    equivalent_thresholds,
 )
 from mmc4viz.thresholds.compare.roc import ModelSeparation as OneSeparated
 from mmc4viz.thresholds.labels import store
@@ -49,7 +49,7 @@ from mmc4viz.thresholds.labels.intervals import Interval
 from mmc4viz.thresholds.labels.precision import Curve, Labelled, curve, labelled_for, remarks
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.labels.store import Judgement
-from mmc4viz.thresholds.model_scores import ModelsError, line_up
+from mmc4viz.thresholds.model_scores import ModelsError, check_comparable
 from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
 
 _LONGEST: Final = 600  # characters of a sentence
@@ -607,7 +607,7 @@ def models_section(
     sound, problems = list[Candidate](), list(problems)
     for other in others:
         try:
-            line_up([first.model, other.model])
+            check_comparable([first.model, other.model])
             sound.append(other)
         except ModelsError as error:
             problems.append(str(error))
@@ -631,7 +631,7 @@ def _comparison(
     labels: Evidence | None,
 ) -> list[Part]:
     """Compare a model with the first: equivalent thresholds, overlap, rank correlation."""
-    matches = match_in_every_respect(first, other, threshold, {}, labels)
+    matches = equivalent_thresholds(first, other, threshold, {}, labels)
     found = [match for match in matches if isinstance(match, EquivalentThreshold)]
     drawn = next(match for match in found if match.by == _DRAWN)
     ranks = (correlation_of_pairs, correlation_of_entries)
@@ -690,7 +690,7 @@ def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[
     models = [one.model for one in candidates]
     title = Heading("Model discrimination")
     try:
-        found = tell_apart(models, labels)
+        found = compare_separation(models, labels)
     except ModelsError as error:
         return [title, Words(f"Not available: {error}.")]
     unusable = f" Labels without a score: {found.unusable:,}." if found.unusable else ""

@@ -1,10 +1,4 @@
-"""Silent loader behavior, counted.
-
-Vectorised over plain documents; those answered literally are walked. Sums over thresholds are the
-sweep's job, and nothing is read from shards.
-
-Vectorised over plain documents, one by one for the others. Nothing of a setting matters here.
-"""
+"""Counts of silent loader behavior: vectorized for plain documents, one by one for the others."""
 
 from __future__ import annotations
 
@@ -30,9 +24,9 @@ from mmc4viz.types import Document, ImageStatus, LoaderConfig, PairStatus
 
 @dataclass(frozen=True)
 class Mispaired:
-    """Sequences that reach the model, image tokens in them, and how many of each are bound wrong.
+    """Kept sequences and their image tokens, and how many of each are mispaired.
 
-    All in expectation over the coin.
+    All are expected values under the single-image keep probability.
     """
 
     sequences: float
@@ -42,7 +36,7 @@ class Mispaired:
 
 
 def mispaired(found: Verdicts, keep: float) -> Mispaired:
-    """Count mispaired sequences and pairs; a single image's document survives with ``keep``."""
+    """Count mispaired sequences and pairs; ``keep`` is the single-image keep probability."""
     odds = np.select([found.kind == CLASS["kept_always"], found.kind == CLASS["kept_single_image"]],
                      [1.0, keep])  # fmt: skip
     return Mispaired(
@@ -55,20 +49,20 @@ def mispaired(found: Verdicts, keep: float) -> Mispaired:
 
 @dataclass(frozen=True)
 class Capped:
-    """Pairs over the cap, and what a cap by score would have done with them.
+    """Pairs dropped at the cap, and what a cap by score would have kept.
 
     Attributes
     ----------
     documents : ndarray of bool, shape (documents,)
-        Those in which a pair over the cap scores higher than one within it.
+        Documents in which a pair over the cap scores higher than a kept one.
     over_cap : int
-        Pairs over the cap.
+        Pairs dropped at the cap.
     outscoring : int
-        Of these, pairs that score higher than some pair kept in their document.
+        Of these, pairs that score higher than some kept pair of their document.
     displaced : int
-        Of these, pairs that would be kept if the best ones were, ties to the earlier image.
+        Of these, pairs that a cap by score would keep, ties to the earlier image.
     lost, instead : ndarray of float64, shape (displaced,)
-        The scores of the displaced pairs, and of those kept in their place, ascending.
+        Scores of the displaced pairs and of those kept instead, ascending.
     """
 
     documents: Bools
@@ -81,15 +75,15 @@ class Capped:
 
 @dataclass(frozen=True)
 class Crowded:
-    """The pairs of documents with more pairs than the cap, by document and image.
+    """Pairs of documents with more pairs than the cap, by document and image.
 
     Attributes
     ----------
     document : ndarray of int64, shape (pairs,)
-        Position of its document, ascending.
+        Document position, ascending.
     score : ndarray of float64, shape (pairs,)
     by_score : ndarray of int64, shape (pairs,)
-        Rank among its document's, best first, ties to the earlier image.
+        Rank within the document, best first, ties to the earlier image.
     """
 
     document: Ints
@@ -98,7 +92,7 @@ class Crowded:
 
 
 def crowded(pairs: Pairs, found: Verdicts, cap: int) -> Crowded:
-    """Arrange the pairs that a cap can part; the threshold does not matter."""
+    """Collect the pairs of documents that can exceed the cap, at any threshold."""
     per_document = np.bincount(pairs.document, minlength=len(found.kind))
     where = np.flatnonzero(per_document[pairs.document] > cap)
     where = where[np.lexsort((pairs.image[where], pairs.document[where]))]
@@ -132,7 +126,7 @@ def capped(pairs: Crowded, found: Verdicts, config: LoaderConfig) -> Capped:
 
 
 def _rank(document: Ints) -> Ints:
-    """Count the entries of each document from 0, where documents stand together."""
+    """Count up from 0 within each document; a document's entries are adjacent."""
     here = np.arange(len(document))
     begins = np.concatenate([[True], document[1:] != document[:-1]])[: len(document)]
     return here - np.maximum.accumulate(np.where(begins, here, 0))
@@ -140,14 +134,14 @@ def _rank(document: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Lost:
-    """Image tokens lost to the token limit, and images left over by the assignment.
+    """Image tokens beyond the token limit, and unmatched images.
 
     Attributes
     ----------
     written, truncated : int
-        Image tokens of pairs within the cap; those behind the cut.
+        Image tokens of pairs within the cap; those that are truncated.
     surplus : int
-        Valid images without a sentence, in documents that the loader can read.
+        Valid images without a sentence, in readable documents.
     surplus_documents : int
     """
 
@@ -158,7 +152,7 @@ class Lost:
 
 
 def lost(matched: Matched, found: Verdicts, config: LoaderConfig, unmatched: Ints) -> Lost:
-    """Count what is cut off and what is left over.
+    """Count truncated image tokens and unmatched images.
 
     Parameters
     ----------
@@ -180,18 +174,18 @@ def lost(matched: Matched, found: Verdicts, config: LoaderConfig, unmatched: Int
 
 @dataclass(frozen=True)
 class Undecodable:
-    """Documents that the loader loses to images that fail to decode.
+    """Documents dropped because of undecodable images.
 
     Attributes
     ----------
     documents : ndarray of bool, shape (documents,)
-        Those lost so.
+        The dropped documents.
     single : ndarray of bool, shape (documents,)
-        Those with exactly one such image, and at least one sound and large enough.
+        Those with exactly one undecodable image and at least one valid image.
     sound : int
-        Sound and large enough images lost in ``documents``.
+        Valid images in ``documents``.
     newer : counter
-        Images of formats that only newer versions of Pillow decode (`SINCE`).
+        Images by format, for formats that only newer Pillow versions decode (`SINCE`).
     """
 
     documents: Bools
@@ -201,7 +195,7 @@ class Undecodable:
 
 
 def undecodable(matched: Matched, config: LoaderConfig) -> Undecodable:
-    """Find the documents lost to an image that does not decode."""
+    """Find the documents dropped because of an undecodable image."""
     parts = [_undecodable(part.columns, config.min_kb) for part in matched.parts]
     return Undecodable(
         joined([documents for documents, _, _ in parts]),
@@ -232,7 +226,7 @@ def _undecodable(columns: Columns, min_kb: int) -> tuple[Bools, Bools, int]:
 
 
 def _chatgpt(columns: Columns) -> Bools:
-    """Tell the ChatGPT-written documents, which meet no size limit."""
+    """Find the ChatGPT-generated documents, which have no size limit."""
     found = np.zeros(len(columns), bool)
     for row in np.flatnonzero(columns.kind == Kind.LITERAL).tolist():
         found[row] = columns.document(row).is_gpt
@@ -241,9 +235,9 @@ def _chatgpt(columns: Columns) -> Bools:
 
 @dataclass(frozen=True)
 class SizeRange:
-    """Images that a limit of so many kB lets pass when read as it is called, not as it works.
+    """Images at or above the nominal size limit that are dropped nevertheless.
 
-    ``low`` to ``high`` bytes; ``documents`` of shape (documents,) tells where they are.
+    They have ``low`` to ``high`` bytes; ``documents``, shape (documents,), marks their documents.
     """
 
     low: int
@@ -253,7 +247,7 @@ class SizeRange:
 
 
 def band(matched: Matched, config: LoaderConfig) -> SizeRange:
-    """Find the images of min_kb × 1,000 to min_kb × 1,000 + 999 bytes: ``<=`` drops them."""
+    """Find images of min_kb × 1,000 to min_kb × 1,000 + 999 bytes, dropped because of ``<=``."""
     low = 1000 * config.min_kb
     masks, images = [], 0
     for part in matched.parts:
@@ -268,7 +262,7 @@ def band(matched: Matched, config: LoaderConfig) -> SizeRange:
 
 @dataclass(frozen=True)
 class ThresholdFit:
-    """How a threshold fits the scale that the scores have; ``problem`` says why it does not."""
+    """Whether a threshold fits the scores; if not, ``problem`` says why."""
 
     scale: Scale
     low: float
@@ -277,7 +271,7 @@ class ThresholdFit:
 
 
 def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> ThresholdFit:
-    """Say whether a threshold can divide matched scores.
+    """Check whether a threshold separates matched scores.
 
     Parameters
     ----------
@@ -285,7 +279,7 @@ def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Threshol
         Ascending.
     threshold : float
     scale : Scale
-        Of the scores.
+        The scores' scale.
 
     Examples
     --------
@@ -302,33 +296,33 @@ def fit(scores: NDArray[np.float64], threshold: float, scale: Scale) -> Threshol
 
 
 def image_values(columns: Columns, name: str) -> NDArray[Any]:
-    """Return a field of the documents' own images, shape (images,)."""
+    """Return a field of the documents' images, shape (images,)."""
     starts = columns.offsets("images")
     return columns.image(name)[starts[0] : starts[-1]]
 
 
 def joined(masks: list[Bools]) -> Bools:
-    """Put masks of shards behind one another."""
+    """Concatenate masks of shards."""
     return np.concatenate([np.zeros(0, bool), *masks])
 
 
-EQUAL: Final = 1e-6  # scores that differ by no more count as equal
+EQUAL: Final = 1e-6  # tolerance for equal scores
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The corpus's own ``matched_sim`` against the matrix that stands beside it.
+    """The corpus's ``matched_sim`` compared with its matrices.
 
     Attributes
     ----------
     compared, equal : int
-        Images with both; those that differ by `EQUAL` at most.
+        Images with both; those that differ by at most `EQUAL`.
     largest : float
-        The largest difference of finite numbers.
+        Largest finite difference.
     nowhere : int
-        Images without a stored sentence or score that the matrix could be compared with.
+        Images without a valid stored sentence or score.
     documents : ndarray of bool, shape (documents,)
-        Those with an image that differs.
+        Documents with an image that differs.
     """
 
     compared: int
@@ -339,7 +333,7 @@ class Stored:
 
 
 def stored(matched: Matched) -> Stored:
-    """Compare every image's stored score with the matrix; of the setting, nothing matters."""
+    """Compare every image's stored score with the matrix; settings do not matter."""
     parts = [_stored(part.columns) for part in matched.parts]
     return Stored(
         compared=sum(part.compared for part in parts),
@@ -379,7 +373,7 @@ def _stored(columns: Columns) -> Stored:
 
 
 def _stored_literal(columns: Columns) -> tuple[Ints, NDArray[np.float64], int]:
-    """Return rows and differences of the literal documents' images, and how many have none."""
+    """Return rows and differences of literal documents' images, and the number without one."""
     rows: list[int] = []
     differences: list[float] = []
     nowhere = 0

@@ -1,10 +1,6 @@
-"""Every document at one threshold.
+"""A table of all documents at one threshold, for lists of documents.
 
-The table behind lists of documents. Sums over thresholds are the sweep's job; one document's
-words, pairs and tokens are the walk's.
-
-Says what `verdicts` says, for lists that follow a threshold while it moves. Sums over documents
-are the sweep's job.
+`verdicts` computes it once; `DocumentTable` precomputes all states to look it up at any threshold.
 """
 
 from __future__ import annotations
@@ -25,22 +21,22 @@ from mmc4viz.types import LoaderConfig
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What becomes of a corpus's documents, every array of shape (documents,).
+    """Outcomes of a corpus's documents, every array of shape (documents,).
 
     Attributes
     ----------
     part, row : ndarray of int64
-        Where each document stands: its shard's position and its row there.
+        The shard's position and the row in it.
     kind : ndarray of int8
-        Its class (`mmc4viz.sweep.statistics.CLASSES`).
+        Class (`mmc4viz.sweep.statistics.CLASSES`).
     images : ndarray of int64
         Entries of ``image_info``.
     matched, surviving : ndarray of int64
-        Pairs; those at or above the threshold.
+        Pairs; pairs at or above the threshold.
     best, nearest : ndarray of float64
-        Score of the best pair, and distance of the score nearest to the threshold; NaN without.
+        Top score, and distance of the nearest score to the threshold; NaN without pairs.
     image_tokens, text_tokens, mispaired : ndarray of int64
-        Of the sequence, 0 without one.
+        Counts in the sequence; 0 without one.
     """
 
     part: Ints
@@ -57,14 +53,13 @@ class Verdicts:
 
 
 def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
-    """Say what becomes of every document at the setting's threshold.
+    """Compute the outcome of every document at the threshold of ``config``.
 
     Parameters
     ----------
     matched : Matched
-        Under the setting's size limit and assignment.
+        Matched with the size limit and assignment of ``config``.
     config : LoaderConfig
-        The whole setting.
     """
     rows, start = undecided(matched), 0
     for run in matched.runs():
@@ -83,7 +78,7 @@ def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
 
 
 def undecided(matched: Matched) -> Verdicts:
-    """Return a row a document, none of whose pairs survives."""
+    """Return the table with all pairs below the threshold."""
     columns, n = [part.columns for part in matched.parts], matched.n_documents
     nothing, numbers = np.zeros(0, np.int64), range(len(columns))
     zeros = (np.zeros(n, np.int64) for _ in range(5))
@@ -117,7 +112,7 @@ def _fill(rows: Verdicts, here: Ints, group: Group, states: States, threshold: f
 
 
 def _fill_literal(rows: Verdicts, here: Ints, literal: Literal, config: LoaderConfig) -> None:
-    """Fill in the documents that the walk answers."""
+    """Fill in literal documents."""
     states = literal.states(config)
     entered = np.flatnonzero(states.score >= config.threshold)
     state = np.zeros(len(here), np.int64)
@@ -136,12 +131,12 @@ def _fill_literal(rows: Verdicts, here: Ints, literal: Literal, config: LoaderCo
 
 
 _MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "mispaired")
-_OF_WALKED = ("matched", "best")  # lost with the document, where a text cannot be read
+_OF_WALKED = ("matched", "best")  # change if the text is unreadable in some states
 
 
 @dataclass(frozen=True)
 class _Resolved:
-    """Documents with m pairs each: positions, scores from the top, and their states."""
+    """Documents with m pairs each: positions, descending scores, and states."""
 
     document: Ints
     score: Floats
@@ -150,7 +145,7 @@ class _Resolved:
 
 @dataclass(frozen=True)
 class _Walked:
-    """One shard's literal documents; S states of L documents, each one's from the top."""
+    """One shard's literal documents: S states of L documents, each by descending score."""
 
     document: Ints
     state_of: Ints
@@ -160,15 +155,15 @@ class _Walked:
     scores: list[Floats]
 
 
-class Standings:
+class DocumentTable:
     """A corpus's documents in all of their states.
 
     Parameters
     ----------
     matched : Matched
-        Under the setting's size limit and assignment.
+        Matched with the size limit and assignment of ``config``.
     config : LoaderConfig
-        The threshold does not matter.
+        The threshold is ignored.
     """
 
     def __init__(self, matched: Matched, config: LoaderConfig) -> None:
@@ -180,7 +175,7 @@ class Standings:
             self._base.best[one.document] = one.score[0]
 
     def at(self, threshold: float) -> Verdicts:
-        """Say what becomes of every document at a threshold; what never changes is shared."""
+        """Return the table at a threshold; columns that never change are shared."""
         moving = _MOVING + _OF_WALKED * bool(self._walked)
         rows = replace(self._base, **{n: getattr(self._base, n).copy() for n in moving})
         for one in self._resolved:
@@ -218,7 +213,7 @@ def _walked(matched: Matched, config: LoaderConfig) -> Iterator[_Walked]:
 
 
 def _look_up(rows: Verdicts, one: _Resolved, threshold: float) -> None:
-    """Fill in plain documents with m pairs, whose scores stand from the top."""
+    """Fill in plain documents with m pairs each."""
     here, last = one.document, len(one.score) - 1
     surviving = np.zeros(len(here), np.int64)
     for score in one.score:

@@ -1,7 +1,4 @@
-"""A sample → estimated curves of the corpus, with their 95 % intervals, and what would halve them.
-
-The interval is `sampling`'s: from clusters of documents. Draws no sample and no picture.
-"""
+"""Estimate a corpus's curves from a sample of document clusters, with 95% CIs."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep, sweep_each
 from mmc4viz.types import LoaderConfig
 
-_MOST_BINS: Final = 100_000  # of half a kilobyte
+_MOST_BINS: Final = 100_000  # half a kilobyte each
 CONFIDENCE = 0.95
 RATES = ("documents", "pairs", "image_tokens", "text_tokens", "mispaired")
 
@@ -35,22 +32,22 @@ class Rate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a sample says of a number of documents.
+    """Curves estimated from a sample.
 
     Attributes
     ----------
     curves : Curves
-        Every statistic, scaled to ``whole`` documents: no whole numbers.
+        Every statistic, scaled to ``whole`` documents, so not integers.
     whole : float
-        Documents of the corpus; 1,000 where their number is not known.
+        Documents in the corpus; 1,000 if unknown.
     documents : int
-        In the sample.
+        Documents in the sample.
     fraction : float
-        Share of the corpus in the sample, 0 where shards were drawn.
+        Share of the corpus in the sample; 0 if shards were sampled.
     sizes : ndarray of float64, shape (clusters,)
-        Documents each cluster stands for, scaled to ``whole``.
+        Number of documents each cluster represents, scaled to ``whole``.
     surely, by_coin : ndarray of float64, shape (clusters, len(RATES), T)
-        Totals of each cluster, scaled likewise, and split by whether the coin has a say.
+        Scaled totals of each cluster: of documents always kept, and of single-image documents.
     """
 
     curves: Curves
@@ -62,16 +59,16 @@ class Estimate:
     by_coin: Floats
 
     def band(self, quantity: str, keep: float) -> Rate:
-        """Return a quantity of ``whole`` documents, one of `RATES`, with its interval."""
+        """Return one of `RATES` for ``whole`` documents, with its 95% CI."""
         found = interval(self._totals(quantity, keep), self.sizes[:, None], self.fraction)
         return Rate(*(self.whole * values for values in (found.estimate, found.low, found.high)))
 
     def ratio(self, quantity: str, of: str, keep: float) -> Rate:
-        """Return one quantity as a share of another, with its interval."""
+        """Return one quantity as a share of another, with its 95% CI."""
         return interval(self._totals(quantity, keep), self._totals(of, keep), self.fraction)
 
     def more_to_halve(self) -> int:
-        """Return how many more documents halve every interval; about three times as many.
+        """Return how many more documents would halve every interval, about three times as many.
 
         Examples
         --------
@@ -97,14 +94,14 @@ def _quantile(freedom: int) -> float:
 
 
 def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
-    """Return a ratio of cluster totals with its interval, linearised.
+    """Return a ratio of cluster totals with its linearized 95% CI.
 
     Parameters
     ----------
     top, bottom : ndarray of float64, shape (clusters, T) or (clusters, 1)
         Totals of each cluster.
     fraction : float
-        For the finite-population correction.
+        Sampled fraction, for the finite-population correction.
     """
     whole = bottom.sum(axis=0)
     known = np.where(whole > 0, whole, 1.0)
@@ -126,19 +123,19 @@ def estimate(
     n_documents: int | None,
     progress: Callable[[int], object] | None = None,
 ) -> Estimate:
-    """Sweep a sample, cluster by cluster, and scale it to the corpus.
+    """Sweep a sample by cluster and scale it to the corpus.
 
     Parameters
     ----------
     drawn : DrawnSample
     config : LoaderConfig
-        Its threshold and its coin do not matter.
+        The threshold and the single-image keep probability are ignored.
     thresholds : ndarray of float64, shape (T,)
-        Ascending, without repeats.
+        Strictly ascending.
     n_documents : int or None
-        Of the corpus; None where nobody has counted them.
+        Documents in the corpus; None if unknown.
     progress : callable, optional
-        Told of the documents done since its last call.
+        Called with the number of documents done since the last call.
     """
     sampled = np.array([sum(len(part) for part in parts) for parts in drawn.clusters], np.float64)
     whole = float(1000 if n_documents is None else n_documents)
@@ -161,7 +158,7 @@ def estimate(
 def _swept(
     drawn: DrawnSample, matched: Matched, config: LoaderConfig, thresholds: Thresholds
 ) -> list[Curves]:
-    """Sweep each cluster; as many at once as bins fit the memory."""
+    """Sweep each cluster, in batches that limit memory."""
     at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
     cluster = np.repeat(np.arange(len(drawn.clusters)), [len(parts) for parts in drawn.clusters])
     found: list[Curves] = []
@@ -174,9 +171,9 @@ def _swept(
 
 
 def steps_among(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDArray[np.int64]]:
-    """Return the thresholds among the scores, and for every threshold the one that is as good.
+    """Return the thresholds within the range of scores, and for every threshold its equivalent.
 
-    Below the lowest score and above the highest one, nothing changes.
+    Below the lowest score and above the highest, nothing changes.
     """
     finite = scores[np.isfinite(scores)]
     ends = (finite.min(), finite.max()) if len(finite) else (thresholds[0], thresholds[0])
@@ -187,10 +184,10 @@ def steps_among(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDA
 
 
 def _rates(curves: Curves) -> tuple[Floats, Floats]:
-    """Return the rates of the documents that surely survive, and of those the coin decides."""
+    """Return the totals of always-kept documents, and of single-image documents."""
     surely = [curves.in_class(name, "kept_always") for name in RATES]
     by_coin = [curves.in_class(name, "kept_single_image") for name in RATES]
-    pairs = RATES.index("pairs")  # counted wherever they reach the threshold
+    pairs = RATES.index("pairs")  # counted whatever happens to the document
     surely[pairs], by_coin[pairs] = curves.total("pairs"), 0 * curves.total("pairs")
     return np.array(surely, np.float64), np.array(by_coin, np.float64)
 
@@ -203,22 +200,22 @@ def sweep_clusters(
 
 
 def rate(drawn: DrawnSample, curves: Sequence[Curves], quantity: str, keep: float) -> Rate:
-    """Estimate a quantity per document, with its 95 % interval.
+    """Estimate a quantity per document, with its 95% CI.
 
     Parameters
     ----------
     drawn : DrawnSample
     curves : sequence of Curves
-        Of its clusters, in their order.
+        One per cluster, in order.
     quantity : str
         One of `RATES`.
     keep : float
-        Probability with which a single image's document survives.
+        Single-image keep probability.
 
     Returns
     -------
     Rate
-        With an infinite interval where there is only one cluster.
+        With an infinite interval if there is only one cluster.
     """
     sums = np.array([_values(part, quantity, keep) for part in curves])
     sampled = np.array([[sum(len(p) for p in parts)] for parts in drawn.clusters], np.float64)

@@ -1,12 +1,9 @@
-"""Documents that need the reference walk.
+"""Literal documents: those that need the reference walk, because token counts are not additive.
 
-A sequence is tokenized once for all limits. Special tokens part a text, so that the texts between
-them are tokenized each for itself, and each but once. What a special token means for a document
-is the affair of `literal`.
-
-Their texts are tokenized once for every set of kept pairs, so that another minimum or token limit
-costs next to nothing, and another cap only what it keeps that was not kept before. Adding up over
-documents is the sweep's job.
+Each text is tokenized once per set of kept pairs and stored as a layout of its special tokens. So
+another minimum of images or token limit costs almost nothing, and another cap only tokenizes new
+texts. If special tokens split a text cleanly, the texts between them are tokenized separately, each
+only once.
 """
 
 from __future__ import annotations
@@ -36,31 +33,31 @@ from mmc4viz.loader.walk import matched_pairs, walk
 from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITIES, QUANTITY, Tally, tally
 from mmc4viz.types import Document, DocumentError, ImageStatus, LoaderConfig, Outcome
 
-# A place is a token's position among those of the text, times 8, plus what stands there.
+# A place is a token's position in the text, times 8, plus flags.
 IS_IMAGE: Final = 1
-IS_OWN: Final = 2  # of a pair or mark, not of the page's own text
+IS_OWN: Final = 2  # of a pair or mark, not a literal <image> of the page
 IS_MISPAIRED: Final = 4
 FLAGS: Final = 8
 
 Layout = bytes
-"""int32s: how many tokens the text has, then the places of all tokens that are no text."""
+"""int32s: number of tokens, then the places of all non-text tokens."""
 
 FAILED: Final[Layout] = np.array([-1], np.int32).tobytes()
-"""The layout of a text that the loader fails on."""
+"""The layout of a text that causes a loader error."""
 
 _SPECIAL: Final = re.compile(f"({re.escape(IMAGE)}|{re.escape(END_OF_CHUNK)})")
 
 Text = tuple[Interleaved, Owners]
-"""A sequence's text, and whom its images belong to."""
+"""A sequence's text, and the owners of its image tokens."""
 
 
 def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[Layout]:
-    """Tokenize texts and say where their special tokens stand.
+    """Tokenize texts and return their layouts.
 
     Parameters
     ----------
     texts : sequence of Text
-        None with a lone surrogate.
+        Without lone surrogates.
     tokenizer : Tokenizer
     """
     if not parts_cleanly(tokenizer):
@@ -76,15 +73,15 @@ def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[Layout]:
 
 
 def _keys(pieces: list[str]) -> list[str]:
-    """Return the texts behind a special token."""
+    """Return the texts after a special token."""
     return pieces[2::2]
 
 
 @lru_cache(maxsize=16)
 def parts_cleanly(tokenizer: Tokenizer) -> bool:
-    """Whether ``<image>`` and ``<|endofchunk|>`` part a text wherever they stand in it.
+    """Whether ``<image>`` and ``<|endofchunk|>`` always split a text.
 
-    So they do unless one of them swallows space, or another added token overlaps with them.
+    They do unless one of them absorbs whitespace or another added token overlaps with them.
     """
     settings = json.loads(tokenizer.description().split("\n", 1)[1])
     own = {IMAGE, END_OF_CHUNK}
@@ -99,7 +96,7 @@ def parts_cleanly(tokenizer: Tokenizer) -> bool:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether one text contains the other, or one's end may be the other's beginning."""
+    """Whether one text contains the other, or a suffix of one is a prefix of the other."""
     ends = range(1, min(len(one), len(other)) + 1)
     meet = any(one[-k:] == other[:k] or other[-k:] == one[:k] for k in ends)
     return meet or one in other or other in one
@@ -108,7 +105,7 @@ def _overlap(one: str, other: str) -> bool:
 def _from_pieces(
     text: Interleaved, owners: Owners, lengths: Sequence[int], pieces: Sequence[str]
 ) -> Layout:
-    """Lay out a text from the tokens of its pieces; specials stand at odd places among these."""
+    """Lay out a text from the lengths of its pieces; odd pieces are special tokens."""
     pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
     position, offset, n_images = 0, 0, 0
     places: list[int] = []
@@ -120,7 +117,7 @@ def _from_pieces(
             n_images += special == IMAGE
             position, offset = position + 1, offset + len(special)
         position, offset = position + length, offset + len(pieces[2 * number])
-    places += [at * FLAGS for at in range(position - lengths[-1], position)]  # closes the text
+    places += [at * FLAGS for at in range(position - lengths[-1], position)]  # closing tokens
     return _packed(position, places)
 
 
@@ -154,16 +151,16 @@ def _packed(n_tokens: int, places: Iterable[int]) -> Layout:
 
 @dataclass(frozen=True)
 class Cut:
-    """Sequences cut at a token limit; every array of shape (sequences,).
+    """Sequences truncated at a token limit; every array of shape (sequences,).
 
     Attributes
     ----------
     failed : ndarray of bool
-        Where the loader fails on the text; the rest means nothing there.
+        Texts that cause a loader error; the other arrays are undefined there.
     image_tokens, own_tokens, mispaired, text_tokens : ndarray of int64
-        ``own_tokens`` are the image tokens of pairs (or marks).
+        ``own_tokens`` are image tokens of pairs or marks.
     ends_with_image : ndarray of bool
-        Whether the last of ``max_tokens`` tokens is an image's.
+        Whether the last of ``max_tokens`` tokens is an image token.
     """
 
     failed: NDArray[np.bool_]
@@ -175,7 +172,7 @@ class Cut:
 
 
 def cut(found: Sequence[Layout], max_tokens: int, tokenizer: Tokenizer) -> Cut:
-    """Cut sequences at a token limit."""
+    """Truncate sequences at a token limit."""
     limit = max_tokens - tokenizer.n_before - tokenizer.n_after
     sizes = np.array([len(layout) for layout in found], np.int64) // 4
     flat = np.frombuffer(b"".join(found), np.int32)
@@ -199,7 +196,7 @@ def cut(found: Sequence[Layout], max_tokens: int, tokenizer: Tokenizer) -> Cut:
 
 
 _Key = tuple[int, tuple[int, ...]]
-"""A document's position and its kept pairs' sentences; of a ChatGPT-written one minus the cap."""
+"""Document position and kept pairs' sentences; minus the cap if ChatGPT-generated."""
 
 _ABOVE_ALL: Final = float(np.finfo(np.float64).max)
 _TEXTS: Final = 1000  # tokenized in one call
@@ -209,20 +206,20 @@ _UNMATCHED: Final = IMAGE_STATUS[ImageStatus.UNMATCHED]
 
 @dataclass(frozen=True)
 class LiteralStates:
-    """What becomes of literal documents in every state; S states, by document, then from the top.
+    """All S states of literal documents, by document, then by descending score.
 
-    A document's first state is the one with no pair surviving, or its only one.
+    A document's first state has no pair at or above the threshold, or is its only one.
 
     Attributes
     ----------
     document : ndarray of int64, shape (S,)
         Position among the literal documents.
     score : ndarray of float64, shape (S,)
-        At which the state is entered; infinity for a document's first.
+        Score at which the state begins; infinity for a document's first.
     kind : ndarray of int64, shape (S,)
         Class (`mmc4viz.sweep.statistics.CLASSES`).
     counts : ndarray of int64, shape (S, len(QUANTITIES))
-        Of that class.
+        Quantities of that class.
     images : ndarray of int64, shape (S, len(ImageStatus))
     """
 
@@ -234,7 +231,7 @@ class LiteralStates:
 
 
 class Literal(Mapping[int, Document]):
-    """One shard's literal documents by row, matched under one size limit and assignment.
+    """One shard's literal documents by row, matched with one size limit and assignment.
 
     Parameters
     ----------
@@ -243,7 +240,7 @@ class Literal(Mapping[int, Document]):
     config : LoaderConfig
         Only ``min_kb`` and ``assignment`` matter.
     previous : Literal, optional
-        The same documents, matched otherwise: texts that are the same are not tokenized again.
+        The same documents matched differently, to reuse tokenized texts.
     """
 
     def __init__(
@@ -285,7 +282,7 @@ class Literal(Mapping[int, Document]):
         return np.split(self._score, self._first[1:-1])
 
     def states(self, config: LoaderConfig) -> LiteralStates:
-        """Resolve all states; the cap, the minimum and the token limit matter."""
+        """Resolve all states; depends on the cap, the minimum of images and the token limit."""
         here, text = self._document, np.flatnonzero(self._with_text())
         kind, counts, images = self._kind[here], self._counts[here], self._images[here]
         found = cut(self._laid_out(config.max_images), config.max_tokens, self._columns.tokenizer)
@@ -300,21 +297,21 @@ class Literal(Mapping[int, Document]):
         return LiteralStates(here, self._entered, kind, counts, images)
 
     def _with_text(self) -> NDArray[np.bool_]:
-        """Which states have a text: those with survivors, and ChatGPT-written documents."""
+        """Which states have a text: those with pairs left, and ChatGPT-generated documents."""
         return np.asarray(np.isfinite(self._entered) | self._chatgpt[self._document])
 
     def _survivors(self) -> Ints:
-        """Return how many pairs survive in each state, shape (S,)."""
+        """Return the number of pairs at or above the threshold in each state, shape (S,)."""
         return np.array([len(self._kept(state)) for state in range(len(self._document))], np.int64)
 
     def _kept(self, state: int) -> Ints:
-        """Return the sentences of a state's surviving pairs, in image order."""
+        """Return the sentences of a state's pairs at or above the threshold, in image order."""
         number = self._document[state]
         pairs = slice(self._first[number], self._first[number + 1])
         return np.asarray(self._sentence[pairs][self._score[pairs] >= self._entered[state]])
 
     def _laid_out(self, max_images: int) -> list[Layout]:
-        """Return the layouts of the states with a text; those last asked for stay."""
+        """Return the layouts of the states with a text; the last result is cached."""
         cap, found = self._layouts
         if cap != max_images:
             known = (self._previous or self)._by_key()
@@ -327,7 +324,7 @@ class Literal(Mapping[int, Document]):
         return found
 
     def _keys(self, max_images: int) -> list[_Key]:
-        """Return what each state's text depends on."""
+        """Return the key of each state's text."""
         states = np.flatnonzero(self._with_text()).tolist()
         return [
             (number, (-max_images,))
@@ -355,7 +352,7 @@ class Literal(Mapping[int, Document]):
     def _text(
         self, fields: dict[str, Any], number: int, kept: tuple[int, ...], max_images: int
     ) -> Text | None:
-        """Return the text of a document with some pairs kept; None where the loader fails."""
+        """Return the text of a document with some pairs kept; None on a loader error."""
         end_of_text = self._columns.tokenizer.end_of_text
         try:
             if self._chatgpt[number]:
@@ -365,21 +362,21 @@ class Literal(Mapping[int, Document]):
                 owners = of_pairs(kept)
                 text = interleave(fields["sentences"], kept, end_of_text)
             text.text.encode()
-        except (DocumentError, UnicodeEncodeError):  # of a lone surrogate
+        except (DocumentError, UnicodeEncodeError):  # lone surrogate
             return None
         return text, owners
 
 
 @dataclass(frozen=True)
 class _Match:
-    """One document's pairs, and its tally with all of them below the threshold."""
+    """One document's pairs, and its tally with all pairs below the threshold."""
 
     pairs: list[tuple[int, int, float]]  # image, sentence, score, in image order
     base: Tally
-    chatgpt: bool  # and not lost before its text is read
+    chatgpt: bool  # and readable up to its text
 
     def steps(self) -> list[float]:
-        """Return the scores at which a state is entered, from the top."""
+        """Return the scores at which states begin, descending."""
         return sorted({score for _, _, score in self.pairs if score > -np.inf}, reverse=True)
 
 
@@ -388,7 +385,7 @@ def _match(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> _M
         pairs = matched_pairs(document, config)
     except DocumentError:
         pairs = []
-    # Nothing survives, and a ChatGPT-written text is left out: the walk has nothing to tokenize.
+    # No pair is left and a ChatGPT-generated text is removed: nothing to tokenize.
     bare = replace(document, example="") if document.is_gpt else document
     verdict = walk(bare, config.with_(threshold=_ABOVE_ALL), tokenizer)
     if not pairs:
@@ -427,13 +424,13 @@ def _counts(
     found : Cut
     chatgpt : ndarray of bool
     matched : ndarray of int64
-        Images matched, or all of a ChatGPT-written document.
+        Matched images, or all of a ChatGPT-generated document.
     present : ndarray of int64
-        Those of them before the cap.
+        Of these, those counted against the cap.
     max_images : int
     """
     handed_over = np.minimum(present, max_images)
-    in_order = np.minimum(found.image_tokens, handed_over)  # bound by rank alone
+    in_order = np.minimum(found.image_tokens, handed_over)  # paired by rank only
     reaching = np.where(chatgpt, in_order, found.own_tokens)
     values = {
         "documents": np.ones_like(present),

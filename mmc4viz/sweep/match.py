@@ -1,12 +1,7 @@
-"""Valid images and matched pairs of a shard, vectorised.
+"""Valid images and matched pairs of a shard, vectorized.
 
-What `mmc4viz.loader.assignment` does to one document, in whole arrays; documents that need more are
-solved one by one. Knows neither image sizes nor tokens.
-
-The walk's first half for a shard's plain documents at once. Nothing is matched here.
-
-Depends on nothing else of the setting: neither threshold nor cap nor tokens. What the pairs lead
-to is `resolve`'s job.
+The first half of the reference walk for all plain documents of a shard at once. It depends only on
+the size limit and the assignment, not on threshold, cap or token limit.
 """
 
 from __future__ import annotations
@@ -27,20 +22,20 @@ from mmc4viz.types import ImageStatus, LoaderConfig
 
 @dataclass(frozen=True)
 class SimilarityRows:
-    """Rows of similarity of D documents, R valid images in all; each document has at least one.
+    """Similarity rows of D documents with R valid images in total, at least one each.
 
     Attributes
     ----------
     values : ndarray of float32 or float64
-        All rows after one another.
+        All rows, concatenated.
     starts : ndarray of int64, shape (R + 1,)
-        Where each row begins in the values.
+        Start of each row in the values.
     first : ndarray of int64, shape (D + 1,)
         Each document's first row.
     stored_sentence : ndarray of int64, shape (R,)
         The corpus's own sentence of each image, -1 for none.
     stored_score : ndarray of float64, shape (R,)
-        Likewise, NaN for none.
+        The corpus's own score, NaN for none.
     """
 
     values: NDArray[Any]
@@ -55,25 +50,25 @@ class SimilarityRows:
         return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
     def documents_with(self, row: Bools) -> Bools:
-        """Which documents have such a row, shape (D,)."""
+        """Which documents have a marked row, shape (D,)."""
         return np.logical_or.reduceat(row, self.first[:-1])
 
     def scores(self, sentence: Ints) -> Floats:
-        """Return each row's similarity with a sentence, shape (R,)."""
+        """Return each row's score with a sentence, shape (R,)."""
         return self.values[self.starts[:-1] + np.maximum(sentence, 0)].astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """What was matched.
+    """Result of an assignment.
 
     Attributes
     ----------
     sentence : ndarray of int64, shape (R,)
-        Each image's, -1 where it is unmatched.
+        Each image's sentence, -1 if unmatched.
     score : ndarray of float64, shape (R,)
     failed : ndarray of bool, shape (D,)
-        Documents that the loader fails on here; their sentences mean nothing.
+        Documents with a loader error; their sentences are undefined.
     """
 
     sentence: Ints
@@ -83,7 +78,7 @@ class Assigned:
 
 @dataclass(frozen=True)
 class _Best:
-    """Each row's best sentence: the first of the highest similarity, and whether it is alone."""
+    """Each row's best sentence (the first in a tie), and whether it is unique."""
 
     score: Floats
     sentence: Ints
@@ -91,13 +86,13 @@ class _Best:
 
 
 def _best(values: NDArray[Any], starts: Ints) -> _Best:
-    """Find each row's maximum; a row with NaN has NaN for it and no sentence that means anything.
+    """Find each row's maximum; a row with NaN has a NaN score and an undefined sentence.
 
-    Rows follow each other without gaps, from ``starts[i]`` to ``starts[i + 1]``.
+    Rows are contiguous, from ``starts[i]`` to ``starts[i + 1]``.
     """
     highest = np.maximum.reduceat(values, starts[:-1])
     hits = np.flatnonzero(values == np.repeat(highest, np.diff(starts)))
-    if len(hits) == len(highest) and not np.isnan(highest).any():  # no ties: one hit a row
+    if len(hits) == len(highest) and not np.isnan(highest).any():  # no ties: one hit per row
         place, alone = hits, np.ones(len(highest), bool)
     else:
         row = np.searchsorted(starts, hits, side="right") - 1
@@ -108,7 +103,7 @@ def _best(values: NDArray[Any], starts: Ints) -> _Best:
 
 
 def _refused(rows: SimilarityRows, best: _Best) -> Bools:
-    """Which documents hold NaN or plus infinity, shape (D,)."""
+    """Which documents contain NaN or +∞, shape (D,)."""
     return rows.documents_with(np.isnan(best.score) | (best.score == np.inf))
 
 
@@ -122,10 +117,10 @@ def _collide(owner: Ints, sentence: Ints) -> Bools:
 
 
 def one_to_one(rows: SimilarityRows) -> Assigned:
-    """Match for the largest total similarity, with SciPy's routine or, provably, as it would.
+    """Maximize the total score, with SciPy's routine or a shortcut with the same result.
 
-    Where each row has its maximum once, finite, and no two rows in the same column, that routine
-    takes these maxima. It adds row after row, each by a shortest path from the row to a free
+    If each row has a unique finite maximum and no two are in the same column, that routine
+    chooses these maxima. It adds row after row, each by a shortest path from the row to a free
     column, with duals u and v that begin at 0. The first costs that a row meets are
     ``0 + cost - 0 - v``, which is ``cost`` exactly as long as v is 0; so it settles on its own
     lowest cost, whose column is free; the path ends there, and v changes by
@@ -143,7 +138,7 @@ def one_to_one(rows: SimilarityRows) -> Assigned:
 
 
 def _solve(rows: SimilarityRows, documents: Ints, sentence: Ints) -> list[int]:
-    """Run SciPy's routine on documents, put what it finds in place; return those it refuses."""
+    """Run SciPy's routine on documents, filling ``sentence``; return infeasible documents."""
     solve, cost = solver(), -rows.values.astype(np.float64)
     firsts, lasts = rows.first[documents], rows.first[documents + 1]
     begins, ends = rows.starts[firsts].tolist(), rows.starts[lasts].tolist()
@@ -165,13 +160,13 @@ def _solve(rows: SimilarityRows, documents: Ints, sentence: Ints) -> list[int]:
 
 
 def argmax(rows: SimilarityRows) -> Assigned:
-    """Match each image to its most similar sentence, the first of equals."""
+    """Match each image to its most similar sentence, the first in a tie."""
     best = _best(rows.values, rows.starts)
     return Assigned(best.sentence, best.score, _refused(rows, best))
 
 
 def stored(rows: SimilarityRows) -> Assigned:
-    """Take the corpus's own sentence and score."""
+    """Use the corpus's own sentence and score."""
     width = np.diff(rows.starts)
     usable = (rows.stored_sentence >= 0) & (rows.stored_sentence < width)
     usable &= np.isfinite(rows.stored_score)
@@ -180,18 +175,17 @@ def stored(rows: SimilarityRows) -> Assigned:
 
 
 def greedy(rows: SimilarityRows) -> Assigned:
-    """Take the highest remaining score first, one-to-one; never minus infinity.
+    """Take the highest remaining score first, one-to-one; never −∞.
 
-    Each image claims its best sentence; of several claims the highest stays (the first image, if
-    equal), and the others go on to their next best. What remains is stable: no image and sentence
-    score higher than both their pairs do. In an order without ties, and images and sentences break
-    them all, only the greedy matching is.
+    Computed as a stable matching: each image claims its best sentence; the highest claim wins (the
+    first image in a tie), and the others move on to their next best. With ties broken by image and
+    sentence, the only stable matching is the greedy one.
     """
     values, best = rows.values.copy(), _best(rows.values, rows.starts)
     failed = _refused(rows, best)
     owner, score = rows.owner, best.score.copy()
     sentence = np.where(score > -np.inf, best.sentence, -1)
-    here = np.flatnonzero(~failed[owner])  # rows of the documents in which something may change
+    here = np.flatnonzero(~failed[owner])  # rows of documents that may still change
     while len(lost := _outbid(owner, sentence, score, here)):
         values[rows.starts[lost] + sentence[lost]] = -np.inf
         again, starts = _gathered(values, rows.starts, lost)
@@ -203,19 +197,19 @@ def greedy(rows: SimilarityRows) -> Assigned:
 
 
 def _outbid(owner: Ints, sentence: Ints, score: Floats, here: Ints) -> Ints:
-    """Return the rows whose sentence is claimed higher, or as high by an earlier image."""
+    """Return the rows outbid by a higher score, or an equal one of an earlier image."""
     here = here[sentence[here] >= 0]
     key = owner[here] * (sentence.max(initial=0) + 1) + sentence[here]
     order = np.argsort(key, kind="stable")
     same = np.flatnonzero(key[order[1:]] == key[order[:-1]])
-    contested = order[np.union1d(same, same + 1)]  # few: only they are compared
+    contested = order[np.union1d(same, same + 1)]  # few, so only these are compared
     best_first = contested[np.lexsort((here[contested], -score[here[contested]], key[contested]))]
     beaten = key[best_first[1:]] == key[best_first[:-1]]
     return np.asarray(here[best_first[1:][beaten]])
 
 
 def _gathered(values: NDArray[Any], starts: Ints, rows: Ints) -> tuple[NDArray[Any], Ints]:
-    """Return some rows' values after one another, and where each begins."""
+    """Return the concatenated values of some rows, and where each begins."""
     width = starts[rows + 1] - starts[rows]
     packed = np.concatenate([[0], np.cumsum(width)])
     where = np.arange(packed[-1]) + np.repeat(starts[rows] - packed[:-1], width)
@@ -232,15 +226,15 @@ ASSIGN: dict[str, Callable[[SimilarityRows], Assigned]] = {
 
 _LOST: Final = IMAGE_STATUS[ImageStatus.LOST_WITH_DOCUMENT]
 WAITING: Final = IMAGE_STATUS[ImageStatus.MATCHED]
-"""The status of valid images before they are matched: as if they all were."""
+"""Status of valid images before matching."""
 
 LITERAL: Final = len(ImageStatus)
-"""In place of a status: of the images of documents that the literal walk answers."""
+"""In place of a status, for images of literal documents."""
 
 
 @dataclass(frozen=True)
 class Validity:
-    """What a size limit makes of one shard's images, I in all.
+    """Status of one shard's I images under a size limit, before matching.
 
     Attributes
     ----------
@@ -249,7 +243,7 @@ class Validity:
     status : ndarray of uint8, shape (I,)
         Positions in `ImageStatus`, or LITERAL.
     lost : ndarray of bool, shape (documents,)
-        Plain documents that an image loses.
+        Plain documents with an undecodable image.
     """
 
     starts: Ints
@@ -257,17 +251,17 @@ class Validity:
     lost: Bools
 
     def having(self, status: int) -> Ints:
-        """Return how many images of a status each document has, shape (documents,)."""
+        """Return each document's number of images with a status, shape (documents,)."""
         running = np.concatenate([[0], np.cumsum(self.status == status)])
         return np.diff(running[self.starts])
 
     def count(self) -> Ints:
-        """Count images by status, all documents but the literal ones, shape (len(ImageStatus),)."""
+        """Count images by status, without literal documents, shape (len(ImageStatus),)."""
         return np.bincount(self.status, minlength=LITERAL)[:LITERAL]
 
 
 def validity(columns: Columns, min_kb: int) -> Validity:
-    """Sort one shard's images as the walk meets them."""
+    """Determine the status of one shard's images, in the order of the walk."""
     starts = columns.offsets("images")
     inside = slice(starts[0], starts[-1])
     starts = starts - starts[0]
@@ -285,7 +279,7 @@ def validity(columns: Columns, min_kb: int) -> Validity:
 
 
 def _lose(status: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Bools:
-    """Let fatal images lose their documents; nothing behind a document's first is looked at."""
+    """Drop the documents of fatal images; images after a document's first are not examined."""
     owners, which = np.unique(np.searchsorted(starts, fatal, side="right") - 1, return_index=True)
     for document, image in zip(owners.tolist(), fatal[which].tolist(), strict=True):
         status[image] = IMAGE_STATUS[ImageStatus.UNDECODABLE]
@@ -296,7 +290,7 @@ def _lose(status: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Bools:
 
 
 def changed(columns: Columns, min_kb: int, other: int) -> Bools:
-    """Which documents have an image that one of two size limits drops, shape (documents,)."""
+    """Which documents have an image that only one of two size limits drops, shape (documents,)."""
     starts = columns.offsets("images")
     n_bytes = columns.image("n_bytes")[starts[0] : starts[-1]]
     crossing = np.flatnonzero(_small(n_bytes, min_kb) != _small(n_bytes, other))
@@ -319,15 +313,15 @@ class Matches:
     Attributes
     ----------
     document : ndarray of int32
-        Number of each pair's document.
+        Document number.
     image, sentence : ndarray of int32
-        The document's own indices.
+        Indices within the document.
     before : ndarray of int32
-        Text tokens before the pair's sentence if no pair came before it.
+        Text tokens before the sentence if no pair precedes it.
     extra : ndarray of int32
-        Tokens that opening a chunk adds to the pair's sentence.
+        Tokens that opening a chunk adds to the sentence.
     total : ndarray of int32
-        Text tokens of its document if nothing is matched.
+        Text tokens of the document without any pair.
     score : ndarray of float64
     """
 
@@ -341,7 +335,7 @@ class Matches:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """Put pairs behind one another."""
+        """Concatenate pairs."""
         none = np.zeros(0, np.int32)
         empty = cls(none, none, none, none, none, none, np.zeros(0))
         names = cls.__dataclass_fields__
@@ -350,22 +344,22 @@ class Matches:
         )
 
     def shifted(self, documents: int) -> Matches:
-        """Return the same pairs with other numbers for their documents."""
+        """Return the pairs with shifted document numbers."""
         return replace(self, document=self.document + np.int32(documents))
 
 
 @dataclass(frozen=True)
 class Known:
-    """What an earlier matching found that still holds.
+    """Results of an earlier matching that still hold.
 
     Attributes
     ----------
     documents : ndarray of bool, shape (documents,)
-        Those that need no matching.
+        Documents that need no matching.
     failed : ndarray of bool, shape (documents,)
-        Those of them that failed.
+        Of these, documents with a loader error.
     pairs : Matches
-        Theirs.
+        Their pairs.
     """
 
     documents: Bools
@@ -381,9 +375,9 @@ class ShardMatch:
     ----------
     pairs : Matches
     kind : ndarray of uint8, shape (documents,)
-        Class of each document while none of its pairs survives; literal ones are not looked at.
+        Class of each document with all pairs below the threshold; undefined for literal ones.
     constants : Tally
-        Of plain and unreadable documents, with every pair below the threshold.
+        Of plain and unreadable documents, with all pairs below the threshold.
     """
 
     pairs: Matches
@@ -397,11 +391,11 @@ def match(columns: Columns, config: LoaderConfig, known: Known | None = None) ->
     Parameters
     ----------
     columns : Columns
-        One shard's.
+        The shard.
     config : LoaderConfig
         Only ``min_kb`` and ``assignment`` matter.
     known : Known, optional
-        What need not be matched again.
+        Results to reuse.
     """
     images = validity(columns, config.min_kb)
     plain = columns.kind == Kind.PLAIN
@@ -425,7 +419,7 @@ def match(columns: Columns, config: LoaderConfig, known: Known | None = None) ->
 
 
 def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded: int) -> Tally:
-    """Tally plain and unreadable documents with every matched pair below the threshold."""
+    """Tally plain and unreadable documents with all pairs below the threshold."""
     total = Tally.empty()
     total.counts[QUANTITY["documents"]] = np.bincount(kind, minlength=len(CLASS))
     total.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = n_pairs
@@ -439,7 +433,7 @@ def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded
 def _match_documents(
     columns: Columns, images: Validity, assignment: str, documents: Bools
 ) -> tuple[Matches, Bools]:
-    """Run an assignment over documents; return their pairs and which documents failed."""
+    """Run an assignment on documents; return the pairs and which documents failed."""
     failed = np.zeros(len(columns), bool)
     n_sentences = columns.numbers("n_sentences").astype(np.int64)
     n_rows = np.diff(columns.offsets("similarity")) // np.maximum(n_sentences, 1)
@@ -463,13 +457,13 @@ def _match_documents(
 def _rows(
     columns: Columns, n_sentences: Ints, n_rows: Ints, owner: Ints, index: Ints, image: Ints
 ) -> SimilarityRows:
-    """Gather the rows of valid images, given by document and by index in it and in the shard."""
+    """Gather the rows of valid images, given by document, index in it and index in the shard."""
     first_row = np.concatenate([[0], np.cumsum(n_rows)])
     keep = np.zeros(first_row[-1], bool)
     keep[first_row[owner] + index] = True
     values = _list_values(columns, "similarity")
     if not keep.all():
-        # A mask over all values reads them in order: faster than any index.
+        # A mask reads the values in order, which is faster than indexing.
         values = values[np.repeat(keep, np.repeat(n_sentences, n_rows))]
     inside = image + columns.offsets("images")[0]
     return SimilarityRows(
@@ -482,7 +476,7 @@ def _rows(
 
 
 def _list_values(columns: Columns, name: str) -> NDArray[Any]:
-    """Return a list column's values of just these documents (a slice shares its neighbours')."""
+    """Return a list column's values of these documents only (a slice shares the buffer)."""
     starts = columns.offsets(name)
     return columns.values(name)[starts[0] : starts[-1]]
 
@@ -490,7 +484,7 @@ def _list_values(columns: Columns, name: str) -> NDArray[Any]:
 def _pairs(
     columns: Columns, owner: Ints, image: Ints, sentence: Ints, score: NDArray[np.float64]
 ) -> Matches:
-    """Complete pairs by the token counts before and in their sentences."""
+    """Add token counts before and in the pairs' sentences."""
     starts = columns.offsets("rest")
     alone = _list_values(columns, "rest").copy()
     first = _list_values(columns, "first")

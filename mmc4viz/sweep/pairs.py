@@ -1,9 +1,6 @@
 """All matched pairs by score, and examples around a threshold.
 
-The core behind galleries of pairs. A pair's status comes from the reference walk, run on the few
-documents that a gallery shows.
-
-Which pairs they are and what becomes of them is `mmc4viz.sweep.pairs`' answer.
+The status of a pair that is shown comes from the reference walk of its document.
 """
 
 from __future__ import annotations
@@ -44,9 +41,9 @@ class Pairs:
     Attributes
     ----------
     document : ndarray of int32
-        Position of the pair's document among all of the corpus, as in `Verdicts`.
+        Document position in the corpus, as in `Verdicts`.
     image, sentence : ndarray of int32
-        The document's own indices.
+        Indices within the document.
     score : ndarray of float64
     """
 
@@ -59,13 +56,13 @@ class Pairs:
         return len(self.score)
 
     def cut(self, threshold: float) -> int:
-        """Return how many pairs score below a threshold: those before this place."""
+        """Return the number of pairs below a threshold, i.e. the index of the first kept pair."""
         return int(np.searchsorted(self.score, threshold, side="left"))
 
 
 @dataclass(frozen=True, slots=True)
 class PairOutcome:
-    """One pair with what becomes of it, and of its document."""
+    """A pair with its status and its document's outcome."""
 
     document: int
     image: int
@@ -76,15 +73,15 @@ class PairOutcome:
 
     @property
     def reaches(self) -> bool:
-        """Whether the model gets the pair (unless the coin is against it)."""
+        """Whether the pair is used for training (possibly with the single-image probability)."""
         return self.status is PairStatus.KEPT and self.outcome is Outcome.KEPT
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A pair that one assignment keeps, and what another does with its image.
+    """A pair kept by one assignment, and the other assignment's sentence for its image.
 
-    ``other_sentence`` is None where the other leaves the image unmatched.
+    ``other_sentence`` is None if the other assignment leaves the image unmatched.
     """
 
     document: int
@@ -96,7 +93,7 @@ class Difference:
 
 
 def document_starts(matched: Matched) -> Ints:
-    """Return where each shard's documents begin among all, shape (shards + 1,)."""
+    """Return the position of each shard's first document, shape (shards + 1,)."""
     return np.concatenate([[0], np.cumsum([len(part.columns) for part in matched.parts])]).astype(
         np.int64
     )
@@ -115,12 +112,11 @@ def place_of(starts: Ints, document: int) -> tuple[int, int]:
 
 
 def pairs_of(matched: Matched) -> Pairs:
-    """Collect all matched pairs of documents that are not lost before, ascending by score.
+    """Collect all matched pairs, ascending by score.
 
     Parameters
     ----------
     matched : Matched
-        Under the size limit and assignment wanted.
     """
     starts = document_starts(matched)
     found = [
@@ -148,7 +144,7 @@ def _plain(part: Part) -> tuple[NDArray[Any], ...]:
 
 
 def _literal(part: Part, config: LoaderConfig) -> tuple[NDArray[Any], ...]:
-    """Return the same of the documents that the walk answers."""
+    """Return the same for literal documents."""
     rows: list[tuple[int, int, int, float]] = []
     for row, document in part.literal.items():
         try:
@@ -160,7 +156,7 @@ def _literal(part: Part, config: LoaderConfig) -> tuple[NDArray[Any], ...]:
 
 
 def around(pairs: Pairs, threshold: float, n: int) -> tuple[Ints, Ints]:
-    """Return the n pairs just below a threshold and the n just above, nearest first each.
+    """Return the n pairs just below a threshold and the n at or above it, each closest first.
 
     Examples
     --------
@@ -176,7 +172,7 @@ def around(pairs: Pairs, threshold: float, n: int) -> tuple[Ints, Ints]:
 def judged(
     matched: Matched, config: LoaderConfig, pairs: Pairs, chosen: Iterable[int] | Ints
 ) -> Iterator[PairOutcome]:
-    """Say what becomes of chosen pairs, one after another; each document is walked once."""
+    """Yield status and outcome of chosen pairs; each document is walked once."""
     starts, known = document_starts(matched), dict[int, Verdict]()
     for number in chosen:
         document, image = int(pairs.document[number]), int(pairs.image[number])
@@ -185,7 +181,9 @@ def judged(
         verdict = known[document]
         status = next((p.status for p in verdict.pairs if p.image == image), None)
         score = float(pairs.score[number])
-        if status is None:  # lost behind the matching, by the text of the pairs it keeps
+        if (
+            status is None
+        ):  # the document became unreadable after matching, by the text of its pairs
             status = PairStatus.BELOW_THRESHOLD if score < config.threshold else PairStatus.KEPT
         sentence = int(pairs.sentence[number])
         yield PairOutcome(document, image, sentence, score, status, verdict.outcome)
@@ -199,14 +197,14 @@ def _walked(matched: Matched, config: LoaderConfig, part: int, row: int) -> Verd
 
 @dataclass(frozen=True)
 class Literals:
-    """What becomes of the documents that the walk answers, at one threshold.
+    """Pair and image counts of literal documents at one threshold.
 
     Attributes
     ----------
     document : ndarray of int64, shape (literal,)
-        Positions among all documents.
+        Positions in the corpus.
     pairs : dict of PairStatus to ndarray of int64, shape (literal,)
-        Pairs by status; none for ChatGPT-written documents.
+        Pairs by status; 0 for ChatGPT-generated documents.
     images : dict of ImageStatus to ndarray of int64, shape (literal,)
     """
 
@@ -216,7 +214,7 @@ class Literals:
 
 
 def literals(matched: Matched, config: LoaderConfig) -> Literals:
-    """Look up the states of literal documents."""
+    """Look up the states of literal documents at the threshold."""
     starts = document_starts(matched).tolist()
     found = [
         (part.literal.rows + start, *_state(part, config))
@@ -242,7 +240,7 @@ def literals(matched: Matched, config: LoaderConfig) -> Literals:
 
 
 def _state(part: Part, config: LoaderConfig) -> tuple[Ints, Ints]:
-    """Return counts and images of one shard's literal documents in their present states."""
+    """Return counts and images of one shard's literal documents at the threshold."""
     states = part.literal.states(config)
     entered = np.flatnonzero(states.score >= config.threshold)
     now = np.zeros(len(part.literal), np.int64)
@@ -251,7 +249,7 @@ def _state(part: Part, config: LoaderConfig) -> tuple[Ints, Ints]:
 
 
 def image_counts(matched: Matched, status: ImageStatus) -> Ints:
-    """Count each plain document's images with a status; 0 for those that the walk answers."""
+    """Count each plain document's images with a status; 0 for literal documents."""
     counts = [part.images_with(status) for part in matched.parts]
     return np.concatenate([np.zeros(0, np.int64), *counts])
 
@@ -259,10 +257,9 @@ def image_counts(matched: Matched, status: ImageStatus) -> Ints:
 def highest_dropped(
     matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
 ) -> list[PairOutcome]:
-    """Return the n highest-scoring pairs that the model does not get, best first.
+    """Return the n highest-scoring pairs that are not used for training, best first.
 
-    Above the threshold these are pairs over the cap, behind the token limit, or in a document
-    that is lost; below it, all.
+    Above the threshold, these are pairs dropped at the cap, truncated, or in a dropped document.
     """
     cut = pairs.cut(config.threshold)
     losing = ~np.isin(found.kind, _KEPT) | (found.image_tokens < found.surviving)
@@ -276,7 +273,7 @@ def highest_dropped(
 def lowest_kept(
     matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
 ) -> list[PairOutcome]:
-    """Return the n lowest-scoring pairs that the model gets, lowest first."""
+    """Return the n lowest-scoring pairs that are used for training, lowest first."""
     cut = pairs.cut(config.threshold)
     kept = np.isin(found.kind, _KEPT)
     candidates = cut + np.flatnonzero(kept[pairs.document[cut:]])
@@ -290,7 +287,7 @@ def _literal_documents(matched: Matched) -> NDArray[np.bool_]:
 
 
 def image_starts(matched: Matched) -> Ints:
-    """Return where each document's images begin among all images, shape (documents + 1,)."""
+    """Return the position of each document's first image, shape (documents + 1,)."""
     counts = [part.columns.n_images for part in matched.parts]
     return np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))])
 
@@ -298,12 +295,12 @@ def image_starts(matched: Matched) -> Ints:
 def differing(
     one: Pairs, other: Pairs, starts: Ints, threshold: float, n: int
 ) -> tuple[int, list[Difference]]:
-    """Find the pairs at or above a threshold that another assignment does not have there.
+    """Find the pairs at or above a threshold that another assignment does not keep.
 
     Parameters
     ----------
     one, other : Pairs
-        Of the same documents under two assignments; each gives an image one sentence at most.
+        Pairs of the same documents under two assignments.
     starts : ndarray of int64
         `image_starts` of the corpus.
     threshold : float
@@ -313,7 +310,7 @@ def differing(
     Returns
     -------
     (int, list of Difference)
-        How many there are, and those with the highest scores, best first.
+        Their number, and the n highest-scoring ones, best first.
     """
     sentence = np.full(int(starts[-1]), -1, np.int32)
     score = np.full(int(starts[-1]), np.nan)
@@ -357,7 +354,7 @@ class Example:
     picture : str or None
         A small JPEG as a data URI.
     words : str
-        Its sentence, or why there is none to show.
+        The sentence, or why it cannot be shown.
     """
 
     shard: str
@@ -375,7 +372,7 @@ def examples(
     folder: Folder,
     images: bool = True,
 ) -> tuple[list[Example], list[Example]]:
-    """Return the n pairs just at or above the threshold and the n just below, nearest first each.
+    """Return the n pairs at or above the threshold and the n below it, each closest first.
 
     Parameters
     ----------
@@ -385,9 +382,9 @@ def examples(
         All of its pairs.
     n : int
     folder : callable
-        Returns where a part's images are, None for in the shard; may raise a `ShardError`.
+        Returns a part's image folder, None if images are in the shard; may raise a `ShardError`.
     images : bool
-        Whether to show pictures.
+        Whether to include thumbnails.
     """
     below, above = around(pairs, config.threshold, n)
     starts = document_starts(matched)

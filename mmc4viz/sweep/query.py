@@ -1,7 +1,6 @@
-"""A list of documents: filtered, sorted and cut into pages, all on arrays of the whole corpus.
+"""Filter, sort, paginate and search documents.
 
-Only the text of documents is not in the columns: `search` reads it from the shards of those that
-are asked for. What becomes of a document is `verdicts`' affair.
+Everything but text is in arrays of the whole corpus; `search` reads texts from the shards.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.types import ImageStatus, LoaderConfig, Outcome, PairStatus
 
-# What documents can be asked to contain: statuses as the walk gives them, and audit findings.
+# What documents can be filtered by: statuses of pairs and images, and audit findings.
 PAIR_STATUSES: Final = {f"pair_{status}": status for status in PairStatus}
 IMAGE_STATUSES: Final = {f"image_{status}": status for status in ImageStatus}
 FINDINGS: Final = ("mispaired", "outscored", "one_bad_image", "size_band", "stored_differs")
@@ -34,7 +33,7 @@ CONTENTS: Final = (*PAIR_STATUSES, *IMAGE_STATUSES, *FINDINGS)
 
 _PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
 
-# Sorted by a column: where the numbers are, and whether the largest come first.
+# Sortable columns, and whether the largest values come first.
 SORTS: Final = {
     "nearest": False,
     "best": True,
@@ -53,20 +52,20 @@ SORTS: Final = {
 
 @dataclass(frozen=True)
 class Query:
-    """Which documents to list; what is None or empty does not matter.
+    """A filter of documents; None and empty fields are ignored.
 
     Attributes
     ----------
     outcome : str
-        An `Outcome`, or one of the classes ``kept_always`` and ``kept_single_image``.
+        An `Outcome`, or ``kept_always`` or ``kept_single_image``.
     contains : str
         One of `CONTENTS`.
     best_from, best_to : float or None
-        The best pair's score, ends included; documents without a pair have none.
+        Range of the top score, ends included; excludes documents without a pair.
     images_from, images_to, tokens_from, tokens_to : int or None
-        Entries of ``image_info``; text tokens of the sequence.
+        Ranges of ``image_info`` entries and of text tokens.
     shard, url : str
-        Part of the shard's name; of the page's address; in any case.
+        Substrings of shard name and URL, case-insensitive.
     """
 
     outcome: str = ""
@@ -82,13 +81,13 @@ class Query:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it asks for all documents."""
+        """Whether it selects all documents."""
         return all(getattr(self, field.name) == field.default for field in fields(self))
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """All that a list of documents is made from, for one setting."""
+    """The inputs of a document list, for one set of settings."""
 
     matched: Matched
     config: LoaderConfig
@@ -97,7 +96,7 @@ class Corpus:
 
 
 def chosen(corpus: Corpus, query: Query) -> Ints:
-    """Return the positions of the documents that a query asks for, ascending."""
+    """Return the positions of the documents that a query selects, ascending."""
     found = corpus.found
     mask = np.ones(len(found.kind), bool)
     if query.outcome:
@@ -123,7 +122,7 @@ def chosen(corpus: Corpus, query: Query) -> Ints:
 
 
 def _with_outcome(found: Verdicts, outcome: str) -> Bools:
-    """Find the documents of an outcome or class; none for a name that is neither."""
+    """Find the documents with an outcome or class; none for an unknown name."""
     names = [outcome] if outcome in CLASSES else []
     if outcome == Outcome.KEPT:
         names = ["kept_always", "kept_single_image"]
@@ -140,7 +139,7 @@ def _with_url(matched: Matched, part_of_url: str) -> Bools:
 
 
 def containing(corpus: Corpus, name: str) -> Bools:
-    """Find the documents that contain what one of `CONTENTS` names; none for another name."""
+    """Find the documents that match one of `CONTENTS`; none for an unknown name."""
     matched, config, found = corpus.matched, corpus.config, corpus.found
     if name in FINDINGS:
         if name == "mispaired":
@@ -165,7 +164,7 @@ def containing(corpus: Corpus, name: str) -> Bools:
 
 
 def _plain_with_pair(found: Verdicts, status: PairStatus, cap: int) -> Bools:
-    """Tell from a plain document's counts whether it has a pair of a status."""
+    """Find plain documents with a pair of a status, from their counts."""
     if status is PairStatus.KEPT:
         return found.image_tokens > 0
     if status is PairStatus.BELOW_THRESHOLD:
@@ -176,7 +175,7 @@ def _plain_with_pair(found: Verdicts, status: PairStatus, cap: int) -> Bools:
 
 
 def sort_values(corpus: Corpus, name: str) -> NDArray[Any]:
-    """Return the numbers that a list is sorted by; those of strings are `ranks`."""
+    """Return the numbers to sort by; for strings use `ranks`."""
     if name == "place" or name not in SORTS:
         return np.arange(len(corpus.found.kind))
     values: NDArray[Any] = getattr(corpus.found, name)
@@ -184,7 +183,7 @@ def sort_values(corpus: Corpus, name: str) -> NDArray[Any]:
 
 
 def ranks(columns: list[Columns], name: str) -> Ints:
-    """Rank the documents by their key or url, as Unicode sorts; equal ones rank alike."""
+    """Rank documents by key or URL in Unicode order; equal ones get equal ranks."""
     values = [str(value) for part in columns for value in part.batch.column(name).to_pylist()]
     _, rank = np.unique(np.array(values, object), return_inverse=True) if values else (0, [])
     return np.asarray(rank, np.int64)
@@ -192,14 +191,14 @@ def ranks(columns: list[Columns], name: str) -> Ints:
 
 @dataclass(frozen=True)
 class Ordered:
-    """Documents in an order: by a number, ties by position; those without a number last.
+    """Documents sorted by a number, ties by position, NaN last.
 
     Attributes
     ----------
     documents : ndarray of int64, shape (chosen,)
         Positions, ascending.
     keys : ndarray of float64, shape (chosen,)
-        Ascending is first.
+        Sort keys; the smallest comes first.
     """
 
     documents: Ints
@@ -209,7 +208,7 @@ class Ordered:
         return len(self.documents)
 
     def page(self, start: int, stop: int) -> Ints:
-        """Return the documents from one place of the order to another; nothing else is sorted.
+        """Return the documents in a range of the order, sorting only these.
 
         Examples
         --------
@@ -227,7 +226,7 @@ class Ordered:
         return np.asarray(self.documents[wanted], np.int64)
 
     def rank(self, document: int) -> int | None:
-        """Return a document's place in the order; None where it is not in it."""
+        """Return a document's rank in the order, or None."""
         at = int(np.searchsorted(self.documents, document))
         if at == len(self) or self.documents[at] != document:
             return None
@@ -236,7 +235,7 @@ class Ordered:
         return int(np.count_nonzero(self.keys < key)) + int(ties)
 
     def beside(self, document: int) -> tuple[int | None, int | None]:
-        """Return the documents before and after one; the first of all where it is not listed."""
+        """Return the documents before and after one; if not listed, the first as the next one."""
         rank = self.rank(document)
         if rank is None:
             first: list[int] = self.page(0, 1).tolist()
@@ -247,24 +246,24 @@ class Ordered:
 
 
 def ordered(documents: Ints, values: NDArray[Any], largest_first: bool) -> Ordered:
-    """Put documents in the order of their numbers; ``values`` has one for each in the corpus."""
+    """Sort documents by ``values``, which has one number per document of the corpus."""
     keys = np.asarray(values)[documents].astype(np.float64)
     keys = -keys if largest_first else keys
     return Ordered(documents, np.where(np.isnan(keys), np.inf, keys))
 
 
 def search(matched: Matched, documents: Ints, words: str) -> Iterator[tuple[int, bool]]:
-    """Read documents' text from their shards and look for words in it, in any case.
+    """Search documents' text in their shards, case-insensitively.
 
     Yields
     ------
     (int, bool)
-        A document's position, and whether its text has the words; a shard after another.
+        A document's position, and whether its text contains the words; shard by shard.
 
     Raises
     ------
     ShardError
-        When a shard is not there or no longer what it was.
+        If a shard is missing or has changed.
     """
     wanted = words.casefold()
     starts = document_starts(matched)
@@ -276,7 +275,7 @@ def search(matched: Matched, documents: Ints, words: str) -> Iterator[tuple[int,
 
 
 def _raw(columns: Columns, rows: list[int]) -> Iterator[tuple[int, bytes]]:
-    """Read documents' JSON: each by its place, or by streaming the shard where that costs less."""
+    """Read documents' JSON by offset, or by streaming the shard if that is cheaper."""
     at = {columns.place(row)[0]: row for row in rows if columns.kind[row] != Kind.UNREADABLE}
     for row in rows:
         if columns.kind[row] == Kind.UNREADABLE:
@@ -296,7 +295,7 @@ def _raw(columns: Columns, rows: list[int]) -> Iterator[tuple[int, bytes]]:
 
 
 def _text(raw: bytes) -> str:
-    """Read a document's text; empty where there is none."""
+    """Return a document's text, empty if it has none."""
     try:
         info = read_json(raw)
     except ValueError:

@@ -1,18 +1,15 @@
-"""The states of grouped documents at every threshold.
+"""All states of grouped plain documents: cap, text, tokens and outcome, vectorized.
 
-A group spans many shards, so that what is done once a group costs little a document. Nothing is
-matched or counted here.
+This is the second half of the reference walk. A state is a number of pairs at or above the
+threshold; thresholds themselves do not appear. Groups span many shards, to amortize fixed costs.
 
-The vectorised twin of the walk's second half (cap, text, tokens, outcome) for plain documents.
-Thresholds are not known here: a state is a number of surviving pairs.
+A sequence consists of sentences, whose token counts depend on whether they open a chunk, and the
+special tokens between them. The image token of the pair on sentence s comes after all tokens of the
+sentences before s and two tokens (``<|endofchunk|><image>``) per kept pair before it; the first
+``<|endofchunk|>`` is removed.
 
-A sequence is a row of pieces: sentences, each counted as it opens a chunk or follows another one,
-and the special tokens between them. The token of the pair on sentence s stands behind all tokens
-of the sentences before s, and two tokens (``<|endofchunk|><image>``) for every kept pair before
-it; the first ``<|endofchunk|>`` is removed.
-
-Pairs enter a document one by one, best first. One that enters moves the pairs behind it; beyond
-the cap the pair of the last image leaves. So a state costs as much as it has kept pairs.
+Pairs enter a document one by one, best first. A new pair shifts the pairs after it; beyond the cap,
+the pair of the last image leaves. So a state costs as much as it has kept pairs.
 """
 
 from __future__ import annotations
@@ -31,28 +28,28 @@ from mmc4viz.types import LoaderConfig
 
 Array = NDArray[np.signedinteger[Any]]
 
-# Documents whose every token position and index stays below this are held and resolved in 16 bits.
+# Documents whose token positions and indices are all below this use 16-bit arithmetic.
 NARROW: Final = 32_000
 
 STATES: Final = 1 << 17
-"""States in a block: many for one histogram, few in memory."""
+"""States per block: enough for efficient histograms, few enough for memory."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """D documents with m matched pairs each; the pairs on axis 0, best score first.
+    """D documents with m matched pairs each; pairs on axis 0, best score first.
 
     Attributes
     ----------
     document : ndarray of int32, shape (D,)
-        Ascending numbers.
+        Document numbers, ascending.
     image, sentence, before, extra : ndarray of int16 or int32, shape (m, D)
         Of the pairs (`Matches`).
     total : ndarray of int16 or int32, shape (D,)
     score : ndarray of float64, shape (m, D)
-        Descending; equal ones in any order.
+        Descending; ties in any order.
     shared : bool
-        Whether in each document some pairs share a sentence; if not, in none.
+        Whether pairs share a sentence, in every document or in none.
     """
 
     document: NDArray[np.int32]
@@ -73,12 +70,12 @@ class Group:
         return Group(**fields, shared=self.shared)
 
     def blocks(self) -> Iterator[slice]:
-        """Cut the documents into blocks that are resolved and added up at a time."""
+        """Split the documents into blocks to process at a time."""
         width = max(1, STATES // len(self.score))
         return (slice(start, start + width) for start in range(0, len(self), width))
 
     def positions(self, first: int, last: int) -> slice:
-        """Return where the documents with numbers in a range stand."""
+        """Return the positions of the documents with numbers in a range."""
         return slice(*np.searchsorted(self.document, [first, last]).tolist())
 
     def between(self, first: int, last: int) -> Group:
@@ -86,7 +83,7 @@ class Group:
         return self.part(self.positions(first, last))
 
     def shifted(self, documents: int) -> Group:
-        """Return the same documents with other numbers."""
+        """Return the documents with shifted numbers."""
         return replace(self, document=self.document + np.int32(documents))
 
     def pairs(self, chosen: NDArray[np.bool_]) -> Matches:
@@ -105,14 +102,14 @@ class Group:
 
 
 def arrange(pairs: Matches, n_documents: int) -> list[Group]:
-    """Arrange pairs into groups, by number of pairs, width and whether sentences are shared.
+    """Group pairs by number of pairs per document, integer width, and shared sentences.
 
     Parameters
     ----------
     pairs : Matches
         In any order.
     n_documents : int
-        Documents are numbered below this.
+        Upper bound of document numbers.
     """
     each = np.bincount(pairs.document, minlength=n_documents)
     first = np.concatenate([[0], np.cumsum(each)])
@@ -128,7 +125,7 @@ def arrange(pairs: Matches, n_documents: int) -> list[Group]:
 
 
 def _groups(pairs: Matches, where: NDArray[np.int64]) -> Iterator[Group]:
-    """Make groups of documents with the same number of pairs, which stand at ``where``."""
+    """Make groups of documents with the same number of pairs, at positions ``where``."""
     best_first = np.argsort(-pairs.score[where], axis=1)
     where = np.take_along_axis(where, best_first, axis=1)
     sentence = np.sort(pairs.sentence[where], axis=1)
@@ -157,14 +154,14 @@ def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], share
     )
 
 
-_WIDTH: Final = 4096  # documents resolved together: what fits the cache
+_WIDTH: Final = 4096  # documents resolved together, to fit the CPU cache
 
 
 @dataclass(frozen=True)
 class States:
-    """What becomes of documents with 1 … m pairs surviving, every array of shape (m, documents).
+    """Outcomes of documents with 1 … m pairs left, every array of shape (m, documents).
 
-    A document without any is *below_threshold* and has 0 of all.
+    A document without any is ``below_threshold`` and has 0 tokens.
 
     Attributes
     ----------
@@ -189,16 +186,16 @@ def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
     group : Group
         D documents of m pairs each.
     config : LoaderConfig
-        The cap, the minimum and the token limit matter.
+        Only the cap, the minimum of images and the token limit matter.
     tokenizer : Tokenizer
-        What it adds to a sequence by itself.
+        Only the tokens that it adds to a sequence matter.
     """
     shape, dtype = group.score.shape, group.before.dtype
     states = States(np.empty(shape, np.int8), *(np.empty(shape, dtype) for _ in ("r", "t", "m")))
     limit = config.max_tokens - tokenizer.n_before - tokenizer.n_after
-    if dtype == np.int16:  # no document is that long: the same answers, and no overflow
+    if dtype == np.int16:  # no document is that long, so results are the same without overflow
         limit = min(limit, NARROW + tokenizer.n_closing)
-    end = limit - 1 if tokenizer.n_after == 0 else -1  # nothing else stands behind an image
+    end = limit - 1 if tokenizer.n_after == 0 else -1  # otherwise an image token is never last
     cut = _Cut(limit, end, tokenizer.n_closing, config.min_images)
     for start in range(0, len(group), _WIDTH):
         block = group.part(slice(start, start + _WIDTH))
@@ -215,25 +212,25 @@ def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
 class _Kept:
     """The kept pairs of D documents in one state: n slots, in any order.
 
-    Every comparison is a subtraction and a shift that leaves -1 (all bits set) for true, so that
-    it selects numbers by a bitwise and: nothing is converted, nothing branches.
+    Comparisons are computed as a subtraction and a shift, giving -1 (all bits set) for true, so
+    that numbers are selected by bitwise and, without conversions or branches.
 
     Attributes
     ----------
     image, sentence : ndarray, shape (slots, D)
     extra : ndarray, shape (slots, D)
-        Tokens added by opening a chunk; where pairs share a sentence, the first image's pair has
-        them and the others 0.
+        Tokens added by opening a chunk; if pairs share a sentence, counted for the first image's
+        pair only.
     position : ndarray, shape (slots, D)
-        Where each pair's image token stands, the tokenizer's own first tokens left out.
+        Position of each pair's image token, without the tokenizer's own first tokens.
     past_first, past_last : ndarray, shape (slots, D)
-        By how much a pair's place among images exceeds the first, and the last, of its sentence's
-        places among image tokens: within them, the token at that place gets an image of its own
-        sentence. One array where no sentence is shared.
+        Difference between a pair's rank among images and the first, and the last, rank of its
+        sentence among image tokens: between them, the token at that rank gets an image of its own
+        sentence. The same array if no sentence is shared.
     rank : ndarray, shape (slots, D)
-        That place among images; not kept where no sentence is shared.
+        Rank among images; unused if no sentence is shared.
     added : ndarray, shape (D,)
-        Tokens that all kept pairs add to the text.
+        Tokens that the kept pairs add to the text.
     """
 
     def __init__(self, group: Group, max_images: int) -> None:
@@ -247,11 +244,11 @@ class _Kept:
         self.shift = dtype.itemsize * 8 - 1
 
     def enter(self, pair: int) -> None:
-        """Let the pairs at one position of the group enter, all documents at once."""
+        """Add the pair at one position to all documents."""
         n, group = self.n, self.group
         image, sentence, extra = group.image[pair], group.sentence[pair], group.extra[pair]
-        above = (sentence - self.sentence[:n]) >> self.shift  # where the new sentence is first
-        sooner = (image - self.image[:n]) >> self.shift  # where the new image is
+        above = (sentence - self.sentence[:n]) >> self.shift  # the new sentence comes first
+        sooner = (image - self.image[:n]) >> self.shift  # the new image comes first
         ahead, below, opening = above, ~above, extra  # of the new pair's token and sentence
         if group.shared:
             same = below & ~((self.sentence[:n] - sentence) >> self.shift)
@@ -277,7 +274,7 @@ class _Kept:
         self.n = min(n + 1, self.cap)
 
     def mispaired(self, inside: NDArray[np.bool_], reaching: Array) -> Array:
-        """Count the mispaired image tokens, of the ``reaching`` ones before the cut."""
+        """Count the mispaired among the ``reaching`` image tokens within the limit."""
         past_first, past_last = self.past_first[: self.n], self.past_last[: self.n]
         if not self.group.shared:
             return _count(inside & (past_first != 0))
@@ -285,10 +282,10 @@ class _Kept:
         return np.asarray(reaching - _count(own))
 
     def _leave(self) -> None:
-        """Let the pair of the last image go, and put the newest one in its slot."""
+        """Remove the pair of the last image, and put the newest one in its slot."""
         out = ~((self.image - self.image.max(axis=0)) >> self.shift)
         sentence, extra = _any(self.sentence & out), _any(self.extra & out)
-        # Of the pairs that share its sentence it is the last: it stood before later sentences only.
+        # It is the last of the pairs that share its sentence, so it only precedes later sentences.
         above = (sentence - self.sentence) >> self.shift
         self.position -= above & (extra + 2)
         self.past_first -= above
@@ -300,7 +297,7 @@ class _Kept:
 
 
 def _any(values: Array) -> Array:
-    """Combine numbers of which at most one is not 0, or masks, over the slots."""
+    """Combine masks, or numbers of which at most one is not 0, over the slots."""
     return np.asarray(np.bitwise_or.reduce(values, axis=0))
 
 
@@ -315,14 +312,14 @@ def _count(mask: NDArray[np.bool_]) -> Array:
 
 @dataclass(frozen=True)
 class _Cut:
-    """The cut at the token limit, and the outcome.
+    """Truncation at the token limit, and the outcome.
 
     Attributes
     ----------
     limit : int
-        Tokens that are left, the tokenizer's own left out.
+        Token limit without the tokenizer's own tokens.
     end : int
-        Position of an image token that is the very last of ``max_tokens``; -1 if none can be.
+        Position at which an image token is the last of ``max_tokens``; -1 if impossible.
     n_closing, min_images : int
     """
 
@@ -332,13 +329,15 @@ class _Cut:
     min_images: int
 
     def apply(self, kept: _Kept, reaching: Array, text: Array, mispaired: Array) -> Array:
-        """Fill in one state of D documents; return its classes."""
+        """Fill in one state of D documents; return the classes."""
         position, limit = kept.position[: kept.n], self.limit
         inside = position < limit
         reaching[:] = _count(inside)
         mispaired[:] = kept.mispaired(inside, reaching)
-        chunks = _count(position <= limit) - 1  # ends of chunk: each one token before its image
-        length = kept.group.total + kept.added  # one end of chunk less at the start, one at the end
+        chunks = _count(position <= limit) - 1  # each <|endofchunk|> precedes its image token
+        length = (
+            kept.group.total + kept.added
+        )  # one <|endofchunk|> less at the start, one more at the end
         closing = np.clip(limit - length, 0, self.n_closing)
         specials = reaching + np.maximum(chunks, 0) + (length <= limit)
         text[:] = np.minimum(length + self.n_closing, limit) - closing - specials

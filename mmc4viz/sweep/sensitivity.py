@@ -1,6 +1,6 @@
-"""The effect of every other setting at every threshold, from a sample or from the whole corpus.
+"""Sensitivity to settings at every threshold, from a sample or the whole corpus.
 
-A setting is varied alone, the others stay as chosen. Draws no sample and no picture.
+Each setting is varied alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmc4viz.sweep.statistics import CLASS, CLASSES, QUANTITY
 from mmc4viz.sweep.sweep import Matched, Part, sweep
 from mmc4viz.types import ASSIGNMENT_NAMES, LoaderConfig
 
-KNOBS: Final[dict[str, tuple[Any, ...]]] = {
+SETTING_VALUES: Final[dict[str, tuple[Any, ...]]] = {
     "max_images": (1, 2, 3, 4, 6, 8, 12, 20),
     "max_tokens": (64, 128, 256, 512, 1024, 2048),
     "min_kb": (-1, 5, 10, 15, 20, 30),
@@ -34,14 +34,14 @@ YIELDS: Final = ("documents", "image_tokens")
 
 @dataclass(frozen=True)
 class Pool:
-    """A sample in one piece.
+    """A sample, concatenated.
 
     Attributes
     ----------
     columns : Columns
         All documents of the sample.
     cluster : ndarray of int64, shape (documents,)
-        Which cluster each belongs to.
+        Each document's cluster.
     drawn : DrawnSample
     """
 
@@ -52,14 +52,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Effect:
-    """What one value of one setting yields, per document of the corpus.
+    """One setting with one value to try.
 
     Attributes
     ----------
     setting : str
     value : int or str
     config : LoaderConfig
-        The whole setting.
+        The settings with this value.
     """
 
     setting: str
@@ -68,7 +68,7 @@ class Effect:
 
 
 def pool(drawn: DrawnSample) -> Pool:
-    """Put a sample in one piece, so that it is matched in one go."""
+    """Concatenate a sample, so that it is matched at once."""
     parts = [(part, at) for at, parts in enumerate(drawn.clusters) for part in parts]
     layout = schema(pa.float64(), parts[0][0].verify)
     batch = pa.concat_batches([part.batch.cast(layout) for part, _ in parts])
@@ -79,9 +79,9 @@ def pool(drawn: DrawnSample) -> Pool:
 
 
 def variations(config: LoaderConfig) -> list[Effect]:
-    """Return every setting with every value to try, the present one among them."""
+    """Return every setting with every value to try, including the current one."""
     found = []
-    for setting, values in KNOBS.items():
+    for setting, values in SETTING_VALUES.items():
         present = getattr(config, setting)
         tried = values if present in values else sorted((*values, present))
         found += [Effect(setting, value, config.with_(**{setting: value})) for value in tried]
@@ -91,17 +91,17 @@ def variations(config: LoaderConfig) -> list[Effect]:
 def estimated(
     sample: Pool, matched: Matched, config: LoaderConfig, thresholds: Thresholds
 ) -> dict[str, Rate]:
-    """Return what a setting yields per document, with intervals, by name of the yield.
+    """Return the yields per document, with 95% CIs, by name.
 
     Parameters
     ----------
     sample : Pool
     matched : Matched
-        The sample under the setting's size limit and assignment.
+        The sample, matched with the size limit and assignment of ``config``.
     config : LoaderConfig
-        Its threshold does not matter.
+        The threshold is ignored.
     thresholds : ndarray of float64, shape (T,)
-        Ascending, without repeats.
+        Strictly ascending.
     """
     sampled = np.maximum(1, np.bincount(sample.cluster, minlength=len(sample.drawn.clusters)))
     sizes = sample.drawn.sizes[:, None]
@@ -114,7 +114,7 @@ def estimated(
 
 
 def exact(matched: Matched, config: LoaderConfig, thresholds: Thresholds) -> dict[str, Rate]:
-    """Return the same of a whole corpus, without intervals."""
+    """Return the same for a whole corpus, with zero-width intervals."""
     curves = sweep(matched, config, thresholds)
     n = max(1, matched.n_documents)
     values = {name: curves.expected(name, config.single_image_keep) / n for name in YIELDS}
@@ -124,7 +124,7 @@ def exact(matched: Matched, config: LoaderConfig, thresholds: Thresholds) -> dic
 def _by_cluster(
     sample: Pool, matched: Matched, config: LoaderConfig, thresholds: Thresholds
 ) -> dict[str, Floats]:
-    """Sum up each yield of each cluster at every threshold: arrays of shape (clusters, T)."""
+    """Sum each yield by cluster at every threshold, shape (clusters, T)."""
     shape = len(sample.drawn.clusters), len(thresholds) + 1
     bins = {name: np.zeros(shape[0] * shape[1]) for name in YIELDS}
     for document, place, change in _changes(matched, config, thresholds):
@@ -140,7 +140,7 @@ def _by_cluster(
 def _changes(
     matched: Matched, config: LoaderConfig, thresholds: Thresholds
 ) -> Iterator[tuple[Ints, NDArray[Any], dict[str, Floats]]]:
-    """Yield documents, the bins in which their states are entered, and what each state adds."""
+    """Yield documents, the bins in which their states begin, and what each state adds."""
     odds, start = _odds(config), 0
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
@@ -173,7 +173,7 @@ def _changes_of_literal(
 
 
 def _odds(config: LoaderConfig) -> Floats:
-    """Return the probability with which a document of each class reaches the model."""
+    """Return the keep probability of each class."""
     odds = np.zeros(len(CLASSES))
     odds[CLASS["kept_always"]], odds[CLASS["kept_single_image"]] = 1.0, config.single_image_keep
     return odds

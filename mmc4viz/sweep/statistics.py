@@ -1,11 +1,7 @@
 """Statistics at every threshold, and funnels of drop reasons.
 
-Everything is a whole number, so that sums are exact; the coin enters when a curve is looked up.
-This module counts one document; adding up over documents and thresholds is the sweep's job.
-
-Curves are looked up and added here; they are made by the sweep.
-
-Every loss has its name; losses and what remains add up to the whole. Draws nothing.
+Counts are integers, so sums are exact; the single-image keep probability is applied when a curve is
+read. Every drop has a reason, and drops and kept add up to the total.
 """
 
 from __future__ import annotations
@@ -20,7 +16,7 @@ from numpy.typing import NDArray
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.types import ImageStatus, Outcome, PairStatus, Verdict
 
-# Classes of a document: its outcome, with ``kept`` split by whether the coin has a say.
+# Classes of a document: its outcome, with ``kept`` split by keep probability.
 CLASSES: Final = (
     "kept_always",
     "kept_single_image",
@@ -36,9 +32,9 @@ QUANTITIES: Final = (
     "documents",
     "pairs",  # matched, at or above the threshold
     "rejected_pairs",  # matched, below the threshold
-    "over_cap",  # images behind the cap
-    "truncated",  # images whose token is cut
-    "reaching",  # images that keep their token
+    "over_cap",  # images dropped at the cap
+    "truncated",  # images whose token is truncated
+    "reaching",  # images whose token is kept
     "image_tokens",
     "text_tokens",
     "mispaired",
@@ -58,7 +54,7 @@ class Tally:
     ----------
     counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES))
     images : ndarray of int64, shape (len(ImageStatus),)
-        Images by status, whatever became of their document.
+        Images by status, whatever the document's outcome.
     """
 
     counts: NDArray[np.int64]
@@ -66,7 +62,7 @@ class Tally:
 
     @classmethod
     def empty(cls) -> Tally:
-        """Return a tally of nothing."""
+        """Return a tally of zeros."""
         return cls(
             np.zeros((len(QUANTITIES), len(CLASSES)), np.int64),
             np.zeros(len(ImageStatus), np.int64),
@@ -80,7 +76,7 @@ class Tally:
 
 
 def class_of(verdict: Verdict) -> str:
-    """Return the class of a verdict; a ChatGPT-written document (no pairs) meets no coin."""
+    """Return the class of a verdict; ChatGPT-generated documents are always kept or dropped."""
     if verdict.outcome is not Outcome.KEPT:
         return str(verdict.outcome)
     coin = verdict.image_tokens == 1 and bool(verdict.pairs)
@@ -88,7 +84,7 @@ def class_of(verdict: Verdict) -> str:
 
 
 def tally(verdict: Verdict) -> Tally:
-    """Count one verdict of the literal walk."""
+    """Count one verdict of the reference walk."""
     statuses = Counter(pair.status for pair in verdict.pairs)
     images = Counter(verdict.images)
     counts = {
@@ -105,7 +101,7 @@ def tally(verdict: Verdict) -> Tally:
     }
     if verdict.outcome is Outcome.UNREADABLE:
         counts["stranded"] = images[ImageStatus.UNMATCHED]
-    if verdict.images and not verdict.pairs:  # if ChatGPT-written, images are bound by rank alone
+    if verdict.images and not verdict.pairs:  # if ChatGPT-generated, images are paired by rank only
         matched = images[ImageStatus.MATCHED]
         bound = {b.bound_image for b in verdict.binding if b.bound_image is not None}
         counts["reaching"] = len(bound)
@@ -128,7 +124,7 @@ class Curves:
     counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES), T)
         Sums of `mmc4viz.sweep.statistics.Tally.counts`.
     images : ndarray of int64, shape (len(ImageStatus), T)
-        Likewise of ``images``.
+        Sums of ``images``.
     """
 
     thresholds: Thresholds
@@ -155,20 +151,20 @@ class Curves:
         return np.asarray(self.images[IMAGE_STATUS[status]])
 
     def expected(self, quantity: str, keep: float) -> NDArray[np.float64]:
-        """Return a quantity's expectation over the documents that survive, shape (T,).
+        """Return a quantity's expected value over kept documents, shape (T,).
 
         Parameters
         ----------
         quantity : str
             One of `mmc4viz.sweep.statistics.QUANTITIES`.
         keep : float
-            Probability with which a sequence of a single image survives.
+            Single-image keep probability.
         """
         surely = self.in_class(quantity, "kept_always")
         return np.asarray(surely + keep * self.in_class(quantity, "kept_single_image"))
 
     def rows(self, keep: float) -> list[dict[str, Any]]:
-        """Return what ``mmc4viz curve`` prints: a row a threshold, with the coin at ``keep``."""
+        """Return the rows of ``mmc4viz curve``; ``keep`` is the single-image keep probability."""
         kept = self.in_class("documents", "kept_always", "kept_single_image")
         columns: dict[str, NDArray[Any]] = {
             "threshold": self.thresholds,
@@ -187,13 +183,13 @@ class Curves:
         return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
     def step(self, threshold: float) -> int:
-        """Return the position of the step nearest to a threshold."""
+        """Return the index of the step closest to a threshold."""
         return int(np.abs(self.thresholds - threshold).argmin())
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """One named loss: how many are lost here, and how many remain."""
+    """One step of a funnel: how many are dropped here, and how many remain."""
 
     name: str
     meaning: str
@@ -202,21 +198,21 @@ class Loss:
 
 
 def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
-    """Follow images from the shards to the model at one threshold.
+    """Count images by drop reason at one threshold.
 
     Parameters
     ----------
     curves : Curves
-        Of the corpus.
+        The corpus's curves.
     step : int
-        Position of the threshold.
+        Index of the threshold.
     keep : float
-        Probability with which a single image's document survives.
+        Single-image keep probability.
 
     Returns
     -------
     list of Loss
-        In the loader's order; the last one's ``remaining`` reach the model, in expectation.
+        In the loader's order; the last ``remaining`` is the expected number kept.
     """
     statuses = {status: float(curves.with_status(status)[step]) for status in ImageStatus}
     stranded = curves.total("stranded")[step]
@@ -257,7 +253,7 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
 
 
 def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
-    """Follow documents from the shards to the model at one threshold, like `image_funnel`."""
+    """Count documents by drop reason at one threshold, like `image_funnel`."""
     meanings = {
         Outcome.UNREADABLE: "loader error",
         Outcome.NO_VALID_IMAGE: "all images missing or too small",

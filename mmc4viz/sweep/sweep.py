@@ -1,13 +1,9 @@
-"""Match a corpus once, then compute every threshold.
+"""Match a corpus once, then compute the statistics at every threshold exactly.
 
-Adds whole numbers exactly. What a state is, `resolve` and `literal` know.
-
-Shards are matched one by one and arranged in blocks of many. Knows nothing of cap and tokens.
-
-Because matching does not depend on the threshold, a document with m pairs has at most m + 1
-states, entered one after another as the threshold falls below its pairs' scores. Every state is
-resolved once; its difference to the state before is put in the bin of its score, and the bins are
-summed up from the right (DESIGN.md, One idea carries everything). Reads nothing, draws nothing.
+Matching does not depend on the threshold, so a document with m pairs has at most m + 1 states,
+entered one after another as the threshold falls below its pairs' scores. Every state is resolved
+once (`resolve`, `literal`); its difference from the previous state is added to the bin of its
+score, and the bins are summed from the right.
 """
 
 from __future__ import annotations
@@ -39,21 +35,21 @@ from mmc4viz.types import ImageStatus, LoaderConfig
 
 Places = NDArray[np.unsignedinteger[Any]]
 
-_EXACT_BITS: Final = 53  # of a double
-_CLASSES: Final = CLASS["below_threshold"] + 1  # those that a document passes through come first
+_EXACT_BITS: Final = 53  # mantissa of a double
+_CLASSES: Final = CLASS["below_threshold"] + 1  # only these occur in states; they come first
 
 
 def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
-    """Return the bin of each score: how many thresholds it reaches."""
+    """Return the bin of each score: the number of thresholds it reaches."""
     dtype = np.uint16 if len(thresholds) < 2**16 else np.uint32
     return np.searchsorted(thresholds, score, side="right").astype(dtype)
 
 
 class Bins:
-    """Differences between states, in the bin of the score at which a state is entered.
+    """Differences between states, binned by the score at which a state begins.
 
-    Bin k belongs to scores that reach threshold k - 1 but not threshold k. Documents may be dealt
-    into clusters, each with bins of its own after those of the cluster before.
+    Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
+    into clusters, each with its own bins, one cluster after another.
     """
 
     def __init__(self, thresholds: Thresholds, clusters: int = 1) -> None:
@@ -64,7 +60,7 @@ class Bins:
         self.images = np.zeros((n, len(ImageStatus)), np.int64)
 
     def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
-        """Add what does not depend on the threshold."""
+        """Add counts that do not depend on the threshold."""
         last = (cluster + 1) * self._each - 1
         self.counts[:, last] += constants.counts
         self.images[last] += constants.images
@@ -72,18 +68,18 @@ class Bins:
     def add_states(
         self, place: Places, states: States, max_images: int, cluster: Ints | None = None
     ) -> None:
-        """Add the states of documents that are *below_threshold* without a pair.
+        """Add the states of plain documents.
 
         Parameters
         ----------
         place : ndarray of unsigned integers, shape (m, D)
-            Bins of the scores at which the states are entered.
+            Bins of the scores at which the states begin.
         states : States
-            Of these documents.
+            The documents' states.
         max_images : int
             The cap.
         cluster : ndarray of int64, shape (D,), optional
-            Of each document.
+            Each document's cluster.
         """
         at = place.astype(np.int64) + (0 if cluster is None else cluster * self._each)
         m, n_pairs = len(place), np.arange(1, len(place) + 1)[:, None]
@@ -125,7 +121,7 @@ class Bins:
         np.subtract.at(self.images, left, states.images[before])
 
     def curves(self) -> list[Curves]:
-        """Sum up the bins from the right, cluster by cluster."""
+        """Sum the bins from the right, by cluster."""
         shape = self.counts.shape
         counts = self.counts.reshape(shape[0], -1, self._each, shape[2])[:, :, :0:-1]
         counts = counts.cumsum(axis=2)[:, :, ::-1].transpose(1, 0, 3, 2)
@@ -140,15 +136,15 @@ class Bins:
 def _sums(
     values: dict[str, NDArray[Any]], entered: Ints, left: Ints, n_bins: int
 ) -> dict[str, Ints]:
-    """Sum up values in the bins entered, less those of the state before in the bins left.
+    """Sum values in the bins entered, minus those of the previous state in the bins left.
 
     Parameters
     ----------
     values : dict of str to ndarray of integers, shape (m, D) or (m, 1)
-        Not negative.
+        Non-negative.
     entered : ndarray of int64, shape (m * D,)
     left : ndarray of int64, shape ((m - 1) * D,)
-        For the states from the second on.
+        Of all states but the first.
     n_bins : int
 
     Returns
@@ -168,7 +164,7 @@ def _sums(
 
 
 def _words(values: dict[str, NDArray[Any]], n: int) -> Iterator[list[tuple[str, int, int]]]:
-    """Pack quantities into doubles that add them all up at once, exactly.
+    """Pack quantities into doubles to sum several at once, exactly.
 
     Yields
     ------
@@ -189,7 +185,7 @@ def _words(values: dict[str, NDArray[Any]], n: int) -> Iterator[list[tuple[str, 
 
 Progress = Callable[[int], object]
 
-_BLOCK: Final = 1 << 18  # documents in a block: many a group, and little memory in the making
+_BLOCK: Final = 1 << 18  # documents per block: large groups, limited memory
 
 
 @dataclass
@@ -199,14 +195,14 @@ class Block:
     Attributes
     ----------
     groups : list of Group
-        Of their plain documents with pairs, numbered through.
+        Their plain documents with pairs, numbered consecutively.
     """
 
     groups: list[Group]
     _places: tuple[bytes, list[Places]] = field(default=(b"", []), repr=False)
 
     def places(self, thresholds: Thresholds) -> list[Places]:
-        """Return the bins of each group's scores, shape (m, D) each; those last asked for stay."""
+        """Return the bins of each group's scores, shape (m, D) each; the last result is cached."""
         grid, found = self._places
         if grid != thresholds.tobytes():
             found = [places(thresholds, group.score) for group in self.groups]
@@ -222,15 +218,15 @@ class Part:
     ----------
     columns : Columns
     literal : Literal
-        By row, the documents whose counts do not add up: the walk answers them.
+        Documents that need the reference walk, by row.
     kind : ndarray of uint8, shape (documents,)
-        Class of each plain or unreadable document while none of its pairs survives.
+        Class of each plain or unreadable document with all pairs below the threshold.
     constants : Tally
-        Of these, with every pair below the threshold.
+        Of these documents, with all pairs below the threshold.
     block : Block
-        Holds its pairs.
+        The block with its pairs.
     first : int
-        Number of its first document there.
+        Number of its first document in the block.
     min_kb : int
         The size limit.
     """
@@ -245,7 +241,7 @@ class Part:
 
     @property
     def run(self) -> Run:
-        """Its documents in the block."""
+        """The shard's documents in the block."""
         return Run(self.block, self.first, self.first + len(self.columns))
 
     def groups(self) -> list[Group]:
@@ -262,7 +258,7 @@ class Part:
         return Matches.joined([group.pairs(documents[group.document]) for group in self.groups()])
 
     def images_with(self, status: ImageStatus) -> NDArray[np.int64]:
-        """Return how many images of a status each document has, 0 for literal ones."""
+        """Return each document's number of images with a status, 0 for literal ones."""
         images = validity(self.columns, self.min_kb)
         if status not in (ImageStatus.MATCHED, ImageStatus.UNMATCHED):
             return images.having(IMAGE_STATUS[status])
@@ -272,13 +268,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Run:
-    """Documents that follow each other in a block.
+    """Consecutive documents of a block.
 
     Attributes
     ----------
     block : Block
     first, last : int
-        Numbers of the first one, and after the last one.
+        Half-open range of document numbers.
     """
 
     block: Block
@@ -286,11 +282,11 @@ class Run:
     last: int
 
     def groups(self) -> Iterator[Group]:
-        """Return those with pairs, group by group."""
+        """Yield the documents with pairs, group by group."""
         return (group.between(self.first, self.last) for group in self.block.groups)
 
     def with_places(self, thresholds: Thresholds) -> Iterator[tuple[Group, Places]]:
-        """Return them with the bins of their scores."""
+        """Yield the groups with the bins of their scores."""
         for group, place in zip(self.block.groups, self.block.places(thresholds), strict=True):
             here = group.positions(self.first, self.last)
             yield group.part(here), place[:, here]
@@ -298,12 +294,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Matched:
-    """A corpus matched under one size limit and assignment, ready to be swept.
+    """A corpus matched with one size limit and assignment.
 
     Attributes
     ----------
     parts : sequence of Part
-        One a shard; any choice of them is a matched corpus as well.
+        One per shard; any subset is a matched corpus too.
     config : LoaderConfig
         Whose ``min_kb`` and ``assignment`` were used.
     """
@@ -313,22 +309,22 @@ class Matched:
 
     @property
     def n_documents(self) -> int:
-        """All documents, readable or not."""
+        """Number of documents, readable or not."""
         return sum(len(part.columns) for part in self.parts)
 
     def scores(self) -> NDArray[np.float64]:
-        """Return the scores of all matched pairs of documents that are not lost before."""
+        """Return the scores of all matched pairs."""
         plain = [group.score.ravel() for run in self.runs() for group in run.groups()]
         return np.concatenate([np.zeros(0), *(p.literal.scores() for p in self.parts), *plain])
 
     @cached_property
     def scale(self) -> Scale:
-        """The scale of its scores, with a grid of thresholds that suits it."""
-        stored = self.config.assignment == "stored"  # scores are then not the matrices'
+        """The scale of the scores, with a suitable grid of thresholds."""
+        stored = self.config.assignment == "stored"  # then scores are not from the matrices
         return scale_of(self.scores(), () if stored else [part.columns for part in self.parts])
 
     def runs(self) -> list[Run]:
-        """Return all documents, neighbouring parts of a block in one run."""
+        """Return all documents as runs, merging adjacent parts of a block."""
         found: list[Run] = []
         for run in (part.run for part in self.parts):
             if found and found[-1].block is run.block and found[-1].last == run.first:
@@ -349,15 +345,14 @@ def match_corpus(
     Parameters
     ----------
     corpus : iterable of Columns
-        One a shard.
+        One per shard.
     config : LoaderConfig
         Only ``min_kb`` and ``assignment`` matter.
     progress : callable, optional
-        Called with the number of documents done since its last call; whatever it raises ends the
-        matching and passes through, so that it may abandon one that nobody waits for.
+        Called with the number of documents done since the last call; may raise to cancel.
     previous : Matched, optional
-        The same corpus under another size limit: only documents in which that changes a valid
-        image are matched again. One under another assignment is of no use and not looked at.
+        The same corpus with another size limit: only documents whose valid images change are
+        matched again. Ignored if the assignment differs.
     """
     earlier = {} if previous is None else {id(part.columns.batch): part for part in previous.parts}
     parts: list[Part] = []
@@ -380,7 +375,7 @@ def match_corpus(
 
 
 def _known(part: Part, before: LoaderConfig, now: LoaderConfig) -> Known | None:
-    """Return what was found in a shard under another size limit and still holds."""
+    """Return a shard's earlier results that hold under the new size limit."""
     if before.assignment != now.assignment:
         return None
     documents = ~changed(part.columns, before.min_kb, now.min_kb)
@@ -389,7 +384,7 @@ def _known(part: Part, before: LoaderConfig, now: LoaderConfig) -> Known | None:
 
 
 def _arranged(shards: list[tuple[Columns, Literal, ShardMatch]], min_kb: int) -> list[Part]:
-    """Make a block of shards."""
+    """Arrange matched shards in a block."""
     if not shards:
         return []
     starts = np.cumsum([0, *(len(columns) for columns, _, _ in shards)]).tolist()
@@ -411,25 +406,24 @@ def sweep(
     thresholds: Thresholds,
     progress: Progress | None = None,
 ) -> Curves:
-    """Sum up every statistic at every threshold.
+    """Compute every statistic at every threshold.
 
     Parameters
     ----------
     matched : Matched
-        Under the setting's size limit and assignment.
+        Matched with the size limit and assignment of ``config``.
     config : LoaderConfig
-        Its threshold and its coin do not matter.
+        The threshold and the single-image keep probability are ignored.
     thresholds : ndarray of float64, shape (T,)
-        Ascending, without repeats.
+        Strictly ascending.
     progress : callable, optional
-        Called with the number of documents done since its last call, all in all with
-        ``matched.n_documents``. Whatever it raises ends the sweep and passes through, so that it
-        may abandon one that nobody waits for.
+        Called with the number of documents done since the last call, ``matched.n_documents`` in
+        total; may raise to cancel.
 
     Returns
     -------
     Curves
-        At each threshold the sum of what `walk` says of every document.
+        At each threshold, the sum over all documents of what `walk` returns.
 
     Examples
     --------
@@ -450,13 +444,13 @@ def sweep_each(
     config: LoaderConfig,
     thresholds: Thresholds,
 ) -> list[Curves]:
-    """Sum up every statistic of each cluster of shards, in one go.
+    """Compute every statistic for each cluster of shards at once.
 
     Parameters
     ----------
     matched : Matched
     cluster : ndarray of int64, shape (parts,)
-        Of each shard, from 0 on.
+        Cluster of each shard, from 0.
     clusters : int
     config, thresholds
         As for `sweep`.
@@ -473,7 +467,7 @@ def _fill(
     cluster: NDArray[np.int64],
     progress: Progress | None,
 ) -> None:
-    """Put every state of a corpus in its bin."""
+    """Add every state of a corpus to its bin."""
     report, n_left = progress or (lambda _: None), matched.n_documents
     for part, here in zip(matched.parts, cluster.tolist(), strict=True):
         bins.add_everywhere(part.constants, here)

@@ -265,7 +265,7 @@ def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
     if steps.beyond is not None and all(steps.beyond[name] >= n for name, n in needed):
         reason = "every threshold keeps that much, even one that drops all pairs"
     elif not len(found):
-        reason = _too_much(steps, needed)
+        reason = _unreached(steps, needed)
     if reason is not None:
         return Proposal(Basis.YIELD, text, _ASSUMPTION, reason=reason)
     step = int(found[-1])
@@ -273,7 +273,7 @@ def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
     return Proposal(Basis.YIELD, text, _ASSUMPTION, threshold, kept=steps.at(step))
 
 
-def _too_much(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
+def _unreached(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:
     """Say which target is out of reach."""
     for name, amount in needed:
         most = float(steps.kept[name].max(initial=0))

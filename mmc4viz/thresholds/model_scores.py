@@ -92,7 +92,7 @@ class ByImage:
     score: Floats
 
 
-def line_up(models: Sequence[Model]) -> None:
+def check_comparable(models: Sequence[Model]) -> None:
     """Check that models can be compared: two or more, distinct names, the same corpus.
 
     Raises

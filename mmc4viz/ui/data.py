@@ -30,7 +30,7 @@ from mmc4viz.data.storage import unchanged
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.sweep import audit
 from mmc4viz.sweep.audit import Stored, stored
-from mmc4viz.sweep.document_table import Standings, Verdicts
+from mmc4viz.sweep.document_table import DocumentTable, Verdicts
 from mmc4viz.sweep.estimate import Estimate, estimate
 from mmc4viz.sweep.pairs import (
     Difference,
@@ -491,7 +491,7 @@ class Audit:
 
 
 _PAIRS: Memo[Pairs] = Memo()
-_STANDINGS: Memo[Standings] = Memo()
+_STANDINGS: Memo[DocumentTable] = Memo()
 _VERDICTS: Memo[Verdicts] = Memo()
 _CHOSEN: Memo[Ints] = Memo()
 _ORDERED: Memo[Ordered] = Memo()
@@ -524,8 +524,8 @@ def verdicts_for(source: CorpusKey, config: LoaderConfig) -> Verdicts:
     """Return the verdict of every document."""
     settings = _judging(config)
 
-    def resolve() -> Standings:
-        return Standings(matched_of(source, config), settings)
+    def resolve() -> DocumentTable:
+        return DocumentTable(matched_of(source, config), settings)
 
     def look_up() -> Verdicts:
         with progress("Computing document outcomes"):

@@ -18,7 +18,7 @@ from mmc4viz.thresholds.compare.disagreement import (
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, along, match_by_yield
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.thresholds.fdr.matrices import stack_of
-from mmc4viz.thresholds.model_scores import Model, line_up
+from mmc4viz.thresholds.model_scores import Model, check_comparable
 from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo, progress
@@ -74,7 +74,7 @@ def check(one: Side, other: Side) -> None:
     """Raise a ModelsError unless two models can be compared."""
 
     def make() -> bool:
-        line_up([candidate(one).model, candidate(other).model])
+        check_comparable([candidate(one).model, candidate(other).model])
         return True
 
     _LINED_UP.get((one, other), make)

@@ -16,7 +16,7 @@ from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.walk import matched_pairs, matrix_of
 from mmc4viz.sweep import audit
 from mmc4viz.sweep.audit import EQUAL, stored
-from mmc4viz.sweep.document_table import Standings, verdicts
+from mmc4viz.sweep.document_table import DocumentTable, verdicts
 from mmc4viz.sweep.pairs import image_counts
 from mmc4viz.sweep.query import (
     CONTENTS,
@@ -43,7 +43,7 @@ def case(request: pytest.FixtureRequest) -> Odd:
 @pytest.mark.parametrize("threshold", [-1e300, -1.0, 0.0, 0.1, 0.2, 0.25, 0.3, 1.0, 1e9])
 def test_standings_are_verdicts(case: Odd, threshold: float) -> None:
     matched, config = case.corpus.matched, case.corpus.config
-    found = Standings(matched, config).at(threshold)
+    found = DocumentTable(matched, config).at(threshold)
     expected = verdicts(matched, config.with_(threshold=threshold))
     for field in dataclasses.fields(expected):
         here, there = getattr(found, field.name), getattr(expected, field.name)

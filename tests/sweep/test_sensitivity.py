@@ -12,7 +12,7 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.sweep import estimate
 from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.estimate import RATES
-from mmc4viz.sweep.sensitivity import KNOBS, YIELDS, estimated, exact, pool, variations
+from mmc4viz.sweep.sensitivity import SETTING_VALUES, YIELDS, estimated, exact, pool, variations
 from mmc4viz.sweep.sweep import match_corpus, sweep
 from mmc4viz.types import LoaderConfig
 from tests.support.corpora import SETTINGS, TOKENIZER, odd
@@ -75,7 +75,7 @@ def test_an_estimate_is_made_of_its_clusters_curves(
 def test_every_knob_is_varied_alone_the_present_value_among_them() -> None:
     config = LoaderConfig(max_images=5)
     tried = variations(config)
-    assert {effect.setting for effect in tried} == set(KNOBS)
+    assert {effect.setting for effect in tried} == set(SETTING_VALUES)
     assert [e.value for e in tried if e.setting == "max_images"] == [1, 2, 3, 4, 5, 6, 8, 12, 20]
     for effect in tried:
         assert effect.config == config.with_(**{effect.setting: effect.value})

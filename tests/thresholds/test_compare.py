@@ -51,17 +51,17 @@ from mmc4viz.thresholds.compare.roc import (
     FEWEST_EACH,
     Evidence,
     LabelledPairs,
+    compare_separation,
     evidence,
     labelled_pairs,
     match_by_precision,
     separation,
-    tell_apart,
 )
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate
 from mmc4viz.thresholds.labels import queue, sampling, store
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.labels.store import LabelsError
-from mmc4viz.thresholds.model_scores import Model, ModelsError, entries, line_up
+from mmc4viz.thresholds.model_scores import Model, ModelsError, check_comparable, entries
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import Outcome, PairStatus
 from tests.support import corpora
@@ -352,7 +352,7 @@ def test_false_discovery_rates_match_where_both_can_be_told() -> None:
 
 def test_bad_input_is_said_in_a_line() -> None:
     first, second = (candidate.model for candidate in sample())
-    line_up([first, second])
+    check_comparable([first, second])
     parts = first.matched.parts
     config = LoaderConfig()
     stored = [Model(name, match_corpus([], LoaderConfig(assignment="stored"))) for name in "ab"]
@@ -368,7 +368,7 @@ def test_bad_input_is_said_in_a_line() -> None:
         ([first, Model("b", match_corpus([parts[0].columns], config))], "1 and 2 shards"),
     ):
         with pytest.raises(ModelsError) as caught:
-            line_up(models)
+            check_comparable(models)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -587,7 +587,7 @@ def test_labels_of_one_model_do_not_say_which_is_better(
     assert json.loads(out)["labels"].keys() == {"drawn_among", "reason"}
     both = evidence(alone, candidates)
     enough = evidence(label_file(_new(tmp_path), 100, 0, 1), candidates)
-    assert len(tell_apart(models, enough, rounds=20).models) == 2
+    assert len(compare_separation(models, enough, rounds=20).models) == 2
     few = enough.of["sample-b"]
     thin = few.sample.score > np.quantile(few.sample.score, 0.5)
     for chosen, words in (
@@ -602,7 +602,7 @@ def test_labels_of_one_model_do_not_say_which_is_better(
         )
         of = {**both.of, "sample-b": replace(few, sample=part, ranks=few.ranks[chosen])}
         with pytest.raises(ModelsError, match=words):
-            tell_apart(models, Evidence(of, {}))
+            compare_separation(models, Evidence(of, {}))
 
 
 def _new(folder: Path) -> Path:

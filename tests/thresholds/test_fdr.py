@@ -15,10 +15,17 @@ from benchmarks.fdr import CELLS
 from benchmarks.simulate import Recipe, Simulated, simulate
 from mmc4viz import ConfigError, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.sweep.pairs import pairs_of
-from mmc4viz.thresholds.fdr.effects import Effects, Precision, neighbours, noise, rivals, unevenness
+from mmc4viz.thresholds.fdr.effects import (
+    Effects,
+    Precision,
+    consecutive_correlation,
+    heteroscedasticity,
+    noise,
+    rivals,
+)
 from mmc4viz.thresholds.fdr.estimate import WITHIN, FdrEstimate, by_fdr, estimate_fdr, labels_needed
 from mmc4viz.thresholds.fdr.matrices import Stack, decoy_matrices, decoy_stack, stack_of, stacked
-from mmc4viz.thresholds.fdr.mixture import Null, ResidualRows, Signal, doubt
+from mmc4viz.thresholds.fdr.mixture import Null, ResidualRows, Signal, log_scale_error
 from mmc4viz.thresholds.proposal import Basis
 from tests.support.corpora import SETTINGS, odd
 from tests.support.real import DOCUMENTS
@@ -98,7 +105,7 @@ def test_neighbours_are_alike_where_noise_is() -> None:
         stack = stacked(pages)
         effects = Effects.of(stack, stack.values)
         left = noise(stack, stack.values, np.zeros(len(stack.values)), effects)
-        found.append(neighbours(stack, left))
+        found.append(consecutive_correlation(stack, left))
     (none, error), (some, surely) = found
     assert abs(none) < 0.03
     assert abs(error) < 3
@@ -274,17 +281,19 @@ def test_noise_of_several_sizes_is_seen() -> None:
     rng = np.random.default_rng(0)
     shapes = [(n, m) for n in (1, 2, 4) for m in (5, 9)] * 100
     stack = stacked([(rng.standard_normal(shape), np.zeros(shape[0], int)) for shape in shapes])
-    assert unevenness(stack, stack.values) < 0.1
+    assert heteroscedasticity(stack, stack.values) < 0.1
     for group in (stack.row, stack.sentence, stack.owner):
         size = np.where(rng.random(group.max() + 1) < 0.5, 0.6, 1.4)  # deviation 0.4 of a mean of 1
-        assert unevenness(stack, stack.values * size[group]) == pytest.approx(0.4, abs=0.06)
+        assert heteroscedasticity(stack, stack.values * size[group]) == pytest.approx(0.4, abs=0.06)
 
 
 def test_the_size_of_noise_is_as_doubtful_as_documents_make_it() -> None:
     rng = np.random.default_rng(0)
     distance, alone = np.abs(rng.standard_normal(5000)), np.arange(5000)
-    assert doubt(distance, alone, (300.0, 1.0)) == pytest.approx(0.01, rel=0.1)  # 1 / √(2 · 5000)
-    copied = doubt(np.repeat(distance, 4), np.repeat(alone, 4), (300.0, 1.0))
+    assert log_scale_error(distance, alone, (300.0, 1.0)) == pytest.approx(
+        0.01, rel=0.1
+    )  # 1 / √(2 · 5000)
+    copied = log_scale_error(np.repeat(distance, 4), np.repeat(alone, 4), (300.0, 1.0))
     assert copied == pytest.approx(0.01, rel=0.1)
 
 

@@ -33,7 +33,7 @@ from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.thresholds.labels import exchange, queue, sampling, store
 from mmc4viz.thresholds.labels.exchange import agreements
 from mmc4viz.thresholds.labels.precision import labelled, labelled_for
-from mmc4viz.thresholds.labels.sampling import Population, mixed
+from mmc4viz.thresholds.labels.sampling import Population, scrambled
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError, PairId
 
 SAMPLE = str(Path(__file__).parents[2] / "sample_data")
@@ -290,10 +290,10 @@ def test_csv_brings_everything_back(
     for n, (shard, key, score) in enumerate(rows):
         store.add(one, replace(said(PairId(shard, key, n, 0), "Zoë"), score=score))
     store.undo(one, "Zoë")
-    text = exchange.written(one)
-    assert exchange.taken(other, text, "x.csv") == (len(rows), 0)
+    text = exchange.export_csv(one)
+    assert exchange.import_csv(other, text, "x.csv") == (len(rows), 0)
     assert store.read(other, history=True) == store.read(one, history=True)
-    assert exchange.taken(other, text, "x.csv") == (0, len(rows))
+    assert exchange.import_csv(other, text, "x.csv") == (0, len(rows))
     for cell in (cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row):
         number = cell[1:2].isdigit() or cell == "-inf"
         assert number or not cell.lstrip().startswith(("=", "+", "-", "@", "＝"))
@@ -319,9 +319,9 @@ GOOD = "0.tar,a,0,3,Ada,yes,2026-01-01T00:00:00+00:00\n"
 )
 def test_csv_that_makes_no_sense_changes_nothing(path: str, text: str, words: str) -> None:
     with pytest.raises(LabelsError, match=words):
-        exchange.taken(path, text, "their.csv")
+        exchange.import_csv(path, text, "their.csv")
     assert store.read(path) == []
-    assert exchange.taken(path, HEAD + GOOD, "their.csv") == (1, 0)
+    assert exchange.import_csv(path, HEAD + GOOD, "their.csv") == (1, 0)
 
 
 def test_pairs_are_found_by_their_names(population: Population) -> None:
@@ -333,7 +333,7 @@ def test_pairs_are_found_by_their_names(population: Population) -> None:
 
 @given(st.sets(st.integers(0, 2**64 - 1), max_size=50))
 def test_lots_are_scattered_one_to_one(numbers: set[int]) -> None:
-    assert len(set(mixed(np.array(sorted(numbers), np.uint64)).tolist())) == len(numbers)
+    assert len(set(scrambled(np.array(sorted(numbers), np.uint64)).tolist())) == len(numbers)
 
 
 def test_lots_follow_from_names_alone(columns: list[Columns], population: Population) -> None:

@@ -215,10 +215,10 @@ def test_pairs_called_alike_are_labelled_apart(path: str, population: Population
     assert sorted(found.ranks.tolist()) == sorted(done.values())
     numbers = np.array([population.place(rank)[1] for rank in found.ranks.tolist()])
     assert (found.sample.correct == (numbers % 2 == 1)).all()
-    text = exchange.written(path)
+    text = exchange.export_csv(path)
     other = f"{path}-other"
     store.create(other)
-    assert exchange.taken(other, text, "x.csv") == (70, 0)
+    assert exchange.import_csv(other, text, "x.csv") == (70, 0)
     assert store.read(other) == store.read(path)
 
 
@@ -346,12 +346,12 @@ def test_labels_by_name_alone_are_found_where_names_say_enough(
     head = "shard,key,image,sentence,person,answer,time\n"
     names = [plain.name(rank) for rank in range(0, 60, 3)]
     lines = [f"{p.shard},{p.key},{p.image},{p.sentence},Ada,yes,2026-01-01\n" for p in names]
-    assert exchange.taken(path, head + "".join(lines), "x.csv") == (20, 0)
+    assert exchange.import_csv(path, head + "".join(lines), "x.csv") == (20, 0)
     sampling.design_for(path, CONFIG, plain.documents)
     assert {one.pair for one in store.read(path)} == set(names)
     twice = [population.name(rank) for rank in range(20)]
     lines = [f"00000.tar,{p.key},{p.image},{p.sentence},Bo,yes,2026-01-01\n" for p in twice]
-    exchange.taken(path, head + "".join(lines), "x.csv")
+    exchange.import_csv(path, head + "".join(lines), "x.csv")
     sampling.design_for(path, CONFIG, population.documents)
     assert {one.pair.number for one in store.read(path) if one.person == "Bo"} == {-1}
 
@@ -369,10 +369,12 @@ def test_a_damaged_column_is_said_in_a_line(
     for attempt in (
         store.check,
         store.create,
-        exchange.written,
+        exchange.export_csv,
         lambda name: labelled_for(name, CONFIG, population),
         lambda name: label(name, population, 1),
-        lambda name: exchange.taken(name, "shard,key,image,sentence,person,answer,time\n", "c"),
+        lambda name: exchange.import_csv(
+            name, "shard,key,image,sentence,person,answer,time\n", "c"
+        ),
     ):
         with pytest.raises(LabelsError, match=f"no column {column} in {table}") as said:
             attempt(path)
@@ -398,7 +400,7 @@ def test_hostile_csv_is_taken_or_said_in_a_line(path: str) -> None:
         quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n"
                   for row in (head, cells)]  # fmt: skip
         try:
-            taken += exchange.taken(path, "".join(quoted), "c.csv")[0]
+            taken += exchange.import_csv(path, "".join(quoted), "c.csv")[0]
         except LabelsError as error:
             said += 1
             assert "\n" not in str(error)
@@ -406,5 +408,5 @@ def test_hostile_csv_is_taken_or_said_in_a_line(path: str) -> None:
     assert taken > 20
     assert said > 100
     assert len(store.read(path, history=True)) == taken
-    exchange.taken(path, exchange.written(path), "again.csv")
+    exchange.import_csv(path, exchange.export_csv(path), "again.csv")
     json.dumps([one.pair.values for one in store.read(path)])

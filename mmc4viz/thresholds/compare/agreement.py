@@ -164,7 +164,7 @@ def agreement(
     Parameters
     ----------
     first, second : Model
-        Models of the same documents (`line_up`).
+        Models of the same documents (`check_comparable`).
     keeping : (Keeping, Keeping)
         Theirs.
     thresholds : (float, float)

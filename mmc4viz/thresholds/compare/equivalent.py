@@ -86,7 +86,7 @@ def kept_at(steps: Steps, name: str, threshold: float) -> float:
     threshold : float
     """
     at = int(np.searchsorted(steps.threshold, threshold, side="left"))
-    return float(_left(steps, name)[at])
+    return float(_yields(steps, name)[at])
 
 
 def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
@@ -111,7 +111,7 @@ def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
     >>> found.exact, found.less.kept, found.more.kept, found.best.threshold
     (None, 1.0, 3.0, 0.3)
     """
-    left = _left(steps, name)
+    left = _yields(steps, name)
     slack = _SLACK * max(1.0, abs(wanted))
     same = np.flatnonzero(np.abs(left - wanted) <= slack)
     if len(same):
@@ -126,7 +126,7 @@ def equal_yield(steps: Steps, name: str, wanted: float) -> EqualYield:
     return EqualYield(wanted, None, *ends)
 
 
-def _left(steps: Steps, name: str) -> Floats:
+def _yields(steps: Steps, name: str) -> Floats:
     """Return the yield at each score and above all scores, shape (T + 1,)."""
     if not steps.every or steps.beyond is None:
         raise ValueError("exact yields need the steps at all scores")
@@ -383,7 +383,7 @@ def match_by_rate(
     with np.errstate(invalid="ignore"):
         good = other.value <= wanted if one.by == "fdr" else other.value >= wanted
     if not good.any():
-        return NoEquivalent(one.by, threshold, _not_so_good(second.name, other, wanted))
+        return NoEquivalent(one.by, threshold, _unreached(second.name, other, wanted))
     place = int(good.argmax())
     second_threshold = float(other.threshold[place])
     words = one.rests_on if one.rests_on == other.rests_on else f"{one.rests_on}; {other.rests_on}"
@@ -400,7 +400,7 @@ def match_by_rate(
     )
 
 
-def _not_so_good(name: str, rates: Rates, wanted: float) -> str:
+def _unreached(name: str, rates: Rates, wanted: float) -> str:
     reason = f"no threshold of {name} reaches {wanted:.1%}"
     if np.isnan(rates.value).all():
         return reason

@@ -438,7 +438,9 @@ def match_by_precision(
     return match_by_rate(first, second, rates, threshold)
 
 
-def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -> Separation:
+def compare_separation(
+    models: Sequence[Model], found: Evidence, rounds: int = ROUNDS
+) -> Separation:
     """Compare how well models separate the labeled pairs of all of them.
 
     Parameters
@@ -455,7 +457,7 @@ def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -
         the same.
     """
     for model in models:
-        if (lacking := _lacking(model.name, found)) is not None:
+        if (lacking := _missing_labels(model.name, found)) is not None:
             raise ModelsError(
                 f"{lacking}, and labels of one model's pairs favor the other model; "
                 f"{_ADVICE.format(model.name)}"
@@ -463,7 +465,7 @@ def tell_apart(models: Sequence[Model], found: Evidence, rounds: int = ROUNDS) -
     return separation(models, labelled_pairs(models, found), rounds)
 
 
-def _lacking(name: str, found: Evidence) -> str | None:
+def _missing_labels(name: str, found: Evidence) -> str | None:
     """Explain why a model's labels do not allow a fair comparison; None if they do."""
     if name not in found.of or not len(found.of[name].sample):
         return f"no labels for {name}"
@@ -517,7 +519,7 @@ def _chance(model: Model, labelled: Labelled, index: Ints) -> Floats:
     return np.where(own, rate[stratum], 0.0)
 
 
-def match_in_every_respect(
+def equivalent_thresholds(
     first: Candidate,
     second: Candidate,
     threshold: float,

@@ -5,9 +5,9 @@ Components, 1992): similarity = level + page + image + sentence + noise. A resid
 minus its best linear prediction from all other entries of its page, divided by the standard
 deviation of the prediction error, so that pages of all shapes are comparable.
 
-`unevenness` measures heteroscedasticity: if the noise of some images or sentences is larger, a
-large residual is weaker evidence there. `neighbours` measures whether images fit several
-consecutive sentences.
+`heteroscedasticity` measures how much the noise varies between images or sentences: where it is
+larger, a large residual is weaker evidence. `consecutive_correlation` measures whether images fit
+several consecutive sentences.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def rivals(stack: Stack, values: Floats, taken: Floats, effects: Effects) -> tup
 _FAR: Final = 3.0  # standard deviations at which residuals are clipped
 
 
-def unevenness(stack: Stack, residual: Floats) -> float:
+def heteroscedasticity(stack: Stack, residual: Floats) -> float:
     """Return the coefficient of variation of the noise scale (heteroscedasticity).
 
     Parameters
@@ -220,7 +220,7 @@ def unevenness(stack: Stack, residual: Floats) -> float:
     return float(np.sqrt(shared) / size.mean())
 
 
-def neighbours(stack: Stack, residual: Floats) -> tuple[float, float]:
+def consecutive_correlation(stack: Stack, residual: Floats) -> tuple[float, float]:
     """Return the correlation of an image's residuals at consecutive sentences.
 
     Parameters

@@ -33,7 +33,7 @@ WITHIN: Final = {Basis.FDR: 0.05, Basis.DECOYS: 0.03}
 """Largest half-width of the 95% CI for which a rate is reported."""
 ALIKE: Final = 0.05
 """Largest tolerated correlation of an image's residuals at consecutive sentences."""
-_SURELY: Final = 3.0  # standard errors above zero
+_MIN_ERRORS: Final = 3.0  # standard errors above zero
 FEWEST_DOCUMENTS: Final = 100
 FDR_CAVEAT: Final = (
     "Assumes one correct sentence per image and independent noise. Accurate on simulated corpora, "
@@ -126,7 +126,7 @@ def estimate_fdr(
     basis = Basis.FDR if decoys is None else Basis.DECOYS
     assumption, reach = _assumption(stack, basis), Reach.of(stack, asked)
     pairs = reach.sums().astype(np.int64)
-    if (reason := _hardly_anything(stack)) is not None:
+    if (reason := _insufficient(stack)) is not None:
         unknown = np.full(len(asked), np.nan)
         return FdrEstimate(basis, asked, pairs, unknown, unknown, unknown, None,
                            0.0, len(stack), assumption, reason)  # fmt: skip
@@ -141,10 +141,10 @@ def estimate_fdr(
     rate, low, high = (np.where(known, one, np.nan) for one in (rate, low, high))
     surely = float(np.quantile(found.shift, 0.05))
     return FdrEstimate(basis, asked, pairs, rate, low, high, fitted.signal, surely, len(stack),
-                       assumption, _cannot_tell(fitted, surely), error)  # fmt: skip
+                       assumption, _unreliable(fitted, surely), error)  # fmt: skip
 
 
-def _hardly_anything(stack: Stack) -> str | None:
+def _insufficient(stack: Stack) -> str | None:
     """Explain why the data are insufficient; None if they are not."""
     if len(stack) < FEWEST_DOCUMENTS:
         return f"needs {FEWEST_DOCUMENTS} documents with pairs, found {len(stack):,}"
@@ -164,10 +164,10 @@ def _steps(score: Floats) -> Thresholds:
     return grid[max(first - 1, 0) : last + 1]
 
 
-def _cannot_tell(fitted: MixtureFit, surely: float) -> str | None:
+def _unreliable(fitted: MixtureFit, surely: float) -> str | None:
     """Explain why the fitted model gives no reliable rates; None if it does."""
     correlation, errors = fitted.alike
-    if correlation > ALIKE and errors > _SURELY:
+    if correlation > ALIKE and errors > _MIN_ERRORS:
         return (
             f"consecutive sentences fit an image similarly (correlation {correlation:.2f}, assumed "
             "0), so an image may have several correct sentences"
@@ -225,7 +225,7 @@ def by_fdr(estimate: FdrEstimate, wanted: float) -> Proposal:
     target, needed = f"FDR ≤ {100 * wanted:.4g}%", labels_needed(wanted)
     usable = estimate.pairs >= FEWEST_PAIRS
     good = np.flatnonzero(usable & (estimate.rate <= wanted))
-    reason = estimate.reason or (None if len(good) else _none(estimate, usable))
+    reason = estimate.reason or (None if len(good) else _unreached(estimate, usable))
     if reason is not None:
         words = f"{reason}; label about {needed:,} pairs near the threshold instead"
         return Proposal(estimate.basis, target, estimate.assumption, reason=words,
@@ -253,7 +253,7 @@ def labels_needed(rate: float, width: float = 0.05) -> int:
     return math.ceil(1.96**2 * rate * (1 - rate) / width**2)
 
 
-def _none(estimate: FdrEstimate, usable: NDArray[np.bool_]) -> str:
+def _unreached(estimate: FdrEstimate, usable: NDArray[np.bool_]) -> str:
     """Explain why no threshold reaches the target."""
     if not usable.any():
         return f"fewer than {FEWEST_PAIRS} pairs"

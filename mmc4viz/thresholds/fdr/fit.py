@@ -20,22 +20,28 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.scale import recognise
-from mmc4viz.thresholds.fdr.effects import Effects, neighbours, noise, rivals, unevenness
+from mmc4viz.thresholds.fdr.effects import (
+    Effects,
+    consecutive_correlation,
+    heteroscedasticity,
+    noise,
+    rivals,
+)
 from mmc4viz.thresholds.fdr.matrices import Stack
 from mmc4viz.thresholds.fdr.mixture import (
     Null,
     ResidualRows,
     Signal,
-    around,
-    beliefs,
-    centres,
-    doubt,
-    inside,
+    clipped_to_bounds,
+    log_prior,
+    log_scale_error,
     most_likely,
+    plausible_parameters,
+    prior_centers,
 )
 
 _PASSES: Final = 8
-_STILL: Final = 0.01  # parameter change that counts as convergence
+_CONVERGED: Final = 0.01  # parameter change that counts as convergence
 _TINY: Final = 1e-12
 
 
@@ -53,7 +59,7 @@ class MixtureFit:
     uneven : float
         Relative variation of the noise scale between images, sentences and pages.
     alike : (float, float)
-        Correlation of an image's residuals at consecutive sentences (`effects.neighbours`).
+        Correlation of an image's residuals at consecutive sentences (`effects.consecutive_correlation`).
     added, drawn : ndarray of float64, shape (E,)
         Contribution of matches to each entry, in units of the fit: the mean, and a random draw.
     """
@@ -88,7 +94,7 @@ def fit(
         Factor by which to inflate the noise scale.
     """
     unit = _Unit.of(stack)
-    values, seen = unit.apply(stack), None if decoys is None else _seen(decoys, unit)
+    values, seen = unit.apply(stack), None if decoys is None else _decoy_noise(decoys, unit)
     nothing = np.zeros(len(values))
     added, drawn = (begin.added, begin.drawn) if begin else (nothing, nothing)
     theta = begin.theta if begin else None
@@ -98,15 +104,17 @@ def fit(
             effects = replace(seen.effects, level=effects.level, page=effects.page)
         rival, reach = rivals(stack, values, added, effects)
         left = noise(stack, values, drawn, effects)
-        looks = _known(stack, effects, left, seen)
+        looks = _noise_of(stack, effects, left, seen)
         rows = ResidualRows.of(stack, rival, reach, looks.null.scaled(larger))
         found, before = most_likely(rows, theta), theta
         theta, judged, size = found, rows.judge(Signal.of(found)), math.sqrt(effects.noise)
         added, drawn = judged.added * size, judged.drawn() * size
-        if before is not None and np.abs(found - before).max() < _STILL:
+        if before is not None and np.abs(found - before).max() < _CONVERGED:
             break
-    alike = neighbours(stack, noise(stack, values - drawn, nothing, effects))
-    return MixtureFit(rows, found, looks.doubt, unevenness(stack, left), alike, added, drawn)
+    alike = consecutive_correlation(stack, noise(stack, values - drawn, nothing, effects))
+    return MixtureFit(
+        rows, found, looks.doubt, heteroscedasticity(stack, left), alike, added, drawn
+    )
 
 
 @dataclass(frozen=True)
@@ -118,23 +126,23 @@ class _Noise:
     doubt: float
 
 
-def _seen(decoys: Stack, unit: _Unit) -> _Noise:
+def _decoy_noise(decoys: Stack, unit: _Unit) -> _Noise:
     """Estimate noise from decoys, in which no sentence is correct."""
     values = unit.apply(decoys)
     effects = Effects.of(decoys, values)
     left = noise(decoys, values, np.zeros(len(values)), effects)
     null, up = Null.observed(left), left >= 0
-    return _Noise(effects, null, doubt(left[up], decoys.owner[up], null.high))
+    return _Noise(effects, null, log_scale_error(left[up], decoys.owner[up], null.high))
 
 
-def _known(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) -> _Noise:
+def _noise_of(stack: Stack, effects: Effects, left: Floats, seen: _Noise | None) -> _Noise:
     """Estimate noise from negative residuals, which matches cannot affect, or from decoys.
 
     With decoys, the standard error includes the variation of both decoys and corpus.
     """
     down = left < 0
     null = seen.null if seen else Null.mirrored(left)
-    own = doubt(-left[down], stack.owner[down], null.low)
+    own = log_scale_error(-left[down], stack.owner[down], null.low)
     return _Noise(effects, null, math.hypot(own, seen.doubt) if seen else own)
 
 
@@ -243,17 +251,19 @@ def resample(
     """
     rng, stack = np.random.default_rng(seed), fitted.rows.stack
     counts = rng.multinomial(len(stack), np.full(len(stack), 1 / len(stack)), rounds)
-    fits = around(fitted.theta, fitted.rows, _FITS, seed)
+    fits = plausible_parameters(fitted.theta, fitted.rows, _FITS, seed)
     judged = (fitted.rows.judge(Signal.of(one)) for one in fits)
     fit_of, right = zip(*((one.by_document, one.right) for one in judged), strict=True)
-    best = (beliefs(fits, centres(rounds, rng)).T + np.array(fit_of) @ counts.T).argmax(axis=0)
+    best = (log_prior(fits, prior_centers(rounds, rng)).T + np.array(fit_of) @ counts.T).argmax(
+        axis=0
+    )
     size = rng.standard_normal((rounds, 1))
     pairs_of = stack.document[stack.matched]
     times = counts if stack.sampled else np.ones_like(counts)
     draws = zip(best.tolist(), times, strict=True)
     rate = np.array([reach.drawn(1 - right[fit], rng, each[pairs_of]) for fit, each in draws])
     rate = np.clip(rate + size * (_rate(smaller, reach) - _rate(fitted, reach)), 0, 1)
-    theta = inside(fits[best] + size * (smaller.theta - fitted.theta))
+    theta = clipped_to_bounds(fits[best] + size * (smaller.theta - fitted.theta))
     return Rounds(rate, np.array([Signal.of(one).mean_shift for one in theta]))
 
 

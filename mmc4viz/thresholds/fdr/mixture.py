@@ -72,7 +72,7 @@ class Null:
         return np.asarray(np.where(z < 0, below, above))
 
 
-def doubt(distance: Floats, owner: Ints, half: tuple[float, float]) -> float:
+def log_scale_error(distance: Floats, owner: Ints, half: tuple[float, float]) -> float:
     """Return the standard error of a half's log scale, clustered by document (sandwich).
 
     Parameters
@@ -300,7 +300,7 @@ _BOUNDS: Final = [(-8.0, 8.0), (np.log(0.3), np.log(14.0)), (np.log(0.2), np.log
 def cost(theta: Floats, rows: ResidualRows) -> float:
     """Return the negative log posterior of a signal's parameters."""
     likelihood = rows.judge(Signal.of(theta)).likelihood
-    return -float(beliefs(theta) + np.log(likelihood).sum())
+    return -float(log_prior(theta) + np.log(likelihood).sum())
 
 
 def most_likely(rows: ResidualRows, start: Floats | None = None, steps: int = 60) -> Floats:
@@ -311,7 +311,7 @@ def most_likely(rows: ResidualRows, start: Floats | None = None, steps: int = 60
     return np.asarray(found.x)
 
 
-def around(theta: Floats, rows: ResidualRows, n: int, seed: int) -> Floats:
+def plausible_parameters(theta: Floats, rows: ResidualRows, n: int, seed: int) -> Floats:
     """Return plausible parameters, the most probable first.
 
     Parameters
@@ -335,10 +335,10 @@ def around(theta: Floats, rows: ResidualRows, n: int, seed: int) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that n is not a power of two
         steps = _WIDER * normal.random(n) / np.sqrt(np.maximum(values, 0.2))
-    return inside(theta + np.vstack([0 * theta, steps @ axes.T]))
+    return clipped_to_bounds(theta + np.vstack([0 * theta, steps @ axes.T]))
 
 
-def inside(theta: Floats) -> Floats:
+def clipped_to_bounds(theta: Floats) -> Floats:
     """Return the nearest parameters within the bounds, shape (..., 3)."""
     return np.asarray(np.clip(theta, *np.array(_BOUNDS).T))
 
@@ -361,11 +361,11 @@ def _curvature(theta: Floats, rows: ResidualRows) -> Floats:
     return np.asarray(bend / step**2)
 
 
-def beliefs(theta: Floats, centre: Floats = _PRIOR[:, 0]) -> Floats:
+def log_prior(theta: Floats, centre: Floats = _PRIOR[:, 0]) -> Floats:
     """Return the log prior of parameters, shape (n,) of (n, 3), up to a constant."""
     return np.asarray(-0.5 * (((theta - centre) / _PRIOR[:, 1]) ** 2).sum(axis=-1))
 
 
-def centres(n: int, rng: np.random.Generator) -> Floats:
+def prior_centers(n: int, rng: np.random.Generator) -> Floats:
     """Draw centers of the prior from the prior, shape (n, 1, 3)."""
     return np.asarray(_PRIOR[:, 0] + rng.standard_normal((n, 1, 3)) * _PRIOR[:, 1])

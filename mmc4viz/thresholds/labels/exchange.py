@@ -84,7 +84,7 @@ _LARGEST: Final = 2**31
 _LONGEST: Final = 200  # characters of an error message, which may quote a cell
 
 
-def written(path: str) -> str:
+def export_csv(path: str) -> str:
     """Return all judgements of a file as CSV, including undone ones.
 
     Cells that a spreadsheet might read as formulas are prefixed with an apostrophe, which import
@@ -115,12 +115,12 @@ def _risky(text: str) -> bool:
     return begins in _RISKY or text[:1] in ("\t", "\n", "\r")
 
 
-def _uncovered(cell: str) -> str:
+def _unescaped(cell: str) -> str:
     """Undo `_cell`."""
     return cell[1:] if cell.startswith("'") and _risky(cell[1:]) else cell
 
 
-def taken(path: str, text: str, name: str) -> tuple[int, int]:
+def import_csv(path: str, text: str, name: str) -> tuple[int, int]:
     """Import judgements from CSV, all or none; existing ones are skipped.
 
     Parameters
@@ -178,7 +178,7 @@ def _parsed(text: str, name: str) -> Iterator[Judgement]:
 def _judgement(head: Sequence[str], cells: Sequence[str], where: str) -> Judgement:
     if len(cells) != len(head):
         raise LabelsError(f"{where}: {len(cells)} fields, but the header has {len(head)}")
-    row = dict(zip(head, map(_uncovered, cells), strict=True))
+    row = dict(zip(head, map(_unescaped, cells), strict=True))
     try:
         image, sentence = (_index(row[n]) for n in ("image", "sentence"))
         score = row.get("score") or None

@@ -45,12 +45,12 @@ def allocate_many(population: Ints, drawn: Ints, value: Floats, n: int) -> Ints:
 
 
 def needed(population: Ints, over: Ints, labelled: Ints, right: Ints, width: float) -> int | None:
-    """Return how many more labels, given out as `allocate` does, bring the interval to a width.
+    """Return how many more labels, allocated as by `allocate`, narrow the interval to a width.
 
     Parameters
     ----------
     population, labelled, right : ndarray of int64, shape (H,)
-        Pairs, labels and right ones of each stratum.
+        Pairs, labels and correct labels of each stratum.
     over : ndarray of int64, shape (H,)
         Pairs of each stratum at or above the threshold.
     width : float
@@ -121,11 +121,11 @@ class LabelledSample:
     Attributes
     ----------
     scores : ndarray of float64, shape (N,)
-        Of all matched pairs, ascending.
+        Scores of all matched pairs, ascending.
     edges : ndarray of float64, shape (B,)
         Strata borders (`sampling.stratum_edges`), fixed before the first label.
     score : ndarray of float64, shape (n,)
-        Of the labelled pairs.
+        Scores of the labeled pairs.
     correct : ndarray of bool, shape (n,)
     """
 
@@ -148,19 +148,19 @@ class LabelledSample:
         return sampling.populations(self.scores, self.edges)
 
     def counts(self) -> tuple[Ints, Ints]:
-        """Return labels and right ones of each stratum, shape (B + 1,) each."""
+        """Return labels and correct labels of each stratum, shape (B + 1,) each."""
         size = len(self.edges) + 1
         both = (self.stratum, self.stratum[self.correct])
         labelled, right = (np.bincount(each, minlength=size).astype(np.int64) for each in both)
         return labelled, right
 
     def weights(self) -> Floats:
-        """Return for how many pairs each label stands, one over its probability, shape (n,)."""
+        """Return the weight of each label, its inverse inclusion probability, shape (n,)."""
         labelled, _ = self.counts()
         return np.asarray(self.population[self.stratum] / labelled[self.stratum], np.float64)
 
     def above(self, thresholds: Floats) -> tuple[Ints, Ints, Ints]:
-        """Return pairs, labels and right ones of each stratum above thresholds, (K, B + 1) each.
+        """Return pairs, labels and correct labels by stratum above thresholds, (K, B + 1) each.
 
         What of a stratum lies above a threshold was drawn at random from what lies there.
         """
@@ -173,7 +173,7 @@ class LabelledSample:
 
 @dataclass(frozen=True)
 class Curve:
-    """What labels say at thresholds, every array of shape (K,).
+    """Label-based estimates at thresholds, every array of shape (K,).
 
     Attributes
     ----------
@@ -282,8 +282,8 @@ ASSUMPTION: Final = (
     "the highest down, each at 95% confidence, until one fails. The lower bound is one-sided."
 )
 FEW_AT_LINE: Final = 10
-"""Least number of labels just above a suggested threshold: with ten of ten correct, still a quarter
-of these pairs may be incorrect (95% one-sided)."""
+"""Least number of labels just above a suggested threshold: even if ten of ten are correct, a
+quarter of these pairs may be incorrect (95% one-sided)."""
 
 
 def propose(
@@ -521,12 +521,12 @@ def labelled_for(path: str, config: LoaderConfig, population: Population) -> Lab
     found = sampling.design_for(path, config, population.documents)
     if found is None:
         mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
-        held = _held(sampling.designs(path), config, population.documents.digest)
+        held = _available(sampling.designs(path), config, population.documents.digest)
         raise LabelsError(f"{path} has no labels for {mine}; {held}")
     return labelled(path, found, population)
 
 
-def _held(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> str:
+def _available(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str) -> str:
     """Describe the samples in a file, and how to select one of them."""
     found = [one for one in all_of_them if one.corpus == corpus]
     if not found:

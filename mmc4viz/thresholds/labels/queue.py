@@ -19,7 +19,7 @@ import numpy as np
 
 from mmc4viz.arrays import Ints
 from mmc4viz.thresholds.labels import sampling, store
-from mmc4viz.thresholds.labels.sampling import Design, Population, mixed
+from mmc4viz.thresholds.labels.sampling import Design, Population, scrambled
 from mmc4viz.thresholds.labels.store import PAIR, SAME, Label, PairId
 
 LEASE: Final = 120.0  # seconds for which a pair shown to one annotator is not shown to others
@@ -254,7 +254,7 @@ def _append(
     """Write a round, its pairs in random order."""
     stage = 1 + max((one.stage for one in before), default=-1)
     position = 1 + max((one.position for one in before), default=-1)
-    order = mixed(~population.lots[list(chosen)])
+    order = scrambled(~population.lots[list(chosen)])
     sizes = sampling.populations(population.pairs.score, design.borders)
     connection.execute(
         "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)",

@@ -189,7 +189,7 @@ def thresholds_of(edges: Floats, threshold: float | None) -> Floats:
     return edges if threshold is None else np.array([threshold], np.float64)
 
 
-def whole_borders(edges: Sequence[float]) -> bool:
+def valid_borders(edges: Sequence[float]) -> bool:
     """Whether borders are valid: at least one, finite and ascending."""
     return (
         len(edges) > 0
@@ -276,31 +276,31 @@ def _document_lots(documents: Documents) -> Lots:
     lots = [np.zeros(0, np.uint64)]
     for part in documents.columns:
         shard = hashed(pa.array([part.shard.base]))
-        lots.append(mixed(hashed(part.batch.column("key")) ^ mixed(shard)))
+        lots.append(scrambled(hashed(part.batch.column("key")) ^ scrambled(shard)))
     found = np.concatenate(lots)
     _, place, times = np.unique(found, return_inverse=True, return_counts=True)
     again = np.flatnonzero(times[place] > 1)
     if len(again):
         shards = np.searchsorted(documents.starts, again, side="right") - 1
         number = (again - documents.starts[shards]).astype(np.uint64)
-        content = mixed(hashed(pa.array(documents.contents)))[shards]
-        found[again] = mixed(found[again] ^ mixed(content + number))
+        content = scrambled(hashed(pa.array(documents.contents)))[shards]
+        found[again] = scrambled(found[again] ^ scrambled(content + number))
     return found
 
 
 def pair_lots(documents: Lots, image: NDArray[np.int32], sentence: NDArray[np.int32]) -> Lots:
     """Return the random numbers of pairs from those of their documents."""
-    return mixed(mixed(documents + image.astype(np.uint64)) + sentence.astype(np.uint64))
+    return scrambled(scrambled(documents + image.astype(np.uint64)) + sentence.astype(np.uint64))
 
 
-def mixed(numbers: Lots) -> Lots:
+def scrambled(numbers: Lots) -> Lots:
     """Scramble 64-bit numbers with a bijection.
 
     Source: the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 
     Examples
     --------
-    >>> mixed(np.array([0, 1], np.uint64))
+    >>> scrambled(np.array([0, 1], np.uint64))
     array([16294208416658607535, 10451216379200822465], dtype=uint64)
     """
     z = numbers + np.uint64(0x9E3779B97F4A7C15)
@@ -357,7 +357,7 @@ def _design(path: str, row: sqlite3.Row) -> Design:
         edges = tuple(float(edge) for edge in json.loads(row["edges"]))
     except (ValueError, TypeError):
         edges = (1.0, 0.0)
-    if not whole_borders(edges):
+    if not valid_borders(edges):
         raise LabelsError(f"{path} is damaged: invalid strata in sample {row['id']}")
     return Design(
         row["id"], row["corpus"], row["clip_model"], row["min_kb"], row["assignment"], edges

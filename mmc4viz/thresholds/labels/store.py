@@ -77,8 +77,10 @@ _COLUMNS: Final = (
 )
 _NEW: Final = {"content", "number", "corpus"}  # columns that files of version 1 lack
 _MOUNTS: Final = Path("/proc/self/mounts")
-_FAR: Final = re.compile(r"(nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|ocfs2|gfs2|fuse\.)")
-_ROOM: Final = 1 << 16  # a disk with fewer free bytes is full
+_NETWORK: Final = re.compile(
+    r"(nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|ocfs2|gfs2|fuse\.)"
+)
+_MIN_FREE: Final = 1 << 16  # a disk with fewer free bytes is full
 
 
 class LabelsError(Mmc4vizError):
@@ -93,7 +95,7 @@ def create(path: str) -> None:
     LabelsError
         If it cannot be created or used.
     """
-    with _said(path), closing(_connect(path, "rwc")) as connection:
+    with _errors_in_words(path), closing(_connect(path, "rwc")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         known = _known(connection, path)
         connection.execute("ROLLBACK")
@@ -107,7 +109,7 @@ def create(path: str) -> None:
 
 def _choose_journal(connection: sqlite3.Connection, path: str) -> None:
     """Choose a write-ahead log on local disks; a rollback journal on network file systems."""
-    wanted = "delete" if _far(path) else "wal"
+    wanted = "delete" if _is_network_disk(path) else "wal"
     if connection.execute("PRAGMA journal_mode").fetchone()[0] == wanted:
         return
     try:
@@ -118,7 +120,7 @@ def _choose_journal(connection: sqlite3.Connection, path: str) -> None:
             connection.execute("PRAGMA journal_mode = delete")
 
 
-def _far(path: str) -> bool:
+def _is_network_disk(path: str) -> bool:
     """Whether a file is on a network file system, as far as the mount table says."""
     try:
         mounts = [line.split(" ") for line in _MOUNTS.read_text("utf-8", "replace").splitlines()]
@@ -130,7 +132,7 @@ def _far(path: str) -> bool:
         place = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), place)
         if os.path.join(here, "").startswith(os.path.join(place, "")):
             kinds[place] = kind
-    return bool(kinds) and _FAR.match(kinds[max(kinds, key=len)]) is not None
+    return bool(kinds) and _NETWORK.match(kinds[max(kinds, key=len)]) is not None
 
 
 def _fill(connection: sqlite3.Connection) -> None:
@@ -151,12 +153,12 @@ def check(path: str) -> None:
 @contextmanager
 def writing(path: str) -> Iterator[sqlite3.Connection]:
     """Open the file for one transaction, on disk once the block ends without an error."""
-    with _said(path), closing(_connect(path, "rw")) as connection:
+    with _errors_in_words(path), closing(_connect(path, "rw")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         if not _known(connection, path):
             raise LabelsError(f"{path} is empty; use another file")
         if _version(connection) < VERSION:
-            _bring_up_to_date(connection)
+            _upgrade(connection)
         yield connection
         connection.execute("COMMIT")
 
@@ -164,7 +166,7 @@ def writing(path: str) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
     """Open the file to read one consistent state; also works on read-only disks."""
-    with _said(path):
+    with _errors_in_words(path):
         connection = _readable(path)
         with closing(connection):
             if not _known(connection, path):
@@ -236,7 +238,7 @@ def _layout() -> dict[str, set[str]]:
         return _columns(connection)
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+def _upgrade(connection: sqlite3.Connection) -> None:
     """Add the columns that version 1 lacks; its documents remain identified by name."""
     connection.execute("DROP INDEX IF EXISTS judged_pairs")
     for table in _layout():
@@ -256,7 +258,7 @@ _RESCUE: Final = "restore a backup or import a CSV export"
 
 
 @contextmanager
-def _said(path: str) -> Iterator[None]:
+def _errors_in_words(path: str) -> Iterator[None]:
     """Turn SQLite's errors into LabelsErrors."""
     try:
         yield
@@ -273,7 +275,7 @@ def _words(error: sqlite3.DatabaseError, path: str) -> str:
     code = extended & 0xFF
     if extended == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file is truncated
         code = sqlite3.SQLITE_CORRUPT
-    elif code == sqlite3.SQLITE_IOERR and _full(path):  # as SQLite reports for its shared memory
+    elif code == sqlite3.SQLITE_IOERR and _is_full(path):  # as SQLite reports for its shared memory
         code = sqlite3.SQLITE_FULL
     return {
         sqlite3.SQLITE_BUSY: "is locked by another program; close it there and retry",
@@ -287,9 +289,9 @@ def _words(error: sqlite3.DatabaseError, path: str) -> str:
     }.get(code, f"cannot be used: {' '.join(str(error).split())}")
 
 
-def _full(path: str) -> bool:
+def _is_full(path: str) -> bool:
     try:
-        return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free < _ROOM
+        return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free < _MIN_FREE
     except OSError:
         return False
 
@@ -445,7 +447,7 @@ def add(path: str, judgement: Judgement) -> None:
     with writing(path) as connection:
         pair = judgement.pair
         which = (judgement.person, pair.content, pair.number, pair.image, pair.sentence)
-        _take_back(connection, f"person = ? AND {_IS}", which, judgement.time)
+        _mark_undone(connection, f"person = ? AND {_IS}", which, judgement.time)
         insert(connection, [judgement])
         connection.execute(f"DELETE FROM claims WHERE person = ? AND {_IS}", which)
 
@@ -495,11 +497,11 @@ def undo(path: str, person: str, design: int | None = None) -> PairId | None:
         ).fetchone()
         if last is None:
             return None
-        _take_back(connection, "id = ?", (last["id"],), now())
+        _mark_undone(connection, "id = ?", (last["id"],), now())
         return PairId.of(last)
 
 
-def _take_back(
+def _mark_undone(
     connection: sqlite3.Connection, which: str, values: Sequence[object], time: str
 ) -> None:
     connection.execute(
@@ -560,10 +562,10 @@ def labels_of(judgements: Iterable[Judgement]) -> dict[PairId, Label]:
     for judgement in judgements:
         if judgement.answer is not Answer.SKIP and judgement.undone is None:
             said[judgement.pair][judgement.person] = judgement.answer
-    return {pair: _together(list(answers.values())) for pair, answers in said.items()}
+    return {pair: _combined(list(answers.values())) for pair, answers in said.items()}
 
 
-def _together(answers: Sequence[Answer]) -> Label:
+def _combined(answers: Sequence[Answer]) -> Label:
     sure = [answer is Answer.YES for answer in answers if answer is not Answer.UNSURE]
     if not sure:
         return Label(None, 0, True)

@@ -21,9 +21,9 @@ from mmc4viz.thresholds.compare.roc import (
     ConfidenceBand,
     Evidence,
     Separation,
+    compare_separation,
     evidence,
     match_by_precision,
-    tell_apart,
 )
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.thresholds.labels import store
@@ -106,7 +106,7 @@ def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> 
     equally_pure(match, first, second)
     models = [one.model for one in candidates]
     with progress("Computing ROC curves"):
-        result = _SEPARATION.get(key, lambda: tell_apart(models, found))
+        result = _SEPARATION.get(key, lambda: compare_separation(models, found))
     _areas(result, found)
     _separation_curves(result)
 

@@ -205,7 +205,7 @@ def _in_and_out(path: str, choice: Choice) -> None:
         if os.path.exists(path):
             st.download_button(
                 "Export labels (CSV)",
-                data=lambda: exchange.written(path),
+                data=lambda: exchange.export_csv(path),
                 file_name="mmc4viz-labels.csv",
                 mime="text/csv",
                 on_click="ignore",
@@ -225,7 +225,7 @@ def _take(path: str, content: bytes, name: str) -> None:
     """Import labels; the result is shown on the next run."""
     try:
         store.create(path)
-        new, there = exchange.taken(path, content.decode("utf-8-sig"), name)
+        new, there = exchange.import_csv(path, content.decode("utf-8-sig"), name)
     except UnicodeDecodeError:
         st.session_state[_MESSAGE] = f"{name}: not UTF-8 text", "error"
     except LabelsError as error:
