@@ -1,8 +1,8 @@
-"""Record the moving picture of the README: the threshold is dragged on the running app.
+"""Record the README's animation: dragging the threshold in the running app.
 
     python docs/animate.py
 
-Needs an installed Chromium and the packages of ``.[dev]``; shows the sample.
+Needs Chromium and the packages of ``.[dev]``. The app shows the sample.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tests.support.serving import FLAGS, chromium, serving  # noqa: E402
 OUT = HERE / "drag.webp"
 SIZE = {"width": 1280, "height": 1060}
 FRAMES = 60  # there and back
-EACH = 80  # milliseconds of a frame
-STILL = 1200  # of the last one
+EACH = 80  # milliseconds per frame
+STILL = 1200  # milliseconds of the last frame
 MOST_BYTES = 2_000_000
 
-# A headless browser shows no pointer: draw one that follows the mouse.
+# A headless browser has no visible pointer: draw one.
 POINTER = """
 () => {
   const arrow = document.createElement('div');
@@ -54,7 +54,7 @@ def rested(page: Page) -> None:
 
 
 def pictures(page: Page) -> Iterator[Image.Image]:
-    """Drag the threshold down, up and back to where it was; yield what is seen."""
+    """Drag the threshold down, up and back; yield the frames."""
 
     def seen() -> Image.Image:
         page.evaluate("() => new Promise((then) => requestAnimationFrame(() => setTimeout(then)))")
@@ -75,7 +75,7 @@ def pictures(page: Page) -> Iterator[Image.Image]:
 
 
 def main() -> None:
-    """Write the picture beside this script."""
+    """Write the animation next to this script."""
     with (
         TemporaryDirectory() as folder,
         serving(HERE.parent, "--labels", f"{folder}/labels.sqlite") as address,
@@ -96,7 +96,7 @@ def main() -> None:
                       quality=quality, method=6)  # fmt: skip
         if OUT.stat().st_size <= MOST_BYTES:
             return
-    raise SystemExit(f"{OUT} has {OUT.stat().st_size:,} bytes, {MOST_BYTES:,} are allowed")
+    raise SystemExit(f"{OUT} has {OUT.stat().st_size:,} bytes; the limit is {MOST_BYTES:,}")
 
 
 if __name__ == "__main__":

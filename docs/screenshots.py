@@ -1,8 +1,8 @@
-"""Take the documentation's screenshots from the running app, one of each page.
+"""Take the documentation's screenshots, one of each page of the running app.
 
     python docs/screenshots.py
 
-Needs an installed Chromium and the packages of ``.[dev]``; draws the sample.
+Needs Chromium and the packages of ``.[dev]``. The app shows the sample.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ sys.path.insert(0, str(HERE.parent))
 
 from tests.support.serving import FLAGS, chromium, serving  # noqa: E402
 
-# A page's path, what tells that it is drawn, and the height to show.
+# The path of each page, text to wait for, and the height of the screenshot.
 PAGES = {
     "threshold": ("?t=0.26&p.documents=50%25&p.fdr=10%25", "FDR", 2560),
     "documents": ("documents?doc=0.5", "Raw JSON", 3300),
-    "near-threshold": ("borderline", "Just below", 1000),
+    "near-threshold": ("near-threshold", "Dropped: just below", 1000),
     "label": ("label", "Label", 720),
-    "compare-models": ("models", "Models", 1400),
-    "loader-audit": ("audit", "Stored scores against the matrix", 1500),
+    "compare-models": ("compare-models", "Equivalent thresholds", 1400),
+    "loader-audit": ("loader-audit", "Stored scores vs. matrix", 1500),
     "export": ("export", "Export", 1300),
 }
 
 
 def main() -> None:
-    """Write a picture a page beside this script."""
+    """Write one picture per page next to this script."""
     with (
         TemporaryDirectory() as folder,
         serving(HERE.parent, "--labels", f"{folder}/labels.sqlite") as address,
@@ -44,7 +44,7 @@ def main() -> None:
             page.get_by_test_id("stMain").get_by_text(words).first.wait_for(timeout=60_000)
             if name == "label":
                 page.get_by_label("Your name").fill("Ada")
-                page.get_by_role("button", name="Begin").click()
+                page.get_by_role("button", name="Start labeling").click()
                 page.get_by_text("image 1").or_(page.locator("img")).first.wait_for()
             page.wait_for_selector("[data-test-script-state=notRunning]")
             page.wait_for_load_state("networkidle")

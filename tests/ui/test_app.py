@@ -144,7 +144,7 @@ def test_a_threshold_is_remembered_for_each_model(monkeypatch: pytest.MonkeyPatc
     # As many documents as under the first model, or the nearest step to that.
     first = expected(LoaderConfig(threshold=0.3))
     assert abs(float(second[0].replace(",", "")) - float(first[0].replace(",", ""))) <= 1
-    assert f"as 0.3 of {models.options[0]} keeps" in markup(page)
+    assert f"0.3 of {models.options[0]} keeps" in markup(page)
     page.button(key="equivalent-undo").click().run()
     assert threshold(page) == 0.24
     assert "keeps" not in markup(page)
@@ -181,7 +181,7 @@ def test_a_threshold_off_the_scale_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
     file = tmp_path / "config.json"
     file.write_text('{"threshold": 30}')
     page = opened(monkeypatch, shards=[SAMPLE], config=str(file))
-    assert "30 is no step of this model&#x27;s scale (cosine)" in markup(page)
+    assert "30 is not on this model&#x27;s grid (cosine scale)" in markup(page)
 
 
 @pytest.mark.parametrize("shards", ["nowhere.tar", "{a", "no-{0..3}.tar", "/", "a\0b"])
@@ -231,12 +231,15 @@ def test_unknown_sizes_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "image sizes are unknown" in markup(page)
 
 
-def test_nothing_to_open_says_how_to_get_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_open_offers_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     page.text_area(key="shards").set_value("").run()
     assert not page.exception
-    assert "mmc4viz sample" in markup(page)
+    assert "No shards selected." in markup(page)
+    assert "sample_data" in markup(page)
     assert sample_folder() is not None
+    page.button(key="open-sample").click().run()
+    assert numbers(page) == expected(LoaderConfig())
 
 
 def test_hostile_names_are_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -306,14 +309,14 @@ def test_a_setting_is_saved_used_and_compared(
     compared = sent(page)["compared"]
     assert compared["label"] == "strict"
     assert f"{compared['numbers']['image_tokens']:,.1f}" == strict[3]
-    next(b for b in page.button if b.label == "Use it").click().run()
+    next(b for b in page.button if b.label == "Apply").click().run()
     assert not page.exception
     assert numbers(page) == strict
     assert page.number_input(key="max_images").value == 2
     later = opened(monkeypatch)  # another session, without the address
     assert "strict" in later.selectbox(key="compare").options
     later.selectbox(key="compare").set_value("strict").run()
-    next(b for b in later.button if b.label == "Forget it").click().run()
+    next(b for b in later.button if b.label == "Delete").click().run()
     assert "strict" not in opened(monkeypatch).selectbox(key="compare").options
     (tmp_path / SETTINGS).unlink()
     (tmp_path / SETTINGS).mkdir()  # cannot be written
@@ -326,7 +329,7 @@ def test_a_setting_is_saved_used_and_compared(
 def test_what_the_control_tells_is_no_news_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     before = sent(page)["set"]
-    page.session_state["control-told"] = 0.3  # as its callback does
+    page.session_state["control-reported"] = 0.3  # as its callback does
     moved(page, 0.3)
     assert sent(page)["set"] == before
     assert sent(moved(page, 0.2))["set"] == {"value": 0.2, "serial": before["serial"] + 1}
@@ -373,7 +376,7 @@ def test_a_sample_has_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch, sample=100)
     found = sent(page)
     assert found["estimated"]
-    assert "Enough data?" in markup(page)
+    assert "with 95% CIs" in markup(page)
     assert "100 of 240" in markup(page)
     for name in control.YIELDS:
         assert (found[f"{name}_low"] <= found[f"{name}_high"]).all()

@@ -116,7 +116,7 @@ class Watched:
         self.page.wait_for_function(
             "([t]) => new URL(location).searchParams.get('t') === t", arg=[f"{threshold:g}"]
         )
-        last = self.page.locator('[data-funnel="image"] .row.end', has_text="reach the model")
+        last = self.page.locator('[data-funnel="image"] .row.end', has_text="kept")
         last.filter(has_text=words(reached)).wait_for(timeout=20_000)
 
     def end(self) -> None:
@@ -144,9 +144,9 @@ def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str
             f"{row['documents']:,.1f}", f"{share:.1%}", f"{row['pairs']:,}",
             f"{row['image_tokens']:,.1f}", f"{row['text_tokens']:,.0f}", f"{mispaired:.1%}",
         ],
-        "change": f"{sign}{abs(change):,.1f} vs {compared:g}" if change else f"±0 vs {compared:g}",
+        "change": f"{sign}{abs(change):,.1f} vs baseline {compared:g}" if change else "",
         "sides": [
-            f"{int(curves.total('rejected_pairs')[step]):,} pairs rejected",
+            f"{int(curves.total('rejected_pairs')[step]):,} pairs dropped",
             f"{row['pairs']:,} pairs kept",
         ],
         "yields": [
@@ -154,7 +154,7 @@ def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str
             f"{row['image_tokens'] / most['image_tokens']:.1%}",
             f"{row['text_tokens'] / most['text_tokens']:.1%}", f"{mispaired:.1%}",
         ],
-        "spoken": f"{threshold:.3f}: {row['documents']:,.1f} documents, {100 * share:.1f} % of all",
+        "spoken": f"{threshold:.3f}: {row['documents']:,.1f} documents, {100 * share:.1f}% of all",
     }  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def check(watched: Watched, curves: Curves, threshold: float) -> None:
     assert float(found["now"]) == threshold
 
 
-def test_keys_move_the_line_and_every_number_follows(
+def test_keys_move_the_threshold_and_every_number_follows(
     browser: Browser, sample: str, curves: Curves
 ) -> None:
     watched = Watched(browser, sample)
@@ -274,19 +274,19 @@ def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, sample: 
         assert shown["numbers"] == expected["numbers"]
         assert shown["changes"][0] == expected["change"]
         assert page.get_by_role("button", name="Log").get_attribute("aria-pressed") == "true"
-        assert page.get_by_role("button", name="Absolute").get_attribute("aria-pressed") == "true"
+        assert page.get_by_role("button", name="Count").get_attribute("aria-pressed") == "true"
         kept = {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
         assert {name: kept.get(name) for name in asked} == asked
 
     same()
     page.reload()
     same()
-    for name in ("Documents", "Borderline", "Audit"):
+    for name in ("Documents", "Near threshold", "Loader audit"):
         page.get_by_role("link", name=name, exact=True).click()
-        page.wait_for_url(f"**/{name.lower()}?*")
+        page.wait_for_url(f"**/{name.lower().replace(' ', '-')}?*")
         assert "t=0.21" in page.url
-    page.get_by_role("link", name="Tune", exact=True).click()
-    page.wait_for_url(lambda url: "/audit" not in url and "t=0.21" in url)
+    page.get_by_role("link", name="Threshold", exact=True).click()
+    page.wait_for_url(lambda url: "/loader-audit" not in url and "t=0.21" in url)
     same()
     watched.end()
 
@@ -355,12 +355,12 @@ def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
         page.goto(f"{address}/?t=0.2&p.documents=40%25")
         proposal = page.get_by_role("button", name="documents ≥ 40%")
         proposal.wait_for(timeout=30_000)
-        assert "Proposed by what is left" in str(proposal.get_attribute("aria-description"))
+        assert "Suggested by yield" in str(proposal.get_attribute("aria-description"))
         assert page.locator("path.proposal").count() == 1
         proposal.click()
         assert watched.shown()["typed"] == proposal.inner_text().split()[0]
         expect(page.get_by_role("button", name="In use")).to_be_visible(timeout=30_000)
-        assert marks.count() == 6  # proposals stand in a row of their own
+        assert marks.count() == 6  # suggestions are in a separate row
         watched.end()
 
 

@@ -1,4 +1,4 @@
-"""Labelling in a real, headless Chromium: by keyboard, blind, through the death of the server."""
+"""Labeling in a real, headless Chromium: by keyboard, blind, through the death of the server."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def press(page: Page, keys: str) -> None:
 
 def begin(page: Page, name: str) -> None:
     page.get_by_label("Your name").fill(name)
-    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("button", name="Start labeling").click()
     page.wait_for_selector(f"{CARD} .picture > *", timeout=30_000)
 
 
@@ -129,9 +129,9 @@ def results(page: Page) -> None:
     page.get_by_text("Results", exact=True).click()
     page.wait_for_selector(".js-plotly-plot", timeout=30_000)
     shown = page.inner_text("[data-testid=stMain]")
-    assert "labels count" in shown
-    assert "of the pairs are right" in shown
-    assert "bring the interval there" in shown or "that narrow already" in shown
+    assert "sampled pairs labeled" in shown
+    assert "precision (95% CI" in shown
+    assert "more labels would reach it" in shown or "Already reached" in shown
 
 
 def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path) -> None:

@@ -133,9 +133,9 @@ def test_documents_of_every_outcome_open(
         assert words in shown
         said = explained[key]
         assert said["outcome"] == outcome
-        assert f"{said['image_tokens']:,}, of which {said['mispaired']:,} mispaired" in shown
+        assert f"{said['image_tokens']:,} ({said['mispaired']:,} mispaired)" in shown
         assert f"text tokens\n{said['text_tokens']:,}" in shown
-        assert f"with probability {said['keep_probability']:g}" in shown
+        assert f"keep probability\n{said['keep_probability']:g}" in shown
         scores = [f"{pair['score']:.4f}" for pair in said["pairs"]]
         assert set(scores) <= set(page.locator(".mmc-image b").all_inner_texts())
         wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
@@ -264,8 +264,8 @@ def test_a_search_is_abandoned_and_goes_on(
         watched = Watched(browser, address)
         page = watched.open("documents?f.text=the", ".st-key-find-start")
         Slow.open_gate.clear()
-        page.get_by_role("button", name="Search the text").click()
-        abandon = page.get_by_role("button", name="Stop searching")
+        page.get_by_role("button", name=re.compile("^Search [0-9]")).click()
+        abandon = page.get_by_role("button", name="Stop search")
         some_read = page.get_by_text(re.compile(r"^Searched [1-9]\d* of 120 documents: \d+ found$"))
         release_until(some_read)
         abandon.click()
@@ -274,15 +274,15 @@ def test_a_search_is_abandoned_and_goes_on(
         assert 0 < int(rest.inner_text().split()[1]) < 120
         assert not abandon.is_visible()
         Slow.open_gate.set()
-        page.get_by_role("button", name="Search on").click()
-        page.wait_for_selector("text=Searched the text of all 120 documents")
+        page.get_by_role("button", name="Continue search").click()
+        page.wait_for_selector("text=Searched all 120 documents")
         watched.assert_quiet()
         page.close()
 
 
-def test_borderline_leads_to_a_document(browser: Browser, address: str) -> None:
+def test_near_threshold_leads_to_a_document(browser: Browser, address: str) -> None:
     watched = Watched(browser, address)
-    page = watched.open("borderline", ".mmc-card img")
+    page = watched.open("near-threshold", ".mmc-card img")
     words = page.locator(".mmc-card-words").first.inner_text()
     page.get_by_role("button", name="Open document").first.click()
     page.wait_for_selector(FACTS, timeout=10_000)
@@ -322,17 +322,19 @@ def test_hostile_documents_do_nothing(browser: Browser, odd_address: str) -> Non
 def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str) -> None:
     watched = Watched(browser, odd_address)
     for view in ("around", "lost", "kept", "between"):
-        assert_inert(watched.open(f"borderline?b.view={view}", '[data-testid="stHeading"]'))
+        assert_inert(watched.open(f"near-threshold?b.view={view}", '[data-testid="stHeading"]'))
     page = watched.open("documents?f.text=hostile", ".st-key-find-start")
-    page.get_by_role("button", name="Search the text").click()
-    page.wait_for_selector("text=Searched the text of all")
+    page.get_by_role("button", name=re.compile("^Search [0-9]")).click()
+    page.wait_for_selector("text=Searched all")
     assert_inert(page)
-    assert_inert(watched.open("audit", ".mmc-finding"))
+    assert_inert(watched.open("loader-audit", ".mmc-finding"))
     watched.assert_quiet()
     watched.page.close()
 
 
-@pytest.mark.parametrize("page_name", ["documents?doc=0.3", *slow("borderline", "audit")])
+@pytest.mark.parametrize(
+    "page_name", ["documents?doc=0.3", *slow("near-threshold", "loader-audit")]
+)
 def test_nothing_is_wider_than_a_narrow_page(
     browser: Browser, address: str, page_name: str
 ) -> None:
@@ -349,11 +351,11 @@ def test_nothing_is_wider_than_a_narrow_page(
 def test_every_picture_has_a_name(browser: Browser, address: str) -> None:
     watched = Watched(browser, address)
     page = watched.open("documents?doc=0.12")
-    for name in ("Similarity of 5 images and 37 sentences", "image tokens, cut at 256"):
+    for name in ("Similarity matrix of 5 images and 37 sentences", "truncated to 256"):
         expect(page.get_by_role("img", name=name)).to_be_visible(timeout=10_000)
     cells = page.locator(".picture canvas").bounding_box()
     assert cells is not None
-    page.get_by_role("img", name="Similarity of").hover(position={"x": 60, "y": 30})
+    page.get_by_role("img", name="Similarity matrix of").hover(position={"x": 60, "y": 30})
     assert page.locator(".picture .hint").first.inner_text().startswith("image 1, sentence ")
     assert all(page.locator(".mmc-image img").nth(n).get_attribute("alt") for n in range(2))
     page.close()

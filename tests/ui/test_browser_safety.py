@@ -76,9 +76,9 @@ def test_a_hostile_link_writes_and_fetches_nothing(
         out = str(folder / "beside")
         page.goto(f"{address}/export?shards={quote(shards)}&x.out={quote(out)}")
         expect(page.get_by_text("The link asks for shards")).to_be_visible(timeout=60_000)
-        write = page.get_by_role("button", name="Write the shards")
+        write = page.get_by_role("button", name="Write shards")
         expect(write).to_be_disabled(timeout=60_000)
-        expect(page.get_by_role("textbox", name="Folder to write into")).to_have_value("")
+        expect(page.get_by_role("textbox", name="Output directory")).to_have_value("")
         expect(page.get_by_role("textbox", name="Shards", exact=True)).to_have_value(
             str(folder / "app/a.tar")
         )

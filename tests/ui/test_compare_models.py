@@ -1,4 +1,4 @@
-"""The page Models without a browser: it says what the core says, and no input breaks it."""
+"""The page Compare models without a browser: it says what the core says, and no input breaks it."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ SAMPLE = Path(mmc4viz.__file__).parents[1] / "sample_data"
 def test_the_page_says_what_the_core_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first, second = sample()
     monkeypatch.chdir(tmp_path)  # where there is no file of labels
-    app = opened(monkeypatch, "models")
+    app = opened(monkeypatch, "compare-models")
     said = markup(app)
     for name in YIELDS:
         match = match_by_yield(first, second, name, 0.24)
         assert f"<td><b>{match.second:.12g}</b></td>" in said
         assert f"<td>{match.agreement.pairs.jaccard:.1%}</td>" in said
-    assert "High with sample-a, low with sample-b" in said
+    assert "High in sample-a, low in sample-b" in said
     assert said.count('class="mmc-card ') == 16
     assert "false-discovery rate" not in said  # nor estimated, unless it is asked for
     assert "failed on real MMC4 pages" in said
     app.toggle(key="models-fdr").set_value(True).run()
     assert "false-discovery rate" in markup(app)
-    assert any("No pair is labelled yet" in text.value for text in app.text)
+    assert any("No labels yet" in text.value for text in app.text)
 
 
 def test_the_models_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = sample()
     address = {"model": "sample-b", "t.sample-b": "0.5", "m.by": "documents"}
-    app = opened(monkeypatch, "models", **address)
+    app = opened(monkeypatch, "compare-models", **address)
     match = match_by_yield(second, first, "documents", 0.5)
     assert f"<td><b>{match.second:.12g}</b></td>" in markup(app)
     assert f"at {match.second:.12g}, cosine scale" in markup(app)
@@ -58,15 +58,15 @@ def test_one_model_alone_is_told_how_to_get_another(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copy(SAMPLE / "sample-0000.tar", tmp_path)
-    said = markup(opened(monkeypatch, "models", str(tmp_path)))
-    assert "There is one score set here" in said
+    said = markup(opened(monkeypatch, "compare-models", str(tmp_path)))
+    assert "Only one model is available" in said
     assert "mmc4viz score" in said
     assert "mmc4viz index --out DIR --similarity" in said
 
 
 @pytest.mark.parametrize("assignment", ["stored", "greedy"])
 def test_what_cannot_be_compared_is_said(monkeypatch: pytest.MonkeyPatch, assignment: str) -> None:
-    found = alerts(opened(monkeypatch, "models", match=assignment))
+    found = alerts(opened(monkeypatch, "compare-models", match=assignment))
     assert len(found) == (assignment == "stored")
 
 
@@ -76,7 +76,7 @@ def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(
         model_data, "progress", lambda text: words.append(text) or nullcontext(print)
     )
-    app = opened(monkeypatch, "models", str(path))
+    app = opened(monkeypatch, "compare-models", str(path))
     said = markup(app)
     charts = json.dumps([json.loads(one.proto.spec) for one in app.get("plotly_chart")])
     for tag in ("<script", "<iframe", "<a ", "<svg", "<img src=x", 'onerror="', "onload='"):

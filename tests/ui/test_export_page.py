@@ -74,7 +74,7 @@ def test_a_config_from_the_app_gives_the_same_numbers_again(
     second = exported(again)
     assert second.loader_config() == config
     assert repr(second.provenance["yields"]) == repr(first.provenance["yields"])
-    assert "those that it was exported from" in markup(again)
+    assert "match the exported config" in markup(again)
     assert "another" not in "".join(alerts(again))
     if own:
         columns = [read_columns(s, load_tokenizer()) for s in expand([SAMPLE])]
@@ -127,7 +127,7 @@ def test_a_basis_that_labels_do_not_support_is_refused(
     app = started(monkeypatch, "label", labels=path)
     app.session_state["chosen"] |= {"l.view": "results", "l.precision": "0.8"}
     app.run()
-    assert "(one-sided)" in markup(app)
+    assert "one-sided" in markup(app)
     app.button(key="use-precision").click().run()
     app._page_hash = calc_hash("export")
     chosen = exported(app.run()).provenance["chosen"]
@@ -152,7 +152,7 @@ def test_of_a_sample_yields_have_intervals(monkeypatch: pytest.MonkeyPatch) -> N
     found = exported(app).provenance["yields"]
     assert found["sampled"] == 100
     assert found["documents"]["low"] <= found["documents"]["value"] <= found["documents"]["high"]
-    assert "made from every document" in markup(app)
+    assert "need all documents" in markup(app)
 
 
 def test_what_differs_is_said_on_every_page(
@@ -209,17 +209,17 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
     labelled = label_file(tmp_path, 100, 0)
     with serving(tmp_path, SAMPLE, "--labels", labelled) as address:
         page.goto(f"{address}/export")
-        page.wait_for_selector("text=One HTML file", timeout=60_000)
+        page.wait_for_selector("text=Self-contained HTML", timeout=60_000)
         config = tmp_path / "c.yaml"
-        text = saved("YAML").decode().replace("threshold: 0.24\n", "threshold: 0.231\n")
+        text = saved("Download YAML").decode().replace("threshold: 0.24\n", "threshold: 0.231\n")
         config.write_text(text.replace("max_images: 6\n", "max_images: 3\n"))
-        page.get_by_text("Load a config").click()
+        page.get_by_text("Load settings").click()
         page.set_input_files('input[type="file"]', str(config))
-        page.get_by_role("button", name="Use these settings").click()
-        page.wait_for_selector("text=those that it was exported from", timeout=60_000)
-        again = parse_config(saved("YAML"), "c.yaml")
-        rows = pq.read_table(io.BytesIO(saved("Parquet")))
-        report = saved("Report").decode()
+        page.get_by_role("button", name="Apply settings").click()
+        page.wait_for_selector("text=match the exported config", timeout=60_000)
+        again = parse_config(saved("Download YAML"), "c.yaml")
+        rows = pq.read_table(io.BytesIO(saved("Download manifest (Parquet)")))
+        report = saved("Download report (HTML)").decode()
     assert again.loader_config() == parse_config(config.read_bytes(), "c.yaml").loader_config()
     assert again.loader_config().max_images == 3
     kept = again.provenance["yields"]["documents"]["value"]

@@ -1,4 +1,4 @@
-"""The pages Documents, Borderline and Audit without a browser: filters, links, hostile text."""
+"""The pages Documents, Near threshold and Loader audit without a browser."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def nearest(verdict: Verdict) -> float:
     return min((abs(pair.score - 0.24) for pair in verdict.pairs), default=9.0)
 
 
-def test_all_documents_nearest_to_the_line_first(
+def test_documents_closest_to_the_threshold_first(
     monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
 ) -> None:
     app = opened(monkeypatch, "documents")
@@ -91,7 +91,7 @@ def test_each_outcome_is_listed_and_opens(
     ]
     assert keys(app) == [walks[number][0].key for number, _ in expected[:50]]
     if not expected:
-        assert "No document is like this" in markup(app)
+        assert "No documents match" in markup(app)
         return
     for number, verdict in expected[:3]:
         app = opened(monkeypatch, "documents", doc=f"{number // 120}.{number % 120}")
@@ -158,7 +158,7 @@ def test_every_order(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 def test_an_address_may_say_anything(
     monkeypatch: pytest.MonkeyPatch, address: dict[str, str]
 ) -> None:
-    for page in ("documents", "borderline"):
+    for page in ("documents", "near-threshold"):
         app = opened(monkeypatch, page, **address)
         assert not alerts(app)
 
@@ -207,7 +207,7 @@ def test_words_are_looked_for_on_request(
 ) -> None:
     app = opened(monkeypatch, "documents", **{"f.text": "HARBOUR", "f.sort": "place"})
     assert keys(app) == []
-    assert app.button(key="find-start").label == "Search the text of 240 documents"
+    assert app.button(key="find-start").label == "Search 240 documents"
     assert "None found so far" in markup(app)
     app.button(key="find-start").click().run()
     expected = [
@@ -250,10 +250,10 @@ def test_a_shard_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def hostile_pages(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[AppTest]:
     path = str(write_hostile(folder))
     pages = [opened(monkeypatch, "documents", path, doc=f"0.{row}") for row in range(DOCUMENTS)]
-    pages += [opened(monkeypatch, "tune", path), opened(monkeypatch, "models", path)]
+    pages += [opened(monkeypatch, "threshold", path), opened(monkeypatch, "compare-models", path)]
     views = ("around", "lost", "kept", "between")
-    pages += [opened(monkeypatch, "borderline", path, **{"b.view": view}) for view in views]
-    return [*pages, opened(monkeypatch, "audit", path)]
+    pages += [opened(monkeypatch, "near-threshold", path, **{"b.view": view}) for view in views]
+    return [*pages, opened(monkeypatch, "loader-audit", path)]
 
 
 def test_hostile_text_is_text_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def assert_no_formulas(offered: dict[str, str]) -> None:
-    assert {"documents", "similarity", "states", "tokens", "audit", "yields", "knobs"} <= set(
+    assert {"documents", "similarity", "states", "tokens", "audit", "yields", "sensitivity"} <= set(
         offered
     )
     assert "'=1+1;=2" in offered["documents"]
@@ -319,12 +319,12 @@ def test_raw_json_is_short_and_inert(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "… (26,668 characters)" in texts[0]
     assert texts[1] == "{ no json <script>"
     assert "… (1,336 characters)" in texts[2]
-    assert texts[3] == "The sample has no JSON."
+    assert texts[3] == "This document has no JSON."
 
 
 @pytest.mark.parametrize("view", ["around", "lost", "kept", "between"])
-def test_borderline_opens_documents(monkeypatch: pytest.MonkeyPatch, view: str) -> None:
-    app = opened(monkeypatch, "borderline", **{"b.view": view})
+def test_near_threshold_opens_documents(monkeypatch: pytest.MonkeyPatch, view: str) -> None:
+    app = opened(monkeypatch, "near-threshold", **{"b.view": view})
     buttons = [button for button in app.button if button.label == "Open document"]
     assert buttons
     buttons[0].click().run()
@@ -333,12 +333,12 @@ def test_borderline_opens_documents(monkeypatch: pytest.MonkeyPatch, view: str) 
     assert "doc" in app.query_params
 
 
-def test_borderline_moves_with_the_threshold(
+def test_near_threshold_moves_with_the_threshold(
     monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
 ) -> None:
     scores = sorted(pair.score for _, verdict in walks for pair in verdict.pairs)
     for threshold in (0.24, 0.3):
-        app = opened(monkeypatch, "borderline", t=f"{threshold:g}")
+        app = opened(monkeypatch, "near-threshold", t=f"{threshold:g}")
         above = [score for score in scores if score >= threshold][:8]
         below = [score for score in scores if score < threshold][::-1][:8]
         cards = [e.proto.body for e in app.get("html") if "mmc-card mmc-doc" in e.proto.body]
@@ -348,9 +348,9 @@ def test_borderline_moves_with_the_threshold(
 
 def test_nothing_matched_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write_tar(tmp_path / "one.tar", [("a", info([[0.3]], images=[entry(jpeg(9000))]))])
-    app = opened(monkeypatch, "borderline", str(path))
+    app = opened(monkeypatch, "near-threshold", str(path))
     assert "No image is matched to a sentence" in alerts(app)[0]
-    app = opened(monkeypatch, "audit", str(path))
+    app = opened(monkeypatch, "loader-audit", str(path))
     assert not app.exception
 
 
@@ -368,35 +368,32 @@ def findings(app: AppTest) -> dict[str, str]:
 def test_the_audit_s_numbers(
     monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
 ) -> None:
-    found = findings(opened(monkeypatch, "audit"))
+    found = findings(opened(monkeypatch, "loader-audit"))
     kept = [verdict for _, verdict in walks if verdict.outcome is Outcome.KEPT]
     odds = sum(verdict.keep_probability for verdict in kept)
     share = sum(verdict.keep_probability * (verdict.mispaired > 0) for verdict in kept) / odds
-    assert (
-        found["of the sequences that reach the model have a mispaired image token"]
-        == f"{share:.1%}"
-    )
+    assert found["of kept sequences have a mispaired image token"] == f"{share:.1%}"
     small = sum(
         image.n_bytes is not None and 10_000 <= image.n_bytes <= 10_999
         for document, _ in walks
         for image in document.images
     )
-    assert found["images have 10,000 to 10,999 bytes"] == f"{small:,}"
+    assert found["images have 10,000 to 10,999 bytes and are dropped"] == f"{small:,}"
     statuses = [str(pair.status) for _, verdict in walks for pair in verdict.pairs]
-    assert found["image tokens are cut off at 256 tokens"] == f"{statuses.count('truncated'):,}"
+    assert found["image tokens are truncated at 256 tokens"] == f"{statuses.count('truncated'):,}"
 
 
 @pytest.mark.slow
 def test_each_finding_leads_to_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(monkeypatch, "audit")
+    app = opened(monkeypatch, "loader-audit")
     ways = [button.key for button in app.button if button.key and button.key.startswith("all-")]
     assert len(ways) >= 6
     for way in ways:
-        app = opened(monkeypatch, "audit")
+        app = opened(monkeypatch, "loader-audit")
         app.button(key=way).click().run()
         assert not app.exception
         assert keys(app), way
-        app = opened(monkeypatch, "audit")
+        app = opened(monkeypatch, "loader-audit")
         app.button(key=way.replace("all-", "example-")).click().run()
         assert not app.exception
         assert "mmc-facts" in markup(app), way
@@ -406,9 +403,9 @@ def test_a_threshold_that_cannot_fit_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = write_tar(tmp_path / "one.tar", [("a", info([[25.0, 20.0], [19.0, 30.0]]))])
-    app = opened(monkeypatch, "audit", str(path), t="1")
-    assert any("does not fit these scores" in alert for alert in alerts(app))
-    assert findings(app)["is the scale of the similarity, recognised from its values"] == "×100"  # fmt: skip  # noqa: E501
+    app = opened(monkeypatch, "loader-audit", str(path), t="1")
+    assert any(">Threshold " in alert for alert in alerts(app))
+    assert findings(app)["is the score scale, recognized from the values"] == "×100"
 
 
 def test_csv_holds_no_formula() -> None:

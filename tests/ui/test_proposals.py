@@ -1,4 +1,4 @@
-"""Proposals on the page Tune without a browser: the core's answers, marks, nonsense in words."""
+"""Suggested thresholds on the page Threshold, without a browser."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_nothing_is_proposed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "")
     assert sent(app)["proposals"] == []
     assert app.query_params == {"t": "0.24"}
-    assert not [button for button in app.button if button.label == "Use it"]
+    assert not [button for button in app.button if button.label == "Apply"]
 
 
 def test_a_yield_is_the_highest_step_that_leaves_enough(
@@ -60,7 +60,7 @@ def test_a_yield_is_the_highest_step_that_leaves_enough(
         for k in range(round(found * 1000), 380)
     ]
     assert enough == [True, *[False] * (len(enough) - 1)]
-    assert f"{left(found)['documents']:,.10g} documents, 96 wished for" in markup(app)
+    assert f"{left(found)['documents']:,.10g} documents (target 96)" in markup(app)
     targets = ["--keep", "documents=40%", "--keep", "text_tokens=15000"]
     with pytest.raises(SystemExit):
         main(["suggest", SAMPLE, *targets, "--format", "json"])
@@ -95,7 +95,7 @@ def at_once(waiting: Sequence[proposals.Waiting]) -> None:
 
 def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, matched: Any) -> None:
     app = opened(monkeypatch, "", **{"p.fdr": "20%", "kb": "11"})
-    assert "Estimating the share of wrong pairs" in markup(app)
+    assert "Estimating the false-discovery rate" in markup(app)
     assert sent(app)["proposals"] == []
     with monkeypatch.context() as patched:
         patched.setattr(proposals, "_wait", at_once)
@@ -103,10 +103,10 @@ def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, match
     expected = by_fdr(estimate_fdr(stack_of(matched)), 0.2)
     [mark] = sent(app)["proposals"]
     assert float(mark["label"]) == expected.threshold
-    assert f"{expected.estimate:.1%} of its pairs are estimated to be wrong" in markup(app)
+    assert f"{expected.estimate:.1%} of kept pairs are incorrect" in markup(app)
     assert expected.assumption in mark["source"]
     app = opened(monkeypatch, "", **{"p.fdr": "1%", "cap": "3"})  # not estimated anew for these
-    assert "For FDR ≤ 1%, no threshold is proposed" in markup(app)
+    assert "No threshold for FDR ≤ 1" in markup(app)
     assert sent(app)["proposals"] == []
 
 
@@ -118,8 +118,8 @@ def test_labels_propose_on_both_pages(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert app.query_params["l.precision"] == "0.8"
     [mark] = sent(app.run())["proposals"]
     assert mark["name"] == "precision ≥ 80%"
-    [words] = [part for part in re.split("</?p>", markup(app)) if part.startswith("is the lowest")]
-    for part in ("(one-sided)", "two-sided 95 % interval", "just above it"):
+    [words] = [part for part in re.split("</?p>", markup(app)) if part.startswith("Lowest")]
+    for part in ("one-sided 95% lower bound", "two-sided 95% CI", "just above it"):
         assert part in words
     app.session_state["chosen"] |= {"l.view": "results"}
     app._page_hash = calc_hash("label")
@@ -133,16 +133,16 @@ def test_nonsense_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, text: str) 
     assert not alerts(app)
     assert sent(app)["proposals"] == []
     assert re.search("enter a percent or a count|the target must be", markup(app))
-    assert f"{escaped(repr(text))} is no share" in markup(app)
+    assert f"{escaped(repr(text))} is not a share" in markup(app)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         proposals.share(text)
 
 
 def test_of_a_sample_a_rate_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "", **{"p.documents": "40%", "p.fdr": "10%", "sample": "100"})
-    assert "Not from a sample" in markup(app)
+    assert "Not available for a sample" in markup(app)
     [mark] = sent(app)["proposals"]
-    assert "Estimated from 100 documents drawn at random" in mark["source"]
+    assert "Estimated from 100 randomly sampled documents" in mark["source"]
 
 
 def test_a_file_of_labels_that_is_none_is_said(
@@ -151,7 +151,7 @@ def test_a_file_of_labels_that_is_none_is_said(
     path = tmp_path / "labels.sqlite"
     path.write_text("no labels at all" * 100)
     app = started(monkeypatch, "", labels=str(path))
-    assert "No proposal from labels: " in markup(app)
+    assert "No suggestion from labels: " in markup(app)
     assert "is not a label file" in markup(app)
     assert not alerts(app)
     app._page_hash = calc_hash("export")

@@ -154,7 +154,7 @@ def test_security_is_not_loosened_by_the_environment(monkeypatch: pytest.MonkeyP
     assert options["client_toolbarMode"] == "viewer"
     assert options["logger_hideWelcomeMessage"] is True
     assert len(said) == len(loose) - 1
-    assert "server.enableCORS: not taken from the environment" in " ".join(said)
+    assert "server.enableCORS: ignored in the environment" in " ".join(said)
 
 
 def test_listening_for_everybody_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,9 @@ from tests.ui import test_pages
 from tests.ui.test_app import indexed
 from tests.ui.test_pages import SAMPLE, alerts, markup
 
-PAGES = ("tune", "documents", "borderline", "label", "models", "audit", "export")
+PAGES = (
+    "threshold", "documents", "near-threshold", "label", "compare-models", "loader-audit", "export",
+)  # fmt: skip
 NAMES = (
     "t", "t.sample-b", "min", "cap", "len", "kb", "match", "coin", "tok", "model", "shards",
     "index", "image_dir", "sample", "vs", "view", "s.x", "p.documents", "p.pairs", "p.image_tokens",
@@ -162,7 +164,7 @@ def test_what_is_typed_is_the_session_s_alone(
     assert app.text_input(key="index").value == index
     assert app.text_input(key="shards-out").value == out
     again = linked(monkeypatch, "export", {TYPED: "index nonsense"}, roots=roots)
-    assert "This view had an index typed into the page" in markup(again)
+    assert "This view used an index entered on the page" in markup(again)
     assert again.text_input(key="index").value == ""
 
 
@@ -202,7 +204,7 @@ def test_what_nobody_foresaw_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError(None)
 
     monkeypatch.setattr(export, "current", failing)
-    app = linked(monkeypatch, "tune", {})
+    app = linked(monkeypatch, "threshold", {})
     assert "This page failed (KeyError)" in alerts(app)[-1]
     assert "9.0 GiB" in words(MemoryError("Reading the shards: Unable to allocate 9.0 GiB"))
 
@@ -214,7 +216,7 @@ def test_a_document_too_big_for_memory_is_a_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(document_data, "_read_whole", full)
     monkeypatch.setattr(document_data, "_OPENED", Memo())
     app = linked(monkeypatch, "documents", {"doc": "0.3"})
-    assert "its document 4 takes more memory than there is" in alerts(app)[-1]
+    assert "document 4 does not fit into memory" in alerts(app)[-1]
 
 
 def test_the_page_writes_only_within_the_roots(
@@ -240,5 +242,5 @@ def test_a_start_of_many_shards_is_no_environment(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_shard_of_which_a_sample_has_nothing_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = linked(monkeypatch, "audit", {"sample": "10"})
+    app = linked(monkeypatch, "loader-audit", {"sample": "10"})
     assert not alerts(app)

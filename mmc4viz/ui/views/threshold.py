@@ -300,7 +300,9 @@ def show_sensitivity(choice: Choice) -> None:
     with st.container(horizontal=True):
         if not whole and choice.whole.sample is None:
             st.button("Compute exactly", on_click=_ask, args=(choice,))
-        html.offer("settings", ("setting", "value", "yield", "low", "high"), lambda: _rows(points))
+        html.offer(
+            "sensitivity", ("setting", "value", "yield", "low", "high"), lambda: _rows(points)
+        )
 
 
 def _words(choice: Choice, *, whole: bool, documents: int) -> str:
