@@ -270,7 +270,7 @@ def test_several_images_on_one_sentence_are_refused(tmp_path: Path, assignment: 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"single_image_keep": 1.0}, "loader.s is fixed at 0.5"), ({"max_tokens": 512}, "is fixed at 256"),
+    [({"single_image_keep": 1.0}, "fixed at 0.5"), ({"max_tokens": 512}, "fixed at 256"),
      ({"min_kb": 9}, "fewer than 11,000 bytes")],
 )  # fmt: skip
 def test_what_the_loader_has_no_means_for_is_refused(
