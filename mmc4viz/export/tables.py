@@ -342,12 +342,12 @@ def _bound(found: Verdicts, keep: float) -> list[Line]:
         (
             _share(seen.wrong_sequences, seen.sequences),
             "of kept documents have a mispaired image token",
-            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g} (expected)",
+            f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g} expected",
         ),
         (
             _share(seen.wrong_tokens, seen.tokens),
             "of image tokens are mispaired: trained with another sentence's image",
-            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g} (expected)",
+            f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g} expected",
         ),
     ]
 

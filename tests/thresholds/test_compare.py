@@ -491,11 +491,11 @@ def test_the_command_compares_the_sets_of_an_index(
             ["--models", "own", "vit"],
             "no score set is named 'vit'; available: sample-a, sample-b",
         ),
-        (["--models"], "--models takes"),
-        (["--similarity", "b"], "takes NAME=FILE"),
+        (["--models"], "--models needs"),
+        (["--similarity", "b"], "expects NAME=FILE"),
         (["--similarity", "b=/nowhere.parquet"], "/nowhere.parquet"),
-        (["--thresholds", "0.2,x"], "--thresholds takes numbers"),
-        (["--assignment", "stored"], "for every model"),
+        (["--thresholds", "0.2,x"], "--thresholds expects numbers"),
+        (["--assignment", "stored"], "whatever the model"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_a_line(
@@ -512,7 +512,7 @@ def test_the_command_warns_of_a_threshold_off_the_scale(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, _, err = compared(capsys, str(SAMPLE), "--threshold", "30")
-    assert "30 keeps none of the 603 pairs of sample-a, which score from 0.1477 to 0.411" in err
+    assert "30 keeps none of sample-a's 603 pairs (scores: 0.1477 to 0.411)" in err
 
 
 def label_file(path: Path, n: int, *models: int) -> str:
@@ -581,7 +581,7 @@ def test_labels_of_one_model_do_not_say_which_is_better(
     code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone)
     assert code == 0
     assert "pairs  " in out  # all else is said
-    assert "no labels for sample-b, and labels of one model's pairs favor" in out
+    assert "not available: no label was drawn among the pairs of sample-b, and labels drawn" in out
     assert "area under" not in out
     code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--format", "json")
     assert json.loads(out)["labels"].keys() == {"drawn_among", "reason"}

@@ -475,5 +475,5 @@ def test_labels_propose_a_threshold_by_command(
     moved = str(tmp_path / "moved.sqlite")
     out = run("labels", "export", path).stdout
     (tmp_path / "x.csv").write_text(out)
-    assert "72 labels came in" in run("labels", "import", moved, str(tmp_path / "x.csv")).stderr
+    assert "imported 72 labels" in run("labels", "import", moved, str(tmp_path / "x.csv")).stderr
     assert [j.pair for j in store.read(moved)] == [j.pair for j in store.read(path)]

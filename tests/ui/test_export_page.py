@@ -88,7 +88,7 @@ def test_the_page_tells_a_trainer_everything(monkeypatch: pytest.MonkeyPatch) ->
     app = opened(monkeypatch, "export", kb="20", t="0.25")
     assert app.code[1].value == openflamingo_flags(LoaderConfig(threshold=0.25))
     assert "Different in the loader (no flag)" in markup(app)
-    assert "size limit n // 1000 &gt; 20" in markup(app)
+    assert "size limit: n // 1000 &gt; 20" in markup(app)
     app.text_input(key="export-note").set_value("Few *wrong* pairs.")
     app.selectbox(key="export-basis").set_value("fdr").run()
     found = exported(app).provenance
@@ -164,7 +164,7 @@ def test_what_differs_is_said_on_every_page(
     for page in ("export", "documents"):
         app = started(monkeypatch, page, config=str(file), shards=shards)
         [said] = [text for text in alerts(app) if "different corpus" in text]
-        assert "1 of the config&#x27;s shards not here (sample-0001.tar)" in said
+        assert "1 shard missing (sample-0001.tar)" in said
     file.write_text("threshold: 0.2\nthreshold: 0.3\n")
     app = started(monkeypatch, "export", config=str(file))
     assert "line 2: duplicate key &#x27;threshold&#x27;" in "".join(alerts(app))

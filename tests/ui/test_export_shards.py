@@ -150,7 +150,7 @@ def test_a_dry_run_is_the_command_s(
     assert counts["documents"] == "80"
     for title, number in counts.items():
         assert f"<td>{title}</td><td>{int(number):,}</td>" in said
-    assert f"will be written to {folder}-chosen, " in said
+    assert f"will be written to {folder}-chosen (" in said
     assert not Path(f"{folder}-chosen").exists()
     app.segmented_control(key="shards-order").set_value("page").run()
     assert "Dry run:" not in markup(app)
@@ -167,7 +167,7 @@ def test_shards_made_with_other_settings_are_replaced_where_that_is_ticked(
     before = contents(out)
     app.segmented_control(key="shards-order").set_value("sentence").run()
     app.button(key="shards-write").click().run()
-    assert "2 of 2 shards stand in" in alerts(ended(app))[-1]
+    assert "2 of 2 shards in" in alerts(ended(app))[-1]
     assert contents(out) == before
     app.checkbox(key="shards-overwrite").check().run()
     app.button(key="shards-write").click().run()
@@ -202,7 +202,7 @@ def test_never_in_place_and_no_trouble_is_more_than_a_line(
     (foreign / "n-0.tar").write_bytes(b"mine")
     app.text_input(key="shards-out").set_value(str(foreign)).run()
     app.button(key="shards-write").click().run()
-    assert "is there already, and not apply&#x27;s" in alerts(ended(app))[-1]
+    assert "already exists and was not written by apply" in alerts(ended(app))[-1]
     assert (foreign / "n-0.tar").read_bytes() == b"mine"
     app.text_input(key="shards-out").set_value(str(foreign / "n-0.tar" / "<b>")).run()
     app.button(key="shards-write").click().run()
@@ -218,9 +218,9 @@ def test_only_what_is_named_as_a_tar_is_written(folder: Path, tmp_path: Path, sh
     source = data.source_of([Shard(str(folder / shard))], "gpt2", None, None)
     out = tmp_path / "out"
     tasks = tasks_for_shards([Shard(str(folder / shard))], str(out), LoaderConfig(), Options())
-    with pytest.raises(ApplyError, match="not named as a tar"):
+    with pytest.raises(ApplyError, match="not named like a tar"):
         apply_shards(tasks, lambda: ThreadPoolExecutor(1), lambda _: None)
-    with pytest.raises(ApplyError, match="not named as a tar"):
+    with pytest.raises(ApplyError, match="not named like a tar"):
         export_shards.tasks_of(Wanted(source, LoaderConfig(), Options(), str(out)), dry_run=False)
     assert not out.exists()
 
