@@ -13,14 +13,14 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import yaml
 
-from mmc4viz.types import ConfigError, LoaderConfig
+from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig
 
 LARGEST: Final = 32 << 20  # bytes; a config listing the largest corpora's shards has 3 MB
 _DEEPEST: Final = 40
@@ -330,9 +330,24 @@ def parse_config(data: bytes, name: str) -> Config:
 
 @cache
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a config."""
+    """Return the JSON Schema of a config: the file's, with the settings added."""
     found: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    settings = {each.name: _schema_of(each.name, each.default) for each in fields(LoaderConfig)}
+    found["properties"] = settings | found["properties"]
     return found
+
+
+def _schema_of(name: str, default: object) -> dict[str, Any]:
+    """Return a setting's JSON Schema."""
+    setting = SETTINGS[name]
+    kind = {int: "integer", float: "number", str: "string"}[type(default)]
+    found: dict[str, Any] = {"type": kind, "description": setting.help, "default": default}
+    if setting.choices:
+        found["enum"] = list(setting.choices)
+    elif kind == "string":
+        found["minLength"] = 1
+    bounds = {"minimum": setting.least, "maximum": setting.most}
+    return found | {word: bound for word, bound in bounds.items() if bound is not None}
 
 
 def _checked(marked: Marked) -> Config:

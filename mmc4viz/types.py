@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 ASSIGNMENT_NAMES = ("one_to_one", "argmax", "stored", "greedy")
+_LARGEST: Final = 2**31 - 1
 
 
 class Mmc4vizError(Exception):
@@ -63,32 +64,40 @@ class ImageStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting's words and range, for command line, sidebar, schema, report and checks.
+
+    Attributes
+    ----------
+    label : str
+        As written in the sidebar.
+    help : str
+        Its meaning, in a sentence or two.
+    least, most : float or None
+        Smallest and largest value of a number.
+    choices : tuple of str
+        The values allowed, if it is one of a few words.
+    """
+
+    label: str
+    help: str
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _setting(default: Any, label: str, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(label, help, **more)})
+
+
+@dataclass(frozen=True, slots=True)
 class LoaderConfig:
     """Every setting of the loader, with OpenFlamingo's defaults.
 
     The exception is the threshold: OpenFlamingo's command line defaults to 30, which drops
     everything at cosine scale; here it is 0.24, as in OpenFlamingo's reference training script.
 
-    Attributes
-    ----------
-    threshold : float
-        A pair is dropped when its score is below this value (compared in double precision).
-    min_images : int
-        Fewest ``<image>`` tokens that a sequence must have.
-    max_images : int
-        The image cap: maximum number of pairs kept, in image order.
-    max_tokens : int
-        The sequence is truncated to this many tokens.
-    min_kb : int
-        An image of n bytes is too small when ``n // 1000 <= min_kb``; -1 disables the limit.
-    assignment : str
-        One of `ASSIGNMENT_NAMES`.
-    single_image_keep : float
-        Probability of keeping a document with exactly one ``<image>`` token.
-    tokenizer : str
-        ``"gpt2"`` (built in), a ``tokenizer.json``, a folder, or a Hugging Face id.
-    clip_model : str
-        Name of the model that produced the scores; a label only.
+    Each field's meaning and range are in `SETTINGS`.
 
     Raises
     ------
@@ -105,42 +114,64 @@ class LoaderConfig:
     mmc4viz.types.ConfigError: max_images must be an integer of at least 1, not 0
     """
 
-    threshold: float = 0.24
-    min_images: int = 1
-    max_images: int = 6
-    max_tokens: int = 256
-    min_kb: int = 10
-    assignment: str = "one_to_one"
-    single_image_keep: float = 0.5
-    tokenizer: str = "gpt2"
-    clip_model: str = "unknown"
+    threshold: float = _setting(0.24, "Threshold", "Pairs with a score below this are dropped.")
+    min_images: int = _setting(
+        1, "Min images", "Documents with fewer image tokens are dropped.", least=0, most=_LARGEST
+    )
+    max_images: int = _setting(
+        6,
+        "Max images",
+        "Maximum number of pairs kept per document, in image order, whatever their scores.",
+        least=1,
+        most=_LARGEST,
+    )
+    max_tokens: int = _setting(
+        256,
+        "Max tokens",
+        "Each sequence is truncated to this many tokens.",
+        least=1,
+        most=_LARGEST,
+    )
+    min_kb: int = _setting(
+        10,
+        "Min image size (kB)",
+        "Images of n bytes are dropped when n // 1000 is at most this value: 10 requires at least "
+        "11,000 bytes. -1 disables the limit.",
+        least=-1,
+        most=_LARGEST,
+    )
+    assignment: str = _setting(
+        "one_to_one",
+        "Assignment",
+        "How images are matched to sentences. One-to-one maximizes the total score; argmax gives "
+        "each image its most similar sentence, so that a sentence can get several images; stored "
+        "takes MMC4's own pairs; greedy takes the highest remaining score first.",
+        choices=ASSIGNMENT_NAMES,
+    )
+    single_image_keep: float = _setting(
+        0.5,
+        "Single-image keep probability",
+        "Probability of keeping a document with exactly one image token.",
+        least=0.0,
+        most=1.0,
+    )
+    tokenizer: str = _setting(
+        "gpt2",
+        "Tokenizer",
+        "gpt2 (built in), a tokenizer.json, a folder, or a Hugging Face id.",
+    )
+    clip_model: str = _setting(
+        "unknown", "CLIP model", "Name of the CLIP model that produced the scores."
+    )
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("min_images", 0),
-            ("max_images", 1),
-            ("max_tokens", 1),
-            ("min_kb", -1),
-        ):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value < 2**31:
-                raise ConfigError(f"{name} must be an integer of at least {least}, not {value!r}")
-        for name in ("threshold", "single_image_keep"):
-            value = getattr(self, name)
-            if type(value) not in (int, float) or not _finite(value):
-                raise ConfigError(f"{name} must be a finite number, not {value!r}")
-            object.__setattr__(self, name, float(value))
-        if not 0 <= self.single_image_keep <= 1:
-            raise ConfigError(
-                f"single_image_keep must be from 0 to 1, not {self.single_image_keep!r}"
-            )
-        if self.assignment not in ASSIGNMENT_NAMES:
-            raise ConfigError(
-                f"assignment must be one of {', '.join(ASSIGNMENT_NAMES)}, not {self.assignment!r}"
-            )
-        for name in ("tokenizer", "clip_model"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ConfigError(f"{name} must be non-empty text, not {getattr(self, name)!r}")
+        for each in fields(self):
+            value, known = getattr(self, each.name), each.metadata["setting"]
+            wanted = _complaint(type(each.default), value, known)
+            if wanted:
+                raise ConfigError(f"{each.name} must be {wanted}, not {value!r}")
+            if type(each.default) is float:
+                object.__setattr__(self, each.name, float(value))
 
     def with_(self, **changes: Any) -> Self:
         """Return a copy with some settings changed."""
@@ -164,6 +195,29 @@ class LoaderConfig:
             if name not in known:
                 raise ConfigError(f"{name!r} is not a setting; use one of {', '.join(known)}")
         return cls(**settings)
+
+
+def _complaint(kind: type, value: Any, setting: Setting) -> str | None:
+    """Return what a value should be, None if it is."""
+    least, most = setting.least, setting.most
+    if kind is int:
+        if type(value) is int and least <= value <= most:  # type: ignore[operator]
+            return None
+        return f"an integer of at least {least}"
+    if kind is float:
+        if type(value) not in (int, float) or not _finite(value):
+            return "a finite number"
+        if least is None or most is None or least <= value <= most:
+            return None
+        return f"from {least:g} to {most:g}"
+    if setting.choices:
+        return None if value in setting.choices else f"one of {', '.join(setting.choices)}"
+    return None if isinstance(value, str) and value else "non-empty text"
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    each.name: each.metadata["setting"] for each in fields(LoaderConfig)
+}
 
 
 def _finite(value: float) -> bool:

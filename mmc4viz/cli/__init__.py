@@ -8,11 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, Final
 
 import click
 
+from mmc4viz.cli.commands import COMMANDS
 from mmc4viz.cli.messages import complain
 from mmc4viz.data import jobs
 from mmc4viz.types import ConfigError, Mmc4vizError
@@ -22,20 +22,6 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-COMMANDS: Final = {
-    "app": "app",
-    "apply": "apply",
-    "compare": "compare",
-    "curve": "curve",
-    "explain": "curve",
-    "export": "export",
-    "index": "index",
-    "labels": "labels",
-    "sample": "sample",
-    "score": "score",
-    "suggest": "suggest",
-}
-"""The module of each command."""
 _MIN_ADDRESS_SPACE: Final = 1 << 30  # bytes, most of them for shared libraries
 _WITH_WORKERS: Final = ("apply", "index")
 _MAY_BE_EMPTY: Final = ("note",)
@@ -76,10 +62,7 @@ class Terminated(BaseException):
 
 
 class _Commands(click.Group):
-    """The command group; commands are imported lazily, so that each starts quickly."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+    """The command group; worker processes are prepared before anything is imported."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,12 +70,6 @@ class _Commands(click.Group):
         if args[0] in _WITH_WORKERS and not {"-h", "--help"} & set(args):
             jobs.get_ready()
         return super().resolve_command(ctx, args)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        found: click.Command = getattr(import_module(f"mmc4viz.cli.{COMMANDS[cmd_name]}"), cmd_name)
-        return _reject_empty_text(found)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,6 +93,10 @@ def cli() -> None:
     Documents over 256 MB are not read; set MMC4VIZ_MAX_DOCUMENT_MB=512 to raise the limit. Images
     that need more than 2,000 MB to decode are not decoded; set MMC4VIZ_MAX_IMAGE_MB=4000.
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
+
+
+for _command in COMMANDS:
+    cli.add_command(_reject_empty_text(_command))
 
 
 def _check_address_space() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.common import INDEX, SHARDS, SIMILARITY, check_sample, checked_folder, config_of
+from mmc4viz.cli.common import check_sample, checked_folder, config_of
 from mmc4viz.cli.messages import say
 from mmc4viz.data.index import OWN, absolute, files_of, names_in
 from mmc4viz.data.shards import expand
@@ -20,55 +20,6 @@ from mmc4viz.thresholds.labels import store
 from mmc4viz.types import ConfigError
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
-@SHARDS
-@click.option("--config", "config_file", metavar="FILE", help="Initial settings (YAML or JSON).")
-@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
-@INDEX
-@SIMILARITY
-@click.option(
-    "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
-)
-@click.option(
-    "--labels", metavar="FILE", help="File that stores the labels. [mmc4viz-labels.sqlite]"
-)
-@click.option(
-    "--root",
-    "roots",
-    metavar="DIR",
-    multiple=True,
-    help="Restrict the dashboard to files in DIR, a folder or a remote address; repeatable. "
-    "[folders given here, and the current one]",
-)
-@click.option("--read-only", is_flag=True, help="Do not let the dashboard write shards or labels.")
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    envvar="STREAMLIT_SERVER_ADDRESS",
-    help="Address to listen on.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    envvar="STREAMLIT_SERVER_PORT",
-    help="Port to listen on. [8501, or the next free one]",
-)
-@click.option(
-    "--allow-host",
-    "allowed",
-    metavar="NAME",
-    multiple=True,
-    help="Host name, besides localhost and --host, under which browsers may open the dashboard; "
-    "repeatable.",
-)
-@click.option(
-    "--base-path",
-    metavar="PATH",
-    envvar="STREAMLIT_SERVER_BASE_URL_PATH",
-    help="URL path under which a reverse proxy serves the dashboard, such as /mmc4viz.",
-)
-@click.option("--browser/--no-browser", default=None, help="Whether to open a browser window. [on]")
 def app(
     host: str,
     port: int | None,
@@ -77,10 +28,7 @@ def app(
     browser: bool | None,
     **options: Any,
 ) -> None:
-    """Open the dashboard on the bundled sample, on SHARDs or on an index.
-
-    Other Streamlit options can be set by environment variables (STREAMLIT_...).
-    """
+    """Open the dashboard on the bundled sample, on SHARDs or on an index."""
     given = _app_start(**options)
     port = _bindable_port(host, port)
     if host in ("0.0.0.0", "::"):

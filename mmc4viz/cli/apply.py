@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mmc4viz.apply.options import CAPS, EXPECTED, ORDERS, TITLES, Options, refuse_impossible
+from mmc4viz.apply.options import EXPECTED, TITLES, Options, refuse_impossible
 from mmc4viz.apply.run import (
     Applied,
     apply_shards,
@@ -19,7 +19,7 @@ from mmc4viz.apply.run import (
     total,
 )
 from mmc4viz.apply.tasks import RewriteTask, tasks_for_index, tasks_for_shards
-from mmc4viz.cli.common import INDEX, SHARDS, SIMILARITY, WORKERS, open_corpus, progress
+from mmc4viz.cli.common import open_corpus, progress
 from mmc4viz.cli.messages import complain, say
 from mmc4viz.data.corpus import Indexed
 from mmc4viz.data.jobs import dask, processes
@@ -29,51 +29,6 @@ from mmc4viz.text import printable, table
 from mmc4viz.types import LoaderConfig
 
 
-@click.command()
-@SHARDS
-@INDEX
-@SIMILARITY
-@click.option(
-    "--config",
-    "config_file",
-    metavar="FILE",
-    required=True,
-    help="Settings to apply (YAML or JSON), as written by mmc4viz export.",
-)
-@click.option("--out", required=True, metavar="DIR", help="Output folder, local or remote.")
-@click.option(
-    "--order",
-    type=click.Choice(ORDERS),
-    default="page",
-    show_default=True,
-    help="Image order. page: unchanged; sentence: by sentence, so that every image token gets its "
-    "own image.",
-)
-@click.option(
-    "--cap",
-    type=click.Choice(CAPS),
-    default="first",
-    show_default=True,
-    help="Which pairs to keep over the cap: the first in image order, or the highest-scoring.",
-)
-@click.option(
-    "--drop-undecodable",
-    is_flag=True,
-    help="Remove undecodable images, which would otherwise cost the whole document.",
-)
-@click.option(
-    "--keep-rejected-images",
-    type=click.Choice(["yes", "no"]),
-    default="yes",
-    show_default=True,
-    help="no: remove the bytes of all images outside the selection, for smaller shards.",
-)
-@WORKERS
-@click.option(
-    "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."
-)
-@click.option("--dry-run", is_flag=True, help="Print the counts without writing anything.")
-@click.option("--overwrite", is_flag=True, help="Replace shards written with different settings.")
 def apply(
     out: str,
     order: str,
@@ -86,12 +41,7 @@ def apply(
     overwrite: bool,
     **corpus: Any,
 ) -> None:
-    """Write filtered shards that reproduce a selection with the stock loader.
-
-    The unmodified OpenFlamingo loader, run with the flags printed at the end, yields exactly the
-    selected documents and pairs. Documents that need no change are copied byte for byte. Finished
-    shards are skipped, so an interrupted run can be resumed with the same command.
-    """
+    """Write filtered shards that reproduce a selection with the stock loader."""
     options = Options(order, cap, drop_undecodable, keep_rejected_images == "yes")
     how = {"dry_run": dry_run, "overwrite": overwrite}
     config, tasks = _tasks(corpus, remember(out), options, how)

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import click
 from tqdm import tqdm
 
 from mmc4viz.cli.messages import complain, say
@@ -33,87 +32,7 @@ from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.thresholds.fdr.matrices import stack_of
-from mmc4viz.types import ASSIGNMENT_NAMES, ConfigError, LoaderConfig
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_SETTINGS = (
-    click.option("--threshold", type=float, help="Drop pairs with a score below this. [0.24]"),
-    click.option("--min-images", type=int, help="Drop documents with fewer image tokens. [1]"),
-    click.option(
-        "--max-images",
-        type=int,
-        help="Maximum pairs per document; the first in image order are kept. [6]",
-    ),
-    click.option(
-        "--max-tokens", type=int, help="Truncate each sequence to this many tokens. [256]"
-    ),
-    click.option(
-        "--min-kb",
-        type=int,
-        help="Drop images smaller than (N+1) kB; -1 disables the limit. [10]",
-        metavar="N",
-    ),
-    click.option(
-        "--assignment",
-        type=click.Choice(ASSIGNMENT_NAMES),
-        help="Method that assigns images to sentences. [one_to_one]",
-    ),
-    click.option(
-        "--single-image-keep",
-        type=float,
-        metavar="P",
-        help="Probability of keeping a document with exactly one image token. [0.5]",
-    ),
-    click.option(
-        "--tokenizer",
-        help="gpt2 (built in), a tokenizer.json, a folder or a Hugging Face id. [gpt2, or the "
-        "index's]",
-    ),
-    click.option("--clip-model", help="Name of the CLIP model that produced the shards' scores."),
-    click.option(
-        "--config",
-        "config_file",
-        metavar="FILE",
-        help="Read settings from a YAML or JSON file; command-line options override it.",
-    ),
-    click.option(
-        "--image-dir",
-        metavar="DIR",
-        help="Image folder for MMC4's .jsonl shards: DIR/k/NAME (k: the shard's position), "
-        "DIR/SHARD_images/NAME or DIR/NAME. [SHARD_images/NAME next to the shard]",
-    ),
-)
-
-
-SHARDS = click.argument("shards", nargs=-1, metavar="[SHARD...]")
-INDEX = click.option("--index", "index_dir", metavar="DIR", help="Use an index instead of SHARDs.")
-
-SIMILARITY = click.option(
-    "--similarity",
-    metavar="NAME",
-    help="Score set of the index to use; own is the scores in the shards. [the config's, or own]",
-)
-
-
-SEED = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
-)
-
-WORKERS = click.option(
-    "--workers",
-    type=click.IntRange(1, 1024),
-    default=os.cpu_count(),
-    show_default=True,
-    help="Number of worker processes.",
-)
-
-
-def with_settings(command: F) -> F:
-    """Add the options for all settings to a command."""
-    for option in reversed(_SETTINGS):
-        command = option(command)
-    return command
+from mmc4viz.types import ConfigError, LoaderConfig
 
 
 def config_of(settings: dict[str, Any]) -> LoaderConfig:
@@ -265,24 +184,6 @@ def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], An
 
 
 Advance = Callable[[int], object]
-
-
-class ManyModels(click.Command):
-    """A command whose ``--models`` takes all names up to the next option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option before each name."""
-        spread: list[str] = []
-        taking = False
-        for word in args:
-            if word == "--models" or word.startswith("-"):
-                taking = word == "--models"
-                spread += [] if taking else [word]
-            else:
-                spread += ["--models", word] if taking else [word]
-        if args and args[-1] == "--models":
-            raise ConfigError("--models needs at least one model name")
-        return super().parse_args(ctx, spread)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,6 @@ from typing import Any
 import click
 
 from mmc4viz.cli.common import (
-    INDEX,
-    SHARDS,
-    ManyModels,
     Similarity,
     chosen,
     finish,
@@ -21,7 +18,6 @@ from mmc4viz.cli.common import (
     rates_of,
     similarities,
     unmatched,
-    with_settings,
 )
 from mmc4viz.cli.messages import say
 from mmc4viz.export.tables import LabelComparison, ModelComparison, as_json, as_text
@@ -45,48 +41,6 @@ from mmc4viz.thresholds.model_scores import Model, ModelsError, check_comparable
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
-@click.command(cls=ManyModels)
-@SHARDS
-@with_settings
-@INDEX
-@click.option(
-    "--models",
-    multiple=True,
-    metavar="A B ...",
-    help="Models to compare, the first with each of the others; own is the scores in the shards. "
-    "[all]",
-)
-@click.option(
-    "--similarity",
-    "files",
-    metavar="NAME=FILE",
-    multiple=True,
-    help="Similarity file of another model; repeatable. [similarity_*.parquet next to the SHARDs]",
-)
-@click.option(
-    "--labels",
-    "labels_file",
-    metavar="FILE",
-    help="Label file: adds thresholds of equal precision, and how well each model separates "
-    "correct from incorrect pairs.",
-)
-@click.option(
-    "--fdr",
-    is_flag=True,
-    help="Add thresholds of equal false-discovery rate, estimated without labels. Assumes one "
-    "correct sentence per image and independent noise; this failed on real MMC4 pages.",
-)
-@click.option(
-    "--thresholds", metavar="T,T,...", help="Thresholds of the first model. [--threshold]"
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
 def compare(
     models: tuple[str, ...],
     files: tuple[str, ...],
@@ -96,12 +50,7 @@ def compare(
     form: str,
     **options: Any,
 ) -> None:
-    """Find equivalent thresholds between CLIP models.
-
-    --threshold is the first model's threshold. Each row gives the other model's threshold that
-    keeps the same number of documents, pairs, image tokens or text tokens, or has the same
-    estimated false-discovery rate or precision, and how much the two selections overlap.
-    """
+    """Find equivalent thresholds between CLIP models."""
     if options["shards"] == () and not options["index_dir"] and models:
         raise ConfigError("give SHARDs before --models, or --index DIR")
     config, corpus, found = similarities(options, files)

@@ -12,17 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.cli.common import (
-    INDEX,
-    SEED,
-    SHARDS,
-    SIMILARITY,
     check_sample,
     drawn_from,
     finish,
     open_corpus,
     progress,
     unmatched,
-    with_settings,
 )
 from mmc4viz.data.corpus import NOTHING_READABLE
 from mmc4viz.data.sample import DrawnSample
@@ -36,21 +31,6 @@ from mmc4viz.types import ConfigError, LoaderConfig
 _MAX_ROWS = 20_000  # rows of matrices from which the scale is recognized
 
 
-@click.command()
-@SHARDS
-@with_settings
-@INDEX
-@SIMILARITY
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
-@click.option("--token-ids", is_flag=True, help="Add the token ids of each sequence (jsonl only).")
-@click.option("--key", metavar="KEY", help="Show only documents with this key.")
 def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None:
     """Show the loader's decision for every document, with the reason."""
     config, corpus = open_corpus(options)
@@ -100,25 +80,6 @@ def _rows(similarity: Any) -> list[NDArray[np.float64]]:
     return list(matrix) if matrix.ndim == 2 else []
 
 
-@click.command()
-@SHARDS
-@with_settings
-@INDEX
-@SIMILARITY
-@click.option("--thresholds", metavar="T,T,…", help="Thresholds to evaluate.")
-@click.option("--grid", metavar="START:STOP:STEP", help="Evenly spaced thresholds, including STOP.")
-@click.option(
-    "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
-)
-@SEED
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["csv", "json"]),
-    default="csv",
-    show_default=True,
-    help="Output format.",
-)
 def curve(
     thresholds: str | None,
     grid: str | None,
@@ -127,12 +88,7 @@ def curve(
     form: str,
     **options: Any,
 ) -> None:
-    """Print what each threshold keeps and drops: documents, pairs, tokens.
-
-    Without --thresholds or --grid, a grid that suits the scale of the scores is used. With
-    --sample, numbers are estimated rates per document with their 95% CI (columns NAME_low and
-    NAME_high).
-    """
+    """Print what each threshold keeps and drops: documents, pairs, tokens."""
     asked = _thresholds(thresholds, grid)
     config, corpus = open_corpus(options)
     check_sample(sample)

@@ -13,11 +13,6 @@ import click
 import numpy as np
 
 from mmc4viz.cli.common import (
-    INDEX,
-    SEED,
-    SHARDS,
-    F,
-    ManyModels,
     Similarity,
     check_sample,
     chosen,
@@ -29,7 +24,6 @@ from mmc4viz.cli.common import (
     similarities_of,
     spare_inputs,
     unmatched,
-    with_settings,
 )
 from mmc4viz.cli.messages import say
 from mmc4viz.config_file import read_marked
@@ -121,31 +115,6 @@ def _proposal(path: str) -> dict[str, Any]:
     return value
 
 
-_OPTIONS = (
-    click.option(
-        "--similarity", "similarity", metavar="NAME", multiple=True,
-        help="Score set of the index to use; own is the scores in the shards. Or NAME=FILE: "
-        "similarity file of another model, for the report; repeatable. [the config's, or own]",
-    ),
-    click.option(
-        "--labels", "labels_file", metavar="FILE",
-        help="Label file: adds precision with its CI and inter-annotator agreement to the report.",
-    ),
-    click.option(
-        "--models", multiple=True, metavar="A B ...",
-        help="Models that the report compares with the one in use; own is the scores in the "
-        "shards. [all]",
-    ),
-)  # fmt: skip
-
-
-def with_sections(command: F) -> F:
-    """Add the options for the content of the report to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 def settle(options: dict[str, Any]) -> dict[str, Any]:
     """Separate the score set in use from files to compare; reject report options without report."""
     given: tuple[str, ...] = options["similarity"]
@@ -228,61 +197,8 @@ _FORMS = (".parquet", ".jsonl")
 _OUTPUTS = ("out", "manifest_file", "ids_file", "report_file")
 
 
-@click.command(cls=ManyModels)
-@SHARDS
-@with_settings
-@INDEX
-@with_sections
-@click.option(
-    "--out",
-    metavar="FILE",
-    help="Write the settings with their provenance to a config file, .yaml or .json.",
-)
-@click.option("--note", help="Your note on the choice, stored in the config.")
-@click.option(
-    "--chosen-by", type=click.Choice(BASES), help="How the threshold was chosen. [manual]"
-)
-@click.option(
-    "--proposal",
-    metavar="FILE",
-    help="Use the threshold and the basis of a proposal, as written by mmc4viz suggest --out.",
-)
-@click.option(
-    "--manifest",
-    "manifest_file",
-    metavar="FILE",
-    help="Write what happens to every document and pair, .parquet or .jsonl.",
-)
-@click.option(
-    "--rows",
-    type=click.Choice(["documents", "pairs"]),
-    default="documents",
-    show_default=True,
-    help="What each row of the manifest is.",
-)
-@click.option(
-    "--ids",
-    "ids_file",
-    metavar="FILE",
-    help="Write the sorted 128-bit ids of kept documents, .npy (u8,u8).",
-)
-@click.option("--report", "report_file", metavar="FILE", help="Write a self-contained HTML report.")
-@click.option(
-    "--images/--no-images", default=True, help="Whether the report shows thumbnails. [on]"
-)
-@click.option(
-    "--sample",
-    type=int,
-    metavar="N",
-    help="Estimate the yields from a random sample of N documents (95% CI).",
-)
-@SEED
 def export(**options: Any) -> None:
-    """Export settings, manifest, ids and report.
-
-    Also prints the flags for OpenFlamingo's train.py, settings that no flag can express, and, with
-    a Parquet manifest, code for a WebDataset pipeline.
-    """
+    """Export settings, manifest, ids and report."""
     options = settle(options)
     _check(options)
     note, chosen = reasons(options)

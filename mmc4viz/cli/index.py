@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.common import SHARDS, WORKERS, checked_folder, config_of, named_file, progress
+from mmc4viz.cli.common import checked_folder, config_of, named_file, progress
 from mmc4viz.cli.messages import complain, say
 from mmc4viz.data.build_index import Done, IndexTask, attach, build, prune, scratch_of
 from mmc4viz.data.columns import Verify
@@ -22,42 +22,6 @@ from mmc4viz.text import table
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
-@click.command()
-@SHARDS
-@click.option("--out", required=True, metavar="DIR", help="Folder of the index, local or remote.")
-@click.option(
-    "--tokenizer", help="gpt2 (built in), a tokenizer.json, a folder or a Hugging Face id. [gpt2]"
-)
-@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
-@click.option(
-    "--verify",
-    type=click.Choice([str(v) for v in Verify]),
-    default="full",
-    show_default=True,
-    help="Image validation: full decode, header only, or none.",
-)
-@WORKERS
-@click.option(
-    "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."
-)
-@click.option(
-    "--prune", "pruning", is_flag=True, help="Remove entries for shards that no longer exist."
-)
-@click.option(
-    "--similarity",
-    "sidecars",
-    metavar="NAME=FILE",
-    multiple=True,
-    help="Add another model's similarity file (Parquet) as the score set NAME; repeatable.",
-)
-@click.option(
-    "--clip-model",
-    metavar="NAME",
-    help="Name of the CLIP model that produced the shards' scores, as used by labels and reports.",
-)
-@click.option(
-    "--config", "config_file", metavar="FILE", help="Take the tokenizer from a config file."
-)
 def index(
     shards: tuple[str, ...],
     out: str,
@@ -70,15 +34,7 @@ def index(
     clip_model: str | None,
     **settings: Any,
 ) -> None:
-    """Build an index, so that shards are read only once.
-
-    Finished shards are skipped and changed shards are read again, so an interrupted run can be
-    resumed with the same command. Without SHARDs, --clip-model, --similarity and --prune modify an
-    existing index.
-
-    The column "not parsed" counts documents without valid JSON or without MMC4's fields. Documents
-    that the loader drops because of an image or a matrix are counted by mmc4viz curve.
-    """
+    """Build an index, so that shards are read only once."""
     if not shards and not pruning and not sidecars and clip_model is None:
         raise ConfigError("give the SHARDs to index")
     out = remember(out)

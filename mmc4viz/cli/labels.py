@@ -11,19 +11,8 @@ from mmc4viz.thresholds.labels import exchange, store
 from mmc4viz.thresholds.labels.store import LabelsError
 
 
-@click.group(no_args_is_help=True)
-def labels() -> None:
-    """Export or import labels as CSV."""
-
-
-@labels.command("export")
-@click.argument("file")
-@click.argument("csv", default="-")
 def export_labels(file: str, csv: str) -> None:
-    """Export all labels of FILE with their history to CSV.
-
-    The default, -, is standard output.
-    """
+    """Export all labels of FILE with their history to CSV."""
     refuse_inputs([csv], [file])
     text = exchange.export_csv(file)
     if csv == "-":
@@ -33,14 +22,8 @@ def export_labels(file: str, csv: str) -> None:
         out.write(text.encode())
 
 
-@labels.command("import")
-@click.argument("file")
-@click.argument("csv")
 def import_labels(file: str, csv: str) -> None:
-    """Import labels from CSV into FILE, which is created if needed.
-
-    - is standard input.
-    """
+    """Import labels from CSV into FILE, which is created if needed."""
     try:
         if csv == "-":
             content = sys.stdin.buffer.read()

@@ -12,16 +12,8 @@ from mmc4viz.types import ConfigError
 _IN_SOURCE_ONLY = (".py", ".pyc", ".npz")  # how the sample was made
 
 
-@click.command()
-@click.argument("folder", metavar="DIR")
-@click.option("--overwrite", is_flag=True, help="Replace files of the same names in DIR.")
 def sample(folder: str, overwrite: bool) -> None:
-    """Write the sample to a folder, to try the other commands on.
-
-    240 drawn documents in two shards, scored by the CLIP model sample-a; the scores of a weaker
-    one, sample-b (similarity_b.parquet); both as ONNX models (encoders/); which pairs are correct
-    (truth.parquet); and a README that describes them.
-    """
+    """Write the sample to a folder, to try the other commands on."""
     from mmc4viz.data.index import sample_folder
     from mmc4viz.data.storage import whole_file
 

@@ -8,52 +8,16 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.common import SHARDS, checked_folder, progress
+from mmc4viz.cli.common import checked_folder, progress
 from mmc4viz.cli.messages import complain, say
-from mmc4viz.clip.encoder import PROVIDERS, open_encoder
-from mmc4viz.clip.score import SCALES, ScoredPart, ScoreTask, score_shards
+from mmc4viz.clip.encoder import open_encoder
+from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import refuse_inputs
 from mmc4viz.text import table
 from mmc4viz.types import ConfigError
 
 
-@click.command()
-@SHARDS
-@click.option(
-    "--model",
-    required=True,
-    metavar="PATH_OR_HF_ID",
-    help="CLIP model in ONNX: a Hugging Face id, or a folder with onnx/vision_model.onnx, "
-    "onnx/text_model.onnx, tokenizer.json and preprocessor_config.json.",
-)
-@click.option("--out", required=True, metavar="FILE", help="Similarity file to write (Parquet).")
-@click.option(
-    "--decoys",
-    metavar="FILE",
-    help="Also write decoy scores (each document's images with another document's sentences), for "
-    "mmc4viz suggest --decoys.",
-)
-@click.option(
-    "--batch",
-    type=click.IntRange(1, 65536),
-    default=32,
-    show_default=True,
-    help="Images or sentences per batch.",
-)
-@click.option(
-    "--provider",
-    type=click.Choice(list(PROVIDERS)),
-    help="ONNX Runtime execution provider. [GPU if available, else cpu]",
-)
-@click.option(
-    "--scale",
-    type=click.Choice(SCALES),
-    default="cosine",
-    show_default=True,
-    help="Scale of the scores: cosine similarities, or the model's own logits.",
-)
-@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 def score(
     shards: tuple[str, ...],
     model: str,
@@ -63,11 +27,7 @@ def score(
     image_dir: str | None,
     **how: Any,
 ) -> None:
-    """Score every image and sentence with a CLIP model.
-
-    Add the resulting file to an index with mmc4viz index --similarity NAME=FILE. An interrupted run
-    can be resumed with the same command.
-    """
+    """Score every image and sentence with a CLIP model."""
     if not shards:
         raise ConfigError("give the SHARDs to score")
     found, folder = expand(shards), checked_folder(image_dir)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import click
 import numpy as np
 
 from mmc4viz.cli.common import (
-    INDEX,
-    SEED,
-    SHARDS,
-    SIMILARITY,
     finish,
     open_corpus,
     progress,
     spare_inputs,
     unmatched,
-    with_settings,
 )
 from mmc4viz.data.scale import misfits
 from mmc4viz.data.storage import whole_file
@@ -36,75 +30,6 @@ from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
-class Share(click.ParamType[float]):
-    """A share between 0 and 1, optionally as a percentage."""
-
-    name = "share"
-
-    def __init__(self, option: str) -> None:
-        self.option = option
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Parse ``0.1`` or ``10%``."""
-        text = str(value).strip()
-        try:
-            number = Decimal(text.removesuffix("%"))
-            share = float(number / 100 if text.endswith("%") else number)
-        except (ArithmeticError, ValueError):  # a signaling NaN is not a float
-            share = -1.0
-        if not 0 < share < 1:
-            raise ConfigError(
-                f"{self.option} expects a share between 0 and 1, such as 0.1 or 10%, not {value}"
-            )
-        return share
-
-
-@click.command()
-@SHARDS
-@with_settings
-@INDEX
-@SIMILARITY
-@click.option(
-    "--keep",
-    multiple=True,
-    metavar="WHAT=AMOUNT",
-    help="Keep at least this much, such as documents=50% or pairs=1000000. WHAT is one of "
-    f"{', '.join(YIELDS)}; if repeated, all targets are met together.",
-)
-@click.option(
-    "--fdr", multiple=True, type=Share("--fdr"), metavar="RATE",
-    help="Maximum false-discovery rate (share of incorrect pairs), such as 0.1 or 10%, estimated "
-    "without labels; repeatable. Assumes one correct sentence per image and independent noise: "
-    "correct on simulated corpora, but it failed on real MMC4 pages.",
-)  # fmt: skip
-@click.option(
-    "--decoys", metavar="FILE",
-    help="Decoy scores from mmc4viz score --decoys: --fdr then measures the noise instead of "
-    "assuming it.",
-)  # fmt: skip
-@click.option(
-    "--precision", multiple=True, type=Share("--precision"), metavar="SHARE",
-    help="Minimum precision (share of correct pairs) from --labels, such as 0.9 or 90%; "
-    "repeatable.",
-)  # fmt: skip
-@click.option("--labels", "labels_file", metavar="FILE", help="Label file for --precision.")
-@click.option(
-    "--documents", type=click.IntRange(1, 2**31 - 1), default=10_000, show_default=True,
-    metavar="N",
-    help="Documents sampled at random from a larger corpus for --fdr.",
-)  # fmt: skip
-@SEED
-@click.option(
-    "--out", metavar="FILE", help="Also write the result as JSON, for mmc4viz export --proposal."
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
 def suggest(
     keep: tuple[str, ...],
     fdr: tuple[float, ...],
@@ -117,11 +42,7 @@ def suggest(
     form: str,
     **options: Any,
 ) -> None:
-    """Suggest thresholds for a target yield, FDR or precision.
-
-    Each suggestion comes with the yields at the threshold, the estimate with its 95% CI and its
-    assumptions, or with the reason why the target cannot be reached.
-    """
+    """Suggest thresholds for a target yield, FDR or precision."""
     targets = [Target.parse(text) for text in keep]
     _check(targets, fdr, precision, labels_file, decoys)
     config, corpus = open_corpus(options)

@@ -33,7 +33,7 @@ from mmc4viz.sweep.pairs import Example, Folder, examples, pairs_of
 from mmc4viz.sweep.statistics import Curves, document_funnel, image_funnel
 from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.text import escaped
-from mmc4viz.types import LoaderConfig
+from mmc4viz.types import SETTINGS, LoaderConfig
 
 __all__ = ["Content", "Section", "write_report"]
 
@@ -46,17 +46,6 @@ _BASIS: Final = {
     "fdr": "Chosen by false-discovery rate, estimated without labels.",
     "decoys": "Chosen by false-discovery rate, estimated from decoys.",
     "precision": "Chosen by precision, estimated from labels.",
-}
-_SETTINGS: Final = {
-    "threshold": "pairs with a score below this are dropped",
-    "min_images": "documents with fewer image tokens are dropped",
-    "max_images": "maximum number of pairs kept, in image order",
-    "max_tokens": "the sequence is truncated to this many tokens",
-    "min_kb": "images smaller than (N+1) kB are dropped; −1: no limit",
-    "assignment": "method that assigns images to sentences",
-    "single_image_keep": "probability of keeping a document with exactly one image token",
-    "tokenizer": "tokenizes the text",
-    "clip_model": "CLIP model that produced the scores",
 }
 
 
@@ -204,7 +193,7 @@ def _interval(chosen: Mapping[str, Any]) -> str:
 
 
 def _settings(config: LoaderConfig) -> str:
-    rows = [(name, str(value), _SETTINGS[name]) for name, value in config.as_dict().items()]
+    rows = [(name, str(value), SETTINGS[name].help) for name, value in config.as_dict().items()]
     return f"<h2>Settings</h2>{html_table(('setting', 'value', 'meaning'), rows)}"
 
 

@@ -21,7 +21,7 @@ from mmc4viz.data.scale import Scale, misfit
 from mmc4viz.data.shards import Layout, Shard
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
-from mmc4viz.types import ASSIGNMENT_NAMES, ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.types import ASSIGNMENT_NAMES, SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import ASSIGNMENTS, note
@@ -156,19 +156,6 @@ def _undo(name: str, back: float) -> None:
 HELP = {
     "clip_model": "Model whose scores are used: the shards' own, a score set in the index, or "
     "similarity_*.parquet next to the shards. The threshold is remembered per model.",
-    "min_kb": "Images of n bytes are dropped when n // 1000 is at most this value: 10 requires at "
-    "least 11,000 bytes. −1 disables the limit.",
-    "assignment": "How images are matched to sentences. Argmax gives each image its most similar "
-    "sentence, so that a sentence can get several images; greedy takes the highest remaining "
-    "score first.",
-    "min_images": "Documents with fewer image tokens are dropped.",
-    "max_images": "Maximum number of pairs kept per document, in image order, whatever their "
-    "scores.",
-    "max_tokens": "The sequence is truncated to this many tokens; image tokens beyond it are "
-    "truncated.",
-    "single_image_keep": "Probability of keeping a document with exactly one image token. "
-    "OpenFlamingo uses 0.5.",
-    "tokenizer": "gpt2 (built in), a tokenizer.json, a folder, or a Hugging Face id.",
     "shards": "One per line. WebDataset tars or MMC4's .jsonl, .jsonl.gz, .jsonl.zip; folders, "
     "globs and braces such as shard-{0000..0003}.tar are expanded.",
     "index": "A folder written by mmc4viz index, used instead of shards. Clear it to enter shards.",
@@ -187,7 +174,7 @@ NAMES: Final = {
     "single_image_keep": "coin",
     "tokenizer": "tok",
 }
-_LARGEST: Final = 2**31 - 1
+_MOST: Final = 2**31 - 1  # documents of a sample
 _OUTSIDE: Memo[str] = Memo()  # why an index may not be opened
 
 
@@ -340,11 +327,11 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
     st.subheader("Loader")
     left, right = st.columns(2)
     with left:
-        min_images = _whole("Min images", "min_images", 0, config)
-        max_tokens = _whole("Max tokens", "max_tokens", 1, config)
+        min_images = _whole("min_images", config)
+        max_tokens = _whole("max_tokens", config)
     with right:
-        max_images = _whole("Max images", "max_images", 1, config)
-        min_kb = _whole("Min image size (kB)", "min_kb", -1, config)
+        max_images = _whole("max_images", config)
+        min_kb = _whole("min_kb", config)
     return {
         "min_images": min_images,
         "max_images": max_images,
@@ -355,11 +342,12 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
     }
 
 
-def _whole(label: str, name: str, least: int, config: LoaderConfig) -> int:
+def _whole(name: str, config: LoaderConfig) -> int:
     """Draw an integer setting."""
-    default: int = getattr(config, name)
-    state.seed(name, state.whole(NAMES[name], default, least, _LARGEST))
-    value: int = st.number_input(label, least, _LARGEST, step=1, key=name, help=HELP[name])
+    default, known = getattr(config, name), SETTINGS[name]
+    least, most = int(known.least or 0), int(known.most or 0)
+    state.seed(name, state.whole(NAMES[name], default, least, most))
+    value: int = st.number_input(known.label, least, most, step=1, key=name, help=known.help)
     state.put(NAMES[name], None if value == default else str(value))
     return value
 
@@ -368,11 +356,11 @@ def _assignment(config: LoaderConfig) -> str:
     wanted = state.get(NAMES["assignment"])
     state.seed("assignment", wanted if wanted in ASSIGNMENT_NAMES else config.assignment)
     chosen: str = st.selectbox(
-        "Assignment",
+        SETTINGS["assignment"].label,
         ASSIGNMENT_NAMES,
         format_func=lambda name: ASSIGNMENTS[name],
         key="assignment",
-        help=HELP["assignment"],
+        help=SETTINGS["assignment"].help,
     )
     state.put(NAMES["assignment"], None if chosen == config.assignment else chosen)
     return chosen
@@ -384,12 +372,12 @@ def _single_image_keep(config: LoaderConfig) -> float:
     state.seed("single_image_keep", wanted if 0 <= wanted <= 1 else default)
     probability = float(
         st.number_input(
-            "Single-image keep probability",
+            SETTINGS["single_image_keep"].label,
             min_value=0.0,
             max_value=1.0,
             step=0.05,
             key="single_image_keep",
-            help=HELP["single_image_keep"],
+            help=SETTINGS["single_image_keep"].help,
         )
     )
     state.put(NAMES["single_image_keep"], None if probability == default else repr(probability))
@@ -460,11 +448,11 @@ def _text(
 
 def _sample(start: Start) -> int | None:
     """Ask for the sample size; None means all documents."""
-    state.seed("sample", state.whole("sample", start.sample, 0, _LARGEST))
+    state.seed("sample", state.whole("sample", start.sample, 0, _MOST))
     value: int = st.number_input(
         "Sample size (0 = all documents)",
         0,
-        _LARGEST,
+        _MOST,
         step=1000,
         key="sample",
         help=HELP["sample"],
@@ -478,7 +466,10 @@ def _sample(start: Start) -> int | None:
 def _tokenizer(start: Start) -> str:
     default = start.config.tokenizer
     state.seed("tokenizer", state.get(NAMES["tokenizer"], default))
-    name = st.text_input("Tokenizer", key="tokenizer", help=HELP["tokenizer"]).strip() or BUILT_IN
+    name = (
+        st.text_input("Tokenizer", key="tokenizer", help=SETTINGS["tokenizer"].help).strip()
+        or BUILT_IN
+    )
     state.put(NAMES["tokenizer"], None if name == default else name)
     if name == BUILT_IN:
         note("Built-in GPT-2 tokenizer. Token counts are approximate for other models.")

@@ -1,0 +1,525 @@
+"""The commands as people see them: names, options, help. Loads next to nothing.
+
+Each runs the function of the same name in the command's module, which is imported only then, so
+that help and complaints about options come at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from mmc4viz.cli.options import (
+    INDEX,
+    SEED,
+    SHARDS,
+    SIMILARITY,
+    WORKERS,
+    ManyModels,
+    Share,
+    with_sections,
+    with_settings,
+)
+
+# Values that the core defines in modules that are slow to import; a test compares them.
+BASES: Final = ("manual", "yield", "fdr", "decoys", "precision")
+CAPS: Final = ("first", "best")
+ORDERS: Final = ("page", "sentence")
+PROVIDERS: Final = (
+    "cpu", "cuda", "tensorrt", "rocm", "migraphx", "openvino", "coreml", "directml",
+)  # fmt: skip
+SCALES: Final = ("cosine", "model")
+VERIFY: Final = ("full", "header", "none")
+YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
+
+
+def _runs(module: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
+    """Run the function of the same name in a module of `mmc4viz.cli`."""
+
+    def decorate(described: Callable[[], None]) -> Callable[..., Any]:
+        @wraps(described)
+        def run(**given: Any) -> Any:
+            return getattr(import_module(f"mmc4viz.cli.{module}"), described.__name__)(**given)
+
+        return run
+
+    return decorate
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@SHARDS
+@click.option("--config", "config_file", metavar="FILE", help="Initial settings (YAML or JSON).")
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@INDEX
+@SIMILARITY
+@click.option(
+    "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
+)
+@click.option(
+    "--labels", metavar="FILE", help="File that stores the labels. [mmc4viz-labels.sqlite]"
+)
+@click.option(
+    "--root",
+    "roots",
+    metavar="DIR",
+    multiple=True,
+    help="Restrict the dashboard to files in DIR, a folder or a remote address; repeatable. "
+    "[folders given here, and the current one]",
+)
+@click.option("--read-only", is_flag=True, help="Do not let the dashboard write shards or labels.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="STREAMLIT_SERVER_ADDRESS",
+    help="Address to listen on.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    envvar="STREAMLIT_SERVER_PORT",
+    help="Port to listen on. [8501, or the next free one]",
+)
+@click.option(
+    "--allow-host",
+    "allowed",
+    metavar="NAME",
+    multiple=True,
+    help="Host name, besides localhost and --host, under which browsers may open the dashboard; "
+    "repeatable.",
+)
+@click.option(
+    "--base-path",
+    metavar="PATH",
+    envvar="STREAMLIT_SERVER_BASE_URL_PATH",
+    help="URL path under which a reverse proxy serves the dashboard, such as /mmc4viz.",
+)
+@click.option("--browser/--no-browser", default=None, help="Whether to open a browser window. [on]")
+@_runs("app")
+def app() -> None:
+    """Open the dashboard on the bundled sample, on SHARDs or on an index.
+
+    Other Streamlit options can be set by environment variables (STREAMLIT_...).
+    """
+
+
+@click.command()
+@SHARDS
+@INDEX
+@SIMILARITY
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    required=True,
+    help="Settings to apply (YAML or JSON), as written by mmc4viz export.",
+)
+@click.option("--out", required=True, metavar="DIR", help="Output folder, local or remote.")
+@click.option(
+    "--order",
+    type=click.Choice(ORDERS),
+    default="page",
+    show_default=True,
+    help="Image order. page: unchanged; sentence: by sentence, so that every image token gets its "
+    "own image.",
+)
+@click.option(
+    "--cap",
+    type=click.Choice(CAPS),
+    default="first",
+    show_default=True,
+    help="Which pairs to keep over the cap: the first in image order, or the highest-scoring.",
+)
+@click.option(
+    "--drop-undecodable",
+    is_flag=True,
+    help="Remove undecodable images, which would otherwise cost the whole document.",
+)
+@click.option(
+    "--keep-rejected-images",
+    type=click.Choice(["yes", "no"]),
+    default="yes",
+    show_default=True,
+    help="no: remove the bytes of all images outside the selection, for smaller shards.",
+)
+@WORKERS
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."
+)
+@click.option("--dry-run", is_flag=True, help="Print the counts without writing anything.")
+@click.option("--overwrite", is_flag=True, help="Replace shards written with different settings.")
+@_runs("apply")
+def apply() -> None:
+    """Write filtered shards that reproduce a selection with the stock loader.
+
+    The unmodified OpenFlamingo loader, run with the flags printed at the end, yields exactly the
+    selected documents and pairs. Documents that need no change are copied byte for byte. Finished
+    shards are skipped, so an interrupted run can be resumed with the same command.
+    """
+
+
+@click.command(cls=ManyModels)
+@SHARDS
+@with_settings
+@INDEX
+@click.option(
+    "--models",
+    multiple=True,
+    metavar="A B ...",
+    help="Models to compare, the first with each of the others; own is the scores in the shards. "
+    "[all]",
+)
+@click.option(
+    "--similarity",
+    "files",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Similarity file of another model; repeatable. [similarity_*.parquet next to the SHARDs]",
+)
+@click.option(
+    "--labels",
+    "labels_file",
+    metavar="FILE",
+    help="Label file: adds thresholds of equal precision, and how well each model separates "
+    "correct from incorrect pairs.",
+)
+@click.option(
+    "--fdr",
+    is_flag=True,
+    help="Add thresholds of equal false-discovery rate, estimated without labels. Assumes one "
+    "correct sentence per image and independent noise; this failed on real MMC4 pages.",
+)
+@click.option(
+    "--thresholds", metavar="T,T,...", help="Thresholds of the first model. [--threshold]"
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@_runs("compare")
+def compare() -> None:
+    """Find equivalent thresholds between CLIP models.
+
+    --threshold is the first model's threshold. Each row gives the other model's threshold that
+    keeps the same number of documents, pairs, image tokens or text tokens, or has the same
+    estimated false-discovery rate or precision, and how much the two selections overlap.
+    """
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@click.option("--token-ids", is_flag=True, help="Add the token ids of each sequence (jsonl only).")
+@click.option("--key", metavar="KEY", help="Show only documents with this key.")
+@_runs("curve")
+def explain() -> None:
+    """Show the loader's decision for every document, with the reason."""
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option("--thresholds", metavar="T,T,…", help="Thresholds to evaluate.")
+@click.option("--grid", metavar="START:STOP:STEP", help="Evenly spaced thresholds, including STOP.")
+@click.option(
+    "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
+)
+@SEED
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    show_default=True,
+    help="Output format.",
+)
+@_runs("curve")
+def curve() -> None:
+    """Print what each threshold keeps and drops: documents, pairs, tokens.
+
+    Without --thresholds or --grid, a grid that suits the scale of the scores is used. With
+    --sample, numbers are estimated rates per document with their 95% CI (columns NAME_low and
+    NAME_high).
+    """
+
+
+@click.command(cls=ManyModels)
+@SHARDS
+@with_settings
+@INDEX
+@with_sections
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Write the settings with their provenance to a config file, .yaml or .json.",
+)
+@click.option("--note", help="Your note on the choice, stored in the config.")
+@click.option(
+    "--chosen-by", type=click.Choice(BASES), help="How the threshold was chosen. [manual]"
+)
+@click.option(
+    "--proposal",
+    metavar="FILE",
+    help="Use the threshold and the basis of a proposal, as written by mmc4viz suggest --out.",
+)
+@click.option(
+    "--manifest",
+    "manifest_file",
+    metavar="FILE",
+    help="Write what happens to every document and pair, .parquet or .jsonl.",
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["documents", "pairs"]),
+    default="documents",
+    show_default=True,
+    help="What each row of the manifest is.",
+)
+@click.option(
+    "--ids",
+    "ids_file",
+    metavar="FILE",
+    help="Write the sorted 128-bit ids of kept documents, .npy (u8,u8).",
+)
+@click.option("--report", "report_file", metavar="FILE", help="Write a self-contained HTML report.")
+@click.option(
+    "--images/--no-images", default=True, help="Whether the report shows thumbnails. [on]"
+)
+@click.option(
+    "--sample",
+    type=int,
+    metavar="N",
+    help="Estimate the yields from a random sample of N documents (95% CI).",
+)
+@SEED
+@_runs("export")
+def export() -> None:
+    """Export settings, manifest, ids and report.
+
+    Also prints the flags for OpenFlamingo's train.py, settings that no flag can express, and, with
+    a Parquet manifest, code for a WebDataset pipeline.
+    """
+
+
+@click.command()
+@SHARDS
+@click.option("--out", required=True, metavar="DIR", help="Folder of the index, local or remote.")
+@click.option(
+    "--tokenizer", help="gpt2 (built in), a tokenizer.json, a folder or a Hugging Face id. [gpt2]"
+)
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@click.option(
+    "--verify",
+    type=click.Choice(VERIFY),
+    default="full",
+    show_default=True,
+    help="Image validation: full decode, header only, or none.",
+)
+@WORKERS
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."
+)
+@click.option(
+    "--prune", "pruning", is_flag=True, help="Remove entries for shards that no longer exist."
+)
+@click.option(
+    "--similarity",
+    "sidecars",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Add another model's similarity file (Parquet) as the score set NAME; repeatable.",
+)
+@click.option(
+    "--clip-model",
+    metavar="NAME",
+    help="Name of the CLIP model that produced the shards' scores, as used by labels and reports.",
+)
+@click.option(
+    "--config", "config_file", metavar="FILE", help="Take the tokenizer from a config file."
+)
+@_runs("index")
+def index() -> None:
+    """Build an index, so that shards are read only once.
+
+    Finished shards are skipped and changed shards are read again, so an interrupted run can be
+    resumed with the same command. Without SHARDs, --clip-model, --similarity and --prune modify an
+    existing index.
+
+    The column "not parsed" counts documents without valid JSON or without MMC4's fields. Documents
+    that the loader drops because of an image or a matrix are counted by mmc4viz curve.
+    """
+
+
+@click.group(no_args_is_help=True)
+def labels() -> None:
+    """Export or import labels as CSV."""
+
+
+@labels.command("export")
+@click.argument("file")
+@click.argument("csv", default="-")
+@_runs("labels")
+def export_labels() -> None:
+    """Export all labels of FILE with their history to CSV.
+
+    The default, -, is standard output.
+    """
+
+
+@labels.command("import")
+@click.argument("file")
+@click.argument("csv")
+@_runs("labels")
+def import_labels() -> None:
+    """Import labels from CSV into FILE, which is created if needed.
+
+    - is standard input.
+    """
+
+
+@click.command()
+@click.argument("folder", metavar="DIR")
+@click.option("--overwrite", is_flag=True, help="Replace files of the same names in DIR.")
+@_runs("sample")
+def sample() -> None:
+    """Write the sample to a folder, to try the other commands on.
+
+    240 drawn documents in two shards, scored by the CLIP model sample-a; the scores of a weaker
+    one, sample-b (similarity_b.parquet); both as ONNX models (encoders/); which pairs are correct
+    (truth.parquet); and a README that describes them.
+    """
+
+
+@click.command()
+@SHARDS
+@click.option(
+    "--model",
+    required=True,
+    metavar="PATH_OR_HF_ID",
+    help="CLIP model in ONNX: a Hugging Face id, or a folder with onnx/vision_model.onnx, "
+    "onnx/text_model.onnx, tokenizer.json and preprocessor_config.json.",
+)
+@click.option("--out", required=True, metavar="FILE", help="Similarity file to write (Parquet).")
+@click.option(
+    "--decoys",
+    metavar="FILE",
+    help="Also write decoy scores (each document's images with another document's sentences), for "
+    "mmc4viz suggest --decoys.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 65536),
+    default=32,
+    show_default=True,
+    help="Images or sentences per batch.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(list(PROVIDERS)),
+    help="ONNX Runtime execution provider. [GPU if available, else cpu]",
+)
+@click.option(
+    "--scale",
+    type=click.Choice(SCALES),
+    default="cosine",
+    show_default=True,
+    help="Scale of the scores: cosine similarities, or the model's own logits.",
+)
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@_runs("score")
+def score() -> None:
+    """Score every image and sentence with a CLIP model.
+
+    Add the resulting file to an index with mmc4viz index --similarity NAME=FILE. An interrupted run
+    can be resumed with the same command.
+    """
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="WHAT=AMOUNT",
+    help="Keep at least this much, such as documents=50% or pairs=1000000. WHAT is one of "
+    f"{', '.join(YIELDS)}; if repeated, all targets are met together.",
+)
+@click.option(
+    "--fdr", multiple=True, type=Share("--fdr"), metavar="RATE",
+    help="Maximum false-discovery rate (share of incorrect pairs), such as 0.1 or 10%, estimated "
+    "without labels; repeatable. Assumes one correct sentence per image and independent noise: "
+    "correct on simulated corpora, but it failed on real MMC4 pages.",
+)  # fmt: skip
+@click.option(
+    "--decoys", metavar="FILE",
+    help="Decoy scores from mmc4viz score --decoys: --fdr then measures the noise instead of "
+    "assuming it.",
+)  # fmt: skip
+@click.option(
+    "--precision", multiple=True, type=Share("--precision"), metavar="SHARE",
+    help="Minimum precision (share of correct pairs) from --labels, such as 0.9 or 90%; "
+    "repeatable.",
+)  # fmt: skip
+@click.option("--labels", "labels_file", metavar="FILE", help="Label file for --precision.")
+@click.option(
+    "--documents", type=click.IntRange(1, 2**31 - 1), default=10_000, show_default=True,
+    metavar="N",
+    help="Documents sampled at random from a larger corpus for --fdr.",
+)  # fmt: skip
+@SEED
+@click.option(
+    "--out", metavar="FILE", help="Also write the result as JSON, for mmc4viz export --proposal."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@_runs("suggest")
+def suggest() -> None:
+    """Suggest thresholds for a target yield, FDR or precision.
+
+    Each suggestion comes with the yields at the threshold, the estimate with its 95% CI and its
+    assumptions, or with the reason why the target cannot be reached.
+    """
+
+
+COMMANDS: Final = (
+    app,
+    apply,
+    compare,
+    explain,
+    curve,
+    export,
+    index,
+    labels,
+    sample,
+    score,
+    suggest,
+)

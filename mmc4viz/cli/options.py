@@ -1,0 +1,135 @@
+"""Options that several commands share, and how their values are read. Loads next to nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import Field, fields
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import click
+
+from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_INPUTS = (
+    click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        help="Read settings from a YAML or JSON file; command-line options override it.",
+    ),
+    click.option(
+        "--image-dir",
+        metavar="DIR",
+        help="Image folder for MMC4's .jsonl shards: DIR/k/NAME (k: the shard's position), "
+        "DIR/SHARD_images/NAME or DIR/NAME. [SHARD_images/NAME next to the shard]",
+    ),
+)
+
+
+SHARDS = click.argument("shards", nargs=-1, metavar="[SHARD...]")
+INDEX = click.option("--index", "index_dir", metavar="DIR", help="Use an index instead of SHARDs.")
+
+SIMILARITY = click.option(
+    "--similarity",
+    metavar="NAME",
+    help="Score set of the index to use; own is the scores in the shards. [the config's, or own]",
+)
+
+
+SEED = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
+)
+
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=os.cpu_count(),
+    show_default=True,
+    help="Number of worker processes.",
+)
+
+
+def _setting(of: Field[Any]) -> Callable[[F], F]:
+    """Return a setting's option."""
+    known = SETTINGS[of.name]
+    kind = click.Choice(known.choices) if known.choices else type(of.default)
+    note = "" if of.name == "clip_model" else f" [{of.default}]"
+    name = f"--{of.name.replace('_', '-')}"
+    return click.option(name, type=kind, help=f"{known.help}{note}")
+
+
+def with_settings(command: F) -> F:
+    """Add the options for all settings to a command."""
+    for option in reversed([*map(_setting, fields(LoaderConfig)), *_INPUTS]):
+        command = option(command)
+    return command
+
+
+_SECTIONS = (
+    click.option(
+        "--similarity", "similarity", metavar="NAME", multiple=True,
+        help="Score set of the index to use; own is the scores in the shards. Or NAME=FILE: "
+        "similarity file of another model, for the report; repeatable. [the config's, or own]",
+    ),
+    click.option(
+        "--labels", "labels_file", metavar="FILE",
+        help="Label file: adds precision with its CI and inter-annotator agreement to the report.",
+    ),
+    click.option(
+        "--models", multiple=True, metavar="A B ...",
+        help="Models that the report compares with the one in use; own is the scores in the "
+        "shards. [all]",
+    ),
+)  # fmt: skip
+
+
+def with_sections(command: F) -> F:
+    """Add the options for the content of the report to a command."""
+    for option in reversed(_SECTIONS):
+        command = option(command)
+    return command
+
+
+class Share(click.ParamType[float]):
+    """A share between 0 and 1, optionally as a percentage."""
+
+    name = "share"
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse ``0.1`` or ``10%``."""
+        text = str(value).strip()
+        try:
+            number = Decimal(text.removesuffix("%"))
+            share = float(number / 100 if text.endswith("%") else number)
+        except (ArithmeticError, ValueError):  # a signaling NaN is not a float
+            share = -1.0
+        if not 0 < share < 1:
+            raise ConfigError(
+                f"{self.option} expects a share between 0 and 1, such as 0.1 or 10%, not {value}"
+            )
+        return share
+
+
+class ManyModels(click.Command):
+    """A command whose ``--models`` takes all names up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each name."""
+        spread: list[str] = []
+        taking = False
+        for word in args:
+            if word == "--models" or word.startswith("-"):
+                taking = word == "--models"
+                spread += [] if taking else [word]
+            else:
+                spread += ["--models", word] if taking else [word]
+        if args and args[-1] == "--models":
+            raise ConfigError("--models needs at least one model name")
+        return super().parse_args(ctx, spread)
