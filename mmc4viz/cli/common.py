@@ -1,17 +1,12 @@
-"""Shared options, opening a corpus, CLIP models by name, progress.
-
-A CLIP model's scores are a score set of the index, or a Parquet file next to the shards or given
-by ``NAME=FILE``. Each is shown under one name (`mmc4viz.data.index`) and can be selected by the
-score set's or the CLIP model's name; ``own`` always selects the scores in the shards.
-"""
+"""What commands share: opening a corpus, progress, notes and errors."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from glob import escape, glob
 from pathlib import Path
 from typing import Any
@@ -20,18 +15,12 @@ from tqdm import tqdm
 
 from mmc4viz.cli.messages import complain, say
 from mmc4viz.config_file import Config, read_config
-from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards, Source
-from mmc4viz.data.index import OWN, UNKNOWN, checked_name, names_in, names_of, open_index
+from mmc4viz.data.index import UNKNOWN, checked_name, names_in, open_index
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
-from mmc4viz.data.similarity_file import SimilarityFile, model_in, similarity_files, with_similarity
-from mmc4viz.data.storage import is_remote, refuse_inputs, remember
-from mmc4viz.export.provenance import basics_of, differences
+from mmc4viz.data.storage import refuse_inputs, remember
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.thresholds.compare.agreement import Candidate
-from mmc4viz.thresholds.fdr.estimate import FdrEstimate, estimate_fdr
-from mmc4viz.thresholds.fdr.matrices import stack_of
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
@@ -75,6 +64,8 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
     corpus.tokenizer.check_room(config.max_tokens)
     config = _named(config, corpus, options)
     if file.provenance:
+        from mmc4viz.export.provenance import basics_of, differences  # slow to import
+
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
         corpus.notes += [f"{options['config_file']}: {line}" for line in found]
     return config, corpus
@@ -181,141 +172,3 @@ def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], An
         total=total, unit=unit, unit_scale=True, delay=1, disable=None, file=sys.stderr
     ) as bar:
         yield bar.update
-
-
-Advance = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """One CLIP model's scores, not read yet.
-
-    Attributes
-    ----------
-    name : str
-        The name shown.
-    others : tuple of str
-        Other names by which it can be selected.
-    read : callable
-        Returns the columns; takes a callback for progress in documents.
-    """
-
-    name: str
-    others: tuple[str, ...]
-    read: Callable[[Advance], Sequence[Columns]]
-
-
-def similarities(
-    options: dict[str, Any], files: Sequence[str]
-) -> tuple[LoaderConfig, Indexed | Shards, list[Similarity]]:
-    """Open a corpus and find every CLIP model's scores of it.
-
-    Parameters
-    ----------
-    options : dict
-        The command's options, as for `open_corpus`.
-    files : sequence of str
-        ``NAME=FILE`` for shards.
-
-    Raises
-    ------
-    Mmc4vizError
-        If the corpus cannot be opened, or a file has no name.
-    """
-    config, corpus = open_corpus(options | {"similarity": None})
-    return config, corpus, similarities_of(corpus, config, files)
-
-
-def similarities_of(
-    corpus: Indexed | Shards,
-    config: LoaderConfig,
-    files: Sequence[str],
-    own: Sequence[Columns] | None = None,
-) -> list[Similarity]:
-    """Find every CLIP model's scores of a corpus; ``own`` is the shards' columns if read."""
-    if not isinstance(corpus, Indexed):
-        return _of_shards(corpus, config, [named_file(text) for text in files], own)
-    if files:
-        raise ConfigError(
-            "--similarity NAME=FILE works with SHARDs only; to add the file to the index, run "
-            f"mmc4viz index --out {corpus.index.folder} --similarity NAME=FILE"
-        )
-    return _of_index(corpus, config)
-
-
-def _of_index(corpus: Indexed, config: LoaderConfig) -> list[Similarity]:
-    def reading(name: str) -> Callable[[Advance], Sequence[Columns]]:
-        return lambda _: corpus.index.with_similarity(name).columns
-
-    index = corpus.index
-    named = {name: one for name, one in index.models.items() if one != index.similarity}
-    named[config.clip_model] = index.similarity  # the one in use, under its current name
-    order = list(index.models.values())
-    found = sorted(named.items(), key=lambda item: order.index(item[1]))
-    return [
-        Similarity(name, (one, *([] if one == OWN else [index.set_models[one]])), reading(one))
-        for name, one in found
-    ]
-
-
-def _of_shards(
-    corpus: Shards,
-    config: LoaderConfig,
-    named: Sequence[tuple[str, str]],
-    columns: Sequence[Columns] | None = None,
-) -> list[Similarity]:
-    """Return the shards' own scores, and the given files or else those next to the shards."""
-    own: list[Sequence[Columns]] = [] if columns is None else [columns]
-
-    def read(advance: Advance) -> Sequence[Columns]:
-        if not own:
-            own.append(corpus.columns(advance))
-        return own[0]
-
-    def reading(path: str) -> Callable[[Advance], Sequence[Columns]]:
-        return lambda advance: [
-            with_similarity(part, SimilarityFile("", path)) for part in read(advance)
-        ]
-
-    folders = {Path(shard.path).parent for shard in corpus.shards if not is_remote(shard.path)}
-    if named:
-        models = {name: model_in(Path(path), name) for name, path in named}
-        shown = {one: name for name, one in names_of(config.clip_model, models).items()}
-        others = [Similarity(shown[n], (n, models[n]), reading(path)) for n, path in named]
-    else:
-        others = [
-            Similarity(one.model, (), reading(one.path))
-            for one in similarity_files(sorted(folders))
-        ]
-    return [Similarity(config.clip_model, (OWN,), read), *others]
-
-
-def chosen(found: Sequence[Similarity], wanted: Sequence[str]) -> list[Similarity]:
-    """Return the wanted models in their order, or all of them.
-
-    Raises
-    ------
-    ConfigError
-        If no model, or more than one, has a wanted name.
-    """
-    return [_one(found, name) for name in wanted] or list(found)
-
-
-def _one(found: Sequence[Similarity], name: str) -> Similarity:
-    by_name = [one for one in found if one.name == name]
-    matching = by_name or [one for one in found if name in one.others]
-    if len(matching) == 1:
-        return matching[0]
-    known = ", ".join(one.name for one in found)
-    several = "several score sets are" if matching else "no score set is"
-    raise ConfigError(f"{several} named {name!r}; available: {known}")
-
-
-def rates_of(candidates: Sequence[Candidate]) -> dict[str, FdrEstimate]:
-    """Estimate the false-discovery rate of every CLIP model."""
-    found = {}
-    with progress("models", len(candidates)) as advance:
-        for one in candidates:
-            found[one.name] = estimate_fdr(stack_of(one.model.matched))
-            advance(1)
-    return found

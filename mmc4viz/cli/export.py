@@ -13,18 +13,16 @@ import click
 import numpy as np
 
 from mmc4viz.cli.common import (
-    Similarity,
     check_sample,
-    chosen,
     config_file_of,
     drawn_from,
     finish,
     open_corpus,
     progress,
-    similarities_of,
     spare_inputs,
     unmatched,
 )
+from mmc4viz.cli.compare import Similarity, chosen, similarities_of
 from mmc4viz.cli.messages import say
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards

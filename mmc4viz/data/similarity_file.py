@@ -36,8 +36,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from xxhash import xxh3_64
 
@@ -98,6 +96,8 @@ def similarity_files(folders: Iterable[Path]) -> list[SimilarityFile]:
 
 def model_in(path: Path, otherwise: str) -> str:
     """Name the CLIP model of a file as it says itself, else as it is called otherwise."""
+    import pyarrow.parquet as pq  # slow to import
+
     try:
         name = _facts(pq.read_metadata(path).metadata)["clip_model"]
     except (OSError, pa.ArrowException, ValueError):
@@ -147,11 +147,15 @@ def _facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
 
 def digests_of(rows: pa.Table) -> dict[str, str]:
     """Return a digest of each shard's rows: of text and numbers, however they are stored."""
+    import pyarrow.compute as pc  # slow to import
+
     names = pc.unique(rows["shard"]).to_pylist()
     return {name: _digest(rows.filter(pc.equal(rows["shard"], name))) for name in names}
 
 
 def _digest(rows: pa.Table) -> str:
+    import pyarrow.compute as pc  # slow to import
+
     digest = xxh3_64()
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         values = column.combine_chunks()
@@ -206,6 +210,8 @@ class OpenSimilarityFile:
 
     def names(self, shard: str) -> bool:
         """Whether it has documents of a shard by just this name."""
+        import pyarrow.compute as pc  # slow to import
+
         with _said(self.path):
             found = self.data.head(1, columns=["key"], filter=pc.field("shard") == shard)
         return bool(found.num_rows)
@@ -218,6 +224,8 @@ class OpenSimilarityFile:
         ShardError
             When they cannot be read, or are damaged.
         """
+        import pyarrow.compute as pc  # slow to import
+
         with _said(self.path):
             wanted = pc.field("shard").isin(list(shards))
             found = self.data.to_table(columns=list(NEEDED), filter=wanted)
@@ -299,6 +307,8 @@ class ShardMatrices:
     @classmethod
     def of(cls, table: pa.Table, path: str) -> Self:
         """Read rows; raises a ShardError for one whose values do not make a matrix."""
+        import pyarrow.compute as pc  # slow to import
+
         lengths = pc.fill_null(pc.list_value_length(table["values"]), -1).to_numpy()
         images, sentences = (
             pc.fill_null(table[name], -1).to_numpy() for name in ("images", "sentences")
