@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from mmc4viz.apply.options import RewriteCounts, refuse_impossible
 from mmc4viz.apply.shard import (
     Rewritten,
-    Setting,
+    ShardSettings,
     SharedSentenceError,
     rewrite_shard,
     shard_columns,
@@ -273,7 +273,7 @@ def _rewrite(
 ) -> Applied:
     """Rewrite a shard; the output of a truncated one is kept unless more can be read now."""
     columns = shard_columns(task, plain)
-    setting = Setting(task.config, task.options, columns.own.tokenizer)
+    setting = ShardSettings(task.config, task.options, columns.own.tokenizer)
 
     def rewrite(out: Output) -> Rewritten:
         return rewrite_shard(columns, plain, out, setting, refuse_shared=not task.dry_run)

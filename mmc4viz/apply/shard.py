@@ -155,7 +155,7 @@ class SharedSentenceError(ShardError):
 
 
 @dataclass(frozen=True)
-class Setting:
+class ShardSettings:
     """Settings, options and tokenizer.
 
     Attributes
@@ -196,7 +196,7 @@ def rewrite_shard(
     shard: ShardColumns,
     plain: Unpacked,
     out: Output,
-    setting: Setting,
+    setting: ShardSettings,
     *,
     refuse_shared: bool = True,
 ) -> Rewritten:
@@ -211,7 +211,7 @@ def rewrite_shard(
     out : Output
         Receives a plain tar. If the columns are truncated, it ends with their last document, even
         if more could be read now, because unchecked documents are never copied.
-    setting : Setting
+    setting : ShardSettings
     refuse_shared : bool
         Whether a document with several images on one sentence is an error, or only counted.
 
@@ -264,7 +264,7 @@ class _Work:
     """The state of rewriting a shard, document by document."""
 
     shard: ShardColumns
-    setting: Setting
+    setting: ShardSettings
     done: Rewritten
     refuse_shared: bool
 

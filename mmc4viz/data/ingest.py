@@ -215,7 +215,8 @@ class _Rows:
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """Join the batches of a shard; the result equals that of one batch of all rows."""
     widest = max((batch.schema for batch in batches), key=_similarity_bits)
-    return pa.concat_batches([batch.cast(widest) for batch in batches])
+    alike = [batch if batch.schema == widest else batch.cast(widest) for batch in batches]
+    return pa.concat_batches(alike)
 
 
 def _similarity_bits(layout: pa.Schema) -> int:
