@@ -1,9 +1,8 @@
-"""Write an index, and add score sets to it.
+"""Build an index, and add score sets to it.
 
-A shard is one job; a job writes one whole file. Nothing here reads a sample itself.
-
-A shard whose documents are not in the sidecar as they are in the index fails, and the others go
-on; a set that lacks a shard is refused when it is asked for. Nothing of it is computed here.
+Each shard is a separate job that writes one file atomically. When adding a score set, a shard whose
+documents do not match the similarity file fails without affecting the others; an incomplete set is
+refused when it is used.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ from mmc4viz.types import Mmc4vizError, ShardError
 
 @dataclass(frozen=True, slots=True)
 class IndexTask:
-    """One shard to be indexed."""
+    """A shard to be indexed."""
 
     shard: Shard
     folder: str
@@ -74,20 +73,20 @@ class IndexTask:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of one shard.
+    """The result for one shard.
 
     Attributes
     ----------
     shard : str
         Its path.
     status : str
-        ``read``, ``skipped`` (it was indexed before), ``broken off``, or ``failed``.
+        ``read``, ``skipped`` (already indexed), ``broken off`` (read in part), or ``failed``.
     reason : str or None
-        Why it broke off or failed.
+        Why it was not read completely.
     documents, unreadable, n_bytes : int
-        Documents read, those lost before any setting has a say, and bytes of the shard.
+        Documents read, those of them unreadable under any settings, and bytes of the shard.
     notes : sequence of str
-        What of it was not read, a line each.
+        What was not read, one line each.
     """
 
     shard: str
@@ -103,19 +102,19 @@ OnDone = Callable[[Done], None]
 
 
 def build(jobs: Sequence[IndexTask], make_executor: MakeExecutor, on_done: OnDone) -> list[Done]:
-    """Index shards; those that are indexed as asked already are skipped.
+    """Index shards; those already indexed in the same way are skipped.
 
-    One that broke off is read again each time, for what broke it may have passed; what there is of
-    it stays unless it now reads further.
+    A shard that could be read only in part is tried again each time, since the error may be gone;
+    its earlier result is replaced only if more can be read.
 
     Parameters
     ----------
     jobs : sequence of IndexTask
         All for one folder.
     make_executor : callable
-        Returns the workers; called again when one has died and taken them all along.
+        Returns the workers; called again when one died, which breaks the whole pool.
     on_done : callable
-        Told of each shard as it is finished.
+        Called with the result of each shard as it is finished.
 
     Returns
     -------
@@ -125,13 +124,13 @@ def build(jobs: Sequence[IndexTask], make_executor: MakeExecutor, on_done: OnDon
     Raises
     ------
     Mmc4vizError
-        For a shard named twice, or an index that cannot be written.
+        For a shard listed twice, or an index that cannot be written.
     """
     _refuse_repeats(jobs)
     folder = jobs[0].folder
     if not is_remote(folder):
         _make_folder(folder)
-        _take_along(jobs, folder)
+        _rename_moved(jobs, folder)
     results: dict[str, Done] = {}
     for _, done in run(index_shard, jobs, make_executor):
         results[done.shard] = done
@@ -150,11 +149,11 @@ def _make_folder(folder: str) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise IndexFileError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise IndexFileError(f"{folder}: cannot be created: {error.strerror}") from None
 
 
-def _take_along(jobs: Sequence[IndexTask], folder: str) -> None:
-    """Give the files of shards that were moved together with the index their new names."""
+def _rename_moved(jobs: Sequence[IndexTask], folder: str) -> None:
+    """Rename the files of shards that were moved together with the index."""
     lacking = {absolute(job.shard.path) for job in jobs}
     lacking = {path for path in lacking if not Path(folder, file_name(path)).exists()}
     for path in Path(folder).glob(f"*{SUFFIX}") if lacking else ():
@@ -173,7 +172,7 @@ def _refuse_repeats(jobs: Sequence[IndexTask]) -> None:
 
 
 def scratch_of(folder: str) -> Path:
-    """Return where files are written that are not whole yet."""
+    """Return the folder for incomplete files."""
     if is_remote(folder):
         one = hashlib.sha256(folder.encode()).hexdigest()[:10]
         return Path(gettempdir()) / f"mmc4viz-{os.getuid()}" / one
@@ -181,17 +180,17 @@ def scratch_of(folder: str) -> Path:
 
 
 def index_shard(job: IndexTask) -> Done:
-    """Index one shard; the whole of what a worker does.
+    """Index one shard, in a worker.
 
     Returns
     -------
     Done
-        A shard that cannot be read is no exception: the others go on.
+        Also for a shard that cannot be read, so that the others continue.
 
     Raises
     ------
     Mmc4vizError
-        When another run is at the same shard, or the index cannot be written.
+        When another run is indexing the same shard, or the index cannot be written.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a worker is one core
     with _locked_shard(job):
@@ -204,16 +203,16 @@ def index_shard(job: IndexTask) -> Done:
 
 
 def out_of_memory(path: str) -> str:
-    """Say which shard was too much, and what to do about it."""
+    """Return the error message for a shard that takes too much memory."""
     return (
-        f"{path}: out of memory; run the same command again with fewer --workers, or with more "
-        "memory: it goes on where it stopped"
+        f"{path}: out of memory; run the same command again with fewer --workers or more memory "
+        "to resume"
     )
 
 
 @contextmanager
 def _locked_shard(job: IndexTask) -> Iterator[None]:
-    """Hold a shard's lock, which dies with its process."""
+    """Hold a shard's lock, which is released when the process ends."""
     scratch = scratch_of(job.folder)
     scratch.mkdir(parents=True, exist_ok=True)
     lock = FileLock(str(scratch / f"{file_name(job.shard.path)}.lock"))
@@ -221,7 +220,7 @@ def _locked_shard(job: IndexTask) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise IndexFileError(
-            f"{job.shard.path}: another run is indexing it into {job.folder} right now; wait for it"
+            f"{job.shard.path}: another run is indexing it into {job.folder}; wait until it ends"
         ) from None
     try:
         yield
@@ -271,7 +270,7 @@ def _index_unlocked(job: IndexTask) -> Done:
 
 
 def _existing_shard(job: IndexTask, origin: Origin) -> Origin | None:
-    """Return what the index has of this shard, if it is what would be made now."""
+    """Return the origin of this shard's file in the index, if the file is up to date."""
     try:
         before = read_origin(local_file(job.folder, file_name(job.shard.path)), thorough=True)
     except Mmc4vizError:
@@ -281,14 +280,14 @@ def _existing_shard(job: IndexTask, origin: Origin) -> Origin | None:
 
 
 def prune(folder: str) -> list[str]:
-    """Drop files of shards that no longer exist; return the shards.
+    """Remove files of shards that no longer exist; return the shards.
 
     Raises
     ------
     IndexFileError
-        When the folder holds no index.
+        When the folder contains no index.
     ShardError
-        When it cannot be told whether a shard is there; nothing is dropped then.
+        When it cannot be determined whether a shard exists; nothing is removed then.
     """
     gone, sets = [], names_in(folder)
     for path in files_of(folder):
@@ -299,7 +298,7 @@ def prune(folder: str) -> list[str]:
         name = file_name(origin.path) if is_remote(folder) else path.name
         remove(f"{folder.rstrip('/')}/{name}")
         for one in sets:
-            with suppress(ShardError):  # a set need not have had it
+            with suppress(ShardError):  # the set may be incomplete
                 remove(f"{folder_of(folder, one)}/{file_name(origin.path)}")
     if gone:
         try:
@@ -319,15 +318,15 @@ def _is_gone(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """What became of a sidecar.
+    """The result of adding a score set.
 
     Attributes
     ----------
     shards : list of Done
-        One for each shard of the index: ``read``, ``skipped`` or ``failed``; its ``documents`` are
-        those with similarity.
+        One per shard of the index: ``read``, ``skipped`` or ``failed``; ``documents`` counts those
+        with similarity.
     unused : int
-        Rows of the sidecar of documents that the index does not have.
+        Rows of the similarity file for documents that are not in the index.
     """
 
     shards: list[Done]
@@ -335,23 +334,23 @@ class Attached:
 
 
 def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object]) -> Attached:
-    """Take a sidecar into an index as a score set.
+    """Add a similarity file to an index as a score set.
 
     Parameters
     ----------
     folder : str
-        The index, local or on a store.
+        The index, local or remote.
     name : str
-        Of the set; one of that name is replaced shard by shard.
+        Name of the set; an existing set of that name is replaced shard by shard.
     path : str
-        The Parquet file.
+        The similarity file (Parquet).
     on_done : callable
-        Told of each shard as it is finished.
+        Called with the result of each shard as it is finished.
 
     Raises
     ------
     Mmc4vizError
-        For a name that is none, a file that is no sidecar, or no index.
+        For an invalid name, similarity file or index.
     """
     sidecar = open_similarity_file(path)
     wanted = _wanted(checked_name(name), sidecar)
@@ -382,7 +381,7 @@ def _wanted(name: str, sidecar: OpenSimilarityFile) -> ScoreSetOrigin:
 
 
 def _existing_set(where: str, name: str) -> ScoreSetOrigin | None:
-    """Return what a set's file was made from; None for one that is spoilt or not there."""
+    """Return the origin of a score set's file; None if it is damaged or missing."""
     try:
         batch, origin = map_set_file(local_file(where, name))
         batch.check()
@@ -394,7 +393,7 @@ def _existing_set(where: str, name: str) -> ScoreSetOrigin | None:
 def _attach(
     folder: str, part: Columns, origin: Origin, sidecar: OpenSimilarityFile, made: ScoreSetOrigin
 ) -> Done:
-    """Make one shard's file, unless it is there."""
+    """Write the score set's file for one shard, unless it is up to date."""
     where, name = folder_of(folder, made.set), file_name(origin.path)
     before = _existing_set(where, name)
     if before is not None and unchanged(sidecar.path, before.sidecar):
@@ -412,7 +411,7 @@ def _attach(
 
 @contextmanager
 def _locked_set(folder: str, name: str) -> Iterator[None]:
-    """Hold a set's lock, which dies with its process."""
+    """Hold a score set's lock, which is released when the process ends."""
     scratch = scratch_of(folder)
     scratch.mkdir(parents=True, exist_ok=True)
     lock = FileLock(str(scratch / f"similarity-{name}.lock"))
@@ -420,7 +419,7 @@ def _locked_set(folder: str, name: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise IndexFileError(
-            f"{folder}: another run is at the score set {name!r} right now; wait for it"
+            f"{folder}: another run is writing the score set {name!r}; wait until it ends"
         ) from None
     try:
         yield

@@ -62,13 +62,15 @@ def _rest(arrow: memoryview, table: bytes, n: int) -> int:
     return digest.intdigest()
 
 
-def open_checked(path: Path, mend: Callable[[Path], str], in_memory: bool = False) -> CheckedBatch:
+def open_checked(
+    path: Path, repair: Callable[[Path], str], in_memory: bool = False
+) -> CheckedBatch:
     """Open a file written by `write_checked`.
 
     Parameters
     ----------
     path : Path
-    mend : callable
+    repair : callable
         Returns advice on repairing a file that cannot be used.
     in_memory : bool
         Whether to read the file now; otherwise it is memory-mapped, and must not be truncated
@@ -92,24 +94,24 @@ def open_checked(path: Path, mend: Callable[[Path], str], in_memory: bool = Fals
     if magic != _MAGIC:
         older = bytes(view[:6]) == _ARROW == bytes(view[-6:])
         what = "written by an older mmc4viz" if older else "damaged (incomplete)"
-        raise IndexFileError(f"{path}: {what}: {mend(path)}")
+        raise IndexFileError(f"{path}: {what}: {repair(path)}")
     table = bytes(view[length:room])
     if len(table) != n * _BUFFER.size or _rest(view[:length], table, n) != digest:
-        raise IndexFileError(f"{path}: damaged (checksum mismatch): {mend(path)}")
+        raise IndexFileError(f"{path}: damaged (checksum mismatch): {repair(path)}")
     try:
         batch = pa.ipc.open_file(whole.slice(0, length)).get_batch(0)
     except pa.ArrowException as error:
-        raise IndexFileError(f"{path}: damaged ({error!s:.80}): {mend(path)}") from None
-    return CheckedBatch(batch, (_File(path, mend, whole, table),))
+        raise IndexFileError(f"{path}: damaged ({error!s:.80}): {repair(path)}") from None
+    return CheckedBatch(batch, (_File(path, repair, whole, table),))
 
 
 class _File:
     """A file's bytes, and the digests of its buffers not yet checked."""
 
     def __init__(
-        self, path: Path, mend: Callable[[Path], str], whole: pa.Buffer, table: bytes
+        self, path: Path, repair: Callable[[Path], str], whole: pa.Buffer, table: bytes
     ) -> None:
-        self._path, self._mend, self._table = path, mend, table
+        self._path, self._repair, self._table = path, repair, table
         self._view, self._start = memoryview(whole), whole.address
 
     @cached_property
@@ -122,7 +124,7 @@ class _File:
         size, digest = self._left.get(at, (0, 0))
         if size and xxh3_64_intdigest(self._view[at : at + size]) != digest:
             raise IndexFileError(
-                f"{self._path}: damaged (checksum mismatch): {self._mend(self._path)}"
+                f"{self._path}: damaged (checksum mismatch): {self._repair(self._path)}"
             )
         self._left.pop(at, None)
 

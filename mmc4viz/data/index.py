@@ -1,18 +1,14 @@
 """Open an index and its score sets.
 
-Every file is a checked Arrow file (`mmc4viz.data.checked`), whose metadata says what it was made
-from. What the columns mean is not this room's affair.
+An index has one Arrow file per shard with checksums (`mmc4viz.data.checked`), whose metadata say
+what it was made from; the manifest repeats them. Large files are memory-mapped.
 
-A set has one mapped uncompressed Arrow file a shard, in ``DIR/similarity/NAME/``, with the columns
-of `similarity_schema`; put over a shard's columns they take the place of its own matrices. These,
-as the shards carry them, are the set `OWN`. Sets are made by `attach`, found and mapped here.
+A score set has one Arrow file per shard in ``DIR/similarity/NAME/``, with the columns of
+`similarity_schema`, which replace the shards' own matrices (the set `OWN`).
+`mmc4viz.data.build_index.attach` adds score sets.
 
-The name that nobody said is `UNKNOWN`, everywhere. An index records what it was told of its shards'
-own similarity in ``DIR/similarity/own.json``; a score set says it itself. Of shards nothing is
-known but of those of the sample. Settles no setting: a person may always name a model.
-
-Files are mapped, never loaded. Its similarity is the shards' own, or that of one of its sets. The
-manifest only repeats what the files' metadata say. Making columns is the build's job.
+A score set names its CLIP model; that of the shards' own scores is recorded in
+``DIR/similarity/own.json``, and is `UNKNOWN` until the user names it, except for the sample data.
 """
 
 from __future__ import annotations
@@ -57,8 +53,8 @@ from mmc4viz.types import ConfigError, LoaderConfig, ShardError, TokenizerError
 
 FORMAT: Final = "2"
 SUFFIX: Final = ".arrow"
-SETS: Final = "similarity"  # the folder of an index in which its sets are
-IN_MEMORY: Final = 64 << 20  # bytes; files that are more together are mapped
+SETS: Final = "similarity"  # the folder of an index's score sets
+IN_MEMORY: Final = 64 << 20  # bytes; larger indexes are memory-mapped
 _KEY: Final = b"mmc4viz"
 _SHARD_LAYOUTS: Final = tuple(schema(t) for t in (pa.float32(), pa.float64()))
 
@@ -72,25 +68,25 @@ class Origin:
     Attributes
     ----------
     path : str
-        The shard, absolute or with its protocol.
+        The shard's path, absolute or with protocol.
     position : int
-        Its place in the list given, by which images are found in a folder.
+        Its position in the list of shards, which can determine its image folder.
     fingerprint : str
-        Of the shard when it was read, with a digest of all of it where it is a local one.
+        The shard's fingerprint when it was read; for a local one with a digest of all its bytes.
     tokenizer : str
-        Name of the tokenizer whose counts are in it.
+        Name of the tokenizer that counted the tokens.
     tokenizer_digest : str
-        Of that tokenizer's own description, so that another one of the same name is noticed.
+        Digest of its definition, by which another one of the same name is noticed.
     verify : str
-        How far images were checked: ``full``, ``header`` or ``none``.
+        How images were validated: ``full``, ``header`` or ``none``.
     image_dir : str or None
     error : str or None
-        What broke the shard off.
+        Why reading the shard stopped early, if it did.
     documents : int
     pillow : str
-        The Pillow that decoded the images (`mmc4viz.loader.images.pillow`), for the record.
+        The Pillow version that decoded the images (`mmc4viz.loader.images.pillow`); informational.
     relative : str
-        The shard's path from the index, where both are local; empty elsewhere.
+        The shard's path relative to the index if both are local, else empty.
     format : str
     """
 
@@ -108,7 +104,7 @@ class Origin:
     format: str = FORMAT
 
     def made_like(self, other: Origin) -> bool:
-        """Whether both were made in the same way; of which bytes is up to the fingerprint."""
+        """Whether both were made with the same settings; fingerprints are not compared."""
         skip = {"path", "relative", "fingerprint", "error", "documents", "pillow"}
         mine, others = asdict(self), asdict(other)
         return all(mine[name] == others[name] for name in mine if name not in skip)
@@ -116,26 +112,26 @@ class Origin:
 
 @lru_cache(maxsize=16)
 def digest(tokenizer: Tokenizer) -> str:
-    """Return a digest of a tokenizer's description."""
+    """Return a digest of a tokenizer's definition."""
     return hashlib.sha256(tokenizer.description().encode()).hexdigest()[:16]
 
 
 def absolute(path: str) -> str:
-    """Return the path by which a shard is known in an index."""
+    """Return the path that identifies a shard in an index."""
     return path if is_remote(path) else os.path.abspath(path)
 
 
 def relative(path: str, folder: str) -> str:
-    """Return a shard's path from an index, empty unless both are local."""
+    """Return a shard's path relative to an index; empty unless both are local."""
     if is_remote(path) or is_remote(folder):
         return ""
     return os.path.relpath(os.path.abspath(path), os.path.abspath(folder))
 
 
 def located(origin: Origin, folder: str) -> str:
-    """Return where a shard is now: where it was, else where it was from its index's place.
+    """Return where a shard is now: at its recorded path, or else at its path from the index.
 
-    So a corpus that was moved together with its index is found.
+    The latter finds a corpus that was moved together with its index.
     """
     if is_remote(origin.path) or not origin.relative or os.path.exists(origin.path):
         return origin.path
@@ -156,7 +152,7 @@ def file_name(path: str) -> str:
 
 
 def write_file(columns: Columns, origin: Origin, folder: str, scratch: Path) -> None:
-    """Write one shard's columns: beside its place, then renamed; to a store in one upload.
+    """Write one shard's columns to an index, atomically.
 
     Parameters
     ----------
@@ -165,7 +161,7 @@ def write_file(columns: Columns, origin: Origin, folder: str, scratch: Path) -> 
     folder : str
         The index.
     scratch : Path
-        A local folder for what is not whole yet, on the same file system as a local index.
+        A local folder for incomplete files, on the same file system as a local index.
 
     Raises
     ------
@@ -176,7 +172,7 @@ def write_file(columns: Columns, origin: Origin, folder: str, scratch: Path) -> 
 
 
 def write_batch(batch: pa.RecordBatch, origin: Any, folder: str, name: str, scratch: Path) -> None:
-    """Write a batch as one whole file, with what it was made from; likewise."""
+    """Write a batch atomically to a file, with its origin as metadata."""
     beside = scratch / name
     metadata = {**(batch.schema.metadata or {}), _KEY: _to_json(asdict(origin))}
     batch = batch.replace_schema_metadata(metadata)
@@ -184,7 +180,7 @@ def write_batch(batch: pa.RecordBatch, origin: Any, folder: str, name: str, scra
         scratch.mkdir(parents=True, exist_ok=True)
         beside.unlink(missing_ok=True)
         write_checked(batch, beside)
-        beside.chmod(beside.stat().st_mode & 0o444)  # who has it mapped must not see it change
+        beside.chmod(beside.stat().st_mode & 0o444)  # protects processes that have it mapped
         if not is_remote(folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
         put_in_place(beside, f"{folder.rstrip('/')}/{name}")
@@ -195,7 +191,7 @@ def write_batch(batch: pa.RecordBatch, origin: Any, folder: str, name: str, scra
 
 
 def put_text(text: str, beside: Path, target: str) -> None:
-    """Put a text file in its place in an index: beside it first, then renamed; likewise."""
+    """Write a text file of an index atomically."""
     try:
         beside.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text)
@@ -213,10 +209,10 @@ def _unwritable(folder: str, error: Exception) -> IndexFileError:
     if reason is None and (said := re.search(r"\[errno (\d+)\] (.*)", str(error))):  # pyarrow's
         number, reason = int(said[1]), said[2]
     full = number in (errno.ENOSPC, errno.EDQUOT)
-    do = "free some room" if full else "make it writable"
+    do = "free some space" if full else "make it writable"
     return IndexFileError(
         f"{folder}: cannot be written: {reason or error}; {do} or choose another folder, then run "
-        "the same command again: it goes on where it stopped"
+        "the same command again to resume"
     )
 
 
@@ -231,12 +227,12 @@ def read_origin(path: Path, thorough: bool = False) -> Origin:
     ----------
     path : Path
     thorough : bool
-        Whether all of its columns are checked, too.
+        Whether to verify all of its columns too.
 
     Raises
     ------
     IndexFileError
-        When it is no whole index file, or of another format.
+        When it is not a complete index file of this version's format.
     """
     batch, origin = map_columns(path)
     if thorough:
@@ -245,7 +241,7 @@ def read_origin(path: Path, thorough: bool = False) -> Origin:
 
 
 def map_columns(path: Path, in_memory: bool = False) -> tuple[CheckedBatch, Origin]:
-    """Map the columns of a shard into memory; raises as `read_origin` does."""
+    """Open an index file; raises like `read_origin`."""
     batch, metadata = map_batch(path, _SHARD_LAYOUTS, in_memory)
     return batch, origin_in(metadata, Origin, path)
 
@@ -253,93 +249,96 @@ def map_columns(path: Path, in_memory: bool = False) -> tuple[CheckedBatch, Orig
 def map_batch(
     path: Path, layouts: Sequence[pa.Schema], in_memory: bool = False
 ) -> tuple[CheckedBatch, dict[str, Any]]:
-    """Map a file into memory, with what it was made from.
+    """Open an Arrow file of an index, and return its batch and metadata.
 
     Parameters
     ----------
     path : Path
     layouts : sequence of pyarrow.Schema
-        Those that it may have.
+        Accepted schemas.
     in_memory : bool
-        Whether it is read now in place of being mapped.
+        Whether to read the file now rather than map it into memory.
 
     Raises
     ------
     IndexFileError
-        When it is damaged, or of another format or layout.
+        When it is damaged, or has another format or schema.
     """
-    batch = open_checked(path, mend, in_memory)
+    batch = open_checked(path, how_to_repair, in_memory)
     try:
         metadata = json.loads((batch.schema.metadata or {})[_KEY])
         if metadata.get("format") != FORMAT:
             raise IndexFileError(
-                f"{path}: format {metadata.get('format')} of the index, this version reads "
-                f"{FORMAT}: {mend(path)}"
+                f"{path}: index format {metadata.get('format')} is not supported (expected "
+                f"{FORMAT}): {how_to_repair(path)}"
             )
         if not any(batch.schema.equals(layout) for layout in layouts):
-            raise KeyError("other columns")
+            raise KeyError("unexpected columns")
         whole = metadata["documents"] == batch.num_rows
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise IndexFileError(f"{path}: no index file ({error!s:.80}): {mend(path)}") from None
+        reason = f"not an index file ({error!s:.80})"
+        raise IndexFileError(f"{path}: {reason}: {how_to_repair(path)}") from None
     if not whole:
-        raise IndexFileError(f"{path}: no whole index file: {mend(path)}")
+        raise IndexFileError(f"{path}: incomplete: {how_to_repair(path)}")
     return batch, metadata
 
 
-def mend(path: Path) -> str:
-    """Say what is to be done about a file of an index that cannot be used."""
+def how_to_repair(path: Path) -> str:
+    """Return advice on repairing a file of an index."""
     if _caches() in path.parents:
-        return "delete it: it is fetched again"
+        return "delete it, and it is downloaded again"
     if path.parent.parent.name == SETS:
         index = path.parents[2]
         again = f"mmc4viz index --out {index} --similarity {path.parent.name}=FILE"
     else:
         again = f"mmc4viz index SHARD... --out {path.parent}"
-    return f"run {again} again; it makes anew only what is damaged"
+    return f"run {again} (only damaged files are rebuilt)"
 
 
 def small(paths: Iterable[Path]) -> bool:
-    """Whether files are read into memory rather than mapped.
+    """Whether to read files into memory rather than map them.
 
-    Nothing that happens to a file then disturbs those who use it; a mapped one that is cut short
-    ends their process.
+    Files in memory are safe from later changes; truncating a mapped file crashes its users.
     """
     try:
         return sum(path.stat().st_size for path in paths) <= IN_MEMORY
-    except OSError:  # opening it will say what is wrong
+    except OSError:  # opening it will report the error
         return True
 
 
 def origin_in(metadata: dict[str, Any], kind: type[T], path: Path) -> T:
-    """Return what a file's metadata says that it was made from."""
+    """Return the origin in a file's metadata."""
     try:
         return kind(**metadata)
     except TypeError as error:
-        raise IndexFileError(f"{path}: no index file ({error!s:.80}): {mend(path)}") from None
+        reason = f"not an index file ({error!s:.80})"
+        raise IndexFileError(f"{path}: {reason}: {how_to_repair(path)}") from None
 
 
 def files_of(folder: str) -> list[Path]:
-    """Return an index's files, in order of their names; a remote one is copied first.
+    """Return an index's files in natural order; those of a remote index are downloaded.
 
     Raises
     ------
     IndexFileError
-        When the folder is not there or holds no index.
+        When the folder does not exist or contains no index.
     """
     local = local_copy(folder)
     if not local.is_dir():
-        raise IndexFileError(f"{folder}: no such index; mmc4viz index SHARD... --out {folder}")
+        raise IndexFileError(
+            f"{folder}: index not found; make it with mmc4viz index SHARD... --out {folder}"
+        )
     found = (p for p in local.glob(f"*{SUFFIX}") if not p.name.startswith("."))
     paths = sorted(found, key=lambda path: natural(path.name))
     if not paths:
         raise IndexFileError(
-            f"{folder}: no index files here; mmc4viz index SHARD... --out {folder}"
+            f"{folder}: not an index; make one with mmc4viz index SHARD... --out {folder}"
         )
     return paths
 
 
 def local_copy(folder: str) -> Path:
-    """Return a folder of index files; of a remote one a local copy, each file once a version."""
+    """Return a local folder of index files; a remote one is copied, only files that changed."""
     if not is_remote(folder):
         return Path(folder)
     local = cache_of(folder)
@@ -351,14 +350,14 @@ def local_copy(folder: str) -> Path:
 
 
 def local_file(folder: str, name: str) -> Path:
-    """Return one of an index's files, which need not be there; of a remote one a local copy."""
+    """Return the local path of an index's file, which need not exist; a remote one is copied."""
     if not is_remote(folder):
         return Path(folder, name)
     return _copy_of(f"{folder.rstrip('/')}/{name}", cache_of(folder))
 
 
 def _copy_of(path: str, local: Path) -> Path:
-    """Fetch a remote file, unless this version of it is there."""
+    """Download a remote file, unless this version of it is cached."""
     tag = hashlib.sha256(fingerprint(path).encode()).hexdigest()[:10]
     copy = local / f"{os.path.basename(path).removesuffix(SUFFIX)}.{tag}{SUFFIX}"
     if not copy.exists():
@@ -367,7 +366,7 @@ def _copy_of(path: str, local: Path) -> Path:
 
 
 def cache_of(folder: str) -> Path:
-    """Return where a remote folder's files are kept on this machine."""
+    """Return the local cache folder of a remote folder."""
     return _caches() / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
 
@@ -383,20 +382,20 @@ _SET_LAYOUTS: Final = tuple(similarity_schema(t) for t in (pa.float32(), pa.floa
 
 @dataclass(frozen=True, slots=True)
 class ScoreSet:
-    """One model's similarity of an index's documents.
+    """One CLIP model's scores of an index's documents.
 
     Attributes
     ----------
     name : str
-        By which it is asked for; ``own`` for what the shards carry.
+        Name of the set; ``own`` for the shards' own scores.
     model : str
-        The CLIP model's name, ``unknown`` where nobody said it.
+        The CLIP model's name, or ``unknown``.
     weights : str
-        What its weights are told by, a digest or a revision; empty where nobody said it.
+        A digest or revision of the model's weights; empty if unknown.
     preprocessing : str
-        How images and text were prepared; likewise.
+        How images and text were preprocessed; empty if unknown.
     scale : str
-        As declared, else as recognised from the data: cosine, ×100, softmax, sigmoid or unknown.
+        As declared, or recognized from the data: cosine, ×100, softmax, sigmoid or unknown.
     """
 
     name: str
@@ -408,20 +407,20 @@ class ScoreSet:
 
 @dataclass(frozen=True, slots=True)
 class ScoreSetOrigin:
-    """What a file of a set was made from.
+    """What a file of a score set was made from.
 
     Attributes
     ----------
     set, model, weights, preprocessing, scale : str
-        As in `ScoreSet`; ``scale`` is empty where the sidecar declares none.
+        As in `ScoreSet`; ``scale`` is empty if the similarity file declares none.
     sidecar : str
-        Fingerprint of the Parquet file.
+        Fingerprint of the similarity file.
     index_file : str
-        Digest of what the index file was made from whose documents these are.
+        Digest of the origin of the index file with the same documents.
     documents : int
-        Of the shard.
+        Documents of the shard.
     matched : int
-        Those of them that have similarity.
+        Documents with similarity.
     format : str
     """
 
@@ -438,7 +437,7 @@ class ScoreSetOrigin:
 
 
 def checked_name(name: str) -> str:
-    """Return a set's name, or refuse it.
+    """Return a score set's name, or raise a ConfigError if it is invalid.
 
     Examples
     --------
@@ -447,29 +446,29 @@ def checked_name(name: str) -> str:
     >>> checked_name("../b")
     Traceback (most recent call last):
     ...
-    mmc4viz.types.ConfigError: '../b' is no name for a score set: letters, digits, - _ and .
+    mmc4viz.types.ConfigError: '../b' is not a valid score set name: use letters, digits, - _ and .
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name for a score set: letters, digits, - _ and .")
+        raise ConfigError(f"{name!r} is not a valid score set name: use letters, digits, - _ and .")
     if name == OWN:
-        raise ConfigError(f"{OWN!r} names the shards' own similarity; choose another name")
+        raise ConfigError(f"{OWN!r} is reserved for the shards' own scores; choose another name")
     return name
 
 
 def folder_of(index: str, name: str) -> str:
-    """Return a set's folder."""
+    """Return the folder of a score set."""
     return f"{index.rstrip('/')}/{FOLDER}/{name}"
 
 
 def identity(origin: Origin) -> str:
-    """Digest what an index file was made from, but for its place among shards and folders."""
+    """Return a digest of an index file's origin, without its position and relative path."""
     skip = {"position", "relative"}
     facts = {name: value for name, value in asdict(origin).items() if name not in skip}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def names_in(index: str) -> list[str]:
-    """Return the names of an index's sets, sorted, without the shards' own."""
+    """Return the sorted names of an index's score sets, without the shards' own."""
     if is_remote(index):
         try:
             files = listing(f"{index.rstrip('/')}/{FOLDER}/*/*{SUFFIX}")
@@ -482,18 +481,18 @@ def names_in(index: str) -> list[str]:
 
 
 def map_set_file(path: Path, in_memory: bool = False) -> tuple[CheckedBatch, ScoreSetOrigin]:
-    """Map a set's file; raises an IndexFileError where it is none."""
+    """Open a score set's file; raises an IndexFileError if it is invalid."""
     batch, metadata = map_batch(path, _SET_LAYOUTS, in_memory)
     return batch, origin_in(metadata, ScoreSetOrigin, path)
 
 
 def mapped(index: str, name: str) -> dict[str, tuple[CheckedBatch, ScoreSetOrigin]]:
-    """Map all files of a set, by the identity of the index file that each belongs to.
+    """Open all files of a score set, by the identity of the index file that each belongs to.
 
     Raises
     ------
     IndexFileError
-        For a file that is none.
+        For an invalid file.
     """
     paths = _paths(index, name)
     in_memory = small(paths)
@@ -506,7 +505,7 @@ def _paths(index: str, name: str) -> list[Path]:
 
 
 def described(index: str, name: str) -> ScoreSet:
-    """Say what a set is, by the first of its files; an empty scale is one nobody declared."""
+    """Describe a score set by its first file; the scale is empty if it was not declared."""
     _, origin = map_set_file(_paths(index, name)[0])
     return ScoreSet(origin.set, origin.model, origin.weights, origin.preprocessing, origin.scale)
 
@@ -514,22 +513,22 @@ def described(index: str, name: str) -> ScoreSet:
 def with_set(
     index: str, name: str, columns: Sequence[Columns], origins: Sequence[Origin]
 ) -> tuple[Columns, ...]:
-    """Put a set over the columns of an index.
+    """Replace the similarity in the columns of an index by that of a score set.
 
     Raises
     ------
     IndexFileError
-        When there is no such set, or it is not of every shard as it is indexed now.
+        When there is no such set, or it is missing or outdated for some shards.
     """
     if name not in (names := names_in(index)):
         known = ", ".join([OWN, *names])
-        raise IndexFileError(f"{index}: no score set {name!r}; there are: {known}")
+        raise IndexFileError(f"{index}: no score set {name!r}; available: {known}")
     files = mapped(index, name)
     lacking = [origin.path for origin in origins if identity(origin) not in files]
     if lacking:
         raise IndexFileError(
-            f"{index}: the score set {name!r} lacks {len(lacking)} of {len(origins)} shards, "
-            f"or they were indexed anew since ({os.path.basename(lacking[0])}); run mmc4viz index "
+            f"{index}: the score set {name!r} is missing or outdated for {len(lacking)} of "
+            f"{len(origins)} shards ({os.path.basename(lacking[0])}); run mmc4viz index "
             f"--out {index} --similarity {name}=FILE"
         )
     return tuple(
@@ -539,7 +538,7 @@ def with_set(
 
 
 UNKNOWN: Final = LoaderConfig().clip_model
-"""The name of a CLIP model that nobody has named."""
+"""The name of a CLIP model that was never named."""
 SAMPLE_MODEL: Final = "sample-a"
 _FILE: Final = "own.json"
 
@@ -552,7 +551,7 @@ def sample_folder() -> Path | None:
 
 
 def model_of_shards(paths: Iterable[str]) -> str:
-    """Name the CLIP model whose similarity shards carry, as far as their place tells it.
+    """Return the CLIP model of shards' own scores, which is known only for the sample data.
 
     Examples
     --------
@@ -578,29 +577,29 @@ def _is_of_sample(path: str, sample: Path) -> bool:
 
 
 def model_of_index(index: str, paths: Iterable[str]) -> str:
-    """Name the CLIP model whose similarity an index's shards carry: as told, else by their place.
+    """Return the CLIP model of an index's own scores: as recorded, or else by the shards' path.
 
     Raises
     ------
     IndexFileError
-        When what was recorded is no name.
+        When the record is invalid.
     """
     found = recorded(index)
     return model_of_shards(paths) if found == UNKNOWN else found
 
 
 def recorded(index: str) -> str:
-    """Read what an index was told of its shards' model; `UNKNOWN` if nothing.
+    """Return the CLIP model recorded for an index's own scores; `UNKNOWN` if there is none.
 
     Raises
     ------
     IndexFileError
-        When the record is none.
+        When the record is invalid.
     """
     path = _place(index)
     try:
         with open_for_reading(path) as file:
-            found = _told(file.read())
+            found = _recorded_model(file.read())
     except (FileNotFoundError, NotADirectoryError, ShardError):
         return UNKNOWN
     except OSError as error:
@@ -609,20 +608,20 @@ def recorded(index: str) -> str:
         found = None
     if not isinstance(found, str) or not found or not found.isprintable():
         raise IndexFileError(
-            f"{path}: names no CLIP model, or is damaged: run mmc4viz index --out {index} "
+            f"{path}: damaged, or does not name a CLIP model: run mmc4viz index --out {index} "
             "--clip-model NAME"
         )
     return found
 
 
-def _told(raw: bytes) -> Any:
-    """Return what a record says; those of older versions have no digest."""
+def _recorded_model(raw: bytes) -> Any:
+    """Return the CLIP model in a record; those of older versions have no digest."""
     found = json.loads(raw)
     return (found if found.keys() == {"clip_model"} else unsealed(raw))["clip_model"]
 
 
 def record(index: str, name: str, scratch: Path) -> None:
-    """Record which model's similarity the shards of an index carry; told again, the last counts."""
+    """Record the CLIP model of an index's own scores, replacing an earlier record."""
     put_text(sealed({"clip_model": name}), scratch / f"{os.getpid()}-{_FILE}", _place(index))
 
 
@@ -631,22 +630,22 @@ def _place(index: str) -> str:
 
 
 def names_of(own: str, models: Mapping[str, str]) -> dict[str, str]:
-    """Give every score set a name to be shown and labelled by: that of its CLIP model.
+    """Give every score set a display name, which is that of its CLIP model.
 
-    Where several are of one model, the shards' own has its name, else the set that is called like
-    it; the others have the set's name behind it.
+    If several sets have the same model, the plain name goes to the shards' own scores, or else to
+    the set named like the model; the others have the set's name appended.
 
     Parameters
     ----------
     own : str
-        The model whose similarity the shards carry.
+        The model of the shards' own scores.
     models : mapping of str to str
-        The model of each further set, by the set's name.
+        The model of each other set, by the set's name.
 
     Returns
     -------
     dict of str to str
-        Sets by their shown names, the shards' own first.
+        Sets by display name, the shards' own first.
 
     Examples
     --------
@@ -692,17 +691,17 @@ MANIFEST: Final = "manifest.json"
 
 @dataclass(frozen=True)
 class Index:
-    """An opened index: its columns are mapped, not loaded.
+    """An open index.
 
     Attributes
     ----------
     folder : str
     columns : tuple of Columns
-        A part a shard, in the order of their positions; with the similarity asked for.
+        One part per shard in order of position, with the similarity of the selected score set.
     origins : tuple of Origin
-        Likewise, as they were; where a shard is now, its columns say.
+        What each part was made from, with recorded paths; `columns` have the current ones.
     similarity : str
-        Name of the set whose similarity is in the columns; ``own`` for the shards' own.
+        Name of the selected score set; ``own`` for the shards' own.
     """
 
     folder: str
@@ -713,46 +712,46 @@ class Index:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer whose counts are in it."""
+        """The tokenizer that counted the tokens."""
         return self.columns[0].tokenizer
 
     @property
     def verify(self) -> str:
-        """How far all of its images were checked: the least of its files."""
+        """How images were validated: the weakest level of all shards."""
         order = ("none", "header", "full")
         return min((origin.verify for origin in self.origins), key=order.index)
 
     @property
     def n_documents(self) -> int:
-        """Documents in it."""
+        """Number of documents."""
         return sum(len(part) for part in self.columns)
 
     @cached_property
     def sets(self) -> tuple[ScoreSet, ...]:
-        """Its score sets, the shards' own first; scales nobody declared are recognised."""
+        """Its score sets, the shards' own first; undeclared scales are recognized."""
         own = ScoreSet(OWN, self.own_model, scale=scale_in(self._own or self.columns))
         return (own, *(self._described(name) for name in names_in(self.folder)))
 
     @cached_property
     def own_model(self) -> str:
-        """The CLIP model whose similarity the shards carry; ``unknown`` where nobody said it."""
+        """The CLIP model of the shards' own scores, or ``unknown``."""
         return model_of_index(self.folder, (part.shard.path for part in self.columns))
 
     @cached_property
     def set_models(self) -> dict[str, str]:
-        """The CLIP model of each of its sets, by the set's name, without the shards' own."""
-        told = _told_models(self.folder) if is_remote(self.folder) else {}
+        """The CLIP model of each score set by the set's name, without the shards' own."""
+        known = _models_in_manifest(self.folder) if is_remote(self.folder) else {}
         names = names_in(self.folder)
-        return {name: told.get(name) or described(self.folder, name).model for name in names}
+        return {name: known.get(name) or described(self.folder, name).model for name in names}
 
     @cached_property
     def models(self) -> dict[str, str]:
-        """Its score sets by the names they are shown by, the shards' own first."""
+        """Its score sets by display name, the shards' own first."""
         return names_of(self.own_model, self.set_models)
 
     @property
     def model(self) -> str:
-        """The name of the CLIP model whose similarity is in the columns."""
+        """The display name of the selected score set's CLIP model."""
         return next(name for name, one in self.models.items() if one == self.similarity)
 
     def _described(self, name: str) -> ScoreSet:
@@ -762,12 +761,12 @@ class Index:
         return replace(found, scale=scale_in(self.with_similarity(name).columns))
 
     def with_similarity(self, name: str | None) -> Index:
-        """Return the same index with another of its sets in the columns.
+        """Return the same index with another score set selected.
 
         Raises
         ------
         IndexFileError
-            When there is no such set, or it is not of every shard as it is indexed now.
+            When there is no such set, or it is missing or outdated for some shards.
         """
         if (name or OWN) == self.similarity:
             return self
@@ -784,16 +783,16 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     Parameters
     ----------
     folder : str
-        Local, or on a store.
+        Local or remote.
     tokenizer : str, optional
-        The one asked for; the index's own when left out.
+        The tokenizer that must have counted the tokens; any by default.
     similarity : str, optional
-        Name of one of its score sets; the shards' own (``own``) when left out.
+        Name of a score set; the shards' own (``own``) by default.
 
     Raises
     ------
     IndexFileError
-        When it is none, was made with another tokenizer, or has no such set of all its shards.
+        When it is not an index, was made with another tokenizer, or has no such complete score set.
     """
     paths = files_of(folder)
     in_memory = small(paths)
@@ -812,17 +811,17 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
 
 
 def _one_tokenizer(folder: str, origins: tuple[Origin, ...], asked: str | None) -> Tokenizer:
-    """Load the tokenizer that counted, and make sure it is the one asked for."""
+    """Load the tokenizer that counted, and check that it is the requested one."""
     names = sorted({origin.tokenizer for origin in origins})
     if len(names) > 1:
         raise IndexFileError(
-            f"{folder}: counted with different tokenizers ({', '.join(names)}); index all shards "
-            "again with one"
+            f"{folder}: indexed with different tokenizers ({', '.join(names)}); index all shards "
+            "again with the same one"
         )
     if asked is not None and digest(load_tokenizer(asked)) != origins[0].tokenizer_digest:
         raise IndexFileError(
-            f"{folder}: counted with the tokenizer {names[0]}, not {asked}; leave --tokenizer out, "
-            f"or index again with --tokenizer {asked}"
+            f"{folder}: indexed with the tokenizer {names[0]}, not {asked}; omit --tokenizer, or "
+            f"index again with --tokenizer {asked}"
         )
     try:
         tokenizer = load_tokenizer(names[0] if asked is None else asked)
@@ -830,23 +829,24 @@ def _one_tokenizer(folder: str, origins: tuple[Origin, ...], asked: str | None) 
         raise IndexFileError(f"{folder}: its tokenizer cannot be loaded: {error}") from None
     if any(digest(tokenizer) != origin.tokenizer_digest for origin in origins):
         raise IndexFileError(
-            f"{folder}: the tokenizer {names[0]} has changed since; index all shards again"
+            f"{folder}: the tokenizer {names[0]} has changed since the shards were indexed; index "
+            "them again"
         )
     return tokenizer
 
 
-def _told_models(folder: str) -> dict[str, str]:
-    """Read the sets' models from the manifest, so that no set of a store is copied to know them."""
+def _models_in_manifest(folder: str) -> dict[str, str]:
+    """Read the score sets' models from the manifest, which avoids downloading the sets."""
     try:
         with open_for_reading(f"{folder.rstrip('/')}/{MANIFEST}") as file:
-            told = unsealed(file.read())["sets"]
-        return {str(one["name"]): str(one["model"]) for one in told}
+            sets = unsealed(file.read())["sets"]
+        return {str(one["name"]): str(one["model"]) for one in sets}
     except (OSError, ShardError, ValueError, TypeError, KeyError, RecursionError):
         return {}
 
 
 def write_manifest(folder: str, scratch: Path) -> list[Origin]:
-    """Derive the manifest from the index's files; return what they were made from."""
+    """Write the manifest from the index's files; return their origins."""
     origins = sorted(
         (read_origin(path) for path in files_of(folder)),
         key=lambda o: (o.position, natural(o.path)),

@@ -1,27 +1,26 @@
-"""Parquet files with another CLIP model's scores, to columns.
+"""Read similarity files: Parquet files with another CLIP model's similarity matrices.
 
-Every document that has a matrix must be in the sidecar, in its own shape: a corpus half scored by
-one model and half by another would answer for neither. Computes no similarity.
+A similarity file must have the matrix of every document that has one in the shards, in the same
+shape; otherwise results would mix two models.
 
 ========== ================== =====================================================================
 column     type               content
 ========== ================== =====================================================================
-shard      string             the end of the path of the document's shard, or all of it; its base
-                              name unless another shard of the corpus has the same
-key        string             the document's key in it
-images     integer            rows of the matrix: all images of the document, missing ones too
-sentences  integer            its columns: all sentences
-values     list of float      the matrix, row by row; NaN in the rows of images without embedding
+shard      string             the path of the document's shard, or an end of it that is unique in
+                              the corpus, usually the base name
+key        string             the document's key in the shard
+images     integer            number of matrix rows: all images of the document, also missing ones
+sentences  integer            number of matrix columns: all sentences
+values     list of float      the matrix, row by row; NaN in rows of images without embedding
 ========== ================== =====================================================================
 
-In the file's metadata ``clip_model`` names the model; ``weights``, ``preprocessing`` and ``scale``
-say more, if they are there. Rows of documents that have no matrix (unreadable, ChatGPT-written)
-are not needed, and rows of documents that are not asked for are passed over. Of documents with the
-same key in one shard, the rows stand in the documents' order.
+In the file's metadata, ``clip_model`` names the model; ``weights``, ``preprocessing`` and ``scale``
+are optional. Rows of documents without a matrix (unreadable, ChatGPT-generated) are not needed, and
+rows of other documents are ignored. Rows of documents with the same key in one shard are in the
+documents' order.
 
-Files of our own have checksums of their pages and, under the key ``mmc4viz`` of their metadata, a
-digest of each shard's rows and of what they say of themselves; files without are read as they are.
-Puts nothing into columns.
+Files written by mmc4viz have page checksums and, under the metadata key ``mmc4viz``, a digest of
+each shard's rows and of the metadata; other files are accepted without.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 NEEDED = ("shard", "key", "images", "sentences", "values")
 _KEY: Final = b"mmc4viz"
 _FACTS: Final = ("clip_model", "weights", "preprocessing", "scale")
-_UNSEALED: Final = {"made_from", "part"}  # what older versions wrote, without a digest
+_UNSEALED: Final = {"made_from", "part"}  # keys written by older versions, without a digest
 _TEXT: Final = (
     pa.types.is_string,
     pa.types.is_large_string,
@@ -75,7 +74,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class SimilarityFile:
-    """One model's similarity of many documents.
+    """A similarity file.
 
     Attributes
     ----------
@@ -89,13 +88,13 @@ class SimilarityFile:
 
 
 def similarity_files(folders: Iterable[Path]) -> list[SimilarityFile]:
-    """Find files named ``similarity_*.parquet`` in folders."""
+    """Return the files named ``similarity_*.parquet`` in folders."""
     paths = sorted({p for folder in folders for p in folder.glob("similarity_*.parquet")})
     return [SimilarityFile(model_in(p, p.stem.removeprefix("similarity_")), str(p)) for p in paths]
 
 
 def model_in(path: Path, otherwise: str) -> str:
-    """Name the CLIP model of a file as it says itself, else as it is called otherwise."""
+    """Return the CLIP model named in a file's metadata, or else the given name."""
     import pyarrow.parquet as pq  # slow to import
 
     try:
@@ -108,22 +107,22 @@ def model_in(path: Path, otherwise: str) -> str:
 def seal(
     facts: Mapping[str, Any], about: Mapping[str, str], digests: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the metadata by which a file of ours is known whole again.
+    """Return the metadata by which a file written by mmc4viz is verified.
 
     Parameters
     ----------
     facts : mapping
         What it was made from.
     about : mapping of str to str
-        What it says of the model, as in the file's own metadata.
+        Description of the model, as in the file's metadata.
     digests : mapping of str to str
-        Of the rows of each shard (`digests_of`).
+        Digests of the rows of each shard (`digests_of`).
     """
     return {_KEY.decode(): sealed({**facts, "about": about, "rows": digests})}
 
 
 def own_words(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """Return what a file of ours says of itself; nothing where it is another's.
+    """Return the ``mmc4viz`` metadata of a file; empty for a file written by other software.
 
     Raises
     ------
@@ -138,7 +137,7 @@ def own_words(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
 
 
 def _facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
-    """Return what a file says in words, by name; raises a ValueError for a damaged one of ours."""
+    """Return a file's description of the model; raises a ValueError if it is damaged."""
     found = metadata or {}
     plain = {name: found.get(name.encode(), b"").decode("utf-8", "replace") for name in _FACTS}
     about: dict[str, str] = own_words(metadata).get("about", {})
@@ -146,7 +145,7 @@ def _facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
 
 
 def digests_of(rows: pa.Table) -> dict[str, str]:
-    """Return a digest of each shard's rows: of text and numbers, however they are stored."""
+    """Return a digest of each shard's rows, independent of their storage types."""
     import pyarrow.compute as pc  # slow to import
 
     names = pc.unique(rows["shard"]).to_pylist()
@@ -177,24 +176,24 @@ def _bytes(values: pa.Array, kind: type[np.generic]) -> memoryview:
 
 
 def check_rows(rows: pa.Table, digests: Mapping[str, str]) -> None:
-    """Check rows of whole shards; raises a ValueError for those that are not what was written."""
+    """Verify the rows of complete shards; raises a ValueError if they are damaged."""
     found = digests_of(rows) if digests else {}
     if any(digests.get(name, digest) != digest for name, digest in found.items()):
-        raise ValueError("it is damaged (a digest differs); write it anew")
+        raise ValueError("damaged (checksum mismatch); write it again")
 
 
 @dataclass(frozen=True)
 class OpenSimilarityFile:
-    """A sidecar's file, opened once for many shards.
+    """An open similarity file.
 
     Attributes
     ----------
     path : str
     data : pyarrow.dataset.Dataset
     facts : dict of str
-        What its metadata says in words, by name.
+        Description of the model from its metadata.
     digests : mapping of str to str
-        Of the rows of each shard, where they are known.
+        Digests of the rows of each shard, if known.
     """
 
     path: str
@@ -204,20 +203,20 @@ class OpenSimilarityFile:
 
     @property
     def n_documents(self) -> int:
-        """Its rows."""
-        with _said(self.path):
+        """Number of rows."""
+        with _read_errors(self.path):
             return int(self.data.count_rows())
 
     def names(self, shard: str) -> bool:
-        """Whether it has documents of a shard by just this name."""
+        """Whether it has documents of a shard by exactly this name."""
         import pyarrow.compute as pc  # slow to import
 
-        with _said(self.path):
+        with _read_errors(self.path):
             found = self.data.head(1, columns=["key"], filter=pc.field("shard") == shard)
         return bool(found.num_rows)
 
     def rows_of(self, shards: Sequence[str]) -> pa.Table:
-        """Return the rows of the documents of a shard, by its name and its path, as we write them.
+        """Return the rows of a shard, given its possible names, in canonical types.
 
         Raises
         ------
@@ -226,21 +225,21 @@ class OpenSimilarityFile:
         """
         import pyarrow.compute as pc  # slow to import
 
-        with _said(self.path):
+        with _read_errors(self.path):
             wanted = pc.field("shard").isin(list(shards))
             found = self.data.to_table(columns=list(NEEDED), filter=wanted)
             wide = pa.types.is_float64(found.schema.field("values").type.value_type)
             values = pa.large_list(pa.float64() if wide else pa.float32())
             kinds = [pa.large_string(), pa.large_string(), pa.int64(), pa.int64(), values]
             found = found.cast(pa.schema(list(zip(NEEDED, kinds, strict=True)))).combine_chunks()
-            found.validate(full=True)  # text that is none, too
+            found.validate(full=True)  # also finds invalid text
             check_rows(found, self.digests)
         return found
 
 
 @contextmanager
-def _said(path: str) -> Iterator[None]:
-    """Say in a line what is wrong with a file."""
+def _read_errors(path: str) -> Iterator[None]:
+    """Turn errors when reading a file into a ShardError."""
     try:
         yield
     except (OSError, pa.ArrowException, ValueError) as error:
@@ -248,19 +247,20 @@ def _said(path: str) -> Iterator[None]:
 
 
 def no_similarity_file(path: str, reason: object) -> ShardError:
-    """Say that a file is no sidecar."""
-    return ShardError(f"{path}: no similarity file: {' '.join(str(reason).split())[:200]}")
+    """Return the error for an invalid similarity file."""
+    reason = " ".join(str(reason).split())[:200]
+    return ShardError(f"{path}: not a valid similarity file: {reason}")
 
 
 def open_similarity_file(path: str) -> OpenSimilarityFile:
-    """Open a sidecar, local or on a store.
+    """Open a similarity file, local or remote.
 
     Raises
     ------
     ShardError
-        When the file is none.
+        When the file is invalid.
     """
-    import pyarrow.dataset as ds  # brings pandas along, which no other room needs to start
+    import pyarrow.dataset as ds  # imported late, because it imports pandas
 
     path = remember(path)
     try:
@@ -272,29 +272,30 @@ def open_similarity_file(path: str) -> OpenSimilarityFile:
         metadata = [fragment.metadata.metadata for fragment in data.get_fragments()]
         facts = _facts(metadata[0] if metadata else None)
         digests = [own_words(one).get("rows", {}) for one in metadata]
-    except Exception as error:  # every store has its own kinds
+    except Exception as error:  # every store has its own exceptions
         raise no_similarity_file(path, scrubbed(str(error), path)) from None
     for name, kinds in _KINDS.items():
         if name not in fields:
-            raise no_similarity_file(path, f"it has no column {name!r}")
+            raise no_similarity_file(path, f"no column {name!r}")
         if not any(kind(fields[name]) for kind in kinds):
-            raise no_similarity_file(path, f"its column {name!r} is of the type {fields[name]}")
+            raise no_similarity_file(path, f"column {name!r} has the wrong type {fields[name]}")
     if not pa.types.is_floating(fields["values"].value_type):
-        raise no_similarity_file(path, f"its column 'values' is of the type {fields['values']}")
+        raise no_similarity_file(path, f"column 'values' has the wrong type {fields['values']}")
     return OpenSimilarityFile(path, data, facts, digests[0] if len(digests) == 1 else {})
 
 
 @dataclass(frozen=True)
 class ShardMatrices:
-    """One shard's matrices, as a sidecar has them.
+    """One shard's matrices in a similarity file.
 
     Attributes
     ----------
     key : list of str
-        Of each matrix's document.
+        Key of each matrix's document.
     images, sentences : ndarray of int64, shape (matrices,)
+        Shape of each matrix.
     starts : ndarray of int64, shape (matrices + 1,)
-        Where each begins among the values.
+        Offset of each matrix in the values.
     values : ndarray of float32 or float64
     """
 
@@ -306,7 +307,7 @@ class ShardMatrices:
 
     @classmethod
     def of(cls, table: pa.Table, path: str) -> Self:
-        """Read rows; raises a ShardError for one whose values do not make a matrix."""
+        """Read rows; raises a ShardError if values do not have the shape of the matrix."""
         import pyarrow.compute as pc  # slow to import
 
         lengths = pc.fill_null(pc.list_value_length(table["values"]), -1).to_numpy()
@@ -318,7 +319,7 @@ class ShardMatrices:
         wrong = (lengths != images * sentences) | some[0] | some[1]
         for at in np.flatnonzero(wrong).tolist()[:1]:
             raise no_similarity_file(
-                path, f"document {keys[at]!r} has other than {images[at]} × {sentences[at]} values"
+                path, f"document {keys[at]!r} does not have {images[at]} × {sentences[at]} values"
             )
         values = pc.list_flatten(table["values"]).to_numpy()
         if values.dtype != np.float64:
@@ -332,9 +333,9 @@ class ShardMatrices:
         return values.reshape(int(self.images[at]), int(self.sentences[at]))
 
     def gather(self, places: Ints) -> tuple[NDArray[Any], NDArray[np.int32]]:
-        """Return the values of some matrices (none for -1) and where each begins.
+        """Return the values of some matrices (none for -1) and the offset of each.
 
-        In float32 where that loses nothing.
+        Values are in float32 if that is lossless.
         """
         there = np.maximum(places, 0)
         lengths = np.diff(self.starts)[there] if len(self.key) else np.zeros(len(places), np.int64)
@@ -359,7 +360,7 @@ __all__ = [
 
 
 def similarity_schema(similarity: pa.DataType) -> pa.Schema:
-    """Return the layout of what takes the place of a shard's own similarity."""
+    """Return the schema of the columns that replace a shard's own similarity."""
     return pa.schema(
         {
             "n_sentences": pa.int32(),
@@ -370,13 +371,13 @@ def similarity_schema(similarity: pa.DataType) -> pa.Schema:
 
 
 def put_over(columns: Columns, similarity: pa.RecordBatch) -> Columns:
-    """Put another similarity in the place of a shard's own; nothing is copied.
+    """Return a shard's columns with its similarity replaced, without copying.
 
     Parameters
     ----------
     columns : Columns
     similarity : pyarrow.RecordBatch
-        With the columns of `similarity_schema`, a row a document.
+        With the columns of `similarity_schema`, one row per document.
     """
     return replace(columns, batch=checked.put_over(columns.batch, similarity))
 
@@ -387,31 +388,31 @@ def with_similarity(columns: Columns, sidecar: SimilarityFile) -> Columns:
     Raises
     ------
     ShardError
-        When the file is none, lacks a document, or has another shape for it.
+        When the file is invalid, lacks a document, or has a matrix of another shape.
     """
     return put_over(columns, similarity_of(columns, open_similarity_file(sidecar.path))[0])
 
 
 def similarity_of(columns: Columns, sidecar: OpenSimilarityFile) -> tuple[pa.RecordBatch, int]:
-    """Gather a sidecar's similarity of a shard's documents.
+    """Collect the similarity of a shard's documents from a similarity file.
 
     Returns
     -------
     (pyarrow.RecordBatch, int)
-        With the columns of `similarity_schema`, a row a document of the shard; and how many of the
-        documents have similarity.
+        Columns of `similarity_schema` with one row per document of the shard, and the number of
+        documents with similarity.
 
     Raises
     ------
     ShardError
-        Naming how many documents the file lacks or has in another shape, and the first of them.
+        When the file lacks documents or has matrices of another shape; names the first one.
     """
     shard = columns.shard
     matrices = ShardMatrices.of(sidecar.rows_of(shard.called()), sidecar.path)
     if not matrices.key and shard.name != shard.base and sidecar.names(shard.base):
         raise ShardError(
-            f"{sidecar.path}: its column 'shard' has {shard.base}, which is the name of several "
-            f"shards here; write {shard.name} for {shard.path}"
+            f"{sidecar.path}: {shard.base} in column 'shard' is ambiguous, because several shards "
+            f"have this name; write {shard.name} for {shard.path}"
         )
     payloads = _payloads(columns)
     needed = columns.kind != Kind.UNREADABLE
@@ -432,7 +433,7 @@ def similarity_of(columns: Columns, sidecar: OpenSimilarityFile) -> tuple[pa.Rec
 
 
 def _payloads(columns: Columns) -> dict[int, dict[str, Any]]:
-    """Return the payloads of the documents that the walk answers, by row."""
+    """Return the payloads of the documents that need the reference walk, by row."""
     stored = columns.batch.column("payload")
     rows = np.flatnonzero(columns.kind == Kind.LITERAL).tolist()
     return {row: read_payload(stored[row].as_py()) for row in rows}
@@ -441,7 +442,7 @@ def _payloads(columns: Columns) -> dict[int, dict[str, Any]]:
 def _places(
     columns: Columns, needed: NDArray[np.bool_], matrices: ShardMatrices, path: str
 ) -> NDArray[np.int64]:
-    """Return which matrix is each document's, -1 where none is needed."""
+    """Return the position of each document's matrix, -1 if none is needed."""
     rows, found = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
     keys = columns.batch.column("key").to_pylist()
     for row in np.flatnonzero(needed).tolist():
@@ -460,11 +461,11 @@ def _places(
     return places
 
 
-_ADVICE = "; take the file that was made from these shards"
+_ADVICE = "; use a similarity file made from these shards"
 
 
 def _others(n: int) -> str:
-    return f", nor what {n - 1:,} others need" if n > 1 else ""
+    return f" (and likewise for {n - 1:,} more)" if n > 1 else ""
 
 
 def _check_shapes(
@@ -474,7 +475,7 @@ def _check_shapes(
     matrices: ShardMatrices,
     path: str,
 ) -> None:
-    """Refuse matrices that are not images by sentences of their documents."""
+    """Refuse matrices whose shape is not images × sentences of their document."""
     rows = np.flatnonzero(places >= 0)
     images, sentences = matrices.images[places[rows]], matrices.sentences[places[rows]]
     own = columns.numbers("n_sentences")[rows]
@@ -489,13 +490,13 @@ def _check_shapes(
         key, at = columns.batch.column("key")[row].as_py(), int(places[row])
         shape = f"{matrices.images[at]} × {matrices.sentences[at]}"
         raise ShardError(
-            f"{path}: document {key!r} of {columns.shard.name} is not of the shape {shape} given "
-            f"there{_others(len(wrong))}{_ADVICE}"
+            f"{path}: document {key!r} of {columns.shard.name} does not have the shape {shape} of "
+            f"its matrix{_others(len(wrong))}{_ADVICE}"
         )
 
 
 def _widths(payload: dict[str, Any], given: int) -> tuple[int, ...]:
-    """Return how many sentences a matrix of a literal document may have."""
+    """Return the possible widths of the matrix of a document that needs the reference walk."""
     texts, own = payload.get("sentences"), payload.get("similarity")
     width = len(own[0]) if isinstance(own, list) and own and isinstance(own[0], list) else -1
     return (len(texts), width) if isinstance(texts, list) else (given,)
@@ -507,7 +508,7 @@ def _written(
     places: NDArray[np.int64],
     matrices: ShardMatrices,
 ) -> list[bytes | None]:
-    """Return all payloads, with the matrices in those of literal documents."""
+    """Return all payloads, with the matrices of documents that need the reference walk."""
     written: list[bytes | None] = columns.batch.column("payload").to_pylist()
     for row, payload in payloads.items():
         if places[row] >= 0:

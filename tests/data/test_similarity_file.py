@@ -186,7 +186,9 @@ def test_the_same_bytes_on_every_run_and_finished_shards_are_skipped(
     attach(str(tmp_path), FAR, str(sidecar), lambda _: None)
     assert files(tmp_path) == files(out)
     (tmp_path / "similarity" / FAR / file_name(near[0].path)).unlink()  # as a killed run leaves it
-    with pytest.raises(IndexFileError, match=r"lacks 1 of 2 shards.*--similarity vit-b=FILE"):
+    with pytest.raises(
+        IndexFileError, match=r"missing or outdated for 1 of 2 shards.*--similarity vit-b=FILE"
+    ):
         open_index(str(tmp_path), similarity=FAR)
     again = attach(str(tmp_path), FAR, str(sidecar), lambda _: None)
     assert [one.status for one in again.shards] == ["read", "skipped"]
@@ -225,9 +227,9 @@ def test_rows_of_missing_images_may_be_nan(small: tuple[Path, Path]) -> None:
     ("rows", "words"),
     [
         (rows_of()[::2], "no similarity for document 'b'"),
-        (rows_of(a=[[0.5, 0.6, 0.7]]), "'a' of s-0.tar is not of the shape 1 × 3"),
-        (rows_of(a=[[0.5]]), "'a' of s-0.tar is not of the shape 1 × 1"),
-        (rows_of(b=[[0.6, 0.7]]), "'b' of s-0.tar is not of the shape 1 × 2"),
+        (rows_of(a=[[0.5, 0.6, 0.7]]), "'a' of s-0.tar does not have the shape 1 × 3"),
+        (rows_of(a=[[0.5]]), "'a' of s-0.tar does not have the shape 1 × 1"),
+        (rows_of(b=[[0.6, 0.7]]), "'b' of s-0.tar does not have the shape 1 × 2"),
         (rows_of() * 2, "2 matrices for 1 documents 'a'"),
     ],
 )
@@ -253,7 +255,7 @@ def test_a_shard_indexed_anew_makes_its_part_of_a_set_stale(
     attached(small, rows_of())
     write_tar(tmp_path / "s-1.tar", [("a", info([[0.9, 0.2]]))])
     index(expand([str(tmp_path / "s-*.tar")]), small[0])
-    with pytest.raises(IndexFileError, match=r"lacks 1 of 2 shards, or .* anew since \(s-1.tar\)"):
+    with pytest.raises(IndexFileError, match=r"missing or outdated for 1 of 2 shards \(s-1.tar\)"):
         open_index(str(small[0]), similarity="b")
     assert open_index(str(small[0])).n_documents == 4
     again = attach(str(small[0]), "b", str(small[1]), lambda _: None)
@@ -290,7 +292,9 @@ def test_of_two_shards_of_one_name_each_gets_its_own(tmp_path: Path) -> None:
     index(shards, small[0])
     done = attached(small, [("s.tar", "a", [[0.5]])])
     assert statuses(done.shards) == ["failed", "failed"]
-    assert "s.tar, which is the name of several shards here" in str(done.shards[0].reason)
+    assert "s.tar in column 'shard' is ambiguous, because several shards have this name" in str(
+        done.shards[0].reason
+    )
     columns = [read_columns(shard, TOKENIZER) for shard in shards]
     with pytest.raises(ShardError, match="the name of several shards"):
         with_similarity(columns[0], SimilarityFile("b", str(small[1])))
@@ -325,7 +329,7 @@ def test_a_spoilt_file_is_said_and_made_again(small: tuple[Path, Path]) -> None:
     raw = path.read_bytes()
     path.unlink()
     path.write_bytes(raw[:-50])
-    with pytest.raises(IndexFileError, match=r"not whole.*run mmc4viz index .* --similarity b="):
+    with pytest.raises(IndexFileError, match=r"incomplete.*run mmc4viz index .* --similarity b="):
         open_index(str(small[0]), similarity="b")
     attached(small, rows_of())
     assert {name: len(raw) for name, raw in files(small[0]).items()} == {
@@ -392,11 +396,11 @@ def test_a_file_that_is_no_sidecar_is_said(small: tuple[Path, Path], column: str
     at = table.schema.get_field_index(column)
     for spoilt in (table.drop_columns([column]), table.set_column(at, column, wrong)):
         pq.write_table(spoilt, small[1])
-        with pytest.raises(ShardError, match=f"no similarity file: .*'{column}'"):
+        with pytest.raises(ShardError, match=f"not a valid similarity file: .*'{column}'"):
             attach(str(small[0]), "b", str(small[1]), lambda _: None)
     for raw in (b"", b"PAR1" * 9):
         small[1].write_bytes(raw)
-        with pytest.raises(ShardError, match="no similarity file"):
+        with pytest.raises(ShardError, match="not a valid similarity file"):
             attach(str(small[0]), "b", str(small[1]), lambda _: None)
 
 
@@ -453,7 +457,7 @@ def test_text_that_is_none_is_said(small: tuple[Path, Path], column: str) -> Non
     done = attach(str(small[0]), "b", str(small[1]), lambda _: None)
     assert "failed" in statuses(done.shards)
     for reason in (one.reason for one in done.shards if one.status == "failed"):
-        assert str(reason).startswith(f"{small[1]}: no similarity")
+        assert str(reason).startswith(f"{small[1]}: not a valid similarity")
 
 
 @pytest.mark.parametrize("name", ["", "own", "..", "a/b", ".b", "b\n", "é"])
@@ -535,4 +539,4 @@ def test_an_index_is_told_whose_similarity_its_shards_carry(
     (small[0] / "similarity" / "own.json").write_text("[]")
     code, _, err = said(capsys, "curve", "--index", folder)
     assert (code, err.count("\n")) == (2, 1)
-    assert "names no CLIP model, or is damaged: run mmc4viz index" in err
+    assert "damaged, or does not name a CLIP model: run mmc4viz index" in err

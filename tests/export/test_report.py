@@ -146,7 +146,7 @@ def test_a_model_that_cannot_be_compared_is_named(
     assert run.code == 0
     assert run.noted.startswith(f"mmc4viz: note: far is not in the report: {broken}: ")
     assert run.noted.count("\n") == 1
-    assert f"far: {broken}: no similarity file" in text_of(report)
+    assert f"far: {broken}: not a valid similarity file" in text_of(report)
     text = reported(capsys, tmp_path, SAMPLE, "--assignment", "stored")
     assert "the stored assignment uses the corpus's own pairs" in text
 
@@ -159,7 +159,7 @@ def test_a_model_that_cannot_be_compared_is_named(
         (["--out", "c.yaml", "--similarity", "b=c"], "--similarity NAME=FILE is for the report"),
         (["--report", "r.html", "--models", "sample-c"], "no score set is named 'sample-c'"),
         (["--report", "r.html", "--similarity", "a", "--similarity", "b"], "only one score set"),
-        (["--report", "r.html", "--similarity", "=b"], "is no name"),
+        (["--report", "r.html", "--similarity", "=b"], "is not a valid score set name"),
         (["--report", "r.html", "--labels", "l.sqlite"], "l.sqlite: no such label file"),
         (["--report", "r.html", "--models"], "--models needs at least one"),
     ],
