@@ -1,4 +1,4 @@
-"""The audit's numbers, and lists of documents, against counts over the literal walk."""
+"""The audit's numbers and document lists against the reference walk."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_mispaired(case: Odd) -> None:
 
 
 def surviving(case: Odd, number: int) -> list[float]:
-    """Return a document's surviving scores in image order, none where the loader fails on it."""
+    """Return a document's scores at or above the threshold in image order; none on an error."""
     config = case.corpus.config
     try:
         pairs = matched_pairs(case.documents[number], config)

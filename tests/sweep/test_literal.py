@@ -1,4 +1,4 @@
-"""Sequences cut from one tokenization for all limits, against tokenizing at each limit."""
+"""Sequences truncated from one tokenization against tokenizing at each limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmc4viz.sweep import literal
 from mmc4viz.sweep.literal import cut, layouts, parts_cleanly
 from tests.loader.test_tokenizer import KINDS, PROSE, trained
 
-CLOSED_KIND = "closed"  # puts a token of its own before and behind every sequence
+CLOSED_KIND = "closed"  # adds a token before and after every sequence
 FRAGMENTS = [
     *PROSE, "", " ", "<image>", "<|endofchunk|>", "<im<|endofchunk|>age>", " <image> a",
     "</s>", "<|endoftext|>", "<PAD>", "\u00a0a", "\u1161b",

@@ -1,4 +1,4 @@
-"""The assignments over many documents at once against their plain twins, one by one."""
+"""Vectorized assignments against the reference implementations, document by document."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mmc4viz.loader.assignment import ASSIGNMENTS
 from mmc4viz.sweep.match import ASSIGN, SimilarityRows
 from mmc4viz.types import DocumentError, Image
 
-N = int(os.environ.get("MMC4VIZ_MATRICES", "20000"))  # of each kind
+N = int(os.environ.get("MMC4VIZ_MATRICES", "20000"))  # matrices of each kind
 
 
 def values_of(kind: str, rng: np.random.Generator, n: int) -> NDArray[Any]:
-    """Draw similarities: without ties, with few, with many, or with what is no number."""
+    """Draw scores: without ties, with few, with many, or with NaN and infinities."""
     if kind == "untied":
         return rng.random(n)
-    if kind == "single":  # as most corpora have them; differences round
+    if kind == "single":  # like most corpora; differences are rounded
         return rng.normal(0.2, 0.04, n).astype(np.float32)
     if kind == "rarely_tied":
         return rng.integers(-40, 40, n) / 64
@@ -33,7 +33,7 @@ def values_of(kind: str, rng: np.random.Generator, n: int) -> NDArray[Any]:
 
 
 def rows_of(kind: str, seed: int) -> tuple[SimilarityRows, NDArray[np.int64]]:
-    """Draw documents of 1-6 images and 1-7 sentences; return their widths too."""
+    """Draw documents with 1–6 images and 1–7 sentences; return their widths too."""
     rng = np.random.default_rng(seed)
     height, width = rng.integers(1, 7, N), rng.integers(1, 8, N)
     per_row = np.repeat(width, height)

@@ -1,4 +1,4 @@
-"""Galleries of pairs against the literal walk, and one document looked at from all sides."""
+"""Pairs around a threshold against the reference walk."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def case(request: pytest.FixtureRequest) -> Odd:
 
 
 def by_image(config: LoaderConfig) -> Known:
-    """Take every matched pair from the walk, by document and image."""
+    """Return every matched pair of the walk, by document and image."""
     found: Known = {}
     for number, document in enumerate(documents()):
         try:
@@ -79,7 +79,7 @@ def test_statuses_are_the_walk_s(case: Odd) -> None:
 
 
 def reaching(case: Odd) -> tuple[list[float], list[float]]:
-    """Split the scores of all pairs by whether the model gets them, from the walks."""
+    """Split the scores of all pairs by whether they are used for training, by the walk."""
     got, lost = [], []
     for (document, image), (_, score) in by_image(case.corpus.config).items():
         verdict = case.walks[document]

@@ -1,4 +1,4 @@
-"""What each setting yields, at every threshold: the walk's sums, whole or drawn from."""
+"""Sensitivity to each setting against sums over the walk, for whole corpora and samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fast path against the literal walk, over ordinary and malformed documents."""
+"""The fast path against the reference walk, on ordinary and malformed documents."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_ties_telescope(
 
 
 def mispaired_by_hand(sentences: list[str], columns: list[int], reaching: int) -> int:
-    """Count, of the first image tokens, those that stand before a sentence of another image.
+    """Count those of the first image tokens that precede another image's sentence.
 
     Sentence 3 of the page's own begins with "s3".
     """
@@ -315,7 +315,7 @@ def test_progress_counts_every_document_and_may_abandon(columns: Columns) -> Non
 @pytest.mark.parametrize("assignment", ["one_to_one", "argmax", "stored", "greedy"])
 @pytest.mark.parametrize("scale", [1, 3000])
 def test_ordinary_documents_in_numbers(assignment: str, scale: int) -> None:
-    """Documents with many pairs, at ordinary lengths and at those that need more than 16 bits."""
+    """Documents with many pairs, at ordinary lengths and at lengths beyond 16 bits."""
     (columns,) = synthetic.corpus(250, synthetic.Recipe(bad_pixels=0.01, lengthened=scale), seed=3)
     assert {group.before.dtype.itemsize for part in match_corpus([columns], LoaderConfig()).parts
             for group in part.groups()} >= {2 if scale == 1 else 4}  # fmt: skip

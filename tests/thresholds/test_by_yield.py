@@ -1,4 +1,4 @@
-"""Thresholds by yield: exact over the grid's steps, whatever falls or rises on the way."""
+"""Thresholds by yield: exact at every grid step, also if yields are not monotone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def on_grid(case: int) -> Steps:
 
 
 def kept_at(case: int, thresholds: list[float]) -> dict[str, np.ndarray]:
-    """Ask the sweep."""
+    """Return the yields from the sweep."""
     corpus = odd(SETTINGS[case]).corpus
     curves = sweep(corpus.matched, corpus.config, np.array(thresholds))
     return dict(steps_of_curves(curves, corpus.config.single_image_keep).kept)
@@ -75,7 +75,7 @@ def test_no_higher_threshold_leaves_enough(case: int) -> None:
 
 
 def test_some_yield_rises_with_the_threshold() -> None:
-    """Else the search for the highest threshold were not tested."""
+    """Otherwise the search for the highest threshold would not be tested."""
     assert any((np.diff(steps(case).kept["text_tokens"]) > 0).any() for case in CASES)
 
 
@@ -108,7 +108,7 @@ def test_wishes_that_exclude_each_other() -> None:
 
 
 def test_steps_beside_the_grid_play_no_part() -> None:
-    """The page's curves have the reference threshold in them, which is no step of every grid."""
+    """The curves include the reference threshold, which is not a step of every grid."""
     corpus, more = odd(SETTINGS[0]).corpus, np.array([0.2005, 0.24, 0.29999])
     curves = sweep(corpus.matched, corpus.config, np.union1d(COSINE.thresholds(), more))
     found = steps_of_curves(curves, corpus.config.single_image_keep, COSINE.thresholds())
@@ -120,7 +120,7 @@ def test_steps_beside_the_grid_play_no_part() -> None:
 
 def test_too_much_and_too_little() -> None:
     corpus = odd(SETTINGS[0]).corpus
-    grid = np.append(COSINE.thresholds(), np.inf)  # where no pair is left, whatever its score
+    grid = np.append(COSINE.thresholds(), np.inf)  # infinity drops all pairs
     found = steps_of_curves(sweep(corpus.matched, corpus.config, grid), 0.5)
     assert "(target 1,000,000,000)" in str(by_yield(found, [Target.parse("pairs=1e9")]).reason)
     assert found.beyond is not None

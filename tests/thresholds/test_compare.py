@@ -1,4 +1,4 @@
-"""CLIP models side by side: equal yields against the walk, kept sets, rankings, labels, command."""
+"""Model comparison: equal yields against the walk, kept sets, rankings, labels, command."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def sample(settings: tuple[tuple[str, Any], ...] = ()) -> tuple[Candidate, Candi
 
 @cache
 def odd(number: int, change: str = "") -> Candidate:
-    """Match the odd corpus under one of its settings, its similarity changed on the way."""
+    """Match the odd corpus with one of its settings and changed scores."""
     settings = corpora.SETTINGS[number]
     parts = list(corpora._columns())
     config = LoaderConfig(**settings)
@@ -94,11 +94,11 @@ def odd(number: int, change: str = "") -> Candidate:
 
 
 def _changed(columns: Columns, change: str) -> Columns:
-    """Transform every similarity, or draw it anew."""
+    """Transform all scores, or draw new ones."""
     rng = np.random.default_rng(5)
 
     def new(matrix: Any) -> Any:
-        if change == "steeper":  # monotone, and exact in binary: no tie comes or goes
+        if change == "steeper":  # monotone and exact in binary, so ties are unchanged
             return np.where(np.abs(matrix) < 1e300, 4 * np.clip(matrix, -1e300, 1e300), matrix)
         return np.round(0.15 + 0.2 * rng.random(matrix.shape), 2)  # with many ties
 
@@ -119,7 +119,7 @@ def _changed(columns: Columns, change: str) -> Columns:
 
 
 def walked(candidate: Candidate, threshold: float) -> dict[str, float]:
-    """Sum up what the literal walk says of every document at a threshold."""
+    """Sum the reference walk over all documents at a threshold."""
     config = candidate.config.with_(threshold=threshold)
     total = dict.fromkeys(YIELDS, 0.0)
     for part in candidate.model.matched.parts:
@@ -148,7 +148,7 @@ def test_equal_yield_is_equal_by_the_walk(threshold: float) -> None:
 
 
 def test_equal_yield_misses_no_threshold() -> None:
-    """Where it says that none leaves the same, the sweep over all scores finds none either."""
+    """If there is no exact level, the sweep over all scores finds none either."""
     first, second = sample()
     for threshold in thresholds_of(first.model):
         for name in YIELDS:
@@ -166,7 +166,7 @@ def test_equal_yield_misses_no_threshold() -> None:
     wanted=st.integers(-1, 8),
 )
 def test_levels_against_a_search_of_all(left: list[int], beyond: int, wanted: int) -> None:
-    """Also where a yield rises with the threshold."""
+    """Also if a yield rises with the threshold."""
     score = np.round(0.1 * np.arange(1, len(left) + 1), 1)
     values = np.array(left, float)
     steps = Steps(score, {"text_tokens": values}, {"text_tokens": beyond}, {"text_tokens": 9}, True)
@@ -245,7 +245,7 @@ def test_agreement_against_sets(number: int) -> None:
 def test_a_model_agrees_with_itself(number: int) -> None:
     candidate = odd(number)
     if candidate.config.assignment == "stored":
-        return  # no model has a say there
+        return  # no model is used there
     for line in LINES:
         for name in YIELDS:
             match = match_by_yield(candidate, candidate, name, line)
@@ -305,7 +305,7 @@ def test_a_sample_of_entries_says_how_sure_it_is() -> None:
         assert part.low is not None
         assert part.high is not None
         inside += part.low <= whole.rho <= part.high
-    assert inside >= 17  # 19 of 20 are due
+    assert inside >= 17  # 19 of 20 expected
 
 
 def test_distribution_counts_every_pair_once() -> None:
@@ -343,7 +343,7 @@ def test_false_discovery_rates_match_where_both_can_be_told() -> None:
     match = match_by_fdr(first, second, (known, other), 0.25)
     assert isinstance(match, EquivalentThreshold)
     assert (match.wanted, match.second, match.exact) == (0.1, 0.48, False)
-    few = match_by_fdr(first, second, (known, other), 0.3)  # ten pairs say nothing
+    few = match_by_fdr(first, second, (known, other), 0.3)  # ten pairs are too few
     unsure = match_by_fdr(first, second, (known, replace(other, reason="dim")), 0.25)
     for none, words in ((few, "no estimate for sample-a at 0.3"), (unsure, "sample-b: dim")):
         assert isinstance(none, NoEquivalent)
@@ -374,7 +374,7 @@ def test_bad_input_is_said_in_a_line() -> None:
 
 
 def labels(n: int, separate: float, seed: int = 0) -> tuple[list[Candidate], LabelledPairs]:
-    """Label pairs of the sample so that its first model tells them apart, the more the better."""
+    """Label pairs of the sample so that its first model separates them, by a given amount."""
     candidates, rng = list(sample()), np.random.default_rng(seed)
     pairs = candidates[0].model.pairs
     chosen = rng.choice(len(pairs), n, replace=False)
@@ -516,7 +516,7 @@ def test_the_command_warns_of_a_threshold_off_the_scale(
 
 
 def label_file(path: Path, n: int, *models: int) -> str:
-    """Label pairs as they are drawn, by the truth, with some of the sample's models."""
+    """Label pairs correctly in queue order, for some of the sample's models."""
     name = str(path / "labels.sqlite")
     truth = {
         (row["shard"], row["key"], row["image"]): row["sentences"]
@@ -555,7 +555,7 @@ def test_labels_of_both_models_say_which_is_better(
     found = evidence(path, [first, second])
     weights = labelled_pairs([first.model, second.model], found)
     whole = len({*_triples(first), *_triples(second)})
-    assert weights.weight.sum() == pytest.approx(whole, rel=0.25)  # stands for the union
+    assert weights.weight.sum() == pytest.approx(whole, rel=0.25)  # weights represent the union
     named = ("--clip-model", "sample-a", "--labels", path, "--threshold", "0.2")
     code, out, _ = compared(capsys, str(SAMPLE), *named, "--format", "json")
     assert code == 0
@@ -574,14 +574,14 @@ def test_labels_of_both_models_say_which_is_better(
 def test_labels_of_one_model_do_not_say_which_is_better(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Drawn among one model's pairs alone, they favour the other: nothing is better than that."""
+    """Labels of one model's pairs favor the other, so there is no comparison."""
     candidates = sample()
     models = [one.model for one in candidates]
     alone = label_file(tmp_path, 100, 0)
     code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone)
     assert code == 0
-    assert "pairs  " in out  # all else is said
-    assert "not available: no label was drawn among the pairs of sample-b, and labels drawn" in out
+    assert "pairs  " in out  # the rest is printed
+    assert "no labels for sample-b, and labels of one model's pairs favor" in out
     assert "area under" not in out
     code, out, _ = compared(capsys, str(SAMPLE), "--labels", alone, "--format", "json")
     assert json.loads(out)["labels"].keys() == {"drawn_among", "reason"}

@@ -1,4 +1,4 @@
-"""The false-discovery rate without labels: near the truth where it answers, and silent elsewhere.
+"""The label-free FDR: close to the truth where there is an estimate, and none elsewhere.
 
 A few corpora only; `benchmarks/fdr.py` measures it on hundreds.
 """
@@ -47,7 +47,7 @@ def estimate(recipe: Recipe, with_decoys: bool = False) -> FdrEstimate:
 
 
 def truth(recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """Return the true rate at the estimate's thresholds, and where 100 pairs reach them."""
+    """Return the true rate at the estimate's thresholds, and which keep 100 pairs."""
     found, thresholds = corpus(recipe), estimate(recipe).threshold
     reach = found.stack.score[:, None] >= thresholds
     wrong = (reach & ~found.right[:, None]).sum(axis=0)
@@ -80,7 +80,7 @@ def test_it_declines_where_right_pairs_hardly_stand_out() -> None:
 
 
 def test_it_declines_on_real_pages() -> None:
-    """By file names, at most 59 % of these pairs can be wrong; it said 92 %."""
+    """By file names, at most 59% of these pairs are incorrect; the estimate was 92%."""
     columns = [read_columns(shard, load_tokenizer()) for shard in expand([str(DOCUMENTS)])]
     for assignment in ("one_to_one", "argmax"):
         said = estimate_fdr(
@@ -152,7 +152,7 @@ def test_too_much_to_ask_is_said_with_the_least_there_is() -> None:
 
 
 def test_neither_order_nor_units_of_similarity_matter() -> None:
-    """Scores of ×100, or shifted ones, say the same; so do documents in another order."""
+    """Scaled or shifted scores give the same, and so do reordered documents."""
     stack = corpus(EASY).stack
     thresholds = np.quantile(stack.score, [0.2, 0.5, 0.8])
     mine = estimate_fdr(stack, thresholds, rounds=20)
@@ -243,7 +243,7 @@ def test_residuals_are_what_the_covariance_says() -> None:
 
 
 def test_probabilities_are_what_bayes_rule_says() -> None:
-    """Of one image with three sentences, by hand."""
+    """One image with three sentences, computed by hand."""
     stack = stacked([(np.array([[0.0, 1.0, 2.0]]), np.array([2]))])
     null, signal = Null((1e9, 1.0), (1e9, 1.0)), Signal(0.4, 2.0, 0.2)
     residual = np.array([-0.5, 0.5, 2.5])
@@ -258,7 +258,7 @@ def test_probabilities_are_what_bayes_rule_says() -> None:
 
 
 def test_similarities_that_say_nothing_leave_the_prior() -> None:
-    """Also of pages with more images than sentences, on which not every image can have one."""
+    """Also for pages with more images than sentences."""
     shapes = [(1, 4), (3, 6), (5, 5), (6, 2)]
     stack = stacked([(np.zeros(shape), np.arange(shape[0]) % shape[1]) for shape in shapes])
     null, signal = Null((300.0, 1.0), (300.0, 1.0)), Signal(0.4, 2.0, 0.2)
@@ -283,7 +283,9 @@ def test_noise_of_several_sizes_is_seen() -> None:
     stack = stacked([(rng.standard_normal(shape), np.zeros(shape[0], int)) for shape in shapes])
     assert heteroscedasticity(stack, stack.values) < 0.1
     for group in (stack.row, stack.sentence, stack.owner):
-        size = np.where(rng.random(group.max() + 1) < 0.5, 0.6, 1.4)  # deviation 0.4 of a mean of 1
+        size = np.where(
+            rng.random(group.max() + 1) < 0.5, 0.6, 1.4
+        )  # standard deviation 0.4, mean 1
         assert heteroscedasticity(stack, stack.values * size[group]) == pytest.approx(0.4, abs=0.06)
 
 
@@ -309,7 +311,7 @@ def test_a_rate_is_given_where_it_is_known(basis: Basis) -> None:
 
 
 def test_the_stronger_model_of_the_sample_is_told_and_the_weaker_one_is_not() -> None:
-    """By the stored truth, right pairs stand out by 3.5 deviations of the noise, and by 2."""
+    """By the ground truth, correct pairs are separated by 3.5σ and 2σ of the noise."""
     strong, weak = (estimate_fdr(stack_of(one.model.matched), rounds=60) for one in sample())
     assert strong.reason is None
     proposal = by_fdr(strong, 0.15)
@@ -329,7 +331,7 @@ def test_a_null_is_found_again() -> None:
 
 
 def test_a_sentence_is_right_for_one_image_at_most() -> None:
-    """Two images for which the same sentence stands out share its probability."""
+    """Two images with the same best sentence share its probability."""
     matrix = np.array([[0.0, 4.0, 0.0], [0.0, 4.0, 0.0]])
     null, signal = Null((1e9, 1.0), (1e9, 1.0)), Signal(0.5, 4.0, 0.2)
     both = stacked([(matrix, np.array([1, 0]))])
@@ -366,7 +368,7 @@ def test_decoys_have_the_shapes_and_sentences_of_others() -> None:
     sizes = [(2, 5), (1, 3), (4, 9)]
     images = [rng.standard_normal((n, 6)) for n, _ in sizes]
     sentences = [rng.standard_normal((m, 6)) for _, m in sizes]
-    # Documents with no more sentences than all others have.
+    # No document has more sentences than all others together.
     decoys = decoy_matrices(images[:3], [*sentences[:2], sentences[2][:8]])
     assert [one.shape for one in decoys] == [(2, 5), (1, 3), (4, 8)]
     own = images[0] @ sentences[0].T

@@ -1,4 +1,4 @@
-"""The file of labels: nothing lost, several people, known odds, every error in words."""
+"""The label file: durability, several annotators, known probabilities, errors in words."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def said(pair: PairId, person: str = "Ada", answer: str = "yes") -> Judgement:
 def label(
     path: str, sample: sampling.Design, people: Population, n: int, person: str
 ) -> list[PairId]:
-    """Answer the next pairs, by the parity of their sentence."""
+    """Answer the next pairs by the parity of the sentence index."""
     done = []
     for _ in range(n):
         found = queue.next_existing(path, sample, people, person)
@@ -126,7 +126,7 @@ for n in itertools.count():
         rest = writer.stdout.read().split()
     last = int(rest[-1]) if rest else last
     kept = [j.pair.image for j in store.read(path)]
-    assert kept in (list(range(last + 1)), list(range(last + 2)))  # one may be on its way
+    assert kept in (list(range(last + 1)), list(range(last + 2)))  # one may have been in progress
     store.add(path, said(PAIR))
     store.check(path)
 
@@ -203,7 +203,7 @@ def test_a_locked_file_is_said(path: str, monkeypatch: pytest.MonkeyPatch) -> No
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(LabelsError, match="locked by another program"):
         store.add(path, said(PAIR, "Bo"))
-    assert len(store.read(path)) == 1  # who only reads need not wait
+    assert len(store.read(path)) == 1  # reading does not wait
     other.execute("ROLLBACK")
     other.close()
 
@@ -221,7 +221,7 @@ def test_a_full_disk_is_said(path: str, monkeypatch: pytest.MonkeyPatch) -> None
         for n in range(400):
             store.add(path, said(PairId("0.tar", f"key {n}", 0, 0)))
     error = sqlite3.OperationalError("disk I/O error")
-    error.sqlite_errorcode = 4874  # of its shared memory
+    error.sqlite_errorcode = 4874  # shared memory
     assert "cannot be read or written" in store._words(error, path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     assert "the disk is full" in store._words(error, path)
@@ -235,7 +235,7 @@ def test_no_log_is_written_ahead_on_a_network_s_disk(
         with store.reading(path) as connection:
             return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
-    assert journal() == "wal"  # as it was made here
+    assert journal() == "wal"  # created on a local disk
     store.add(path, said(PAIR))
     far = kind in ("nfs4", "cifs", "fuse.sshfs")
     (tmp_path / "mounts").write_text(f"/dev/a / ext4 rw 0 0\nhost:/x {tmp_path} {kind} rw 0 0\n")
@@ -256,7 +256,7 @@ def test_a_read_only_file_is_read_and_not_written(
     opened = sqlite3.connect
 
     def read_only(name: str, **options: object) -> sqlite3.Connection:
-        """Open as a disk lets one that cannot be written to, whoever runs the test."""
+        """Open as on a read-only disk, also if the test runs as root."""
         return opened(name.replace("mode=rw", "mode=ro"), **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(sqlite3, "connect", read_only)
@@ -342,7 +342,7 @@ def test_lots_follow_from_names_alone(columns: list[Columns], population: Popula
     for rank, lot in enumerate(population.lots.tolist()):
         name = population.name(rank)
         assert lots.get(name, lot) == lot
-    # Samples of old files go on with the pairs that they would have drawn.
+    # Samples of old files continue with the same pairs.
     assert int(population.lots[0]) == 18402810578110739464
 
 
@@ -434,7 +434,7 @@ def test_labels_of_documents_that_are_not_here_are_counted(
     assert lost
     assert (found.foreign, found.gone) == (len(lost), ())
     assert len(found.sample) == len(done) - len(lost)
-    assert label(path, sample, half, 30, "Ada")  # goes on with what is there
+    assert label(path, sample, half, 30, "Ada")  # continues with the remaining pairs
     assert len(store.read(path)) == 100
     whole = labelled(path, sample, population)
     assert whole.foreign == 0

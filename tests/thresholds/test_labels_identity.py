@@ -1,4 +1,4 @@
-"""Documents of one name: shards called alike, keys that come twice; each is taken for itself."""
+"""Shards and documents with duplicate names are kept apart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAMES = ["x/00000.tar", "y/00000.tar", "z/00000.tar", "1.tar"]
 
 
 def twins(folder: Path, seed: int = 0, documents: int = 40) -> list[str]:
-    """Write shards called alike, of documents called alike; two shards are the same."""
+    """Write shards with equal names and documents with equal names; two shards are identical."""
     rng = np.random.default_rng(seed)
     for place in PLACES:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 class Pipeline:
-    """What WebDataset hands out, and how a stage is put behind it."""
+    """A stand-in for WebDataset's samples and `compose`."""
 
     def __init__(self, urls: list[str], *stages: Callable[..., Iterable[Any]]) -> None:
         self.urls, self.stages = urls, stages
@@ -78,7 +78,7 @@ class Pipeline:
 def selected(
     monkeypatch: pytest.MonkeyPatch, manifest: Path, urls: list[str], rounds: int = 2
 ) -> list[list[dict[str, Any]]]:
-    """Run the printed pipeline, several times over; single images are left out."""
+    """Run the printed pipeline several times, without single-image documents."""
     stand_in = types.ModuleType("webdataset")
     stand_in.WebDataset = lambda _: Pipeline(urls)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "webdataset", stand_in)
@@ -93,7 +93,7 @@ def test_every_document_is_handed_over_as_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     corpus: list[str], kind: str, index: bool,
 ) -> None:  # fmt: skip
-    """A row a document, an id a document; the printed pipeline keeps what is kept."""
+    """One row and one id per document; the printed pipeline keeps the kept documents."""
     shards = corpus
     if kind == "nasty":
         shards = [str(tmp_path / f"{name}/n.tar") for name in "ab"]
@@ -147,7 +147,7 @@ def test_a_shard_or_a_key_that_the_manifest_lacks_is_no_rejection(
 def test_names_are_as_short_as_may_be(corpus: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert [shard.name for shard in expand(corpus)] == NAMES
     folder = Path(corpus[-1]).parent
-    monkeypatch.chdir(folder / "x")  # a path as it is given need not be long enough
+    monkeypatch.chdir(folder / "x")  # a relative path need not be unique
     given = ["00000.tar", "../y/00000.tar", str(folder / "x/z/00000.tar"), "../1.tar"]
     assert [shard.name for shard in expand(given)] == NAMES
     with pytest.raises(ShardError, match="listed twice"):
@@ -187,7 +187,7 @@ def path(tmp_path: Path) -> str:
 
 
 def label(path: str, people: Population, n: int, person: str = "Ada") -> dict[Any, int]:
-    """Judge the next pairs, right in every other document; return them with their ranks."""
+    """Label the next pairs, correct in every other document; return them with their ranks."""
     sample = sampling.begin(path, CONFIG, people, COSINE, (0.2, 0.3))
     done = {}
     for _ in range(n):
@@ -226,7 +226,7 @@ def test_a_corpus_is_known_whatever_its_place_and_its_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, corpus: list[str],
     population: Population,
 ) -> None:  # fmt: skip
-    """Moved, in another order, indexed with a quick check, with another model's similarity."""
+    """Moved, reordered, indexed with a quick check, with another model's scores."""
     label(path, population, 30)
     moved = tmp_path / "elsewhere"
     shutil.copytree(Path(corpus[-1]).parent, moved)
@@ -276,7 +276,7 @@ def test_another_corpus_gets_a_queue_of_its_own(
 
 
 def test_labels_go_on_where_shards_are_added(path: str, corpus: list[str]) -> None:
-    """Another sample is drawn; what was labelled counts wherever it is drawn again."""
+    """Another sample reuses existing labels of its pairs."""
     before = population_of(corpus[1:])
     label(path, before, 60)
     whole = population_of(corpus)
@@ -310,7 +310,7 @@ PRAGMA user_version = 1;
 
 
 def first_version(old: str, path: str) -> None:
-    """Write what a file holds as the first version of such files had it."""
+    """Write a file's content in the format of version 1."""
     with store.reading(path) as now, sqlite3.connect(old) as then:
         then.executescript(FIRST_TABLES)
         for table in ("judgements", "designs", "stages", "queue"):
@@ -328,7 +328,7 @@ def test_files_of_the_first_version_are_taken_over(tmp_path: Path, path: str) ->
     label(path, population, 40)
     first_version(old, path)
     other = population_of(twins(tmp_path / "others"))
-    with pytest.raises(LabelsError, match="of another corpus"):  # nor are its labels taken
+    with pytest.raises(LabelsError, match="of another corpus"):  # its labels are not adopted
         labelled_for(old, CONFIG, other)
     before, now = (labelled_for(one, CONFIG, population) for one in (path, old))
     assert now.ranks.tolist() == before.ranks.tolist()
@@ -340,7 +340,7 @@ def test_files_of_the_first_version_are_taken_over(tmp_path: Path, path: str) ->
 def test_labels_by_name_alone_are_found_where_names_say_enough(
     path: str, population: Population
 ) -> None:
-    """As CSV has them that other tools, or earlier versions, wrote."""
+    """As in CSV from other tools or earlier versions."""
     sample = str(Path(__file__).parents[2] / "sample_data")
     plain = population_of([sample])
     head = "shard,key,image,sentence,person,answer,time\n"
@@ -386,7 +386,7 @@ HOSTILE = ["", "'", "=1+1", "\0", "a\nb", "9" * 5000, "-1", "1e400", "nan", "inf
 
 
 def test_hostile_csv_is_taken_or_said_in_a_line(path: str) -> None:
-    """Any cell may be anything, any column may be missing, come twice or be unknown."""
+    """Any cell may be invalid, any column may be missing, repeated or unknown."""
     generator, taken, said = random.Random(0), 0, 0
     good = ["0.tar", "a", "0", "1", "Ada", "yes", "2026-01-01", "1", "m", "0.2", "", "c0", "7"]
     for _ in range(600):

@@ -1,4 +1,4 @@
-"""What labels say: intervals against exact tests and simulated truth, thresholds, allocation."""
+"""Precision from labels: intervals against exact tests and simulations, allocation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENDLESS = 1e12
 
 
 def mid_p(right: int, n: int, p: float) -> tuple[float, float]:
-    """Return how rare so few, and so many, right ones are; half of equally many counts."""
+    """Return the mid-P tail probabilities of a number of correct labels."""
     half = 0.5 * binom.pmf(right, n, p)
     return binom.cdf(right - 1, n, p) + half, binom.sf(right, n, p) + half
 
@@ -101,7 +101,7 @@ def test_who_labels_everything_knows_everything() -> None:
 
 
 def held_often(held: list[bool], least: float) -> bool:
-    """Whether it held as often as at odds of 95 %, or more rarely by chance (1 in 10,000)."""
+    """Whether the coverage is compatible with 95% (at a level of 1 in 10,000)."""
     return sum(held) >= binom.ppf(1e-4, len(held), 0.95) and sum(held) / len(held) >= least
 
 
@@ -119,11 +119,11 @@ def test_a_proposed_threshold_has_its_precision() -> None:
              for seed in range(8)]  # fmt: skip
     made = [right for proposed, right, _, _ in found if proposed]
     assert held_often(made + [True] * (len(found) - len(made)), 0.94)
-    assert len(made) > 10  # where labels can show it, they do
+    assert len(made) > 10  # labels show it if they can
 
 
 def sample_of(*strata_: tuple[int, int, int]) -> LabelledSample:
-    """Make a sample of strata [0, 1), [1, 2) …: pairs, labels, right ones of each."""
+    """Make a sample of strata [0, 1), [1, 2) … with pairs, labels and correct labels of each."""
     scores = np.concatenate([k + np.arange(n) / n for k, (n, _, _) in enumerate(strata_)])
     label = np.concatenate([k + np.arange(m) / n for k, (n, m, _) in enumerate(strata_)])
     correct = np.concatenate([np.arange(m) < x for _, m, x in strata_])
@@ -134,7 +134,7 @@ def test_the_walk_stops_at_the_first_that_fails() -> None:
     sound = sample_of((100, 50, 5), (1000, 100, 99), (1000, 60, 59), (1000, 40, 40))
     assert propose(sound, 0.9).threshold == 1.0
     dip = sample_of((100, 50, 5), (100_000, 200, 200), (1000, 60, 20), (1000, 40, 40))
-    assert curve(dip, np.array([1.0])).precision.low[0] > 0.9  # passes, but behind one that fails
+    assert curve(dip, np.array([1.0])).precision.low[0] > 0.9  # passes, but after one that fails
     found = propose(dip, 0.9)
     assert found.threshold == 3.0
     assert found.low is not None
@@ -149,7 +149,7 @@ def test_a_proposal_says_what_it_promises_and_what_it_hangs_on() -> None:
     assert found.lower_bound == pytest.approx(one_sided)
     assert found.low is not None
     assert found.lower_bound is not None
-    assert found.low < found.lower_bound  # the two-sided interval reaches further
+    assert found.low < found.lower_bound  # the two-sided interval is wider
     just = sample_of((100, 5, 5), (10**5, 22, 22))
     assert propose(just, 0.9).lower_bound >= 0.9  # type: ignore[operator]
 
@@ -182,7 +182,9 @@ def test_probability_weighs_labels_by_what_they_stand_for() -> None:
     sample = LabelledSample(scores, np.array([0.2, 0.3]), label, np.array([True, False, True]))
     found = probability(sample)
     assert found.score.tolist() == [0.1, 0.3]
-    assert found.probability.tolist() == pytest.approx([0.9, 1.0])  # 90 right and 10 wrong pooled
+    assert found.probability.tolist() == pytest.approx(
+        [0.9, 1.0]
+    )  # 90 correct and 10 incorrect, pooled
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.floats(0.1, 5)), min_size=2, max_size=3),

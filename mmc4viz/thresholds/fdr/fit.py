@@ -59,8 +59,7 @@ class MixtureFit:
     uneven : float
         Relative variation of the noise scale between images, sentences and pages.
     alike : (float, float)
-        Correlation of an image's residuals at consecutive sentences
-        (`effects.consecutive_correlation`).
+        Result of `effects.consecutive_correlation`.
     added, drawn : ndarray of float64, shape (E,)
         Contribution of matches to each entry, in units of the fit: the mean, and a random draw.
     """
