@@ -36,7 +36,7 @@ def note(text: str, kind: Literal["note", "error"] = "note") -> None:
 
 
 ASSIGNMENTS: Final = {
-    "one_to_one": "One-to-one (Hungarian, current loader)",
+    "one_to_one": "One-to-one (current loader)",
     "argmax": "Argmax (loader before Aug 2023)",
     "stored": "Stored in MMC4",
     "greedy": "Greedy",

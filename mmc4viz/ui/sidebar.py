@@ -158,7 +158,8 @@ HELP = {
     "similarity_*.parquet next to the shards. The threshold is remembered per model.",
     "min_kb": "Images of n bytes are dropped when n // 1000 is at most this value: 10 requires at "
     "least 11,000 bytes. −1 disables the limit.",
-    "assignment": "How images are matched to sentences. Argmax gives each image its most similar "
+    "assignment": "How images are matched to sentences. One-to-one maximizes the total score "
+    "(Hungarian algorithm). Argmax gives each image its most similar "
     "sentence, so that a sentence can get several images; greedy takes the highest remaining "
     "score first.",
     "min_images": "Documents with fewer image tokens are dropped.",
@@ -341,9 +342,12 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
     left, right = st.columns(2)
     with left:
         min_images = _whole("Min images", "min_images", 0, config)
-        max_tokens = _whole("Max tokens", "max_tokens", 1, config)
     with right:
         max_images = _whole("Max images", "max_images", 1, config)
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        max_tokens = _whole("Max tokens", "max_tokens", 1, config)
+    with right:
         min_kb = _whole("Min image size (kB)", "min_kb", -1, config)
     return {
         "min_images": min_images,
