@@ -129,6 +129,28 @@ def _cell(value: Any) -> Any:
     return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text
 
 
+def plural(count: float, noun: str) -> str:
+    """Return a noun in singular or plural.
+
+    Examples
+    --------
+    >>> plural(1, "pair"), plural(0, "pair")
+    ('pair', 'pairs')
+    """
+    return noun if count == 1 else f"{noun}s"
+
+
+def many(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    Examples
+    --------
+    >>> many(1, "shard"), many(1200, "document")
+    ('1 shard', '1,200 documents')
+    """
+    return f"{count:,} {plural(count, noun)}"
+
+
 def pair_of_columns(name: str) -> list[DeltaGenerator]:
     """Return two columns; the name must be unique on the page."""
     with st.container(key=f"beside-{name}"):
