@@ -126,9 +126,9 @@ def _pairs(
         "margin",
     )  # fmt: skip
     caption = (
-        f"Matched pairs. Assignment: {escaped(ASSIGNMENTS[config.assignment])}. Threshold: where "
-        "the pair passes the threshold. Runner-up: the image's best other sentence; a negative "
-        "margin means the assignment traded away a better-scoring sentence."
+        f"Matched pairs. Assignment: {escaped(ASSIGNMENTS[config.assignment])}. Runner-up: "
+        "the image's best other sentence; a negative margin means the assignment traded away a "
+        "better-scoring sentence."
     )
     return table(head, rows, caption)
 
@@ -342,7 +342,7 @@ def _image_words(number: int, image: Image, status: ImageStatus) -> list[str]:
 
 def _image(opened: Opened, number: int, lines: Iterable[str], *, dropped: bool) -> str:
     picture = opened.pictures[number] if number < len(opened.pictures) else None
-    shown = '<span class="mmc-none">no picture</span>'
+    shown = '<span class="mmc-none">no image</span>'
     if picture is not None:
         shown = f'<img src="{picture}" alt="image {number + 1}">'
     kind = "mmc-image mmc-dropped" if dropped else "mmc-image"

@@ -36,7 +36,7 @@ def note(text: str, kind: Literal["note", "error"] = "note") -> None:
 
 
 ASSIGNMENTS: Final = {
-    "one_to_one": "One-to-one (Hungarian, current loader)",
+    "one_to_one": "One-to-one (current loader)",
     "argmax": "Argmax (loader before Aug 2023)",
     "stored": "Stored in MMC4",
     "greedy": "Greedy",
@@ -127,6 +127,28 @@ def _cell(value: Any) -> Any:
     text = plain(value)
     begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # includes full-width characters
     return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text
+
+
+def plural(count: float, noun: str) -> str:
+    """Return a noun in singular or plural.
+
+    Examples
+    --------
+    >>> plural(1, "pair"), plural(0, "pair")
+    ('pair', 'pairs')
+    """
+    return noun if count == 1 else f"{noun}s"
+
+
+def many(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    Examples
+    --------
+    >>> many(1, "shard"), many(1200, "document")
+    ('1 shard', '1,200 documents')
+    """
+    return f"{count:,} {plural(count, noun)}"
 
 
 def pair_of_columns(name: str) -> list[DeltaGenerator]:

@@ -26,11 +26,13 @@ from mmc4viz.ui.views import (
     threshold,
 )
 
-_NOTHING = """
+_NOTHING: Final = """
 <p>No shards selected.</p>
 <p>Enter shards in the sidebar, one per line, or start with them:
 <code>mmc4viz app shards/</code>. Supported: WebDataset tars as written by OpenFlamingo's converter,
 and MMC4's own <code>.jsonl</code>.</p>
+"""
+_NO_SAMPLE: Final = """
 <p>Sample shards are in the folder <code>sample_data</code> of the source repository; they are not
 part of the installed package.</p>
 """
@@ -105,6 +107,8 @@ def _show_nothing(start: Start) -> None:
     sample = "\n".join(sample_shards())
     if sample and start.roots.allow(sample):
         st.button("Open the sample", key="open-sample", on_click=_open, args=(sample,))
+    elif not sample:
+        st.html(_NO_SAMPLE)
 
 
 def _open(shards: str) -> None:

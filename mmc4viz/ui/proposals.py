@@ -391,12 +391,10 @@ def _yield(choice: Choice) -> Answer:
         for name, short in KEEP.items():
             example = "50%" if name == "documents" else ""
             words = name.replace("_", " ")
-            _field(
-                f"Keep at least: {words}" if name == YIELDS[0] else words.capitalize(),
-                short,
-                example,
-                _HELP,
-            )
+            if name == YIELDS[0]:
+                _field(f"Keep at least: {words}", short, example, _HELP, 200)
+            else:
+                _field(words.capitalize(), short, example, _HELP)
     try:
         found = of_yield(choice)
     except ConfigError as error:

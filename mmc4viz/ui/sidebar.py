@@ -328,9 +328,12 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
     left, right = st.columns(2)
     with left:
         min_images = _whole("min_images", config)
-        max_tokens = _whole("max_tokens", config)
     with right:
         max_images = _whole("max_images", config)
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        max_tokens = _whole("max_tokens", config)
+    with right:
         min_kb = _whole("min_kb", config)
     return {
         "min_images": min_images,

@@ -14,7 +14,6 @@ from streamlit.testing.v1 import AppTest
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.cli import main
-from mmc4viz.data.index import sample_folder
 from mmc4viz.data.scale import COSINE, TIMES_100
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.sweep import sweep
@@ -236,8 +235,6 @@ def test_nothing_to_open_offers_the_sample(monkeypatch: pytest.MonkeyPatch) -> N
     page.text_area(key="shards").set_value("").run()
     assert not page.exception
     assert "No shards selected." in markup(page)
-    assert "sample_data" in markup(page)
-    assert sample_folder() is not None
     page.button(key="open-sample").click().run()
     assert numbers(page) == expected(LoaderConfig())
 

@@ -366,14 +366,14 @@ def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
 
 def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path) -> None:
     evil = TEXTS[1]
-    saved = json.dumps({"model": evil, "threshold": 0.3})
+    saved = json.dumps({"model": evil, "threshold": 0.5})
     asked = {"vs": evil, f"s.{evil}": saved, "view": evil, "model": evil, f"t.{evil}": evil}
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"clip_model": evil}))
     with serving(tmp_path, str(write_hostile(tmp_path)), "--config", str(config)) as address:
         watched = Watched(browser, address, "?" + urlencode(asked))
         shown = watched.shown()
-        assert evil in shown["changes"][0]
+        assert any(evil in change for change in shown["changes"])
         page = watched.page
         page.wait_for_timeout(1500)
         assert page.evaluate("window.hostile") is None

@@ -378,9 +378,9 @@ def test_the_audit_s_numbers(
         for document, _ in walks
         for image in document.images
     )
-    assert found["images have 10,000 to 10,999 bytes and are dropped"] == f"{small:,}"
+    assert found["images of 10,000 to 10,999 bytes dropped"] == f"{small:,}"
     statuses = [str(pair.status) for _, verdict in walks for pair in verdict.pairs]
-    assert found["image tokens are truncated at 256 tokens"] == f"{statuses.count('truncated'):,}"
+    assert found["image tokens truncated at 256 tokens"] == f"{statuses.count('truncated'):,}"
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def _draw_disagreement(
         picture = seen.picture
     except ShardError as error:
         words, picture = str(error), None
-    shown = '<span class="mmc-none">no picture</span>'
+    shown = '<span class="mmc-none">no image</span>'
     if picture is not None:
         shown = f'<img src="{picture}" alt="image {pair.image + 1}">'
     ranks = _rank(high, pair.score, pair.percentile, digits[0]) + _rank(

@@ -81,6 +81,7 @@ def show_table(
     places = documents.tolist()
     _restore(places, opened)
     frame = pd.DataFrame(rows(columns, found, places), columns=list(HEAD))
+    frame["outcome"] = [text.replace("_", " ") for text in frame["outcome"]]
     event = st.dataframe(
         frame,
         key=_KEY,
@@ -162,7 +163,7 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
         ),
         "nearest": number(
             "distance to threshold",
-            width=140,
+            width=165,
             format=score,
             help="Difference between the threshold and the closest pair's score.",
         ),

@@ -50,7 +50,7 @@ from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
-from mmc4viz.ui.html import note
+from mmc4viz.ui.html import note, pair_of_columns
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
 from mmc4viz.ui.views import export_shards
@@ -392,7 +392,7 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
         note("These files need all documents: set the sample size in the sidebar to 0.")
         return
     config, matched = choice.config, data.matched_of(choice.source, choice.config)
-    left, right = st.columns(2)
+    left, right = pair_of_columns("files")
     with left:
         rows = st.segmented_control(
             "One row per",

@@ -50,7 +50,7 @@ from mmc4viz.data.storage import size_of
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import cache, data, state
 from mmc4viz.ui.cache import Memo
-from mmc4viz.ui.html import note, table
+from mmc4viz.ui.html import note, pair_of_columns, table
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Start, read_start
 
@@ -292,7 +292,7 @@ def show(choice: Choice, start: Start) -> None:
 
 def _options() -> Options:
     """Ask for the options."""
-    left, right = st.columns(2)
+    left, right = pair_of_columns("shards")
     with left:
         order = _one_of("Image order", "order", ORDERS, _ORDERS)
         cap = _one_of("Over the cap keep", "cap", CAPS, _CAPS)

@@ -14,7 +14,7 @@ from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
 from mmc4viz.ui import data, document_filters, document_view, html, sidebar, state
-from mmc4viz.ui.html import note
+from mmc4viz.ui.html import many, note, plural
 from mmc4viz.ui.sidebar import Choice
 
 _HEAD: Final = ("finding", "number", "meaning")
@@ -141,11 +141,11 @@ def _mispaired(found: data.Audit) -> Sequence[Finding]:
 
 
 def _truncated(choice: Choice, found: data.Audit) -> Sequence[Finding]:
-    seen = found.lost
+    seen, limit = found.lost, choice.config.max_tokens
     return [
         Finding(
             f"{seen.truncated:,}",
-            f"image tokens are truncated at {choice.config.max_tokens:,} tokens",
+            f"{plural(seen.truncated, 'image token')} truncated at {limit:,} tokens",
             f"{_share(seen.truncated, seen.written)} of all image tokens before truncation.",
             _behind(seen.truncated, ("has", "pair_truncated"), ("sort", "matched")),
         )
@@ -158,14 +158,15 @@ def _capped(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{seen.over_cap:,}",
-            f"pairs above the threshold are dropped by the image cap (first {cap} kept)",
+            f"{plural(seen.over_cap, 'pair')} above the threshold dropped by the image cap "
+            f"(first {cap} kept)",
             filters=_behind(seen.over_cap, ("has", "pair_over_cap"), ("sort", "surviving")),
         ),
         Finding(
             f"{seen.outscoring:,}",
-            "of them score higher than a kept pair of the same document",
-            f"In {documents:,} documents. Keeping the best {cap} instead of the first {cap} would "
-            f"swap {seen.displaced:,} {'pair' if seen.displaced == 1 else 'pairs'}.",
+            "of them with a higher score than a kept pair of the same document",
+            f"In {many(documents, 'document')}. Keeping the best {cap} instead of the first {cap} "
+            f"would swap {many(seen.displaced, 'pair')}.",
             _behind(documents, ("has", "outscored"), ("sort", "surviving")),
         ),
     ]
@@ -192,17 +193,19 @@ def _undecodable(found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{documents:,}",
-            "documents are dropped because an image cannot be decoded",
+            f"{plural(documents, 'document')} dropped because an image cannot be decoded",
             f"Valid images lost with them: {seen.sound:,}.",
             _behind(documents, ("has", "image_undecodable"), ("sort", "images")),
         ),
         Finding(
             f"{single:,}",
-            "of them have exactly one such image and at least one valid image",
+            "of them with exactly one such image and at least one valid image",
             filters=_behind(single, ("has", "one_bad_image"), ("sort", "images")),
         ),
         *(
-            Finding(f"{n:,}", f"images are in {kind} format", f"{newer(kind)}.".capitalize())
+            Finding(
+                f"{n:,}", f"{plural(n, 'image')} in {kind} format", f"{newer(kind)}.".capitalize()
+            )
             for kind, n in seen.newer.items()
         ),
     ]
@@ -216,9 +219,10 @@ def _band(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{seen.images:,}",
-            f"images have {max(seen.low, 0):,} to {seen.high:,} bytes and are dropped",
-            f"In {documents:,} documents. The '{choice.config.min_kb} kB' limit actually requires "
-            f"≥ {seen.high + 1:,} bytes.",
+            f"{plural(seen.images, 'image')} of {max(seen.low, 0):,} to {seen.high:,} bytes "
+            "dropped",
+            f"In {many(documents, 'document')}. The '{choice.config.min_kb} kB' limit actually "
+            f"requires ≥ {seen.high + 1:,} bytes.",
             _behind(documents, ("has", "size_band"), ("sort", "images")),
         )
     ]
@@ -229,8 +233,8 @@ def _surplus(found: data.Audit) -> Sequence[Finding]:
     return [
         Finding(
             f"{seen.surplus:,}",
-            "valid images have no matching sentence",
-            f"In {seen.surplus_documents:,} documents, mostly because they have more images than "
+            f"valid {plural(seen.surplus, 'image')} without a matching sentence",
+            f"In {many(seen.surplus_documents, 'document')}, mostly with more images than "
             "sentences.",
             _behind(seen.surplus, ("has", "image_unmatched"), ("sort", "images")),
         )
@@ -244,7 +248,7 @@ def _stored(choice: Choice, found: data.Audit) -> Sequence[Finding]:
         return [Finding("–", "no image has a stored sentence and score to compare")]
     other = "The matrix is from another model, so they are expected to differ. "
     about = other if choice.source.other_model else ""
-    nothing = f" {seen.nowhere:,} images have no stored score." if seen.nowhere else ""
+    nothing = f" {many(seen.nowhere, 'image')} without a stored score." if seen.nowhere else ""
     return [
         Finding(
             _share(seen.equal, seen.compared),

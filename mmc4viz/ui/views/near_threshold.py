@@ -23,7 +23,6 @@ VIEWS: Final = {
     "kept": "Lowest kept",
     "between": "Assignment differences",
 }
-_SHORT: Final = {name: words.partition(" (")[0] for name, words in ASSIGNMENTS.items()}
 SIZES: Final = (8, 16, 32, 64)
 _HEAD: Final = ("shard", "key", "image", "sentence", "score", "status", "outcome")
 _VIEW, _SIZE, _OTHER = "b.view", "b.n", "b.other"
@@ -130,7 +129,7 @@ def _between(choice: Choice, size: int) -> None:
         st.session_state.pop("borderline-other", None)
     state.seed("borderline-other", other)
     st.selectbox(
-        f"Compare {ASSIGNMENTS[mine]} with",
+        "Compare with",
         others,
         format_func=lambda name: ASSIGNMENTS[name],
         key="borderline-other",
@@ -141,8 +140,12 @@ def _between(choice: Choice, size: int) -> None:
         count, found = data.differing_for(choice.source, choice.config, keeps, loses, size)
         cards = [_different(choice, difference, loses) for difference in found]
         noun = "pair" if count == 1 else "pairs"
-        title = f"{count:,} {noun} kept with {_SHORT[keeps]} but not with {_SHORT[loses]}"
+        title = f"{count:,} {noun} kept by {_short(keeps)} but not by {_short(loses)}"
         _gallery(choice, f"{keeps}-not-{loses}", title, cards, "None.")
+
+
+def _short(assignment: str) -> str:
+    return assignment.replace("_", "-")
 
 
 def _cards(choice: Choice, found: Iterable[PairOutcome]) -> list[PairCard]:
@@ -163,10 +166,10 @@ def _cards(choice: Choice, found: Iterable[PairOutcome]) -> list[PairCard]:
 
 def _different(choice: Choice, difference: Difference, loses: str) -> PairCard:
     starts = data.starts_of(choice.source, choice.config)
-    words = f"{_SHORT[loses]}: image unmatched"
+    words = f"{_short(loses)}: image unmatched"
     if difference.other_sentence is not None:
         number, score = difference.other_sentence + 1, difference.other_score
-        words = f"{_SHORT[loses]}: sentence {number}, {score:.4f}"
+        words = f"{_short(loses)}: sentence {number}, {score:.4f}"
     return PairCard(
         place_of(starts, difference.document),
         difference.image,
@@ -216,7 +219,7 @@ def _draw(choice: Choice, card: PairCard) -> None:
         seen, problem = Thumbnail(None, None), str(error)
     else:
         problem = "(no text)"
-    picture = '<span class="mmc-none">no picture</span>'
+    picture = '<span class="mmc-none">no image</span>'
     if seen.picture is not None:
         picture = f'<img src="{seen.picture}" alt="image {card.image + 1}">'
     digits = 4 if not math.isfinite(card.score) or abs(card.score) < 2 else 2

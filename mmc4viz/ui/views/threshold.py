@@ -33,7 +33,7 @@ from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.components import charts, control, funnel
 from mmc4viz.ui.components.charts import TITLES, Point
 from mmc4viz.ui.components.control import Baseline
-from mmc4viz.ui.html import note
+from mmc4viz.ui.html import many, note
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import SETTINGS, read_start
 from mmc4viz.ui.state import number
@@ -237,7 +237,7 @@ def _sampled(found: Estimate, facts: data.Facts) -> str:
     )
     return (
         f"Estimated from a random sample of {found.documents:,}{of} documents in "
-        f"{_many(facts.shards, 'shard')}: {counted}, with 95% CIs."
+        f"{many(facts.shards, 'shard')}: {counted}, with 95% CIs."
     )
 
 
@@ -480,14 +480,10 @@ def _counts(choice: Choice, curves: Curves) -> NDArray[np.float64]:
 
 def _about(facts: data.Facts) -> None:
     """Show what was read, with errors and notes."""
-    st.text(f"{_many(facts.documents, 'document')} in {_many(facts.shards, 'shard')}")
+    st.text(f"{many(facts.documents, 'document')} in {many(facts.shards, 'shard')}")
     for error in facts.errors[:5]:
         note(error, "error")
     if len(facts.errors) > 5:
         note(f"{len(facts.errors) - 5:,} more shards have errors", "error")
     for line in facts.notes:
         note(line)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
