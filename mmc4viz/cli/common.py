@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import click
 from tqdm import tqdm
 
-from mmc4viz.cli.messages import complain, say
+from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.config_file import Config, read_config
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards, Source
@@ -212,9 +212,9 @@ def _similarity(options: dict[str, Any], file: Config) -> str | None:
 def finish(corpus: Source) -> None:
     """Print notes and errors; exit with code 2 if anything could not be read."""
     for note in corpus.notes:
-        say(note)
+        print_note(note)
     for error in corpus.errors:
-        complain(error)
+        print_error(error)
     if corpus.errors:
         sys.exit(2)
 

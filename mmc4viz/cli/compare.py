@@ -23,7 +23,7 @@ from mmc4viz.cli.common import (
     unmatched,
     with_settings,
 )
-from mmc4viz.cli.messages import say
+from mmc4viz.cli.messages import print_note
 from mmc4viz.export.tables import LabelComparison, ModelComparison, as_json, as_text
 from mmc4viz.sweep.sweep import Matched, match_corpus
 from mmc4viz.text import write_rows
@@ -169,7 +169,7 @@ def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelCompar
     """Compare how well the models separate labeled pairs; note labels that do not count."""
     gone = set.intersection(*(set(labelled.gone) for labelled in labels.of.values()))
     if gone:
-        say(f"labels of pairs that no model matches here: {len(gone):,}")
+        print_note(f"labels of pairs that no model matches here: {len(gone):,}")
     models = [one.model for one in candidates]
     try:
         return LabelComparison(labels.words, tell_apart(models, labels))
@@ -183,7 +183,7 @@ def _warn(first: Candidate, threshold: float) -> None:
     kept = n_pairs - first.model.pairs.cut(threshold)
     if n_pairs and kept in (0, n_pairs):
         low, high = first.model.pairs.score[[0, -1]].tolist()
-        say(
+        print_note(
             f"{threshold:g} keeps {'none' if not kept else 'all'} of {first.name}'s {n_pairs:,} "
             f"{'pair' if n_pairs == 1 else 'pairs'} (scores: {low:.4g} to {high:.4g})"
         )

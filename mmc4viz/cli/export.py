@@ -31,7 +31,7 @@ from mmc4viz.cli.common import (
     unmatched,
     with_settings,
 )
-from mmc4viz.cli.messages import say
+from mmc4viz.cli.messages import print_note
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.scale import misfits
@@ -48,7 +48,7 @@ from mmc4viz.export.provenance import (
     to_text,
     with_documents,
 )
-from mmc4viz.export.report import gather, write_report
+from mmc4viz.export.report import report_content, write_report
 from mmc4viz.export.tables import Section, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.sweep.estimate import RATES, estimate
@@ -218,7 +218,7 @@ def _matched(
                 matched = match_corpus(one.read(advance), first.config)
             except Mmc4vizError as error:
                 problems.append(f"{name}: {error}")
-                say(f"{name} is not in the report: {error}")
+                print_note(f"{name} is not in the report: {error}")
                 continue
             others.append(Candidate(Model(name, matched), first.config))
     return others, problems
@@ -306,7 +306,7 @@ def export(**options: Any) -> None:
     found = provenance(basics, yields, chosen, note, _now())
     if options["report_file"]:
         more = sections(corpus, config, matched, options)
-        content = gather(
+        content = report_content(
             matched, config, found, _folder(corpus), images=options["images"], sections=more
         )
         with whole_file(options["report_file"]) as file:
@@ -316,7 +316,7 @@ def export(**options: Any) -> None:
         with whole_file(options["out"]) as file:
             file.write(to_text(config, found, options["out"]).encode())
         _wrote(options["out"])
-    say(_kept(yields, config))
+    print_note(_kept(yields, config))
     click.echo(_what_to_do(config, options["manifest_file"]))
     finish(corpus)
 
@@ -324,7 +324,7 @@ def export(**options: Any) -> None:
 def _wrote(path: str, rows: int | None = None, of: str = "") -> None:
     """Print a note that a file was written, with its size and number of rows."""
     content = "" if rows is None else f", {rows:,} {of}"
-    say(f"wrote {path} ({os.path.getsize(path) / 1000:,.1f} kB{content})")
+    print_note(f"wrote {path} ({os.path.getsize(path) / 1000:,.1f} kB{content})")
 
 
 def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:

@@ -296,7 +296,7 @@ def _provenance(content: Content) -> str:
     )
 
 
-def gather(
+def report_content(
     matched: Matched,
     config: LoaderConfig,
     provenance: Mapping[str, Any],

@@ -264,12 +264,12 @@ def values(match: EquivalentThreshold) -> list[str]:
     return [f"{value:.1%} ({low:.1%}–{high:.1%})" for value, (low, high) in each]
 
 
-def agreed(match: EquivalentThreshold) -> tuple[str, str]:
+def overlaps(match: EquivalentThreshold) -> tuple[str, str]:
     """Return the overlap (IoU) of the kept documents, and of the kept pairs."""
     return f"{match.agreement.documents.jaccard:.1%}", f"{match.agreement.pairs.jaccard:.1%}"
 
 
-def how_sure(match: EquivalentThreshold) -> str:
+def method(match: EquivalentThreshold) -> str:
     """Return how an equivalent threshold was found: exact, closest or estimated."""
     return "exact" if match.exact else "estimated" if match.intervals else "closest"
 
@@ -553,8 +553,8 @@ def _match_line(match: EquivalentThreshold) -> tuple[str, ...]:
         f"{match.first:.12g}",
         f"{match.second:.12g}",
         *values(match),
-        *agreed(match),
-        how_sure(match),
+        *overlaps(match),
+        method(match),
     )
 
 
@@ -659,8 +659,8 @@ def _match_cells(match: EquivalentThreshold) -> tuple[str, ...]:
         f"{match.first:.12g}",
         f"{match.second:.12g}",
         *values(match),
-        *agreed(match),
-        how_sure(match),
+        *overlaps(match),
+        method(match),
     )
 
 

@@ -531,7 +531,7 @@ def test_an_index_is_told_whose_similarity_its_shards_carry(
     assert "clip_model: far\n" in config.read_text()
     code, _, err = said(capsys, "curve", "--index", folder, "--clip-model", "far")
     assert (code, err.count("\n")) == (2, 1)
-    assert "choose it by --similarity b" in err
+    assert "select it with --similarity b" in err
     (small[0] / "similarity" / "own.json").write_text("[]")
     code, _, err = said(capsys, "curve", "--index", folder)
     assert (code, err.count("\n")) == (2, 1)

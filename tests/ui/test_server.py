@@ -161,7 +161,7 @@ def test_listening_for_everybody_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "can read" not in Served(monkeypatch).said
     said = Served(monkeypatch, "--host", "0.0.0.0").said
     assert "anyone who can reach this machine can read" in said
-    assert "and write there" in said
+    assert "and write to them" in said
     assert said.count("\n") == 1
     assert "write there" not in Served(monkeypatch, "--host", "0.0.0.0", "--read-only").said
 

@@ -33,7 +33,7 @@ from mmc4viz.export.provenance import (
     to_text,
     with_documents,
 )
-from mmc4viz.export.report import gather, write_report
+from mmc4viz.export.report import report_content, write_report
 from mmc4viz.export.tables import (
     TITLE,
     Section,
@@ -172,7 +172,7 @@ def written(choice: Choice, found: Mapping[str, Any], *, images: bool, models: b
     source, config = choice.source, choice.config
     beside = _models(choice) if models else None
     labels = _labels(choice)
-    content = gather(
+    content = report_content(
         data.matched_of(source, config),
         config,
         found,
