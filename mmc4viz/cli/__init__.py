@@ -113,7 +113,7 @@ def cli() -> None:
     mmc4viz compare shards/ --models A B         the equivalent threshold of another CLIP model
 
     Documents over 256 MB are not read; set MMC4VIZ_MAX_DOCUMENT_MB=512 to raise the limit. Images
-    that need more than 2,000 MB to decode are not decoded; set MMC4VIZ_MAX_IMAGE_MB=4000.
+    that need over 2,000 MB to decode are not decoded; set MMC4VIZ_MAX_IMAGE_MB=4000 to raise it.
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 

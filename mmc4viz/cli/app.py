@@ -77,7 +77,7 @@ def app(
     browser: bool | None,
     **options: Any,
 ) -> None:
-    """Open the dashboard on the bundled sample, on SHARDs or on an index.
+    """Open the dashboard on the sample, on SHARDs or on an index.
 
     Other Streamlit options can be set by environment variables (STREAMLIT_...).
     """

@@ -86,9 +86,9 @@ def apply(
     overwrite: bool,
     **corpus: Any,
 ) -> None:
-    """Write filtered shards that reproduce a selection with the stock loader.
+    """Write filtered shards for the stock OpenFlamingo loader.
 
-    The unmodified OpenFlamingo loader, run with the flags printed at the end, yields exactly the
+    On these shards, the unmodified loader with the flags printed at the end yields exactly the
     selected documents and pairs. Documents that need no change are copied byte for byte. Finished
     shards are skipped, so an interrupted run can be resumed with the same command.
     """

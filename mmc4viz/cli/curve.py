@@ -127,11 +127,11 @@ def curve(
     form: str,
     **options: Any,
 ) -> None:
-    """Print what each threshold keeps and drops: documents, pairs, tokens.
+    """Print what each threshold keeps and drops.
 
-    Without --thresholds or --grid, a grid that suits the scale of the scores is used. With
-    --sample, numbers are estimated rates per document with their 95% CI (columns NAME_low and
-    NAME_high).
+    One row per threshold: documents, pairs, tokens and the number of documents per outcome. Without
+    --thresholds or --grid, a grid that suits the scale of the scores is used. With --sample, the
+    numbers are estimated rates per document with their 95% CI (columns NAME_low and NAME_high).
     """
     asked = _thresholds(thresholds, grid)
     config, corpus = open_corpus(options)
