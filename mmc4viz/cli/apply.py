@@ -141,5 +141,5 @@ def _report(done: Sequence[Applied]) -> str:
     ]
     counts, found = total(done), total(done).as_dict()
     lines = [(title, found[name]) for name, title in TITLES.items() if found[name]]
-    odds = (EXPECTED, f"{counts.expected:,.12g}")
-    return "\n".join([table(rows), "", table([*lines, odds])])
+    expected = (EXPECTED, f"{counts.expected:,.12g}")
+    return "\n".join([table(rows), "", table([*lines, expected])])

@@ -100,18 +100,18 @@ def compare(
     if options["shards"] == () and not options["index_dir"] and models:
         raise ConfigError("give SHARDs before --models, or --index DIR")
     config, corpus, found = similarities(options, files)
-    lines = _thresholds(thresholds, config)
+    asked = _thresholds(thresholds, config)
     candidates = _matched(chosen(found, models), config)
     if not any(len(one.model.pairs) for one in candidates):
         corpus.errors.append(unmatched(candidates[0].model.matched.n_documents))
         finish(corpus)
     labels = None if labels_file is None else evidence(labels_file, candidates)
     rates = rates_of(candidates) if fdr else {}
-    compared = [_compared(candidates[0], other, lines, labels, rates) for other in candidates[1:]]
+    compared = [_compared(candidates[0], other, asked, labels, rates) for other in candidates[1:]]
     separated = None if labels is None else _separated(candidates, labels)
     spreads = [distribution(one.model) for one in candidates]
-    for line in lines:
-        _warn(candidates[0], line)
+    for threshold in asked:
+        _warn(candidates[0], threshold)
     if form == "csv":
         write_rows([row for one in compared for row in one.rows()], form, sys.stdout)
     elif form == "json":
@@ -167,9 +167,9 @@ def _compared(
 
 def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelComparison:
     """Compare how well the models separate labeled pairs; note labels that do not count."""
-    gone = set.intersection(*(set(labelled.gone) for labelled in labels.of.values()))
-    if gone:
-        print_note(f"labels of pairs that no model matches here: {len(gone):,}")
+    unmatched_labels = set.intersection(*(set(one.gone) for one in labels.of.values()))
+    if unmatched_labels:
+        print_note(f"labels of pairs that no model matches here: {len(unmatched_labels):,}")
     models = [one.model for one in candidates]
     try:
         return LabelComparison(labels.words, tell_apart(models, labels))

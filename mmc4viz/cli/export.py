@@ -190,11 +190,11 @@ def sections(
         columns = [part.columns for part in matched.parts]
         labels = labels_section(path, config, Population(columns, first.model.pairs))
     others, problems = _matched(_others(corpus, config, matched, options), first)
-    beside: Section | None = None
+    comparison: Section | None = None
     if others or problems:
         known = None if path is None else evidence(path, [first, *others])
-        beside = models_section(first, others, config.threshold, known, problems)
-    return [labels] if beside is None else [beside, labels]
+        comparison = models_section(first, others, config.threshold, known, problems)
+    return [labels] if comparison is None else [comparison, labels]
 
 
 def _others(

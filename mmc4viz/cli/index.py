@@ -94,9 +94,9 @@ def index(
             done = build(jobs, make, lambda finished: advance(size_of(finished.shard)))
     if clip_model is not None:
         _record_model(out, clip_model)
-    gone = prune(out) if pruning else []
+    pruned = prune(out) if pruning else []
     attached = {name: _attach(out, name, path) for name, path in named}
-    rows = _build_rows(done, gone)
+    rows = _build_rows(done, pruned)
     for name, these in attached.items():
         rows += _status_rows(these, f"score set {name}: ")
     if len(rows) > 1:
@@ -137,12 +137,12 @@ def _attach(out: str, name: str, path: str) -> list[Done]:
     return attached.shards
 
 
-def _build_rows(done: Sequence[Done], gone: Sequence[str]) -> list[tuple[Any, ...]]:
+def _build_rows(done: Sequence[Done], pruned: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the table of shards by status."""
     rows: list[tuple[Any, ...]] = [("", "shards", "documents", "not parsed", "MB")]
     rows += _status_rows(done)
-    if gone:
-        rows.append(("pruned", len(gone), "", "", ""))
+    if pruned:
+        rows.append(("pruned", len(pruned), "", "", ""))
     return rows
 
 

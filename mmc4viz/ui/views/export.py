@@ -36,8 +36,8 @@ from mmc4viz.export.provenance import (
 from mmc4viz.export.report import report_content, write_report
 from mmc4viz.export.tables import (
     TITLE,
+    Paragraph,
     Section,
-    Words,
     labels_section,
     models_section,
     without_labels,
@@ -197,7 +197,7 @@ def _labels(choice: Choice) -> Section:
             return without_labels()
         return labels_section(path, choice.config, label_data.population_for(choice))
     except Mmc4vizError as error:
-        return Section(TITLE, [Words(str(error))])
+        return Section(TITLE, [Paragraph(str(error))])
 
 
 def _models(choice: Choice) -> Section | None:
