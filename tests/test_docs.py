@@ -60,12 +60,12 @@ def test_every_command_has_the_options_that_it_is_given() -> None:
             words = shlex.split(command)
             if words[0] != "mmc4viz":
                 continue
-            context = click.Context(cli)
+            context = click.Context(cli, help_option_names=["-h", "--help"])
             found, rest = cli, words[1:]
             while isinstance(found, click.Group):
                 found, rest = found.get_command(context, rest[0]), rest[1:]
             try:
-                found.make_context(found.name, rest)
+                found.make_context(found.name, rest, parent=context)
             except (click.ClickException, AttributeError) as error:
                 wrong.append(f"{name(page)}: {command}: {error}")
     assert not wrong

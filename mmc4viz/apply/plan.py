@@ -53,8 +53,8 @@ def all_decodable(document: Document, min_kb: int) -> Document:
 
 def if_decodable(image: Image, min_kb: int) -> Image:
     """Return an image, or a missing image if it would make its document unreadable."""
-    lost = image.entry_error or (image.pixel_error and not image.too_small(min_kb))
-    return Image(present=False) if lost else image
+    unreadable = image.entry_error or (image.pixel_error and not image.too_small(min_kb))
+    return Image(present=False) if unreadable else image
 
 
 def expected_of(
@@ -310,10 +310,10 @@ def plan_document(
         pairs = sorted(pairs, key=lambda pair: pair[1])
     sentences, spaced = spaced_sentences(document, pairs) if sorting else ({}, 0)
     expected = expected_of(_with(document, sentences), pairs, config, tokenizer)
-    odds = 0.0 if expected is None else expected.keep_probability
+    probability = 0.0 if expected is None else expected.keep_probability
     bad = options.drop_undecodable and all_decodable(document, config.min_kb) is not document
     other = bool(spaced or bad or (options.cap == "best" and over))
-    other = other and walk(document, config, tokenizer).keep_probability != odds
+    other = other and walk(document, config, tokenizer).keep_probability != probability
     if expected is None or expected.outcome is not Outcome.KEPT:
         return replace(_rejected(document, loader, options), other_odds=other)
     plan = Plan(tuple(pairs), expected, shared=several(pairs), rescued=bad, other_odds=other)

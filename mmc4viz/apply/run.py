@@ -1,9 +1,9 @@
 """Rewrite many shards, one task each: resume, run in a subprocess, totals.
 
 Worker processes start by importing their parent's main module, which in the dashboard is a
-Streamlit script. `apply_aside` therefore starts a separate Python process that owns the workers. If
-its input is closed, it finishes the shards in progress and exits; if its parent is gone, it exits
-immediately.
+Streamlit script. `apply_in_subprocess` therefore starts a separate Python process that owns the
+workers. If its input is closed, it finishes the shards in progress and exits; if its parent is
+gone, it exits immediately.
 """
 
 from __future__ import annotations
@@ -339,7 +339,7 @@ class _ParentGoneError(Exception):
     """The parent process no longer listens."""
 
 
-def apply_aside(
+def apply_in_subprocess(
     tasks: Sequence[RewriteTask], workers: int, on_done: Callable[[Applied], object]
 ) -> list[Applied]:
     """Run `apply_shards` in a separate process.
@@ -445,7 +445,7 @@ def total(done: Sequence[Applied]) -> RewriteCounts:
     return found
 
 
-def complaints(done: Sequence[Applied]) -> list[str]:
+def error_messages(done: Sequence[Applied]) -> list[str]:
     """Return problems, one line each."""
     problems = [
         str(one.reason or f"{one.shard}: {one.status}")
@@ -466,7 +466,7 @@ def complaints(done: Sequence[Applied]) -> list[str]:
     return problems
 
 
-def room_for(tasks: Sequence[RewriteTask]) -> str:
+def disk_space_note(tasks: Sequence[RewriteTask]) -> str:
     """Return a note on how much will be written at most, and how much space is free.
 
     Raises
@@ -486,7 +486,7 @@ def room_for(tasks: Sequence[RewriteTask]) -> str:
     return f"up to about {_size(needed)} will be written to {task.out}{space}"
 
 
-def replaced(tasks: Sequence[RewriteTask]) -> str | None:
+def replacement_note(tasks: Sequence[RewriteTask]) -> str | None:
     """Return a note on existing shards written with different settings; None if there are none.
 
     Raises

@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from mmc4viz.cli.commands import COMMANDS
-from mmc4viz.cli.messages import complain
+from mmc4viz.cli.messages import print_error
 from mmc4viz.data import jobs
 from mmc4viz.types import ConfigError, Mmc4vizError
 
@@ -91,7 +91,7 @@ def cli() -> None:
     mmc4viz compare shards/ --models A B         the equivalent threshold of another CLIP model
 
     Documents over 256 MB are not read; set MMC4VIZ_MAX_DOCUMENT_MB=512 to raise the limit. Images
-    that need more than 2,000 MB to decode are not decoded; set MMC4VIZ_MAX_IMAGE_MB=4000.
+    that need over 2,000 MB to decode are not decoded; set MMC4VIZ_MAX_IMAGE_MB=4000 to raise it.
     """  # noqa: D301 - the \\b keeps click from wrapping the lines
 
 
@@ -129,26 +129,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(help_asked.format_message())
         code = 0
     except click.ClickException as error:
-        complain(error.format_message())
+        print_error(error.format_message())
         code = 2
     except Mmc4vizError as error:
-        complain(str(error))
+        print_error(str(error))
         code = 2
     except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
-        complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        print_error(f"{error.filename or 'input or output'}: {error.strerror or error}")
         code = 2
     except MemoryError:
-        complain("out of memory: pass fewer shards, or build an index and use --index DIR")
+        print_error("out of memory: pass fewer shards, or build an index and use --index DIR")
         code = 2
     except (KeyboardInterrupt, click.Abort):
-        complain("interrupted")
+        print_error("interrupted")
         code = 130
     except Terminated as ended:
         number = signal.Signals(ended.args[0])
-        complain(f"ended by {number.name}; run the same command again to resume")
+        print_error(f"ended by {number.name}; run the same command again to resume")
         code = 128 + number
     sys.exit(code if isinstance(code, int) else 0)
 

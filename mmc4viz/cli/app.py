@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from mmc4viz.cli.common import check_sample, checked_folder, config_of
-from mmc4viz.cli.messages import say
+from mmc4viz.cli.messages import print_note
 from mmc4viz.data.index import OWN, absolute, files_of, names_in
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import is_remote
@@ -32,7 +32,7 @@ def app(
     given = _app_start(**options)
     port = _bindable_port(host, port)
     if host in ("0.0.0.0", "::"):
-        say(
+        print_note(
             f"--host {host}: anyone who can reach this machine can read the dashboard's folders"
             f"{'' if given['read_only'] else ' and write to them'}; browsers can open it under "
             "localhost and the names given by --allow-host"

@@ -13,14 +13,14 @@ from mmc4viz.apply.run import (
     Applied,
     apply_shards,
     by_status,
-    complaints,
-    replaced,
-    room_for,
+    disk_space_note,
+    error_messages,
+    replacement_note,
     total,
 )
 from mmc4viz.apply.tasks import RewriteTask, tasks_for_index, tasks_for_shards
 from mmc4viz.cli.common import open_corpus, progress
-from mmc4viz.cli.messages import complain, say
+from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.data.corpus import Indexed
 from mmc4viz.data.jobs import dask, processes
 from mmc4viz.data.storage import remember, size_of
@@ -46,23 +46,23 @@ def apply(
     how = {"dry_run": dry_run, "overwrite": overwrite}
     config, tasks = _tasks(corpus, remember(out), options, how)
     refuse_impossible(config)
-    if (words := replaced(tasks)) is not None:
-        say(words)
+    if (words := replacement_note(tasks)) is not None:
+        print_note(words)
     if not dry_run:
-        say(room_for(tasks))
-    make = (lambda: dask(scheduler, say)) if scheduler else (lambda: processes(workers))
+        print_note(disk_space_note(tasks))
+    make = (lambda: dask(scheduler, print_note)) if scheduler else (lambda: processes(workers))
     with progress("B", sum(size_of(task.shard.path) for task in tasks)) as advance:
         done = apply_shards(tasks, make, lambda applied: advance(applied.n_bytes))
     click.echo(_report(done))
     if total(done).documents and not total(done).expected:
-        say(
+        print_note(
             f"no document is kept at {config.threshold:g}; run mmc4viz curve to see other "
             "thresholds"
         )
     click.echo(f"loader flags: {printable(openflamingo_flags(config))}")
-    problems = complaints(done)
+    problems = error_messages(done)
     for problem in problems:
-        complain(problem)
+        print_error(problem)
     if problems:
         sys.exit(2)
 
@@ -73,7 +73,7 @@ def _tasks(
     """Open the corpus and return one task per shard."""
     config, source = open_corpus({**corpus, "image_dir": None, "tokenizer": None})
     for note in source.notes:
-        say(note)
+        print_note(note)
     config = config.with_(tokenizer=source.tokenizer.name)
     if not isinstance(source, Indexed):
         return config, tasks_for_shards(source.shards, out, config, options, **how)
@@ -91,5 +91,5 @@ def _report(done: Sequence[Applied]) -> str:
     ]
     counts, found = total(done), total(done).as_dict()
     lines = [(title, found[name]) for name, title in TITLES.items() if found[name]]
-    odds = (EXPECTED, f"{counts.expected:,.12g}")
-    return "\n".join([table(rows), "", table([*lines, odds])])
+    expected = (EXPECTED, f"{counts.expected:,.12g}")
+    return "\n".join([table(rows), "", table([*lines, expected])])

@@ -101,7 +101,7 @@ def _runs(module: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
 @click.option("--browser/--no-browser", default=None, help="Whether to open a browser window. [on]")
 @_runs("app")
 def app() -> None:
-    """Open the dashboard on the bundled sample, on SHARDs or on an index.
+    """Open the dashboard on the sample, on SHARDs or on an index.
 
     Other Streamlit options can be set by environment variables (STREAMLIT_...).
     """
@@ -154,9 +154,9 @@ def app() -> None:
 @click.option("--overwrite", is_flag=True, help="Replace shards written with different settings.")
 @_runs("apply")
 def apply() -> None:
-    """Write filtered shards that reproduce a selection with the stock loader.
+    """Write filtered shards for the stock OpenFlamingo loader.
 
-    The unmodified OpenFlamingo loader, run with the flags printed at the end, yields exactly the
+    On these shards, the unmodified loader with the flags printed at the end yields exactly the
     selected documents and pairs. Documents that need no change are copied byte for byte. Finished
     shards are skipped, so an interrupted run can be resumed with the same command.
     """
@@ -255,11 +255,11 @@ def explain() -> None:
 )
 @_runs("curve")
 def curve() -> None:
-    """Print what each threshold keeps and drops: documents, pairs, tokens.
+    """Print what each threshold keeps and drops.
 
-    Without --thresholds or --grid, a grid that suits the scale of the scores is used. With
-    --sample, numbers are estimated rates per document with their 95% CI (columns NAME_low and
-    NAME_high).
+    One row per threshold: documents, pairs, tokens and the number of documents per outcome. Without
+    --thresholds or --grid, a grid that suits the scale of the scores is used. With --sample, the
+    numbers are estimated rates per document with their 95% CI (columns NAME_low and NAME_high).
     """
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mmc4viz.cli.messages import complain, say
+from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.config_file import Config, read_config
 from mmc4viz.data.corpus import Indexed, Shards, Source
 from mmc4viz.data.index import UNKNOWN, checked_name, names_in, open_index
@@ -122,9 +122,9 @@ def _similarity(options: dict[str, Any], file: Config) -> str | None:
 def finish(corpus: Source) -> None:
     """Print notes and errors; exit with code 2 if anything could not be read."""
     for note in corpus.notes:
-        say(note)
+        print_note(note)
     for error in corpus.errors:
-        complain(error)
+        print_error(error)
     if corpus.errors:
         sys.exit(2)
 

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from mmc4viz.cli.common import finish, named_file, open_corpus, progress, unmatched
-from mmc4viz.cli.messages import say
+from mmc4viz.cli.messages import print_note
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import OWN, names_of
@@ -59,18 +59,18 @@ def compare(
     if options["shards"] == () and not options["index_dir"] and models:
         raise ConfigError("give SHARDs before --models, or --index DIR")
     config, corpus, found = similarities(options, files)
-    lines = _thresholds(thresholds, config)
+    asked = _thresholds(thresholds, config)
     candidates = _matched(chosen(found, models), config)
     if not any(len(one.model.pairs) for one in candidates):
         corpus.errors.append(unmatched(candidates[0].model.matched.n_documents))
         finish(corpus)
     labels = None if labels_file is None else evidence(labels_file, candidates)
     rates = rates_of(candidates) if fdr else {}
-    compared = [_compared(candidates[0], other, lines, labels, rates) for other in candidates[1:]]
+    compared = [_compared(candidates[0], other, asked, labels, rates) for other in candidates[1:]]
     separated = None if labels is None else _separated(candidates, labels)
     spreads = [distribution(one.model) for one in candidates]
-    for line in lines:
-        _warn(candidates[0], line)
+    for threshold in asked:
+        _warn(candidates[0], threshold)
     if form == "csv":
         write_rows([row for one in compared for row in one.rows()], form, sys.stdout)
     elif form == "json":
@@ -126,9 +126,9 @@ def _compared(
 
 def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelComparison:
     """Compare how well the models separate labeled pairs; note labels that do not count."""
-    gone = set.intersection(*(set(labelled.gone) for labelled in labels.of.values()))
-    if gone:
-        say(f"labels of pairs that no model matches here: {len(gone):,}")
+    unmatched_labels = set.intersection(*(set(one.gone) for one in labels.of.values()))
+    if unmatched_labels:
+        print_note(f"labels of pairs that no model matches here: {len(unmatched_labels):,}")
     models = [one.model for one in candidates]
     try:
         return LabelComparison(labels.words, compare_separation(models, labels))
@@ -142,7 +142,7 @@ def _warn(first: Candidate, threshold: float) -> None:
     kept = n_pairs - first.model.pairs.cut(threshold)
     if n_pairs and kept in (0, n_pairs):
         low, high = first.model.pairs.score[[0, -1]].tolist()
-        say(
+        print_note(
             f"{threshold:g} keeps {'none' if not kept else 'all'} of {first.name}'s {n_pairs:,} "
             f"{'pair' if n_pairs == 1 else 'pairs'} (scores: {low:.4g} to {high:.4g})"
         )

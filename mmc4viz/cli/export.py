@@ -23,7 +23,7 @@ from mmc4viz.cli.common import (
     unmatched,
 )
 from mmc4viz.cli.compare import Similarity, chosen, similarities_of
-from mmc4viz.cli.messages import say
+from mmc4viz.cli.messages import print_note
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.scale import misfits
@@ -40,7 +40,7 @@ from mmc4viz.export.provenance import (
     to_text,
     with_documents,
 )
-from mmc4viz.export.report import gather, write_report
+from mmc4viz.export.report import report_content, write_report
 from mmc4viz.export.tables import Section, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.sweep.estimate import RATES, estimate
@@ -157,11 +157,11 @@ def sections(
         columns = [part.columns for part in matched.parts]
         labels = labels_section(path, config, Population(columns, first.model.pairs))
     others, problems = _matched(_others(corpus, config, matched, options), first)
-    beside: Section | None = None
+    comparison: Section | None = None
     if others or problems:
         known = None if path is None else evidence(path, [first, *others])
-        beside = models_section(first, others, config.threshold, known, problems)
-    return [labels] if beside is None else [beside, labels]
+        comparison = models_section(first, others, config.threshold, known, problems)
+    return [labels] if comparison is None else [comparison, labels]
 
 
 def _others(
@@ -185,7 +185,7 @@ def _matched(
                 matched = match_corpus(one.read(advance), first.config)
             except Mmc4vizError as error:
                 problems.append(f"{name}: {error}")
-                say(f"{name} is not in the report: {error}")
+                print_note(f"{name} is not in the report: {error}")
                 continue
             others.append(Candidate(Model(name, matched), first.config))
     return others, problems
@@ -220,7 +220,7 @@ def export(**options: Any) -> None:
     found = provenance(basics, yields, chosen, note, _now())
     if options["report_file"]:
         more = sections(corpus, config, matched, options)
-        content = gather(
+        content = report_content(
             matched, config, found, _folder(corpus), images=options["images"], sections=more
         )
         with whole_file(options["report_file"]) as file:
@@ -230,7 +230,7 @@ def export(**options: Any) -> None:
         with whole_file(options["out"]) as file:
             file.write(to_text(config, found, options["out"]).encode())
         _wrote(options["out"])
-    say(_kept(yields, config))
+    print_note(_kept(yields, config))
     click.echo(_what_to_do(config, options["manifest_file"]))
     finish(corpus)
 
@@ -238,7 +238,7 @@ def export(**options: Any) -> None:
 def _wrote(path: str, rows: int | None = None, of: str = "") -> None:
     """Print a note that a file was written, with its size and number of rows."""
     content = "" if rows is None else f", {rows:,} {of}"
-    say(f"wrote {path} ({os.path.getsize(path) / 1000:,.1f} kB{content})")
+    print_note(f"wrote {path} ({os.path.getsize(path) / 1000:,.1f} kB{content})")
 
 
 def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mmc4viz.cli.common import checked_folder, config_of, named_file, progress
-from mmc4viz.cli.messages import complain, say
+from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.data.build_index import Done, IndexTask, attach, build, prune, scratch_of
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.corpus import NOTHING_READABLE
@@ -45,23 +45,23 @@ def index(
     jobs = [IndexTask(s, out, config.tokenizer, Verify(verify), folder) for s in found]
     done: list[Done] = []
     if jobs:
-        make = (lambda: dask(scheduler, say)) if scheduler else (lambda: processes(workers))
+        make = (lambda: dask(scheduler, print_note)) if scheduler else (lambda: processes(workers))
         with progress("B", sum(size_of(shard.path) for shard in found)) as advance:
             done = build(jobs, make, lambda finished: advance(size_of(finished.shard)))
     if clip_model is not None:
         _record_model(out, clip_model)
-    gone = prune(out) if pruning else []
+    pruned = prune(out) if pruning else []
     attached = {name: _attach(out, name, path) for name, path in named}
-    rows = _build_rows(done, gone)
+    rows = _build_rows(done, pruned)
     for name, these in attached.items():
         rows += _status_rows(these, f"score set {name}: ")
     if len(rows) > 1:
         click.echo(table(rows))
     for note in _notes_of(done):
-        say(note)
+        print_note(note)
     everything = [*done, *(one for these in attached.values() for one in these)]
     for problem in (d for d in everything if d.status in ("failed", "broken off")):
-        complain(str(problem.reason))
+        print_error(str(problem.reason))
     if any(d.status in ("failed", "broken off") for d in everything):
         sys.exit(2)
 
@@ -80,7 +80,7 @@ def _record_model(out: str, name: str) -> None:
     files_of(out)
     record(out, name, scratch_of(out))
     write_manifest(out, scratch_of(out))
-    say(f"{out}: recorded {name} as the CLIP model of the shards' scores")
+    print_note(f"{out}: recorded {name} as the CLIP model of the shards' scores")
 
 
 def _attach(out: str, name: str, path: str) -> list[Done]:
@@ -89,16 +89,16 @@ def _attach(out: str, name: str, path: str) -> list[Done]:
         attached = attach(out, name, path, lambda _: advance(1))
     if attached.unused:
         rows = "row is" if attached.unused == 1 else "rows are"
-        say(f"{path}: {attached.unused:,} {rows} for documents that are not in {out}")
+        print_note(f"{path}: {attached.unused:,} {rows} for documents that are not in {out}")
     return attached.shards
 
 
-def _build_rows(done: Sequence[Done], gone: Sequence[str]) -> list[tuple[Any, ...]]:
+def _build_rows(done: Sequence[Done], pruned: Sequence[str]) -> list[tuple[Any, ...]]:
     """Return the table of shards by status."""
     rows: list[tuple[Any, ...]] = [("", "shards", "documents", "not parsed", "MB")]
     rows += _status_rows(done)
-    if gone:
-        rows.append(("pruned", len(gone), "", "", ""))
+    if pruned:
+        rows.append(("pruned", len(pruned), "", "", ""))
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mmc4viz.cli.common import checked_folder, progress
-from mmc4viz.cli.messages import complain, say
+from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.clip.encoder import open_encoder
 from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards
 from mmc4viz.data.shards import expand
@@ -37,14 +37,14 @@ def score(
         done = score_shards(found, encoder, ScoreTask(out, decoys, folder, **how), advance)
     click.echo(_report(done))
     for note in (note for part in done for note in part.notes):
-        say(note)
+        print_note(note)
     if not any(part.documents for part in done if part.status != "skipped") and any(
         part.status == "scored" for part in done
     ):
-        say("no document can be scored: run mmc4viz explain to see why")
+        print_note("no document can be scored: run mmc4viz explain to see why")
     failed = [part for part in done if part.status in ("failed", "broken off")]
     for part in failed:
-        complain(str(part.reason))
+        print_error(str(part.reason))
     if failed:
         sys.exit(2)
 

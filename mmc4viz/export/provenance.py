@@ -372,9 +372,9 @@ def _similarity_differences(
 
 def _corpus_differences(recorded: Recorded, here: CorpusFacts) -> list[str]:
     before = [ShardFacts(**shard) for shard in recorded["shards"]]
-    gone, added, changed, touched = _compared(before, here.shards)
+    missing, added, changed, touched = _compared(before, here.shards)
     parts = [
-        _some(gone, "missing"),
+        _some(missing, "missing"),
         _some(added, "added"),
         _some(changed, "changed"),
         _some(touched, "with the same size but another modification time, perhaps copied"),
@@ -396,7 +396,7 @@ def _compared(
     A shard is found by its path, else by its name, because a corpus may have moved.
     """
     left = {shard.path: shard for shard in now}
-    gone: list[str] = []
+    missing: list[str] = []
     changed: list[str] = []
     touched: list[str] = []
     by_name: dict[str, list[ShardFacts]] = {}
@@ -407,14 +407,14 @@ def _compared(
             (one for one in by_name.get(os.path.basename(shard.path), ()) if one.path in left), None
         )
         if here is None:
-            gone.append(shard.path)
+            missing.append(shard.path)
             continue
         del left[here.path]
         if not alike(here.fingerprint, shard.fingerprint):
             timed = _TIMED.fullmatch(shard.fingerprint)  # without a digest
             same_size = timed and here.fingerprint.startswith(f"{timed[1]}:")
             (touched if same_size else changed).append(here.path)
-    return gone, list(left), changed, touched
+    return missing, list(left), changed, touched
 
 
 def _some(paths: Sequence[str], what: str) -> str:

@@ -285,7 +285,7 @@ def _provenance(content: Content) -> str:
     )
 
 
-def gather(
+def report_content(
     matched: Matched,
     config: LoaderConfig,
     provenance: Mapping[str, Any],

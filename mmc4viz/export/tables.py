@@ -52,7 +52,7 @@ from mmc4viz.thresholds.labels.store import Judgement
 from mmc4viz.thresholds.model_scores import ModelsError, check_comparable
 from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
 
-_LONGEST: Final = 600  # characters of a sentence
+_MAX_CHARACTERS: Final = 600  # characters of a sentence
 _BARS: Final = {
     "undecodable": "unreadable",
     "lost_with_document": "unreadable",
@@ -157,8 +157,8 @@ def card(example: Example) -> str:
         if pair.status is PairStatus.TRUNCATED
         else ""
     )
-    beyond = len(example.words) - _LONGEST
-    words = example.words if beyond <= 0 else f"{example.words[:_LONGEST]} …"
+    beyond = len(example.words) - _MAX_CHARACTERS
+    words = example.words if beyond <= 0 else f"{example.words[:_MAX_CHARACTERS]} …"
     digits = 4 if not math.isfinite(pair.score) or abs(pair.score) < 2 else 2
     status = f"pair {pair.status}, document {pair.outcome}".replace("_", " ")
     where = f"{example.shard}, {example.key}: image {pair.image + 1}, sentence {pair.sentence + 1}"
@@ -171,7 +171,7 @@ def card(example: Example) -> str:
 
 
 @dataclass(frozen=True)
-class Words:
+class Paragraph:
     """A paragraph of plain text; ``small`` for secondary remarks."""
 
     text: str
@@ -231,7 +231,7 @@ class Charts:
         return f'<div class="curves">{each}</div>'
 
 
-Part = Words | Heading | Folded | Table | Charts
+Part = Paragraph | Heading | Folded | Table | Charts
 
 
 @dataclass(frozen=True)
@@ -264,12 +264,12 @@ def values(match: EquivalentThreshold) -> list[str]:
     return [f"{value:.1%} ({low:.1%}–{high:.1%})" for value, (low, high) in each]
 
 
-def agreed(match: EquivalentThreshold) -> tuple[str, str]:
+def overlaps(match: EquivalentThreshold) -> tuple[str, str]:
     """Return the overlap (IoU) of the kept documents, and of the kept pairs."""
     return f"{match.agreement.documents.jaccard:.1%}", f"{match.agreement.pairs.jaccard:.1%}"
 
 
-def how_sure(match: EquivalentThreshold) -> str:
+def method(match: EquivalentThreshold) -> str:
     """Return how an equivalent threshold was found: exact, closest or estimated."""
     return "exact" if match.exact else "estimated" if match.intervals else "closest"
 
@@ -315,11 +315,11 @@ def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pai
     lines = [(fit.scale.name, "scale of the scores", f"range {fit.low:.4g} to {fit.high:.4g}")]
     if fit.problem is not None:
         lines.append(("!", "the threshold does not fit the scores", fit.problem))
-    lines += _bound(found, config.single_image_keep)
-    lines += _cut(audit.lost(matched, found, config, unmatched))
+    lines += _mispaired(found, config.single_image_keep)
+    lines += _truncated(audit.lost(matched, found, config, unmatched))
     crowded = audit.crowded(pairs, found, config.max_images)
     lines += _capped(audit.capped(crowded, found, config), config)
-    lines += _decoded(audit.undecodable(matched, config))
+    lines += _undecodable(audit.undecodable(matched, config))
     if config.min_kb >= 0:
         band = audit.band(matched, config)
         words = f"images of {max(band.low, 0):,} to {band.high:,} bytes dropped"
@@ -336,7 +336,7 @@ def _share(count: float, whole: float) -> str:
     return f"{count / whole:.1%}" if whole else "–"
 
 
-def _bound(found: Verdicts, keep: float) -> list[Line]:
+def _mispaired(found: Verdicts, keep: float) -> list[Line]:
     seen = audit.mispaired(found, keep)
     return [
         (
@@ -352,7 +352,7 @@ def _bound(found: Verdicts, keep: float) -> list[Line]:
     ]
 
 
-def _cut(seen: audit.Lost) -> list[Line]:
+def _truncated(seen: audit.Lost) -> list[Line]:
     return [
         (
             f"{seen.truncated:,}",
@@ -380,7 +380,7 @@ def _capped(seen: audit.Capped, config: LoaderConfig) -> list[Line]:
     ]
 
 
-def _decoded(seen: audit.Undecodable) -> list[Line]:
+def _undecodable(seen: audit.Undecodable) -> list[Line]:
     return [
         (
             f"{int(seen.documents.sum()):,}",
@@ -496,7 +496,7 @@ def as_text(
 ) -> str:
     """Return a comparison as text."""
     rows = [SPREAD_HEAD, *map(spread, spreads)]
-    last = [] if separated is None else [_separation_line(separated)]
+    last = [] if separated is None else [_separation_text(separated)]
     return "\n\n".join([table(rows), *(_text(one) for one in compared), *last])
 
 
@@ -532,7 +532,7 @@ def _match_head(first: str, second: str) -> tuple[str, ...]:
             "document overlap (IoU)", "pair overlap (IoU)", "method")  # fmt: skip
 
 
-def _separation_line(labels: LabelComparison) -> str:
+def _separation_text(labels: LabelComparison) -> str:
     """Return how well each model separates correct from incorrect pairs."""
     found = labels.found
     if isinstance(found, str):
@@ -553,8 +553,8 @@ def _match_line(match: EquivalentThreshold) -> tuple[str, ...]:
         f"{match.first:.12g}",
         f"{match.second:.12g}",
         *values(match),
-        *agreed(match),
-        how_sure(match),
+        *overlaps(match),
+        method(match),
     )
 
 
@@ -613,7 +613,7 @@ def models_section(
             problems.append(str(error))
     if not sound and not problems:
         return None
-    parts: list[Part] = [Words(problem) for problem in problems]
+    parts: list[Part] = [Paragraph(problem) for problem in problems]
     if sound:
         lines = [spread(distribution(one.model)) for one in (first, *sound)]
         parts = [Table(SPREAD_HEAD, lines), *parts]
@@ -639,10 +639,10 @@ def _comparison(
         Heading(f"{first.name} and {other.name}"),
         Charts([_scores(first, drawn.first), _scores(other, drawn.second)]),
         Table(_match_head(first.name, other.name), [_match_cells(match) for match in found]),
-        *(Words(_why_not(match)) for match in matches if isinstance(match, NoEquivalent)),
-        *(Words(_correlation_words(rank(first.model, other.model))) for rank in ranks),
-        Words(_CAPTION, small=True),
-        *(Words(_basis(match), small=True) for match in found if match.intervals),
+        *(Paragraph(_why_not(match)) for match in matches if isinstance(match, NoEquivalent)),
+        *(Paragraph(_correlation_words(rank(first.model, other.model))) for rank in ranks),
+        Paragraph(_CAPTION, small=True),
+        *(Paragraph(_basis(match), small=True) for match in found if match.intervals),
     ]
 
 
@@ -659,8 +659,8 @@ def _match_cells(match: EquivalentThreshold) -> tuple[str, ...]:
         f"{match.first:.12g}",
         f"{match.second:.12g}",
         *values(match),
-        *agreed(match),
-        how_sure(match),
+        *overlaps(match),
+        method(match),
     )
 
 
@@ -692,7 +692,7 @@ def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[
     try:
         found = compare_separation(models, labels)
     except ModelsError as error:
-        return [title, Words(f"Not available: {error}.")]
+        return [title, Paragraph(f"Not available: {error}.")]
     unusable = f" Labels without a score: {found.unusable:,}." if found.unusable else ""
     words = (
         "How well the scores separate correct from incorrect pairs. "
@@ -701,7 +701,7 @@ def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[
         "probability. 95% CIs and the two-sided test of the difference: "
         f"{found.rounds:,} bootstrap resamples of documents, paired across models.{unusable}"
     )
-    return [title, Table(_AREAS_HEAD, areas(found)), Words(words, small=True)]
+    return [title, Table(_AREAS_HEAD, areas(found)), Paragraph(words, small=True)]
 
 
 TITLE: Final = "Precision from labels"
@@ -720,7 +720,7 @@ _AGREEMENT: Final = (
 
 def without_labels() -> Section:
     """Return the section for a report without labels."""
-    return Section(TITLE, [Words(_NONE)])
+    return Section(TITLE, [Paragraph(_NONE)])
 
 
 def labels_section(path: str, config: LoaderConfig, population: Population) -> Section:
@@ -742,7 +742,10 @@ def labels_section(path: str, config: LoaderConfig, population: Population) -> S
     """
     found, holds = labelled_for(path, config, population), population.documents.holds
     given = [one for one in store.read(path) if holds(one.pair.content)]
-    parts: list[Part] = [Words(_judged(os.path.basename(path), given)), Words(_labeled(found))]
+    parts: list[Part] = [
+        Paragraph(_judged(os.path.basename(path), given)),
+        Paragraph(_labeled(found)),
+    ]
     if len(found.sample):
         scale = scale_of(population.pairs.score, population.columns)
         parts += _estimated(found, config.threshold, scale)
@@ -776,9 +779,9 @@ def _unused(found: Labelled) -> list[Part]:
     """Return remarks on labels that do not count; those of unmatched pairs are collapsed."""
     lines = remarks(found)
     if not found.gone:
-        return [Words(line, small=True) for line in lines]
+        return [Paragraph(line, small=True) for line in lines]
     words = f"Labels of pairs that are not matched here: {len(found.gone):,}"
-    return [*(Words(line, small=True) for line in lines[1:]), Folded(words, lines[0])]
+    return [*(Paragraph(line, small=True) for line in lines[1:]), Folded(words, lines[0])]
 
 
 def _estimated(found: Labelled, threshold: float, scale: Scale) -> list[Part]:
@@ -796,7 +799,7 @@ def _estimated(found: Labelled, threshold: float, scale: Scale) -> list[Part]:
     return [
         Heading(f"At threshold {threshold:.12g}"),
         Table(("quantity", "estimate", "95% CI"), rows),
-        Words(f"From {labels} at or above the threshold, {wrong:,} incorrect. {_ASSUMPTION}"),
+        Paragraph(f"From {labels} at or above the threshold, {wrong:,} incorrect. {_ASSUMPTION}"),
         Charts(_charts(drawn, here)),
     ]
 
@@ -847,4 +850,8 @@ def _agreement(found: Sequence[AnnotatorAgreement]) -> list[Part]:
         for a in found
     ]
     head = ("annotators", "pairs", "agreement", "κ")
-    return [Heading("Inter-annotator agreement"), Table(head, rows), Words(_AGREEMENT, small=True)]
+    return [
+        Heading("Inter-annotator agreement"),
+        Table(head, rows),
+        Paragraph(_AGREEMENT, small=True),
+    ]

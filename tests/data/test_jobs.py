@@ -82,8 +82,8 @@ def test_too_little_memory_is_said_before_anything_is_loaded(
         main(["curve", "nowhere.tar"])
     assert (end.value.code, capsys.readouterr().err) == (
         2,
-        "mmc4viz: out of memory: 410 MB of addresses are allowed (ulimit -v), at least 1,074 MB "
-        "are needed\n",
+        "mmc4viz: out of memory: the address space is limited to 410 MB (ulimit -v); at least "
+        "1,074 MB are needed\n",
     )
 
 

@@ -488,7 +488,7 @@ def test_the_commands(
     assert run("index", *shards, "--out", out, "--similarity", f"b={sidecar}") == 0
     assert run("index", "--out", out, "--similarity", f"c={sidecar}") == 0
     said = capsys.readouterr()
-    assert "similarity c: read" in said.out
+    assert "score set c: read" in said.out
     for name in ("b", "c"):
         command = ("curve", "--index", out, "--similarity", name, "--thresholds", "0.55")
         assert run(*command, "--format", "json") == 0
@@ -531,11 +531,11 @@ def test_an_index_is_told_whose_similarity_its_shards_carry(
     assert "clip_model: ViT-L/14\n" in config.read_text()
     _, _, err = said(capsys, "export", "--index", folder, "--config", config, "--similarity", "b",
                      "--out", config)  # fmt: skip
-    assert "exported for the CLIP model ViT-L/14, here far" in err
+    assert "exported for the CLIP model ViT-L/14, here it is far" in err
     assert "clip_model: far\n" in config.read_text()
     code, _, err = said(capsys, "curve", "--index", folder, "--clip-model", "far")
     assert (code, err.count("\n")) == (2, 1)
-    assert "choose it by --similarity b" in err
+    assert "select it with --similarity b" in err
     (small[0] / "similarity" / "own.json").write_text("[]")
     code, _, err = said(capsys, "curve", "--index", folder)
     assert (code, err.count("\n")) == (2, 1)

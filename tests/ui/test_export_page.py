@@ -19,8 +19,8 @@ from streamlit.util import calc_hash
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.config_file import Config, parse_config
 from mmc4viz.data.shards import Shard
-from mmc4viz.export.report import Content, gather, write_report
-from mmc4viz.export.tables import Section, Table, Words
+from mmc4viz.export.report import Content, report_content, write_report
+from mmc4viz.export.tables import Paragraph, Section, Table
 from mmc4viz.export.trainer import openflamingo_flags
 from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.thresholds.labels import store
@@ -307,8 +307,8 @@ def test_pictures_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_report_of_nothing_and_of_other_sections() -> None:
     config = LoaderConfig()
     table = Table(["model", "threshold"], [("x<y", "0.2")])
-    section = Section("Models", [Words("a <b> word"), table])
-    content = gather(Matched([], config), config, {}, lambda _: None, sections=[section])
+    section = Section("Models", [Paragraph("a <b> word"), table])
+    content = report_content(Matched([], config), config, {}, lambda _: None, sections=[section])
     text = write_report(content)
     assert "<h2>Models</h2><p>a &lt;b&gt; word</p>" in text
     assert "<td>x&lt;y</td>" in text

@@ -15,7 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from mmc4viz.apply.options import Options, apply_command
-from mmc4viz.apply.run import Applied, apply_aside, apply_shards, complaints
+from mmc4viz.apply.run import Applied, apply_in_subprocess, apply_shards, error_messages
 from mmc4viz.apply.tasks import ApplyError, tasks_for_shards
 from mmc4viz.cli import main
 from mmc4viz.data.shards import Shard
@@ -293,7 +293,7 @@ def test_a_run_is_stopped_and_gone_on_with(
     assert f"Written to {out}" in markup(app)
     [run] = export_shards._RUNS
     assert {one.status for one in run.done} <= {"skipped", "written"}
-    assert not complaints(run.done)
+    assert not error_messages(run.done)
     assert len(contents(out)) == 2
 
 
@@ -317,9 +317,9 @@ def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Pa
         raise cache.AbandonedError
 
     with pytest.raises(cache.AbandonedError):
-        apply_aside(tasks, 1, stop)
+        apply_in_subprocess(tasks, 1, stop)
     told: list[Applied] = []
-    done = apply_aside(tasks, 1, told.append)
+    done = apply_in_subprocess(tasks, 1, told.append)
     here = export_shards.tasks_of(replace(asked, out=str(tmp_path / "here")), dry_run=False)
     expected = apply_shards(here, lambda: ThreadPoolExecutor(1), lambda _: None)
     assert done[0].status == "skipped"
@@ -331,6 +331,6 @@ def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Pa
 def test_another_process_s_troubles_come_back(folder: Path) -> None:
     tasks = export_shards.tasks_of(wanted(folder, f"{folder}-x"), dry_run=False)
     with pytest.raises(ApplyError, match="never changed in place"):
-        apply_aside([replace(task, out=str(folder)) for task in tasks], 1, lambda _: None)
+        apply_in_subprocess([replace(task, out=str(folder)) for task in tasks], 1, lambda _: None)
     with pytest.raises(ApplyError, match="the process that rewrites shards died"):
-        apply_aside([None], 1, lambda _: None)  # type: ignore[list-item]
+        apply_in_subprocess([None], 1, lambda _: None)  # type: ignore[list-item]

@@ -10,7 +10,7 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.export.tables import agreed, areas, how_sure, values
+from mmc4viz.export.tables import areas, method, overlaps, values
 from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS
@@ -58,7 +58,7 @@ def equally_pure(match: EquivalentThreshold | NoEquivalent, first: Side, second:
     names = escaped(first.name), escaped(second.name)
     row = (
         words, f"{match.first:.12g}", f"<b>{match.second:.12g}</b>", *values(match),
-        *agreed(match),
+        *overlaps(match),
     )  # fmt: skip
     heads = (
         "equal", *names, f"estimate ({names[0]})", f"estimate ({names[1]})",
@@ -373,8 +373,8 @@ def _cells(match: EquivalentThreshold) -> tuple[str, ...]:
         f"{match.first:.12g}",
         f"<b>{match.second:.12g}</b>",
         *values(match),
-        *agreed(match),
-        how_sure(match),
+        *overlaps(match),
+        method(match),
     )
 
 

@@ -31,11 +31,11 @@ from mmc4viz.export.provenance import (
     to_text,
     with_documents,
 )
-from mmc4viz.export.report import gather, write_report
+from mmc4viz.export.report import report_content, write_report
 from mmc4viz.export.tables import (
     TITLE,
+    Paragraph,
     Section,
-    Words,
     labels_section,
     models_section,
     without_labels,
@@ -170,7 +170,7 @@ def written(choice: Choice, found: Mapping[str, Any], *, images: bool, models: b
     source, config = choice.source, choice.config
     comparison = _models(choice) if models else None
     labels = _labels(choice)
-    content = gather(
+    content = report_content(
         data.matched_of(source, config),
         config,
         found,
@@ -195,7 +195,7 @@ def _labels(choice: Choice) -> Section:
             return without_labels()
         return labels_section(path, choice.config, label_data.population_for(choice))
     except Mmc4vizError as error:
-        return Section(TITLE, [Words(str(error))])
+        return Section(TITLE, [Paragraph(str(error))])
 
 
 def _models(choice: Choice) -> Section | None:

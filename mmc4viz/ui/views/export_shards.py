@@ -26,12 +26,12 @@ from mmc4viz.apply.options import (
 )
 from mmc4viz.apply.run import (
     Applied,
-    apply_aside,
+    apply_in_subprocess,
     apply_shards,
     by_status,
-    complaints,
-    replaced,
-    room_for,
+    disk_space_note,
+    error_messages,
+    replacement_note,
     total,
 )
 from mmc4viz.apply.tasks import (
@@ -176,7 +176,7 @@ def forget(wanted: Wanted) -> None:
 
 def _dry_run(wanted: Wanted, tell: Callable[[int], None]) -> Counted:
     tasks = tasks_of(wanted, dry_run=True)
-    room, words = room_for(tasks), replaced(tasks)
+    room, words = disk_space_note(tasks), replacement_note(tasks)
     done = _apply(tasks, lambda applied: tell(applied.n_bytes))
     return Counted(tuple(done), room, words)
 
@@ -228,8 +228,8 @@ def begin(wanted: Wanted) -> RewriteRun:
 
 def _write(run: RewriteRun, tell: Callable[[int], None]) -> None:
     tasks = tasks_of(run.wanted, dry_run=False)
-    run.replaced = replaced(tasks)
-    room_for(tasks)
+    run.replaced = replacement_note(tasks)
+    disk_space_note(tasks)
     run.n_shards, run.n_bytes = len(tasks), _size(tasks)
 
     def record(applied: Applied) -> None:
@@ -243,7 +243,7 @@ def _apply(tasks: Sequence[RewriteTask], record: Callable[[Applied], object]) ->
     """Rewrite shards: a few bytes in this process, more in others, leaving one core free."""
     if _size(tasks) < _QUICK:
         return apply_shards(tasks, lambda: ThreadPoolExecutor(1), record)
-    return apply_aside(tasks, max(1, (os.cpu_count() or 2) - 1), record)
+    return apply_in_subprocess(tasks, max(1, (os.cpu_count() or 2) - 1), record)
 
 
 CONFIG: Final = "mmc4viz-config.yaml"
@@ -509,5 +509,5 @@ def _account(done: Sequence[Applied]) -> None:
         left, right = st.columns([2, 3])
         left.html(table(("shards", "count", "MB read", "MB written"), rows, caption))
         right.html(table(("documents and images", "count"), lines, "Total of all shards."))
-    for problem in complaints(done):
+    for problem in error_messages(done):
         note(problem, "error")
