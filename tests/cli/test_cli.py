@@ -163,7 +163,7 @@ def test_errors_are_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("{", "line 1"), ('{\n "threshold": x}', "line 2"), ("[]", "object"),
+    [("{", "line 1"), ('{\n "threshold": x}', "line 2"), ("[]", "must contain settings"),
      ('{"thresold": 0.2}', "thresold"), ('{"max_images": "six"}', "max_images"),
      ('{"threshold": NaN}', "threshold")],
 )  # fmt: skip
@@ -286,5 +286,5 @@ def test_a_threshold_that_no_pair_reaches_is_said(
     }
     run = Run(capsys, command, shard, "--config", config, *more.get(command, []))
     assert run.code == 0
-    best = "no document is kept at 5" if command == "apply" else "pairs score 0.26 to 0.3"
+    best = "no document is kept at 5" if command == "apply" else "scores 0.26 to 0.3"
     assert best in run.noted
