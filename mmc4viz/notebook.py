@@ -22,7 +22,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow.compute as pc
 
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
@@ -448,6 +447,8 @@ class OpenedCorpus:
         return DocumentView(part.shard.name, part.number(row), document, verdict, text, pictures)
 
     def _find(self, key: str, shard: str | None) -> tuple[Columns, int]:
+        import pyarrow.compute as pc  # slow to import
+
         found = [
             (part, int(row))
             for part in self.columns

@@ -13,20 +13,18 @@ from numpy.typing import NDArray
 
 from mmc4viz.cli.common import (
     check_sample,
-    drawn_from,
     finish,
     open_corpus,
     progress,
     unmatched,
 )
 from mmc4viz.data.corpus import NOTHING_READABLE
-from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
 from mmc4viz.loader.walk import walk
-from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
-from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+from mmc4viz.notebook import OpenedCorpus
+from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import TABLE_HEAD, verdict_json, verdict_row, write_rows
-from mmc4viz.types import ConfigError, LoaderConfig
+from mmc4viz.types import ConfigError
 
 _MAX_ROWS = 20_000  # rows of matrices from which the scale is recognized
 
@@ -93,28 +91,19 @@ def curve(
     config, corpus = open_corpus(options)
     check_sample(sample)
     with progress("documents") as advance:
-        if sample is None:
-            matched = match_corpus(corpus.columns(advance), config)
-            asked = _grid(matched, config) if asked is None else asked
-            rows = sweep(matched, config, asked).rows(config.single_image_keep)
-        else:
-            drawn = drawn_from(corpus, sample, seed, advance)
-            matched = match_corpus([part for parts in drawn.clusters for part in parts], config)
-            asked = _grid(matched, config) if asked is None else asked
-            rows = _sample_rows(drawn, config, asked)
-    write_rows(rows, form, sys.stdout)
+        opened = OpenedCorpus(corpus, config.clip_model, None, sample, seed, advance)
+        if opened.drawn is not None and not opened.drawn.n_documents:
+            corpus.errors.append(unmatched(0))
+            finish(corpus)
+        found, matched = opened.curves(config, asked), opened.matched(config)
+    write_rows(found.rows, form, sys.stdout)
     if not len(matched.scores()):
         if NOTHING_READABLE not in corpus.notes:
             corpus.notes.append(unmatched(matched.n_documents))
     else:
-        corpus.notes += _misfits(asked, matched, listed=thresholds is not None)
+        at = np.array([row["threshold"] for row in found.rows])
+        corpus.notes += _misfits(at, matched, listed=thresholds is not None)
     finish(corpus)
-
-
-def _grid(matched: Matched, config: LoaderConfig) -> Thresholds:
-    """Return the grid for the scores' scale; without scores, just the settings' threshold."""
-    some = len(matched.scores()) > 0
-    return matched.scale.thresholds() if some else np.array([config.threshold])
 
 
 def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
@@ -123,20 +112,6 @@ def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
     if not listed and len(scores) and ((scores.min() < asked) & (asked <= scores.max())).any():
         return []
     return misfits(asked, matched.scale.name, scores)
-
-
-def _sample_rows(
-    drawn: DrawnSample, config: LoaderConfig, asked: Thresholds
-) -> list[dict[str, Any]]:
-    """Return one row per threshold: rates per document with their intervals."""
-    curves = sweep_clusters(drawn, config, asked)
-    columns: dict[str, list[float]] = {"threshold": asked.tolist()}
-    for name in RATES:
-        found = rate(drawn, curves, name, config.single_image_keep)
-        columns[name] = found.estimate.tolist()
-        columns[f"{name}_low"], columns[f"{name}_high"] = found.low.tolist(), found.high.tolist()
-    columns["sampled"] = [drawn.n_documents] * len(asked)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:

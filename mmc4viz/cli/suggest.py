@@ -18,10 +18,11 @@ from mmc4viz.cli.common import (
 )
 from mmc4viz.data.scale import misfits
 from mmc4viz.data.storage import whole_file
+from mmc4viz.notebook import OpenedCorpus
 from mmc4viz.sweep.pairs import pairs_of
-from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
+from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import table
-from mmc4viz.thresholds.by_yield import YIELDS, Target, by_yield, steps_of_curves
+from mmc4viz.thresholds.by_yield import YIELDS, Target
 from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
 from mmc4viz.thresholds.fdr.matrices import read_decoys, stack_of
 from mmc4viz.thresholds.labels.precision import labelled_for, propose, remarks
@@ -48,7 +49,8 @@ def suggest(
     config, corpus = open_corpus(options)
     spare_inputs(corpus, [labels_file, decoys], [out])
     with progress("documents") as advance:
-        matched = match_corpus(corpus.columns(advance), config)
+        opened = OpenedCorpus(corpus, config.clip_model, seed=seed, progress=advance)
+        matched = opened.matched(config)
     if not len(matched.scores()):
         corpus.errors.append(unmatched(matched.n_documents))
         finish(corpus)
@@ -62,7 +64,7 @@ def suggest(
         found += [by_fdr(estimate, wanted) for wanted in fdr]
     if precision and labels_file:
         found += _by_precision(labels_file, config, matched, precision, corpus.notes)
-    found = _counted(matched, config, targets, found)
+    found = opened.with_yields(found, config, targets)
     text = json.dumps([one.as_dict() for one in found], indent=1)
     if out is not None:
         with whole_file(out) as file:
@@ -119,21 +121,6 @@ def _by_precision(
     found = labelled_for(path, config, population)
     notes += [f"{path}: {remark}" for remark in remarks(found)]
     return [propose(found.sample, share) for share in wanted]
-
-
-def _counted(
-    matched: Matched, config: LoaderConfig, targets: Sequence[Target], others: Sequence[Proposal]
-) -> list[Proposal]:
-    """Propose by yield, and add the yields at the other proposals' thresholds."""
-    grid = matched.scale.thresholds()
-    thresholds = [one.threshold for one in others if one.threshold is not None]
-    curves, keep = sweep(matched, config, np.union1d(grid, thresholds)), config.single_image_keep
-    found = [by_yield(steps_of_curves(curves, keep, grid), targets)] if targets else []
-    every = steps_of_curves(curves, keep)
-    for one in others:
-        threshold = one.threshold
-        found.append(one if threshold is None else one.leaving(every.at(curves.step(threshold))))
-    return found
 
 
 def _as_text(found: Sequence[Proposal]) -> str:

@@ -480,7 +480,7 @@ def as_json(
 
 def _spread(found: Distribution) -> dict[str, Any]:
     quantiles = found.quantiles or [None] * len(QUANTILES)
-    named = {f"{100 * q:g} %": value for q, value in zip(QUANTILES, quantiles, strict=True)}
+    named = {f"{100 * q:g}%": value for q, value in zip(QUANTILES, quantiles, strict=True)}
     return {
         "model": found.model,
         "scale": found.scale.name,

@@ -79,8 +79,8 @@ def class_of(verdict: Verdict) -> str:
     """Return the class of a verdict; ChatGPT-generated documents are always kept or dropped."""
     if verdict.outcome is not Outcome.KEPT:
         return str(verdict.outcome)
-    coin = verdict.image_tokens == 1 and bool(verdict.pairs)
-    return "kept_single_image" if coin else "kept_always"
+    single = verdict.image_tokens == 1 and bool(verdict.pairs)
+    return "kept_single_image" if single else "kept_always"
 
 
 def tally(verdict: Verdict) -> Tally:
@@ -244,7 +244,7 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
             curves.in_class("reaching", *rejected)[step],
         ),
         (
-            "coin",
+            "single_image_drop",
             "single-image drop (expected)",
             (1 - keep) * curves.in_class("reaching", "kept_single_image")[step],
         ),
@@ -265,8 +265,8 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         (str(outcome), meaning, curves.in_class("documents", str(outcome))[step])
         for outcome, meaning in meanings.items()
     ]
-    coin = (1 - keep) * curves.in_class("documents", "kept_single_image")[step]
-    losses.append(("coin", "single-image drop (expected)", coin))
+    dropped = (1 - keep) * curves.in_class("documents", "kept_single_image")[step]
+    losses.append(("single_image_drop", "single-image drop (expected)", dropped))
     return _funnel(curves.total("documents")[step], losses)
 
 

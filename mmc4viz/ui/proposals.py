@@ -201,7 +201,7 @@ Answer = Proposal | Waiting | None
 
 
 def share(text: str) -> float:
-    """Parse a share such as ``10%``, ``10 %`` or ``0.1``.
+    """Parse a share such as ``10%`` or ``0.1``; a blank before the sign does no harm.
 
     Raises
     ------

@@ -171,7 +171,7 @@ NAMES: Final = {
     "max_tokens": "len",
     "min_kb": "kb",
     "assignment": "match",
-    "single_image_keep": "coin",
+    "single_image_keep": "keep",
     "tokenizer": "tok",
 }
 _MOST: Final = 2**31 - 1  # documents of a sample

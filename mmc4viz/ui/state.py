@@ -38,7 +38,7 @@ WORDS: Final = {
     "x.out": "an output directory",
 }
 _NAMES: Final = {
-    "t", "min", "cap", "len", "kb", "match", "coin", "sample", "model", "vs", "view", "doc",
+    "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
     "basis", "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view", "b.n", "b.other",
     "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models",
 }  # fmt: skip

@@ -260,7 +260,7 @@ def test_any_address_opens(monkeypatch: pytest.MonkeyPatch, nonsense: str) -> No
         "len",
         "kb",
         "match",
-        "coin",
+        "keep",
         "sample",
         "model",
         "vs",
@@ -276,7 +276,7 @@ def test_any_address_opens(monkeypatch: pytest.MonkeyPatch, nonsense: str) -> No
 def test_a_link_reproduces_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "{}")
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    asked = {"t": "0.21", "cap": "3", "len": "128", "match": "argmax", "coin": "0.25", "kb": "20"}
+    asked = {"t": "0.21", "cap": "3", "len": "128", "match": "argmax", "keep": "0.25", "kb": "20"}
     page.query_params.update(asked)
     page.run()
     config = LoaderConfig(

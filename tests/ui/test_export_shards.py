@@ -179,7 +179,7 @@ def test_shards_made_with_other_settings_are_replaced_where_that_is_ticked(
 def test_what_the_loader_has_no_means_for_is_one_line(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    app = opened(monkeypatch, folder, coin="0.3")
+    app = opened(monkeypatch, folder, keep="0.3")
     assert "single_image_keep is 0.3, but the loader&#x27;s is fixed at 0.5" in alerts(app)[-1]
     assert not [button for button in app.button if (button.key or "").startswith("shards-")]
     app = opened(monkeypatch, SAMPLE, model="sample-b")

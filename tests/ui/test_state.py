@@ -29,7 +29,7 @@ PAGES = (
     "threshold", "documents", "near-threshold", "label", "compare-models", "loader-audit", "export",
 )  # fmt: skip
 NAMES = (
-    "t", "t.sample-b", "min", "cap", "len", "kb", "match", "coin", "tok", "model", "shards",
+    "t", "t.sample-b", "min", "cap", "len", "kb", "match", "keep", "tok", "model", "shards",
     "index", "image_dir", "sample", "vs", "view", "s.x", "p.documents", "p.pairs", "p.image_tokens",
     "p.text_tokens", "p.fdr", "l.precision", "l.view", "l.goal", "l.width", "l.focus", "doc",
     "f.outcome", "f.has", "f.lo", "f.hi", "f.images", "f.images_to", "f.tokens", "f.tokens_to",

@@ -27,7 +27,7 @@ _HAVING: Final = {
     str(status): f"image_{status}" for status in ImageStatus if status is not ImageStatus.MATCHED
 } | {str(status): f"pair_{status}" for status in PairStatus if status is not PairStatus.KEPT}
 _LABELS: Final = {
-    "coin": "single-image drop",
+    "single_image_drop": "single-image drop",
     "over_cap": "dropped at the cap",
     "single_image_at_end": "only image token is last",
     "lost_with_document": "dropped with document",
@@ -88,7 +88,7 @@ def _funnel(of: str, title: str, whole: str, losses: Sequence[Loss], exact: bool
 def _open(asked: str, min_images: int) -> None:
     """Open the page Documents with the filter of a reason for dropping."""
     of, _, name = asked.partition("/")
-    if name == "coin":
+    if name == "single_image_drop":
         state.put_filters(outcome="kept_single_image")
     elif of == "image" and name in _HAVING:
         state.put_filters(has=_HAVING[name])
