@@ -111,7 +111,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
     Examples
     --------
-    >>> written(["a", "b"], [["=1+1", -0.5]])
+    >>> csv_text(["a", "b"], [["=1+1", -0.5]])
     '"a","b"\r\n"\'=1+1",-0.5\r\n'
     """
     buffer = io.StringIO()
@@ -176,7 +176,7 @@ def error_message(error: BaseException) -> str:
 
     Examples
     --------
-    >>> words(KeyError("a"))
+    >>> error_message(KeyError("a"))
     "This page failed (KeyError). Undo your last change or reload; see the server log for details."
     """
     if isinstance(error, MemoryError):
