@@ -34,7 +34,7 @@ _EVERY = 0.1  # seconds between reports
 _DELAY = 1.0  # seconds before anything is shown
 
 
-def make_room() -> None:
+def reserve_place() -> None:
     """Reserve a place for the progress bar, so that it does not move other elements."""
     _PLACE.set(st.empty())
 

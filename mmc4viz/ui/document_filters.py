@@ -62,7 +62,7 @@ _LARGEST: Final = 2**53
 
 
 @dataclass(frozen=True)
-class Asked:
+class Filters:
     """A query, the sort order and words to search for."""
 
     query: Query
@@ -71,7 +71,7 @@ class Asked:
     words: str
 
 
-def asked() -> Asked:
+def filters_of_address() -> Filters:
     """Return the filters of the address."""
     query = Query(
         outcome=_one_of(OUTCOMES, "outcome", ""),
@@ -85,10 +85,10 @@ def asked() -> Asked:
         shard=_get("shard"),
         url=_get("url"),
     )
-    return Asked(query, _one_of(ORDERS, "sort", "nearest"), bool(_get("down")), _get("text"))
+    return Filters(query, _one_of(ORDERS, "sort", "nearest"), bool(_get("down")), _get("text"))
 
 
-def draw(now: Asked, step: float, digits: int) -> None:
+def draw(now: Filters, step: float, digits: int) -> None:
     """Draw the filters; a change is stored before the page is redrawn."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
         _select("Outcome", "outcome", OUTCOMES, now.query.outcome, 165)
@@ -110,7 +110,7 @@ def clear() -> None:
     state.begin_anew()
 
 
-def sort_by(now: Asked, sort: str) -> None:
+def sort_by(now: Filters, sort: str) -> None:
     """Change the sort order, reversing it if unchanged, and go to the first page."""
     upside_down = now.sort == sort and not now.upside_down
     state.put(f"{FILTER}sort", sort)

@@ -62,7 +62,7 @@ def _title(words: str, *csv: Any) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(words, anchor=False, width="content")
         if csv:
-            html.offer(*csv)
+            html.csv_button(*csv)
 
 
 def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None:

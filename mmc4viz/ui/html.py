@@ -92,11 +92,11 @@ def _row(cells: Sequence[str], current: bool) -> str:
     return f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def offer(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:
+def csv_button(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:
     """Draw a button that downloads rows as ``name``.csv."""
     st.download_button(
         "Download CSV",
-        data=lambda: written(head, rows()),
+        data=lambda: csv_text(head, rows()),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=f"csv-{name}",
@@ -106,12 +106,12 @@ def offer(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[A
     )
 
 
-def written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     r"""Return CSV in which no cell can be read as a formula by a spreadsheet.
 
     Examples
     --------
-    >>> written(["a", "b"], [["=1+1", -0.5]])
+    >>> csv_text(["a", "b"], [["=1+1", -0.5]])
     '"a","b"\r\n"\'=1+1",-0.5\r\n'
     """
     buffer = io.StringIO()
@@ -165,18 +165,18 @@ def log(error: BaseException) -> None:
     _LOG.error("a page failed", exc_info=error)
 
 
-def tell(error: BaseException) -> bool:
+def show_error(error: BaseException) -> bool:
     """Show an error as one line; True tells Streamlit that the error was handled."""
-    note(words(error), "error")
+    note(error_message(error), "error")
     return True
 
 
-def words(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return a one-line message for an error.
 
     Examples
     --------
-    >>> words(KeyError("a"))
+    >>> error_message(KeyError("a"))
     "This page failed (KeyError). Undo your last change or reload; see the server log for details."
     """
     if isinstance(error, MemoryError):

@@ -81,13 +81,13 @@ def documents_for(choice: Choice) -> Documents:
     return _DOCUMENTS.get(key, lambda: Documents(data.columns_of(key)))
 
 
-def of_others(path: str, choice: Choice) -> int:
+def count_other_samples(path: str, choice: Choice) -> int:
     """Count the samples of other corpora in a label file."""
     found = designs(path) if os.path.exists(path) else []
     return sum(one.corpus != documents_for(choice).digest for one in found)
 
 
-def said(path: str, choice: Choice) -> list[Judgement]:
+def labels_of(path: str, choice: Choice) -> list[Judgement]:
     """Return the labels of this corpus's pairs."""
     holds = documents_for(choice).holds
     return [one for one in store.read(path) if holds(one.pair.content)]
@@ -126,7 +126,7 @@ def findings_for(path: str, design: Design, choice: Choice) -> Findings:
                 found,
                 curve(found.sample, _thresholds(design, choice)),
                 probability(found.sample),
-                agreements(said(path, choice)),
+                agreements(labels_of(path, choice)),
             )
 
     return _FINDINGS.get(key, make)

@@ -62,7 +62,7 @@ def run() -> None:
         raise  # already shown
     except Exception as error:
         html.log(error)
-        html.tell(error)
+        html.show_error(error)
 
 
 def _run() -> None:
@@ -80,7 +80,7 @@ def _run() -> None:
     with st.container():  # always present, so that later elements keep their positions
         if refused:
             note(refused)
-    cache.make_room()
+    cache.reserve_place()
     try:
         on_threshold = page.title == "Threshold"
         begin_with = {"begin_with": threshold.quick} if on_threshold else {}
@@ -91,7 +91,7 @@ def _run() -> None:
             proposals.review(choice)
             now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):
-                export.say(now, choice)
+                export.show_differences(now, choice)
             PAGES[page.title](choice)
             st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
     except Mmc4vizError as error:

@@ -33,7 +33,7 @@ from mmc4viz.ui.model_data import Side
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
 
-_FEW: Final = (
+_TOO_FEW: Final = (
     " Too few to rely on: the estimate depends on the pairs just above the threshold. On the page "
     "Label, prioritize pairs at this threshold."
 )
@@ -50,7 +50,7 @@ def show_proposal(found: Proposal, choice: Choice, words: str, place: DeltaGener
         note(f"No threshold for {found.target}: {found.reason}.")
         return
     with place:
-        if stands(found, choice):
+        if in_use(found, choice):
             st.button("In use", key=f"use-{found.basis}", disabled=True)
         else:
             key = f"use-{found.basis}"
@@ -86,7 +86,7 @@ def promise(found: Proposal) -> str:
     if found.labels_near_threshold == found.labels:
         return f"{words}."
     few = (found.labels_near_threshold or 0) < FEW_AT_LINE
-    return f"{words}, {found.labels_near_threshold:,} of them just above it.{_FEW * few}"
+    return f"{words}, {found.labels_near_threshold:,} of them just above it.{_TOO_FEW * few}"
 
 
 _TAKEN: Final = "taken-proposal"
@@ -101,7 +101,7 @@ class _Taken:
 
     proposal: Mapping[str, Any]
     threshold: float
-    rests_on: Hashable
+    inputs: Hashable
 
 
 def use(proposal: Proposal, choice: Choice) -> None:
@@ -114,7 +114,7 @@ def use(proposal: Proposal, choice: Choice) -> None:
 
 def _remember(proposal: Proposal, threshold: float, choice: Choice) -> None:
     basis = str(proposal.basis)
-    st.session_state[_TAKEN] = _Taken(proposal.as_dict(), threshold, _rests_on(basis, choice))
+    st.session_state[_TAKEN] = _Taken(proposal.as_dict(), threshold, _inputs(basis, choice))
     state.put(_BASIS, basis)
 
 
@@ -125,7 +125,7 @@ def review(choice: Choice) -> None:
         _take_again(state.get(_BASIS), choice)
         return
     moved = not _same(taken.threshold, choice.config.threshold)
-    if moved or taken.rests_on != _rests_on(str(taken.proposal["basis"]), choice):
+    if moved or taken.inputs != _inputs(str(taken.proposal["basis"]), choice):
         del st.session_state[_TAKEN]
         state.put(_BASIS, None)
 
@@ -134,24 +134,24 @@ def _take_again(basis: str, choice: Choice) -> None:
     """After a reload, restore the proposal with the address's basis, if it still holds."""
     if not basis:
         return
-    found = [one for one in standing(choice) if one.basis == basis]
+    found = [one for one in available(choice) if one.basis == basis]
     if basis == Basis.PRECISION and not found:
         with suppress(Mmc4vizError):  # the page Label shows the error
             found = [from_labels(choice)]
     for one in found:
-        if one.threshold is not None and is_at(one, choice):
+        if one.threshold is not None and is_current(one, choice):
             _remember(one, one.threshold, choice)
             return
     if found or basis == Basis.YIELD:
         state.put(_BASIS, None)
 
 
-def stands(found: Proposal, choice: Choice) -> bool:
+def in_use(found: Proposal, choice: Choice) -> bool:
     """Whether a proposal is the one in use."""
-    return is_at(found, choice) and proposal() == found.as_dict()
+    return is_current(found, choice) and proposal() == found.as_dict()
 
 
-def is_at(found: Proposal, choice: Choice) -> bool:
+def is_current(found: Proposal, choice: Choice) -> bool:
     """Whether a proposal's threshold is the current one."""
     return found.threshold is not None and _same(found.threshold, choice.config.threshold)
 
@@ -166,7 +166,7 @@ def proposal() -> dict[str, Any]:
     return {} if taken is None else dict(taken.proposal)
 
 
-def _rests_on(basis: str, choice: Choice) -> Hashable:
+def _inputs(basis: str, choice: Choice) -> Hashable:
     """Return the inputs of a proposal; for a yield, all settings except the threshold."""
     config = choice.config
     if basis != Basis.YIELD:
@@ -270,7 +270,7 @@ def of_fdr(choice: Choice) -> Answer:
         return None
     side = model_data.side(choice.config.clip_model, choice.source, choice.config)
     if model_data.has_fdr(side):
-        return _with_left(by_fdr(model_data.fdr_of(side), wanted), choice)
+        return _with_yields(by_fdr(model_data.fdr_of(side), wanted), choice)
     return _to_estimate(side)
 
 
@@ -311,12 +311,12 @@ def of_precision(choice: Choice, design: Design | None) -> Answer:
         return propose(label_data.labelled_of(path, design, choice).sample, wanted)
 
     if key in _PRECISE:
-        return _with_left(_PRECISE.get(key, make), choice)
+        return _with_yields(_PRECISE.get(key, make), choice)
     return Waiting("Reading the labels", ("precision", *key), lambda _: _PRECISE.get(key, make),
                    lambda: key in _PRECISE)  # fmt: skip
 
 
-def _with_left(found: Proposal, choice: Choice) -> Proposal:
+def _with_yields(found: Proposal, choice: Choice) -> Proposal:
     """Add the yields at the proposed threshold, unless the source is a sample."""
     if found.threshold is None or choice.source.sample is not None:
         return found
@@ -325,7 +325,7 @@ def _with_left(found: Proposal, choice: Choice) -> Proposal:
     return found.leaving(steps_of_curves(curves, choice.config.single_image_keep).at(step))
 
 
-def standing(choice: Choice) -> list[Proposal]:
+def available(choice: Choice) -> list[Proposal]:
     """Return the available proposals that have a threshold."""
     found: list[Proposal] = []
     for ask in (of_yield, of_fdr, lambda one: of_precision(one, design_here(one))):
@@ -345,7 +345,7 @@ def from_labels(choice: Choice) -> Proposal:
     if design is None:
         raise ConfigError(f"no pairs labeled for {choice.config.clip_model} with these settings")
     found = propose(label_data.labelled_of(path, design, choice).sample, wanted_precision())
-    return _with_left(found, choice)
+    return _with_yields(found, choice)
 
 
 _HELP: Final = "Percent (50%) or count. All targets are met simultaneously."
@@ -401,11 +401,11 @@ def _yield(choice: Choice) -> Answer:
         note(str(error))
         return None
     if isinstance(found, Proposal):
-        show_proposal(found, choice, _left(found, choice), place)
+        show_proposal(found, choice, _yields_in_words(found, choice), place)
     return found
 
 
-def _left(found: Proposal, choice: Choice) -> str:
+def _yields_in_words(found: Proposal, choice: Choice) -> str:
     """Return the yields of a proposal and its targets in words."""
     if found.threshold is None:
         return ""

@@ -192,7 +192,7 @@ def serve(
         _HERE / "main.py",
         middleware=[Middleware(Guard, own=own, allowed=allowed)],
         lifespan=_telling(host, browser, say),
-        on_script_error=html.tell,
+        on_script_error=html.show_error,
     )
     bootstrap.load_config_options(_OURS | wanted | options | fixed)
     gc.freeze()  # loaded modules need not be collected

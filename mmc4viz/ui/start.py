@@ -296,8 +296,8 @@ def _roots(
     given: tuple[str, ...] = (),
     cwd: str = "",
 ) -> Roots:
-    beside = [os.path.abspath(path) for path in (labels, index) if path and not is_remote(path)]
-    files = [os.path.join(os.path.dirname(path), n) for path in beside for n in (LABELS, SETTINGS)]
+    near = [os.path.abspath(path) for path in (labels, index) if path and not is_remote(path)]
+    files = [os.path.join(os.path.dirname(path), n) for path in near for n in (LABELS, SETTINGS)]
     folders = [path for path in (index, image_dir) if path]
     return Roots.of(shards, folders, filter(None, (labels, *files)), given or None, cwd)
 

@@ -282,9 +282,9 @@ def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     offered: dict[str, str] = {}
 
     def offer(name: str, head: Any, rows: Any) -> None:
-        offered[name] = html.written(head, rows())
+        offered[name] = html.csv_text(head, rows())
 
-    monkeypatch.setattr(html, "offer", offer)
+    monkeypatch.setattr(html, "csv_button", offer)
     return offered
 
 
@@ -410,13 +410,13 @@ def test_a_threshold_that_cannot_fit_is_a_warning(
 
 def test_csv_holds_no_formula() -> None:
     rows = [("=1+1", "+2", "-3", "@x", "\tx", "plain", -0.5, 'a"b,c\nd', " =1", "＝1", "\r=1", "")]
-    text = html.written(tuple("abcdefghijkl"), rows)
+    text = html.csv_text(tuple("abcdefghijkl"), rows)
     [head, cells] = list(csv.reader(io.StringIO(text)))
     assert head[0] == "a"
     wanted = ["'=1+1", "'+2", "'-3", "'@x", "'\tx", "plain", "-0.5", 'a"b,c\nd']
     assert cells == [*wanted, "' =1", "'＝1", "\\r=1", ""]
-    assert ';"=1' not in html.written(("a",), [("x;=1",)])  # where cells are parted otherwise
-    assert html.written(("a",), [("x;=1",)]).endswith('"x;=1"\r\n')
+    assert ';"=1' not in html.csv_text(("a",), [("x;=1",)])  # where cells are parted otherwise
+    assert html.csv_text(("a",), [("x;=1",)]).endswith('"x;=1"\r\n')
 
 
 def test_names_of_filters_are_whole() -> None:

@@ -15,7 +15,7 @@ from streamlit.util import calc_hash
 
 from mmc4viz.ui import document_data, start
 from mmc4viz.ui.cache import Memo
-from mmc4viz.ui.html import words
+from mmc4viz.ui.html import error_message
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.state import TYPED
 from mmc4viz.ui.views import export
@@ -206,7 +206,7 @@ def test_what_nobody_foresaw_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "current", failing)
     app = linked(monkeypatch, "threshold", {})
     assert "This page failed (KeyError)" in alerts(app)[-1]
-    assert "9.0 GiB" in words(MemoryError("Reading the shards: Unable to allocate 9.0 GiB"))
+    assert "9.0 GiB" in error_message(MemoryError("Reading the shards: Unable to allocate 9.0 GiB"))
 
 
 def test_a_document_too_big_for_memory_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,14 @@ export default function (component) {
   if (!controls.has(root)) controls.set(root, build(root));
   const control = controls.get(root);
   control.send = component.setStateValue;
-  control.press = component.setTriggerValue;
+  control.trigger = component.setTriggerValue;
   receive(control, component.data);
   return () => dispose(control);
 }
 
 /** Create the elements and their listeners once. */
 function build(root) {
-  const control = { root, at: 0, dragging: false, told: {}, pointers: new Map(), view: { form: "share", log: false } };
+  const control = { root, at: 0, dragging: false, reported: {}, pointers: new Map(), view: { form: "share", log: false } };
   root.replaceChildren(
     (control.numbers = make("dl", { class: "numbers" })), toolbar(control), marksAndHint(control),
     plotOf(control), secondBar(control), (control.yields = make("div", { class: "yields" })),
@@ -97,7 +97,7 @@ function receive(control, bytes) {
     control.at = stepOf(header, header.set.value);
     control.editing = false;
     clearTimeout(control.timer);
-    control.told.threshold = header.set.value;
+    control.reported.threshold = header.set.value;
   }
   write(control);
   redraw(control);
@@ -157,7 +157,7 @@ function writeRow(control, row, words, marks) {
     button.onclick = () => {
       move(control, mark.at);
       tell(control);
-      if (mark.basis) control.press("proposed", mark.basis);
+      if (mark.basis) control.trigger("proposed", mark.basis);
     };
     button.onfocus = button.onpointerenter = () => { control.hint.textContent = mark.source; };
     button.onblur = button.onpointerleave = () => { control.hint.textContent = ""; };

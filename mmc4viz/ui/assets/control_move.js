@@ -24,10 +24,10 @@ function tell(control) {
   const { form, log, from, to } = control.view, { header } = control.model;
   const whole = from === header.span[0] && to === header.span[1];
   const news = { threshold: valueAt(header, control.at), view: JSON.stringify(whole ? { form, log } : { form, log, from, to }) };
-  control.told.view ??= JSON.stringify(header.view);
+  control.reported.view ??= JSON.stringify(header.view);
   for (const [name, value] of Object.entries(news)) {
-    if (control.told[name] === value) continue;
-    control.told[name] = value;
+    if (control.reported[name] === value) continue;
+    control.reported[name] = value;
     control.send(name, value);
   }
 }

@@ -46,10 +46,10 @@ def show_fdr(first: Side, second: Side, threshold: float) -> None:
         return
     estimates = model_data.fdr_of(first), model_data.fdr_of(second)
     candidates = model_data.candidate(first), model_data.candidate(second)
-    equally_pure(match_by_fdr(*candidates, estimates, threshold), first, second)
+    show_equal_rate(match_by_fdr(*candidates, estimates, threshold), first, second)
 
 
-def equally_pure(match: EquivalentThreshold | NoEquivalent, first: Side, second: Side) -> None:
+def show_equal_rate(match: EquivalentThreshold | NoEquivalent, first: Side, second: Side) -> None:
     """Draw the thresholds with equal FDR or precision, or why there are none."""
     words = _WORDS[match.by]
     if isinstance(match, NoEquivalent):
@@ -103,7 +103,7 @@ def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> 
         match = _PRECISION.get(
             (*key, threshold), lambda: match_by_precision(*candidates, found, threshold)
         )
-    equally_pure(match, first, second)
+    show_equal_rate(match, first, second)
     models = [one.model for one in candidates]
     with progress("Computing ROC curves"):
         result = _SEPARATION.get(key, lambda: compare_separation(models, found))
@@ -133,7 +133,7 @@ def _separation_curves(found: Separation) -> None:
     for place, (name, (draw, alt)) in zip(pair_of_columns("labels"), pictures.items(), strict=True):
         picture = draw(found, names)
         place.plotly_chart(picture, key=f"labels-{name}", config=document_view.STILL, alt=alt)
-    html.offer("separation", _CURVES, lambda: _separation_rows(found))
+    html.csv_button("separation", _CURVES, lambda: _separation_rows(found))
 
 
 def _separation_rows(found: Separation) -> list[Sequence[object]]:
@@ -171,7 +171,9 @@ def _gallery(name: str, high: Side, low: Side, digits: tuple[int, int]) -> None:
         title = f"High in {escaped(high.name)}, low in {escaped(low.name)}"
         st.html(f'<h3 class="mmc-title">{title}</h3>', width="content")
         if found:
-            html.offer(f"disagreements-{name}", _HEAD, lambda: _disagreement_rows(found, high, low))
+            html.csv_button(
+                f"disagreements-{name}", _HEAD, lambda: _disagreement_rows(found, high, low)
+            )
     if not found:
         st.text("None.")
         return
@@ -355,7 +357,7 @@ def _table(found: Sequence[EquivalentThreshold], names: tuple[str, str]) -> None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Equivalent thresholds", anchor=False, width="content")
         head = list(found[0].row())
-        html.offer("matched", head, lambda: [list(match.row().values()) for match in found])
+        html.csv_button("matched", head, lambda: [list(match.row().values()) for match in found])
     heads = (
         "same number of", names[0], names[1], f"kept ({names[0]})", f"kept ({names[1]})",
         "document overlap (IoU)", "pair overlap (IoU)", "method",
@@ -413,7 +415,7 @@ def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 words = f"<b>{escaped(one.name)}</b> at {threshold:.12g}, {found.scale.name} scale"
                 st.html(f'<div class="mmc-doc">{words}</div>', width="content")
-                html.offer(f"scores-{which}", _SPREAD, partial(_spread, found))
+                html.csv_button(f"scores-{which}", _SPREAD, partial(_spread, found))
             scores = model_data.candidate(one).model.pairs.score
             low, high = float(found.edges[0]), float(found.edges[-1])
             span = min(low, threshold), max(high, threshold)
@@ -438,7 +440,7 @@ def _curves(
         st.subheader("Overlap (IoU) by threshold", anchor=False, width="content")
         if found:
             rows = [one.row() for one in found]
-            html.offer("along", list(rows[0]), lambda: [list(row.values()) for row in rows])
+            html.csv_button("along", list(rows[0]), lambda: [list(row.values()) for row in rows])
     pictures = {
         "agreement": (charts.agreement, "Overlap (IoU) of both models"),
         "thresholds": (charts.thresholds, "Equivalent thresholds of both models"),

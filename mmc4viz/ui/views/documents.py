@@ -204,7 +204,9 @@ class Search:
     running: bool = False
 
 
-def having(source: Hashable, matched: Matched, documents: Ints, words: str) -> tuple[Ints, int]:
+def search_text(
+    source: Hashable, matched: Matched, documents: Ints, words: str
+) -> tuple[Ints, int]:
     """Draw the text search, and continue it if it is running.
 
     Returns
@@ -271,7 +273,7 @@ _PAGE: Final = f"{state.FILTER}page"
 _SORTED: Final = "documents-sorted"  # whether a column header was just clicked
 _SETTING: Final = "documents-setting"  # data and settings of the last list
 _TURN: Final = "documents-turn"  # whether to go to the open document's page
-Standing = tuple[int | None, int | None, int | None]
+Position = tuple[int | None, int | None, int | None]
 """A document's position in the list, and the documents before and after it."""
 
 
@@ -281,7 +283,7 @@ def show(choice: Choice) -> None:
     if not data.matched_of(choice.source, choice.config).n_documents:
         note("No document could be read from these shards. Select others in the sidebar.", "error")
         return
-    now = document_filters.asked()
+    now = document_filters.filters_of_address()
     document_filters.draw(now, choice.scale.step, choice.scale.digits)
     _follow(choice)
     listed, unread = _listed(choice, now)
@@ -289,7 +291,7 @@ def show(choice: Choice) -> None:
 
 
 @st.fragment
-def _browse(choice: Choice, now: document_filters.Asked, listed: Ordered, unread: int) -> None:
+def _browse(choice: Choice, now: document_filters.Filters, listed: Ordered, unread: int) -> None:
     """Draw the list and the open document, which change when another one is opened."""
     if st.session_state.pop(_SORTED, False):
         st.rerun()  # the whole page, since the filters show the sort order
@@ -300,7 +302,7 @@ def _browse(choice: Choice, now: document_filters.Asked, listed: Ordered, unread
     state.write_address()
 
 
-def _show(choice: Choice, now: document_filters.Asked, listed: Ordered, unread: int) -> None:
+def _show(choice: Choice, now: document_filters.Filters, listed: Ordered, unread: int) -> None:
     opened = _opened(choice)
     if len(listed):
         opened = _table(choice, now, listed, opened)
@@ -332,13 +334,13 @@ def _follow(choice: Choice) -> None:
     st.session_state[_SETTING] = now
 
 
-def _listed(choice: Choice, now: document_filters.Asked) -> tuple[Ordered, int]:
+def _listed(choice: Choice, now: document_filters.Filters) -> tuple[Ordered, int]:
     """Return the listed documents, sorted, and how many are not searched yet."""
     source, config = choice.source, choice.config
     if not now.words:
         return data.ordered_for(source, config, now.query, now.sort, now.upside_down), 0
     documents = data.chosen_for(source, config, now.query)
-    hits, unread = having(source, data.matched_of(source, config), documents, now.words)
+    hits, unread = search_text(source, data.matched_of(source, config), documents, now.words)
     return data.order(source, config, hits, now.sort, now.upside_down), unread
 
 
@@ -351,7 +353,7 @@ def _opened(choice: Choice) -> int | None:
 
 
 def _table(
-    choice: Choice, now: document_filters.Asked, listed: Ordered, opened: int | None
+    choice: Choice, now: document_filters.Filters, listed: Ordered, opened: int | None
 ) -> int | None:
     """Draw the count, a page of the list and navigation; return the open document."""
     source, config = choice.source, choice.config
@@ -372,7 +374,7 @@ def _table(
             else f"{whole:,} documents"
         )
         page = _page(pages) if pages > 1 else 1
-        html.offer(
+        html.csv_button(
             "documents",
             HEAD,
             lambda: rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
@@ -387,16 +389,16 @@ def _table(
     if chosen is not None and chosen != opened:
         _open(choice, chosen)
         opened = chosen
-    _ways(choice, listed, opened, _standing(listed, opened, start, around.tolist()))
+    _navigation(choice, listed, opened, _position(listed, opened, start, around.tolist()))
     return opened
 
 
-def _sort_by(now: document_filters.Asked, sort: str) -> None:
+def _sort_by(now: document_filters.Filters, sort: str) -> None:
     document_filters.sort_by(now, sort)
     st.session_state[_SORTED] = True
 
 
-def _standing(listed: Ordered, opened: int | None, start: int, around: list[int]) -> Standing:
+def _position(listed: Ordered, opened: int | None, start: int, around: list[int]) -> Position:
     """Return a document's position in the list, from the rows shown if possible."""
     if opened not in around[1:-1]:
         document = -1 if opened is None else opened
@@ -424,7 +426,7 @@ def _turn(page: int) -> None:
     state.put(_PAGE, str(page) if page > 1 else None)
 
 
-def _ways(choice: Choice, listed: Ordered, opened: int | None, standing: Standing) -> None:
+def _navigation(choice: Choice, listed: Ordered, opened: int | None, standing: Position) -> None:
     """Draw the buttons for the previous and next documents."""
     rank, before, after = standing
     with st.container(horizontal=True, vertical_alignment="center", key="ways"):

@@ -135,7 +135,7 @@ def current(start: Start) -> Loaded | None:
     return found
 
 
-def say(loaded: Loaded, choice: Choice) -> int:
+def show_differences(loaded: Loaded, choice: Choice) -> int:
     """Show what differs from when a config was exported; return the number of differences."""
     if not loaded.file.provenance:
         return 0
@@ -149,7 +149,7 @@ def say(loaded: Loaded, choice: Choice) -> int:
     return len(found)
 
 
-def written(choice: Choice, found: Mapping[str, Any], *, images: bool, models: bool) -> str:
+def report_html(choice: Choice, found: Mapping[str, Any], *, images: bool, models: bool) -> str:
     """Return the report as HTML.
 
     Parameters
@@ -271,7 +271,7 @@ def _load(choice: Choice, start: Start) -> None:
         note(f"{now.name} was exported {made.get('created', '')} {_by(made)}".strip())
         if made.get("note"):
             note(f"{now.name}: {made['note']}")
-        if not say(now, choice):
+        if not show_differences(now, choice):
             note("Corpus, model and tokenizer match the exported config.")
 
 
@@ -324,8 +324,8 @@ def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
 def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
     """Return the proposal of a basis for the current threshold; labels must support it."""
     threshold = choice.config.threshold
-    for one in proposals.standing(choice):
-        if one.basis == basis and proposals.is_at(one, choice):
+    for one in proposals.available(choice):
+        if one.basis == basis and proposals.is_current(one, choice):
             return one.as_dict()
     if basis != Basis.PRECISION:
         return {"basis": basis}
@@ -334,7 +334,7 @@ def _filled_in(basis: str, choice: Choice) -> dict[str, Any]:
     except Mmc4vizError as error:
         reason = str(error)
     else:
-        if proposals.is_at(found, choice):
+        if proposals.is_current(found, choice):
             return found.as_dict()
         reason = found.reason or f"for {found.target}, labels suggest {found.threshold:.12g}"
     note(
@@ -417,7 +417,7 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
         )
     with right:
         images, models = _in_the_report(choice)
-        write = partial(written, choice, found, images=images, models=models)
+        write = partial(report_html, choice, found, images=images, models=models)
         _offer("Download report (HTML)", "mmc4viz-report.html", "text/html", write)
         st.caption("Self-contained HTML (no scripts).")
 

@@ -104,7 +104,7 @@ def _curves(found: label_data.Findings, proposal: Proposal, wanted: float, choic
     t, sample = choice.config.threshold, found.labelled.sample
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Precision by threshold", anchor=False, width="content")
-        html.offer("precision", _COLUMNS, lambda: _rows(found))
+        html.csv_button("precision", _COLUMNS, lambda: _rows(found))
     left, right = st.columns([3, 2])
     left.plotly_chart(
         charts.precision(found.curve, t, wanted, proposal.threshold),
@@ -310,7 +310,7 @@ def _begin(path: str, design: Design | None, person: str, choice: Choice) -> Non
     st.text("Does the sentence describe the image? Scores are hidden so labels are unbiased.")
     _rule()
     note(f"Labels are saved to {path}{'' if os.path.exists(path) else ' (new file)'}.")
-    if design is None and label_data.of_others(path, choice):
+    if design is None and label_data.count_other_samples(path, choice):
         note("Its labels so far are for another corpus; this corpus gets its own sample.")
     with st.form("label-begin", width=520):
         name = st.text_input("Your name", value=person, max_chars=store.LONGEST_NAME)

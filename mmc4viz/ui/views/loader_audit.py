@@ -63,7 +63,7 @@ def show(choice: Choice) -> None:
         st.text("Silent loader behavior with the current settings.")
         if choice.source.sample is not None:
             st.text("Counted on the sample, not on the whole corpus.")
-        html.offer("audit", _HEAD, lambda: everything)
+        html.csv_button("audit", _HEAD, lambda: everything)
     for number, (title, findings) in enumerate(sections.items()):
         st.subheader(title, anchor=False)
         for place, finding in enumerate(findings):
@@ -82,10 +82,10 @@ def _draw(choice: Choice, finding: Finding, key: str) -> None:
         )
         if finding.filters:
             with st.container(horizontal=True, gap="small", width="content"):
-                _ways(choice, dict(finding.filters), key)
+                _links(choice, dict(finding.filters), key)
 
 
-def _ways(choice: Choice, found: dict[str, str], key: str) -> None:
+def _links(choice: Choice, found: dict[str, str], key: str) -> None:
     """Draw links to an example and to the list of a finding's documents."""
     if st.button("Open example", key=f"example-{key}", type="tertiary"):
         state.put_filters(**found)
@@ -97,7 +97,7 @@ def _ways(choice: Choice, found: dict[str, str], key: str) -> None:
 
 def _first(choice: Choice) -> tuple[int, int]:
     """Return the first document that matches the filters."""
-    now = document_filters.asked()
+    now = document_filters.filters_of_address()
     source, config = choice.source, choice.config
     listed = data.ordered_for(source, config, now.query, now.sort, now.upside_down)
     return place_of(data.starts_of(source, config), int(listed.page(0, 1)[0]))
@@ -107,7 +107,7 @@ def _share(count: float, whole: float) -> str:
     return f"{count / whole:.1%}" if whole else "–"
 
 
-def _behind(count: float, *filters: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+def _filters_if(count: float, *filters: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return filters if count else ()
 
 
@@ -129,7 +129,7 @@ def _mispaired(found: data.Audit) -> Sequence[Finding]:
             "of kept sequences have a mispaired image token",
             f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g} (expected, given the "
             "single-image keep probability).",
-            _behind(seen.wrong_sequences, ("outcome", "kept"), ("has", "mispaired")),
+            _filters_if(seen.wrong_sequences, ("outcome", "kept"), ("has", "mispaired")),
         ),
         Finding(
             _share(seen.wrong_tokens, seen.tokens),
@@ -147,7 +147,7 @@ def _truncated(choice: Choice, found: data.Audit) -> Sequence[Finding]:
             f"{seen.truncated:,}",
             f"{plural(seen.truncated, 'image token')} truncated at {limit:,} tokens",
             f"{_share(seen.truncated, seen.written)} of all image tokens before truncation.",
-            _behind(seen.truncated, ("has", "pair_truncated"), ("sort", "matched")),
+            _filters_if(seen.truncated, ("has", "pair_truncated"), ("sort", "matched")),
         )
     ]
 
@@ -160,14 +160,14 @@ def _capped(choice: Choice, found: data.Audit) -> Sequence[Finding]:
             f"{seen.over_cap:,}",
             f"{plural(seen.over_cap, 'pair')} above the threshold dropped by the image cap "
             f"(first {cap} kept)",
-            filters=_behind(seen.over_cap, ("has", "pair_over_cap"), ("sort", "surviving")),
+            filters=_filters_if(seen.over_cap, ("has", "pair_over_cap"), ("sort", "surviving")),
         ),
         Finding(
             f"{seen.outscoring:,}",
             "of them with a higher score than a kept pair of the same document",
             f"In {many(documents, 'document')}. Keeping the best {cap} instead of the first {cap} "
             f"would swap {many(seen.displaced, 'pair')}.",
-            _behind(documents, ("has", "outscored"), ("sort", "surviving")),
+            _filters_if(documents, ("has", "outscored"), ("sort", "surviving")),
         ),
     ]
 
@@ -178,7 +178,7 @@ def _displaced(choice: Choice, found: data.Audit) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.text("Scores of the swapped pairs")
         rows = [("dropped", s) for s in lost.tolist()] + [("kept", s) for s in instead.tolist()]
-        html.offer("displaced", ("pair", "score"), lambda: rows)
+        html.csv_button("displaced", ("pair", "score"), lambda: rows)
     st.plotly_chart(
         charts.displaced(lost, instead),
         key="displaced",
@@ -195,12 +195,12 @@ def _undecodable(found: data.Audit) -> Sequence[Finding]:
             f"{documents:,}",
             f"{plural(documents, 'document')} dropped because an image cannot be decoded",
             f"Valid images lost with them: {seen.sound:,}.",
-            _behind(documents, ("has", "image_undecodable"), ("sort", "images")),
+            _filters_if(documents, ("has", "image_undecodable"), ("sort", "images")),
         ),
         Finding(
             f"{single:,}",
             "of them with exactly one such image and at least one valid image",
-            filters=_behind(single, ("has", "one_bad_image"), ("sort", "images")),
+            filters=_filters_if(single, ("has", "one_bad_image"), ("sort", "images")),
         ),
         *(
             Finding(
@@ -223,7 +223,7 @@ def _band(choice: Choice, found: data.Audit) -> Sequence[Finding]:
             "dropped",
             f"In {many(documents, 'document')}. The '{choice.config.min_kb} kB' limit actually "
             f"requires ≥ {seen.high + 1:,} bytes.",
-            _behind(documents, ("has", "size_band"), ("sort", "images")),
+            _filters_if(documents, ("has", "size_band"), ("sort", "images")),
         )
     ]
 
@@ -236,7 +236,7 @@ def _surplus(found: data.Audit) -> Sequence[Finding]:
             f"valid {plural(seen.surplus, 'image')} without a matching sentence",
             f"In {many(seen.surplus_documents, 'document')}, mostly with more images than "
             "sentences.",
-            _behind(seen.surplus, ("has", "image_unmatched"), ("sort", "images")),
+            _filters_if(seen.surplus, ("has", "image_unmatched"), ("sort", "images")),
         )
     ]
 
@@ -255,6 +255,6 @@ def _stored(choice: Choice, found: data.Audit) -> Sequence[Finding]:
             f"of stored scores equal the matrix, within {EQUAL:g}",
             f"{about}{seen.equal:,} of {seen.compared:,} images; the largest difference is "
             f"{seen.largest:.6g}.{nothing}",
-            _behind(documents, ("has", "stored_differs"), ("sort", "images")),
+            _filters_if(documents, ("has", "stored_differs"), ("sort", "images")),
         )
     ]

@@ -188,7 +188,7 @@ def _gallery(
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(title, anchor=False, width="content")
         if cards:
-            html.offer(f"pairs-{name}", _HEAD, lambda: _rows(choice, cards))
+            html.csv_button(f"pairs-{name}", _HEAD, lambda: _rows(choice, cards))
     if not cards:
         st.text(without)
         return

@@ -300,7 +300,7 @@ def show_sensitivity(choice: Choice) -> None:
     with st.container(horizontal=True):
         if not whole and choice.whole.sample is None:
             st.button("Compute exactly", on_click=_ask, args=(choice,))
-        html.offer(
+        html.csv_button(
             "sensitivity", ("setting", "value", "yield", "low", "high"), lambda: _rows(points)
         )
 
@@ -396,26 +396,26 @@ def show(choice: Choice) -> None:
     st.title("Threshold", anchor=False)
     st.text("Pairs scoring below the threshold are dropped.")
     if not facts.documents:
-        _about(facts)
+        _show_facts(facts)
         note("No document could be read from these shards. Select others in the sidebar.", "error")
         return
     curves = data.curves_of(choice.source, choice.config)
     estimated = data.estimate_of(choice.source, choice.config) if choice.source.sample else None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container():
-            _about(facts)
+            _show_facts(facts)
         compared = choose_baseline(choice)
     if choice.whole != choice.source:
         show_matching(choice)
     if estimated is not None:
         show_sample_note(choice, estimated, data.facts_of(choice.source))
-    standing = proposals.standing(choice)
+    standing = proposals.available(choice)
     control.show(choice, curves, _counts(choice, curves), compared, estimated, standing)
     _csv(choice, curves, estimated)
     proposals.show_suggestions(choice)
     funnel.show(curves, choice)
     last = st.container()  # above the links, but computed last
-    _more()
+    _links()
     with last:
         show_sensitivity(choice)
 
@@ -425,16 +425,20 @@ def _csv(choice: Choice, curves: Curves, estimated: Estimate | None) -> None:
     keep, scale = choice.config.single_image_keep, choice.scale
     with st.popover("Download data", type="tertiary", width="content"):
         st.text("Kept counts by threshold (CSV)")
-        html.offer("yields", _YIELDS, lambda: [[*row.values()] for row in curves.rows(keep)])
+        html.csv_button("yields", _YIELDS, lambda: [[*row.values()] for row in curves.rows(keep)])
         st.text("Histogram (CSV)")
         steps = scale.thresholds().tolist()
         pairs = _counts(choice, curves).tolist()
-        html.offer("histogram", ("similarity", "pairs"), lambda: zip(steps, pairs, strict=True))
+        html.csv_button(
+            "histogram", ("similarity", "pairs"), lambda: zip(steps, pairs, strict=True)
+        )
         st.text("Drop reasons at this threshold (CSV)")
-        html.offer("losses", ("of", "loss", "lost", "remaining"), lambda: _losses(curves, choice))
+        html.csv_button(
+            "losses", ("of", "loss", "lost", "remaining"), lambda: _losses(curves, choice)
+        )
         if estimated is not None:
             st.text("95% CIs (CSV)")
-            html.offer("intervals", _BANDS, lambda: _bands(estimated, keep))
+            html.csv_button("intervals", _BANDS, lambda: _bands(estimated, keep))
 
 
 def _losses(curves: Curves, choice: Choice) -> list[tuple[str, str, float, float]]:
@@ -455,7 +459,7 @@ def _bands(estimated: Estimate, keep: float) -> list[list[float]]:
     return rows
 
 
-def _more() -> None:
+def _links() -> None:
     """Link to the pages with details."""
     st.subheader("Next: inspect", anchor=False)
     with st.container(horizontal=True):
@@ -478,7 +482,7 @@ def _counts(choice: Choice, curves: Curves) -> NDArray[np.float64]:
     return np.asarray(np.maximum(counts, 0.0))
 
 
-def _about(facts: data.Facts) -> None:
+def _show_facts(facts: data.Facts) -> None:
     """Show what was read, with errors and notes."""
     st.text(f"{many(facts.documents, 'document')} in {many(facts.shards, 'shard')}")
     for error in facts.errors[:5]:
