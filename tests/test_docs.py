@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
+from mmc4viz import LoaderConfig
 from mmc4viz.cli import cli
+from mmc4viz.types import SETTINGS
 from tests.support import manual
 
 README = manual.ROOT / "README.md"
@@ -94,3 +96,13 @@ def test_anchors_are_unique() -> None:
 def test_the_site_has_every_page() -> None:
     listed = re.findall(r"[\w-]+\.md", (manual.ROOT / "mkdocs.yml").read_text())
     assert sorted(listed) == sorted(page.name for page in SITE)
+
+
+def test_the_page_of_settings_has_their_defaults() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    rows = dict(re.findall(r"^\| `--([a-z-]+)` \| ([^|]+?) \|", page, re.MULTILINE))
+    named = {name.replace("-", "_"): default for name, default in rows.items()}
+    assert named.keys() == SETTINGS.keys()
+    assert {**named, "clip_model": "unknown"} == {
+        name: str(value) for name, value in LoaderConfig().as_dict().items()
+    }
