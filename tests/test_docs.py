@@ -99,7 +99,7 @@ def test_the_site_has_every_page() -> None:
 
 
 def test_the_page_of_settings_has_their_defaults() -> None:
-    page = (ROOT / "docs" / "commands.md").read_text()
+    page = (manual.ROOT / "docs" / "commands.md").read_text()
     rows = dict(re.findall(r"^\| `--([a-z-]+)` \| ([^|]+?) \|", page, re.MULTILINE))
     named = {name.replace("-", "_"): default for name, default in rows.items()}
     assert named.keys() == SETTINGS.keys()
