@@ -216,7 +216,7 @@ def test_what_is_not_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     path.write_bytes(path.read_bytes() * 2)
     page = opened(monkeypatch, shards=[str(path)])
     assert not page.exception
-    assert "end mark is not read" in markup(page)
+    assert "data after the end of the tar is ignored" in markup(page)
     assert "Every document is unreadable" in markup(page)
 
 
