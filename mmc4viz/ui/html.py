@@ -177,7 +177,7 @@ def error_message(error: BaseException) -> str:
     Examples
     --------
     >>> error_message(KeyError("a"))
-    "This page failed (KeyError). Undo your last change or reload; see the server log for details."
+    'This page failed (KeyError). Undo your last change or reload; see the server log for details.'
     """
     if isinstance(error, MemoryError):
         what = " ".join(str(error).split())[:200]

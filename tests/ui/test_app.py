@@ -1,4 +1,4 @@
-"""The dashboard without a browser: what it says is what the core says, and no input breaks it."""
+"""The dashboard without a browser: its numbers are exact, and no input breaks it."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def threshold(page: AppTest) -> float:
 
 
 def moved(page: AppTest, value: float) -> AppTest:
-    """Follow a link with another threshold."""
+    """Set another threshold, as a link does."""
     page.session_state["chosen"] = page.session_state["chosen"] | {"t": str(value)}
     return page.run()
 
 
 def numbers(page: AppTest) -> list[str]:
-    """Write the large numbers at the threshold as the browser does."""
+    """Format the headline numbers at the threshold as the browser does."""
     found = sent(page)
     at = round(found["set"]["value"] / found["step"]) - found["first"]
     tokens = found["image_tokens"][at]
@@ -75,7 +75,7 @@ def numbers(page: AppTest) -> list[str]:
 
 
 def expected(config: LoaderConfig, shards: str = SAMPLE) -> list[str]:
-    """Take the large numbers from the core's sweep at this one threshold."""
+    """Compute the headline numbers from a sweep at one threshold."""
     columns = [read_columns(s, load_tokenizer(config.tokenizer)) for s in expand([shards])]
     curves = sweep(match_corpus(columns, config), config, np.array([config.threshold]))
     row = curves.rows(config.single_image_keep)[0]
@@ -176,7 +176,9 @@ def test_start_settings_are_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert numbers(page) == expected(config)
 
 
-def test_a_threshold_off_the_scale_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_threshold_off_the_grid_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"threshold": 30}')
     page = opened(monkeypatch, shards=[SAMPLE], config=str(file))
@@ -184,7 +186,7 @@ def test_a_threshold_off_the_scale_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize("shards", ["nowhere.tar", "{a", "no-{0..3}.tar", "/", "a\0b"])
-def test_bad_shards_are_one_line(monkeypatch: pytest.MonkeyPatch, shards: str) -> None:
+def test_bad_shards_give_one_line(monkeypatch: pytest.MonkeyPatch, shards: str) -> None:
     page = opened(monkeypatch)
     page.text_area(key="shards").set_value(shards).run()
     assert not page.exception
@@ -194,7 +196,7 @@ def test_bad_shards_are_one_line(monkeypatch: pytest.MonkeyPatch, shards: str) -
     assert numbers(page) == expected(LoaderConfig())
 
 
-def test_a_bad_tokenizer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_tokenizer_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     page.text_input(key="tokenizer").set_value("no/such/tokenizer.json").run()
     assert not page.exception
@@ -202,7 +204,7 @@ def test_a_bad_tokenizer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar at all" * 100, b"PAR1" + bytes(100)])
-def test_broken_shards_are_said(
+def test_broken_shards_are_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "broken.tar").write_bytes(content)
@@ -211,7 +213,7 @@ def test_broken_shards_are_said(
     assert any("broken.tar" in alert for alert in alerts(page))
 
 
-def test_what_is_not_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ignored_content_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write_tar(tmp_path / "s.tar", [("a", b"{}")])
     path.write_bytes(path.read_bytes() * 2)
     page = opened(monkeypatch, shards=[str(path)])
@@ -220,7 +222,7 @@ def test_what_is_not_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "Every document is unreadable" in markup(page)
 
 
-def test_unknown_sizes_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unknown_sizes_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     line = info([[0.3, 0.1]])
     for image in line["image_info"]:
         del image["image_base64"]
@@ -323,7 +325,7 @@ def test_a_setting_is_saved_used_and_compared(
     assert later.selectbox(key="compare").value == "lost"
 
 
-def test_what_the_control_tells_is_no_news_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_threshold_from_the_control_is_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     before = sent(page)["set"]
     page.session_state["control-reported"] = 0.3  # as its callback does
@@ -349,7 +351,7 @@ def test_an_index_that_checked_less_says_so(
     assert "--verify header" in markup(page)
 
 
-def test_a_changed_shard_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_changed_shard_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shard = write_tar(tmp_path / "one.tar", [("a", info([[0.3]]))])
     folder = indexed(tmp_path, shards=str(shard))
     source = data.CorpusKey((), data.identify("gpt2"), index=data.index_at(folder))

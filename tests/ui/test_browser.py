@@ -1,4 +1,4 @@
-"""The dashboard in a real, headless Chromium: moved by mouse, finger and keys, linked, attacked."""
+"""The dashboard in headless Chromium: mouse, touch, keyboard, links and hostile text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.slowly import slow
 SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
 KEEP = 0.5
 
-# Everything that the control says, read from its own tree.
+# Everything that the control shows, read from its shadow tree.
 SHOWN = """
 () => {
   const roots = [...document.querySelectorAll('*')].map((e) => e.shadowRoot);
@@ -59,7 +59,7 @@ def sample(dashboard: str) -> str:
 
 @pytest.fixture(scope="module")
 def curves() -> Curves:
-    """Sweep the sample, and make sure that ``mmc4viz curve`` prints the same."""
+    """Sweep the sample, and check that ``mmc4viz curve`` prints the same."""
     found = curves_at(LoaderConfig())
     steps = ",".join(f"{k / 1000:g}" for k in range(150, 400, 10))
     arguments = ["curve", SAMPLE, "--thresholds", steps, "--format", "json"]
@@ -74,7 +74,7 @@ def curves_at(config: LoaderConfig) -> Curves:
 
 
 class Watched:
-    """A page, with everything that it complains about, asks of others, and tells the server."""
+    """A page, with its errors, its requests to others and its messages to the server."""
 
     def __init__(self, browser: Browser, address: str, path: str = "", **options: Any) -> None:
         self.address = address
@@ -111,7 +111,7 @@ class Watched:
         return found
 
     def rested(self, threshold: float, curves: Curves) -> None:
-        """Wait until the server knows and the whole page says so."""
+        """Wait until the server has the threshold and the whole page shows it."""
         reached = image_funnel(curves, curves.step(threshold), KEEP)[-1].remaining
         self.page.wait_for_function(
             "([t]) => new URL(location).searchParams.get('t') === t", arg=[f"{threshold:g}"]
@@ -130,7 +130,7 @@ def words(count: float) -> str:
 
 
 def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str, Any]:
-    """Say what the control must show at a threshold, from the core's curves."""
+    """Return what the control must show at a threshold."""
     row, other = (curves.rows(KEEP)[curves.step(t)] for t in (threshold, compared))
     step = curves.step(threshold)
     whole = int(curves.total("documents")[step])
@@ -221,7 +221,7 @@ def test_a_drag_tells_the_server_on_release_only(
     watched.end()
 
 
-def test_a_finger_drags_the_handle(browser: Browser, sample: str, curves: Curves) -> None:
+def test_touch_drags_the_handle(browser: Browser, sample: str, curves: Curves) -> None:
     watched = Watched(browser, sample, has_touch=True)
     watched.shown()
     box = watched.page.locator(".handle").bounding_box()
@@ -243,7 +243,7 @@ def test_a_finger_drags_the_handle(browser: Browser, sample: str, curves: Curves
     watched.end()
 
 
-def test_what_is_typed_counts(browser: Browser, sample: str, curves: Curves) -> None:
+def test_a_typed_threshold_applies(browser: Browser, sample: str, curves: Curves) -> None:
     watched = Watched(browser, sample)
     watched.shown()
     for text, threshold in (("0.3", 0.3), ("0.2504", 0.25), ("", 0.25), ("9", 0.25)):

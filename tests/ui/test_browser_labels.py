@@ -1,4 +1,4 @@
-"""Labeling in a real, headless Chromium: by keyboard, blind, through the death of the server."""
+"""Labeling in headless Chromium: by keyboard, blind, across a server crash."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Server:
-    """The app on one port, which can be killed as a power cut would, and started again."""
+    """The app on one port, which can be killed and restarted."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder, self.arguments, self.port = folder, arguments, serving._free_port()

@@ -1,4 +1,4 @@
-"""The pages of documents and pairs in a real, headless Chromium: opened, stepped, attacked."""
+"""The pages of documents and pairs in headless Chromium, with hostile text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def address(dashboard: str) -> str:
 
 @pytest.fixture(scope="module")
 def odd_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the hostile shard, and after it the one with the other outcomes."""
+    """Serve the hostile shard and one with the other outcomes."""
     folder = tmp_path_factory.mktemp("odd")
     shards = write_hostile(folder), not_in_sample(folder)
     with serving(folder, *map(str, shards)) as served:
@@ -59,7 +59,7 @@ def explained() -> dict[str, dict[str, Any]]:
 
 
 class Watched:
-    """A page, with everything that it complains about and every request that leaves it."""
+    """A page, with its errors and its requests to others."""
 
     def __init__(self, browser: Browser, address: str, scheme: Any = "light") -> None:
         self.address, self.complaints, self.strangers = address, list[str](), list[str]()
@@ -78,7 +78,7 @@ class Watched:
         return self.page
 
     def _on_console(self, message: Any) -> None:
-        # A page below the root first asks for its server beside itself, and is told where it is.
+        # A page below the root first looks for its server at its own path.
         if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
             self.complaints.append(message.text)
 
@@ -106,7 +106,7 @@ def outcomes() -> dict[str, tuple[int, int, str, str]]:
 
 
 def not_in_sample(folder: Path) -> Path:
-    """Write documents of the outcomes that the sample has none of."""
+    """Write documents with outcomes that are not in the sample."""
     long = "word " * 400
     return write_tar(
         folder / "others.tar",
@@ -160,7 +160,7 @@ def key_shown(page: Page) -> str:
 
 
 def settled(element: Locator) -> tuple[float, float]:
-    """Return where an element stands once it has stood there for a while."""
+    """Return the position of an element once it has settled."""
     before = None
     for _ in range(50):
         box = element.bounding_box()
@@ -200,7 +200,7 @@ def test_a_filter_and_a_link_reproduce_a_view(browser: Browser, address: str) ->
     watched.page.get_by_role("button", name="Next").click()
     page.wait_for_selector(FACTS)
     assert "unreadable" in page.inner_text(FACTS)
-    page.wait_for_url("**doc=*")  # written when the page stands
+    page.wait_for_url("**doc=*")  # written at the end of the run
     link = page.url.removeprefix(f"{address}/")
     shown = key_shown(page)
     assert key_shown(watched.open(link)) == shown
@@ -257,9 +257,7 @@ def release_until(shown: Locator) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_is_abandoned_and_goes_on(
-    browser: Browser, slow_shard: str, tmp_path: Path
-) -> None:
+def test_a_search_is_stopped_and_resumed(browser: Browser, slow_shard: str, tmp_path: Path) -> None:
     with serving(tmp_path, slow_shard) as address:
         watched = Watched(browser, address)
         page = watched.open("documents?f.text=the", ".st-key-find-start")
@@ -292,7 +290,7 @@ def test_near_threshold_leads_to_a_document(browser: Browser, address: str) -> N
 
 
 def assert_inert(page: Page) -> None:
-    """Check that nothing of a hostile text has become anything but text."""
+    """Check that hostile text is shown as text only."""
     assert page.evaluate("window.hostile") is None
     main = '[data-testid="stMain"]'
     for element in ("script", "iframe", "[onerror]", "[onload]", "[onclick]", "img[src=x]"):

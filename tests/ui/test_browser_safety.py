@@ -1,4 +1,4 @@
-"""A hostile link, a hostile site and a false name, in a real, headless Chromium."""
+"""Hostile links, hostile sites and DNS rebinding, in headless Chromium."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.serving import FLAGS, chromium, serving
 
 
 class Site:
-    """Another site on this machine: it has a shard to fetch, and a page that frames another."""
+    """Another site on this machine, with a shard to fetch and a page that frames another."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -102,7 +102,7 @@ def test_no_other_site_frames_a_page(
     site.asked.clear()
 
 
-def test_another_name_is_refused(browser: Browser, served: tuple[str, Path]) -> None:
+def test_another_host_name_is_rejected(browser: Browser, served: tuple[str, Path]) -> None:
     page = browser.new_page()
     rebound = served[0].replace("127.0.0.1", "evil.localhost")
     answer = page.goto(rebound)

@@ -1,4 +1,4 @@
-"""What the dashboard keeps: once for all sessions, within bytes, computed a few at a time."""
+"""The dashboard's cache: shared by sessions, bounded, computed a few values at a time."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_who_waits_knows_how_many_come_first_and_may_leave(
 
     assert memo.get("a", inner) == 1
     assert told == [1]
-    assert memo.get("c", lambda: 3) == 3  # whoever left keeps nobody waiting
+    assert memo.get("c", lambda: 3) == 3  # an abandoned computation blocks nobody
 
 
 def test_a_failure_leaves_nothing_behind() -> None:

@@ -1,4 +1,4 @@
-"""The page Compare models without a browser: it says what the core says, and no input breaks it."""
+"""The page Compare models without a browser."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_page_says_what_the_core_says(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert f"<td>{match.agreement.pairs.jaccard:.1%}</td>" in said
     assert "High in sample-a, low in sample-b" in said
     assert said.count('class="mmc-card ') == 16
-    assert "false-discovery rate" not in said  # nor estimated, unless it is asked for
+    assert "false-discovery rate" not in said  # estimated on request only
     assert "failed on real MMC4 pages" in said
     app.toggle(key="models-fdr").set_value(True).run()
     assert "false-discovery rate" in markup(app)
@@ -54,7 +54,7 @@ def test_the_models_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
     assert other.options == ["sample-a"]
 
 
-def test_one_model_alone_is_told_how_to_get_another(
+def test_with_one_model_the_page_says_how_to_add_another(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shutil.copy(SAMPLE / "sample-0000.tar", tmp_path)
@@ -65,7 +65,9 @@ def test_one_model_alone_is_told_how_to_get_another(
 
 
 @pytest.mark.parametrize("assignment", ["stored", "greedy"])
-def test_what_cannot_be_compared_is_said(monkeypatch: pytest.MonkeyPatch, assignment: str) -> None:
+def test_models_that_cannot_be_compared_are_reported(
+    monkeypatch: pytest.MonkeyPatch, assignment: str
+) -> None:
     found = alerts(opened(monkeypatch, "compare-models", match=assignment))
     assert len(found) == (assignment == "stored")
 
@@ -93,7 +95,7 @@ NAME = f"<a href='javascript:{MARK}'>b</a><img src=x onerror={MARK}>"
 
 
 def _beside(path: Path, name: str) -> None:
-    """Write another model's similarity beside a shard, under any name."""
+    """Write a similarity file of another model next to a shard."""
     rng, rows = np.random.default_rng(3), []
     for shard in expand([str(path)]):
         columns = read_columns(shard, load_tokenizer())

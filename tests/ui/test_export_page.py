@@ -1,4 +1,4 @@
-"""The page Export and the report: there and back to the last digit, inert, without a network."""
+"""The page Export and the report: lossless round trip, inert, no network."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_config_from_the_app_gives_the_same_numbers_again(
         assert second.provenance["yields"]["text_tokens"]["value"] == row["text_tokens"]
 
 
-def test_the_page_tells_a_trainer_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_flags_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "export", kb="20", t="0.25")
     assert app.code[1].value == openflamingo_flags(LoaderConfig(threshold=0.25))
     assert "Different in the loader (no flag)" in markup(app)
@@ -155,7 +155,7 @@ def test_of_a_sample_yields_have_intervals(monkeypatch: pytest.MonkeyPatch) -> N
     assert "need all documents" in markup(app)
 
 
-def test_what_differs_is_said_on_every_page(
+def test_differences_are_shown_on_every_page(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "c.yaml"
@@ -189,7 +189,7 @@ def page(browser: Browser) -> Any:
 
 
 class Watch:
-    """What a page complains of and asks for."""
+    """A page's messages and requests."""
 
     def __init__(self, page: Page) -> None:
         self.page, self.said, self.asked = page, list[str](), list[str]()
@@ -295,7 +295,7 @@ def test_names_of_people_and_models_are_inert(
     page.set_viewport_size({"width": 1400, "height": 1600})
 
 
-def test_pictures_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thumbnails_can_be_omitted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "r.html"
     assert Run(capsys, "export", SAMPLE, "--report", report, "--no-images").code == 0
     text = report.read_text()
@@ -329,7 +329,7 @@ def test_the_page_s_files_are_the_command_s(
         assert export._ids(matched, config) == (tmp_path / "i.npy").read_bytes()
 
 
-def test_an_upload_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_upload_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "export")
     app.file_uploader(key="export-load").set_value(("c.yaml", b"threshold: 0.2\nx: 1\n", "")).run()
     [said] = alerts(app)

@@ -1,4 +1,4 @@
-"""The page Export's part Shards: the command, a dry run, a run that writes; each as ``apply``'s."""
+"""Filtered shards on the page Export: the command, dry runs and runs, equal to ``apply``."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize(("address", "options"), OPTIONS, ids=["none", "all", "nonsense"])
-def test_the_command_says_what_stands_on_the_page(
+def test_the_command_matches_the_page(
     monkeypatch: pytest.MonkeyPatch, folder: Path, address: dict[str, str], options: Options
 ) -> None:
     out = str(folder.parent / "out 'put'")
@@ -186,7 +186,7 @@ def test_what_the_loader_has_no_means_for_is_one_line(
     assert "take it into an index, mmc4viz index --out DIR" in alerts(app)[-1]
 
 
-def test_never_in_place_and_no_trouble_is_more_than_a_line(
+def test_never_in_place_and_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     before = contents(folder)
@@ -213,7 +213,7 @@ def test_never_in_place_and_no_trouble_is_more_than_a_line(
 
 
 @pytest.mark.parametrize("shard", ["zz.pth", "a.py", "__init__.tar.py", "tar", "a.tar\n.pth"])
-def test_only_what_is_named_as_a_tar_is_written(folder: Path, tmp_path: Path, shard: str) -> None:
+def test_only_tar_names_are_written(folder: Path, tmp_path: Path, shard: str) -> None:
     (folder / "n-0.tar").rename(folder / shard)
     source = data.source_of([Shard(str(folder / shard))], "gpt2", None, None)
     out = tmp_path / "out"
@@ -225,7 +225,7 @@ def test_only_what_is_named_as_a_tar_is_written(folder: Path, tmp_path: Path, sh
     assert not out.exists()
 
 
-def test_the_page_writes_into_no_folder_of_others(folder: Path, tmp_path: Path) -> None:
+def test_the_page_does_not_write_into_foreign_folders(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     assert export_shards.tasks_of(wanted(folder, out), dry_run=False)
@@ -252,7 +252,7 @@ def test_read_only_writes_nothing(
     assert "labels cannot be imported" in markup(app)
 
 
-def test_shards_that_are_gone_are_said(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_missing_shards_are_reported(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     app = opened(monkeypatch, folder / "*.tar", f"{folder}-x")
     (folder / "n-1.tar").unlink()
     for key in ("shards-count", "shards-write"):
@@ -262,7 +262,7 @@ def test_shards_that_are_gone_are_said(monkeypatch: pytest.MonkeyPatch, folder: 
     assert alerts(app)
 
 
-def test_a_run_is_stopped_and_gone_on_with(
+def test_a_stopped_run_is_resumed(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:
     held, go = Event(), Event()

@@ -120,7 +120,7 @@ def test_filters_in_the_address_are_those_of_the_widgets(
     assert app.text_input(key="filter-shard").value == "0001"
 
 
-def test_a_filter_stands_in_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filter_is_kept_in_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "documents", **{"f.page": "3"})
     app.selectbox(key="filter-outcome").set_value("unreadable").run()
     assert app.query_params["f.outcome"] == "unreadable"
@@ -133,7 +133,7 @@ def test_a_filter_stands_in_the_address(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("name", [name for name in CONTAINS if name])
-def test_everything_that_can_be_contained(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_every_contains_filter(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     app = opened(monkeypatch, "documents", **{"f.has": name})
     assert app.selectbox(key="filter-has").value == name
 
@@ -155,7 +155,7 @@ def test_every_order(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_an_address_may_say_anything(
+def test_invalid_addresses_are_ignored(
     monkeypatch: pytest.MonkeyPatch, address: dict[str, str]
 ) -> None:
     for page in ("documents", "near-threshold"):
@@ -202,7 +202,7 @@ def test_the_open_document_s_page_follows_the_threshold(monkeypatch: pytest.Monk
     app.query_params["f.page"] = "5"
 
 
-def test_words_are_looked_for_on_request(
+def test_search_runs_on_demand(
     monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
 ) -> None:
     app = opened(monkeypatch, "documents", **{"f.text": "HARBOUR", "f.sort": "place"})
@@ -219,7 +219,7 @@ def test_words_are_looked_for_on_request(
     assert keys(app) == expected[:50]
 
 
-def test_a_search_that_is_left_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "documents", **{"f.text": "harbour"})
     read: list[int] = []
 
@@ -238,7 +238,7 @@ def test_a_search_that_is_left_goes_on_later(monkeypatch: pytest.MonkeyPatch) ->
     assert len(set(read)) == len(read) == 200
 
 
-def test_a_shard_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_shard_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write_tar(tmp_path / "one.tar", [("a", info([[0.3, 0.1]])), ("b", info([[0.2]]))])
     app = opened(monkeypatch, "documents", str(path))
     path.write_bytes(path.read_bytes()[:512])
@@ -346,7 +346,7 @@ def test_near_threshold_moves_with_the_threshold(
         assert shown == [f"{score:.4f}" for score in above + below]
 
 
-def test_nothing_matched_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_lack_of_pairs_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = write_tar(tmp_path / "one.tar", [("a", info([[0.3]], images=[entry(jpeg(9000))]))])
     app = opened(monkeypatch, "near-threshold", str(path))
     assert "No image is matched to a sentence" in alerts(app)[0]
@@ -355,7 +355,7 @@ def test_nothing_matched_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def findings(app: AppTest) -> dict[str, str]:
-    """Read the audit's numbers by their words."""
+    """Return the audit's numbers by description."""
     found = {}
     for element in app.get("html"):
         body = element.proto.body
@@ -408,7 +408,7 @@ def test_a_threshold_that_cannot_fit_is_a_warning(
     assert findings(app)["is the score scale, recognized from the values"] == "×100"
 
 
-def test_csv_holds_no_formula() -> None:
+def test_csv_has_no_formulas() -> None:
     rows = [("=1+1", "+2", "-3", "@x", "\tx", "plain", -0.5, 'a"b,c\nd', " =1", "＝1", "\r=1", "")]
     text = html.csv_text(tuple("abcdefghijkl"), rows)
     [head, cells] = list(csv.reader(io.StringIO(text)))

@@ -34,7 +34,7 @@ def matched() -> Any:
     return match_corpus([read_columns(s, load_tokenizer()) for s in expand([SAMPLE])], CONFIG)
 
 
-def test_nothing_is_proposed_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_suggested_without_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "")
     assert sent(app)["proposals"] == []
     assert app.query_params == {"t": "0.24"}
@@ -72,7 +72,7 @@ def test_a_yield_is_the_highest_step_that_leaves_enough(
     assert "p.documents" not in app.query_params
 
 
-def test_a_taken_proposal_survives_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proposal_in_use_survives_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "", **{"p.documents": "40%"})
     app.button(key="use-yield").click().run()
     address = dict(app.query_params.items())
@@ -86,7 +86,7 @@ def test_a_taken_proposal_survives_a_reload(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def at_once(waiting: Sequence[proposals.Waiting]) -> None:
-    """Do in the background what the page waits for, and wait."""
+    """Run the background computations now."""
     for one in waiting:
         cache.ask(one.key, one.work)._thread.join(60)
         assert one.ready()
@@ -105,7 +105,7 @@ def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, match
     assert float(mark["label"]) == expected.threshold
     assert f"{expected.estimate:.1%} of kept pairs are incorrect" in markup(app)
     assert expected.assumption in mark["source"]
-    app = opened(monkeypatch, "", **{"p.fdr": "1%", "cap": "3"})  # not estimated anew for these
+    app = opened(monkeypatch, "", **{"p.fdr": "1%", "cap": "3"})  # these do not change the estimate
     assert "No threshold for FDR ≤ 1" in markup(app)
     assert sent(app)["proposals"] == []
 
@@ -127,7 +127,7 @@ def test_labels_propose_on_both_pages(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 @pytest.mark.parametrize("text", ["-1", "200%", "x", "<b>", "nan", "1e999", TEXTS[0][:30]])
-def test_nonsense_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_invalid_targets_give_one_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     targets = {"p.documents": text, "p.fdr": text, "l.precision": text, "l.goal": text}
     app = opened(monkeypatch, "", **targets)
     assert not alerts(app)
@@ -138,16 +138,14 @@ def test_nonsense_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, text: str) 
         proposals.share(text)
 
 
-def test_of_a_sample_a_rate_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_fdr_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "", **{"p.documents": "40%", "p.fdr": "10%", "sample": "100"})
     assert "Not available for a sample" in markup(app)
     [mark] = sent(app)["proposals"]
     assert "Estimated from 100 randomly sampled documents" in mark["source"]
 
 
-def test_a_file_of_labels_that_is_none_is_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_invalid_label_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "labels.sqlite"
     path.write_text("no labels at all" * 100)
     app = started(monkeypatch, "", labels=str(path))

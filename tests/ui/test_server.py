@@ -1,4 +1,4 @@
-"""The dashboard's server: who may talk to it, what the environment sets, what it says."""
+"""The dashboard's server: allowed hosts and origins, environment variables, messages."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_security_is_not_loosened_by_the_environment(monkeypatch: pytest.MonkeyP
     assert "server.enableCORS: ignored in the environment" in " ".join(said)
 
 
-def test_listening_for_everybody_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listening_on_all_interfaces_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "can read" not in Served(monkeypatch).said
     said = Served(monkeypatch, "--host", "0.0.0.0").said
     assert "anyone who can reach this machine can read" in said

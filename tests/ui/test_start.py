@@ -1,4 +1,4 @@
-"""What a page may read and write: everything below the roots, nothing beside them, by no detour."""
+"""What a page may read and write: everything within the roots and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.documents import info, write_tar
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a root with a shard in it and one beside it, and stand elsewhere."""
+    """Make a root with a shard in it and one outside, and change to another folder."""
     for name in ("root", "root-beside", "elsewhere"):
         (tmp_path / name).mkdir()
         write_tar(tmp_path / name / "a.tar", [("a", info([[0.3]]))])

@@ -1,4 +1,4 @@
-"""Links of others: they say how a view looks, set nothing that does harm, and break no page."""
+"""Links reproduce a view, set nothing harmful and break no page."""
 
 from __future__ import annotations
 
@@ -145,9 +145,7 @@ def test_a_link_may_name_shards_within_the_roots(
         assert "outside" not in test_pages.keys(app)
 
 
-def test_what_is_typed_is_the_session_s_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_typed_values_stay_in_the_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     index, out = indexed(tmp_path, shards=small(tmp_path)), str(tmp_path / "out")
     roots = [str(tmp_path)]
     app = linked(monkeypatch, "export", {}, roots=roots)
@@ -199,7 +197,7 @@ def test_what_is_typed_stays_within_the_roots(
     assert not fetched
 
 
-def test_what_nobody_foresaw_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: Any) -> None:
         raise KeyError(None)
 
@@ -209,7 +207,7 @@ def test_what_nobody_foresaw_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "9.0 GiB" in error_message(MemoryError("Reading the shards: Unable to allocate 9.0 GiB"))
 
 
-def test_a_document_too_big_for_memory_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_too_big_for_memory_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise MemoryError
 

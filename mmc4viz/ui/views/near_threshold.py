@@ -60,8 +60,8 @@ def _choose() -> tuple[str, int]:
     view = state.get(_VIEW) if state.get(_VIEW) in VIEWS else "around"
     size = state.whole(_SIZE, SIZES[0], SIZES[0], SIZES[-1])
     size = size if size in SIZES else SIZES[0]
-    state.seed("borderline-view", view)
-    state.seed("borderline-size", size)
+    state.seed("near-view", view)
+    state.seed("near-size", size)
     with st.container(
         horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
     ):
@@ -70,15 +70,15 @@ def _choose() -> tuple[str, int]:
             list(VIEWS),
             format_func=lambda name: VIEWS[name],
             required=True,
-            key="borderline-view",
-            on_change=_keeper(_VIEW, "borderline-view", "around"),
+            key="near-view",
+            on_change=_keeper(_VIEW, "near-view", "around"),
             label_visibility="collapsed",
         )
         st.selectbox(
             "Pairs per gallery",
             SIZES,
-            key="borderline-size",
-            on_change=_keeper(_SIZE, "borderline-size", SIZES[0]),
+            key="near-size",
+            on_change=_keeper(_SIZE, "near-size", SIZES[0]),
             width=140,
         )
     return view, size
@@ -125,15 +125,15 @@ def _between(choice: Choice, size: int) -> None:
     mine = choice.config.assignment
     others = [name for name in ASSIGNMENT_NAMES if name != mine]
     other = state.get(_OTHER) if state.get(_OTHER) in others else others[0]
-    if st.session_state.get("borderline-other") not in others:
-        st.session_state.pop("borderline-other", None)
-    state.seed("borderline-other", other)
+    if st.session_state.get("near-other") not in others:
+        st.session_state.pop("near-other", None)
+    state.seed("near-other", other)
     st.selectbox(
         "Compare with",
         others,
         format_func=lambda name: ASSIGNMENTS[name],
-        key="borderline-other",
-        on_change=_keeper(_OTHER, "borderline-other", others[0]),
+        key="near-other",
+        on_change=_keeper(_OTHER, "near-other", others[0]),
         width=300,
     )
     for keeps, loses in ((mine, other), (other, mine)):
