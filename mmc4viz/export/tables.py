@@ -53,6 +53,7 @@ from mmc4viz.thresholds.model_scores import ModelsError, check_comparable
 from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
 
 _MAX_CHARACTERS: Final = 600  # characters of a sentence
+_DROPS: Final = {"coin": "single-image drop"}
 _BARS: Final = {
     "undecodable": "unreadable",
     "lost_with_document": "unreadable",
@@ -112,7 +113,7 @@ def funnel(what: str, losses: Sequence[Loss]) -> str:
     rows = [_bar(what, "", "kept", 0.0, whole, whole)]
     rows += [
         _bar(
-            loss.name.replace("_", " "),
+            _DROPS.get(loss.name, loss.name.replace("_", " ")),
             loss.meaning,
             _BARS.get(loss.name, "rejected"),
             loss.remaining,

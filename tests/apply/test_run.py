@@ -1,4 +1,4 @@
-"""Rewriting whole shards: what is carried over, where it goes, going on, and every bad ending."""
+"""Rewriting whole shards: copied bytes, output paths, resuming, and every failure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from tests.support.documents import entry, info, jpeg, write_tar
 
 TOKENIZER = load_tokenizer()
 SORTED = Options("sentence", "best", drop_undecodable=True)
-CROSSED = info([[0.1, 0.9], [0.8, 0.1]])  # its images are to be sorted
+CROSSED = info([[0.1, 0.9], [0.8, 0.1]])  # its images must be reordered
 STRAIGHT = info([[0.9, 0.1], [0.1, 0.8]])
 
 
@@ -98,7 +98,7 @@ def _inputs(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
 
 
-# ----------------------------------------------------------------------------- what is carried over
+# ----------------------------------------------------------------------------- copied bytes
 
 
 def test_a_shard_that_needs_no_change_is_the_same_file(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_headers_and_untouched_members_stay_as_they_are(tmp_path: Path, form: st
 
 
 def sparse_tar() -> bytes:
-    """Make a GNU sparse member by hand: a hole before its JSON, which tarfile fills with NULs."""
+    """Build a GNU sparse member: a hole before its JSON, which tarfile fills with NULs."""
     raw = json.dumps(CROSSED).encode()
     size, hole = len(raw) + 512, 512
     header = tarfile.TarInfo("k.json")
@@ -228,7 +228,7 @@ def test_an_index_that_did_not_look_at_pixels(tmp_path: Path) -> None:
     best, config = Options(cap="best"), LoaderConfig(max_images=1)
     tasks = tasks_for_index(folder, str(tmp_path / "out"), config, best)
     [applied] = apply_shards(tasks, threads, lambda applied: None)
-    # Its bad image is over the cap, and yet it loses the second document.
+    # Its undecodable image is over the cap, but still makes the second document unreadable.
     assert (applied.counts.changed, applied.counts.sometimes_yielded) == (1, 1)
     with pytest.raises(ApplyError, match="needs an index built with --verify full"):
         tasks_for_index(folder, str(tmp_path / "out"), config, SORTED)
@@ -303,7 +303,7 @@ def test_a_record_says_what_a_shard_was_made_of(tmp_path: Path, shards: list[Sha
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards that take long enough to be interrupted between two of them, and the same rewritten.
+    """Shards that take long enough to be interrupted between two of them, and their rewritten form.
 
     Settings stand beside them.
     """
@@ -318,7 +318,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begun(many: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
-    """Begin to rewrite many shards; return the run when it has finished one."""
+    """Start rewriting many shards; return the process once it has finished one."""
     command = [sys.executable, "-m", "mmc4viz", "apply", str(many / "in"), "--out", str(out)]
     command += ["--config", str(many / "c.yaml"), "--order", "sentence", "--workers", str(workers)]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
@@ -337,12 +337,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(many: Path, tmp_path: Path) -> N
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     for lock in scratch_of(str(out)).glob("*.lock"):
-        with FileLock(str(lock), timeout=60):  # until its worker is gone as well
+        with FileLock(str(lock), timeout=60):  # until its worker has exited as well
             continue
     left = {path.name: path.read_bytes() for path in out.glob("*.tar")}
     assert 0 < len(left) < 12
     done = statuses(again(many, out))
-    assert len(left) - 2 <= done.count("skipped") <= len(left)  # their records came last
+    assert len(left) - 2 <= done.count("skipped") <= len(left)  # records are written last
     assert contents(out) == contents(many / "undisturbed")
     assert all(contents(out)[name] == content for name, content in left.items())
 
@@ -458,7 +458,7 @@ def test_a_record_that_cannot_be_read_means_make_it_again(
 def test_a_finished_shard_is_believed_by_its_content(
     tmp_path: Path, shards: list[Shard], spoil: Callable[[bytes], bytes]
 ) -> None:
-    """As after a power cut: in full length, and yet not what was written."""
+    """As after a power failure: the full length, but not the written contents."""
     apply(shards, tmp_path / "out")
     before = contents(tmp_path / "out")
     for name in ("s-0.tar", "s-2.tar"):
@@ -539,7 +539,7 @@ def test_stores_are_read_and_written(tmp_path: Path, shards: list[Shard]) -> Non
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write a setting; the command's workers are threads, which start at once."""
+    """Write a config; the command's workers are threads, which start quickly."""
     monkeypatch.setattr("mmc4viz.cli.apply.processes", lambda workers: threads())
     path = tmp_path / "config.yaml"
     path.write_text("threshold: 0.24\n")

@@ -1,4 +1,4 @@
-"""Rewritten documents: the loader's walk makes of them what was chosen, and nothing else."""
+"""Rewritten documents: the reference walk gives exactly the selection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TOKENIZER = load_tokenizer()
 PLAIN = Options()
 SORTED = Options(order="sentence", cap="best", drop_undecodable=True, keep_rejected_images=False)
 
-# Settings and options; every nasty kind meets every assignment, order and cap.
+# Settings and options: every malformed kind with every assignment, order and cap.
 CASES: list[tuple[dict[str, Any], Options]] = [
     ({}, PLAIN),
     ({"threshold": 0.2, "max_images": 3}, Options(order="sentence")),
@@ -68,7 +68,7 @@ def threads() -> Iterator[Executor]:
 
 
 def run(shard: Path, config: LoaderConfig, options: Options, **more: Any) -> Applied:
-    """Rewrite a shard into a folder beside it."""
+    """Rewrite a shard into a neighboring folder."""
     out = str(shard.parent / "out")
     more = {"overwrite": True} | more
     tasks = tasks_for_shards([Shard(str(shard))], out, config, options, **more)
@@ -79,7 +79,7 @@ def run(shard: Path, config: LoaderConfig, options: Options, **more: Any) -> App
 def rewritten(
     folder: Path, document: Any, options: Options, **settings: Any
 ) -> tuple[Applied, Any, Verdict]:
-    """Rewrite a document; return its JSON and what the loader does to it then."""
+    """Rewrite a document; return its JSON and the loader's result."""
     config = LoaderConfig(**settings)
     applied = run(write_tar(folder / "s.tar", [("k", document)]), config, options)
     [sample] = samples(Shard(str(folder / "out/s.tar")))
@@ -88,18 +88,18 @@ def rewritten(
 
 
 def handed_over(verdict: Verdict) -> list[tuple[int, int]]:
-    """Return the pairs whose images the model gets, by place and sentence."""
+    """Return the pairs whose images are handed over, by position and sentence."""
     statuses = (PairStatus.KEPT, PairStatus.TRUNCATED)
     return [(pair.image, pair.sentence) for pair in verdict.pairs if pair.status in statuses]
 
 
 def named(n: int, **fields: Any) -> list[dict[str, Any]]:
-    """Return sound images with names of their own."""
+    """Return valid images with distinct names."""
     return [entry(jpeg(), image_name=f"{k}.jpg", **fields) for k in range(n)]
 
 
 def names(document: Any, with_bytes: bool = True) -> list[str]:
-    """Return the names of a document's images, of those with bytes unless all are asked for."""
+    """Return the names of a document's images, by default of those with bytes."""
     entries = document["image_info"]
     return [e["image_name"] for e in entries if "image_base64" in e or not with_bytes]
 
@@ -185,7 +185,7 @@ def test_the_first_six_in_page_order_are_the_loaders_own_affair(tmp_path: Path) 
 
 
 def test_what_competes_with_the_chosen_pairs_is_lowered(tmp_path: Path) -> None:
-    # Greedy takes (0, 0) at 0.9; the loader would rather have 0.8 + 0.8.
+    # Greedy takes (0, 0) at 0.9; the loader would choose 0.8 + 0.8.
     document = info([[0.9, 0.8], [0.8, 0.3]], images=named(2))
     applied, after, verdict = rewritten(tmp_path, document, Options(), assignment="greedy")
     assert after["similarity_matrix"] == [[0.9, 0.24 - 1], [0.24 - 1, 0.3]]
@@ -196,7 +196,7 @@ def test_a_stored_score_is_put_into_the_matrix(tmp_path: Path) -> None:
     images = named(1, matched_text_index=1, matched_sim=0.5)
     document = info([[0.9, 0.1]], images=images)
     applied, after, verdict = rewritten(tmp_path, document, Options(), assignment="stored")
-    assert after["similarity_matrix"] == [[0.1, 0.5]]  # lowered to what was its lowest entry
+    assert after["similarity_matrix"] == [[0.1, 0.5]]  # lowered to the former lowest entry
     assert (handed_over(verdict), verdict.pairs[0].score) == ([(0, 1)], 0.5)
     assert (applied.counts.rescored, applied.counts.lowered) == (1, 1)
 

@@ -1,4 +1,4 @@
-"""The commands as a person runs them: answers that add up, and errors of one line."""
+"""Commands as a user runs them: consistent results, and errors of one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OUTCOMES = [
 
 
 class Run:
-    """A command's answer."""
+    """A command's exit code and output."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> None:
         with pytest.raises(SystemExit) as end:
@@ -36,7 +36,7 @@ class Run:
 
     @property
     def noted(self) -> str:
-        """Return what else was said than which files were written, and what is kept."""
+        """Standard error without the notes on written files and kept documents."""
         own = re.compile("mmc4viz: note: (wrote |.* documents kept at ).*\n")
         return own.sub("", self.err)
 
@@ -86,7 +86,7 @@ def test_curve_is_the_sum_of_explain(
         assert sum(row[name] for name in OUTCOMES) == len(verdicts)
 
 
-def test_explain_has_the_promised_fields(
+def test_explain_has_the_documented_fields(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = write_tar(tmp_path / "s.tar", [("a", info([[0.9, 0.1], [0.1, 0.1]]))])
@@ -167,7 +167,7 @@ def test_errors_are_one_line_and_exit_code_2(
      ('{"thresold": 0.2}', "thresold"), ('{"max_images": "six"}', "max_images"),
      ('{"threshold": NaN}', "threshold")],
 )  # fmt: skip
-def test_a_config_that_is_none_is_said_where(
+def test_an_invalid_config_is_reported_with_its_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str, words: str
 ) -> None:
     path = tmp_path / "c.json"
@@ -177,7 +177,7 @@ def test_a_config_that_is_none_is_said_where(
     assert words in run.err
 
 
-def test_a_broken_shard_is_complained_of_and_the_rest_goes_on(
+def test_a_broken_shard_is_reported_and_the_rest_is_read(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     write_tar(tmp_path / "b.tar", [("a", info([[0.9]]))])
@@ -190,7 +190,7 @@ def test_a_broken_shard_is_complained_of_and_the_rest_goes_on(
         assert len(run.out.splitlines()) == (1 if "explain" in command else 2)
 
 
-def test_without_images_it_says_that_sizes_are_unknown(
+def test_without_images_sizes_are_noted_as_unknown(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     document = info([[0.9, 0.8]], images=[{"image_name": "a.jpg"}])
@@ -210,14 +210,14 @@ def test_a_table_shows_text_from_the_web_as_text(
     assert "a\\x1b[2Jb" in run.out
 
 
-def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--help"], [], ["explain", "--help"], ["curve", "--help"], ["app", "-h"]):
         run = Run(capsys, *arguments)
         assert run.code == 0
         assert "Usage: mmc4viz" in run.out
 
 
-def test_a_reader_that_has_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m mmc4viz curve {SAMPLE} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("threshold,documents,")
@@ -236,7 +236,7 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     ],
 )
 @pytest.mark.parametrize("documents", [0, 3])
-def test_a_corpus_without_pairs_is_said_in_a_line(
+def test_a_corpus_without_pairs_gives_one_note(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     arguments: list[str],
@@ -249,11 +249,11 @@ def test_a_corpus_without_pairs_is_said_in_a_line(
     run = Run(capsys, command, shard, *options)
     assert run.code == (2 if "--sample" in options and not documents else code)
     assert "thresholds have no effect" in run.noted
-    assert run.noted.count("\n") == 1 + bool(documents)  # and that all images are missing
+    assert run.noted.count("\n") == 1 + bool(documents)  # and a note that all images are missing
     assert len(run.out.splitlines()) < 20 + documents  # no grid of zeros
 
 
-def test_export_says_what_it_wrote_and_what_is_kept(
+def test_export_notes_written_files_and_kept_documents(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     names = {"--out": "c.yaml", "--manifest": "m.jsonl", "--ids": "i.npy"}
@@ -273,7 +273,7 @@ def test_export_says_what_it_wrote_and_what_is_kept(
 
 
 @pytest.mark.parametrize("command", ["explain", "curve", "export", *slow("apply")])
-def test_a_threshold_that_no_pair_reaches_is_said(
+def test_a_threshold_above_all_scores_is_noted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
 ) -> None:
     shard, config = tmp_path / "s.tar", tmp_path / "c.yaml"

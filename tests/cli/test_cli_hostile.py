@@ -1,4 +1,4 @@
-"""Every option of every command with values that make no sense: one line, and no traceback."""
+"""Every option of every command with invalid values: one line, and no traceback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VALUES = [
     "0:1e9:1e-9", "documents=0%", "documents=50%", "pairs=sNaN", "pairs=1e999999999", "x=1",
     "documents=", "sNaN", "50%", "1e-99999999%", "-0%",
 ]  # fmt: skip
-# What a command needs besides; the values in braces are the corpus's.
+# Other arguments that a command needs; the values in braces are from the corpus.
 GIVEN = {
     "app": ["{shard}", "--no-browser"],
     "apply": ["{shard}", "--config", "{config}", "--out", "applied"],
@@ -42,7 +42,7 @@ GIVEN = {
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Write a corpus of three documents, and files that are something else."""
+    """Write a corpus of three documents, and invalid files."""
     folder = tmp_path_factory.mktemp("corpus")
     images = [entry(jpeg(), matched_text_index=n, matched_sim=0.3) for n in range(2)]
     documents = [(f"d{n}", info([[0.3, 0.2], [0.1, 0.26]], images=images)) for n in range(3)]
@@ -70,7 +70,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 class _Threads(ThreadPoolExecutor):
-    """Stands for worker processes."""
+    """Replaces worker processes."""
 
     def __init__(self, _: int) -> None:
         super().__init__(1)
@@ -78,7 +78,7 @@ class _Threads(ThreadPoolExecutor):
 
 @pytest.fixture(autouse=True)
 def _nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Start no process and no server; stand in a folder of one's own."""
+    """Start no process and no server; work in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MMC4VIZ_APP", raising=False)
     monkeypatch.setattr("mmc4viz.ui.start._given", None)  # put back after what `app` gives
@@ -92,7 +92,7 @@ def _nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(arguments: list[str]) -> tuple[Any, str]:
-    """Run a command as a person does; its exit code and the last line it complained with."""
+    """Run a command; return its exit code and the last line of standard error."""
     with CliRunner().isolation() as (_, err, _), pytest.raises(SystemExit) as end:
         main(arguments)
     return end.value.code, (err.getvalue().decode().splitlines() or [""])[-1]

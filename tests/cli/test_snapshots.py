@@ -1,4 +1,4 @@
-"""What the commands say of the sample is what they said before."""
+"""The commands' output on the sample is as recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.real import DATA
 
 
 def test_the_commands_say_what_they_said() -> None:
-    """Meant to differ? ``python tests/support/snapshots.py --said tests/recordings/said``."""
+    """To update: ``python tests/support/snapshots.py --said tests/recordings/said``."""
     said = snapshots.said()
     before = {path.name: path.read_text() for path in (DATA / "said").iterdir()}
     now = {snapshots.file_name(line): text for line, text in said.items()}

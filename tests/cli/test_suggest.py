@@ -1,4 +1,4 @@
-"""``mmc4viz suggest``: proposals in words and as JSON, and nonsense refused in one line."""
+"""``mmc4viz suggest``: proposals as text and JSON, and invalid options rejected in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def proposals(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[
     return list(json.loads(out))
 
 
-def test_each_wish_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_target_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
     kept, *rates = proposals(
         capsys, "--keep", "pairs=300", "--keep", "documents=40%", "--fdr", "0.15", "--fdr", "0.3"
     )
@@ -45,7 +45,7 @@ def test_each_wish_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
     assert rates[0]["kept"]["pairs"] < rates[1]["kept"]["pairs"]
 
 
-def test_the_table_says_what_everything_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_states_assumptions(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, SAMPLE, "--keep", "pairs=50%", "--fdr", "0.0001", "--fdr", "0.3")
     assert code == 0
     assert "pairs ≥ 50%" in out
@@ -54,8 +54,8 @@ def test_the_table_says_what_everything_rests_on(capsys: pytest.CaptureFixture[s
     assert "Exact counts" in out
 
 
-def test_decoys_may_say_what_noise_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Here made from the other model's file: noise of the first one's scale, and no right pair."""
+def test_decoys_measure_the_noise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Decoys made from the other model's file: noise on the first one's scale, no correct pairs."""
     table = pq.read_table(f"{SAMPLE}/similarity_b.parquet")
     rng = np.random.default_rng(0)
     noise = [(0.19 + 0.02 * rng.standard_normal(len(v))).tolist() for v in table["values"]]
@@ -72,7 +72,7 @@ def test_decoys_may_say_what_noise_is(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "none.parquet" in err
 
 
-def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_labels_give_precision(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = ("--labels", label_file(tmp_path, 200, 0), "--clip-model", "sample-a")
     (found,) = proposals(capsys, "--precision", "0.7", *labels)
     assert found["basis"] == "precision"
@@ -102,7 +102,7 @@ def test_labels_may_say_what_is_right(capsys: pytest.CaptureFixture[str], tmp_pa
         (["--precision", "0.9", "--labels", "/nowhere/labels.sqlite"], "/nowhere/labels.sqlite"),
     ],
 )
-def test_nonsense_is_refused_in_a_line(
+def test_invalid_options_are_rejected_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     code, out, err = run(capsys, SAMPLE, *arguments)
@@ -112,7 +112,7 @@ def test_nonsense_is_refused_in_a_line(
     assert err.count("\n") == 1
 
 
-def test_what_is_proposed_is_exported_as_it_is(
+def test_a_proposal_is_exported_unchanged(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     out, config = tmp_path / "p.json", tmp_path / "c.json"
@@ -126,7 +126,7 @@ def test_what_is_proposed_is_exported_as_it_is(
     assert kept["provenance"]["chosen"] == found
 
 
-def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_share_may_be_a_percentage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = ("--labels", label_file(tmp_path, 200, 0))
     by_share, per_cent = (proposals(capsys, "--precision", s, *labels) for s in ("0.7", "70%"))
     assert by_share == per_cent
@@ -145,7 +145,7 @@ def test_a_share_may_be_in_per_cent(capsys: pytest.CaptureFixture[str], tmp_path
         ("pairs=101", None),
     ],
 )
-def test_a_number_that_may_be_a_share_is_said(
+def test_a_count_that_may_be_a_percentage_is_noted(
     capsys: pytest.CaptureFixture[str], target: str, words: str | None
 ) -> None:
     code, _, err = run(capsys, SAMPLE, "--keep", target)

@@ -1,4 +1,4 @@
-"""A setting handed over: config there and back, manifests against the walk, flags, differences."""
+"""Export: config round trip, manifests against the reference walk, flags, differences."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def some_yields() -> dict[str, Any]:
     return exact_yields(curves, 0, 0.5)
 
 
-# The config, there and back
+# Config round trip
 
 
 @given(CONFIGS, TEXT, st.dictionaries(TEXT, TEXT | FLOAT | st.none() | st.booleans()))
@@ -142,7 +142,7 @@ def test_the_schema_is_one_and_names_every_setting() -> None:
 def test_the_schema_allows_what_the_loader_s_settings_allow(name: str, value: Any) -> None:
     allowed = Draft202012Validator(schema()).is_valid({name: value})
     if name in WHOLE and isinstance(value, float) and value.is_integer():
-        return  # the schema does not tell 6.0 from 6, the settings do
+        return  # the schema does not distinguish 6.0 from 6, the settings do
     try:
         parse_config(json.dumps({name: value}).encode(), "c.json")
     except ConfigError:
@@ -159,7 +159,7 @@ def test_an_exported_config_is_valid(tmp_path: Path, capsys: pytest.CaptureFixtu
         Draft202012Validator(schema()).validate(json.loads(out.read_text()))
 
 
-# Nonsense
+# Invalid configs
 
 
 WHOLE = ("min_images", "max_images", "max_tokens", "min_kb")
@@ -393,7 +393,7 @@ def test_the_command_s_manifest_is_explain(
     assert ids.tolist() == sorted(kept)
 
 
-# What a trainer is told
+# Training flags
 
 
 def test_flags_say_the_setting() -> None:

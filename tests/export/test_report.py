@@ -1,4 +1,4 @@
-"""The report's sections on labels and on other models: they say what the core says, or why not."""
+"""The report's sections on labels and other models match the package's results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BO = "<b>Bo</b> & Co"
 
 
 def with_a_second_person(path: str) -> str:
-    """Let somebody else say the same of every second pair, and the contrary of one."""
+    """Add a second annotator who labels every second pair the same, and one differently."""
     said = store.read(path)[::2]
     with store.writing(path) as connection:
         again = [
@@ -45,7 +45,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def text_of(path: Path) -> str:
-    """Return a report's text, without pictures, a space between its pieces."""
+    """Return a report's text without charts, elements separated by spaces."""
     plain = re.sub(r"<style>.*?</style>|<svg.*?</svg>", " ", path.read_text(), flags=re.S)
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", plain)))
 
@@ -57,7 +57,7 @@ def reported(capsys: pytest.CaptureFixture[str], tmp_path: Path, *arguments: Any
     return text_of(report)
 
 
-def test_labels_say_in_the_report_what_they_say_elsewhere(
+def test_the_report_has_the_labels_results(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, labelled: str
 ) -> None:
     one = sample()[0]
@@ -86,7 +86,7 @@ def test_labels_say_in_the_report_what_they_say_elsewhere(
     assert "CLIP model comparison" not in text
 
 
-def test_models_say_in_the_report_what_they_say_elsewhere(
+def test_the_report_has_the_model_comparison(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, labelled: str
 ) -> None:
     first, second = sample()
@@ -110,7 +110,7 @@ def test_models_say_in_the_report_what_they_say_elsewhere(
     assert re.search(r'aria-label="sample-b at 0\.\d+: ', drawn)
 
 
-def test_of_an_index_the_deciding_set_gives_its_name(
+def test_an_index_s_score_set_gives_the_model_name(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     index = tmp_path / "ix"
@@ -128,7 +128,7 @@ def test_of_an_index_the_deciding_set_gives_its_name(
     assert (run.code, run.noted) == (0, "")
 
 
-def test_where_there_is_nothing_to_say_little_is_said(
+def test_a_report_without_labels_and_other_models_is_short(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     text = reported(capsys, tmp_path, SAMPLE, "--models", "own")
@@ -164,7 +164,7 @@ def test_a_model_that_cannot_be_compared_is_named(
         (["--report", "r.html", "--models"], "--models needs at least one"),
     ],
 )  # fmt: skip
-def test_what_has_no_place_is_one_line(
+def test_options_that_need_a_report_are_rejected(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     arguments: list[str], words: str,
 ) -> None:  # fmt: skip
@@ -176,7 +176,7 @@ def test_what_has_no_place_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_of_another_model_are_refused(
+def test_labels_of_another_model_are_rejected(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, labelled: str
 ) -> None:
     report = tmp_path / "r.html"
