@@ -77,8 +77,16 @@ def test_the_options_name_what_the_core_has() -> None:
 def test_the_solver_is_scipy_s_own_whichever_is_loaded_first() -> None:
     code = (
         "import sys; from mmc4viz.loader.assignment import solver; taken = solver();"
-        "assert 'scipy.optimize' not in sys.modules; import scipy.optimize;"
-        "assert taken is scipy.optimize.linear_sum_assignment;"
-        "solver.cache_clear(); assert solver() is taken"
+        "assert 'scipy.optimize' not in sys.modules;"
+        "from scipy.optimize import linear_sum_assignment as own;"
+        "assert taken.__self__.__file__ == own.__self__.__file__;"
+        "solver.cache_clear(); assert solver() is own"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_pages_load_neither_scipy_s_packages_nor_pandas() -> None:
+    code = "import sys, mmc4viz.ui.server, mmc4viz.ui.main; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = set(run.stdout.split())
+    assert not {"pandas", "scipy.optimize", "scipy.special", "scipy.stats"} & found

@@ -620,15 +620,35 @@ class Tokenizer:
         """Return the tokenizer's complete definition, in the format of ``tokenizer.json``."""
         return f"{self.end_of_text}\n{self._backend.to_str()}"
 
+    @property
+    def _settings_without_vocabulary(self) -> dict[str, Any]:
+        backend = self._backend
+        return {
+            "model": {
+                "type": type(backend.model).__name__,
+                "dropout": getattr(backend.model, "dropout", None),
+            },
+            "normalizer": _component(backend.normalizer),
+            "pre_tokenizer": _component(backend.pre_tokenizer),
+            "added_tokens": [token.__getstate__() for token in self.added],
+        }
+
+    @property
+    def added(self) -> list[AddedToken]:
+        """The tokens that were added to the vocabulary."""
+        return list(self._backend.get_added_tokens_decoder().values())
+
     @cached_property
     def additive(self) -> bool:
         """Whether token counts of sentences are additive (`additive_pipeline`)."""
-        return additive_pipeline(self._settings)
+        short = self._settings_without_vocabulary  # a vocabulary takes long to write out and read
+        bytes_only = (short["pre_tokenizer"] or {}).get("type") == "ByteLevel"
+        return additive_pipeline(short if bytes_only else self._settings)
 
     @cached_property
     def _literals(self) -> re.Pattern[str]:
         """Matches added tokens inside a sentence; white-space tokens are harmless there."""
-        contents = [token.content for token in self._backend.get_added_tokens_decoder().values()]
+        contents = [token.content for token in self.added]
         visible = [re.escape(text) for text in contents if text.strip()]
         return re.compile("|".join(visible))
 
@@ -759,6 +779,11 @@ def additive_pipeline(settings: dict[str, Any]) -> bool:
         whole_words = split.get("split", True) or _no_token_spans_a_space(model)
         return normalizer is None and model["type"] in ("BPE", "Unigram") and whole_words
     return not split and _is_llama_normalizer(normalizer) and _no_token_spans_a_space(model)
+
+
+def _component(part: Any) -> Any:
+    """Return a part of a tokenizer as ``tokenizer.json`` has it."""
+    return None if part is None else json.loads(part.__getstate__())
 
 
 def _harmless(token: dict[str, Any]) -> bool:

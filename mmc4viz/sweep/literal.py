@@ -8,7 +8,6 @@ only once.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,12 +82,11 @@ def parts_cleanly(tokenizer: Tokenizer) -> bool:
 
     They do unless one of them absorbs whitespace or another added token overlaps with them.
     """
-    settings = json.loads(tokenizer.description().split("\n", 1)[1])
     own = {IMAGE, END_OF_CHUNK}
     odd = ("lstrip", "rstrip", "single_word", "normalized")
-    for token in settings["added_tokens"]:
-        content = token["content"]
-        if content in own and any(token.get(name) for name in odd):
+    for token in tokenizer.added:
+        content = token.content
+        if content in own and any(getattr(token, name) for name in odd):
             return False
         if content not in own and any(_overlap(content, special) for special in own):
             return False

@@ -164,6 +164,40 @@ def test_any_other_pipeline_is_not_declared(change: dict[str, Any]) -> None:
     assert not additive_pipeline(settings | change)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"normalizer": {"type": "NFC"}},
+        {"normalizer": {"type": "Lowercase"}},
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}},
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+                           "use_regex": False}},
+        {"dropout": 0.5},
+        {"lstrip": True},
+        {"pre_tokenizer": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_told_without_the_vocabulary_is_what_is_told_with_it(
+    change: dict[str, Any],
+) -> None:
+    settings = json.loads(load_tokenizer()._backend.to_str())
+    settings["model"] |= {name: change[name] for name in change if name == "dropout"}
+    settings["added_tokens"][0] |= {name: change[name] for name in change if name == "lstrip"}
+    settings |= {name: change[name] for name in change if name in settings}
+    backend = tokenizers.Tokenizer.from_str(json.dumps(settings))
+    found = Tokenizer("changed", backend, "<|endoftext|>")
+    assert found.additive is additive_pipeline(found._settings)
+    for name, part in found._settings_without_vocabulary.items():
+        whole = found._settings[name]
+        if name == "model":
+            whole = {key: whole[key] for key in part}
+        elif name == "added_tokens":
+            whole = [{key: token[key] for key in token if key != "id"} for token in whole]
+        assert part == whole
+
+
 @pytest.mark.parametrize("change", [{"ignore_merges": True}, {"fuse_unk": True}])
 def test_a_merge_table_that_looks_beyond_words_is_not_declared(
     of_kind: dict[str, Tokenizer], change: dict[str, Any]

@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.columns import Columns, Kind
@@ -209,6 +208,8 @@ def correlation_of_entries(
         For a sample, with a 95% CI from the correlations of ten random groups of documents (batch
         means, Student's t).
     """
+    from scipy.special import stdtrit
+
     n_documents = first.matched.n_documents
     order = np.random.default_rng(seed).permutation(n_documents)
     sizes = _sizes(first)[order]

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-from scipy import optimize
-from scipy.special import stdtr
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.thresholds.fdr.matrices import Stack
@@ -93,6 +91,9 @@ def log_scale_error(distance: Floats, owner: Ints, half: tuple[float, float]) ->
 
 def _half(distance: Floats) -> tuple[float, float]:
     """Fit a folded Student t to absolute residuals, by binned maximum likelihood."""
+    from scipy import optimize
+    from scipy.special import stdtr
+
     counts, _ = np.histogram(distance, _EDGES)
     if not counts.sum():
         return _TAILS[1], 1.0
@@ -305,6 +306,8 @@ def cost(theta: Floats, rows: ResidualRows) -> float:
 
 def most_likely(rows: ResidualRows, start: Floats | None = None, steps: int = 60) -> Floats:
     """Return the parameters of the most probable signal, shape (3,)."""
+    from scipy import optimize
+
     begin = _PRIOR[:, 0] if start is None else start
     found = optimize.minimize(cost, begin, (rows,), method="L-BFGS-B", bounds=_BOUNDS,
                               options={"maxiter": steps, "ftol": 1e-9, "eps": 1e-4})  # fmt: skip

@@ -21,7 +21,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from mmc4viz.arrays import Floats
 
@@ -139,6 +138,8 @@ class _Test:
 
     def limit(self, side: int, tail: float, exact: bool) -> Floats:
         """Return the lower limit (side 1) or the upper one (side -1), shape (K,)."""
+        from scipy.special import ndtri
+
         z = float(ndtri(1 - tail))
         low, high = np.full(len(self.n), -30.0), np.full(len(self.n), 40.0)
         start = self._bisect(side, low, high, 44, lambda p: self._score(p) - z)

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.thresholds.labels import queue, sampling, store
@@ -267,6 +266,8 @@ def probability(sample: LabelledSample) -> Isotonic:
 
     Labels with the same score are pooled.
     """
+    from scipy.optimize import isotonic_regression
+
     if not len(sample):
         return Isotonic(np.zeros(0), np.zeros(0))
     score, place = np.unique(sample.score, return_inverse=True)

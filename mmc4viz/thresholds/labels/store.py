@@ -31,7 +31,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pandas.util import hash_array
 
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
@@ -648,6 +647,8 @@ class Documents:
 
 def hashed(texts: pa.Array) -> NDArray[np.uint64]:
     """Return a deterministic 64-bit hash of each text."""
+    from pandas.util import hash_array
+
     return hash_array(texts.to_numpy(zero_copy_only=False), categorize=False)
 
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -78,6 +77,8 @@ def show_table(
     sort_by : callable
         Called with a column's sort order when its header is clicked.
     """
+    import pandas as pd  # Streamlit loads it when it shows a table, and not before
+
     places = documents.tolist()
     _restore(places, opened)
     frame = pd.DataFrame(rows(columns, found, places), columns=list(HEAD))
