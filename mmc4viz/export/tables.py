@@ -53,7 +53,13 @@ from mmc4viz.thresholds.model_scores import ModelsError, check_comparable
 from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
 
 _MAX_CHARACTERS: Final = 600  # characters of a sentence
-_DROPS: Final = {"coin": "single-image drop"}
+_DROPS: Final = {
+    "coin": "single-image drop",
+    "document_rejected": "document dropped",
+    "lost_with_document": "dropped with document",
+    "over_cap": "dropped at the cap",
+    "single_image_at_end": "only image token is last",
+}
 _BARS: Final = {
     "undecodable": "unreadable",
     "lost_with_document": "unreadable",
