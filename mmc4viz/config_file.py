@@ -84,7 +84,7 @@ def read_marked(path: str) -> Marked:
 
 
 def parse_marked(data: bytes, name: str) -> Marked:
-    """Parse YAML or JSON, as told by the name's extension or else by the first character.
+    """Parse YAML or JSON, by the name's extension or else by the first character.
 
     Raises
     ------

@@ -89,13 +89,13 @@ def open_checked(
         raise IndexFileError(f"{path}: cannot be read: {reason}") from None
     except pa.ArrowException:  # an empty file cannot be mapped
         whole = pa.py_buffer(b"")
-    view, room = memoryview(whole), whole.size - _TAIL.size
-    length, n, digest, magic = _TAIL.unpack(view[room:]) if room >= 0 else (0, 0, 0, b"")
+    view, end = memoryview(whole), whole.size - _TAIL.size
+    length, n, digest, magic = _TAIL.unpack(view[end:]) if end >= 0 else (0, 0, 0, b"")
     if magic != _MAGIC:
         older = bytes(view[:6]) == _ARROW == bytes(view[-6:])
         what = "written by an older mmc4viz" if older else "damaged (incomplete)"
         raise IndexFileError(f"{path}: {what}: {repair(path)}")
-    table = bytes(view[length:room])
+    table = bytes(view[length:end])
     if len(table) != n * _BUFFER.size or _rest(view[:length], table, n) != digest:
         raise IndexFileError(f"{path}: damaged (checksum mismatch): {repair(path)}")
     try:

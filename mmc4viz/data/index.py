@@ -206,8 +206,8 @@ def put_text(text: str, beside: Path, target: str) -> None:
 
 def _unwritable(folder: str, error: Exception) -> IndexFileError:
     number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
-    if reason is None and (said := re.search(r"\[errno (\d+)\] (.*)", str(error))):  # pyarrow's
-        number, reason = int(said[1]), said[2]
+    if reason is None and (found := re.search(r"\[errno (\d+)\] (.*)", str(error))):  # pyarrow's
+        number, reason = int(found[1]), found[2]
     full = number in (errno.ENOSPC, errno.EDQUOT)
     do = "free some space" if full else "make it writable"
     return IndexFileError(

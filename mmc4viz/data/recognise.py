@@ -24,8 +24,8 @@ _IMAGES: Final = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"}
 _COLUMNS: Final = re.compile(
     rb"(?i)(^|[,\t\"])(url|image_?url|caption|text|similarity|image|file_?path|title)([,\t\"]|$)"
 )
-_ABSENT: Final = object()  # stands for a sample's missing JSON
-_BROKEN: Final = object()  # and for invalid JSON
+_ABSENT: Final = object()  # a sample has no JSON
+_BROKEN: Final = object()  # a sample's JSON is invalid
 _PAIRS: Final = "image–text pairs"
 _INTERLEAVED: Final = "documents with lists images and texts"
 

@@ -482,10 +482,10 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
         after the samples before that point.
     """
     read = _tar_samples if shard.layout is Layout.TAR else _line_samples
-    said: list[str] = []
+    lines: list[str] = []
     count = 0
     try:
-        for sample in _recognised(shard, read(shard, said), said):
+        for sample in _recognised(shard, read(shard, lines), lines):
             yield sample
             count += 1
     except (ShardError, ConfigError):
@@ -496,7 +496,7 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
         raise ShardError(f"{shard.path}: {what}: {reason(error)}") from None
     finally:
         if notes is not None:
-            notes += [f"{shard.name}: {line}" for line in said]
+            notes += [f"{shard.name}: {line}" for line in lines]
 
 
 def reason(error: Exception) -> str:

@@ -225,8 +225,8 @@ def _waited(error: BaseException, tries: int) -> bool:
     dropped = any(isinstance(one, ConnectionError | TimeoutError) for one in chain)
     if not (status in _TRANSIENT if status else dropped or kinds & _DROPPED):
         return False
-    nobody = any(isinstance(one, ConnectionRefusedError | socket.gaierror) for one in chain)
-    if tries > (len(_WAITS) // 2 if nobody else len(_WAITS)):
+    unreachable = any(isinstance(one, ConnectionRefusedError | socket.gaierror) for one in chain)
+    if tries > (len(_WAITS) // 2 if unreachable else len(_WAITS)):
         return False
     _sleep(min(max(_WAITS[tries - 1], _asked(chain)), _LONGEST))
     return True
@@ -283,10 +283,10 @@ def scrubbed(text: str, path: str = "") -> str:
     for piece in named.split("::"):
         shown, _, user = _parts(piece)
         query = piece.partition("?")[2] if shown != piece else ""
-        told = [user[:-1], *user[:-1].split(":")[1:], query]
-        told += [value for _, value in parse_qsl(query)]
-        told += [pair.partition("=")[2] for pair in query.split("&")]
-        for secret in filter(lambda one: len(one) > 3, {*told, *map(unquote, told)}):
+        parts = [user[:-1], *user[:-1].split(":")[1:], query]
+        parts += [value for _, value in parse_qsl(query)]
+        parts += [pair.partition("=")[2] for pair in query.split("&")]
+        for secret in filter(lambda one: len(one) > 3, {*parts, *map(unquote, parts)}):
             text = text.replace(secret, "…")
     return text
 

@@ -1,4 +1,4 @@
-"""The index: equal answers, whole files, resuming, and every way in which it can be spoilt."""
+"""The index: equal results, atomic writes, resuming, and damage of every kind."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_two_runs_give_the_same_bytes(nasty_shards: list[Shard], tmp_path: Path)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_finished_shards_are_skipped_and_changed_ones_done_again(
+def test_finished_shards_are_skipped_and_changed_ones_indexed_again(
     shards: list[Shard], tmp_path: Path
 ) -> None:
     out = tmp_path / "index"
@@ -125,7 +125,7 @@ def test_finished_shards_are_skipped_and_changed_ones_done_again(
     assert open_index(str(out)).verify == "header"
 
 
-def test_shards_not_named_are_left_alone_and_gone_ones_pruned(
+def test_other_shards_are_unchanged_and_removed_ones_pruned(
     shards: list[Shard], tmp_path: Path
 ) -> None:
     out = tmp_path / "index"
@@ -205,7 +205,7 @@ def spoil_newer(path: Path) -> None:
 @pytest.mark.parametrize(
     "spoil", [spoil_truncate, spoil_empty, spoil_foreign, spoil_older, spoil_newer]
 )
-def test_a_spoilt_file_is_an_error_to_read_and_made_again(
+def test_a_damaged_file_is_an_error_and_rebuilt(
     shards: list[Shard], tmp_path: Path, spoil: Any
 ) -> None:
     out = tmp_path / "index"
@@ -234,13 +234,13 @@ def test_an_index_of_another_tokenizer_is_refused(shards: list[Shard], tmp_path:
     assert open_index(str(out), opt).tokenizer.end_of_text == "</s>"
 
 
-def test_a_folder_that_is_no_index_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_index_is_reported(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(IndexFileError, match="mmc4viz index SHARD"):
             open_index(str(folder))
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_no_file(
     shards: list[Shard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: object, **kwargs: object) -> object:

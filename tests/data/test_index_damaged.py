@@ -1,4 +1,4 @@
-"""Damaged files: no answer but the right one, or one line that names the file."""
+"""Damaged files give the correct result, or a one-line error that names the file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.damage import damaged
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write an index with a set, and the score file of it as we write them."""
+    """Write an index with a score set, and its similarity file."""
     folder = tmp_path_factory.mktemp("damage")
     shards, _, sidecar = odd_shards(folder, 10)
     table = pq.read_table(sidecar)
@@ -37,7 +37,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("seed", "times"), [(0, 240), *(pytest.param(n, 3000, marks=pytest.mark.slow) for n in (1, 2))]
 )
-def test_a_damaged_file_gives_no_other_answer(corpus: Path, seed: int, times: int) -> None:
+def test_a_damaged_file_gives_no_wrong_result(corpus: Path, seed: int, times: int) -> None:
     kinds = ".arrow,.json,.parquet"
     command = [
         sys.executable,
@@ -55,8 +55,8 @@ def test_a_damaged_file_gives_no_other_answer(corpus: Path, seed: int, times: in
     assert int(noticed.split()[0]) > times / 2
 
 
-def test_a_damaged_score_file_says_nothing_of_itself(tmp_path: Path) -> None:
-    """So a part that a run left is made again; one that is whole is believed."""
+def test_a_damaged_score_file_has_no_metadata(tmp_path: Path) -> None:
+    """So a damaged part is made again, and an intact one is reused."""
     path, chance = tmp_path / "part.parquet", random.Random(3)
     rows = {
         "shard": ["a.tar"] * 40,
@@ -77,7 +77,7 @@ def test_a_damaged_score_file_says_nothing_of_itself(tmp_path: Path) -> None:
 
 
 def test_an_index_that_is_read_into_memory_outlives_its_files(corpus: Path) -> None:
-    """One that is mapped would end the process."""
+    """A mapped one would crash the process."""
     folder = Path(shutil.copytree(corpus / "index", corpus / "copy"))
     index = open_index(str(folder), similarity="b")
     paths = list(folder.rglob("*.arrow"))

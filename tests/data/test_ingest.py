@@ -1,4 +1,4 @@
-"""The fast way into columns against the plain one, over ordinary, malformed and hostile bytes."""
+"""Fast reading into columns equals plain reading, on ordinary, malformed and malicious bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def not_additive(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 def plain(shard: Shard, tokenizer: Tokenizer, image_dir: str | None = None) -> pa.RecordBatch:
-    """Make a shard's columns as their specification says."""
+    """Make a shard's columns by the specification."""
     source, notes, tally = image_source(shard, image_dir), list[str](), ImageTally()
     rows = []
     for sample in samples(shard, notes):
@@ -183,12 +183,12 @@ def test_every_place_takes_every_piece_alike(piece: bytes) -> None:
         b'[{"image_base64": "AAAA"}]',
     ],
 )
-def test_what_cannot_be_lifted_out_for_certain_is_left(raw: bytes) -> None:
+def test_doubtful_images_are_not_extracted(raw: bytes) -> None:
     assert skim(raw) is None
     assert_read_alike(raw)
 
 
-def test_ordinary_documents_are_lifted_out() -> None:
+def test_ordinary_images_are_extracted() -> None:
     document = info([[0.5, float("nan")]] * 3, images=[entry(b"abc"), entry(), entry(b"")])
     for style in ({}, {"indent": 2}, {"separators": (",", ":")}):
         skimmed = skim(json.dumps(document, **style).encode())  # type: ignore[arg-type]
@@ -238,7 +238,7 @@ def test_a_draft_fails_where_the_full_decoding_fails() -> None:
     assert 150 < failures < 450
 
 
-def test_checking_less_finds_less_and_says_so(tmp_path: Path) -> None:
+def test_weaker_validation_finds_less_and_is_noted(tmp_path: Path) -> None:
     cut = jpeg(side=640)[:700] + b"\0" * 12_000
     images = [entry(jpeg(12_345)), entry(cut), entry(b"no image" * 2000), entry(image_base64="A")]
     path = write_tar(tmp_path / "s.tar", [("a", info([[0.5]] * 4, images=images))])
@@ -256,7 +256,7 @@ def test_checking_less_finds_less_and_says_so(tmp_path: Path) -> None:
         assert columns.image("width").tolist() == width
 
 
-def test_documents_written_by_chatgpt_are_checked_as_far(tmp_path: Path) -> None:
+def test_chatgpt_generated_documents_are_checked_likewise(tmp_path: Path) -> None:
     document = chatgpt("_!_IMAGE1_!_ A boat.", 1)
     document["image_map"]["_!_IMAGE1_!_"]["base64_image"] = BROKEN
     path = write_tar(tmp_path / "s.tar", [("a", document)])

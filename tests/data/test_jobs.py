@@ -1,4 +1,4 @@
-"""The runner of jobs: every job is done once, whatever becomes of the workers of others."""
+"""Running jobs: every job is done once, whatever happens to other workers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fail(job: int) -> int:
 
 
 @pytest.mark.parametrize("n_jobs", [12, 2000])
-def test_a_job_that_kills_its_worker_costs_itself_only(n_jobs: int) -> None:
+def test_a_job_that_kills_its_worker_does_not_affect_others(n_jobs: int) -> None:
     done = dict(run(square, range(n_jobs), partial(processes, 2)))
     assert done == {job: job * job for job in range(n_jobs) if job != DEADLY}
 
@@ -42,7 +42,7 @@ def test_a_job_s_own_error_ends_the_run() -> None:
         list(run(fail, range(3), partial(processes, 1)))
 
 
-def test_whoever_stops_has_begun_no_more_than_there_are_workers() -> None:
+def test_no_more_jobs_are_started_than_there_are_workers() -> None:
     begun = []
     jobs = run(begun.append, range(100), partial(ThreadPoolExecutor, 2))
     next(jobs)
@@ -59,10 +59,10 @@ def test_workers_see_the_environment_as_it_is(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("allowed", "words"), [(16, "2 workers need up to 44, but the limit is 16"), (4096, "")]
 )
-def test_too_few_open_files_are_said(
+def test_a_low_limit_of_open_files_is_reported(
     monkeypatch: pytest.MonkeyPatch, allowed: int, words: str
 ) -> None:
-    """And where more may be open than are, they are."""
+    """The limit is raised where permitted."""
     now = [min(allowed, 20), allowed]
     monkeypatch.setattr(resource, "getrlimit", lambda which: tuple(now))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: now.__setitem__(0, limits[0]))
@@ -74,7 +74,7 @@ def test_too_few_open_files_are_said(
         list(run(square, [3], partial(processes, 2)))
 
 
-def test_too_little_memory_is_said_before_anything_is_loaded(
+def test_too_little_memory_is_reported_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (400_000 << 10, 400_000 << 10))
@@ -88,7 +88,7 @@ def test_too_little_memory_is_said_before_anything_is_loaded(
 
 
 class Cluster:
-    """A Dask client whose workers come and go as they are told to; each look takes two seconds."""
+    """A Dask client whose workers come and go on demand; each check takes two seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, workers_: list[dict[str, Any]]) -> None:
         self.looks, self.workers, self.now, self.told = 0, workers_, 0.0, list[str]()
@@ -127,7 +127,7 @@ class Cluster:
         assert list(run(square, [1], make)) == [(0, 1)]
 
 
-def test_a_cluster_without_workers_says_so_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(monkeypatch, [{}] * 12 + [{"tcp://w:1": None}])
     cluster.jobs()
     assert cluster.told == [
@@ -135,7 +135,7 @@ def test_a_cluster_without_workers_says_so_and_waits(monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_a_cluster_that_gets_no_workers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_workers_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="no workers for 10 minutes; start some: dask worker tcp"):
         Cluster(monkeypatch, [{}]).jobs()
 

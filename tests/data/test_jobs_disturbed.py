@@ -1,6 +1,6 @@
-"""Every command that writes, disturbed: power that is cut, disks that fail once, workers orphaned.
+"""Every command that writes, interrupted by power cuts, disk errors or orphaned workers.
 
-What a run leaves is whole or made again; what it could not read it says, each time.
+Files left behind are complete or rebuilt, and read errors are reported by every run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def threads() -> Iterator[Executor]:
 
 @pytest.fixture(autouse=True)
 def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands' workers be threads, which start at once."""
+    """Use threads as workers, which start at once."""
     for name in ("index", "apply"):
         module = importlib.import_module(f"mmc4viz.cli.{name}")
         monkeypatch.setattr(module, "processes", lambda workers: threads())
@@ -91,7 +91,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def cut(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], out: Path, at: int, honest: bool
 ) -> bool:
-    """Run a command, cut the power at a rename; return whether it came to its end before."""
+    """Run a command and cut the power at a rename; return whether it finished before."""
     with monkeypatch.context() as patched:
         power = Power(patched, out)
         power.cut_at = at
@@ -111,7 +111,7 @@ def cut(
 def test_a_power_cut_costs_time_only(
     name: str, honest: bool, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At any rename, and behind the end; on a disk that syncs nothing what is spoilt is noticed."""
+    """At any rename, and after the end; on a disk that never syncs, damage is noticed."""
     (tmp_path / "whole").mkdir()
     (corpus / "s-2.tar").unlink()
     assert run(*command(name, corpus, tmp_path / "whole")) == 0
@@ -173,7 +173,7 @@ def test_what_is_there_of_a_shard_stays_unless_more_can_be_read(
 def test_what_was_not_walked_is_never_carried_over(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it could be copied, but nobody knows what the loader would make of the rest."""
+    """All of it could be copied, but the loader's result on the rest is unknown."""
     shard, out = corpus / "s-1.tar", tmp_path / "out"
     with failing(monkeypatch, {shard: shard.stat().st_size // 2}):
         assert run(*command("apply", corpus, out)) == 2
@@ -205,7 +205,7 @@ def test_a_shard_that_cannot_be_copied_any_more_fails_alone(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Its index says what is in it; now the disk fails: that is no lack of room to write."""
+    """It was indexed before the disk failed; that is not a full disk."""
 
     class Bad(io.FileIO):
         def readinto(self, buffer: Any) -> int:
@@ -282,7 +282,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_workers_end_with_the_command(
     name: str, number: signal.Signals, long: Path, tmp_path: Path
 ) -> None:
-    """And let go of its output, for which others may wait."""
+    """And close its output, for which others may wait."""
     out = tmp_path / "out"
     arguments = [sys.executable, "-m", "mmc4viz", *command(name, long, out), "--workers", "2"]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What is no shard of MMC4 is named in one line; what may be one is read as before."""
+"""Files that are not MMC4 shards are described in one line; others are read as usual."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_another_shape_is_named_in_one_line(tmp_path: Path, name: str) -> None:
+def test_another_format_is_named_in_one_line(tmp_path: Path, name: str) -> None:
     file, make, words = CASES[name]
     path = tmp_path / file
     path.write_bytes(make())
@@ -143,7 +143,7 @@ def test_an_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
         [{"is_gpt": 1, "images": [], "texts": []}],
     ],
 )
-def test_what_may_be_a_shard_of_mmc4_is_read(tmp_path: Path, documents: list[Any]) -> None:
+def test_possible_mmc4_shards_are_read(tmp_path: Path, documents: list[Any]) -> None:
     raw = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in documents]
     path = tmp_path / "s.jsonl"
     path.write_bytes(b"".join(one + b"\n" for one in raw))

@@ -1,4 +1,4 @@
-"""Samples: rates with intervals that hold what they promise, and the same seed the same sample."""
+"""Samples: confidence intervals have their coverage, and seeds are reproducible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRID = np.array([0.2, 0.3])
 
 
 def corpus(n_shards: int, per_shard: int, seed: int) -> list[Columns]:
-    """Shards whose documents resemble each other: each has its own share of matches."""
+    """Shards whose documents resemble each other: each has its own match rate."""
     generator = np.random.default_rng(seed)
     good = row_of(_document(0.4), Sample("k", b""), TOKENIZER)
     poor = row_of(_document(0.1), Sample("k", b""), TOKENIZER)
@@ -48,7 +48,7 @@ def _document(score: float) -> object:
 
 
 @pytest.mark.parametrize("n_shards", [60, *slow(8)])
-def test_intervals_contain_the_truth_about_as_often_as_they_say(n_shards: int) -> None:
+def test_intervals_have_their_nominal_coverage(n_shards: int) -> None:
     config, hits, trials = LoaderConfig(), 0, 40
     columns = corpus(n_shards, 60, seed=n_shards)
     truth = sweep(match_corpus(columns, config), config, GRID).expected("documents", 0.5)
@@ -61,7 +61,7 @@ def test_intervals_contain_the_truth_about_as_often_as_they_say(n_shards: int) -
     assert hits >= 31
 
 
-def test_everything_drawn_leaves_no_uncertainty() -> None:
+def test_a_complete_sample_has_no_uncertainty() -> None:
     columns, config = corpus(3, 20, seed=1), LoaderConfig()
     drawn = draw(columns, 1000)
     found = rate(drawn, sweep_clusters(drawn, config, GRID), "pairs", 0.5)
@@ -126,7 +126,7 @@ def _of_size(size: int, at: int, share: float = 1.0) -> Columns:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SIZES)
 def test_intervals_hold_where_shards_are_of_different_size(kind: str) -> None:
-    """Also where larger shards are better ones, and more shards are drawn than at first."""
+    """Also if larger shards are better, and more shards are drawn than at first."""
     rng, hits, trials = np.random.default_rng(1), 0, 60
     sizes = SIZES[kind](rng)
     shares = np.clip(rng.beta(4, 4, len(sizes)) + 0.1 * (sizes > np.median(sizes)), 0, 1)

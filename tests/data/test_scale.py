@@ -1,4 +1,4 @@
-"""The scale guard: every scale recognised from its data, and thresholds that cannot divide it."""
+"""Scales are recognized from data, and thresholds that keep all or no pairs are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Rows = list[Any]
 
 
 def clip_like(rng: np.random.Generator, mean: float = 0.2, noise: float = 0.05) -> Rows:
-    """Rows of cosines as a CLIP model makes them, some with a sentence that is right."""
+    """Rows of cosines as from a CLIP model, some with a correct sentence."""
     rows = [rng.normal(mean, noise, rng.integers(1, 40)) for _ in range(300)]
     for row in rows[:150]:
         row[rng.integers(len(row))] += 0.12
@@ -101,7 +101,7 @@ def test_a_threshold_misfits_where_it_keeps_all_or_nothing(
     assert len(lines) == (why is not None)
 
 
-def test_many_thresholds_are_said_in_two_lines() -> None:
+def test_many_thresholds_are_reported_in_two_lines() -> None:
     scores = np.array([0.1, 0.2, 0.3])
     low, high = misfits(np.linspace(-0.5, 0.9, 15), "cosine", scores)
     assert low.startswith("threshold -0.5, -0.4, -0.3 and 4 more: every pair reaches it")
@@ -111,10 +111,10 @@ def test_many_thresholds_are_said_in_two_lines() -> None:
 
 
 @pytest.mark.parametrize(("name", "make"), [MAKES[0], *MAKES[4:8]])
-def test_every_answer_has_one_scale(
+def test_every_result_has_the_same_scale(
     name: str, make: Callable[[Rows], Rows], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Matched scores alone look like cosines after a softmax or a sigmoid; matrices say it all."""
+    """After softmax or sigmoid, matched scores look like cosines; the matrices show the scale."""
     rows = [make(clip_like(np.random.default_rng(n))[:150]) for n in range(2)]
     documents = [(f"{n}-{k}", info([row.tolist()]) )
                  for n, some in enumerate(rows) for k, row in enumerate(some)]  # fmt: skip
@@ -149,7 +149,7 @@ def test_every_answer_has_one_scale(
         (100, "24", ""),
     ],
 )
-def test_the_commands_say_so_at_once(
+def test_the_commands_report_it(
     factor: float,
     asked: str,
     words: str,

@@ -1,4 +1,4 @@
-"""Shards: webdataset's grouping, every container, places, and what breaks off."""
+"""Shards: webdataset's grouping, every container, fetching by place, and truncated files."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_mmc4s_own_zip_is_read_from_its_first_member(tmp_path: Path) -> None:
     assert fetch(Shard(str(path)), found[2].offset, found[2].size) == b'{"b": 2}\n'
 
 
-def test_links_and_folders_are_passed_over(tmp_path: Path) -> None:
+def test_links_and_folders_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "s.tar"
     with tarfile.open(path, "w") as tar:
         for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
@@ -124,7 +124,7 @@ def test_links_and_folders_are_passed_over(tmp_path: Path) -> None:
      (b"PK\x03\x04xx", "")],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["s.tar", "s.tar.gz"])
-def test_what_is_no_shard_is_said_in_one_line(
+def test_invalid_shards_are_reported_in_one_line(
     tmp_path: Path, name: str, content: bytes, words: str
 ) -> None:
     path = tmp_path / name
@@ -136,7 +136,7 @@ def test_what_is_no_shard_is_said_in_one_line(
 
 
 @pytest.mark.parametrize("packing", ["", ".gz", ".xz"])
-def test_a_shard_that_breaks_off_yields_what_came_before(tmp_path: Path, packing: str) -> None:
+def test_a_truncated_shard_yields_what_precedes_the_damage(tmp_path: Path, packing: str) -> None:
     whole = tar_bytes("a.json", "b.json", "c.json")
     path = tmp_path / f"s.tar{packing}"
     for keep, expected in ((3 * 512, 1), (3 * 512 + 1, 1), (4 * 512, 2), (512 + 1, 0)):
@@ -155,7 +155,7 @@ def list_until_break(path: Path) -> list[Sample]:
     return found
 
 
-def test_a_break_is_carried_with_the_columns(tmp_path: Path) -> None:
+def test_the_error_of_a_truncated_shard_is_kept_with_the_columns(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "s.tar", [("a", info([[0.9]])), ("b", info([[0.9]]))])
     path.write_bytes(path.read_bytes()[:30_000])
     columns = read_columns(Shard(str(path)), load_tokenizer())
@@ -226,7 +226,7 @@ def test_braces_for_more_than_a_million_names_are_refused_unexpanded(pattern: st
 
 
 @pytest.mark.parametrize("pattern", ["{" * 5000 + "}" * 5000, "a{b", "\0.tar", "http://[::1", "}{"])
-def test_names_that_make_no_sense_are_one_line(pattern: str) -> None:
+def test_invalid_patterns_are_one_line_errors(pattern: str) -> None:
     try:
         assert [shard.name for shard in expand([pattern])]
     except ShardError as error:
@@ -258,7 +258,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize("packing", ["", ".gz"])
-def test_what_follows_the_end_mark_is_noted(tmp_path: Path, packing: str) -> None:
+def test_data_after_the_end_is_noted(tmp_path: Path, packing: str) -> None:
     one, two = (write_tar(tmp_path / f"{n}.tar", [(f"{n}", mmc4(n))]) for n in range(2))
     path = tmp_path / f"both.tar{packing}"
     path.write_bytes(PACK[packing](one.read_bytes() + two.read_bytes()))
@@ -270,7 +270,7 @@ def test_what_follows_the_end_mark_is_noted(tmp_path: Path, packing: str) -> Non
 
 
 @pytest.mark.parametrize("names", [["www.a.json", "www.b.json"], ["0.json.gz"], ["a.b.jsonl"]])
-def test_documents_that_webdataset_passes_over_are_noted(tmp_path: Path, names: list[str]) -> None:
+def test_documents_that_webdataset_ignores_are_noted(tmp_path: Path, names: list[str]) -> None:
     found, notes = read_with_notes(write_tar(tmp_path / "s.tar", [(n, mmc4()) for n in names]))
     assert all(sample.raw is None for sample in found)
     assert [names[0] in note and "first dot" in note for note in notes] == [True]
@@ -287,7 +287,7 @@ def test_images_as_members_are_noted(tmp_path: Path) -> None:
     assert read_with_notes(both)[1] == []
 
 
-def test_what_of_a_zip_is_not_read_is_noted(tmp_path: Path) -> None:
+def test_ignored_files_of_a_zip_are_noted(tmp_path: Path) -> None:
     line = mmc4() + b"\n"
     two = zipped(tmp_path / "two.jsonl.zip", {"a.jsonl": line, "b.jsonl": line * 2})
     found, notes = read_with_notes(two)
@@ -302,7 +302,7 @@ def test_what_of_a_zip_is_not_read_is_noted(tmp_path: Path) -> None:
         read(zipped(tmp_path / "none.zip", {}))
 
 
-def test_notes_go_with_the_columns_and_are_said(
+def test_notes_are_kept_with_the_columns_and_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_tar(tmp_path / "s.tar", [("0", mmc4())])
@@ -321,7 +321,7 @@ def test_notes_go_with_the_columns_and_are_said(
         assert capsys.readouterr().err.count("s.tar: data after the end of the tar") == 1
 
 
-def test_a_last_line_that_is_cut_breaks_the_shard_off(
+def test_a_truncated_last_line_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "s.jsonl"
@@ -340,7 +340,7 @@ def test_a_last_line_that_is_cut_breaks_the_shard_off(
 
 
 @pytest.mark.parametrize("name", ["s.tar", "s.tar.xz", "s.jsonl", "s.jsonl.gz", "s.jsonl.zip"])
-def test_a_document_above_the_limit_is_not_read_and_says_so(
+def test_a_document_above_the_limit_is_unreadable(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, large = tmp_path / name, b" " * 1_000_000 + mmc4(1)

@@ -1,4 +1,4 @@
-"""Damaged and hostile shards: what came before stays, one line says the rest, memory is bounded."""
+"""Damaged and malicious shards: a one-line error after the intact samples, in bounded memory."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 def until_break(shard: Shard, most: int = 100) -> tuple[list[Sample], str]:
-    """Read to the break, which must come, in one line that names the shard."""
+    """Read until the error, which must come, in one line that names the shard."""
     found: list[Sample] = []
     with pytest.raises(ShardError) as error:
         for sample in samples(shard):
@@ -123,7 +123,9 @@ def until_break(shard: Shard, most: int = 100) -> tuple[list[Sample], str]:
 
 @pytest.mark.parametrize("packing", ["", "gz"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_header_breaks_off_with_a_reason(tmp_path: Path, name: str, packing: str) -> None:
+def test_a_malicious_header_ends_the_shard_with_a_reason(
+    tmp_path: Path, name: str, packing: str
+) -> None:
     path = write_tar(tmp_path / "s.tar", documents())
     whole = path.read_bytes().rstrip(b"\0")
     whole += bytes(-len(whole) % 512) + HOSTILE[name] + bytes(0 if name == "no end mark" else 1024)
@@ -150,7 +152,7 @@ def test_a_sparse_file_is_as_large_as_it_says(tmp_path: Path) -> None:
         read_damaged(path)
 
 
-def test_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_other_shards_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "0.tar").write_bytes(HOSTILE["size beyond the file"])
     with zipfile.ZipFile(tmp_path / "1.zip", "w"):
         pass
@@ -166,9 +168,7 @@ def test_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_memory_that_is_wanting_names_the_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lack_of_memory_names_the_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tar(tmp_path / "s.tar", documents())
 
     def fail(*_: object) -> bytes:
@@ -223,7 +223,7 @@ def mutated(raw: bytes, rng: random.Random) -> bytes:
 
 
 def read_damaged(path: Path) -> None:
-    """Read a shard, and its documents again: only errors of one line leave."""
+    """Read a shard and fetch its documents again: all errors must have one line."""
     shard, found = Shard(str(path)), list[Sample]()
     try:
         for sample in samples(shard, []):
@@ -255,13 +255,13 @@ def fuzz(path: Path, seeds: range) -> None:
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_damaged_bytes_leave_as_errors_of_one_line(tmp_path: Path, name: str) -> None:
+def test_damaged_bytes_give_one_line_errors(tmp_path: Path, name: str) -> None:
     fuzz(tmp_path / name, range(80))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PACKINGS)
-def test_many_damaged_bytes_leave_as_errors_of_one_line(tmp_path: Path, name: str) -> None:
+def test_many_damaged_bytes_give_one_line_errors(tmp_path: Path, name: str) -> None:
     fuzz(tmp_path / name, range(80, 6000))
 
 

@@ -1,4 +1,4 @@
-"""Score sets of an index: the same answers as shards that carry that similarity themselves."""
+"""Score sets of an index give the same results as shards with these scores as their own."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def write_sidecar(path: Path, rows: Sequence[tuple[str, str, Any]], **metadata: 
 
 
 def odd_shards(folder: Path, n: int = 160) -> tuple[list[Shard], list[Shard], Path]:
-    """Write odd shards, the same ones with another similarity in them, and that as a sidecar."""
+    """Write unusual shards, the same with other scores, and these as a similarity file."""
     rng, rows = np.random.default_rng(5), []
     near, far = folder / "near", folder / "far"
     for part in (near, far):
@@ -197,7 +197,7 @@ def test_the_same_bytes_on_every_run_and_finished_shards_are_skipped(
 
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Path, Path]:
-    """Two documents twice over, and an index of them."""
+    """Two shards of two documents, and an index of them."""
     for number in range(2):
         odd = info([[0.2, 0.1]] * 2, images=[entry(), entry(jpeg())])
         members = [("a", info([[0.2, 0.1]])), ("b", odd), ("c", chatgpt("_!_IMAGE1_!_ a", 1))]
@@ -233,7 +233,7 @@ def test_rows_of_missing_images_may_be_nan(small: tuple[Path, Path]) -> None:
         (rows_of() * 2, "2 matrices for 1 documents 'a'"),
     ],
 )
-def test_documents_that_do_not_match_are_said_and_nothing_is_computed(
+def test_mismatched_documents_are_reported(
     small: tuple[Path, Path], rows: list[tuple[str, str, Any]], words: str
 ) -> None:
     done = attached(small, rows)
@@ -244,7 +244,7 @@ def test_documents_that_do_not_match_are_said_and_nothing_is_computed(
         open_index(str(small[0]), similarity="b")
 
 
-def test_rows_that_nobody_needs_are_counted(small: tuple[Path, Path]) -> None:
+def test_unused_rows_are_counted(small: tuple[Path, Path]) -> None:
     rows = [*rows_of(z=[[0.1, 0.2]]), ("s-9.tar", "a", np.array([[0.5, 0.6]]))]
     assert attached(small, rows).unused == 3
 
@@ -283,7 +283,7 @@ def test_the_same_key_twice_goes_by_order(tmp_path: Path) -> None:
 
 
 def test_of_two_shards_of_one_name_each_gets_its_own(tmp_path: Path) -> None:
-    """By any end of the path that only one of them has; by the base name neither."""
+    """By any unique end of the path; the base name is ambiguous."""
     for part in ("x", "y"):
         (tmp_path / part).mkdir()
         write_tar(tmp_path / part / "s.tar", [("a", info([[0.2]]))])
@@ -322,7 +322,7 @@ def test_a_gone_shard_takes_its_part_of_every_set_along(
     assert open_index(str(small[0]), similarity="b").n_documents == 3
 
 
-def test_a_spoilt_file_is_said_and_made_again(small: tuple[Path, Path]) -> None:
+def test_a_damaged_file_is_reported_and_rebuilt(small: tuple[Path, Path]) -> None:
     attached(small, rows_of())
     before = files(small[0])
     path = next((small[0] / "similarity" / "b").glob("*.arrow"))
@@ -370,7 +370,7 @@ def test_an_index_and_a_sidecar_on_a_store(
 def test_the_dashboard_lists_the_sets(
     small: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What its control is sent is the curve of the set that is chosen."""
+    """Its control receives the curve of the selected set."""
     attached(small, rows_of(a=[[0.21, 0.22]]))
     page = opened(monkeypatch, index=str(small[0]))
     [picker] = [box for box in page.selectbox if box.label == "CLIP model"]
@@ -389,7 +389,7 @@ def test_the_dashboard_lists_the_sets(
 
 
 @pytest.mark.parametrize("column", ["shard", "key", "images", "sentences", "values"])
-def test_a_file_that_is_no_sidecar_is_said(small: tuple[Path, Path], column: str) -> None:
+def test_an_invalid_similarity_file_is_reported(small: tuple[Path, Path], column: str) -> None:
     write_sidecar(small[1], rows_of())
     table = pq.read_table(small[1])
     wrong = pa.array([True] * len(table))
@@ -404,7 +404,7 @@ def test_a_file_that_is_no_sidecar_is_said(small: tuple[Path, Path], column: str
             attach(str(small[0]), "b", str(small[1]), lambda _: None)
 
 
-def test_values_that_make_no_matrix_are_said(small: tuple[Path, Path]) -> None:
+def test_values_of_the_wrong_shape_are_reported(small: tuple[Path, Path]) -> None:
     write_sidecar(small[1], rows_of())
     table = pq.read_table(small[1])
     for images in ([2] * 4, [-1] * 4):
@@ -445,7 +445,7 @@ def test_a_sidecar_may_have_any_width_of_its_kinds(
 
 
 @pytest.mark.parametrize("column", ["shard", "key"])
-def test_text_that_is_none_is_said(small: tuple[Path, Path], column: str) -> None:
+def test_invalid_text_is_reported(small: tuple[Path, Path], column: str) -> None:
     write_sidecar(small[1], rows_of())
     table = pq.read_table(small[1])
     raw = [(text.encode() + b"\xff") if column == "key" else text.encode()
@@ -462,7 +462,7 @@ def test_text_that_is_none_is_said(small: tuple[Path, Path], column: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "own", "..", "a/b", ".b", "b\n", "é"])
-def test_a_name_that_is_none_is_refused(small: tuple[Path, Path], name: str) -> None:
+def test_an_invalid_name_is_refused(small: tuple[Path, Path], name: str) -> None:
     write_sidecar(small[1], rows_of())
     with pytest.raises(ConfigError):
         attach(str(small[0]), name, str(small[1]), lambda _: None)
@@ -515,7 +515,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[Any, s
     return end.value.code, captured.out, captured.err
 
 
-def test_an_index_is_told_whose_similarity_its_shards_carry(
+def test_an_index_records_the_model_of_its_own_scores(
     small: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, config = str(small[0]), small[0].parent / "c.yaml"

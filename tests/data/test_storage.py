@@ -1,4 +1,4 @@
-"""Stores: what fails in passing is tried again, what a refusal is called, and no secret is kept."""
+"""Remote stores: transient errors are retried, refusals are explained, secrets are not stored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = [f"k{number}" for number in range(6)]
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Return the seconds that were waited for, without waiting; forget what was named."""
+    """Record the waits without waiting; forget known secrets afterwards."""
     waited: list[float] = []
     monkeypatch.setattr(storage, "_sleep", waited.append)
     yield waited
@@ -66,13 +66,13 @@ def refusal(url: str) -> str:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again(web: Web, slept: list[float], status: int) -> None:
+def test_transient_errors_are_retried(web: Web, slept: list[float], status: int) -> None:
     web.answers = [(status, {})] * 4  # each try asks twice for the size
     assert keys(web.url("s-0.tar")) == KEYS
     assert slept == [0.5, 1.0]
 
 
-def test_a_server_says_how_long_to_wait(web: Web, slept: list[float]) -> None:
+def test_a_server_sets_the_wait(web: Web, slept: list[float]) -> None:
     waits = ("7", "1e9", "Thu, 01 Jan 1970 00:00:00 GMT", "soon")
     web.answers = [(503, {"Retry-After": text}) for text in waits for _ in range(2)]
     assert keys(web.url("s-0.tar")) == KEYS
@@ -86,7 +86,7 @@ def test_a_server_says_how_long_to_wait(web: Web, slept: list[float]) -> None:
      (403, 1, "access denied (403)"), (400, 1, "the server returned HTTP 400"),
      (501, 1, "the server returned HTTP 501")],
 )  # fmt: skip
-def test_a_refusal_is_called_by_its_code(
+def test_a_refusal_is_reported_with_its_status(
     web: Web, slept: list[float], status: int, tries: int, words: str
 ) -> None:
     web.answers = [(status, {})] * 99
@@ -99,7 +99,7 @@ def test_a_number_in_a_name_is_no_code(web: Web) -> None:
     assert refusal(web.url("shard-00403.tar")).endswith("shard-00403.tar: not found")
 
 
-def test_nobody_there_is_not_the_same_as_nothing_there(slept: list[float]) -> None:
+def test_an_unreachable_server_is_not_a_missing_file(slept: list[float]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         said = refusal(f"http://127.0.0.1:{probe.getsockname()[1]}/s.tar")
@@ -108,9 +108,7 @@ def test_nobody_there_is_not_the_same_as_nothing_there(slept: list[float]) -> No
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_dropped_connection_is_taken_up_where_it_broke(
-    web: Web, raw: bytes, ranges: bool
-) -> None:
+def test_a_dropped_connection_is_resumed(web: Web, raw: bytes, ranges: bool) -> None:
     web.ranges, web.drops = ranges, [len(raw) // 3, len(raw) // 3]
     with storage.open_for_reading(web.url("s-0.tar")) as file:
         assert file.read() == raw
@@ -170,7 +168,7 @@ def test_the_missing_package_is_named(
     assert ("pip" in words) == ("mmc4viz[" in str(error.value))
 
 
-def test_only_what_surely_is_gone_is_pruned(web: Web, tmp_path: Path) -> None:
+def test_only_files_known_to_be_gone_are_pruned(web: Web, tmp_path: Path) -> None:
     shards = expand([web.url("s-{0..1}.tar")])
     jobs = [IndexTask(shard, str(tmp_path), "gpt2", Verify.FULL, None) for shard in shards]
     done = build(jobs, lambda: ThreadPoolExecutor(1), lambda _: None)
@@ -239,7 +237,7 @@ def test_shards_that_differ_in_what_is_not_kept_are_refused(web: Web) -> None:
 SECRETS = ("s3cr3t", "5igna%2Fture", "5igna/ture", "bob")
 
 
-def test_no_secret_is_written_or_said(
+def test_no_secret_is_written_or_printed(
     web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = importlib.import_module("mmc4viz.cli.index")

@@ -43,7 +43,7 @@ def test_a_digest_is_of_all_bytes_however_they_are_read(path: Path) -> None:
         assert digest.added_to("x") == f"x:{xxhash.xxh3_128_hexdigest(raw)}"
 
 
-def test_a_packed_file_is_digested_as_it_lies(tmp_path: Path) -> None:
+def test_a_compressed_file_is_digested_compressed(tmp_path: Path) -> None:
     raw = random.Random(2).randbytes(200_000)
     (tmp_path / "a.gz").write_bytes(gzip.compress(raw))
     with digesting(str(tmp_path / "a.gz")) as digest, open_for_reading(str(tmp_path / "a.gz")) as f:

@@ -1,4 +1,4 @@
-"""Indexing far away: killed runs, a cluster whose worker dies, a web server, an object store."""
+"""Remote indexing: killed runs, a cluster whose worker dies, a web server, an object store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder as far from the shards as that of `undisturbed`: files name the way."""
+    """Make a folder with the same relative path to the shards as that of `undisturbed`."""
     return tmp_path_factory.mktemp("index")
 
 
@@ -58,7 +58,7 @@ def arrow_files(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(out.glob("*.arrow"))}
 
 
-def test_a_killed_run_leaves_whole_files_and_the_next_goes_on(
+def test_a_killed_run_leaves_complete_files_and_the_next_resumes(
     folder: Path, undisturbed: dict[str, bytes], out: Path
 ) -> None:
     command = [sys.executable, "-m", "mmc4viz", "index", str(folder), "--out", str(out)]
@@ -124,7 +124,7 @@ def test_a_cluster_without_workers_is_waited_for_and_given_up(
     assert f"{address}: no workers for" in given_up
 
 
-def test_no_scheduler_is_said(
+def test_a_missing_scheduler_is_reported(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], free_port: int
 ) -> None:
     address = f"tcp://127.0.0.1:{free_port}"
@@ -140,7 +140,7 @@ def free_port() -> int:
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Python's own server without its log; refuses a folder named secret, breaks off another."""
+    """Python's server without a log; refuses one folder, and drops connections in another."""
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -192,7 +192,7 @@ def test_shards_over_http(
     ("path", "words"),
     [("none.tar", "not found"), ("secret/n.tar", "credentials"), ("broken/n.tar", "")],
 )
-def test_what_a_web_server_refuses_is_said(web: str, path: str, words: str) -> None:
+def test_refusals_of_a_web_server_are_reported(web: str, path: str, words: str) -> None:
     [shard] = expand([f"{web}/{path}"])
     with pytest.raises(ShardError) as error:
         list(samples(shard))
@@ -247,8 +247,6 @@ def test_shards_and_index_on_an_object_store(
     assert open_index(out).n_documents == open_index(out).n_documents > 0
 
 
-def test_a_bucket_that_is_not_there_is_said(
-    bucket: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_bucket_is_reported(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("curve", "s3://nowhere/n-0.tar") == 2
     assert capsys.readouterr().err.startswith("mmc4viz: s3://nowhere/n-0.tar: ")

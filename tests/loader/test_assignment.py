@@ -1,4 +1,4 @@
-"""The assignments: one-to-one and optimal by brute force, the others by their definitions."""
+"""Assignment methods: one-to-one against brute force, the others against their definitions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_one_to_one_is_optimal(matrix: Floats) -> None:
 
 
 @given(matrices, st.sampled_from([one_to_one, greedy]))
-def test_no_image_and_no_sentence_twice(matrix: Floats, assign: object) -> None:
+def test_each_image_and_sentence_is_used_once(matrix: Floats, assign: object) -> None:
     matches = assign(matrix, [])  # type: ignore[operator]
     assert len({match.row for match in matches}) == len(matches)
     assert len({match.sentence for match in matches}) == len(matches)
@@ -58,7 +58,7 @@ def test_no_image_and_no_sentence_twice(matrix: Floats, assign: object) -> None:
 
 
 @given(matrices)
-def test_argmax_takes_each_images_best_and_the_first_of_equals(matrix: Floats) -> None:
+def test_argmax_takes_the_best_sentence_and_the_first_of_ties(matrix: Floats) -> None:
     for row, sentence, score in argmax(matrix, []):
         assert score == matrix[row].max()
         assert (matrix[row, :sentence] < score).all()
@@ -101,7 +101,7 @@ def test_stored_takes_indices_in_range_and_finite_scores(
 
 @pytest.mark.parametrize("name", ["one_to_one", "argmax", "greedy"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_lose_the_document(name: str, bad: float) -> None:
+def test_nan_and_infinity_make_the_document_unreadable(name: str, bad: float) -> None:
     with pytest.raises(DocumentError):
         ASSIGNMENTS[name](np.array([[0.1, bad]]), [])
 
@@ -111,10 +111,10 @@ def test_nan_and_infinity_lose_the_document(name: str, bad: float) -> None:
     [None, [], [[]], "text", {}, [[0.1], [0.2, 0.3]], [0.1, 0.2], [[[0.1]], [[0.2]]], [[True]],
      [["a"]], [[None]], [[2**70]], [[0.1]], 7],
 )  # fmt: skip
-def test_matrices_that_are_none_lose_the_document(matrix: object) -> None:
+def test_malformed_matrices_make_the_document_unreadable(matrix: object) -> None:
     with pytest.raises(DocumentError):
         one_to_one(rows_of(matrix, [0, 1]), [])
 
 
-def test_an_image_without_columns_is_left_over() -> None:
+def test_an_image_without_columns_is_unmatched() -> None:
     assert one_to_one(rows_of([[], []], [0, 1]), []) == argmax(rows_of([[], []], [0, 1]), []) == []

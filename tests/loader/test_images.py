@@ -1,4 +1,4 @@
-"""Pictures: decoded as the loader decodes them, in bounded memory, without other programs."""
+"""Images decode as in the loader, in bounded memory, without running other programs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ LEFT_OUT = ("EPS", "FPX", "MIC")
 
 
 def plain(data: bytes) -> tuple[int, int, str, str | None] | None:
-    """Say of an image what Pillow says under the loader's limit; None for too much of it."""
+    """Return Pillow's result under the loader's limit; None if the image exceeds it."""
     width, height, kind = 0, 0, ""
     try:
         with PillowImage.open(io.BytesIO(data)) as image:
@@ -71,7 +71,7 @@ def plain(data: bytes) -> tuple[int, int, str, str | None] | None:
 
 
 def agree(r: random.Random, count: int) -> int:
-    """Compare pictures, damaged and whole, with plain Pillow; return how many failed."""
+    """Compare intact and damaged images with plain Pillow; return how many failed."""
     decode(pictures()["TIFF RGB "])  # Pillow knows all of its formats now, in its usual order
     whole = list(pictures().values())
     failed = 0
@@ -84,19 +84,19 @@ def agree(r: random.Random, count: int) -> int:
     return failed
 
 
-def test_whatever_the_picture_it_decodes_where_pillow_decodes_it() -> None:
+def test_images_decode_exactly_when_pillow_decodes_them() -> None:
     assert len(pictures()) > 100
     assert agree(random.Random(11), 200) > 80
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_many_more_pictures(seed: int) -> None:
+def test_many_more_images(seed: int) -> None:
     assert agree(random.Random(seed), 10_000) > 4_000
 
 
 def test_formats_are_pillows_in_its_order() -> None:
-    """In a process of its own, for the order depends on what was opened before."""
+    """In a separate process, because the order depends on what was opened before."""
     code = "from PIL import Image; Image.preinit(); Image.init(); print(*Image.ID)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     known = ran.stdout.split()
@@ -104,21 +104,21 @@ def test_formats_are_pillows_in_its_order() -> None:
     assert [name for name in FORMATS if name in known] == expected
 
 
-def test_the_limit_of_pixels_is_the_loaders_and_only_ours() -> None:
+def test_the_pixel_limit_is_the_loaders_and_does_not_change_pillows() -> None:
     assert images.LOADER_MAX_PIXELS == 10**9
     assert PillowImage.MAX_IMAGE_PIXELS == 1024**3 // 4 // 3  # as whoever imports us has it
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Let Pillow believe that Ghostscript is there; collect what it starts."""
+    """Make Pillow believe that Ghostscript is installed; collect what it runs."""
     calls: list[Any] = []
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
     monkeypatch.setattr(EpsImagePlugin.subprocess, "check_call", lambda *a, **k: calls.append(a))
     yield calls
 
 
-def test_no_picture_starts_another_program(started: list[Any], tmp_path: Path) -> None:
+def test_no_image_runs_another_program(started: list[Any], tmp_path: Path) -> None:
     eps = saved(drawn("L"), "EPS")
     (tmp_path / "a.eps").write_bytes(eps)
     take = preprocessing_of({"size": 32, "crop_size": 32, "do_normalize": False})
@@ -177,7 +177,7 @@ def with_size(data: bytes, width: int, height: int) -> bytes:
 
 
 def bombs() -> dict[str, tuple[bytes, bool]]:
-    """Return small files of huge pictures, and whether they are known to be broken."""
+    """Return small files of huge images, and whether they are known to be broken."""
     png = png_of_zeros(17_000, 17_000)
     beyond = b"\x89PNG\r\n\x1a\n" + chunk(
         b"IHDR", struct.pack(">IIBBBBB", 50_000, 40_001, 1, 0, 0, 0, 0)
@@ -218,7 +218,7 @@ for path in sys.argv[2:]:
 
 
 def limited(most: int, folder: Path, files: dict[str, bytes]) -> dict[str, list[str]]:
-    """Decode files by every way in a process that may take so many more bytes."""
+    """Decode files in every way in a process with limited memory."""
     for number, data in enumerate(files.values()):
         (folder / str(number)).write_bytes(data)
     paths = [str(folder / str(number)) for number in range(len(files))]
@@ -230,7 +230,7 @@ def limited(most: int, folder: Path, files: dict[str, bytes]) -> dict[str, list[
     return dict(zip(files, lines, strict=True))
 
 
-def test_no_picture_takes_gigabytes(tmp_path: Path) -> None:
+def test_no_image_takes_gigabytes(tmp_path: Path) -> None:
     given = bombs()
     found = limited(4 * 10**8, tmp_path, {name: data for name, (data, _) in given.items()})
     for name, (_, broken) in given.items():
@@ -239,14 +239,14 @@ def test_no_picture_takes_gigabytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_largest_pictures_that_are_decoded_take_what_they_may(tmp_path: Path) -> None:
-    """The limit is of memory: a picture just below it decodes within it."""
+def test_the_largest_decoded_images_stay_within_the_limit(tmp_path: Path) -> None:
+    """The limit is on memory: an image just below it decodes within it."""
     side = int((2e9 / 8) ** 0.5) - 1
     found = limited(22 * 10**8, tmp_path, {"png": png_of_zeros(side, side)})
     assert found == {"png": ["None", "None", "None"]}
 
 
-def test_want_of_memory_is_no_fault_of_a_picture(tmp_path: Path) -> None:
+def test_lack_of_memory_is_not_an_image_error(tmp_path: Path) -> None:
     found = limited(2 * 10**8, tmp_path, {"png": png_of_zeros(8_000, 8_000), "bad": b"GIF89a"})
     assert found["png"] == ["not enough memory", "not enough memory", "None"]
     assert found["bad"][0] not in ("None", "not enough memory")
@@ -266,7 +266,7 @@ def test_the_limit_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
         decode(large)
 
 
-def test_links_are_followed_and_names_lead_nowhere_else(tmp_path: Path) -> None:
+def test_links_are_followed_but_names_stay_in_the_folder(tmp_path: Path) -> None:
     folder, cache = tmp_path / "images", tmp_path / "cache"
     folder.mkdir()
     cache.mkdir()
@@ -301,7 +301,7 @@ def test_only_regular_files_of_sane_size_are_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["s_0.jsonl", "s_0.jsonl.gz", "s_0.jsonl.zip", "s_0.zip"])
-def test_what_mmc4s_downloader_wrote_is_found(tmp_path: Path, name: str) -> None:
+def test_files_of_mmc4s_downloader_are_found(tmp_path: Path, name: str) -> None:
     data, shard = saved(drawn("RGB"), "PNG"), Shard(str(tmp_path / name), 3)
     assert image_source(shard).sizes_unknown
     for folder, given in (
@@ -320,7 +320,7 @@ def test_what_mmc4s_downloader_wrote_is_found(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("n_bytes", [12_000, 12_001, 12_002])
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_base64_written_as_bytes_is_named(n_bytes: int, quote: str) -> None:
-    """Before July 2023 the converter wrote ``str`` of bytes: what that decodes to is no picture."""
+    """Before July 2023 the converter wrote ``str`` of bytes, which does not decode to an image."""
     data = saved(drawn("RGB"), "JPEG").ljust(n_bytes, b"\0")
     text = f"b{quote}{base64.b64encode(data).decode()}{quote}"
     found = measure({"image_base64": text}, Embedded())
@@ -346,7 +346,7 @@ def shard_of(folder: Path, *entries: dict[str, Any], name: str = "s.tar") -> Sha
 
 
 def notes_everywhere(shard: Shard, folder: Path, image_dir: str | None = None) -> list[str]:
-    """Return a shard's notes, the same whichever way it is looked at."""
+    """Return a shard's notes, which must be the same however it is read."""
     tokenizer = load_tokenizer()
     read = Shards([shard], tokenizer, image_dir)
     list(read.documents(with_text=False))
@@ -364,7 +364,7 @@ def notes_everywhere(shard: Shard, folder: Path, image_dir: str | None = None) -
     return found
 
 
-def test_all_images_missing_is_said_with_the_places_looked_at(tmp_path: Path) -> None:
+def test_all_images_missing_is_noted_with_the_folders_searched(tmp_path: Path) -> None:
     inside = shard_of(tmp_path, entry(), entry())
     assert notes_everywhere(inside, tmp_path / "a") == [
         "s.tar: all 2 images are missing: the loader reads images only from image_base64 in the "
@@ -385,7 +385,7 @@ def test_all_images_missing_is_said_with_the_places_looked_at(tmp_path: Path) ->
     assert not notes_everywhere(lines, tmp_path / "c")  # found by itself, and indexed again
 
 
-def test_scoring_says_that_all_images_are_missing(tmp_path: Path) -> None:
+def test_scoring_notes_that_all_images_are_missing(tmp_path: Path) -> None:
     shard, notes = shard_of(tmp_path, entry(), name="s.jsonl"), list[str]()
     assert [page.images for page in pages(shard, str(tmp_path), notes)] == [[None]]
     assert [note.partition(": a.jpg")[0] for note in notes] == [
@@ -393,7 +393,7 @@ def test_scoring_says_that_all_images_are_missing(tmp_path: Path) -> None:
     ]
 
 
-def test_odd_images_are_counted_in_notes(tmp_path: Path) -> None:
+def test_unusual_images_are_counted_in_notes(tmp_path: Path) -> None:
     avif = pictures()["AVIF RGB {'speed': 10}"].ljust(12_000, b"\0")
     as_bytes = entry(jpeg())
     as_bytes["image_base64"] = str(as_bytes["image_base64"].encode())

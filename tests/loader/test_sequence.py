@@ -1,4 +1,4 @@
-"""The sequence's text: worked examples, and the offsets against a plain rewrite."""
+"""Text of the training sequence: worked examples, and offsets against a simple rewrite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pieces = st.lists(
 sentences = st.lists(pieces.map("".join), min_size=1, max_size=5)
 
 
-def test_images_open_chunks_and_the_first_end_of_chunk_goes() -> None:
+def test_images_open_chunks_and_the_first_end_of_chunk_is_removed() -> None:
     text = interleave(["One.", "Two.", "Three."], [0, 2], EOS)
     assert text.text == f"{IMAGE}One. Two.{END_OF_CHUNK}{IMAGE}Three.{END_OF_CHUNK}{EOS}"
     assert [text.text[s : s + len(IMAGE)] for s in text.image_starts] == [IMAGE] * 2
@@ -33,7 +33,7 @@ def test_several_images_on_one_sentence_take_its_tokens_in_image_order() -> None
     assert middle < first < last
 
 
-def test_the_pages_own_end_of_chunk_is_the_first_to_go() -> None:
+def test_the_pages_own_end_of_chunk_is_removed_first() -> None:
     text = interleave([f"a{END_OF_CHUNK}b", "c"], [1], EOS)
     assert text.text == f"ab{END_OF_CHUNK}{IMAGE}c{END_OF_CHUNK}{EOS}"
 
@@ -45,18 +45,18 @@ def test_removing_it_can_make_an_image_token() -> None:
 
 
 @pytest.mark.parametrize("bad", [None, "text", {"0": "a"}, 3, ["a", None], ["a", 1]])
-def test_sentences_that_are_none_lose_the_document(bad: object) -> None:
+def test_invalid_sentences_make_the_document_unreadable(bad: object) -> None:
     with pytest.raises(DocumentError):
         interleave(bad, [0], EOS)
 
 
-def test_a_matched_sentence_that_is_no_text_is_written_as_python_would() -> None:
+def test_a_matched_sentence_that_is_not_text_is_formatted_by_python() -> None:
     assert interleave([None], [0], EOS).text == f"{IMAGE}None{END_OF_CHUNK}{EOS}"
 
 
 @given(sentences, st.data())
 def test_offsets_find_the_pairs_own_tokens(parts: list[str], data: st.DataObject) -> None:
-    """Marked tokens, told apart by a letter that the clean-up does not see, end up there."""
+    """Tokens marked by a letter that the clean-up ignores end up at these offsets."""
     columns = data.draw(st.lists(st.integers(0, len(parts) - 1), max_size=4, unique=True))
     text = interleave(list(parts), columns, EOS)
     assert all(text.text.startswith(IMAGE, start) for start in text.image_starts)

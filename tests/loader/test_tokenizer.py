@@ -1,4 +1,4 @@
-"""Tokenizers: counts that add up where that is declared, set-up, and errors in words."""
+"""Tokenizers: additive counts where declared, set-up, and error messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KINDS = ["gpt2", "gpt2_prefix", "metaspace_first", "metaspace_always", "unigram"
 
 
 def trained(kind: str) -> tokenizers.Tokenizer:
-    """Train a small tokenizer of a kind on the prose."""
+    """Train a small tokenizer of some kind on prose."""
     unigram = kind == "unigram"
     tokenizer = tokenizers.Tokenizer(models.Unigram() if unigram else models.BPE(unk_token="<unk>"))
     specials = ["<unk>", "<s>", "</s>"]
@@ -74,9 +74,7 @@ def of_kind(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_pipelines_shown_to_add_up_are_declared(
-    of_kind: dict[str, Tokenizer], kind: str
-) -> None:
+def test_additive_pipelines_are_declared(of_kind: dict[str, Tokenizer], kind: str) -> None:
     assert of_kind[kind].additive
 
 
@@ -117,7 +115,7 @@ pages = st.lists(
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(pages=pages)
-def test_counting_word_by_word_says_the_same(
+def test_counting_word_by_word_gives_the_same(
     of_kind: dict[str, Tokenizer], kind: str, pages: list[list[str]]
 ) -> None:
     tokenizer = of_kind[kind]
@@ -127,7 +125,7 @@ def test_counting_word_by_word_says_the_same(
     assert counting.counter_of(tokenizer).count(pages) == expected
 
 
-def test_words_are_forgotten_before_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "_MOST_CACHED", 20)
     tokenizer = load_tokenizer()
     counter = SentenceCounter(tokenizer)
@@ -144,7 +142,7 @@ def test_exceptions_are_named(text: str) -> None:
     assert load_tokenizer().is_exception(text)
 
 
-def test_ordinary_sentences_are_none() -> None:
+def test_ordinary_sentences_are_not_exceptions() -> None:
     assert not any(load_tokenizer().is_exception(text) for text in PROSE[:-1])
 
 
@@ -199,7 +197,7 @@ def test_what_is_told_without_the_vocabulary_is_what_is_told_with_it(
 
 
 @pytest.mark.parametrize("change", [{"ignore_merges": True}, {"fuse_unk": True}])
-def test_a_merge_table_that_looks_beyond_words_is_not_declared(
+def test_merges_across_words_are_not_declared(
     of_kind: dict[str, Tokenizer], change: dict[str, Any]
 ) -> None:
     settings = of_kind["llama"]._settings
@@ -210,7 +208,7 @@ def test_a_merge_table_that_looks_beyond_words_is_not_declared(
 
 
 @pytest.mark.parametrize("field", ["lstrip", "rstrip", "single_word"])
-def test_added_tokens_that_reach_beyond_themselves_undo_it(field: str) -> None:
+def test_added_tokens_that_absorb_spaces_are_not_additive(field: str) -> None:
     settings = json.loads(load_tokenizer()._backend.to_str())
     settings["added_tokens"][0][field] = True
     assert not additive_pipeline(settings)
@@ -279,7 +277,7 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: str) ->
     assert "\n" not in str(error.value)
 
 
-def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tokenizer_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (str(tmp_path), str(tmp_path / "none.json")):
         with pytest.raises(TokenizerError):
             load_tokenizer(name)

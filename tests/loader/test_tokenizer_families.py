@@ -1,4 +1,4 @@
-"""Tokenizers of a dozen families: the ids that OpenFlamingo's loader gets from transformers."""
+"""Tokenizers of a dozen families give the ids that OpenFlamingo's loader gets from transformers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KNOWN: dict[str, str | None] = json.loads(families.RECORD.read_text(encoding="ut
 
 
 def ids_of(tokenizer: Tokenizer) -> list[list[int]]:
-    """Return what `families.by_transformers` does, as it is here."""
+    """Return the same as `families.by_transformers`, from mmc4viz."""
     closing = f"<|endofchunk|>{tokenizer.end_of_text}"
     rows = [tokenizer.encode(text + closing, limit).ids for text in TEXTS for limit in LIMITS]
     return [[tokenizer.end_of_chunk_id, tokenizer.image_id], *rows]
@@ -48,12 +48,12 @@ def check_recorded(folder: Path, named: Callable[[str], bool]) -> None:
     assert loaded > 60
 
 
-def test_ids_are_those_that_transformers_gives(tmp_path: Path) -> None:
+def test_ids_equal_those_of_transformers(tmp_path: Path) -> None:
     check_recorded(tmp_path, lambda name: "varied" not in name)
 
 
 @pytest.mark.slow
-def test_ids_are_those_that_transformers_gives_with_other_settings(tmp_path: Path) -> None:
+def test_ids_equal_those_of_transformers_with_other_settings(tmp_path: Path) -> None:
     check_recorded(tmp_path, lambda name: "varied" in name)
 
 
@@ -77,7 +77,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 @given(data=st.data())
-def test_cut_here_as_the_library_cuts(
+def test_truncation_equals_the_librarys(
     loaded: dict[str, Tokenizer], name: str, data: st.DataObject
 ) -> None:
     tokenizer = loaded[name]
@@ -169,7 +169,7 @@ def test_an_index_notices_another_setting(tmp_path: Path, settings: dict[str, ob
         ("mistral", {"legacy": True}, "add_prefix_space"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_in_one_line(
+def test_unsupported_settings_are_refused_in_one_line(
     tmp_path: Path, family: str, settings: dict[str, object], words: str
 ) -> None:
     folder = written(tmp_path / "t", FAMILIES[family](**settings))
@@ -179,7 +179,7 @@ def test_what_cannot_be_followed_is_refused_in_one_line(
     assert str(error.value).startswith(f"{folder}: ")
 
 
-def test_merges_that_are_drawn_are_refused(tmp_path: Path) -> None:
+def test_merges_with_dropout_are_refused(tmp_path: Path) -> None:
     files = FAMILIES["gpt2"]()
     files["tokenizer.json"]["model"]["dropout"] = 0.1
     with pytest.raises(TokenizerError, match="dropout"):
@@ -193,7 +193,7 @@ def test_what_fails_on_an_unknown_character_is_refused(tmp_path: Path) -> None:
         load_tokenizer(written(tmp_path / "t", files))
 
 
-def test_a_pattern_that_runs_away_ends_in_a_line(tmp_path: Path) -> None:
+def test_a_runaway_pattern_is_a_one_line_error(tmp_path: Path) -> None:
     files = FAMILIES["gpt4o"]()
     files["tokenizer.json"]["pre_tokenizer"] = families.regex_split("(a+)+$")
     tokenizer = load_tokenizer(written(tmp_path / "t", files))
@@ -202,7 +202,7 @@ def test_a_pattern_that_runs_away_ends_in_a_line(tmp_path: Path) -> None:
             fails("a" * 40 + "b")
 
 
-def test_a_file_of_its_own_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_tokenizer_json_alone_is_used_unchanged(tmp_path: Path) -> None:
     files = FAMILIES["deepseek"]()
     alone = written(tmp_path / "t", {"tokenizer.json": files["tokenizer.json"]})
     with pytest.raises(TokenizerError, match="no end-of-text token"):
@@ -213,7 +213,7 @@ def test_a_file_of_its_own_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def mutated(rng: random.Random, value: object) -> object:
-    """Return JSON with something else in one place."""
+    """Return JSON with one value replaced."""
     if isinstance(value, dict) and value and rng.random() < 0.95:
         name = rng.choice(sorted(value))
         if rng.random() < 0.05:
@@ -267,7 +267,7 @@ def test_files_with_anything_in_them_are_read_or_refused(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000, "\0", "9" * 5000, "NaN"])
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
-def test_what_is_deep_or_no_json_is_refused(tmp_path: Path, name: str, content: str) -> None:
+def test_invalid_or_deep_json_is_refused(tmp_path: Path, name: str, content: str) -> None:
     folder = written(tmp_path / "t", FAMILIES["gpt2"]() | {name: content})
     try:
         load_tokenizer(folder)
@@ -289,7 +289,7 @@ def test_what_is_too_large_is_not_read(tmp_path: Path) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stand for Hugging Face: who is asked is written down, and there is no network."""
+    """Replace Hugging Face: record requests, without network."""
     names: list[str] = []
 
     def model_info(_: object, name: str, timeout: float) -> None:

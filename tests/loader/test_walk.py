@@ -1,4 +1,4 @@
-"""The walk: worked examples by hand, one for each outcome and status of LOADER.md."""
+"""The walk: worked examples, one for each outcome and status of docs/loader.md."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_two_images_in_order() -> None:
     assert len(verdict.token_ids) == 8 + 2 + 2 + 1
 
 
-def test_out_of_order_binds_both_sentences_to_the_wrong_image() -> None:
+def test_pairs_out_of_order_are_both_mispaired() -> None:
     verdict = walk(info([[0.1, 0.9], [0.8, 0.1]]))
     assert verdict.mispaired == 2
     assert [(b.pair_image, b.bound_image) for b in verdict.binding] == [(1, 0), (0, 1)]
@@ -60,7 +60,7 @@ def test_equal_to_the_threshold_is_kept() -> None:
     assert walk(info([[math.nextafter(0.24, 0), 0.0]])).outcome is Outcome.BELOW_THRESHOLD
 
 
-def test_a_single_image_meets_the_coin() -> None:
+def test_a_single_image_is_kept_with_its_probability() -> None:
     verdict = walk(info([[0.9]]), single_image_keep=0.3)
     assert (verdict.outcome, verdict.keep_probability) == (Outcome.KEPT, 0.3)
     assert "single image" in str(verdict.detail)
@@ -72,13 +72,13 @@ def test_the_cap_keeps_the_first_not_the_best() -> None:
     assert statuses(verdict) == [KEPT, KEPT, OVER, OVER]
 
 
-def test_what_falls_behind_the_limit_is_truncated() -> None:
+def test_tokens_beyond_the_limit_are_truncated() -> None:
     verdict = walk(info([[0.9, 0.0], [0.0, 0.9]]), max_tokens=5)
     assert statuses(verdict) == [KEPT, CUT]
     assert (verdict.image_tokens, verdict.keep_probability) == (1, 0.5)
 
 
-def test_a_single_image_token_at_the_very_end_is_lost() -> None:
+def test_a_single_image_token_at_the_very_end_drops_the_document() -> None:
     verdict = walk(info([[0.0, 0.9]]), max_tokens=5)  # four tokens of text, then <image>
     assert (verdict.outcome, verdict.keep_probability) == (Outcome.SINGLE_IMAGE_AT_END, 0.0)
     assert walk(info([[0.0, 0.9]]), max_tokens=6).outcome is Outcome.KEPT
@@ -103,7 +103,7 @@ def test_surplus_images_are_unmatched() -> None:
     assert verdict.images == (ImageStatus.UNMATCHED, ImageStatus.MATCHED)
 
 
-def test_one_bad_image_loses_the_document() -> None:
+def test_one_undecodable_image_drops_the_document() -> None:
     images = [entry(), entry(jpeg()), entry(jpeg()[:300] + b"\0" * 12_000), entry(jpeg())]
     verdict = walk(info([[0.9] * 2] * 4, images=images))
     lost = ImageStatus.LOST_WITH_DOCUMENT
@@ -115,20 +115,20 @@ def test_one_bad_image_loses_the_document() -> None:
     assert verdict.pairs == ()
 
 
-def test_pixels_of_a_small_image_are_not_asked_for_but_its_base64_is() -> None:
+def test_of_a_small_image_only_the_base64_is_decoded() -> None:
     broken = [entry(b"no image"), entry(jpeg())]
     assert walk(info([[0.9]] * 2, images=broken)).images[0] is ImageStatus.TOO_SMALL
     broken[0]["image_base64"] = "A"
     assert walk(info([[0.9]] * 2, images=broken)).outcome is Outcome.UNREADABLE
 
 
-def test_no_valid_image_comes_before_the_matrix_is_looked_at() -> None:
+def test_no_valid_image_is_checked_before_the_matrix() -> None:
     assert walk(info([[0.9]], images=[entry()]) | {"similarity_matrix": None}).outcome is (
         Outcome.NO_VALID_IMAGE
     )
 
 
-def test_sentences_are_only_looked_at_when_something_survives() -> None:
+def test_sentences_are_only_examined_if_a_pair_is_kept() -> None:
     document = info([[0.1]]) | {"text_list": None}
     assert walk(document).outcome is Outcome.BELOW_THRESHOLD
     assert walk(document, threshold=0.1).outcome is Outcome.UNREADABLE
@@ -148,7 +148,7 @@ def test_an_absent_field_is_named(name: str) -> None:
      (b"null", Outcome.UNREADABLE), (b'"is_gpt"', Outcome.UNREADABLE),
      (b"\xff\xfe", Outcome.UNREADABLE), (b"[" * 100_000, Outcome.UNREADABLE)],
 )  # fmt: skip
-def test_what_is_no_document_is_unreadable(raw: bytes, outcome: Outcome) -> None:
+def test_malformed_documents_are_unreadable(raw: bytes, outcome: Outcome) -> None:
     assert walk(raw).outcome is outcome
 
 
@@ -171,11 +171,11 @@ def test_several_images_on_one_sentence() -> None:
     assert (verdict.image_tokens, verdict.mispaired) == (2, 0)
 
 
-# Images 0 and 1 go with sentence 2, image 2 with sentence 0: its token stands first.
+# Images 0 and 1 are matched to sentence 2, image 2 to sentence 0, whose token comes first.
 TWO_ON_ONE = [[0.1, 0.1, 0.3, 0.1], [0.1, 0.1, 0.31, 0.1], [0.3, 0.1, 0.1, 0.1]]
 
 
-def test_images_exchanged_on_their_own_sentence_are_not_mispaired() -> None:
+def test_images_swapped_within_their_sentence_are_not_mispaired() -> None:
     verdict = walk(info(TWO_ON_ONE), assignment="argmax")
     found = [(b.pair_image, b.bound_image, b.mispaired) for b in verdict.binding]
     assert found == [(2, 0, True), (0, 1, False), (1, 2, True)]
@@ -188,7 +188,7 @@ def test_images_exchanged_on_their_own_sentence_are_not_mispaired() -> None:
     assert verdict.mispaired == 3
 
 
-def test_chatgpt_written_documents_have_no_pairs_and_no_coin() -> None:
+def test_chatgpt_generated_documents_have_no_pairs_and_no_single_image_drop() -> None:
     verdict = walk(chatgpt("_!_IMAGE1_!_ a boat", 1))
     assert (verdict.outcome, verdict.keep_probability) == (Outcome.KEPT, 1.0)
     assert (verdict.pairs, verdict.images) == ((), (ImageStatus.MATCHED,))

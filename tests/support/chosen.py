@@ -1,7 +1,6 @@
-"""What a setting with options chooses of a document: plain and slow, the judge of rewritten shards.
+"""What settings with options select of a document: a simple, slow reference for `mmc4viz apply`.
 
-Written from LOADER.md's steps with the loader's own rooms, apart from what `handover.plan` does:
-matched pairs, threshold, cap, order, the text, its tokens, the coin.
+It follows the steps of docs/loader.md independently of `mmc4viz.apply.plan`.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ NOTHING = Chosen(0.0)
 def chosen(
     document: Document, config: LoaderConfig, options: Options, tokenizer: Tokenizer
 ) -> Chosen:
-    """Say what is chosen of an MMC4 document."""
+    """Return what is chosen of an MMC4 document."""
     if options.drop_undecodable:
         document = _without_undecodable(document, config, tokenizer)
     try:
@@ -93,14 +92,14 @@ def _spaced(sentences: Any, pairs: list[tuple[int, int, float]]) -> Any:
 
 
 def problems(before: bytes, after: bytes, verdict: Verdict, wanted: Chosen) -> list[str]:
-    """List in what a rewritten document's walk is not what was chosen of the original.
+    """List how the walk of a rewritten document differs from the selection of the original.
 
     Parameters
     ----------
     before, after : bytes
         The JSON of both.
     verdict : Verdict
-        Of the rewritten one, under what the unmodified loader is run with.
+        The verdict on the rewritten document, under the flags of the unmodified loader.
     wanted : Chosen
     """
     if verdict.keep_probability != wanted.probability:
@@ -127,7 +126,7 @@ def problems(before: bytes, after: bytes, verdict: Verdict, wanted: Chosen) -> l
 
 
 def is_mispaired(verdict: Verdict) -> bool:
-    """Whether an image token is not bound to the image of its own pair."""
+    """Whether an image token does not receive the image of its own pair."""
     return verdict.mispaired > 0 or any(
         bound.pair_image is None or bound.pair_image != bound.bound_image
         for bound in verdict.binding
@@ -135,7 +134,7 @@ def is_mispaired(verdict: Verdict) -> bool:
 
 
 def damage(before: bytes, after: bytes, options: Options) -> list[str]:
-    """List what rewriting changed of a document's JSON that is none of its business."""
+    """List what rewriting changed in a document's JSON that it must not change."""
     old, new = json.loads(before), json.loads(after)
     found = []
     changeable = {"image_info", "similarity_matrix"}

@@ -1,4 +1,4 @@
-"""A corpus of odd and ordinary documents, as two shards' columns, beside the documents' walks."""
+"""A corpus of ordinary and unusual documents: two shards' columns, and the documents' walks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @dataclass(frozen=True)
 class Odd:
-    """The corpus under one setting, and what the walk says of each document."""
+    """The corpus under some settings, with the walk's verdict on each document."""
 
     documents: list[Document]
     corpus: Corpus
@@ -71,7 +71,7 @@ def _columns() -> tuple[Columns, ...]:
 
 
 def odd(settings: dict[str, Any]) -> Odd:
-    """Match the corpus under a setting, and walk each document."""
+    """Match the corpus under some settings, and walk each document."""
     config = LoaderConfig(**settings)
     matched = match_corpus(_columns(), config)
     corpus = Corpus(matched, config, verdicts(matched, config), pairs_of(matched))

@@ -1,10 +1,10 @@
-"""Damages a corpus's files, one bit or one end at a time, and runs commands on them.
+"""Damage a corpus's files, by a bit or by truncation, and run commands on them.
 
     python -m tests.support.damage FOLDER SEED N SUFFIXES
 
-In a process of its own, so that one that crashes is seen as such: FOLDER holds an index ``index``
-with a set ``b``, and the score file ``b.parquet`` that the set was made of. Each damage is undone.
-What an answer must be is what the same command said before, or one line that names the file.
+Runs in a separate process, so that crashes are noticed. FOLDER contains an index ``index`` with a
+score set ``b``, and the similarity file ``b.parquet`` it was made from. Each damage is undone. The
+output must be the same as before, or a one-line error that names the file.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def damaged(raw: bytes, chance: random.Random) -> bytes:
 
 
 def wrong(before: list[Answer], after: list[Answer], path: Path) -> str:
-    """Say what is wrong with answers; nothing when each is right, or is a line."""
+    """Return what is wrong with results; nothing if each is correct or a one-line error."""
     for right, (code, out, err) in zip(before, after, strict=False):
         if code in (0, right[0]) and (out, err) == right[1:]:
             continue

@@ -1,4 +1,4 @@
-"""Runs that are disturbed half-way: killed, cut off from power, with a disk that fails once."""
+"""Interrupted runs: killed, without power, or with a disk that fails once."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ def failing(
 
 
 class PowerCutError(BaseException):
-    """The power is off: nothing that comes after it is done."""
+    """The power is off; nothing after it is executed."""
 
 
 class Power:
-    """The machine's power, which can be cut: what was not synced then is gone.
+    """The machine's power, which can be cut: data not synced before is lost.
 
-    Of a file that was not synced since it was written, the length stays and every byte is zero; a
-    name that was given in a folder that was not synced since is as if it had not been.
+    A file not synced since it was written keeps its length, but every byte is zero; a rename in a
+    folder not synced since is undone.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

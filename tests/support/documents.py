@@ -17,7 +17,7 @@ from PIL import Image
 
 @cache
 def jpeg(n_bytes: int = 12_000, side: int = 16) -> bytes:
-    """Return a JPEG of exactly so many bytes (padded behind its end, which Pillow ignores)."""
+    """Return a JPEG of exactly n bytes (padded after its end, which Pillow ignores)."""
     buffer = io.BytesIO()
     Image.fromarray(np.full((side, side, 3), 90, np.uint8)).save(buffer, format="JPEG")
     data = buffer.getvalue()
@@ -32,7 +32,7 @@ def entry(data: bytes | None = None, **fields: Any) -> dict[str, Any]:
 
 
 def info(matrix: Any, sentences: Any = None, images: Any = None, **fields: Any) -> dict[str, Any]:
-    """Return a document's JSON object; sound images and short sentences unless given."""
+    """Return a document's JSON object; valid images and short sentences by default."""
     if images is None:
         images = [entry(jpeg()) for _ in matrix]
     if sentences is None:
@@ -47,14 +47,14 @@ def info(matrix: Any, sentences: Any = None, images: Any = None, **fields: Any) 
 
 
 def chatgpt(example: str, n_images: int) -> dict[str, Any]:
-    """Return a ChatGPT-written document's JSON object."""
+    """Return a ChatGPT-generated document's JSON object."""
     data = base64.b64encode(jpeg(1000)).decode()
     images = {f"_!_IMAGE{k}_!_": {"base64_image": data} for k in range(1, n_images + 1)}
     return {"is_gpt": True, "example": example, "image_map": images}
 
 
 def write_tar(path: Path, documents: Iterable[tuple[str, Any]], mode: str = "w") -> Path:
-    """Write documents (objects, or bytes as they are) as a WebDataset tar."""
+    """Write documents (objects or bytes) as a WebDataset tar."""
     with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
         for name, document in documents:
             raw = document if isinstance(document, bytes) else json.dumps(document).encode()

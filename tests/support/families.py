@@ -1,7 +1,7 @@
 """Small tokenizers in the published form of a dozen families, and what transformers makes of them.
 
-All are made of GPT-2's merges, so that they are the same everywhere; nothing is trained. Written
-anew by ``python tests/support/families.py`` where the extra ``reference`` is installed:
+All are made from GPT-2's merges, without training, so that they are reproducible. With the extra
+``reference`` installed, ``python tests/support/families.py`` writes
 ``tests/recordings/families.json``, a digest of the token ids of each case.
 """
 
@@ -94,7 +94,7 @@ def whole(model: Files, tokens: list[Files], **parts: Any) -> Files:
 
 
 def decoder_of(tokens: list[Files]) -> Files:
-    """Return the added_tokens_decoder that goes with a file's added tokens."""
+    """Return the added_tokens_decoder for a file's added tokens."""
     return {str(t["id"]): {k: v for k, v in t.items() if k != "id"} for t in tokens}
 
 
@@ -275,7 +275,7 @@ def _claude(**config: Any) -> Files:
 
 
 def _gpt4o(**config: Any) -> Files:
-    """Ids that are not 0 … n−1: two special tokens stand in the vocabulary behind holes."""
+    """Ids that are not 0 … n−1: two special tokens in the vocabulary come after gaps."""
     model = byte_level()
     model["vocab"] |= {"<|endoftext|>": 859, "<|endofprompt|>": 878}
     tokens = [added(859, "<|endoftext|>"), added(878, "<|endofprompt|>")]
@@ -286,7 +286,7 @@ def _gpt4o(**config: Any) -> Files:
 
 
 def _kimi(**config: Any) -> Files:
-    """Holes between the vocabulary and the added tokens."""
+    """Gaps between the vocabulary and the added tokens."""
     names = ["[BOS]", "[EOS]", "<|im_end|>", "[PAD]"]
     tokens = [added(859 + 3 * n, text) for n, text in enumerate(names)]
     file = whole(byte_level(), tokens, pre_tokenizer=regex_split(GPT4))
@@ -322,7 +322,7 @@ def _cohere(**config: Any) -> Files:
 
 
 def _as_model(kind: str, files: Files) -> Files:
-    """Name the class by the model's kind alone, as older folders do."""
+    """Name the class only by the model type, as older folders do."""
     config = {k: v for k, v in files["tokenizer_config.json"].items() if k != "tokenizer_class"}
     return files | {"config.json": {"model_type": kind}, "tokenizer_config.json": config}
 
@@ -409,7 +409,7 @@ def varied(rng: random.Random) -> Files:
 
 
 def cases(n_varied: int = 150) -> Iterator[tuple[str, Files]]:
-    """Every family as it is published, each with its settings turned, and some varied at will."""
+    """Every family as published, with its settings changed, and some random variations."""
     for name, family in FAMILIES.items():
         yield name, family()
         yield f"{name}, first and last", family(add_bos_token=True, add_eos_token=True)
@@ -429,7 +429,7 @@ def written(folder: Path, files: Files) -> str:
 
 
 def by_transformers(folder: str) -> list[list[int]] | None:
-    """Tokenize as OpenFlamingo's factory and loader do; None where the files cannot be loaded."""
+    """Tokenize as OpenFlamingo's factory and loader do; None if the files cannot be loaded."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     config = json.loads((Path(folder) / "tokenizer_config.json").read_text())

@@ -1,4 +1,4 @@
-"""A shard whose every text tries to run, to be read as markup, or to break the page."""
+"""A shard in which every text tries to run as a script, act as markup, or break the page."""
 
 from __future__ import annotations
 

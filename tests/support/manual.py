@@ -1,12 +1,12 @@
 """The documentation as data: its pages, their code blocks, links and anchors.
 
-    python tests/support/manual.py         run every block, rewrite the outputs that pages quote
-    python tests/support/manual.py PAGE …  likewise, of some pages
+    python tests/support/manual.py         run every block, and update the outputs quoted in pages
+    python tests/support/manual.py PAGE …  only in some pages
 
-A ``bash`` block holds commands, a ``console`` block commands (after ``$``) with what they print, a
-``python`` block code. All of a page run in order, in a new folder with the sample. A block after a
-comment ``<!-- not run: why -->`` is not run; its commands must still be valid. Where a quoted
-output ends with ``…``, the rest of it is left out.
+A ``bash`` block has commands, a ``console`` block commands (after ``$``) with their output, a
+``python`` block code. The blocks of a page run in order, in a new folder with the sample. A block
+after a comment ``<!-- not run: why -->`` is not run, but its commands must be valid. A quoted
+output that ends with ``…`` is abridged.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def commands(text: str) -> list[str]:
 
 @contextmanager
 def folder(text: str, place: Path) -> Iterator[None]:
-    """Stand in a new folder with what a page's commands take for granted: sample, index, labels."""
+    """Change to a new folder with what a page's commands assume: sample, index, labels."""
     with ExitStack() as stack:
         stack.enter_context(snapshots.corpus(place))
         if "index/" in text and "--out index/" not in text:

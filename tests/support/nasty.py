@@ -1,12 +1,12 @@
 """Seeded documents, ordinary and malformed, as the bytes of a shard's JSON members.
 
 Half of what `documents` yields is ordinary MMC4, half comes from `nasty()`, a table of named makers
-that is walked round and round, so that every kind appears as soon as there are enough documents.
-The kind stands in the key: `000123-matrix_ragged_kept`. What a kind is *for* is said by its name;
-what the loader does to it is not written here: the original loader is the judge.
+that is cycled through, so that every kind appears as soon as there are enough documents. The kind
+is part of the key: `000123-matrix_ragged_kept`. What the loader does to a kind is not written here;
+the original loader is the reference.
 
-The images are made once a process and shared by all documents. They are small in pixels and padded
-behind their end to the size wanted, so that decoding them costs little.
+The images are made once per process and shared by all documents. They have few pixels and are
+padded after their end to the required size, so that they decode quickly.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _text_bomb() -> bytes:
 
 @cache
 def pool() -> Pool:
-    """Give the images, made once; the same in every process."""
+    """Return the images, made once; the same in every process."""
     r = random.Random(20_231_031)
     whole = _whole_images(r)
     sizes = (SMALLEST, SMALLEST + 1, SMALLEST + 2, 11_500, 12_345)
@@ -542,7 +542,7 @@ def _unusual_text(r: random.Random) -> bytes:
 
 
 def _at_the_end(r: random.Random) -> bytes:
-    """Place the one image's token last before a token limit, or one or two beside it.
+    """Place the one image's token last before a token limit, or one or two tokens off.
 
     "the" and " the" are one token each in byte-level vocabularies: no tokenizer is needed to count.
     """
@@ -1298,7 +1298,7 @@ def mark(k: object) -> str:
 
 
 def gpt(r: random.Random, count: int | None = None) -> Doc:
-    """Draw a well-formed ChatGPT-written document: marks in order, one an image."""
+    """Draw a well-formed ChatGPT-generated document: marks in order, one per image."""
     n = r.randint(1, 8) if count is None else count
     parts = [words(r, 0, 12)]
     for k in range(1, n + 1):
@@ -1483,7 +1483,7 @@ def _all_images(content: str) -> Edit:
 
 
 def _mixed(r: random.Random, d: Doc) -> None:
-    """Let several things be odd at once."""
+    """Make several things unusual at once."""
     if r.random() < 0.8:
         _sentence(r.choice(list(TEXTS.values())))(r, d)
     if r.random() < 0.5:
@@ -1586,15 +1586,15 @@ OFTEN = {
 
 @cache
 def nasty() -> dict[str, Maker]:
-    """Give every malformed or odd kind, by name."""
+    """Return every malformed or unusual kind, by name."""
     return _nasty()
 
 
 def documents(seed: int, n: int) -> Iterator[tuple[str, bytes | None]]:
-    """Yield unique keys with JSON bytes, or with None for a sample without a json member.
+    """Yield unique keys with JSON bytes, or None for a sample without a json member.
 
-    Every second document is nasty; their kinds come in shuffled rounds, each once a round, those of
-    `OFTEN` as often as it says. The same seed gives the same documents under the same versions.
+    Every second document is malformed; the kinds come in shuffled rounds, each once per round,
+    those of `OFTEN` more often. The same seed gives the same documents under the same versions.
     """
     r = random.Random(seed)
     makers = [(name, maker) for name, (maker, _) in ORDINARY.items()]
@@ -1636,7 +1636,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def write_tar(
     path: str | Path, docs: Iterable[tuple[str, bytes | None]], quirks: random.Random | None = None
 ) -> None:
-    """Write a WebDataset tar; with `quirks`, its members are laid out in every way there is.
+    """Write a WebDataset tar; with `quirks`, its members are laid out in every possible way.
 
     A repeated json member begins a second sample with the same key: with quirks there can be more
     samples than documents, and documents whose JSON has another suffix.

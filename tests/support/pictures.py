@@ -1,4 +1,4 @@
-"""Pictures of every format and mode that Pillow writes here, and ways to damage them."""
+"""Images of every format and mode that Pillow writes, and ways to damage them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def icns(data: bytes) -> bytes:
 
 
 def lossless_jpeg(width: int, height: int) -> bytes:
-    """Return a grey JPEG of the lossless kind, which cannot be made smaller as it is decoded."""
+    """Return a gray lossless JPEG, which has no draft mode."""
     frame = b"\xff\xc3" + struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\1\x11\0"
     codes = b"\xff\xc4" + struct.pack(">H", 21) + b"\0" + bytes([0, 2, *bytes(14)]) + b"\0\1"
     scan = b"\xff\xda" + struct.pack(">HB", 8, 1) + b"\1\0\1\0\0"

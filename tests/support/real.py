@@ -1,4 +1,4 @@
-"""107 real documents of MMC4 (tests/recordings), with stand-ins for their images, as a shard."""
+"""107 real MMC4 documents (tests/recordings) with placeholder images, as a shard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard as people start it: a process of its own, on a free port, until a test ends."""
+"""The dashboard as users start it: in a separate process, on a free port, until a test ends."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _free_port() -> int:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    """Ask until it answers; an end or a silence is a failure."""
+    """Poll until it answers; fail if the process ends or stays silent."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.poll() is None, "the app ended before it answered"

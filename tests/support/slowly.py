@@ -1,4 +1,4 @@
-"""Parameters of tests that are left out of the default run, for its time."""
+"""Test parameters that are excluded from the default run because they are slow."""
 
 from __future__ import annotations
 

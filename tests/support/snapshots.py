@@ -1,4 +1,4 @@
-"""Everything that the commands say and write, on the sample and on malformed shards.
+"""Everything that the commands print and write, on the sample and on malformed shards.
 
     python tests/support/snapshots.py FOLDER         all of it, for diff -r between two states
     python tests/support/snapshots.py --said FOLDER  what they say of the sample
@@ -41,7 +41,7 @@ compare sample_data
 compare sample_data --thresholds 0.2,0.3 --format json
 apply sample_data --config c.yaml --out gone --order sentence --dry-run
 """
-"""What these say is small, and the same wherever they run."""
+"""Their output is small and reproducible on every machine."""
 
 WRITTEN = """
 index sample_data --out index --similarity sample-b=sample_data/similarity_b.parquet
@@ -62,7 +62,7 @@ apply --config c.yaml --index index --out applied-less --keep-rejected-images no
 
 
 def run(line: str) -> str:
-    """Run a command as a person does; return what it says, and its exit code."""
+    """Run a command as a user does; return its output and exit code."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -75,7 +75,7 @@ def run(line: str) -> str:
 
 @contextlib.contextmanager
 def corpus(folder: Path) -> Iterator[None]:
-    """Stand in a new folder with the sample, malformed shards and a config; start no processes."""
+    """Change to a new folder with the sample, malformed shards and a config; start no processes."""
     with contextlib.ExitStack() as stack:
         folder.mkdir()
         stack.callback(shutil.rmtree, folder)
@@ -98,19 +98,19 @@ def corpus(folder: Path) -> Iterator[None]:
 
 
 def said() -> dict[str, str]:
-    """Return what the commands of `SAID` say, and every command's help."""
+    """Return the output of the commands in `SAID`, and every command's help."""
     with TemporaryDirectory() as folder, corpus(Path(folder, "here")):
         helps = [f"{name} --help" for name in cli.list_commands(click.Context(cli))]
         return {line: run(line) for line in [*SAID.strip().splitlines(), "--help", *helps]}
 
 
 def file_name(line: str) -> str:
-    """Name the file of what a command says."""
+    """Return the file name of a command's output."""
     return "".join(c if c.isalnum() else "-" for c in line) + ".txt"
 
 
 def write() -> None:
-    """Write what the command line asks for."""
+    """Write the requested snapshots."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--said", action="store_true")

@@ -1,4 +1,4 @@
-"""A web server of this machine's that serves some files, and fails as it is told to."""
+"""A local web server that serves files, and fails on demand."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Web:
     files : dict
         Contents by path.
     answers : list
-        Status codes, with headers, that the next requests get in place of contents.
+        Status codes with headers, sent instead of contents to the next requests.
     drops : list of int
-        After so many bytes the connection is dropped, of the next requests for contents.
+        For each of the next requests, the number of bytes after which the connection is dropped.
     replacing : dict
-        What is served once a connection was dropped.
+        Files that replace others once a connection was dropped.
     ranges : bool
-        Whether parts are sent where they are asked for.
+        Whether range requests are supported.
     user, signature : str
-        What a request must carry, if anything.
+        Credentials required in a request, if any.
     seen : list of str
-        Requests so far: method, path, and the range asked for.
+        Requests so far: method, path and requested range.
     port : int
     """
 
@@ -104,7 +104,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def served(web: Web) -> Iterator[Web]:
-    """Serve until the block is left."""
+    """Serve within the block."""
     handler = type("Handler", (_Handler,), {"web": web})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
