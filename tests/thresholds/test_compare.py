@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import mmc4viz
@@ -189,6 +189,7 @@ def test_levels_against_a_search_of_all(left: list[int], beyond: int, wanted: in
 
 
 @given(st.floats(-2, 2), st.floats(1e-9, 1))
+@example(-0.99999, 1e-9)
 def test_the_shortest_number_lies_between(low: float, width: float) -> None:
     high = low + width
     found = shortest(low, high, 3)

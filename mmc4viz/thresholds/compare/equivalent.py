@@ -184,7 +184,8 @@ def shortest(low: float, high: float, digits: int) -> float:
 
 def _down(number: float, digits: int) -> float:
     """Round down to a number of decimals."""
-    return float(round(math.floor(number * 10**digits) / 10**digits, digits))
+    near = round(number, digits)
+    return near if near <= number else round(near - 10.0**-digits, digits)
 
 
 @dataclass(frozen=True)
