@@ -12,16 +12,13 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import PIPE, Popen
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import BinaryIO, Final
-
-from filelock import FileLock, Timeout
 
 from mmc4viz.apply.options import RewriteCounts, refuse_impossible
 from mmc4viz.apply.shard import (
@@ -169,7 +166,8 @@ def apply_to_shard(task: RewriteTask) -> Applied:
             with TemporaryDirectory(prefix="mmc4viz-") as folder:
                 return _apply(task, Path(folder))
         scratch = scratch_of(task.out)
-        with _locked(task, scratch):
+        busy = f"{task.target}: another run is writing this shard; wait until it has finished"
+        with locked(scratch / f"{task.shard.name}.lock", ApplyError(busy)):
             return _apply(task, scratch)
     except SharedSentenceError:
         raise
@@ -177,25 +175,6 @@ def apply_to_shard(task: RewriteTask) -> Applied:
         return Applied(task.shard.path, "failed", str(error))
     except MemoryError:
         return Applied(task.shard.path, "failed", out_of_memory(task.shard.path))
-
-
-@contextmanager
-def _locked(task: RewriteTask, scratch: Path) -> Iterator[None]:
-    """Hold a shard's lock, which is released when the process ends."""
-    lock = FileLock(str(scratch / f"{task.shard.name}.lock"))
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ApplyError(
-            f"{task.target}: another run is writing this shard; wait until it has finished"
-        ) from None
-    except OSError as error:
-        raise ApplyError(f"{scratch}: cannot be written: {error.strerror or error}") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _apply(task: RewriteTask, scratch: Path) -> Applied:
@@ -331,6 +310,7 @@ _CODE: Final = """\
 import sys
 sys.path.append(sys.argv[1])
 from mmc4viz.apply.run import main
+from mmc4viz.data.storage import locked
 main()
 """
 

@@ -22,7 +22,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -33,7 +33,6 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mmc4viz.clip.encoder import DualEncoder, Embeddings
@@ -42,7 +41,7 @@ from mmc4viz.data.index import absolute, file_name
 from mmc4viz.data.ingest import ImageTally
 from mmc4viz.data.shards import Shard, image_source, samples
 from mmc4viz.data.similarity_file import check_rows, digests_of, own_words, seal
-from mmc4viz.data.storage import fingerprint, is_remote, put_in_place
+from mmc4viz.data.storage import fingerprint, is_remote, locked, put_in_place
 from mmc4viz.loader.images import ImageSource, is_too_large, look_away, open_image
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.types import ConfigError, Document, ShardError
@@ -473,7 +472,9 @@ def score_shards(
     wanted = [_made_from(shard, encoder, task) for shard in shards]
     identity = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     files = {"values": task.out} | ({"decoys": task.decoys} if task.decoys else {})
-    with _locked(Path(f"{task.out}.parts")) as folder:
+    folder = Path(f"{task.out}.parts")
+    busy = f"{folder} is in use by another scoring run; wait for it to finish"
+    with locked(folder / ".lock", ConfigError(busy)):
         if all(_is_of(path, identity) for path in files.values()):
             shutil.rmtree(folder)
             return [ScoredPart(shard.path, "skipped") for shard in shards]
@@ -550,26 +551,6 @@ def _fingerprint(shard: Shard) -> str | None:
         return fingerprint(shard.path)
     except (OSError, ShardError):  # reported when the shard is read
         return None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
-    """Lock the folder of parts; the lock ends with the process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot create {folder}: {error.strerror}") from None
-    lock = FileLock(str(folder / ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(
-            f"{folder} is in use by another scoring run; wait for it to finish"
-        ) from None
-    try:
-        yield folder
-    finally:
-        lock.release()
 
 
 def _is_of(path: str, identity: str) -> bool:

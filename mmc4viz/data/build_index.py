@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
-
-from filelock import FileLock, Timeout
 
 from mmc4viz.data.checked import IndexFileError
 from mmc4viz.data.columns import Columns, Kind, Verify
@@ -51,6 +49,7 @@ from mmc4viz.data.storage import (
     digesting,
     fingerprint,
     is_remote,
+    locked,
     remove,
     size_of,
     unchanged,
@@ -193,7 +192,10 @@ def index_shard(job: IndexTask) -> Done:
         When another run is indexing the same shard, or the index cannot be written.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a worker is one core
-    with _locked_shard(job):
+    path = job.shard.path
+    busy = f"{path}: another run is indexing it into {job.folder}; wait until it ends"
+    lock = scratch_of(job.folder) / f"{file_name(path)}.lock"
+    with locked(lock, IndexFileError(busy)):
         try:
             return _index_unlocked(job)
         except ShardError as error:
@@ -208,24 +210,6 @@ def out_of_memory(path: str) -> str:
         f"{path}: out of memory; run the same command again with fewer --workers or more memory "
         "to resume"
     )
-
-
-@contextmanager
-def _locked_shard(job: IndexTask) -> Iterator[None]:
-    """Hold a shard's lock, which is released when the process ends."""
-    scratch = scratch_of(job.folder)
-    scratch.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(str(scratch / f"{file_name(job.shard.path)}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise IndexFileError(
-            f"{job.shard.path}: another run is indexing it into {job.folder}; wait until it ends"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _index_unlocked(job: IndexTask) -> Done:
@@ -355,7 +339,9 @@ def attach(folder: str, name: str, path: str, on_done: Callable[[Done], object])
     sidecar = open_similarity_file(path)
     wanted = _wanted(checked_name(name), sidecar)
     index = open_index(folder)
-    with _locked_set(folder, name):
+    busy = f"{folder}: another run is writing the score set {name!r}; wait until it ends"
+    lock = scratch_of(folder) / f"similarity-{name}.lock"
+    with locked(lock, IndexFileError(busy)):
         done = []
         for part, origin in zip(index.columns, index.origins, strict=True):
             made = replace(wanted, index_file=identity(origin))
@@ -407,21 +393,3 @@ def _attach(
     made = replace(made, documents=len(part), matched=n_matched)
     write_batch(batch, made, where, name, scratch_of(folder) / FOLDER / made.set)
     return Done(origin.path, "read", None, n_matched, 0, batch.nbytes)
-
-
-@contextmanager
-def _locked_set(folder: str, name: str) -> Iterator[None]:
-    """Hold a score set's lock, which is released when the process ends."""
-    scratch = scratch_of(folder)
-    scratch.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(str(scratch / f"similarity-{name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise IndexFileError(
-            f"{folder}: another run is writing the score set {name!r}; wait until it ends"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

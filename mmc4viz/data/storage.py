@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
+from filelock import FileLock, Timeout
 from xxhash import xxh3_64, xxh3_128
 
-from mmc4viz.types import ConfigError, ShardError
+from mmc4viz.types import ConfigError, Mmc4vizError, ShardError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -644,6 +645,30 @@ def refuse_inputs(outputs: Iterable[str | None], inputs: Iterable[str | None]) -
     for path in outputs:
         if path and os.path.realpath(path) in read:
             raise ConfigError(f"{path}: is an input and would be overwritten; choose another name")
+
+
+@contextmanager
+def locked(path: Path, busy: Mmc4vizError) -> Iterator[None]:
+    """Hold a lock file, which also the end of the process releases.
+
+    Raises
+    ------
+    Mmc4vizError
+        ``busy``, if another process holds it; one of its kind, if the lock cannot be written.
+    """
+    lock = FileLock(str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise busy from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(busy)(f"{path.parent}: cannot be written: {reason}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
