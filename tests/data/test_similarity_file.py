@@ -374,7 +374,7 @@ def test_the_dashboard_lists_the_sets(
     attached(small, rows_of(a=[[0.21, 0.22]]))
     page = opened(monkeypatch, index=str(small[0]))
     [picker] = [box for box in page.selectbox if box.label == "CLIP model"]
-    assert picker.options == ["unknown", "far (set b)"]
+    assert picker.options == ["unknown", "far (score set b)"]
     own = sent(page)["pairs"].copy()
     page = picker.select("far").run()
     of_set = sent(page)
