@@ -49,6 +49,7 @@ from mmc4viz.data.jobs import ROUNDS, MakeExecutor, processes, run
 from mmc4viz.data.storage import (
     fingerprint,
     is_remote,
+    locked,
     put_in_place,
     remember_users,
     size_of,
@@ -310,7 +311,6 @@ _CODE: Final = """\
 import sys
 sys.path.append(sys.argv[1])
 from mmc4viz.apply.run import main
-from mmc4viz.data.storage import locked
 main()
 """
 
