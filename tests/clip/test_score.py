@@ -611,7 +611,7 @@ def test_a_place_that_cannot_be_written_is_said(encoder: DualEncoder, tmp_path: 
             score_shards(shards, encoder, ScoreTask(out))
     with pytest.raises(ConfigError, match="different files"):
         score_shards(shards, encoder, ScoreTask("b", "b"))
-    with pytest.raises(ShardError, match="named twice"):
+    with pytest.raises(ShardError, match="listed twice"):
         score_shards(shards * 2, encoder, ScoreTask(str(tmp_path / "b.parquet")))
 
 
