@@ -54,7 +54,7 @@ from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
 
 _MAX_CHARACTERS: Final = 600  # characters of a sentence
 _DROPS: Final = {
-    "coin": "single-image drop",
+    "single_image_drop": "single-image drop",
     "document_rejected": "document dropped",
     "lost_with_document": "dropped with document",
     "over_cap": "dropped at the cap",

@@ -505,7 +505,7 @@ def test_the_commands(
     assert run("index", "--out", out, "--similarity", "b") == 2
     said = capsys.readouterr()
     assert (said.out, len(said.err.splitlines())) == ("", 5)
-    assert "there are: own, b, c" in said.err
+    assert "available: own, b, c" in said.err
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[Any, str, str]:

@@ -496,7 +496,7 @@ def test_the_command_compares_the_sets_of_an_index(
         (["--similarity", "b"], "expects NAME=FILE"),
         (["--similarity", "b=/nowhere.parquet"], "/nowhere.parquet"),
         (["--thresholds", "0.2,x"], "--thresholds expects numbers"),
-        (["--assignment", "stored"], "whatever the model"),
+        (["--assignment", "stored"], "for every model"),
     ],
 )
 def test_the_command_says_what_is_wrong_in_a_line(
