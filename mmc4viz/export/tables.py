@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.data.scale import Scale, scale_of
 from mmc4viz.export.svg import HALF, band, histogram
-from mmc4viz.loader.images import newer
+from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep import audit
 from mmc4viz.sweep.audit import stored
 from mmc4viz.sweep.document_table import Verdicts
@@ -382,7 +382,7 @@ def _decoded(seen: audit.Undecodable) -> list[Line]:
             "go with them",
         ),
         *(
-            (f"{n:,}", f"images are of the format {kind}", newer(kind))
+            (f"{n:,}", f"images are of the format {kind}", needs_newer_pillow(kind))
             for kind, n in seen.newer.items()
         ),
     ]

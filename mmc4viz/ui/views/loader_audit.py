@@ -12,7 +12,7 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.loader.images import newer
+from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
@@ -204,7 +204,11 @@ def _undecodable(found: data.Audit) -> Sequence[Finding]:
             filters=_behind(single, ("has", "one_bad_image"), ("sort", "images")),
         ),
         *(
-            Finding(f"{n:,}", f"images are of the format {kind}", f"{newer(kind)}.".capitalize())
+            Finding(
+                f"{n:,}",
+                f"images are of the format {kind}",
+                f"{needs_newer_pillow(kind)}.".capitalize(),
+            )
             for kind, n in seen.newer.items()
         ),
     ]
