@@ -40,9 +40,9 @@ from mmc4viz.clip.preprocess import Pixels, Preprocessing
 from mmc4viz.data.index import absolute, file_name
 from mmc4viz.data.ingest import ImageTally
 from mmc4viz.data.shards import Shard, image_source, samples
-from mmc4viz.data.similarity_file import check_rows, digests_of, own_words, seal
+from mmc4viz.data.similarity_file import check_rows, digests_of, own_metadata, seal
 from mmc4viz.data.storage import fingerprint, is_remote, locked, put_in_place
-from mmc4viz.loader.images import ImageSource, is_too_large, look_away, open_image
+from mmc4viz.loader.images import ImageSource, is_too_large, open_image, skip_check
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.types import ConfigError, Document, ShardError
 
@@ -96,7 +96,7 @@ def pages(
     source, tally = image_source(shard, image_dir), ImageTally()
     for sample in samples(shard, notes):
         keeping = _Keeping(source)
-        document = parse_document(sample.key, sample.raw, keeping, look_away)
+        document = parse_document(sample.key, sample.raw, keeping, skip_check)
         if document.error is None and not document.is_gpt:
             tally.add(document)
             yield Page(_storable(document.key), keeping.kept, _sentences(document))
@@ -297,7 +297,7 @@ def metadata_of(path: Path) -> dict[str, Any]:
 def _facts(path: Path, take: Callable[[pa.Table], object]) -> dict[str, Any]:
     """Read and check one of our files, shard by shard; return its metadata."""
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        found = own_words(file.metadata.metadata)
+        found = own_metadata(file.metadata.metadata)
         for group in range(file.num_row_groups) if found else ():
             rows = file.read_row_group(group)
             check_rows(rows, found.get("rows", {}))

@@ -54,7 +54,7 @@ from mmc4viz.data.storage import (
     size_of,
     unchanged,
 )
-from mmc4viz.loader.images import pillow
+from mmc4viz.loader.images import pillow_version
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.types import Mmc4vizError, ShardError
 
@@ -239,7 +239,7 @@ def _index_unlocked(job: IndexTask) -> Done:
         raise ShardError(columns.error)
     origin = replace(
         origin, fingerprint=known_whole, error=columns.error, documents=len(columns),
-        pillow=pillow(),
+        pillow=pillow_version(),
     )  # fmt: skip
     write_file(columns, origin, job.folder, scratch_of(job.folder))
     return Done(

@@ -84,7 +84,7 @@ class Origin:
         Why reading the shard stopped early, if it did.
     documents : int
     pillow : str
-        The Pillow version that decoded the images (`mmc4viz.loader.images.pillow`); informational.
+        The Pillow version that decoded the images; informational.
     relative : str
         The shard's path relative to the index if both are local, else empty.
     format : str

@@ -37,9 +37,9 @@ from mmc4viz.loader.images import (
     Look,
     decode_quickly,
     is_too_large,
-    look_away,
-    newer,
+    needs_newer_pillow,
     open_only,
+    skip_check,
 )
 from mmc4viz.loader.parse import document_of, parse_document
 from mmc4viz.loader.tokenizer import Tokenizer, counter_of
@@ -97,7 +97,7 @@ class ImageTally:
         if self.old:
             found.append(f"{_count(self.old)} cannot be decoded: {OLD_CONVERTER}")
         rare = [kind for kind in SINCE if self.kinds[kind]]
-        found += [f"{_count(self.kinds[kind], kind)}: {newer(kind)}" for kind in rare]
+        found += [f"{_count(self.kinds[kind], kind)}: {needs_newer_pillow(kind)}" for kind in rare]
         if self.large:
             found.append(
                 f"{_count(self.large.total())} too large to decode here (up to "
@@ -121,7 +121,7 @@ def _looked_for(name: str, source: ImageSource) -> str:
 LOOKS: Final[dict[Verify, Look]] = {
     Verify.FULL: decode_quickly,
     Verify.HEADER: open_only,
-    Verify.NONE: look_away,
+    Verify.NONE: skip_check,
 }
 _KEY: Final = b'"image_base64"'
 _TO_VALUE: Final = re.compile(rb'\s*:\s*"')

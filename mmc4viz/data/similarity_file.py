@@ -121,7 +121,7 @@ def seal(
     return {_KEY.decode(): sealed({**facts, "about": about, "rows": digests})}
 
 
-def own_words(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+def own_metadata(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     """Return the ``mmc4viz`` metadata of a file; empty for a file written by other software.
 
     Raises
@@ -140,7 +140,7 @@ def _facts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
     """Return a file's description of the model; raises a ValueError if it is damaged."""
     found = metadata or {}
     plain = {name: found.get(name.encode(), b"").decode("utf-8", "replace") for name in _FACTS}
-    about: dict[str, str] = own_words(metadata).get("about", {})
+    about: dict[str, str] = own_metadata(metadata).get("about", {})
     return plain | about
 
 
@@ -271,7 +271,7 @@ def open_similarity_file(path: str) -> OpenSimilarityFile:
         fields = {field.name: field.type for field in data.schema}
         metadata = [fragment.metadata.metadata for fragment in data.get_fragments()]
         facts = _facts(metadata[0] if metadata else None)
-        digests = [own_words(one).get("rows", {}) for one in metadata]
+        digests = [own_metadata(one).get("rows", {}) for one in metadata]
     except Exception as error:  # every store has its own exceptions
         raise no_similarity_file(path, scrubbed(str(error), path)) from None
     for name, kinds in _KINDS.items():

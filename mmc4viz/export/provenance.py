@@ -23,7 +23,7 @@ from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import FORMAT, OWN, Index, absolute, digest
 from mmc4viz.data.storage import alike, fingerprint
-from mmc4viz.loader.images import pillow
+from mmc4viz.loader.images import pillow_version
 from mmc4viz.loader.tokenizer import BUILT_IN, Tokenizer
 from mmc4viz.sweep.estimate import CONFIDENCE, RATES, Rate
 from mmc4viz.sweep.statistics import Curves
@@ -55,7 +55,7 @@ class CorpusFacts:
         Image validation: full, header or none.
     image_dir : str or None
     pillow : str
-        The version or versions that decoded the images (`mmc4viz.loader.images.pillow`).
+            The version or versions that decoded the images (`mmc4viz.loader.images.pillow_version`).
     """
 
     shards: tuple[ShardFacts, ...]
@@ -63,7 +63,7 @@ class CorpusFacts:
     index: str | None = None
     verify: str = "full"
     image_dir: str | None = None
-    pillow: str = field(default_factory=pillow)
+    pillow: str = field(default_factory=pillow_version)
 
 
 @dataclass(frozen=True)

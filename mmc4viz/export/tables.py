@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.data.scale import Scale, scale_of
 from mmc4viz.export.svg import HALF, band, histogram
-from mmc4viz.loader.images import newer
+from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep import audit
 from mmc4viz.sweep.audit import stored
 from mmc4viz.sweep.document_table import Verdicts
@@ -396,7 +396,7 @@ def _undecodable(seen: audit.Undecodable) -> list[Line]:
             f"them: {seen.sound:,}",
         ),
         *(
-            (f"{n:,}", f"images in the format {kind}", newer(kind))
+            (f"{n:,}", f"images in the format {kind}", needs_newer_pillow(kind))
             for kind, n in seen.newer.items()
         ),
     ]

@@ -232,17 +232,17 @@ def open_image(file: IO[bytes]) -> ImageFile.ImageFile:
     return image
 
 
-def newer(kind: str) -> str:
+def needs_newer_pillow(kind: str) -> str:
     """Return what happens to images of a format in a loader with an older Pillow."""
     return f"a loader with Pillow before {SINCE[kind]} cannot decode them and drops their documents"
 
 
-def pillow() -> str:
+def pillow_version() -> str:
     """Return Pillow's version, and whether it was built with AVIF.
 
     Examples
     --------
-    >>> pillow().split()[1]
+    >>> pillow_version().split()[1]
     'with'
     """
     known = "avif" in features.modules and features.check("avif")
@@ -467,7 +467,7 @@ class _PngRows(ImageFile.PyDecoder):
 PillowImage.register_decoder(_CHECK_PNG, _PngRows)
 
 
-def look_away(data: bytes) -> tuple[int, int, str, str | None]:
+def skip_check(data: bytes) -> tuple[int, int, str, str | None]:
     """Skip the check of an image."""
     return 0, 0, "", None
 

@@ -40,7 +40,7 @@ from mmc4viz.loader.images import (
     decode,
     decode_quickly,
     measure,
-    pillow,
+    pillow_version,
     words,
 )
 from mmc4viz.loader.tokenizer import load_tokenizer
@@ -421,9 +421,9 @@ def test_the_pillow_that_decoded_is_recorded_and_not_compared(tmp_path: Path) ->
     assert index_shard(job).status == "read"
     write_manifest(job.folder, tmp_path / "i")
     index = open_index(job.folder)
-    assert [origin.pillow for origin in index.origins] == [pillow()]
-    assert pillow().startswith(f"{PIL.__version__} with")
+    assert [origin.pillow for origin in index.origins] == [pillow_version()]
+    assert pillow_version().startswith(f"{PIL.__version__} with")
     assert index.origins[0].made_like(replace(index.origins[0], pillow="9.5.0 without AVIF"))
     here = basics_of(Shards([job.shard], load_tokenizer()), LoaderConfig())
-    assert corpus_of_index(index).pillow == here.corpus.pillow == pillow()
-    assert provenance(here, {})["corpus"]["pillow"] == pillow()
+    assert corpus_of_index(index).pillow == here.corpus.pillow == pillow_version()
+    assert provenance(here, {})["corpus"]["pillow"] == pillow_version()

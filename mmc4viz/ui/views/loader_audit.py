@@ -9,7 +9,7 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.loader.images import newer
+from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
@@ -204,7 +204,9 @@ def _undecodable(found: data.Audit) -> Sequence[Finding]:
         ),
         *(
             Finding(
-                f"{n:,}", f"{plural(n, 'image')} in {kind} format", f"{newer(kind)}.".capitalize()
+                f"{n:,}",
+                f"{plural(n, 'image')} in {kind} format",
+                f"{needs_newer_pillow(kind)}.".capitalize(),
             )
             for kind, n in seen.newer.items()
         ),
