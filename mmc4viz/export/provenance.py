@@ -55,7 +55,7 @@ class CorpusFacts:
         Image validation: full, header or none.
     image_dir : str or None
     pillow : str
-            The version or versions that decoded the images (`mmc4viz.loader.images.pillow_version`).
+        The version or versions that decoded the images (`mmc4viz.loader.images.pillow_version`).
     """
 
     shards: tuple[ShardFacts, ...]
