@@ -45,7 +45,7 @@ from mmc4viz.apply.tasks import (
 from mmc4viz.data.build_index import out_of_memory, scratch_of
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.index import absolute, digest, map_columns, map_set_file
-from mmc4viz.data.jobs import ROUNDS, MakeExecutor, processes, run
+from mmc4viz.data.jobs import ROUNDS, MakeExecutor, get_ready, processes, run
 from mmc4viz.data.storage import (
     fingerprint,
     is_remote,
@@ -368,6 +368,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # other prints must not mix with the results
     parent, known, workers, tasks = pickle.load(sys.stdin.buffer)
+    get_ready("mmc4viz.apply.run")
     remember_users(known)
     gone = Event()
     Thread(target=_listen, args=(gone, parent), daemon=True).start()

@@ -23,7 +23,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 _MIN_ADDRESS_SPACE: Final = 1 << 30  # bytes, most of them for shared libraries
-_WITH_WORKERS: Final = ("apply", "index")
+_WORKER_MODULES: Final = {"apply": "mmc4viz.apply.run", "index": "mmc4viz.data.build_index"}
 _MAY_BE_EMPTY: Final = ("note",)
 
 
@@ -67,8 +67,8 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in _WITH_WORKERS and not {"-h", "--help"} & set(args):
-            jobs.get_ready()
+        if args[0] in _WORKER_MODULES and not {"-h", "--help"} & set(args):
+            jobs.get_ready(_WORKER_MODULES[args[0]])
         return super().resolve_command(ctx, args)
 
 

@@ -30,7 +30,6 @@ _OWN_FILES, _FILES_EACH = 32, 6  # files open at once, in this process and per w
 _CHECK_EVERY: Final = 1.0  # seconds
 _REPORT_AFTER: Final = 5.0  # seconds without a worker
 _GIVE_UP_AFTER: Final = 600.0
-_NEEDED: Final = ["mmc4viz.data.build_index", "mmc4viz.apply.run"]
 
 MakeExecutor = Callable[[], AbstractContextManager[Executor]]
 Job = TypeVar("Job")
@@ -174,17 +173,18 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def get_ready() -> None:
-    """Start the fork server early, so that it loads the workers' imports in the background."""
-    _context()
+def get_ready(module: str) -> None:
+    """Start the fork server early, so that it imports what workers run in the background."""
+    _context([module])
 
 
-def _context() -> BaseContext:
+def _context(preload: Sequence[str] = ()) -> BaseContext:
     """Return how workers start: forked from a server process with everything imported."""
     _more_files()
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_NEEDED)
+        if preload:
+            context.set_forkserver_preload(list(preload))
         with suppress(OSError), _interrupts_ignored():  # fails if the socket's path is too long
             forkserver.ensure_running()
             return context
@@ -270,7 +270,9 @@ class _Cluster:
 
         if not new:
             return
-        found = self._client.run(load, _NEEDED[0], workers=list(new), on_error="return")
+        found = self._client.run(
+            load, "mmc4viz.data.build_index", workers=list(new), on_error="return"
+        )
         for worker, answer in sorted(found.items()):
             if isinstance(answer, BaseException):
                 reason = " ".join(str(answer).split())[:150]

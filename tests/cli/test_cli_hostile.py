@@ -64,7 +64,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         found[name] = str(folder / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mmc4viz.cli.index.processes", _Threads)
-        patch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)
+        patch.setattr("mmc4viz.data.jobs.get_ready", lambda _: None)
         run(["index", found["shard"], "--out", str(folder / "index")])
     return found | {"index": str(folder / "index")}
 
@@ -84,7 +84,7 @@ def _nothing_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("mmc4viz.ui.start._given", None)  # put back after what `app` gives
     for name in ("index", "apply"):
         monkeypatch.setattr(f"mmc4viz.cli.{name}.processes", _Threads)
-    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)
+    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda _: None)
     monkeypatch.setattr("mmc4viz.ui.server.UvicornRunner.run", lambda _: None)
     monkeypatch.setattr("mmc4viz.ui.server._collect", lambda: None)
     monkeypatch.setattr("streamlit.web.bootstrap.load_config_options", lambda _: None)

@@ -47,7 +47,7 @@ def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("index", "apply"):
         module = importlib.import_module(f"mmc4viz.cli.{name}")
         monkeypatch.setattr(module, "processes", lambda workers: threads())
-    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)
+    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda _: None)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
 
 

@@ -242,7 +242,7 @@ def test_no_secret_is_written_or_printed(
 ) -> None:
     module = importlib.import_module("mmc4viz.cli.index")
     monkeypatch.setattr(module, "processes", lambda _: ThreadPoolExecutor(1))
-    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda: None)
+    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", lambda _: None)
     web.user, web.signature = "bob:s3cr3t", "sig=5igna/ture"
     named = web.url("s-0.tar?sig=5igna%2Fture").replace("//", "//bob:s3cr3t@")
 

@@ -84,7 +84,7 @@ def corpus(folder: Path) -> Iterator[None]:
         for name in ("index", "apply"):
             one = mock.patch(f"mmc4viz.cli.{name}.processes", lambda _: ThreadPoolExecutor(1))
             stack.enter_context(one)
-        stack.enter_context(mock.patch("mmc4viz.data.jobs.get_ready", lambda: None))
+        stack.enter_context(mock.patch("mmc4viz.data.jobs.get_ready", lambda _: None))
         Path("sample_data").symlink_to(ROOT / "sample_data")
         Path("c.yaml").write_text("threshold: 0.23\nclip_model: sample-a\n")
         for name in ("whole", "broken"):
