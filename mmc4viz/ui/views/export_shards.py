@@ -252,7 +252,7 @@ _INTRO: Final = (
     "above. Originals are not modified."
 )
 _CAPTION: Final = "Dry run: nothing was written. Sizes are before compression."
-_ORDERS: Final = {"page": "page", "sentence": "sentence (fixes swapped images)"}
+_ORDERS: Final = {"page": "page", "sentence": "sentence (fixes mispaired images)"}
 _CAPS: Final = {"first": "first", "best": "highest-scoring"}
 _HELP: Final = {
     "order": "Sentence: images and matrix rows are sorted in the order of their sentences, so that "

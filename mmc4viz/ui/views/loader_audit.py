@@ -50,7 +50,7 @@ def show(choice: Choice) -> None:
     found = data.audit_for(choice.source, choice.config)
     sections = {
         "Threshold and scale": _scale(choice, found),
-        "Swapped images": _mispaired(found),
+        "Mispaired images": _mispaired(found),
         "Image tokens truncated": _truncated(choice, found),
         _CAP: _capped(choice, found),
         "Documents dropped by one undecodable image": _undecodable(found),
