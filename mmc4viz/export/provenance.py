@@ -151,7 +151,9 @@ def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
 
 MANUAL: Final = "manual"
 BASES: Final = (MANUAL, *(str(basis) for basis in Basis))
-_HEAD: Final = "# mmc4viz settings. Load with --config. `provenance` records where they come from.\n"
+_HEAD: Final = (
+    "# mmc4viz settings. Load with --config. `provenance` records where they come from.\n"
+)
 
 
 def exact_yields(curves: Curves, step: int, keep: float) -> dict[str, Any]:

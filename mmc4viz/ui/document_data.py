@@ -15,18 +15,16 @@ import numpy as np
 
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.shards import fetch, image_source
-from mmc4viz.data.thumbnails import Thumbnail, entries, picture
-from mmc4viz.data.thumbnails import read_thumbnail as read_glimpse
+from mmc4viz.data.thumbnails import Thumbnail, entries, picture, read_thumbnail
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
-from mmc4viz.loader.sequence import Interleaved, interleave, interleave_chatgpt
 from mmc4viz.loader.tokenizer import IMAGE, Tokenizer
+from mmc4viz.loader.walk import training_text
 from mmc4viz.types import (
     Binding,
     Document,
     DocumentError,
     LoaderConfig,
-    PairStatus,
     ShardError,
     Verdict,
 )
@@ -119,7 +117,7 @@ def _thumbnail_of(
 ) -> Thumbnail:
     shard, folder = data.shard_at(source, part)
     place = data.columns_of(source)[part].place(row)
-    return read_glimpse(shard, place, image_source(shard, folder), image, sentence)
+    return read_thumbnail(shard, place, image_source(shard, folder), image, sentence)
 
 
 def enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarged:
@@ -243,7 +241,7 @@ def sequence_of(
     if not verdict.token_ids:
         return None
     try:
-        text = _text(document, verdict, config, tokenizer).text
+        text = training_text(document, verdict, config, tokenizer).text
         uncut = tokenizer.encode(text, None)
     except (DocumentError, UnicodeEncodeError):  # does not happen after a successful walk
         return None
@@ -274,17 +272,6 @@ def pieces(
 
 def _marked(piece: Piece) -> tuple[Literal["kept", "mispaired"], str]:
     return ("mispaired" if piece.kind == "mispaired" else "kept"), piece.text
-
-
-def _text(
-    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
-) -> Interleaved:
-    if document.is_gpt:
-        return interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
-    kept = [
-        p.sentence for p in verdict.pairs if p.status in (PairStatus.KEPT, PairStatus.TRUNCATED)
-    ]
-    return interleave(document.sentences, kept, tokenizer.end_of_text)
 
 
 def _pieces(
