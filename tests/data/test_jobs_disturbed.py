@@ -296,4 +296,4 @@ def test_workers_end_with_the_command(
     if number != signal.SIGKILL:
         assert process.returncode == 128 + number
         last = said.decode().splitlines()[-1]
-        assert last == f"mmc4viz: ended by {number.name}; the same command resumes where it stopped"
+        assert last == f"mmc4viz: ended by {number.name}; run the same command again to resume"

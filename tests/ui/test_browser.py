@@ -336,7 +336,7 @@ def test_two_people_do_not_disturb_each_other(
 
 @pytest.mark.slow
 def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
-    shard = shutil.copy(expand([SAMPLE])[0].path, tmp_path)
+    shard = shutil.copy(expand([SAMPLE])[0].path, tmp_path / "of-another-model.tar")
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"clip_model": "ViT-L/14"}))
     with serving(tmp_path, str(shard), "--config", str(config)) as address:

@@ -225,8 +225,8 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
     kept = again.provenance["yields"]["documents"]["value"]
     assert sum(rows.column("probability").to_pylist()) == kept
     n_labels = len(store.read(labelled))
-    assert f"labels.sqlite holds {n_labels} judgements by 1 person" in report
-    assert "At the threshold 0.231</h3>" in report
+    assert f"labels.sqlite contains {n_labels} labels by 1 annotator" in report
+    assert "At threshold 0.231</h3>" in report
     assert "<h3>sample-a and sample-b</h3>" in report
     assert 'aria-label="sample-a at 0.231: ' in report
 
