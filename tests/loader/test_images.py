@@ -394,6 +394,8 @@ def test_scoring_notes_that_all_images_are_missing(tmp_path: Path) -> None:
 
 
 def test_unusual_images_are_counted_in_notes(tmp_path: Path) -> None:
+    if "AVIF RGB {'speed': 10}" not in pictures():
+        pytest.skip("this Pillow writes no AVIF")
     avif = pictures()["AVIF RGB {'speed': 10}"].ljust(12_000, b"\0")
     as_bytes = entry(jpeg())
     as_bytes["image_base64"] = str(as_bytes["image_base64"].encode())

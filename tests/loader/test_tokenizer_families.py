@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,9 +99,6 @@ def test_truncation_equals_the_librarys(
 def test_ids_with_holes_stay_where_they_are(loaded: dict[str, Tokenizer]) -> None:
     for name in ("gpt4o", "kimi"):
         tokenizer = loaded[name]
-        copy = tokenizers.Tokenizer.from_str(tokenizer._backend.to_str())
-        if name == "gpt4o":
-            assert copy.token_to_id("<image>") != tokenizer.image_id  # why none is made
         text = f"<image>A boat.<|endofchunk|>{tokenizer.end_of_text}"
         whole, cut = tokenizer.encode(text, None), tokenizer.encode(text, 3)
         assert cut.ids == whole.ids[:3]
