@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -433,9 +433,7 @@ class OpenedCorpus:
         images = image_source(part.shard, self._image_dir)
         offset, size = part.place(row)
         raw = fetch(part.shard, offset, size) if offset >= 0 else b""
-        document = parse_document(key, raw, images)
-        if document.error is None and not document.is_gpt:
-            document = replace(document, similarity=part.document(row).similarity)
+        document = part.rescored(parse_document(key, raw, images), row)
         verdict = walk(document, config, part.tokenizer)
         text = ""
         if verdict.token_ids:

@@ -414,6 +414,19 @@ class Columns:
         found = np.flatnonzero(self.drawn == number)
         return int(found[0]) if len(found) else None
 
+    def rescored(self, document: Document, row: int) -> Document:
+        """Give a document that was read again the scores in the columns: those of the score set."""
+        kind = Kind(int(self.kind[row]))
+        if kind is Kind.UNREADABLE or document.is_gpt:
+            return document
+        if kind is Kind.LITERAL:
+            return replace(document, similarity=self.document(row).similarity)
+        starts = self.offsets("similarity")
+        values = self.values("similarity")[starts[row] : starts[row + 1]].astype(np.float64)
+        return replace(
+            document, similarity=values.reshape(-1, int(self.numbers("n_sentences")[row]))
+        )
+
     def document(self, row: int) -> Document:
         """Rebuild a document for the reference walk.
 

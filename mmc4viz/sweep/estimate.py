@@ -86,13 +86,6 @@ class Estimate:
         return np.asarray(self.surely[:, at] + keep * self.by_coin[:, at])
 
 
-def _quantile(freedom: int) -> float:
-    """Return Student's quantile of a two-sided interval at `CONFIDENCE`."""
-    from scipy.special import stdtrit  # imported late: half of the start-up time
-
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
-
-
 def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
     """Return a ratio of cluster totals with its linearized 95% CI.
 
@@ -112,7 +105,9 @@ def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
         return Rate(estimate, np.zeros_like(estimate), unknown)
     residual = top - estimate * bottom
     variance = (1 - fraction) * k / (k - 1) * (residual**2).sum(axis=0)
-    half = _quantile(k - 1) * np.sqrt(variance) / known
+    from scipy.special import stdtrit  # imported late: half of the start-up time
+
+    half = stdtrit(k - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance) / known
     return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
 
 
@@ -221,15 +216,7 @@ def rate(drawn: DrawnSample, curves: Sequence[Curves], quantity: str, keep: floa
     sampled = np.array([[sum(len(p) for p in parts)] for parts in drawn.clusters], np.float64)
     sizes = drawn.sizes[:, None]
     totals = sums / np.maximum(sampled, 1) * sizes
-    estimate = totals.sum(axis=0) / sizes.sum()
-    k = len(sums)
-    if k < 2:
-        unknown = np.full_like(estimate, np.inf)
-        return Rate(estimate, np.zeros_like(estimate), unknown)
-    residual = totals - estimate * sizes
-    variance = (1 - drawn.fraction) * k / (k - 1) * (residual**2).sum(axis=0)
-    half = _quantile(k - 1) * np.sqrt(variance) / sizes.sum()
-    return Rate(estimate, np.maximum(0, estimate - half), estimate + half)
+    return interval(totals, sizes, drawn.fraction)
 
 
 def _values(curves: Curves, quantity: str, keep: float) -> NDArray[np.float64]:

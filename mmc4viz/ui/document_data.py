@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
 
-import numpy as np
-
-from mmc4viz.data.columns import Columns, Kind
+from mmc4viz.data.columns import Columns
 from mmc4viz.data.shards import fetch, image_source
 from mmc4viz.data.thumbnails import Thumbnail, entries, picture, read_thumbnail
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
@@ -92,7 +90,7 @@ def _read_whole(source: data.CorpusKey, columns: Columns, part: int, row: int) -
     key = str(columns.batch.column("key")[row])
     document = parse_document(key, raw, images, decode_quickly)
     if source.other_model:
-        document = _with_columns_similarity(document, columns, row)
+        document = columns.rescored(document, row)
     return Opened(columns.shard.name, document, tuple(_pictures(document, raw, images)))
 
 
@@ -160,19 +158,6 @@ def _shortened(value: Any, name: str = "") -> Any:
     if isinstance(value, str) and name in _BASE64 and len(value) > _SHORT:
         return f"{value[:_SHORT]}… ({len(value):,} characters)"
     return value
-
-
-def _with_columns_similarity(document: Document, columns: Columns, row: int) -> Document:
-    """Replace the shard's scores with the chosen model's, which are in the columns."""
-    kind = Kind(int(columns.kind[row]))
-    if kind is Kind.UNREADABLE or document.is_gpt:
-        return document
-    if kind is Kind.LITERAL:
-        return replace(document, similarity=columns.document(row).similarity)
-    starts = columns.offsets("similarity")
-    values = columns.values("similarity")[starts[row] : starts[row + 1]].astype(np.float64)
-    width = int(columns.numbers("n_sentences")[row])
-    return replace(document, similarity=values.reshape(-1, width))
 
 
 def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[str | None]:

@@ -23,9 +23,10 @@ from mmc4viz.types import ImageStatus, Outcome, PairStatus
 __all__ = ["escaped", "note", "plain"]
 
 
-def asset(name: str) -> str:
-    """Return the text of a style sheet or script of this package."""
-    return Path(__file__).with_name("assets").joinpath(name).read_text(encoding="utf-8")
+def asset(*names: str) -> str:
+    """Return the text of style sheets or scripts of the package, joined in this order."""
+    folder = Path(__file__).with_name("assets")
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def note(text: str, kind: Literal["note", "error"] = "note") -> None:

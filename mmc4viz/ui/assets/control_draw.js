@@ -2,23 +2,6 @@
 
 const PAD = { left: 46, right: 14, top: 24, bottom: 40 };
 const SMALL = { left: 34, right: 8, top: 8, bottom: 18 };
-const SVG = "http://www.w3.org/2000/svg";
-
-/** Create an element with attributes and children; text is never markup. */
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
-/** Create an SVG element with attributes and text. */
-function draw(name, attributes = {}, text = "") {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.textContent = text;
-  return node;
-}
 
 /** The x position of a step, in pixels. */
 function across(control, width, pad, at) {

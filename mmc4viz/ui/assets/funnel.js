@@ -1,12 +1,5 @@
 // The document and image funnels. Clicking a reason for dropping opens its documents.
 
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
 /** Number formats by decimals; ties round to even, as on the command line. */
 const writers = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", {
   minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",

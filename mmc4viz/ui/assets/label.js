@@ -20,13 +20,6 @@ export default function (component) {
   return () => document.removeEventListener("keydown", card.press);
 }
 
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
 /** Create the elements once. */
 function build(root) {
   const card = { root, data: null, waiting: 0, open: false };

@@ -1,24 +1,7 @@
 // Small multiples: one small chart per setting, all on the same scale, with the current value marked.
 // All text comes from the server.
 
-const SVG = "http://www.w3.org/2000/svg";
 const PAD = { left: 46, right: 10, top: 12, bottom: 36 };
-
-/** Create an element with attributes and children; text is never markup. */
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
-/** Create an SVG element. */
-function draw(name, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 
 /** Draw one chart. */
 function picture(svg, panel, data) {

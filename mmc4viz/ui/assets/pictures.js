@@ -1,26 +1,9 @@
 // Charts of one document: its similarity matrix with the matched pairs, and its tokens on a ruler.
 // All text comes from the server and is set as text, never as markup.
 
-const SVG = "http://www.w3.org/2000/svg";
 const PAD = { left: 44, right: 10, top: 24, bottom: 40 };
 const ROW = 26; // pixels
 const INK = "125,133,140"; // visible on light and dark backgrounds
-
-/** Create an element with attributes and children; text is never markup. */
-function make(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
-/** Create an SVG element. */
-function draw(name, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 
 /** Axis labels from 1 to count, as many as fit. */
 function numbered(count, room) {

@@ -41,7 +41,7 @@ _MULTIPLES: Final = st.components.v2.component(
     "mmc4viz.multiples",
     html='<div class="multiples"></div>',
     css=asset("multiples.css"),
-    js=asset("multiples.js"),
+    js=asset("dom.js", "multiples.js"),
 )
 
 
@@ -142,7 +142,7 @@ _MOUNT: Final = st.components.v2.component(
     "mmc4viz.pictures",
     html='<div class="picture"></div>',
     css=asset("pictures.css"),
-    js=asset("pictures.js"),
+    js=asset("dom.js", "pictures.js"),
 )
 
 

@@ -180,14 +180,14 @@ _WORDS: Final = {
     "baseline": "baseline",
     "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
 }
-_PARTS: Final = ("control_model.js", "control_draw.js", "control_move.js", "control.js")
+_PARTS: Final = ("dom.js", "control_model.js", "control_draw.js", "control_move.js", "control.js")
 
 
 _MOUNT: Final = st.components.v2.component(
     "mmc4viz.control",
     html='<div class="control"></div>',
     css=asset("control.css"),
-    js="\n".join(map(asset, _PARTS)),
+    js=asset(*_PARTS),
 )
 
 

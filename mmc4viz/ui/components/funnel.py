@@ -39,7 +39,7 @@ _MOUNT: Final = st.components.v2.component(
     "mmc4viz.funnel",
     html='<div class="room"><div class="funnels"></div></div>',
     css=asset("funnel.css"),
-    js=asset("funnel.js"),
+    js=asset("dom.js", "funnel.js"),
 )
 
 

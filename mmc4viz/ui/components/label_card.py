@@ -54,7 +54,7 @@ _MOUNT: Final = st.components.v2.component(
     "mmc4viz.label",
     html='<div class="label"></div>',
     css=asset("label.css"),
-    js=asset("label.js"),
+    js=asset("dom.js", "label.js"),
 )
 
 
