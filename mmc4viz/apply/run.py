@@ -42,14 +42,15 @@ from mmc4viz.apply.tasks import (
     read_record,
     write_record,
 )
-from mmc4viz.data.build_index import out_of_memory, scratch_of
+from mmc4viz.data.build_index import scratch_of
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.index import absolute, digest, map_columns, map_set_file
-from mmc4viz.data.jobs import ROUNDS, MakeExecutor, get_ready, processes, run
+from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, get_ready, processes, run
 from mmc4viz.data.storage import (
     fingerprint,
     is_remote,
     locked,
+    make_folder,
     put_in_place,
     remember_users,
     size_of,
@@ -70,10 +71,10 @@ class Applied:
     shard : str
         Its path.
     status : str
-        ``written``, ``counted`` (dry run), ``skipped`` (written before), ``broken off`` (the shard
+        ``written``, ``counted`` (dry run), ``skipped`` (written before), ``incomplete`` (the shard
         is truncated), or ``failed``.
     reason : str or None
-        Why it broke off or failed.
+        Why it is incomplete or failed.
     counts : RewriteCounts
         Also for a skipped shard.
     left_out : tuple of str
@@ -128,24 +129,12 @@ def apply_shards(
     refuse_impossible(tasks[0].config)
     check_places(tasks)
     if not tasks[0].dry_run and not is_remote(tasks[0].out):
-        _make_folder(tasks[0].out)
-    results: dict[int, Applied] = {}
-    for place, applied in run(apply_to_shard, tasks, make_executor):
-        results[place] = applied
-        on_done(applied)
-    for place, task in enumerate(tasks):
-        if place not in results:
-            reason = f"{task.shard.path}: its worker died {ROUNDS} times (out of memory?)"
-            results[place] = Applied(task.shard.path, "failed", reason)
-            on_done(results[place])
-    return [results[place] for place in range(len(tasks))]
+        make_folder(tasks[0].out, ApplyError)
+    return run(apply_to_shard, tasks, make_executor, on_done, _failed)
 
 
-def _make_folder(folder: str) -> None:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ApplyError(f"{folder}: cannot be created: {error.strerror}") from None
+def _failed(task: RewriteTask, reason: str) -> Applied:
+    return Applied(task.shard.path, "failed", f"{task.shard.path}: {reason}")
 
 
 def apply_to_shard(task: RewriteTask) -> Applied:
@@ -175,7 +164,7 @@ def apply_to_shard(task: RewriteTask) -> Applied:
     except ShardError as error:
         return Applied(task.shard.path, "failed", str(error))
     except MemoryError:
-        return Applied(task.shard.path, "failed", out_of_memory(task.shard.path))
+        return _failed(task, OUT_OF_MEMORY)
 
 
 def _apply(task: RewriteTask, scratch: Path) -> Applied:
@@ -270,7 +259,7 @@ def _rewrite(
                 f"{task.shard.path}: changed while it was read; run again once it is complete"
             )
         if before is not None and done.error and done.counts.documents <= before.documents:
-            return _written_before(task, before, "broken off", done.error)
+            return _written_before(task, before, "incomplete", done.error)
         write_record(record, task.target, scratch)
         put_in_place(partial, task.target)
         record = replace(
@@ -296,7 +285,7 @@ def _rewrite(
 def _applied(task: RewriteTask, done: Rewritten, size: int, status: str) -> Applied:
     return Applied(
         task.shard.path,
-        status if done.error is None else "broken off",
+        status if done.error is None else "incomplete",
         done.error,
         done.counts,
         tuple(done.left_out),
@@ -403,19 +392,7 @@ def _send(out: BinaryIO, what: object) -> None:
     out.flush()
 
 
-STATUSES: Final = ("written", "counted", "skipped", "broken off", "failed")
 _MAX_NAMED: Final = 20  # documents not written
-
-
-def by_status(done: Sequence[Applied]) -> list[tuple[str, int, int, int]]:
-    """Return each status that occurs with its number of shards and bytes read and written."""
-    found = []
-    for status in STATUSES:
-        some = [one for one in done if one.status == status]
-        if some:
-            sizes = (sum(one.n_bytes for one in some), sum(one.out_bytes for one in some))
-            found.append((status, len(some), *sizes))
-    return found
 
 
 def total(done: Sequence[Applied]) -> RewriteCounts:

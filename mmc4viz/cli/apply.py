@@ -12,7 +12,6 @@ from mmc4viz.apply.options import EXPECTED, TITLES, Options, refuse_impossible
 from mmc4viz.apply.run import (
     Applied,
     apply_shards,
-    by_status,
     disk_space_note,
     error_messages,
     replacement_note,
@@ -22,7 +21,7 @@ from mmc4viz.apply.tasks import RewriteTask, tasks_for_index, tasks_for_shards
 from mmc4viz.cli.common import open_corpus, progress
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.data.corpus import Indexed
-from mmc4viz.data.jobs import dask, processes
+from mmc4viz.data.jobs import by_status, dask, processes
 from mmc4viz.data.storage import remember, size_of
 from mmc4viz.export.trainer import openflamingo_flags
 from mmc4viz.text import printable, table
@@ -87,7 +86,7 @@ def _report(done: Sequence[Applied]) -> str:
     rows: list[tuple[Any, ...]] = [("", "shards", "MB read", "MB written")]
     rows += [
         (status, shards, *(f"{size / 1e6:.1f}" for size in sizes))
-        for status, shards, *sizes in by_status(done)
+        for status, shards, *sizes in by_status(done, "n_bytes", "out_bytes")
     ]
     counts, found = total(done), total(done).as_dict()
     lines = [(title, found[name]) for name, title in TITLES.items() if found[name]]

@@ -14,7 +14,7 @@ from mmc4viz.data.build_index import Done, IndexTask, attach, build, prune, scra
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.corpus import NOTHING_READABLE
 from mmc4viz.data.index import files_of, record, write_manifest
-from mmc4viz.data.jobs import dask, processes
+from mmc4viz.data.jobs import by_status, dask, processes
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import remember, size_of
 from mmc4viz.loader.tokenizer import load_tokenizer
@@ -60,9 +60,9 @@ def index(
     for note in _notes_of(done):
         print_note(note)
     everything = [*done, *(one for these in attached.values() for one in these)]
-    for problem in (d for d in everything if d.status in ("failed", "broken off")):
+    for problem in (d for d in everything if d.status in ("failed", "incomplete")):
         print_error(str(problem.reason))
-    if any(d.status in ("failed", "broken off") for d in everything):
+    if any(d.status in ("failed", "incomplete") for d in everything):
         sys.exit(2)
 
 
@@ -104,11 +104,7 @@ def _build_rows(done: Sequence[Done], pruned: Sequence[str]) -> list[tuple[Any, 
 
 def _status_rows(done: Sequence[Done], of: str = "") -> list[tuple[Any, ...]]:
     """Return one row per status that occurs."""
-    rows: list[tuple[Any, ...]] = []
-    for status in ("read", "skipped", "broken off", "failed"):
-        some = [d for d in done if d.status == status]
-        if some:
-            counts = (sum(d.documents for d in some), sum(d.unreadable for d in some))
-            megabytes = f"{sum(d.n_bytes for d in some) / 1e6:.1f}"
-            rows.append((of + status, len(some), *counts, megabytes))
-    return rows
+    return [
+        (of + status, *counts, f"{n_bytes / 1e6:.1f}")
+        for status, *counts, n_bytes in by_status(done, "documents", "unreadable", "n_bytes")
+    ]

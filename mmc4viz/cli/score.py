@@ -12,6 +12,7 @@ from mmc4viz.cli.common import checked_folder, progress
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.clip.encoder import open_encoder
 from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards
+from mmc4viz.data.jobs import by_status
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import refuse_inputs
 from mmc4viz.text import table
@@ -42,7 +43,7 @@ def score(
         part.status == "scored" for part in done
     ):
         print_note("no document can be scored: run mmc4viz explain to see why")
-    failed = [part for part in done if part.status in ("failed", "broken off")]
+    failed = [part for part in done if part.status in ("failed", "incomplete")]
     for part in failed:
         print_error(str(part.reason))
     if failed:
@@ -52,10 +53,4 @@ def score(
 def _report(done: Sequence[ScoredPart]) -> str:
     """Return the table of shards by status."""
     head = ("", "shards", "documents", "sentences", "images", "without embedding")
-    rows: list[tuple[Any, ...]] = [head]
-    for status in ("scored", "skipped", "broken off", "failed"):
-        some = [part for part in done if part.status == status]
-        if some:
-            names = ("documents", "sentences", "images", "lacking")
-            rows.append((status, len(some), *(sum(getattr(p, n) for p in some) for n in names)))
-    return table(rows)
+    return table([head, *by_status(done, "documents", "sentences", "images", "lacking")])

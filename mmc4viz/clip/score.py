@@ -420,9 +420,9 @@ class ScoredPart:
     ----------
     shard : str
     status : str
-        ``scored``, ``skipped`` (scored before), ``broken off`` (truncated) or ``failed``.
+        ``scored``, ``skipped`` (scored before), ``incomplete`` (read in part) or ``failed``.
     reason : str or None
-        Why it is truncated or failed.
+        Why it is incomplete or failed.
     documents, images, lacking, sentences : int
         Scored documents, their images, images without embedding, and sentences.
     notes : sequence of str
@@ -482,7 +482,7 @@ def score_shards(
         for shard, facts in zip(shards, wanted, strict=True):
             path = folder / f"{file_name(shard.path)}.parquet"
             part = before = _existing(path, facts)
-            if part is None or part.status == "broken off":
+            if part is None or part.status == "incomplete":
                 notes: list[str] = []
                 rows = scored(pages(shard, task.image_dir, notes), encoder, task.batch, scale)
                 part = _make(path, facts, shard, shard.name, task, rows, notes, progress, before)
@@ -566,7 +566,7 @@ def _existing(path: Path, facts: dict[str, Any]) -> ScoredPart | None:
     if made_from != facts:
         return None
     before = ScoredPart(**found["part"])
-    return before if before.status == "broken off" else replace(before, status="skipped")
+    return before if before.status == "incomplete" else replace(before, status="skipped")
 
 
 def _check_not_empty(task: ScoreTask, parts: Sequence[ScoredPart]) -> None:
@@ -612,7 +612,7 @@ def _make(
         reason = f"{shard.path} contains no images; pass their folder with --image-dir"
         return ScoredPart(shard.path, "failed", reason)
     sentences = sum(r.similarity.shape[1] for r in done)
-    status = "scored" if error is None else "broken off"
+    status = "scored" if error is None else "incomplete"
     part = ScoredPart(shard.path, status, error, len(done), images, lacking, sentences, notes)
     write_whole(path, [table_of(name, done)], {"made_from": facts, "part": asdict(part)}, {})
     return part

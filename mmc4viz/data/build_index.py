@@ -41,7 +41,7 @@ from mmc4viz.data.index import (
     write_manifest,
 )
 from mmc4viz.data.ingest import read_columns
-from mmc4viz.data.jobs import ROUNDS, MakeExecutor, run
+from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, run
 from mmc4viz.data.shards import Shard, images_of
 from mmc4viz.data.similarity_file import OpenSimilarityFile, open_similarity_file, similarity_of
 from mmc4viz.data.storage import (
@@ -50,6 +50,7 @@ from mmc4viz.data.storage import (
     fingerprint,
     is_remote,
     locked,
+    make_folder,
     remove,
     size_of,
     unchanged,
@@ -79,7 +80,7 @@ class Done:
     shard : str
         Its path.
     status : str
-        ``read``, ``skipped`` (already indexed), ``broken off`` (read in part), or ``failed``.
+        ``read``, ``skipped`` (already indexed), ``incomplete`` (read in part), or ``failed``.
     reason : str or None
         Why it was not read completely.
     documents, unreadable, n_bytes : int
@@ -128,27 +129,16 @@ def build(jobs: Sequence[IndexTask], make_executor: MakeExecutor, on_done: OnDon
     _refuse_repeats(jobs)
     folder = jobs[0].folder
     if not is_remote(folder):
-        _make_folder(folder)
+        make_folder(folder, IndexFileError)
         _rename_moved(jobs, folder)
-    results: dict[str, Done] = {}
-    for _, done in run(index_shard, jobs, make_executor):
-        results[done.shard] = done
-        on_done(done)
-    for job in jobs:
-        if job.shard.path not in results:
-            reason = f"{job.shard.path}: its worker died {ROUNDS} times (out of memory?)"
-            results[job.shard.path] = Done(job.shard.path, "failed", reason)
-            on_done(results[job.shard.path])
-    if any(done.status != "failed" for done in results.values()):
+    done = run(index_shard, jobs, make_executor, on_done, _failed)
+    if any(one.status != "failed" for one in done):
         write_manifest(folder, scratch_of(folder))
-    return [results[job.shard.path] for job in jobs]
+    return done
 
 
-def _make_folder(folder: str) -> None:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IndexFileError(f"{folder}: cannot be created: {error.strerror}") from None
+def _failed(job: IndexTask, reason: str) -> Done:
+    return Done(job.shard.path, "failed", f"{job.shard.path}: {reason}")
 
 
 def _rename_moved(jobs: Sequence[IndexTask], folder: str) -> None:
@@ -201,15 +191,7 @@ def index_shard(job: IndexTask) -> Done:
         except ShardError as error:
             return Done(job.shard.path, "failed", str(error))
         except MemoryError:
-            return Done(job.shard.path, "failed", out_of_memory(job.shard.path))
-
-
-def out_of_memory(path: str) -> str:
-    """Return the error message for a shard that takes too much memory."""
-    return (
-        f"{path}: out of memory; run the same command again with fewer --workers or more memory "
-        "to resume"
-    )
+            return _failed(job, OUT_OF_MEMORY)
 
 
 def _index_unlocked(job: IndexTask) -> Done:
@@ -234,7 +216,7 @@ def _index_unlocked(job: IndexTask) -> Done:
     if fingerprint(job.shard.path) != known:
         raise ShardError(f"{job.shard.path}: changed while it was read; run again")
     if columns.error is not None and before is not None and len(columns) <= before.documents:
-        return Done(job.shard.path, "broken off", columns.error, before.documents)
+        return Done(job.shard.path, "incomplete", columns.error, before.documents)
     if columns.error is not None and not len(columns):
         raise ShardError(columns.error)
     origin = replace(
@@ -244,7 +226,7 @@ def _index_unlocked(job: IndexTask) -> Done:
     write_file(columns, origin, job.folder, scratch_of(job.folder))
     return Done(
         job.shard.path,
-        "read" if columns.error is None else "broken off",
+        "read" if columns.error is None else "incomplete",
         columns.error,
         len(columns),
         int((columns.kind == Kind.UNREADABLE).sum()),

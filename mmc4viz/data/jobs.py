@@ -23,9 +23,12 @@ from typing import Any, Final, TypeVar
 
 from mmc4viz.types import ConfigError
 
-ROUNDS: Final = 3
-"""Maximum number of attempts of a job whose worker dies."""
+OUT_OF_MEMORY: Final = (
+    "out of memory; run the same command again with fewer --workers or more memory to resume"
+)
 
+_STATUSES: Final = ("read", "scored", "written", "counted", "skipped", "incomplete", "failed")
+_ROUNDS: Final = 3  # attempts of a job whose worker dies
 _OWN_FILES, _FILES_EACH = 32, 6  # files open at once, in this process and per worker
 _CHECK_EVERY: Final = 1.0  # seconds
 _REPORT_AFTER: Final = 5.0  # seconds without a worker
@@ -37,8 +40,12 @@ Done = TypeVar("Done")
 
 
 def run(
-    work: Callable[[Job], Done], jobs: Sequence[Job], make_executor: MakeExecutor
-) -> Iterator[tuple[int, Done]]:
+    work: Callable[[Job], Done],
+    jobs: Sequence[Job],
+    make_executor: MakeExecutor,
+    on_done: Callable[[Done], object],
+    failed: Callable[[Job, str], Done],
+) -> list[Done]:
     """Run jobs; those whose worker dies are retried with new workers.
 
     Parameters
@@ -48,18 +55,36 @@ def run(
     jobs : sequence
     make_executor : callable
         Returns the workers; called again when one died, which breaks the whole pool.
+    on_done : callable
+        Called with each result, in order of completion.
+    failed : callable
+        Returns the result of a job whose workers died `_ROUNDS` times, given the reason.
 
-    Yields
-    ------
-    (int, Done)
-        A job's position and its result, in order of completion; nothing for jobs whose workers
-        died `ROUNDS` times.
+    Returns
+    -------
+    list
+        The results, in the order of the jobs.
     """
+    results: dict[int, Done] = {}
+    for place, done in _run(work, jobs, make_executor):
+        results[place] = done
+        on_done(done)
+    for place, job in enumerate(jobs):
+        if place not in results:
+            results[place] = failed(job, f"its worker died {_ROUNDS} times (out of memory?)")
+            on_done(results[place])
+    return [results[place] for place in range(len(jobs))]
+
+
+def _run(
+    work: Callable[[Job], Done], jobs: Sequence[Job], make_executor: MakeExecutor
+) -> Iterator[tuple[int, Done]]:
+    """Yield each job's position and result, in order of completion."""
     waiting, suspects = dict(enumerate(jobs)), dict[int, Job]()
     while waiting:
         suspects |= yield from _round(work, waiting, make_executor)
     for place, job in suspects.items():  # one at a time, since a fatal job also stops the others
-        for _ in range(ROUNDS - 1):
+        for _ in range(_ROUNDS - 1):
             if not (yield from _round(work, {place: job}, make_executor)):
                 break
 
@@ -108,6 +133,16 @@ def _knowing(known: dict[str, str], work: Callable[[Job], Done], job: Job) -> Do
 
     remember_users(known)
     return work(job)
+
+
+def by_status(done: Sequence[Any], *names: str) -> list[tuple[Any, ...]]:
+    """Return each status that occurs with its number of shards and the sums of attributes."""
+    grouped = {status: [one for one in done if one.status == status] for status in _STATUSES}
+    return [
+        (status, len(some), *(sum(getattr(one, name) for one in some) for name in names))
+        for status, some in grouped.items()
+        if some
+    ]
 
 
 def _died(future: Future[Any]) -> bool:

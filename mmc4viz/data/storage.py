@@ -647,6 +647,14 @@ def refuse_inputs(outputs: Iterable[str | None], inputs: Iterable[str | None]) -
             raise ConfigError(f"{path}: is an input and would be overwritten; choose another name")
 
 
+def make_folder(folder: str, kind: type[Mmc4vizError]) -> None:
+    """Create a local folder and its parents; raise an error of a kind if that fails."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise kind(f"{folder}: cannot be created: {error.strerror}") from None
+
+
 @contextmanager
 def locked(path: Path, busy: Mmc4vizError) -> Iterator[None]:
     """Hold a lock file, which also the end of the process releases.

@@ -364,7 +364,7 @@ def test_a_shard_that_breaks_off_ends_there(tmp_path: Path, cut: int) -> None:
         size = tar.getmembers()[-1].offset_data + tar.getmembers()[-1].size + 1024 - 100
     (tmp_path / "in/s.tar").write_bytes(whole.read_bytes()[: size + cut + 100])
     [applied] = apply(one(tmp_path / "in/s.tar"), tmp_path / "out")
-    assert applied.status == "broken off"
+    assert applied.status == "incomplete"
     assert str(applied.reason).startswith(f"{tmp_path}/in/s.tar: reading failed after ")
     assert len(keys(tmp_path / "out/s.tar")) == applied.counts.documents > 0
     record = read_record(str(tmp_path / "out/s.tar"))
@@ -380,7 +380,7 @@ def test_a_packed_shard_that_breaks_off_ends_there(tmp_path: Path) -> None:
     write_tar(plain, [(key, CROSSED | {"noise": noise}) for key in "abcdef"])
     (tmp_path / "in/s.tar.gz").write_bytes(gzip.compress(plain.read_bytes())[:-40_000])
     [applied] = apply(one(tmp_path / "in/s.tar.gz"), tmp_path / "out")
-    assert (applied.status, applied.counts.changed) == ("broken off", len("abcd"))
+    assert (applied.status, applied.counts.changed) == ("incomplete", len("abcd"))
     assert str(applied.reason).startswith(
         f"{tmp_path}/in/s.tar.gz: reading failed after 4 documents"
     )

@@ -537,11 +537,11 @@ def test_a_shard_that_fails_or_breaks_off_leaves_the_others(
     (tmp_path / "s-2.tar").write_bytes(b"no tar" * 300)
     shards, out = expand([str(tmp_path / "s-*.tar")]), tmp_path / "b.parquet"
     done, _ = score(shards, encoder, out)
-    assert [part.status for part in done] == ["scored", "broken off", "failed"]
+    assert [part.status for part in done] == ["scored", "incomplete", "failed"]
     assert 6 < pq.read_metadata(out).num_rows < 12
     write_tar(tmp_path / "s-2.tar", members)
     done, _ = score(shards, encoder, out)
-    assert [part.status for part in done] == ["skipped", "broken off", "scored"]
+    assert [part.status for part in done] == ["skipped", "incomplete", "scored"]
     assert 12 < pq.read_metadata(out).num_rows < 18
 
 

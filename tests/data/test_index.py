@@ -63,7 +63,7 @@ def nasty_shards(tmp_path_factory: pytest.TempPathFactory) -> list[Shard]:
 @pytest.fixture(scope="module")
 def nasty_index(nasty_shards: list[Shard], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("index")
-    assert statuses(index(nasty_shards, out)) == ["read", "read", "broken off"]
+    assert statuses(index(nasty_shards, out)) == ["read", "read", "incomplete"]
     return out
 
 

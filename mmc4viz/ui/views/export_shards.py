@@ -28,7 +28,6 @@ from mmc4viz.apply.run import (
     Applied,
     apply_in_subprocess,
     apply_shards,
-    by_status,
     disk_space_note,
     error_messages,
     replacement_note,
@@ -45,6 +44,7 @@ from mmc4viz.apply.tasks import (
     tasks_for_shards,
 )
 from mmc4viz.data.index import absolute
+from mmc4viz.data.jobs import by_status
 from mmc4viz.data.shards import Shard, expand
 from mmc4viz.data.storage import size_of
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
@@ -500,7 +500,7 @@ def _account(done: Sequence[Applied]) -> None:
     if done:
         rows = [
             (status, f"{n:,}", f"{read / 1e6:,.1f}", f"{out / 1e6:,.1f}")
-            for status, n, read, out in by_status(done)
+            for status, n, read, out in by_status(done, "n_bytes", "out_bytes")
         ]
         caption = _CAPTION if any(one.status == "counted" for one in done) else ""
         counts, found = total(done), total(done).as_dict()
