@@ -7,17 +7,12 @@ and writer process the rest, and inserted afterwards. The result is read again.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from mmc4viz.apply.plan import Edit
+from mmc4viz.loader.skim import put_back, skim
 from mmc4viz.types import DocumentError
-
-_KEY: Final = b'"image_base64"'
-_TO_VALUE: Final = re.compile(rb'\s*:\s*"')
-_NUL: Final = rb"\u0000"  # the only JSON spelling of this character
-_MARK: Final = re.compile(rb'"\\u0000(\d+)"')
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def edit_json(raw: bytes, edit: Edit) -> Edited:
     try:
         _change(info, edit)
         text = json.dumps(info, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        pieces = _put_back(text, images)
+        pieces = put_back(text, images)
         return Edited(pieces, json.loads(text))
     except (RecursionError, TypeError, AttributeError, LookupError, ValueError) as error:
         raise DocumentError(f"its JSON cannot be edited safely ({error!s:.80})") from None
@@ -79,54 +74,17 @@ def edit_json(raw: bytes, edit: Edit) -> Edited:
 
 def _opened(raw: bytes) -> tuple[Any, list[memoryview]]:
     """Read JSON with the images cut out, or whole if that would not give the same."""
-    rest, images = _cut_out(raw)
-    if images and rest.count(_NUL) == len(images):
-        try:
-            info = json.loads(rest)
-            if sum(_is_mark(entry) for entry in info["image_info"]) == len(images):
-                return info, images
-        except (ValueError, RecursionError, TypeError, KeyError):
-            pass
+    if (skimmed := skim(raw, _plain)) is not None:
+        return skimmed
     try:
         return json.loads(raw), []
     except (ValueError, RecursionError):
         raise DocumentError("its JSON cannot be read") from None
 
 
-def _cut_out(raw: bytes) -> tuple[bytes, list[memoryview]]:
-    """Replace each image's base64 without escapes by a placeholder."""
-    view = memoryview(raw)
-    pieces: list[bytes | memoryview] = []
-    images: list[memoryview] = []
-    done, at = 0, raw.find(_KEY)
-    while at >= 0:
-        after = at + len(_KEY)
-        opening = _TO_VALUE.match(raw, after)
-        if opening is not None and raw[at - 1 : at] != b"\\":
-            begin = opening.end()
-            end = raw.find(b'"', begin)
-            if end >= 0 and raw.find(b"\\", begin, end) < 0:
-                pieces += [view[done:begin], b"%b%d" % (_NUL, len(images))]
-                images.append(view[begin:end])
-                done = after = end
-        at = raw.find(_KEY, after)
-    return b"".join([*pieces, view[done:]]), images
-
-
-def _is_mark(entry: Any) -> bool:
-    value = entry.get("image_base64") if isinstance(entry, dict) else None
-    return isinstance(value, str) and value.startswith("\0")
-
-
-def _put_back(text: bytes, images: list[memoryview]) -> list[bytes | memoryview]:
-    """Replace the placeholders, in whatever order, by their images."""
-    if not images:
-        return [text]
-    parts = _MARK.split(text)
-    pieces: list[bytes | memoryview] = [parts[0]]
-    for number, part in zip(parts[1::2], parts[2::2], strict=True):
-        pieces += [b'"', images[int(number)], b'"', part]
-    return pieces
+def _plain(base64: memoryview) -> memoryview | None:
+    """Accept base64 that is written without escapes."""
+    return None if b"\\" in bytes(base64) else base64
 
 
 def _change(info: dict[str, Any], edit: Edit) -> None:

@@ -28,7 +28,7 @@ from mmc4viz.data.index import (
     map_columns,
     map_set_file,
 )
-from mmc4viz.data.shards import SUFFIXES, Layout, Shard
+from mmc4viz.data.shards import SUFFIXES, Shard, ShardFormat
 from mmc4viz.data.storage import (
     alike,
     file_system,
@@ -301,7 +301,7 @@ def check_places(tasks: Sequence[RewriteTask]) -> None:
     here, seen = names_in(out), dict[str, str]()
     for task in tasks:
         path, name = task.shard.path, task.shard.name
-        if task.shard.layout is not Layout.TAR:
+        if task.shard.layout is not ShardFormat.TAR:
             raise ApplyError(
                 f"{path}: apply needs WebDataset tars; convert MMC4's .jsonl with OpenFlamingo's "
                 "convert_mmc4_to_wds.py first"

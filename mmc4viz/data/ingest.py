@@ -7,15 +7,12 @@ and the sentences of many documents are counted together.
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
-import pybase64
 
 from mmc4viz.data.columns import (
     Columns,
@@ -42,6 +39,7 @@ from mmc4viz.loader.images import (
     skip_check,
 )
 from mmc4viz.loader.parse import document_of, parse_document
+from mmc4viz.loader.skim import decoded, image_number, skim
 from mmc4viz.loader.tokenizer import Tokenizer, counter_of
 from mmc4viz.types import ConfigError, Document, Mmc4vizError
 
@@ -123,9 +121,6 @@ LOOKS: Final[dict[Verify, Look]] = {
     Verify.HEADER: open_only,
     Verify.NONE: skip_check,
 }
-_KEY: Final = b'"image_base64"'
-_TO_VALUE: Final = re.compile(rb'\s*:\s*"')
-_NUL: Final = rb"\u0000"  # the only representation of NUL in JSON
 _MOST_ROWS, _MOST_SENTENCES = 256, 20_000  # per batch
 
 
@@ -244,87 +239,11 @@ def read_document(
     """
     look = LOOKS[verify]
     if raw is not None and isinstance(source, Embedded):
-        skimmed = skim(raw)
+        skimmed = skim(raw, decoded)
         if skimmed is not None:
             info, images = skimmed
             return document_of(key, info, _Extracted(images, source.sizes_unknown), look)
     return parse_document(key, raw, source, look)
-
-
-def skim(raw: bytes) -> tuple[dict[str, Any], list[bytes]] | None:
-    r"""Parse JSON bytes without their base64 images, which are decoded separately.
-
-    In entries of ``image_info``, valid base64 of the n-th image is replaced by the string
-    ``"\0n"``. Everything else is parsed by Python's `json`, so that numbers, duplicate keys and
-    errors are the same as in the loader.
-
-    This is sound because an unescaped ``"image_base64"`` is a complete string in any valid JSON,
-    and so is the value that follows it. The value ends at the next quote, as strict base64 has no
-    backslash. If the JSON contains no NUL, no other string has one.
-
-    Parameters
-    ----------
-    raw : bytes
-        A JSON document.
-
-    Returns
-    -------
-    tuple of dict and list of bytes, or None
-        The parsed object and its images; None if there are no images to extract, or the result
-        might differ.
-
-    Examples
-    --------
-    >>> skim(b'{"image_info": [{"image_base64": "TU1DNA=="}], "text_list": [1, NaN]}')
-    ({'image_info': [{'image_base64': '\x000'}], 'text_list': [1, nan]}, [b'MMC4'])
-    """
-    rest, images = _extract(raw)
-    if not images or rest.count(_NUL) != len(images):
-        return None
-    try:
-        info = json.loads(rest)
-    except (ValueError, RecursionError):  # the fallback reports the error
-        return None
-    entries = info.get("image_info") if isinstance(info, dict) else None
-    if not isinstance(entries, list):
-        return None
-    found = sum(_number(entry) is not None for entry in entries)
-    return (info, images) if found == len(images) else None
-
-
-def _extract(raw: bytes) -> tuple[bytes, list[bytes]]:
-    """Replace each image's base64 by a mark; return the resulting JSON and the images."""
-    view = memoryview(raw)
-    pieces: list[bytes | memoryview] = []
-    images: list[bytes] = []
-    done, at = 0, raw.find(_KEY)
-    while at >= 0:
-        after = at + len(_KEY)
-        opening = _TO_VALUE.match(raw, after)
-        if opening is not None and raw[at - 1 : at] != b"\\":
-            begin = opening.end()
-            end = raw.find(b'"', begin)
-            image = _strictly(view[begin:end]) if end >= 0 else None
-            if image is not None:
-                pieces += [view[done:begin], b"%b%d" % (_NUL, len(images))]
-                images.append(image)
-                done = after = end
-        at = raw.find(_KEY, after)
-    return b"".join([*pieces, view[done:]]), images
-
-
-def _strictly(text: memoryview) -> bytes | None:
-    """Decode strict base64, correctly padded and without other characters; else return None."""
-    try:
-        return bytes(pybase64.b64decode(text, validate=True))
-    except ValueError:
-        return None
-
-
-def _number(entry: Any) -> int | None:
-    """Return the number of the extracted image of an entry, if it has one."""
-    value = entry.get("image_base64") if isinstance(entry, dict) else None
-    return int(value[1:]) if isinstance(value, str) and value.startswith("\0") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,5 +255,5 @@ class _Extracted:
 
     def data(self, entry: Any) -> bytes | None:
         """Return the entry's image, if it has any."""
-        number = _number(entry)
+        number = image_number(entry)
         return Embedded().data(entry) if number is None else self.images[number]

@@ -202,7 +202,7 @@ _FIRST_DOT: Final = (
 _IMAGE_MEMBERS: Final = {"jpg", "jpeg", "png", "webp"}
 
 
-class Layout(StrEnum):
+class ShardFormat(StrEnum):
     """The format of a shard."""
 
     TAR = "tar"
@@ -259,9 +259,9 @@ class Shard:
         return ends if self.path in ends else [*ends, self.path]
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> ShardFormat:
         """The format according to the name: MMC4's own JSONL, or a tar."""
-        return Layout.JSONL if self.base.lower().endswith(LINES) else Layout.TAR
+        return ShardFormat.JSONL if self.base.lower().endswith(LINES) else ShardFormat.TAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,7 +430,7 @@ def _shown(paths: list[str], pattern: str) -> list[str]:
 
 def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
     """Return the image source of a shard: the shard itself, or a folder for MMC4's own JSONL."""
-    if shard.layout is Layout.TAR:
+    if shard.layout is ShardFormat.TAR:
         return Embedded()
     if (found := images_of(shard, image_dir)) is None:
         return Embedded(sizes_unknown=True)
@@ -440,7 +440,7 @@ def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
 
 def images_of(shard: Shard, image_dir: str | None = None) -> str | None:
     """Return the given image folder, or else the one of MMC4's own downloader, if it exists."""
-    if image_dir is not None or shard.layout is Layout.TAR or is_remote(shard.path):
+    if image_dir is not None or shard.layout is ShardFormat.TAR or is_remote(shard.path):
         return image_dir
     beside = os.path.join(os.path.dirname(os.path.abspath(shard.path)), downloaded_to(shard))
     return beside if os.path.isdir(beside) else None
@@ -481,7 +481,7 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
         When the shard cannot be read or does not hold MMC4 documents; if reading fails midway,
         after the samples before that point.
     """
-    read = _tar_samples if shard.layout is Layout.TAR else _line_samples
+    read = _tar_samples if shard.layout is ShardFormat.TAR else _line_samples
     lines: list[str] = []
     count = 0
     try:
@@ -548,7 +548,7 @@ def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> 
     seen = [(s.raw, s.suffixes) for s in first if s.raw is not None or s.why == NO_JSON]
     if (looks := recognise.of_samples(seen)) is not None:
         return looks
-    lines = shard.layout is Layout.JSONL
+    lines = shard.layout is ShardFormat.JSONL
     if not lines and (first or broken is None):
         return None  # a tar with other content
     head = b""
@@ -763,7 +763,7 @@ def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[by
         elif magic == b"\xfd7zXZ\0":
             with lzma.LZMAFile(file) as expanded:
                 yield cast(IO[bytes], expanded)
-        elif magic.startswith(b"PK") and shard.layout is Layout.JSONL:
+        elif magic.startswith(b"PK") and shard.layout is ShardFormat.JSONL:
             with (
                 _seekable(file) as whole,
                 zipfile.ZipFile(whole) as archive,

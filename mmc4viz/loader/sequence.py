@@ -206,7 +206,7 @@ class Owners:
         return rank >= len(self.received) or self.wanted[place] != self.received[rank]
 
 
-def of_pairs(columns: Sequence[int]) -> Owners:
+def owners_of_pairs(columns: Sequence[int]) -> Owners:
     """Return the owners for kept pairs, given their sentences in image order."""
     return Owners(columns, columns)
 
@@ -254,7 +254,7 @@ def count_sequence(
     pieces.remove((None, "chunk", 1))  # the loader removes the first <|endofchunk|>
     pieces += [(None, "chunk", 1), (None, "closing", tokenizer.n_closing)]
     position, places, text = tokenizer.n_before, list[int | None](), 0
-    owners = of_pairs(columns)
+    owners = owners_of_pairs(columns)
     limit = max_tokens - tokenizer.n_after
     last = None
     for place, kind, length in pieces:

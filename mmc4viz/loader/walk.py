@@ -23,7 +23,7 @@ from mmc4viz.loader.sequence import (
     interleave,
     interleave_chatgpt,
     mark_numbers,
-    of_pairs,
+    owners_of_pairs,
     read_sequence,
 )
 from mmc4viz.loader.tokenizer import Tokenizer
@@ -185,7 +185,7 @@ def _judge(
             sequence = count_sequence(document.counts, columns, tokenizer, config.max_tokens)
         else:
             text = interleave(document.sentences, columns, tokenizer.end_of_text)
-            sequence = read_sequence(text, tokenizer, config.max_tokens, of_pairs(columns))
+            sequence = read_sequence(text, tokenizer, config.max_tokens, owners_of_pairs(columns))
         outcome, detail = _outcome(sequence, config)
         if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
             detail = f"single image, kept with p = {config.single_image_keep:g}"

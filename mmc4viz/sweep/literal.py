@@ -25,7 +25,7 @@ from mmc4viz.loader.sequence import (
     interleave,
     interleave_chatgpt,
     mark_numbers,
-    of_pairs,
+    owners_of_pairs,
 )
 from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Tokenizer
 from mmc4viz.loader.walk import matched_pairs, walk
@@ -38,10 +38,10 @@ IS_OWN: Final = 2  # of a pair or mark, not a literal <image> of the page
 IS_MISPAIRED: Final = 4
 FLAGS: Final = 8
 
-Layout = bytes
+TokenLayout = bytes
 """int32s: number of tokens, then the places of all non-text tokens."""
 
-FAILED: Final[Layout] = np.array([-1], np.int32).tobytes()
+FAILED: Final[TokenLayout] = np.array([-1], np.int32).tobytes()
 """The layout of a text that causes a loader error."""
 
 _SPECIAL: Final = re.compile(f"({re.escape(IMAGE)}|{re.escape(END_OF_CHUNK)})")
@@ -50,7 +50,7 @@ Text = tuple[Interleaved, Owners]
 """A sequence's text, and the owners of its image tokens."""
 
 
-def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[Layout]:
+def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[TokenLayout]:
     """Tokenize texts and return their layouts.
 
     Parameters
@@ -62,16 +62,18 @@ def layouts(texts: Sequence[Text], tokenizer: Tokenizer) -> list[Layout]:
     if not parts_cleanly(tokenizer):
         return [_from_tokens(text, owners, tokenizer) for text, owners in texts]
     split = [_SPECIAL.split(text.text) for text, _ in texts]
-    keys = list(dict.fromkeys(key for pieces in split for key in _keys(pieces)))
+    keys = list(dict.fromkeys(key for pieces in split for key in _after_specials(pieces)))
     known = dict(zip(keys, tokenizer.lengths([IMAGE + key for key in keys]), strict=True))
     opening = tokenizer.lengths([pieces[0] for pieces in split])
     return [
-        _from_pieces(text, owners, [first, *(known[key] - 1 for key in _keys(pieces))], pieces)
+        _from_pieces(
+            text, owners, [first, *(known[key] - 1 for key in _after_specials(pieces))], pieces
+        )
         for (text, owners), pieces, first in zip(texts, split, opening, strict=True)
     ]
 
 
-def _keys(pieces: list[str]) -> list[str]:
+def _after_specials(pieces: list[str]) -> list[str]:
     """Return the texts after a special token."""
     return pieces[2::2]
 
@@ -102,7 +104,7 @@ def _overlap(one: str, other: str) -> bool:
 
 def _from_pieces(
     text: Interleaved, owners: Owners, lengths: Sequence[int], pieces: Sequence[str]
-) -> Layout:
+) -> TokenLayout:
     """Lay out a text from the lengths of its pieces; odd pieces are special tokens."""
     pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
     position, offset, n_images = 0, 0, 0
@@ -119,7 +121,7 @@ def _from_pieces(
     return _packed(position, places)
 
 
-def _from_tokens(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> Layout:
+def _from_tokens(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> TokenLayout:
     """Lay out a text from its tokens."""
     tokens = tokenizer.encode(text.text, None)
     pair_at = {start: pair for pair, start in enumerate(text.image_starts)}
@@ -143,7 +145,7 @@ def _place(position: int, image: bool, pair: int | None, rank: int, owners: Owne
     return position * FLAGS + flags
 
 
-def _packed(n_tokens: int, places: Iterable[int]) -> Layout:
+def _packed(n_tokens: int, places: Iterable[int]) -> TokenLayout:
     return np.array([n_tokens, *places], np.int32).tobytes()
 
 
@@ -169,7 +171,7 @@ class Cut:
     ends_with_image: NDArray[np.bool_]
 
 
-def cut(found: Sequence[Layout], max_tokens: int, tokenizer: Tokenizer) -> Cut:
+def cut(found: Sequence[TokenLayout], max_tokens: int, tokenizer: Tokenizer) -> Cut:
     """Truncate sequences at a token limit."""
     limit = max_tokens - tokenizer.n_before - tokenizer.n_after
     sizes = np.array([len(layout) for layout in found], np.int64) // 4
@@ -258,7 +260,7 @@ class Literal(Mapping[int, Document]):
         steps = [one.steps() for one in found]
         self._document = np.repeat(np.arange(len(found)), [len(one) + 1 for one in steps])
         self._entered = np.array([x for one in steps for x in (np.inf, *one)], np.float64)
-        self._layouts: tuple[int, list[Layout]] = (0, [])
+        self._layouts: tuple[int, list[TokenLayout]] = (0, [])
 
     def __getitem__(self, row: int) -> Document:
         if row not in self.rows:
@@ -308,12 +310,12 @@ class Literal(Mapping[int, Document]):
         pairs = slice(self._first[number], self._first[number + 1])
         return np.asarray(self._sentence[pairs][self._score[pairs] >= self._entered[state]])
 
-    def _laid_out(self, max_images: int) -> list[Layout]:
+    def _laid_out(self, max_images: int) -> list[TokenLayout]:
         """Return the layouts of the states with a text; the last result is cached."""
         cap, found = self._layouts
         if cap != max_images:
             known = (self._previous or self)._by_key()
-            keys = self._keys(max_images)
+            keys = self._text_keys(max_images)
             new = [key for key in dict.fromkeys(keys) if key not in known]
             for start in range(0, len(new), _TEXTS):
                 known |= self._lay_out(new[start : start + _TEXTS], max_images)
@@ -321,7 +323,7 @@ class Literal(Mapping[int, Document]):
             self._layouts, self._previous = (max_images, found), None
         return found
 
-    def _keys(self, max_images: int) -> list[_Key]:
+    def _text_keys(self, max_images: int) -> list[_Key]:
         """Return the key of each state's text."""
         states = np.flatnonzero(self._with_text()).tolist()
         return [
@@ -331,11 +333,11 @@ class Literal(Mapping[int, Document]):
             for state, number in zip(states, self._document[states].tolist(), strict=True)
         ]
 
-    def _by_key(self) -> dict[_Key, Layout]:
+    def _by_key(self) -> dict[_Key, TokenLayout]:
         cap, found = self._layouts
-        return dict(zip(self._keys(cap), found, strict=True)) if found else {}
+        return dict(zip(self._text_keys(cap), found, strict=True)) if found else {}
 
-    def _lay_out(self, keys: list[_Key], max_images: int) -> dict[_Key, Layout]:
+    def _lay_out(self, keys: list[_Key], max_images: int) -> dict[_Key, TokenLayout]:
         numbers = dict.fromkeys(number for number, _ in keys)
         fields = {number: self._fields(number) for number in numbers}
         texts = {key: self._text(fields[key[0]], *key, max_images) for key in keys}
@@ -357,7 +359,7 @@ class Literal(Mapping[int, Document]):
                 owners = Owners([mark - 1 for mark in mark_numbers(fields["example"])])
                 text = interleave_chatgpt(fields["example"], max_images, end_of_text)
             else:
-                owners = of_pairs(kept)
+                owners = owners_of_pairs(kept)
                 text = interleave(fields["sentences"], kept, end_of_text)
             text.text.encode()
         except (DocumentError, UnicodeEncodeError):  # lone surrogate

@@ -27,7 +27,6 @@ from mmc4viz.sweep.statistics import (
     CLASSES,
     IMAGE_STATUS,
     QUANTITIES,
-    QUANTITY,
     Curves,
     Tally,
 )
@@ -105,8 +104,9 @@ class Bins:
         sums["over_cap"] = sums["pairs"] - sums["kept"]
         sums["truncated"] = sums.pop("kept") - sums["reaching"]
         sums["image_tokens"] = sums["reaching"]
-        for name, values in sums.items():
-            self.counts[QUANTITY[name], :, :_CLASSES] += values.reshape(-1, _CLASSES)
+        sums["stranded"] = np.zeros_like(sums["reaching"])
+        for number, name in enumerate(QUANTITIES):
+            self.counts[number, :, :_CLASSES] += sums[name].reshape(-1, _CLASSES)
 
     def add_literal(self, states: LiteralStates, cluster: int = 0) -> None:
         """Add the states of literal documents."""

@@ -18,7 +18,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.data.index import OWN, files_of, names_of, read_origin
 from mmc4viz.data.scale import Scale, misfit
-from mmc4viz.data.shards import Layout, Shard
+from mmc4viz.data.shards import Shard, ShardFormat
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
 from mmc4viz.types import ASSIGNMENT_NAMES, SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
@@ -481,7 +481,7 @@ def _tokenizer(start: Start) -> str:
 
 def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
     """Ask for the image folder of shards in MMC4's own format, which contain no images."""
-    if not start.image_dir and all(shard.layout is not Layout.JSONL for shard in shards):
+    if not start.image_dir and all(shard.layout is not ShardFormat.JSONL for shard in shards):
         return None
     folder = _text("Image folder", "image_dir", start.image_dir)
     if folder:

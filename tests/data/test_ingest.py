@@ -18,9 +18,10 @@ from PIL import Image
 from mmc4viz import Tokenizer, Verify, load_tokenizer, parse_document, read_columns, samples
 from mmc4viz.data import ingest
 from mmc4viz.data.columns import ImageCheck, Kind, build_batch, row_of, with_notes
-from mmc4viz.data.ingest import ImageTally, read_document, skim
+from mmc4viz.data.ingest import ImageTally, read_document
 from mmc4viz.data.shards import Shard, image_source
 from mmc4viz.loader.images import Embedded, decode, decode_quickly
+from mmc4viz.loader.skim import decoded, skim
 from tests.support import nasty
 from tests.support.documents import chatgpt, entry, info, jpeg, write_tar
 from tests.support.slowly import slow
@@ -184,14 +185,14 @@ def test_every_place_takes_every_piece_alike(piece: bytes) -> None:
     ],
 )
 def test_doubtful_images_are_not_extracted(raw: bytes) -> None:
-    assert skim(raw) is None
+    assert skim(raw, decoded) is None
     assert_read_alike(raw)
 
 
 def test_ordinary_images_are_extracted() -> None:
     document = info([[0.5, float("nan")]] * 3, images=[entry(b"abc"), entry(), entry(b"")])
     for style in ({}, {"indent": 2}, {"separators": (",", ":")}):
-        skimmed = skim(json.dumps(document, **style).encode())  # type: ignore[arg-type]
+        skimmed = skim(json.dumps(document, **style).encode(), decoded)  # type: ignore[arg-type]
         assert skimmed is not None
         assert skimmed[1] == [b"abc", b""]
 

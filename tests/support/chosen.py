@@ -12,7 +12,7 @@ from typing import Any
 
 from mmc4viz import Document, ImageStatus, LoaderConfig, Outcome, Tokenizer, Verdict, walk
 from mmc4viz.apply.options import Options
-from mmc4viz.loader.sequence import interleave, of_pairs, read_sequence
+from mmc4viz.loader.sequence import interleave, owners_of_pairs, read_sequence
 from mmc4viz.loader.walk import matched_pairs
 from mmc4viz.types import DocumentError, Image, PairStatus
 
@@ -54,7 +54,7 @@ def chosen(
             document = replace(document, sentences=_spaced(document.sentences, pairs))
         columns = [sentence for _, sentence, _ in pairs]
         text = interleave(document.sentences, columns, tokenizer.end_of_text)
-        cut = read_sequence(text, tokenizer, config.max_tokens, of_pairs(columns))
+        cut = read_sequence(text, tokenizer, config.max_tokens, owners_of_pairs(columns))
     except DocumentError:
         return NOTHING
     at_end = cut.image_tokens == 1 and cut.ends_with_image

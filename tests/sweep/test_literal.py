@@ -17,7 +17,7 @@ from mmc4viz.loader.sequence import (
     Interleaved,
     Owners,
     interleave,
-    of_pairs,
+    owners_of_pairs,
     read_sequence,
 )
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
@@ -57,7 +57,7 @@ def text_of(seed: int, tokenizer: Tokenizer) -> tuple[Interleaved, Owners]:
     r = random.Random(seed)
     sentences = ["".join(r.choices(FRAGMENTS, k=r.randint(0, 3))) for _ in range(r.randint(1, 6))]
     columns = [r.randrange(len(sentences)) for _ in range(r.randint(1, 5))]
-    return interleave(sentences, columns, tokenizer.end_of_text), of_pairs(columns)
+    return interleave(sentences, columns, tokenizer.end_of_text), owners_of_pairs(columns)
 
 
 def read(text: Interleaved, owners: Owners, tokenizer: Tokenizer, limit: int) -> CutSequence:
