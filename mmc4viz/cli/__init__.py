@@ -14,7 +14,6 @@ import click
 
 from mmc4viz.cli.commands import COMMANDS
 from mmc4viz.cli.messages import print_error
-from mmc4viz.data import jobs
 from mmc4viz.types import ConfigError, Mmc4vizError
 
 try:
@@ -68,6 +67,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] in _WORKER_MODULES and not {"-h", "--help"} & set(args):
+            from mmc4viz.data import jobs  # imported late to start faster
+
             jobs.get_ready(_WORKER_MODULES[args[0]])
         return super().resolve_command(ctx, args)
 
@@ -158,6 +159,8 @@ def _terminating_on_signals() -> Iterator[None]:
     """On SIGTERM and SIGHUP, stop the workers and raise `Terminated`."""
 
     def end(number: int, frame: object) -> None:
+        from mmc4viz.data import jobs  # imported late to start faster
+
         jobs.stop_now()
         raise Terminated(number)
 

@@ -11,8 +11,6 @@ from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.config_file import Config, read_config
 from mmc4viz.data.corpus import Indexed, Shards, Source
@@ -167,8 +165,11 @@ def checked_folder(image_dir: str | None) -> str | None:
 @contextmanager
 def progress(unit: str, total: int | None = None) -> Iterator[Callable[[int], Any]]:
     """Show a progress bar on standard error after a second, if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda n: None
+        return
+    from tqdm import tqdm  # imported late to start faster
+
     unit = unit if unit == "B" else f" {unit}"
-    with tqdm(
-        total=total, unit=unit, unit_scale=True, delay=1, disable=None, file=sys.stderr
-    ) as bar:
+    with tqdm(total=total, unit=unit, unit_scale=True, delay=1, file=sys.stderr) as bar:
         yield bar.update

@@ -21,8 +21,6 @@ from mmc4viz.cli.common import (
 from mmc4viz.data.corpus import NOTHING_READABLE
 from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
 from mmc4viz.loader.walk import walk
-from mmc4viz.notebook import OpenedCorpus
-from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import TABLE_HEAD, verdict_json, verdict_row, write_rows
 from mmc4viz.types import ConfigError
 
@@ -87,6 +85,8 @@ def curve(
     **options: Any,
 ) -> None:
     """Print what each threshold keeps and drops: documents, pairs, tokens."""
+    from mmc4viz.notebook import OpenedCorpus  # imported late: explain starts without it
+
     asked = _thresholds(thresholds, grid)
     config, corpus = open_corpus(options)
     check_sample(sample)
@@ -97,21 +97,21 @@ def curve(
             finish(corpus)
         found, matched = opened.curves(config, asked), opened.matched(config)
     write_rows(found.rows, form, sys.stdout)
-    if not len(matched.scores()):
+    scores = matched.scores()
+    if not len(scores):
         if NOTHING_READABLE not in corpus.notes:
             corpus.notes.append(unmatched(matched.n_documents))
     else:
         at = np.array([row["threshold"] for row in found.rows])
-        corpus.notes += _misfits(at, matched, listed=thresholds is not None)
+        corpus.notes += _misfits(at, matched.scale.name, scores, thresholds is not None)
     finish(corpus)
 
 
-def _misfits(asked: Thresholds, matched: Matched, listed: bool) -> list[str]:
+def _misfits(asked: Thresholds, scale: str, scores: NDArray[np.float64], listed: bool) -> list[str]:
     """Return notes on thresholds that keep all or nothing; for a grid, only if all of it does."""
-    scores = matched.scores()
     if not listed and len(scores) and ((scores.min() < asked) & (asked <= scores.max())).any():
         return []
-    return misfits(asked, matched.scale.name, scores)
+    return misfits(asked, scale, scores)
 
 
 def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:

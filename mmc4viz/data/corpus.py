@@ -15,7 +15,7 @@ import numpy as np
 
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.index import OWN, Index, model_of_shards
-from mmc4viz.data.ingest import ImageTally, read_columns
+from mmc4viz.data.ingest import ImageTally, document_in, read_columns
 from mmc4viz.data.sample import DrawnSample, choose_shards, cluster, draw, quotas, read_sample
 from mmc4viz.data.shards import Shard, downloaded_to, fetch, image_source, samples
 from mmc4viz.data.storage import is_remote, size_of, unchanged
@@ -85,9 +85,7 @@ class Shards:
             source, tally = image_source(shard, self.image_dir), ImageTally()
             try:
                 for sample in samples(shard, self.notes):
-                    document = parse_document(sample.key, sample.raw, source)
-                    if sample.raw is None:
-                        document = replace(document, error=sample.why)
+                    document = document_in(sample, source)
                     found += 1
                     readable += document.error is None
                     tally.add(document)

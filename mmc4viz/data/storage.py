@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
-from filelock import FileLock, Timeout
 from xxhash import xxh3_64, xxh3_128
 
 from mmc4viz.types import ConfigError, Mmc4vizError, ShardError
@@ -664,6 +663,8 @@ def locked(path: Path, busy: Mmc4vizError) -> Iterator[None]:
     Mmc4vizError
         ``busy``, if another process holds it; one of its kind, if the lock cannot be written.
     """
+    from filelock import FileLock, Timeout  # imported late to start faster
+
     lock = FileLock(str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
