@@ -71,3 +71,19 @@ def test_the_architecture_page_names_modules_that_exist() -> None:
         if not path.name.startswith("__")
     }
     assert untold - named == set()
+
+
+def test_the_architecture_page_names_what_is_there() -> None:
+    """In the table of changes, every name is defined in one of its row's files."""
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    table = page.partition("## Where do I put")[2].partition("\n## ")[0]
+    rows = [set(re.findall(r"`([\w/.]+)`", row)) for row in re.findall(r"^\| .*", table, re.M)[2:]]
+    assert sum(map(len, rows)) > 60
+    for spans in rows:
+        files = {span for span in spans if span.endswith(".py")}
+        text = "".join((ROOT / f).read_text() for f in files if not f.startswith("docs/"))
+        names = {span for span in spans - files if not span.endswith("/")} - {"Proposal"}
+        missing = {
+            name for name in names if not re.search(rf"^\s*(def |class )?{name}\b", text, re.M)
+        }
+        assert missing == set()

@@ -46,7 +46,7 @@ class Estimate:
         Share of the corpus in the sample; 0 if shards were sampled.
     sizes : ndarray of float64, shape (clusters,)
         Number of documents each cluster represents, scaled to ``whole``.
-    surely, by_coin : ndarray of float64, shape (clusters, len(RATES), T)
+    always, single_image : ndarray of float64, shape (clusters, len(RATES), T)
         Scaled totals of each cluster: of documents always kept, and of single-image documents.
     """
 
@@ -55,8 +55,8 @@ class Estimate:
     documents: int
     fraction: float
     sizes: Floats
-    surely: Floats
-    by_coin: Floats
+    always: Floats
+    single_image: Floats
 
     def band(self, quantity: str, keep: float) -> Rate:
         """Return one of `RATES` for ``whole`` documents, with its 95% CI."""
@@ -83,7 +83,7 @@ class Estimate:
 
     def _totals(self, quantity: str, keep: float) -> Floats:
         at = RATES.index(quantity)
-        return np.asarray(self.surely[:, at] + keep * self.by_coin[:, at])
+        return np.asarray(self.always[:, at] + keep * self.single_image[:, at])
 
 
 def interval(top: Floats, bottom: Floats, fraction: float) -> Rate:
@@ -142,12 +142,12 @@ def estimate(
     counts = sum(weight * one.counts for weight, one in zip(weights, swept, strict=True))
     images = sum(weight * one.images for weight, one in zip(weights, swept, strict=True))
     rates = [_rates(one) for one in swept]
-    surely, by_coin = (
+    always, single_image = (
         np.array([w * rate[k] for w, rate in zip(weights, rates, strict=True)])[..., every]
         for k in (0, 1)
     )
     scaled = Curves(thresholds, counts[..., every], images[..., every])
-    return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, surely, by_coin)
+    return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, always, single_image)
 
 
 def _swept(
@@ -180,11 +180,11 @@ def steps_among(scores: Floats, thresholds: Thresholds) -> tuple[Thresholds, NDA
 
 def _rates(curves: Curves) -> tuple[Floats, Floats]:
     """Return the totals of always-kept documents, and of single-image documents."""
-    surely = [curves.in_class(name, "kept_always") for name in RATES]
-    by_coin = [curves.in_class(name, "kept_single_image") for name in RATES]
+    always = [curves.in_class(name, "kept_always") for name in RATES]
+    single_image = [curves.in_class(name, "kept_single_image") for name in RATES]
     pairs = RATES.index("pairs")  # counted whatever happens to the document
-    surely[pairs], by_coin[pairs] = curves.total("pairs"), 0 * curves.total("pairs")
-    return np.array(surely, np.float64), np.array(by_coin, np.float64)
+    always[pairs], single_image[pairs] = curves.total("pairs"), 0 * curves.total("pairs")
+    return np.array(always, np.float64), np.array(single_image, np.float64)
 
 
 def sweep_clusters(

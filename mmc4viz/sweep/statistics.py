@@ -160,8 +160,8 @@ class Curves:
         keep : float
             Single-image keep probability.
         """
-        surely = self.in_class(quantity, "kept_always")
-        return np.asarray(surely + keep * self.in_class(quantity, "kept_single_image"))
+        always = self.in_class(quantity, "kept_always")
+        return np.asarray(always + keep * self.in_class(quantity, "kept_single_image"))
 
     def rows(self, keep: float) -> list[dict[str, Any]]:
         """Return the rows of ``mmc4viz curve``; ``keep`` is the single-image keep probability."""

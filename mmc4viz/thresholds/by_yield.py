@@ -128,8 +128,8 @@ def _expected(sums: list[NDArray[np.int64]], keep: float) -> dict[str, Floats]:
     """Return the yields from summed counts."""
     found = {"pairs": sums[0].astype(np.float64)}
     for n, name in enumerate(_BY_CLASS):
-        surely, by_coin = sums[1 + 2 * n : 3 + 2 * n]
-        found[name] = surely + keep * by_coin
+        always, single_image = sums[1 + 2 * n : 3 + 2 * n]
+        found[name] = always + keep * single_image
     return found
 
 

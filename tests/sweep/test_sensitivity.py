@@ -68,8 +68,8 @@ def test_an_estimate_is_made_of_its_clusters_curves(
         total = sum(w * getattr(c, statistic) for w, c in zip(weights, each, strict=True))
         np.testing.assert_allclose(getattr(found.curves, statistic), total)
     for at, name in enumerate(RATES[2:], start=2):
-        surely = [w * c.in_class(name, "kept_always") for w, c in zip(weights, each, strict=True)]
-        np.testing.assert_allclose(found.surely[:, at], surely)
+        always = [w * c.in_class(name, "kept_always") for w, c in zip(weights, each, strict=True)]
+        np.testing.assert_allclose(found.always[:, at], always)
 
 
 def test_every_knob_is_varied_alone_the_present_value_among_them() -> None:
