@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.apply.options import OWN, Options, loader_config
-from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Tokenizer
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
 from mmc4viz.loader.walk import matched_pairs, walk
 from mmc4viz.types import Document, DocumentError, Image, LoaderConfig, Outcome, PairStatus, Verdict
 

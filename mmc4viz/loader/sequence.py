@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Encoded, Tokenizer
+from mmc4viz.loader.tokenizer import Encoded, Tokenizer
+from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
 from mmc4viz.types import DocumentError, SentenceCounts
 
 MARK = re.compile(r"_!_IMAGE(\d+)_!_")

@@ -27,7 +27,8 @@ from mmc4viz.loader.sequence import (
     mark_numbers,
     owners_of_pairs,
 )
-from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE, Tokenizer
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
 from mmc4viz.loader.walk import matched_pairs, walk
 from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITIES, QUANTITY, Tally, tally
 from mmc4viz.types import Document, DocumentError, ImageStatus, LoaderConfig, Outcome

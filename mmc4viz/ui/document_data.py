@@ -16,7 +16,8 @@ from mmc4viz.data.shards import fetch, image_source
 from mmc4viz.data.thumbnails import Thumbnail, entries, picture, read_thumbnail
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
-from mmc4viz.loader.tokenizer import IMAGE, Tokenizer
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.loader.tokenizer_files import IMAGE
 from mmc4viz.loader.walk import training_text
 from mmc4viz.types import (
     Binding,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmc4viz.loader.sequence import interleave, interleave_chatgpt
-from mmc4viz.loader.tokenizer import END_OF_CHUNK, IMAGE
+from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
 from mmc4viz.types import DocumentError
 
 EOS = "<eos>"
