@@ -24,7 +24,7 @@ from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT, by_fdr
 from mmc4viz.thresholds.labels.precision import FEW_AT_LINE, propose
 from mmc4viz.thresholds.labels.sampling import Design
 from mmc4viz.thresholds.proposal import Basis, Proposal
-from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.types import ConfigError, Mmc4vizError
 from mmc4viz.ui import cache, data, label_data, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, part
@@ -161,13 +161,10 @@ def proposal() -> dict[str, Any]:
 
 
 def _inputs(basis: str, choice: Choice) -> Hashable:
-    """Return the inputs of a proposal; for a yield, all settings except the threshold."""
+    """Return the inputs of a proposal."""
     config = choice.config
-    if basis != Basis.YIELD:
-        config = LoaderConfig(
-            clip_model=config.clip_model, min_kb=config.min_kb, assignment=config.assignment
-        )
-    return basis, choice.whole, config.with_(threshold=0.0)
+    settings = config.for_yields() if basis == Basis.YIELD else config.for_matching()
+    return basis, choice.whole, config.clip_model, settings
 
 
 KEEP: Final = {name: f"p.{name}" for name in YIELDS}

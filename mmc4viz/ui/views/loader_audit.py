@@ -12,7 +12,7 @@ from mmc4viz import charts
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.sweep.pairs import place_of
-from mmc4viz.ui import data, document_filters, document_view, html, sidebar, state
+from mmc4viz.ui import data, document_filters, document_view, html, state
 from mmc4viz.ui.html import many, note, part, plural
 from mmc4viz.ui.sidebar import Choice
 
@@ -113,7 +113,7 @@ def _scale(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     more = (
         f"Pair scores range from {fit.low:.4g} to {fit.high:.4g}; the threshold is {threshold:g}."
     )
-    return [Finding(sidebar.scale_name(choice.source, choice.config), words, more)]
+    return [Finding(choice.scale.name, words, more)]
 
 
 def _mispaired(found: data.Audit) -> Sequence[Finding]:
