@@ -298,7 +298,7 @@ class OpenedCorpus:
 
     def matched(self, config: LoaderConfig) -> Matched:
         """Return matched pairs under a size limit and assignment; the last ones are kept."""
-        wanted = LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
+        wanted = config.for_matching()
         if self._matched is None or self._matched[0] != wanted:
             before = self._matched[1] if self._matched else None
             same = before is not None and self._matched[0].assignment == wanted.assignment  # type: ignore[index]

@@ -177,6 +177,26 @@ class LoaderConfig:
         """Return a copy with some settings changed."""
         return replace(self, **changes)
 
+    def for_matching(self) -> Self:
+        """Return what matched pairs depend on, with all other settings at their defaults."""
+        return type(self)(min_kb=self.min_kb, assignment=self.assignment)
+
+    def for_verdicts(self) -> Self:
+        """Return what verdicts depend on, with all other settings at their defaults."""
+        return self._without("single_image_keep", "tokenizer", "clip_model")
+
+    def for_curves(self) -> Self:
+        """Return what curves depend on, with all other settings at their defaults."""
+        return self._without("threshold", "single_image_keep", "tokenizer", "clip_model")
+
+    def for_yields(self) -> Self:
+        """Return what yields at any threshold depend on, with all other settings at defaults."""
+        return self._without("threshold", "tokenizer", "clip_model")
+
+    def _without(self, *names: str) -> Self:
+        own = type(self)()
+        return self.with_(**{name: getattr(own, name) for name in names})
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary, as ``--config`` reads them."""
         return asdict(self)

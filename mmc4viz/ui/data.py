@@ -131,6 +131,8 @@ class Spread:
     Attributes
     ----------
     scale : Scale
+    ends : (float, float)
+        The lowest and the highest score, NaN without any.
     low, high : float
         The lowest and the highest finite score, NaN without any.
     counts : ndarray of int64, shape (T,)
@@ -138,6 +140,7 @@ class Spread:
     """
 
     scale: Scale
+    ends: tuple[float, float]
     low: float
     high: float
     counts: NDArray[np.int64]
@@ -329,30 +332,25 @@ def _whole(source: CorpusKey, opened: int) -> int | None:
 
 def matched_of(source: CorpusKey, config: LoaderConfig) -> Matched:
     """Return the matched pairs, which depend on the size limit and the assignment."""
-    key, total = (source, _matching(config)), facts_of(source).documents
+    key, total = (source, config.for_matching()), facts_of(source).documents
     words = "Matching images and sentences"
     return _computed(_MATCHED, key, words, lambda tell: _match(source, config, tell), total)
 
 
 def is_matched(source: CorpusKey, config: LoaderConfig) -> bool:
     """Whether the matched pairs are cached."""
-    return (source, _matching(config)) in _MATCHED
+    return (source, config.for_matching()) in _MATCHED
 
 
 def prepare(source: CorpusKey, config: LoaderConfig, tell: Tell) -> None:
     """Compute matched pairs and their distribution in the background."""
-    key = source, _matching(config)
+    key = source, config.for_matching()
     matched = _MATCHED.get(key, lambda: _match(source, config, tell))
     _SPREADS.get(key, lambda: _spread(matched))
 
 
-def _matching(config: LoaderConfig) -> LoaderConfig:
-    """Return only the settings that matched pairs depend on."""
-    return LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
-
-
 def _match(source: CorpusKey, config: LoaderConfig, tell: Tell) -> Matched:
-    wanted = source, _matching(config)
+    wanted = source, config.for_matching()
     previous = _MATCHED.kept(lambda key: _same_but_for_size(key, wanted))
     return match_corpus(columns_of(source), wanted[1], tell, previous)
 
@@ -364,7 +362,7 @@ def _same_but_for_size(key: Hashable, wanted: tuple[CorpusKey, LoaderConfig]) ->
 
 def spread_of(source: CorpusKey, config: LoaderConfig) -> Spread:
     """Return the distribution of the matched scores."""
-    key = source, _matching(config)
+    key = source, config.for_matching()
     return _SPREADS.get(key, lambda: _spread(matched_of(source, config)))
 
 
@@ -373,9 +371,11 @@ def _spread(matched: Matched) -> Spread:
     grid = scale.thresholds()
     place = np.searchsorted(grid, scores, side="right") - 1
     counts = np.bincount(np.maximum(place, 0), minlength=len(grid))
-    finite = scores[np.isfinite(scores)]
-    ends = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
-    return Spread(scale, *ends, counts)
+    return Spread(scale, _ends(scores), *_ends(scores[np.isfinite(scores)]), counts)
+
+
+def _ends(scores: NDArray[np.float64]) -> tuple[float, float]:
+    return (float(scores.min()), float(scores.max())) if len(scores) else (np.nan, np.nan)
 
 
 def scale_for(source: CorpusKey, config: LoaderConfig) -> Scale:
@@ -395,11 +395,6 @@ def _grid(source: CorpusKey, config: LoaderConfig) -> Thresholds:
     return with_reference(scale_for(source, config))
 
 
-def _swept(config: LoaderConfig) -> LoaderConfig:
-    """Return only the settings that curves depend on."""
-    return config.with_(threshold=0.0, single_image_keep=0.5, clip_model="-", tokenizer="-")
-
-
 def curves_of(source: CorpusKey, config: LoaderConfig) -> Curves:
     """Return every statistic on the scale's grid and at the reference threshold.
 
@@ -407,7 +402,7 @@ def curves_of(source: CorpusKey, config: LoaderConfig) -> Curves:
     """
     if source.sample is not None:
         return estimate_of(source, config).curves
-    settings = _swept(config)
+    settings = config.for_curves()
     return _computed(
         _CURVES,
         (source, settings),
@@ -419,7 +414,7 @@ def curves_of(source: CorpusKey, config: LoaderConfig) -> Curves:
 
 def estimate_of(source: CorpusKey, config: LoaderConfig) -> Estimate:
     """Return the estimates from a sample."""
-    settings = _swept(config)
+    settings = config.for_curves()
     facts, grid = facts_of(source), _grid(source, config)
     return _computed(
         _ESTIMATES,
@@ -490,6 +485,17 @@ class Audit:
     fit: audit.ThresholdFit
 
 
+@dataclass(frozen=True)
+class _Fixed:
+    """The part of an audit that does not depend on the threshold."""
+
+    crowded: audit.Crowded
+    unmatched: Ints
+    undecodable: audit.Undecodable
+    band: audit.SizeRange
+    stored: Stored
+
+
 _PAIRS: Memo[Pairs] = Memo()
 _STANDINGS: Memo[DocumentTable] = Memo()
 _VERDICTS: Memo[Verdicts] = Memo()
@@ -498,23 +504,13 @@ _ORDERED: Memo[Ordered] = Memo()
 _RANKS: Memo[Ints] = Memo()
 _JUDGED: Memo[list[PairOutcome]] = Memo()
 _DIFFERING: Memo[tuple[int, list[Difference]]] = Memo()
-_UNDECODABLE: Memo[audit.Undecodable] = Memo()
-_BAND: Memo[audit.SizeRange] = Memo()
-_STORED: Memo[Stored] = Memo()
-_CROWDED: Memo[audit.Crowded] = Memo()
-_UNMATCHED: Memo[Ints] = Memo()
-_LOST: Memo[audit.Lost] = Memo()
-_CAPPED: Memo[audit.Capped] = Memo()
-
-
-def _judging(config: LoaderConfig) -> LoaderConfig:
-    """Return only the settings that verdicts depend on."""
-    return config.with_(single_image_keep=0.5, clip_model="-", tokenizer="-")
+_FIXED: Memo[_Fixed] = Memo()
+_AUDITS: Memo[Audit] = Memo()
 
 
 def pairs_for(source: CorpusKey, config: LoaderConfig) -> Pairs:
     """Return all matched pairs, sorted by score."""
-    key = source, _matching(config)
+    key = source, config.for_matching()
     matched = matched_of(source, config)
     with progress("Sorting the pairs"):
         return _PAIRS.get(key, lambda: pairs_of(matched))
@@ -522,14 +518,14 @@ def pairs_for(source: CorpusKey, config: LoaderConfig) -> Pairs:
 
 def verdicts_for(source: CorpusKey, config: LoaderConfig) -> Verdicts:
     """Return the verdict of every document."""
-    settings = _judging(config)
+    settings = config.for_verdicts()
 
     def resolve() -> DocumentTable:
         return DocumentTable(matched_of(source, config), settings)
 
     def look_up() -> Verdicts:
         with progress("Computing document outcomes"):
-            standings = _STANDINGS.get((source, settings.with_(threshold=0.0)), resolve)
+            standings = _STANDINGS.get((source, config.for_curves()), resolve)
         return standings.at(config.threshold)
 
     return _VERDICTS.get((source, settings), look_up)
@@ -539,7 +535,7 @@ def corpus_for(source: CorpusKey, config: LoaderConfig) -> Corpus:
     """Return everything a list of documents is made from."""
     return Corpus(
         matched_of(source, config),
-        _judging(config),
+        config.for_verdicts(),
         verdicts_for(source, config),
         pairs_for(source, config),
     )
@@ -547,7 +543,7 @@ def corpus_for(source: CorpusKey, config: LoaderConfig) -> Corpus:
 
 def chosen_for(source: CorpusKey, config: LoaderConfig, query: Query) -> Ints:
     """Return the documents that match a query."""
-    key = source, _judging(config), query
+    key = source, config.for_verdicts(), query
     return _CHOSEN.get(key, lambda: chosen(corpus_for(source, config), query))
 
 
@@ -560,7 +556,7 @@ def ordered_for(
         documents = chosen_for(source, config, query)
         return order(source, config, documents, sort, upside_down)
 
-    return _ORDERED.get((source, _judging(config), query, sort, upside_down), make)
+    return _ORDERED.get((source, config.for_verdicts(), query, sort, upside_down), make)
 
 
 def order(
@@ -597,7 +593,7 @@ def _judged(
         corpus = corpus_for(source, config)
         return find(corpus.matched, corpus.config, corpus.pairs, corpus.found, n)
 
-    return _JUDGED.get((source, _judging(config), find.__name__, n), make)
+    return _JUDGED.get((source, config.for_verdicts(), find.__name__, n), make)
 
 
 def differing_for(
@@ -611,40 +607,38 @@ def differing_for(
         starts = image_starts(matched_of(source, config))
         return differing(one, other, starts, config.threshold, n)
 
-    key = source, config.min_kb, config.threshold, keeps, loses, n
+    key = source, config.for_matching(), config.threshold, keeps, loses, n
     return _DIFFERING.get(key, make)
 
 
-def _crowded(source: CorpusKey, corpus: Corpus) -> audit.Crowded:
-    cap = corpus.config.max_images
-    key = source, _matching(corpus.config), cap
-    return _CROWDED.get(key, lambda: audit.crowded(corpus.pairs, corpus.found, cap))
-
-
-def _unmatched(source: CorpusKey, corpus: Corpus) -> Ints:
-    key = source, _matching(corpus.config)
-    return _UNMATCHED.get(key, lambda: image_counts(corpus.matched, ImageStatus.UNMATCHED))
-
-
 def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:
-    """Return the audit's numbers; those that do not depend on the threshold are cached."""
+    """Return the audit's numbers."""
     corpus = corpus_for(source, config)
-    key, matched = (source, config.min_kb), corpus.matched
+    key = source, config.for_verdicts(), config.single_image_keep
     with progress("Auditing"):
-        return Audit(
-            audit.mispaired(corpus.found, config.single_image_keep),
-            _LOST.get(
-                (source, corpus.config),
-                lambda: audit.lost(
-                    matched, corpus.found, corpus.config, _unmatched(source, corpus)
-                ),
-            ),
-            _CAPPED.get(
-                (source, corpus.config),
-                lambda: audit.capped(_crowded(source, corpus), corpus.found, config),
-            ),
-            _UNDECODABLE.get(key, lambda: audit.undecodable(matched, config)),
-            _BAND.get(key, lambda: audit.band(matched, config)),
-            _STORED.get(source, lambda: stored(matched)),
-            audit.fit(corpus.pairs.score, config.threshold, matched.scale),
-        )
+        return _AUDITS.get(key, lambda: _audit(source, corpus, config))
+
+
+def _audit(source: CorpusKey, corpus: Corpus, config: LoaderConfig) -> Audit:
+    key = source, config.for_matching(), config.max_images
+    fixed = _FIXED.get(key, lambda: _fixed(corpus))
+    return Audit(
+        audit.mispaired(corpus.found, config.single_image_keep),
+        audit.lost(corpus.matched, corpus.found, config, fixed.unmatched),
+        audit.capped(fixed.crowded, corpus.found, config),
+        fixed.undecodable,
+        fixed.band,
+        fixed.stored,
+        audit.fit(corpus.pairs.score, config.threshold, corpus.matched.scale),
+    )
+
+
+def _fixed(corpus: Corpus) -> _Fixed:
+    matched, config = corpus.matched, corpus.config
+    return _Fixed(
+        audit.crowded(corpus.pairs, corpus.found, config.max_images),
+        image_counts(matched, ImageStatus.UNMATCHED),
+        audit.undecodable(matched, config),
+        audit.band(matched, config),
+        stored(matched),
+    )

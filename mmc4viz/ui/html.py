@@ -1,7 +1,7 @@
-"""Escaped notes, status chips, tables, CSV buttons and error messages.
+"""HTML of the pages, CSV buttons and error messages.
 
-Streamlit interprets most text as Markdown. Text from corpora or users is therefore escaped and
-shown with `st.html`, or in table cells.
+Streamlit interprets most text as Markdown. Text from corpora or users is therefore shown as HTML
+from ``assets/parts.j2``, which escapes every value, or in table cells.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import streamlit as st
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.text import escaped, plain
 from mmc4viz.types import ImageStatus, Outcome, PairStatus
-
-__all__ = ["escaped", "note", "plain"]
 
 
 def asset(*names: str) -> str:
@@ -29,11 +30,34 @@ def asset(*names: str) -> str:
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
+def _escape(value: object) -> Markup:
+    return value if isinstance(value, Markup) else Markup(escaped(str(value)))
+
+
+def _compiled() -> Any:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_escape)
+    source = re.sub(r"(?<=[>}])\n\s*|\n\s*(?=[<{])", "", asset("parts.j2"))
+    return environment.from_string(source).module
+
+
+_PARTS: Final = _compiled()
+
+
+def part(name: str, *values: object, **named: object) -> Markup:
+    """Return a macro's HTML with all values escaped that are not HTML from here.
+
+    Examples
+    --------
+    >>> part("bold", "1 < 2")
+    Markup('<b>1 &lt; 2</b>')
+    """
+    html: Markup = getattr(_PARTS, name)(*values, **named)
+    return html
+
+
 def note(text: str, kind: Literal["note", "error"] = "note") -> None:
     """Show a one-line note; an error is announced to screen readers."""
-    role = "alert" if kind == "error" else "note"
-    words = escaped(" ".join(text.split()))
-    st.html(f'<div class="mmc-note mmc-{kind}" role="{role}">{words}</div>')
+    st.html(part("note", " ".join(text.split()), kind))
 
 
 ASSIGNMENTS: Final = {
@@ -58,39 +82,37 @@ IMAGE_STATUSES: Final = {
 }
 
 
-def meaning_of(outcome: Outcome) -> str:
-    """Return the color class of an outcome."""
-    if outcome is Outcome.KEPT:
-        return "kept"
-    return "unreadable" if outcome is Outcome.UNREADABLE else "rejected"
-
-
-def chip(meaning: str, words: str) -> str:
+def chip(meaning: str, words: str) -> Markup:
     """Mark text with a color class."""
-    return f'<span class="mmc-status mmc-{meaning}">{escaped(words)}</span>'
+    return part("chip", meaning, words)
 
 
-def outcome_chip(outcome: Outcome, detail: str | None = None) -> str:
+def outcome_chip(outcome: Outcome, detail: str | None = None) -> Markup:
     """Return an outcome as a chip, with its reason."""
     words = str(outcome).replace("_", " ")
-    return chip(meaning_of(outcome), f"{words}: {detail}" if detail else words)
+    meaning = {Outcome.KEPT: "kept", Outcome.UNREADABLE: "unreadable"}.get(outcome, "rejected")
+    return chip(meaning, f"{words}: {detail}" if detail else words)
 
 
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], caption: str, current: int | None = None
-) -> str:
-    """Return a table; ``current`` highlights a row. Heads, cells and caption must be HTML."""
-    heads = "".join(f'<th scope="col">{name}</th>' for name in head)
-    body = "".join(_row(cells, number == current) for number, cells in enumerate(rows))
-    return (
-        '<div class="mmc-scroll"><table class="mmc-table mmc-num">'
-        f"<caption><span>{caption}</span></caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+) -> Markup:
+    """Return a table; ``current`` is the number of a row to highlight."""
+    return part("table", head, rows, caption, current)
 
 
-def _row(cells: Sequence[str], current: bool) -> str:
-    mark = ' class="mmc-current" aria-current="true"' if current else ""
-    return f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+def heading(words: str, *csv: Any) -> None:
+    """Draw a section's heading, with the button of `csv_button` if its arguments are given.
+
+    Words that are not the page's own must be HTML from `part`.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if isinstance(words, Markup):
+            st.html(words, width="content")
+        else:
+            st.subheader(words, anchor=False, width="content")
+        if csv:
+            csv_button(*csv)
 
 
 def csv_button(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:

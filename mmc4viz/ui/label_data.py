@@ -23,7 +23,7 @@ from mmc4viz.thresholds.labels.precision import (
 )
 from mmc4viz.thresholds.labels.sampling import Design, Population, design_for, designs
 from mmc4viz.thresholds.labels.store import Documents, Judgement
-from mmc4viz.types import ConfigError, LoaderConfig
+from mmc4viz.types import ConfigError
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.sidebar import Choice
@@ -71,7 +71,7 @@ def population_for(choice: Choice) -> Population:
     source, config = choice.source, choice.config
     pairs = data.pairs_for(source, config)
     columns = data.columns_of(source)
-    key = source, LoaderConfig(min_kb=config.min_kb, assignment=config.assignment)
+    key = source, config.for_matching()
     return _POPULATIONS.get(key, lambda: Population(columns, pairs))
 
 
@@ -105,8 +105,7 @@ def design_of(path: str, choice: Choice) -> Design | None:
 
 def key_of(path: str, design: Design, choice: Choice) -> tuple[Hashable, ...]:
     """Return everything that estimates from labels depend on, including the labels."""
-    config = choice.config
-    return choice.source, config.min_kb, config.assignment, path, design, tuple(store.read(path))
+    return choice.source, choice.config.for_matching(), path, design, tuple(store.read(path))
 
 
 def labelled_of(path: str, design: Design, choice: Choice) -> Labelled:

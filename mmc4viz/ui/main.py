@@ -13,7 +13,7 @@ from streamlit.navigation.page import StreamlitPage
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui.cache import BUDGET
-from mmc4viz.ui.html import asset, note
+from mmc4viz.ui.html import asset, note, part
 from mmc4viz.ui.sidebar import Choice, choose
 from mmc4viz.ui.start import Start, read_start, sample_shards
 from mmc4viz.ui.views import (
@@ -25,18 +25,6 @@ from mmc4viz.ui.views import (
     near_threshold,
     threshold,
 )
-
-_NOTHING: Final = """
-<p>No shards selected.</p>
-<p>Enter shards in the sidebar, one per line, or start with them:
-<code>mmc4viz app shards/</code>. Supported: WebDataset tars as written by OpenFlamingo's converter,
-and MMC4's own <code>.jsonl</code>.</p>
-"""
-_NO_SAMPLE: Final = """
-<p>Sample shards are in the folder <code>sample_data</code> of the source repository; they are not
-part of the installed package.</p>
-"""
-
 
 _CACHE: Final = (
     "Computed values, shared by all sessions on this server; the least recently used are dropped "
@@ -103,12 +91,12 @@ def _run() -> None:
 
 def _show_nothing(start: Start) -> None:
     """Say how to open data, and offer the sample if it is here."""
-    st.html(_NOTHING)
+    st.html(part("no_shards"))
     sample = "\n".join(sample_shards())
     if sample and start.roots.allow(sample):
         st.button("Open the sample", key="open-sample", on_click=_open, args=(sample,))
     elif not sample:
-        st.html(_NO_SAMPLE)
+        st.html(part("no_sample"))
 
 
 def _open(shards: str) -> None:

@@ -44,7 +44,7 @@ class Side:
     name : str
     source : data.CorpusKey
     config : LoaderConfig
-        Without threshold and names, on which nothing here depends.
+        Those that yields depend on.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Side:
 
 def side(name: str, source: data.CorpusKey, config: LoaderConfig) -> Side:
     """Return one model with settings."""
-    return Side(name, source, config.with_(threshold=0.0, clip_model="-", tokenizer="-"))
+    return Side(name, source, config.for_yields())
 
 
 def candidate(one: Side) -> Candidate:
@@ -90,17 +90,16 @@ def fdr_of(one: Side) -> FdrEstimate:
     """Return a model's estimated false-discovery rate."""
     matched = data.matched_of(one.source, one.config)
     with progress("Estimating the false-discovery rate"):
-        return _FDR.get(_matching(one), lambda: estimate_fdr(stack_of(matched)))
+        return _FDR.get(_fdr_key(one), lambda: estimate_fdr(stack_of(matched)))
 
 
 def has_fdr(one: Side) -> bool:
     """Whether the estimate is cached."""
-    return _matching(one) in _FDR
+    return _fdr_key(one) in _FDR
 
 
-def _matching(one: Side) -> tuple[data.CorpusKey, int, str]:
-    """Return what a model's matched pairs depend on."""
-    return one.source, one.config.min_kb, one.config.assignment
+def _fdr_key(one: Side) -> tuple[data.CorpusKey, LoaderConfig]:
+    return one.source, one.config.for_matching()
 
 
 def matches(one: Side, other: Side, threshold: float) -> list[EquivalentThreshold]:

@@ -19,16 +19,15 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS, Steps, Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT, by_fdr
 from mmc4viz.thresholds.labels.precision import FEW_AT_LINE, propose
 from mmc4viz.thresholds.labels.sampling import Design
 from mmc4viz.thresholds.proposal import Basis, Proposal
-from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.types import ConfigError, Mmc4vizError
 from mmc4viz.ui import cache, data, label_data, model_data, state
 from mmc4viz.ui.cache import Memo
-from mmc4viz.ui.html import note
+from mmc4viz.ui.html import note, part
 from mmc4viz.ui.model_data import Side
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
@@ -50,17 +49,12 @@ def show_proposal(found: Proposal, choice: Choice, words: str, place: DeltaGener
         note(f"No threshold for {found.target}: {found.reason}.")
         return
     with place:
+        key = f"use-{found.basis}"
         if in_use(found, choice):
-            st.button("In use", key=f"use-{found.basis}", disabled=True)
+            st.button("In use", key=key, disabled=True)
         else:
-            key = f"use-{found.basis}"
             st.button("Apply", key=key, on_click=use, args=(found, choice))
-    st.html(
-        '<div class="mmc-finding" style="grid-template-columns: 5.5rem minmax(0, 1fr)">'
-        f'<div class="mmc-large mmc-num">{found.threshold:.12g}</div>'
-        f'<div><p>{escaped(words)}</p><p class="mmc-note">{escaped(found.assumption)}</p></div>'
-        "</div>"
-    )
+    st.html(part("finding", f"{found.threshold:.12g}", words, found.assumption, "mmc-narrow"))
 
 
 def rate(found: Proposal) -> str:
@@ -167,13 +161,10 @@ def proposal() -> dict[str, Any]:
 
 
 def _inputs(basis: str, choice: Choice) -> Hashable:
-    """Return the inputs of a proposal; for a yield, all settings except the threshold."""
+    """Return the inputs of a proposal."""
     config = choice.config
-    if basis != Basis.YIELD:
-        config = LoaderConfig(
-            clip_model=config.clip_model, min_kb=config.min_kb, assignment=config.assignment
-        )
-    return basis, choice.whole, config.with_(threshold=0.0)
+    settings = config.for_yields() if basis == Basis.YIELD else config.for_matching()
+    return basis, choice.whole, config.clip_model, settings
 
 
 KEEP: Final = {name: f"p.{name}" for name in YIELDS}

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import nan
 from typing import Any, Final
 
 import streamlit as st
@@ -27,7 +26,6 @@ from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import ASSIGNMENTS, note
 from mmc4viz.ui.start import Start, own_model
 
-_ENDS: Memo[tuple[float, float]] = Memo()
 _MORE = {
     "softmax": "An image's scores sum to 1, so the meaning of a threshold depends on the number of "
     "sentences in the document.",
@@ -36,34 +34,12 @@ _MORE = {
 }
 
 
-def _ends(source: data.CorpusKey, config: LoaderConfig) -> tuple[float, float]:
-    """Return the lowest and the highest matched score, NaN without any."""
-    scores = data.matched_of(source, config).scores()
-    return (float(scores.min()), float(scores.max())) if len(scores) else (nan, nan)
-
-
-def _ends_of(source: data.CorpusKey, config: LoaderConfig) -> tuple[float, float]:
-    key = source, config.min_kb, config.assignment
-    return _ENDS.get(key, lambda: _ends(source, config))
-
-
-def scale_name(source: data.CorpusKey, config: LoaderConfig) -> str:
-    """Return the name of a source's score scale."""
-    return data.scale_for(source, config).name
-
-
-def show_scale(source: data.CorpusKey, config: LoaderConfig) -> None:
-    """Show the score scale, with its implications for a threshold."""
-    name = scale_name(source, config)
-    st.caption(f"Score scale: {name}", help=_MORE.get(name))
-
-
-def show_misfit(source: data.CorpusKey, config: LoaderConfig) -> None:
+def _show_misfit(threshold: float, spread: data.Spread) -> None:
     """Warn if a threshold keeps all pairs or none."""
-    ends = _ends_of(source, config)
-    why = misfit(config.threshold, scale_name(source, config), *ends)
-    if why is not None and ends[0] <= ends[1]:  # pages report a lack of pairs themselves
-        note(f"Threshold {config.threshold:.12g}: {why}.", "error")
+    low, high = spread.ends
+    why = misfit(threshold, spread.scale.name, low, high)
+    if why is not None and low <= high:  # pages report a lack of pairs themselves
+        note(f"Threshold {threshold:.12g}: {why}.", "error")
 
 
 _BY: Final = "documents"
@@ -250,9 +226,10 @@ def choose(
     config = base.with_(threshold=state.chosen(name, now, spread.scale, span))
     keep_shown(Shown(model, source, config.threshold))
     keep = partial(state.choose, name)
-    show_misfit(source, config)
+    _show_misfit(config.threshold, spread)
     with model_slot:
-        show_scale(source, config)
+        scale = spread.scale.name
+        st.caption(f"Score scale: {scale}", help=_MORE.get(scale))
     with threshold_slot:
         if threshold_here:
             state.number_input(config.threshold, spread.scale, span, keep)

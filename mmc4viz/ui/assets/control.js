@@ -30,6 +30,11 @@ function build(root) {
   return control;
 }
 
+/** A group of buttons. */
+function group(buttons) {
+  return make("span", { class: "group", role: "group" }, ...buttons);
+}
+
 /** Heading, number field, linear or log counts, zoom. */
 function toolbar(control) {
   control.title = make("h3");
@@ -45,8 +50,7 @@ function toolbar(control) {
     button.onclick = () => look(control, { log: key === "true" });
   }
   return make("div", { class: "bar" }, control.title, make("label", { class: "field" }, control.inputLabel, control.input),
-    make("span", { class: "space" }), make("span", { class: "group", role: "group" }, ...Object.values(control.scaleButtons)),
-    make("span", { class: "group", role: "group" }, ...zoom));
+    make("span", { class: "space" }), group(Object.values(control.scaleButtons)), group(zoom));
 }
 
 /** Published and suggested thresholds, and the hint for the element under the pointer. */
@@ -78,7 +82,7 @@ function secondBar(control) {
   control.formButtons = { share: make("button", { type: "button" }), absolute: make("button", { type: "button" }) };
   for (const [form, button] of Object.entries(control.formButtons)) button.onclick = () => look(control, { form });
   return make("div", { class: "bar second" }, control.yieldTitle, make("span", { class: "space" }),
-    make("span", { class: "group", role: "group" }, ...Object.values(control.formButtons)));
+    group(Object.values(control.formButtons)));
 }
 
 /** Receive a message; its threshold applies if the server set it and nothing is being dragged. */

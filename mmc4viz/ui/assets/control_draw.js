@@ -44,13 +44,8 @@ function level(control, pairs) {
 
 /** Size the canvas and compute its bars, after a change of width, view or data. */
 function layOut(control) {
-  const { plot, canvas } = control;
-  const width = plot.clientWidth, height = plot.clientHeight, ratio = window.devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
-  canvas.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
+  const width = control.plot.clientWidth, height = control.plot.clientHeight;
+  control.context = sized(control.canvas, width, height);
   control.size = { width, height };
   control.bars = barsOf(control, width - PAD.left - PAD.right);
   control.bars.most = Math.max(1, ...control.bars.bars.map((bar) => bar.pairs));
@@ -60,8 +55,7 @@ function layOut(control) {
 function paintBars(control) {
   const { width, height } = control.size, { each, bars } = control.bars;
   const { rejected, kept } = control.model.header.colours, { counts } = control.model.arrays;
-  const context = control.canvas.getContext("2d"), floor = height - PAD.bottom;
-  const tall = floor - PAD.top;
+  const { context } = control, floor = height - PAD.bottom, tall = floor - PAD.top;
   context.clearRect(0, 0, width, height);
   const left = PAD.left, right = width - PAD.right;
   for (const { at, pairs } of bars) {
@@ -87,13 +81,10 @@ function drawAxes(control) {
   for (const value of countTicks(control)) {
     const y = floor - tall * level(control, value);
     parts.push(draw("line", { class: "grid", x1: PAD.left, x2: width - PAD.right, y1: y, y2: y }));
-    parts.push(draw("text", { x: PAD.left - 6, y: y + 4, "text-anchor": "end" }, short(value)));
+    parts.push(label(PAD.left - 6, y + 4, short(value), "end"));
   }
-  for (const { x, label } of thresholdTicks(control, width, PAD, 8)) {
-    parts.push(draw("text", { x, y: floor + 16, "text-anchor": "middle" }, label));
-  }
-  const middle = (PAD.left + width - PAD.right) / 2;
-  parts.push(draw("text", { x: middle, y: height - 4, "text-anchor": "middle" }, header.words.across));
+  for (const { x, words } of thresholdTicks(control, width, PAD, 8)) parts.push(label(x, floor + 16, words));
+  parts.push(label((PAD.left + width - PAD.right) / 2, height - 4, header.words.across));
   for (const mark of header.marks) parts.push(...markAt(control, mark.at, floor));
   for (const mark of header.proposals) parts.push(...proposalAt(control, mark, floor));
   parts.push(...ghostAt(control, width, PAD, PAD.top, floor));
@@ -115,7 +106,7 @@ function thresholdTicks(control, width, pad, count) {
   const found = ticks(valueAt(header, from), valueAt(header, to), count);
   const digits = found.length > 1 ? Math.max(0, Math.ceil(-Math.log10((found[1] - found[0]) * 1.001))) : header.digits;
   return found.map((value) => ({
-    x: across(control, width, pad, value / header.step - header.first), label: value.toFixed(digits),
+    x: across(control, width, pad, value / header.step - header.first), words: value.toFixed(digits),
   }));
 }
 
@@ -177,11 +168,9 @@ function drawYield(control, chart) {
   const line = (key) => points.map((p) => `${p.x.toFixed(1)},${y(p[key]).toFixed(1)}`);
   const parts = ticks(0, most, 3).flatMap((value) => [
     draw("line", { class: "grid", x1: SMALL.left, x2: width - SMALL.right, y1: y(value), y2: y(value) }),
-    draw("text", { x: SMALL.left - 4, y: y(value) + 4, "text-anchor": "end" }, share ? `${Number((100 * value).toPrecision(3))}%` : short(value)),
+    label(SMALL.left - 4, y(value) + 4, share ? `${Number((100 * value).toPrecision(3))}%` : short(value), "end"),
   ]);
-  for (const { x, label } of thresholdTicks(control, width, SMALL, 3)) {
-    parts.push(draw("text", { x, y: height - 3, "text-anchor": "middle" }, label));
-  }
+  for (const { x, words } of thresholdTicks(control, width, SMALL, 3)) parts.push(label(x, height - 3, words));
   const colour = control.model.header.colours[name === "mispaired" ? "mispaired" : "kept"];
   if (points.some((p) => Number.isFinite(p.low))) {
     parts.push(draw("path", { class: "band", fill: colour, d: `M${line("high").join("L")}L${line("low").reverse().join("L")}Z` }));

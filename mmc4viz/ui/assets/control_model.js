@@ -50,11 +50,6 @@ function numbersAt(model, at) {
   };
 }
 
-/** Number formats by decimals; ties round to even, as on the command line. */
-const writers = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", {
-  minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
-}));
-
 /** Format a number in full, or in millions or billions if it is long. */
 function large(number, digits) {
   if (!Number.isFinite(number)) return "∞";

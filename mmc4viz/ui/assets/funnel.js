@@ -1,10 +1,5 @@
 // The document and image funnels. Clicking a reason for dropping opens its documents.
 
-/** Number formats by decimals; ties round to even, as on the command line. */
-const writers = [0, 1, 2].map((digits) => new Intl.NumberFormat("en-US", {
-  minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven",
-}));
-
 /** Integers without decimals; expected values with one. */
 function count(number) {
   if (number >= 1e7) return `${writers[2].format(number / 1e6)}M`;
@@ -29,10 +24,8 @@ function row(funnel, line, open) {
 }
 
 export default function ({ parentElement, data, setTriggerValue }) {
-  const root = parentElement.querySelector(".funnels"), text = JSON.stringify(data);
-  if (root.dataset.drawn === text) return;
-  root.dataset.drawn = text;
-  root.replaceChildren(...data.funnels.map((funnel) =>
+  const root = parentElement.querySelector(".funnels"), open = (name) => setTriggerValue("open", name);
+  drawOnce(root, data, () => root.replaceChildren(...data.funnels.map((funnel) =>
     make("section", { "data-funnel": funnel.of }, make("h3", {}, funnel.title),
-      make("ol", {}, ...funnel.lines.map((line) => row(funnel, line, (name) => setTriggerValue("open", name)))))));
+      make("ol", {}, ...funnel.lines.map((line) => row(funnel, line, open)))))));
 }

@@ -10,9 +10,9 @@ function picture(svg, panel, data) {
   const crowded = panel.points.some(({ name }) => 6.2 * name.length > wide); // labels alternate between two rows
   const x = (k) => PAD.left + (k + 0.5) * wide;
   const y = (value) => floor - (floor - PAD.top) * Math.min(1, Math.max(0, value / data.most));
-  const parts = data.ticks.flatMap(({ at, label }) => [
+  const parts = data.ticks.flatMap(({ at, label: words }) => [
     draw("line", { class: "grid", x1: PAD.left, x2: width - PAD.right, y1: y(at), y2: y(at) }),
-    draw("text", { x: PAD.left - 6, y: y(at) + 4, "text-anchor": "end" }, label),
+    label(PAD.left - 6, y(at) + 4, words, "end"),
   ]);
   if (panel.joined) {
     const line = panel.points.map(({ value }, k) => `${x(k).toFixed(1)},${y(value).toFixed(1)}`);
@@ -33,22 +33,16 @@ function picture(svg, panel, data) {
   svg.replaceChildren(...parts);
 }
 
-const drawn = new WeakMap();
+/** Create a figure per chart. */
+function multiples(root, data) {
+  const svgs = data.panels.map(({ alt }) => draw("svg", { role: "img", "aria-label": alt }));
+  root.replaceChildren(...data.panels.map(({ title }, k) => make("figure", {}, make("figcaption", {}, title), svgs[k])));
+  return () => {
+    if (root.clientWidth) data.panels.forEach((panel, k) => picture(svgs[k], panel, data));
+  };
+}
 
 export default function ({ parentElement, data }) {
-  const root = parentElement.querySelector(".multiples"), text = JSON.stringify(data);
-  if (drawn.get(root)?.text === text) return;
-  drawn.get(root)?.observer.disconnect();
-  const figures = data.panels.map((panel) => {
-    const svg = draw("svg", { role: "img", "aria-label": panel.alt });
-    return { panel, svg, figure: make("figure", {}, make("figcaption", {}, panel.title), svg) };
-  });
-  root.replaceChildren(...figures.map(({ figure }) => figure));
-  const redraw = () => {
-    if (root.clientWidth) for (const { panel, svg } of figures) picture(svg, panel, data);
-  };
-  const observer = new ResizeObserver(redraw);
-  observer.observe(root);
-  drawn.set(root, { text, observer });
-  redraw();
+  const root = parentElement.querySelector(".multiples");
+  drawOnce(root, data, () => multiples(root, data));
 }

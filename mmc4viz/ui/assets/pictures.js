@@ -21,13 +21,11 @@ function heatMap(root, data) {
   const tall = height - PAD.top - PAD.bottom, down = tall / rows;
   let across = 1;
   const redraw = () => {
-    const width = svg.clientWidth, ratio = window.devicePixelRatio || 1;
+    const width = svg.clientWidth;
     if (!width) return;
     across = (width - PAD.left - PAD.right) / columns;
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    const context = canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const context = sized(canvas, width, height);
+    context.clearRect(0, 0, width, height);
     const gap = across > 3 ? 1 : 0, range = data.high - data.low || 1;
     data.z.forEach((row, image) => row.forEach((value, sentence) => {
       if (value === null) return;
@@ -38,10 +36,10 @@ function heatMap(root, data) {
     const x = (n) => PAD.left + (n - 0.5) * across, y = (n) => PAD.top + (n - 0.5) * down;
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.replaceChildren(
-      ...numbered(columns, width).map((n) => draw("text", { x: x(n), y: PAD.top + tall + 15, "text-anchor": "middle" }, `${n}`)),
-      ...numbered(rows, 2 * tall).map((n) => draw("text", { x: PAD.left - 8, y: y(n) + 4, "text-anchor": "end" }, `${n}`)),
-      draw("text", { x: PAD.left, y: PAD.top + tall + 33 }, data.words.sentence),
-      draw("text", { x: 0, y: PAD.top - 9 }, data.words.image),
+      ...numbered(columns, width).map((n) => label(x(n), PAD.top + tall + 15, `${n}`)),
+      ...numbered(rows, 2 * tall).map((n) => label(PAD.left - 8, y(n) + 4, `${n}`, "end")),
+      label(PAD.left, PAD.top + tall + 33, data.words.sentence, "start"),
+      label(0, PAD.top - 9, data.words.image, "start"),
       ...data.marks.map(({ image, sentence, colour }) => draw("circle", {
         cx: x(sentence), cy: y(image), r: Math.max(3, Math.min(7, 0.4 * down, 0.8 * across + 2)), fill: colour,
       })),
@@ -75,14 +73,12 @@ function ruler(root, data) {
     const x = (token) => 8 + (token / data.end) * (width - 16), parts = [];
     const bar = (from, to, faint) => draw("rect", { x: x(from), y: 32, width: Math.max(0, x(to) - x(from)), height: 12, class: faint ? "faint" : "bar" });
     parts.push(bar(0, Math.min(data.length, data.limit), false), bar(Math.min(data.length, data.limit), data.length, true));
-    for (const { at, label } of data.ticks) {
-      const anchor = at === 0 ? "start" : x(at) > width - 24 ? "end" : "middle";
-      parts.push(draw("text", { x: x(at), y: 70, "text-anchor": anchor }, label));
+    for (const { at, label: words } of data.ticks) {
+      parts.push(label(x(at), 70, words, at === 0 ? "start" : x(at) > width - 24 ? "end" : "middle"));
     }
     if (data.limit <= data.end) {
       parts.push(draw("line", { class: "limit", x1: x(data.limit), x2: x(data.limit), y1: 16, y2: 56 }));
-      const right = data.limit > data.end / 2;
-      parts.push(draw("text", { x: x(data.limit), y: 11, "text-anchor": right ? "end" : "start" }, data.words.limit));
+      parts.push(label(x(data.limit), 11, data.words.limit, data.limit > data.end / 2 ? "end" : "start"));
     }
     for (const { place, colour, words } of data.tokens) {
       const stem = draw("rect", { x: x(place) - 2, y: 24, width: 4, height: 28, fill: colour }, draw("title", {}, words));
@@ -95,15 +91,7 @@ function ruler(root, data) {
   };
 }
 
-const drawn = new WeakMap();
-
 export default function ({ parentElement, data }) {
-  const root = parentElement.querySelector(".picture"), text = JSON.stringify(data);
-  if (drawn.get(root)?.text === text) return;
-  drawn.get(root)?.observer.disconnect();
-  const redraw = data.kind === "ruler" ? ruler(root, data) : heatMap(root, data);
-  const observer = new ResizeObserver(redraw);
-  observer.observe(root);
-  drawn.set(root, { text, observer });
-  redraw();
+  const root = parentElement.querySelector(".picture");
+  drawOnce(root, data, () => (data.kind === "ruler" ? ruler : heatMap)(root, data));
 }

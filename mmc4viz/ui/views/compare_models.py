@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -28,17 +28,19 @@ from mmc4viz.thresholds.compare.roc import (
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.sampling import designs
-from mmc4viz.types import Mmc4vizError, ShardError
-from mmc4viz.ui import data, document_data, document_view, html, label_data, model_data, state
+from mmc4viz.types import Mmc4vizError
+from mmc4viz.ui import data, document_view, label_data, model_data, state
 from mmc4viz.ui.cache import Memo, progress
-from mmc4viz.ui.html import note, pair_of_columns, table
+from mmc4viz.ui.components import gallery
+from mmc4viz.ui.components.gallery import Card
+from mmc4viz.ui.html import csv_button, heading, note, pair_of_columns, part, table
 from mmc4viz.ui.model_data import Side
 from mmc4viz.ui.sidebar import Choice
 
 _WORDS: Final = {"fdr": "false-discovery rate", "precision": "precision"}
 
 
-def show_fdr(first: Side, second: Side, threshold: float) -> None:
+def _fdr(first: Side, second: Side, threshold: float) -> None:
     """Draw the thresholds with equal label-free false-discovery rate."""
     st.subheader("Label-free comparison (FDR)", anchor=False)
     note(FDR_CAVEAT)
@@ -46,18 +48,18 @@ def show_fdr(first: Side, second: Side, threshold: float) -> None:
         return
     estimates = model_data.fdr_of(first), model_data.fdr_of(second)
     candidates = model_data.candidate(first), model_data.candidate(second)
-    show_equal_rate(match_by_fdr(*candidates, estimates, threshold), first, second)
+    _equal_rate(match_by_fdr(*candidates, estimates, threshold), first, second)
 
 
-def show_equal_rate(match: EquivalentThreshold | NoEquivalent, first: Side, second: Side) -> None:
+def _equal_rate(match: EquivalentThreshold | NoEquivalent, first: Side, second: Side) -> None:
     """Draw the thresholds with equal FDR or precision, or why there are none."""
     words = _WORDS[match.by]
     if isinstance(match, NoEquivalent):
         note(f"No threshold with equal {words}: {match.reason}.")
         return
-    names = escaped(first.name), escaped(second.name)
+    names = first.name, second.name
     row = (
-        words, f"{match.first:.12g}", f"<b>{match.second:.12g}</b>", *values(match),
+        words, f"{match.first:.12g}", part("bold", f"{match.second:.12g}"), *values(match),
         *overlaps(match),
     )  # fmt: skip
     heads = (
@@ -67,7 +69,7 @@ def show_equal_rate(match: EquivalentThreshold | NoEquivalent, first: Side, seco
     good = "low" if match.by == "fdr" else "high"
     caption = (
         f"Lowest threshold of {names[1]} whose estimated {words} is as {good}, with 95% CIs. Based "
-        f"on {escaped(match.rests_on)}."
+        f"on {match.rests_on}."
     )
     st.html(table(heads, [row], caption))
 
@@ -78,7 +80,7 @@ _SEPARATION: Memo[Separation] = Memo()
 _CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precision", "low", "high")
 
 
-def show_separation(first: Side, second: Side, threshold: float, path: str) -> None:
+def _separation(first: Side, second: Side, threshold: float, path: str) -> None:
     """Draw the comparison from labels, or what is missing for it."""
     st.subheader("Label-based comparison", anchor=False)
     if not os.path.exists(path):
@@ -103,7 +105,7 @@ def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> 
         match = _PRECISION.get(
             (*key, threshold), lambda: match_by_precision(*candidates, found, threshold)
         )
-    show_equal_rate(match, first, second)
+    _equal_rate(match, first, second)
     models = [one.model for one in candidates]
     with progress("Computing ROC curves"):
         result = _SEPARATION.get(key, lambda: compare_separation(models, found))
@@ -113,19 +115,18 @@ def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> 
 
 def _areas(found: Separation, among: Evidence) -> None:
     """Draw a table of how well the models separate correct from incorrect pairs."""
-    rows = [(escaped(name), *measures) for name, *measures in areas(found)]
     unusable = f" {found.unusable:,} labels have no score." if found.unusable else ""
     caption = (
-        f"{found.labels:,} labels of pairs from {escaped(among.words)}, in {found.documents:,} "
+        f"{found.labels:,} labels of pairs from {among.words}, in {found.documents:,} "
         "documents, weighted by inverse sampling probability. 95% CIs and two-sided test of the "
         f"difference: paired bootstrap over documents, {found.rounds:,} rounds.{unusable}"
     )
-    st.html(table(("model", "ROC AUC", "average precision (AP)"), rows, caption))
+    st.html(table(("model", "ROC AUC", "average precision (AP)"), areas(found), caption))
 
 
 def _separation_curves(found: Separation) -> None:
     """Draw the ROC and precision–recall curves of both models."""
-    names = [escaped(one.model) for one in found.models]
+    names = [escaped(one.model) for one in found.models]  # Plotly shows markup
     pictures = {
         "roc": (charts.roc, "ROC curves of both models"),
         "precision": (charts.precision_recall, "Precision–recall curves of both models"),
@@ -133,7 +134,7 @@ def _separation_curves(found: Separation) -> None:
     for place, (name, (draw, alt)) in zip(pair_of_columns("labels"), pictures.items(), strict=True):
         picture = draw(found, names)
         place.plotly_chart(picture, key=f"labels-{name}", config=document_view.STILL, alt=alt)
-    html.csv_button("separation", _CURVES, lambda: _separation_rows(found))
+    csv_button("separation", _CURVES, lambda: _separation_rows(found))
 
 
 def _separation_rows(found: Separation) -> list[Sequence[object]]:
@@ -148,138 +149,56 @@ def _at(band: ConfidenceBand, place: int) -> tuple[float, ...]:
     return tuple(float(end[place]) for end in (band.value, band.low, band.high))
 
 
-SHOWN: Final = 8
-_HEAD: Final = (
-    "shard", "key", "image", "sentence", "high_with", "score", "percentile",
-    "low_with", "other_score", "other_percentile", "other_sentence",
+_SHOWN: Final = 8
+_COLUMNS: Final = (
+    "high_with", "score", "percentile", "low_with", "other_score", "other_percentile",
+    "other_sentence",
 )  # fmt: skip
 
 
-def show_disagreements(one: Side, other: Side, digits: tuple[int, int]) -> None:
-    """Draw the pairs that one model ranks high and the other low, and vice versa.
-
-    ``digits`` are the decimals of each model's scores.
-    """
-    _gallery("first", one, other, digits)
-    _gallery("second", other, one, (digits[1], digits[0]))
-
-
-def _gallery(name: str, high: Side, low: Side, digits: tuple[int, int]) -> None:
-    """Draw the pairs that one model ranks high, as many per row as fit."""
-    found = model_data.strongest(high, low, SHOWN)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        title = f"High in {escaped(high.name)}, low in {escaped(low.name)}"
-        st.html(f'<h3 class="mmc-title">{title}</h3>', width="content")
-        if found:
-            html.csv_button(
-                f"disagreements-{name}", _HEAD, lambda: _disagreement_rows(found, high, low)
-            )
-    if not found:
-        st.text("None.")
-        return
+def _disagreements(high: Side, low: Side, name: str) -> None:
+    """Draw the pairs that one model ranks high and the other low."""
     starts = data.starts_of(high.source, high.config)
-    with st.container(horizontal=True, gap="small", key=f"disagreements-{name}"):
-        for number, pair in enumerate(found):
-            place = place_of(starts, pair.document)
-            with st.container(border=True, width=208):
-                _draw_disagreement(pair, place, high, low, digits)
-                if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
-                    state.put_filters()
-                    state.go_to_document(high.source, *place)
+    cards = [
+        Card(
+            place_of(starts, pair.document),
+            pair.image,
+            pair.sentence,
+            part("card_ranks", [
+                _rank(high, pair.score, pair.percentile),
+                _rank(low, pair.other_score, pair.other_percentile),
+            ]),
+            _instead(pair, low),
+            (
+                high.name, pair.score, pair.percentile, low.name, pair.other_score,
+                pair.other_percentile,
+                "" if pair.other_sentence is None else pair.other_sentence + 1,
+            ),
+        )
+        for pair in model_data.strongest(high, low, _SHOWN)
+    ]  # fmt: skip
+    title = part("title", f"High in {high.name}, low in {low.name}")
+    gallery.show(high.source, f"disagreements-{name}", title, cards, _COLUMNS)
 
 
-def _draw_disagreement(
-    pair: Disagreement, place: tuple[int, int], high: Side, low: Side, digits: tuple[int, int]
-) -> None:
-    """Draw one pair, with text escaped."""
-    try:
-        seen = document_data.thumbnail_of(high.source, *place, pair.image, pair.sentence)
-        words = seen.sentence if seen.sentence is not None else "(no text)"
-        picture = seen.picture
-    except ShardError as error:
-        words, picture = str(error), None
-    shown = '<span class="mmc-none">no image</span>'
-    if picture is not None:
-        shown = f'<img src="{picture}" alt="image {pair.image + 1}">'
-    ranks = _rank(high, pair.score, pair.percentile, digits[0]) + _rank(
-        low, pair.other_score, pair.other_percentile, digits[1]
-    )
-    st.html(
-        f'<div class="mmc-card mmc-doc"><div class="mmc-card-picture">{shown}</div>'
-        f'<div class="mmc-standings mmc-num">{ranks}</div>'
-        f'<div class="mmc-card-words" dir="auto">{escaped(words)}</div>'
-        f'<div class="mmc-card-foot">{_instead(pair, low)}</div></div>'
-    )
-
-
-def _rank(one: Side, score: float, percentile: float, digits: int) -> str:
-    """Return a model's percentile and score of a pair."""
-    return (
-        f"<span>{escaped(one.name)}</span><b>{_ordinal(percentile)}</b>"
-        f"<span>{score:.{digits}f}</span>"
-    )
-
-
-def _ordinal(percentile: float) -> str:
-    """Format a percentile.
-
-    Examples
-    --------
-    >>> _ordinal(0.978), _ordinal(0.9999), _ordinal(0.0)
-    ('98%', '100%', '0%')
-    """
-    return f"{100 * percentile:.0f}%"
+def _rank(one: Side, score: float, percentile: float) -> tuple[str, str, str]:
+    """Return a model's name, and its percentile and score of a pair."""
+    digits = model_data.distribution_of(one).scale.digits + 1
+    return one.name, f"{100 * percentile:.0f}%", f"{score:.{digits}f}"
 
 
 def _instead(pair: Disagreement, low: Side) -> str:
     """Return what the model that ranks the pair low matches the image to."""
-    name = escaped(low.name)
     if pair.other_sentence is None:
-        return f"{name}: image unmatched"
+        return f"{low.name}: image unmatched"
     if pair.other_sentence == pair.sentence:
-        return f"{name}: same sentence"
-    return f"{name}: sentence {pair.other_sentence + 1}, not {pair.sentence + 1}"
-
-
-def _disagreement_rows(
-    found: Iterable[Disagreement], high: Side, low: Side
-) -> list[Sequence[object]]:
-    columns = data.columns_of(high.source)
-    starts = data.starts_of(high.source, high.config)
-    rows: list[Sequence[object]] = []
-    for one in found:
-        part, row = place_of(starts, one.document)
-        key = str(columns[part].batch.column("key")[row])
-        other = "" if one.other_sentence is None else one.other_sentence + 1
-        rows.append(
-            (
-                columns[part].shard.name,
-                key,
-                one.image + 1,
-                one.sentence + 1,
-                high.name,
-                one.score,
-                one.percentile,
-                low.name,
-                one.other_score,
-                one.other_percentile,
-                other,
-            )
-        )
-    return rows
+        return f"{low.name}: same sentence"
+    return f"{low.name}: sentence {pair.other_sentence + 1}, not {pair.sentence + 1}"
 
 
 _OTHER: Final = "m.other"
 _BY: Final = "m.by"
 _SPREAD: Final = ("from", "to_below", "pairs")
-_ALONE = """
-<p>Only one model is available: <b>{name}</b>. A comparison needs another CLIP model's scores for
-the same documents. Compute them with ONNX files of the model:</p>
-<pre class="mmc-raw">mmc4viz score SHARD... --model FOLDER --out similarity_NAME.parquet</pre>
-<p>Files <code>similarity_*.parquet</code> next to the shards are found automatically. To add one to
-an index:</p>
-<pre class="mmc-raw">mmc4viz index --out DIR --similarity NAME=similarity_NAME.parquet</pre>
-"""
 
 
 def show(choice: Choice) -> None:
@@ -287,8 +206,7 @@ def show(choice: Choice) -> None:
     st.title("Compare models", anchor=False)
     others = [name for name in choice.models if name != choice.config.clip_model]
     if not others:
-        name = escaped(choice.config.clip_model)
-        st.html(f'<div class="mmc-doc">{_ALONE.format(name=name)}</div>')
+        st.html(part("document", part("only_model", choice.config.clip_model)))
         return
     other = _other(choice, others)
     first = model_data.side(choice.config.clip_model, choice.source, choice.config)
@@ -328,7 +246,7 @@ def _other(choice: Choice, others: Sequence[str]) -> str:
 def _draw(choice: Choice, first: Side, second: Side) -> None:
     """Draw everything about two models."""
     threshold = choice.config.threshold
-    names = escaped(first.name), escaped(second.name)
+    names = first.name, second.name
     table_place, choose_place, scores_place = (st.container() for _ in range(3))
     found = model_data.matches(first, second, threshold)
     with table_place:
@@ -345,19 +263,16 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
         "Percentile = rank among that model's matched scores. The second model's score is for the "
         "same image and sentence, even if it does not match them."
     )
-    digits = [model_data.distribution_of(one).scale.digits + 1 for one in (first, second)]
-    show_disagreements(first, second, (digits[0], digits[1]))
+    _disagreements(first, second, "first")
+    _disagreements(second, first, "second")
     _correlated(model_data.correlations(first, second))
-    show_fdr(first, second, threshold)
-    show_separation(first, second, threshold, label_data.path_of(choice))
+    _fdr(first, second, threshold)
+    _separation(first, second, threshold, label_data.path_of(choice))
 
 
 def _table(found: Sequence[EquivalentThreshold], names: tuple[str, str]) -> None:
     """Draw the table of equivalent thresholds."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("Equivalent thresholds", anchor=False, width="content")
-        head = list(found[0].row())
-        html.csv_button("matched", head, lambda: [list(match.row().values()) for match in found])
+    _heading("Equivalent thresholds", "matched", found)
     heads = (
         "same number of", names[0], names[1], f"kept ({names[0]})", f"kept ({names[1]})",
         "document overlap (IoU)", "pair overlap (IoU)", "method",
@@ -373,7 +288,7 @@ def _cells(match: EquivalentThreshold) -> tuple[str, ...]:
     return (
         _words(match.by),
         f"{match.first:.12g}",
-        f"<b>{match.second:.12g}</b>",
+        part("bold", f"{match.second:.12g}"),
         *values(match),
         *overlaps(match),
         method(match),
@@ -412,10 +327,9 @@ def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
     ):
         found = model_data.distribution_of(one)
         with place:
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                words = f"<b>{escaped(one.name)}</b> at {threshold:.12g}, {found.scale.name} scale"
-                st.html(f'<div class="mmc-doc">{words}</div>', width="content")
-                html.csv_button(f"scores-{which}", _SPREAD, partial(_spread, found))
+            words = part("score_title", one.name, f"{threshold:.12g}", found.scale.name)
+            rows = partial(_spread, found)
+            heading(part("document", words), f"scores-{which}", _SPREAD, rows)
             scores = model_data.candidate(one).model.pairs.score
             low, high = float(found.edges[0]), float(found.edges[-1])
             span = min(low, threshold), max(high, threshold)
@@ -427,6 +341,13 @@ def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
             )
 
 
+def _heading(title: str, name: str, found: Sequence[EquivalentThreshold]) -> None:
+    """Draw a heading, with a CSV button if there are equivalent thresholds."""
+    rows = [one.row() for one in found]
+    csv = (name, list(rows[0]), lambda: [list(row.values()) for row in rows]) if rows else ()
+    heading(title, *csv)
+
+
 def _spread(found: Distribution) -> list[tuple[float, float, int]]:
     edges = found.edges.tolist()
     return list(zip(edges[:-1], edges[1:], found.counts.tolist(), strict=True))
@@ -436,17 +357,13 @@ def _curves(
     found: Sequence[EquivalentThreshold], match: EquivalentThreshold, names: tuple[str, str]
 ) -> None:
     """Draw overlap and the second model's threshold against the first one's."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("Overlap (IoU) by threshold", anchor=False, width="content")
-        if found:
-            rows = [one.row() for one in found]
-            html.csv_button("along", list(rows[0]), lambda: [list(row.values()) for row in rows])
+    _heading("Overlap (IoU) by threshold", "along", found)
     pictures = {
         "agreement": (charts.agreement, "Overlap (IoU) of both models"),
         "thresholds": (charts.thresholds, "Equivalent thresholds of both models"),
     }
     for place, (name, (draw, alt)) in zip(pair_of_columns("along"), pictures.items(), strict=True):
-        picture = draw(found, match.first, names)
+        picture = draw(found, match.first, list(map(escaped, names)))  # Plotly shows markup
         alt = f"{alt}, by {_words(match.by)}"
         place.plotly_chart(picture, key=f"along-{name}", config=document_view.STILL, alt=alt)
 

@@ -43,14 +43,13 @@ from mmc4viz.export.tables import (
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.sweep import Matched
-from mmc4viz.text import escaped
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import Evidence, evidence
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
-from mmc4viz.ui.html import note, pair_of_columns
+from mmc4viz.ui.html import note, pair_of_columns, part
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
 from mmc4viz.ui.views import export_shards
@@ -380,8 +379,7 @@ def _training(config: LoaderConfig) -> None:
     st.text("OpenFlamingo's train.py:")
     st.code(openflamingo_flags(config), language="bash", wrap_lines=True)
     for title, lines in advice(config).items():
-        points = "".join(f"<li>{escaped(line)}</li>" for line in lines)
-        st.html(f'<div class="mmc-doc"><b>{escaped(title)}</b><ul>{points}</ul></div>')
+        st.html(part("document", part("points", title, lines)))
     with st.expander("WebDataset pipeline filtered by the manifest"):
         st.code(webdataset_snippet(), language="python")
 

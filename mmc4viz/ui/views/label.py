@@ -15,7 +15,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz import charts
-from mmc4viz.text import escaped
 from mmc4viz.thresholds.labels import exchange, precision, queue, sampling, store
 from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, curve, propose, remarks
 from mmc4viz.thresholds.labels.queue import DrawnPair
@@ -23,10 +22,10 @@ from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ShardError
-from mmc4viz.ui import document_data, document_view, html, label_data, proposals, state
+from mmc4viz.ui import document_data, document_view, label_data, proposals, state
 from mmc4viz.ui.components import label_card
 from mmc4viz.ui.components.label_card import LabelCard
-from mmc4viz.ui.html import note, table
+from mmc4viz.ui.html import heading, note, part, table
 from mmc4viz.ui.proposals import LIKELY, PRECISION
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
@@ -102,9 +101,7 @@ def _proposal(found: Proposal, choice: Choice, place: DeltaGenerator) -> None:
 def _curves(found: label_data.Findings, proposal: Proposal, wanted: float, choice: Choice) -> None:
     """Draw the curves side by side, with their data."""
     t, sample = choice.config.threshold, found.labelled.sample
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("Precision by threshold", anchor=False, width="content")
-        html.csv_button("precision", _COLUMNS, lambda: _rows(found))
+    heading("Precision by threshold", "precision", _COLUMNS, lambda: _rows(found))
     left, right = st.columns([3, 2])
     left.plotly_chart(
         charts.precision(found.curve, t, wanted, proposal.threshold),
@@ -138,12 +135,12 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
         note("No labeled pair is at or above this threshold.")
         return
     p, k = here.precision, here.kept
-    st.html(
-        f'<div class="mmc-finding"><div class="mmc-large mmc-num">{p.estimate[0]:.1%}</div>'
-        f"<p>precision (95% CI {p.low[0]:.1%} to {p.high[0]:.1%}), from {labels:,} labels, "
+    words = (
+        f"precision (95% CI {p.low[0]:.1%} to {p.high[0]:.1%}), from {labels:,} labels, "
         f"{wrong:,} of them incorrect. Recall of matched correct pairs: {k.estimate[0]:.1%} "
-        f"({k.low[0]:.1%} to {k.high[0]:.1%}).</p></div>"
+        f"({k.low[0]:.1%} to {k.high[0]:.1%})."
     )
+    st.html(part("finding", f"{p.estimate[0]:.1%}", words))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5, 0.01)
         note(_more(sample, t, width))
@@ -180,7 +177,7 @@ def _agreement(found: label_data.Findings) -> None:
         return
     rows = [
         (
-            escaped(f"{a.people[0]} and {a.people[1]}"),
+            f"{a.people[0]} and {a.people[1]}",
             f"{a.pairs:,}",
             f"{a.agreed / a.pairs:.0%}",
             "–" if a.kappa is None else f"{a.kappa:.2f}",
@@ -191,10 +188,8 @@ def _agreement(found: label_data.Findings) -> None:
         "On pairs that both labeled yes or no. Cohen’s κ: 1 is full agreement, 0 is chance; "
         "undefined (–) if both gave only one answer."
     )
-    st.html(
-        '<div class="mmc-doc">'
-        f"{table(('annotators', 'pairs', 'agreement', 'κ'), rows, caption)}</div>"
-    )
+    head = ("annotators", "pairs", "agreement", "κ")
+    st.html(part("document", table(head, rows, caption)))
 
 
 def _in_and_out(path: str, choice: Choice) -> None:
@@ -244,7 +239,6 @@ _GOAL: Final = "l.goal"
 _USUAL: Final = 200  # labels; the coverage of the intervals was measured with this number
 _MOST: Final = 100_000
 _AROUND: Final = 3  # sentences before and after
-_HEAD: Final = "<style>.st-key-label-head { padding-top: 0.5rem; }</style>"
 _BLIND: Final = """<style>
 [data-testid="stSidebarUserContent"] { display: none; }
 @media (min-width: 768px) {
@@ -256,7 +250,6 @@ _BLIND: Final = """<style>
 def show(choice: Choice) -> None:
     """Draw the page."""
     path = label_data.path_of(choice)
-    st.html(_HEAD)
     with st.container(
         horizontal=True,
         vertical_alignment="center",
@@ -323,11 +316,8 @@ def _begin(path: str, design: Design | None, person: str, choice: Choice) -> Non
 
 def _rule() -> None:
     """Draw the guidelines."""
-    lines = "".join(
-        f"<span><b>{str(answer).capitalize()}</b></span><span>{escaped(words)}</span>"
-        for answer, words in store.RULE.items()
-    )
-    st.html(f'<div class="mmc-doc mmc-facts">{lines}</div>', width=760)
+    rows = [(part("bold", answer.capitalize()), words) for answer, words in store.RULE.items()]
+    st.html(part("document", part("facts", rows)), width=760)
 
 
 def _goal() -> int:

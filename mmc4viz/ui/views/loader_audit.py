@@ -12,9 +12,8 @@ from mmc4viz import charts
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.sweep.pairs import place_of
-from mmc4viz.text import escaped
-from mmc4viz.ui import data, document_filters, document_view, html, sidebar, state
-from mmc4viz.ui.html import many, note, plural
+from mmc4viz.ui import data, document_filters, document_view, html, state
+from mmc4viz.ui.html import many, note, part, plural
 from mmc4viz.ui.sidebar import Choice
 
 _HEAD: Final = ("finding", "number", "meaning")
@@ -74,12 +73,8 @@ def show(choice: Choice) -> None:
 
 def _draw(choice: Choice, finding: Finding, key: str) -> None:
     """Draw one finding, with links to its documents."""
-    more = f'<p class="mmc-note">{escaped(finding.more)}</p>' if finding.more else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(
-            '<div class="mmc-doc mmc-finding"><div class="mmc-large mmc-num">'
-            f"{escaped(finding.number)}</div><div><p>{escaped(finding.words)}</p>{more}</div></div>"
-        )
+        st.html(part("finding", finding.number, finding.words, finding.more, "mmc-doc"))
         if finding.filters:
             with st.container(horizontal=True, gap="small", width="content"):
                 _links(choice, dict(finding.filters), key)
@@ -118,7 +113,7 @@ def _scale(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     more = (
         f"Pair scores range from {fit.low:.4g} to {fit.high:.4g}; the threshold is {threshold:g}."
     )
-    return [Finding(sidebar.scale_name(choice.source, choice.config), words, more)]
+    return [Finding(choice.scale.name, words, more)]
 
 
 def _mispaired(found: data.Audit) -> Sequence[Finding]:

@@ -56,7 +56,7 @@ def show_matching(choice: Choice) -> None:
     It starts after the page is drawn.
     """
     source, config = choice.whole, choice.config
-    key = source, config.min_kb, config.assignment
+    key = source, config.for_matching()
     total = data.facts_of(source).documents
     turns = itertools.count()
 
@@ -317,19 +317,19 @@ def _words(choice: Choice, *, whole: bool, documents: int) -> str:
 
 
 def _asked_for(choice: Choice) -> bool:
-    asked = choice.whole, choice.config.with_(threshold=0.0)
+    asked = choice.whole, choice.config.for_yields()
     return bool(st.session_state.get("settings-exact") == asked)
 
 
 def _ask(choice: Choice) -> None:
-    st.session_state["settings-exact"] = choice.whole, choice.config.with_(threshold=0.0)
+    st.session_state["settings-exact"] = choice.whole, choice.config.for_yields()
 
 
 def _rates(
     source: data.CorpusKey, choice: Choice, whole: bool
 ) -> list[tuple[Effect, dict[str, Rate]]]:
     """Return the yields of every value of every setting, at every threshold."""
-    tried, found = variations(choice.config.with_(threshold=0.0)), []
+    tried, found = variations(choice.config.for_yields()), []
     sampled = source if source.sample else replace(source, sample=SAMPLE)
     grid = data.with_reference(choice.scale)
     with progress("Computing setting sensitivity") as tell:
@@ -352,17 +352,15 @@ def _exact(
     tell: data.Tell,
 ) -> dict[str, Rate]:
     """Compute exact rates; for a large corpus, other matchings are not cached."""
-    if (config.min_kb, config.assignment) == (present.min_kb, present.assignment):
-        return exact(data.matched_of(source, config), config, grid)
-    columns, key = data.columns_of(source), (source, config.min_kb, config.assignment)
-    if data.facts_of(source).documents > SAMPLE:
-        return exact(match_corpus(columns, config, tell), config, grid)
-    return exact(_MATCHED.get(key, lambda: match_corpus(columns, config)), config, grid)
+    large = data.facts_of(source).documents > SAMPLE
+    if large and config.for_matching() != present.for_matching():
+        return exact(match_corpus(data.columns_of(source), config, tell), config, grid)
+    return exact(data.matched_of(source, config), config, grid)
 
 
 def _estimated(source: data.CorpusKey, config: LoaderConfig, grid: Thresholds) -> dict[str, Rate]:
     sample = _POOLS.get(source, lambda: pool(data.drawn_of(source)))
-    key = source, config.min_kb, config.assignment
+    key = source, config.for_matching()
     matched = _MATCHED.get(key, lambda: match_corpus([sample.columns], config))
     return estimated(sample, matched, config, grid)
 
