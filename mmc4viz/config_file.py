@@ -2,8 +2,8 @@
 
 Both formats are parsed as events, without recursion. YAML is restricted to what JSON can express:
 one document, no anchors, aliases or tags. Plain scalars follow YAML 1.2's core schema, so ``on`` is
-text and ``1e-3`` a number. Duplicate keys and non-finite numbers are errors. The content is
-described by ``config.schema.json``.
+text and ``1e-3`` a number. Duplicate keys and non-finite numbers are errors. `SETTINGS` describes
+the settings, `Provenance` the rest of the file.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import json
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import cache
-from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn
 
+import msgspec
 import yaml
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig
 
@@ -280,8 +281,134 @@ def _build(events: Iterator[_Event], name: str) -> Marked:
 
 
 PROVENANCE: Final = "provenance"
-SCHEMA: Final = Path(__file__).with_name("config.schema.json")
 _LONGEST: Final = 60  # characters of a value that an error quotes
+_REF: Final = "#/$defs/"  # before the name of a part of the schema
+_Count = Annotated[int, Meta(ge=0)]
+
+
+class _Record(Struct, forbid_unknown_fields=True):
+    """A part of the provenance; fields without a default must be given."""
+
+
+class ShardRecord(_Record):
+    """A shard at the time of export."""
+
+    path: str
+    fingerprint: Annotated[
+        str,
+        Meta(
+            description="Size, modification time and digests; for a remote file, size and ETag or "
+            "time."
+        ),
+    ]
+    documents: _Count | UnsetType | None = UNSET
+
+
+class CorpusRecord(_Record, kw_only=True):
+    """The corpus at the time of export."""
+
+    documents: _Count | UnsetType | None = UNSET
+    index: str | UnsetType | None = UNSET
+    index_format: str | UnsetType | None = UNSET
+    verify: Literal["full", "header", "none"] | UnsetType = UNSET
+    image_dir: str | UnsetType | None = UNSET
+    pillow: Annotated[
+        str | UnsetType,
+        Meta(description="Pillow version that decoded the images, and whether it supports AVIF."),
+    ] = UNSET
+    shards: list[ShardRecord]
+
+
+class SimilarityRecord(_Record):
+    """The scores in use."""
+
+    source: Annotated[
+        str | UnsetType | None,
+        Meta(description="Similarity file of another CLIP model; null: the shards' own scores."),
+    ] = UNSET
+    fingerprint: str | UnsetType = UNSET
+    scale: Annotated[
+        str | UnsetType,
+        Meta(description="Score scale: cosine, ×100, softmax, sigmoid or unknown."),
+    ] = UNSET
+    lowest: Annotated[
+        float | UnsetType | None, Meta(description="Range of the matched pairs' scores.")
+    ] = UNSET
+    highest: float | UnsetType | None = UNSET
+
+
+class TokenizerRecord(_Record):
+    """The tokenizer in use."""
+
+    digest: Annotated[str, Meta(description="Digest of the tokenizer's complete definition.")]
+    exact: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="Whether token counts are exact for the trained model; false for the "
+            "built-in gpt2."
+        ),
+    ] = UNSET
+
+
+class YieldRecord(_Record):
+    """One quantity."""
+
+    value: float
+    low: Annotated[
+        float | UnsetType | None,
+        Meta(description="Ends of the confidence interval; null: unbounded."),
+    ] = UNSET
+    high: float | UnsetType | None = UNSET
+
+
+class YieldsRecord(_Record):
+    """What these settings keep, in expectation over the single-image keep probability."""
+
+    sampled: Annotated[
+        int | UnsetType | None,
+        Meta(
+            description="Number of documents that the yields were estimated from; null: exact, "
+            "from all documents."
+        ),
+    ] = UNSET
+    per: Annotated[
+        float | UnsetType,
+        Meta(
+            description="Number of documents that the yields refer to: all of the corpus, or 1,000 "
+            "if not counted."
+        ),
+    ] = UNSET
+    confidence: Annotated[
+        float | UnsetType, Meta(description="Confidence level of the intervals.")
+    ] = UNSET
+    documents: YieldRecord | UnsetType = UNSET
+    pairs: YieldRecord | UnsetType = UNSET
+    image_tokens: YieldRecord | UnsetType = UNSET
+    text_tokens: YieldRecord | UnsetType = UNSET
+    mispaired: YieldRecord | UnsetType = UNSET
+    outcomes: dict[str, Annotated[float, Meta(ge=0)]] | UnsetType = UNSET
+
+
+class ChosenRecord(Struct):
+    """How the threshold was chosen: the basis, and further fields of the proposal."""
+
+    basis: Literal["manual", "yield", "fdr", "decoys", "precision"]
+
+
+class Provenance(_Record):
+    """Where the settings come from. Informational only."""
+
+    format: Literal[1]
+    version: Annotated[str | UnsetType, Meta(description="Version of mmc4viz.")] = UNSET
+    created: Annotated[
+        str | UnsetType, Meta(description="Time in UTC, such as 2025-01-31T12:00:00Z.")
+    ] = UNSET
+    note: Annotated[str | UnsetType, Meta(description="The user's note.")] = UNSET
+    chosen: ChosenRecord | UnsetType = UNSET
+    similarity: SimilarityRecord | UnsetType = UNSET
+    tokenizer: TokenizerRecord | UnsetType = UNSET
+    corpus: CorpusRecord | UnsetType = UNSET
+    yields: YieldsRecord | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -293,7 +420,7 @@ class Config:
     settings : dict
         By name, as `mmc4viz.types.LoaderConfig` takes them; absent ones keep their defaults.
     provenance : dict
-        Where the settings come from (see the schema); empty if the file has no provenance.
+        Where the settings come from (see `Provenance`); empty if the file has no provenance.
     """
 
     settings: dict[str, Any]
@@ -330,11 +457,19 @@ def parse_config(data: bytes, name: str) -> Config:
 
 @cache
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a config: the file's, with the settings added."""
-    found: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    """Return the JSON Schema of a config."""
+    [provenance], parts = msgspec.json.schema_components([Provenance], ref_template=_REF + "{name}")
     settings = {each.name: _schema_of(each.name, each.default) for each in fields(LoaderConfig)}
-    found["properties"] = settings | found["properties"]
-    return found
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mmc4viz config",
+        "description": "Loader settings, as read by --config from YAML or JSON; mmc4viz export "
+        "adds their provenance.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**settings, PROVENANCE: provenance},
+        "$defs": parts,
+    }
 
 
 def _schema_of(name: str, default: object) -> dict[str, Any]:
@@ -370,47 +505,67 @@ def _short(message: str) -> str:
 
 
 def _check_provenance(marked: Marked, provenance: Any) -> None:
-    """Refuse the first thing that the schema does not allow."""
-    from jsonschema import Draft202012Validator  # slow to import, and rarely needed
-
+    """Refuse the first thing that is not as `Provenance` says."""
     written = provenance.get("format") if isinstance(provenance, dict) else None
     if type(written) is int and written != 1:
         reason = f"config format {written} is not supported (expected 1): update mmc4viz"
         raise marked.error(reason, (PROVENANCE, "format"))
-    own = {name: schema()[name] for name in ("$schema", "$defs")}
-    validator = Draft202012Validator({**own, "$ref": "#/$defs/provenance"})
-    for error in validator.iter_errors(provenance):
-        path, message = _at(error)
-        raise marked.error(message, (PROVENANCE, *path))
+    try:
+        msgspec.convert([provenance], list[Provenance])  # in a list, errors always have a path
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).rpartition(" - at `$[0]")
+        path, message = _complaint(problem, place, provenance)
+        raise marked.error(message, (PROVENANCE, *path)) from None
 
 
-def _at(error: Any) -> tuple[tuple[str | int, ...], str]:
-    """Return the path of a validation error, and a short message."""
-    path = tuple(error.absolute_path)
-    where = ".".join(map(str, (PROVENANCE, *path)))
-    found, wanted = error.instance, error.validator_value
-    if error.validator == "additionalProperties":
-        known: Mapping[str, Any] = error.schema.get("properties", {})
-        name = next(name for name in found if name not in known)
-        return (
-            *path,
-            name,
-        ), f"{where} has no field {name[:_LONGEST]!a}; use one of {', '.join(known)}"
-    if error.validator == "required":
-        missing = next(name for name in wanted if name not in found)
-        return path, f"{where} has no {missing}"
-    shown = f"{found!a}"
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+_TYPES: Final = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
+
+
+def _complaint(problem: str, place: str, provenance: Any) -> tuple[KeyPath, str]:
+    """Return the path of what msgspec complains about, and a short message.
+
+    Parameters
+    ----------
+    problem : str
+        As msgspec words it, without the place.
+    place : str
+        Below the provenance: ``.corpus.shards[0].path``; ``[...]`` is any value of a mapping.
+    provenance : object
+    """
+    path: KeyPath = ()
+    value, known = provenance, _part(schema()["properties"][PROVENANCE])
+    each = ""
+    for name, number, any_value in _STEP.findall(place):
+        if any_value:
+            each = "each value of "
+            break
+        step = int(number) if number else name
+        path, value = (*path, step), value[step]
+        known = _part(known["items"] if number else known["properties"][name])
+    where = each + ".".join(map(str, (PROVENANCE, *path)))
+    if problem.startswith("Object contains unknown field"):
+        names = known["properties"]
+        name = next(name for name in value if name not in names)
+        reason = f"{where} has no field {name[:_LONGEST]!a}; use one of {', '.join(names)}"
+        return (*path, name), reason
+    quoted = problem.split("`")[1::2]
+    if problem.startswith("Object missing required field"):
+        return path, f"{where} has no {quoted[0]}"
+    if "enum" in known:
+        wanted = f"one of {', '.join(map(str, known['enum']))}"
+    elif " >= " in problem:
+        wanted = f"at least {float(problem.rpartition(' ')[2]):g}"
+    else:
+        kinds = quoted[0].split(" | ")
+        wanted = f"of type {', '.join(_TYPES.get(kind, kind) for kind in kinds)}"
+    shown = f"{value!a}"
     shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
-    words = {
-        "type": f"must be of type {_listed(wanted)}",
-        "enum": f"must be one of {_listed(wanted)}",
-        "const": f"must be {wanted!a}",
-        "minimum": f"must be at least {wanted}",
-        "maximum": f"must be at most {wanted}",
-        "minLength": "must not be empty",
-    }
-    return path, f"{where} {words.get(error.validator, 'must be valid')}, not {shown}"
+    return path, f"{where} must be {wanted}" + ("" if each else f", not {shown}")
 
 
-def _listed(wanted: Any) -> str:
-    return ", ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
+def _part(schema_of_it: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of the schema, which may be a reference to one."""
+    name = schema_of_it.get("$ref", "").removeprefix(_REF)
+    found: dict[str, Any] = schema()["$defs"][name] if name else schema_of_it
+    return found

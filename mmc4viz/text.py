@@ -1,6 +1,7 @@
 """Format verdicts and rows as JSON, CSV or aligned tables, and escape untrusted text.
 
-Document text must pass through `printable` for a terminal, `plain` or `escaped` for HTML.
+Document text must pass through `printable` for a terminal, `plain`, `escaped` or a `template` for
+HTML.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import html
 import json
 import unicodedata
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from mmc4viz.types import Verdict
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _SHOWN = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}  # breaks, and joiners that scripts need
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -149,3 +155,24 @@ def escaped(text: str) -> str:
     '&lt;b onclick=&#x27;x&#x27;&gt;'
     """
     return html.escape(plain(text), quote=True)
+
+
+def template(source: str) -> Template:
+    """Return a Jinja template that escapes every value as `escaped` does, except `Markup`.
+
+    Examples
+    --------
+    >>> template("<b>{{ a }}</b>").render(a="1 < 2")
+    '<b>1 &lt; 2</b>'
+    """
+    from jinja2 import Environment, StrictUndefined  # slow to import
+
+    environment = Environment(
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else Markup(escaped(str(value))),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(source)

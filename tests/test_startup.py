@@ -19,8 +19,8 @@ from mmc4viz.thresholds.by_yield import YIELDS
 
 SAMPLE = str(Path(__file__).parents[1] / "sample_data")
 HEAVY = {
-    "fsspec", "jsonschema", "numpy", "pandas", "PIL", "plotly", "pyarrow", "scipy", "streamlit",
-    "tokenizers", "yaml",
+    "fsspec", "jinja2", "jsonschema", "msgspec", "numpy", "pandas", "PIL", "plotly", "pyarrow",
+    "scipy", "streamlit", "tokenizers", "yaml",
 }  # fmt: skip
 RUN = """
 import sys
@@ -53,7 +53,7 @@ def test_a_command_s_help_loads_nothing_heavy(name: str) -> None:
 def test_looking_at_shards_loads_what_it_computes_with(name: str) -> None:
     found = loaded(name, SAMPLE)
     assert {"numpy", "pyarrow", "tokenizers"} <= found
-    spared = HEAVY - {"numpy", "PIL", "pyarrow", "scipy", "tokenizers", "yaml"}
+    spared = HEAVY - {"msgspec", "numpy", "PIL", "pyarrow", "scipy", "tokenizers", "yaml"}
     spared |= {"asyncio", "scipy.optimize", "scipy.special", "scipy.stats", "scipy.sparse"}
     spared |= {"pyarrow.compute", "pyarrow.parquet", "pyarrow.dataset"}
     assert not spared & found

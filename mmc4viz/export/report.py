@@ -1,45 +1,50 @@
 """The HTML report.
 
-All text is escaped, thumbnails are re-encoded JPEGs, and the page's content security policy allows
-neither scripts nor external resources.
+``report.html.j2`` has the markup and escapes all text. Thumbnails are re-encoded JPEGs, and the
+page's content security policy allows neither scripts nor external resources.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from mmc4viz.export.provenance import to_text
 from mmc4viz.export.svg import curve, histogram
-from mmc4viz.export.tables import (
-    Line,
-    Section,
-    card,
-    counted,
-    findings,
-    funnel,
-    html_table,
-    number,
-    short,
-)
+from mmc4viz.export.tables import Line, Section, counted, findings
 from mmc4viz.export.trainer import advice, openflamingo_flags
 from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.pairs import Example, Folder, examples, pairs_of
-from mmc4viz.sweep.statistics import Curves, document_funnel, image_funnel
+from mmc4viz.sweep.statistics import Curves, Loss, document_funnel, image_funnel
 from mmc4viz.sweep.sweep import Matched, sweep
-from mmc4viz.text import escaped
-from mmc4viz.types import SETTINGS, LoaderConfig
+from mmc4viz.text import template
+from mmc4viz.types import SETTINGS, LoaderConfig, PairStatus
 
 __all__ = ["Content", "Section", "write_report"]
 
-_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 _FARTHEST: Final = 1e290  # larger scores would overflow
 _SHARDS: Final = 50  # shown in the provenance
+_MAX_CHARACTERS: Final = 600  # of a sentence
+_DROPS: Final = {
+    "single_image_drop": "single-image drop",
+    "document_rejected": "document dropped",
+    "lost_with_document": "dropped with document",
+    "over_cap": "dropped at the cap",
+    "single_image_at_end": "only image token is last",
+}
+_COLORS: Final = {
+    "undecodable": "unreadable",
+    "lost_with_document": "unreadable",
+    "unreadable": "unreadable",
+    "truncated": "truncated",
+}
 _BASIS: Final = {
     "manual": "Chosen manually.",
     "yield": "Chosen by target yield.",
@@ -85,75 +90,116 @@ class Content:
 
 def write_report(content: Content) -> str:
     """Return a report as one HTML page."""
-    title = f"CLIP-similarity threshold {content.config.threshold:g}"
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    parts = [
-        f"<h1>{escaped(title)}</h1>",
-        _about(content),
-        _numbers(content),
-        _rationale(content),
-        _settings(content.config),
-        _training(content.config),
-        _curves(content),
-        _funnels(content),
-        _findings(content.findings),
-        *(section.html() for section in content.sections),
-        _examples(content),
-        _provenance(content),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="referrer" content="no-referrer">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(title)} – mmc4viz</title>"
-        f'<link rel="icon" href="data:,"><style>{css}</style></head>'
-        f"<body><main>{''.join(parts)}</main></body></html>\n"
+    config, found, step = content.config, content.provenance, content.step
+    keep = config.single_image_keep
+    page = template(_asset("report.html.j2"))
+    return page.render(
+        style=Markup(_asset("report.css")),
+        title=f"CLIP-similarity threshold {config.threshold:g}",
+        about=_about(content),
+        numbers=_numbers(found.get("yields", {})),
+        expected=_expected(content),
+        rationale=_rationale(found.get("chosen", {})),
+        note=found.get("note", ""),
+        settings=[(name, value, SETTINGS[name].help) for name, value in config.as_dict().items()],
+        flags=openflamingo_flags(config),
+        advice=advice(config),
+        curves=_curves(content),
+        histogram=histogram(
+            content.scores, config.threshold, _span(content), "score distribution of matched pairs"
+        ),
+        documents=_funnel("documents", document_funnel(content.curves, step, keep)),
+        images=_funnel("images", image_funnel(content.curves, step, keep)),
+        findings=content.findings,
+        sections=content.sections,
+        threshold=f"{config.threshold:g}",
+        above=[_card(one) for one in content.above],
+        below=[_card(one) for one in content.below],
+        **_config(content),
     )
+
+
+def _asset(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _about(content: Content) -> str:
     found, corpus = content.provenance, content.provenance.get("corpus", {})
-    shards = corpus.get("shards", ())
     documents = corpus.get("documents")
     size = f"{counted(documents, 'document')} in " if documents is not None else ""
     words = [
         f"CLIP model {content.config.clip_model}",
         f"tokenizer {content.config.tokenizer}",
-        f"{size}{counted(len(shards), 'shard')}",
+        f"{size}{counted(len(corpus.get('shards', ())), 'shard')}",
         f"created {found.get('created', '')} by mmc4viz {found.get('version', '')}",
     ]
-    return f'<p class="muted">{escaped("; ".join(words))}</p>'
+    return "; ".join(words)
 
 
-def _numbers(content: Content) -> str:
-    """Return the headline numbers, with intervals if they are estimates."""
-    found = content.provenance.get("yields", {})
-    per = float(found.get("per", 0) or 0)
-    tokens = float(found.get("image_tokens", {}).get("value", 0))
-    cells = [
+def _numbers(yields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the headline numbers with description, share and interval, if they are estimates."""
+    per = float(yields.get("per", 0) or 0)
+    tokens = float(yields.get("image_tokens", {}).get("value", 0))
+    shown = [
         ("documents", f"documents kept (of {per:,.0f})", per),
         ("pairs", "pairs at or above the threshold", 0.0),
         ("image_tokens", "image tokens", 0.0),
         ("text_tokens", "text tokens", 0.0),
         ("mispaired", "mispaired image tokens", tokens),
     ]
-    written = "".join(number(found[name], words, of) for name, words, of in cells if name in found)
+    return [_number(yields[name], words, of) for name, words, of in shown if name in yields]
+
+
+def _number(found: Mapping[str, Any], words: str, of: float) -> dict[str, Any]:
+    value, low, high = float(found["value"]), found.get("low"), found.get("high")
+    lines = [words]
+    if of:
+        lines.append(f"{value / of:.1%}")
+    if high is not None:
+        lines.append(f"{_count(low)}–{_count(high)}")
+    elif low is not None:
+        lines.append(f"≥ {_count(low)}")
+    return {"value": _count(value), "lines": lines}
+
+
+def _count(value: float | None) -> str:
+    """Format a count; expected values that are not whole have one decimal."""
+    if value is None:
+        return "?"
+    return f"{value:,.0f}" if abs(value - round(value)) < 0.05 else f"{value:,.1f}"
+
+
+def _short(value: float) -> str:
+    """Format a count with a unit suffix.
+
+    Examples
+    --------
+    >>> _short(1234567), _short(950.0), _short(12.5)
+    ('1.23M', '950', '12.5')
+    """
+    for size, sign in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            return f"{value / (1e3 if sign == 'k' else size):.3g}{sign}"
+    return _count(value)
+
+
+def _expected(content: Content) -> str:
+    """Return what the headline numbers are: expected values, perhaps estimates."""
+    found = content.provenance.get("yields", {})
     words = (
         "Documents and tokens are expected values: single-image documents are kept with "
         f"probability {content.config.single_image_keep:g}."
     )
-    if found.get("sampled"):
-        percent = f"{100 * found.get('confidence', 0.95):g}%"
-        words += (
-            f" Estimated from a random sample of {found['sampled']:,} documents ({percent} CI)."
-        )
-    return f'<div class="headline">{written}</div><p class="muted">{escaped(words)}</p>'
+    if not found.get("sampled"):
+        return words
+    percent = f"{100 * found.get('confidence', 0.95):g}%"
+    return (
+        f"{words} Estimated from a random sample of {found['sampled']:,} documents ({percent} CI)."
+    )
 
 
-def _rationale(content: Content) -> str:
-    """Return how the threshold was chosen, and the user's note."""
-    chosen = content.provenance.get("chosen", {})
+def _rationale(chosen: Mapping[str, Any]) -> str:
+    """Return how the threshold was chosen."""
     words = [_BASIS.get(str(chosen.get("basis")), "")]
     if chosen.get("target"):
         words.append(f"Target: {chosen['target']}.")
@@ -162,10 +208,7 @@ def _rationale(content: Content) -> str:
     words.append(_from_labels(chosen))
     if chosen.get("assumption"):
         words.append(str(chosen["assumption"]))
-    body = f"<p>{escaped(' '.join(word for word in words if word))}</p>"
-    if content.provenance.get("note"):
-        body += f'<p class="note">{escaped(str(content.provenance["note"]))}</p>'
-    return f"<h2>Rationale</h2>{body}"
+    return " ".join(word for word in words if word)
 
 
 def _from_labels(chosen: Mapping[str, Any]) -> str:
@@ -192,38 +235,20 @@ def _interval(chosen: Mapping[str, Any]) -> str:
     return f" (95% CI {_percent(low)}–{_percent(high)})"
 
 
-def _settings(config: LoaderConfig) -> str:
-    rows = [(name, str(value), SETTINGS[name].help) for name, value in config.as_dict().items()]
-    return f"<h2>Settings</h2>{html_table(('setting', 'value', 'meaning'), rows)}"
-
-
-def _training(config: LoaderConfig) -> str:
-    parts = []
-    for title, lines in advice(config).items():
-        points = "".join(f"<li>{escaped(line)}</li>" for line in lines)
-        parts.append(f"<h3>{escaped(title)}</h3><ul>{points}</ul>")
-    flags = f"<pre>{escaped(openflamingo_flags(config))}</pre>"
-    return f"<h2>Training flags</h2><p>OpenFlamingo's train.py:</p>{flags}{''.join(parts)}"
-
-
-def _curves(content: Content) -> str:
-    """Return the charts of what each threshold keeps and of the score distribution."""
+def _curves(content: Content) -> list[Markup]:
+    """Draw what each threshold keeps."""
     curves, keep = content.curves, content.config.single_image_keep
     span = _span(content)
     whole = float(curves.total("documents")[content.step]) or 1.0
     drawn: list[tuple[str, NDArray[np.float64], Callable[[float], str]]] = [
         ("documents kept", curves.expected("documents", keep) / whole, lambda v: f"{v:.1%}"),
-        ("pairs", curves.total("pairs").astype(np.float64), short),
-        ("image tokens", curves.expected("image_tokens", keep), short),
+        ("pairs", curves.total("pairs").astype(np.float64), _short),
+        ("image tokens", curves.expected("image_tokens", keep), _short),
     ]
-    pictures = [
-        f"<div>{curve(curves.thresholds, values, content.step, span, title, words)}</div>"
+    return [
+        curve(curves.thresholds, values, content.step, span, title, words)
         for title, values, words in drawn
     ]
-    scores = histogram(
-        content.scores, content.config.threshold, span, "score distribution of matched pairs"
-    )
-    return f'<h2>Kept data by threshold</h2><div class="curves">{"".join(pictures)}</div>{scores}'
 
 
 def _span(content: Content) -> tuple[float, float]:
@@ -237,52 +262,64 @@ def _span(content: Content) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _funnels(content: Content) -> str:
-    step, keep = content.step, content.config.single_image_keep
-    documents = funnel("documents", document_funnel(content.curves, step, keep))
-    images = funnel("images", image_funnel(content.curves, step, keep))
-    return (
-        "<h2>Document and image funnel</h2>"
-        f'<div class="columns"><div>{documents}</div><div>{images}</div></div>'
-    )
+def _funnel(what: str, losses: Sequence[Loss]) -> list[dict[str, str]]:
+    """Return the bars of a funnel: the whole, one per drop reason, and the rest."""
+    whole = losses[0].lost + losses[0].remaining
 
+    def bar(name: str, meaning: str, color: str, start: float, size: float) -> dict[str, str]:
+        share = f" ({size / whole:.1%})" if whole and size else ""
+        return {
+            "name": name,
+            "meaning": meaning,
+            "color": color,
+            "left": f"{100 * start / whole if whole else 0.0:.2f}%",
+            "width": f"{100 * size / whole if whole else 0.0:.2f}%" if size else "",
+            "size": f"{_count(size)}{share}",
+        }
 
-def _findings(lines: Sequence[Line]) -> str:
-    if not lines:
-        return ""
-    body = html_table(("value", "description", "details"), lines)
-    return f"<h2>Silent loader behavior</h2>{body}"
-
-
-def _examples(content: Content) -> str:
-    if not (content.above or content.below):
-        return ""
-    threshold = f"{content.config.threshold:g}"
-    sides = (
-        (f"{threshold} and just above", content.above),
-        (f"Just below {threshold}", content.below),
-    )
-    parts = [
-        f'<h3>{escaped(title)}</h3><div class="cards">{"".join(map(card, shown))}</div>'
-        for title, shown in sides
-        if shown
+    return [
+        bar(what, "", "kept", 0.0, whole),
+        *(
+            bar(
+                _DROPS.get(loss.name, loss.name.replace("_", " ")),
+                loss.meaning,
+                _COLORS.get(loss.name, "rejected"),
+                loss.remaining,
+                loss.lost,
+            )
+            for loss in losses
+        ),
+        bar("kept", "", "kept", 0.0, losses[-1].remaining),
     ]
-    return f"<h2>Pairs near the threshold</h2>{''.join(parts)}"
 
 
-def _provenance(content: Content) -> str:
-    """Return the exported config, with at most `_SHARDS` shards."""
+def _card(example: Example) -> dict[str, Any]:
+    """Return one pair: image, score, sentence and status."""
+    pair, words = example.pair, example.words
+    if len(words) > _MAX_CHARACTERS:
+        words = f"{words[:_MAX_CHARACTERS]} …"
+    digits = 4 if not math.isfinite(pair.score) or abs(pair.score) < 2 else 2
+    return {
+        "picture": example.picture,
+        "image": pair.image + 1,
+        "score": f"{pair.score:.{digits}f}",
+        "sentence": words,
+        "color": pair.status if pair.status in (PairStatus.KEPT, PairStatus.TRUNCATED) else "",
+        "status": f"pair {pair.status}, document {pair.outcome}".replace("_", " "),
+        "place": f"{example.shard}, {example.key}: image {pair.image + 1}, "
+        f"sentence {pair.sentence + 1}",
+    }
+
+
+def _config(content: Content) -> dict[str, str]:
+    """Return the exported config, with at most `_SHARDS` shards, and the number of others."""
     found = dict(content.provenance)
     shards = found.get("corpus", {}).get("shards", [])
-    more = ""
-    if len(shards) > _SHARDS:
+    more = len(shards) - _SHARDS
+    if more > 0:
         found["corpus"] = {**found["corpus"], "shards": shards[:_SHARDS]}
-        more = f"<p>Shards not shown here: {len(shards) - _SHARDS:,}.</p>"
-    text = escaped(to_text(content.config, found))
-    return (
-        "<h2>Provenance</h2><details><summary>Config, as read by mmc4viz --config</summary>"
-        f"<pre>{text}</pre>{more}</details>"
-    )
+    text = to_text(content.config, found)
+    return {"config": text, "more_shards": f"{more:,}" if more > 0 else ""}
 
 
 def report_content(

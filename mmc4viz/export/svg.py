@@ -5,14 +5,15 @@ Colors come from ``report.css``, by class name.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+from markupsafe import Markup
 
 from mmc4viz.arrays import Floats
+from mmc4viz.text import escaped
 
 HALF: Final = 540  # pixels of a chart in two columns
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 30  # pixels around the plot area
@@ -78,7 +79,7 @@ def curve(
     span: tuple[float, float],
     title: str,
     words: Callable[[float], str],
-) -> str:
+) -> Markup:
     """Draw a quantity against the threshold, with the chosen threshold's value marked.
 
     Parameters
@@ -119,7 +120,7 @@ def band(
     ends: tuple[Floats, Floats, Floats],
     here: tuple[float, float, float, float],
     title: str,
-) -> str:
+) -> Markup:
     """Draw a share with its interval against the threshold, with the chosen threshold marked.
 
     Parameters
@@ -169,7 +170,7 @@ def histogram(
     title: str,
     bars: int = 60,
     width: int = 1104,
-) -> str:
+) -> Markup:
     """Draw a histogram of scores, colored by side of the threshold.
 
     Parameters
@@ -210,12 +211,13 @@ def _edges(threshold: float, span: tuple[float, float], bars: int) -> Floats:
     return np.asarray(start + width * np.arange(math.ceil((span[1] - start) / width - 1e-9) + 1))
 
 
-def _svg(plot: _Plot, label: str, parts: Sequence[str]) -> str:
+def _svg(plot: _Plot, label: str, parts: Sequence[str]) -> Markup:
     size = f'viewBox="0 0 {plot.width} {plot.height}"'
-    return f'<svg {size} role="img" aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
+    drawn = "".join(parts)
+    return Markup(f'<svg {size} role="img" aria-label="{escaped(label)}">{drawn}</svg>')
 
 
 def _text(x: float, y: float, words: str, name: str, anchor: str = "") -> str:
     anchor = anchor or ("start" if name == "title" else "middle")
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text class="{name}" {place}>{html.escape(words)}</text>'
+    return f'<text class="{name}" {place}>{escaped(words)}</text>'

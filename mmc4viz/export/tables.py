@@ -1,18 +1,18 @@
 """Results as titled tables of plain cells, for the command line, the dashboard and the report.
 
-Functions that return HTML escape their text; all others return plain text that is not escaped.
+Text is plain and not escaped.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from mmc4viz.data.scale import Scale, scale_of
@@ -21,10 +21,9 @@ from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep import audit
 from mmc4viz.sweep.audit import stored
 from mmc4viz.sweep.document_table import Verdicts
-from mmc4viz.sweep.pairs import Example, Pairs, image_counts
-from mmc4viz.sweep.statistics import Loss
+from mmc4viz.sweep.pairs import Pairs, image_counts
 from mmc4viz.sweep.sweep import Matched
-from mmc4viz.text import escaped, table
+from mmc4viz.text import table
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.disagreement import (
     QUANTILES,
@@ -50,42 +49,7 @@ from mmc4viz.thresholds.labels.precision import Curve, Labelled, curve, labelled
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.labels.store import Judgement
 from mmc4viz.thresholds.model_scores import ModelsError, check_comparable
-from mmc4viz.types import ImageStatus, LoaderConfig, PairStatus
-
-_MAX_CHARACTERS: Final = 600  # characters of a sentence
-_DROPS: Final = {
-    "single_image_drop": "single-image drop",
-    "document_rejected": "document dropped",
-    "lost_with_document": "dropped with document",
-    "over_cap": "dropped at the cap",
-    "single_image_at_end": "only image token is last",
-}
-_BARS: Final = {
-    "undecodable": "unreadable",
-    "lost_with_document": "unreadable",
-    "unreadable": "unreadable",
-    "truncated": "truncated",
-}
-
-
-def number(found: Mapping[str, Any], words: str, of: float) -> str:
-    """Return the HTML of a headline number with its description, share and interval."""
-    value = float(found["value"])
-    share = f"{value / of:.1%}" if of else ""
-    low, high = found.get("low"), found.get("high")
-    between = ""
-    if low is not None or high is not None:
-        between = f"{count(low)}–{count(high)}" if high is not None else f"≥ {count(low)}"
-    lines = [words, *(line for line in (share, between) if line)]
-    spans = "".join(f"<span>{escaped(line)}</span>" for line in lines)
-    return f"<div><b>{escaped(count(value))}</b>{spans}</div>"
-
-
-def count(value: float | None) -> str:
-    """Format a count; expected values that are not whole have one decimal."""
-    if value is None:
-        return "?"
-    return f"{value:,.0f}" if abs(value - round(value)) < 0.05 else f"{value:,.1f}"
+from mmc4viz.types import ImageStatus, LoaderConfig
 
 
 def counted(n: int, noun: str) -> str:
@@ -99,143 +63,47 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def short(value: float) -> str:
-    """Format a count with a unit suffix.
-
-    Examples
-    --------
-    >>> short(1234567), short(950.0), short(12.5)
-    ('1.23M', '950', '12.5')
-    """
-    for size, sign in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            return f"{value / (1e3 if sign == 'k' else size):.3g}{sign}"
-    return count(value)
-
-
-def funnel(what: str, losses: Sequence[Loss]) -> str:
-    """Return the HTML of a funnel: one row with a bar per drop reason."""
-    whole = losses[0].lost + losses[0].remaining
-    rows = [_bar(what, "", "kept", 0.0, whole, whole)]
-    rows += [
-        _bar(
-            _DROPS.get(loss.name, loss.name.replace("_", " ")),
-            loss.meaning,
-            _BARS.get(loss.name, "rejected"),
-            loss.remaining,
-            loss.lost,
-            whole,
-        )
-        for loss in losses
-    ]
-    rows.append(_bar("kept", "", "kept", 0.0, losses[-1].remaining, whole))
-    return f'<table class="funnel"><tbody>{"".join(rows)}</tbody></table>'
-
-
-def _bar(name: str, meaning: str, kind: str, start: float, size: float, whole: float) -> str:
-    left, width = (100 * value / whole if whole else 0.0 for value in (start, size))
-    drawn = f'<div class="bar {kind}" style="margin-left:{left:.2f}%;width:{width:.2f}%"></div>'
-    share = f" ({size / whole:.1%})" if whole and size else ""
-    title = f' title="{escaped(meaning)}"' if meaning else ""
-    return (
-        f"<tr><th{title}>{escaped(name)}</th><td>{drawn if size else ''}</td>"
-        f'<td class="right">{escaped(count(size))}{share}</td></tr>'
-    )
-
-
-def html_table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return the HTML of a table of plain text."""
-    heads = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escaped(str(cell))}</td>' for cell in row)}</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def card(example: Example) -> str:
-    """Return the HTML of one pair: image, score, sentence and status."""
-    pair, picture = example.pair, ""
-    if example.picture is not None:
-        picture = f'<img src="{escaped(example.picture)}" alt="image {pair.image + 1}">'
-    kind = (
-        "kept"
-        if pair.status is PairStatus.KEPT
-        else "truncated"
-        if pair.status is PairStatus.TRUNCATED
-        else ""
-    )
-    beyond = len(example.words) - _MAX_CHARACTERS
-    words = example.words if beyond <= 0 else f"{example.words[:_MAX_CHARACTERS]} …"
-    digits = 4 if not math.isfinite(pair.score) or abs(pair.score) < 2 else 2
-    status = f"pair {pair.status}, document {pair.outcome}".replace("_", " ")
-    where = f"{example.shard}, {example.key}: image {pair.image + 1}, sentence {pair.sentence + 1}"
-    return (
-        f'<div class="card">{picture}<b>{pair.score:.{digits}f}</b>'
-        f'<div class="sentence" dir="auto">{escaped(words)}</div>'
-        f'<div class="status {kind}">{escaped(status)}</div>'
-        f'<div class="muted">{escaped(where)}</div></div>'
-    )
-
-
 @dataclass(frozen=True)
 class Paragraph:
     """A paragraph of plain text; ``small`` for secondary remarks."""
 
+    kind: ClassVar[str] = "paragraph"
     text: str
     small: bool = False
-
-    def html(self) -> str:
-        """Return the HTML."""
-        kind = ' class="muted"' if self.small else ""
-        return f"<p{kind}>{escaped(self.text)}</p>"
 
 
 @dataclass(frozen=True)
 class Heading:
     """A heading within a section."""
 
+    kind: ClassVar[str] = "heading"
     text: str
-
-    def html(self) -> str:
-        """Return the HTML."""
-        return f"<h3>{escaped(self.text)}</h3>"
 
 
 @dataclass(frozen=True)
 class Folded:
     """Plain text that is collapsed under a summary."""
 
+    kind: ClassVar[str] = "folded"
     summary: str
     text: str
-
-    def html(self) -> str:
-        """Return the HTML."""
-        summary = f"<summary>{escaped(self.summary)}</summary>"
-        return f'<details>{summary}<p class="muted">{escaped(self.text)}</p></details>'
 
 
 @dataclass(frozen=True)
 class Table:
     """A table of plain text."""
 
+    kind: ClassVar[str] = "table"
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
-
-    def html(self) -> str:
-        """Return the HTML."""
-        return f'<div class="wide">{html_table(self.head, self.rows)}</div>'
 
 
 @dataclass(frozen=True)
 class Charts:
-    """Charts side by side: SVG from `mmc4viz.export.svg`, with escaped text."""
+    """Charts side by side."""
 
-    drawn: Sequence[str]
-
-    def html(self) -> str:
-        """Return the HTML."""
-        each = "".join(f"<div>{one}</div>" for one in self.drawn)
-        return f'<div class="curves">{each}</div>'
+    kind: ClassVar[str] = "charts"
+    drawn: Sequence[Markup]
 
 
 Part = Paragraph | Heading | Folded | Table | Charts
@@ -247,10 +115,6 @@ class Section:
 
     title: str
     parts: Sequence[Part] = ()
-
-    def html(self) -> str:
-        """Return the HTML."""
-        return f"<h2>{escaped(self.title)}</h2>{''.join(part.html() for part in self.parts)}"
 
 
 SPREAD_HEAD = ("CLIP model", "scale", "pairs", *(f"{100 * q:g}%" for q in QUANTILES))
@@ -653,7 +517,7 @@ def _comparison(
     ]
 
 
-def _scores(one: Candidate, threshold: float) -> str:
+def _scores(one: Candidate, threshold: float) -> Markup:
     """Draw a model's score distribution with its threshold."""
     edges = distribution(one.model).edges
     span, scores = (float(edges[0]), float(edges[-1])), one.model.pairs.score
@@ -827,12 +691,12 @@ def _interval_cells(found: Interval, any_label: bool) -> tuple[str, str]:
     return f"{found.estimate[0]:.1%}", f"{found.low[0]:.1%}–{found.high[0]:.1%}"
 
 
-def _charts(drawn: Curve, here: Curve) -> list[str]:
+def _charts(drawn: Curve, here: Curve) -> list[Markup]:
     titles = {"precision": "precision", "kept": "recall of matched correct pairs"}
     return [_chart(drawn, here, name, title) for name, title in titles.items()]
 
 
-def _chart(drawn: Curve, here: Curve, name: str, title: str) -> str:
+def _chart(drawn: Curve, here: Curve, name: str, title: str) -> Markup:
     """Draw precision or recall; it is unknown where no label is at or above a threshold."""
     along, now = getattr(drawn, name), getattr(here, name)
     estimate = np.where(drawn.labels > 0, along.estimate, np.nan)

@@ -25,6 +25,7 @@ from mmc4viz.data.storage import whole_file
 from mmc4viz.export import manifest
 from mmc4viz.export.manifest import uid
 from mmc4viz.export.provenance import (
+    BASES,
     Basics,
     CorpusFacts,
     ShardFacts,
@@ -130,6 +131,7 @@ def test_the_schema_is_one_and_names_every_setting() -> None:
     Draft202012Validator.check_schema(schema())
     names = set(schema()["properties"]) - {"provenance"}
     assert names == {field.name for field in fields(LoaderConfig)}
+    assert set(schema()["$defs"]["ChosenRecord"]["properties"]["basis"]["enum"]) == set(BASES)
 
 
 @given(
@@ -191,6 +193,8 @@ NONSENSE = [
     (PROVENANCE + "  created: 7\n", 4, "provenance.created"),
     (PROVENANCE + "  corpsu: {}\n", 4, "corpsu"),
     (PROVENANCE + "  chosen:\n    basis: whim\n", 5, "precision"),
+    (PROVENANCE + "  'a` - at `$[0].corpus': 1\n", 4, "has no field 'a` - at `$[0].corpus'"),
+    (PROVENANCE + "  yields:\n    outcomes:\n      kept: x\n", 5, "of type number"),
     (CORPUS + "    - path: a\n      fingerprint: 3\n", 7, "of type string"),
     (PROVENANCE + "  corpus:\n    shards: []\n    documents: -1\n", 6, "at least 0"),
 ]  # fmt: skip

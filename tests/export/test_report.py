@@ -190,8 +190,8 @@ def test_labels_of_another_model_are_rejected(
 
 def test_a_band_is_drawn_only_where_something_is_known() -> None:
     t, nan = np.array([0.1, 0.2, 0.3]), float("nan")
-    whole = band(t, (t, t - 0.1, t + 0.1), (0.2, 0.2, 0.1, 0.3), "a <b>")
-    assert 'aria-label="a &lt;b&gt;: 20.0% (95% CI 10.0%–30.0%) at 0.2"' in whole
+    whole = band(t, (t, t - 0.1, t + 0.1), (0.2, 0.2, 0.1, 0.3), "a <b>\u202e")
+    assert 'aria-label="a &lt;b&gt;\\u202e: 20.0% (95% CI 10.0%–30.0%) at 0.2"' in whole
     assert whole.partition('class="band" points="')[2].partition('"')[0].count(",") == 6
     part = band(t, (np.array([0.5, nan, nan]), t, t), (0.3, nan, nan, nan), "a")
     assert "unknown at 0.3" in part
