@@ -287,6 +287,17 @@ def corpus_of(source: CorpusKey) -> Indexed | Shards:
     return Shards(shards, tokenizer_of(source), folder)
 
 
+def corpus_name(source: CorpusKey) -> str:
+    """Return a short name: the index's folder, or the shard's, or that of their folder."""
+    if source.index:
+        return os.path.basename(source.index[0].path.rstrip("/"))
+    paths = [shard.path for shard in source.shards]
+    if len(paths) == 1:
+        return os.path.basename(paths[0])
+    folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
+    return os.path.basename(folders.pop()) if len(folders) == 1 else f"{len(paths):,} shards"
+
+
 def facts_of(source: CorpusKey) -> Facts:
     """Return counts, caveats and errors of a source."""
     return _FACTS.get(source, lambda: _facts(source))

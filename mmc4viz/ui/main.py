@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import FragmentHandledException
 from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.types import Mmc4vizError
-from mmc4viz.ui import cache, html, proposals, state
+from mmc4viz.ui import cache, html, navigation, proposals, state
 from mmc4viz.ui.cache import BUDGET
-from mmc4viz.ui.html import asset, note, part
-from mmc4viz.ui.sidebar import Choice, choose
-from mmc4viz.ui.start import Start, read_start, sample_shards
+from mmc4viz.ui.html import asset, note
+from mmc4viz.ui.sidebar import choose
+from mmc4viz.ui.start import read_start
 from mmc4viz.ui.views import (
     compare_models,
+    data,
     documents,
     export,
     label,
@@ -32,12 +32,13 @@ _CACHE: Final = (
 )
 _STYLES: Final = f"<style>{asset('page.css')}</style>"
 PAGES: Final = {
+    "Data": data.show,
     "Threshold": threshold.show,
     "Documents": documents.show,
     "Near threshold": near_threshold.show,
-    "Label": label.show,
-    "Compare models": compare_models.show,
     "Loader audit": loader_audit.show,
+    "Compare models": compare_models.show,
+    "Label": label.show,
     "Export": export.show,
 }
 
@@ -61,10 +62,11 @@ def _run() -> None:
         note(start.problem, "error")
     pages = {name: _page(name, show) for name, show in PAGES.items()}
     page = st.navigation(list(pages.values()), position="hidden")
+    st.set_page_config(page_title=f"{page.title} – mmc4viz")
     st.session_state["pages"] = pages
     refused = state.read_address(start.roots)
     menu = st.empty()
-    _show_menu(menu, pages)
+    navigation.show_menu(menu)
     with st.container():  # always present, so that later elements keep their positions
         if refused:
             note(refused)
@@ -74,8 +76,9 @@ def _run() -> None:
         begin_with = {"begin_with": threshold.quick} if on_threshold else {}
         choice = choose(start, threshold_here=not on_threshold, **begin_with)
         if choice is None:
-            _show_nothing(start)
+            data.show(None)
         else:
+            navigation.show_bar(page.title, choice)
             proposals.review(choice)
             now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):
@@ -84,36 +87,14 @@ def _run() -> None:
             st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
     except Mmc4vizError as error:
         note(str(error), "error")
+        if page.title == "Data":
+            data.show(None)
     st.session_state["page"] = page.title
     state.write_address()
-    _show_menu(menu, pages)
+    navigation.show_menu(menu)
 
 
-def _show_nothing(start: Start) -> None:
-    """Say how to open data, and offer the sample if it is here."""
-    st.html(part("no_shards"))
-    sample = "\n".join(sample_shards())
-    if sample and start.roots.allow(sample):
-        st.button("Open the sample", key="open-sample", on_click=_open, args=(sample,))
-    elif not sample:
-        st.html(part("no_sample"))
-
-
-def _open(shards: str) -> None:
-    state.put("index", "")
-    state.put("shards", shards)
-    state.begin_anew()
-
-
-def _show_menu(place: DeltaGenerator, pages: dict[str, StreamlitPage]) -> None:
-    """Link to the pages with the full query string, so that going back is one step."""
-    address = state.address()
-    with place.container(horizontal=True):
-        for name, page in pages.items():
-            st.page_link(page, label=name, query_params=address)
-
-
-def _page(name: str, show: Callable[[Choice], None]) -> StreamlitPage:
+def _page(name: str, show: Callable[..., None]) -> StreamlitPage:
     """Register a page; `run` draws its content after the sidebar."""
     path = name.lower().replace(" ", "-")
     return st.Page(lambda: None, title=name, url_path=path, default=show is threshold.show)

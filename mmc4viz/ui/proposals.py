@@ -452,7 +452,7 @@ def _precision(choice: Choice) -> Answer:
     elif design is None:
         note("No labels yet for this model with these settings.")
         with place:
-            st.page_link(st.session_state["pages"]["Label"], label="Start labeling")
+            st.page_link(state.pages()["Label"], label="Start labeling")
     elif found is None:
         note(_WAIT)
     else:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.data.scale import COSINE, Scale
 from mmc4viz.data.storage import is_remote
@@ -252,7 +253,7 @@ def keep_open(source: data.CorpusKey, place: tuple[int, int] | None) -> None:
 def go_to_document(source: data.CorpusKey, part: int, row: int) -> None:
     """Switch to the page Documents with a document open."""
     keep_open(source, (part, row))
-    _go()
+    go_to("Documents")
 
 
 def put_filters(**filters: str) -> None:
@@ -266,12 +267,19 @@ def put_filters(**filters: str) -> None:
 def go_to_list() -> None:
     """Switch to the page Documents with none open."""
     put(DOCUMENT, None)
-    _go()
+    go_to("Documents")
 
 
-def _go() -> None:
+def pages() -> dict[str, StreamlitPage]:
+    """Return the pages by name."""
+    found: dict[str, StreamlitPage] = st.session_state["pages"]
+    return found
+
+
+def go_to(page: str) -> None:
+    """Switch to a page, which shows the choices as they are now."""
     begin_anew()
-    st.switch_page(st.session_state["pages"]["Documents"], query_params=address())
+    st.switch_page(pages()[page], query_params=address())
 
 
 HELP = "Pairs scoring below the threshold are dropped; an equal score is kept."

@@ -466,7 +466,7 @@ def _links() -> None:
             ("Near threshold", "Pairs near the threshold"),
             ("Loader audit", "Silent loader behavior"),
         ):
-            st.page_link(st.session_state["pages"][name], label=what)
+            st.page_link(state.pages()[name], label=what)
 
 
 def _counts(choice: Choice, curves: Curves) -> NDArray[np.float64]:

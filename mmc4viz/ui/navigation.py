@@ -1,0 +1,70 @@
+"""The menu of pages, and the bar on top of every page: what is open, what is kept, what is next."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from mmc4viz.ui import data, state
+from mmc4viz.ui.components.control import headline
+from mmc4viz.ui.html import part
+from mmc4viz.ui.sidebar import Choice
+
+GROUPS: Final = (
+    ("", ("Data",)),
+    ("", ("Threshold",)),
+    ("Inspect", ("Documents", "Near threshold", "Loader audit")),
+    ("", ("Compare models",)),
+    ("", ("Label",)),
+    ("", ("Export",)),
+)
+"""The pages in the order of the work, with the names of groups."""
+
+_EXPORT: Final = ("Export", "Export these settings")
+_NEAR: Final = ("Near threshold", "See pairs near the threshold")
+_NEXT: Final = {
+    "Data": ("Threshold", "Choose a threshold"),
+    "Threshold": _NEAR,
+    "Documents": _NEAR,
+    "Near threshold": ("Label", "Label pairs to measure precision"),
+    "Loader audit": _EXPORT,
+    "Compare models": _EXPORT,
+    "Label": _EXPORT,
+}
+
+
+def show_menu(place: DeltaGenerator) -> None:
+    """Link to the pages with the full query string, so that going back is one step."""
+    address, pages = state.address(), state.pages()
+    with place.container(horizontal=True, key="menu"):
+        for number, (group, names) in enumerate(GROUPS):
+            with st.container(horizontal=True, key=f"menu-{number}", width="content"):
+                if group:
+                    st.html(part("menu_group", group), width="content")
+                for name in names:
+                    st.page_link(pages[name], label=name, query_params=address)
+
+
+def show_bar(page: str, choice: Choice) -> None:
+    """Draw the corpus, the CLIP model, the threshold, what it keeps, and the next step."""
+    threshold, source = choice.config.threshold, choice.source
+    found = headline(
+        data.curves_of(source, choice.config), threshold, choice.config.single_image_keep
+    )
+    of = "" if source.sample is not None else f" ({found.documents:,.10g})"
+    shown = f"{threshold:.{choice.scale.digits}f}"
+    with st.container(horizontal=True, vertical_alignment="center", key="bar"):
+        st.html(
+            part("bar", data.corpus_name(choice.whole), choice.config.clip_model, shown,
+                 f"{'≈ ' * (not of)}{found.share:.1%} of documents{of}"),
+        )  # fmt: skip
+        if page in _NEXT:
+            name, words = _NEXT[page]
+            st.page_link(
+                state.pages()[name],
+                label=words,
+                icon=":material/arrow_forward:",
+                query_params=state.address(),
+            )

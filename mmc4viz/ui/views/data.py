@@ -1,0 +1,188 @@
+"""The page Data: what is open, and what else can be opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import streamlit as st
+
+from mmc4viz.data.index import MANIFEST, SUFFIX
+from mmc4viz.data.shards import SUFFIXES
+from mmc4viz.data.storage import natural
+from mmc4viz.ui import data, state
+from mmc4viz.ui.html import many, note, part, table
+from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.start import Roots, Start, read_start, sample_shards
+
+_DEEPEST: Final = 4  # folders below a root
+_MOST_ENTRIES: Final = 20_000  # of folders that are looked at
+_MOST_SHOWN: Final = 50
+_FOUND: Final = "openable"
+
+
+@dataclass(frozen=True)
+class Openable:
+    """A folder with shards, or an index.
+
+    Attributes
+    ----------
+    path : str
+    is_index : bool
+    n_files : int
+        Shards, or files of the index.
+    """
+
+    path: str
+    is_index: bool
+    n_files: int
+
+
+def openable(roots: Roots) -> tuple[list[Openable], bool]:
+    """Find folders with shards and indexes within the roots.
+
+    Returns
+    -------
+    (list of Openable, bool)
+        In natural order; whether all folders were looked at.
+    """
+    tops = [root for root in roots.read if os.path.isdir(root)]
+    found: dict[str, Openable] = {}
+    n_entries = 0
+    for top in tops:
+        for folder, names in _folders(top):
+            n_entries += len(names)
+            if n_entries > _MOST_ENTRIES:
+                return _in_order(found), False
+            shards = sum(name.lower().endswith(SUFFIXES) for name in names)
+            arrows = sum(name.endswith(SUFFIX) for name in names)
+            if MANIFEST in names and arrows:
+                found[folder] = Openable(folder, True, arrows)
+            elif shards:
+                found[folder] = Openable(folder, False, shards)
+    return _in_order(found), True
+
+
+def _in_order(found: dict[str, Openable]) -> list[Openable]:
+    return sorted(found.values(), key=lambda one: (not one.is_index, natural(one.path)))
+
+
+def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
+    """Walk folders that are neither hidden nor links, with the names of their files."""
+    for folder, inner, names in os.walk(top):
+        depth = os.path.relpath(folder, top).count(os.sep) + (folder != top)
+        is_index = MANIFEST in names and any(name.endswith(SUFFIX) for name in names)
+        inner[:] = [] if depth >= _DEEPEST or is_index else [
+            name for name in sorted(inner)
+            if not name.startswith(".") and not os.path.islink(os.path.join(folder, name))
+        ]  # fmt: skip
+        yield folder, names
+
+
+def show(choice: Choice | None) -> None:
+    """Draw the page; without a choice, only what can be opened."""
+    start = read_start()
+    st.title("Data", anchor=False)
+    if choice is not None:
+        st.text("The corpus that all pages show, and what else can be opened.")
+        _show_open(choice)
+    else:
+        st.text("Nothing is open yet. Open the sample, a folder of shards, or an index.")
+    _show_sample(start)
+    _show_found(start)
+    note(
+        "Other paths, globs and object stores are entered in the sidebar, or on the command line: "
+        "mmc4viz app shards/. mmc4viz index makes an index, which opens at once."
+    )
+
+
+def _show_open(choice: Choice) -> None:
+    """Draw the facts about the open corpus."""
+    facts, source = data.facts_of(choice.whole), choice.whole
+    of = f"{many(facts.documents, 'document')} in {many(facts.shards, 'shard')}"
+    if source.sample is not None and facts.whole:
+        of += f", sampled from {many(facts.whole, 'document')}"
+    rows = [
+        ("Corpus", data.corpus_name(source)),
+        ("Documents", of),
+        ("Tokenizer", choice.config.tokenizer),
+        ("Index", source.index[0].path if source.index else "none: shards are read when opened"),
+    ]
+    with st.container(key="open-facts"):
+        st.html(part("document", part("facts", rows)))
+        for error in facts.errors[:5]:
+            note(error, "error")
+        if len(facts.errors) > 5:
+            note(f"{len(facts.errors) - 5:,} more shards have errors", "error")
+        for line in facts.notes:
+            note(line)
+    _show_models(choice)
+
+
+def _show_models(choice: Choice) -> None:
+    """Draw the CLIP models whose scores the corpus has."""
+    rows = [
+        (name, data.scale_for(source, choice.config).name) for name, source in choice.models.items()
+    ]
+    current = list(choice.models).index(choice.config.clip_model)
+    st.html(table(("CLIP model", "score scale"), rows, "Choose the model in the sidebar.", current))
+
+
+def _show_sample(start: Start) -> None:
+    """Offer the sample."""
+    sample = "\n".join(sample_shards())
+    if sample and start.roots.allow(sample):
+        st.subheader("Bundled sample", anchor=False)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Open the sample", key="open-sample"):
+                _open("", sample)
+            st.caption("240 made-up documents with images, scored by two CLIP-like models.")
+    elif not sample:
+        note("There is no bundled sample here: mmc4viz sample FOLDER writes one.")
+
+
+def _show_found(start: Start) -> None:
+    """List folders with shards, and indexes, each with a button."""
+    st.subheader("Folders and indexes", anchor=False)
+    if _FOUND not in st.session_state or st.session_state[_FOUND][0] != start.roots:
+        st.session_state[_FOUND] = start.roots, *openable(start.roots)
+    _, found, complete = st.session_state[_FOUND]
+    if not found:
+        st.text("No shards and no index are in the folders that this app may read.")
+    for number, one in enumerate(found[:_MOST_SHOWN]):
+        _show_one(number, one)
+    if len(found) > _MOST_SHOWN:
+        note(f"{len(found) - _MOST_SHOWN:,} more are not listed; enter a path in the sidebar.")
+    if not complete:
+        note("Not all folders were looked at, because there are very many.")
+    st.button("Look again", key="look-again", type="tertiary", on_click=_look_again)
+
+
+def _show_one(number: int, one: Openable) -> None:
+    what = "index of " + many(one.n_files, "shard") if one.is_index else many(one.n_files, "shard")
+    index, shards = (one.path, "") if one.is_index else ("", one.path)
+    with st.container(horizontal=True, vertical_alignment="center", key=f"openable-{number}"):
+        pressed = st.button("Open", key=f"open-{number}")
+        st.html(part("path", _shown(one.path), what))
+    if pressed:
+        _open(index, shards)
+
+
+def _shown(path: str) -> str:
+    """Return a path, relative to the current folder if it is within it."""
+    here = os.getcwd()
+    inside = path == here or path.startswith(here.rstrip("/") + "/")
+    return os.path.relpath(path, here) if inside else path
+
+
+def _open(index: str, shards: str) -> None:
+    """Open an index or shards, and go to the page Threshold."""
+    state.put("index", index)
+    state.put("shards", shards)
+    state.go_to("Threshold")
+
+
+def _look_again() -> None:
+    st.session_state.pop(_FOUND, None)
