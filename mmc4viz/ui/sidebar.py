@@ -21,7 +21,7 @@ from mmc4viz.data.shards import Layout, Shard
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
 from mmc4viz.types import ASSIGNMENT_NAMES, SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, model_data, state
+from mmc4viz.ui import data, fields, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import ASSIGNMENTS, note
 from mmc4viz.ui.start import Start, own_model
@@ -312,24 +312,34 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
         max_tokens = _whole("max_tokens", config)
     with right:
         min_kb = _whole("min_kb", config)
+    known = SETTINGS["single_image_keep"]
     return {
         "min_images": min_images,
         "max_images": max_images,
         "max_tokens": max_tokens,
         "min_kb": min_kb,
         "assignment": _assignment(config),
-        "single_image_keep": _single_image_keep(config),
+        "single_image_keep": fields.number(
+            known.label,
+            "single_image_keep",
+            NAMES["single_image_keep"],
+            config.single_image_keep,
+            0.0,
+            1.0,
+            step=0.05,
+            help=known.help,
+        ),
     }
 
 
 def _whole(name: str, config: LoaderConfig) -> int:
     """Draw an integer setting."""
-    default, known = getattr(config, name), SETTINGS[name]
+    known = SETTINGS[name]
     least, most = int(known.least or 0), int(known.most or 0)
-    state.seed(name, state.whole(NAMES[name], default, least, most))
-    value: int = st.number_input(known.label, least, most, step=1, key=name, help=known.help)
-    state.put(NAMES[name], None if value == default else str(value))
-    return value
+    default: int = getattr(config, name)
+    return fields.number(
+        known.label, name, NAMES[name], default, least, most, step=1, help=known.help
+    )
 
 
 def _assignment(config: LoaderConfig) -> str:
@@ -344,24 +354,6 @@ def _assignment(config: LoaderConfig) -> str:
     )
     state.put(NAMES["assignment"], None if chosen == config.assignment else chosen)
     return chosen
-
-
-def _single_image_keep(config: LoaderConfig) -> float:
-    default = config.single_image_keep
-    wanted = state.number(state.get(NAMES["single_image_keep"]), default)
-    state.seed("single_image_keep", wanted if 0 <= wanted <= 1 else default)
-    probability = float(
-        st.number_input(
-            SETTINGS["single_image_keep"].label,
-            min_value=0.0,
-            max_value=1.0,
-            step=0.05,
-            key="single_image_keep",
-            help=SETTINGS["single_image_keep"].help,
-        )
-    )
-    state.put(NAMES["single_image_keep"], None if probability == default else repr(probability))
-    return probability
 
 
 def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | None:
@@ -428,16 +420,16 @@ def _text(
 
 def _sample(start: Start) -> int | None:
     """Ask for the sample size; None means all documents."""
-    state.seed("sample", state.whole("sample", start.sample, 0, _MOST))
-    value: int = st.number_input(
+    value = fields.number(
         "Sample size (0 = all documents)",
+        "sample",
+        "sample",
+        start.sample,
         0,
         _MOST,
         step=1000,
-        key="sample",
         help=HELP["sample"],
     )
-    state.put("sample", None if value == start.sample else str(value))
     if value == 1:
         raise ConfigError("a sample needs at least 2 documents")
     return value or None

@@ -47,7 +47,7 @@ from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import Evidence, evidence
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, label_data, model_data, proposals, state
+from mmc4viz.ui import data, fields, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, pair_of_columns, part
 from mmc4viz.ui.sidebar import NAMES, Choice
@@ -422,18 +422,11 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
 
 def _in_the_report(choice: Choice) -> tuple[bool, bool]:
     """Ask whether the report includes thumbnails and a model comparison."""
-    found = []
-    for name, label in (
-        ("images", "Include thumbnails"),
-        ("models", "Include model comparison"),
-    ):
-        if name == "models" and not others(choice):
-            found.append(False)
-            continue
-        state.seed(f"export-{name}", state.get(f"x.{name}") != "no")
-        found.append(st.toggle(label, key=f"export-{name}"))
-        state.put(f"x.{name}", None if found[-1] else "no")
-    return found[0], found[1]
+    images = fields.yes_or_no("Include thumbnails", "export-images", "x.images", default=True)
+    if not others(choice):
+        return images, False
+    words = "Include model comparison"
+    return images, fields.yes_or_no(words, "export-models", "x.models", default=True)
 
 
 def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:

@@ -48,7 +48,7 @@ from mmc4viz.data.index import absolute
 from mmc4viz.data.shards import Shard, expand
 from mmc4viz.data.storage import size_of
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import cache, data, state
+from mmc4viz.ui import cache, data, fields, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, pair_of_columns, table
 from mmc4viz.ui.sidebar import Choice
@@ -303,25 +303,20 @@ def _options() -> Options:
 
 
 def _one_of(label: str, name: str, known: Sequence[str], words: dict[str, str]) -> str:
-    """Ask for one of several values, kept in the address."""
-    key, asked = f"shards-{name}", state.get(f"x.{name}")
-    state.seed(key, asked if asked in known else known[0])
-    chosen = st.segmented_control(
-        label, known, format_func=lambda one: words.get(one, one), required=True, key=key,
+    return fields.one_of(
+        st.segmented_control,
+        label,
+        known,
+        f"shards-{name}",
+        f"x.{name}",
+        format_func=lambda one: words.get(one, one),
+        required=True,
         help=_HELP[name],
-    )  # fmt: skip
-    chosen = chosen or known[0]
-    state.put(f"x.{name}", None if chosen == known[0] else chosen)
-    return str(chosen or known[0])
+    )
 
 
 def _whether(label: str, name: str, *, default: bool) -> bool:
-    """Ask for yes or no, kept in the address."""
-    key, asked = f"shards-{name}", state.get(f"x.{name}")
-    state.seed(key, {"yes": True, "no": False}.get(asked, default))
-    chosen = st.toggle(label, key=key, help=_HELP[name])
-    state.put(f"x.{name}", None if chosen == default else "yes" if chosen else "no")
-    return chosen
+    return fields.yes_or_no(label, f"shards-{name}", f"x.{name}", default=default, help=_HELP[name])
 
 
 def _folder(choice: Choice, start: Start) -> str:

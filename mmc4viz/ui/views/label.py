@@ -22,14 +22,13 @@ from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ShardError
-from mmc4viz.ui import document_data, document_view, label_data, proposals, state
+from mmc4viz.ui import document_data, document_view, fields, label_data, proposals, state
 from mmc4viz.ui.components import label_card
 from mmc4viz.ui.components.label_card import LabelCard
 from mmc4viz.ui.html import heading, note, part, table
 from mmc4viz.ui.proposals import LIKELY, PRECISION
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
-from mmc4viz.ui.state import number
 
 _WIDTH, _FOCUS = "l.width", "l.focus"
 _COLUMNS: Final = (
@@ -58,7 +57,7 @@ def show_results(path: str, design: Design | None, choice: Choice) -> None:
     if len(found.labelled.sample):
         place = proposals.row("label-wanted")
         with place:
-            wanted = _asked("Target precision", PRECISION, LIKELY, 0.5, 0.999, 0.01)
+            wanted = _asked("Target precision", PRECISION, LIKELY, 0.5, 0.999)
         proposal = propose(found.labelled.sample, wanted)
         _proposal(proposal, choice, place)
         _curves(found, proposal, wanted, choice)
@@ -67,14 +66,8 @@ def show_results(path: str, design: Design | None, choice: Choice) -> None:
     _in_and_out(path, choice)
 
 
-def _asked(words: str, name: str, default: float, least: float, most: float, step: float) -> float:
-    """Ask for a number that is kept in the address."""
-    key = f"label-{name}"
-    target = number(state.get(name), default)
-    state.seed(key, target if least <= target <= most else default)
-    value = float(st.number_input(words, least, most, step=step, key=key, width=180))
-    state.put(name, None if value == default else f"{value:g}")
-    return value
+def _asked(words: str, name: str, default: float, least: float, most: float) -> float:
+    return fields.number(words, f"label-{name}", name, default, least, most, step=0.01, width=180)
 
 
 def _account(found: Labelled) -> None:
@@ -142,7 +135,7 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
     )
     st.html(part("finding", f"{p.estimate[0]:.1%}", words))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5, 0.01)
+        width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5)
         note(_more(sample, t, width))
     state.seed("label-focus", state.get(_FOCUS) == "threshold")
     st.toggle(
@@ -278,24 +271,17 @@ def show(choice: Choice) -> None:
 
 def _view() -> str:
     """Choose between labeling and results."""
-    view = state.get(_VIEW) if state.get(_VIEW) in VIEWS else "label"
-    state.seed("label-view", view)
-
-    def keep() -> None:
-        chosen = st.session_state["label-view"]
-        state.put(_VIEW, None if chosen == "label" else chosen)
-
-    st.segmented_control(
+    return fields.one_of(
+        st.segmented_control,
         "View",
         list(VIEWS),
+        "label-view",
+        _VIEW,
         format_func=lambda name: VIEWS[name],
         required=True,
-        key="label-view",
-        on_change=keep,
         label_visibility="collapsed",
         width="content",
     )
-    return view
 
 
 def _begin(path: str, design: Design | None, person: str, choice: Choice) -> None:
