@@ -11,7 +11,6 @@ import streamlit as st
 
 from mmc4viz import charts
 from mmc4viz.export.tables import areas, method, overlaps, values
-from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.disagreement import Correlation, Disagreement, Distribution
@@ -158,10 +157,9 @@ _COLUMNS: Final = (
 
 def _disagreements(high: Side, low: Side, name: str) -> None:
     """Draw the pairs that one model ranks high and the other low."""
-    starts = data.starts_of(high.source, high.config)
     cards = [
         Card(
-            place_of(starts, pair.document),
+            data.place_of(high.source, high.config, pair.document),
             pair.image,
             pair.sentence,
             part("card_ranks", [

@@ -37,12 +37,7 @@ _COLUMNS: Final = (
 _MESSAGE: Final = "label-message"
 
 
-def focus_of(choice: Choice) -> float | None:
-    """Return the threshold to prioritize; None for the whole threshold range."""
-    return choice.config.threshold if state.get(_FOCUS) == "threshold" else None
-
-
-def show_results(path: str, design: Design | None, choice: Choice) -> None:
+def _show_results(path: str, design: Design | None, choice: Choice) -> None:
     """Draw the results, and import and export."""
     if st.session_state.get(_MESSAGE):
         note(*st.session_state.pop(_MESSAGE))
@@ -223,7 +218,7 @@ def _take(path: str, content: bytes, name: str) -> None:
         st.session_state[_MESSAGE] = words, "note"
 
 
-VIEWS: Final = {"label": "Label", "results": "Results"}
+_VIEWS: Final = {"label": "Label", "results": "Results"}
 _SAMPLED: Final = "Labels are sampled from all pairs: set the sample size in the sidebar to 0."
 _VIEW: Final = "l.view"
 _PERSON: Final = "label-person"
@@ -259,7 +254,7 @@ def show(choice: Choice) -> None:
         return
     design = label_data.design_of(path, choice)
     if view == "results":
-        show_results(path, design, choice)
+        _show_results(path, design, choice)
         return
     person = st.session_state.get(_PERSON) or label_card.remembered()
     if design is None or not person or st.session_state.get("label-rename"):
@@ -274,10 +269,10 @@ def _view() -> str:
     return fields.one_of(
         st.segmented_control,
         "View",
-        list(VIEWS),
+        list(_VIEWS),
         "label-view",
         _VIEW,
-        format_func=lambda name: VIEWS[name],
+        format_func=lambda name: _VIEWS[name],
         required=True,
         label_visibility="collapsed",
         width="content",
@@ -293,7 +288,15 @@ def _begin(path: str, design: Design | None, person: str, choice: Choice) -> Non
         note("Its labels so far are for another corpus; this corpus gets its own sample.")
     with st.form("label-begin", width=520):
         name = st.text_input("Your name", value=person, max_chars=store.LONGEST_NAME)
-        goal = _goal()
+        goal = st.number_input(
+            "Target number of labels",
+            1,
+            _MOST,
+            value=_goal_of(),
+            step=20,
+            help="Total of all annotators of this file. It is a target, not a limit: the Results "
+            "tab shows how many more labels a narrower CI needs.",
+        )
         between = None if design else _between(choice)
         if st.form_submit_button("Start labeling", type="primary"):
             state.put(_GOAL, None if goal == _USUAL else str(goal))
@@ -304,20 +307,6 @@ def _rule() -> None:
     """Draw the guidelines."""
     rows = [(part("bold", answer.capitalize()), words) for answer, words in store.RULE.items()]
     st.html(part("document", part("facts", rows)), width=760)
-
-
-def _goal() -> int:
-    """Ask for the target number of labels, for the progress bar."""
-    goal: int = st.number_input(
-        "Target number of labels",
-        1,
-        _MOST,
-        value=_goal_of(),
-        step=20,
-        help="Total of all annotators of this file. It is a target, not a limit: the Results tab "
-        "shows how many more labels a narrower CI needs.",
-    )
-    return goal
 
 
 def _goal_of() -> int:
@@ -360,7 +349,7 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
     if st.session_state.get(_PROBLEM):
         note(st.session_state.pop(_PROBLEM), "error")
     population = label_data.population_for(choice)
-    focus = focus_of(choice)
+    focus = choice.config.threshold if state.get(_FOCUS) == "threshold" else None
     found = queue.next_existing(path, design, population, person, focus)
     counts, goal = queue.counts(path, design, person), _goal_of()
     if found is None:

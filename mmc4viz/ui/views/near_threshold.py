@@ -8,7 +8,14 @@ from typing import Final
 
 import streamlit as st
 
-from mmc4viz.sweep.pairs import Difference, PairOutcome, around, judged, place_of
+from mmc4viz.sweep.pairs import (
+    Difference,
+    PairOutcome,
+    around,
+    highest_dropped,
+    judged,
+    lowest_kept,
+)
 from mmc4viz.types import ASSIGNMENT_NAMES
 from mmc4viz.ui import data, fields
 from mmc4viz.ui.components import gallery
@@ -76,7 +83,7 @@ def _around(choice: Choice, size: int) -> None:
 
 
 def _lost(choice: Choice, size: int) -> None:
-    found = data.dropped_for(choice.source, choice.config, size)
+    found = data.judged_for(choice.source, choice.config, size, highest_dropped)
     st.text(
         "Highest-scoring pairs that are not used for training: dropped at the cap, truncated, in a "
         "dropped document, or below the threshold."
@@ -85,7 +92,7 @@ def _lost(choice: Choice, size: int) -> None:
 
 
 def _kept(choice: Choice, size: int) -> None:
-    found = data.kept_for(choice.source, choice.config, size)
+    found = data.judged_for(choice.source, choice.config, size, lowest_kept)
     st.text("Lowest-scoring pairs that are used for training.")
     _gallery(choice, "kept", "Lowest kept", found, "No pair is kept.")
 
@@ -94,10 +101,9 @@ def _gallery(
     choice: Choice, name: str, title: str, found: Iterable[PairOutcome], without: str
 ) -> None:
     """Draw pairs with what becomes of them."""
-    starts = data.starts_of(choice.source, choice.config)
     cards = [
         Card(
-            place_of(starts, pair.document),
+            data.place_of(choice.source, choice.config, pair.document),
             pair.image,
             pair.sentence,
             _score(pair.score),
@@ -144,7 +150,7 @@ def _different(choice: Choice, difference: Difference, loses: str) -> Card:
         number, score = difference.other_sentence + 1, difference.other_score
         words = f"{_short(loses)}: sentence {number}, {score:.4f}"
     return Card(
-        place_of(data.starts_of(choice.source, choice.config), difference.document),
+        data.place_of(choice.source, choice.config, difference.document),
         difference.image,
         difference.sentence,
         _score(difference.score),
