@@ -263,7 +263,7 @@ class Queue:
             return True
 
 
-QUEUE: Final = Queue((os.cpu_count() or 1) + 1)
+_QUEUE: Final = Queue((os.cpu_count() or 1) + 1)
 """The server's queue."""
 
 
@@ -277,7 +277,7 @@ class Memo(Generic[V]):
     (1, 1)
     """
 
-    def __init__(self, budget: Budget = BUDGET, queue: Queue = QUEUE) -> None:
+    def __init__(self, budget: Budget = BUDGET, queue: Queue = _QUEUE) -> None:
         self._budget, self._queue, self._owner = budget, queue, next(_OWNERS)
         self._busy: set[Hashable] = set()
 

@@ -28,7 +28,7 @@ from mmc4viz.data.shards import Shard, named
 from mmc4viz.data.similarity_file import SimilarityFile, similarity_files, with_similarity
 from mmc4viz.data.storage import unchanged
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
-from mmc4viz.sweep import audit
+from mmc4viz.sweep import audit, pairs
 from mmc4viz.sweep.audit import Stored, stored
 from mmc4viz.sweep.document_table import DocumentTable, Verdicts
 from mmc4viz.sweep.estimate import Estimate, estimate
@@ -38,10 +38,8 @@ from mmc4viz.sweep.pairs import (
     Pairs,
     differing,
     document_starts,
-    highest_dropped,
     image_counts,
     image_starts,
-    lowest_kept,
     pairs_of,
 )
 from mmc4viz.sweep.query import SORTS, Corpus, Ordered, Query, chosen, ordered, ranks, sort_values
@@ -49,12 +47,13 @@ from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.types import ImageStatus, LoaderConfig, ShardError
 from mmc4viz.ui.cache import Memo, progress
+from mmc4viz.ui.html import many
 
-V = TypeVar("V")
+_V = TypeVar("_V")
 Tell = Callable[[int], None]
 
 REFERENCE = 0.24  # threshold of OpenFlamingo's reference training script
-SEED = 0  # of the sample
+_SEED = 0  # of the sample
 _MOST_NOTES = 5  # about ignored content of shards
 
 
@@ -271,7 +270,7 @@ def drawn_of(source: CorpusKey) -> DrawnSample:
 
 def _draw(source: CorpusKey, tell: Tell) -> DrawnSample:
     assert source.sample is not None
-    drawn = corpus_of(source).sample(source.sample, SEED, tell)
+    drawn = corpus_of(source).sample(source.sample, _SEED, tell)
     if source.sidecar is None:
         return drawn
     put_over = [_put_over(parts, source.sidecar)(tell) for parts in drawn.clusters]
@@ -323,10 +322,9 @@ def _facts(source: CorpusKey) -> Facts:
                 "valid, and their documents as readable."
             )
     if unknown:
-        shards_named = f"{unknown:,} {'shard' if unknown == 1 else 'shards'}"
         notes.append(
-            f"{shards_named} without images: image sizes are unknown and the size limit is off. "
-            "Enter the image folder in the sidebar, or start the app with --image-dir."
+            f"{many(unknown, 'shard')} without images: image sizes are unknown and the size limit "
+            "is off. Enter the image folder in the sidebar, or start the app with --image-dir."
         )
     return Facts(documents, shards, _whole(source, documents), notes, errors)
 
@@ -389,11 +387,6 @@ def _ends(scores: NDArray[np.float64]) -> tuple[float, float]:
     return (float(scores.min()), float(scores.max())) if len(scores) else (np.nan, np.nan)
 
 
-def scale_for(source: CorpusKey, config: LoaderConfig) -> Scale:
-    """Return the scale of the matched scores with its grid."""
-    return spread_of(source, config).scale
-
-
 @lru_cache(maxsize=8)
 def with_reference(scale: Scale) -> Thresholds:
     """Return a scale's grid with the reference threshold added; the array is shared."""
@@ -403,7 +396,7 @@ def with_reference(scale: Scale) -> Thresholds:
 
 
 def _grid(source: CorpusKey, config: LoaderConfig) -> Thresholds:
-    return with_reference(scale_for(source, config))
+    return with_reference(spread_of(source, config).scale)
 
 
 def curves_of(source: CorpusKey, config: LoaderConfig) -> Curves:
@@ -476,8 +469,8 @@ def shard_at(source: CorpusKey, part: int) -> tuple[Shard, str | None]:
 
 
 def _computed(
-    memo: Memo[V], key: Hashable, words: str, make: Callable[[Tell], V], total: int | None = None
-) -> V:
+    memo: Memo[_V], key: Hashable, words: str, make: Callable[[Tell], _V], total: int | None = None
+) -> _V:
     """Look up or compute a value, showing progress."""
     with progress(words, total) as tell:
         return memo.get(key, lambda: make(tell))
@@ -582,24 +575,21 @@ def order(
     return ordered(documents, values, SORTS.get(sort, False) != upside_down)
 
 
-def starts_of(source: CorpusKey, config: LoaderConfig) -> Ints:
-    """Return the position of each shard's first document among all documents."""
-    return document_starts(matched_of(source, config))
+def place_of(source: CorpusKey, config: LoaderConfig, document: int) -> tuple[int, int]:
+    """Return the part and row of a document, given by its position among all documents."""
+    return pairs.place_of(document_starts(matched_of(source, config)), document)
 
 
-def dropped_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
-    """Return the highest-scoring pairs that are not used for training."""
-    return _judged(source, config, n, highest_dropped)
+def position_of(source: CorpusKey, config: LoaderConfig, place: tuple[int, int]) -> int:
+    """Return a document's position among all documents, given by its part and row."""
+    return int(document_starts(matched_of(source, config))[place[0]]) + place[1]
 
 
-def kept_for(source: CorpusKey, config: LoaderConfig, n: int) -> list[PairOutcome]:
-    """Return the lowest-scoring pairs that are used for training."""
-    return _judged(source, config, n, lowest_kept)
-
-
-def _judged(
+def judged_for(
     source: CorpusKey, config: LoaderConfig, n: int, find: Callable[..., list[PairOutcome]]
 ) -> list[PairOutcome]:
+    """Return n pairs that `highest_dropped` or `lowest_kept` finds."""
+
     def make() -> list[PairOutcome]:
         corpus = corpus_for(source, config)
         return find(corpus.matched, corpus.config, corpus.pairs, corpus.found, n)

@@ -30,9 +30,9 @@ from mmc4viz.types import (
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo
 
-MOST_IMAGES: Final = 100
-LARGE: Final = 640  # pixels of an enlarged image
-LONGEST: Final = 100_000  # characters of raw JSON shown
+_MOST_IMAGES: Final = 100
+_LARGE: Final = 640  # pixels of an enlarged image
+_LONGEST: Final = 100_000  # characters of raw JSON shown
 _BASE64: Final = ("image_base64", "base64_image")
 _SHORT: Final = 60  # characters shown of base64
 
@@ -133,7 +133,7 @@ def _enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarg
     texts = info.get("text_list") if isinstance(info, dict) else None
     entry = next(islice(entries(info), image, None), None)
     sentences = tuple(map(str, texts)) if isinstance(texts, list) else ()
-    return Enlarged(picture(entry, images, LARGE), sentences)
+    return Enlarged(picture(entry, images, _LARGE), sentences)
 
 
 def raw_json(source: data.CorpusKey, part: int, row: int) -> str:
@@ -145,9 +145,9 @@ def raw_json(source: data.CorpusKey, part: int, row: int) -> str:
         info = read_json(raw)
         text = json.dumps(_shortened(info), ensure_ascii=False, indent=1)
     except (ValueError, RecursionError):
-        text = raw[: 4 * LONGEST].decode("utf-8", "backslashreplace")
-    beyond = len(text) - LONGEST
-    return text if beyond <= 0 else f"{text[:LONGEST]}\n… {beyond:,} more characters"
+        text = raw[: 4 * _LONGEST].decode("utf-8", "backslashreplace")
+    beyond = len(text) - _LONGEST
+    return text if beyond <= 0 else f"{text[:_LONGEST]}\n… {beyond:,} more characters"
 
 
 def _shortened(value: Any, name: str = "") -> Any:
@@ -169,7 +169,7 @@ def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[s
         return
     found = _chatgpt_entries(info) if document.is_gpt else entries(info)
     source = Embedded() if document.is_gpt else images
-    for entry in islice(found, min(len(document.images), MOST_IMAGES)):
+    for entry in islice(found, min(len(document.images), _MOST_IMAGES)):
         yield picture(entry, source)
 
 
@@ -246,14 +246,6 @@ def sequence_of(
     tokens = [Token(before + n, *_marked(piece)) for n, piece in zip(places, marked, strict=False)]
     tokens += [Token(before + n, "truncated", "truncated") for n in places[len(tokens) :]]
     return TrainingSequence(shown, tuple(tokens), len(uncut.ids), config.max_tokens)
-
-
-def pieces(
-    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
-) -> list[Piece]:
-    """Return the pieces of a training sequence; empty if there is none."""
-    found = sequence_of(document, verdict, config, tokenizer)
-    return [] if found is None else list(found.pieces)
 
 
 def _marked(piece: Piece) -> tuple[Literal["kept", "mispaired"], str]:

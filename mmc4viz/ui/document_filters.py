@@ -99,10 +99,10 @@ def draw(now: Filters, step: float, digits: int) -> None:
         with st.popover(_more(now.query)):
             _more_filters(now.query, step, digits)
         if not now.query.is_empty or now.words:
-            st.button("Clear filters", key="filters-clear", on_click=clear, type="tertiary")
+            st.button("Clear filters", key="filters-clear", on_click=_clear, type="tertiary")
 
 
-def clear() -> None:
+def _clear() -> None:
     """Clear every filter, but not the sort order."""
     for name in state.named(FILTER):
         if name not in ("sort", "down"):

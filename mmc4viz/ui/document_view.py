@@ -44,7 +44,7 @@ from mmc4viz.ui.sidebar import Choice
 STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 _MOST_CHARACTERS: Final = 3_000_000  # tokenized for one document's states
 _MOST_ROWS: Final = 200  # of a table
-Matrix = NDArray[np.float64]
+_Matrix = NDArray[np.float64]
 
 
 def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
@@ -93,13 +93,13 @@ def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None
         _html(_pairs(verdict.pairs, runner_ups(matrix, verdict.pairs), config, digits))
 
 
-def _beyond(matrix: Matrix) -> None:
+def _beyond(matrix: _Matrix) -> None:
     rows, columns = charts.MOST_ROWS, charts.MOST_COLUMNS
     if len(matrix) > rows or matrix.shape[1] > columns:
         st.text(f"Showing the first {rows} images and {columns} sentences; the CSV has all.")
 
 
-def _matrix_rows(matrix: Matrix) -> list[list[float]]:
+def _matrix_rows(matrix: _Matrix) -> list[list[float]]:
     return [[n + 1, *row] for n, row in enumerate(matrix.tolist())]
 
 

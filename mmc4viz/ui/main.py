@@ -31,7 +31,7 @@ _CACHE: Final = (
     "first."
 )
 _STYLES: Final = f"<style>{asset('page.css')}</style>"
-PAGES: Final = {
+_PAGES: Final = {
     "Data": data.show,
     "Threshold": threshold.show,
     "Documents": documents.show,
@@ -60,7 +60,7 @@ def _run() -> None:
     start = read_start()
     if start.problem:
         note(start.problem, "error")
-    pages = {name: _page(name, show) for name, show in PAGES.items()}
+    pages = {name: _page(name, show) for name, show in _PAGES.items()}
     page = st.navigation(list(pages.values()), position="hidden")
     st.set_page_config(page_title=f"{page.title} – mmc4viz")
     st.session_state["pages"] = pages
@@ -83,7 +83,7 @@ def _run() -> None:
             now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):
                 export.show_differences(now, choice)
-            PAGES[page.title](choice)
+            _PAGES[page.title](choice)
             st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
     except Mmc4vizError as error:
         note(str(error), "error")

@@ -23,7 +23,7 @@ from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo, progress
 
-CURVE = 60  # thresholds of the overlap curve
+_CURVE = 60  # thresholds of the overlap curve
 
 _CANDIDATES: Memo[Candidate] = Memo()
 _LINED_UP: Memo[bool] = Memo()
@@ -119,7 +119,7 @@ def curve(one: Side, other: Side, by: str) -> list[EquivalentThreshold]:
 
         def make() -> list[EquivalentThreshold]:
             a, b = candidate(one), candidate(other)
-            return list(along(a, b, by, thresholds_of(a.model, CURVE), lambda _: tell(0)))
+            return list(along(a, b, by, thresholds_of(a.model, _CURVE), lambda _: tell(0)))
 
         return _CURVES.get((one, other, by), make)
 

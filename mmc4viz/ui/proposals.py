@@ -9,7 +9,6 @@ sessions share.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,7 +27,6 @@ from mmc4viz.types import ConfigError, Mmc4vizError
 from mmc4viz.ui import cache, data, label_data, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, part
-from mmc4viz.ui.model_data import Side
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
 
@@ -50,14 +48,14 @@ def show_proposal(found: Proposal, choice: Choice, words: str, place: DeltaGener
         return
     with place:
         key = f"use-{found.basis}"
-        if in_use(found, choice):
+        if _in_use(found, choice):
             st.button("In use", key=key, disabled=True)
         else:
             st.button("Apply", key=key, on_click=use, args=(found, choice))
     st.html(part("finding", f"{found.threshold:.12g}", words, found.assumption, "mmc-narrow"))
 
 
-def rate(found: Proposal) -> str:
+def _rate(found: Proposal) -> str:
     """Return the estimated false-discovery rate of a proposal in words."""
     if found.estimate is None or found.low is None or found.high is None:
         return ""
@@ -140,7 +138,7 @@ def _take_again(basis: str, choice: Choice) -> None:
         state.put(_BASIS, None)
 
 
-def in_use(found: Proposal, choice: Choice) -> bool:
+def _in_use(found: Proposal, choice: Choice) -> bool:
     """Whether a proposal is the one in use."""
     return is_current(found, choice) and proposal() == found.as_dict()
 
@@ -167,8 +165,8 @@ def _inputs(basis: str, choice: Choice) -> Hashable:
     return basis, choice.whole, config.clip_model, settings
 
 
-KEEP: Final = {name: f"p.{name}" for name in YIELDS}
-FDR: Final = "p.fdr"
+_KEEP: Final = {name: f"p.{name}" for name in YIELDS}
+_FDR: Final = "p.fdr"
 PRECISION: Final = "l.precision"
 """Query parameters; the last one is also the target of the page Label."""
 LIKELY: Final = 0.9
@@ -213,15 +211,15 @@ def share(text: str) -> float:
     return value
 
 
-def targets() -> list[Target]:
+def _targets() -> list[Target]:
     """Return the yield targets; raises a ConfigError for an invalid one."""
-    asked = {name: state.get(short).strip() for name, short in KEEP.items()}
+    asked = {name: state.get(short).strip() for name, short in _KEEP.items()}
     return [Target.parse(f"{name}={text}") for name, text in asked.items() if text]
 
 
-def of_yield(choice: Choice) -> Answer:
+def _of_yield(choice: Choice) -> Answer:
     """Propose a threshold for the yield targets, on the control's grid."""
-    wanted = targets()
+    wanted = _targets()
     if not wanted:
         return None
     found = by_yield(_steps(choice), wanted)
@@ -242,18 +240,18 @@ def _steps(choice: Choice) -> Steps:
     return steps_of_curves(curves, choice.config.single_image_keep, grid)
 
 
-def needed_amounts(choice: Choice) -> dict[str, Fraction]:
+def _needed_amounts(choice: Choice) -> dict[str, Fraction]:
     """Return the target amount of each yield."""
     whole = _steps(choice).whole
     return {
         one.quantity: one.amount * (Fraction(whole[one.quantity]) if one.share else 1)
-        for one in targets()
+        for one in _targets()
     }
 
 
-def of_fdr(choice: Choice) -> Answer:
+def _of_fdr(choice: Choice) -> Answer:
     """Propose a threshold by label-free FDR; None without a target or for a sample."""
-    text = state.get(FDR).strip()
+    text = state.get(_FDR).strip()
     if not text:
         return None
     wanted = share(text)
@@ -262,10 +260,6 @@ def of_fdr(choice: Choice) -> Answer:
     side = model_data.side(choice.config.clip_model, choice.source, choice.config)
     if model_data.has_fdr(side):
         return _with_yields(by_fdr(model_data.fdr_of(side), wanted), choice)
-    return _to_estimate(side)
-
-
-def _to_estimate(side: Side) -> Waiting:
     return Waiting(
         "Estimating the false-discovery rate",
         ("fdr", side),
@@ -274,13 +268,13 @@ def _to_estimate(side: Side) -> Waiting:
     )
 
 
-def wanted_precision() -> float:
+def _wanted_precision() -> float:
     """Return the target precision."""
     found = number(state.get(PRECISION), LIKELY)
     return found if 0.5 <= found <= 0.999 else LIKELY
 
 
-def design_here(choice: Choice) -> Design | None:
+def _design_here(choice: Choice) -> Design | None:
     """Return the label sample of the current settings; None if there is none.
 
     Raises
@@ -291,11 +285,11 @@ def design_here(choice: Choice) -> Design | None:
     return label_data.design_of(label_data.path_of(choice), choice)
 
 
-def of_precision(choice: Choice, design: Design | None) -> Answer:
+def _of_precision(choice: Choice, design: Design | None) -> Answer:
     """Propose a threshold by precision from labels; None without labels for these settings."""
     if design is None or choice.whole != choice.source:
         return None
-    path, wanted = label_data.path_of(choice), wanted_precision()
+    path, wanted = label_data.path_of(choice), _wanted_precision()
     key = label_data.key_of(path, design, choice), wanted
 
     def make() -> Proposal:
@@ -319,7 +313,7 @@ def _with_yields(found: Proposal, choice: Choice) -> Proposal:
 def available(choice: Choice) -> list[Proposal]:
     """Return the available proposals that have a threshold."""
     found: list[Proposal] = []
-    for ask in (of_yield, of_fdr, lambda one: of_precision(one, design_here(one))):
+    for ask in (_of_yield, _of_fdr, lambda one: _of_precision(one, _design_here(one))):
         try:
             answer = ask(choice)
         except Mmc4vizError:
@@ -331,11 +325,10 @@ def available(choice: Choice) -> list[Proposal]:
 
 def from_labels(choice: Choice) -> Proposal:
     """Propose a threshold from labels now; raises a Mmc4vizError without labels."""
-    path = label_data.path_of(choice)
-    design = label_data.design_of(path, choice) if os.path.exists(path) else None
+    path, design = label_data.path_of(choice), _design_here(choice)
     if design is None:
         raise ConfigError(f"no pairs labeled for {choice.config.clip_model} with these settings")
-    found = propose(label_data.labelled_of(path, design, choice).sample, wanted_precision())
+    found = propose(label_data.labelled_of(path, design, choice).sample, _wanted_precision())
     return _with_yields(found, choice)
 
 
@@ -379,7 +372,7 @@ def _yield(choice: Choice) -> Answer:
     """Ask for yield targets, and show the proposal."""
     place = row("targets-yield")
     with place:
-        for name, short in KEEP.items():
+        for name, short in _KEEP.items():
             example = "50%" if name == "documents" else ""
             words = name.replace("_", " ")
             if name == YIELDS[0]:
@@ -387,7 +380,7 @@ def _yield(choice: Choice) -> Answer:
             else:
                 _field(words.capitalize(), short, example, _HELP)
     try:
-        found = of_yield(choice)
+        found = _of_yield(choice)
     except ConfigError as error:
         note(str(error))
         return None
@@ -400,7 +393,7 @@ def _yields_in_words(found: Proposal, choice: Choice) -> str:
     """Return the yields of a proposal and its targets in words."""
     if found.threshold is None:
         return ""
-    needed = needed_amounts(choice)
+    needed = _needed_amounts(choice)
     parts = [
         f"{found.kept[name]:,.10g} {name.replace('_', ' ')} (target {float(amount):,.10g})"
         for name, amount in needed.items()
@@ -411,7 +404,7 @@ def _yields_in_words(found: Proposal, choice: Choice) -> str:
 
 def _fdr(choice: Choice) -> Answer:
     """Ask for a maximum FDR, and show the label-free proposal."""
-    with st.expander("Without labels", expanded=bool(state.get(FDR))):
+    with st.expander("Without labels", expanded=bool(state.get(_FDR))):
         note(FDR_CAVEAT)
         return _without_labels(choice)
 
@@ -419,26 +412,26 @@ def _fdr(choice: Choice) -> Answer:
 def _without_labels(choice: Choice) -> Answer:
     place = row("targets-fdr")
     with place:
-        _field("Max false-discovery rate (no labels needed)", FDR, "10%",
+        _field("Max false-discovery rate (no labels needed)", _FDR, "10%",
            "The maximum share of incorrect pairs, such as 10%. Estimated in the background from "
            "at most 10,000 documents.", 330)  # fmt: skip
     try:
-        found = of_fdr(choice)
+        found = _of_fdr(choice)
     except ConfigError as error:
         note(str(error))
         return None
-    if found is None and state.get(FDR):
+    if found is None and state.get(_FDR):
         note(_SAMPLED if choice.whole == choice.source else _WAIT)
     if isinstance(found, Proposal):
-        show_proposal(found, choice, rate(found), place)
+        show_proposal(found, choice, _rate(found), place)
     return found
 
 
 def _precision(choice: Choice) -> Answer:
     """Ask for a minimum precision, and show the proposal from labels."""
     try:
-        design = design_here(choice)
-        found = of_precision(choice, design)
+        design = _design_here(choice)
+        found = _of_precision(choice, design)
     except Mmc4vizError as error:
         note(f"No suggestion from labels: {error}")
         return None
@@ -474,7 +467,7 @@ def _ask_precision() -> None:
         state.put(PRECISION, None if value == LIKELY else f"{value:g}")
         state.begin_anew()
 
-    state.seed("target-precision", f"{100 * wanted_precision():g}%")
+    state.seed("target-precision", f"{100 * _wanted_precision():g}%")
     st.text_input(
         "Min precision (from labels)",
         key="target-precision",

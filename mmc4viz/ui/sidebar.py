@@ -21,7 +21,7 @@ from mmc4viz.data.shards import Shard, ShardFormat
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
 from mmc4viz.types import ASSIGNMENT_NAMES, SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, model_data, state
+from mmc4viz.ui import data, fields, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import ASSIGNMENTS, note
 from mmc4viz.ui.start import Start, own_model
@@ -48,7 +48,7 @@ _TAKEN: Final = "equivalent-threshold"
 
 
 @dataclass(frozen=True)
-class Shown:
+class _Shown:
     """A CLIP model as last shown: its name, its documents and its threshold."""
 
     name: str
@@ -57,7 +57,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Taken:
+class _Taken:
     """A threshold converted from another model, the default it replaced, and a message."""
 
     model: str
@@ -66,20 +66,15 @@ class Taken:
     words: str
 
 
-def last_shown(own: Shown) -> Shown:
+def _last_shown(own: _Shown) -> _Shown:
     """Return the model last shown for these documents in this session; else the shards' own."""
-    shown: Shown = st.session_state.get(_LAST, own)
+    shown: _Shown = st.session_state.get(_LAST, own)
     same = (replace(one.source, sidecar=None, similarity=None) for one in (shown, own))
     return shown if next(same) == next(same) else own
 
 
-def keep_shown(shown: Shown) -> None:
-    """Remember the model that is shown."""
-    st.session_state[_LAST] = shown
-
-
-def threshold_for(
-    model: str, source: data.CorpusKey, other: Shown, base: LoaderConfig, otherwise: float
+def _threshold_for(
+    model: str, source: data.CorpusKey, other: _Shown, base: LoaderConfig, otherwise: float
 ) -> float:
     """Return the threshold at which a model keeps as many documents as another at its threshold.
 
@@ -88,7 +83,7 @@ def threshold_for(
     model : str
     source : data.CorpusKey
         The documents with the model's scores.
-    other : Shown
+    other : _Shown
     base : LoaderConfig
         The settings of both.
     otherwise : float
@@ -105,13 +100,15 @@ def threshold_for(
         f"Equivalent threshold: {match.second:.12g} keeps {match.found:,.10g} documents; "
         f"{other.threshold:.12g} of {plain(other.name)} keeps {match.wanted:,.10g}."
     )
-    st.session_state[_TAKEN] = Taken(model, match.second, otherwise, words)
+    st.session_state[_TAKEN] = _Taken(model, match.second, otherwise, words)
     return match.second
 
 
-def show(model: str, name: str, now: float, scale: Scale, span: tuple[float, float]) -> None:
+def _show_conversion(
+    model: str, name: str, now: float, scale: Scale, span: tuple[float, float]
+) -> None:
     """While a converted threshold is in use, say where it comes from and offer to undo it."""
-    taken: Taken | None = st.session_state.get(_TAKEN)
+    taken: _Taken | None = st.session_state.get(_TAKEN)
     if taken is None or taken.model != model:
         return
     if abs(state.on_grid(taken.threshold, scale, span) - now) > scale.step / 2:
@@ -129,7 +126,7 @@ def _undo(name: str, back: float) -> None:
     state.begin_anew()
 
 
-HELP = {
+_HELP = {
     "clip_model": "Model whose scores are used: the shards' own, a score set in the index, or "
     "similarity_*.parquet next to the shards. The threshold is remembered per model.",
     "shards": "One per line. WebDataset tars or MMC4's .jsonl, .jsonl.gz, .jsonl.zip; folders, "
@@ -219,12 +216,12 @@ def choose(
     if model not in (own, *asked) and name not in state.named(""):
         at = state.get(state.name_of(own, own))
         at_own = state.number(at, asked.get(own, data.REFERENCE))
-        first = Shown(own, begin_with(models[own], base), at_own)
-        other = last_shown(first)
-        now = threshold_for(model, source, other, base, now)
+        first = _Shown(own, begin_with(models[own], base), at_own)
+        other = _last_shown(first)
+        now = _threshold_for(model, source, other, base, now)
         state.choose(name, state.on_grid(now, spread.scale, span))
     config = base.with_(threshold=state.chosen(name, now, spread.scale, span))
-    keep_shown(Shown(model, source, config.threshold))
+    st.session_state[_LAST] = _Shown(model, source, config.threshold)
     keep = partial(state.choose, name)
     _show_misfit(config.threshold, spread)
     with model_slot:
@@ -233,7 +230,7 @@ def choose(
     with threshold_slot:
         if threshold_here:
             state.number_input(config.threshold, spread.scale, span, keep)
-        show(model, name, config.threshold, spread.scale, span)
+        _show_conversion(model, name, config.threshold, spread.scale, span)
     return Choice(source, config, spread.scale, span, keep, whole, models)
 
 
@@ -283,7 +280,7 @@ def _model(
             names,
             format_func=lambda name: _with_set(name, sets_by_name.get(name) or name),
             key="clip-model",
-            help=HELP["clip_model"],
+            help=_HELP["clip_model"],
         )
     state.put("model", None if chosen == begin else chosen)
     return chosen, models, begin
@@ -312,24 +309,34 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
         max_tokens = _whole("max_tokens", config)
     with right:
         min_kb = _whole("min_kb", config)
+    known = SETTINGS["single_image_keep"]
     return {
         "min_images": min_images,
         "max_images": max_images,
         "max_tokens": max_tokens,
         "min_kb": min_kb,
         "assignment": _assignment(config),
-        "single_image_keep": _single_image_keep(config),
+        "single_image_keep": fields.number(
+            known.label,
+            "single_image_keep",
+            NAMES["single_image_keep"],
+            config.single_image_keep,
+            0.0,
+            1.0,
+            step=0.05,
+            help=known.help,
+        ),
     }
 
 
 def _whole(name: str, config: LoaderConfig) -> int:
     """Draw an integer setting."""
-    default, known = getattr(config, name), SETTINGS[name]
+    known = SETTINGS[name]
     least, most = int(known.least or 0), int(known.most or 0)
-    state.seed(name, state.whole(NAMES[name], default, least, most))
-    value: int = st.number_input(known.label, least, most, step=1, key=name, help=known.help)
-    state.put(NAMES[name], None if value == default else str(value))
-    return value
+    default: int = getattr(config, name)
+    return fields.number(
+        known.label, name, NAMES[name], default, least, most, step=1, help=known.help
+    )
 
 
 def _assignment(config: LoaderConfig) -> str:
@@ -344,24 +351,6 @@ def _assignment(config: LoaderConfig) -> str:
     )
     state.put(NAMES["assignment"], None if chosen == config.assignment else chosen)
     return chosen
-
-
-def _single_image_keep(config: LoaderConfig) -> float:
-    default = config.single_image_keep
-    wanted = state.number(state.get(NAMES["single_image_keep"]), default)
-    state.seed("single_image_keep", wanted if 0 <= wanted <= 1 else default)
-    probability = float(
-        st.number_input(
-            SETTINGS["single_image_keep"].label,
-            min_value=0.0,
-            max_value=1.0,
-            step=0.05,
-            key="single_image_keep",
-            help=SETTINGS["single_image_keep"].help,
-        )
-    )
-    state.put(NAMES["single_image_keep"], None if probability == default else repr(probability))
-    return probability
 
 
 def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | None:
@@ -418,9 +407,9 @@ def _text(
     """Draw a text field, or a text area, whose value is kept in the address."""
     state.seed(name, state.get(name, default))
     if area:
-        text = st.text_area(label, key=name, height=90, help=HELP[name], disabled=disabled)
+        text = st.text_area(label, key=name, height=90, help=_HELP[name], disabled=disabled)
     else:
-        text = st.text_input(label, key=name, help=HELP[name])
+        text = st.text_input(label, key=name, help=_HELP[name])
     text = text.strip()
     state.put(name, None if text == default else text)
     return text
@@ -428,16 +417,16 @@ def _text(
 
 def _sample(start: Start) -> int | None:
     """Ask for the sample size; None means all documents."""
-    state.seed("sample", state.whole("sample", start.sample, 0, _MOST))
-    value: int = st.number_input(
+    value = fields.number(
         "Sample size (0 = all documents)",
+        "sample",
+        "sample",
+        start.sample,
         0,
         _MOST,
         step=1000,
-        key="sample",
-        help=HELP["sample"],
+        help=_HELP["sample"],
     )
-    state.put("sample", None if value == start.sample else str(value))
     if value == 1:
         raise ConfigError("a sample needs at least 2 documents")
     return value or None

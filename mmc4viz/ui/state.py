@@ -31,7 +31,7 @@ from mmc4viz.ui.start import Roots
 
 TYPED: Final = "typed"
 """Query parameter that lists the session's data which the address does not carry."""
-WORDS: Final = {
+_WORDS: Final = {
     "index": "an index",
     "shards": "shards",
     "image_dir": "an image folder",
@@ -48,26 +48,26 @@ _DATA: Final = ("index", "shards", "image_dir", "tok")
 _LONGEST: Final = 4000  # characters of a value in the address
 
 
-def is_known(name: str) -> bool:
+def _is_known(name: str) -> bool:
     """Whether a name is a known choice."""
-    return name in _NAMES or name in WORDS or name.startswith(_FAMILIES)
+    return name in _NAMES or name in _WORDS or name.startswith(_FAMILIES)
 
 
-def may_stand(name: str, value: str, roots: Roots) -> bool:
+def _may_stand(name: str, value: str, roots: Roots) -> bool:
     """Whether a choice may be written to an address and read from one."""
     if name in ("shards", "image_dir"):
         return all(_is_here(line.strip(), roots) for line in value.splitlines())
     if name == "tok":
         return value == BUILT_IN
-    return is_known(name) and name not in WORDS
+    return _is_known(name) and name not in _WORDS
 
 
-def carried(chosen: Mapping[str, str], roots: Roots) -> dict[str, str]:
+def _carried(chosen: Mapping[str, str], roots: Roots) -> dict[str, str]:
     """Return the choices for the address, and which data it does not carry."""
     found = {
         name: value
         for name, value in chosen.items()
-        if len(value) <= _LONGEST and may_stand(name, value, roots)
+        if len(value) <= _LONGEST and _may_stand(name, value, roots)
     }
     typed = [name for name in _DATA if chosen.get(name) and name not in found]
     return found | ({TYPED: " ".join(typed)} if typed else {})
@@ -81,12 +81,12 @@ def _is_here(pattern: str, roots: Roots) -> bool:
         return False
 
 
-def refused(found: Mapping[str, str], own: Mapping[str, str], roots: Roots) -> str:
+def _refused(found: Mapping[str, str], own: Mapping[str, str], roots: Roots) -> str:
     """Return a note about values of an address that were ignored or are missing; else empty."""
     asked = [
         f"{words} ({_short(found[name])})"
-        for name, words in WORDS.items()
-        if found.get(name) and not may_stand(name, found[name], roots)
+        for name, words in _WORDS.items()
+        if found.get(name) and not _may_stand(name, found[name], roots)
     ]
     if asked:
         return (
@@ -94,7 +94,7 @@ def refused(found: Mapping[str, str], own: Mapping[str, str], roots: Roots) -> s
             "start the app with it."
         )
     typed = [
-        WORDS[name] for name in found.get(TYPED, "").split() if name in WORDS and name not in own
+        _WORDS[name] for name in found.get(TYPED, "").split() if name in _WORDS and name not in own
     ]
     if typed:
         return (
@@ -136,7 +136,7 @@ def put(name: str, value: str | None) -> None:
     KeyError
         For an unknown name.
     """
-    if not is_known(name):
+    if not _is_known(name):
         raise KeyError(name)
     if value is None:
         _chosen().pop(name, None)
@@ -166,12 +166,12 @@ def whole(name: str, default: int, least: int, most: int) -> int:
 def seed(key: str, value: Any) -> None:
     """Set a widget's value when it is new, or when the choices changed outside the widgets."""
     seeded: dict[str, int] = st.session_state.setdefault(_SEEDED, {})
-    if key not in st.session_state or seeded.get(key) != epoch():
+    if key not in st.session_state or seeded.get(key) != _epoch():
         st.session_state[key] = value
-        seeded[key] = epoch()
+        seeded[key] = _epoch()
 
 
-def epoch() -> int:
+def _epoch() -> int:
     """Return a number that changes when choices change outside the page's widgets."""
     number: int = st.session_state.setdefault(_EPOCH, 0)
     return number
@@ -179,7 +179,7 @@ def epoch() -> int:
 
 def begin_anew() -> None:
     """Reset every widget to the stored choices."""
-    st.session_state[_EPOCH] = epoch() + 1
+    st.session_state[_EPOCH] = _epoch() + 1
 
 
 def read_address(roots: Roots) -> str:
@@ -196,10 +196,10 @@ def read_address(roots: Roots) -> str:
     # An empty address is ignored: a change of page clears it.
     moved = found and found != written and time.monotonic() - when > _PENDING
     if moved or _CHOSEN not in st.session_state:
-        own = {k: v for k, v in _chosen().items() if not may_stand(k, v, roots)}
-        taken = {k: v for k, v in found.items() if may_stand(k, v, roots)}
+        own = {k: v for k, v in _chosen().items() if not _may_stand(k, v, roots)}
+        taken = {k: v for k, v in found.items() if _may_stand(k, v, roots)}
         st.session_state[_CHOSEN] = own | taken
-        line = refused(found, own, roots)
+        line = _refused(found, own, roots)
         st.session_state[_REFUSED] = line, None
         if moved:
             begin_anew()
@@ -217,7 +217,7 @@ def _line_about_it() -> str:
 
 def address() -> dict[str, str]:
     """Return the query parameters."""
-    return carried(_chosen(), st.session_state[_ROOTS])
+    return _carried(_chosen(), st.session_state[_ROOTS])
 
 
 def write_address() -> None:
@@ -234,20 +234,20 @@ def _chosen() -> dict[str, str]:
     return chosen
 
 
-DOCUMENT: Final = "doc"  # index of the shard, and number of the document in it
+_DOCUMENT: Final = "doc"  # index of the shard, and number of the document in it
 FILTER: Final = "f."
 
 
 def open_document(source: data.CorpusKey) -> tuple[int, int] | None:
     """Return the open document's part and row, None without a valid one."""
-    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", get(DOCUMENT), re.ASCII)
+    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", get(_DOCUMENT), re.ASCII)
     return data.place_here(source, int(found[1]), int(found[2])) if found else None
 
 
 def keep_open(source: data.CorpusKey, place: tuple[int, int] | None) -> None:
     """Store which document is open, by its part and row."""
     there = None if place is None else data.place_in_corpus(source, *place)
-    put(DOCUMENT, None if there is None else f"{there[0]}.{there[1]}")
+    put(_DOCUMENT, None if there is None else f"{there[0]}.{there[1]}")
 
 
 def go_to_document(source: data.CorpusKey, part: int, row: int) -> None:
@@ -266,7 +266,7 @@ def put_filters(**filters: str) -> None:
 
 def go_to_list() -> None:
     """Switch to the page Documents with none open."""
-    put(DOCUMENT, None)
+    put(_DOCUMENT, None)
     go_to("Documents")
 
 
@@ -282,7 +282,7 @@ def go_to(page: str) -> None:
     st.switch_page(pages()[page], query_params=address())
 
 
-HELP = "Pairs scoring below the threshold are dropped; an equal score is kept."
+_HELP = "Pairs scoring below the threshold are dropped; an equal score is kept."
 
 
 def name_of(model: str, own: str) -> str:
@@ -368,6 +368,6 @@ def number_input(
         step=scale.step,
         format=f"%.{scale.digits}f",
         key="threshold",
-        help=HELP,
+        help=_HELP,
         on_change=lambda: keep(on_grid(st.session_state["threshold"], scale, span)),
     )

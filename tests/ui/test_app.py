@@ -21,7 +21,6 @@ from mmc4viz.text import plain
 from mmc4viz.types import ShardError
 from mmc4viz.ui import data, document_data
 from mmc4viz.ui.components import control
-from mmc4viz.ui.document_data import pieces
 from mmc4viz.ui.start import SETTINGS, VARIABLE
 from mmc4viz.ui.state import visible_span
 from tests.support.documents import info, write_tar
@@ -406,8 +405,9 @@ def test_the_opened_document_is_the_table_s() -> None:
             verdict = walk(document, config, tokenizer)
             assert verdict.image_tokens == found.image_tokens[row]
             assert verdict.text_tokens == found.text_tokens[row]
-            shown = pieces(document, verdict, config, tokenizer)
-            bound = [piece for piece in shown if piece.kind in ("kept", "mispaired")]
+            shown = document_data.sequence_of(document, verdict, config, tokenizer)
+            pieces = shown.pieces if shown else ()
+            bound = [piece for piece in pieces if piece.kind in ("kept", "mispaired")]
             assert len(bound) == verdict.image_tokens
 
 

@@ -37,7 +37,7 @@ _BASES: Final = {
 }
 
 
-def references(model: str, scale: Scale) -> list[dict[str, Any]]:
+def _references(model: str, scale: Scale) -> list[dict[str, Any]]:
     """Return published thresholds for a CLIP model; empty unless the scale is cosine."""
     if scale.name != "cosine":
         return []
@@ -72,7 +72,7 @@ def _step(value: float, scale: Scale) -> int:
 
 
 @dataclass(frozen=True)
-class Headline:
+class _Headline:
     """The headline numbers at one threshold.
 
     Attributes
@@ -114,7 +114,7 @@ class Baseline:
     keep: float
 
 
-def headline(curves: Curves, threshold: float, keep: float) -> Headline:
+def headline(curves: Curves, threshold: float, keep: float) -> _Headline:
     """Return the headline numbers at a threshold."""
     step = curves.step(threshold)
     documents, tokens, text_tokens, mispaired = (
@@ -122,7 +122,7 @@ def headline(curves: Curves, threshold: float, keep: float) -> Headline:
         for name in ("documents", "image_tokens", "text_tokens", "mispaired")
     )
     whole = float(curves.total("documents")[step])
-    return Headline(
+    return _Headline(
         documents=documents,
         share=documents / whole if whole else 0.0,
         pairs=float(curves.total("pairs")[step]),
@@ -132,7 +132,7 @@ def headline(curves: Curves, threshold: float, keep: float) -> Headline:
     )
 
 
-KEY: Final = "control"
+_KEY: Final = "control"
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens", "mispaired")
 _LABELS: Final = {
     "documents": ("Documents", 1),
@@ -225,7 +225,7 @@ def show(
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     _MOUNT(
-        key=KEY,
+        key=_KEY,
         data=struct.pack("<I", len(text)) + text + values,
         on_threshold_change=lambda: _threshold_changed(choice),
         on_view_change=_view_changed,
@@ -277,7 +277,7 @@ def _header(choice: Choice, curves: Curves, compared: Baseline) -> dict[str, Any
             for n, label, digits, what in _NUMBERS
         ],
         "yields": [{"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1]} for n in YIELDS],
-        "marks": references(choice.config.clip_model, scale),
+        "marks": _references(choice.config.clip_model, scale),
         "compared": _compared(compared, scale, first),
         "colours": {k: COLOURS[k] for k in ("kept", "rejected", "mispaired")}
         | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},
@@ -310,7 +310,7 @@ def _set(value: float) -> dict[str, Any]:
 
 
 def _threshold_changed(choice: Choice) -> None:
-    value = st.session_state[KEY].get("threshold")
+    value = st.session_state[_KEY].get("threshold")
     if isinstance(value, int | float) and math.isfinite(value):
         nearest = state.on_grid(float(value), choice.scale, _whole(choice.scale))
         st.session_state["control-reported"] = nearest
@@ -319,7 +319,7 @@ def _threshold_changed(choice: Choice) -> None:
 
 def _proposal_clicked(proposed: Sequence[Proposal], choice: Choice) -> None:
     """Apply a proposal whose mark was clicked."""
-    basis = st.session_state[KEY].get("proposed")
+    basis = st.session_state[_KEY].get("proposed")
     for one in proposed:
         if one.threshold is not None and str(one.basis) == basis:
             nearest = state.on_grid(one.threshold, choice.scale, _whole(choice.scale))
@@ -332,7 +332,7 @@ def _whole(scale: Scale) -> tuple[float, float]:
 
 
 def _view_changed() -> None:
-    value = st.session_state[KEY].get("view")
+    value = st.session_state[_KEY].get("view")
     if isinstance(value, str) and len(value) < 200:
         view = _checked(value)
         state.put("view", None if view == _checked("") else json.dumps(view, separators=(",", ":")))

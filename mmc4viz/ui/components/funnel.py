@@ -14,7 +14,7 @@ from mmc4viz.ui import state
 from mmc4viz.ui.html import asset
 from mmc4viz.ui.sidebar import Choice
 
-KEY: Final = "funnels"
+_KEY: Final = "funnels"
 # Color classes of reasons; the default is "rejected".
 _MEANING: Final = {
     "undecodable": "unreadable",
@@ -49,7 +49,7 @@ def show(curves: Curves, choice: Choice) -> None:
     step, keep = curves.step(choice.config.threshold), choice.config.single_image_keep
     documents, images = document_funnel(curves, step, keep), image_funnel(curves, step, keep)
     asked = _MOUNT(
-        key=KEY,
+        key=_KEY,
         data={
             "funnels": [
                 _funnel("document", "Document funnel", "all documents", documents, exact),

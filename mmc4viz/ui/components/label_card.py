@@ -19,7 +19,7 @@ from mmc4viz.text import plain
 from mmc4viz.thresholds.labels.store import Answer
 from mmc4viz.ui.html import asset
 
-KEY: Final = "label-card"
+_KEY: Final = "label-card"
 UNDO: Final = "undo"
 _COOKIE: Final = "mmc4viz-name"
 _ANSWER: Final = re.compile(r"(\d{1,9})/([a-z]+)", re.ASCII)
@@ -74,7 +74,7 @@ def show(
         Called with the pair's position and an `Answer` or `UNDO`.
     """
     _MOUNT(
-        key=KEY,
+        key=_KEY,
         data={
             "place": card.place,
             "picture": card.picture,
@@ -95,7 +95,7 @@ def show(
 def _answered(answered: Callable[[int, str], None]) -> None:
     """Pass on a valid answer; the new serial number tells the card that it arrived."""
     st.session_state["label-serial"] = uuid4().hex
-    value = st.session_state[KEY].get("answer")
+    value = st.session_state[_KEY].get("answer")
     found = _ANSWER.fullmatch(value) if isinstance(value, str) else None
     if found and found[2] in (UNDO, *map(str, Answer)):
         answered(int(found[1]), found[2])

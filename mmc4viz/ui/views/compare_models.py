@@ -11,7 +11,6 @@ import streamlit as st
 
 from mmc4viz import charts
 from mmc4viz.export.tables import areas, method, overlaps, values
-from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.disagreement import Correlation, Disagreement, Distribution
@@ -29,7 +28,7 @@ from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.sampling import designs
 from mmc4viz.types import Mmc4vizError
-from mmc4viz.ui import data, document_view, label_data, model_data, state
+from mmc4viz.ui import data, document_view, fields, label_data, model_data, state
 from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.components import gallery
 from mmc4viz.ui.components.gallery import Card
@@ -158,10 +157,9 @@ _COLUMNS: Final = (
 
 def _disagreements(high: Side, low: Side, name: str) -> None:
     """Draw the pairs that one model ranks high and the other low."""
-    starts = data.starts_of(high.source, high.config)
     cards = [
         Card(
-            place_of(starts, pair.document),
+            data.place_of(high.source, high.config, pair.document),
             pair.image,
             pair.sentence,
             part("card_ranks", [
@@ -226,18 +224,7 @@ def show(choice: Choice) -> None:
 
 def _other(choice: Choice, others: Sequence[str]) -> str:
     """Choose the model to compare with."""
-    wanted = state.get(_OTHER) if state.get(_OTHER) in others else others[0]
-    if st.session_state.get("models-other") not in others:
-        st.session_state.pop("models-other", None)
-    state.seed("models-other", wanted)
-
-    def keep() -> None:
-        chosen = st.session_state["models-other"]
-        state.put(_OTHER, None if chosen == others[0] else chosen)
-
-    found: str = st.selectbox(
-        "Compare with", others, key="models-other", on_change=keep, width=320,
-    )  # fmt: skip
+    found = fields.one_of(st.selectbox, "Compare with", others, "models-other", _OTHER, width=320)
     if choice.source.sample is not None:
         st.text("Counted on the sample, not on the whole corpus.")
     return found
@@ -301,22 +288,16 @@ def _words(by: str) -> str:
 
 def _by() -> str:
     """Choose the yield by which the rest of the page compares."""
-    wanted = state.get(_BY) if state.get(_BY) in YIELDS else "pairs"
-    state.seed("models-by", wanted)
-
-    def keep() -> None:
-        chosen = st.session_state["models-by"]
-        state.put(_BY, None if chosen == "pairs" else chosen)
-
-    found = st.segmented_control(
+    return fields.one_of(
+        st.segmented_control,
         "Same number of",
         YIELDS,
+        "models-by",
+        _BY,
+        "pairs",
         format_func=_words,
         required=True,
-        key="models-by",
-        on_change=keep,
     )
-    return str(found or wanted)
 
 
 def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:

@@ -124,7 +124,8 @@ def _show_open(choice: Choice) -> None:
 def _show_models(choice: Choice) -> None:
     """Draw the CLIP models whose scores the corpus has."""
     rows = [
-        (name, data.scale_for(source, choice.config).name) for name, source in choice.models.items()
+        (name, data.spread_of(source, choice.config).scale.name)
+        for name, source in choice.models.items()
     ]
     current = list(choice.models).index(choice.config.clip_model)
     st.html(table(("CLIP model", "score scale"), rows, "Choose the model in the sidebar.", current))

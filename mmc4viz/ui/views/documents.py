@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.sweep.document_table import Verdicts
-from mmc4viz.sweep.pairs import place_of
 from mmc4viz.sweep.query import SORTS, Ordered, search
 from mmc4viz.sweep.statistics import CLASSES
 from mmc4viz.sweep.sweep import Matched
@@ -29,12 +28,12 @@ from mmc4viz.ui import cache, data, document_data, document_filters, document_vi
 from mmc4viz.ui.html import note
 from mmc4viz.ui.sidebar import Choice
 
-PAGE: Final = 50  # rows
-HEAD: Final = (
+_ROWS: Final = 50  # rows
+_HEAD: Final = (
     "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
     "image_tokens", "text_tokens", "mispaired", "url",
 )  # fmt: skip
-REASONS: Final = {
+_REASONS: Final = {
     "kept_always": "always kept",
     "kept_single_image": "single image, kept at random",
     "too_few_images": "too few image tokens",
@@ -43,7 +42,7 @@ REASONS: Final = {
     "no_valid_image": "all images missing or too small",
     "unreadable": "loader error",
 }
-SORT_OF: Final = {
+_SORT_OF: Final = {
     "key": "key", "shard": "place", "outcome": "kind", "reason": "kind", "images": "images",
     "matched": "matched", "pairs": "surviving", "best": "best", "nearest": "nearest",
     "image_tokens": "image_tokens", "text_tokens": "text_tokens", "mispaired": "mispaired",
@@ -55,7 +54,7 @@ _KEY: Final = "documents"
 _DRAWN: Final = "documents-drawn"  # the last rows, and the document open then
 
 
-def show_table(
+def _show_table(
     columns: Sequence[Columns],
     found: Verdicts,
     documents: NDArray[np.int64],
@@ -81,7 +80,7 @@ def show_table(
 
     places = documents.tolist()
     _restore(places, opened)
-    frame = pd.DataFrame(rows(columns, found, places), columns=list(HEAD))
+    frame = pd.DataFrame(_rows(columns, found, places), columns=list(_HEAD))
     frame["outcome"] = [text.replace("_", " ") for text in frame["outcome"]]
     event = st.dataframe(
         frame,
@@ -105,7 +104,7 @@ def _pressed(sort_by: Callable[[str], None]) -> None:
     columns = st.session_state[_KEY]["selection"]["columns"]
     if columns:
         del st.session_state[_KEY]  # otherwise the column stays selected
-        sort_by(SORT_OF[columns[0]])
+        sort_by(_SORT_OF[columns[0]])
 
 
 def _restore(places: list[int], opened: int | None) -> None:
@@ -114,11 +113,11 @@ def _restore(places: list[int], opened: int | None) -> None:
     After a click it is left alone, since an update would undo a second, quick click.
     """
     if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
-        cells = [(places.index(opened), HEAD[0])] if opened in places else []
+        cells = [(places.index(opened), _HEAD[0])] if opened in places else []
         st.session_state[_KEY] = {"selection": {"rows": [], "columns": [], "cells": cells}}
 
 
-def rows(
+def _rows(
     columns: Sequence[Columns], found: Verdicts, documents: Sequence[int]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the cells of documents, with text sanitized."""
@@ -129,7 +128,7 @@ def rows(
             _text(here, "key", row),
             plain(here.shard.name),
             str(Outcome.KEPT) if kind.startswith("kept") else kind,
-            REASONS[kind],
+            _REASONS[kind],
             int(found.images[document]),
             int(found.matched[document]),
             int(found.surviving[document]),
@@ -178,7 +177,7 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
         "url": text("URL", width=240),
     }
     for name, column in layout.items():
-        if SORT_OF[name] == sort:
+        if _SORT_OF[name] == sort:
             column["label"] = f"{'↓' if down else '↑'} {column['label']}"
     return layout
 
@@ -187,7 +186,7 @@ _EVERY = 0.2  # seconds between reports
 
 
 @dataclass
-class Search:
+class _Search:
     """A session's text search.
 
     Attributes
@@ -205,7 +204,7 @@ class Search:
     running: bool = False
 
 
-def search_text(
+def _search_text(
     source: Hashable, matched: Matched, documents: Ints, words: str
 ) -> tuple[Ints, int]:
     """Draw the text search, and continue it if it is running.
@@ -237,10 +236,10 @@ def search_text(
     return hits, len(todo)
 
 
-def _search(what: Hashable, n: int) -> Search:
-    found: Search | None = st.session_state.get("find")
+def _search(what: Hashable, n: int) -> _Search:
+    found: _Search | None = st.session_state.get("find")
     if found is None or found.what != what or len(found.read) != n:
-        found = st.session_state["find"] = Search(what, np.zeros(n, bool), np.zeros(n, bool))
+        found = st.session_state["find"] = _Search(what, np.zeros(n, bool), np.zeros(n, bool))
     return found
 
 
@@ -252,7 +251,7 @@ def _stop() -> None:
     st.session_state["find"].running = False
 
 
-def _read_on(found: Search, matched: Matched, todo: Ints, words: str) -> None:
+def _read_on(found: _Search, matched: Matched, todo: Ints, words: str) -> None:
     """Search until all documents are read, a shard fails, or the run is superseded."""
     st.button("Stop search", key="find-stop", on_click=_stop)
     bar = st.progress(0.0, "Searching documents…")
@@ -274,7 +273,7 @@ _PAGE: Final = f"{state.FILTER}page"
 _SORTED: Final = "documents-sorted"  # whether a column header was just clicked
 _SETTING: Final = "documents-setting"  # data and settings of the last list
 _TURN: Final = "documents-turn"  # whether to go to the open document's page
-Position = tuple[int | None, int | None, int | None]
+_Position = tuple[int | None, int | None, int | None]
 """A document's position in the list, and the documents before and after it."""
 
 
@@ -317,7 +316,7 @@ def _show(choice: Choice, now: document_filters.Filters, listed: Ordered, unread
         _get_ready(choice)
         st.text("Select a row to open its document, or press J for the first.")
         return
-    place = place_of(data.starts_of(choice.source, choice.config), opened)
+    place = data.place_of(choice.source, choice.config, opened)
     document_view.show(choice, place, document_data.opened(choice.source, *place))
 
 
@@ -341,16 +340,14 @@ def _listed(choice: Choice, now: document_filters.Filters) -> tuple[Ordered, int
     if not now.words:
         return data.ordered_for(source, config, now.query, now.sort, now.upside_down), 0
     documents = data.chosen_for(source, config, now.query)
-    hits, unread = search_text(source, data.matched_of(source, config), documents, now.words)
+    hits, unread = _search_text(source, data.matched_of(source, config), documents, now.words)
     return data.order(source, config, hits, now.sort, now.upside_down), unread
 
 
 def _opened(choice: Choice) -> int | None:
     """Return the open document's position among all, None without one."""
     place = state.open_document(choice.source)
-    if place is None:
-        return None
-    return int(data.starts_of(choice.source, choice.config)[place[0]]) + place[1]
+    return None if place is None else data.position_of(choice.source, choice.config, place)
 
 
 def _table(
@@ -361,10 +358,10 @@ def _table(
     if st.session_state.pop(_TURN, False) and opened is not None:
         rank = listed.rank(opened)
         if rank is not None:
-            _turn(rank // PAGE + 1)
+            _turn(rank // _ROWS + 1)
     columns = data.columns_of(source)
     found = data.verdicts_for(source, config)
-    pages = math.ceil(len(listed) / PAGE)
+    pages = math.ceil(len(listed) / _ROWS)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
@@ -377,16 +374,16 @@ def _table(
         page = _page(pages) if pages > 1 else 1
         html.csv_button(
             "documents",
-            HEAD,
-            lambda: rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
+            _HEAD,
+            lambda: _rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
         )
-    first = (page - 1) * PAGE
+    first = (page - 1) * _ROWS
     start = max(0, first - 1)
-    around = listed.page(start, first + PAGE + 1)
-    shown = around[first - start :][:PAGE]
+    around = listed.page(start, first + _ROWS + 1)
+    shown = around[first - start :][:_ROWS]
     down = SORTS[now.sort] != now.upside_down
     sort_by = partial(_sort_by, now)
-    chosen = show_table(columns, found, shown, opened, config, (now.sort, down), sort_by)
+    chosen = _show_table(columns, found, shown, opened, config, (now.sort, down), sort_by)
     if chosen is not None and chosen != opened:
         _open(choice, chosen)
         opened = chosen
@@ -399,7 +396,7 @@ def _sort_by(now: document_filters.Filters, sort: str) -> None:
     st.session_state[_SORTED] = True
 
 
-def _position(listed: Ordered, opened: int | None, start: int, around: list[int]) -> Position:
+def _position(listed: Ordered, opened: int | None, start: int, around: list[int]) -> _Position:
     """Return a document's position in the list, from the rows shown if possible."""
     if opened not in around[1:-1]:
         document = -1 if opened is None else opened
@@ -427,7 +424,7 @@ def _turn(page: int) -> None:
     state.put(_PAGE, str(page) if page > 1 else None)
 
 
-def _navigation(choice: Choice, listed: Ordered, opened: int | None, standing: Position) -> None:
+def _navigation(choice: Choice, listed: Ordered, opened: int | None, standing: _Position) -> None:
     """Draw the buttons for the previous and next documents."""
     rank, before, after = standing
     with st.container(horizontal=True, vertical_alignment="center", key="ways"):
@@ -451,9 +448,8 @@ def _step(choice: Choice, listed: Ordered, target: int | None) -> None:
     if target is None:
         return
     _open(choice, target)
-    _turn((listed.rank(target) or 0) // PAGE + 1)
+    _turn((listed.rank(target) or 0) // _ROWS + 1)
 
 
 def _open(choice: Choice, document: int) -> None:
-    starts = data.starts_of(choice.source, choice.config)
-    state.keep_open(choice.source, place_of(starts, document))
+    state.keep_open(choice.source, data.place_of(choice.source, choice.config, document))

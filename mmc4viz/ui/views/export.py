@@ -47,20 +47,20 @@ from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import Evidence, evidence
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, label_data, model_data, proposals, state
+from mmc4viz.ui import data, fields, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, pair_of_columns, part
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
 from mmc4viz.ui.views import export_shards
 
-REASONS: Final = "export-reasons"  # basis and note entered by the user
+_REASONS: Final = "export-reasons"  # basis and note entered by the user
 _LOADED: Final = "loaded-config"
 _BASICS: Memo[Basics] = Memo()
 
 
 @dataclass(frozen=True)
-class Loaded:
+class _Loaded:
     """A loaded config with its file name."""
 
     name: str
@@ -86,7 +86,7 @@ def _basics(source: data.CorpusKey, config: LoaderConfig) -> Basics:
     return replace(basics, corpus=replace(basics.corpus, documents=whole))
 
 
-def with_scale(basics: Basics, source: data.CorpusKey, config: LoaderConfig) -> Basics:
+def _with_scale(basics: Basics, source: data.CorpusKey, config: LoaderConfig) -> Basics:
     """Add the score scale and range, given the size limit and assignment."""
     spread = data.spread_of(source, config)
     seen = replace(
@@ -98,7 +98,7 @@ def with_scale(basics: Basics, source: data.CorpusKey, config: LoaderConfig) -> 
     return replace(basics, similarity=seen)
 
 
-def use_loaded(loaded: Loaded, choice: Choice, start: Start) -> None:
+def _use_loaded(loaded: _Loaded, choice: Choice, start: Start) -> None:
     """Apply a config's settings; a model that is not available is ignored."""
     config = loaded.file.loader_config()
     for name, short in NAMES.items():
@@ -111,11 +111,11 @@ def use_loaded(loaded: Loaded, choice: Choice, start: Start) -> None:
     state.put("model", model)
     state.choose(state.name_of(model, next(iter(choice.models))), config.threshold)
     st.session_state[_LOADED] = loaded
-    st.session_state.pop(REASONS, None)
+    st.session_state.pop(_REASONS, None)
     state.begin_anew()
 
 
-def loaded_reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
+def _loaded_reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
     """Return how the threshold was chosen, if known, and the note of the loaded config."""
     now = current(start)
     words = "" if now is None else str(now.file.provenance.get("note", ""))
@@ -126,29 +126,29 @@ def loaded_reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
     return {}, words
 
 
-def current(start: Start) -> Loaded | None:
+def current(start: Start) -> _Loaded | None:
     """Return the config loaded last, else the one that the app was started with."""
-    found: Loaded | None = st.session_state.get(_LOADED)
+    found: _Loaded | None = st.session_state.get(_LOADED)
     if found is None and start.file.settings:
-        return Loaded(start.file_name, start.file)
+        return _Loaded(start.file_name, start.file)
     return found
 
 
-def show_differences(loaded: Loaded, choice: Choice) -> int:
+def show_differences(loaded: _Loaded, choice: Choice) -> int:
     """Show what differs from when a config was exported; return the number of differences."""
     if not loaded.file.provenance:
         return 0
     source, config = choice.whole, choice.config
     basics = basics_for(source, config)
     if data.is_matched(source, config):
-        basics = with_scale(basics, source, config)
+        basics = _with_scale(basics, source, config)
     found = differences(loaded.file.settings, loaded.file.provenance, basics)
     for line in found:
         note(f"{loaded.name}: {line}", "error")
     return len(found)
 
 
-def report_html(choice: Choice, found: Mapping[str, Any], *, images: bool, models: bool) -> str:
+def _report_html(choice: Choice, found: Mapping[str, Any], *, images: bool, models: bool) -> str:
     """Return the report as HTML.
 
     Parameters
@@ -181,7 +181,7 @@ def report_html(choice: Choice, found: Mapping[str, Any], *, images: bool, model
     return write_report(content)
 
 
-def others(choice: Choice) -> list[str]:
+def _others(choice: Choice) -> list[str]:
     """Return the names of the other CLIP models."""
     return [name for name in choice.models if name != choice.config.clip_model]
 
@@ -201,7 +201,7 @@ def _models(choice: Choice) -> Section | None:
     """Return the model comparison, with errors of models that cannot be read."""
     first = model_data.side(choice.config.clip_model, choice.source, choice.config)
     sides, problems = {first.name: first}, []
-    for name in others(choice):
+    for name in _others(choice):
         side = model_data.side(name, choice.models[name], choice.config)
         try:
             model_data.candidate(side)
@@ -225,7 +225,7 @@ def _evidence(choice: Choice, candidates: list[Candidate]) -> Evidence | None:
         return None  # the section on labels shows the error
 
 
-CHOSEN_BY: Final = {
+_CHOSEN_BY: Final = {
     "manual": "manual",
     "yield": "yield",
     "fdr": "label-free FDR",
@@ -285,18 +285,18 @@ def _loaded(content: bytes, name: str, choice: Choice, start: Start) -> None:
     except ConfigError as error:
         note(str(error), "error")
         return
-    found = Loaded(name, file)
+    found = _Loaded(name, file)
     if st.button("Apply settings", key="export-use", type="primary"):
-        use_loaded(found, choice, start)
+        _use_loaded(found, choice, start)
         st.rerun()
 
 
 def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
     """Ask for the basis of the threshold and a note, with known values filled in."""
-    known, comment = loaded_reasons(start, choice.config.threshold)
+    known, comment = _loaded_reasons(start, choice.config.threshold)
     likely = known.get("basis", BASES[0])
     of = choice.config.threshold, likely, known.get("target")
-    kept = st.session_state.get(REASONS, (of, likely, comment))
+    kept = st.session_state.get(_REASONS, (of, likely, comment))
     if kept[0] != of:  # the threshold changed, so the old basis does not apply
         kept = of, likely, kept[2]
         st.session_state["export-basis"] = likely
@@ -306,14 +306,14 @@ def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
         basis = st.selectbox(
             "Basis",
             BASES,
-            format_func=lambda name: CHOSEN_BY.get(name, name),
+            format_func=lambda name: _CHOSEN_BY.get(name, name),
             key="export-basis",
             help="How the threshold was chosen.",
         )
     with right:
         state.seed("export-note", kept[2])
         words = st.text_input("Note", key="export-note", max_chars=2000)
-    st.session_state[REASONS] = of, basis, words
+    st.session_state[_REASONS] = of, basis, words
     found = known if known.get("basis") == basis else _filled_in(basis, choice)
     if found.get("target"):
         note(f"Target: {found['target']}. Exported with the estimate, CI and assumptions.")
@@ -355,7 +355,7 @@ def _provenance(choice: Choice, words: str, reasons: dict[str, Any]) -> dict[str
         found = data.estimate_of(source, config)
         rates = {name: found.band(name, keep) for name in RATES}
         yields = sampled_yields(rates, step, found.documents, found.whole)
-    basics = with_scale(basics_for(source, config), source, config)
+    basics = _with_scale(basics_for(source, config), source, config)
     return provenance(basics, yields, reasons, words)
 
 
@@ -415,25 +415,18 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
         )
     with right:
         images, models = _in_the_report(choice)
-        write = partial(report_html, choice, found, images=images, models=models)
+        write = partial(_report_html, choice, found, images=images, models=models)
         _offer("Download report (HTML)", "mmc4viz-report.html", "text/html", write)
         st.caption("Self-contained HTML (no scripts).")
 
 
 def _in_the_report(choice: Choice) -> tuple[bool, bool]:
     """Ask whether the report includes thumbnails and a model comparison."""
-    found = []
-    for name, label in (
-        ("images", "Include thumbnails"),
-        ("models", "Include model comparison"),
-    ):
-        if name == "models" and not others(choice):
-            found.append(False)
-            continue
-        state.seed(f"export-{name}", state.get(f"x.{name}") != "no")
-        found.append(st.toggle(label, key=f"export-{name}"))
-        state.put(f"x.{name}", None if found[-1] else "no")
-    return found[0], found[1]
+    images = fields.yes_or_no("Include thumbnails", "export-images", "x.images", default=True)
+    if not _others(choice):
+        return images, False
+    words = "Include model comparison"
+    return images, fields.yes_or_no(words, "export-models", "x.models", default=True)
 
 
 def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:

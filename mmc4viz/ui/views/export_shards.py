@@ -48,7 +48,7 @@ from mmc4viz.data.jobs import by_status
 from mmc4viz.data.shards import Shard, expand
 from mmc4viz.data.storage import size_of
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import cache, data, state
+from mmc4viz.ui import cache, data, fields, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, pair_of_columns, table
 from mmc4viz.ui.sidebar import Choice
@@ -80,7 +80,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Counted:
+class _Counted:
     """The result of a dry run: shards, disk space and what would be replaced."""
 
     shards: tuple[Applied, ...]
@@ -112,12 +112,12 @@ class RewriteRun:
     job: cache.Job = field(init=False)
 
 
-_COUNTED: Memo[Counted] = Memo()
+_COUNTED: Memo[_Counted] = Memo()
 _RUNS: list[RewriteRun] = []  # the last one, if any
 _GUARD = Lock()
 
 
-def refusal(wanted: Wanted) -> str | None:
+def _refusal(wanted: Wanted) -> str | None:
     """Say why shards cannot do what was chosen, as far as that shows without reading them."""
     if wanted.source.sidecar is not None:
         path = wanted.source.sidecar.path
@@ -159,7 +159,7 @@ def tasks_of(wanted: Wanted, *, dry_run: bool) -> list[RewriteTask]:
     return found
 
 
-def counted(wanted: Wanted) -> Counted | None:
+def _counted(wanted: Wanted) -> _Counted | None:
     """Return the result of a finished dry run, None without one."""
     return _COUNTED.kept(lambda key: key == wanted)
 
@@ -169,19 +169,19 @@ def count(wanted: Wanted) -> cache.Job:
     return cache.ask(wanted, lambda tell: _COUNTED.get(wanted, lambda: _dry_run(wanted, tell)))
 
 
-def forget(wanted: Wanted) -> None:
+def _forget(wanted: Wanted) -> None:
     """Drop a finished dry run."""
     cache.forget(wanted)
 
 
-def _dry_run(wanted: Wanted, tell: Callable[[int], None]) -> Counted:
+def _dry_run(wanted: Wanted, tell: Callable[[int], None]) -> _Counted:
     tasks = tasks_of(wanted, dry_run=True)
     room, words = disk_space_note(tasks), replacement_note(tasks)
     done = _apply(tasks, lambda applied: tell(applied.n_bytes))
-    return Counted(tuple(done), room, words)
+    return _Counted(tuple(done), room, words)
 
 
-def size_in_bytes(wanted: Wanted) -> int:
+def _size_in_bytes(wanted: Wanted) -> int:
     """Return the number of bytes to read."""
     return _size(tasks_of(wanted, dry_run=True))
 
@@ -190,9 +190,9 @@ def _size(tasks: Sequence[RewriteTask]) -> int:
     return sum(size_of(task.shard.path) for task in tasks)
 
 
-def replaces(wanted: Wanted) -> bool:
+def _replaces(wanted: Wanted) -> bool:
     """Whether a dry run or a rejected run found shards written with different settings."""
-    found, run = counted(wanted), last_run()
+    found, run = _counted(wanted), last_run()
     refused = run is not None and run.wanted == wanted and isinstance(run.job.error, ReplacingError)
     return refused or (found is not None and found.replaced is not None)
 
@@ -246,7 +246,7 @@ def _apply(tasks: Sequence[RewriteTask], record: Callable[[Applied], object]) ->
     return apply_in_subprocess(tasks, max(1, (os.cpu_count() or 2) - 1), record)
 
 
-CONFIG: Final = "mmc4viz-config.yaml"
+_CONFIG: Final = "mmc4viz-config.yaml"
 _INTRO: Final = (
     "Write filtered shards that reproduce this selection with the stock loader and the flags "
     "above. Originals are not modified."
@@ -278,8 +278,8 @@ def show(choice: Choice, start: Start) -> None:
     suggested = out or _suggested(choice, start)
     wanted = Wanted(choice.whole, choice.config, options, suggested)
     st.code(_command(wanted, start), language="bash", wrap_lines=True)
-    st.caption(f"Uses {CONFIG} (Download YAML above).")
-    why = refusal(wanted)
+    st.caption(f"Uses {_CONFIG} (Download YAML above).")
+    why = _refusal(wanted)
     if why is None:
         _buttons(wanted, start, named=bool(out))
     else:
@@ -303,25 +303,20 @@ def _options() -> Options:
 
 
 def _one_of(label: str, name: str, known: Sequence[str], words: dict[str, str]) -> str:
-    """Ask for one of several values, kept in the address."""
-    key, asked = f"shards-{name}", state.get(f"x.{name}")
-    state.seed(key, asked if asked in known else known[0])
-    chosen = st.segmented_control(
-        label, known, format_func=lambda one: words.get(one, one), required=True, key=key,
+    return fields.one_of(
+        st.segmented_control,
+        label,
+        known,
+        f"shards-{name}",
+        f"x.{name}",
+        format_func=lambda one: words.get(one, one),
+        required=True,
         help=_HELP[name],
-    )  # fmt: skip
-    chosen = chosen or known[0]
-    state.put(f"x.{name}", None if chosen == known[0] else chosen)
-    return str(chosen or known[0])
+    )
 
 
 def _whether(label: str, name: str, *, default: bool) -> bool:
-    """Ask for yes or no, kept in the address."""
-    key, asked = f"shards-{name}", state.get(f"x.{name}")
-    state.seed(key, {"yes": True, "no": False}.get(asked, default))
-    chosen = st.toggle(label, key=key, help=_HELP[name])
-    state.put(f"x.{name}", None if chosen == default else "yes" if chosen else "no")
-    return chosen
+    return fields.yes_or_no(label, f"shards-{name}", f"x.{name}", default=default, help=_HELP[name])
 
 
 def _folder(choice: Choice, start: Start) -> str:
@@ -360,10 +355,10 @@ def _command(wanted: Wanted, start: Start) -> str:
     source, options = wanted.source, wanted.options
     if source.index:
         return apply_command(
-            CONFIG, wanted.out, options, index=absolute(source.index[0].path),
+            _CONFIG, wanted.out, options, index=absolute(source.index[0].path),
             similarity=source.similarity,
         )  # fmt: skip
-    return apply_command(CONFIG, wanted.out, options, shards=_named(source, start))
+    return apply_command(_CONFIG, wanted.out, options, shards=_named(source, start))
 
 
 def _named(source: data.CorpusKey, start: Start) -> list[str]:
@@ -388,7 +383,7 @@ def _buttons(wanted: Wanted, start: Start, *, named: bool) -> None:
     """Draw the buttons for a dry run and for writing."""
     run = last_run()
     busy = run is not None and run.job.running
-    if replaces(wanted):
+    if _replaces(wanted):
         replacing = st.checkbox(
             "Overwrite shards written with different settings",
             key="shards-overwrite",
@@ -415,7 +410,7 @@ def _ask(wanted: Wanted) -> None:
     """Request a dry run; an error is shown on the next run."""
     st.session_state.pop(_PROBLEM, None)
     try:
-        st.session_state[_ASKED] = wanted, size_in_bytes(wanted)
+        st.session_state[_ASKED] = wanted, _size_in_bytes(wanted)
     except Mmc4vizError as error:
         st.session_state[_PROBLEM] = wanted, str(error)
 
@@ -431,7 +426,7 @@ def _begin(wanted: Wanted) -> None:
 def _count(wanted: Wanted) -> None:
     """Show the result or the progress of the dry run."""
     asked, n_bytes = st.session_state.get(_ASKED, (None, 0))
-    found = counted(wanted)
+    found = _counted(wanted)
     if found is not None:
         note(f"Dry run: {found.room}.")
         if found.replaced is not None:
@@ -443,7 +438,7 @@ def _count(wanted: Wanted) -> None:
 
 def _counting(wanted: Wanted, n_bytes: int) -> None:
     """Draw the progress of a dry run; redraw the page when it is done."""
-    if counted(wanted) is not None:
+    if _counted(wanted) is not None:
         st.rerun()
     job = count(wanted)
     if job.running:
@@ -452,8 +447,8 @@ def _counting(wanted: Wanted, n_bytes: int) -> None:
     problem = "The dry run ended without a result: try again, or run the command."
     if job.error is not None:
         problem = str(job.error)
-    forget(wanted)
-    if counted(wanted) is None:
+    _forget(wanted)
+    if _counted(wanted) is None:
         st.session_state[_PROBLEM] = wanted, problem
     st.session_state.pop(_ASKED, None)
     st.rerun()

@@ -22,14 +22,13 @@ from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ShardError
-from mmc4viz.ui import document_data, document_view, label_data, proposals, state
+from mmc4viz.ui import document_data, document_view, fields, label_data, proposals, state
 from mmc4viz.ui.components import label_card
 from mmc4viz.ui.components.label_card import LabelCard
 from mmc4viz.ui.html import heading, note, part, table
 from mmc4viz.ui.proposals import LIKELY, PRECISION
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
-from mmc4viz.ui.state import number
 
 _WIDTH, _FOCUS = "l.width", "l.focus"
 _COLUMNS: Final = (
@@ -38,12 +37,7 @@ _COLUMNS: Final = (
 _MESSAGE: Final = "label-message"
 
 
-def focus_of(choice: Choice) -> float | None:
-    """Return the threshold to prioritize; None for the whole threshold range."""
-    return choice.config.threshold if state.get(_FOCUS) == "threshold" else None
-
-
-def show_results(path: str, design: Design | None, choice: Choice) -> None:
+def _show_results(path: str, design: Design | None, choice: Choice) -> None:
     """Draw the results, and import and export."""
     if st.session_state.get(_MESSAGE):
         note(*st.session_state.pop(_MESSAGE))
@@ -58,7 +52,7 @@ def show_results(path: str, design: Design | None, choice: Choice) -> None:
     if len(found.labelled.sample):
         place = proposals.row("label-wanted")
         with place:
-            wanted = _asked("Target precision", PRECISION, LIKELY, 0.5, 0.999, 0.01)
+            wanted = _asked("Target precision", PRECISION, LIKELY, 0.5, 0.999)
         proposal = propose(found.labelled.sample, wanted)
         _proposal(proposal, choice, place)
         _curves(found, proposal, wanted, choice)
@@ -67,14 +61,8 @@ def show_results(path: str, design: Design | None, choice: Choice) -> None:
     _in_and_out(path, choice)
 
 
-def _asked(words: str, name: str, default: float, least: float, most: float, step: float) -> float:
-    """Ask for a number that is kept in the address."""
-    key = f"label-{name}"
-    target = number(state.get(name), default)
-    state.seed(key, target if least <= target <= most else default)
-    value = float(st.number_input(words, least, most, step=step, key=key, width=180))
-    state.put(name, None if value == default else f"{value:g}")
-    return value
+def _asked(words: str, name: str, default: float, least: float, most: float) -> float:
+    return fields.number(words, f"label-{name}", name, default, least, most, step=0.01, width=180)
 
 
 def _account(found: Labelled) -> None:
@@ -142,7 +130,7 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
     )
     st.html(part("finding", f"{p.estimate[0]:.1%}", words))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5, 0.01)
+        width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5)
         note(_more(sample, t, width))
     state.seed("label-focus", state.get(_FOCUS) == "threshold")
     st.toggle(
@@ -230,7 +218,7 @@ def _take(path: str, content: bytes, name: str) -> None:
         st.session_state[_MESSAGE] = words, "note"
 
 
-VIEWS: Final = {"label": "Label", "results": "Results"}
+_VIEWS: Final = {"label": "Label", "results": "Results"}
 _SAMPLED: Final = "Labels are sampled from all pairs: set the sample size in the sidebar to 0."
 _VIEW: Final = "l.view"
 _PERSON: Final = "label-person"
@@ -266,7 +254,7 @@ def show(choice: Choice) -> None:
         return
     design = label_data.design_of(path, choice)
     if view == "results":
-        show_results(path, design, choice)
+        _show_results(path, design, choice)
         return
     person = st.session_state.get(_PERSON) or label_card.remembered()
     if design is None or not person or st.session_state.get("label-rename"):
@@ -278,24 +266,17 @@ def show(choice: Choice) -> None:
 
 def _view() -> str:
     """Choose between labeling and results."""
-    view = state.get(_VIEW) if state.get(_VIEW) in VIEWS else "label"
-    state.seed("label-view", view)
-
-    def keep() -> None:
-        chosen = st.session_state["label-view"]
-        state.put(_VIEW, None if chosen == "label" else chosen)
-
-    st.segmented_control(
+    return fields.one_of(
+        st.segmented_control,
         "View",
-        list(VIEWS),
-        format_func=lambda name: VIEWS[name],
+        list(_VIEWS),
+        "label-view",
+        _VIEW,
+        format_func=lambda name: _VIEWS[name],
         required=True,
-        key="label-view",
-        on_change=keep,
         label_visibility="collapsed",
         width="content",
     )
-    return view
 
 
 def _begin(path: str, design: Design | None, person: str, choice: Choice) -> None:
@@ -307,7 +288,15 @@ def _begin(path: str, design: Design | None, person: str, choice: Choice) -> Non
         note("Its labels so far are for another corpus; this corpus gets its own sample.")
     with st.form("label-begin", width=520):
         name = st.text_input("Your name", value=person, max_chars=store.LONGEST_NAME)
-        goal = _goal()
+        goal = st.number_input(
+            "Target number of labels",
+            1,
+            _MOST,
+            value=_goal_of(),
+            step=20,
+            help="Total of all annotators of this file. It is a target, not a limit: the Results "
+            "tab shows how many more labels a narrower CI needs.",
+        )
         between = None if design else _between(choice)
         if st.form_submit_button("Start labeling", type="primary"):
             state.put(_GOAL, None if goal == _USUAL else str(goal))
@@ -318,20 +307,6 @@ def _rule() -> None:
     """Draw the guidelines."""
     rows = [(part("bold", answer.capitalize()), words) for answer, words in store.RULE.items()]
     st.html(part("document", part("facts", rows)), width=760)
-
-
-def _goal() -> int:
-    """Ask for the target number of labels, for the progress bar."""
-    goal: int = st.number_input(
-        "Target number of labels",
-        1,
-        _MOST,
-        value=_goal_of(),
-        step=20,
-        help="Total of all annotators of this file. It is a target, not a limit: the Results tab "
-        "shows how many more labels a narrower CI needs.",
-    )
-    return goal
 
 
 def _goal_of() -> int:
@@ -374,7 +349,7 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
     if st.session_state.get(_PROBLEM):
         note(st.session_state.pop(_PROBLEM), "error")
     population = label_data.population_for(choice)
-    focus = focus_of(choice)
+    focus = choice.config.threshold if state.get(_FOCUS) == "threshold" else None
     found = queue.next_existing(path, design, population, person, focus)
     counts, goal = queue.counts(path, design, person), _goal_of()
     if found is None:

@@ -11,7 +11,6 @@ import streamlit as st
 from mmc4viz import charts
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
-from mmc4viz.sweep.pairs import place_of
 from mmc4viz.ui import data, document_filters, document_view, html, state
 from mmc4viz.ui.html import many, note, part, plural
 from mmc4viz.ui.sidebar import Choice
@@ -21,7 +20,7 @@ _CAP: Final = "First images kept, not the best"
 
 
 @dataclass(frozen=True)
-class Finding:
+class _Finding:
     """One number of the audit.
 
     Attributes
@@ -71,7 +70,7 @@ def show(choice: Choice) -> None:
             _displaced(choice, found)
 
 
-def _draw(choice: Choice, finding: Finding, key: str) -> None:
+def _draw(choice: Choice, finding: _Finding, key: str) -> None:
     """Draw one finding, with links to its documents."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.html(part("finding", finding.number, finding.words, finding.more, "mmc-doc"))
@@ -95,7 +94,7 @@ def _first(choice: Choice) -> tuple[int, int]:
     now = document_filters.filters_of_address()
     source, config = choice.source, choice.config
     listed = data.ordered_for(source, config, now.query, now.sort, now.upside_down)
-    return place_of(data.starts_of(source, config), int(listed.page(0, 1)[0]))
+    return data.place_of(source, config, int(listed.page(0, 1)[0]))
 
 
 def _share(count: float, whole: float) -> str:
@@ -106,27 +105,27 @@ def _filters_if(count: float, *filters: tuple[str, str]) -> tuple[tuple[str, str
     return filters if count else ()
 
 
-def _scale(choice: Choice, found: data.Audit) -> Sequence[Finding]:
+def _scale(choice: Choice, found: data.Audit) -> Sequence[_Finding]:
     """Report the score scale."""
     fit, threshold = found.fit, choice.config.threshold
     words = "is the score scale, recognized from the values"
     more = (
         f"Pair scores range from {fit.low:.4g} to {fit.high:.4g}; the threshold is {threshold:g}."
     )
-    return [Finding(choice.scale.name, words, more)]
+    return [_Finding(choice.scale.name, words, more)]
 
 
-def _mispaired(found: data.Audit) -> Sequence[Finding]:
+def _mispaired(found: data.Audit) -> Sequence[_Finding]:
     seen = found.mispaired
     return [
-        Finding(
+        _Finding(
             _share(seen.wrong_sequences, seen.sequences),
             "of kept sequences have a mispaired image token",
             f"{seen.wrong_sequences:,.10g} of {seen.sequences:,.10g} (expected, given the "
             "single-image keep probability).",
             _filters_if(seen.wrong_sequences, ("outcome", "kept"), ("has", "mispaired")),
         ),
-        Finding(
+        _Finding(
             _share(seen.wrong_tokens, seen.tokens),
             "of their image tokens receive another sentence's image",
             f"{seen.wrong_tokens:,.10g} of {seen.tokens:,.10g}. Images are passed in image order, "
@@ -135,10 +134,10 @@ def _mispaired(found: data.Audit) -> Sequence[Finding]:
     ]
 
 
-def _truncated(choice: Choice, found: data.Audit) -> Sequence[Finding]:
+def _truncated(choice: Choice, found: data.Audit) -> Sequence[_Finding]:
     seen, limit = found.lost, choice.config.max_tokens
     return [
-        Finding(
+        _Finding(
             f"{seen.truncated:,}",
             f"{plural(seen.truncated, 'image token')} truncated at {limit:,} tokens",
             f"{_share(seen.truncated, seen.written)} of all image tokens before truncation.",
@@ -147,17 +146,17 @@ def _truncated(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     ]
 
 
-def _capped(choice: Choice, found: data.Audit) -> Sequence[Finding]:
+def _capped(choice: Choice, found: data.Audit) -> Sequence[_Finding]:
     cap, seen = choice.config.max_images, found.capped
     documents = int(seen.documents.sum())
     return [
-        Finding(
+        _Finding(
             f"{seen.over_cap:,}",
             f"{plural(seen.over_cap, 'pair')} above the threshold dropped by the image cap "
             f"(first {cap} kept)",
             filters=_filters_if(seen.over_cap, ("has", "pair_over_cap"), ("sort", "surviving")),
         ),
-        Finding(
+        _Finding(
             f"{seen.outscoring:,}",
             "of them with a higher score than a kept pair of the same document",
             f"In {many(documents, 'document')}. Keeping the best {cap} instead of the first {cap} "
@@ -182,23 +181,23 @@ def _displaced(choice: Choice, found: data.Audit) -> None:
     )
 
 
-def _undecodable(found: data.Audit) -> Sequence[Finding]:
+def _undecodable(found: data.Audit) -> Sequence[_Finding]:
     seen = found.undecodable
     documents, single = int(seen.documents.sum()), int(seen.single.sum())
     return [
-        Finding(
+        _Finding(
             f"{documents:,}",
             f"{plural(documents, 'document')} dropped because an image cannot be decoded",
             f"Valid images lost with them: {seen.sound:,}.",
             _filters_if(documents, ("has", "image_undecodable"), ("sort", "images")),
         ),
-        Finding(
+        _Finding(
             f"{single:,}",
             "of them with exactly one such image and at least one valid image",
             filters=_filters_if(single, ("has", "one_bad_image"), ("sort", "images")),
         ),
         *(
-            Finding(
+            _Finding(
                 f"{n:,}",
                 f"{plural(n, 'image')} in {kind} format",
                 f"{needs_newer_pillow(kind)}.".capitalize(),
@@ -208,13 +207,13 @@ def _undecodable(found: data.Audit) -> Sequence[Finding]:
     ]
 
 
-def _band(choice: Choice, found: data.Audit) -> Sequence[Finding]:
+def _band(choice: Choice, found: data.Audit) -> Sequence[_Finding]:
     seen = found.band
     if choice.config.min_kb < 0:
-        return [Finding("off", "no size limit is set")]
+        return [_Finding("off", "no size limit is set")]
     documents = int(seen.documents.sum())
     return [
-        Finding(
+        _Finding(
             f"{seen.images:,}",
             f"{plural(seen.images, 'image')} of {max(seen.low, 0):,} to {seen.high:,} bytes "
             "dropped",
@@ -225,10 +224,10 @@ def _band(choice: Choice, found: data.Audit) -> Sequence[Finding]:
     ]
 
 
-def _surplus(found: data.Audit) -> Sequence[Finding]:
+def _surplus(found: data.Audit) -> Sequence[_Finding]:
     seen = found.lost
     return [
-        Finding(
+        _Finding(
             f"{seen.surplus:,}",
             f"valid {plural(seen.surplus, 'image')} without a matching sentence",
             f"In {many(seen.surplus_documents, 'document')}, mostly with more images than "
@@ -238,16 +237,16 @@ def _surplus(found: data.Audit) -> Sequence[Finding]:
     ]
 
 
-def _stored(choice: Choice, found: data.Audit) -> Sequence[Finding]:
+def _stored(choice: Choice, found: data.Audit) -> Sequence[_Finding]:
     seen = found.stored
     documents = int(seen.documents.sum())
     if not seen.compared:
-        return [Finding("–", "no image has a stored sentence and score to compare")]
+        return [_Finding("–", "no image has a stored sentence and score to compare")]
     other = "The matrix is from another model, so they are expected to differ. "
     about = other if choice.source.other_model else ""
     nothing = f" {many(seen.nowhere, 'image')} without a stored score." if seen.nowhere else ""
     return [
-        Finding(
+        _Finding(
             _share(seen.equal, seen.compared),
             f"of stored scores equal the matrix, within {EQUAL:g}",
             f"{about}{seen.equal:,} of {seen.compared:,} images; the largest difference is "

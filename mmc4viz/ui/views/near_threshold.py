@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import streamlit as st
 
-from mmc4viz.sweep.pairs import Difference, PairOutcome, around, judged, place_of
+from mmc4viz.sweep.pairs import (
+    Difference,
+    PairOutcome,
+    around,
+    highest_dropped,
+    judged,
+    lowest_kept,
+)
 from mmc4viz.types import ASSIGNMENT_NAMES
-from mmc4viz.ui import data, state
+from mmc4viz.ui import data, fields
 from mmc4viz.ui.components import gallery
 from mmc4viz.ui.components.gallery import Card
 from mmc4viz.ui.html import ASSIGNMENTS, PAIR_STATUSES, chip, many, note, outcome_chip, part
@@ -43,39 +50,23 @@ def show(choice: Choice) -> None:
 
 def _choose() -> tuple[str, int]:
     """Draw the choice of the gallery and its size."""
-    view = state.get(_VIEW) if state.get(_VIEW) in _VIEWS else "around"
-    size = state.whole(_SIZE, _SIZES[0], _SIZES[0], _SIZES[-1])
-    size = size if size in _SIZES else _SIZES[0]
-    state.seed("near-view", view)
-    state.seed("near-size", size)
     with st.container(
         horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
     ):
-        st.segmented_control(
+        view = fields.one_of(
+            st.segmented_control,
             "Pairs",
             list(_VIEWS),
+            "near-view",
+            _VIEW,
             format_func=lambda name: _VIEWS[name],
             required=True,
-            key="near-view",
-            on_change=_keeper(_VIEW, "near-view", "around"),
             label_visibility="collapsed",
         )
-        st.selectbox(
-            "Pairs per gallery",
-            _SIZES,
-            key="near-size",
-            on_change=_keeper(_SIZE, "near-size", _SIZES[0]),
-            width=140,
+        size = fields.one_of(
+            st.selectbox, "Pairs per gallery", _SIZES, "near-size", _SIZE, width=140
         )
     return view, size
-
-
-def _keeper(name: str, key: str, default: object) -> Callable[[], None]:
-    def keep() -> None:
-        value = st.session_state[key]
-        state.put(name, None if value == default else str(value))
-
-    return keep
 
 
 def _around(choice: Choice, size: int) -> None:
@@ -92,7 +83,7 @@ def _around(choice: Choice, size: int) -> None:
 
 
 def _lost(choice: Choice, size: int) -> None:
-    found = data.dropped_for(choice.source, choice.config, size)
+    found = data.judged_for(choice.source, choice.config, size, highest_dropped)
     st.text(
         "Highest-scoring pairs that are not used for training: dropped at the cap, truncated, in a "
         "dropped document, or below the threshold."
@@ -101,7 +92,7 @@ def _lost(choice: Choice, size: int) -> None:
 
 
 def _kept(choice: Choice, size: int) -> None:
-    found = data.kept_for(choice.source, choice.config, size)
+    found = data.judged_for(choice.source, choice.config, size, lowest_kept)
     st.text("Lowest-scoring pairs that are used for training.")
     _gallery(choice, "kept", "Lowest kept", found, "No pair is kept.")
 
@@ -110,10 +101,9 @@ def _gallery(
     choice: Choice, name: str, title: str, found: Iterable[PairOutcome], without: str
 ) -> None:
     """Draw pairs with what becomes of them."""
-    starts = data.starts_of(choice.source, choice.config)
     cards = [
         Card(
-            place_of(starts, pair.document),
+            data.place_of(choice.source, choice.config, pair.document),
             pair.image,
             pair.sentence,
             _score(pair.score),
@@ -134,16 +124,13 @@ def _between(choice: Choice, size: int) -> None:
     """Compare the current assignment method with another."""
     mine = choice.config.assignment
     others = [name for name in ASSIGNMENT_NAMES if name != mine]
-    other = state.get(_OTHER) if state.get(_OTHER) in others else others[0]
-    if st.session_state.get("near-other") not in others:
-        st.session_state.pop("near-other", None)
-    state.seed("near-other", other)
-    st.selectbox(
+    other = fields.one_of(
+        st.selectbox,
         "Compare with",
         others,
+        "near-other",
+        _OTHER,
         format_func=lambda name: ASSIGNMENTS[name],
-        key="near-other",
-        on_change=_keeper(_OTHER, "near-other", others[0]),
         width=300,
     )
     for keeps, loses in ((mine, other), (other, mine)):
@@ -163,7 +150,7 @@ def _different(choice: Choice, difference: Difference, loses: str) -> Card:
         number, score = difference.other_sentence + 1, difference.other_score
         words = f"{_short(loses)}: sentence {number}, {score:.4f}"
     return Card(
-        place_of(data.starts_of(choice.source, choice.config), difference.document),
+        data.place_of(choice.source, choice.config, difference.document),
         difference.image,
         difference.sentence,
         _score(difference.score),

@@ -38,19 +38,19 @@ from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import SETTINGS, read_start
 from mmc4viz.ui.state import number
 
-LARGE: Final = 100_000  # documents; fewer are matched in about a second
-QUICK: Final = 5_000  # sample size until all documents are matched
+_LARGE: Final = 100_000  # documents; fewer are matched in about a second
+_QUICK: Final = 5_000  # sample size until all documents are matched
 _WORDS: Final = "Matching all documents for exact numbers: {:,} of {:,}"
 
 
 def quick(source: data.CorpusKey, config: LoaderConfig) -> data.CorpusKey:
     """Return a sample of a large source that is not matched yet, else the source."""
-    if source.sample is not None or data.facts_of(source).documents <= LARGE:
+    if source.sample is not None or data.facts_of(source).documents <= _LARGE:
         return source
-    return source if data.is_matched(source, config) else replace(source, sample=QUICK)
+    return source if data.is_matched(source, config) else replace(source, sample=_QUICK)
 
 
-def show_matching(choice: Choice) -> None:
+def _show_matching(choice: Choice) -> None:
     """Match all documents in the background with a progress bar; then redraw the page.
 
     It starts after the page is drawn.
@@ -83,7 +83,7 @@ _PROBLEM: Final = "saving-problem"
 _KEPT: Final = ("threshold", *(name for name in NAMES if name != "tokenizer"))
 
 
-def settings_saved(choice: Choice) -> dict[str, LoaderConfig]:
+def _settings_saved(choice: Choice) -> dict[str, LoaderConfig]:
     """Return the settings saved for the CLIP model, by name; the address overrides the file."""
     try:
         kept = _in_file(_place(choice))
@@ -138,7 +138,7 @@ def _read(text: str, config: LoaderConfig) -> LoaderConfig | None:
         return None
 
 
-def save(name: str, choice: Choice) -> None:
+def _save(name: str, choice: Choice) -> None:
     """Save the current settings under a name, without those at their defaults."""
     own, config = LoaderConfig(), choice.config
     kept: dict[str, Any] = {
@@ -148,7 +148,7 @@ def save(name: str, choice: Choice) -> None:
     _write(name, text, choice)
 
 
-def use(config: LoaderConfig, choice: Choice) -> None:
+def _use(config: LoaderConfig, choice: Choice) -> None:
     """Apply saved settings."""
     for name in _KEPT:
         if name != "threshold":
@@ -158,14 +158,14 @@ def use(config: LoaderConfig, choice: Choice) -> None:
     state.begin_anew()
 
 
-def choose_baseline(choice: Choice) -> Baseline:
+def _choose_baseline(choice: Choice) -> Baseline:
     """Draw the choice of the baseline and the saving of settings; return the baseline."""
-    saved = settings_saved(choice)
+    saved = _settings_saved(choice)
     wanted = state.get("vs", f"{data.REFERENCE:g}")
     state.seed("compare", wanted)
     chosen = _choose(wanted, saved)
     if chosen in saved:
-        st.button("Apply", on_click=use, args=(saved[chosen], choice))
+        st.button("Apply", on_click=_use, args=(saved[chosen], choice))
         st.button("Delete", on_click=_forget, args=(chosen, choice))
     _saving(choice)
     if _PROBLEM in st.session_state:
@@ -212,7 +212,7 @@ def _saving(choice: Choice) -> None:
             if not name or _is_number(name):
                 st.text("Enter a name (not a number).")
             else:
-                save(name, choice)
+                _save(name, choice)
                 state.put("vs", name)
                 state.begin_anew()
                 st.rerun()
@@ -224,7 +224,7 @@ def _forget(name: str, choice: Choice) -> None:
     state.begin_anew()
 
 
-def show_sample_note(choice: Choice, found: Estimate, facts: data.Facts) -> None:
+def _show_sample_note(choice: Choice, found: Estimate, facts: data.Facts) -> None:
     """Say what the numbers are estimated from, and how precise they are."""
     note(" ".join([_sampled(found, facts), _width(choice, found), _more_documents(found)]))
 
@@ -261,18 +261,18 @@ def _more_documents(found: Estimate) -> str:
     return f"About {more:,} more documents would halve the width." if more else ""
 
 
-SAMPLE: Final = 20_000  # documents
+_SAMPLE: Final = 20_000  # documents
 _POOLS: Memo[Pool] = Memo()
 _MATCHED: Memo[Matched] = Memo()
 _RATES: Memo[dict[str, Rate]] = Memo()
 _SHOWN: Final = {"image_tokens": "image tokens", "documents": "documents"}
 
 
-def show_sensitivity(choice: Choice) -> None:
+def _show_sensitivity(choice: Choice) -> None:
     """Draw the sensitivity charts, last on the page since they may take long."""
     source = replace(choice.whole, sample=None)
     documents = data.facts_of(choice.whole).whole or 0
-    whole = choice.whole.sample is None and (documents <= SAMPLE or _asked_for(choice))
+    whole = choice.whole.sample is None and (documents <= _SAMPLE or _asked_for(choice))
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
@@ -312,7 +312,7 @@ def _words(choice: Choice, *, whole: bool, documents: int) -> str:
     )
     if whole:
         return f"{what} Exact: all {documents:,} documents."
-    drawn = choice.whole.sample or SAMPLE
+    drawn = choice.whole.sample or _SAMPLE
     return f"{what} Estimated from a random sample of {drawn:,} documents, with 95% CIs."
 
 
@@ -330,7 +330,7 @@ def _rates(
 ) -> list[tuple[Effect, dict[str, Rate]]]:
     """Return the yields of every value of every setting, at every threshold."""
     tried, found = variations(choice.config.for_yields()), []
-    sampled = source if source.sample else replace(source, sample=SAMPLE)
+    sampled = source if source.sample else replace(source, sample=_SAMPLE)
     grid = data.with_reference(choice.scale)
     with progress("Computing setting sensitivity") as tell:
         for effect in tried:
@@ -352,7 +352,7 @@ def _exact(
     tell: data.Tell,
 ) -> dict[str, Rate]:
     """Compute exact rates; for a large corpus, other matchings are not cached."""
-    large = data.facts_of(source).documents > SAMPLE
+    large = data.facts_of(source).documents > _SAMPLE
     if large and config.for_matching() != present.for_matching():
         return exact(match_corpus(data.columns_of(source), config, tell), config, grid)
     return exact(data.matched_of(source, config), config, grid)
@@ -402,11 +402,11 @@ def show(choice: Choice) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container():
             _show_facts(facts)
-        compared = choose_baseline(choice)
+        compared = _choose_baseline(choice)
     if choice.whole != choice.source:
-        show_matching(choice)
+        _show_matching(choice)
     if estimated is not None:
-        show_sample_note(choice, estimated, data.facts_of(choice.source))
+        _show_sample_note(choice, estimated, data.facts_of(choice.source))
     standing = proposals.available(choice)
     control.show(choice, curves, _counts(choice, curves), compared, estimated, standing)
     _csv(choice, curves, estimated)
@@ -415,7 +415,7 @@ def show(choice: Choice) -> None:
     last = st.container()  # above the links, but computed last
     _links()
     with last:
-        show_sensitivity(choice)
+        _show_sensitivity(choice)
 
 
 def _csv(choice: Choice, curves: Curves, estimated: Estimate | None) -> None:

@@ -1,0 +1,71 @@
+"""Widgets whose values are kept in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from mmc4viz.ui import state
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+
+def one_of(
+    draw: Callable[..., Any],
+    label: str,
+    options: Sequence[T],
+    key: str,
+    name: str,
+    default: T | None = None,
+    **looks: Any,
+) -> T:
+    """Ask for one of several options.
+
+    Parameters
+    ----------
+    draw : callable
+        ``st.selectbox`` or ``st.segmented_control``.
+    label : str
+    options : sequence
+    key, name : str
+        Of the widget, and of its value in the address.
+    default : optional
+        By default the first option.
+    **looks
+        Passed to ``draw``.
+    """
+    default = options[0] if default is None else default
+    if st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+    state.seed(key, next((one for one in options if str(one) == state.get(name)), default))
+
+    def keep() -> None:
+        chosen = st.session_state[key]
+        state.put(name, None if chosen == default else str(chosen))
+
+    chosen: T | None = draw(label, options, key=key, on_change=keep, **looks)
+    return default if chosen is None else chosen
+
+
+def number(label: str, key: str, name: str, default: N, least: N, most: N, **looks: Any) -> N:
+    """Ask for a number; whole if the default is."""
+    found: float = (
+        state.whole(name, default, int(least), int(most))
+        if isinstance(default, int)
+        else state.number(state.get(name), default)
+    )
+    state.seed(key, found if least <= found <= most else default)
+    value: N = st.number_input(label, least, most, key=key, **looks)
+    state.put(name, None if value == default else f"{value:.12g}")
+    return value
+
+
+def yes_or_no(label: str, key: str, name: str, *, default: bool, **looks: Any) -> bool:
+    """Ask for yes or no."""
+    state.seed(key, {"yes": True, "no": False}.get(state.get(name), default))
+    chosen = st.toggle(label, key=key, **looks)
+    state.put(name, None if chosen == default else "yes" if chosen else "no")
+    return chosen
