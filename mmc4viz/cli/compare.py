@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,25 +24,21 @@ from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import OWN, names_of
 from mmc4viz.data.similarity_file import SimilarityFile, model_in, similarity_files, with_similarity
 from mmc4viz.data.storage import is_remote
-from mmc4viz.export.tables import LabelComparison, ModelComparison, as_json, as_text
+from mmc4viz.export.tables import (
+    LabelComparison,
+    as_json,
+    as_text,
+    compare_labels,
+    compare_models,
+)
 from mmc4viz.sweep.sweep import Matched, match_corpus
 from mmc4viz.text import write_rows
 from mmc4viz.thresholds.compare.agreement import Candidate
-from mmc4viz.thresholds.compare.disagreement import (
-    correlation_of_entries,
-    correlation_of_pairs,
-    distribution,
-)
-from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent
-from mmc4viz.thresholds.compare.roc import (
-    Evidence,
-    compare_separation,
-    equivalent_thresholds,
-    evidence,
-)
+from mmc4viz.thresholds.compare.disagreement import distribution
+from mmc4viz.thresholds.compare.roc import Evidence, evidence
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.thresholds.fdr.matrices import stack_of
-from mmc4viz.thresholds.model_scores import Model, ModelsError, check_comparable
+from mmc4viz.thresholds.model_scores import Model, check_comparable
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
@@ -66,7 +62,9 @@ def compare(
         finish(corpus)
     labels = None if labels_file is None else evidence(labels_file, candidates)
     rates = rates_of(candidates) if fdr else {}
-    compared = [_compared(candidates[0], other, asked, labels, rates) for other in candidates[1:]]
+    compared = [
+        compare_models(candidates[0], other, asked, labels, rates) for other in candidates[1:]
+    ]
     separated = None if labels is None else _separated(candidates, labels)
     spreads = [distribution(one.model) for one in candidates]
     for threshold in asked:
@@ -108,32 +106,12 @@ def _matched(wanted: Sequence[Similarity], config: LoaderConfig) -> list[Candida
     return candidates
 
 
-def _compared(
-    first: Candidate,
-    second: Candidate,
-    thresholds: Sequence[float],
-    labels: Evidence | None,
-    rates: Mapping[str, FdrEstimate],
-) -> ModelComparison:
-    """Compare two models at each threshold."""
-    found: list[EquivalentThreshold | NoEquivalent] = []
-    for threshold in thresholds:
-        found += equivalent_thresholds(first, second, threshold, rates, labels)
-    models = first.model, second.model
-    ranks = [correlation_of_pairs(*models), correlation_of_entries(*models)]
-    return ModelComparison(first.name, second.name, found, ranks)
-
-
 def _separated(candidates: Sequence[Candidate], labels: Evidence) -> LabelComparison:
     """Compare how well the models separate labeled pairs; note labels that do not count."""
     unmatched_labels = set.intersection(*(set(one.gone) for one in labels.of.values()))
     if unmatched_labels:
         print_note(f"labels of pairs that no model matches here: {len(unmatched_labels):,}")
-    models = [one.model for one in candidates]
-    try:
-        return LabelComparison(labels.words, compare_separation(models, labels))
-    except ModelsError as error:
-        return LabelComparison(labels.words, str(error))
+    return compare_labels(candidates, labels)
 
 
 def _warn(first: Candidate, threshold: float) -> None:

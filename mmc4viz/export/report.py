@@ -20,7 +20,6 @@ from mmc4viz.export.provenance import to_text
 from mmc4viz.export.svg import curve, histogram
 from mmc4viz.export.tables import Line, Section, counted, findings
 from mmc4viz.export.trainer import advice, openflamingo_flags
-from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.pairs import Example, Folder, examples, pairs_of
 from mmc4viz.sweep.statistics import Curves, Loss, document_funnel, image_funnel
 from mmc4viz.sweep.sweep import Matched, sweep
@@ -30,6 +29,7 @@ from mmc4viz.types import SETTINGS, LoaderConfig, PairStatus
 __all__ = ["Content", "Section", "write_report"]
 
 _FARTHEST: Final = 1e290  # larger scores would overflow
+_EXAMPLES: Final = 8  # on each side of the threshold
 _SHARDS: Final = 50  # shown in the provenance
 _MAX_CHARACTERS: Final = 600  # of a sentence
 _DROPS: Final = {
@@ -329,7 +329,6 @@ def report_content(
     folder: Folder,
     *,
     images: bool = True,
-    n_examples: int = 8,
     curves: Curves | None = None,
     sections: Sequence[Section] = (),
 ) -> Content:
@@ -347,8 +346,6 @@ def report_content(
         Returns a part's image folder; None if the images are in the shard.
     images : bool
         Whether examples have thumbnails.
-    n_examples : int
-        Number of examples on each side of the threshold.
     curves : Curves, optional
         Curves to draw, including the threshold; by default those of ``matched``.
     sections : sequence of Section
@@ -358,14 +355,14 @@ def report_content(
     if curves is None:
         grid = np.union1d(matched.scale.thresholds(), [config.threshold])
         curves = sweep(matched, config, grid)
-    above, below = examples(matched, config, pairs, n_examples, folder, images)
+    above, below = examples(matched, config, pairs, _EXAMPLES, folder, images)
     return Content(
         config,
         provenance,
         curves,
         curves.step(config.threshold),
         pairs.score,
-        findings(matched, config, verdicts(matched, config), pairs),
+        findings(matched, config, pairs),
         above,
         below,
         sections,

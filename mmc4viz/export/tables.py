@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
@@ -19,8 +19,7 @@ from mmc4viz.data.scale import Scale, scale_of
 from mmc4viz.export.svg import HALF, band, histogram
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep import audit
-from mmc4viz.sweep.audit import stored
-from mmc4viz.sweep.document_table import Verdicts
+from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.pairs import Pairs, image_counts
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import table
@@ -41,7 +40,7 @@ from mmc4viz.thresholds.compare.roc import (
     compare_separation,
     equivalent_thresholds,
 )
-from mmc4viz.thresholds.compare.roc import ModelSeparation as OneSeparated
+from mmc4viz.thresholds.fdr.estimate import FdrEstimate
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.exchange import AnnotatorAgreement, agreements
 from mmc4viz.thresholds.labels.intervals import Interval
@@ -117,70 +116,12 @@ class Section:
     parts: Sequence[Part] = ()
 
 
-SPREAD_HEAD = ("CLIP model", "scale", "pairs", *(f"{100 * q:g}%" for q in QUANTILES))
-
-
-def spread(found: Distribution) -> tuple[str, ...]:
-    """Return a model's score quantiles as cells under `SPREAD_HEAD`."""
-    quantiles = [f"{value:.{found.scale.digits + 1}f}" for value in found.quantiles]
-    named = found.model, found.scale.name, f"{found.pairs:,}"
-    return *named, *(quantiles or ["–"] * len(QUANTILES))
-
-
-def values(match: EquivalentThreshold) -> list[str]:
-    """Return what both thresholds keep, or both rates with their intervals."""
-    if not match.intervals:
-        return [f"{value:,.10g}" for value in (match.wanted, match.found)]
-    each = zip((match.wanted, match.found), match.intervals, strict=True)
-    return [f"{value:.1%} ({low:.1%}–{high:.1%})" for value, (low, high) in each]
-
-
-def overlaps(match: EquivalentThreshold) -> tuple[str, str]:
-    """Return the overlap (IoU) of the kept documents, and of the kept pairs."""
-    return f"{match.agreement.documents.jaccard:.1%}", f"{match.agreement.pairs.jaccard:.1%}"
-
-
-def method(match: EquivalentThreshold) -> str:
-    """Return how an equivalent threshold was found: exact, closest or estimated."""
-    return "exact" if match.exact else "estimated" if match.intervals else "closest"
-
-
-def areas(found: Separation) -> list[tuple[str, str, str]]:
-    """Return each model's ROC AUC and average precision, then differences from the first model."""
-    models = [
-        (one.model, _measure(one.auc), _measure(one.average_precision)) for one in found.models
-    ]
-    return models + [
-        (
-            f"{one.second} − {one.first}",
-            f"{_measure(one.auc)}, p = {one.p_auc:.2g}",
-            f"{_measure(one.average_precision)}, p = {one.p_average_precision:.2g}",
-        )
-        for one in found.against_first
-    ]
-
-
-def _measure(one: Measure) -> str:
-    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
-
-
-_AREAS_HEAD: Final = ("CLIP model", "ROC AUC", "average precision")
-
 Line = tuple[str, str, str]  # value, description, details
 
 
-def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pairs) -> list[Line]:
-    """Return the numbers of the loader audit.
-
-    Parameters
-    ----------
-    matched : Matched
-    config : LoaderConfig
-    found : Verdicts
-        Under these settings.
-    pairs : Pairs
-        All pairs of the corpus.
-    """
+def findings(matched: Matched, config: LoaderConfig, pairs: Pairs) -> list[Line]:
+    """Return the numbers of the loader audit; ``pairs`` are all pairs of the corpus."""
+    found = verdicts(matched, config)
     unmatched = image_counts(matched, ImageStatus.UNMATCHED)
     fit = audit.fit(pairs.score, config.threshold, matched.scale)
     lines = [(fit.scale.name, "scale of the scores", f"range {fit.low:.4g} to {fit.high:.4g}")]
@@ -192,11 +133,11 @@ def findings(matched: Matched, config: LoaderConfig, found: Verdicts, pairs: Pai
     lines += _capped(audit.capped(crowded, found, config), config)
     lines += _undecodable(audit.undecodable(matched, config))
     if config.min_kb >= 0:
-        band = audit.band(matched, config)
-        words = f"images of {max(band.low, 0):,} to {band.high:,} bytes dropped"
+        sizes = audit.band(matched, config)
+        words = f"images of {max(sizes.low, 0):,} to {sizes.high:,} bytes dropped"
         least = f"min_kb {config.min_kb} requires {1000 * (config.min_kb + 1):,} bytes"
-        lines.append((f"{band.images:,}", words, least))
-    seen = stored(matched)
+        lines.append((f"{sizes.images:,}", words, least))
+    seen = audit.stored(matched)
     if seen.compared:
         words = "of stored scores equal the matrix"
         lines.append((_share(seen.equal, seen.compared), words, f"{seen.compared:,} compared"))
@@ -283,15 +224,58 @@ class ModelComparison:
     correlations: Sequence[Correlation]
 
     @property
+    def found(self) -> list[EquivalentThreshold]:
+        """The equivalent thresholds."""
+        return [match for match in self.matches if isinstance(match, EquivalentThreshold)]
+
+    @property
+    def missing(self) -> list[NoEquivalent]:
+        """Why there are no others."""
+        return [match for match in self.matches if isinstance(match, NoEquivalent)]
+
+    @property
     def names(self) -> dict[str, str]:
         """The models' names, as columns of a row."""
         return {"first": self.first, "second": self.second}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per pair of equivalent thresholds."""
-        found = [match.row() for match in self.matches if isinstance(match, EquivalentThreshold)]
-        nothing = dict.fromkeys(found[0])
+        nothing = dict.fromkeys(self.found[0].row())
         return [self.names | nothing | _row(match) for match in self.matches]
+
+
+def _row(match: EquivalentThreshold | NoEquivalent) -> dict[str, Any]:
+    if isinstance(match, EquivalentThreshold):
+        return match.row()
+    return {"equal": match.by, "first_threshold": match.first, "rests_on": match.reason}
+
+
+def compare_models(
+    first: Candidate,
+    second: Candidate,
+    thresholds: Sequence[float],
+    labels: Evidence | None,
+    rates: Mapping[str, FdrEstimate],
+) -> ModelComparison:
+    """Compare two models at each threshold of the first.
+
+    Parameters
+    ----------
+    first, second : Candidate
+    thresholds : sequence of float
+    labels : Evidence or None
+        Without labels, precision is not compared.
+    rates : mapping of str to FdrEstimate
+        By model; FDR is compared only if both models have one.
+    """
+    matches = [
+        match
+        for threshold in thresholds
+        for match in equivalent_thresholds(first, second, threshold, rates, labels)
+    ]
+    models = first.model, second.model
+    ranks = [correlation_of_pairs(*models), correlation_of_entries(*models)]
+    return ModelComparison(first.name, second.name, matches, ranks)
 
 
 @dataclass(frozen=True)
@@ -315,21 +299,25 @@ class LabelComparison:
             "documents": found.documents,
             "unusable": found.unusable,
             "bootstrap_rounds": found.rounds,
-            "models": [_areas(one) for one in found.models],
+            "models": [
+                {
+                    "model": one.model,
+                    "auc": asdict(one.auc),
+                    "average_precision": asdict(one.average_precision),
+                }
+                for one in found.models
+            ],
             "differences": [asdict(one) for one in found.against_first],
         }
 
 
-def _areas(one: OneSeparated) -> dict[str, Any]:
-    """Return one model's measures as plain values."""
-    measures = {"auc": one.auc, "average_precision": one.average_precision}
-    return {"model": one.model} | {name: asdict(value) for name, value in measures.items()}
-
-
-def _row(match: EquivalentThreshold | NoEquivalent) -> dict[str, Any]:
-    if isinstance(match, EquivalentThreshold):
-        return match.row()
-    return {"equal": match.by, "first_threshold": match.first, "rests_on": match.reason}
+def compare_labels(candidates: Sequence[Candidate], labels: Evidence) -> LabelComparison:
+    """Compare how well the models separate labeled pairs."""
+    try:
+        found = compare_separation([one.model for one in candidates], labels)
+    except ModelsError as error:
+        return LabelComparison(labels.words, str(error))
+    return LabelComparison(labels.words, found)
 
 
 def as_json(
@@ -342,21 +330,20 @@ def as_json(
     settings = config.as_dict()
     return {
         "setting": {k: v for k, v in settings.items() if k not in ("threshold", "clip_model")},
-        "models": [_spread(one) for one in spreads],
+        "models": [
+            {
+                "model": one.model,
+                "scale": one.scale.name,
+                "pairs": one.pairs,
+                "quantiles": dict(
+                    zip(_QUANTILES, one.quantiles or [None] * len(_QUANTILES), strict=True)
+                ),
+            }
+            for one in spreads
+        ],
         "matches": [row for one in compared for row in one.rows()],
         "rank_correlations": [one.names | asdict(c) for one in compared for c in one.correlations],
         "labels": None if separated is None else separated.as_dict(),
-    }
-
-
-def _spread(found: Distribution) -> dict[str, Any]:
-    quantiles = found.quantiles or [None] * len(QUANTILES)
-    named = {f"{100 * q:g}%": value for q, value in zip(QUANTILES, quantiles, strict=True)}
-    return {
-        "model": found.model,
-        "scale": found.scale.name,
-        "pairs": found.pairs,
-        "quantiles": named,
     }
 
 
@@ -366,41 +353,23 @@ def as_text(
     separated: LabelComparison | None,
 ) -> str:
     """Return a comparison as text."""
-    rows = [SPREAD_HEAD, *map(spread, spreads)]
+    rows = [_SPREAD_HEAD, *map(_spread, spreads)]
     last = [] if separated is None else [_separation_text(separated)]
-    return "\n\n".join([table(rows), *(_text(one) for one in compared), *last])
+    return "\n\n".join([table(rows), *(_comparison_text(one) for one in compared), *last])
 
 
-def _text(found: ModelComparison) -> str:
-    head = _match_head(found.first, found.second)
-    lines = [
-        table(
-            [
-                head,
-                *(
-                    _match_line(match)
-                    for match in found.matches
-                    if isinstance(match, EquivalentThreshold)
-                ),
-            ]
-        )
-    ]
-    lines += [
-        f"{_basis_words(m.by)}: {m.reason}" for m in found.matches if isinstance(m, NoEquivalent)
-    ]
-    estimated = {
-        m.by: m.rests_on
-        for m in found.matches
-        if isinstance(m, EquivalentThreshold) and m.intervals
-    }
-    lines += [f"{_basis_words(by)}: estimated from {words}" for by, words in estimated.items()]
-    return "\n".join([*lines, *_correlation_lines(found)])
-
-
-def _match_head(first: str, second: str) -> tuple[str, ...]:
-    """Return the head of a table of equivalent thresholds."""
-    return ("same number of", first, second, f"kept ({first})", f"kept ({second})",
-            "document overlap (IoU)", "pair overlap (IoU)", "method")  # fmt: skip
+def _comparison_text(compared: ModelComparison) -> str:
+    """Return equivalent thresholds, what they rest on, and rank correlations."""
+    found = compared.found
+    estimated = {one.by: one.rests_on for one in found if one.intervals}
+    return "\n".join(
+        [
+            table([_match_head(compared), *map(_match_cells, found)]),
+            *(f"{_words(one.by)}: {one.reason}" for one in compared.missing),
+            *(f"{_words(by)}: estimated from {source}" for by, source in estimated.items()),
+            *(f"rank {_correlation(one, 4)}" for one in compared.correlations),
+        ]
+    )
 
 
 def _separation_text(labels: LabelComparison) -> str:
@@ -408,19 +377,45 @@ def _separation_text(labels: LabelComparison) -> str:
     found = labels.found
     if isinstance(found, str):
         return f"model discrimination: not available: {found}"
-    rows = [_AREAS_HEAD, *areas(found)]
-    among = f"{counted(found.labels, 'label')} of pairs sampled from {labels.drawn_among}"
     unusable = f"; {found.unusable:,} without a score" if found.unusable else ""
-    return f"{table(rows)}\n{among}, in {counted(found.documents, 'document')}{unusable}"
+    return f"{table([_AREAS_HEAD, *areas(found)])}\n{_among(labels, found)}{unusable}"
 
 
-def _basis_words(by: str) -> str:
-    return {"fdr": "FDR"}.get(by, by.replace("_", " "))
-
-
-def _match_line(match: EquivalentThreshold) -> tuple[str, ...]:
+def _among(labels: LabelComparison, found: Separation) -> str:
+    """Return how many labels a comparison rests on."""
     return (
-        _basis_words(match.by),
+        f"{counted(found.labels, 'label')} of pairs sampled from {labels.drawn_among}, in "
+        f"{counted(found.documents, 'document')}"
+    )
+
+
+_QUANTILES: Final = tuple(f"{100 * q:g}%" for q in QUANTILES)
+_SPREAD_HEAD: Final = ("CLIP model", "scale", "pairs", *_QUANTILES)
+_AREAS_HEAD: Final = ("CLIP model", "ROC AUC", "average precision")
+_CORRELATED: Final = {
+    "pairs": "pairs matched by both",
+    "entries": "matrix entries scored by both",
+}
+
+
+def _spread(found: Distribution) -> tuple[str, ...]:
+    """Return a model's score quantiles as cells under `_SPREAD_HEAD`."""
+    quantiles = [f"{value:.{found.scale.digits + 1}f}" for value in found.quantiles]
+    named = found.model, found.scale.name, f"{found.pairs:,}"
+    return *named, *(quantiles or ["–"] * len(QUANTILES))
+
+
+def _match_head(compared: ModelComparison) -> tuple[str, ...]:
+    """Return the head of a table of equivalent thresholds."""
+    first, second = compared.first, compared.second
+    return ("same number of", first, second, f"kept ({first})", f"kept ({second})",
+            "document overlap (IoU)", "pair overlap (IoU)", "method")  # fmt: skip
+
+
+def _match_cells(match: EquivalentThreshold) -> tuple[str, ...]:
+    """Return two equivalent thresholds as cells under `_match_head`."""
+    return (
+        _words(match.by),
         f"{match.first:.12g}",
         f"{match.second:.12g}",
         *values(match),
@@ -429,18 +424,59 @@ def _match_line(match: EquivalentThreshold) -> tuple[str, ...]:
     )
 
 
-def _correlation_lines(found: ModelComparison) -> Iterator[str]:
-    of = {"pairs": "pairs matched by both", "entries": "matrix entries scored by both"}
-    for one in found.correlations:
-        if one.rho is None:
-            yield f"rank correlation of {one.n:,} {of[one.of]}: not defined"
-            continue
-        sampled = f" ({one.low:.4f} to {one.high:.4f}, sampled)" if one.low is not None else ""
-        yield f"rank correlation (Spearman) of {one.n:,} {of[one.of]}: {one.rho:.4f}{sampled}"
+def _words(by: str) -> str:
+    return {"fdr": "FDR"}.get(by, by.replace("_", " "))
+
+
+def values(match: EquivalentThreshold) -> list[str]:
+    """Return what both thresholds keep, or both rates with their intervals."""
+    if not match.intervals:
+        return [f"{value:,.10g}" for value in (match.wanted, match.found)]
+    each = zip((match.wanted, match.found), match.intervals, strict=True)
+    return [f"{value:.1%} ({low:.1%}–{high:.1%})" for value, (low, high) in each]
+
+
+def overlaps(match: EquivalentThreshold) -> tuple[str, str]:
+    """Return the overlap (IoU) of the kept documents, and of the kept pairs."""
+    return f"{match.agreement.documents.jaccard:.1%}", f"{match.agreement.pairs.jaccard:.1%}"
+
+
+def method(match: EquivalentThreshold) -> str:
+    """Return how an equivalent threshold was found: exact, closest or estimated."""
+    return "exact" if match.exact else "estimated" if match.intervals else "closest"
+
+
+def areas(found: Separation) -> list[tuple[str, str, str]]:
+    """Return each model's ROC AUC and average precision, then differences from the first model."""
+    models = [
+        (one.model, _measure(one.auc), _measure(one.average_precision)) for one in found.models
+    ]
+    return models + [
+        (
+            f"{one.second} − {one.first}",
+            f"{_measure(one.auc)}, p = {one.p_auc:.2g}",
+            f"{_measure(one.average_precision)}, p = {one.p_average_precision:.2g}",
+        )
+        for one in found.against_first
+    ]
+
+
+def _measure(one: Measure) -> str:
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+
+
+def _correlation(one: Correlation, digits: int) -> str:
+    """Describe the rank correlation of two models, after the word "rank"."""
+    what = f"{one.n:,} {_CORRELATED[one.of]}"
+    if one.rho is None:
+        return f"correlation of {what}: not defined"
+    sampled = ""
+    if one.low is not None:
+        sampled = f" ({one.low:.{digits}f} to {one.high:.{digits}f}, sampled)"
+    return f"correlation (Spearman) of {what}: {one.rho:.{digits}f}{sampled}"
 
 
 _DRAWN: Final = "pairs"  # the yield for which the charts' thresholds are equivalent
-_RATES: Final = {"fdr": "false-discovery rate", "precision": "precision"}
 _CAPTION: Final = (
     "Each row: the two thresholds that keep the same number (exact, or the closest possible), or "
     "have the same estimated precision (with 95% CI). Overlap (IoU): kept by both models divided "
@@ -486,8 +522,8 @@ def models_section(
         return None
     parts: list[Part] = [Paragraph(problem) for problem in problems]
     if sound:
-        lines = [spread(distribution(one.model)) for one in (first, *sound)]
-        parts = [Table(SPREAD_HEAD, lines), *parts]
+        lines = [_spread(distribution(one.model)) for one in (first, *sound)]
+        parts = [Table(_SPREAD_HEAD, lines), *parts]
     for other in sound:
         parts += _comparison(first, other, threshold, labels)
     if labels is not None and sound:
@@ -502,18 +538,24 @@ def _comparison(
     labels: Evidence | None,
 ) -> list[Part]:
     """Compare a model with the first: equivalent thresholds, overlap, rank correlation."""
-    matches = equivalent_thresholds(first, other, threshold, {}, labels)
-    found = [match for match in matches if isinstance(match, EquivalentThreshold)]
+    compared = compare_models(first, other, [threshold], labels, {})
+    found = compared.found
     drawn = next(match for match in found if match.by == _DRAWN)
-    ranks = (correlation_of_pairs, correlation_of_entries)
     return [
         Heading(f"{first.name} and {other.name}"),
         Charts([_scores(first, drawn.first), _scores(other, drawn.second)]),
-        Table(_match_head(first.name, other.name), [_match_cells(match) for match in found]),
-        *(Paragraph(_why_not(match)) for match in matches if isinstance(match, NoEquivalent)),
-        *(Paragraph(_correlation_words(rank(first.model, other.model))) for rank in ranks),
+        Table(_match_head(compared), [_match_cells(match) for match in found]),
+        *(
+            Paragraph(f"No threshold with equal {_words(match.by)}: {match.reason}.")
+            for match in compared.missing
+        ),
+        *(Paragraph(f"Rank {_correlation(one, 3)}.") for one in compared.correlations),
         Paragraph(_CAPTION, small=True),
-        *(Paragraph(_basis(match), small=True) for match in found if match.intervals),
+        *(
+            Paragraph(f"The {_words(match.by)} is estimated from {match.rests_on}.", small=True)
+            for match in found
+            if match.intervals
+        ),
     ]
 
 
@@ -524,53 +566,18 @@ def _scores(one: Candidate, threshold: float) -> Markup:
     return histogram(scores, threshold, span, f"{one.name} at {threshold:.12g}", 40, HALF)
 
 
-def _match_cells(match: EquivalentThreshold) -> tuple[str, ...]:
-    return (
-        _rate_words(match.by),
-        f"{match.first:.12g}",
-        f"{match.second:.12g}",
-        *values(match),
-        *overlaps(match),
-        method(match),
-    )
-
-
-def _rate_words(by: str) -> str:
-    return _RATES.get(by, by.replace("_", " "))
-
-
-def _why_not(match: NoEquivalent) -> str:
-    return f"No threshold with equal {_rate_words(match.by)}: {match.reason}."
-
-
-def _basis(match: EquivalentThreshold) -> str:
-    return f"The {_rate_words(match.by)} is estimated from {match.rests_on}."
-
-
-def _correlation_words(one: Correlation) -> str:
-    """Describe the rank correlation of two models."""
-    of = "pairs matched by both" if one.of == "pairs" else "matrix entries scored by both"
-    if one.rho is None:
-        return f"Rank correlation of {one.n:,} {of}: not defined."
-    sampled = f" ({one.low:.3f} to {one.high:.3f}, sampled)" if one.low is not None else ""
-    return f"Rank correlation (Spearman) of {one.n:,} {of}: {one.rho:.3f}{sampled}."
-
-
 def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[Part]:
     """Describe how well the models separate labeled pairs, or why that is unknown."""
-    models = [one.model for one in candidates]
-    title = Heading("Model discrimination")
-    try:
-        found = compare_separation(models, labels)
-    except ModelsError as error:
-        return [title, Paragraph(f"Not available: {error}.")]
+    compared = compare_labels(candidates, labels)
+    title, found = Heading("Model discrimination"), compared.found
+    if isinstance(found, str):
+        return [title, Paragraph(f"Not available: {found}.")]
     unusable = f" Labels without a score: {found.unusable:,}." if found.unusable else ""
     words = (
-        "How well the scores separate correct from incorrect pairs. "
-        f"{counted(found.labels, 'label')} of pairs sampled from {labels.words}, in "
-        f"{counted(found.documents, 'document')}, weighted by inverse sampling "
-        "probability. 95% CIs and the two-sided test of the difference: "
-        f"{found.rounds:,} bootstrap resamples of documents, paired across models.{unusable}"
+        f"How well the scores separate correct from incorrect pairs. {_among(compared, found)}, "
+        "weighted by inverse sampling probability. 95% CIs and the two-sided test of the "
+        f"difference: {found.rounds:,} bootstrap resamples of documents, paired across models."
+        f"{unusable}"
     )
     return [title, Table(_AREAS_HEAD, areas(found)), Paragraph(words, small=True)]
 
@@ -671,7 +678,12 @@ def _estimated(found: Labelled, threshold: float, scale: Scale) -> list[Part]:
         Heading(f"At threshold {threshold:.12g}"),
         Table(("quantity", "estimate", "95% CI"), rows),
         Paragraph(f"From {labels} at or above the threshold, {wrong:,} incorrect. {_ASSUMPTION}"),
-        Charts(_charts(drawn, here)),
+        Charts(
+            [
+                _chart(drawn, here, drawn.precision, here.precision, "precision"),
+                _chart(drawn, here, drawn.kept, here.kept, "recall of matched correct pairs"),
+            ]
+        ),
     ]
 
 
@@ -691,18 +703,11 @@ def _interval_cells(found: Interval, any_label: bool) -> tuple[str, str]:
     return f"{found.estimate[0]:.1%}", f"{found.low[0]:.1%}–{found.high[0]:.1%}"
 
 
-def _charts(drawn: Curve, here: Curve) -> list[Markup]:
-    titles = {"precision": "precision", "kept": "recall of matched correct pairs"}
-    return [_chart(drawn, here, name, title) for name, title in titles.items()]
-
-
-def _chart(drawn: Curve, here: Curve, name: str, title: str) -> Markup:
+def _chart(drawn: Curve, here: Curve, along: Interval, now: Interval, title: str) -> Markup:
     """Draw precision or recall; it is unknown where no label is at or above a threshold."""
-    along, now = getattr(drawn, name), getattr(here, name)
     estimate = np.where(drawn.labels > 0, along.estimate, np.nan)
-    found = (float(end[0]) for end in (now.estimate, now.low, now.high))
-    point = found if here.labels[0] else (np.nan, np.nan, np.nan)
-    estimated, low, high = point
+    ends = (now.estimate, now.low, now.high)
+    estimated, low, high = (float(end[0]) if here.labels[0] else np.nan for end in ends)
     chosen = float(here.thresholds[0]), estimated, low, high
     return band(drawn.thresholds, (estimate, along.low, along.high), chosen, title)
 
