@@ -65,7 +65,8 @@ def _run() -> None:
     st.set_page_config(page_title=f"{page.title} – mmc4viz")
     st.session_state["pages"] = pages
     refused = state.read_address(start.roots)
-    menu = st.empty()
+    with st.container(key="menu"):
+        menu = st.empty()
     navigation.show_menu(menu)
     with st.container():  # always present, so that later elements keep their positions
         if refused:

@@ -38,9 +38,9 @@ _NEXT: Final = {
 def show_menu(place: DeltaGenerator) -> None:
     """Link to the pages with the full query string, so that going back is one step."""
     address, pages = state.address(), state.pages()
-    with place.container(horizontal=True, key="menu"):
-        for number, (group, names) in enumerate(GROUPS):
-            with st.container(horizontal=True, key=f"menu-{number}", width="content"):
+    with place.container(horizontal=True):
+        for group, names in GROUPS:
+            with st.container(horizontal=True, width="content"):
                 if group:
                     st.html(part("menu_group", group), width="content")
                 for name in names:

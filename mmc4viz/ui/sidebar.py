@@ -310,7 +310,7 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
     with right:
         min_kb = _whole("min_kb", config)
     known = SETTINGS["single_image_keep"]
-    return {
+    chosen = {
         "min_images": min_images,
         "max_images": max_images,
         "max_tokens": max_tokens,
@@ -327,6 +327,36 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
             help=known.help,
         ),
     }
+    _show_changed(chosen)
+    return chosen
+
+
+def _show_changed(chosen: dict[str, Any]) -> None:
+    """Name the settings that differ from the loader's defaults, and offer to undo it."""
+    own = LoaderConfig()
+    changed = {name: getattr(own, name) for name in chosen if chosen[name] != getattr(own, name)}
+    if not changed:
+        return
+    words = [
+        f"{SETTINGS[name].label} {ASSIGNMENTS.get(chosen[name], chosen[name])} (default: "
+        f"{ASSIGNMENTS.get(default, default)})"
+        for name, default in changed.items()
+    ]
+    with st.container(key="changed-settings"):
+        note(f"Not the loader's defaults: {'; '.join(words)}.")
+        st.button(
+            "Use the loader's defaults",
+            key="use-defaults",
+            type="tertiary",
+            on_click=_use_defaults,
+            args=(changed,),
+        )
+
+
+def _use_defaults(changed: dict[str, Any]) -> None:
+    for name, default in changed.items():
+        state.put(NAMES[name], str(default))
+    state.begin_anew()
 
 
 def _whole(name: str, config: LoaderConfig) -> int:

@@ -89,7 +89,7 @@ def show(choice: Choice | None) -> None:
         st.text("The corpus that all pages show, and what else can be opened.")
         _show_open(choice)
     else:
-        st.text("Nothing is open yet. Open the sample, a folder of shards, or an index.")
+        note("No shards selected. Open the sample, a folder of shards, or an index.")
     _show_sample(start)
     _show_found(start)
     note(
