@@ -285,6 +285,74 @@ def thresholds(
     return figure(data, layout, 260, left=52, bottom=46)
 
 
+def joint(
+    scores: Floats, thresholds: tuple[float, float], counts: Sequence[int], names: Sequence[str]
+) -> go.Figure:
+    """Draw two models' scores of the same images, with both thresholds as lines.
+
+    The names of the four quadrants are points that can be selected, in the order of
+    `mmc4viz.thresholds.compare.disagreement.QUADRANTS`.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (2, n)
+    thresholds : (float, float)
+    counts : sequence of int
+        Images in each quadrant.
+    names : (str, str)
+        Names of the models.
+    """
+    finite = scores[:, np.isfinite(scores).all(axis=0)]
+    spans = [_padded(one, at) for one, at in zip(finite, thresholds, strict=True)]
+    counted, x, y = np.histogram2d(finite[0], finite[1], bins=48, range=spans)
+    density = {
+        "type": "heatmap",
+        "x": x,
+        "y": y,
+        "z": np.where(counted > 0, np.log10(np.maximum(counted, 1)), np.nan).T,
+        "customdata": counted.T,
+        "colorscale": [[0, "rgba(0,114,178,0.25)"], [1, "rgb(0,114,178)"]],
+        "showscale": False,
+        "hovertemplate": "%{customdata:,} images<extra></extra>",
+    }
+    words = ("kept by both", f"{names[0]} only", f"{names[1]} only", "kept by neither")
+    ends = [(low, high) for low, high in spans]
+    corners = {
+        "x": [ends[0][1], ends[0][1], ends[0][0], ends[0][0]],
+        "y": [ends[1][1], ends[1][0], ends[1][1], ends[1][0]],
+        "textposition": ["bottom left", "top left", "bottom right", "top right"],
+        "text": [f"{word}: {n:,}" for word, n in zip(words, counts, strict=True)],
+    }
+    labels = {
+        "type": "scatter",
+        "mode": "markers+text",
+        **corners,
+        "marker": {"size": 14, "color": INK, "symbol": "square"},
+        "cliponaxis": False,
+        "textfont": WORDS,
+        "hovertemplate": "show these pairs<extra></extra>",
+    }
+    level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
+    layout = {
+        "xaxis": axis(title=f"score of {names[0]}", range=spans[0], nticks=7),
+        "yaxis": axis(range=spans[1], nticks=7),
+        "shapes": [
+            threshold_line(thresholds[0]),
+            level | {"y0": thresholds[1], "y1": thresholds[1], "line": LINE},
+        ],
+        "annotations": [above(f"score of {names[1]}", 0, "left")],
+        "clickmode": "event+select",
+    }
+    return figure([density, labels], layout, 420, left=52, bottom=46)
+
+
+def _padded(values: Floats, threshold: float) -> tuple[float, float]:
+    """Return a range with all values and a threshold, and a margin."""
+    low, high = min([threshold, *values]), max([threshold, *values])
+    margin = 0.04 * (high - low) or 0.5
+    return float(low - margin), float(high + margin)
+
+
 def _x_range(x: Sequence[float], *, named: bool = True) -> Spec:
     """Return the range of the x axis, with space after the last point for the curves' names."""
     if not x:

@@ -12,7 +12,9 @@ from mmc4viz.thresholds.compare.disagreement import (
     Correlation,
     Disagreement,
     Distribution,
+    JointScores,
     distribution,
+    joint_scores,
     thresholds_of,
 )
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, along, match_by_yield
@@ -32,6 +34,7 @@ _MATCHES: Memo[list[EquivalentThreshold]] = Memo()
 _FDR: Memo[FdrEstimate] = Memo()
 _CURVES: Memo[list[EquivalentThreshold]] = Memo()
 _STRONGEST: Memo[list[Disagreement]] = Memo()
+_JOINT: Memo[JointScores] = Memo()
 _CORRELATIONS: Memo[list[Correlation]] = Memo()
 
 
@@ -132,6 +135,14 @@ def strongest(one: Side, other: Side, n: int) -> list[Disagreement]:
 
     with progress("Finding disagreements"):
         return _STRONGEST.get((one, other, n), make)
+
+
+def joint(one: Side, other: Side) -> JointScores:
+    """Return both models' scores of the same images."""
+    with progress("Pairing the scores"):
+        return _JOINT.get(
+            (one, other), lambda: joint_scores(candidate(one).model, candidate(other).model)
+        )
 
 
 def correlations(one: Side, other: Side) -> Sequence[Correlation]:

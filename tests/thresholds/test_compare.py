@@ -28,9 +28,11 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.thresholds.by_yield import YIELDS, Steps
 from mmc4viz.thresholds.compare.agreement import Candidate, Overlap
 from mmc4viz.thresholds.compare.disagreement import (
+    QUADRANTS,
     correlation_of_entries,
     correlation_of_pairs,
     distribution,
+    joint_scores,
     strongest,
     thresholds_of,
 )
@@ -277,6 +279,32 @@ def test_entries_are_those_of_the_documents() -> None:
     assert np.array_equal(found, pairs.score)
     beyond = entries(candidate.model, pairs.document, pairs.image, pairs.sentence + 1000)
     assert np.isnan(beyond).all()
+
+
+def test_joint_scores_are_those_of_each_image() -> None:
+    """Quadrants, against the two models' own lists of pairs."""
+    first, second = (one.model for one in sample())
+    joint = joint_scores(first, second)
+    mine, theirs = (
+        {(d, i): (s, score) for d, i, s, score in zip(
+            p.document.tolist(), p.image.tolist(), p.sentence.tolist(), p.score.tolist(),
+            strict=True)}
+        for p in (first.pairs, second.pairs)
+    )  # fmt: skip
+    places = list(zip(joint.document.tolist(), joint.image.tolist(), strict=True))
+    assert set(places) == mine.keys() & theirs.keys()
+    assert (joint.only_first, joint.only_second) == (
+        len(mine.keys() - theirs.keys()), len(theirs.keys() - mine.keys())
+    )  # fmt: skip
+    thresholds = (0.24, 0.5)
+    quadrants = joint.quadrants(thresholds).tolist()
+    for number, place in enumerate(places):
+        assert (mine[place], theirs[place]) == tuple(
+            zip(joint.sentence[:, number].tolist(), joint.score[:, number].tolist(), strict=True)
+        )
+        kept = mine[place][1] >= thresholds[0], theirs[place][1] >= thresholds[1]
+        wanted = {(True, True): "both", (True, False): "first", (False, True): "second"}
+        assert QUADRANTS[quadrants[number]] == wanted.get(kept, "neither")
 
 
 def test_strongest_disagreements_by_hand() -> None:

@@ -16,6 +16,7 @@ import mmc4viz
 from mmc4viz import expand, load_tokenizer, read_columns
 from mmc4viz.data.columns import Kind
 from mmc4viz.thresholds.by_yield import YIELDS
+from mmc4viz.thresholds.compare.disagreement import joint_scores
 from mmc4viz.thresholds.compare.equivalent import match_by_yield
 from mmc4viz.ui import model_data
 from tests.support.hostile import MARK, write_hostile
@@ -35,7 +36,7 @@ def test_the_page_says_what_the_core_says(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert f"<td><b>{match.second:.12g}</b></td>" in said
         assert f"<td>{match.agreement.pairs.jaccard:.1%}</td>" in said
     assert "High in sample-a, low in sample-b" in said
-    assert said.count('class="mmc-card ') == 16
+    assert said.count('class="mmc-card ') == 16 + 8  # disagreements, and a quadrant
     assert "false-discovery rate" not in said  # estimated on request only
     assert "failed on real MMC4 pages" in said
     app.toggle(key="models-fdr").set_value(True).run()
@@ -52,6 +53,26 @@ def test_the_models_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"at {match.second:.12g}, cosine scale" in markup(app)
     (other,) = (box for box in app.selectbox if box.key == "models-other")
     assert other.options == ["sample-a"]
+
+
+def test_the_other_model_is_taken_with_its_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = sample()
+    app = opened(monkeypatch, "compare-models", **{"m.by": "documents"})
+    threshold = round(match_by_yield(first, second, "documents", 0.24).second, 3)
+    (button,) = (one for one in app.button if one.key == "use-equivalent")
+    assert button.label == f"Use sample-b at {threshold:.3f}"
+    button.click().run()
+    assert app.selectbox(key="clip-model").value == "sample-b"
+    assert app.number_input(key="threshold").value == threshold
+
+
+def test_a_quadrant_of_the_joint_scores_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = sample()
+    joint = joint_scores(first.model, second.model)
+    match = match_by_yield(first, second, "pairs", 0.24)
+    counts = np.bincount(joint.quadrants((match.first, match.second)), minlength=4)
+    app = opened(monkeypatch, "compare-models", **{"m.quadrant": "second"})
+    assert f"Kept by sample-b only: 8 of {counts[2]:,} images" in markup(app)
 
 
 def test_with_one_model_the_page_says_how_to_add_another(

@@ -164,6 +164,55 @@ def strongest(first: Model, second: Model, n: int) -> list[Disagreement]:
     return list(found)
 
 
+QUADRANTS: Final = ("both", "first", "second", "neither")
+"""Which of two models keep an image."""
+
+
+@dataclass(frozen=True)
+class JointScores:
+    """Both models' scores of the images that both match, every array of shape (n,).
+
+    Attributes
+    ----------
+    document, image : ndarray of int64
+        Document position in the corpus; index within the document.
+    sentence : ndarray of int32, shape (2, n)
+        Each model's sentence.
+    score : ndarray of float64, shape (2, n)
+        Each model's score of its own pair.
+    only_first, only_second : int
+        Images that only one of them matches.
+    """
+
+    document: Ints
+    image: Ints
+    sentence: NDArray[np.int32]
+    score: Floats
+    only_first: int
+    only_second: int
+
+    def quadrants(self, thresholds: tuple[float, float]) -> NDArray[np.int64]:
+        """Return each image's position in `QUADRANTS`, shape (n,)."""
+        first, second = (self.score >= np.array(thresholds)[:, None]).astype(np.int64)
+        return 3 - 2 * first - second if len(self.image) else np.zeros(0, np.int64)
+
+
+def joint_scores(first: Model, second: Model) -> JointScores:
+    """Return the scores of the images that both models match."""
+    one, other = first.by_image, second.by_image
+    matched = one.sentence >= 0, other.sentence >= 0
+    place = np.flatnonzero(matched[0] & matched[1])
+    document = np.searchsorted(first.starts, place, side="right") - 1
+    return JointScores(
+        document,
+        place - first.starts[document],
+        np.stack([one.sentence[place], other.sentence[place]]),
+        np.stack([one.score[place], other.score[place]]),
+        int(np.count_nonzero(matched[0])) - len(place),
+        int(np.count_nonzero(matched[1])) - len(place),
+    )
+
+
 def _top(gap: Floats, n: int) -> Ints:
     some = np.argpartition(-gap, min(n, len(gap) - 1))[: n + 1]
     return np.asarray(some[np.argsort(-gap[some], kind="stable")])

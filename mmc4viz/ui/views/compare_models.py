@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+import numpy as np
 import streamlit as st
 
 from mmc4viz import charts
 from mmc4viz.export.tables import areas, method, overlaps, values
-from mmc4viz.text import escaped
+from mmc4viz.text import escaped, plain
 from mmc4viz.thresholds.by_yield import YIELDS
-from mmc4viz.thresholds.compare.disagreement import Correlation, Disagreement, Distribution
+from mmc4viz.thresholds.compare.disagreement import (
+    QUADRANTS,
+    Correlation,
+    Disagreement,
+    Distribution,
+    JointScores,
+)
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent, match_by_fdr
 from mmc4viz.thresholds.compare.roc import (
     STEPS,
@@ -196,6 +203,8 @@ def _instead(pair: Disagreement, low: Side) -> str:
 
 _OTHER: Final = "m.other"
 _BY: Final = "m.by"
+_QUADRANT: Final = "m.quadrant"
+_JOINT_COLUMNS: Final = ("score", "other_score", "other_sentence")
 _SPREAD: Final = ("from", "to_below", "pairs")
 
 
@@ -241,8 +250,11 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
     with choose_place:
         chosen = _by()
     match = next(one for one in found if one.by == chosen)
+    with choose_place:
+        _use_button(choice, second, match)
     with scores_place:
         _scores(first, second, match)
+    _joint(first, second, match)
     _curves(model_data.curve(first, second, chosen), match, names)
     _changes(match, names)
     st.subheader("Strongest disagreements", anchor=False)
@@ -297,6 +309,94 @@ def _by() -> str:
         "pairs",
         format_func=_words,
         required=True,
+    )
+
+
+def _use_button(choice: Choice, second: Side, match: EquivalentThreshold) -> None:
+    """Offer to switch to the second model at its equivalent threshold."""
+    spread = data.spread_of(second.source, second.config)
+    span = state.visible_span(spread.low, spread.high, spread.scale)
+    threshold = state.on_grid(match.second, spread.scale, span)
+    st.button(
+        f"Use {plain(second.name)} at {threshold:.{spread.scale.digits}f}",
+        key="use-equivalent",
+        type="primary",
+        on_click=_use,
+        args=(choice, second.name, threshold),
+    )
+
+
+def _use(choice: Choice, model: str, threshold: float) -> None:
+    own = next(iter(choice.models))
+    state.put("model", model)
+    state.choose(state.name_of(model, own), threshold)
+    state.begin_anew()
+
+
+def _joint(first: Side, second: Side, match: EquivalentThreshold) -> None:
+    """Draw both models' scores of the same images, and the pairs of the chosen quadrant."""
+    found = model_data.joint(first, second)
+    at = match.first, match.second
+    quadrant = found.quadrants(at)
+    counts = np.bincount(quadrant, minlength=len(QUADRANTS)).tolist()
+    heading("Same images, both scores")
+    st.text(
+        f"{len(found.image):,} images that both models match; only {first.name} matches "
+        f"{found.only_first:,}, only {second.name} {found.only_second:,}. Darker: more images. "
+        "Press the name of a quadrant to see its pairs."
+    )
+    names = list(map(escaped, (first.name, second.name)))  # Plotly shows markup
+    st.plotly_chart(
+        charts.joint(found.score, at, counts, names),
+        key="joint",
+        config=document_view.STILL,
+        on_select=_quadrant_pressed,
+        selection_mode="points",
+        alt=f"Scores of the same images by both models, with thresholds {at[0]:g} and {at[1]:g}",
+    )
+    sides = ("both", f"{plain(first.name)} only", f"{plain(second.name)} only", "neither")
+    words = dict(zip(QUADRANTS, sides, strict=True))
+    shown = fields.one_of(
+        st.segmented_control,
+        "Kept by",
+        QUADRANTS,
+        "models-quadrant",
+        _QUADRANT,
+        "first",
+        format_func=lambda name: f"{words[name]} ({counts[QUADRANTS.index(name)]:,})",
+        required=True,
+    )
+    inside = np.flatnonzero(quadrant == QUADRANTS.index(shown))
+    some = inside[np.linspace(0, len(inside) - 1, min(_SHOWN, len(inside))).astype(np.int64)]
+    cards = [_joint_card(found, place, (first, second)) for place in some.tolist()]
+    title = part("title", f"Kept by {words[shown]}: {len(cards):,} of {len(inside):,} images")
+    gallery.show(first.source, "joint", title, cards, _JOINT_COLUMNS)
+
+
+def _quadrant_pressed() -> None:
+    """Show the quadrant whose name was pressed."""
+    points = st.session_state["joint"]["selection"]["points"]
+    if points and 0 <= points[-1]["point_index"] < len(QUADRANTS):
+        chosen = QUADRANTS[points[-1]["point_index"]]
+        st.session_state["models-quadrant"] = chosen
+        state.put(_QUADRANT, chosen)
+
+
+def _joint_card(found: JointScores, place: int, sides: tuple[Side, Side]) -> Card:
+    first, second = sides
+    ranks = [
+        _rank(one, score, float(model_data.candidate(one).model.percentile(np.array([score]))[0]))
+        for one, score in zip(sides, found.score[:, place].tolist(), strict=True)
+    ]
+    mine, theirs = found.sentence[:, place].tolist()
+    foot = "same sentence" if mine == theirs else f"sentence {theirs + 1}, not {mine + 1}"
+    return Card(
+        data.place_of(first.source, first.config, int(found.document[place])),
+        int(found.image[place]),
+        mine,
+        part("card_ranks", ranks),
+        f"{second.name}: {foot}",
+        (*found.score[:, place].tolist(), theirs + 1),
     )
 
 
