@@ -15,10 +15,12 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import update_wrapper
+from inspect import signature
 from threading import Lock, Thread
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -86,6 +88,13 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
         place.empty()
 
 
+def tell(count: int) -> None:
+    """Report units just done to the progress bar shown, if any; the run may be abandoned here."""
+    show = _SHOWN.get()
+    if show is not None:
+        show(count, 0)
+
+
 def pulse(ahead: int) -> None:
     """Show how many computations are ahead in the queue; the run may be abandoned here."""
     show = _SHOWN.get()
@@ -93,6 +102,7 @@ def pulse(ahead: int) -> None:
         show(0, ahead)
 
 
+P = ParamSpec("P")
 V = TypeVar("V")
 
 _POLL: Final = 0.05  # seconds
@@ -321,6 +331,51 @@ class Memo(Generic[V]):
             if known:
                 return value
         return None
+
+
+class Cached(Generic[P, V]):
+    """A function whose values are cached by its arguments, made by `cached`."""
+
+    def __init__(self, make: Callable[P, V], words: str) -> None:
+        self._make, self._words, self._memo = make, words, Memo[V]()
+        self._signature = signature(make)
+        update_wrapper(self, make)
+
+    def __call__(self, *args: P.args, **options: P.kwargs) -> V:
+        """Look up or compute a value."""
+        with progress(self._words) if self._words else nullcontext():
+            key = self._key(*args, **options)
+            return self._memo.get(key, lambda: self._make(*args, **options))
+
+    def knows(self, *args: P.args, **options: P.kwargs) -> bool:
+        """Whether a value is cached."""
+        return self._key(*args, **options) in self._memo
+
+    def _key(self, *args: P.args, **options: P.kwargs) -> Hashable:
+        bound = self._signature.bind(*args, **options)
+        bound.apply_defaults()
+        return tuple(bound.arguments.values())
+
+
+def cached(words: str = "") -> Callable[[Callable[P, V]], Cached[P, V]]:
+    """Cache a function's values by its arguments.
+
+    Parameters
+    ----------
+    words : str
+        Shown while it works, with the units that it reports (`tell`); by default nothing is.
+
+    Examples
+    --------
+    >>> @cached()
+    ... def double(number):
+    ...     print("computed")
+    ...     return 2 * number
+    >>> double(3), double(3)
+    computed
+    (6, 6)
+    """
+    return lambda make: Cached(make, words)
 
 
 _PATIENCE: Final = 10.0  # seconds

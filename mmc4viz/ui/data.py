@@ -46,7 +46,7 @@ from mmc4viz.sweep.query import SORTS, Corpus, Ordered, Query, chosen, ordered, 
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.types import ImageStatus, LoaderConfig, ShardError
-from mmc4viz.ui.cache import Memo, progress
+from mmc4viz.ui.cache import Memo, cached, progress, tell
 from mmc4viz.ui.html import many
 
 _V = TypeVar("_V")
@@ -145,17 +145,10 @@ class Spread:
     counts: NDArray[np.int64]
 
 
-_TOKENIZERS: Memo[Tokenizer] = Memo()
-_INDEXES: Memo[Index] = Memo()
-_COLUMNS: Memo[tuple[Columns, ...]] = Memo()
-_DRAWN: Memo[DrawnSample] = Memo()
-_FACTS: Memo[Facts] = Memo()
 _MATCHED: Memo[Matched] = Memo()
 _SPREADS: Memo[Spread] = Memo()
 _CURVES: Memo[Curves] = Memo()
 _ESTIMATES: Memo[Estimate] = Memo()
-_FOLDERS: Memo[tuple[str, ...]] = Memo()
-_SIDECARS: Memo[list[SimilarityFile]] = Memo()
 
 
 def identify(path: str) -> FileId:
@@ -184,13 +177,12 @@ def index_at(folder: str) -> tuple[FileId, ...]:
     return identify(folder), identify(os.path.join(folder, MANIFEST))
 
 
+@cached("Opening the index")
 def index_of(index: tuple[FileId, ...], similarity: str | None = None) -> Index:
     """Open an index with one of its score sets; raises an IndexFileError if it is not one."""
-    key, words = (index, similarity), "Opening the index"
     if similarity is None:
-        return _computed(_INDEXES, key, words, lambda _: open_index(index[0].path))
-    own = index_of(index)
-    return _computed(_INDEXES, key, words, lambda _: own.with_similarity(similarity))
+        return open_index(index[0].path)
+    return index_of(index).with_similarity(similarity)
 
 
 def sets_of(source: CorpusKey) -> tuple[ScoreSet, ...]:
@@ -202,10 +194,12 @@ def tokenizer_of(source: CorpusKey) -> Tokenizer:
     """Return the tokenizer; raises a TokenizerError if it cannot be loaded."""
     if source.index:
         return index_of(source.index).tokenizer
-    name = source.tokenizer
-    return _computed(
-        _TOKENIZERS, name, "Loading the tokenizer", lambda _: load_tokenizer(name.path)
-    )
+    return _load_tokenizer(source.tokenizer)
+
+
+@cached("Loading the tokenizer")
+def _load_tokenizer(file: FileId) -> Tokenizer:
+    return load_tokenizer(file.path)
 
 
 def columns_of(source: CorpusKey) -> tuple[Columns, ...]:
@@ -213,28 +207,31 @@ def columns_of(source: CorpusKey) -> tuple[Columns, ...]:
     if source.sample is not None:
         return tuple(part for parts in drawn_of(source).clusters for part in parts)
     if source.sidecar is not None:
-        own = columns_of(replace(source, sidecar=None))
-        return _computed(_COLUMNS, source, "Reading scores", _put_over(own, source.sidecar))
+        return _rescored(source)
     if source.index:
         return index_of(source.index, source.similarity).columns
-    return _computed(_COLUMNS, source, "Reading the shards", lambda tell: _read(source, tell))
+    return _read(source)
 
 
-def _read(source: CorpusKey, tell: Tell) -> tuple[Columns, ...]:
+@cached("Reading the shards")
+def _read(source: CorpusKey) -> tuple[Columns, ...]:
     counter, folder = tokenizer_of(source), source.image_dir.path if source.image_dir else None
     shards = named(shard.path for shard in source.shards)
     return tuple(read_columns(shard, counter, folder, tell) for shard in shards)
 
 
-def _put_over(parts: Iterable[Columns], sidecar: FileId) -> Callable[[Tell], tuple[Columns, ...]]:
-    def make(tell: Tell) -> tuple[Columns, ...]:
-        done = []
-        for part in parts:
-            done.append(with_similarity(part, SimilarityFile("", sidecar.path)))
-            tell(len(part))
-        return tuple(done)
+@cached("Reading scores")
+def _rescored(source: CorpusKey) -> tuple[Columns, ...]:
+    assert source.sidecar is not None
+    return _put_over(columns_of(replace(source, sidecar=None)), source.sidecar)
 
-    return make
+
+def _put_over(parts: Iterable[Columns], sidecar: FileId) -> tuple[Columns, ...]:
+    done = []
+    for part in parts:
+        done.append(with_similarity(part, SimilarityFile("", sidecar.path)))
+        tell(len(part))
+    return tuple(done)
 
 
 def place_in_corpus(source: CorpusKey, part: int, row: int) -> tuple[int, int]:
@@ -263,17 +260,14 @@ def _shard_paths(source: CorpusKey) -> list[str]:
     return [shard.path for shard in source.shards]
 
 
+@cached("Sampling documents")
 def drawn_of(source: CorpusKey) -> DrawnSample:
     """Return the sample of a source that has one."""
-    return _computed(_DRAWN, source, "Sampling documents", lambda tell: _draw(source, tell))
-
-
-def _draw(source: CorpusKey, tell: Tell) -> DrawnSample:
     assert source.sample is not None
     drawn = corpus_of(source).sample(source.sample, _SEED, tell)
     if source.sidecar is None:
         return drawn
-    put_over = [_put_over(parts, source.sidecar)(tell) for parts in drawn.clusters]
+    put_over = [_put_over(parts, source.sidecar) for parts in drawn.clusters]
     return replace(drawn, clusters=put_over)
 
 
@@ -297,12 +291,9 @@ def corpus_name(source: CorpusKey) -> str:
     return os.path.basename(folders.pop()) if len(folders) == 1 else f"{len(paths):,} shards"
 
 
+@cached()
 def facts_of(source: CorpusKey) -> Facts:
     """Return counts, caveats and errors of a source."""
-    return _FACTS.get(source, lambda: _facts(source))
-
-
-def _facts(source: CorpusKey) -> Facts:
     parts = columns_of(source)
     documents, shards = sum(map(len, parts)), len({part.shard.path for part in parts})
     errors = list(dict.fromkeys(part.error for part in parts if part.error is not None))
@@ -431,23 +422,27 @@ def estimate_of(source: CorpusKey, config: LoaderConfig) -> Estimate:
 
 def folders_of(source: CorpusKey) -> tuple[str, ...]:
     """Return the folders of the shards."""
-    where = replace(source, sidecar=None, sample=None, similarity=None)
-    return _FOLDERS.get(where, lambda: _folders(where))
+    return _folders(source.index, source.shards)
 
 
-def _folders(source: CorpusKey) -> tuple[str, ...]:
-    index = index_of(source.index) if source.index else None
-    paths = [c.shard.path for c in index.columns] if index else [s.path for s in source.shards]
+@cached()
+def _folders(index: tuple[FileId, ...], shards: tuple[FileId, ...]) -> tuple[str, ...]:
+    parts = index_of(index).columns if index else ()
+    paths = [part.shard.path for part in parts] or [shard.path for shard in shards]
     return tuple(sorted({os.path.dirname(os.path.abspath(path)) for path in paths}))
 
 
 def similarity_files_beside(folders: Iterable[str]) -> list[SimilarityFile]:
     """Find similarity files of other models in folders."""
-    key = tuple(identify(folder) for folder in folders)
     try:
-        return _SIDECARS.get(key, lambda: similarity_files(Path(folder.path) for folder in key))
+        return _similarity_files(tuple(map(identify, folders)))
     except OSError as error:
         raise ShardError(f"cannot list the shards' folder: {error.strerror}") from None
+
+
+@cached()
+def _similarity_files(folders: tuple[FileId, ...]) -> list[SimilarityFile]:
+    return similarity_files(Path(folder.path) for folder in folders)
 
 
 def shard_at(source: CorpusKey, part: int) -> tuple[Shard, str | None]:

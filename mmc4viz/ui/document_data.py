@@ -28,7 +28,7 @@ from mmc4viz.types import (
     Verdict,
 )
 from mmc4viz.ui import data
-from mmc4viz.ui.cache import Memo
+from mmc4viz.ui.cache import cached
 
 _MOST_IMAGES: Final = 100
 _LARGE: Final = 640  # pixels of an enlarged image
@@ -64,17 +64,9 @@ class Enlarged:
     sentences: tuple[str, ...]
 
 
-_OPENED: Memo[Opened] = Memo()
-_CLOSELY: Memo[Enlarged] = Memo()
-_GLIMPSES: Memo[Thumbnail] = Memo()
-
-
+@cached()
 def opened(source: data.CorpusKey, part: int, row: int) -> Opened:
     """Re-read a document; raises a ShardError if its shard has changed."""
-    return _OPENED.get((source, part, row), lambda: _opened(source, part, row))
-
-
-def _opened(source: data.CorpusKey, part: int, row: int) -> Opened:
     columns = data.columns_of(source)[part]
     try:
         return _read_whole(source, columns, part, row)
@@ -103,28 +95,19 @@ def _read(source: data.CorpusKey, part: int, row: int) -> tuple[bytes | None, Im
     return raw, image_source(shard, folder)
 
 
+@cached()
 def thumbnail_of(
     source: data.CorpusKey, part: int, row: int, image: int, sentence: int
 ) -> Thumbnail:
     """Re-read one image and one sentence; raises a ShardError if the shard has changed."""
-    key = source, part, row, image, sentence
-    return _GLIMPSES.get(key, lambda: _thumbnail_of(source, part, row, image, sentence))
-
-
-def _thumbnail_of(
-    source: data.CorpusKey, part: int, row: int, image: int, sentence: int
-) -> Thumbnail:
     shard, folder = data.shard_at(source, part)
     place = data.columns_of(source)[part].place(row)
     return read_thumbnail(shard, place, image_source(shard, folder), image, sentence)
 
 
+@cached()
 def enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarged:
     """Re-read one image, enlarged, and all sentences; raises a ShardError on a changed shard."""
-    return _CLOSELY.get((source, part, row, image), lambda: _enlarged(source, part, row, image))
-
-
-def _enlarged(source: data.CorpusKey, part: int, row: int, image: int) -> Enlarged:
     raw, images = _read(source, part, row)
     try:
         info = read_json(raw or b"")

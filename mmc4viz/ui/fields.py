@@ -41,13 +41,10 @@ def one_of(
     if st.session_state.get(key) not in options:
         st.session_state.pop(key, None)
     state.seed(key, next((one for one in options if str(one) == state.get(name)), default))
-
-    def keep() -> None:
-        chosen = st.session_state[key]
-        state.put(name, None if chosen == default else str(chosen))
-
-    chosen: T | None = draw(label, options, key=key, on_change=keep, **looks)
-    return default if chosen is None else chosen
+    chosen: T | None = draw(label, options, key=key, **looks)
+    chosen = default if chosen is None else chosen
+    state.put(name, None if chosen == default else str(chosen))
+    return chosen
 
 
 def number(label: str, key: str, name: str, default: N, least: N, most: N, **looks: Any) -> N:

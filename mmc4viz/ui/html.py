@@ -60,6 +60,7 @@ def note(text: str, kind: Literal["note", "error"] = "note") -> None:
     st.html(part("note", " ".join(text.split()), kind))
 
 
+NO_DOCUMENTS: Final = "No document could be read from these shards. Select others in the sidebar."
 ASSIGNMENTS: Final = {
     "one_to_one": "One-to-one (current loader)",
     "argmax": "Argmax (loader before Aug 2023)",

@@ -324,15 +324,16 @@ def number(text: str, default: float) -> float:
     return value if math.isfinite(value) else default
 
 
-def on_grid(value: float, scale: Scale, span: tuple[float, float]) -> float:
-    """Return the nearest grid value within a span.
+def on_grid(value: float, scale: Scale, span: tuple[float, float] | None = None) -> float:
+    """Return the nearest grid value within a span, by default the whole grid.
 
     Examples
     --------
     >>> on_grid(0.24049, COSINE, (0.1, 0.4)), on_grid(30, COSINE, (0.1, 0.4))
     (0.24, 0.4)
     """
-    inside = min(max(value, span[0]), span[1])
+    low, high = span or (scale.start, scale.stop)
+    inside = min(max(value, low), high)
     return round(round(inside / scale.step) * scale.step, scale.digits)
 
 

@@ -126,8 +126,8 @@ def test_a_basis_that_labels_do_not_support_is_refused(
 ) -> None:
     path = label_file(tmp_path, 100, 0)
     app = started(monkeypatch, "label", labels=path)
-    app.session_state["chosen"] |= {"l.view": "results", "l.precision": "0.8"}
-    app.run()
+    app.session_state["chosen"] |= {"l.precision": "0.8"}
+    app.segmented_control(key="label-view").set_value("results").run()
     assert "one-sided" in markup(app)
     app.button(key="use-precision").click().run()
     app._page_hash = calc_hash("export")

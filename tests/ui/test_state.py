@@ -212,7 +212,7 @@ def test_a_document_too_big_for_memory_gives_one_line(monkeypatch: pytest.Monkey
         raise MemoryError
 
     monkeypatch.setattr(document_data, "_read_whole", full)
-    monkeypatch.setattr(document_data, "_OPENED", Memo())
+    monkeypatch.setattr(document_data.opened, "_memo", Memo())
     app = linked(monkeypatch, "documents", {"doc": "0.3"})
     assert "document 4 does not fit into memory" in alerts(app)[-1]
 

@@ -312,7 +312,7 @@ def _set(value: float) -> dict[str, Any]:
 def _threshold_changed(choice: Choice) -> None:
     value = st.session_state[_KEY].get("threshold")
     if isinstance(value, int | float) and math.isfinite(value):
-        nearest = state.on_grid(float(value), choice.scale, _whole(choice.scale))
+        nearest = state.on_grid(float(value), choice.scale)
         st.session_state["control-reported"] = nearest
         choice.keep(nearest)
 
@@ -322,13 +322,9 @@ def _proposal_clicked(proposed: Sequence[Proposal], choice: Choice) -> None:
     basis = st.session_state[_KEY].get("proposed")
     for one in proposed:
         if one.threshold is not None and str(one.basis) == basis:
-            nearest = state.on_grid(one.threshold, choice.scale, _whole(choice.scale))
+            nearest = state.on_grid(one.threshold, choice.scale)
             st.session_state["control-reported"] = nearest
             chosen.use(one, choice)
-
-
-def _whole(scale: Scale) -> tuple[float, float]:
-    return round(scale.start, scale.digits), round(scale.stop, scale.digits)
 
 
 def _view_changed() -> None:

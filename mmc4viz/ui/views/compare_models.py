@@ -22,24 +22,13 @@ from mmc4viz.thresholds.compare.disagreement import (
     JointScores,
 )
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquivalent, match_by_fdr
-from mmc4viz.thresholds.compare.roc import (
-    STEPS,
-    ConfidenceBand,
-    Evidence,
-    Separation,
-    compare_separation,
-    evidence,
-    match_by_precision,
-)
+from mmc4viz.thresholds.compare.roc import STEPS, ConfidenceBand, Evidence, Separation
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
-from mmc4viz.thresholds.labels import store
-from mmc4viz.thresholds.labels.sampling import designs
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, document_view, fields, label_data, model_data, state
-from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.components import gallery
 from mmc4viz.ui.components.gallery import Card
-from mmc4viz.ui.html import csv_button, heading, note, pair_of_columns, part, table
+from mmc4viz.ui.html import NO_DOCUMENTS, csv_button, heading, note, pair_of_columns, part, table
 from mmc4viz.ui.model_data import Side
 from mmc4viz.ui.sidebar import Choice
 
@@ -80,9 +69,6 @@ def _equal_rate(match: EquivalentThreshold | NoEquivalent, first: Side, second: 
     st.html(table(heads, [row], caption))
 
 
-_EVIDENCE: Memo[Evidence] = Memo()
-_PRECISION: Memo[EquivalentThreshold | NoEquivalent] = Memo()
-_SEPARATION: Memo[Separation] = Memo()
 _CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precision", "low", "high")
 
 
@@ -102,19 +88,10 @@ def _separation(first: Side, second: Side, threshold: float, path: str) -> None:
 
 
 def _draw_separation(first: Side, second: Side, threshold: float, path: str) -> None:
-    labels = tuple(store.read(path)), tuple(designs(path))
-    candidates = model_data.candidate(first), model_data.candidate(second)
-    key = first, second, path, labels
-    with progress("Reading the labels"):
-        found = _EVIDENCE.get(key, lambda: evidence(path, candidates))
-    with progress("Estimating precision"):
-        match = _PRECISION.get(
-            (*key, threshold), lambda: match_by_precision(*candidates, found, threshold)
-        )
-    _equal_rate(match, first, second)
-    models = [one.model for one in candidates]
-    with progress("Computing ROC curves"):
-        result = _SEPARATION.get(key, lambda: compare_separation(models, found))
+    labels = model_data.Labels.of(path)
+    found = model_data.evidence_on(first, second, labels)
+    _equal_rate(model_data.equal_precision(first, second, labels, threshold), first, second)
+    result = model_data.separation(first, second, labels)
     _areas(result, found)
     _separation_curves(result)
 
@@ -219,7 +196,7 @@ def show(choice: Choice) -> None:
     first = model_data.side(choice.config.clip_model, choice.source, choice.config)
     second = model_data.side(other, choice.models[other], choice.config)
     if not data.facts_of(choice.source).documents:
-        note("No document could be read from these shards. Select others in the sidebar.", "error")
+        note(NO_DOCUMENTS, "error")
         return
     state.write_address()
     model_data.check(first, second)

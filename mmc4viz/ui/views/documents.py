@@ -25,7 +25,7 @@ from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import plain
 from mmc4viz.types import LoaderConfig, Mmc4vizError, Outcome, ShardError
 from mmc4viz.ui import cache, data, document_data, document_filters, document_view, html, state
-from mmc4viz.ui.html import note
+from mmc4viz.ui.html import NO_DOCUMENTS, note
 from mmc4viz.ui.sidebar import Choice
 
 _ROWS: Final = 50  # rows
@@ -281,7 +281,7 @@ def show(choice: Choice) -> None:
     """Draw the page."""
     st.title("Documents", anchor=False)
     if not data.matched_of(choice.source, choice.config).n_documents:
-        note("No document could be read from these shards. Select others in the sidebar.", "error")
+        note(NO_DOCUMENTS, "error")
         return
     now = document_filters.filters_of_address()
     document_filters.draw(now, choice.scale.step, choice.scale.digits)

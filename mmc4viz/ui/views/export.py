@@ -49,7 +49,7 @@ from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, fields, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
-from mmc4viz.ui.html import note, pair_of_columns, part
+from mmc4viz.ui.html import NO_DOCUMENTS, note, pair_of_columns, part
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
 from mmc4viz.ui.views import export_shards
@@ -240,7 +240,7 @@ def show(choice: Choice) -> None:
     start = read_start()
     st.title("Export", anchor=False)
     if not data.facts_of(choice.source).documents:
-        note("No document could be read from these shards. Select others in the sidebar.", "error")
+        note(NO_DOCUMENTS, "error")
         return
     _load(choice, start)
     st.subheader("Settings and provenance", anchor=False)

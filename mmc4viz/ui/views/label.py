@@ -323,14 +323,10 @@ def _between(choice: Choice) -> tuple[float, float]:
         "Default: thresholds that keep 95% to 5% of pairs."
     )
     left, right = st.columns(2)
-    lowest = left.number_input("Lowest", value=_rounded(low, choice), step=step, format=form)
-    highest = right.number_input("Highest", value=_rounded(high, choice), step=step, format=form)
+    low, high = (state.on_grid(end, choice.scale) for end in (low, high))
+    lowest = left.number_input("Lowest", value=low, step=step, format=form)
+    highest = right.number_input("Highest", value=high, step=step, format=form)
     return float(lowest), float(highest)
-
-
-def _rounded(value: float, choice: Choice) -> float:
-    whole = choice.scale.start, choice.scale.stop
-    return state.on_grid(value, choice.scale, whole)
 
 
 def _begun(path: str, name: str, between: tuple[float, float] | None, choice: Choice) -> None:

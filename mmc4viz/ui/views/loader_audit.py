@@ -12,7 +12,7 @@ from mmc4viz import charts
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.ui import data, document_filters, document_view, html, state
-from mmc4viz.ui.html import many, note, part, plural
+from mmc4viz.ui.html import NO_DOCUMENTS, many, note, part, plural
 from mmc4viz.ui.sidebar import Choice
 
 _HEAD: Final = ("finding", "number", "meaning")
@@ -43,7 +43,7 @@ def show(choice: Choice) -> None:
     """Draw the page."""
     st.title("Loader audit", anchor=False)
     if not data.matched_of(choice.source, choice.config).n_documents:
-        note("No document could be read from these shards. Select others in the sidebar.", "error")
+        note(NO_DOCUMENTS, "error")
         return
     found = data.audit_for(choice.source, choice.config)
     sections = {

@@ -33,7 +33,7 @@ from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.components import charts, control, funnel
 from mmc4viz.ui.components.charts import TITLES, Point
 from mmc4viz.ui.components.control import Baseline
-from mmc4viz.ui.html import many, note
+from mmc4viz.ui.html import NO_DOCUMENTS, many, note
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import SETTINGS, read_start
 from mmc4viz.ui.state import number
@@ -395,7 +395,7 @@ def show(choice: Choice) -> None:
     st.text("Pairs scoring below the threshold are dropped.")
     if not facts.documents:
         _show_facts(facts)
-        note("No document could be read from these shards. Select others in the sidebar.", "error")
+        note(NO_DOCUMENTS, "error")
         return
     curves = data.curves_of(choice.source, choice.config)
     estimated = data.estimate_of(choice.source, choice.config) if choice.source.sample else None
