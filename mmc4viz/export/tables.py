@@ -582,9 +582,8 @@ def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[
     return [title, Table(_AREAS_HEAD, areas(found)), Paragraph(words, small=True)]
 
 
-TITLE: Final = "Precision from labels"
+_TITLE: Final = "Precision from labels"
 _POINTS: Final = 48  # thresholds at which curves are drawn
-_NONE: Final = "No pairs are labeled, so precision is unknown."
 _ASSUMPTION: Final = (
     "Pairs were sampled at random within score strata that were fixed before the first label; each "
     "label represents the pairs of its stratum, and labels are assumed to be correct. Each 95% CI "
@@ -596,9 +595,11 @@ _AGREEMENT: Final = (
 )
 
 
-def without_labels() -> Section:
-    """Return the section for a report without labels."""
-    return Section(TITLE, [Paragraph(_NONE)])
+def without_labels(
+    reason: str = "No pairs are labeled, so precision is unknown.",
+) -> Section:
+    """Return the section for a report without labels, or without usable ones."""
+    return Section(_TITLE, [Paragraph(reason)])
 
 
 def labels_section(path: str, config: LoaderConfig, population: Population) -> Section:
@@ -627,7 +628,7 @@ def labels_section(path: str, config: LoaderConfig, population: Population) -> S
     if len(found.sample):
         scale = scale_of(population.pairs.score, population.columns)
         parts += _estimated(found, config.threshold, scale)
-    return Section(TITLE, [*parts, *_unused(found), *_agreement(agreements(given)), _guidelines()])
+    return Section(_TITLE, [*parts, *_unused(found), *_agreement(agreements(given)), _guidelines()])
 
 
 def _guidelines() -> Part:
