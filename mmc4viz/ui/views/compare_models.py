@@ -10,7 +10,7 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.export.tables import areas, method, overlaps, values
+from mmc4viz.export.tables import areas, match_cells, match_head, overlaps, values
 from mmc4viz.sweep.pairs import place_of
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import YIELDS
@@ -358,26 +358,16 @@ def _table(found: Sequence[EquivalentThreshold], names: tuple[str, str]) -> None
         st.subheader("Equivalent thresholds", anchor=False, width="content")
         head = list(found[0].row())
         html.csv_button("matched", head, lambda: [list(match.row().values()) for match in found])
-    heads = (
-        "same number of", names[0], names[1], f"kept ({names[0]})", f"kept ({names[1]})",
-        "document overlap (IoU)", "pair overlap (IoU)", "method",
-    )  # fmt: skip
     caption = (
         "Each row: thresholds that keep the same number, or the closest if there is none. Overlap: "
         "kept by both models divided by kept by either; pairs are equal if image and sentence are."
     )
-    st.html(table(heads, [_cells(match) for match in found], caption))
+    st.html(table(match_head(*names), [_cells(match) for match in found], caption))
 
 
 def _cells(match: EquivalentThreshold) -> tuple[str, ...]:
-    return (
-        _words(match.by),
-        f"{match.first:.12g}",
-        f"<b>{match.second:.12g}</b>",
-        *values(match),
-        *overlaps(match),
-        method(match),
-    )
+    by, first, second, *kept = match_cells(match)
+    return by, first, f"<b>{second}</b>", *kept
 
 
 def _words(by: str) -> str:
