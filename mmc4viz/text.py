@@ -146,6 +146,17 @@ def plain(text: str) -> str:
     )
 
 
+def storable(text: str) -> str:
+    r"""Escape lone surrogates, which stand for bytes of a name that are not UTF-8.
+
+    Examples
+    --------
+    >>> storable("a\udcff")
+    'a\\udcff'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def escaped(text: str) -> str:
     """Escape text for HTML, including attribute values.
 

@@ -44,6 +44,7 @@ from mmc4viz.data.similarity_file import check_rows, digests_of, own_metadata, s
 from mmc4viz.data.storage import fingerprint, is_remote, locked, put_in_place
 from mmc4viz.loader.images import ImageSource, is_too_large, open_image, skip_check
 from mmc4viz.loader.parse import parse_document
+from mmc4viz.text import storable
 from mmc4viz.types import ConfigError, Document, ShardError
 
 
@@ -99,7 +100,7 @@ def pages(
         document = parse_document(sample.key, sample.raw, keeping, skip_check)
         if document.error is None and not document.is_gpt:
             tally.add(document)
-            yield Page(_storable(document.key), keeping.kept, _sentences(document))
+            yield Page(storable(document.key), keeping.kept, _sentences(document))
     if notes is not None:
         notes += tally.notes(shard, source)
 
@@ -107,10 +108,6 @@ def pages(
 def _sentences(document: Document) -> list[str]:
     texts = document.sentences
     return [str(text) for text in texts] if isinstance(texts, list) else []
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 A = TypeVar("A")

@@ -22,6 +22,7 @@ from mmc4viz.data.checked import CheckedBatch
 from mmc4viz.data.shards import Sample, Shard
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.text import storable
 from mmc4viz.types import Document, Image, SentenceCounts
 
 
@@ -116,8 +117,8 @@ def count_fields(counts: SentenceCounts) -> dict[str, Any]:
 def uncounted_row(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
     """Turn a document into a row without the token counts of a plain document."""
     row: dict[str, Any] = {
-        "key": _storable(document.key),
-        "url": _storable(document.url),
+        "key": storable(document.key),
+        "url": storable(document.url),
         "offset": sample.offset,
         "size": sample.size,
         "kind": int(Kind.PLAIN),
@@ -174,7 +175,7 @@ def _image_row(image: Image) -> dict[str, Any]:
         "width": min(image.width, 2**31 - 1),
         "height": min(image.height, 2**31 - 1),
         "format": image.format,
-        "url": _storable(image.url),
+        "url": storable(image.url),
         "error": image.entry_error or image.pixel_error,
         "stored_sentence": sentence if in_range else -1,
         "stored_score": float("nan") if score is None else score,
@@ -203,11 +204,6 @@ def read_payload(payload: bytes | None) -> dict[str, Any]:
     """Deserialize a payload; it is empty for a plain document."""
     fields: dict[str, Any] = json.loads((payload or b"{}").decode("utf-8", "surrogatepass"))
     return fields
-
-
-def _storable(text: str) -> str:
-    """Escape lone surrogates, which cannot be encoded."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def arrow_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

@@ -45,6 +45,7 @@ from mmc4viz.data.storage import (
 )
 from mmc4viz.loader.images import Embedded, Folder, ImageSource, limit_bytes, words
 from mmc4viz.loader.parse import NO_JSON
+from mmc4viz.text import storable
 from mmc4viz.types import ConfigError, ShardError
 
 MOST_HEADER: Final = 1 << 18
@@ -639,7 +640,7 @@ def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample 
             match = _SAMPLE_NAME.match(member.name)
             if not member.isreg() or match is None or _PASSED_OVER.match(member.name):
                 continue
-            key, suffix = _storable(match.group(1)), match.group(2).lower()
+            key, suffix = storable(match.group(1)), match.group(2).lower()
             if suffix != "json":
                 yield key, suffix, None
             elif member.size > limit:
@@ -711,11 +712,6 @@ class _Forward:
         while offset > self._at and self.read(min(offset - self._at, _CHUNK)):
             pass
         return self._at
-
-
-def _storable(key: str) -> str:
-    """Escape bytes of a name that are not UTF-8."""
-    return key.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _line_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:

@@ -26,9 +26,10 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
+from mmc4viz.text import storable
 from mmc4viz.types import LoaderConfig, Outcome, PairStatus
 
-CHUNK: Final = 1 << 16  # documents resolved and written together, at least one shard
+_CHUNK: Final = 1 << 16  # documents resolved and written together, at least one shard
 
 STATUSES: Final = tuple(str(status) for status in PairStatus)
 
@@ -64,7 +65,7 @@ class Chunk:
         return len(self.probability)
 
 
-def chunks(matched: Matched, config: LoaderConfig, size: int = CHUNK) -> Iterator[Chunk]:
+def chunks(matched: Matched, config: LoaderConfig, size: int = _CHUNK) -> Iterator[Chunk]:
     """Yield every document's outcome and every pair's status, some shards at a time.
 
     Parameters
@@ -181,12 +182,7 @@ def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]
     return (*whole[:3], np.array([row[3] for row in rows], np.float64), whole[3])
 
 
-def storable(text: str) -> str:
-    """Escape lone surrogates of a path, which UTF-8 cannot encode."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-IDS: Final = np.dtype("u8,u8")
+_IDS: Final = np.dtype("u8,u8")
 _UID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -220,10 +216,10 @@ def ids_of(columns: Sequence[Columns]) -> NDArray[np.void]:
     names = [storable(part.shard.name) for part in columns]
     keys = [part.batch.column("key") for part in columns]
     plain = [
-        np.array([uid(name, key) for key in column.to_pylist()], IDS)
+        np.array([uid(name, key) for key in column.to_pylist()], _IDS)
         for name, column in zip(names, keys, strict=True)
     ]
-    found = np.concatenate([np.zeros(0, IDS), *plain])
+    found = np.concatenate([np.zeros(0, _IDS), *plain])
     _, place, times = np.unique(found, return_inverse=True, return_counts=True)
     starts = np.cumsum([0, *map(len, plain)])
     for at in np.flatnonzero(times[place] > 1).tolist():

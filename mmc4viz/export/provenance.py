@@ -27,6 +27,7 @@ from mmc4viz.loader.images import pillow_version
 from mmc4viz.loader.tokenizer import BUILT_IN, Tokenizer
 from mmc4viz.sweep.estimate import CONFIDENCE, RATES, Rate
 from mmc4viz.sweep.statistics import Curves
+from mmc4viz.text import storable
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import LoaderConfig, Outcome
 
@@ -117,7 +118,7 @@ def corpus_of_index(index: Index) -> CorpusFacts:
     )
 
 
-def corpus_of_shards(paths: Iterable[str], image_dir: str | None = None) -> CorpusFacts:
+def _corpus_of_shards(paths: Iterable[str], image_dir: str | None = None) -> CorpusFacts:
     """Return the facts about shards; raises ShardError if one does not exist."""
     shards = tuple(ShardFacts(absolute(path), fingerprint(path)) for path in paths)
     return CorpusFacts(shards, image_dir=image_dir)
@@ -137,7 +138,7 @@ def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
         facts = corpus_of_index(index)
     else:
         source = None
-        facts = corpus_of_shards([shard.path for shard in corpus.shards], corpus.image_dir)
+        facts = _corpus_of_shards([shard.path for shard in corpus.shards], corpus.image_dir)
     return Basics(facts, SimilarityFacts(config.clip_model, source), corpus.tokenizer)
 
 
@@ -149,8 +150,8 @@ def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
     return replace(basics, corpus=corpus)
 
 
-MANUAL: Final = "manual"
-BASES: Final = (MANUAL, *(str(basis) for basis in Basis))
+_MANUAL: Final = "manual"
+BASES: Final = (_MANUAL, *(str(basis) for basis in Basis))
 _HEAD: Final = (
     "# mmc4viz settings. Load with --config. `provenance` records where they come from.\n"
 )
@@ -233,7 +234,7 @@ def provenance(
     }
     if note.strip():
         found["note"] = note.strip()
-    found["chosen"] = _plain(chosen or {"basis": MANUAL})
+    found["chosen"] = _plain(chosen or {"basis": _MANUAL})
     found["similarity"] = _similarity_record(basics.similarity)
     named = basics.tokenizer.name
     found["tokenizer"] = {"digest": digest(basics.tokenizer), "exact": named != BUILT_IN}
@@ -290,14 +291,12 @@ def to_text(config: LoaderConfig, found: Mapping[str, Any], name: str = "") -> s
 
 
 def _storable(value: Any) -> Any:
-    """Escape lone surrogates, which UTF-8 cannot encode."""
+    """Make all text in plain values storable."""
     if isinstance(value, dict):
         return {_storable(name): _storable(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_storable(one) for one in value]
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
+    return storable(value) if isinstance(value, str) else value
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -315,12 +314,12 @@ def _text(dumper: Any, text: str) -> Any:
 _Dumper.add_representer(str, _text)
 
 
-Recorded = Mapping[str, Any]
+_Recorded = Mapping[str, Any]
 
 _TIMED: Final = re.compile(r"(\d+):\d+")  # fingerprint written by an older version
 
 
-def differences(settings: Recorded, found: Recorded, basics: Basics) -> list[str]:
+def differences(settings: _Recorded, found: _Recorded, basics: Basics) -> list[str]:
     """Describe how the present corpus differs from a config's provenance.
 
     Parameters
@@ -345,7 +344,7 @@ def differences(settings: Recorded, found: Recorded, basics: Basics) -> list[str
     return notes
 
 
-def _tokenizer(settings: Recorded, here: str) -> str:
+def _tokenizer(settings: _Recorded, here: str) -> str:
     named = settings.get("tokenizer", LoaderConfig().tokenizer)
     what = (
         f"{named} has changed since the export"
@@ -356,7 +355,7 @@ def _tokenizer(settings: Recorded, here: str) -> str:
 
 
 def _similarity_differences(
-    settings: Recorded, recorded: Recorded, here: SimilarityFacts
+    settings: _Recorded, recorded: _Recorded, here: SimilarityFacts
 ) -> list[str]:
     named = settings.get("clip_model", LoaderConfig().clip_model)
     notes = []
@@ -372,7 +371,7 @@ def _similarity_differences(
     return [f"different scores: {note}; a threshold is valid for one model only" for note in notes]
 
 
-def _corpus_differences(recorded: Recorded, here: CorpusFacts) -> list[str]:
+def _corpus_differences(recorded: _Recorded, here: CorpusFacts) -> list[str]:
     before = [ShardFacts(**shard) for shard in recorded["shards"]]
     missing, added, changed, touched = _compared(before, here.shards)
     parts = [

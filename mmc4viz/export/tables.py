@@ -364,7 +364,7 @@ def _comparison_text(compared: ModelComparison) -> str:
     estimated = {one.by: one.rests_on for one in found if one.intervals}
     return "\n".join(
         [
-            table([_match_head(compared), *map(_match_cells, found)]),
+            table([match_head(compared.first, compared.second), *map(match_cells, found)]),
             *(f"{_words(one.by)}: {one.reason}" for one in compared.missing),
             *(f"{_words(by)}: estimated from {source}" for by, source in estimated.items()),
             *(f"rank {_correlation(one, 4)}" for one in compared.correlations),
@@ -405,22 +405,21 @@ def _spread(found: Distribution) -> tuple[str, ...]:
     return *named, *(quantiles or ["–"] * len(QUANTILES))
 
 
-def _match_head(compared: ModelComparison) -> tuple[str, ...]:
-    """Return the head of a table of equivalent thresholds."""
-    first, second = compared.first, compared.second
+def match_head(first: str, second: str) -> tuple[str, ...]:
+    """Return the head of a table of two models' equivalent thresholds."""
     return ("same number of", first, second, f"kept ({first})", f"kept ({second})",
             "document overlap (IoU)", "pair overlap (IoU)", "method")  # fmt: skip
 
 
-def _match_cells(match: EquivalentThreshold) -> tuple[str, ...]:
-    """Return two equivalent thresholds as cells under `_match_head`."""
+def match_cells(match: EquivalentThreshold) -> tuple[str, ...]:
+    """Return two equivalent thresholds as cells under `match_head`."""
     return (
         _words(match.by),
         f"{match.first:.12g}",
         f"{match.second:.12g}",
         *values(match),
         *overlaps(match),
-        method(match),
+        "exact" if match.exact else "estimated" if match.intervals else "closest",
     )
 
 
@@ -439,11 +438,6 @@ def values(match: EquivalentThreshold) -> list[str]:
 def overlaps(match: EquivalentThreshold) -> tuple[str, str]:
     """Return the overlap (IoU) of the kept documents, and of the kept pairs."""
     return f"{match.agreement.documents.jaccard:.1%}", f"{match.agreement.pairs.jaccard:.1%}"
-
-
-def method(match: EquivalentThreshold) -> str:
-    """Return how an equivalent threshold was found: exact, closest or estimated."""
-    return "exact" if match.exact else "estimated" if match.intervals else "closest"
 
 
 def areas(found: Separation) -> list[tuple[str, str, str]]:
@@ -488,8 +482,8 @@ def models_section(
     first: Candidate,
     others: Sequence[Candidate],
     threshold: float,
-    labels: Evidence | None = None,
-    problems: Sequence[str] = (),
+    labels: Evidence | None,
+    problems: Sequence[str],
 ) -> Section | None:
     """Return the section that compares the model in use with others.
 
@@ -501,7 +495,7 @@ def models_section(
         The other models on the same documents, under the same settings.
     threshold : float
         The first model's threshold.
-    labels : Evidence, optional
+    labels : Evidence or None
         Without labels, precision is not compared.
     problems : sequence of str
         Reasons why other models cannot be compared, one line each.
@@ -511,16 +505,13 @@ def models_section(
     Section or None
         None if there are neither other models nor problems.
     """
-    sound, problems = list[Candidate](), list(problems)
+    sound, parts = list[Candidate](), list[Part](map(Paragraph, problems))
     for other in others:
         try:
             check_comparable([first.model, other.model])
             sound.append(other)
         except ModelsError as error:
-            problems.append(str(error))
-    if not sound and not problems:
-        return None
-    parts: list[Part] = [Paragraph(problem) for problem in problems]
+            parts.append(Paragraph(str(error)))
     if sound:
         lines = [_spread(distribution(one.model)) for one in (first, *sound)]
         parts = [Table(_SPREAD_HEAD, lines), *parts]
@@ -528,7 +519,7 @@ def models_section(
         parts += _comparison(first, other, threshold, labels)
     if labels is not None and sound:
         parts += _separation_part([first, *sound], labels)
-    return Section("CLIP model comparison", parts)
+    return Section("CLIP model comparison", parts) if parts else None
 
 
 def _comparison(
@@ -544,7 +535,7 @@ def _comparison(
     return [
         Heading(f"{first.name} and {other.name}"),
         Charts([_scores(first, drawn.first), _scores(other, drawn.second)]),
-        Table(_match_head(compared), [_match_cells(match) for match in found]),
+        Table(match_head(compared.first, compared.second), [match_cells(match) for match in found]),
         *(
             Paragraph(f"No threshold with equal {_words(match.by)}: {match.reason}.")
             for match in compared.missing
@@ -582,9 +573,8 @@ def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[
     return [title, Table(_AREAS_HEAD, areas(found)), Paragraph(words, small=True)]
 
 
-TITLE: Final = "Precision from labels"
+_TITLE: Final = "Precision from labels"
 _POINTS: Final = 48  # thresholds at which curves are drawn
-_NONE: Final = "No pairs are labeled, so precision is unknown."
 _ASSUMPTION: Final = (
     "Pairs were sampled at random within score strata that were fixed before the first label; each "
     "label represents the pairs of its stratum, and labels are assumed to be correct. Each 95% CI "
@@ -596,9 +586,11 @@ _AGREEMENT: Final = (
 )
 
 
-def without_labels() -> Section:
-    """Return the section for a report without labels."""
-    return Section(TITLE, [Paragraph(_NONE)])
+def without_labels(
+    reason: str = "No pairs are labeled, so precision is unknown.",
+) -> Section:
+    """Return the section for a report without labels, or without usable ones."""
+    return Section(_TITLE, [Paragraph(reason)])
 
 
 def labels_section(path: str, config: LoaderConfig, population: Population) -> Section:
@@ -627,7 +619,7 @@ def labels_section(path: str, config: LoaderConfig, population: Population) -> S
     if len(found.sample):
         scale = scale_of(population.pairs.score, population.columns)
         parts += _estimated(found, config.threshold, scale)
-    return Section(TITLE, [*parts, *_unused(found), *_agreement(agreements(given)), _guidelines()])
+    return Section(_TITLE, [*parts, *_unused(found), *_agreement(agreements(given)), _guidelines()])
 
 
 def _guidelines() -> Part:

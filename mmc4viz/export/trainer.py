@@ -19,25 +19,27 @@ _DEFAULT: Final = LoaderConfig()  # except for the threshold, the values fixed i
 
 @dataclass(frozen=True)
 class Unflagged:
-    """Something for which the loader has no flag.
+    """A setting for which the loader has no flag.
 
     Attributes
     ----------
     name : str
         The setting in words.
     wanted, fixed : str
-        The settings' value and the loader's; ``wanted`` is empty if there is no such setting.
+        The settings' value and the loader's.
     advice : str
-        What can be done about it.
-    agrees : bool
-        Whether the loader already does what is wanted.
+        What can be done if they differ.
     """
 
     name: str
     wanted: str
     fixed: str
     advice: str
-    agrees: bool
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the loader does what is wanted."""
+        return self.wanted == self.fixed
 
 
 def openflamingo_flags(config: LoaderConfig) -> str:
@@ -69,87 +71,50 @@ def _folder(tokenizer: str) -> str:
 
 
 def unflagged(config: LoaderConfig) -> list[Unflagged]:
-    """Return settings for which the loader has no flag, those that differ first."""
-    found = [
-        _size(config),
-        _tokens(config),
-        _assignment(config),
-        _single_image_keep(config),
-        *_beyond(),
-    ]
-    return sorted(found, key=lambda one: one.agrees)
-
-
-def _size(config: LoaderConfig) -> Unflagged:
-    """Return the size limit; a larger one can be applied to the data."""
-    larger = config.min_kb > _DEFAULT.min_kb
-    advice = "mmc4viz apply removes the smaller images from the shards"
-    if not larger:
-        advice = "change MIN_KB in open_flamingo/train/data.py (cannot be done in the data)"
-    return Unflagged(
-        "size limit",
-        "none" if config.min_kb < 0 else f"n // 1000 > {config.min_kb}",
-        f"n // 1000 > {_DEFAULT.min_kb}",
-        advice,
-        config.min_kb == _DEFAULT.min_kb,
-    )
-
-
-def _tokens(config: LoaderConfig) -> Unflagged:
-    return Unflagged(
-        "token limit",
-        str(config.max_tokens),
-        str(_DEFAULT.max_tokens),
-        "change max_tokens of preprocess_interleaved in open_flamingo/train/data.py (cannot be "
-        "done in the data)",
-        config.max_tokens == _DEFAULT.max_tokens,
-    )
-
-
-def _assignment(config: LoaderConfig) -> Unflagged:
-    return Unflagged(
-        "assignment",
-        config.assignment,
-        _DEFAULT.assignment,
-        "mmc4viz apply writes shards on which the loader's assignment gives the same pairs, "
-        "unless a sentence has several images",
-        config.assignment == _DEFAULT.assignment,
-    )
-
-
-def _single_image_keep(config: LoaderConfig) -> Unflagged:
-    return Unflagged(
-        "single-image keep probability",
-        f"{config.single_image_keep!r}",
-        f"{_DEFAULT.single_image_keep!r}",
-        "change the random drop in preprocess_interleaved in open_flamingo/train/data.py (cannot "
-        "be done in the data)",
-        config.single_image_keep == _DEFAULT.single_image_keep,
-    )
-
-
-def _beyond() -> list[Unflagged]:
-    """Return what only rewriting the shards can do."""
+    """Return the settings for which the loader has no flag."""
+    size = "change MIN_KB in open_flamingo/train/data.py (cannot be done in the data)"
+    if config.min_kb > _DEFAULT.min_kb:
+        size = "mmc4viz apply removes the smaller images from the shards"
     return [
+        Unflagged("size limit", _size(config), _size(_DEFAULT), size),
         Unflagged(
-            "cap by score",
-            "",
-            "the loader keeps the first pairs on the page, not the highest-scoring",
-            "mmc4viz apply --cap best",
-            True,
+            "token limit",
+            str(config.max_tokens),
+            str(_DEFAULT.max_tokens),
+            "change max_tokens of preprocess_interleaved in open_flamingo/train/data.py (cannot be "
+            "done in the data)",
         ),
         Unflagged(
-            "image order",
-            "",
-            "the loader has images in page order but image tokens in sentence order",
-            "mmc4viz apply --order sentence",
-            True,
+            "assignment",
+            config.assignment,
+            _DEFAULT.assignment,
+            "mmc4viz apply writes shards on which the loader's assignment gives the same pairs, "
+            "unless a sentence has several images",
+        ),
+        Unflagged(
+            "single-image keep probability",
+            repr(config.single_image_keep),
+            repr(_DEFAULT.single_image_keep),
+            "change the random drop in preprocess_interleaved in open_flamingo/train/data.py "
+            "(cannot be done in the data)",
         ),
     ]
+
+
+def _size(config: LoaderConfig) -> str:
+    return "none" if config.min_kb < 0 else f"n // 1000 > {config.min_kb}"
+
+
+_BY_REWRITING: Final = [
+    "cap by score: the loader keeps the first pairs on the page, not the highest-scoring; use "
+    "mmc4viz apply --cap best",
+    "image order: the loader has images in page order but image tokens in sentence order; use "
+    "mmc4viz apply --order sentence",
+]
 
 
 def advice(config: LoaderConfig) -> dict[str, list[str]]:
-    """Describe the result of `unflagged` in words, grouped by heading.
+    """Say what is done without a flag, and what could be done, grouped by heading.
 
     Examples
     --------
@@ -159,20 +124,17 @@ def advice(config: LoaderConfig) -> dict[str, list[str]]:
     ['size limit: n // 1000 > 20, in the loader n // 1000 > 10; mmc4viz apply removes the smaller \
 images from the shards']
     """
-    different: list[str] = []
-    fixed: list[str] = []
-    rewriting: list[str] = []
-    for one in unflagged(config):
-        if not one.wanted:
-            rewriting.append(f"{one.name}: {one.fixed}; use {one.advice}")
-        elif one.agrees:
-            fixed.append(f"{one.name}: {one.wanted}")
-        else:
-            different.append(f"{one.name}: {one.wanted}, in the loader {one.fixed}; {one.advice}")
+    settings = unflagged(config)
     found = {
-        "Different in the loader (no flag)": different,
-        "Fixed in the loader (no flag)": fixed,
-        "Only possible by rewriting shards (mmc4viz apply)": rewriting,
+        "Different in the loader (no flag)": [
+            f"{one.name}: {one.wanted}, in the loader {one.fixed}; {one.advice}"
+            for one in settings
+            if not one.agrees
+        ],
+        "Fixed in the loader (no flag)": [
+            f"{one.name}: {one.wanted}" for one in settings if one.agrees
+        ],
+        "Only possible by rewriting shards (mmc4viz apply)": _BY_REWRITING,
     }
     return {title: lines for title, lines in found.items() if lines}
 

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.export.tables import areas, method, overlaps, values
+from mmc4viz.export.tables import areas, match_cells, match_head, overlaps, values
 from mmc4viz.text import escaped, plain
 from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.disagreement import (
@@ -249,26 +249,16 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
 def _table(found: Sequence[EquivalentThreshold], names: tuple[str, str]) -> None:
     """Draw the table of equivalent thresholds."""
     _heading("Equivalent thresholds", "matched", found)
-    heads = (
-        "same number of", names[0], names[1], f"kept ({names[0]})", f"kept ({names[1]})",
-        "document overlap (IoU)", "pair overlap (IoU)", "method",
-    )  # fmt: skip
     caption = (
         "Each row: thresholds that keep the same number, or the closest if there is none. Overlap: "
         "kept by both models divided by kept by either; pairs are equal if image and sentence are."
     )
-    st.html(table(heads, [_cells(match) for match in found], caption))
+    st.html(table(match_head(*names), [_cells(match) for match in found], caption))
 
 
 def _cells(match: EquivalentThreshold) -> tuple[str, ...]:
-    return (
-        _words(match.by),
-        f"{match.first:.12g}",
-        part("bold", f"{match.second:.12g}"),
-        *values(match),
-        *overlaps(match),
-        method(match),
-    )
+    by, first, second, *kept = match_cells(match)
+    return by, first, part("bold", second), *kept
 
 
 def _words(by: str) -> str:

@@ -32,14 +32,7 @@ from mmc4viz.export.provenance import (
     with_documents,
 )
 from mmc4viz.export.report import report_content, write_report
-from mmc4viz.export.tables import (
-    TITLE,
-    Paragraph,
-    Section,
-    labels_section,
-    models_section,
-    without_labels,
-)
+from mmc4viz.export.tables import Section, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.sweep import Matched
@@ -194,7 +187,7 @@ def _labels(choice: Choice) -> Section:
             return without_labels()
         return labels_section(path, choice.config, label_data.population_for(choice))
     except Mmc4vizError as error:
-        return Section(TITLE, [Paragraph(str(error))])
+        return without_labels(str(error))
 
 
 def _models(choice: Choice) -> Section | None:
