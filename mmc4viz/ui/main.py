@@ -10,8 +10,9 @@ from streamlit.errors import FragmentHandledException
 from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.types import Mmc4vizError
-from mmc4viz.ui import cache, html, navigation, proposals, state
+from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui.cache import BUDGET
+from mmc4viz.ui.components import navigation
 from mmc4viz.ui.html import asset, note
 from mmc4viz.ui.sidebar import choose
 from mmc4viz.ui.start import read_start
