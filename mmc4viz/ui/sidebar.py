@@ -57,7 +57,7 @@ class _Shown:
 
 
 @dataclass(frozen=True)
-class _Taken:
+class _Conversion:
     """A threshold converted from another model, the default it replaced, and a message."""
 
     model: str
@@ -100,7 +100,7 @@ def _threshold_for(
         f"Equivalent threshold: {match.second:.12g} keeps {match.found:,.10g} documents; "
         f"{other.threshold:.12g} of {plain(other.name)} keeps {match.wanted:,.10g}."
     )
-    st.session_state[_TAKEN] = _Taken(model, match.second, otherwise, words)
+    st.session_state[_TAKEN] = _Conversion(model, match.second, otherwise, words)
     return match.second
 
 
@@ -108,7 +108,7 @@ def _show_conversion(
     model: str, name: str, now: float, scale: Scale, span: tuple[float, float]
 ) -> None:
     """While a converted threshold is in use, say where it comes from and offer to undo it."""
-    taken: _Taken | None = st.session_state.get(_TAKEN)
+    taken: _Conversion | None = st.session_state.get(_TAKEN)
     if taken is None or taken.model != model:
         return
     if abs(state.on_grid(taken.threshold, scale, span) - now) > scale.step / 2:

@@ -18,7 +18,7 @@ from mmc4viz.data.columns import Kind
 from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.disagreement import joint_scores
 from mmc4viz.thresholds.compare.equivalent import match_by_yield
-from mmc4viz.ui import model_data
+from mmc4viz.ui import cache
 from tests.support.hostile import MARK, write_hostile
 from tests.thresholds.test_compare import sample
 from tests.ui.test_pages import alerts, markup, opened
@@ -96,9 +96,7 @@ def test_models_that_cannot_be_compared_are_reported(
 def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, words = write_hostile(tmp_path), list[str]()
     _beside(path, NAME)
-    monkeypatch.setattr(
-        model_data, "progress", lambda text: words.append(text) or nullcontext(print)
-    )
+    monkeypatch.setattr(cache, "progress", lambda text: words.append(text) or nullcontext())
     app = opened(monkeypatch, "compare-models", str(path))
     said = markup(app)
     charts = json.dumps([json.loads(one.proto.spec) for one in app.get("plotly_chart")])

@@ -17,7 +17,7 @@ from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, sample
 from mmc4viz.text import escaped
 from mmc4viz.types import Document, Outcome, Verdict
 from mmc4viz.ui import document_data, document_view, html, state
-from mmc4viz.ui.document_filters import CONTAINS, ORDERS, OUTCOMES
+from mmc4viz.ui.components.document_filters import CONTAINS, ORDERS, OUTCOMES
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.views import documents as find
 from tests.support.documents import chatgpt, entry, info, jpeg, write_tar

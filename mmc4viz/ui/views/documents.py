@@ -24,7 +24,8 @@ from mmc4viz.sweep.statistics import CLASSES
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import plain
 from mmc4viz.types import LoaderConfig, Mmc4vizError, Outcome, ShardError
-from mmc4viz.ui import cache, data, document_data, document_filters, document_view, html, state
+from mmc4viz.ui import cache, data, document_data, document_view, html, state
+from mmc4viz.ui.components import document_filters
 from mmc4viz.ui.html import NO_DOCUMENTS, note
 from mmc4viz.ui.sidebar import Choice
 

@@ -11,7 +11,8 @@ import streamlit as st
 from mmc4viz import charts
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
-from mmc4viz.ui import data, document_filters, document_view, html, state
+from mmc4viz.ui import data, document_view, html, state
+from mmc4viz.ui.components import document_filters
 from mmc4viz.ui.html import NO_DOCUMENTS, many, note, part, plural
 from mmc4viz.ui.sidebar import Choice
 
