@@ -284,6 +284,7 @@ PROVENANCE: Final = "provenance"
 _LONGEST: Final = 60  # characters of a value that an error quotes
 _REF: Final = "#/$defs/"  # before the name of a part of the schema
 _Count = Annotated[int, Meta(ge=0)]
+_Outcomes = dict[str, Annotated[float, Meta(ge=0)]]
 
 
 class _Record(Struct, forbid_unknown_fields=True):
@@ -386,7 +387,7 @@ class YieldsRecord(_Record):
     image_tokens: YieldRecord | UnsetType = UNSET
     text_tokens: YieldRecord | UnsetType = UNSET
     mispaired: YieldRecord | UnsetType = UNSET
-    outcomes: dict[str, Annotated[float, Meta(ge=0)]] | UnsetType = UNSET
+    outcomes: _Outcomes | UnsetType = UNSET
 
 
 class ChosenRecord(Struct):
@@ -518,7 +519,7 @@ def _check_provenance(marked: Marked, provenance: Any) -> None:
         raise marked.error(message, (PROVENANCE, *path)) from None
 
 
-_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|(\[\.\.\.\])")
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
 _TYPES: Final = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 
 
@@ -530,20 +531,21 @@ def _complaint(problem: str, place: str, provenance: Any) -> tuple[KeyPath, str]
     problem : str
         As msgspec words it, without the place.
     place : str
-        Below the provenance: ``.corpus.shards[0].path``; ``[...]`` is any value of a mapping.
+        Below the provenance: ``.corpus.shards[0].path``; ``[...]`` is one of the outcomes.
     provenance : object
     """
     path: KeyPath = ()
     value, known = provenance, _part(schema()["properties"][PROVENANCE])
-    each = ""
-    for name, number, any_value in _STEP.findall(place):
-        if any_value:
-            each = "each value of "
-            break
-        step = int(number) if number else name
-        path, value = (*path, step), value[step]
-        known = _part(known["items"] if number else known["properties"][name])
-    where = each + ".".join(map(str, (PROVENANCE, *path)))
+    for name, number in _STEP.findall(place):
+        step: str | int
+        if name:
+            step, known = name, known["properties"][name]
+        elif number:
+            step, known = int(number), known["items"]
+        else:
+            step, known = _wrong_outcome(value), known["additionalProperties"]
+        path, value, known = (*path, step), value[step], _part(known)
+    where = ".".join(map(str, (PROVENANCE, *path)))
     if problem.startswith("Object contains unknown field"):
         names = known["properties"]
         name = next(name for name in value if name not in names)
@@ -561,7 +563,17 @@ def _complaint(problem: str, place: str, provenance: Any) -> tuple[KeyPath, str]
         wanted = f"of type {', '.join(_TYPES.get(kind, kind) for kind in kinds)}"
     shown = f"{value!a}"
     shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
-    return path, f"{where} must be {wanted}" + ("" if each else f", not {shown}")
+    return path, f"{where[:_LONGEST]} must be {wanted}, not {shown}"
+
+
+def _wrong_outcome(outcomes: dict[str, Any]) -> str:
+    """Return the first outcome whose count is not one."""
+    for name, count in outcomes.items():
+        try:
+            msgspec.convert({name: count}, _Outcomes)
+        except msgspec.ValidationError:
+            return name
+    raise ValueError("all outcomes are counts")
 
 
 def _part(schema_of_it: dict[str, Any]) -> dict[str, Any]:

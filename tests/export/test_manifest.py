@@ -194,7 +194,8 @@ NONSENSE = [
     (PROVENANCE + "  corpsu: {}\n", 4, "corpsu"),
     (PROVENANCE + "  chosen:\n    basis: whim\n", 5, "precision"),
     (PROVENANCE + "  'a` - at `$[0].corpus': 1\n", 4, "has no field 'a` - at `$[0].corpus'"),
-    (PROVENANCE + "  yields:\n    outcomes:\n      kept: x\n", 5, "of type number"),
+    (PROVENANCE + "  yields: {outcomes: {a: 1,\n    b: x}}\n", 5, "outcomes.b must be of type"),
+    (PROVENANCE + "  yields: {outcomes: {a: 1,\n    b: -1}}\n", 5, "b must be at least 0, not -1"),
     (CORPUS + "    - path: a\n      fingerprint: 3\n", 7, "of type string"),
     (PROVENANCE + "  corpus:\n    shards: []\n    documents: -1\n", 6, "at least 0"),
 ]  # fmt: skip
