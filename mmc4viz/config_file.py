@@ -13,7 +13,7 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -21,7 +21,7 @@ import msgspec
 import yaml
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig
+from mmc4viz.types import SETTINGS, Config, ConfigError, LoaderConfig
 
 LARGEST: Final = 32 << 20  # bytes; a config listing the largest corpora's shards has 3 MB
 _DEEPEST: Final = 40
@@ -410,26 +410,6 @@ class Provenance(_Record):
     tokenizer: TokenizerRecord | UnsetType = UNSET
     corpus: CorpusRecord | UnsetType = UNSET
     yields: YieldsRecord | UnsetType = UNSET
-
-
-@dataclass(frozen=True)
-class Config:
-    """The content of a config file.
-
-    Attributes
-    ----------
-    settings : dict
-        By name, as `mmc4viz.types.LoaderConfig` takes them; absent ones keep their defaults.
-    provenance : dict
-        Where the settings come from (see `Provenance`); empty if the file has no provenance.
-    """
-
-    settings: dict[str, Any]
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def loader_config(self) -> LoaderConfig:
-        """Return the complete settings."""
-        return LoaderConfig.from_mapping(self.settings)
 
 
 def read_config(path: str) -> Config:

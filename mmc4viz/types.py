@@ -32,6 +32,26 @@ class DocumentError(Mmc4vizError):
     """The loader would fail on this document; the message says why."""
 
 
+@dataclass(frozen=True)
+class Config:
+    """The content of a config file.
+
+    Attributes
+    ----------
+    settings : dict
+        By name, as `LoaderConfig` takes them; absent ones keep their defaults.
+    provenance : dict
+        Where the settings come from (`mmc4viz.config_file.Provenance`); empty without provenance.
+    """
+
+    settings: dict[str, Any]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def loader_config(self) -> LoaderConfig:
+        """Return the complete settings."""
+        return LoaderConfig.from_mapping(self.settings)
+
+
 class Outcome(StrEnum):
     """What happens to a document."""
 

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mmc4viz.cli.messages import print_error, print_note
-from mmc4viz.config_file import Config, read_config
 from mmc4viz.data.corpus import Indexed, Shards, Source
 from mmc4viz.data.index import UNKNOWN, checked_name, names_in, open_index
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import refuse_inputs, remember
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.types import ConfigError, LoaderConfig
+from mmc4viz.types import Config, ConfigError, LoaderConfig
 
 
 def config_of(settings: dict[str, Any]) -> LoaderConfig:
@@ -30,7 +29,11 @@ def config_of(settings: dict[str, Any]) -> LoaderConfig:
 def config_file_of(settings: dict[str, Any]) -> Config:
     """Read the ``--config`` file; an empty config without it."""
     file = settings.get("config_file")
-    return read_config(file) if file else Config({})
+    if not file:
+        return Config({})
+    from mmc4viz.config_file import read_config  # imported late to start faster
+
+    return read_config(file)
 
 
 def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:

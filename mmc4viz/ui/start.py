@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from mmc4viz.config_file import Config, read_config
+from mmc4viz.config_file import read_config
 from mmc4viz.data.index import UNKNOWN, model_of_shards, sample_folder
 from mmc4viz.data.shards import SUFFIXES, Shard, expand
 from mmc4viz.data.storage import is_remote
-from mmc4viz.types import ConfigError, LoaderConfig
+from mmc4viz.types import Config, ConfigError, LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo
 

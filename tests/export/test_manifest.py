@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, samples
-from mmc4viz.config_file import Config, parse_config, schema
+from mmc4viz.config_file import parse_config, schema
 from mmc4viz.data.storage import whole_file
 from mmc4viz.export import manifest
 from mmc4viz.export.manifest import uid
@@ -38,7 +38,7 @@ from mmc4viz.export.provenance import (
 from mmc4viz.export.trainer import advice, openflamingo_flags, unflagged
 from mmc4viz.sweep.statistics import Curves, Tally
 from mmc4viz.text import verdict_json
-from mmc4viz.types import ASSIGNMENT_NAMES, ConfigError
+from mmc4viz.types import ASSIGNMENT_NAMES, Config, ConfigError
 from tests.cli.test_cli import Run
 from tests.support import nasty
 from tests.support.corpora import SETTINGS, Odd, odd

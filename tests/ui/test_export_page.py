@@ -18,13 +18,14 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
-from mmc4viz.config_file import Config, parse_config
+from mmc4viz.config_file import parse_config
 from mmc4viz.data.shards import Shard
 from mmc4viz.export.report import Content, report_content, write_report
 from mmc4viz.export.tables import Paragraph, Section, Table
 from mmc4viz.export.trainer import openflamingo_flags
 from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.thresholds.labels import store
+from mmc4viz.types import Config
 from mmc4viz.ui import data
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.views import export

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import numpy as np
 import streamlit as st
 
-from mmc4viz.config_file import Config, parse_config
+from mmc4viz.config_file import parse_config
 from mmc4viz.data.storage import fingerprint
 from mmc4viz.export import manifest
 from mmc4viz.export.manifest import IdList
@@ -39,7 +39,7 @@ from mmc4viz.sweep.sweep import Matched
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import Evidence, evidence
 from mmc4viz.thresholds.proposal import Basis
-from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.types import Config, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, fields, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import NO_DOCUMENTS, note, pair_of_columns, part
