@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import streamlit as st
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
-from mmc4viz.text import escaped, plain
+from mmc4viz.text import plain, template
 from mmc4viz.types import ImageStatus, Outcome, PairStatus
 
 
@@ -30,17 +29,8 @@ def asset(*names: str) -> str:
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 
 
-def _escape(value: object) -> Markup:
-    return value if isinstance(value, Markup) else Markup(escaped(str(value)))
-
-
-def _compiled() -> Any:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_escape)
-    source = re.sub(r"(?<=[>}])\n\s*|\n\s*(?=[<{])", "", asset("parts.j2"))
-    return environment.from_string(source).module
-
-
-_PARTS: Final = _compiled()
+_BREAKS: Final = re.compile(r"(?<=[>}])\n\s*|\n\s*(?=[<{])")  # next to a tag
+_PARTS: Final = template(_BREAKS.sub("", asset("parts.j2"))).module
 
 
 def part(name: str, *values: object, **named: object) -> Markup:

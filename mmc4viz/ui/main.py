@@ -12,7 +12,7 @@ from streamlit.navigation.page import StreamlitPage
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui.cache import BUDGET
-from mmc4viz.ui.components import navigation
+from mmc4viz.ui.components import navigation, tour
 from mmc4viz.ui.html import asset, note
 from mmc4viz.ui.sidebar import choose
 from mmc4viz.ui.start import read_start
@@ -81,6 +81,7 @@ def _run() -> None:
             data.show(None)
         else:
             navigation.show_bar(page.title, choice)
+            tour.show(page.title)
             proposals.review(choice)
             now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):
