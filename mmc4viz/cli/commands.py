@@ -510,6 +510,23 @@ def suggest() -> None:
     """
 
 
+@click.command()
+@click.argument("config_file", metavar="CONFIG")
+@SHARDS
+@INDEX
+@SIMILARITY
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@click.option("--tokenizer", metavar="NAME", help="Tokenizer to use. [the config's]")
+@_runs("verify")
+def verify() -> None:
+    """Recompute what a config records, and say what differs.
+
+    CONFIG is a file written by mmc4viz export --out. Its yields are computed again on SHARDs or an
+    index under its settings, and compared: exactly, or with the 95% CI of a sample. Differences of
+    shards, scores and tokenizer are notes. The exit code is 1 if a number differs.
+    """
+
+
 COMMANDS: Final = (
     app,
     apply,
@@ -522,4 +539,5 @@ COMMANDS: Final = (
     sample,
     score,
     suggest,
+    verify,
 )

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -288,3 +289,43 @@ def test_a_threshold_above_all_scores_is_noted(
     assert run.code == 0
     best = "no document is kept at 5" if command == "apply" else "scores 0.26 to 0.3"
     assert best in run.noted
+
+
+def test_a_config_is_verified(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Exactly on the corpus itself and on a copy; another corpus or another setting differs."""
+    config, copy = tmp_path / "c.yaml", tmp_path / "elsewhere"
+    assert Run(capsys, "export", SAMPLE, "--threshold", "0.25", "--out", config).code == 0
+    shutil.copytree(SAMPLE, copy, ignore=shutil.ignore_patterns("encoders", "*.parquet"))
+    for corpus in (SAMPLE, copy):
+        found = Run(capsys, "verify", config, corpus)
+        assert (
+            found.code == 0 and "differs" not in found.out and "different corpus" not in found.err
+        )
+    half = Run(capsys, "verify", config, copy / "sample-0000.tar")
+    assert half.code == 1
+    assert "not the same on this corpus: all documents, documents" in half.err
+    assert "different corpus: 1 shard missing (sample-0001.tar)" in half.err
+    config.write_text(config.read_text().replace("threshold: 0.25", "threshold: 0.26"))
+    assert Run(capsys, "verify", config, SAMPLE).code == 1
+
+
+def test_an_estimate_is_verified_by_its_interval(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "c.json"
+    Run(capsys, "export", SAMPLE, "--threshold", "0.25", "--sample", "100", "--out", config)
+    found = Run(capsys, "verify", config, SAMPLE)
+    assert found.code == 0 and found.out.count("within the CI") == 5
+    content = json.loads(config.read_text())
+    content["provenance"]["yields"]["pairs"] |= {"low": 1, "high": 2}
+    config.write_text(json.dumps(content))
+    found = Run(capsys, "verify", config, SAMPLE)
+    assert found.code == 1 and found.err.endswith("not the same on this corpus: pairs\n")
+
+
+def test_a_config_without_yields_cannot_be_verified(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text("threshold: 0.3\n")
+    found = Run(capsys, "verify", tmp_path / "c.yaml", SAMPLE)
+    assert found.code == 2 and "records no yields" in found.err
