@@ -187,6 +187,7 @@ LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
 """Environment variable for the maximum size of a document in MB."""
 OVER_LIMIT: Final = "MB exceeds the limit of"
 """Part of the error message for a document that is too large."""
+_PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
 _LIMIT_MB: Final = 256  # 117 images, the most in MMC4, at 1.6 MB each and as base64
 _MOST_NAMES: Final = 1_000_000  # in one brace expansion
 _DEEPEST: Final = 20  # nesting of braces
@@ -288,6 +289,11 @@ class Sample:
     size: int = 0
     suffixes: tuple[str, ...] = ()
     why: str = NO_JSON
+
+
+def is_packed(path: str) -> bool:
+    """Whether a shard is compressed, so that reading one document means reading all before it."""
+    return _without_query(path).lower().endswith(_PACKED)
 
 
 def expand(patterns: Iterable[str]) -> list[Shard]:

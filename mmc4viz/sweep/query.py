@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import Columns, Kind
-from mmc4viz.data.shards import fetch, samples
+from mmc4viz.data.shards import fetch, is_packed, samples
 from mmc4viz.data.storage import is_remote
 from mmc4viz.loader.parse import read_json
 from mmc4viz.sweep.audit import band, capped, crowded, stored, undecodable
@@ -31,7 +31,6 @@ IMAGE_STATUSES: Final = {f"image_{status}": status for status in ImageStatus}
 FINDINGS: Final = ("mispaired", "outscored", "one_bad_image", "size_band", "stored_differs")
 CONTENTS: Final = (*PAIR_STATUSES, *IMAGE_STATUSES, *FINDINGS)
 
-_PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
 
 # Sortable columns, and whether the largest values come first.
 SORTS: Final = {
@@ -280,7 +279,7 @@ def _raw(columns: Columns, rows: list[int]) -> Iterator[tuple[int, bytes]]:
     for row in rows:
         if columns.kind[row] == Kind.UNREADABLE:
             yield row, b""
-    packed = columns.shard.name.lower().endswith(_PACKED)
+    packed = is_packed(columns.shard.path)
     dense = is_remote(columns.shard.path) and 20 * len(at) > len(columns)
     if not (dense or (packed and len(at) > 1)):
         for row in at.values():

@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Any, Final, Literal
 
 from mmc4viz.data.columns import Columns
-from mmc4viz.data.shards import fetch, image_source
+from mmc4viz.data.shards import fetch, image_source, is_packed
+from mmc4viz.data.storage import is_remote
 from mmc4viz.data.thumbnails import Thumbnail, entries, picture, read_thumbnail
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
@@ -31,6 +32,8 @@ from mmc4viz.ui import data
 from mmc4viz.ui.cache import cached
 
 _MOST_IMAGES: Final = 100
+_SMALL: Final = 72  # pixels of an image in a list
+_FIRST_IMAGES: Final = 3  # tried for a document's image in a list
 _LARGE: Final = 640  # pixels of an enlarged image
 _LONGEST: Final = 100_000  # characters of raw JSON shown
 _BASE64: Final = ("image_base64", "base64_image")
@@ -103,6 +106,24 @@ def thumbnail_of(
     shard, folder = data.shard_at(source, part)
     place = data.columns_of(source)[part].place(row)
     return read_thumbnail(shard, place, image_source(shard, folder), image, sentence)
+
+
+@cached()
+def first_picture(source: data.CorpusKey, part: int, row: int) -> str | None:
+    """Re-read a document's first image that can be shown, very small; None if there is none."""
+    try:
+        raw, images = _read(source, part, row)
+        info = read_json(raw or b"")
+    except (ShardError, ValueError):
+        return None
+    pictures = (picture(entry, images, _SMALL) for entry in islice(entries(info), _FIRST_IMAGES))
+    return next((found for found in pictures if found is not None), None)
+
+
+def has_pictures_at_hand(source: data.CorpusKey, part: int) -> bool:
+    """Whether single documents of a shard can be read quickly: it is local and not compressed."""
+    shard, _ = data.shard_at(source, part)
+    return not is_remote(shard.path) and not is_packed(shard.path)
 
 
 @cached()

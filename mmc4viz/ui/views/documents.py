@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.errors import StreamlitAPIException
 
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
@@ -30,8 +31,9 @@ from mmc4viz.ui.html import NO_DOCUMENTS, note
 from mmc4viz.ui.sidebar import Choice
 
 _ROWS: Final = 50  # rows
+_ROW_HEIGHT: Final = 46  # pixels
 _HEAD: Final = (
-    "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
+    "image", "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
     "image_tokens", "text_tokens", "mispaired", "url",
 )  # fmt: skip
 _REASONS: Final = {
@@ -44,7 +46,8 @@ _REASONS: Final = {
     "unreadable": "loader error",
 }
 _SORT_OF: Final = {
-    "key": "key", "shard": "place", "outcome": "kind", "reason": "kind", "images": "images",
+    "image": "images", "key": "key", "shard": "place",
+    "outcome": "kind", "reason": "kind", "images": "images",
     "matched": "matched", "pairs": "surviving", "best": "best", "nearest": "nearest",
     "image_tokens": "image_tokens", "text_tokens": "text_tokens", "mispaired": "mispaired",
     "url": "url",
@@ -63,6 +66,7 @@ def _show_table(
     config: LoaderConfig,
     sort: tuple[str, bool],
     sort_by: Callable[[str], None],
+    pictures: Sequence[str | None],
 ) -> int | None:
     """Show a page of documents; return the one just selected.
 
@@ -76,12 +80,15 @@ def _show_table(
         The sort order, and whether it is descending.
     sort_by : callable
         Called with a column's sort order when its header is clicked.
+    pictures : sequence of (str or None)
+        A small image of each document.
     """
     import pandas as pd  # Streamlit loads it when it shows a table, and not before
 
     places = documents.tolist()
     _restore(places, opened)
-    frame = pd.DataFrame(_rows(columns, found, places), columns=list(_HEAD))
+    frame = pd.DataFrame(_rows(columns, found, places), columns=list(_HEAD[1:]))
+    frame.insert(0, "image", list(pictures))
     frame["outcome"] = [text.replace("_", " ") for text in frame["outcome"]]
     event = st.dataframe(
         frame,
@@ -89,7 +96,8 @@ def _show_table(
         on_select=lambda: _pressed(sort_by),
         selection_mode=["single-cell", "single-column"],
         hide_index=True,
-        height=min(36 * (len(frame) + 1), 360),
+        row_height=_ROW_HEIGHT,
+        height=min(_ROW_HEIGHT * len(frame) + 38, 400),
         column_config=_layout(config, *sort),
         placeholder="–",
         alt="Documents with their outcomes",
@@ -114,7 +122,7 @@ def _restore(places: list[int], opened: int | None) -> None:
     After a click it is left alone, since an update would undo a second, quick click.
     """
     if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
-        cells = [(places.index(opened), _HEAD[0])] if opened in places else []
+        cells = [(places.index(opened), _HEAD[1])] if opened in places else []
         st.session_state[_KEY] = {"selection": {"rows": [], "columns": [], "cells": cells}}
 
 
@@ -151,7 +159,10 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
     """Return the column layout; text is never shown as a link."""
     text, number = st.column_config.TextColumn, st.column_config.NumberColumn
     score = "%.4f" if abs(config.threshold) < 2 else "%.2f"
-    layout = {
+    layout: dict[str, Any] = {
+        "image": st.column_config.ImageColumn(
+            "image", width=62, help="The document's first image."
+        ),
         "key": text("key", width=130),
         "shard": text("shard", width=115),
         "outcome": text("outcome", width=118),
@@ -271,6 +282,7 @@ def _read_on(found: _Search, matched: Matched, todo: Ints, words: str) -> None:
 
 _MOST_IN_CSV: Final = 100_000  # rows
 _PAGE: Final = f"{state.FILTER}page"
+_WITHOUT: Final = "documents-without-pictures"  # places of listed documents
 _SORTED: Final = "documents-sorted"  # whether a column header was just clicked
 _SETTING: Final = "documents-setting"  # data and settings of the last list
 _TURN: Final = "documents-turn"  # whether to go to the open document's page
@@ -301,6 +313,7 @@ def _browse(choice: Choice, now: document_filters.Filters, listed: Ordered, unre
     except Mmc4vizError as error:
         note(str(error), "error")
     state.write_address()
+    _fetch_pictures(choice.source)
 
 
 def _show(choice: Choice, now: document_filters.Filters, listed: Ordered, unread: int) -> None:
@@ -375,7 +388,7 @@ def _table(
         page = _page(pages) if pages > 1 else 1
         html.csv_button(
             "documents",
-            _HEAD,
+            _HEAD[1:],
             lambda: _rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
         )
     first = (page - 1) * _ROWS
@@ -384,12 +397,43 @@ def _table(
     shown = around[first - start :][:_ROWS]
     down = SORTS[now.sort] != now.upside_down
     sort_by = partial(_sort_by, now)
-    chosen = _show_table(columns, found, shown, opened, config, (now.sort, down), sort_by)
+    pictures, st.session_state[_WITHOUT] = _pictures(source, found, shown)
+    chosen = _show_table(columns, found, shown, opened, config, (now.sort, down), sort_by, pictures)
     if chosen is not None and chosen != opened:
         _open(choice, chosen)
         opened = chosen
     _navigation(choice, listed, opened, _position(listed, opened, start, around.tolist()))
     return opened
+
+
+def _pictures(
+    source: data.CorpusKey, found: Verdicts, documents: NDArray[np.int64]
+) -> tuple[list[str | None], list[tuple[int, int]]]:
+    """Return the images of documents that are known, and the places of the others."""
+    places = list(zip(found.part[documents].tolist(), found.row[documents].tolist(), strict=True))
+    known = [document_data.first_picture.knows(source, *place) for place in places]
+    pictures = [
+        document_data.first_picture(source, *place) if there else None
+        for place, there in zip(places, known, strict=True)
+    ]
+    near = {part: document_data.has_pictures_at_hand(source, part) for part, _ in set(places)}
+    lacking = [p for p, there in zip(places, known, strict=True) if not there and near[p[0]]]
+    return pictures, lacking
+
+
+def _fetch_pictures(source: data.CorpusKey) -> None:
+    """Read images that the list lacks, after the page is drawn, and draw the list again."""
+    lacking: list[tuple[int, int]] = st.session_state.pop(_WITHOUT, [])
+    if not lacking:
+        return
+    with cache.progress("Reading images") as tell:
+        for place in lacking:
+            document_data.first_picture(source, *place)
+            tell(1)
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:  # the whole page is being drawn
+        st.rerun()
 
 
 def _sort_by(now: document_filters.Filters, sort: str) -> None:
