@@ -40,8 +40,9 @@ _WORDS: Final = {
 }
 _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
-    "basis", "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view", "b.n", "b.other",
-    "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models",
+    "d.columns", "basis", "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view",
+    "b.n", "b.other", "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep",
+    "x.images", "x.models",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "s.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")

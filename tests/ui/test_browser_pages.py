@@ -178,7 +178,7 @@ def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) 
     keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
     # One press after another, each opens its own: on the box before a row, or anywhere in it.
     for row, right in ((4, 14), (2, 300), (5, 14), (0, 200), (4, 400), (1, 14)):
-        page.mouse.click(x + right, y + 36 + 35 * (row + 0.5))
+        page.mouse.click(x + right, y + 36 + 46 * (row + 0.5))
         expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row], timeout=10_000)
         page.wait_for_url(f"**doc=0.{row}*")
     page.get_by_role("heading", name="Documents").click()

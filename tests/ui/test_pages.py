@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,18 @@ def alerts(app: AppTest) -> list[str]:
     return [e.proto.body for e in app.get("html") if 'role="alert"' in e.proto.body]
 
 
+@cache
+def whole_keys() -> dict[str, str]:
+    """Return the sample's keys by their forms in the list, which are shortened in the middle."""
+    found = [sample.key for shard in expand([SAMPLE]) for sample in samples(shard)]
+    short = {find._shortened(key): key for key in found}
+    assert len(short) == len(found) and all(len(key) < 14 for key in short)
+    return short
+
+
 def keys(app: AppTest) -> list[str]:
-    return app.dataframe[0].value["key"].tolist() if app.dataframe else []
+    shown = app.dataframe[0].value["key"].tolist() if app.dataframe else []
+    return [whole_keys().get(key, key) for key in shown]
 
 
 @pytest.fixture(scope="module")
@@ -423,3 +434,22 @@ def test_names_of_filters_are_whole() -> None:
     assert set(OUTCOMES) >= {str(outcome) for outcome in Outcome}
     assert document_view.STILL["displayModeBar"] is False
     assert state.FILTER == "f."
+
+
+def test_the_columns_of_the_list_are_chosen_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", **{"d.columns": "url,key,<b>"})
+    order = app.dataframe[0].proto.column_order
+    assert list(order) == ["key", "url"]
+    app.session_state["documents-columns"] = ["outcome", "image"]
+    app.run()
+    assert list(app.dataframe[0].proto.column_order) == ["image", "outcome"]
+
+
+def test_a_list_shows_each_document_s_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "documents", **{"f.sort": "place"})
+    pictures = app.dataframe[0].value["image"].tolist()
+    documents = [parse_document(s.key, s.raw) for s in samples(expand([SAMPLE])[0])][:50]
+    for picture, document in zip(pictures, documents, strict=True):
+        if document.error is None:
+            assert (picture is not None) == any(image.present for image in document.images[:3])
+    assert all(one is None or one.startswith("data:image/jpeg;base64,") for one in pictures)

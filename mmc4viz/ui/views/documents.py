@@ -53,6 +53,16 @@ _SORT_OF: Final = {
     "url": "url",
 }  # fmt: skip
 """The sort order for each column (`mmc4viz.sweep.query.SORTS`)."""
+_ORDER: Final = (
+    "image", "key", "outcome", "pairs", "best", "nearest", "reason", "images", "matched",
+    "image_tokens", "text_tokens", "mispaired", "shard", "url",
+)  # fmt: skip
+"""The columns in the order in which they are shown."""
+_NAMES: Final = {
+    "matched": "matched images", "best": "top score", "nearest": "distance to threshold",
+    "url": "URL",
+}  # fmt: skip
+_COLUMNS: Final = "d.columns"
 _LONGEST: Final = 300  # characters of a key or URL in a cell
 _KEY: Final = "documents"
 _DRAWN: Final = "documents-drawn"  # the last rows, and the document open then
@@ -67,6 +77,7 @@ def _show_table(
     sort: tuple[str, bool],
     sort_by: Callable[[str], None],
     pictures: Sequence[str | None],
+    shown: Sequence[str],
 ) -> int | None:
     """Show a page of documents; return the one just selected.
 
@@ -82,6 +93,8 @@ def _show_table(
         Called with a column's sort order when its header is clicked.
     pictures : sequence of (str or None)
         A small image of each document.
+    shown : sequence of str
+        Columns in the order in which they are shown.
     """
     import pandas as pd  # Streamlit loads it when it shows a table, and not before
 
@@ -89,6 +102,7 @@ def _show_table(
     _restore(places, opened)
     frame = pd.DataFrame(_rows(columns, found, places), columns=list(_HEAD[1:]))
     frame.insert(0, "image", list(pictures))
+    frame["key"] = [_shortened(key) for key in frame["key"]]
     frame["outcome"] = [text.replace("_", " ") for text in frame["outcome"]]
     event = st.dataframe(
         frame,
@@ -99,6 +113,7 @@ def _show_table(
         row_height=_ROW_HEIGHT,
         height=min(_ROW_HEIGHT * len(frame) + 38, 400),
         column_config=_layout(config, *sort),
+        column_order=shown,
         placeholder="–",
         alt="Documents with their outcomes",
     )
@@ -106,6 +121,39 @@ def _show_table(
     chosen = places[row] if row < len(places) else None
     st.session_state[_DRAWN] = (places, opened if chosen is None else chosen)
     return chosen
+
+
+def _shortened(key: str) -> str:
+    """Shorten a key in the middle.
+
+    Examples
+    --------
+    >>> _shortened("033a86de888a77016c5c28b59108a717"), _shortened("short")
+    ('033a86d…8a717', 'short')
+    """
+    return key if len(key) <= 14 else f"{key[:7]}…{key[-5:]}"
+
+
+def _columns() -> list[str]:
+    """Ask which columns to show; return them in order."""
+    wanted = [name for name in state.get(_COLUMNS).split(",") if name in _ORDER]
+    state.seed("documents-columns", wanted or list(_ORDER))
+
+    def keep() -> None:
+        chosen = set(st.session_state["documents-columns"]) or set(_ORDER)
+        names = ",".join(name for name in _ORDER if name in chosen)
+        state.put(_COLUMNS, None if chosen == set(_ORDER) else names)
+
+    with st.popover("Columns", type="tertiary", width="content"):
+        chosen = st.pills(
+            "Columns of the list",
+            _ORDER,
+            selection_mode="multi",
+            format_func=lambda name: _NAMES.get(name, name.replace("_", " ")),
+            key="documents-columns",
+            on_change=keep,
+        )
+    return [name for name in _ORDER if name in chosen] or list(_ORDER)
 
 
 def _pressed(sort_by: Callable[[str], None]) -> None:
@@ -163,18 +211,18 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
         "image": st.column_config.ImageColumn(
             "image", width=62, help="The document's first image."
         ),
-        "key": text("key", width=130),
+        "key": text("key", width=118),
         "shard": text("shard", width=115),
         "outcome": text("outcome", width=118),
         "reason": text("reason", width=205),
         "images": number("images", width=62, help="Number of images in the document."),
-        "matched": number("matched images", width=110, help="Images matched to a sentence."),
+        "matched": number(_NAMES["matched"], width=110, help="Images matched to a sentence."),
         "pairs": number("pairs", width=54, help=f"Matched pairs at or above {config.threshold:g}."),
         "best": number(
-            "top score", width=72, format=score, help="Highest score of the document's pairs."
+            _NAMES["best"], width=72, format=score, help="Highest score of the document's pairs."
         ),
         "nearest": number(
-            "distance to threshold",
+            _NAMES["nearest"],
             width=165,
             format=score,
             help="Difference between the threshold and the closest pair's score.",
@@ -186,7 +234,7 @@ def _layout(config: LoaderConfig, sort: str, down: bool) -> dict[str, Any]:
             width=76,
             help="Image tokens whose sentence is trained with another sentence's image.",
         ),
-        "url": text("URL", width=240),
+        "url": text(_NAMES["url"], width=240),
     }
     for name, column in layout.items():
         if _SORT_OF[name] == sort:
@@ -318,20 +366,25 @@ def _browse(choice: Choice, now: document_filters.Filters, listed: Ordered, unre
 
 def _show(choice: Choice, now: document_filters.Filters, listed: Ordered, unread: int) -> None:
     opened = _opened(choice)
-    if len(listed):
-        opened = _table(choice, now, listed, opened)
-    elif unread:
-        note(
-            f"None found so far. Search runs on demand: {unread:,} documents are not searched yet."
-        )
-    else:
-        note("No documents match. Change or clear the filters.")
-    if opened is None:
-        _get_ready(choice)
-        st.text("Select a row to open its document, or press J for the first.")
-        return
-    place = data.place_of(choice.source, choice.config, opened)
-    document_view.show(choice, place, document_data.opened(choice.source, *place))
+    with st.container(key="documents-split"):
+        listing, panel = st.columns(2, gap="medium")
+    with listing:
+        if len(listed):
+            opened = _table(choice, now, listed, opened)
+        elif unread:
+            note(
+                f"None found so far. Search runs on demand: {unread:,} documents are not searched "
+                "yet."
+            )
+        else:
+            note("No documents match. Change or clear the filters.")
+    with panel:
+        if opened is None:
+            _get_ready(choice)
+            st.text("Select a row to open its document, or press J for the first.")
+        else:
+            place = data.place_of(choice.source, choice.config, opened)
+            document_view.show(choice, place, document_data.opened(choice.source, *place))
 
 
 def _get_ready(choice: Choice) -> None:
@@ -386,6 +439,7 @@ def _table(
             else f"{whole:,} documents"
         )
         page = _page(pages) if pages > 1 else 1
+        names = _columns()
         html.csv_button(
             "documents",
             _HEAD[1:],
@@ -398,7 +452,9 @@ def _table(
     down = SORTS[now.sort] != now.upside_down
     sort_by = partial(_sort_by, now)
     pictures, st.session_state[_WITHOUT] = _pictures(source, found, shown)
-    chosen = _show_table(columns, found, shown, opened, config, (now.sort, down), sort_by, pictures)
+    chosen = _show_table(
+        columns, found, shown, opened, config, (now.sort, down), sort_by, pictures, names
+    )
     if chosen is not None and chosen != opened:
         _open(choice, chosen)
         opened = chosen
