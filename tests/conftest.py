@@ -1,4 +1,4 @@
-"""What all tests share: no network, examples that take as long as they take, one thread, the main module."""
+"""What all tests share: no network, no limit of time per example, one thread, the main module."""
 
 from __future__ import annotations
 

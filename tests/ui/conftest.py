@@ -1,16 +1,27 @@
-"""One browser, and one server on the sample, for all tests of pages that a process runs."""
+"""What the tests of pages in a process share: a browser, a server on the sample, components."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 
 from tests.support.serving import FLAGS, chromium, serving
 
 if TYPE_CHECKING:  # tests without a browser run where Playwright is not installed
     from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_looked_for_once() -> Iterator[None]:
+    """Let AppTest look through all installed packages once, as a server does, not at each run."""
+    looked_for = cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(manifest_scanner, "scan_component_manifests", looked_for)
+        yield
 
 
 @pytest.fixture(scope="session")
