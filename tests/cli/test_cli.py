@@ -50,7 +50,7 @@ class Run:
 def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("shards")
     for number in range(2):
-        nasty.write_tar(folder / f"n-{number}.tar", nasty.documents(seed=number, n=300))
+        nasty.write_tar(folder / f"n-{number}.tar", nasty.documents(seed=number, n=150))
     return sorted(folder.iterdir())
 
 

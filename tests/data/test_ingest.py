@@ -58,10 +58,10 @@ def assert_same(found: pa.RecordBatch, expected: pa.RecordBatch) -> None:
         assert repr(ours) == repr(theirs)
 
 
-@pytest.mark.parametrize("seed", [0, 1, *slow(2, 3)])
+@pytest.mark.parametrize("seed", [0, *slow(1, 2, 3)])
 def test_a_tar_of_every_nasty_kind_gives_the_same_columns(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "s.tar"
-    nasty.write_tar(path, nasty.documents(seed, 1000), random.Random(seed))
+    nasty.write_tar(path, nasty.every_kind(seed), random.Random(seed))
     columns = read_columns(Shard(str(path)), GPT2)
     assert columns.error is None
     assert columns.verify is Verify.FULL

@@ -71,8 +71,12 @@ def _columns() -> tuple[Columns, ...]:
 
 
 def odd(settings: dict[str, Any]) -> Odd:
-    """Match the corpus under some settings, and walk each document."""
-    config = LoaderConfig(**settings)
+    """Match the corpus under some settings, and walk each document; once in a process."""
+    return _odd(LoaderConfig(**settings))
+
+
+@cache
+def _odd(config: LoaderConfig) -> Odd:
     matched = match_corpus(_columns(), config)
     corpus = Corpus(matched, config, verdicts(matched, config), pairs_of(matched))
     return Odd(documents(), corpus, [walk(one, config, TOKENIZER) for one in documents()])

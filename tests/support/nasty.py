@@ -1590,6 +1590,15 @@ def nasty() -> dict[str, Maker]:
     return _nasty()
 
 
+def _turn() -> list[str]:
+    return [name for name in nasty() for _ in range(OFTEN.get(name, 1))]
+
+
+def every_kind(seed: int) -> Iterator[tuple[str, bytes | None]]:
+    """Yield as many of `documents` as it takes to have every kind."""
+    return documents(seed, 2 * len(_turn()))
+
+
 def documents(seed: int, n: int) -> Iterator[tuple[str, bytes | None]]:
     """Yield unique keys with JSON bytes, or None for a sample without a json member.
 
@@ -1599,7 +1608,7 @@ def documents(seed: int, n: int) -> Iterator[tuple[str, bytes | None]]:
     r = random.Random(seed)
     makers = [(name, maker) for name, (maker, _) in ORDINARY.items()]
     weights = [weight for _, weight in ORDINARY.values()]
-    kinds = [name for name in nasty() for _ in range(OFTEN.get(name, 1))]
+    kinds = _turn()
     turn: list[str] = []
     for i in range(n):
         if i % 2:

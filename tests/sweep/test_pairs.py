@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -34,6 +35,7 @@ def case(request: pytest.FixtureRequest) -> Odd:
     return odd(request.param)
 
 
+@cache
 def by_image(config: LoaderConfig) -> Known:
     """Return every matched pair of the walk, by document and image."""
     found: Known = {}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 import mmc4viz
 from mmc4viz import Curves, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
@@ -20,7 +19,7 @@ from mmc4viz.data.scale import COSINE
 from mmc4viz.sweep.statistics import document_funnel, image_funnel
 from mmc4viz.sweep.sweep import sweep
 from tests.support.hostile import MARK, TEXTS, write_hostile
-from tests.support.serving import FLAGS, chromium, serving
+from tests.support.serving import serving
 from tests.support.slowly import slow
 
 SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
@@ -42,19 +41,6 @@ SHOWN = """
   };
 }
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def sample(dashboard: str) -> str:
-    return dashboard
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +153,9 @@ def check(watched: Watched, curves: Curves, threshold: float) -> None:
 
 
 def test_keys_move_the_threshold_and_every_number_follows(
-    browser: Browser, sample: str, curves: Curves
+    browser: Browser, dashboard: str, curves: Curves
 ) -> None:
-    watched = Watched(browser, sample)
+    watched = Watched(browser, dashboard)
     check(watched, curves, 0.24)
     page, threshold = watched.page, 0.24
     page.locator(".handle").focus()
@@ -190,9 +176,9 @@ def test_keys_move_the_threshold_and_every_number_follows(
 
 
 def test_a_drag_tells_the_server_on_release_only(
-    browser: Browser, sample: str, curves: Curves
+    browser: Browser, dashboard: str, curves: Curves
 ) -> None:
-    watched = Watched(browser, sample)
+    watched = Watched(browser, dashboard)
     watched.shown()
     page = watched.page
     page.wait_for_timeout(1500)
@@ -221,8 +207,8 @@ def test_a_drag_tells_the_server_on_release_only(
     watched.end()
 
 
-def test_touch_drags_the_handle(browser: Browser, sample: str, curves: Curves) -> None:
-    watched = Watched(browser, sample, has_touch=True)
+def test_touch_drags_the_handle(browser: Browser, dashboard: str, curves: Curves) -> None:
+    watched = Watched(browser, dashboard, has_touch=True)
     watched.shown()
     box = watched.page.locator(".handle").bounding_box()
     assert box is not None
@@ -243,8 +229,8 @@ def test_touch_drags_the_handle(browser: Browser, sample: str, curves: Curves) -
     watched.end()
 
 
-def test_a_typed_threshold_applies(browser: Browser, sample: str, curves: Curves) -> None:
-    watched = Watched(browser, sample)
+def test_a_typed_threshold_applies(browser: Browser, dashboard: str, curves: Curves) -> None:
+    watched = Watched(browser, dashboard)
     watched.shown()
     for text, threshold in (("0.3", 0.3), ("0.2504", 0.25), ("", 0.25), ("9", 0.25)):
         watched.page.locator(".field input").fill(text)
@@ -256,7 +242,7 @@ def test_a_typed_threshold_applies(browser: Browser, sample: str, curves: Curves
     watched.end()
 
 
-def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, sample: str) -> None:
+def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, dashboard: str) -> None:
     asked = {
         "t": "0.21",
         "cap": "3",
@@ -264,7 +250,7 @@ def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, sample: 
         "vs": "0.3",
         "view": '{"form":"absolute","log":true}',
     }
-    watched = Watched(browser, sample, "?" + urlencode(asked))
+    watched = Watched(browser, dashboard, "?" + urlencode(asked))
     page = watched.page
     found = curves_at(LoaderConfig(max_images=3, assignment="argmax"))
     expected = wanted(found, 0.21, 0.3)
@@ -292,8 +278,8 @@ def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, sample: 
 
 
 @pytest.mark.slow
-def test_going_back_undoes(browser: Browser, sample: str, curves: Curves) -> None:
-    watched = Watched(browser, sample)
+def test_going_back_undoes(browser: Browser, dashboard: str, curves: Curves) -> None:
+    watched = Watched(browser, dashboard)
     watched.shown()
     for text in ("0.3", "0.2"):
         watched.page.locator(".field input").fill(text)
@@ -307,8 +293,8 @@ def test_going_back_undoes(browser: Browser, sample: str, curves: Curves) -> Non
 
 
 @pytest.mark.slow
-def test_a_loss_opens_its_documents(browser: Browser, sample: str) -> None:
-    watched = Watched(browser, sample)
+def test_a_loss_opens_its_documents(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
     watched.shown()
     watched.page.locator('[data-funnel="document"] button', has_text="no valid image").click()
     watched.page.wait_for_url("**/documents?*f.outcome=no_valid_image*")
@@ -320,9 +306,9 @@ def test_a_loss_opens_its_documents(browser: Browser, sample: str) -> None:
 
 @pytest.mark.slow
 def test_two_people_do_not_disturb_each_other(
-    browser: Browser, sample: str, curves: Curves
+    browser: Browser, dashboard: str, curves: Curves
 ) -> None:
-    one, other = Watched(browser, sample, "?t=0.2"), Watched(browser, sample, "?t=0.3")
+    one, other = Watched(browser, dashboard, "?t=0.2"), Watched(browser, dashboard, "?t=0.3")
     check(one, curves, 0.2)
     check(other, curves, 0.3)
     one.page.locator(".field input").fill("0.22")
@@ -388,9 +374,9 @@ def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path) -> None:
     ("width", "scheme"),
     [(800, "light"), *slow((1280, "light"), (800, "dark"), (1280, "dark"))],
 )
-def test_nothing_is_cut_off(browser: Browser, sample: str, scheme: Any, width: int) -> None:
+def test_nothing_is_cut_off(browser: Browser, dashboard: str, scheme: Any, width: int) -> None:
     size = {"width": width, "height": 1200}
-    watched = Watched(browser, sample, viewport=size, color_scheme=scheme)
+    watched = Watched(browser, dashboard, viewport=size, color_scheme=scheme)
     watched.shown()
     page = watched.page
     wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"

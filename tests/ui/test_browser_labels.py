@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from mmc4viz.text import plain
 from mmc4viz.thresholds.labels import queue, store
@@ -24,14 +23,6 @@ from tests.ui.test_browser_pages import Watched, assert_inert
 pytestmark = pytest.mark.slow
 CARD = ".label"
 KEYS = {"y": "yes", "n": "no", "u": "unsure"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=serving.chromium(), args=serving.FLAGS)
-        yield running
-        running.close()
 
 
 class Server:

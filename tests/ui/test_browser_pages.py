@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
@@ -21,25 +21,12 @@ from mmc4viz.cli import cli
 from mmc4viz.types import Outcome
 from tests.support.documents import entry, info, write_tar
 from tests.support.hostile import DOCUMENTS, TEXTS, write_hostile
-from tests.support.serving import FLAGS, chromium, serving
+from tests.support.serving import serving
 from tests.support.slowly import slow
 
 SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
 FACTS = ".mmc-facts"
 OTHERS = ("unreadable", "no_valid_image", "below_threshold", "too_few_images", "kept")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def address(dashboard: str) -> str:
-    return dashboard
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +109,9 @@ def not_in_sample(folder: Path) -> Path:
 
 @pytest.mark.parametrize("scheme", slow("light", "dark"))
 def test_documents_of_every_outcome_open(
-    browser: Browser, address: str, explained: dict[str, dict[str, Any]], scheme: str
+    browser: Browser, dashboard: str, explained: dict[str, dict[str, Any]], scheme: str
 ) -> None:
-    watched = Watched(browser, address, scheme)
+    watched = Watched(browser, dashboard, scheme)
     for outcome, (part, row, key, words) in outcomes().items():
         page = watched.open(f"documents?doc={part}.{row}")
         shown = page.inner_text(FACTS)
@@ -171,8 +158,8 @@ def settled(element: Locator) -> tuple[float, float]:
     raise AssertionError("the page does not come to rest")
 
 
-def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) -> None:
-    watched = Watched(browser, address)
+def test_a_row_opens_its_document_and_keys_step(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
     page = watched.open("documents?f.sort=place", "[data-testid=stDataFrameResizable] canvas")
     x, y = settled(page.locator("[data-testid=stDataFrameResizable] canvas").first)
     keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
@@ -193,15 +180,15 @@ def test_a_row_opens_its_document_and_keys_step(browser: Browser, address: str) 
 
 
 @pytest.mark.slow
-def test_a_filter_and_a_link_reproduce_a_view(browser: Browser, address: str) -> None:
-    watched = Watched(browser, address)
+def test_a_filter_and_a_link_reproduce_a_view(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
     page = watched.open("documents?f.outcome=unreadable&f.sort=place", "text=of 240 documents")
     assert "Any outcome" not in page.inner_text(".st-key-filters")
     watched.page.get_by_role("button", name="Next").click()
     page.wait_for_selector(FACTS)
     assert "unreadable" in page.inner_text(FACTS)
     page.wait_for_url("**doc=*")  # written at the end of the run
-    link = page.url.removeprefix(f"{address}/")
+    link = page.url.removeprefix(f"{dashboard}/")
     shown = key_shown(page)
     assert key_shown(watched.open(link)) == shown
     watched.assert_quiet()
@@ -278,8 +265,8 @@ def test_a_search_is_stopped_and_resumed(browser: Browser, slow_shard: str, tmp_
         page.close()
 
 
-def test_near_threshold_leads_to_a_document(browser: Browser, address: str) -> None:
-    watched = Watched(browser, address)
+def test_near_threshold_leads_to_a_document(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
     page = watched.open("near-threshold", ".mmc-card img")
     words = page.locator(".mmc-card-words").first.inner_text()
     page.get_by_role("button", name="Open document").first.click()
@@ -334,9 +321,9 @@ def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str)
     "page_name", ["documents?doc=0.3", *slow("near-threshold", "loader-audit")]
 )
 def test_nothing_is_wider_than_a_narrow_page(
-    browser: Browser, address: str, page_name: str
+    browser: Browser, dashboard: str, page_name: str
 ) -> None:
-    watched = Watched(browser, address)
+    watched = Watched(browser, dashboard)
     watched.page.set_viewport_size({"width": 800, "height": 1200})
     page = watched.open(page_name, ".mmc-doc")
     assert page.evaluate(
@@ -346,8 +333,8 @@ def test_nothing_is_wider_than_a_narrow_page(
 
 
 @pytest.mark.slow
-def test_every_picture_has_a_name(browser: Browser, address: str) -> None:
-    watched = Watched(browser, address)
+def test_every_picture_has_a_name(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
     page = watched.open("documents?doc=0.12")
     for name in ("Similarity matrix of 5 images and 37 sentences", "truncated to 256"):
         expect(page.get_by_role("img", name=name)).to_be_visible(timeout=10_000)
@@ -359,8 +346,8 @@ def test_every_picture_has_a_name(browser: Browser, address: str) -> None:
     page.close()
 
 
-def test_jpeg_is_what_is_shown(browser: Browser, address: str) -> None:
-    watched = Watched(browser, address)
+def test_jpeg_is_what_is_shown(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
     page = watched.open("documents?doc=0.12")
     sources = page.eval_on_selector_all(".mmc-doc img", "all => all.map((e) => e.src)")
     assert sources

@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.support.documents import info, write_tar
-from tests.support.serving import FLAGS, chromium, serving
+from tests.support.serving import serving
 
 
 class Site:
@@ -56,14 +56,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         write_tar(folder / name / "a.tar", [(name, info([[0.3, 0.1], [0.2, 0.4]]))])
     with serving(folder / "app", "a.tar") as address:
         yield address, folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield running
-        running.close()
 
 
 def test_a_hostile_link_writes_and_fetches_nothing(

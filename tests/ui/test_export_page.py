@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -32,7 +32,7 @@ from mmc4viz.ui.views import export
 from tests.cli.test_cli import Run
 from tests.support import nasty
 from tests.support.hostile import MARK, TEXTS, write_hostile
-from tests.support.serving import FLAGS, chromium, serving
+from tests.support.serving import serving
 from tests.thresholds.test_compare import label_file
 from tests.ui.test_pages import ROOT, SAMPLE, alerts, markup, opened
 
@@ -173,14 +173,6 @@ def test_differences_are_shown_on_every_page(
 
 
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Any:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -36,7 +37,9 @@ def asked(kind: str, host: str, origin: str | None = None, *allowed: str) -> lis
         origin is not None
     )
     scope = {"type": kind, "headers": headers, "method": "GET", "path": "/"}
-    asyncio.run(Guard(app, (*server.LOOPBACK, "10.0.0.7"), allowed)(scope, receive, send))  # type: ignore[arg-type]
+    answer = Guard(app, (*server.LOOPBACK, "10.0.0.7"), allowed)(scope, receive, send)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as thread:  # a browser's driver has a loop in this one
+        thread.submit(asyncio.run, answer).result()
     return sent
 
 

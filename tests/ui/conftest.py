@@ -1,0 +1,41 @@
+"""What the tests of pages in a process share: a browser, a server on the sample, components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+from streamlit.components.v2 import manifest_scanner
+
+from tests.support.serving import FLAGS, chromium, serving
+
+if TYPE_CHECKING:  # tests without a browser run where Playwright is not installed
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_looked_for_once() -> Iterator[None]:
+    """Let AppTest look through all installed packages once, as a server does, not at each run."""
+    looked_for = cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(manifest_scanner, "scan_component_manifests", looked_for)
+        yield
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the dashboard on the sample; its address."""
+    with serving(tmp_path_factory.mktemp("dashboard")) as address:
+        yield address
