@@ -59,6 +59,10 @@ def curves_at(config: LoaderConfig) -> Curves:
     return sweep(match_corpus(columns, config), config, COSINE.thresholds())
 
 
+TWO_FRAMES = """() => new Promise((done) =>
+  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"""
+
+
 class Watched:
     """A page, with its errors, its requests to others and its messages to the server."""
 
@@ -90,9 +94,7 @@ class Watched:
 
     def shown(self) -> dict[str, Any]:
         self.page.wait_for_selector(".handle[aria-valuetext]", timeout=60_000)
-        self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
-        )
+        self.page.evaluate(TWO_FRAMES)  # a key is drawn in the first or in the second
         found: dict[str, Any] = self.page.evaluate(SHOWN)
         return found
 
