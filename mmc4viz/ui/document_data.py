@@ -116,8 +116,9 @@ def first_picture(source: data.CorpusKey, part: int, row: int) -> str | None:
         info = read_json(raw or b"")
     except (ShardError, ValueError):
         return None
-    pictures = (picture(entry, images, _SMALL) for entry in islice(entries(info), _FIRST_IMAGES))
-    return next((found for found in pictures if found is not None), None)
+    found, from_ = _entries(info, images)
+    pictures = (picture(entry, from_, _SMALL) for entry in islice(found, _FIRST_IMAGES))
+    return next((one for one in pictures if one is not None), None)
 
 
 def has_pictures_at_hand(source: data.CorpusKey, part: int) -> bool:
@@ -171,10 +172,16 @@ def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[s
         info = read_json(raw)
     except ValueError:
         return
-    found = _chatgpt_entries(info) if document.is_gpt else entries(info)
-    source = Embedded() if document.is_gpt else images
+    found, source = _entries(info, images)
     for entry in islice(found, min(len(document.images), _MOST_IMAGES)):
         yield picture(entry, source)
+
+
+def _entries(info: Any, images: ImageSource) -> tuple[Iterator[Any], ImageSource]:
+    """Return a document's entries of images, and the source of their bytes."""
+    if isinstance(info, dict) and "is_gpt" in info:
+        return _chatgpt_entries(info), Embedded()
+    return entries(info), images
 
 
 def _chatgpt_entries(info: Any) -> Iterator[Any]:
