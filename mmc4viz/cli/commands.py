@@ -517,7 +517,7 @@ def suggest() -> None:
 @SIMILARITY
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 @click.option("--tokenizer", metavar="NAME", help="Tokenizer to use. [the config's]")
-@_runs("verify")
+@_runs("export")
 def verify() -> None:
     """Recompute what a config records, and say what differs.
 

@@ -1,8 +1,9 @@
-"""The command ``export``: writes config, manifest, ids and report."""
+"""The commands ``export`` (config, manifest, ids, report) and ``verify`` (recomputes a config)."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,7 +24,7 @@ from mmc4viz.cli.common import (
     unmatched,
 )
 from mmc4viz.cli.compare import Similarity, chosen, similarities_of
-from mmc4viz.cli.messages import print_note
+from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.scale import misfits
@@ -43,10 +44,11 @@ from mmc4viz.export.provenance import (
 from mmc4viz.export.report import report_content, write_report
 from mmc4viz.export.tables import Section, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.export.verify import Verified, verified
 from mmc4viz.sweep.estimate import RATES, estimate
 from mmc4viz.sweep.pairs import Folder
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
-from mmc4viz.text import printable
+from mmc4viz.text import printable, table
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import evidence
 from mmc4viz.thresholds.labels import store
@@ -385,3 +387,35 @@ def _now() -> datetime:
     """Return the time, or ``SOURCE_DATE_EPOCH`` for reproducible files."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+
+
+def verify(config_file: str, **options: Any) -> None:
+    """Recompute the yields of a config on a corpus, and compare."""
+    options |= {"config_file": config_file}
+    yields = config_file_of(options).provenance.get("yields")
+    if not yields:
+        raise ConfigError(
+            f"{config_file}: records no yields, so there is nothing to verify; mmc4viz export "
+            "--out writes a config that does"
+        )
+    config, corpus = open_corpus(options)
+    with progress("documents") as advance:
+        matched = match_corpus(corpus.columns(advance), config)
+    curves = sweep(matched, config, np.array([config.threshold]))
+    found = verified(yields, curves, 0, config.single_image_keep)
+    click.echo(table([("", "recorded", "now", ""), *map(_row, found)]))
+    wrong = [one.name.replace("_", " ") for one in found if not one.agrees]
+    if wrong:
+        print_error(f"{config_file}: not the same on this corpus: {', '.join(wrong)}")
+    finish(corpus)
+    if wrong:
+        sys.exit(1)
+
+
+def _row(one: Verified) -> tuple[str, ...]:
+    recorded = f"{one.recorded:,.12g}"
+    if one.low is not None or one.high is not None:
+        low, high = ("?" if end is None else f"{end:,.6g}" for end in (one.low, one.high))
+        recorded += f" (95% CI {low} to {high})"
+    said = "same" if one.recorded == one.now else "within the CI" if one.agrees else "differs"
+    return one.name.replace("_", " "), recorded, f"{one.now:,.12g}", said

@@ -37,6 +37,7 @@ GIVEN = {
     "sample": ["{folder}"],
     "score": ["{shard}", "--model", "{folder}", "--out", "s.parquet"],
     "suggest": ["{shard}", "--keep", "pairs=1"],
+    "verify": ["{verified}", "{shard}"],
 }
 
 
@@ -66,7 +67,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         patch.setattr("mmc4viz.cli.index.processes", _Threads)
         patch.setattr("mmc4viz.data.jobs.get_ready", lambda _: None)
         run(["index", found["shard"], "--out", str(folder / "index")])
-    return found | {"index": str(folder / "index")}
+    run(["export", found["shard"], "--out", str(folder / "verified.yaml")])
+    return found | {"index": str(folder / "index"), "verified": str(folder / "verified.yaml")}
 
 
 class _Threads(ThreadPoolExecutor):
