@@ -81,7 +81,8 @@ def _run() -> None:
             data.show(None)
         else:
             navigation.show_bar(page.title, choice)
-            tour.show(page.title)
+            if page.title != "Label":  # pairs are labeled blind
+                tour.show(page.title)
             proposals.review(choice)
             now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):

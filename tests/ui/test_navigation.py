@@ -26,7 +26,7 @@ def test_every_page_is_in_the_menu_once() -> None:
 @pytest.mark.parametrize("page", ["documents", "near-threshold", "export", "data"])
 def test_the_bar_says_what_is_open_and_kept(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     said = markup(opened(monkeypatch, page, t="0.3"))
-    assert "<b>sample_data</b>" in said and "<b>sample-a</b>" in said
+    assert "<b>sample_data</b>" in said and ">sample-a</b>" in said
     row = mmc4viz.open(SAMPLE).curves(thresholds=[0.3]).at(0.3)
     documents = row["documents"]
     assert f">{documents / 240:.1%} of documents ({documents:,.10g})</b>" in said

@@ -48,18 +48,14 @@ def show_menu(place: DeltaGenerator) -> None:
 
 
 def show_bar(page: str, choice: Choice) -> None:
-    """Draw the corpus, the CLIP model, the threshold, what it keeps, and the next step."""
-    threshold, source = choice.config.threshold, choice.source
-    found = headline(
-        data.curves_of(source, choice.config), threshold, choice.config.single_image_keep
-    )
-    of = "" if source.sample is not None else f" ({found.documents:,.10g})"
-    shown = f"{threshold:.{choice.scale.digits}f}"
+    """Draw the corpus, the CLIP model, the threshold, what it keeps, and the next step.
+
+    The page Label shows only the corpus, since pairs are labeled blind.
+    """
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
         st.html(
-            part("bar", data.corpus_name(choice.whole), choice.config.clip_model, shown,
-                 f"{'≈ ' * (not of)}{found.share:.1%} of documents{of}"),
-        )  # fmt: skip
+            part("bar", data.corpus_name(choice.whole), () if page == "Label" else _facts(choice))
+        )
         if page in _NEXT:
             name, words = _NEXT[page]
             st.page_link(
@@ -68,3 +64,17 @@ def show_bar(page: str, choice: Choice) -> None:
                 icon=":material/arrow_forward:",
                 query_params=state.address(),
             )
+
+
+def _facts(choice: Choice) -> list[tuple[str, str]]:
+    threshold, source = choice.config.threshold, choice.source
+    found = headline(
+        data.curves_of(source, choice.config), threshold, choice.config.single_image_keep
+    )
+    of = "" if source.sample is not None else f" ({found.documents:,.10g})"
+    shown = f"{threshold:.{choice.scale.digits}f}"
+    return [
+        ("CLIP model", choice.config.clip_model),
+        ("Threshold", shown),
+        ("Kept", f"{'≈ ' * (not of)}{found.share:.1%} of documents{of}"),
+    ]
