@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -201,6 +202,11 @@ def serve(
         UvicornRunner(app).run()
 
 
+def _load_pages() -> None:
+    """Import the pages while the browser still loads Streamlit's scripts."""
+    import_module("mmc4viz.ui.main")
+
+
 def _collect() -> None:
     """Collect garbage regularly: a closed session holds three file descriptors until then."""
     while True:
@@ -218,6 +224,7 @@ def _telling(
         shown = "127.0.0.1" if host in EVERYWHERE else host
         url = server_util.get_url(f"[{shown}]" if ":" in shown else shown)
         say(f"mmc4viz is running at {url} (press Ctrl+C to stop)")
+        threading.Thread(target=_load_pages, daemon=True).start()
         if browser:
             cli_util.open_browser(url)
         yield
