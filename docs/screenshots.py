@@ -21,10 +21,11 @@ from tests.support.serving import FLAGS, chromium, serving  # noqa: E402
 # The path of each page, text to wait for, and the height of the screenshot.
 PAGES = {
     "threshold": ("?t=0.26&p.documents=50%25&p.fdr=10%25", "FDR", 2560),
-    "documents": ("documents?doc=0.5", "Raw JSON", 3300),
+    "data": ("data", "Folders and indexes", 820),
+    "documents": ("documents?doc=0.5", "Raw JSON", 1500),
     "near-threshold": ("near-threshold", "Dropped: just below", 1000),
     "label": ("label", "Label", 720),
-    "compare-models": ("compare-models", "Equivalent thresholds", 1400),
+    "compare-models": ("compare-models", "Equivalent thresholds", 2000),
     "loader-audit": ("loader-audit", "Stored scores vs. matrix", 1500),
     "export": ("export", "Export", 1300),
 }
