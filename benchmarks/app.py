@@ -40,7 +40,7 @@ from tests.support.serving import FLAGS, chromium, serving
 
 Report = dict[str, list[float]]
 ROOT: Final = Path(__file__).parents[1]
-ROWS: Final = 8  # opened of each page of the table
+ROWS: Final = 7  # opened of each page of the table
 PAGES: Final = 3
 A_PAGE: Final = 50  # rows
 _CANVAS: Final = "[data-testid=stDataFrameResizable] canvas"
@@ -180,7 +180,7 @@ def open_documents(page: Page, address: str) -> Report:
         assert box is not None
         for row in range(ROWS):
             before = page.locator(_KEY_SHOWN).all_inner_texts()
-            page.mouse.click(box["x"] + 14, box["y"] + 36 + 35 * (row + 0.5))
+            page.mouse.click(box["x"] + 14, box["y"] + 36 + 46 * (row + 0.5))
             try:
                 times.append(rested(page, 15))
             except TimeoutError:

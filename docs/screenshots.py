@@ -52,6 +52,7 @@ def main() -> None:
             page.wait_for_function(
                 "!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')"
             )
+            page.wait_for_timeout(1500)  # the list decodes its images by itself
             page.screenshot(path=HERE / f"{name}.png")
             page.close()
         browser.close()

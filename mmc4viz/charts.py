@@ -311,7 +311,7 @@ def joint(
         "y": y,
         "z": np.where(counted > 0, np.log10(np.maximum(counted, 1)), np.nan).T,
         "customdata": counted.T,
-        "colorscale": [[0, "rgba(0,114,178,0.25)"], [1, "rgb(0,114,178)"]],
+        "colorscale": [[0, "rgba(0,114,178,0.4)"], [1, "rgb(0,114,178)"]],
         "showscale": False,
         "hovertemplate": "%{customdata:,} images<extra></extra>",
     }
