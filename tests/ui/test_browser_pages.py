@@ -289,6 +289,7 @@ def assert_inert(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).display") != "none"
 
 
+@pytest.mark.slow
 def test_hostile_documents_do_nothing(browser: Browser, odd_address: str) -> None:
     watched = Watched(browser, odd_address, "dark")
     for row in range(DOCUMENTS):
