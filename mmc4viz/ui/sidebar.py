@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.data.index import OWN, files_of, names_of, read_origin
-from mmc4viz.data.scale import Scale, misfit
+from mmc4viz.data.scale import COSINE, Scale, misfit
 from mmc4viz.data.shards import Shard, ShardFormat
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
@@ -94,7 +95,7 @@ def _threshold_for(
         model_data.check(*sides)
         match = next(m for m in model_data.matches(*sides, other.threshold) if m.by == _BY)
     except Mmc4vizError as error:
-        note(f"{plain(model)} starts at {otherwise:g}: {error}")
+        note(f"{plain(model)} starts at {otherwise:.12g}: {error}")
         return otherwise
     words = (
         f"Equivalent threshold: {match.second:.12g} keeps {match.found:,.10g} documents; "
@@ -102,6 +103,25 @@ def _threshold_for(
     )
     st.session_state[_TAKEN] = _Conversion(model, match.second, otherwise, words)
     return match.second
+
+
+def _same_share(there: data.Spread, threshold: float, here: data.Spread) -> float:
+    """Return the threshold that keeps the share of pairs nearest to another model's.
+
+    Examples
+    --------
+    >>> counts = np.zeros(2001, np.int64)
+    >>> counts[[1200, 1240, 1300, 1400]] = 1  # 0.2, 0.24, 0.3, 0.4
+    >>> there = data.Spread(COSINE, (0.2, 0.4), 0.2, 0.4, counts)
+    >>> _same_share(there, 0.25, replace(there, counts=np.roll(counts, 100)))
+    0.4
+    """
+    kept = np.cumsum(there.counts[::-1])[::-1] / max(1, int(there.counts.sum()))
+    shares = np.cumsum(here.counts[::-1])[::-1] / max(1, int(here.counts.sum()))
+    at = int(np.searchsorted(there.scale.thresholds(), threshold - 1e-9))
+    wanted = float(kept[min(at, len(kept) - 1)])
+    nearest = len(shares) - 1 - int(np.abs(shares - wanted)[::-1].argmin())
+    return float(here.scale.thresholds()[nearest])
 
 
 def _show_conversion(
@@ -218,6 +238,8 @@ def choose(
         at_own = state.number(at, asked.get(own, data.REFERENCE))
         first = _Shown(own, begin_with(models[own], base), at_own)
         other = _last_shown(first)
+        if spread.scale != COSINE:  # the reference is a cosine
+            now = _same_share(data.spread_of(other.source, base), other.threshold, spread)
         now = _threshold_for(model, source, other, base, now)
         state.choose(name, state.on_grid(now, spread.scale, span))
     config = base.with_(threshold=state.chosen(name, now, spread.scale, span))

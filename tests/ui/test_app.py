@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -153,6 +156,26 @@ def test_a_threshold_is_remembered_for_each_model(monkeypatch: pytest.MonkeyPatc
     assert numbers(page) == expected(LoaderConfig(threshold=0.3))
     page.selectbox(key="clip-model").set_value(models.options[1]).run()
     assert threshold(page) == 0.5
+
+
+def test_the_reference_is_never_used_on_another_scale(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Scores times 100: neither the threshold nor what undoing leads to is a cosine."""
+    for shard in sorted(Path(SAMPLE).glob("*.tar")):
+        shutil.copy(shard, tmp_path)
+    table = pq.read_table(f"{SAMPLE}/similarity_b.parquet").replace_schema_metadata()
+    times = [[100 * score for score in row] for row in table["values"].to_pylist()]
+    column = table.schema.get_field_index("values")
+    table = table.set_column(column, "values", pa.array(times, table["values"].type))
+    pq.write_table(table, tmp_path / "similarity_x.parquet")
+    page = opened(monkeypatch, shards=[str(tmp_path)])
+    page.selectbox(key="clip-model").set_value("x").run()
+    assert threshold(page) > 20
+    page.button(key="equivalent-undo").click().run()
+    assert threshold(page) > 20
+    first, second = expected(LoaderConfig()), numbers(page)
+    assert abs(float(first[2].replace(",", "")) - float(second[2].replace(",", ""))) < 12  # pairs
 
 
 def test_moving_the_threshold_matches_and_sweeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
