@@ -52,7 +52,12 @@ def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
     config, tokenizer = choice.config, data.tokenizer_of(choice.source)
     verdict = walk(opened.document, config, tokenizer)
     st.subheader("Document", anchor=False, divider="gray")
-    _html(_facts(opened, verdict, config) + _page(opened, verdict) + _rest(opened, verdict))
+    _html(
+        _facts(opened, verdict, config)
+        + _swaps(opened, verdict)
+        + _page(opened, verdict)
+        + _rest(opened, verdict)
+    )
     if not opened.document.is_gpt:
         _similarity(opened.document, verdict, config)
         most = _most_states(opened.document)
@@ -256,6 +261,26 @@ def _facts(opened: Opened, verdict: Verdict, config: LoaderConfig) -> Markup:
         words = f"{len(verdict.pairs):,} matched, {above:,} at or above {config.threshold:g}"
         facts.append(("pairs", words))
     return part("facts", facts)
+
+
+def _swaps(opened: Opened, verdict: Verdict) -> Markup:
+    """Return the mispaired image tokens: the image each belongs to, and the one it receives."""
+    sentences = {pair.image: pair.sentence for pair in verdict.pairs}
+    texts = opened.document.sentences
+    rows = []
+    for one in verdict.binding:
+        if not one.mispaired or one.pair_image is None:
+            continue
+        own, number = one.pair_image, sentences[one.pair_image]
+        text = str(texts[number]) if isinstance(texts, list) else ""
+        received = one.bound_image
+        rows.append((
+            _image(opened, own, [f"own image {own + 1}"], dropped=True),
+            f"{number + 1}. {_limited(text)}",
+            part("bold", "no image left") if received is None
+            else _image(opened, received, [f"gets image {received + 1}"], dropped=False),
+        ))  # fmt: skip
+    return part("swaps", rows) if rows else Markup()
 
 
 def _page(opened: Opened, verdict: Verdict) -> Markup:

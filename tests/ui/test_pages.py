@@ -455,3 +455,22 @@ def test_a_list_shows_each_document_s_first_image(monkeypatch: pytest.MonkeyPatc
             assert isinstance(picture, str) == there
     shown = [one for one in pictures if isinstance(one, str)]
     assert shown and all(one.startswith("data:image/jpeg;base64,") for one in shown)
+
+
+def test_mispaired_tokens_are_drawn_with_both_images(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
+) -> None:
+    numbers = [n for n, (_, verdict) in enumerate(walks[:120]) if verdict.mispaired][:3]
+    assert numbers
+    for number in numbers:
+        document, verdict = walks[number]
+        said = markup(opened(monkeypatch, "documents", doc=f"0.{number}"))
+        rows = said.split('<div class="mmc-swap">')[1:]
+        pairs = {pair.image: pair for pair in verdict.pairs}
+        wrong = [one for one in verdict.binding if one.mispaired]
+        assert len(rows) == len(wrong) == verdict.mispaired
+        for row, one in zip(rows, wrong, strict=True):
+            assert f"own image {one.pair_image + 1}<" in row
+            assert f"gets image {one.bound_image + 1}<" in row
+            sentence = pairs[one.pair_image].sentence
+            assert escaped(f"{sentence + 1}. {document.sentences[sentence]}") in row
