@@ -257,7 +257,7 @@ def test_a_search_is_stopped_and_resumed(browser: Browser, slow_shard: str, tmp_
         rest = page.get_by_text(re.compile(r"^Searched \d+ of 120 documents: \d+ found\.$"))
         release_until(rest)  # it is left between two documents
         assert 0 < int(rest.inner_text().split()[1]) < 120
-        assert not abandon.is_visible()
+        expect(abandon).not_to_be_visible()
         Slow.open_gate.set()
         page.get_by_role("button", name="Continue search").click()
         page.wait_for_selector("text=Searched all 120 documents")
