@@ -123,8 +123,8 @@ def first_picture(source: data.CorpusKey, part: int, row: int) -> str | None:
 
 def has_pictures_at_hand(source: data.CorpusKey, part: int) -> bool:
     """Whether single documents of a shard can be read quickly: it is local and not compressed."""
-    shard, _ = data.shard_at(source, part)
-    return not is_remote(shard.path) and not is_packed(shard.path)
+    path = data.columns_of(source)[part].shard.path
+    return not is_remote(path) and not is_packed(path)
 
 
 @cached()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from streamlit.util import calc_hash
 
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
+from mmc4viz.cli import main
 from mmc4viz.text import escaped
 from mmc4viz.types import Document, Outcome, Verdict
 from mmc4viz.ui import document_data, document_view, html, state
@@ -474,3 +476,16 @@ def test_mispaired_tokens_are_drawn_with_both_images(
             assert f"gets image {one.bound_image + 1}<" in row
             sentence = pairs[one.pair_image].sentence
             assert escaped(f"{sentence + 1}. {document.sentences[sentence]}") in row
+
+
+def test_documents_of_a_shard_that_is_gone_are_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shard = tmp_path / "s.tar"
+    shutil.copy(f"{SAMPLE}/sample-0000.tar", shard)
+    with pytest.raises(SystemExit):
+        main(["index", str(shard), "--out", str(tmp_path / "index"), "--workers", "1"])
+    shard.unlink()
+    start = {"shards": [], "index": str(tmp_path / "index")}
+    app = opened(monkeypatch, "documents", start=start)
+    assert len(keys(app)) == 50 and not alerts(app)
