@@ -300,9 +300,12 @@ def _counted(
     matched: Matched, config: LoaderConfig, basics: Basics
 ) -> tuple[Basics, dict[str, Any]]:
     """Return the settings' yields, and the basics with the scores' scale."""
+    return _with_scores(basics, matched), _yields(matched, config)
+
+
+def _yields(matched: Matched, config: LoaderConfig) -> dict[str, Any]:
     curves = sweep(matched, config, np.array([config.threshold]))
-    yields = exact_yields(curves, 0, config.single_image_keep)
-    return _with_scores(basics, matched), yields
+    return exact_yields(curves, 0, config.single_image_keep)
 
 
 def _with_scores(basics: Basics, matched: Matched) -> Basics:
@@ -401,8 +404,7 @@ def verify(config_file: str, **options: Any) -> None:
     config, corpus = open_corpus(options)
     with progress("documents") as advance:
         matched = match_corpus(corpus.columns(advance), config)
-    curves = sweep(matched, config, np.array([config.threshold]))
-    found = verified(yields, curves, 0, config.single_image_keep)
+    found = verified(yields, _yields(matched, config))
     click.echo(table([("", "recorded", "now", ""), *map(_row, found)]))
     wrong = [one.name.replace("_", " ") for one in found if not one.agrees]
     if wrong:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmc4viz.sweep.estimate import RATES
-from mmc4viz.sweep.statistics import Curves
-from mmc4viz.types import Outcome
 
 
 @dataclass(frozen=True)
@@ -35,39 +33,35 @@ class Verified:
     agrees: bool
 
 
-def verified(recorded: Mapping[str, Any], curves: Curves, step: int, keep: float) -> list[Verified]:
+def verified(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[Verified]:
     """Compare every recorded yield with the corpus's.
 
     Parameters
     ----------
     recorded : mapping
         ``yields`` of a config's provenance.
-    curves : Curves
-        Of the whole corpus under the config's settings.
-    step : int
-        Position of the threshold in them.
-    keep : float
-        Single-image keep probability.
+    now : mapping
+        The exact ones of the whole corpus (`mmc4viz.export.provenance.exact_yields`).
     """
-    row, documents = curves.rows(keep)[step], float(curves.total("documents")[step])
-    per = float(recorded.get("per") or documents)
-    times = per / documents if recorded.get("sampled") and documents else 1.0
+    sampled = recorded.get("sampled")
+    per = float(recorded.get("per") or now["per"])
+    times = per / now["per"] if sampled and now["per"] else 1.0
     found = []
-    if not recorded.get("sampled") and "per" in recorded:
-        found.append(_exactly("all documents", per, documents))
+    if not sampled and "per" in recorded:
+        found.append(_exactly("all documents", per, now["per"]))
     for name in RATES:
         if name not in recorded:
             continue
-        one, now = recorded[name], times * row[name]
-        if recorded.get("sampled"):
+        one, value = recorded[name], times * now[name]["value"]
+        if sampled:
             low, high = one.get("low"), one.get("high")
-            inside = (low is None or low <= now) and (high is None or now <= high)
-            found.append(Verified(name, one["value"], low, high, now, inside))
+            inside = (low is None or low <= value) and (high is None or value <= high)
+            found.append(Verified(name, one["value"], low, high, value, inside))
         else:
-            found.append(_exactly(name, one["value"], now))
+            found.append(_exactly(name, one["value"], value))
     outcomes = recorded.get("outcomes", {})
-    known = [str(outcome) for outcome in Outcome if str(outcome) in outcomes]
-    return found + [_exactly(name, outcomes[name], row[name]) for name in known]
+    known = [name for name in now["outcomes"] if name in outcomes]
+    return found + [_exactly(name, outcomes[name], now["outcomes"][name]) for name in known]
 
 
 def _exactly(name: str, recorded: float, now: float) -> Verified:

@@ -50,6 +50,17 @@ def note(text: str, kind: Literal["note", "error"] = "note") -> None:
     st.html(part("note", " ".join(text.split()), kind))
 
 
+def show_problems(errors: Sequence[str], notes: Iterable[str]) -> None:
+    """Show the first errors of shards, how many more there are, and notes."""
+    for error in errors[:_MOST_ERRORS]:
+        note(error, "error")
+    if len(errors) > _MOST_ERRORS:
+        note(f"{len(errors) - _MOST_ERRORS:,} more shards have errors", "error")
+    for line in notes:
+        note(line)
+
+
+_MOST_ERRORS: Final = 5
 NO_DOCUMENTS: Final = "No document could be read from these shards. Select others in the sidebar."
 ASSIGNMENTS: Final = {
     "one_to_one": "One-to-one (current loader)",

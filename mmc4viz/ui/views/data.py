@@ -13,7 +13,7 @@ from mmc4viz.data.index import MANIFEST, SUFFIX
 from mmc4viz.data.shards import SUFFIXES
 from mmc4viz.data.storage import natural
 from mmc4viz.ui import data, state
-from mmc4viz.ui.html import many, note, part, table
+from mmc4viz.ui.html import many, note, part, show_problems, table
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Roots, Start, read_start, sample_shards
 
@@ -112,12 +112,7 @@ def _show_open(choice: Choice) -> None:
     ]
     with st.container(key="open-facts"):
         st.html(part("document", part("facts", rows)))
-        for error in facts.errors[:5]:
-            note(error, "error")
-        if len(facts.errors) > 5:
-            note(f"{len(facts.errors) - 5:,} more shards have errors", "error")
-        for line in facts.notes:
-            note(line)
+        show_problems(facts.errors, facts.notes)
     _show_models(choice)
 
 

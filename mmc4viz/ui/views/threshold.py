@@ -483,9 +483,4 @@ def _counts(choice: Choice, curves: Curves) -> NDArray[np.float64]:
 def _show_facts(facts: data.Facts) -> None:
     """Show what was read, with errors and notes."""
     st.text(f"{many(facts.documents, 'document')} in {many(facts.shards, 'shard')}")
-    for error in facts.errors[:5]:
-        note(error, "error")
-    if len(facts.errors) > 5:
-        note(f"{len(facts.errors) - 5:,} more shards have errors", "error")
-    for line in facts.notes:
-        note(line)
+    html.show_problems(facts.errors, facts.notes)
