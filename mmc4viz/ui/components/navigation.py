@@ -71,10 +71,11 @@ def _facts(choice: Choice) -> list[tuple[str, str]]:
     found = headline(
         data.curves_of(source, choice.config), threshold, choice.config.single_image_keep
     )
-    of = "" if source.sample is not None else f" ({found.documents:,.10g})"
+    kept = f"{found.share:.1%} of documents"
+    exact = source.sample is None
     shown = f"{threshold:.{choice.scale.digits}f}"
     return [
         ("CLIP model", choice.config.clip_model),
         ("Threshold", shown),
-        ("Kept", f"{'≈ ' * (not of)}{found.share:.1%} of documents{of}"),
+        ("Kept", f"{kept} ({found.documents:,.10g})" if exact else f"≈ {kept}"),
     ]

@@ -17,7 +17,6 @@ from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.disagreement import (
     QUADRANTS,
     Correlation,
-    Disagreement,
     Distribution,
     JointScores,
 )
@@ -150,7 +149,7 @@ def _disagreements(high: Side, low: Side, name: str) -> None:
                 _rank(high, pair.score, pair.percentile),
                 _rank(low, pair.other_score, pair.other_percentile),
             ]),
-            _instead(pair, low),
+            _instead(pair.sentence, pair.other_sentence, low),
             (
                 high.name, pair.score, pair.percentile, low.name, pair.other_score,
                 pair.other_percentile,
@@ -169,13 +168,13 @@ def _rank(one: Side, score: float, percentile: float) -> tuple[str, str, str]:
     return one.name, f"{100 * percentile:.0f}%", f"{score:.{digits}f}"
 
 
-def _instead(pair: Disagreement, low: Side) -> str:
-    """Return what the model that ranks the pair low matches the image to."""
-    if pair.other_sentence is None:
-        return f"{low.name}: image unmatched"
-    if pair.other_sentence == pair.sentence:
-        return f"{low.name}: same sentence"
-    return f"{low.name}: sentence {pair.other_sentence + 1}, not {pair.sentence + 1}"
+def _instead(mine: int, theirs: int | None, other: Side) -> str:
+    """Return the sentence that the other model matches an image to, instead of the first's."""
+    if theirs is None:
+        return f"{other.name}: image unmatched"
+    if theirs == mine:
+        return f"{other.name}: same sentence"
+    return f"{other.name}: sentence {theirs + 1}, not {mine + 1}"
 
 
 _OTHER: Final = "m.other"
@@ -281,11 +280,10 @@ def _by() -> str:
 
 def _use_button(choice: Choice, second: Side, match: EquivalentThreshold) -> None:
     """Offer to switch to the second model at its equivalent threshold."""
-    spread = data.spread_of(second.source, second.config)
-    span = state.visible_span(spread.low, spread.high, spread.scale)
-    threshold = state.on_grid(match.second, spread.scale, span)
+    scale = model_data.distribution_of(second).scale
+    threshold = state.on_grid(match.second, scale)
     st.button(
-        f"Use {plain(second.name)} at {threshold:.{spread.scale.digits}f}",
+        f"Use {plain(second.name)} at {threshold:.{scale.digits}f}",
         key="use-equivalent",
         type="primary",
         on_click=_use,
@@ -356,13 +354,12 @@ def _joint_card(found: JointScores, place: int, sides: tuple[Side, Side]) -> Car
         for one, score in zip(sides, found.score[:, place].tolist(), strict=True)
     ]
     mine, theirs = found.sentence[:, place].tolist()
-    foot = "same sentence" if mine == theirs else f"sentence {theirs + 1}, not {mine + 1}"
     return Card(
         data.place_of(first.source, first.config, int(found.document[place])),
         int(found.image[place]),
         mine,
         part("card_ranks", ranks),
-        f"{second.name}: {foot}",
+        _instead(mine, theirs, second),
         (*found.score[:, place].tolist(), theirs + 1),
     )
 

@@ -33,7 +33,7 @@ from mmc4viz.ui.sidebar import Choice
 _ROWS: Final = 50  # rows
 _ROW_HEIGHT: Final = 46  # pixels
 _HEAD: Final = (
-    "image", "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
+    "key", "shard", "outcome", "reason", "images", "matched", "pairs", "best", "nearest",
     "image_tokens", "text_tokens", "mispaired", "url",
 )  # fmt: skip
 _REASONS: Final = {
@@ -100,7 +100,7 @@ def _show_table(
 
     places = documents.tolist()
     _restore(places, opened)
-    frame = pd.DataFrame(_rows(columns, found, places), columns=list(_HEAD[1:]))
+    frame = pd.DataFrame(_rows(columns, found, places), columns=list(_HEAD))
     frame.insert(0, "image", list(pictures))
     frame["key"] = [_shortened(key) for key in frame["key"]]
     frame["outcome"] = [text.replace("_", " ") for text in frame["outcome"]]
@@ -170,7 +170,7 @@ def _restore(places: list[int], opened: int | None) -> None:
     After a click it is left alone, since an update would undo a second, quick click.
     """
     if _KEY not in st.session_state or st.session_state.get(_DRAWN) != (places, opened):
-        cells = [(places.index(opened), _HEAD[1])] if opened in places else []
+        cells = [(places.index(opened), _HEAD[0])] if opened in places else []
         st.session_state[_KEY] = {"selection": {"rows": [], "columns": [], "cells": cells}}
 
 
@@ -442,7 +442,7 @@ def _table(
         names = _columns()
         html.csv_button(
             "documents",
-            _HEAD[1:],
+            _HEAD,
             lambda: _rows(columns, found, listed.page(0, _MOST_IN_CSV).tolist()),
         )
     first = (page - 1) * _ROWS
