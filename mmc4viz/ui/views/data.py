@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,37 +48,31 @@ def openable(roots: Roots) -> tuple[list[Openable], bool]:
     (list of Openable, bool)
         In natural order; whether all folders were looked at.
     """
-    tops = [root for root in roots.read if os.path.isdir(root)]
     found: dict[str, Openable] = {}
     n_entries = 0
-    for top in tops:
-        for folder, names in _folders(top):
+    for top in filter(os.path.isdir, roots.read):
+        for folder, inner, names in os.walk(top):
             n_entries += len(names)
             if n_entries > _MOST_ENTRIES:
                 return _in_order(found), False
-            shards = sum(name.lower().endswith(SUFFIXES) for name in names)
-            arrows = sum(name.endswith(SUFFIX) for name in names)
-            if MANIFEST in names and arrows:
-                found[folder] = Openable(folder, True, arrows)
-            elif shards:
-                found[folder] = Openable(folder, False, shards)
+            n_files = sum(name.endswith(SUFFIX) for name in names)
+            is_index = MANIFEST in names and n_files > 0
+            n_shards = sum(name.lower().endswith(SUFFIXES) for name in names)
+            if is_index or n_shards:
+                found[folder] = Openable(folder, is_index, n_files if is_index else n_shards)
+            depth = len(os.path.relpath(folder, top).split(os.sep)) if folder != top else 0
+            inner[:] = [] if is_index or depth >= _DEEPEST else _visible(folder, inner)
     return _in_order(found), True
+
+
+def _visible(folder: str, names: Iterable[str]) -> list[str]:
+    """Return the folders in a folder that are neither hidden nor links."""
+    there = (name for name in sorted(names) if not name.startswith("."))
+    return [name for name in there if not os.path.islink(os.path.join(folder, name))]
 
 
 def _in_order(found: dict[str, Openable]) -> list[Openable]:
     return sorted(found.values(), key=lambda one: (not one.is_index, natural(one.path)))
-
-
-def _folders(top: str) -> Iterator[tuple[str, list[str]]]:
-    """Walk folders that are neither hidden nor links, with the names of their files."""
-    for folder, inner, names in os.walk(top):
-        depth = os.path.relpath(folder, top).count(os.sep) + (folder != top)
-        is_index = MANIFEST in names and any(name.endswith(SUFFIX) for name in names)
-        inner[:] = [] if depth >= _DEEPEST or is_index else [
-            name for name in sorted(inner)
-            if not name.startswith(".") and not os.path.islink(os.path.join(folder, name))
-        ]  # fmt: skip
-        yield folder, names
 
 
 def show(choice: Choice | None) -> None:
