@@ -89,3 +89,8 @@ def thumbnail(found: bytes, side: int = SIDE) -> str | None:
     except Exception:  # Pillow's plugins raise any exception on malicious bytes
         return None
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def smaller(uri: str, side: int) -> str | None:
+    """Return a thumbnail of a thumbnail."""
+    return thumbnail(base64.b64decode(uri.partition(",")[2]), side)

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.shards import fetch, image_source, is_packed
 from mmc4viz.data.storage import is_remote
-from mmc4viz.data.thumbnails import Thumbnail, entries, picture, read_thumbnail
+from mmc4viz.data.thumbnails import Thumbnail, entries, picture, read_thumbnail, smaller
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.tokenizer import Tokenizer
@@ -52,11 +52,14 @@ class Opened:
         With the chosen model's scores.
     pictures : tuple of (str or None)
         A small JPEG of each of the first images as a data URI; None if it cannot be shown.
+    icons : tuple of (str or None)
+        The same, very small.
     """
 
     shard: str
     document: Document
-    pictures: tuple[str | None, ...]
+    pictures: tuple[str | None, ...] = ()
+    icons: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,14 @@ def opened(source: data.CorpusKey, part: int, row: int) -> Opened:
 def _read_whole(source: data.CorpusKey, columns: Columns, part: int, row: int) -> Opened:
     raw, images = _read(source, part, row)
     if raw is None:
-        return Opened(columns.shard.name, columns.document(row), ())
+        return Opened(columns.shard.name, columns.document(row))
     key = str(columns.batch.column("key")[row])
     document = parse_document(key, raw, images, decode_quickly)
     if source.other_model:
         document = columns.rescored(document, row)
-    return Opened(columns.shard.name, document, tuple(_pictures(document, raw, images)))
+    pictures = tuple(_pictures(document, raw, images))
+    icons = tuple(one and smaller(one, _SMALL) for one in pictures)
+    return Opened(columns.shard.name, document, pictures, icons)
 
 
 def _read(source: data.CorpusKey, part: int, row: int) -> tuple[bytes | None, ImageSource]:

@@ -1,12 +1,10 @@
-"""The view of one document: page, similarity matrix, outcomes and training sequence.
-
-URLs are shown as text, not as links.
-"""
+"""The view of one document: page, similarity matrix, outcomes and training sequence."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -25,9 +23,19 @@ from mmc4viz.loader.walk import (
     states,
     walk,
 )
-from mmc4viz.types import Document, Image, ImageStatus, LoaderConfig, Pair, PairStatus, Verdict
-from mmc4viz.ui import data, document_data
+from mmc4viz.types import (
+    Document,
+    Image,
+    ImageStatus,
+    LoaderConfig,
+    Outcome,
+    Pair,
+    PairStatus,
+    Verdict,
+)
+from mmc4viz.ui import data, document_data, state
 from mmc4viz.ui.components import charts
+from mmc4viz.ui.components.charts import Stretch
 from mmc4viz.ui.document_data import Opened, Piece, TrainingSequence, sequence_of
 from mmc4viz.ui.html import (
     ASSIGNMENTS,
@@ -35,15 +43,18 @@ from mmc4viz.ui.html import (
     PAIR_STATUSES,
     chip,
     heading,
+    many,
     outcome_chip,
     part,
     table,
+    web_link,
 )
 from mmc4viz.ui.sidebar import Choice
 
 STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 _MOST_CHARACTERS: Final = 3_000_000  # tokenized for one document's states
 _MOST_ROWS: Final = 200  # of a table
+_MOST_ON_HOVER: Final = 240  # characters of a sentence under the pointer
 _Matrix = NDArray[np.float64]
 
 
@@ -52,16 +63,15 @@ def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
     config, tokenizer = choice.config, data.tokenizer_of(choice.source)
     verdict = walk(opened.document, config, tokenizer)
     st.subheader("Document", anchor=False, divider="gray")
-    _html(
-        _facts(opened, verdict, config)
-        + _swaps(opened, verdict)
-        + _page(opened, verdict)
-        + _rest(opened, verdict)
-    )
+    _html(_facts(opened, verdict, config))
+    found: list[State] = []
     if not opened.document.is_gpt:
-        _similarity(opened.document, verdict, config)
-        most = _most_states(opened.document)
-        _states(states(opened.document, config, tokenizer, most), config)
+        found = states(opened.document, config, tokenizer, _most_states(opened.document))
+        _strip(found, verdict, choice)
+    _html(_swaps(opened, verdict) + _page(opened, verdict) + _rest(opened, verdict))
+    if found:
+        _similarity(opened, verdict, config)
+        _states(found, config)
         _assignments(opened.document, config, tokenizer)
     _sequence(opened, sequence_of(opened.document, verdict, config, tokenizer))
     _raw(choice, place)
@@ -71,9 +81,59 @@ def _html(body: Markup) -> None:
     st.html(part("document", body))
 
 
-def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None:
+REDRAW: Final = "redraw"
+"""In the session: whether the whole page has to be drawn again, not only the document's part."""
+
+
+def _strip(found: list[State], verdict: Verdict, choice: Choice) -> None:
+    """Draw the outcome along the thresholds, on which the threshold can be moved."""
+    stretches = [
+        Stretch(one.low, one.high, *_in_short(one.verdict), _in_words(one.verdict)) for one in found
+    ]
+
+    def keep(threshold: float) -> None:
+        choice.keep(state.on_grid(threshold, choice.scale, choice.span))
+        st.session_state[REDRAW] = True
+
+    scores = [pair.score for pair in verdict.pairs]
+    charts.strip(stretches, scores, choice.config.threshold, choice.span, choice.scale, keep)
+
+
+def _in_short(verdict: Verdict) -> tuple[str, str]:
+    """Return the color class of a verdict, and its words on the strip."""
+    if verdict.outcome is Outcome.UNREADABLE:
+        return "unreadable", "unreadable"
+    if verdict.outcome is not Outcome.KEPT:
+        return "rejected", str(verdict.outcome).replace("_", " ")
+    return "kept", f"kept, {many(verdict.image_tokens, 'image')}"
+
+
+def _in_words(verdict: Verdict) -> str:
+    """Describe a verdict.
+
+    Examples
+    --------
+    >>> _in_words(Verdict("a", Outcome.KEPT, None, 0.5, 1, 90))
+    'kept with probability 0.5, 1 image token, 90 text tokens'
+    >>> _in_words(Verdict("a", Outcome.BELOW_THRESHOLD))
+    'below threshold'
+    """
+    if verdict.outcome is not Outcome.KEPT:
+        return str(verdict.outcome).replace("_", " ")
+    chance = "" if verdict.keep_probability == 1 else (
+        f" with probability {verdict.keep_probability:g}"
+    )  # fmt: skip
+    swapped = f" ({verdict.mispaired:,} mispaired)" if verdict.mispaired else ""
+    images, texts = (
+        many(verdict.image_tokens, "image token"),
+        many(verdict.text_tokens, "text token"),
+    )
+    return f"kept{chance}, {images}{swapped}, {texts}"
+
+
+def _similarity(opened: Opened, verdict: Verdict, config: LoaderConfig) -> None:
     """Draw the similarity matrix with the matched pairs, and each image's runner-up."""
-    matrix = matrix_of(shown)
+    matrix = matrix_of(opened.document)
     if matrix is None:
         heading("Similarity matrix")
         words = "The document has no numeric similarity matrix (images × sentences)."
@@ -92,10 +152,18 @@ def _similarity(shown: Document, verdict: Verdict, config: LoaderConfig) -> None
         for pair in verdict.pairs
         for words in [PAIR_STATUSES[pair.status][1]]
     ]
-    charts.heat_map(matrix, marks, digits)
+    seconds = runner_ups(matrix, verdict.pairs)
+    places = [
+        (pair.image, second.sentence)
+        for pair, second in zip(verdict.pairs, seconds, strict=True)
+        if second.sentence is not None
+    ]
+    texts = opened.document.sentences
+    shown = [str(text)[:_MOST_ON_HOVER] for text in texts] if isinstance(texts, list) else []
+    charts.heat_map(matrix, marks, digits, places, shown, opened.icons)
     _beyond(matrix)
     if verdict.pairs:
-        _html(_pairs(verdict.pairs, runner_ups(matrix, verdict.pairs), config, digits))
+        _html(_pairs(verdict.pairs, seconds, config, digits))
 
 
 def _beyond(matrix: _Matrix) -> None:
@@ -162,17 +230,17 @@ def _states(found: list[State], config: LoaderConfig) -> None:
         for s in found
     ]  # fmt: skip
     heading("Outcome by threshold", "states", head, lambda: rows)
-    now = next((n for n, state in enumerate(found) if state.holds(config.threshold)), None)
+    now = next((n for n, one in enumerate(found) if one.holds(config.threshold)), None)
     cells = [
         (
-            _span(state),
-            outcome_chip(state.verdict.outcome),
-            f"{state.verdict.keep_probability:g}",
-            f"{state.verdict.image_tokens:,}",
-            f"{state.verdict.text_tokens:,}",
-            f"{state.verdict.mispaired:,}",
+            _span(one),
+            outcome_chip(one.verdict.outcome),
+            f"{one.verdict.keep_probability:g}",
+            f"{one.verdict.image_tokens:,}",
+            f"{one.verdict.text_tokens:,}",
+            f"{one.verdict.mispaired:,}",
         )
-        for state in found
+        for one in found
     ]
     names = ("threshold", "outcome", "keep probability", "image tokens", "text tokens", "mispaired")
     caption = f"The current threshold is {config.threshold:g}."
@@ -181,7 +249,7 @@ def _states(found: list[State], config: LoaderConfig) -> None:
     _html(table(names, cells, caption, now))
 
 
-def _span(state: State) -> str:
+def _span(one: State) -> str:
     """Return the thresholds of a state in words.
 
     Examples
@@ -190,10 +258,10 @@ def _span(state: State) -> str:
     >>> _span(State(0.25, math.inf, Verdict("a", Outcome.KEPT)))
     'above 0.25'
     """
-    low, high = f"{state.low:.6g}", f"{state.high:.6g}"
-    if state.low == -math.inf:
-        return "any" if state.high == math.inf else f"up to {high}"
-    return f"above {low}" if state.high == math.inf else f"above {low}, up to {high}"
+    low, high = f"{one.low:.6g}", f"{one.high:.6g}"
+    if one.low == -math.inf:
+        return "any" if one.high == math.inf else f"up to {high}"
+    return f"above {low}" if one.high == math.inf else f"above {low}, up to {high}"
 
 
 def _assignments(shown: Document, config: LoaderConfig, tokenizer: Tokenizer) -> None:
@@ -242,6 +310,7 @@ def _raw(choice: Choice, place: tuple[int, int]) -> None:
 
 
 _MOST_SENTENCES: Final = 400
+_MOST_ALONE: Final = 3  # sentences without an image that are not folded
 _LONGEST: Final = 20_000  # characters of one piece of text
 
 
@@ -250,7 +319,7 @@ def _facts(opened: Opened, verdict: Verdict, config: LoaderConfig) -> Markup:
     facts = [
         ("key", opened.document.key),
         ("shard", opened.shard),
-        ("URL", opened.document.url or "–"),
+        ("URL", web_link(opened.document.url) or "–"),
         ("outcome", outcome_chip(verdict.outcome, verdict.detail)),
         ("keep probability", f"{verdict.keep_probability:g}"),
         ("image tokens", f"{verdict.image_tokens:,} ({verdict.mispaired:,} mispaired)"),
@@ -303,7 +372,12 @@ def _page(opened: Opened, verdict: Verdict) -> Markup:
         for number, text in enumerate(sentences[:_MOST_SENTENCES])
     ]
     beyond = len(sentences) - _MOST_SENTENCES
-    return part("page", rows, f"{beyond:,} more sentences are not shown." if beyond > 0 else "")
+    stretches = []
+    for alone, same in groupby(rows, key=lambda row: not row[2]):
+        those = list(same)
+        stretches.append((alone and len(those) > _MOST_ALONE, those))
+    more = f"{beyond:,} more sentences are not shown." if beyond > 0 else ""
+    return part("page", stretches, more)
 
 
 def _pair(opened: Opened, pair: Pair, mispaired: bool) -> Markup:
@@ -337,7 +411,11 @@ def _image_words(number: int, image: Image, status: ImageStatus) -> list[str]:
 
 
 def _image(opened: Opened, number: int, lines: Iterable[str], *, dropped: bool) -> Markup:
-    return part("image", _picture(opened, number), number + 1, lines, dropped)
+    images = opened.document.images
+    url = images[number].url if number < len(images) else ""
+    elsewhere = web_link(url, "image on")
+    link = elsewhere if isinstance(elsewhere, Markup) else ""
+    return part("image", _picture(opened, number), number + 1, lines, dropped, link)
 
 
 def _picture(opened: Opened, number: int) -> str | None:

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import streamlit as st
 from markupsafe import Markup
@@ -87,6 +88,33 @@ IMAGE_STATUSES: Final = {
 def chip(meaning: str, words: str) -> Markup:
     """Mark text with a color class."""
     return part("chip", meaning, words)
+
+
+def web_link(url: str, what: str = "") -> Markup | str:
+    """Return a link to a web page that says where it leads; other text is only shown.
+
+    Parameters
+    ----------
+    url : str
+        From a corpus; nothing but http and https becomes a link.
+    what : str
+        Shown with the site's name instead of the whole address.
+
+    Examples
+    --------
+    >>> "image on a.org" in web_link("https://a.org/b.jpg", "image on")
+    True
+    >>> web_link("javascript:alert(1)")
+    'javascript:alert(1)'
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host = (parts.hostname or "").encode("idna").decode()  # shows look-alike letters as xn--…
+    except ValueError:
+        return plain(url)
+    if parts.scheme not in ("http", "https") or not host:
+        return plain(url)
+    return part("link", url.strip(), f"{what} {host}" if what else plain(url))
 
 
 def outcome_chip(outcome: Outcome, detail: str | None = None) -> Markup:

@@ -251,12 +251,12 @@ def test_a_search_is_stopped_and_resumed(browser: Browser, slow_shard: str, tmp_
         Slow.open_gate.clear()
         page.get_by_role("button", name=re.compile("^Search [0-9]")).click()
         abandon = page.get_by_role("button", name="Stop search")
-        some_read = page.get_by_text(re.compile(r"^Searched [1-9]\d* of 120 documents: \d+ found$"))
+        some_read = page.get_by_text(re.compile(r"^Searching [1-9]\d* of 120 documents: \d+ f"))
         release_until(some_read)
         abandon.click()
-        rest = page.get_by_text(re.compile(r"^Searched \d+ of 120 documents: \d+ found\.$"))
+        rest = page.get_by_text(re.compile(r"^Stopped at \d+ of 120 documents: \d+ found$"))
         release_until(rest)  # it is left between two documents
-        assert 0 < int(rest.inner_text().split()[1]) < 120
+        assert 0 < int(rest.inner_text().split()[2]) < 120
         expect(abandon).not_to_be_visible()
         Slow.open_gate.set()
         page.get_by_role("button", name="Continue search").click()

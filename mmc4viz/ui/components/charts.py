@@ -6,7 +6,7 @@ Images and sentences are numbered from 1, as everywhere on screen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from mmc4viz.charts import COLOURS
+from mmc4viz.data.scale import Scale
 from mmc4viz.ui.html import asset
 
 TITLES: Final = {
@@ -147,7 +148,12 @@ _MOUNT: Final = st.components.v2.component(
 
 
 def heat_map(
-    matrix: NDArray[np.float64], marks: Sequence[tuple[int, int, str, str]], digits: int
+    matrix: NDArray[np.float64],
+    marks: Sequence[tuple[int, int, str, str]],
+    digits: int,
+    seconds: Sequence[tuple[int, int]],
+    sentences: Sequence[str],
+    pictures: Sequence[str | None],
 ) -> None:
     """Draw the similarity matrix, images (rows) by sentences (columns), with pairs marked.
 
@@ -158,6 +164,12 @@ def heat_map(
     marks : sequence of (image, sentence, meaning, words)
         The matched pairs, numbered from 0, with a color class and a description.
     digits : int
+    seconds : sequence of (image, sentence)
+        The runner-up of each matched image.
+    sentences : sequence of str
+        Shown under the pointer.
+    pictures : sequence of (str or None)
+        A very small image for each row, as a data URI.
     """
     shown = matrix[:MOST_ROWS, :MOST_COLUMNS]
     finite = np.isfinite(shown)
@@ -180,16 +192,96 @@ def heat_map(
             for i, s, meaning, words in marks
             if i < rows and s < columns
         ],
+        "seconds": [
+            {"image": i + 1, "sentence": s + 1} for i, s in seconds if i < rows and s < columns
+        ],
+        "sentences": list(sentences[:columns]),
+        "pictures": list(pictures[:rows]),
         "words": {
             "image": "image",
             "sentence": "sentence",
             "score": "CLIP score",
             "pair": "matched pair",
+            "second": "runner-up",
         },
         "alt": f"Similarity matrix of {len(matrix)} images and {matrix.shape[1]} sentences, with "
         "matched pairs",
     }
     _MOUNT(key="matrix", data=data)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Thresholds above ``low`` and up to ``high`` with the same outcome of a document."""
+
+    low: float
+    high: float
+    meaning: str
+    name: str
+    words: str
+
+
+def strip(
+    stretches: Sequence[Stretch],
+    scores: Sequence[float],
+    threshold: float,
+    span: tuple[float, float],
+    scale: Scale,
+    keep: Callable[[float], None],
+) -> None:
+    """Draw a document's outcome along the thresholds, with a handle to move the threshold.
+
+    Parameters
+    ----------
+    stretches : sequence of Stretch
+    scores : sequence of float
+        Of the document's pairs, each marked by a line.
+    threshold : float
+    span : (float, float)
+        The thresholds shown.
+    scale : Scale
+    keep : callable
+        Called with the threshold at which the handle was released.
+    """
+    low, high = span
+    ends = [(one.low, one.high) for one in stretches]
+    tick = next(m for m in _TICKS if m * scale.step >= (high - low) / 8) * scale.step
+    data = {
+        "kind": "strip",
+        "low": low,
+        "high": high,
+        "step": scale.step,
+        "digits": scale.digits,
+        "threshold": threshold,
+        "states": [
+            {
+                "low": start if math.isfinite(start) else None,
+                "high": end if math.isfinite(end) else None,
+                "colour": COLOURS[one.meaning],
+                "faint": one.meaning != "kept",
+                "name": one.name,
+                "words": one.words,
+            }
+            for one, (start, end) in zip(stretches, ends, strict=True)
+        ],
+        "scores": [score for score in scores if low <= score <= high],
+        "ticks": [
+            round(k * tick, scale.digits)
+            for k in range(math.ceil(low / tick - 1e-9), math.floor(high / tick + 1e-9) + 1)
+        ],
+        "tick_digits": max(0, scale.digits - 1),
+        "words": {"threshold": "Threshold", "unknown": "not computed for so low a threshold"},
+    }
+
+    def released() -> None:
+        value = st.session_state["strip"].get("threshold")
+        if isinstance(value, int | float) and math.isfinite(value):
+            keep(float(value))
+
+    _MOUNT(key="strip", data=data, on_threshold_change=released)
+
+
+_TICKS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # steps of the grid
 
 
 def ruler(length: int, limit: int, tokens: Sequence[tuple[int, str, str]]) -> None:

@@ -59,6 +59,8 @@ ORDERS: Final = {
 assert set(CONTAINS) - {""} == set(CONTENTS)
 assert list(ORDERS) == list(SORTS)
 _LARGEST: Final = 2**53
+TYPED: Final = "filter-typed"
+"""Whether words to search for were just typed, which starts the search; a link does not."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ def _keeper(name: str) -> Callable[[], None]:
 
     def keep() -> None:
         value = st.session_state[_key(name)]
+        if name == "text":
+            st.session_state[TYPED] = bool(value)
         text = "" if value in (None, False) else str(1 if value is True else value).strip()
         state.put(FILTER + name, text or None)
         state.put(f"{FILTER}page", None)

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.ui import data, state
 from mmc4viz.ui.components.control import headline
-from mmc4viz.ui.html import part
+from mmc4viz.ui.html import asset, part
 from mmc4viz.ui.sidebar import Choice
 
 GROUPS: Final = (
@@ -33,6 +33,17 @@ _NEXT: Final = {
     "Compare models": _EXPORT,
     "Label": _EXPORT,
 }
+
+
+_FOLD: Final = st.components.v2.component(
+    "mmc4viz.fold", html="<div hidden></div>", js=asset("fold.js")
+)
+
+
+def fold_sidebar() -> None:
+    """Fold the sidebar once if the window is too narrow for both."""
+    with st.container(key="fold"):
+        _FOLD(key="fold-sidebar", data={"widest": 900})
 
 
 def show_menu(place: DeltaGenerator) -> None:

@@ -256,12 +256,15 @@ class _Search:
     read, hit : ndarray of bool, shape (documents,)
         Documents searched, and documents found.
     running : bool
+    error : str
+        What ended it early; empty otherwise.
     """
 
     what: Hashable
     read: NDArray[np.bool_]
     hit: NDArray[np.bool_]
     running: bool = False
+    error: str = ""
 
 
 def _search_text(
@@ -279,27 +282,42 @@ def _search_text(
     place = st.empty()
     if found.running and len(todo):
         with place.container():
-            _read_on(found, matched, todo, words)
+            found.error = _read_on(found, matched, documents, words)
+        place.empty()
         todo = documents[~found.read[documents]]
     found.running = False
+    hits = documents[found.hit[documents]]
     with place.container(horizontal=True, vertical_alignment="center"):
-        hits = documents[found.hit[documents]]
-        searched = len(documents) - len(todo)
-        if not len(todo):
-            st.text(f"Searched all {len(documents):,} documents: {len(hits):,} found.")
-        elif searched:
-            st.text(f"Searched {searched:,} of {len(documents):,} documents: {len(hits):,} found.")
-            st.button("Continue search", key="find-start", on_click=_start)
+        if len(todo) == len(documents):
+            st.button(f"Search {len(todo):,} documents", key="find-start", on_click=_start)
         else:
-            st.button(f"Search {len(todo):,} documents", key="find-start",
-                      on_click=_start)  # fmt: skip
+            state_ = "Stopped at" if len(todo) else "Searched all"
+            st.text(_progress(state_, len(documents) - len(todo), len(documents), len(hits)))
+            if len(todo):
+                st.button("Continue search", key="find-start", on_click=_start)
+    if found.error:
+        note(found.error, "error")
     return hits, len(todo)
 
 
+def _progress(state_: str, searched: int, whole: int, hits: int) -> str:
+    """Say how far a search has come.
+
+    Examples
+    --------
+    >>> _progress("Searching", 120, 240, 34), _progress("Searched all", 240, 240, 51)
+    ('Searching 120 of 240 documents: 34 found', 'Searched all 240 documents: 51 found')
+    """
+    of = f"{searched:,} of {whole:,}" if searched < whole else f"{whole:,}"
+    return f"{state_} {of} documents: {hits:,} found"
+
+
 def _search(what: Hashable, n: int) -> _Search:
+    """Return the session's search, a new one for other data or words; typing words starts it."""
     found: _Search | None = st.session_state.get("find")
     if found is None or found.what != what or len(found.read) != n:
         found = st.session_state["find"] = _Search(what, np.zeros(n, bool), np.zeros(n, bool))
+    found.running |= st.session_state.pop(document_filters.TYPED, False)
     return found
 
 
@@ -311,27 +329,30 @@ def _stop() -> None:
     st.session_state["find"].running = False
 
 
-def _read_on(found: _Search, matched: Matched, todo: Ints, words: str) -> None:
-    """Search until all documents are read, a shard fails, or the run is superseded."""
-    st.button("Stop search", key="find-stop", on_click=_stop)
-    bar = st.progress(0.0, "Searching documents…")
-    last = time.monotonic()
+def _read_on(found: _Search, matched: Matched, documents: Ints, words: str) -> str:
+    """Search until all are read, a shard fails (return why), or the run is superseded."""
+    todo, whole = documents[~found.read[documents]], len(documents)
+    searched, hits = whole - len(todo), int(found.hit[documents].sum())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        line = st.empty()
+        st.button("Stop search", key="find-stop", on_click=_stop)
+    bar, last = st.empty(), -math.inf
     try:
-        for done, (document, hit) in enumerate(search(matched, todo, words), start=1):
+        for document, hit in search(matched, todo, words):
             found.read[document], found.hit[document] = True, hit
+            searched, hits = searched + 1, hits + hit
             if time.monotonic() - last > _EVERY:
                 last = time.monotonic()
-                hits = int(found.hit.sum())
-                words_now = f"Searched {done:,} of {len(todo):,} documents: {hits:,} found"
-                bar.progress(done / len(todo), words_now)
+                line.text(_progress("Searching", searched, whole, hits))
+                bar.progress(searched / whole)
     except ShardError as error:
-        note(str(error), "error")
+        return str(error)
+    return ""
 
 
 _MOST_IN_CSV: Final = 100_000  # rows
 _PAGE: Final = f"{state.FILTER}page"
 _WITHOUT: Final = "documents-without-pictures"  # places of listed documents
-_SORTED: Final = "documents-sorted"  # whether a column header was just clicked
 _SETTING: Final = "documents-setting"  # data and settings of the last list
 _TURN: Final = "documents-turn"  # whether to go to the open document's page
 _Position = tuple[int | None, int | None, int | None]
@@ -354,8 +375,8 @@ def show(choice: Choice) -> None:
 @st.fragment
 def _browse(choice: Choice, now: document_filters.Filters, listed: Ordered, unread: int) -> None:
     """Draw the list and the open document, which change when another one is opened."""
-    if st.session_state.pop(_SORTED, False):
-        st.rerun()  # the whole page, since the filters show the sort order
+    if st.session_state.pop(document_view.REDRAW, False):
+        st.rerun()  # the whole page, which shows the sort order and the threshold
     try:
         _show(choice, now, listed, unread)
     except Mmc4vizError as error:
@@ -371,12 +392,7 @@ def _show(choice: Choice, now: document_filters.Filters, listed: Ordered, unread
     with listing:
         if len(listed):
             opened = _table(choice, now, listed, opened)
-        elif unread:
-            note(
-                f"None found so far. Search runs on demand: {unread:,} documents are not searched "
-                "yet."
-            )
-        else:
+        elif not unread:
             note("No documents match. Change or clear the filters.")
     with panel:
         if opened is None:
@@ -394,9 +410,10 @@ def _get_ready(choice: Choice) -> None:
 
 
 def _follow(choice: Choice) -> None:
-    """After a change of settings, go to the open document's page of the list."""
+    """After a change of settings, and from a link, go to the open document's page of the list."""
     now = choice.source, choice.config
-    if st.session_state.get(_SETTING, now) != now:
+    linked = _SETTING not in st.session_state and not state.get(_PAGE)
+    if linked or st.session_state.get(_SETTING, now) != now:
         st.session_state[_TURN] = True
     st.session_state[_SETTING] = now
 
@@ -458,6 +475,9 @@ def _table(
     if chosen is not None and chosen != opened:
         _open(choice, chosen)
         opened = chosen
+    row = shown.tolist().index(opened) if opened in shown else None
+    with st.container(key="row-in-view"):
+        _IN_VIEW(key="row", data={"page": page, "row": row, "height": _ROW_HEIGHT})
     _navigation(choice, listed, opened, _position(listed, opened, start, around.tolist()))
     return opened
 
@@ -492,9 +512,14 @@ def _fetch_pictures(source: data.CorpusKey) -> None:
         st.rerun()
 
 
+_IN_VIEW: Final = st.components.v2.component(
+    "mmc4viz.row", html="<div hidden></div>", js=html.asset("row.js")
+)
+
+
 def _sort_by(now: document_filters.Filters, sort: str) -> None:
     document_filters.sort_by(now, sort)
-    st.session_state[_SORTED] = True
+    st.session_state[document_view.REDRAW] = True
 
 
 def _position(listed: Ordered, opened: int | None, start: int, around: list[int]) -> _Position:
