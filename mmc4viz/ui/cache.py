@@ -37,8 +37,9 @@ _DELAY = 1.0  # seconds before anything is shown
 
 
 def reserve_place() -> None:
-    """Reserve a place for the progress bar, so that it does not move other elements."""
-    _PLACE.set(st.empty())
+    """Reserve a place for the progress bar, which lies over the page and moves nothing."""
+    with st.container(key="progress"):
+        _PLACE.set(st.empty())
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def _run() -> None:
     refused = state.read_address(start.roots)
     with st.container(key="menu"):
         menu = st.empty()
-        navigation.fold_sidebar()
+        navigation.show_first()
     navigation.show_menu(menu)
     with st.container():  # always present, so that later elements keep their positions
         if refused:

@@ -61,6 +61,9 @@ _HEADERS: Final = (
 )
 
 
+_STYLES: Final = f"<style>{html.asset('page.css')}</style>".encode()
+
+
 class Guard:
     """ASGI middleware: rejects other host names and other sites, and forbids framing.
 
@@ -110,6 +113,45 @@ class Guard:
         if _matches(_name_in(origin), proxy):
             return None
         return "mmc4viz does not answer to other sites; allow a proxy with --allow-host NAME"
+
+
+class Styled:
+    """ASGI middleware: puts the pages' style sheet into Streamlit's HTML, after its own styles.
+
+    Streamlit would apply it only after the first elements are drawn, which would then move.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; an HTML page gets the style sheet."""
+        asked = dict(scope["headers"]) if scope["type"] == "http" else {}
+        if b"text/html" not in asked.get(b"accept", b""):
+            await self._app(scope, receive, send)
+            return
+        begun: Message = {}
+        body = bytearray()
+
+        async def hold(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                begun.update(message)
+                return
+            body.extend(message.get("body", b""))
+            if message.get("more_body"):
+                return
+            answer = bytes(body).replace(b"</body>", _STYLES + b"</body>", 1)
+            headers = [(k, v) for k, v in begun["headers"] if k.lower() not in _OF_BODY]
+            begun["headers"] = [*headers, (b"content-length", str(len(answer)).encode())]
+            await send(begun)
+            await send({"type": "http.response.body", "body": answer})
+
+        plain = [pair for pair in scope["headers"] if pair[0] not in _CONDITIONS]
+        await self._app({**scope, "headers": plain}, receive, hold)
+
+
+_OF_BODY: Final = (b"content-length", b"etag", b"last-modified")
+_CONDITIONS: Final = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -191,7 +233,7 @@ def serve(
         say(f"{name.replace('_', '.')}: ignored in the environment (see mmc4viz app --help)")
     app = st.App(
         _HERE / "main.py",
-        middleware=[Middleware(Guard, own=own, allowed=allowed)],
+        middleware=[Middleware(Guard, own=own, allowed=allowed), Middleware(Styled)],
         lifespan=_telling(host, browser, say),
         on_script_error=html.show_error,
     )

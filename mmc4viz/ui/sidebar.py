@@ -217,7 +217,10 @@ def choose(
         For shards, an index, a tokenizer or settings that cannot be used.
     """
     with st.sidebar:
-        threshold_slot, model_slot = st.container(), st.container()
+        threshold_slot = st.container(key="threshold-slot" if threshold_here else None)
+        model_slot = st.container(key="model-slot")
+        for slot in (threshold_slot, model_slot):
+            slot.empty()  # a container with nothing in it is not drawn
         settings = _settings(start.config)
         tokenizer_slot = st.container()
         source = _source(start, tokenizer_slot)

@@ -35,15 +35,15 @@ _NEXT: Final = {
 }
 
 
-_FOLD: Final = st.components.v2.component(
-    "mmc4viz.fold", html="<div hidden></div>", js=asset("fold.js")
+_FIRST: Final = st.components.v2.component(
+    "mmc4viz.first", html="<div hidden></div>", js=asset("first.js")
 )
 
 
-def fold_sidebar() -> None:
-    """Fold the sidebar once if the window is too narrow for both."""
-    with st.container(key="fold"):
-        _FOLD(key="fold-sidebar", data={"widest": 900})
+def show_first() -> None:
+    """Fold the sidebar in a narrow window, and show the page when it is laid out."""
+    with st.container(key="first"):
+        _FIRST(key="first-drawn", data={"widest": 900})
 
 
 def show_menu(place: DeltaGenerator) -> None:
