@@ -1,0 +1,116 @@
+"""Every page in headless Chromium: accessible, at rest, and readable in any window."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples
+from mmc4viz.loader.walk import states
+from tests.support.slowly import slow
+from tests.ui.test_browser_pages import FACTS, SAMPLE, Watched
+
+PAGES: Final = (
+    "data", "threshold", "documents?doc=0.16", "near-threshold", "loader-audit", "compare-models",
+    "label", "export",
+)  # fmt: skip
+_SHIFTS: Final = """
+window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted += one.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def opened(browser: Browser, address: str, path: str, width: int, scheme: Any) -> Page:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.add_init_script(_SHIFTS)
+    page.goto(f"{address}/{path.replace('threshold', '', 1) if path == 'threshold' else path}")
+    page.wait_for_selector("body.mmc-drawn [data-testid=stMain] h1", timeout=60_000)
+    page.wait_for_selector('[data-test-script-state="notRunning"]', timeout=60_000)
+    return page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious(
+    browser: Browser, dashboard: str, path: str, scheme: str
+) -> None:
+    page = opened(browser, dashboard, path, 1280, scheme)
+    found = Axe().run(page).response["violations"]
+    bad = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] != "minor"]
+    assert not bad
+    page.close()
+
+
+@pytest.mark.parametrize("width", slow(1280, 1600, 800, 390))
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_moves_or_sticks_out(
+    browser: Browser, dashboard: str, path: str, width: int
+) -> None:
+    page = opened(browser, dashboard, path, width, "light")
+    assert page.evaluate("window.shifted") < 0.1
+    wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert page.evaluate(wide)
+    names = page.get_by_role("button").evaluate_all(
+        "all => all.filter(one => one.checkVisibility()).map(one => one.ariaLabel || one.innerText)"
+    )
+    assert all(names)
+    folded = page.locator('[data-testid=stSidebarCollapseButton] [aria-expanded="true"]')
+    expect(folded).to_have_count(0 if width <= 900 else 1)
+    page.close()
+
+
+def test_the_threshold_is_dragged_in_a_document(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
+    page = watched.open("documents?doc=0.16", ".picture .strip")
+    raw = [sample.raw for sample in samples(expand([SAMPLE])[0])][16]
+    found = states(parse_document("a", raw), LoaderConfig(), load_tokenizer())
+    handle, hint = page.get_by_role("slider"), page.locator(".picture .strip + .hint")
+    expect(hint).to_contain_text("0.240 kept with probability 0.5, 1 image token")
+    box = page.locator(".picture .strip").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 30, steps=5)
+    expect(hint).to_contain_text("below threshold")  # while it is dragged
+    assert "t=0.24&" in page.url
+    page.mouse.up()
+    value = float(handle.get_attribute("aria-valuenow") or 0)
+    assert value > found[0].low
+    page.wait_for_url(f"**t={value:g}*")
+    expect(page.locator(FACTS)).to_contain_text("below threshold")
+    handle.press("ArrowLeft")
+    page.wait_for_url(f"**t={value - 0.001:g}*")
+    expect(handle).to_be_focused()
+    watched.assert_quiet()
+    page.close()
+
+
+def test_the_matrix_names_what_is_under_the_pointer(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
+    page = watched.open("documents?doc=0.16", ".picture circle.pair")
+    pair = page.locator(".picture circle.pair").first
+    pair.scroll_into_view_if_needed()
+    pair.hover(force=True)
+    hint = page.locator(".picture .legend + .hint")
+    expect(hint).to_contain_text("image 1, sentence 12: 0.2791, 0.2791, kept")
+    raw = [sample.raw for sample in samples(expand([SAMPLE])[0])][16]
+    expect(hint).to_contain_text(parse_document("a", raw).sentences[11])
+    assert page.locator(".picture svg image").count() == 3
+    watched.assert_quiet()
+    page.close()
+
+
+def test_the_open_document_is_in_view_in_its_list(browser: Browser, dashboard: str) -> None:
+    page = Watched(browser, dashboard).open("documents?doc=0.16")
+    expect(page.get_by_text("189 of 240")).to_be_visible()  # on the fourth page of the list
+    top = "document.querySelector('[data-testid=stDataFrame] .dvn-scroller').scrollTop"
+    page.wait_for_function(f"{top} >= {46 * (189 - 150 - 7)} && {top} <= {46 * (189 - 150)}")
+    page.keyboard.press("j")
+    expect(page.get_by_text("190 of 240")).to_be_visible()
+    page.close()
