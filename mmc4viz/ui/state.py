@@ -194,7 +194,7 @@ def misread(name: str, expected: str, using: str = "") -> None:
     """Tell that a value is not what it should be, if the address brought it; then remove it."""
     text = _fresh().pop(name, None)
     if text is not None and text == get(name):
-        _tell_misread(name, text, f"not {expected}", using)
+        _tell_misread(name, text, f"is not {expected}", using)
         put(name, None)
 
 
@@ -207,7 +207,7 @@ def known_only(prefix: str, names: Iterable[str], expected: str) -> None:
 def _tell_misread(name: str, text: str, why: str, using: str = "") -> None:
     found: list[str] = st.session_state.setdefault(_MISREAD, [])
     done = f"using {using}" if using else "ignored"
-    found.append(f'"{_short(f"{name}={text}", 60)}", which is {why}; {done}.')
+    found.append(f'"{_short(f"{name}={text}", 60)}", which {why}; {done}.')
 
 
 def tell(line: str) -> None:
@@ -282,9 +282,9 @@ def read_address(roots: Roots) -> None:
     st.session_state[_FRESH] = dict(taken)
     for name, text in found.items():
         if not _is_known(name) and name != TYPED:
-            _tell_misread(name, text, "nothing that this version of mmc4viz knows")
+            _tell_misread(name, text, "this version of mmc4viz does not know")
         elif len(text) > _LONGEST:
-            _tell_misread(name, text, f"longer than {_LONGEST:,} characters")
+            _tell_misread(name, text, f"is longer than {_LONGEST:,} characters")
     if line := _refused(found, own, roots):
         tell(line)
     if moved:

@@ -12,10 +12,10 @@ from typing import Any, Final
 import streamlit as st
 
 from mmc4viz.text import plain
-from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, state
 from mmc4viz.ui.components.control import Baseline
-from mmc4viz.ui.html import ASSIGNMENTS, note
+from mmc4viz.ui.html import note, setting_in_words
 from mmc4viz.ui.saved import store
 from mmc4viz.ui.saved.store import Record, RecordKind
 from mmc4viz.ui.sidebar import NAMES, Choice
@@ -103,11 +103,7 @@ def in_words(config: LoaderConfig) -> str:
     """Return the threshold and the settings that are not the loader's defaults, in words."""
     own = LoaderConfig()
     changed = [name for name in _KEPT[1:] if getattr(config, name) != getattr(own, name)]
-    parts = [
-        f"{SETTINGS[name].label.lower()} {ASSIGNMENTS.get(value, value)}"
-        for name in changed
-        for value in [getattr(config, name)]
-    ]
+    parts = [setting_in_words(name, getattr(config, name)) for name in changed]
     return ", ".join([f"threshold {config.threshold:.12g}", *parts])
 
 
@@ -170,16 +166,14 @@ def _manage(every: Mapping[str, SavedSettings], choice: Choice) -> None:
     words = f"Saved settings ({len(every)})" if every else "Save settings"
     with st.popover(words, width="content"):
         with st.form("saving", border=False):
-            name = st.text_input(
-                "Name",
-                max_chars=_LONGEST,
-                placeholder="strict",
-                help=f"Saves {plain(choice.config.clip_model)}, {in_words(choice.config)}.",
-            )
-            pressed = st.form_submit_button("Save")
+            note(f"Now: {plain(choice.config.clip_model)}, {in_words(choice.config)}.")
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                name = st.text_input("Name", max_chars=_LONGEST, placeholder="strict")
+                pressed = st.form_submit_button("Save")
         if pressed and _done(lambda: _save(name.strip(), choice)):
             st.rerun()
         if every:
+            st.divider()
             _list(every, choice)
         if _PROBLEM in st.session_state:
             note(st.session_state.pop(_PROBLEM), "error")
@@ -217,7 +211,8 @@ def _list(every: Mapping[str, SavedSettings], choice: Choice) -> None:
         st.button("Rename", key="saved-rename", on_click=_rename, args=(chosen, choice))
     if not store.problem():
         st.caption("Link for anybody who uses this server")
-        st.code(f"{(st.context.url or '').partition('?')[0]}?{_LINKED}={chosen}", language=None)
+        here = (st.context.url or "").partition("?")[0].rstrip("/")
+        st.code(f"{here}/?{_LINKED}={chosen}", language=None)
     if export:
         _apply(found.config, choice)
         state.go_to("Export")
@@ -249,7 +244,9 @@ def _save(name: str, choice: Choice) -> None:
             raise ConfigError(f"“{plain(name)}” is saved already: enter another name.")
 
     _check_name(name)
-    state.put(_BASELINE, store.keep(choice, RecordKind.SETTINGS, record, check))
+    kept = store.keep(choice, RecordKind.SETTINGS, record, check)
+    st.session_state[_CHOSEN] = kept
+    state.put(_BASELINE, kept)
     state.begin_anew()
 
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from mmc4viz.text import plain
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.proposal import Basis
-from mmc4viz.types import SETTINGS, Mmc4vizError
+from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, label_data
-from mmc4viz.ui.html import ASSIGNMENTS, many
+from mmc4viz.ui.html import many, setting_in_words
 from mmc4viz.ui.sidebar import Choice
 
 _NEAR: Final = 1e-9  # thresholds closer than this are the same grid value
@@ -139,7 +139,9 @@ def difference(then: Grounds, reasons: Mapping[str, Any], choice: Choice) -> str
         return f"for {_sample(then.sample)}, not {_sample(now.sample)}"
     changed = [name for name in now.settings if then.settings.get(name) != now.settings[name]]
     if changed:
-        return f"with {_setting(changed[0], then)}, not {_value(changed[0], now)}"
+        name = changed[0]
+        was, here = (setting_in_words(name, of.settings.get(name)) for of in (then, now))
+        return f"with {was}, not with {here}"
     if not is_same(then.threshold, now.threshold):
         return f"for threshold {then.threshold:.12g}, not {now.threshold:.12g}"
     if then.labels != now.labels:
@@ -158,13 +160,3 @@ def is_same(one: float, other: float) -> bool:
 
 def _sample(size: int) -> str:
     return f"a sample of {size:,} documents" if size else "all documents"
-
-
-def _setting(name: str, of: Grounds) -> str:
-    label = SETTINGS[name].label
-    return f"{label} {_value(name, of)}"
-
-
-def _value(name: str, of: Grounds) -> str:
-    value = of.settings.get(name, "unknown")
-    return plain(str(ASSIGNMENTS.get(value, value) if isinstance(value, str) else value))

@@ -101,7 +101,7 @@ def keep(
 
     def add(there: dict[str, Record]) -> str:
         check(there)
-        return _add(there, kind, content)
+        return add_record(there, kind, content)
 
     try:
         return edit(choice, kind, add)
@@ -109,7 +109,7 @@ def keep(
         _tell_once(error)
     here = {other: dict(found) for other, found in _unsaved().items()}
     check(records(choice, kind))
-    name = _add(here[kind], kind, content)
+    name = add_record(here[kind], kind, content)
     st.session_state[_UNSAVED] = here
     return name
 
@@ -117,30 +117,56 @@ def keep(
 def edit(choice: Choice, kind: RecordKind, change: Callable[[dict[str, Record]], T]) -> T:
     """Change the records of a kind, by id, while nobody else can.
 
+    Records that could not be saved before are saved, too.
+
     Raises
     ------
     SavingError
         If the file cannot be written. Errors of ``change`` are raised as they are.
     """
-    lock: FileLock | None = None
+
+    def all_changes(there: Records) -> T:
+        for other, found in _unsaved().items():
+            there[other] |= found
+        return change(there[kind])
+
     try:
-        try:
-            path = _writable(choice)
-            lock = FileLock(f"{path}.lock", timeout=_WAIT)
-            lock.acquire()
-            before = _in_file(path)
-        except Timeout:
-            raise SavingError("another program is writing it") from None
-        except (OSError, Mmc4vizError) as error:
-            raise SavingError(str(error)) from None
+        path = _writable(choice)
+    except ConfigError as error:
+        raise SavingError(str(error)) from None
+    result = change_file(path, all_changes)
+    for key in (_UNSAVED, _PROBLEM):
+        st.session_state.pop(key, None)
+    return result
+
+
+def change_file(path: str, change: Callable[[Records], T]) -> T:
+    """Read, change and replace the file while it is locked.
+
+    Raises
+    ------
+    SavingError
+        If that is impossible. Errors of ``change`` are raised as they are, and nothing is written.
+    """
+    lock = FileLock(f"{path}.lock", timeout=_WAIT)
+    try:
+        lock.acquire()
+        before = _in_file(path)
+    except Timeout:
+        raise SavingError(f"{path}: another program is writing it") from None
+    except OSError as error:
+        raise SavingError(f"{path}: cannot be written: {error.strerror}") from None
+    except Mmc4vizError as error:
+        lock.release()
+        raise SavingError(str(error)) from None
+    try:
         there = copy.deepcopy(before)
-        result = change(there[kind])
+        result = change(there)
         if there != before:
             _write(path, there)
         return result
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
 
 
 def problem() -> str:
@@ -158,7 +184,7 @@ def _tell_once(error: SavingError) -> None:
         state.tell(problem())
 
 
-def _add(there: dict[str, Record], kind: RecordKind, content: Record) -> str:
+def add_record(there: dict[str, Record], kind: RecordKind, content: Record) -> str:
     """Add a record under the first id that is free or has the same content."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
     if len(text.encode()) > _LONGEST:
