@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -22,6 +24,7 @@ from mmc4viz.ui.saved.store import RecordKind, SavingError
 from mmc4viz.ui.start import SETTINGS
 from tests.support.documents import info, write_tar
 from tests.support.hostile import MARK, TEXTS
+from tests.support.serving import serving
 from tests.thresholds.test_compare import label_file, sample
 from tests.ui.test_app import sent
 from tests.ui.test_export_page import exported
@@ -76,7 +79,7 @@ def test_a_basis_named_by_hand_survives_too(monkeypatch: pytest.MonkeyPatch) -> 
         ({"cap": "3"}, "it was made with max images 6, not with max images 3"),
         ({"t": "0.3"}, "it was made for threshold 0.245, not 0.3"),
         ({"model": "sample-b"}, "it was made for sample-a, not sample-b"),
-        ({"sample": "100"}, "it was made for sample_data (240 documents)"),
+        ({"sample": "100"}, "it was made for all documents, not for a sample of 100 documents"),
     ],
     ids=str,
 )
@@ -349,3 +352,47 @@ def test_another_model_starts_at_equal_precision(
     app.selectbox(key="clip-model").set_value("sample-b").run()
     assert "equal precision" not in markup(app)
     assert "documents; 0.24 of sample-a keeps" in markup(app)
+
+
+# In a browser
+
+
+def test_a_reload_a_second_tab_and_a_link_keep_what_was_accepted(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with serving(tmp_path, SAMPLE) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/?p.documents=40%25")
+        page.get_by_role("button", name="Apply", exact=True).click(timeout=60_000)
+        expect(page.get_by_role("button", name="In use")).to_be_visible(timeout=30_000)
+        page.get_by_role("button", name="Save settings").click()
+        page.get_by_label("Name", exact=True).fill("pilot")
+        page.get_by_role("button", name="Save", exact=True).click()
+        link = page.get_by_text("?saved=")
+        expect(link).to_be_visible(timeout=30_000)
+        page.get_by_role("link", name="Export", exact=True).click()
+        page.get_by_label("Note").fill("For the pilot.")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile("note="), timeout=30_000)
+        page.reload()
+        colleague = browser.new_context().new_page()
+        colleague.goto(page.url)
+        for one in (page, colleague):
+            expect(one.get_by_label("Note")).to_have_value("For the pilot.", timeout=60_000)
+            expect(one.get_by_text("Target: documents ≥ 40%.")).to_be_visible()
+        name = next(iter(json.loads((tmp_path / SETTINGS).read_text())["settings"]))
+        colleague.goto(f"{address}/?saved={name}")
+        applied = colleague.get_by_text(
+            "Saved settings “pilot” applied: sample-a, threshold 0.245."
+        )
+        expect(applied).to_be_visible(timeout=60_000)
+        expect(colleague).to_have_url(re.compile(r"t=0\.245"))
+        expect(colleague).not_to_have_url(re.compile("saved="))
+        colleague.goto(f"{address}/?cap=banana&t=0.3")
+        expect(colleague.get_by_text("This address has")).to_be_visible(timeout=60_000)
+        expect(colleague).not_to_have_url(re.compile("banana"))
+        colleague.reload()
+        expect(colleague.get_by_text("Documents kept")).to_be_visible(timeout=60_000)
+        expect(colleague.get_by_text("This address has")).to_have_count(0)
+        page.close()
+        colleague.close()

@@ -173,7 +173,6 @@ def _manage(every: Mapping[str, SavedSettings], choice: Choice) -> None:
         if pressed and _done(lambda: _save(name.strip(), choice)):
             st.rerun()
         if every:
-            st.divider()
             _list(every, choice)
         if _PROBLEM in st.session_state:
             note(st.session_state.pop(_PROBLEM), "error")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from typing import Any, Final
+
+from xxhash import xxh3_128
 
 from mmc4viz.text import plain
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, label_data
+from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import many, setting_in_words
 from mmc4viz.ui.sidebar import Choice
 
+_CORPORA: Memo[str] = Memo()
 _NEAR: Final = 1e-9  # thresholds closer than this are the same grid value
 _OF_YIELDS: Final = (
     "min_images", "max_images", "max_tokens", "min_kb", "assignment", "single_image_keep",
@@ -32,7 +36,7 @@ class Grounds:
     threshold : float
     clip_model : str
     corpus : str
-        A digest of the documents.
+        A digest of the documents (`_corpus`).
     name : str
         The corpus's name, to be shown.
     documents : int
@@ -97,7 +101,7 @@ def grounds(reasons: Mapping[str, Any], threshold: float, choice: Choice) -> Gro
     return Grounds(
         threshold=threshold,
         clip_model=config.clip_model,
-        corpus=label_data.documents_of(choice.whole).digest,
+        corpus=_corpus(choice.whole),
         name=data.corpus_name(choice.whole),
         documents=data.facts_of(choice.whole).documents,
         sample=choice.whole.sample or 0,
@@ -106,6 +110,20 @@ def grounds(reasons: Mapping[str, Any], threshold: float, choice: Choice) -> Gro
         labels=digest,
         n_labels=n_labels,
     )
+
+
+def _corpus(source: data.CorpusKey) -> str:
+    """Return a digest of the documents' places and sizes, quick to compute for many millions."""
+    key = replace(source, sidecar=None, similarity=None)
+
+    def make() -> str:
+        parts = (
+            xxh3_128(b"".join(part.numbers(name).tobytes() for name in ("offset", "size")))
+            for part in data.columns_of(key)
+        )
+        return xxh3_128("\n".join(sorted(one.hexdigest() for one in parts)).encode()).hexdigest()
+
+    return _CORPORA.get(key, make)
 
 
 def _scores(choice: Choice) -> str:
@@ -131,12 +149,12 @@ def difference(then: Grounds, reasons: Mapping[str, Any], choice: Choice) -> str
         now = grounds(reasons, choice.config.threshold, choice)
     except Mmc4vizError as error:
         return f"from labels that cannot be read: {error}"
+    if then.sample != now.sample:
+        return f"for {_sample(then.sample)}, not for {_sample(now.sample)}"
     if then.corpus != now.corpus:
         return f"for {plain(then.name)} ({many(then.documents, 'document')})"
     if then.clip_model != now.clip_model:
         return f"for {plain(then.clip_model)}, not {plain(now.clip_model)}"
-    if then.sample != now.sample:
-        return f"for {_sample(then.sample)}, not {_sample(now.sample)}"
     changed = [name for name in now.settings if then.settings.get(name) != now.settings[name]]
     if changed:
         name = changed[0]
