@@ -249,6 +249,17 @@ def test_the_file_stays_within_bounds(tmp_path: Path, monkeypatch: pytest.Monkey
         assert Path(path).read_bytes() == content
 
 
+def test_settings_saved_by_an_older_version_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {"strict": json.dumps({"threshold": 0.3, "max_images": 2, "model": "sample-a"})}
+    Path(SETTINGS).write_text(json.dumps(old))
+    app = opened(monkeypatch, "")
+    assert options(app) == ["strict (sample-a)"]
+    app.button(key="saved-apply").click().run()
+    assert app.query_params == {"t": "0.3", "cap": "2"}
+    save(app, "again")
+    assert options(opened(monkeypatch, "")) == ["strict (sample-a)", "again (sample-a)"]
+
+
 def test_ids_that_collide_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_ids", lambda _: iter(["aaaaaaaaa2", "aaaaaaaaa3"]))
     there: dict[str, Any] = {}

@@ -265,11 +265,27 @@ def _parsed(path: str) -> Records:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         found = None
+    if isinstance(found, dict) and "version" not in found:
+        found = _of_first_version(found)
     if not isinstance(found, dict) or found.get("version") != VERSION:
         raise ConfigError(
             f"{path}: not a file of settings saved by this version of mmc4viz; move it away"
         )
     return {kind: _valid(found.get(kind)) for kind in RecordKind}
+
+
+def _of_first_version(texts: dict[str, Any]) -> dict[str, Any] | None:
+    """Return saved settings, once JSON texts by name, as records; None for anything else."""
+    there: dict[str, Record] = {}
+    try:
+        for name, text in texts.items():
+            values = json.loads(text)
+            model = values.pop("model")
+            content = {"name": name, "clip_model": model, "settings": values}
+            add_record(there, RecordKind.SETTINGS, content)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError, ConfigError):
+        return None
+    return {"version": VERSION, RecordKind.SETTINGS: there}
 
 
 def _valid(found: Any) -> dict[str, Record]:
