@@ -40,21 +40,34 @@ def one_of(
     default = options[0] if default is None else default
     if st.session_state.get(key) not in options:
         st.session_state.pop(key, None)
-    state.seed(key, next((one for one in options if str(one) == state.get(name)), default))
+    by_text = {str(one): one for one in options}
+    known = state.understood(name, by_text.get, _one_of(list(by_text)), str(default))
+    state.seed(key, default if known is None else known)
     chosen: T | None = draw(label, options, key=key, **looks)
     chosen = default if chosen is None else chosen
     state.put(name, None if chosen == default else str(chosen))
     return chosen
 
 
+def _one_of(names: Sequence[str]) -> str:
+    """Say which words are expected, unless they are many or long."""
+    words = ", ".join(names)
+    return f"one of {words}" if len(words) <= 80 else "one of the options"
+
+
 def number(label: str, key: str, name: str, default: N, least: N, most: N, **looks: Any) -> N:
     """Ask for a number; whole if the default is."""
-    found: float = (
-        state.whole(name, default, int(least), int(most))
-        if isinstance(default, int)
-        else state.number(state.get(name), default)
-    )
-    state.seed(key, found if least <= found <= most else default)
+    found: float | None
+    if isinstance(default, int):
+        found = state.whole(name, default, int(least), int(most))
+    else:
+        found = state.understood(
+            name,
+            lambda text: one if least <= (one := state.number(text, most + 1)) <= most else None,
+            f"a number from {least:g} to {most:g}",
+            f"{default:g}",
+        )
+    state.seed(key, default if found is None else found)
     value: N = st.number_input(label, least, most, key=key, **looks)
     state.put(name, None if value == default else f"{value:.12g}")
     return value
@@ -62,7 +75,9 @@ def number(label: str, key: str, name: str, default: N, least: N, most: N, **loo
 
 def yes_or_no(label: str, key: str, name: str, *, default: bool, **looks: Any) -> bool:
     """Ask for yes or no."""
-    state.seed(key, {"yes": True, "no": False}.get(state.get(name), default))
+    known = {"yes": True, "no": False}
+    found = state.understood(name, known.get, "yes or no", "yes" if default else "no")
+    state.seed(key, default if found is None else found)
     chosen = st.toggle(label, key=key, **looks)
     state.put(name, None if chosen == default else "yes" if chosen else "no")
     return chosen

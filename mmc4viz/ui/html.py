@@ -21,7 +21,7 @@ from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.text import plain, template
-from mmc4viz.types import ImageStatus, Outcome, PairStatus
+from mmc4viz.types import SETTINGS, ImageStatus, Outcome, PairStatus
 
 
 def asset(*names: str) -> str:
@@ -69,6 +69,21 @@ ASSIGNMENTS: Final = {
     "stored": "Stored in MMC4",
     "greedy": "Greedy",
 }
+
+
+def setting_in_words(name: str, value: object) -> str:
+    """Return a setting with its value, to stand within a sentence.
+
+    Examples
+    --------
+    >>> setting_in_words("max_images", 3), setting_in_words("assignment", "greedy")
+    ('max images 3', 'assignment Greedy')
+    """
+    label = SETTINGS[name].label
+    shown = ASSIGNMENTS.get(value, value) if isinstance(value, str) else value
+    return f"{label[:1].lower()}{label[1:]} {plain(str(shown))}"
+
+
 PAIR_STATUSES: Final = {
     PairStatus.KEPT: ("kept", "kept"),
     PairStatus.BELOW_THRESHOLD: ("rejected", "below threshold"),

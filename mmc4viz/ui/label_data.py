@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.data.storage import is_remote
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.exchange import AnnotatorAgreement, agreements
 from mmc4viz.thresholds.labels.precision import (
@@ -23,11 +22,10 @@ from mmc4viz.thresholds.labels.precision import (
 )
 from mmc4viz.thresholds.labels.sampling import Design, Population, design_for, designs
 from mmc4viz.thresholds.labels.store import Documents, Judgement
-from mmc4viz.types import ConfigError
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.sidebar import Choice
-from mmc4viz.ui.start import LABELS, read_start
+from mmc4viz.ui.start import label_file, read_start
 
 _POINTS: Final = 48  # thresholds of a drawn curve
 
@@ -48,22 +46,8 @@ class Findings:
 
 
 def path_of(choice: Choice) -> str:
-    """Return the label file: from the app's options, else next to the index, else here.
-
-    If that is not writable, it is in the first folder that is.
-    """
-    start = read_start()
-    if start.labels:
-        return start.labels
-    index = choice.source.index[0].path if choice.source.index else ""
-    local = index and not is_remote(index)
-    near = [os.path.dirname(os.path.abspath(index))] if local else []
-    folders = [*near, os.getcwd(), *start.roots.write]
-    found = (os.path.join(folder, LABELS) for folder in folders if not is_remote(folder))
-    here = next((path for path in found if start.roots.allow(path, writing=True)), None)
-    if here is None:
-        raise ConfigError("no writable folder for labels: start the app with --labels FILE")
-    return here
+    """Return the label file (`label_file`)."""
+    return label_file(read_start(), choice.source.index[0].path if choice.source.index else "")
 
 
 def population_for(choice: Choice) -> Population:
@@ -77,7 +61,12 @@ def population_for(choice: Choice) -> Population:
 
 def documents_for(choice: Choice) -> Documents:
     """Return the corpus's documents, which identify it in a label file."""
-    key = replace(choice.source, sidecar=None, similarity=None)
+    return documents_of(choice.source)
+
+
+def documents_of(source: data.CorpusKey) -> Documents:
+    """Return the documents of a source, whatever the CLIP model."""
+    key = replace(source, sidecar=None, similarity=None)
     return _DOCUMENTS.get(key, lambda: Documents(data.columns_of(key)))
 
 

@@ -12,7 +12,7 @@ from streamlit.navigation.page import StreamlitPage
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui.cache import BUDGET
-from mmc4viz.ui.components import navigation, tour
+from mmc4viz.ui.components import navigation, saved_settings, tour
 from mmc4viz.ui.html import asset, note
 from mmc4viz.ui.sidebar import choose
 from mmc4viz.ui.start import read_start
@@ -65,14 +65,12 @@ def _run() -> None:
     page = st.navigation(list(pages.values()), position="hidden")
     st.set_page_config(page_title=f"{page.title} – mmc4viz")
     st.session_state["pages"] = pages
-    refused = state.read_address(start.roots)
+    state.read_address(start.roots)
     with st.container(key="menu"):
         menu = st.empty()
         navigation.show_first()
     navigation.show_menu(menu)
-    with st.container():  # always present, so that later elements keep their positions
-        if refused:
-            note(refused)
+    lines = st.container()  # always present, so that later elements keep their positions
     cache.reserve_place()
     try:
         on_threshold = page.title == "Threshold"
@@ -81,6 +79,7 @@ def _run() -> None:
         if choice is None:
             data.show(None)
         else:
+            saved_settings.follow_link(choice)
             navigation.show_bar(page.title, choice)
             if page.title != "Label":  # pairs are labeled blind
                 tour.show(page.title)
@@ -95,6 +94,9 @@ def _run() -> None:
         if page.title == "Data":
             data.show(None)
     st.session_state["page"] = page.title
+    with lines:
+        for line in state.messages():
+            note(line)
     state.write_address()
     navigation.show_menu(menu)
 

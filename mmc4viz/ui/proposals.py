@@ -1,16 +1,14 @@
 """Suggested thresholds: targets, cached proposals, the proposal in use, and their widgets.
 
-The proposal in use is dropped as soon as the threshold or its inputs change. The address stores
-only its basis: after a reload it is recomputed, and counts only if it gives the same threshold, so
-a link cannot claim a false provenance. Slow proposals are computed in background jobs, which all
-sessions share.
+The proposal in use is saved with what it depends on, and dropped as soon as any of that changes.
+The address has only the record's id, so a link cannot claim a false provenance. Slow proposals are
+computed in background jobs, which all sessions share.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
@@ -18,15 +16,20 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from mmc4viz.export.provenance import BASES
+from mmc4viz.text import plain
 from mmc4viz.thresholds.by_yield import YIELDS, Steps, Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT, by_fdr
 from mmc4viz.thresholds.labels.precision import FEW_AT_LINE, propose
 from mmc4viz.thresholds.labels.sampling import Design
-from mmc4viz.thresholds.proposal import Basis, Proposal
+from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError, Mmc4vizError
 from mmc4viz.ui import cache, data, label_data, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, part
+from mmc4viz.ui.saved import store
+from mmc4viz.ui.saved.accepted import Grounds, difference, grounds, is_same
+from mmc4viz.ui.saved.store import RecordKind
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
 
@@ -82,60 +85,114 @@ def promise(found: Proposal) -> str:
 
 
 _TAKEN: Final = "taken-proposal"
-_BASIS: Final = "basis"
-"""Query parameter: the basis of the proposal in use."""
-_NEAR: Final = 1e-9  # thresholds closer than this are the same grid value
+_NOTED: Final = "note-taken"  # id and text of the user's note
+_REASON, _NOTE = "reason", "note"
+"""Query parameters: ids of the record of the proposal in use, and of the user's note."""
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """A proposal in use (`Proposal.as_dict`) with its threshold and the inputs it depends on."""
+    """How the threshold was chosen: a proposal (`Proposal.as_dict`), or a basis named by the user.
 
-    proposal: Mapping[str, Any]
-    threshold: float
-    inputs: Hashable
+    Attributes
+    ----------
+    name : str
+        The record's id.
+    reasons : mapping
+    grounds : Grounds
+    """
+
+    name: str
+    reasons: Mapping[str, Any]
+    grounds: Grounds
 
 
 def use(proposal: Proposal, choice: Choice) -> None:
-    """Apply a proposal: set its threshold and remember the proposal."""
-    if proposal.threshold is None:
-        return
-    choice.keep(proposal.threshold)
-    _remember(proposal, proposal.threshold, choice)
+    """Apply a proposal: set its threshold and save the proposal."""
+    if proposal.threshold is not None:
+        choice.keep(proposal.threshold)
+        take(proposal.as_dict(), proposal.threshold, choice)
 
 
-def _remember(proposal: Proposal, threshold: float, choice: Choice) -> None:
-    basis = str(proposal.basis)
-    st.session_state[_TAKEN] = _Taken(proposal.as_dict(), threshold, _inputs(basis, choice))
-    state.put(_BASIS, basis)
+def take(reasons: Mapping[str, Any], threshold: float, choice: Choice) -> None:
+    """Save how a threshold was chosen, with what that depends on."""
+    found = grounds(reasons, threshold, choice)
+    record = {"reasons": dict(reasons), "grounds": found.as_dict()}
+    name = store.keep(choice, RecordKind.ACCEPTED, record)
+    st.session_state[_TAKEN] = _Taken(name, record["reasons"], found)
+    state.put(_REASON, name)
+
+
+def take_note(words: str, choice: Choice) -> None:
+    """Save the user's note."""
+    name = store.keep(choice, RecordKind.NOTE, {"note": words}) if words else ""
+    st.session_state[_NOTED] = name, words
+    state.put(_NOTE, name or None)
+
+
+def forget() -> None:
+    """Drop the proposal in use and the note."""
+    for key, name in ((_TAKEN, _REASON), (_NOTED, _NOTE)):
+        st.session_state.pop(key, None)
+        state.put(name, None)
 
 
 def review(choice: Choice) -> None:
-    """Drop the proposal in use if its threshold, model or settings have changed."""
+    """Restore what the address refers to; drop the proposal in use if it no longer applies."""
+    _restore_note(choice)
     taken: _Taken | None = st.session_state.get(_TAKEN)
+    linked = (taken.name if taken else "") != state.get(_REASON)
+    if linked:
+        taken = _found(choice)
+    st.session_state.pop(_TAKEN, None)
     if taken is None:
-        _take_again(state.get(_BASIS), choice)
         return
-    moved = not _same(taken.threshold, choice.config.threshold)
-    if moved or taken.inputs != _inputs(str(taken.proposal["basis"]), choice):
-        del st.session_state[_TAKEN]
-        state.put(_BASIS, None)
+    why = difference(taken.grounds, taken.reasons, choice)
+    if not why:
+        st.session_state[_TAKEN] = taken
+        return
+    state.put(_REASON, None)
+    moved = not linked and not is_same(taken.grounds.threshold, choice.config.threshold)
+    if not moved and taken.reasons["basis"] != BASES[0]:
+        words = "The suggestion in this address" if linked else "The accepted suggestion"
+        state.tell(
+            f"{words} ({_in_words(taken.reasons)}) no longer applies: it was made {why}. The basis "
+            "of the threshold is now manual."
+        )
 
 
-def _take_again(basis: str, choice: Choice) -> None:
-    """After a reload, restore the proposal with the address's basis, if it still holds."""
-    if not basis:
+def _found(choice: Choice) -> _Taken | None:
+    """Return the record that the address refers to."""
+
+    def parse(name: str) -> _Taken | None:
+        record = store.find(choice, RecordKind.ACCEPTED, name) or {}
+        reasons, found = record.get("reasons"), Grounds.of_record(record.get("grounds"))
+        known = isinstance(reasons, dict) and reasons.get("basis") in BASES
+        return _Taken(name, reasons, found) if known and found is not None else None  # type: ignore[arg-type]
+
+    found = state.understood(_REASON, parse, "a suggestion saved on this server", "basis manual")
+    if found is None:
+        state.put(_REASON, None)
+    return found
+
+
+def _restore_note(choice: Choice) -> None:
+    name = state.get(_NOTE)
+    if st.session_state.get(_NOTED, ("", ""))[0] == name:
         return
-    found = [one for one in available(choice) if one.basis == basis]
-    if basis == Basis.PRECISION and not found:
-        with suppress(Mmc4vizError):  # the page Label shows the error
-            found = [from_labels(choice)]
-    for one in found:
-        if one.threshold is not None and is_current(one, choice):
-            _remember(one, one.threshold, choice)
-            return
-    if found or basis == Basis.YIELD:
-        state.put(_BASIS, None)
+
+    def parse(name: str) -> str | None:
+        words = (store.find(choice, RecordKind.NOTE, name) or {}).get("note")
+        return words if isinstance(words, str) else None
+
+    words = state.understood(_NOTE, parse, "a note saved on this server")
+    if words is None:
+        state.put(_NOTE, None)
+    st.session_state[_NOTED] = state.get(_NOTE), words or ""
+
+
+def _in_words(reasons: Mapping[str, Any]) -> str:
+    return plain(str(reasons.get("target") or f"basis {reasons['basis']}"))[:200]
 
 
 def _in_use(found: Proposal, choice: Choice) -> bool:
@@ -145,24 +202,19 @@ def _in_use(found: Proposal, choice: Choice) -> bool:
 
 def is_current(found: Proposal, choice: Choice) -> bool:
     """Whether a proposal's threshold is the current one."""
-    return found.threshold is not None and _same(found.threshold, choice.config.threshold)
-
-
-def _same(one: float, other: float) -> bool:
-    return abs(one - other) < _NEAR
+    return found.threshold is not None and is_same(found.threshold, choice.config.threshold)
 
 
 def proposal() -> dict[str, Any]:
-    """Return the proposal in use, empty without one."""
+    """Return how the threshold was chosen: the proposal in use or the basis named by the user."""
     taken: _Taken | None = st.session_state.get(_TAKEN)
-    return {} if taken is None else dict(taken.proposal)
+    return {} if taken is None else dict(taken.reasons)
 
 
-def _inputs(basis: str, choice: Choice) -> Hashable:
-    """Return the inputs of a proposal."""
-    config = choice.config
-    settings = config.for_yields() if basis == Basis.YIELD else config.for_matching()
-    return basis, choice.whole, config.clip_model, settings
+def user_note() -> str | None:
+    """Return the user's note; None if there was none in this session."""
+    found: tuple[str, str] | None = st.session_state.get(_NOTED)
+    return None if found is None else found[1]
 
 
 _KEEP: Final = {name: f"p.{name}" for name in YIELDS}
@@ -270,8 +322,13 @@ def _of_fdr(choice: Choice) -> Answer:
 
 def _wanted_precision() -> float:
     """Return the target precision."""
-    found = number(state.get(PRECISION), LIKELY)
-    return found if 0.5 <= found <= 0.999 else LIKELY
+
+    def parse(text: str) -> float | None:
+        value = number(text, 0.0)
+        return value if 0.5 <= value <= 0.999 else None
+
+    found = state.understood(PRECISION, parse, "a number from 0.5 to 0.999", f"{LIKELY:g}")
+    return LIKELY if found is None else found
 
 
 def _design_here(choice: Choice) -> Design | None:
@@ -343,6 +400,9 @@ _SAMPLED: Final = (
 
 def show_suggestions(choice: Choice) -> None:
     """Draw the section."""
+    state.known_only(
+        "p.", [name.removeprefix("p.") for name in (*_KEEP.values(), _FDR)], "a target"
+    )
     st.subheader("Suggested thresholds", anchor=False)
     with st.container(key="proposals"):
         waiting = [

@@ -1,12 +1,14 @@
 """The sidebar: widgets for the data, the CLIP model and the loader's settings.
 
-When the CLIP model changes, the threshold becomes the one that keeps as many documents. Widgets
+When the CLIP model changes, the threshold becomes the one with equal precision, if labels tell and
+are read at once, else the one that keeps as many documents. Widgets
 that do not depend on the data are always drawn, so that an error in one input does not reset the
 others. The choices are kept in the page's address.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,11 +23,13 @@ from mmc4viz.data.scale import COSINE, Scale, misfit
 from mmc4viz.data.shards import Shard, ShardFormat
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
+from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold
 from mmc4viz.types import ASSIGNMENT_NAMES, SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, fields, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import ASSIGNMENTS, note
-from mmc4viz.ui.start import Start, own_model
+from mmc4viz.ui.model_data import Side
+from mmc4viz.ui.start import Start, label_file, own_model, read_start
 
 _MORE = {
     "softmax": "An image's scores sum to 1, so the meaning of a threshold depends on the number of "
@@ -44,6 +48,7 @@ def _show_misfit(threshold: float, spread: data.Spread) -> None:
 
 
 _BY: Final = "documents"
+_LARGE: Final = 100_000  # documents; labels of fewer are joined with their pairs at once
 _LAST: Final = "model-shown"  # name, source and threshold of the CLIP model shown last
 _TAKEN: Final = "equivalent-threshold"
 
@@ -59,12 +64,27 @@ class _Shown:
 
 @dataclass(frozen=True)
 class _Conversion:
-    """A threshold converted from another model, the default it replaced, and a message."""
+    """A threshold converted from another model.
+
+    Attributes
+    ----------
+    model : str
+    threshold : float
+    by : str
+        What is equal.
+    otherwise : float
+        The default that it replaced.
+    words : str
+    instead : _Conversion or None
+        The one by something else.
+    """
 
     model: str
     threshold: float
+    by: str
     otherwise: float
     words: str
+    instead: _Conversion | None = None
 
 
 def _last_shown(own: _Shown) -> _Shown:
@@ -77,7 +97,7 @@ def _last_shown(own: _Shown) -> _Shown:
 def _threshold_for(
     model: str, source: data.CorpusKey, other: _Shown, base: LoaderConfig, otherwise: float
 ) -> float:
-    """Return the threshold at which a model keeps as many documents as another at its threshold.
+    """Return the threshold equivalent to another model's: by precision, else by documents.
 
     Parameters
     ----------
@@ -97,12 +117,43 @@ def _threshold_for(
     except Mmc4vizError as error:
         note(f"{plain(model)} starts at {otherwise:.12g}: {error}")
         return otherwise
-    words = (
+    theirs = f"{other.threshold:.12g} of {plain(other.name)}"
+    by_yield = _Conversion(
+        model, match.second, "equal yield", otherwise,
         f"Equivalent threshold: {match.second:.12g} keeps {match.found:,.10g} documents; "
-        f"{other.threshold:.12g} of {plain(other.name)} keeps {match.wanted:,.10g}."
-    )
-    st.session_state[_TAKEN] = _Conversion(model, match.second, otherwise, words)
-    return match.second
+        f"{theirs} keeps {match.wanted:,.10g}.",
+    )  # fmt: skip
+    precise = _equal_precision(*sides, other.threshold)
+    taken = by_yield if precise is None else _Conversion(
+        model, precise.second, "equal precision", otherwise,
+        f"Equivalent threshold: {precise.second:.12g} at equal precision, {precise.found:.0%} "
+        f"({theirs}: {precise.wanted:.0%}; from {precise.rests_on}).",
+        by_yield,
+    )  # fmt: skip
+    st.session_state[_TAKEN] = taken
+    return taken.threshold
+
+
+def _equal_precision(first: Side, second: Side, threshold: float) -> EquivalentThreshold | None:
+    """Return the second model's threshold with equal precision.
+
+    None if labels do not tell, or would take long to read.
+    """
+    source, start = second.source, read_start()
+    if (first.source.sample, source.sample) != (None, None):
+        return None  # labels are sampled from all documents
+    try:
+        path = label_file(start, source.index[0].path if source.index else "")
+        if not os.path.exists(path):
+            return None
+        labels = model_data.Labels.of(path)
+        quick = data.facts_of(source).documents <= _LARGE
+        if not quick and not model_data.evidence_on.knows(first, second, labels):
+            return None
+        found = model_data.equal_precision(first, second, labels, threshold)
+    except Mmc4vizError:
+        return None  # the pages about labels show the error
+    return found if isinstance(found, EquivalentThreshold) else None
 
 
 def _same_share(there: data.Spread, threshold: float, here: data.Spread) -> float:
@@ -135,9 +186,20 @@ def _show_conversion(
         del st.session_state[_TAKEN]
         return
     note(taken.words)
+    if taken.instead is not None:
+        there = state.on_grid(taken.instead.threshold, scale, span)
+        st.button(f"Use {there:.12g}: {taken.instead.by}", key="equivalent-instead",
+                  type="tertiary", on_click=_use_instead, args=(name, taken, there))  # fmt: skip
     back = state.on_grid(taken.otherwise, scale, span)
     st.button(f"Undo: use {back:.12g}", key="equivalent-undo", type="tertiary",
               on_click=_undo, args=(name, back))  # fmt: skip
+
+
+def _use_instead(name: str, taken: _Conversion, threshold: float) -> None:
+    assert taken.instead is not None
+    st.session_state[_TAKEN] = replace(taken.instead, instead=replace(taken, instead=None))
+    state.choose(name, threshold)
+    state.begin_anew()
 
 
 def _undo(name: str, back: float) -> None:
@@ -295,8 +357,10 @@ def _model(
     asked, named = start.similarity, start.config.clip_model
     begin = named if named in models else own
     begin = next((name for name, one in models.items() if asked and one.similarity == asked), begin)
-    wanted = state.get("model", begin)
-    state.seed("clip-model", wanted if wanted in names else own)
+    state.known_only("t.", names, "the threshold of a CLIP model of this corpus")
+    among = dict(zip(names, names, strict=True))
+    wanted = state.understood("model", among.get, "a CLIP model of this corpus", plain(begin))
+    state.seed("clip-model", wanted or (own if state.get("model") else begin))
     if st.session_state["clip-model"] not in names:
         st.session_state["clip-model"] = own
     with slot:
@@ -395,17 +459,16 @@ def _whole(name: str, config: LoaderConfig) -> int:
 
 
 def _assignment(config: LoaderConfig) -> str:
-    wanted = state.get(NAMES["assignment"])
-    state.seed("assignment", wanted if wanted in ASSIGNMENT_NAMES else config.assignment)
-    chosen: str = st.selectbox(
+    return fields.one_of(
+        st.selectbox,
         SETTINGS["assignment"].label,
         ASSIGNMENT_NAMES,
+        "assignment",
+        NAMES["assignment"],
+        config.assignment,
         format_func=lambda name: ASSIGNMENTS[name],
-        key="assignment",
         help=SETTINGS["assignment"].help,
     )
-    state.put(NAMES["assignment"], None if chosen == config.assignment else chosen)
-    return chosen
 
 
 def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | None:

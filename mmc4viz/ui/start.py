@@ -197,6 +197,7 @@ def _real(path: str) -> str:
 VARIABLE: Final = "MMC4VIZ_APP"
 LABELS: Final = "mmc4viz-labels.sqlite"
 SETTINGS: Final = "mmc4viz-settings.json"
+"""The file of saved settings, accepted suggestions and notes, next to the label file."""
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,28 @@ def read_start() -> Start:
         shards, config, str(image_dir), index, sample, similarity, problem, file, name, labels,
         bounds, read_only,
     )  # fmt: skip
+
+
+def label_file(start: Start, index: str) -> str:
+    """Return the label file: from the app's options, else next to the index, else here.
+
+    If that is not writable, it is in the first folder that is.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such folder.
+    """
+    if start.labels:
+        return start.labels
+    local = index and not is_remote(index)
+    near = [os.path.dirname(os.path.abspath(index))] if local else []
+    folders = [*near, os.getcwd(), *start.roots.write]
+    found = (os.path.join(folder, LABELS) for folder in folders if not is_remote(folder))
+    here = next((path for path in found if start.roots.allow(path, writing=True)), None)
+    if here is None:
+        raise ConfigError("no writable folder for labels: start the app with --labels FILE")
+    return here
 
 
 @lru_cache(maxsize=4)

@@ -2,7 +2,8 @@
 
 A link reproduces a view, and a reload keeps it. The address is read when a session starts and when
 the user goes back or forward, and written at the end of each run. It holds only values that differ
-from their defaults; values are validated where they are used.
+from their defaults. Values are validated where they are used (`understood`); what is not understood
+is told in one line when the page has been drawn, and removed.
 
 Following a link must be safe. Therefore an address cannot set an output directory, a remote store,
 an index, tokenizer files or a folder outside the roots: these come from the app's options or are
@@ -14,8 +15,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -24,10 +25,13 @@ from streamlit.navigation.page import StreamlitPage
 from mmc4viz.data.scale import COSINE, Scale
 from mmc4viz.data.storage import is_remote
 from mmc4viz.loader.tokenizer import BUILT_IN
+from mmc4viz.text import plain
 from mmc4viz.types import ConfigError
 from mmc4viz.ui import data
 from mmc4viz.ui.html import note
 from mmc4viz.ui.start import Roots
+
+T = TypeVar("T")
 
 TYPED: Final = "typed"
 """Query parameter that lists the session's data which the address does not carry."""
@@ -40,11 +44,11 @@ _WORDS: Final = {
 }
 _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
-    "d.columns", "basis", "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view",
-    "b.n", "b.other", "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep",
-    "x.images", "x.models",
+    "d.columns", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
+    "l.precision", "b.view", "b.n", "b.other", "m.other", "m.by", "m.quadrant", "x.order", "x.cap",
+    "x.drop", "x.keep", "x.images", "x.models",
 }  # fmt: skip
-_FAMILIES: Final = ("t.", "s.", "p.", "f.")
+_FAMILIES: Final = ("t.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")
 _LONGEST: Final = 4000  # characters of a value in the address
 
@@ -105,9 +109,9 @@ def _refused(found: Mapping[str, str], own: Mapping[str, str], roots: Roots) -> 
     return ""
 
 
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:80]}…"
+def _short(text: str, most: int = 80) -> str:
+    line = plain(" ".join(text[: 20 * most].split()))
+    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def _list(words: Sequence[str]) -> str:
@@ -120,7 +124,11 @@ _EPOCH: Final = "epoch"
 _SEEDED: Final = "seeded"
 _WRITTEN: Final = "written"
 _ROOTS: Final = "roots"
-_REFUSED: Final = "refused"  # note about the address, and the choices at that time
+_FRESH: Final = "fresh"  # values of the address that nothing has read yet
+_MISREAD: Final = "misread"  # what was not understood of the address
+_TOLD: Final = "told"  # other lines to show
+_SHOWN: Final = "messages"  # the lines shown, and the choices at that time
+_MOST_MISREAD: Final = 3  # parts of an address that are told in full
 _PENDING: Final = 1.0  # seconds until a browser surely has the newest address
 
 
@@ -154,14 +162,90 @@ def named(prefix: str) -> dict[str, str]:
     }
 
 
+def understood(
+    name: str, parse: Callable[[str], T | None], expected: str, using: str = ""
+) -> T | None:
+    """Return a choice as parsed; None without one, or if it is not understood.
+
+    What is not understood of an address is told once, and removed.
+
+    Parameters
+    ----------
+    name : str
+    parse : callable
+        Returns None for a text that it does not understand.
+    expected : str
+        What the value should be: ``"a whole number from 1 to 9"``.
+    using : str
+        What is used instead; by default the value is ignored.
+    """
+    text = get(name)
+    if not text:
+        return None
+    value = parse(text)
+    if value is None:
+        misread(name, expected, using)
+    else:
+        _fresh().pop(name, None)
+    return value
+
+
+def misread(name: str, expected: str, using: str = "") -> None:
+    """Tell that a value is not what it should be, if the address brought it; then remove it."""
+    text = _fresh().pop(name, None)
+    if text is not None and text == get(name):
+        _tell_misread(name, text, f"is not {expected}", using)
+        put(name, None)
+
+
+def known_only(prefix: str, names: Iterable[str], expected: str) -> None:
+    """Tell which names with a prefix the address should not have, and remove them."""
+    for name in named(prefix).keys() - set(names):
+        misread(prefix + name, expected)
+
+
+def _tell_misread(name: str, text: str, why: str, using: str = "") -> None:
+    found: list[str] = st.session_state.setdefault(_MISREAD, [])
+    done = f"using {using}" if using else "ignored"
+    found.append(f'"{_short(f"{name}={text}", 60)}", which {why}; {done}.')
+
+
+def tell(line: str) -> None:
+    """Show a line on top of the page until something is changed."""
+    st.session_state.setdefault(_TOLD, []).append(line)
+
+
+def messages() -> list[str]:
+    """Return what to tell about the address and what was saved, once the page has been drawn."""
+    lines, then = st.session_state.get(_SHOWN, ([], {}))
+    misread, told = (st.session_state.pop(name, []) for name in (_MISREAD, _TOLD))
+    if misread:
+        more = len(misread) - _MOST_MISREAD
+        parts = [*misread[:_MOST_MISREAD], *([f"{more:,} more that were ignored."] * (more > 0))]
+        told = [f"This address has {' It also has '.join(parts)}", *told]
+    if not told and then == _chosen():
+        return list(lines)
+    st.session_state[_SHOWN] = told, dict(_chosen())
+    return list(told)
+
+
+def _fresh() -> dict[str, str]:
+    found: dict[str, str] = st.session_state.setdefault(_FRESH, {})
+    return found
+
+
 def whole(name: str, default: int, least: int, most: int) -> int:
     """Return a choice that is an integer in a range, else the default."""
-    text = get(name)
-    try:
-        value = int(text) if len(text) < 20 else default
-    except ValueError:
-        return default
-    return value if least <= value <= most else default
+
+    def parse(text: str) -> int | None:
+        try:
+            value = int(text) if len(text) < 20 else None
+        except ValueError:
+            return None
+        return value if value is not None and least <= value <= most else None
+
+    found = understood(name, parse, f"a whole number from {least:,} to {most:,}", f"{default:,}")
+    return default if found is None else found
 
 
 def seed(key: str, value: Any) -> None:
@@ -183,37 +267,28 @@ def begin_anew() -> None:
     st.session_state[_EPOCH] = _epoch() + 1
 
 
-def read_address(roots: Roots) -> str:
-    """Read the address when a session starts, and when the user went back or forward.
-
-    Returns
-    -------
-    str
-        A note about ignored values, until another choice is made.
-    """
+def read_address(roots: Roots) -> None:
+    """Read the address when a session starts, and when the user went back or forward."""
     st.session_state[_ROOTS] = roots
     found = st.query_params.to_dict()
     written, when = st.session_state.get(_WRITTEN, (found, 0.0))
     # An empty address is ignored: a change of page clears it.
     moved = found and found != written and time.monotonic() - when > _PENDING
-    if moved or _CHOSEN not in st.session_state:
-        own = {k: v for k, v in _chosen().items() if not _may_stand(k, v, roots)}
-        taken = {k: v for k, v in found.items() if _may_stand(k, v, roots)}
-        st.session_state[_CHOSEN] = own | taken
-        line = _refused(found, own, roots)
-        st.session_state[_REFUSED] = line, None
-        if moved:
-            begin_anew()
-        return line
-    return _line_about_it()
-
-
-def _line_about_it() -> str:
-    """Return the note about the address until the choices change."""
-    line, then = st.session_state.setdefault(_REFUSED, ("", {}))
-    if line and then is None:  # the first run sets defaults itself
-        st.session_state[_REFUSED] = line, dict(_chosen())
-    return line if then in (None, _chosen()) else ""
+    if not moved and _CHOSEN in st.session_state:
+        return
+    own = {k: v for k, v in _chosen().items() if not _may_stand(k, v, roots)}
+    taken = {k: v for k, v in found.items() if len(v) <= _LONGEST and _may_stand(k, v, roots)}
+    st.session_state[_CHOSEN] = own | taken
+    st.session_state[_FRESH] = dict(taken)
+    for name, text in found.items():
+        if not _is_known(name) and name != TYPED:
+            _tell_misread(name, text, "this version of mmc4viz does not know")
+        elif len(text) > _LONGEST:
+            _tell_misread(name, text, f"is longer than {_LONGEST:,} characters")
+    if line := _refused(found, own, roots):
+        tell(line)
+    if moved:
+        begin_anew()
 
 
 def address() -> dict[str, str]:
@@ -241,8 +316,13 @@ FILTER: Final = "f."
 
 def open_document(source: data.CorpusKey) -> tuple[int, int] | None:
     """Return the open document's part and row, None without a valid one."""
-    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", get(_DOCUMENT), re.ASCII)
-    return data.place_here(source, int(found[1]), int(found[2])) if found else None
+
+    def parse(text: str) -> tuple[int, int] | None:
+        found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", text, re.ASCII)
+        return data.place_here(source, int(found[1]), int(found[2])) if found else None
+
+    among = "corpus" if source.sample is None else "sample"
+    return understood(_DOCUMENT, parse, f"a document of this {among}")
 
 
 def keep_open(source: data.CorpusKey, place: tuple[int, int] | None) -> None:
@@ -293,7 +373,8 @@ def name_of(model: str, own: str) -> str:
 
 def chosen(name: str, asked: float, scale: Scale, span: tuple[float, float]) -> float:
     """Return the chosen threshold, else the default, rounded to the grid."""
-    wanted = number(get(name), asked)
+    found = understood(name, finite, "a number", f"{asked:g}")
+    wanted = asked if found is None else found
     nearest = on_grid(wanted, scale, span)
     if abs(nearest - wanted) > 1e-9:
         note(
@@ -318,11 +399,17 @@ def number(text: str, default: float) -> float:
     >>> number("0.3", 0.24), number("nan", 0.24), number("", 0.24)
     (0.3, 0.24, 0.24)
     """
+    value = finite(text)
+    return default if value is None else value
+
+
+def finite(text: str) -> float | None:
+    """Read a finite number; None if it is none."""
     try:
         value = float(text)
     except ValueError:
-        return default
-    return value if math.isfinite(value) else default
+        return None
+    return value if math.isfinite(value) else None
 
 
 def on_grid(value: float, scale: Scale, span: tuple[float, float] | None = None) -> float:

@@ -18,6 +18,7 @@ from mmc4viz.cli import cli
 from mmc4viz.data.scale import COSINE
 from mmc4viz.sweep.statistics import document_funnel, image_funnel
 from mmc4viz.sweep.sweep import sweep
+from mmc4viz.ui.start import SETTINGS
 from tests.support.hostile import MARK, TEXTS, write_hostile
 from tests.support.serving import serving
 from tests.support.slowly import slow
@@ -358,15 +359,21 @@ def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
 
 def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path) -> None:
     evil = TEXTS[1]
-    saved = json.dumps({"model": evil, "threshold": 0.5})
-    asked = {"vs": evil, f"s.{evil}": saved, "view": evil, "model": evil, f"t.{evil}": evil}
+    record = {"name": evil, "clip_model": evil, "settings": {"threshold": 0.5}}
+    saved = {"version": 1, "settings": {"abcdefghi2": record}}
+    (tmp_path / SETTINGS).write_text(json.dumps(saved))
+    strange = dict.fromkeys(("view", "cap", "reason", evil), evil)
+    asked = {"vs": "abcdefghi2", "model": evil, f"t.{evil}": evil} | strange
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"clip_model": evil}))
     with serving(tmp_path, str(write_hostile(tmp_path)), "--config", str(config)) as address:
         watched = Watched(browser, address, "?" + urlencode(asked))
         shown = watched.shown()
-        assert any(evil in change for change in shown["changes"])
+        assert any(evil[:40] in change for change in shown["changes"])
         page = watched.page
+        expect(page.get_by_text("This address has")).to_be_visible()
+        page.get_by_role("button", name="Saved settings (1)").click()
+        expect(page.get_by_text("Link for anybody")).to_be_visible()
         page.wait_for_timeout(1500)
         assert page.evaluate("window.hostile") is None
         assert page.locator('a[href^="javascript"]').count() == 0

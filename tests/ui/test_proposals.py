@@ -77,10 +77,11 @@ def test_a_proposal_in_use_survives_a_reload(monkeypatch: pytest.MonkeyPatch) ->
     app.button(key="use-yield").click().run()
     address = dict(app.query_params.items())
     taken = app.session_state["taken-proposal"]
-    assert taken.proposal["basis"] == address["basis"] == "yield"
+    assert taken.reasons["basis"] == "yield"
+    assert taken.name in address["reason"]
     again = opened(monkeypatch, "export", **address)
     assert again.session_state["taken-proposal"] == taken
-    for lie in ({"t": "0.3"}, {"p.documents": "41%"}, {"basis": "precision"}, {"basis": "<b>"}):
+    for lie in ({"t": "0.3"}, {"cap": "3"}, {"reason": "abcdefghi2"}, {"reason": "<b>"}):
         other = opened(monkeypatch, "export", **(address | lie))
         assert "taken-proposal" not in other.session_state
 

@@ -35,7 +35,7 @@ NAMES = (
     "f.outcome", "f.has", "f.lo", "f.hi", "f.images", "f.images_to", "f.tokens", "f.tokens_to",
     "f.shard", "f.url", "f.text", "f.sort", "f.down", "f.page", "b.view", "b.n", "b.other",
     "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models", "x.out",
-    TYPED, "unknown",
+    "reason", "note", "saved", TYPED, "unknown",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     "", "nan", "inf", "1e400", "-1e308", "1e308", "5e-324", "0", "-1", "1", "10", "1.5", "0x10",

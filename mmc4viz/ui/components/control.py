@@ -337,9 +337,20 @@ def _view_changed() -> None:
 def _view() -> dict[str, Any]:
     """Return the control's initial view, from the address; later changes are its own."""
     if st.session_state.get("page") != "Threshold" or "control-view" not in st.session_state:
-        st.session_state["control-view"] = _checked(state.get("view"))
+        found = state.understood("view", _parsed, "a view of these charts", "the usual one")
+        st.session_state["control-view"] = found or _checked("")
     view: dict[str, Any] = st.session_state["control-view"]
     return view
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    """Parse a view; None unless all of it is valid."""
+    view = _checked(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return view if isinstance(found, dict) and found.items() <= view.items() else None
 
 
 def _checked(text: str) -> dict[str, Any]:
@@ -352,7 +363,7 @@ def _checked(text: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = {}
     found = found if isinstance(found, dict) else {}
     form = "absolute" if found.get("form") == "absolute" else "share"

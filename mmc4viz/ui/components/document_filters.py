@@ -1,11 +1,7 @@
-"""Filters of the page Documents: widgets and query parameters to a query, sort order and search.
-
-Invalid query parameters are ignored.
-"""
+"""Filters of the page Documents: widgets and query parameters to a query, sort order and search."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,6 +57,11 @@ assert list(ORDERS) == list(SORTS)
 _LARGEST: Final = 2**53
 TYPED: Final = "filter-typed"
 """Whether words to search for were just typed, which starts the search; a link does not."""
+_FIELDS: Final = {"outcome": "Outcome", "has": "Contains", "sort": "Sort"}
+_NAMES: Final = {
+    *_FIELDS, "down", "text", "lo", "hi", "images", "images_to", "tokens", "tokens_to", "shard",
+    "url", "page",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Filters:
 
 def filters_of_address() -> Filters:
     """Return the filters of the address."""
+    state.known_only(FILTER, _NAMES, "a filter of this version of mmc4viz")
     query = Query(
         outcome=_one_of(OUTCOMES, "outcome", ""),
         contains=_one_of(CONTAINS, "has", ""),
@@ -87,7 +89,7 @@ def filters_of_address() -> Filters:
         shard=_get("shard"),
         url=_get("url"),
     )
-    return Filters(query, _one_of(ORDERS, "sort", "nearest"), bool(_get("down")), _get("text"))
+    return Filters(query, _one_of(ORDERS, "sort", "nearest"), _turned(), _get("text"))
 
 
 def draw(now: Filters, step: float, digits: int) -> None:
@@ -196,19 +198,25 @@ def _get(name: str) -> str:
     return state.get(FILTER + name)
 
 
+def _turned() -> bool:
+    return state.understood(f"{FILTER}down", {"1": True}.get, "1") or False
+
+
 def _one_of(options: dict[str, str], name: str, default: str) -> str:
-    value = _get(name)
-    return value if value in options else default
+    def parse(text: str) -> str | None:
+        return text if text in options else None
+
+    found = state.understood(FILTER + name, parse, f"a choice of {_FIELDS[name]}", options[default])
+    return default if found is None else found
 
 
 def _number(name: str) -> float | None:
-    try:
-        value = float(_get(name) or "nan")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    return state.understood(FILTER + name, state.finite, "a number")
 
 
 def _whole(name: str) -> int | None:
-    value = _number(name)
-    return int(value) if value is not None and 0 <= value < _LARGEST else None
+    def parse(text: str) -> int | None:
+        value = state.finite(text)
+        return int(value) if value is not None and 0 <= value < _LARGEST else None
+
+    return state.understood(FILTER + name, parse, "a whole number of at least 0")

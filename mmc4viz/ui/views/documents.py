@@ -136,7 +136,15 @@ def _shortened(key: str) -> str:
 
 def _columns() -> list[str]:
     """Ask which columns to show; return them in order."""
-    wanted = [name for name in state.get(_COLUMNS).split(",") if name in _ORDER]
+    names = state.get(_COLUMNS).split(",")
+    wanted = [name for name in names if name in _ORDER]
+
+    def parse(_: str) -> list[str] | None:
+        return wanted if wanted == names else None
+
+    using = ", ".join(wanted) or "all columns"
+    if state.understood(_COLUMNS, parse, "a list of this table's columns", using) is None:
+        state.put(_COLUMNS, ",".join(wanted) or None)
     state.seed("documents-columns", wanted or list(_ORDER))
 
     def keep() -> None:

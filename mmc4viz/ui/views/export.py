@@ -47,7 +47,7 @@ from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
 from mmc4viz.ui.views import export_shards
 
-_REASONS: Final = "export-reasons"  # basis and note entered by the user
+_REASONS: Final = "export-reasons"  # basis chosen by the user
 _LOADED: Final = "loaded-config"
 _BASICS: Memo[Basics] = Memo()
 
@@ -105,13 +105,16 @@ def _use_loaded(loaded: _Loaded, choice: Choice, start: Start) -> None:
     state.choose(state.name_of(model, next(iter(choice.models))), config.threshold)
     st.session_state[_LOADED] = loaded
     st.session_state.pop(_REASONS, None)
+    proposals.forget()
     state.begin_anew()
 
 
 def _loaded_reasons(start: Start, value: float) -> tuple[dict[str, Any], str]:
     """Return how the threshold was chosen, if known, and the note of the loaded config."""
     now = current(start)
-    words = "" if now is None else str(now.file.provenance.get("note", ""))
+    words = proposals.user_note()
+    if words is None:
+        words = "" if now is None else str(now.file.provenance.get("note", ""))
     if proposal := proposals.proposal():
         return proposal, words
     if now is not None and now.file.loader_config().threshold == value:
@@ -289,9 +292,9 @@ def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
     known, comment = _loaded_reasons(start, choice.config.threshold)
     likely = known.get("basis", BASES[0])
     of = choice.config.threshold, likely, known.get("target")
-    kept = st.session_state.get(_REASONS, (of, likely, comment))
+    kept = st.session_state.get(_REASONS, (of, likely))
     if kept[0] != of:  # the threshold changed, so the old basis does not apply
-        kept = of, likely, kept[2]
+        kept = of, likely
         st.session_state["export-basis"] = likely
     left, right = st.columns([1, 2])
     with left:
@@ -304,10 +307,15 @@ def _reasons(choice: Choice, start: Start) -> tuple[str, dict[str, Any]]:
             help="How the threshold was chosen.",
         )
     with right:
-        state.seed("export-note", kept[2])
+        state.seed("export-note", comment)
         words = st.text_input("Note", key="export-note", max_chars=2000)
-    st.session_state[_REASONS] = of, basis, words
+    st.session_state[_REASONS] = of, basis
     found = known if known.get("basis") == basis else _filled_in(basis, choice)
+    if found != (known or {"basis": BASES[0]}):
+        proposals.take(found, choice.config.threshold, choice)
+        st.session_state[_REASONS] = (of[0], found["basis"], found.get("target")), basis
+    if words != comment:
+        proposals.take_note(words, choice)
     if found.get("target"):
         note(f"Target: {found['target']}. Exported with the estimate, CI and assumptions.")
     return words, found

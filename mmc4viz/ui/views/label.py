@@ -132,7 +132,7 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5)
         note(_more(sample, t, width))
-    state.seed("label-focus", state.get(_FOCUS) == "threshold")
+    state.seed("label-focus", _is_focused())
     st.toggle(
         f"Prioritize pairs that reduce uncertainty at {t:g}",
         key="label-focus",
@@ -141,6 +141,11 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
         ),
         help="Otherwise labels are spread over the whole threshold range.",
     )
+
+
+def _is_focused() -> bool:
+    """Whether pairs near the threshold are labeled first."""
+    return state.understood(_FOCUS, {"threshold": True}.get, "threshold") or False
 
 
 def _more(sample: LabelledSample, threshold: float, width: float) -> str:
@@ -345,7 +350,7 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
     if st.session_state.get(_PROBLEM):
         note(st.session_state.pop(_PROBLEM), "error")
     population = label_data.population_for(choice)
-    focus = choice.config.threshold if state.get(_FOCUS) == "threshold" else None
+    focus = choice.config.threshold if _is_focused() else None
     found = queue.next_existing(path, design, population, person, focus)
     counts, goal = queue.counts(path, design, person), _goal_of()
     if found is None:

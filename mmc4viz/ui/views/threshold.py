@@ -1,42 +1,33 @@
 """The page Threshold: the control, saved settings, suggestions, funnels and sensitivity.
 
-Saved settings are kept in a file next to the label file, and in the address. They belong to a CLIP
-model. Sensitivity to other settings is computed once for all thresholds, for a large corpus from a
+Sensitivity to other settings is computed once for all thresholds, for a large corpus from a
 random sample unless exact numbers are requested.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import streamlit as st
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from mmc4viz.data.scale import Thresholds
-from mmc4viz.data.storage import whole_file
 from mmc4viz.sweep.estimate import RATES, Estimate, Rate
 from mmc4viz.sweep.sensitivity import Effect, Pool, estimated, exact, pool, variations
 from mmc4viz.sweep.statistics import Curves, document_funnel, image_funnel
 from mmc4viz.sweep.sweep import Matched, match_corpus
-from mmc4viz.text import plain
-from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import cache, data, html, label_data, proposals, state
+from mmc4viz.types import LoaderConfig
+from mmc4viz.ui import cache, data, html, proposals, state
 from mmc4viz.ui.cache import Memo, progress
-from mmc4viz.ui.components import charts, control, funnel
+from mmc4viz.ui.components import charts, control, funnel, saved_settings
 from mmc4viz.ui.components.charts import TITLES, Point
-from mmc4viz.ui.components.control import Baseline
 from mmc4viz.ui.html import NO_DOCUMENTS, many, note
-from mmc4viz.ui.sidebar import NAMES, Choice
-from mmc4viz.ui.start import SETTINGS, read_start
-from mmc4viz.ui.state import number
+from mmc4viz.ui.sidebar import Choice
 
 _LARGE: Final = 100_000  # documents; fewer are matched in about a second
 _QUICK: Final = 5_000  # sample size until all documents are matched
@@ -75,153 +66,6 @@ def _show_matching(choice: Choice) -> None:
         st.progress(min(1.0, job.done / max(1, total)), _WORDS.format(job.done, total))
 
     wait()
-
-
-_PREFIX: Final = "s."
-_LONGEST: Final = 40  # characters of a name
-_PROBLEM: Final = "saving-problem"
-_KEPT: Final = ("threshold", *(name for name in NAMES if name != "tokenizer"))
-
-
-def _settings_saved(choice: Choice) -> dict[str, LoaderConfig]:
-    """Return the settings saved for the CLIP model, by name; the address overrides the file."""
-    try:
-        kept = _in_file(_place(choice))
-    except ConfigError:  # no writable folder
-        kept = {}
-    texts = kept | state.named(_PREFIX)
-    found = {name: _read(text, choice.config) for name, text in texts.items()}
-    return {name: one for name, one in found.items() if one is not None}
-
-
-def _place(choice: Choice) -> str:
-    return os.path.join(os.path.dirname(label_data.path_of(choice)), SETTINGS)
-
-
-def _in_file(path: str) -> dict[str, str]:
-    """Return the JSON texts of saved settings by name; empty without a file."""
-    try:
-        with open(path, "rb") as file:
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    texts = found.items() if isinstance(found, dict) else ()
-    return {name: text for name, text in texts if isinstance(text, str) and len(name) <= _LONGEST}
-
-
-def _write(name: str, text: str | None, choice: Choice) -> None:
-    """Save settings under a name, or delete them; report a file that cannot be written."""
-    state.put(_PREFIX + name, text)
-    start = read_start()
-    try:
-        path = _place(choice)
-        if start.read_only:
-            raise ConfigError("the app was started with --read-only")
-        start.roots.path(path, writing=True)
-        with FileLock(f"{path}.lock", timeout=5):
-            kept = {other: one for other, one in _in_file(path).items() if other != name}
-            kept |= {} if text is None else {name: text}
-            with whole_file(path) as file:
-                file.write(json.dumps(kept, indent=1, sort_keys=True).encode())
-    except (OSError, Mmc4vizError) as error:
-        st.session_state[_PROBLEM] = f"Saved in this page's address only: {error}"
-
-
-def _read(text: str, config: LoaderConfig) -> LoaderConfig | None:
-    """Parse saved settings; None if they are invalid or for another model."""
-    try:
-        found = json.loads(text)
-        model, values = found.pop("model"), {k: v for k, v in found.items() if k in _KEPT}
-        own = {field.name: field.default for field in fields(config) if field.name in _KEPT}
-        return config.with_(**(own | values)) if model == config.clip_model else None
-    except (ValueError, AttributeError, KeyError, TypeError, Mmc4vizError):
-        return None
-
-
-def _save(name: str, choice: Choice) -> None:
-    """Save the current settings under a name, without those at their defaults."""
-    own, config = LoaderConfig(), choice.config
-    kept: dict[str, Any] = {
-        n: getattr(config, n) for n in _KEPT if getattr(config, n) != getattr(own, n)
-    }
-    text = json.dumps(kept | {"model": config.clip_model}, separators=(",", ":"))
-    _write(name, text, choice)
-
-
-def _use(config: LoaderConfig, choice: Choice) -> None:
-    """Apply saved settings."""
-    for name in _KEPT:
-        if name != "threshold":
-            value = getattr(config, name)
-            state.put(NAMES[name], str(value))
-    choice.keep(config.threshold)
-    state.begin_anew()
-
-
-def _choose_baseline(choice: Choice) -> Baseline:
-    """Draw the choice of the baseline and the saving of settings; return the baseline."""
-    saved = _settings_saved(choice)
-    wanted = state.get("vs", f"{data.REFERENCE:g}")
-    state.seed("compare", wanted)
-    chosen = _choose(wanted, saved)
-    if chosen in saved:
-        st.button("Apply", on_click=_use, args=(saved[chosen], choice))
-        st.button("Delete", on_click=_forget, args=(chosen, choice))
-    _saving(choice)
-    if _PROBLEM in st.session_state:
-        note(st.session_state.pop(_PROBLEM), "error")
-    if chosen in saved:
-        there = saved[chosen]
-        curves = data.curves_of(choice.source, there)
-        return Baseline(plain(chosen), curves, there.threshold, there.single_image_keep)
-    value = number(chosen, data.REFERENCE)
-    if not _is_number(chosen):
-        note(f"{chosen} is neither a threshold nor saved settings; using {value:g}.")
-    curves = data.curves_of(choice.source, choice.config)
-    at = value if value == data.REFERENCE else float(curves.thresholds[curves.step(value)])
-    return Baseline(f"{at:g}", curves, at, choice.config.single_image_keep)
-
-
-def _choose(wanted: str, saved: dict[str, LoaderConfig]) -> str:
-    reference = f"{data.REFERENCE:g}"
-    names = list(dict.fromkeys([reference, *saved, wanted]))
-    if st.session_state["compare"] not in names:
-        names.append(st.session_state["compare"])
-    chosen: str = st.selectbox(
-        "Baseline",
-        names,
-        key="compare",
-        accept_new_options=True,
-        width=200,
-        help="Differences are shown against this threshold or these saved settings. 0.24 is the "
-        "threshold of OpenFlamingo's reference training script. Type a number for another one.",
-    )
-    state.put("vs", None if chosen == reference else chosen[:_LONGEST])
-    return chosen
-
-
-def _is_number(text: str) -> bool:
-    return number(text, 0.0) == number(text, 1.0)
-
-
-def _saving(choice: Choice) -> None:
-    """Ask for a name and save the current settings."""
-    with st.popover("Save settings as…", width="content"), st.form("saving", border=False):
-        name = st.text_input("Name", max_chars=_LONGEST, placeholder="strict").strip()
-        if st.form_submit_button("Save"):
-            if not name or _is_number(name):
-                st.text("Enter a name (not a number).")
-            else:
-                _save(name, choice)
-                state.put("vs", name)
-                state.begin_anew()
-                st.rerun()
-
-
-def _forget(name: str, choice: Choice) -> None:
-    _write(name, None, choice)
-    state.put("vs", None)
-    state.begin_anew()
 
 
 def _show_sample_note(choice: Choice, found: Estimate, facts: data.Facts) -> None:
@@ -402,7 +246,7 @@ def show(choice: Choice) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container():
             _show_facts(facts)
-        compared = _choose_baseline(choice)
+        compared = saved_settings.choose_baseline(choice)
     if choice.whole != choice.source:
         _show_matching(choice)
     if estimated is not None:

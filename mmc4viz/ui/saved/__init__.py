@@ -1,0 +1,1 @@
+"""What the dashboard remembers: saved settings, accepted suggestions and notes."""
