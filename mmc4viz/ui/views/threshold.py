@@ -170,13 +170,24 @@ def _choose_baseline(choice: Choice) -> Baseline:
     _saving(choice)
     if _PROBLEM in st.session_state:
         note(st.session_state.pop(_PROBLEM), "error")
+    if chosen not in saved and not _is_number(chosen):
+        value = number(chosen, data.REFERENCE)
+        note(f"{chosen} is neither a threshold nor saved settings; using {value:g}.")
+    return _baseline(chosen, saved, choice)
+
+
+def baseline_of(choice: Choice) -> Baseline:
+    """Return the baseline chosen on this page."""
+    wanted = state.get("vs", f"{data.REFERENCE:g}")
+    return _baseline(wanted, _settings_saved(choice), choice)
+
+
+def _baseline(chosen: str, saved: dict[str, LoaderConfig], choice: Choice) -> Baseline:
     if chosen in saved:
         there = saved[chosen]
         curves = data.curves_of(choice.source, there)
         return Baseline(plain(chosen), curves, there.threshold, there.single_image_keep)
     value = number(chosen, data.REFERENCE)
-    if not _is_number(chosen):
-        note(f"{chosen} is neither a threshold nor saved settings; using {value:g}.")
     curves = data.curves_of(choice.source, choice.config)
     at = value if value == data.REFERENCE else float(curves.thresholds[curves.step(value)])
     return Baseline(f"{at:g}", curves, at, choice.config.single_image_keep)
