@@ -181,7 +181,8 @@ def _shard_checks(recorded: _Recorded, here: CorpusFacts) -> list[Check]:
     sound = not (seen.missing or seen.added or seen.changed)
     n = seen.same.total()
     all_same = n == len(recorded["shards"]) == len(here.shards)
-    same = ("same" if all_same else f"{n:,} same") + (f", {how}" if n else "")
+    source = ", as the index recorded them" if here.index and n else ""
+    same = ("same" if all_same else f"{n:,} same") + (f", {how}" if n else "") + source
     done = [Check("shards", *ends, same, sound)]
     for what, names in (("missing", seen.missing), ("added", seen.added),
                         ("changed", seen.changed)):  # fmt: skip
