@@ -281,6 +281,7 @@ def _build(events: Iterator[_Event], name: str) -> Marked:
 
 
 PROVENANCE: Final = "provenance"
+PROVENANCE_FORMAT: Final = 2
 _LONGEST: Final = 60  # characters of a value that an error quotes
 _REF: Final = "#/$defs/"  # before the name of a part of the schema
 _Count = Annotated[int, Meta(ge=0)]
@@ -291,15 +292,39 @@ class _Record(Struct, forbid_unknown_fields=True):
     """A part of the provenance; fields without a default must be given."""
 
 
-class ShardRecord(_Record):
+class _Contents(_Record, kw_only=True):
+    """A file's bytes."""
+
+    size: Annotated[_Count | UnsetType, Meta(description="In bytes.")] = UNSET
+    sha256: Annotated[str | UnsetType, Meta(description="SHA-256 of all bytes.")] = UNSET
+    xxh3_128: Annotated[
+        str | UnsetType,
+        Meta(description="XXH3 (128 bits) of all bytes, if their SHA-256 is not known."),
+    ] = UNSET
+    pieces: Annotated[
+        str | UnsetType,
+        Meta(
+            description="XXH3 (64 bits) of 16 evenly spaced pieces of 64 KiB; of all bytes up to "
+            "1 MiB."
+        ),
+    ] = UNSET
+    tag: Annotated[str | UnsetType, Meta(description="Size and ETag or time of a remote file.")] = (
+        UNSET
+    )
+    fingerprint: Annotated[
+        str | UnsetType,
+        Meta(description="In format 1: size, modification time and digests; or the tag."),
+    ] = UNSET
+
+
+class ShardRecord(_Contents, kw_only=True):
     """A shard at the time of export."""
 
-    path: str
-    fingerprint: Annotated[
+    path: Annotated[
         str,
         Meta(
-            description="Size, modification time and digests; for a remote file, size and ETag or "
-            "time."
+            description="The shortest end of its path that is unique in the corpus; in format 1 "
+            "the whole path."
         ),
     ]
     documents: _Count | UnsetType | None = UNSET
@@ -317,17 +342,26 @@ class CorpusRecord(_Record, kw_only=True):
         str | UnsetType,
         Meta(description="Pillow version that decoded the images, and whether it supports AVIF."),
     ] = UNSET
+    sha256: Annotated[
+        str | UnsetType,
+        Meta(
+            description="SHA-256 of the sorted SHA-256 of all shards, one a line: sha256sum "
+            "SHARD... | cut -c-64 | LC_ALL=C sort | sha256sum."
+        ),
+    ] = UNSET
     shards: list[ShardRecord]
 
 
-class SimilarityRecord(_Record):
+class SimilarityRecord(_Contents, kw_only=True):
     """The scores in use."""
 
     source: Annotated[
         str | UnsetType | None,
-        Meta(description="Similarity file of another CLIP model; null: the shards' own scores."),
+        Meta(
+            description="Score set or similarity file of another CLIP model; null: the shards' own "
+            "scores."
+        ),
     ] = UNSET
-    fingerprint: str | UnsetType = UNSET
     scale: Annotated[
         str | UnsetType,
         Meta(description="Score scale: cosine, ×100, softmax, sigmoid or unknown."),
@@ -362,6 +396,31 @@ class YieldRecord(_Record):
     high: float | UnsetType | None = UNSET
 
 
+class LoaderRecord(_Record):
+    """The loader whose behavior the yields are."""
+
+    repository: str
+    file: str
+    commit: str
+
+
+class LabelsRecord(_Record):
+    """The label file."""
+
+    file: str
+    sha256: Annotated[
+        str,
+        Meta(description="SHA-256 of the labels as CSV: mmc4viz labels export FILE | sha256sum."),
+    ]
+    precision: Annotated[
+        YieldRecord | UnsetType,
+        Meta(description="Share of correct pairs at or above the threshold, with its 95% CI."),
+    ] = UNSET
+    labels: Annotated[_Count | UnsetType, Meta(description="Labels at or above the threshold.")] = (
+        UNSET
+    )
+
+
 class YieldsRecord(_Record):
     """What these settings keep, in expectation over the single-image keep probability."""
 
@@ -372,6 +431,7 @@ class YieldsRecord(_Record):
             "from all documents."
         ),
     ] = UNSET
+    seed: Annotated[int | UnsetType, Meta(description="Random seed of the sample.")] = UNSET
     per: Annotated[
         float | UnsetType,
         Meta(
@@ -399,7 +459,7 @@ class ChosenRecord(Struct):
 class Provenance(_Record):
     """Where the settings come from. Informational only."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     version: Annotated[str | UnsetType, Meta(description="Version of mmc4viz.")] = UNSET
     created: Annotated[
         str | UnsetType, Meta(description="Time in UTC, such as 2025-01-31T12:00:00Z.")
@@ -408,6 +468,8 @@ class Provenance(_Record):
     chosen: ChosenRecord | UnsetType = UNSET
     similarity: SimilarityRecord | UnsetType = UNSET
     tokenizer: TokenizerRecord | UnsetType = UNSET
+    loader: LoaderRecord | UnsetType = UNSET
+    labels: LabelsRecord | UnsetType = UNSET
     corpus: CorpusRecord | UnsetType = UNSET
     yields: YieldsRecord | UnsetType = UNSET
 
@@ -488,8 +550,11 @@ def _short(message: str) -> str:
 def _check_provenance(marked: Marked, provenance: Any) -> None:
     """Refuse the first thing that is not as `Provenance` says."""
     written = provenance.get("format") if isinstance(provenance, dict) else None
-    if type(written) is int and written != 1:
-        reason = f"config format {written} is not supported (expected 1): update mmc4viz"
+    if type(written) is int and written > PROVENANCE_FORMAT:
+        reason = (
+            f"config format {written} is not supported (expected up to {PROVENANCE_FORMAT}): "
+            "update mmc4viz"
+        )
         raise marked.error(reason, (PROVENANCE, "format"))
     try:
         msgspec.convert([provenance], list[Provenance])  # in a list, errors always have a path

@@ -32,6 +32,8 @@ class Reference:
     source: str
 
 
+REFERENCE: Final = 0.24
+"""The threshold of OpenFlamingo's reference training script, the baseline of comparisons."""
 REFERENCES: Final = (
     Reference(0.15, "ViT-L/14", "MMC4", "MMC4 paper: images whose best score is below are dropped"),
     Reference(0.20, "ViT-L/14", "MMC4 training", "MMC4 paper: training run"),

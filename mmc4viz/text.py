@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import html
 import json
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import IO, TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -20,6 +21,7 @@ from mmc4viz.types import Verdict
 if TYPE_CHECKING:
     from jinja2 import Template
 
+_FOLDERS = re.compile(r"(?<![\w:/.~-])/(?:[^\s/:;,'\"]+/)+(?=[^\s/])")
 _SHOWN = {"\n", "\t", "\u00ad", "\u200c", "\u200d"}  # breaks, and joiners that scripts need
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _TABLE = "{:<18} {:>6} {:<34} {:<20} {:>11} {:>6} {:>6} {:>12} {:>11} {:>9}  {}"
@@ -97,8 +99,8 @@ def write_rows(rows: list[dict[str, Any]], form: str, out: IO[str]) -> None:
     writer.writerows(rows)
 
 
-def table(rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows of cells as aligned text, the first column left-aligned.
+def table(rows: Iterable[Iterable[Any]], left: Container[int] = (0,)) -> str:
+    """Return rows of cells as aligned text; ``left`` are the left-aligned columns.
 
     Examples
     --------
@@ -110,7 +112,7 @@ def table(rows: Iterable[Iterable[Any]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
+            cell.ljust(width) if i in left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells
@@ -144,6 +146,17 @@ def plain(text: str) -> str:
         else c
         for c in text
     )
+
+
+def without_folders(text: str) -> str:
+    """Return a message with the last names of absolute paths only, as it may leave this machine.
+
+    Examples
+    --------
+    >>> without_folders("/home/me/x.parquet: not valid; see s3://bucket/a and b/c")
+    'x.parquet: not valid; see s3://bucket/a and b/c'
+    """
+    return _FOLDERS.sub("", text)
 
 
 def storable(text: str) -> str:

@@ -306,6 +306,12 @@ def curve() -> None:
     "--images/--no-images", default=True, help="Whether the report shows thumbnails. [on]"
 )
 @click.option(
+    "--baseline",
+    type=float,
+    metavar="THRESHOLD",
+    help="Threshold that the report compares with. [0.24, OpenFlamingo's]",
+)
+@click.option(
     "--sample",
     type=int,
     metavar="N",
@@ -316,8 +322,8 @@ def curve() -> None:
 def export() -> None:
     """Export settings, manifest, ids and report.
 
-    Also prints the flags for OpenFlamingo's train.py, settings that no flag can express, and, with
-    a Parquet manifest, code for a WebDataset pipeline.
+    Also prints two sentences for a paper's methods section, the flags for OpenFlamingo's train.py,
+    settings that no flag can express, and, with a Parquet manifest, code for a WebDataset pipeline.
     """
 
 
@@ -517,13 +523,15 @@ def suggest() -> None:
 @SIMILARITY
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 @click.option("--tokenizer", metavar="NAME", help="Tokenizer to use. [the config's]")
+@click.option("--labels", "labels_file", metavar="FILE", help="Label file to compare.")
 @_runs("export")
 def verify() -> None:
     """Recompute what a config records, and say what differs.
 
     CONFIG is a file written by mmc4viz export --out. Its yields are computed again on SHARDs or an
-    index under its settings, and compared: exactly, or with the 95% CI of a sample. Differences of
-    shards, scores and tokenizer are notes. The exit code is 1 if a number differs.
+    index under its settings, and compared: exactly, or with the 95% CI of a sample. The contents of
+    shards, labels, scores and tokenizer are compared by digest; of an index, with the digests that
+    it recorded when it read the shards. The exit code is 1 if a number or content differs.
     """
 
 

@@ -42,8 +42,13 @@ def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:
     return LoaderConfig.from_mapping({**file.settings, **flags})
 
 
-def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards]:
-    """Open the shards or the index, and return the settings with tokenizer and model resolved."""
+def open_corpus(
+    options: dict[str, Any], *, compare: bool = True
+) -> tuple[LoaderConfig, Indexed | Shards]:
+    """Open the shards or the index, and return the settings with tokenizer and model resolved.
+
+    Unless ``compare`` is false, what differs from the config's provenance is noted.
+    """
     if options["index_dir"]:
         options = {**options, "index_dir": remember(options["index_dir"])}
     shards, folder = options["shards"], options["index_dir"]
@@ -64,8 +69,9 @@ def open_corpus(options: dict[str, Any]) -> tuple[LoaderConfig, Indexed | Shards
         corpus = Indexed(open_index(folder, asked, _similarity(options, file)))
     corpus.tokenizer.check_room(config.max_tokens)
     config = _named(config, corpus, options)
-    if file.provenance:
-        from mmc4viz.export.provenance import basics_of, differences  # slow to import
+    if file.provenance and compare:
+        from mmc4viz.export.provenance import basics_of  # slow to import
+        from mmc4viz.export.verify import differences
 
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
         corpus.notes += [f"{options['config_file']}: {line}" for line in found]

@@ -27,24 +27,28 @@ from mmc4viz.cli.compare import Similarity, chosen, similarities_of
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards
-from mmc4viz.data.scale import misfits
+from mmc4viz.data.scale import COSINE, misfits
 from mmc4viz.data.storage import unchanged, whole_file
 from mmc4viz.export import manifest
 from mmc4viz.export.manifest import IdList
+from mmc4viz.export.methods import methods
 from mmc4viz.export.provenance import (
     BASES,
     Basics,
     basics_of,
     exact_yields,
+    label_facts,
     provenance,
     sampled_yields,
     to_text,
     with_documents,
 )
-from mmc4viz.export.report import report_content, write_report
-from mmc4viz.export.tables import Section, labels_section, models_section, without_labels
+from mmc4viz.export.report import BaselineYields, report_content, write_report
+from mmc4viz.export.sections import Section
+from mmc4viz.export.tables import label_facts_at, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
-from mmc4viz.export.verify import Verified, verified
+from mmc4viz.export.verify import Check, Verified, checks, verified
+from mmc4viz.reference_thresholds import REFERENCE
 from mmc4viz.sweep.estimate import RATES, estimate
 from mmc4viz.sweep.pairs import Folder
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
@@ -125,8 +129,10 @@ def settle(options: dict[str, Any]) -> dict[str, Any]:
             f"--similarity: only one score set can be used, not {len(sets)}: {', '.join(sets)}"
         )
     if not options["report_file"]:
+        if options["labels_file"] and not options["out"]:
+            raise ConfigError("--labels is for config and report: add --out or --report FILE")
         for name, value in (
-            ("--labels", options["labels_file"]),
+            ("--baseline", options["baseline"] is not None),
             ("--models", options["models"]),
             ("--similarity NAME=FILE", files),
         ):
@@ -139,11 +145,16 @@ def check(corpus: Indexed | Shards, config: LoaderConfig, options: dict[str, Any
     """Reject missing labels and models before any shard is read."""
     if options["labels_file"] is not None:
         store.check(options["labels_file"])
-    chosen(similarities_of(corpus, config, options["files"]), options["models"])
+    if options["report_file"]:
+        chosen(similarities_of(corpus, config, options["files"]), options["models"])
 
 
 def sections(
-    corpus: Indexed | Shards, config: LoaderConfig, matched: Matched, options: dict[str, Any]
+    corpus: Indexed | Shards,
+    config: LoaderConfig,
+    matched: Matched,
+    labeled: Population | None,
+    options: dict[str, Any],
 ) -> list[Section]:
     """Return the report's sections on other models and on labels.
 
@@ -155,15 +166,35 @@ def sections(
     """
     first, path = Candidate(Model(config.clip_model, matched), config), options["labels_file"]
     labels = without_labels()
-    if path is not None:
-        columns = [part.columns for part in matched.parts]
-        labels = labels_section(path, config, Population(columns, first.model.pairs))
+    if labeled is not None:
+        labels = labels_section(path, config, labeled)
     others, problems = _matched(_others(corpus, config, matched, options), first)
     comparison: Section | None = None
     if others or problems:
         known = None if path is None else evidence(path, [first, *others])
         comparison = models_section(first, others, config.threshold, known, problems)
     return [labels] if comparison is None else [comparison, labels]
+
+
+def _population(matched: Matched, config: LoaderConfig) -> Population:
+    """Return the matched pairs, from which labels were sampled."""
+    pairs = Model(config.clip_model, matched).pairs
+    return Population([part.columns for part in matched.parts], pairs)
+
+
+def _baseline(
+    matched: Matched, config: LoaderConfig, threshold: float | None
+) -> BaselineYields | None:
+    """Return what the settings keep at the baseline; None if that is the threshold itself.
+
+    OpenFlamingo's threshold is a cosine, so on other scales there is no baseline by default.
+    """
+    if threshold is None and matched.scale.name != COSINE.name:
+        return None
+    at = REFERENCE if threshold is None else threshold
+    if at == config.threshold:
+        return None
+    return BaselineYields(f"{at:g}", _yields(matched, config.with_(threshold=at)))
 
 
 def _others(
@@ -207,8 +238,7 @@ def export(**options: Any) -> None:
     read = (options["labels_file"], options["proposal"])
     spare_inputs(corpus, read, (options[name] for name in _OUTPUTS))
     config = config.with_(tokenizer=corpus.tokenizer.name)
-    if options["report_file"]:
-        check(corpus, config, options)
+    check(corpus, config, options)
     basics = basics_of(corpus, config)
     if options["sample"] is not None:
         basics, yields = _estimated(corpus, config, basics, options)
@@ -217,13 +247,22 @@ def export(**options: Any) -> None:
             parts = corpus.columns(advance)
             matched = match_corpus(parts, config)
         basics, yields = _counted(matched, config, with_documents(basics, parts))
+        labeled = _population(matched, config) if options["labels_file"] else None
+        if labeled is not None:
+            facts = label_facts_at(options["labels_file"], config, labeled)
+            basics = replace(basics, labels=facts)
         corpus.notes += _misfit(matched, config)
         _write_lists(matched, config, options)
     found = provenance(basics, yields, chosen, note, _now())
     if options["report_file"]:
-        more = sections(corpus, config, matched, options)
         content = report_content(
-            matched, config, found, _folder(corpus), images=options["images"], sections=more
+            matched,
+            config,
+            found,
+            _folder(corpus),
+            images=options["images"],
+            sections=sections(corpus, config, matched, labeled, options),
+            baseline=_baseline(matched, config, options["baseline"]),
         )
         with whole_file(options["report_file"]) as file:
             file.write(write_report(content).encode())
@@ -233,7 +272,7 @@ def export(**options: Any) -> None:
             file.write(to_text(config, found, options["out"]).encode())
         _wrote(options["out"])
     print_note(_kept(yields, config))
-    click.echo(_what_to_do(config, options["manifest_file"]))
+    click.echo(_what_to_do(config, found, options["manifest_file"]))
     finish(corpus)
 
 
@@ -329,7 +368,9 @@ def _estimated(
     rates = {name: found.band(name, config.single_image_keep) for name in RATES}
     matched = match_corpus((part for parts in drawn.clusters for part in parts), config)
     basics = replace(basics, corpus=replace(basics.corpus, documents=whole))
-    yields = sampled_yields(rates, 0, drawn.n_documents, found.whole)
+    yields = sampled_yields(rates, 0, drawn.n_documents, found.whole, options["seed"])
+    if options["labels_file"] is not None:
+        basics = replace(basics, labels=label_facts(options["labels_file"]))
     return _with_scores(basics, matched), yields
 
 
@@ -360,9 +401,10 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
         _wrote(ids_file, len(kept), "ids")
 
 
-def _what_to_do(config: LoaderConfig, manifest_file: str | None) -> str:
-    """Return the training flags, settings without a flag, and pipeline code."""
-    lines = ["OpenFlamingo's train.py:", f"  {openflamingo_flags(config)}"]
+def _what_to_do(config: LoaderConfig, found: dict[str, Any], manifest_file: str | None) -> str:
+    """Return the methods, the training flags, settings without a flag, and pipeline code."""
+    lines = ["Methods, for a paper:", f"  {methods(config, found)}", ""]
+    lines += ["OpenFlamingo's train.py:", f"  {openflamingo_flags(config)}"]
     for title, points in advice(config).items():
         lines += ["", f"{title}:", *(f"  {point}" for point in points)]
     if manifest_file is not None and manifest_file.lower().endswith(".parquet"):
@@ -401,17 +443,32 @@ def verify(config_file: str, **options: Any) -> None:
             f"{config_file}: records no yields, so there is nothing to verify; mmc4viz export "
             "--out writes a config that does"
         )
-    config, corpus = open_corpus(options)
+    config, corpus = open_corpus(options, compare=False)
+    if options["labels_file"] is not None:
+        store.check(options["labels_file"])
+    basics = basics_of(corpus, config)
     with progress("documents") as advance:
-        matched = match_corpus(corpus.columns(advance), config)
+        parts = corpus.columns(advance)
+        matched = match_corpus(parts, config)
     found = verified(yields, _yields(matched, config))
-    click.echo(table([("", "recorded", "now", ""), *map(_row, found)]))
+    basics = _with_scores(with_documents(basics, parts), matched)
+    if options["labels_file"] is not None:
+        basics = replace(basics, labels=label_facts(options["labels_file"]))
+    file = config_file_of(options)
+    others = checks(file.settings, file.provenance, basics)
+    rows = [("", "recorded", "now", ""), *map(_row, found), *map(_check_row, others)]
+    click.echo(table(rows, left=(0, 3)))
     wrong = [one.name.replace("_", " ") for one in found if not one.agrees]
+    wrong += [one.name for one in others if one.agrees is False]
     if wrong:
         print_error(f"{config_file}: not the same on this corpus: {', '.join(wrong)}")
     finish(corpus)
     if wrong:
         sys.exit(1)
+
+
+def _check_row(one: Check) -> tuple[str, ...]:
+    return one.name, one.recorded or "–", one.now or "–", one.said
 
 
 def _row(one: Verified) -> tuple[str, ...]:

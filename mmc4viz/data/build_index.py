@@ -40,13 +40,12 @@ from mmc4viz.data.index import (
     write_file,
     write_manifest,
 )
-from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.ingest import read_digested
 from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, run
 from mmc4viz.data.shards import Shard, images_of
 from mmc4viz.data.similarity_file import OpenSimilarityFile, open_similarity_file, similarity_of
 from mmc4viz.data.storage import (
     NotThereError,
-    digesting,
     fingerprint,
     is_remote,
     locked,
@@ -210,8 +209,7 @@ def _index_unlocked(job: IndexTask) -> Done:
     if before is not None and before.error is None:
         return Done(job.shard.path, "skipped", None, before.documents)
     known = fingerprint(job.shard.path)
-    with digesting(job.shard.path) as whole:
-        columns = read_columns(job.shard, tokenizer, job.image_dir, verify=job.verify)
+    columns, whole = read_digested(job.shard, tokenizer, job.image_dir, verify=job.verify)
     known_whole = whole.added_to(known)
     if fingerprint(job.shard.path) != known:
         raise ShardError(f"{job.shard.path}: changed while it was read; run again")

@@ -54,6 +54,7 @@ class Verify(StrEnum):
 _VERIFY = b"verify"  # key of the validation level in the schema's metadata
 _FLOATS: Final = {"float": "float32", "double": "float64"}  # Arrow's names, NumPy's
 _NOTES = b"notes"  # key of the notes on what was not read
+_SHA256 = b"sha256"  # key of the digest of the shard's bytes
 IMAGE = pa.struct(
     {
         "n_bytes": pa.int64(),  # -1 when unknown
@@ -301,6 +302,12 @@ def with_notes(batch: pa.RecordBatch, notes: list[str]) -> pa.RecordBatch:
     return batch.replace_schema_metadata({**metadata, _NOTES: json.dumps(notes)})
 
 
+def with_sha256(batch: pa.RecordBatch, digest: str) -> pa.RecordBatch:
+    """Attach the SHA-256 of all bytes of a shard to its batch; an empty one is not known."""
+    metadata = batch.schema.metadata or {}
+    return batch.replace_schema_metadata({**metadata, _SHA256: digest}) if digest else batch
+
+
 def _view(column: pa.Array) -> NDArray[Any]:
     """Return numbers as a NumPy view (pyarrow's own conversion imports pandas)."""
     if column.null_count or pa.types.is_boolean(column.type):
@@ -380,6 +387,11 @@ class Columns:
         metadata = self.batch.schema.metadata or {}
         notes: list[str] = json.loads(metadata.get(_NOTES, b"[]"))
         return notes
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all bytes of the shard when it was read; empty if that is not known."""
+        return str((self.batch.schema.metadata or {}).get(_SHA256, b"").decode())
 
     @property
     def sizes_unknown(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.index import OWN, Index, model_of_shards
-from mmc4viz.data.ingest import ImageTally, document_in, read_columns
+from mmc4viz.data.ingest import ImageTally, document_in, read_digested
 from mmc4viz.data.sample import DrawnSample, choose_shards, cluster, draw, quotas, read_sample
 from mmc4viz.data.shards import Shard, downloaded_to, fetch, image_source, samples
 from mmc4viz.data.storage import is_remote, size_of, unchanged
@@ -100,7 +100,8 @@ class Shards:
     def columns(self, progress: Progress) -> list[Columns]:
         """Read every shard into columns."""
         parts = [
-            read_columns(shard, self.tokenizer, self.image_dir, progress) for shard in self.shards
+            read_digested(shard, self.tokenizer, self.image_dir, progress)[0]
+            for shard in self.shards
         ]
         self._collect(parts)
         return parts

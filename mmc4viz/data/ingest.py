@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -22,8 +22,10 @@ from mmc4viz.data.columns import (
     count_fields,
     uncounted_row,
     with_notes,
+    with_sha256,
 )
 from mmc4viz.data.shards import Sample, Shard, image_source, samples
+from mmc4viz.data.storage import Digest, digesting
 from mmc4viz.loader.images import (
     LIMIT,
     OLD_CONVERTER,
@@ -169,6 +171,24 @@ def read_columns(
         error = f"{shard.path}: reading failed: not enough memory for a document"
     notes += tally.notes(shard, source)
     return Columns(shard, with_notes(rows.batch(), notes), tokenizer, error)
+
+
+def read_digested(
+    shard: Shard,
+    tokenizer: Tokenizer,
+    image_dir: str | None = None,
+    progress: Callable[[int], object] | None = None,
+    verify: Verify = Verify.FULL,
+) -> tuple[Columns, Digest]:
+    """Read one shard into columns as `read_columns` does, and digest all of its bytes.
+
+    The bytes are digested as they are read; only those that reading leaves out, such as what
+    follows damage in a local file, are read for the digest.
+    """
+    with digesting(shard.path) as digest:
+        columns = read_columns(shard, tokenizer, image_dir, progress, verify)
+    digest.finish()
+    return replace(columns, batch=with_sha256(columns.batch, digest.sha256)), digest
 
 
 class _Rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import hashlib
 import io
 import os
 import re
@@ -304,51 +305,83 @@ def open_for_reading(path: str) -> Iterator[io.BufferedReader[Any]]:
 
     A web server's file is not ``seekable``.
     """
+    digest = _DIGESTED.get()
+    if digest is not None and digest.path != path:
+        digest = None
     if not is_remote(path):
-        with _opened(path) as file:
+        with _opened(path, digest) as file:
             yield file
         return
-    with io.BufferedReader(_Remote(path), _CHUNK) as stream:
+    remote = _Remote(path)
+    raw = remote if digest is None else _Digesting(remote, digest)
+    with io.BufferedReader(raw, _CHUNK) as stream:
         yield stream
+        if digest is not None:
+            with suppress(OSError):  # padding at the end, which readers of tars leave
+                digest.whole = len(stream.read(_CHUNK)) < _CHUNK
 
 
-def _opened(path: str) -> io.BufferedReader[Any]:
-    digest = _DIGESTED.get()
-    if digest is None or digest.path != path:
+def _opened(path: str, digest: Digest | None) -> io.BufferedReader[Any]:
+    if digest is None:
         return open(path, "rb")
-    return io.BufferedReader(_Digesting(path, digest), _CHUNK)
+    return io.BufferedReader(_Digesting(io.FileIO(path), digest), _CHUNK)
 
 
 class Digest:
-    """The digest of a local file, computed while it is read; the rest is read at the end."""
+    """Digests of a file's bytes, computed while it is read; the rest is read at the end.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    Parameters
+    ----------
+    path : str
+    with_sha256 : bool
+        Whether to compute SHA-256 besides XXH3, which is faster.
+
+    Attributes
+    ----------
+    whole : bool
+        Whether all bytes were seen.
+    """
+
+    def __init__(self, path: str, with_sha256: bool = False) -> None:
+        self.path, self.whole = path, False
         self._digest, self._next = xxh3_128(), 0
+        self._sha256 = hashlib.sha256() if with_sha256 else None
 
     def see(self, at: int, data: memoryview) -> None:
         """Process bytes that were read at an offset."""
         if at <= self._next < at + len(data):
-            self._digest.update(data[self._next - at :])
-            self._next = at + len(data)
+            self._update(data[self._next - at :])
+
+    def _update(self, data: memoryview) -> None:
+        self._digest.update(data)
+        if self._sha256 is not None:
+            self._sha256.update(data)
+        self._next += len(data)
+
+    def finish(self) -> None:
+        """Read what was not seen of a local file; a remote one is not read again."""
+        if self.whole or is_remote(self.path):
+            return
+        buffer = memoryview(bytearray(_CHUNK))
+        with suppress(OSError), open(self.path, "rb", 0) as file:
+            file.seek(self._next)
+            while n := file.readinto(buffer):
+                self._update(buffer[:n])
+            self.whole = True
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of all bytes; empty if they were not all seen, or it was not asked for."""
+        return self._sha256.hexdigest() if self._sha256 is not None and self.whole else ""
 
     def added_to(self, known: str) -> str:
-        """Append the digest to a fingerprint of the same file.
+        """Append the XXH3 digest to a fingerprint of the same file.
 
         Fingerprints of remote files, and of files that cannot be read in full, are unchanged.
         """
-        if is_remote(self.path):
-            return known
-        buffer = memoryview(bytearray(_CHUNK))
-        try:
-            with open(self.path, "rb", 0) as file:
-                file.seek(self._next)
-                while n := file.readinto(buffer):
-                    self._digest.update(buffer[:n])
-                    self._next += n
-        except OSError:
-            return known
-        return f"{known}:{self._digest.hexdigest()}"
+        self.finish()
+        usable = self.whole and not is_remote(self.path)
+        return f"{known}:{self._digest.hexdigest()}" if usable else known
 
 
 _DIGESTED: ContextVar[Digest | None] = ContextVar("digested", default=None)
@@ -357,7 +390,7 @@ _DIGESTED: ContextVar[Digest | None] = ContextVar("digested", default=None)
 @contextmanager
 def digesting(path: str) -> Iterator[Digest]:
     """Digest a file while `open_for_reading` reads it within the block."""
-    digest = Digest(path)
+    digest = Digest(path, with_sha256=True)
     token = _DIGESTED.set(digest)
     try:
         yield digest
@@ -366,16 +399,16 @@ def digesting(path: str) -> Iterator[Digest]:
 
 
 class _Digesting(io.RawIOBase):
-    """A local file that passes what is read to a digest."""
+    """A file that passes what is read to a digest."""
 
-    def __init__(self, path: str, digest: Digest) -> None:
-        self._file, self._digest = io.FileIO(path), digest
+    def __init__(self, file: io.RawIOBase, digest: Digest) -> None:
+        self._file, self._digest = file, digest
 
     def readable(self) -> bool:
         return True
 
     def seekable(self) -> bool:
-        return True
+        return self._file.seekable()
 
     def tell(self) -> int:
         return self._file.tell()
@@ -538,6 +571,20 @@ def unchanged(path: str, recorded: str) -> bool:
     if status.st_mtime_ns == int(parts[2]):
         return True
     return parts[4] is not None and _whole(path, status.st_size, status.st_mtime_ns) == parts[4]
+
+
+def parts_of_local(recorded: str) -> tuple[int, str, str, str] | None:
+    """Return size, time, digest of pieces and digest of all bytes in a local fingerprint.
+
+    Unknown ones are empty. None if it is not the fingerprint of a local file.
+
+    Examples
+    --------
+    >>> parts_of_local("5:17000:00112233445566aa")
+    (5, '17000', '00112233445566aa', '')
+    """
+    parts = _LOCAL.fullmatch(recorded)
+    return parts and (int(parts[1]), parts[2], parts[3] or "", parts[4] or "")
 
 
 def alike(one: str, other: str) -> bool:

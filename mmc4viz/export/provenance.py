@@ -1,15 +1,17 @@
-"""Exported settings with their provenance, and differences between a config and a corpus.
+"""Exported settings with their provenance.
 
 A config holds the settings at its top and everything else under ``provenance``. It is read and
-validated by `mmc4viz.config_file`.
+validated by `mmc4viz.config_file`, and compared with a corpus by `mmc4viz.export.verify`. It does
+not say where files lie on this machine: shards have the names of `mmc4viz.data.shards.named`, other
+files and folders their last name, and contents their digests (`mmc4viz.export.contents`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,27 +20,43 @@ from typing import Any, Final
 
 import yaml
 
-from mmc4viz.config_file import PROVENANCE, means_text
+from mmc4viz.config_file import PROVENANCE, PROVENANCE_FORMAT, means_text
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import FORMAT, OWN, Index, absolute, digest
-from mmc4viz.data.storage import alike, fingerprint
+from mmc4viz.data.shards import Shard
+from mmc4viz.data.storage import fingerprint, is_remote
+from mmc4viz.export.contents import Contents
+from mmc4viz.export.trainer import LOADER
 from mmc4viz.loader.images import pillow_version
 from mmc4viz.loader.tokenizer import BUILT_IN, Tokenizer
 from mmc4viz.sweep.estimate import CONFIDENCE, RATES, Rate
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.text import storable
+from mmc4viz.thresholds.labels.exchange import export_csv
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import LoaderConfig, Outcome
 
 
 @dataclass(frozen=True)
 class ShardFacts:
-    """One shard: path, fingerprint, and number of documents if counted."""
+    """One shard.
 
-    path: str
-    fingerprint: str
+    Attributes
+    ----------
+    name : str
+        The shortest end of its path that is unique in the corpus.
+    contents : Contents
+    documents : int or None
+        Number of documents, if counted.
+    place : str
+        Where it is; never recorded.
+    """
+
+    name: str
+    contents: Contents
     documents: int | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +69,7 @@ class CorpusFacts:
     documents : int or None
         Readable or not; None if not counted.
     index : str or None
-        The index used instead of the shards.
+        The index used instead of the shards; recorded by its last name.
     verify : str
         Image validation: full, header or none.
     image_dir : str or None
@@ -77,8 +95,8 @@ class SimilarityFacts:
         The CLIP model's name.
     source : str or None
         The score set or file they were read from; None for the shards' own.
-    fingerprint : str or None
-        The fingerprint of that file.
+    contents : Contents or None
+        The bytes of that file.
     scale : str or None
     lowest, highest : float
         Range of the matched scores; NaN if there are none or they were not read.
@@ -86,25 +104,48 @@ class SimilarityFacts:
 
     model: str
     source: str | None = None
-    fingerprint: str | None = None
+    contents: Contents | None = None
     scale: str | None = None
     lowest: float = math.nan
     highest: float = math.nan
 
 
 @dataclass(frozen=True)
+class LabelFacts:
+    """A label file.
+
+    Attributes
+    ----------
+    file : str
+        Its name.
+    sha256 : str
+        SHA-256 of its labels as CSV, as ``mmc4viz labels export`` prints them.
+    precision : tuple of float or None
+        Estimate, low and high of the precision at the threshold, if the labels give one.
+    labels : int
+        Labels of pairs at or above the threshold.
+    """
+
+    file: str
+    sha256: str
+    precision: tuple[float, float, float] | None = None
+    labels: int = 0
+
+
+@dataclass(frozen=True)
 class Basics:
-    """What results depend on besides the settings: corpus, scores, tokenizer."""
+    """What results depend on besides the settings: corpus, scores, tokenizer, labels."""
 
     corpus: CorpusFacts
     similarity: SimilarityFacts
     tokenizer: Tokenizer
+    labels: LabelFacts | None = None
 
 
 def corpus_of_index(index: Index) -> CorpusFacts:
     """Return the facts about an index's corpus."""
     shards = tuple(
-        ShardFacts(part.shard.path, origin.fingerprint, origin.documents)
+        _facts(part.shard, origin.fingerprint, part.sha256, origin.documents)
         for part, origin in zip(index.columns, index.origins, strict=True)
     )
     folders = {origin.image_dir for origin in index.origins}
@@ -118,10 +159,23 @@ def corpus_of_index(index: Index) -> CorpusFacts:
     )
 
 
-def _corpus_of_shards(paths: Iterable[str], image_dir: str | None = None) -> CorpusFacts:
+def _corpus_of_shards(shards: Iterable[Shard], image_dir: str | None = None) -> CorpusFacts:
     """Return the facts about shards; raises ShardError if one does not exist."""
-    shards = tuple(ShardFacts(absolute(path), fingerprint(path)) for path in paths)
-    return CorpusFacts(shards, image_dir=image_dir)
+    found = tuple(_facts(shard, fingerprint(shard.path)) for shard in shards)
+    return CorpusFacts(found, image_dir=image_dir)
+
+
+def _facts(shard: Shard, known: str, sha256: str = "", documents: int | None = None) -> ShardFacts:
+    place = absolute(shard.path)
+    return ShardFacts(shard.name, Contents.of(place, known, sha256), documents, place)
+
+
+def label_facts(
+    path: str, precision: tuple[float, float, float] | None = None, labels: int = 0
+) -> LabelFacts:
+    """Return the facts about a label file; raises a LabelsError if it cannot be read."""
+    found = hashlib.sha256(export_csv(path).encode()).hexdigest()
+    return LabelFacts(os.path.basename(path), found, precision, labels)
 
 
 def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
@@ -138,14 +192,19 @@ def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
         facts = corpus_of_index(index)
     else:
         source = None
-        facts = _corpus_of_shards([shard.path for shard in corpus.shards], corpus.image_dir)
+        facts = _corpus_of_shards(corpus.shards, corpus.image_dir)
     return Basics(facts, SimilarityFacts(config.clip_model, source), corpus.tokenizer)
 
 
 def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
-    """Return the basics with the numbers of documents of shards that have been read."""
-    counts = {absolute(part.shard.path): len(part) for part in parts}
-    shards = tuple(replace(one, documents=counts.get(one.path)) for one in basics.corpus.shards)
+    """Return the basics with documents and digests of shards that have been read as a whole."""
+    read = {absolute(part.shard.path): part for part in parts}
+    shards = tuple(
+        replace(one, documents=len(part), contents=replace(one.contents, sha256=part.sha256))
+        if (part := read.get(one.place)) is not None
+        else replace(one, documents=None)
+        for one in basics.corpus.shards
+    )
     corpus = replace(basics.corpus, shards=shards, documents=sum(map(len, parts)))
     return replace(basics, corpus=corpus)
 
@@ -177,7 +236,7 @@ def exact_yields(curves: Curves, step: int, keep: float) -> dict[str, Any]:
 
 
 def sampled_yields(
-    rates: Mapping[str, Rate], step: int, sampled: int, per: float
+    rates: Mapping[str, Rate], step: int, sampled: int, per: float, seed: int = 0
 ) -> dict[str, Any]:
     """Return the settings' yields estimated from a sample, with intervals.
 
@@ -190,6 +249,8 @@ def sampled_yields(
     sampled : int
         Number of sampled documents.
     per : float
+    seed : int
+        Of the sample.
     """
     named = {
         name: {
@@ -199,7 +260,8 @@ def sampled_yields(
         }
         for name, rate in rates.items()
     }
-    return {"sampled": sampled, "per": float(per), "confidence": CONFIDENCE, **named}
+    about = {"sampled": sampled, "seed": seed, "per": float(per), "confidence": CONFIDENCE}
+    return {**about, **named}
 
 
 def _finite(value: float) -> float | None:
@@ -228,7 +290,7 @@ def provenance(
     now : datetime, optional
     """
     found: dict[str, Any] = {
-        "format": 1,
+        "format": PROVENANCE_FORMAT,
         "version": version("mmc4viz"),
         "created": (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
@@ -238,15 +300,18 @@ def provenance(
     found["similarity"] = _similarity_record(basics.similarity)
     named = basics.tokenizer.name
     found["tokenizer"] = {"digest": digest(basics.tokenizer), "exact": named != BUILT_IN}
+    found["loader"] = dict(LOADER)
+    if basics.labels is not None:
+        found["labels"] = _labels_record(basics.labels)
     found["yields"] = _plain(yields)
     found["corpus"] = _corpus_record(basics.corpus)
     return found
 
 
 def _similarity_record(facts: SimilarityFacts) -> dict[str, Any]:
-    found: dict[str, Any] = {"source": facts.source}
-    if facts.fingerprint is not None:
-        found["fingerprint"] = facts.fingerprint
+    found: dict[str, Any] = {"source": last_name(facts.source)}
+    if facts.contents is not None:
+        found |= facts.contents.record()
     if facts.scale is not None:
         found["scale"] = facts.scale
     return found | {"lowest": _finite(facts.lowest), "highest": _finite(facts.highest)}
@@ -255,13 +320,46 @@ def _similarity_record(facts: SimilarityFacts) -> dict[str, Any]:
 def _corpus_record(facts: CorpusFacts) -> dict[str, Any]:
     return {
         "documents": facts.documents,
-        "index": facts.index,
+        "index": last_name(facts.index),
         "index_format": FORMAT if facts.index else None,
         "verify": facts.verify,
-        "image_dir": facts.image_dir,
+        "image_dir": last_name(facts.image_dir),
         "pillow": facts.pillow,
-        "shards": [vars(shard) for shard in facts.shards],
+        **_corpus_digest(facts),
+        "shards": [
+            {"path": one.name, "documents": one.documents, **one.contents.record()}
+            for one in facts.shards
+        ],
     }
+
+
+def _corpus_digest(facts: CorpusFacts) -> dict[str, str]:
+    """Return a digest of all shards, whatever their names and order, if all of theirs are known."""
+    digests = sorted(shard.contents.sha256 for shard in facts.shards)
+    if not digests or not digests[0]:
+        return {}
+    lines = "".join(f"{one}\n" for one in digests)
+    return {"sha256": hashlib.sha256(lines.encode()).hexdigest()}
+
+
+def _labels_record(facts: LabelFacts) -> dict[str, Any]:
+    found: dict[str, Any] = {"file": facts.file, "sha256": facts.sha256}
+    if facts.precision is not None:
+        value, low, high = facts.precision
+        found |= {"precision": {"value": value, "low": low, "high": high}}
+        found |= {"labels": facts.labels}
+    return found
+
+
+def last_name(path: str | None) -> str | None:
+    """Return the last name in a local path; a URL, which is the same everywhere, as it is.
+
+    Examples
+    --------
+    >>> last_name("/data/mmc4/index/"), last_name("s3://bucket/index"), last_name("own")
+    ('index', 's3://bucket/index', 'own')
+    """
+    return path if path is None or is_remote(path) else os.path.basename(path.rstrip("/")) or path
 
 
 def _plain(value: Any) -> Any:
@@ -312,116 +410,3 @@ def _text(dumper: Any, text: str) -> Any:
 
 
 _Dumper.add_representer(str, _text)
-
-
-_Recorded = Mapping[str, Any]
-
-_TIMED: Final = re.compile(r"(\d+):\d+")  # fingerprint written by an older version
-
-
-def differences(settings: _Recorded, found: _Recorded, basics: Basics) -> list[str]:
-    """Describe how the present corpus differs from a config's provenance.
-
-    Parameters
-    ----------
-    settings, found : mapping
-        A config's settings and its provenance, which may be empty.
-    basics : Basics
-        The present corpus, scores and tokenizer.
-
-    Returns
-    -------
-    list of str
-        One line per difference.
-    """
-    notes = []
-    if "corpus" in found:
-        notes += _corpus_differences(found["corpus"], basics.corpus)
-    if found:
-        notes += _similarity_differences(settings, found.get("similarity", {}), basics.similarity)
-    if "tokenizer" in found and found["tokenizer"]["digest"] != digest(basics.tokenizer):
-        notes.append(_tokenizer(settings, basics.tokenizer.name))
-    return notes
-
-
-def _tokenizer(settings: _Recorded, here: str) -> str:
-    named = settings.get("tokenizer", LoaderConfig().tokenizer)
-    what = (
-        f"{named} has changed since the export"
-        if named == here
-        else f"exported with {named}, tokens are counted here with {here}"
-    )
-    return f"different tokenizer: {what}; token counts and truncation may differ"
-
-
-def _similarity_differences(
-    settings: _Recorded, recorded: _Recorded, here: SimilarityFacts
-) -> list[str]:
-    named = settings.get("clip_model", LoaderConfig().clip_model)
-    notes = []
-    if named != here.model:
-        notes.append(f"exported for the CLIP model {named}, here it is {here.model}")
-    elif "source" in recorded and recorded["source"] != here.source:
-        was, now = recorded["source"] or "the shards", here.source or "the shards"
-        notes.append(f"scores were read from {was}, here from {now}")
-    elif recorded.get("fingerprint") and not alike(recorded["fingerprint"], here.fingerprint or ""):
-        notes.append(f"the scores in {here.source} have changed since the export")
-    if here.scale and recorded.get("scale") and recorded["scale"] != here.scale:
-        notes.append(f"the score scale was {recorded['scale']}, here it is {here.scale}")
-    return [f"different scores: {note}; a threshold is valid for one model only" for note in notes]
-
-
-def _corpus_differences(recorded: _Recorded, here: CorpusFacts) -> list[str]:
-    before = [ShardFacts(**shard) for shard in recorded["shards"]]
-    missing, added, changed, touched = _compared(before, here.shards)
-    parts = [
-        _some(missing, "missing"),
-        _some(added, "added"),
-        _some(changed, "changed"),
-        _some(touched, "with the same size but another modification time, perhaps copied"),
-    ]
-    found = [part for part in parts if part]
-    documents = recorded.get("documents"), here.documents
-    if None not in documents and documents[0] != documents[1]:
-        found.append(f"{documents[0]:,} documents before, {documents[1]:,} here")
-    if recorded.get("verify", here.verify) != here.verify:
-        found.append(f"--verify {recorded['verify']} before, {here.verify} here")
-    return [f"different corpus: {'; '.join(found)}"] if found else []
-
-
-def _compared(
-    before: Sequence[ShardFacts], now: Sequence[ShardFacts]
-) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return the paths of shards that are missing, added, changed, or have only a new time.
-
-    A shard is found by its path, else by its name, because a corpus may have moved.
-    """
-    left = {shard.path: shard for shard in now}
-    missing: list[str] = []
-    changed: list[str] = []
-    touched: list[str] = []
-    by_name: dict[str, list[ShardFacts]] = {}
-    for shard in now:
-        by_name.setdefault(os.path.basename(shard.path), []).append(shard)
-    for shard in before:
-        here = left.get(shard.path) or next(
-            (one for one in by_name.get(os.path.basename(shard.path), ()) if one.path in left), None
-        )
-        if here is None:
-            missing.append(shard.path)
-            continue
-        del left[here.path]
-        if not alike(here.fingerprint, shard.fingerprint):
-            timed = _TIMED.fullmatch(shard.fingerprint)  # without a digest
-            same_size = timed and here.fingerprint.startswith(f"{timed[1]}:")
-            (touched if same_size else changed).append(here.path)
-    return missing, list(left), changed, touched
-
-
-def _some(paths: Sequence[str], what: str) -> str:
-    """Count shards and name the first."""
-    if not paths:
-        return ""
-    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-    noun = "shard" if len(paths) == 1 else "shards"
-    return f"{len(paths):,} {noun} {what} ({os.path.basename(paths[0])}{more})"

@@ -16,7 +16,7 @@ from mmc4viz.arrays import Floats
 from mmc4viz.text import escaped
 
 HALF: Final = 540  # pixels of a chart in two columns
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 30  # pixels around the plot area
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 44  # pixels around the plot area
 
 
 class _Plot:
@@ -34,15 +34,18 @@ class _Plot:
         pixels = self.height - _TOP - _BOTTOM
         return round(self.height - _BOTTOM - value / self.highest * pixels, 1)
 
-    def frame(self, words: Callable[[float], str], title: str) -> list[str]:
-        """Return the title, the grid and the tick labels."""
+    def frame(
+        self, words: Callable[[float], str], title: str, across: str = "threshold"
+    ) -> list[str]:
+        """Return the title, the grid, the tick labels and the title of the axis below."""
         right = self.width - _RIGHT
         parts = [_text(_LEFT, 15, title, "title")]
         for value in ticks(0.0, self.highest, 4):
             y = self.up(value)
             parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
             parts.append(_text(_LEFT - 6, y + 4, words(value), "number", "end"))
-        most, below = self.width // 72, self.height - 10
+        parts.append(_text((_LEFT + right) / 2, self.height - 6, across, "axis"))
+        most, below = self.width // 72, self.height - 25
         numbers = ticks(*self.x, most)
         return parts + [_text(self.across(v), below, f"{v:g}", "number") for v in numbers]
 
@@ -190,7 +193,7 @@ def histogram(
     below = np.histogram(inside[: np.searchsorted(scores, threshold)], edges)[0]
     above = np.histogram(inside[np.searchsorted(scores, threshold) :], edges)[0]
     plot = _Plot((edges[0], edges[-1]), 1.05 * float((below + above).max(initial=0)), width, 220)
-    parts = plot.frame(lambda value: f"{value:,.0f}", title)
+    parts = plot.frame(lambda value: f"{value:,.0f}", title, "score (pairs per bar upwards)")
     for low, high, rejected, kept in zip(edges, edges[1:], below, above, strict=False):
         x, wide = plot.across(low), plot.across(high) - plot.across(low)
         for count, under, name in ((rejected, 0, "rejected"), (kept, rejected, "kept")):

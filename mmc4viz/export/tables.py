@@ -9,20 +9,31 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from mmc4viz.data.scale import Scale, scale_of
+from mmc4viz.export.provenance import LabelFacts, label_facts
+from mmc4viz.export.sections import (
+    Charts,
+    Folded,
+    Heading,
+    Paragraph,
+    Part,
+    Section,
+    Table,
+    counted,
+)
 from mmc4viz.export.svg import HALF, band, histogram
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep import audit
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.pairs import Pairs, image_counts
 from mmc4viz.sweep.sweep import Matched
-from mmc4viz.text import table
+from mmc4viz.text import table, without_folders
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.disagreement import (
     QUANTILES,
@@ -49,72 +60,6 @@ from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.labels.store import Judgement
 from mmc4viz.thresholds.model_scores import ModelsError, check_comparable
 from mmc4viz.types import ImageStatus, LoaderConfig
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless the number is 1.
-
-    Examples
-    --------
-    >>> counted(1, "pair"), counted(2000, "pair")
-    ('1 pair', '2,000 pairs')
-    """
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """A paragraph of plain text; ``small`` for secondary remarks."""
-
-    kind: ClassVar[str] = "paragraph"
-    text: str
-    small: bool = False
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A heading within a section."""
-
-    kind: ClassVar[str] = "heading"
-    text: str
-
-
-@dataclass(frozen=True)
-class Folded:
-    """Plain text that is collapsed under a summary."""
-
-    kind: ClassVar[str] = "folded"
-    summary: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of plain text."""
-
-    kind: ClassVar[str] = "table"
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Charts:
-    """Charts side by side."""
-
-    kind: ClassVar[str] = "charts"
-    drawn: Sequence[Markup]
-
-
-Part = Paragraph | Heading | Folded | Table | Charts
-
-
-@dataclass(frozen=True)
-class Section:
-    """A titled section of the report."""
-
-    title: str
-    parts: Sequence[Part] = ()
-
 
 Line = tuple[str, str, str]  # value, description, details
 
@@ -505,16 +450,18 @@ def models_section(
     Section or None
         None if there are neither other models nor problems.
     """
-    sound, parts = list[Candidate](), list[Part](map(Paragraph, problems))
+    sound = list[Candidate]()
+    parts = list[Part](Paragraph(without_folders(line)) for line in problems)
     for other in others:
         try:
             check_comparable([first.model, other.model])
             sound.append(other)
         except ModelsError as error:
-            parts.append(Paragraph(str(error)))
+            parts.append(Paragraph(without_folders(str(error))))
     if sound:
         lines = [_spread(distribution(one.model)) for one in (first, *sound)]
-        parts = [Table(_SPREAD_HEAD, lines), *parts]
+        caption = "Quantiles of the scores of matched pairs, by CLIP model. Exact, no CI."
+        parts = [Table(_SPREAD_HEAD, lines, caption, range(2, len(_SPREAD_HEAD))), *parts]
     for other in sound:
         parts += _comparison(first, other, threshold, labels)
     if labels is not None and sound:
@@ -534,14 +481,22 @@ def _comparison(
     drawn = next(match for match in found if match.by == _DRAWN)
     return [
         Heading(f"{first.name} and {other.name}"),
-        Charts([_scores(first, drawn.first), _scores(other, drawn.second)]),
-        Table(match_head(compared.first, compared.second), [match_cells(match) for match in found]),
+        Charts(
+            [_scores(first, drawn.first), _scores(other, drawn.second)],
+            f"Scores of matched pairs under {first.name} (n = {len(first.model.pairs.score):,}) "
+            f"and {other.name} (n = {len(other.model.pairs.score):,}), each with the threshold "
+            "that keeps the same number of pairs, or nearly. Exact, no CI.",
+        ),
+        Table(
+            match_head(compared.first, compared.second),
+            [match_cells(match) for match in found],
+            f"Equivalent thresholds of {first.name} and {other.name}. {_CAPTION}",
+        ),
         *(
             Paragraph(f"No threshold with equal {_words(match.by)}: {match.reason}.")
             for match in compared.missing
         ),
         *(Paragraph(f"Rank {_correlation(one, 3)}.") for one in compared.correlations),
-        Paragraph(_CAPTION, small=True),
         *(
             Paragraph(f"The {_words(match.by)} is estimated from {match.rests_on}.", small=True)
             for match in found
@@ -570,7 +525,7 @@ def _separation_part(candidates: Sequence[Candidate], labels: Evidence) -> list[
         f"difference: {found.rounds:,} bootstrap resamples of documents, paired across models."
         f"{unusable}"
     )
-    return [title, Table(_AREAS_HEAD, areas(found)), Paragraph(words, small=True)]
+    return [title, Table(_AREAS_HEAD, areas(found), words)]
 
 
 _TITLE: Final = "Precision from labels"
@@ -590,7 +545,25 @@ def without_labels(
     reason: str = "No pairs are labeled, so precision is unknown.",
 ) -> Section:
     """Return the section for a report without labels, or without usable ones."""
-    return Section(_TITLE, [Paragraph(reason)])
+    return Section(_TITLE, [Paragraph(without_folders(reason))])
+
+
+def label_facts_at(path: str, config: LoaderConfig, population: Population) -> LabelFacts:
+    """Return what the provenance records of a label file, as `labels_section` reads it.
+
+    Raises
+    ------
+    LabelsError
+        If the file cannot be read, or has no sample for these settings.
+    """
+    sample = labelled_for(path, config, population).sample
+    if not len(sample):
+        return label_facts(path)
+    here = curve(sample, np.array([config.threshold]))
+    found = here.precision
+    value, low, high = (float(end[0]) for end in (found.estimate, found.low, found.high))
+    n = int(here.labels[0])
+    return label_facts(path, (value, low, high) if n and not np.isnan(value) else None, n)
 
 
 def labels_section(path: str, config: LoaderConfig, population: Population) -> Section:
@@ -668,13 +641,20 @@ def _estimated(found: Labelled, threshold: float, scale: Scale) -> list[Part]:
     labels, wrong = counted(int(here.labels[0]), "label"), int(here.wrong[0])
     return [
         Heading(f"At threshold {threshold:.12g}"),
-        Table(("quantity", "estimate", "95% CI"), rows),
+        Table(
+            ("quantity", "estimate", "95% CI"),
+            rows,
+            f"Precision and recall at the threshold {threshold:.12g}, estimated from labels "
+            f"(n = {len(found.sample):,}), with 95% CIs.",
+        ),
         Paragraph(f"From {labels} at or above the threshold, {wrong:,} incorrect. {_ASSUMPTION}"),
         Charts(
             [
                 _chart(drawn, here, drawn.precision, here.precision, "precision"),
                 _chart(drawn, here, drawn.kept, here.kept, "recall of matched correct pairs"),
-            ]
+            ],
+            "Precision and recall by threshold, estimated from labels "
+            f"(n = {len(found.sample):,}). Bands and bars: 95% CIs.",
         ),
     ]
 
@@ -720,6 +700,5 @@ def _agreement(found: Sequence[AnnotatorAgreement]) -> list[Part]:
     head = ("annotators", "pairs", "agreement", "κ")
     return [
         Heading("Inter-annotator agreement"),
-        Table(head, rows),
-        Paragraph(_AGREEMENT, small=True),
+        Table(head, rows, f"Agreement of annotators. {_AGREEMENT}", (1, 2, 3)),
     ]

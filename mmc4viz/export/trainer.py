@@ -7,13 +7,21 @@ fixed values are those of OpenFlamingo's ``train/train.py`` and ``train/data.py`
 from __future__ import annotations
 
 import os
+import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.types import LoaderConfig
 
+LOADER: Final = {
+    "repository": "mlfoundations/open_flamingo",
+    "file": "open_flamingo/train/data.py",
+    "commit": "655f693fbfa04cd6e9a987d960654624d48917cf",
+}
+"""The loader that is predicted, at its repository's last commit (October 2023)."""
 _DEFAULT: Final = LoaderConfig()  # except for the threshold, the values fixed in the loader
 
 
@@ -52,6 +60,10 @@ def openflamingo_flags(config: LoaderConfig) -> str:
     >>> openflamingo_flags(LoaderConfig(threshold=-0.1, tokenizer="facebook/opt-30b"))[-34:]
     ' --tokenizer_path facebook/opt-30b'
     """
+    return " ".join(_flags(config))
+
+
+def _flags(config: LoaderConfig) -> list[str]:
     threshold = repr(config.threshold)
     sign = "=" if threshold.startswith("-") else " "  # otherwise parsed as another flag
     flags = [
@@ -61,7 +73,67 @@ def openflamingo_flags(config: LoaderConfig) -> str:
     ]
     if config.tokenizer != BUILT_IN:
         flags.append(f"--tokenizer_path {shlex.quote(_folder(config.tokenizer))}")
-    return " ".join(flags)
+    return flags
+
+
+_SCRIPT: Final = """\
+torchrun --nnodes=1 --nproc_per_node=4 open_flamingo/train/train.py \\
+  --lm_path anas-awadalla/mpt-1b-redpajama-200b \\
+  --cross_attn_every_n_layers 1 \\
+  --dataset_resampled \\
+  --batch_size_mmc4 32 \\
+  --batch_size_laion 64 \\
+  --train_num_samples_mmc4 125000 \\
+  --train_num_samples_laion 250000 \\
+  --loss_multiplier_laion 0.2 \\
+  --workers=4 \\
+  --run_name OpenFlamingo-3B-vitl-mpt1b \\
+  --num_epochs 480 \\
+  --warmup_steps 1875 \\
+  --seed 42 \\
+  --laion_shards "/path/to/laion/shard-{0000..0999}.tar" \\
+  --mmc4_shards {shards} \\
+"""  # of OpenFlamingo's README, with the default of --seed
+
+
+def training_command(config: LoaderConfig, shards: Sequence[str]) -> str:
+    """Return OpenFlamingo's reference training command with the settings.
+
+    Parameters
+    ----------
+    config : LoaderConfig
+    shards : sequence of str
+        Names of the shards.
+    """
+    flags = " \\\n  ".join(_flags(config))
+    named = shlex.quote(f"/path/to/mmc4/{braced(shards)}")
+    return _SCRIPT.replace("{shards}", named) + f"  {flags}"
+
+
+def braced(names: Sequence[str]) -> str:
+    """Return one pattern for shards numbered without a gap, else an example of one.
+
+    Examples
+    --------
+    >>> braced(["s-08.tar", "s-09.tar", "s-10.tar"]), braced(["one.tar"])
+    ('s-{08..10}.tar', 'one.tar')
+    >>> braced(["s-1.tar", "s-3.tar"])
+    '{000000000..000000099}.tar'
+    """
+    if len(names) == 1:
+        return names[0]
+    parts = [_NUMBERED.fullmatch(name) for name in names]
+    if names and all(parts):
+        found = [part.groups() for part in parts if part]
+        first, last = int(found[0][1]), int(found[-1][1])
+        alike = {(before, len(number), after) for before, number, after in found}
+        numbers = [int(number) for _, number, _ in found]
+        if len(alike) == 1 and numbers == list(range(first, last + 1)):
+            return f"{found[0][0]}{{{found[0][1]}..{found[-1][1]}}}{found[0][2]}"
+    return "{000000000..000000099}.tar"
+
+
+_NUMBERED: Final = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 
 
 def _folder(tokenizer: str) -> str:

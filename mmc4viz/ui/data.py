@@ -21,13 +21,14 @@ from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import MANIFEST, Index, ScoreSet, open_index
-from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.ingest import read_digested
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Scale, Thresholds
 from mmc4viz.data.shards import Shard, named
 from mmc4viz.data.similarity_file import SimilarityFile, similarity_files, with_similarity
 from mmc4viz.data.storage import unchanged
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
+from mmc4viz.reference_thresholds import REFERENCE as REFERENCE
 from mmc4viz.sweep import audit, pairs
 from mmc4viz.sweep.audit import Stored, stored
 from mmc4viz.sweep.document_table import DocumentTable, Verdicts
@@ -52,8 +53,7 @@ from mmc4viz.ui.html import many
 _V = TypeVar("_V")
 Tell = Callable[[int], None]
 
-REFERENCE = 0.24  # threshold of OpenFlamingo's reference training script
-_SEED = 0  # of the sample
+SEED = 0  # of the sample
 _MOST_NOTES = 5  # about ignored content of shards
 
 
@@ -217,7 +217,7 @@ def columns_of(source: CorpusKey) -> tuple[Columns, ...]:
 def _read(source: CorpusKey) -> tuple[Columns, ...]:
     counter, folder = tokenizer_of(source), source.image_dir.path if source.image_dir else None
     shards = named(shard.path for shard in source.shards)
-    return tuple(read_columns(shard, counter, folder, tell) for shard in shards)
+    return tuple(read_digested(shard, counter, folder, tell)[0] for shard in shards)
 
 
 @cached("Reading scores")
@@ -264,7 +264,7 @@ def _shard_paths(source: CorpusKey) -> list[str]:
 def drawn_of(source: CorpusKey) -> DrawnSample:
     """Return the sample of a source that has one."""
     assert source.sample is not None
-    drawn = corpus_of(source).sample(source.sample, _SEED, tell)
+    drawn = corpus_of(source).sample(source.sample, SEED, tell)
     if source.sidecar is None:
         return drawn
     put_over = [_put_over(parts, source.sidecar) for parts in drawn.clusters]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import random
 from pathlib import Path
 
+import fsspec
 import pytest
 import xxhash
 
@@ -79,3 +81,29 @@ def test_fingerprints_of_older_versions_hold(path: Path) -> None:
     os.utime(path, ns=(1, 1))
     assert not unchanged(str(path), old)
     assert not alike(fingerprint(str(path)), old)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("left", [0, 10_240, 2_500_000])
+def test_a_remote_file_is_digested_as_it_is_streamed(size: int, left: int) -> None:
+    raw = random.Random(size).randbytes(size)
+    fsspec.filesystem("memory").pipe("/digested/a.tar", raw)
+    url = "memory://digested/a.tar"
+    with digesting(url) as digest, open_for_reading(url) as file:
+        read = file.read(max(0, size - left))
+    digest.finish()
+    whole = hashlib.sha256(raw).hexdigest()
+    if size - len(read) < 1 << 20:
+        assert digest.sha256 == whole
+    else:  # more than padding was left unread: no digest rather than one of a part
+        assert digest.sha256 in ("", whole)
+    assert digest.added_to("x") == "x"  # a remote fingerprint has no digest
+
+
+def test_what_was_not_asked_for_or_not_read_has_no_sha256(path: Path) -> None:
+    assert Digest(str(path)).sha256 == ""
+    with digesting(str(path)) as digest:
+        pass
+    assert digest.sha256 == ""
+    digest.finish()
+    assert digest.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -23,6 +23,7 @@ from mmc4viz import LoaderConfig, expand, load_tokenizer, samples
 from mmc4viz.config_file import parse_config, schema
 from mmc4viz.data.storage import whole_file
 from mmc4viz.export import manifest
+from mmc4viz.export.contents import Contents
 from mmc4viz.export.manifest import uid
 from mmc4viz.export.provenance import (
     BASES,
@@ -30,12 +31,12 @@ from mmc4viz.export.provenance import (
     CorpusFacts,
     ShardFacts,
     SimilarityFacts,
-    differences,
     exact_yields,
     provenance,
     to_text,
 )
 from mmc4viz.export.trainer import advice, openflamingo_flags, unflagged
+from mmc4viz.export.verify import differences
 from mmc4viz.sweep.statistics import Curves, Tally
 from mmc4viz.text import verdict_json
 from mmc4viz.types import ASSIGNMENT_NAMES, Config, ConfigError
@@ -62,8 +63,13 @@ CONFIGS = st.builds(
 )
 
 
+def shard(place: str, size: int, pieces: str, documents: int | None = None) -> ShardFacts:
+    name = place.rpartition("/")[2]
+    return ShardFacts(name, Contents(size, pieces=pieces, time="7"), documents, place)
+
+
 def some_basics(**changes: Any) -> Basics:
-    shards = (ShardFacts("/data/a.tar", "100:5", 3), ShardFacts("/data/b.tar", "200:6", 4))
+    shards = (shard("/data/a.tar", 100, "5", 3), shard("/data/b.tar", 200, "6", 4))
     basics = Basics(CorpusFacts(shards, 7), SimilarityFacts("ViT-L/14"), load_tokenizer())
     return replace(basics, **changes)
 
@@ -189,7 +195,8 @@ NONSENSE = [
     ("threshold: 0.2\nassignment: one_to_two\n", 2, "assignment must be one of"),
     ("provenance: 7\n", 1, "object"),
     ("provenance: {}\n", 1, "has no format"),
-    ("provenance:\n  format: 2\n", 2, "update mmc4viz"),
+    ("provenance:\n  format: 3\n", 2, "update mmc4viz"),
+    ("provenance:\n  format: 0\n", 2, "one of 1, 2"),
     (PROVENANCE + "  created: 7\n", 4, "provenance.created"),
     (PROVENANCE + "  corpsu: {}\n", 4, "corpsu"),
     (PROVENANCE + "  chosen:\n    basis: whim\n", 5, "precision"),
@@ -251,7 +258,7 @@ def test_nothing_differs_from_itself_and_a_moved_corpus_is_known() -> None:
     found = provenance(basics, some_yields(), now=NOW)
     named = {"clip_model": "ViT-L/14"}
     assert differences(named, found, basics) == []
-    moved = [replace(s, path=s.path.replace("/data", "/other")) for s in basics.corpus.shards]
+    moved = [replace(s, place=s.place.replace("/data", "/other")) for s in basics.corpus.shards]
     assert differences(named, found, replace(basics, corpus=CorpusFacts(tuple(moved), 7))) == []
     assert differences(named, {}, basics) == []
 
@@ -259,17 +266,18 @@ def test_nothing_differs_from_itself_and_a_moved_corpus_is_known() -> None:
 @pytest.mark.parametrize(
     ("shards", "words"),
     [
-        ([("/data/a.tar", "100:5")], "1 shard missing (b.tar)"),
-        ([("/data/a.tar", "100:5"), ("/data/b.tar", "201:6")], "1 shard changed (b.tar)"),
-        ([("/data/a.tar", "100:5"), ("/data/b.tar", "200:9")], "perhaps copied (b.tar)"),
-        ([("/data/a.tar", "100:5"), ("/data/b.tar", "200:6"), ("/data/c.tar", "1:1"),
-          ("/data/d.tar", "1:1")], "2 shards added (c.tar and 1 more)"),
+        ([("/data/a.tar", 100, "5")], "1 shard missing (b.tar)"),
+        ([("/data/a.tar", 100, "5"), ("/data/b.tar", 201, "6")], "1 shard changed (b.tar)"),
+        ([("/data/a.tar", 100, "5"), ("/data/b.tar", 200, "9")], "1 shard changed (b.tar)"),
+        ([("/data/a.tar", 100, "5"), ("/data/b.tar", 200, "")], "without a digest to compare (b.t"),
+        ([("/data/a.tar", 100, "5"), ("/data/b.tar", 200, "6"), ("/data/c.tar", 1, "1"),
+          ("/data/d.tar", 1, "1")], "2 shards added (c.tar and 1 more)"),
     ],
 )  # fmt: skip
-def test_another_corpus_is_said(shards: list[tuple[str, str]], words: str) -> None:
+def test_another_corpus_is_said(shards: list[tuple[str, int, str]], words: str) -> None:
     basics = some_basics()
     found = provenance(basics, some_yields(), now=NOW)
-    here = CorpusFacts(tuple(ShardFacts(*shard) for shard in shards))
+    here = CorpusFacts(tuple(shard(*one) for one in shards))
     [line] = differences({"clip_model": "ViT-L/14"}, found, replace(basics, corpus=here))
     assert line.startswith("different corpus: ")
     assert words in line

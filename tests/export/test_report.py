@@ -146,7 +146,7 @@ def test_a_model_that_cannot_be_compared_is_named(
     assert run.code == 0
     assert run.noted.startswith(f"mmc4viz: note: far is not in the report: {broken}: ")
     assert run.noted.count("\n") == 1
-    assert f"far: {broken}: not a valid similarity file" in text_of(report)
+    assert "far: b.parquet: not a valid similarity file" in text_of(report)
     text = reported(capsys, tmp_path, SAMPLE, "--assignment", "stored")
     assert "the stored assignment uses the corpus's own pairs" in text
 
@@ -154,7 +154,9 @@ def test_a_model_that_cannot_be_compared_is_named(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--out", "c.yaml", "--labels", "l.sqlite"], "--labels is for the report"),
+        (["--ids", "i.npy", "--labels", "l.sqlite"], "--labels is for config and report"),
+        (["--out", "c.yaml", "--labels", "l.sqlite"], "l.sqlite: no such label file"),
+        (["--out", "c.yaml", "--baseline", "0.2"], "--baseline is for the report"),
         (["--out", "c.yaml", "--models", "own"], "--models is for the report"),
         (["--out", "c.yaml", "--similarity", "b=c"], "--similarity NAME=FILE is for the report"),
         (["--report", "r.html", "--models", "sample-c"], "no score set is named 'sample-c'"),

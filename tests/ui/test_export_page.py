@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -20,8 +21,9 @@ from streamlit.util import calc_hash
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.config_file import parse_config
 from mmc4viz.data.shards import Shard
+from mmc4viz.export.methods import methods
 from mmc4viz.export.report import Content, report_content, write_report
-from mmc4viz.export.tables import Paragraph, Section, Table
+from mmc4viz.export.sections import Paragraph, Section, Table
 from mmc4viz.export.trainer import openflamingo_flags
 from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.thresholds.labels import store
@@ -95,6 +97,24 @@ def test_the_page_shows_flags_and_advice(monkeypatch: pytest.MonkeyPatch) -> Non
     app.selectbox(key="export-basis").set_value("fdr").run()
     found = exported(app).provenance
     assert (found["note"], found["chosen"]) == ("Few *wrong* pairs.", {"basis": "fdr"})
+
+
+def test_the_page_shows_the_report_s_sentences_and_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "r.html"
+    own = ["--clip-model", "sample-a", "--threshold", "0.25"]
+    said = Run(capsys, "export", SAMPLE, *own, "--report", report).out.splitlines()[1].strip()
+    app = opened(monkeypatch, "export", t="0.25", vs="0.2")
+    shown = [block.value for block in app.code]
+    assert said in shown
+    assert methods(exported(app).loader_config(), exported(app).provenance) == said
+    assert "yields beside the baseline 0.2; methods; rationale; settings" in markup(app)
+    assert "provenance with the digests of 2 shards" in markup(app)
+    digests = [one["sha256"] for one in exported(app).provenance["corpus"]["shards"]]
+    shards = sorted(Path(SAMPLE).glob("*.tar"))
+    assert digests == [hashlib.sha256(path.read_bytes()).hexdigest() for path in shards]
+    assert str(ROOT) not in app.code[0].value
 
 
 def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +317,7 @@ def test_thumbnails_can_be_omitted(tmp_path: Path, capsys: pytest.CaptureFixture
     text = report.read_text()
     assert "<img" not in text
     assert "0.24 and just above" in text
-    assert len(text) < 50_000
+    assert len(text) < 70_000
 
 
 def test_a_report_of_nothing_and_of_other_sections() -> None:

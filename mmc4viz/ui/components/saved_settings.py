@@ -113,15 +113,26 @@ def choose_baseline(choice: Choice) -> Baseline:
     here = {k: one for k, one in every.items() if one.config.clip_model == choice.config.clip_model}
     chosen = _choose(here)
     _manage(every, choice)
+    if chosen not in here and finite(chosen) is None:
+        note(f"{chosen} is neither a threshold nor saved settings; using {data.REFERENCE:g}.")
+    return _baseline(chosen, here, choice)
+
+
+def baseline_of(choice: Choice) -> Baseline:
+    """Return the baseline chosen on the page Threshold."""
+    every = saved_settings(choice)
+    here = {k: one for k, one in every.items() if one.config.clip_model == choice.config.clip_model}
+    return _baseline(state.get(_BASELINE, f"{data.REFERENCE:g}"), here, choice)
+
+
+def _baseline(chosen: str, here: Mapping[str, SavedSettings], choice: Choice) -> Baseline:
     if chosen in here:
         there = here[chosen].config.with_(tokenizer=choice.config.tokenizer)
         curves = data.curves_of(choice.source, there)
         name = plain(here[chosen].name)
         return Baseline(name, curves, there.threshold, there.single_image_keep)
     value = finite(chosen)
-    if value is None:
-        value = data.REFERENCE
-        note(f"{chosen} is neither a threshold nor saved settings; using {value:g}.")
+    value = data.REFERENCE if value is None else value
     curves = data.curves_of(choice.source, choice.config)
     at = value if value == data.REFERENCE else float(curves.thresholds[curves.step(value)])
     return Baseline(f"{at:g}", curves, at, choice.config.single_image_keep)

@@ -16,24 +16,34 @@ import numpy as np
 import streamlit as st
 
 from mmc4viz.config_file import parse_config
+from mmc4viz.data.scale import COSINE
 from mmc4viz.data.storage import fingerprint
 from mmc4viz.export import manifest
+from mmc4viz.export.contents import Contents
 from mmc4viz.export.manifest import IdList
+from mmc4viz.export.methods import citation, methods
 from mmc4viz.export.provenance import (
     BASES,
     Basics,
+    LabelFacts,
     SimilarityFacts,
     basics_of,
-    differences,
     exact_yields,
     provenance,
     sampled_yields,
     to_text,
     with_documents,
 )
-from mmc4viz.export.report import report_content, write_report
-from mmc4viz.export.tables import Section, labels_section, models_section, without_labels
-from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.export.report import BaselineYields, outline, report_content, write_report
+from mmc4viz.export.sections import Section
+from mmc4viz.export.tables import label_facts_at, labels_section, models_section, without_labels
+from mmc4viz.export.trainer import (
+    advice,
+    openflamingo_flags,
+    training_command,
+    webdataset_snippet,
+)
+from mmc4viz.export.verify import differences
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.thresholds.compare.agreement import Candidate
@@ -42,6 +52,7 @@ from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import Config, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, fields, label_data, model_data, proposals, state
 from mmc4viz.ui.cache import Memo
+from mmc4viz.ui.components.saved_settings import baseline_of
 from mmc4viz.ui.html import NO_DOCUMENTS, note, pair_of_columns, part
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
@@ -50,6 +61,7 @@ from mmc4viz.ui.views import export_shards
 _REASONS: Final = "export-reasons"  # basis chosen by the user
 _LOADED: Final = "loaded-config"
 _BASICS: Memo[Basics] = Memo()
+_LABELS: Memo[LabelFacts] = Memo()
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,8 @@ def _basics(source: data.CorpusKey, config: LoaderConfig) -> Basics:
     basics = basics_of(data.corpus_of(source), config)
     if source.sidecar is not None:
         path = os.path.abspath(source.sidecar.path)
-        facts = SimilarityFacts(config.clip_model, path, fingerprint(path))
+        contents = Contents.of(path, fingerprint(path))
+        facts = SimilarityFacts(config.clip_model, path, contents)
         basics = replace(basics, similarity=facts)
     if source.index:
         return basics
@@ -144,7 +157,14 @@ def show_differences(loaded: _Loaded, choice: Choice) -> int:
     return len(found)
 
 
-def _report_html(choice: Choice, found: Mapping[str, Any], *, images: bool, models: bool) -> str:
+def _report_html(
+    choice: Choice,
+    found: Mapping[str, Any],
+    *,
+    images: bool,
+    models: bool,
+    baseline: BaselineYields | None = None,
+) -> str:
     """Return the report as HTML.
 
     Parameters
@@ -157,6 +177,8 @@ def _report_html(choice: Choice, found: Mapping[str, Any], *, images: bool, mode
         Whether to include thumbnails.
     models : bool
         Whether to include a model comparison.
+    baseline : BaselineYields, optional
+        What the choice is compared with.
     """
 
     def folder(part: int) -> str | None:
@@ -173,6 +195,7 @@ def _report_html(choice: Choice, found: Mapping[str, Any], *, images: bool, mode
         images=images,
         curves=data.curves_of(source, config),
         sections=[labels] if comparison is None else [comparison, labels],
+        baseline=baseline,
     )
     return write_report(content)
 
@@ -243,7 +266,9 @@ def show(choice: Choice) -> None:
     found = _provenance(choice, *_reasons(choice, start))
     _config(choice.config, found)
     st.subheader("Training flags", anchor=False)
-    _training(choice.config)
+    _training(choice.config, found)
+    st.subheader("Methods", anchor=False)
+    _methods(choice.config, found)
     st.subheader("Manifest and report", anchor=False)
     _files(choice, found)
     export_shards.show(choice, start)
@@ -355,9 +380,24 @@ def _provenance(choice: Choice, words: str, reasons: dict[str, Any]) -> dict[str
     else:
         found = data.estimate_of(source, config)
         rates = {name: found.band(name, keep) for name in RATES}
-        yields = sampled_yields(rates, step, found.documents, found.whole)
+        yields = sampled_yields(rates, step, found.documents, found.whole, data.SEED)
     basics = _with_scale(basics_for(source, config), source, config)
+    basics = replace(basics, labels=_label_facts(choice))
     return provenance(basics, yields, reasons, words)
+
+
+def _label_facts(choice: Choice) -> LabelFacts | None:
+    """Return what is recorded of the label file; None without labels for these settings."""
+    try:
+        path = label_data.path_of(choice)
+        design = label_data.design_of(path, choice)
+        if design is None:
+            return None
+        key = label_data.key_of(path, design, choice), choice.config.threshold
+        population = label_data.population_for(choice)
+        return _LABELS.get(key, lambda: label_facts_at(path, choice.config, population))
+    except Mmc4vizError:
+        return None  # the section on labels shows the error
 
 
 def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
@@ -375,14 +415,37 @@ def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
         note(f"{len(shards) - _SHOWN_SHARDS:,} more shards are in the files.")
 
 
-def _training(config: LoaderConfig) -> None:
-    """Show flags, advice and code for a plain WebDataset pipeline."""
+def _training(config: LoaderConfig, found: dict[str, Any]) -> None:
+    """Show flags, advice, the command, and code for a plain WebDataset pipeline."""
     st.text("OpenFlamingo's train.py:")
     st.code(openflamingo_flags(config), language="bash", wrap_lines=True)
     for title, lines in advice(config).items():
         st.html(part("document", part("points", title, lines)))
+    with st.expander("Full training command"):
+        names = [one["path"] for one in found["corpus"]["shards"]]
+        st.code(training_command(config, names), language="bash")
     with st.expander("WebDataset pipeline filtered by the manifest"):
         st.code(webdataset_snippet(), language="python")
+
+
+def _methods(config: LoaderConfig, found: dict[str, Any]) -> None:
+    """Show the sentences for a paper, with a button that copies them, and how to cite."""
+    st.text("For a paper, as in the report:")
+    st.code(methods(config, found), language=None, wrap_lines=True)
+    if cite := citation():
+        with st.expander("How to cite mmc4viz"):
+            st.code(cite, language=None)
+
+
+def _baseline(choice: Choice) -> BaselineYields | None:
+    """Return what the page Threshold compares with; None if that is the choice itself."""
+    scale = data.spread_of(choice.source, choice.config).scale.name
+    if state.get("vs", "") == "" and scale != COSINE.name:  # the reference threshold is a cosine
+        return None
+    found = baseline_of(choice)
+    yields = exact_yields(found.curves, found.curves.step(found.threshold), found.keep)
+    same = found.label == f"{choice.config.threshold:g}"
+    return None if same else BaselineYields(found.label, yields)
 
 
 def _files(choice: Choice, found: dict[str, Any]) -> None:
@@ -416,9 +479,13 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
         )
     with right:
         images, models = _in_the_report(choice)
-        write = partial(_report_html, choice, found, images=images, models=models)
+        before = _baseline(choice)
+        write = partial(_report_html, choice, found, images=images, models=models, baseline=before)
         _offer("Download report (HTML)", "mmc4viz-report.html", "text/html", write)
-        st.caption("Self-contained HTML (no scripts).")
+        beside = None if before is None else before.label
+        shards = len(found["corpus"]["shards"])
+        held = outline(beside, shards, models=models, images=images)
+        note(f"Self-contained HTML (no scripts): {'; '.join(held)}.")
 
 
 def _in_the_report(choice: Choice) -> tuple[bool, bool]:
