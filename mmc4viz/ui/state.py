@@ -42,7 +42,7 @@ _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
     "d.columns", "basis", "l.view", "l.goal", "l.width", "l.focus", "l.precision", "b.view",
     "b.n", "b.other", "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep",
-    "x.images", "x.models",
+    "x.images", "x.models", "picture", "place",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "s.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")
