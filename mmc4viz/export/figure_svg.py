@@ -6,6 +6,7 @@ threshold. A file has no script, style sheet or link, and no text but the figure
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 import re
@@ -39,7 +40,7 @@ def sheet(figures: Sequence[Any], title: str, columns: int = 1) -> bytes:
     columns : int
     """
     wide = _WIDTH if columns == 1 else _WIDTH // columns + 60
-    specs = [figure.to_plotly_json() for figure in figures]
+    specs = [_with_arrays(figure.to_plotly_json()) for figure in figures]
     parts, y = [_text(12, 22, title, size=15, weight="600")], 36.0
     for start in range(0, len(specs), columns):
         row = specs[start : start + columns]
@@ -48,6 +49,19 @@ def sheet(figures: Sequence[Any], title: str, columns: int = 1) -> bytes:
             parts.append(f'<g transform="translate({column * wide},{y:g})">{drawn}</g>')
         y += max(float(spec["layout"]["height"]) for spec in row)
     return document(parts, title, wide * columns, y + 6)
+
+
+def _with_arrays(value: Any) -> Any:
+    """Return a figure with arrays in place of their encoded bytes."""
+    if isinstance(value, dict):
+        if "bdata" in value:
+            array = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"])
+            shape = str(value.get("shape", len(array))).split(",")
+            return array.reshape([int(size) for size in shape])
+        return {name: _with_arrays(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_arrays(one) for one in value]
+    return value
 
 
 def document(parts: Sequence[str], title: str, width: float, height: float) -> bytes:
