@@ -183,13 +183,13 @@ def yields(
         One per threshold, ascending, as `mmc4viz.notebook.YieldCurves.rows`; with ``NAME_low`` and
         ``NAME_high`` where they are estimates.
     quantities : sequence of str
-        Columns of the rows, of which the first six are drawn.
+        Columns of the rows, drawn in a fixed color each, others in turn.
     threshold : float
         Marked by a line.
     """
     x, data = [row["threshold"] for row in rows], []
-    for number, name in enumerate(quantities[: len(_STYLES)]):
-        colour, dash = _STYLES[number]
+    for number, name in enumerate(quantities):
+        colour, dash = _STYLES.get(name, _OTHER_STYLES[number % len(_OTHER_STYLES)])
         values = np.array([row[name] for row in rows], np.float64)
         most = float(values.max(initial=0)) or 1.0
         words = name.replace("_", " ")
@@ -205,7 +205,7 @@ def yields(
         line = {"color": colour, "width": 2, "dash": dash}
         data.append(_line(x, share, line, hover, "%{customdata}"))
         # Near its end every curve is close to zero: its name is where it has fallen so far.
-        fallen = np.flatnonzero(np.array(share) >= 0.9 - 0.14 * number)
+        fallen = np.flatnonzero(np.array(share) >= max(0.06, 0.9 - 0.14 * number))
         if len(fallen):
             data.append(_name_at(x[: fallen[-1] + 1], share[: fallen[-1] + 1], words, colour))
     layout = {
@@ -217,13 +217,19 @@ def yields(
 
 
 # Curves of one picture: no two are told apart by two blues alone.
-_STYLES: Final = (
-    (COLOURS["kept"], "solid"),
-    (COLOURS["rejected"], "dash"),
-    (INK, "dot"),
-    (COLOURS["mispaired"], "dashdot"),
-    (COLOURS["unreadable"], "longdash"),
+_STYLES: Final = {
+    "documents": (COLOURS["kept"], "solid"),
+    "pairs": (INK, "solid"),
+    "image_tokens": (COLOURS["kept"], "dash"),
+    "text_tokens": (INK, "dot"),
+    "mispaired": (COLOURS["mispaired"], "dashdot"),
+}
+_OTHER_STYLES: Final = (
+    (COLOURS["rejected"], "solid"),
+    (COLOURS["unreadable"], "dash"),
     (COLOURS["truncated"], "dot"),
+    (COLOURS["rejected"], "longdash"),
+    (COLOURS["unreadable"], "dashdot"),
 )
 
 

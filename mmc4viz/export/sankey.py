@@ -27,14 +27,14 @@ class Flow:
     label : str
     number : float
     colour : str
-    words : str
+    words : (str, str)
         The number and its share, as written.
     """
 
     label: str
     number: float
     colour: str
-    words: str
+    words: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def svg(diagrams: Sequence[tuple[str, str, Sequence[Flow]]], title: str) -> byte
     parts, y = [text(12, 22, title, size=15, weight="600")], 36.0
     for name, whole, flows in diagrams:
         parts.append(text(_LEFT, y + 18, name, size=14, weight="600"))
+        parts.append(text(_LEFT + 140, y + 18, whole))
         y += 32
         start, high = trunk(len(flows))
-        parts.append(text(_LEFT, y + start - 7, whole, weight="600"))
         parts.append(
             f'<rect x="{_LEFT:g}" y="{y + start:.1f}" width="5" height="{high:g}" fill="#7D858C"/>'
         )
@@ -120,6 +120,7 @@ def svg(diagrams: Sequence[tuple[str, str, Sequence[Flow]]], title: str) -> byte
         for flow, one in zip(flows, found, strict=True):
             middle = y + one.top + one.height / 2 + 4
             parts.append(text(_LEFT + _FLOW + 16, middle, flow.label))
-            parts.append(text(_ALL - 12, middle, flow.words, "end"))
+            for column, words in enumerate(flow.words):
+                parts.append(text(_ALL - 76 + 64 * column, middle, words, "end"))
         y += height_of(len(flows)) + _GAP - 32
     return document(parts, title, _ALL, y)

@@ -59,7 +59,7 @@ def show(curves: Curves, choice: Choice) -> None:
 def svg(curves: Curves, choice: Choice) -> bytes:
     """Return both funnels as an SVG file."""
     diagrams = [
-        (title, f"{whole} {_whole(losses, exact)}", _flows(losses, exact))
+        (title, f"{whole}: {_whole(losses, exact)}", _flows(losses, exact))
         for _, title, whole, losses, exact in _funnels(curves, choice)
     ]
     return sankey.svg(diagrams, f"Drop reasons at threshold {choice.config.threshold:g}")
@@ -95,7 +95,7 @@ def _flows(losses: Sequence[Loss], exact: bool) -> list[Flow]:
         for x in losses
     ]
     return [
-        Flow(label, number, colour, f"{_count(number)}  {_share(number, whole)}")
+        Flow(label, number, colour, (_count(number), _share(number, whole)))
         for label, number, colour in (*rows, ("kept", kept, COLOURS["kept"]))
     ]
 
@@ -135,7 +135,7 @@ def _funnel(of: str, title: str, whole: str, losses: Sequence[Loss], exact: bool
                 "name": name,
                 "meaning": meaning,
                 "label": flow.label,
-                "words": flow.words.split(),
+                "words": flow.words,
                 "lost": bool(name),
                 "none": not flow.number > 0,
                 "colour": flow.colour,
