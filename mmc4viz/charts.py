@@ -187,7 +187,7 @@ def yields(
     threshold : float
         Marked by a line.
     """
-    x, data = [row["threshold"] for row in rows], []
+    x, data, names = [row["threshold"] for row in rows], [], []
     for number, name in enumerate(quantities):
         colour, dash = _STYLES.get(name, _OTHER_STYLES[number % len(_OTHER_STYLES)])
         values = np.array([row[name] for row in rows], np.float64)
@@ -207,10 +207,11 @@ def yields(
         # Near its end every curve is close to zero: its name is where it has fallen so far.
         fallen = np.flatnonzero(np.array(share) >= max(0.06, 0.9 - 0.14 * number))
         if len(fallen):
-            data.append(_name_at(x[: fallen[-1] + 1], share[: fallen[-1] + 1], words, colour))
+            names.append(_name_beside(x[fallen[-1]], share[fallen[-1]], words, colour))
     layout = {
         "xaxis": axis(title="threshold (CLIP score)"),
         "yaxis": axis(title="share of the highest value", tickformat=".0%", range=[0, 1.02]),
+        "annotations": names,
         "shapes": [threshold_line(threshold)],
     }
     return figure(data, layout, 320, left=64, bottom=46)
@@ -418,16 +419,25 @@ def _line(x: object, y: object, line: Spec, hover: Sequence[str], words: str) ->
     }
 
 
+def _name_beside(x: float, y: float, name: str, colour: str) -> Spec:
+    """Return a label beside a point of a curve."""
+    font = WORDS | {"color": _text_colour(colour)}
+    return {"x": x, "y": y, "text": f" {name}", "xanchor": "left", "showarrow": False, "font": font}
+
+
+def _text_colour(colour: str) -> str:
+    return TEXT_COLOURS["kept"] if colour == COLOURS["kept"] else colour
+
+
 def _name_at(x: Sequence[float], y: Sequence[float], name: str, colour: str) -> Spec:
     """Label a curve at its end."""
-    text = TEXT_COLOURS["kept"] if colour == COLOURS["kept"] else colour
     return LABEL | {
         "x": [x[-1]],
         "y": [y[-1]],
         "mode": "text",
         "text": [f" {name}"],
         "textposition": "middle right",
-        "textfont": WORDS | {"color": text},
+        "textfont": WORDS | {"color": _text_colour(colour)},
     }
 
 
