@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats
 from mmc4viz.data.scale import Scale
+from mmc4viz.sweep.distribution import PositionMap
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold
 from mmc4viz.thresholds.compare.roc import STEPS, ConfidenceBand, Separation
 from mmc4viz.thresholds.labels.intervals import Interval
@@ -62,7 +63,14 @@ def axis(**settings: Any) -> Spec:
 
 
 def figure(
-    data: list[Spec], layout: Spec, height: int, *, left: int, bottom: int, top: int = 30
+    data: list[Spec],
+    layout: Spec,
+    height: int,
+    *,
+    left: int,
+    bottom: int,
+    top: int = 30,
+    right: int = 8,
 ) -> go.Figure:
     """Build a figure with the shared layout.
 
@@ -70,7 +78,7 @@ def figure(
     """
     shared = {
         "height": height,
-        "margin": {"l": left, "r": 8, "t": top, "b": bottom, "autoexpand": False},
+        "margin": {"l": left, "r": right, "t": top, "b": bottom, "autoexpand": False},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "showlegend": False,
@@ -78,6 +86,20 @@ def figure(
         "dragmode": False,
     }
     return go.Figure({"data": data, "layout": layout | shared})
+
+
+def count_histogram(
+    counts: Floats, threshold: float, span: tuple[float, float], scale: Scale
+) -> go.Figure:
+    """Draw a score distribution, like `score_histogram`, from the pairs in each step of the grid.
+
+    Parameters
+    ----------
+    counts : ndarray of float64, shape (steps of the grid,)
+    """
+    grid = scale.thresholds()
+    scores = np.repeat(grid, np.round(counts).astype(np.int64))
+    return score_histogram(scores, threshold, span, scale)
 
 
 def score_histogram(
@@ -94,7 +116,7 @@ def score_histogram(
     bars : int
         Maximum number of bars; each spans a whole number of grid steps of the scale.
     """
-    edges = _edges(span, scale, bars)
+    edges = bin_edges(span, scale, bars)
     ends = np.concatenate([[0], np.searchsorted(scores, edges[1:-1], side="left"), [len(scores)]])
     cut = int(np.searchsorted(scores, threshold, side="left"))
     parts = {
@@ -121,7 +143,7 @@ def score_histogram(
 
 
 def _score_title(scale: Scale) -> str:
-    return "score" if scale.name == "unknown" else f"score ({scale.name})"
+    return "CLIP score" if scale.name == "unknown" else f"CLIP score ({scale.name})"
 
 
 def _bars(meaning: str, edges: Floats, counts: NDArray[np.int64], places: list[str]) -> Spec:
@@ -138,10 +160,14 @@ def _bars(meaning: str, edges: Floats, counts: NDArray[np.int64], places: list[s
     }
 
 
-def _edges(span: tuple[float, float], scale: Scale, bars: int) -> Floats:
-    """Return the bars' edges, each of which is a threshold of the grid."""
+def bin_edges(
+    span: tuple[float, float], scale: Scale, bars: int = 60, at: float | None = None
+) -> Floats:
+    """Return the bars' edges, each of which is a threshold of the grid, one of them ``at``."""
     first, last = round(span[0] / scale.step), round(span[1] / scale.step)
     width = max(1, math.ceil((last - first) / bars))
+    if at is not None:
+        first -= (first - round(at / scale.step)) % width
     steps = range(first, last + width, width)
     return np.array([round(k * scale.step, scale.digits) for k in steps])
 
@@ -157,12 +183,13 @@ def yields(
         One per threshold, ascending, as `mmc4viz.notebook.YieldCurves.rows`; with ``NAME_low`` and
         ``NAME_high`` where they are estimates.
     quantities : sequence of str
-        Columns of the rows, at most as many as there are colours.
+        Columns of the rows, drawn in a fixed color each, others in turn.
     threshold : float
         Marked by a line.
     """
     x, data, names = [row["threshold"] for row in rows], [], []
-    for name, colour in zip(quantities, (*COLOURS.values(), INK), strict=False):
+    for number, name in enumerate(quantities):
+        colour, dash = _STYLES.get(name, _OTHER_STYLES[number % len(_OTHER_STYLES)])
         values = np.array([row[name] for row in rows], np.float64)
         most = float(values.max(initial=0)) or 1.0
         words = name.replace("_", " ")
@@ -174,19 +201,37 @@ def yields(
                 {**edge, "x": x, "y": ends[1], "fill": "tonexty", "fillcolor": FAINT},
             ]
         hover = [f"{words} at {at:g}: {value:,.10g}" for at, value in zip(x, values, strict=True)]
-        data.append(
-            _line(
-                x, (values / most).tolist(), {"color": colour, "width": 2}, hover, "%{customdata}"
-            )
-        )
-        names.append(f'<span style="color:{colour}">{words}</span>')
+        share = (values / most).tolist()
+        line = {"color": colour, "width": 2, "dash": dash}
+        data.append(_line(x, share, line, hover, "%{customdata}"))
+        # Near its end every curve is close to zero: its name is where it has fallen so far.
+        fallen = np.flatnonzero(np.array(share) >= max(0.06, 0.9 - 0.14 * number))
+        if len(fallen):
+            names.append(_name_beside(x[fallen[-1]], share[fallen[-1]], words, colour))
     layout = {
         "xaxis": axis(title="threshold (CLIP score)"),
-        "yaxis": axis(tickformat=".0%", range=[0, 1.02]),
-        "annotations": [above(" · ".join(names), 0, "left")],
+        "yaxis": axis(title="share of the highest value", tickformat=".0%", range=[0, 1.02]),
+        "annotations": names,
         "shapes": [threshold_line(threshold)],
     }
-    return figure(data, layout, 320, left=52, bottom=46)
+    return figure(data, layout, 320, left=64, bottom=46)
+
+
+# Curves of one picture: no two are told apart by two blues alone.
+_STYLES: Final = {
+    "documents": (COLOURS["kept"], "solid"),
+    "pairs": (INK, "solid"),
+    "image_tokens": (COLOURS["kept"], "dash"),
+    "text_tokens": (INK, "dot"),
+    "mispaired": (COLOURS["mispaired"], "dashdot"),
+}
+_OTHER_STYLES: Final = (
+    (COLOURS["rejected"], "solid"),
+    (COLOURS["unreadable"], "dash"),
+    (COLOURS["truncated"], "dot"),
+    (COLOURS["rejected"], "longdash"),
+    (COLOURS["unreadable"], "dashdot"),
+)
 
 
 def displaced(lost: Floats, instead: Floats, bars: int = 40) -> go.Figure:
@@ -206,7 +251,7 @@ def displaced(lost: Floats, instead: Floats, bars: int = 40) -> go.Figure:
     ]
     means = float(lost.mean()), float(instead.mean())
     layout = {
-        "xaxis": axis(title="score", range=[edges[0], edges[-1]]),
+        "xaxis": axis(title="CLIP score", range=[edges[0], edges[-1]]),
         "yaxis": axis(title="pairs", rangemode="tozero", tickformat=",~g", nticks=4),
         "annotations": [
             above(f"kept, mean {means[1]:.3f}", 0, "left", color=TEXT_COLOURS["kept"]),
@@ -231,6 +276,7 @@ def _outline(edges: Floats, counts: NDArray[np.int64], meaning: str, words: str)
 MODELS: Final = ("#0072B2", "#009E73")
 _SHADES: Final = ("rgba(0,114,178,0.16)", "rgba(0,158,115,0.16)")
 _TEXTS: Final = (TEXT_COLOURS["kept"], "#1B9E77")
+_MODEL_DASHES: Final = ("solid", "dash")
 
 
 def agreement(
@@ -373,16 +419,25 @@ def _line(x: object, y: object, line: Spec, hover: Sequence[str], words: str) ->
     }
 
 
+def _name_beside(x: float, y: float, name: str, colour: str) -> Spec:
+    """Return a label beside a point of a curve."""
+    font = WORDS | {"color": _text_colour(colour)}
+    return {"x": x, "y": y, "text": f" {name}", "xanchor": "left", "showarrow": False, "font": font}
+
+
+def _text_colour(colour: str) -> str:
+    return TEXT_COLOURS["kept"] if colour == COLOURS["kept"] else colour
+
+
 def _name_at(x: Sequence[float], y: Sequence[float], name: str, colour: str) -> Spec:
     """Label a curve at its end."""
-    text = TEXT_COLOURS["kept"] if colour == COLOURS["kept"] else colour
     return LABEL | {
         "x": [x[-1]],
         "y": [y[-1]],
         "mode": "text",
         "text": [f" {name}"],
         "textposition": "middle right",
-        "textfont": WORDS | {"color": text},
+        "textfont": WORDS | {"color": _text_colour(colour)},
     }
 
 
@@ -417,8 +472,8 @@ def precision_recall(found: Separation, names: Sequence[str]) -> go.Figure:
 def _names(names: Sequence[str]) -> list[Spec]:
     """Label the curves in their colors."""
     words = "  ".join(
-        f'<span style="color:{colour}">━ {name}</span>'
-        for name, colour in zip(names, _TEXTS, strict=False)
+        f'<span style="color:{colour}">{sign} {name}</span>'
+        for name, colour, sign in zip(names, _TEXTS, ("━━", "╍╍"), strict=False)
     )
     return [above(words, 1, "right")]
 
@@ -426,61 +481,87 @@ def _names(names: Sequence[str]) -> list[Spec]:
 def _bands(bands: Sequence[ConfidenceBand], words: str) -> list[Spec]:
     """Draw curves over `STEPS`, each with its confidence band."""
     data: list[Spec] = []
-    for band, colour, shade in zip(bands, MODELS, _SHADES, strict=False):
+    for band, colour, shade, dash in zip(bands, MODELS, _SHADES, _MODEL_DASHES, strict=False):
         edge: Spec = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
         data += [
             edge | {"x": STEPS, "y": band.low},
             edge | {"x": STEPS, "y": band.high, "fill": "tonexty", "fillcolor": shade},
-            _line(STEPS, band.value, {"color": colour, "width": 2.5}, [], words),
+            _line(STEPS, band.value, {"color": colour, "width": 2.5, "dash": dash}, [], words),
         ]
     return data
 
 
-_BAND = {"kept": "rgba(0,114,178,0.18)", "truncated": "rgba(86,180,233,0.20)"}
+# Precision and recall: one is blue and solid, the other grey and dotted.
+_RATES: Final = {
+    "precision": (COLOURS["kept"], "solid", "rgba(0,114,178,0.18)"),
+    "recall": (INK, "dot", "rgba(125,133,140,0.18)"),
+}
 
 
-def precision(found: Curve, threshold: float, wanted: float, proposed: float | None) -> go.Figure:
-    """Draw precision and recall against the threshold.
+def precision(
+    found: Curve,
+    threshold: float,
+    wanted: float | None,
+    proposed: float | None,
+    span: tuple[float, float] | None = None,
+) -> go.Figure:
+    """Draw precision and recall against the threshold, with their 95% CIs.
 
     Parameters
     ----------
     found : Curve
     threshold : float
         The current threshold, drawn as a vertical line.
-    wanted : float
+    wanted : float or None
         The target precision, drawn as a horizontal line.
     proposed : float or None
         The suggested threshold, marked on the precision curve.
+    span : (float, float), optional
+        The x axis and margins of the threshold control, so that both are in line; by default the
+        curves' own range.
     """
     x = found.thresholds
-    data = [
-        *_banded(x, found.kept, "truncated", "recall"),
-        *_banded(x, found.precision, "kept", "precision"),
-    ]
+    rates = {"recall": found.kept, "precision": found.precision}
+    data = [one for name, rate in rates.items() for one in _banded(x, rate, name)]
+    for name, rate in rates.items():
+        last = _last(rate.estimate)
+        if last is not None:
+            end = float(x[last]), float(rate.estimate[last])
+            data.append(_name_at([end[0]], [end[1]], name, _RATES[name][0]))
     if proposed is not None:
         at = int(np.argmin(np.abs(x - proposed)))
         data.append(_mark(float(x[at]), float(found.precision.estimate[at])))
-    target = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": wanted, "y1": wanted}
+    shapes = [threshold_line(threshold)]
+    if wanted is not None:
+        target = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": wanted, "y1": wanted}
+        shapes.append(target | {"line": {"color": INK, "width": 1}})
+    across = _x_range(x.tolist()) if span is None else {"range": list(span)}
     layout = {
-        "xaxis": axis(title="threshold", range=[float(x[0]), float(x[-1])]),
+        "xaxis": axis(title="threshold (CLIP score)", **across),
         "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
-        "shapes": [threshold_line(threshold), target | {"line": {"color": INK, "width": 1}}],
-        "annotations": [
-            above("<b>precision</b>", 0, "left", color=TEXT_COLOURS["kept"]),
-            above("<b>recall</b>", 1, "right", color=COLOURS["truncated"]),
-        ],
+        "shapes": shapes,
+        "annotations": [above("share of pairs, with 95% CI", 0, "left")],
     }
-    return figure(data, layout, 300, left=52, bottom=46)
+    return figure(data, layout, 300, **(_ALIGNED if span else {"left": 52, "bottom": 46}))
 
 
-def _banded(x: Floats, found: Interval, meaning: str, words: str) -> list[Spec]:
+_ALIGNED: Final = {"left": 46, "right": 14, "bottom": 46}  # margins of the threshold control
+
+
+def _last(values: Floats) -> int | None:
+    known = np.flatnonzero(np.isfinite(values))
+    return int(known[-1]) if len(known) else None
+
+
+def _banded(x: Floats, found: Interval, words: str) -> list[Spec]:
     """Draw a curve with its confidence interval."""
+    colour, dash, shade = _RATES[words]
     band: Spec = {
         "type": "scatter",
         "x": np.concatenate([x, x[::-1]]),
         "y": np.concatenate([found.high, found.low[::-1]]),
         "fill": "toself",
-        "fillcolor": _BAND[meaning],
+        "fillcolor": shade,
         "line": {"width": 0},
         "mode": "lines",
         "hoverinfo": "skip",
@@ -490,7 +571,7 @@ def _banded(x: Floats, found: Interval, meaning: str, words: str) -> list[Spec]:
         "x": x,
         "y": found.estimate,
         "mode": "lines",
-        "line": {"color": COLOURS[meaning], "width": 2},
+        "line": {"color": colour, "width": 2, "dash": dash},
         "customdata": np.stack([found.low, found.high], axis=1),
         "hovertemplate": f"at %{{x}}: {words} %{{y:.1%}}"
         " (95% CI %{customdata[0]:.1%}–%{customdata[1]:.1%})<extra></extra>",
@@ -521,9 +602,199 @@ def probability(found: Isotonic, threshold: float, span: tuple[float, float]) ->
         "hovertemplate": "score ≥ %{x:.4g}: %{y:.0%} correct<extra></extra>",
     }
     layout = {
-        "xaxis": axis(title="score", range=list(span)),
+        "xaxis": axis(title="CLIP score", range=list(span)),
         "yaxis": axis(range=[0, 1.02], tickformat=".0%"),
         "shapes": [threshold_line(threshold)],
         "annotations": [above("<b>probability correct</b>", 0, "left", color=TEXT_COLOURS["kept"])],
     }
     return figure([line], layout, 300, left=52, bottom=46)
+
+
+def values_of_a_setting(
+    names: Sequence[str],
+    values: Sequence[tuple[float, float, float]],
+    present: Sequence[bool],
+    title: str,
+    most: float,
+    *,
+    joined: bool,
+    share: bool,
+) -> go.Figure:
+    """Draw a yield against the values of a setting, the current value as a large dot.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The setting's values.
+    values : sequence of (estimate, low, high)
+        With the ends of the 95% CI.
+    present : sequence of bool
+    title : str
+    most : float
+        The end of the y axis.
+    joined : bool
+        Whether the values are numbers, joined by a line.
+    share : bool
+    """
+    places = list(range(len(names)))
+    line = {"color": COLOURS["kept"], "width": 2}
+    data: list[Spec] = []
+    if joined:
+        data.append(_line(places, [value for value, *_ in values], line, list(names), ""))
+    for at, ((value, low, high), now) in enumerate(zip(values, present, strict=True)):
+        marker = {"color": COLOURS["kept"], "size": 12 if now else 7}
+        if high > low:
+            data.append(_line([at, at], [low, high], line | {"width": 1}, [], ""))
+        data.append({"type": "scatter", "mode": "markers", "x": [at], "y": [value],
+                     "marker": marker})  # fmt: skip
+    layout = {
+        "xaxis": axis(range=[-0.5, len(names) - 0.5], tickvals=places, ticktext=list(names)),
+        "yaxis": axis(range=[0, most], tickformat=".0%" if share else ",~g"),
+        "annotations": [above(title, 0, "left")],
+    }
+    return figure(data, layout, 240, left=64, bottom=36)
+
+
+_ROW: Final = 58  # pixels of a row of `densities`
+_DENSITY: Final = 0.55  # height of a density in its row; its name is above it
+
+
+def densities(
+    edges: Floats,
+    rows: Sequence[tuple[str, Floats, str]],
+    threshold: float,
+    span: tuple[float, float],
+    scale: Scale,
+    of: str = "pairs",
+) -> go.Figure:
+    """Draw score densities below one another, each to its own peak, in line with the control.
+
+    Parameters
+    ----------
+    edges : ndarray of float64, shape (B + 1,)
+        Of the bins.
+    rows : sequence of (name, counts, color)
+        From the top; ``counts`` has shape (B,).
+    threshold : float
+    span : (float, float)
+        The range shown.
+    scale : Scale
+    of : str
+        What is counted.
+    """
+    whole = sum(float(counts.sum()) for _, counts, _ in rows)
+    middles = (edges[:-1] + edges[1:]) / 2
+    form = f".{scale.digits}f"
+    places = [f"{a:{form}} ≤ score < {b:{form}}" for a, b in pairwise(edges.tolist())]
+    data, notes = [], []
+    for number, (name, counts, colour) in enumerate(rows):
+        base, total = float(len(rows) - 1 - number), float(counts.sum())
+        most = float(counts.max(initial=0)) or 1.0
+        height = base + _DENSITY * counts / most
+        outline = {"x": np.repeat(edges, 2), "y": _outlined(height, base)}
+        fill = {"fill": "toself", "fillcolor": _shade(colour)}
+        quiet = {"type": "scatter", "mode": "lines", "hoverinfo": "skip"}
+        data.append(quiet | outline | fill | {"line": {"width": 0, "color": colour}})
+        hover = [f"{name}: {count:,.10g} {of}, {place}" for count, place in
+                 zip(np.round(counts, 1).tolist(), places, strict=True)]  # fmt: skip
+        line = {"color": colour, "width": 2, "shape": "hvh"}
+        data.append(_line(middles, height, line, hover, "%{customdata}"))
+        share = f" · {total / whole:.1%}" if whole else ""
+        notes.append(
+            {"x": 0, "xref": "paper", "xanchor": "left", "y": base + _DENSITY + 0.03,
+             "yanchor": "bottom", "text": f"<b>{name}</b>  {total:,.10g}{share}",
+             "showarrow": False, "font": WORDS}
+        )  # fmt: skip
+    layout = {
+        "xaxis": axis(title=_score_title(scale), range=list(span)),
+        "yaxis": axis(
+            title=f"{of}, each to its own peak",
+            range=[0, len(rows)],
+            showticklabels=False,
+            tickvals=[],
+            ticktext=[],
+        ),
+        "shapes": [threshold_line(threshold)],
+        "annotations": notes,
+        "hovermode": "closest",
+        "hoverdistance": 60,
+    }
+    return figure(data, layout, 60 + _ROW * len(rows), top=8, **_ALIGNED)
+
+
+def _shade(colour: str) -> str:
+    """Return a color, given in hexadecimal, as a transparent one.
+
+    Examples
+    --------
+    >>> _shade("#0072B2")
+    'rgba(0,114,178,0.35)'
+    """
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.35)"
+
+
+def _outlined(height: Floats, base: float) -> Floats:
+    """Return the heights at every edge, twice, of a filled outline that returns to its base."""
+    return np.concatenate([[base], np.repeat(height, 2), [base]])
+
+
+def positions(
+    found: PositionMap, threshold: float, span: tuple[float, float], scale: Scale
+) -> go.Figure:
+    """Draw where on the page pairs of each score are, with the mean score at every place.
+
+    The page's top is at the top. Each row is divided by its own number of pairs, so that places
+    with few pairs can be compared with others.
+    """
+    each = found.counts.sum(axis=1)
+    rows = len(each)
+    if found.place == "image":  # documents seldom have as many images
+        rows = max(5, int(np.flatnonzero(each)[-1]) + 1 if each.any() else 0)
+    counts, mean = found.counts[:rows], found.mean[:rows]
+    share = counts / np.maximum(each[:rows, None], 1)
+    words = "%{customdata[0]:,} pairs, %{customdata[1]:.1%} of those at this place"
+    density = {
+        "type": "heatmap",
+        "x": found.edges,
+        "y": np.arange(rows + 1),
+        "z": np.where(counts > 0, share, np.nan),
+        "customdata": np.stack([counts, share], axis=2),
+        "colorscale": [[0, "rgba(0,114,178,0.06)"], [1, "rgb(0,114,178)"]],
+        "showscale": False,
+        "hovertemplate": f"{words}<extra></extra>",
+    }
+    names = _places(found.place, rows, len(found.counts))
+    known = np.flatnonzero(np.isfinite(mean))
+    hover = [f"mean score {mean[at]:.{scale.digits + 1}f}" for at in known.tolist()]
+    line = {"color": _MEAN, "width": 3}
+    data = [density, _line(mean[known], known + 0.5, line, hover, "%{customdata}")]
+    layout = {
+        "xaxis": axis(title=_score_title(scale), range=list(span)),
+        "yaxis": axis(range=[rows, 0], showgrid=False, **names),
+        "shapes": [threshold_line(threshold)],
+        "annotations": [
+            above(_PLACE_TITLES[found.place], 0, "left"),
+            above("<b>━ mean score</b>", 1, "right", color=_MEAN),
+        ],
+    }
+    return figure(data, layout, 400, **_ALIGNED)
+
+
+_MEAN: Final = COLOURS["unreadable"]  # the color that differs most from the map's blue
+_PLACE_TITLES: Final = {
+    "sentence": "position of the sentence on its page",
+    "image": "number of the image on its page",
+}
+
+
+def _places(place: str, rows: int, most: int) -> Spec:
+    """Return the ticks of the places."""
+    if place == "sentence":
+        return {
+            "tickvals": [0, rows / 4, rows / 2, 3 * rows / 4, rows],
+            "ticktext": ["top", "25%", "50%", "75%", "end"],
+        }
+    shown = [1, *range(5, rows - 1, 5), rows]
+    texts = [f"{number}+" if number == most else str(number) for number in shown]
+    return {"tickvals": [number - 0.5 for number in shown], "ticktext": texts}

@@ -23,15 +23,14 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.distribution import STATUSES, statuses
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
 from mmc4viz.text import storable
-from mmc4viz.types import LoaderConfig, Outcome, PairStatus
+from mmc4viz.types import LoaderConfig, Outcome
 
 _CHUNK: Final = 1 << 16  # documents resolved and written together, at least one shard
-
-STATUSES: Final = tuple(str(status) for status in PairStatus)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def chunks(matched: Matched, config: LoaderConfig, size: int = _CHUNK) -> Iterat
 def _chunk(parts: list[Part], config: LoaderConfig) -> Chunk:
     found = verdicts(Matched(parts, config), config)
     document, image, sentence, score = _plain_pairs(parts)
-    status = _plain_statuses(document, image, sentence, score, found, config)
+    status = statuses(document, image, sentence, score, found.image_tokens, config)
     kind = found.kind
     probability = (kind == CLASS["kept_always"]).astype(np.float64)
     probability[kind == CLASS["kept_single_image"]] = config.single_image_keep
@@ -129,43 +128,6 @@ def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
     image, sentence, score = others
     order = np.lexsort((image, document))
     return document[order], image[order], sentence[order], score[order]
-
-
-def _plain_statuses(
-    document: Ints,
-    image: Ints,
-    sentence: Ints,
-    score: NDArray[np.float64],
-    found: Verdicts,
-    config: LoaderConfig,
-) -> NDArray[np.int8]:
-    """Return the status of fast-path documents' pairs, sorted by document, then image.
-
-    Image tokens are in order of sentence, then image; truncation keeps the first of them.
-    """
-    status = np.full(len(document), STATUSES.index(PairStatus.BELOW_THRESHOLD), np.int8)
-    surviving = np.flatnonzero(score >= config.threshold)
-    within = _rank(document[surviving]) < config.max_images
-    status[surviving[~within]] = STATUSES.index(PairStatus.OVER_CAP)
-    kept = surviving[within]
-    kept = kept[np.lexsort((image[kept], sentence[kept], document[kept]))]
-    in_sequence = _rank(document[kept]) < found.image_tokens[document[kept]]
-    status[kept[in_sequence]] = STATUSES.index(PairStatus.KEPT)
-    status[kept[~in_sequence]] = STATUSES.index(PairStatus.TRUNCATED)
-    return status
-
-
-def _rank(document: Ints) -> Ints:
-    """Return each entry's position in its document; a document's entries are adjacent.
-
-    Examples
-    --------
-    >>> _rank(np.array([3, 3, 5, 5, 5]))
-    array([0, 1, 0, 1, 2])
-    """
-    here = np.arange(len(document))
-    begins = np.concatenate([[True], document[1:] != document[:-1]])[: len(document)]
-    return here - np.maximum.accumulate(np.where(begins, here, 0))
 
 
 def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]:

@@ -146,10 +146,19 @@ def table(
     return part("table", head, rows, caption, current)
 
 
-def heading(words: str, *csv: Any) -> None:
-    """Draw a section's heading, with the button of `csv_button` if its arguments are given.
+def heading(words: str, *csv: Any, what: str = "", svg: Callable[[], bytes] | None = None) -> None:
+    """Draw a section's heading, with buttons for its picture's data and for the picture.
 
-    Words that are not the page's own must be HTML from `part`.
+    Parameters
+    ----------
+    words : str
+        Words that are not the page's own must be HTML from `part`.
+    *csv
+        Arguments of `csv_button`, if there are data.
+    what : str
+        What is downloaded, as in "Download ROC curves (SVG)".
+    svg : callable, optional
+        Returns the picture; called when the button is pressed.
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if isinstance(words, Markup):
@@ -157,17 +166,34 @@ def heading(words: str, *csv: Any) -> None:
         else:
             st.subheader(words, anchor=False, width="content")
         if csv:
-            csv_button(*csv)
+            name, head, rows = csv
+            csv_button(name, head, rows, what)
+        if svg is not None:
+            svg_button(csv[0], svg, what)
 
 
-def csv_button(name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[Any]]]) -> None:
-    """Draw a button that downloads rows as ``name``.csv."""
+def csv_button(
+    name: str, head: Sequence[str], rows: Callable[[], Iterable[Sequence[Any]]], what: str = ""
+) -> None:
+    """Draw a button that downloads rows as ``name``.csv; they are made when it is pressed."""
+    _download(name, "csv", "text/csv", lambda: csv_text(head, rows()), what)
+
+
+def svg_button(name: str, draw: Callable[[], bytes], what: str = "") -> None:
+    """Draw a button that downloads a picture as ``name``.svg; it is drawn when it is pressed."""
+    _download(name, "svg", "image/svg+xml", draw, what)
+
+
+def _download(name: str, form: str, mime: str, make: Callable[[], str | bytes], what: str) -> None:
+    """Draw a download button. Only its format is visible; its name says what it downloads."""
+    words = f"Download {what or name.replace('-', ' ')} ({form.upper()})"
     st.download_button(
-        "Download CSV",
-        data=lambda: csv_text(head, rows()),
-        file_name=f"{name}.csv",
-        mime="text/csv",
-        key=f"csv-{name}",
+        words,
+        data=make,
+        file_name=f"{name}.{form}",
+        mime=mime,
+        key=f"{form}-{name}",
+        help=words,
         on_click="ignore",
         type="tertiary",
         icon=":material/download:",

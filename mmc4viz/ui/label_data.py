@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,18 @@ class Findings:
     curve: Curve
     isotonic: Isotonic
     agreements: list[AnnotatorAgreement]
+
+    def rows(self) -> list[Sequence[Any]]:
+        """Return precision and recall at every threshold, as rows of `COLUMNS`."""
+        c = self.curve
+        columns = (c.thresholds, c.labels, c.wrong, *vars(c.precision).values(),
+                   *vars(c.kept).values())  # fmt: skip
+        return [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+COLUMNS: Final = (
+    "threshold", "labels", "wrong", "precision", "low", "high", "kept", "kept_low", "kept_high",
+)  # fmt: skip
 
 
 def path_of(choice: Choice) -> str:

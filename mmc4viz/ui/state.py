@@ -46,7 +46,7 @@ _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
     "d.columns", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
     "l.precision", "b.view", "b.n", "b.other", "m.other", "m.by", "m.quadrant", "x.order", "x.cap",
-    "x.drop", "x.keep", "x.images", "x.models",
+    "x.drop", "x.keep", "x.images", "x.models", "picture", "place",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")

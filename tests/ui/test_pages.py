@@ -299,7 +299,7 @@ def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Gather the CSV of every page that is drawn from now on, by its name."""
     offered: dict[str, str] = {}
 
-    def offer(name: str, head: Any, rows: Any) -> None:
+    def offer(name: str, head: Any, rows: Any, what: str = "") -> None:
         offered[name] = html.csv_text(head, rows())
 
     monkeypatch.setattr(html, "csv_button", offer)

@@ -404,6 +404,8 @@ class Labelled:
         Drawn pairs labeled correct or incorrect.
     ranks : ndarray of int64, shape (n,)
         Their ranks among the matched pairs, in the sample's order.
+    unsure_ranks : ndarray of int64, shape (unsure,)
+        Those of the pairs with only unsure answers.
     drawn : int
         Pairs drawn so far.
     waiting, unsure : int
@@ -421,6 +423,7 @@ class Labelled:
     design: Design
     sample: LabelledSample
     ranks: Ints
+    unsure_ranks: Ints
     drawn: int
     waiting: int
     unsure: int
@@ -451,13 +454,15 @@ def labelled(path: str, design: Design, population: Population) -> Labelled:
     ranks = population.find(queued | said.keys())
     here = {pair: label for pair, label in said.items() if pair in queued and pair in ranks}
     holds = population.documents.holds
+    unsure = sorted(ranks[pair] for pair, label in here.items() if label.correct is None)
     gone = [pair for pair in said.keys() - ranks.keys() if holds(pair.content)]
     return Labelled(
         design,
         *_sample(design, population, here, ranks),
+        np.array(unsure, np.int64),
         drawn=len(queued),
         waiting=len(queued - said.keys()),
-        unsure=sum(label.correct is None for label in here.values()),
+        unsure=len(unsure),
         disagreed=sum(not label.agreed for label in here.values()),
         gone=tuple(sorted(gone, key=lambda pair: (pair.shard, pair.key, pair))),
         elsewhere=len((said.keys() & ranks.keys()) - queued),

@@ -25,6 +25,7 @@ function build(root) {
     plotOf(control), secondBar(control), (control.yields = make("div", { class: "yields" })),
   );
   listen(control);
+  hovers(control);
   control.observer = new ResizeObserver(() => control.model && redraw(control));
   control.observer.observe(root);
   return control;

@@ -14,8 +14,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from mmc4viz.charts import COLOURS
+from mmc4viz.charts import COLOURS, values_of_a_setting
 from mmc4viz.data.scale import Scale
+from mmc4viz.export.figure_svg import sheet
 from mmc4viz.ui.html import asset
 
 TITLES: Final = {
@@ -57,7 +58,7 @@ def show(points: Sequence[Point], what: str, *, share: bool) -> None:
     share : bool
         Whether yields are shares, else counts.
     """
-    most = max((p.high if math.isfinite(p.high) else p.estimate for p in points), default=0) or 1.0
+    most = max((_high(point) for point in points), default=0) or 1.0
     settings = dict.fromkeys(point.setting for point in points)
     panels = [
         _panel([p for p in points if p.setting == setting], what, share) for setting in settings
@@ -69,6 +70,30 @@ def show(points: Sequence[Point], what: str, *, share: bool) -> None:
     )
 
 
+def svg(points: Sequence[Point], what: str, *, share: bool) -> bytes:
+    """Return the same charts as an SVG file."""
+    settings = dict.fromkeys(point.setting for point in points)
+    groups = [[p for p in points if p.setting == setting] for setting in settings]
+    most = max((_high(point) for point in points), default=0) or 1.0
+    figures = [
+        values_of_a_setting(
+            [str(p.value).replace("_to_", "-to-") for p in group],
+            [(p.estimate, p.low, _high(p)) for p in group],
+            [p.present for p in group],
+            TITLES[group[0].setting],
+            1.06 * most,
+            joined=group[0].setting != "assignment",
+            share=share,
+        )
+        for group in groups
+    ]
+    return sheet(figures, f"Sensitivity of {what} to other settings", columns=2)
+
+
+def _high(point: Point) -> float:
+    return point.high if math.isfinite(point.high) else point.estimate
+
+
 def _panel(points: Sequence[Point], what: str, share: bool) -> dict[str, Any]:
     title = TITLES[points[0].setting]
     shown = [
@@ -76,7 +101,7 @@ def _panel(points: Sequence[Point], what: str, share: bool) -> dict[str, Any]:
             "name": str(point.value).replace("_to_", "-to-"),
             "value": point.estimate,
             "low": point.low,
-            "high": point.high if math.isfinite(point.high) else point.estimate,
+            "high": _high(point),
             "present": point.present,
             "words": _words(point, share),
         }

@@ -180,7 +180,14 @@ _WORDS: Final = {
     "baseline": "baseline",
     "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
 }
-_PARTS: Final = ("dom.js", "control_model.js", "control_draw.js", "control_move.js", "control.js")
+_PARTS: Final = (
+    "dom.js",
+    "control_model.js",
+    "control_draw.js",
+    "control_move.js",
+    "control_hover.js",
+    "control.js",
+)
 
 
 _MOUNT: Final = st.components.v2.component(
@@ -351,6 +358,19 @@ def _parsed(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return view if isinstance(found, dict) and found.items() <= view.items() else None
+
+
+def shown(choice: Choice) -> tuple[float, float]:
+    """Return the range of thresholds that the control shows; pictures below it share its axis."""
+    view, scale = _checked(state.get("view")), choice.scale
+    grid = scale.thresholds()
+    low, high = view.get("from"), view.get("to")
+    if low is None or high is None or high - low < _LEAST:
+        return choice.span
+    return float(grid[min(low, len(grid) - 2)]), float(grid[min(high, len(grid) - 1)])
+
+
+_LEAST: Final = 10  # steps in view, as in control.js
 
 
 def _checked(text: str) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import streamlit as st
 
 from mmc4viz import charts
+from mmc4viz.export.figure_svg import sheet
 from mmc4viz.export.tables import areas, match_cells, match_head, overlaps, values
 from mmc4viz.text import escaped, plain
 from mmc4viz.thresholds.by_yield import YIELDS
@@ -27,7 +28,7 @@ from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, document_view, fields, label_data, model_data, state
 from mmc4viz.ui.components import gallery
 from mmc4viz.ui.components.gallery import Card
-from mmc4viz.ui.html import NO_DOCUMENTS, csv_button, heading, note, pair_of_columns, part, table
+from mmc4viz.ui.html import NO_DOCUMENTS, heading, note, pair_of_columns, part, table
 from mmc4viz.ui.model_data import Side
 from mmc4viz.ui.sidebar import Choice
 
@@ -110,13 +111,23 @@ def _separation_curves(found: Separation) -> None:
     """Draw the ROC and precision–recall curves of both models."""
     names = [escaped(one.model) for one in found.models]  # Plotly shows markup
     pictures = {
-        "roc": (charts.roc, "ROC curves of both models"),
-        "precision": (charts.precision_recall, "Precision–recall curves of both models"),
+        "roc": ("ROC", charts.roc, "ROC curves of both models"),
+        "recall": (
+            "Precision–recall",
+            charts.precision_recall,
+            "Precision–recall curves of both models",
+        ),
     }
-    for place, (name, (draw, alt)) in zip(pair_of_columns("labels"), pictures.items(), strict=True):
+    for place, (name, (title, draw, alt)) in zip(
+        pair_of_columns("labels"), pictures.items(), strict=True
+    ):
         picture = draw(found, names)
-        place.plotly_chart(picture, key=f"labels-{name}", config=document_view.STILL, alt=alt)
-    csv_button("separation", _CURVES, lambda: _separation_rows(found))
+        with place:
+            heading(
+                title, name, _CURVES, lambda: _separation_rows(found), what=alt,
+                svg=partial(sheet, [picture], alt),
+            )  # fmt: skip
+            st.plotly_chart(picture, key=f"labels-{name}", config=document_view.STILL, alt=alt)
 
 
 def _separation_rows(found: Separation) -> list[Sequence[object]]:
@@ -247,7 +258,7 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
 
 def _table(found: Sequence[EquivalentThreshold], names: tuple[str, str]) -> None:
     """Draw the table of equivalent thresholds."""
-    _heading("Equivalent thresholds", "matched", found)
+    _heading("Equivalent thresholds", "matched", found, "equivalent thresholds at the current one")
     caption = (
         "Each row: thresholds that keep the same number, or the closest if there is none. Overlap: "
         "kept by both models divided by kept by either; pairs are equal if image and sentence are."
@@ -304,15 +315,20 @@ def _joint(first: Side, second: Side, match: EquivalentThreshold) -> None:
     at = match.first, match.second
     quadrant = found.quadrants(at)
     counts = np.bincount(quadrant, minlength=len(QUADRANTS)).tolist()
-    heading("Same images, both scores")
+    names = list(map(escaped, (first.name, second.name)))  # Plotly shows markup
+    figure = charts.joint(found.score, at, counts, names)
+    title = "Same images, both scores"
+    heading(
+        title, "both-scores", _JOINT_HEAD, lambda: _joint_rows(found), what="scores of both models",
+        svg=lambda: sheet([figure], title),
+    )  # fmt: skip
     st.text(
         f"{len(found.image):,} images that both models match; only {first.name} matches "
         f"{found.only_first:,}, only {second.name} {found.only_second:,}. Darker: more images. "
         "Press the name of a quadrant to see its pairs."
     )
-    names = list(map(escaped, (first.name, second.name)))  # Plotly shows markup
     st.plotly_chart(
-        charts.joint(found.score, at, counts, names),
+        figure,
         key="joint",
         config=document_view.STILL,
         on_select=_quadrant_pressed,
@@ -336,6 +352,18 @@ def _joint(first: Side, second: Side, match: EquivalentThreshold) -> None:
     cards = [_joint_card(found, place, (first, second)) for place in some.tolist()]
     title = part("title", f"Kept by {words[shown]}: {len(cards):,} of {len(inside):,} images")
     gallery.show(first.source, "joint", title, cards, _JOINT_COLUMNS)
+
+
+_JOINT_HEAD: Final = (
+    "document", "image", "first_sentence", "second_sentence", "first_score", "second_score",
+)  # fmt: skip
+
+
+def _joint_rows(found: JointScores) -> list[tuple[float, ...]]:
+    """Return every image with both models' sentences and scores; all are numbered from 1."""
+    counted = (found.document, found.image, *found.sentence)
+    columns = [*((column + 1).tolist() for column in counted), *found.score.tolist()]
+    return list(zip(*columns, strict=True))
 
 
 def _quadrant_pressed() -> None:
@@ -374,23 +402,39 @@ def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
         with place:
             words = part("score_title", one.name, f"{threshold:.12g}", found.scale.name)
             rows = partial(_spread, found)
-            heading(part("document", words), f"scores-{which}", _SPREAD, rows)
             scores = model_data.candidate(one).model.pairs.score
             low, high = float(found.edges[0]), float(found.edges[-1])
             span = min(low, threshold), max(high, threshold)
+            figure = charts.score_histogram(scores, threshold, span, found.scale)
+            what = f"scores of the {which} model"
+            heading(
+                part("document", words), f"scores-{which}", _SPREAD, rows, what=what,
+                svg=partial(sheet, [figure], f"{plain(one.name)} at {threshold:.12g}"),
+            )  # fmt: skip
             st.plotly_chart(
-                charts.score_histogram(scores, threshold, span, found.scale),
+                figure,
                 key=f"scores-{which}",
                 config=document_view.STILL,
                 alt=f"Score distribution of the {which} model with threshold {threshold:.6g}",
             )
 
 
-def _heading(title: str, name: str, found: Sequence[EquivalentThreshold]) -> None:
-    """Draw a heading, with a CSV button if there are equivalent thresholds."""
+def _heading(
+    title: str,
+    name: str,
+    found: Sequence[EquivalentThreshold],
+    what: str,
+    figure: Any = None,
+) -> None:
+    """Draw a heading, with downloads if there are equivalent thresholds."""
+    if not found:
+        heading(title)
+        return
     rows = [one.row() for one in found]
-    csv = (name, list(rows[0]), lambda: [list(row.values()) for row in rows]) if rows else ()
-    heading(title, *csv)
+    heading(
+        title, name, list(rows[0]), lambda: [list(row.values()) for row in rows], what=what,
+        svg=None if figure is None else lambda: sheet([figure], what),
+    )  # fmt: skip
 
 
 def _spread(found: Distribution) -> list[tuple[float, float, int]]:
@@ -402,15 +446,26 @@ def _curves(
     found: Sequence[EquivalentThreshold], match: EquivalentThreshold, names: tuple[str, str]
 ) -> None:
     """Draw overlap and the second model's threshold against the first one's."""
-    _heading("Overlap (IoU) by threshold", "along", found)
     pictures = {
-        "agreement": (charts.agreement, "Overlap (IoU) of both models"),
-        "thresholds": (charts.thresholds, "Equivalent thresholds of both models"),
+        "agreement": (
+            "Overlap (IoU) by threshold",
+            charts.agreement,
+            "Overlap (IoU) of both models",
+        ),
+        "thresholds": (
+            "Equivalent by threshold",
+            charts.thresholds,
+            "Equivalent thresholds of both models",
+        ),
     }
-    for place, (name, (draw, alt)) in zip(pair_of_columns("along"), pictures.items(), strict=True):
+    for place, (name, (title, draw, alt)) in zip(
+        pair_of_columns("along"), pictures.items(), strict=True
+    ):
         picture = draw(found, match.first, list(map(escaped, names)))  # Plotly shows markup
         alt = f"{alt}, by {_words(match.by)}"
-        place.plotly_chart(picture, key=f"along-{name}", config=document_view.STILL, alt=alt)
+        with place:
+            _heading(title, name, found, alt, picture)
+            st.plotly_chart(picture, key=f"along-{name}", config=document_view.STILL, alt=alt)
 
 
 def _changes(match: EquivalentThreshold, names: tuple[str, str]) -> None:

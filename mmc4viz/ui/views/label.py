@@ -6,15 +6,15 @@ During labeling the sidebar is hidden, so that nothing on screen reveals score, 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz import charts
+from mmc4viz.export.figure_svg import sheet
 from mmc4viz.thresholds.labels import exchange, precision, queue, sampling, store
 from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, curve, propose, remarks
 from mmc4viz.thresholds.labels.queue import DrawnPair
@@ -31,9 +31,6 @@ from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
 
 _WIDTH, _FOCUS = "l.width", "l.focus"
-_COLUMNS: Final = (
-    "threshold", "labels", "wrong", "precision", "low", "high", "kept", "kept_low", "kept_high",
-)  # fmt: skip
 _MESSAGE: Final = "label-message"
 
 
@@ -89,28 +86,38 @@ def _proposal(found: Proposal, choice: Choice, place: DeltaGenerator) -> None:
 def _curves(found: label_data.Findings, proposal: Proposal, wanted: float, choice: Choice) -> None:
     """Draw the curves side by side, with their data."""
     t, sample = choice.config.threshold, found.labelled.sample
-    heading("Precision by threshold", "precision", _COLUMNS, lambda: _rows(found))
-    left, right = st.columns([3, 2])
-    left.plotly_chart(
-        charts.precision(found.curve, t, wanted, proposal.threshold),
-        key="label-precision",
-        config=document_view.STILL,
-        alt="Precision and recall against the threshold, with 95% CIs",
-    )
     low, high = (float(end) for end in (sample.score.min(), sample.score.max()))
-    right.plotly_chart(
-        charts.probability(found.isotonic, t, (low, high)),
-        key="label-probability",
-        config=document_view.STILL,
-        alt="Probability of a correct pair against the score, by isotonic regression",
+    isotonic = found.isotonic
+    figures = (
+        charts.precision(found.curve, t, wanted, proposal.threshold),
+        charts.probability(isotonic, t, (low, high)),
     )
-
-
-def _rows(found: label_data.Findings) -> list[Sequence[Any]]:
-    c = found.curve
-    columns = (c.thresholds, c.labels, c.wrong, *vars(c.precision).values(),
-               *vars(c.kept).values())  # fmt: skip
-    return [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    left, right = st.columns([3, 2])
+    with left:
+        words = "Precision by threshold"
+        heading(
+            words, "precision", label_data.COLUMNS, found.rows, what="precision by threshold",
+            svg=lambda: sheet(figures[:1], words),
+        )  # fmt: skip
+        st.plotly_chart(
+            figures[0],
+            key="label-precision",
+            config=document_view.STILL,
+            alt="Precision and recall against the threshold, with 95% CIs",
+        )
+    with right:
+        title = "Correct by score"
+        heading(
+            title, "probability", ("score", "probability_correct"),
+            lambda: zip(isotonic.score.tolist(), isotonic.probability.tolist(), strict=True),
+            what="probability correct by score", svg=lambda: sheet(figures[1:], title),
+        )  # fmt: skip
+        st.plotly_chart(
+            figures[1],
+            key="label-probability",
+            config=document_view.STILL,
+            alt="Probability of a correct pair against the score, by isotonic regression",
+        )
 
 
 def _now(sample: LabelledSample, choice: Choice) -> None:

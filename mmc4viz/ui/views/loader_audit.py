@@ -9,6 +9,7 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
+from mmc4viz.export.figure_svg import sheet
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.ui import data, document_view, html, state
@@ -62,7 +63,7 @@ def show(choice: Choice) -> None:
         st.text("Silent loader behavior with the current settings.")
         if choice.source.sample is not None:
             st.text("Counted on the sample, not on the whole corpus.")
-        html.csv_button("audit", _HEAD, lambda: everything)
+        html.csv_button("audit", _HEAD, lambda: everything, "audit")
     for number, (title, findings) in enumerate(sections.items()):
         st.subheader(title, anchor=False)
         for place, finding in enumerate(findings):
@@ -170,12 +171,18 @@ def _capped(choice: Choice, found: data.Audit) -> Sequence[_Finding]:
 def _displaced(choice: Choice, found: data.Audit) -> None:
     """Draw the scores of pairs dropped at the cap and of those kept in their place."""
     lost, instead = found.capped.lost, found.capped.instead
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.text("Scores of the swapped pairs")
-        rows = [("dropped", s) for s in lost.tolist()] + [("kept", s) for s in instead.tolist()]
-        html.csv_button("displaced", ("pair", "score"), lambda: rows)
+    figure, title = charts.displaced(lost, instead), "Scores of the swapped pairs"
+    rows = [("dropped", s) for s in lost.tolist()] + [("kept", s) for s in instead.tolist()]
+    html.heading(
+        title,
+        "displaced",
+        ("pair", "score"),
+        lambda: rows,
+        what="scores of the swapped pairs",
+        svg=lambda: sheet([figure], title),
+    )
     st.plotly_chart(
-        charts.displaced(lost, instead),
+        figure,
         key="displaced",
         config=document_view.STILL,
         alt="Scores of pairs dropped at the cap, and of those kept in their place",

@@ -1,4 +1,4 @@
-"""The page Threshold: the control, saved settings, suggestions, funnels and sensitivity.
+"""The page Threshold: the control, saved settings, pictures, suggestions and sensitivity.
 
 Sensitivity to other settings is computed once for all thresholds, for a large corpus from a
 random sample unless exact numbers are requested.
@@ -7,7 +7,7 @@ random sample unless exact numbers are requested.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -16,18 +16,21 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from mmc4viz import charts as pictures
 from mmc4viz.data.scale import Thresholds
+from mmc4viz.export.figure_svg import sheet
 from mmc4viz.sweep.estimate import RATES, Estimate, Rate
 from mmc4viz.sweep.sensitivity import Effect, Pool, estimated, exact, pool, variations
-from mmc4viz.sweep.statistics import Curves, document_funnel, image_funnel
+from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus
 from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import cache, data, html, proposals, state
 from mmc4viz.ui.cache import Memo, progress
-from mmc4viz.ui.components import charts, control, funnel, saved_settings
+from mmc4viz.ui.components import charts, control, saved_settings
 from mmc4viz.ui.components.charts import TITLES, Point
 from mmc4viz.ui.html import NO_DOCUMENTS, many, note
 from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.views import threshold_pictures
 
 _LARGE: Final = 100_000  # documents; fewer are matched in about a second
 _QUICK: Final = 5_000  # sample size until all documents are matched
@@ -145,7 +148,15 @@ def _show_sensitivity(choice: Choice) -> None:
         if not whole and choice.whole.sample is None:
             st.button("Compute exactly", on_click=_ask, args=(choice,))
         html.csv_button(
-            "sensitivity", ("setting", "value", "yield", "low", "high"), lambda: _rows(points)
+            "sensitivity",
+            ("setting", "value", "yield", "low", "high"),
+            lambda: _rows(points),
+            "sensitivity to other settings",
+        )
+        html.svg_button(
+            "sensitivity",
+            lambda: charts.svg(points, _SHOWN[shown], share=shown == "documents" or not documents),
+            "sensitivity to other settings",
         )
 
 
@@ -253,44 +264,69 @@ def show(choice: Choice) -> None:
         _show_sample_note(choice, estimated, data.facts_of(choice.source))
     standing = proposals.available(choice)
     control.show(choice, curves, _counts(choice, curves), compared, estimated, standing)
-    _csv(choice, curves, estimated)
+    _downloads(choice, curves, estimated)
+    threshold_pictures.show(choice, curves, compared)
     proposals.show_suggestions(choice)
-    funnel.show(curves, choice)
     last = st.container()  # above the links, but computed last
     _links()
     with last:
         _show_sensitivity(choice)
 
 
-def _csv(choice: Choice, curves: Curves, estimated: Estimate | None) -> None:
-    """Offer the data of the charts."""
+def _downloads(choice: Choice, curves: Curves, estimated: Estimate | None) -> None:
+    """Offer the control's pictures and their data."""
     keep, scale = choice.config.single_image_keep, choice.scale
-    with st.popover("Download data", type="tertiary", width="content"):
-        st.text("Kept counts by threshold (CSV)")
-        html.csv_button("yields", _YIELDS, lambda: [[*row.values()] for row in curves.rows(keep)])
-        st.text("Histogram (CSV)")
-        steps = scale.thresholds().tolist()
-        pairs = _counts(choice, curves).tolist()
-        html.csv_button(
-            "histogram", ("similarity", "pairs"), lambda: zip(steps, pairs, strict=True)
+    with st.popover("Download the control's charts", type="tertiary", width="content"):
+        _pair_of_buttons(
+            "Kept counts by threshold",
+            "yields",
+            _YIELDS,
+            lambda: [[*row.values()] for row in curves.rows(keep)],
+            lambda: _yield_svg(choice, curves),
         )
-        st.text("Drop reasons at this threshold (CSV)")
-        html.csv_button(
-            "losses", ("of", "loss", "lost", "remaining"), lambda: _losses(curves, choice)
+        steps = scale.thresholds().tolist()
+        pairs = _counts(choice, curves)
+        _pair_of_buttons(
+            "Score distribution",
+            "histogram",
+            ("similarity", "pairs"),
+            lambda: zip(steps, pairs.tolist(), strict=True),
+            lambda: _histogram_svg(choice, pairs),
         )
         if estimated is not None:
-            st.text("95% CIs (CSV)")
-            html.csv_button("intervals", _BANDS, lambda: _bands(estimated, keep))
+            _pair_of_buttons("95% CIs", "intervals", _BANDS, lambda: _bands(estimated, keep))
 
 
-def _losses(curves: Curves, choice: Choice) -> list[tuple[str, str, float, float]]:
-    step, keep = curves.step(choice.config.threshold), choice.config.single_image_keep
-    funnels = {"documents": document_funnel, "images": image_funnel}
-    return [
-        (of, loss.name, loss.lost, loss.remaining)
-        for of, losses in funnels.items()
-        for loss in losses(curves, step, keep)
+def _pair_of_buttons(
+    title: str,
+    name: str,
+    head: Sequence[str],
+    rows: Callable[[], Iterable[Sequence[Any]]],
+    svg: Callable[[], bytes] | None = None,
+) -> None:
+    """Offer a chart's data and, if it is one, the chart."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(title, width=220)
+        what = title if title[0].isdigit() else title[0].lower() + title[1:]
+        html.csv_button(name, head, rows, what)
+        if svg is not None:
+            html.svg_button(name, svg, what)
+
+
+def _histogram_svg(choice: Choice, pairs: NDArray[np.float64]) -> bytes:
+    t, span = choice.config.threshold, control.shown(choice)
+    figure = pictures.count_histogram(pairs, t, span, choice.scale)
+    return sheet([figure], f"Score distribution of matched pairs, threshold {t:g}")
+
+
+def _yield_svg(choice: Choice, curves: Curves) -> bytes:
+    t, (low, high) = choice.config.threshold, control.shown(choice)
+    inside = [
+        row
+        for row in curves.rows(choice.config.single_image_keep)
+        if low <= row["threshold"] <= high
     ]
+    return sheet([pictures.yields(inside, control.YIELDS, t)], "What is kept at each threshold")
 
 
 def _bands(estimated: Estimate, keep: float) -> list[list[float]]:
