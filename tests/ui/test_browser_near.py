@@ -120,6 +120,42 @@ def test_keys_move_the_threshold_and_a_narrow_sheet_is_in_order(
     ended(watched)
 
 
+def test_the_sheet_follows_other_fields_after_a_drag(
+    browser: Browser, dashboard: str, pairs: Pairs
+) -> None:
+    watched = near(browser, dashboard)
+    page = watched.page
+    page.locator(".strip .handle").focus()
+    page.keyboard.press("PageUp")
+    first = page.locator(".half.above .card .score").first
+    expect(first).to_have_text(f"{pairs.score[pairs.cut(0.25)]:.4f}")
+    field = page.get_by_role("spinbutton", name="Threshold")
+    field.fill("0.3")
+    field.press("Enter")
+    expect(first).to_have_text(f"{pairs.score[pairs.cut(0.3)]:.4f}")
+    expect(page.locator(".line .at")).to_have_text("0.300")
+    assert page.locator(".strip .handle").get_attribute("aria-valuenow") == "0.3"
+    ended(watched)
+
+
+def test_a_tap_chooses_a_bar_and_leaves_the_threshold(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, f"{dashboard}/", "?t=0.27", has_touch=True)
+    page = watched.page
+    page.wait_for_selector(".handle[aria-valuetext]", timeout=60_000)
+    box = page.locator(".plot .area").bounding_box()
+    assert box is not None
+    before = page.locator(".control .see").inner_text()
+    page.touchscreen.tap(box["x"] + 0.3 * box["width"], box["y"] + 0.8 * box["height"])
+    expect(page.locator(".control .see")).not_to_have_text(before)
+    low = float(page.locator(".control .see").inner_text().split("scoring ")[1].split()[0])
+    assert low < 0.25
+    assert page.locator(".handle").get_attribute("aria-valuenow") == "0.27"
+    page.locator(".control .see").tap()
+    page.wait_for_selector(".half .card", timeout=20_000)
+    assert float(query(page)["b.from"][0]) == low and query(page)["t"] == ["0.27"]
+    page.close()
+
+
 def test_a_press_enlarges(browser: Browser, dashboard: str, pairs: Pairs) -> None:
     watched = near(browser, dashboard)
     page, number = watched.page, pairs.cut(0.24)

@@ -26,6 +26,7 @@ function tellSoon(control) {
 /** Notify the server of changes. */
 function tell(control) {
   clearTimeout(control.timer);
+  control.timer = undefined;
   const { form, log, from, to } = control.view, { header } = control.model;
   const whole = from === header.span[0] && to === header.span[1];
   const news = { threshold: valueAt(header, control.at), view: JSON.stringify(whole ? { form, log } : { form, log, from, to }) };

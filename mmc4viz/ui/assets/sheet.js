@@ -28,10 +28,10 @@ function build(root) {
 /** Receive a message; cards that did not change stay as they are. */
 function receive(deck, data) {
   const { large, ...rest } = data, text = JSON.stringify([rest.groups, rest.address, rest.label, rest.strip?.within]);
-  deck.data = data;
-  if (large) deck.large.set(large.id, large);
   const changed = deck.text !== text;
-  deck.text = text;
+  Object.assign(deck, { data, text });
+  if (changed) deck.large.clear(); // the same place may be another corpus's
+  if (large) deck.large.set(large.id, large);
   if (changed) deck.cards = data.groups.flatMap((group) => group.cards.map((one) => ({ one, group, card: cardOf(deck, one) })));
   if (data.strip) receiveSheet(deck, changed);
   else if (changed) deck.body.replaceChildren(make("div", { class: "cards" }, ...deck.cards.map(({ card }) => card)));
