@@ -124,7 +124,7 @@ function fillDialog(deck) {
   };
   const close = make("button", { type: "button", class: "step close", "aria-label": "Close" }, "✕");
   close.onclick = () => deck.dialog.close();
-  const facts = [["Score", one.ranks.length ? "" : one.head], ["Runner-up", large ? large.second : "…"], ["Image", `${one.image}`],
+  const facts = [["Score", one.ranks.length ? "" : one.head], ["Best other sentence", large ? large.second : "…"], ["Image", `${one.image}`],
     ["Sentence", `${one.sentence}`], ["Key", one.key], ["Shard", one.shard]].filter(([, value]) => value);
   const sentence = make("p", { class: "sentence", dir: "auto" }, large?.words ?? one.words);
   deck.dialog.setAttribute("aria-label", `Pair: ${named(one)}`);

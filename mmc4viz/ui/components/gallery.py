@@ -218,7 +218,7 @@ def _ordered(score: float | None) -> float | None:
 
 
 def _large(source: data.CorpusKey, cards: Sequence[Card], asked: object) -> dict[str, Any] | None:
-    """Return the enlarged image, the whole sentence and the runner-up of a card."""
+    """Return the enlarged image, the whole sentence and the best other sentence of a card."""
     card = next((card for card in cards if card.id == asked), None)
     if card is None:
         return None
@@ -229,7 +229,7 @@ def _large(source: data.CorpusKey, cards: Sequence[Card], asked: object) -> dict
     texts, columns = seen.sentences, data.columns_of(source)[card.place[0]]
     words = texts[card.sentence] if card.sentence < len(texts) else _NO_TEXT
     matrix = columns.document(card.place[1]).similarity
-    second = runner_up(matrix, card.image, card.sentence)
+    second = best_other(matrix, card.image, card.sentence)
     return {
         "id": card.id,
         "picture": seen.picture,
@@ -243,14 +243,14 @@ def _second(texts: Sequence[str], sentence: int, score: float) -> str:
     return plain(f"{score:.4g}, sentence {sentence + 1}: {words[:_LONGEST]}")
 
 
-def runner_up(matrix: Any, image: int, sentence: int) -> tuple[int, float] | None:
+def best_other(matrix: Any, image: int, sentence: int) -> tuple[int, float] | None:
     """Return the sentence with an image's highest score except the matched one, and its score.
 
     None if there is none, or if the matrix is invalid.
 
     Examples
     --------
-    >>> runner_up([[0.1, 0.3, 0.2]], 0, 1), runner_up([["x"]], 0, 1), runner_up(None, 0, 0)
+    >>> best_other([[0.1, 0.3, 0.2]], 0, 1), best_other([["x"]], 0, 1), best_other(None, 0, 0)
     ((2, 0.2), None, None)
     """
     try:
