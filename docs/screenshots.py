@@ -23,7 +23,7 @@ PAGES = {
     "threshold": ("?t=0.26&p.documents=50%25&p.fdr=10%25", "FDR", 2560),
     "data": ("data", "Folders and indexes", 820),
     "documents": ("documents?doc=0.5", "Raw JSON", 1500),
-    "near-threshold": ("near-threshold", "Dropped: just below", 1000),
+    "near-threshold": ("near-threshold", "Dropped: below", 1000),
     "label": ("label", "Label", 720),
     "compare-models": ("compare-models", "Equivalent thresholds", 2000),
     "loader-audit": ("loader-audit", "Stored scores vs. matrix", 1500),

@@ -59,6 +59,24 @@ class Pairs:
         """Return the number of pairs below a threshold, i.e. the index of the first kept pair."""
         return int(np.searchsorted(self.score, threshold, side="left"))
 
+    def sides(
+        self, threshold: float, low: float | None, high: float | None
+    ) -> tuple[int, int, int]:
+        """Return the first pair from ``low`` on, the first kept one, and the first past ``high``.
+
+        An end that is None is open.
+
+        Examples
+        --------
+        >>> three = np.zeros(3, np.int32)
+        >>> pairs = Pairs(three, three, three, np.array([0.1, 0.2, 0.3]))
+        >>> pairs.sides(0.2, None, 0.3), pairs.sides(0.2, 0.25, None)
+        ((0, 1, 2), (2, 2, 3))
+        """
+        first = 0 if low is None else self.cut(low)
+        last = max(first, len(self) if high is None else self.cut(high))
+        return first, min(max(self.cut(threshold), first), last), last
+
 
 @dataclass(frozen=True, slots=True)
 class PairOutcome:

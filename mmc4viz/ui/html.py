@@ -135,8 +135,12 @@ def web_link(url: str, what: str = "") -> Markup | str:
 def outcome_chip(outcome: Outcome, detail: str | None = None) -> Markup:
     """Return an outcome as a chip, with its reason."""
     words = str(outcome).replace("_", " ")
-    meaning = {Outcome.KEPT: "kept", Outcome.UNREADABLE: "unreadable"}.get(outcome, "rejected")
-    return chip(meaning, f"{words}: {detail}" if detail else words)
+    return chip(outcome_meaning(outcome), f"{words}: {detail}" if detail else words)
+
+
+def outcome_meaning(outcome: Outcome) -> str:
+    """Return the name of an outcome's color."""
+    return {Outcome.KEPT: "kept", Outcome.UNREADABLE: "unreadable"}.get(outcome, "rejected")
 
 
 def table(

@@ -21,7 +21,7 @@ from mmc4viz.thresholds.labels.precision import (
     probability,
 )
 from mmc4viz.thresholds.labels.sampling import Design, Population, design_for, designs
-from mmc4viz.thresholds.labels.store import Documents, Judgement
+from mmc4viz.thresholds.labels.store import Documents, Judgement, PairId
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.sidebar import Choice
@@ -92,6 +92,24 @@ def labels_of(path: str, choice: Choice) -> list[Judgement]:
     """Return the labels of this corpus's pairs."""
     holds = documents_for(choice).holds
     return [one for one in store.read(path) if holds(one.pair.content)]
+
+
+def pair_of(choice: Choice, place: tuple[int, int], image: int, sentence: int) -> PairId:
+    """Return the identity of a pair in a document given by its part and row."""
+    part, row = place
+    columns = data.columns_of(choice.source)[part]
+    key = str(columns.batch.column("key")[row])
+    content = documents_for(choice).contents[part]
+    return PairId(columns.shard.name, key, image, sentence, content, row)
+
+
+def score_of(choice: Choice, place: tuple[int, int], image: int, sentence: int) -> float | None:
+    """Return a pair's score; None if the image and the sentence are not matched."""
+    pairs = data.pairs_for(choice.source, choice.config)
+    document = data.position_of(choice.source, choice.config, place)
+    here = (pairs.document == document) & (pairs.image == image) & (pairs.sentence == sentence)
+    found = pairs.score[here]
+    return float(found[0]) if len(found) else None
 
 
 def design_of(path: str, choice: Choice) -> Design | None:

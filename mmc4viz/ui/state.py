@@ -45,8 +45,9 @@ _WORDS: Final = {
 _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
     "d.columns", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
-    "l.precision", "b.view", "b.n", "b.other", "m.other", "m.by", "m.quadrant", "x.order", "x.cap",
-    "x.drop", "x.keep", "x.images", "x.models", "picture", "place",
+    "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
+    "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep", "x.images",
+    "x.models", "picture", "place",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")
@@ -312,6 +313,8 @@ def _chosen() -> dict[str, str]:
 
 _DOCUMENT: Final = "doc"  # index of the shard, and number of the document in it
 FILTER: Final = "f."
+_NEAR: Final = "b."
+_PAIR: Final = "l.pair"  # shard, document, image and sentence
 
 
 def open_document(source: data.CorpusKey) -> tuple[int, int] | None:
@@ -327,14 +330,53 @@ def open_document(source: data.CorpusKey) -> tuple[int, int] | None:
 
 def keep_open(source: data.CorpusKey, place: tuple[int, int] | None) -> None:
     """Store which document is open, by its part and row."""
-    there = None if place is None else data.place_in_corpus(source, *place)
-    put(_DOCUMENT, None if there is None else f"{there[0]}.{there[1]}")
+    put(_DOCUMENT, None if place is None else document_name(source, place))
 
 
 def go_to_document(source: data.CorpusKey, part: int, row: int) -> None:
     """Switch to the page Documents with a document open."""
     keep_open(source, (part, row))
     go_to("Documents")
+
+
+def document_address() -> dict[str, str]:
+    """Return the query parameters of the page Documents, without filters and an open document."""
+    left_out = (FILTER, _NEAR, _DOCUMENT, _PAIR)
+    return {name: value for name, value in address().items() if not name.startswith(left_out)}
+
+
+def document_name(source: data.CorpusKey, place: tuple[int, int]) -> str:
+    """Return how an address names a document, given by its part and row."""
+    shard, number = data.place_in_corpus(source, *place)
+    return f"{shard}.{number}"
+
+
+def go_to_pairs(low: str | None, high: str | None) -> None:
+    """Switch to the page Near threshold with the pairs of a range of scores."""
+    for name in named(_NEAR):
+        if name in ("view", "below", "above"):
+            put(_NEAR + name, None)
+    put(_NEAR + "from", low)
+    put(_NEAR + "to", high)
+    go_to("Near threshold")
+
+
+def go_to_label(source: data.CorpusKey, place: tuple[int, int], image: int, sentence: int) -> None:
+    """Switch to the page Label with a chosen pair."""
+    put(_PAIR, f"{document_name(source, place)}.{image}.{sentence}")
+    put("l.view", None)
+    go_to("Label")
+
+
+def chosen_pair(source: data.CorpusKey) -> tuple[tuple[int, int], int, int] | None:
+    """Return the chosen pair's document (part and row), image and sentence; None without any."""
+    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})", get(_PAIR), re.ASCII)
+    place = data.place_here(source, int(found[1]), int(found[2])) if found else None
+    if not found or place is None:
+        return None
+    image, sentence = int(found[3]), int(found[4])
+    columns = data.columns_of(source)[place[0]]
+    return (place, image, sentence) if image < columns.n_images[place[1]] else None
 
 
 def put_filters(**filters: str) -> None:

@@ -30,7 +30,7 @@ from mmc4viz.cli import cli
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import COSINE
 from mmc4viz.sweep.pairs import pairs_of
-from mmc4viz.thresholds.labels import exchange, queue, sampling, store
+from mmc4viz.thresholds.labels import chosen, exchange, queue, sampling, store
 from mmc4viz.thresholds.labels.exchange import agreements
 from mmc4viz.thresholds.labels.precision import labelled, labelled_for
 from mmc4viz.thresholds.labels.sampling import Population, scrambled
@@ -297,6 +297,33 @@ def test_csv_brings_everything_back(
     for cell in (cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row):
         number = cell[1:2].isdigit() or cell == "-inf"
         assert number or not cell.lstrip().startswith(("=", "+", "-", "@", "＝"))
+
+
+def test_a_chosen_pair_does_not_count_even_if_it_is_drawn_later(
+    path: str, population: Population
+) -> None:
+    sample = sampling.begin(path, CONFIG, population, COSINE, (0.2, 0.3))
+    found = queue.next_existing(path, sample, population, "Ada")
+    assert found is not None
+    pair = found[0].pair
+    chosen.add(path, said(pair, "Ada", "yes"))
+    chosen.add(path, said(pair, "Ada", "no"))
+    assert [one.answer for one in chosen.read(path)] == ["no"]
+    assert store.read(path, history=True) == []
+    again = queue.next_existing(path, sample, population, "Ada")
+    assert again is not None and again[0].pair == pair  # it is labeled again, blind
+    assert len(labelled(path, sample, population).sample) == 0
+    text = exchange.export_chosen_csv(path)
+    assert '"no"' in text and pair.key in text
+    with pytest.raises(LabelsError, match="missing column answer"):
+        exchange.import_csv(path, text, "chosen.csv")
+    assert store.undo(path, "Ada") is None and len(chosen.read(path)) == 1
+
+
+def test_a_file_without_chosen_pairs_has_none(path: str) -> None:
+    assert chosen.read(path) == []
+    store.add(path, said(PAIR))
+    assert chosen.read(path) == []
 
 
 HEAD = "shard,key,image,sentence,person,answer,time\n"

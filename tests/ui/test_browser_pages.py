@@ -267,9 +267,9 @@ def test_a_search_is_stopped_and_resumed(browser: Browser, slow_shard: str, tmp_
 
 def test_near_threshold_leads_to_a_document(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
-    page = watched.open("near-threshold", ".mmc-card img")
-    words = page.locator(".mmc-card-words").first.inner_text()
-    page.get_by_role("button", name="Open document").first.click()
+    page = watched.open("near-threshold", ".card img")
+    words = page.locator(".card .words").first.inner_text()
+    page.get_by_role("link", name="Open document of").first.click()
     page.wait_for_selector(FACTS, timeout=10_000)
     assert words in page.inner_text(".mmc-doc")
     watched.assert_quiet()
@@ -308,7 +308,14 @@ def test_hostile_documents_do_nothing(browser: Browser, odd_address: str) -> Non
 def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str) -> None:
     watched = Watched(browser, odd_address)
     for view in ("around", "lost", "kept", "between"):
-        assert_inert(watched.open(f"near-threshold?b.view={view}", '[data-testid="stHeading"]'))
+        page = watched.open(f"near-threshold?b.view={view}", '[data-testid="stHeading"]')
+        assert_inert(page)
+        if view in ("around", "lost"):
+            page.locator(".card .picture").first.click()
+            expect(page.locator("dialog[open] .sentence")).to_be_visible()
+            unknown = page.locator("dialog[open] dd").filter(has_text=re.compile("^…$"))
+            expect(unknown).to_have_count(0)  # the server has answered
+        assert_inert(page)
     page = watched.open("documents?f.text=hostile", ".st-key-find-start")
     page.get_by_role("button", name=re.compile("^Search [0-9]")).click()
     page.wait_for_selector("text=Searched all")
@@ -326,7 +333,7 @@ def test_nothing_is_wider_than_a_narrow_page(
 ) -> None:
     watched = Watched(browser, dashboard)
     watched.page.set_viewport_size({"width": 800, "height": 1200})
-    page = watched.open(page_name, ".mmc-doc")
+    page = watched.open(page_name, ".card" if page_name == "near-threshold" else ".mmc-doc")
     assert page.evaluate(
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )

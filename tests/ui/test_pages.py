@@ -340,28 +340,72 @@ def test_raw_json_is_short_and_inert(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert texts[3] == "This document has no JSON."
 
 
+def galleries(app: AppTest) -> list[dict[str, Any]]:
+    """Return what the galleries of a page were sent."""
+    sent = [e.proto for e in app.get("bidi_component")]
+    return [json.loads(one.json) for one in sent if one.component_name == "mmc4viz.gallery"]
+
+
 @pytest.mark.parametrize("view", ["around", "lost", "kept", "between"])
-def test_near_threshold_opens_documents(monkeypatch: pytest.MonkeyPatch, view: str) -> None:
-    app = opened(monkeypatch, "near-threshold", **{"b.view": view})
-    buttons = [button for button in app.button if button.label == "Open document"]
-    assert buttons
-    buttons[0].click().run()
-    assert not app.exception
-    assert "mmc-facts" in markup(app)
-    assert "doc" in app.query_params
+def test_near_threshold_names_documents(monkeypatch: pytest.MonkeyPatch, view: str) -> None:
+    app = opened(monkeypatch, "near-threshold", **{"b.view": view, "cap": "5"})
+    sent = galleries(app)
+    cards = [card for one in sent for group in one["groups"] for card in group["cards"]]
+    assert len(cards) >= 12
+    for card in (cards[0], cards[-1]):
+        address = sent[0]["address"] | {"doc": card["doc"]}
+        assert address["cap"] == "5" and not any(name.startswith("b.") for name in address)
+        document = opened(monkeypatch, "documents", **address)
+        assert card["words"][:60] in markup(document).replace("&#39;", "'").replace("&#34;", '"')
+        assert card["key"] in markup(document)
 
 
 def test_near_threshold_moves_with_the_threshold(
     monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
 ) -> None:
     scores = sorted(pair.score for _, verdict in walks for pair in verdict.pairs)
-    for threshold in (0.24, 0.3):
-        app = opened(monkeypatch, "near-threshold", t=f"{threshold:g}")
-        above = [score for score in scores if score >= threshold][:8]
-        below = [score for score in scores if score < threshold][::-1][:8]
-        cards = [e.proto.body for e in app.get("html") if "mmc-card mmc-doc" in e.proto.body]
-        shown = [card.split('mmc-card-score mmc-num">')[1].split("<")[0] for card in cards]
-        assert shown == [f"{score:.4f}" for score in above + below]
+    for threshold, page in ((0.24, 1), (0.3, 1), (0.3, 2)):
+        first = 12 * (page - 1)
+        address = {"t": f"{threshold:g}", "b.below": str(page), "b.above": str(page)}
+        below, above = galleries(opened(monkeypatch, "near-threshold", **address))[0]["groups"]
+        kept = [score for score in scores if score >= threshold]
+        dropped = [score for score in scores if score < threshold][::-1]
+        for half, wanted in ((below, dropped), (above, kept)):
+            assert [card["score"] for card in half["cards"]] == wanted[first : first + 12]
+            assert half["first"] == first + 1 and half["pages"] == -(-len(wanted) // 12)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [("0.2", "0.21"), ("0.235", "0.245"), ("0.33", None), (None, "0.18")]
+)
+def test_a_range_of_scores(
+    monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]],
+    low: str | None, high: str | None,
+) -> None:  # fmt: skip
+    ends = {"b.from": low, "b.to": high, "b.n": "48"}
+    address = {name: end for name, end in ends.items() if end is not None}
+    app = opened(monkeypatch, "near-threshold", **address)
+    wanted = [
+        pair.score
+        for _, verdict in walks
+        for pair in verdict.pairs
+        if float(low or -9) <= pair.score < float(high or 9)
+    ]
+    shown = [card["score"] for half in galleries(app)[0]["groups"] for card in half["cards"]]
+    assert 0 < len(wanted) < 96 and sorted(shown) == sorted(wanted)
+    assert any(text.value.startswith(f"{len(wanted)} pairs scoring") for text in app.text)
+    next(button for button in app.button if button.label == "Show all scores").click().run()
+    assert not {"b.from", "b.to"} & set(app.query_params)
+    assert not any("pairs scoring" in text.value for text in app.text)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [("x", "y"), ("0.3", "0.2"), ("nan", ""), ("0.3", "0.3"), ("<b>", "inf")]
+)
+def test_an_invalid_range_is_ignored(monkeypatch: pytest.MonkeyPatch, low: str, high: str) -> None:
+    app = opened(monkeypatch, "near-threshold", **{"b.from": low, "b.to": high})
+    assert app.query_params.get("b.from") is None
+    assert sum(len(half["cards"]) for half in galleries(app)[0]["groups"]) == 24
 
 
 def test_the_lack_of_pairs_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

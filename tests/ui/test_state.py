@@ -34,6 +34,7 @@ NAMES = (
     "p.text_tokens", "p.fdr", "l.precision", "l.view", "l.goal", "l.width", "l.focus", "doc",
     "f.outcome", "f.has", "f.lo", "f.hi", "f.images", "f.images_to", "f.tokens", "f.tokens_to",
     "f.shard", "f.url", "f.text", "f.sort", "f.down", "f.page", "b.view", "b.n", "b.other",
+    "b.from", "b.to", "b.below", "b.above", "l.pair",
     "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models", "x.out",
     "reason", "note", "saved", TYPED, "unknown",
 )  # fmt: skip

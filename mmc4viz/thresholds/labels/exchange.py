@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import combinations
 from typing import Final
 
-from mmc4viz.thresholds.labels import store
+from mmc4viz.thresholds.labels import chosen, store
 from mmc4viz.thresholds.labels.store import PAIR, Answer, Judgement, LabelsError, PairId
 
 
@@ -90,10 +90,24 @@ def export_csv(path: str) -> str:
     Cells that a spreadsheet might read as formulas are prefixed with an apostrophe, which import
     removes. Indices count from 0, as in the shard.
     """
+    return _written(HEAD, store.read(path, history=True))
+
+
+def export_chosen_csv(path: str) -> str:
+    """Return the labels of chosen pairs as CSV.
+
+    The column of answers has another name, so that they cannot be imported as labels of pairs drawn
+    at random.
+    """
+    head = ["chosen_answer" if name == "answer" else name for name in HEAD]
+    return _written(head, chosen.read(path))
+
+
+def _written(head: Sequence[str], judgements: Iterable[Judgement]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    writer.writerow(HEAD)
-    for judgement in store.read(path, history=True):
+    writer.writerow(head)
+    for judgement in judgements:
         writer.writerow(map(_cell, _values(judgement)))
     return buffer.getvalue()
 

@@ -1,9 +1,6 @@
 // The threshold control. It follows the threshold in the browser; the server is notified on release
 // and after a pause. It changes only its own elements.
 
-const PAUSE = 300; // milliseconds
-const BIG = 10; // steps of Shift and Page keys
-const LEAST = 10; // minimum steps in view
 const controls = new WeakMap();
 
 /** Called by Streamlit after each run. */
@@ -59,22 +56,9 @@ function marksAndHint(control) {
   control.marks = make("div", { class: "marks" });
   control.proposals = make("div", { class: "marks proposals" });
   control.hint = make("div", { class: "hint" });
-  return make("div", {}, control.marks, control.proposals, control.hint);
-}
-
-/** The histogram: bars on a canvas, labels above, and the handle. */
-function plotOf(control) {
-  control.canvas = make("canvas", { "aria-hidden": "true" });
-  control.svg = draw("svg", { "aria-hidden": "true" });
-  control.area = make("div", { class: "area" });
-  control.handle = make("div", { class: "handle", role: "slider", tabindex: "0", "aria-orientation": "horizontal" });
-  control.sides = { rejected: make("span", { class: "side" }), kept: make("span", { class: "side" }) };
-  Object.assign(control.area.style, { left: `${PAD.left}px`, right: `${PAD.right}px`, top: `${PAD.top}px`, bottom: `${PAD.bottom}px` });
-  Object.assign(control.handle.style, { top: `${PAD.top}px`, bottom: `${PAD.bottom}px` });
-  control.sides.rejected.style.left = `${PAD.left}px`;
-  control.sides.kept.style.right = `${PAD.right}px`;
-  control.plot = make("div", { class: "plot", role: "group" }, control.canvas, control.svg, control.area, control.sides.rejected, control.sides.kept, control.handle);
-  return control.plot;
+  control.see = make("button", { type: "button", class: "see" });
+  control.see.onclick = () => openBar(control, barNow(control));
+  return make("div", {}, control.marks, control.proposals, make("div", { class: "about" }, control.hint, control.see));
 }
 
 /** Heading of the yield curves, with the choice of percent or count. */
@@ -130,6 +114,7 @@ function write(control) {
   control.formButtons.absolute.textContent = words.absolute;
   control.zoomButtons.forEach((button, i) => button.setAttribute("aria-label", (button.title = words.zoom[i])));
   control.handle.setAttribute("aria-label", words.threshold);
+  control.handle.setAttribute("aria-keyshortcuts", "Enter");
   control.plot.setAttribute("aria-label", words.title);
   for (const side of ["rejected", "kept"]) control.sides[side].style.color = header.colours[`${side}_text`];
   writeNumbers(control);
@@ -206,6 +191,7 @@ function paint(control) {
   control.sides.rejected.textContent = `${large(Math.max(0, header.all_pairs - pairs), 0)} ${header.words.rejected}`;
   control.handle.style.transform = `translateX(${across(control, control.size.width, PAD, at)}px)`;
   control.handle.style.visibility = inView ? "" : "hidden";
+  paintBar(control);
   if (!control.editing) control.input.value = label;
   const spoken = `${label}: ${large(numbers.documents.value, 1)} documents, ${writers[1].format(100 * numbers.share.value)}% of all`;
   const [valuemin, valuemax] = header.span.map((step) => valueAt(header, step));

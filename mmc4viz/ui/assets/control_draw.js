@@ -3,6 +3,21 @@
 const PAD = { left: 46, right: 14, top: 24, bottom: 40 };
 const SMALL = { left: 34, right: 8, top: 8, bottom: 18 };
 
+/** The histogram: bars on a canvas, labels above, and the handle. */
+function plotOf(control) {
+  control.canvas = make("canvas", { "aria-hidden": "true" });
+  control.svg = draw("svg", { "aria-hidden": "true" });
+  control.area = make("div", { class: "area" });
+  control.handle = make("div", { class: "handle", role: "slider", tabindex: "0", "aria-orientation": "horizontal" });
+  control.sides = { rejected: make("span", { class: "side" }), kept: make("span", { class: "side" }) };
+  Object.assign(control.area.style, { left: `${PAD.left}px`, right: `${PAD.right}px`, top: `${PAD.top}px`, bottom: `${PAD.bottom}px` });
+  Object.assign(control.handle.style, { top: `${PAD.top}px`, bottom: `${PAD.bottom}px` });
+  control.sides.rejected.style.left = `${PAD.left}px`;
+  control.sides.kept.style.right = `${PAD.right}px`;
+  control.plot = make("div", { class: "plot", role: "group" }, control.canvas, control.svg, control.area, control.sides.rejected, control.sides.kept, control.handle);
+  return control.plot;
+}
+
 /** The x position of a step, in pixels. */
 function across(control, width, pad, at) {
   const { from, to } = control.view;
@@ -48,6 +63,7 @@ function layOut(control) {
   control.context = sized(control.canvas, width, height);
   control.size = { width, height };
   control.bars = barsOf(control, width - PAD.left - PAD.right);
+  control.touched = null;
   control.bars.most = Math.max(1, ...control.bars.bars.map((bar) => bar.pairs));
 }
 

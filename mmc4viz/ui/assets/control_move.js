@@ -1,15 +1,20 @@
 // Moving the threshold by mouse, touch, keyboard or typing, and notifying the server.
 
+const PAUSE = 300; // milliseconds
+const BIG = 10; // steps of Shift and Page keys
+const LEAST = 10; // minimum steps in view
+
 /** Move the threshold to a step within the span and paint in the next frame. */
 function move(control, at) {
   const wanted = clamp(Math.round(at), ...control.model.header.span);
   if (wanted === control.at) return;
   control.at = wanted;
+  control.touched = null;
   control.frame ??= requestAnimationFrame(() => {
     control.frame = undefined;
     paint(control);
   });
-  tellSoon(control);
+  if (!control.patient || !control.dragging) tellSoon(control);
 }
 
 /** Notify the server after a pause. */
@@ -21,6 +26,7 @@ function tellSoon(control) {
 /** Notify the server of changes. */
 function tell(control) {
   clearTimeout(control.timer);
+  control.timer = undefined;
   const { form, log, from, to } = control.view, { header } = control.model;
   const whole = from === header.span[0] && to === header.span[1];
   const news = { threshold: valueAt(header, control.at), view: JSON.stringify(whole ? { form, log } : { form, log, from, to }) };
@@ -100,8 +106,9 @@ function pinches(control) {
   });
 }
 
-/** Keys of the handle: one step, ten with Shift or Page keys, and the ends of the view. */
+/** Keys of the handle: one step, ten with Shift or Page keys, the ends of the view; Enter opens the bar's pairs. */
 function onKey(control, event) {
+  if (event.key === "Enter") { openBar(control, barNow(control)); return; }
   const step = event.shiftKey ? BIG : 1, { from, to } = control.view;
   const moves = {
     ArrowRight: control.at + step, ArrowUp: control.at + step, ArrowLeft: control.at - step, ArrowDown: control.at - step,
@@ -128,15 +135,63 @@ function onTyped(control) {
   tell(control);
 }
 
+/** The bar at a step. */
+function barAt(control, at) {
+  return control.bars?.bars.find((bar) => at >= bar.at && at < bar.at + control.bars.each);
+}
+
+/** The bar that was touched, else the one at the threshold. */
+function barNow(control) {
+  return control.touched ?? barAt(control, control.at);
+}
+
+/** The scores of a bar, in words. */
+function scoresOf(control, bar) {
+  const { header } = control.model;
+  const [low, high] = [bar.at, bar.at + control.bars.each].map((k) => valueAt(header, k).toFixed(header.digits));
+  return `scoring ${low} to below ${high}`;
+}
+
+/** Ask for the pairs of a bar; at an end of the grid its range is open. */
+function openBar(control, bar) {
+  if (!bar?.pairs) return;
+  const { header } = control.model, end = bar.at + control.bars.each;
+  const written = (k) => valueAt(header, k).toFixed(header.digits);
+  control.trigger("bar", [bar.at > 0 ? written(bar.at) : null, end < header.steps - 1 ? written(end) : null]);
+}
+
+/** Open the pairs of the bar that was pressed twice, with the threshold as it was before. */
+function opensBars(control) {
+  const before = [];
+  control.plot.addEventListener("pointerdown", () => { before.push(control.at); before.splice(0, before.length - 2); }, true);
+  control.plot.addEventListener("dblclick", (event) => {
+    const box = control.plot.getBoundingClientRect();
+    const bar = barAt(control, under(control, box.width, PAD, event.clientX - box.left));
+    move(control, before[0] ?? control.at);
+    tell(control);
+    openBar(control, bar);
+  });
+  control.area.addEventListener("click", (event) => {
+    if (event.pointerType !== "touch") return;
+    const box = control.plot.getBoundingClientRect();
+    control.touched = barAt(control, under(control, box.width, PAD, event.clientX - box.left));
+    paintBar(control);
+  });
+}
+
+/** Write which pairs the button shows. */
+function paintBar(control) {
+  const bar = barNow(control), pairs = bar?.pairs ?? 0;
+  control.see.disabled = !pairs;
+  control.see.textContent = pairs ? `Show the ${large(pairs, 0)} pair${pairs === 1 ? "" : "s"} ${scoresOf(control, bar)}` : "No pair in this bar";
+}
+
 /** Show the number of pairs in the bar under the pointer. */
 function onPointed(control, event) {
   if (control.dragging || !control.bars) return;
-  const box = control.plot.getBoundingClientRect(), { header } = control.model;
-  const at = under(control, box.width, PAD, event.clientX - box.left);
-  const bar = control.bars.bars.find((b) => at >= b.at && at < b.at + control.bars.each);
-  if (!bar) return;
-  const [low, high] = [bar.at, bar.at + control.bars.each].map((k) => valueAt(header, k).toFixed(header.digits));
-  control.hint.textContent = `${large(bar.pairs, 0)} pairs scoring ${low} to below ${high}`;
+  const box = control.plot.getBoundingClientRect();
+  const bar = barAt(control, under(control, box.width, PAD, event.clientX - box.left));
+  if (bar) control.hint.textContent = `${large(bar.pairs, 0)} pairs ${scoresOf(control, bar)}${bar.pairs ? ": double-click to see them" : ""}`;
 }
 
 /** Add the listeners. */
@@ -145,6 +200,7 @@ function listen(control) {
   drags(control, control.area, whole);
   drags(control, control.handle, whole);
   pinches(control);
+  opensBars(control);
   control.handle.addEventListener("keydown", (event) => onKey(control, event));
   control.handle.addEventListener("blur", () => control.model && tell(control));
   control.input.addEventListener("input", () => { control.editing = true; });

@@ -37,7 +37,7 @@ _BASES: Final = {
 }
 
 
-def _references(model: str, scale: Scale) -> list[dict[str, Any]]:
+def references(model: str, scale: Scale) -> list[dict[str, Any]]:
     """Return published thresholds for a CLIP model; empty unless the scale is cosine."""
     if scale.name != "cosine":
         return []
@@ -231,13 +231,32 @@ def show(
         "proposals": proposals(proposed, choice.scale),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
-    _MOUNT(
+    asked = _MOUNT(
         key=_KEY,
         data=struct.pack("<I", len(text)) + text + values,
         on_threshold_change=lambda: _threshold_changed(choice),
         on_view_change=_view_changed,
         on_proposed_change=lambda: _proposal_clicked(proposed, choice),
-    )
+        on_bar_change=lambda: None,
+    ).bar
+    if (found := score_range(asked)) is not None:
+        state.go_to_pairs(*found)
+
+
+def score_range(asked: object) -> tuple[str | None, str | None] | None:
+    """Return the ends of a bar's scores as the browser sent them, None at an open end.
+
+    Examples
+    --------
+    >>> score_range(["0.21", "0.22"]), score_range([None, "0.1"]), score_range(["0.2", "<b>"])
+    (('0.21', '0.22'), (None, '0.1'), None)
+    """
+    if not isinstance(asked, list) or len(asked) != 2:
+        return None
+    low, high = (None if end is None else state.number(str(end)[:20], math.nan) for end in asked)
+    if any(end is not None and math.isnan(end) for end in (low, high)):
+        return None
+    return None if low is None else f"{low:.12g}", None if high is None else f"{high:.12g}"
 
 
 def _arrays(
@@ -284,7 +303,7 @@ def _header(choice: Choice, curves: Curves, compared: Baseline) -> dict[str, Any
             for n, label, digits, what in _NUMBERS
         ],
         "yields": [{"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1]} for n in YIELDS],
-        "marks": _references(choice.config.clip_model, scale),
+        "marks": references(choice.config.clip_model, scale),
         "compared": _compared(compared, scale, first),
         "colours": {k: COLOURS[k] for k in ("kept", "rejected", "mispaired")}
         | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},

@@ -1,18 +1,31 @@
-"""A gallery of pairs, each with its image, its sentence and a button that opens its document."""
+"""Pairs as cards, each with its image and sentence; a press enlarges one.
+
+Every card opens its document, copies a link to it, and leads to the page Label.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
+from mmc4viz.charts import COLOURS
+from mmc4viz.text import plain
 from mmc4viz.types import ShardError
 from mmc4viz.ui import data, document_data, state
-from mmc4viz.ui.html import heading, part
+from mmc4viz.ui.html import asset, heading
+from mmc4viz.ui.start import read_start
 
 _COLUMNS: Final = ("shard", "key", "image", "sentence")
+_LONGEST: Final = 240  # characters of a sentence on a card
+_NO_TEXT: Final = "(no text)"
+_PARTS: Final = (
+    "dom.js", "control_model.js", "control_draw.js", "control_move.js", "cards.js", "sheet.js",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,18 +38,42 @@ class Card:
         The document's part and row.
     image, sentence : int
         Numbered from 0.
-    head, foot : str
-        Text or HTML below the image, and below the sentence.
     cells : tuple
         More cells of its row in the CSV.
+    score : float or None
+        Decides on which side of the threshold it is.
+    head : str
+        The score as shown.
+    ranks : sequence of (str, str, str)
+        CLIP models with the pair's percentile and score, instead of one score.
+    lines : sequence of (str, str)
+        What becomes of the pair: meanings, which have colors, or empty; and words.
+    expected : bool
+        Whether the lines say nothing that the card's side does not; then they are enlarged only.
     """
 
     place: tuple[int, int]
     image: int
     sentence: int
-    head: str
-    foot: str
     cells: tuple[object, ...]
+    score: float | None = None
+    head: str = ""
+    ranks: Sequence[tuple[str, str, str]] = ()
+    lines: Sequence[tuple[str, str]] = ()
+    expected: bool = False
+
+    @property
+    def id(self) -> str:
+        """Its name in messages from the browser."""
+        return ".".join(map(str, (*self.place, self.image, self.sentence)))
+
+
+MOUNT: Final = st.components.v2.component(
+    "mmc4viz.gallery",
+    html='<div class="gallery"></div>',
+    css=asset("control.css", "gallery.css"),
+    js=asset(*_PARTS),
+)
 
 
 def show(
@@ -62,33 +99,163 @@ def show(
     without : str
         Shown if there are no cards.
     """
-    if not cards:
-        heading(title)
+    heading(title, *(table(source, name, cards, columns) if cards else ()))
+    if cards:
+        mount(source, f"gallery-{name}", {"groups": [{"cards": cards}]})
+    else:
         st.text(without)
+
+
+def table(
+    source: data.CorpusKey, name: str, cards: Sequence[Card], columns: Sequence[str]
+) -> tuple[str, Sequence[str], Callable[[], list[tuple[object, ...]]]]:
+    """Return the cards as `mmc4viz.ui.html.csv_button` takes them."""
+    return name, (*_COLUMNS, *columns), lambda: [_row(source, card) for card in cards]
+
+
+def mount(source: data.CorpusKey, key: str, message: dict[str, Any], **callbacks: Any) -> Any:
+    """Draw groups of cards in the browser, and do what is pressed on a card.
+
+    Parameters
+    ----------
+    source : data.CorpusKey
+    key : str
+    message : dict
+        With ``groups``, each with its ``cards``.
+    **callbacks
+        For more that the browser may report.
+
+    Returns
+    -------
+    ComponentResult
+        What the browser reported.
+    """
+    cards = [card for group in message["groups"] for card in group["cards"]]
+    groups = [
+        group | {"cards": [_sent(source, card) for card in group["cards"]]}
+        for group in message["groups"]
+    ]
+    can_label = source.sample is None and not read_start().read_only
+    sent = {
+        "address": state.document_address(),
+        "large": _large(source, cards, st.session_state.get(f"{key}-large")),
+        "label": can_label,
+    }
+    found = MOUNT(
+        key=key,
+        data=message | sent | {"groups": groups},
+        on_act_change=lambda: None,
+        on_enlarge_change=lambda: _enlarge(key),
+        **callbacks,
+    )
+    _act(source, cards, found.act, can_label=can_label)
+    return found
+
+
+def _enlarge(key: str) -> None:
+    st.session_state[f"{key}-large"] = st.session_state[key].get("enlarge")
+
+
+def _act(source: data.CorpusKey, cards: Sequence[Card], asked: object, *, can_label: bool) -> None:
+    """Open a card's document, or go to the page Label with its pair."""
+    if not isinstance(asked, list) or len(asked) != 2:
         return
-    heading(title, name, (*_COLUMNS, *columns), lambda: [_row(source, card) for card in cards])
-    with st.container(horizontal=True, gap="small", key=f"gallery-{name}"):
-        for number, card in enumerate(cards):
-            with st.container(border=True, width=212):
-                _draw(source, card)
-                if st.button("Open document", key=f"open-{name}-{number}", type="tertiary"):
-                    state.put_filters()
-                    state.go_to_document(source, *card.place)
+    card = next((card for card in cards if card.id == asked[1]), None)
+    if card is not None and asked[0] == "open":
+        state.put_filters()
+        state.go_to_document(source, *card.place)
+    elif card is not None and asked[0] == "label" and can_label:
+        state.go_to_label(source, card.place, card.image, card.sentence)
 
 
 def _row(source: data.CorpusKey, card: Card) -> tuple[object, ...]:
-    part_, row = card.place
-    columns = data.columns_of(source)[part_]
-    key = str(columns.batch.column("key")[row])
-    return columns.shard.name, key, card.image + 1, card.sentence + 1, *card.cells
+    return *_document(source, card), card.image + 1, card.sentence + 1, *card.cells
 
 
-def _draw(source: data.CorpusKey, card: Card) -> None:
+def _document(source: data.CorpusKey, card: Card) -> tuple[str, str]:
+    """Return a card's shard and key."""
+    columns = data.columns_of(source)[card.place[0]]
+    return columns.shard.name, str(columns.batch.column("key")[card.place[1]])
+
+
+def _sent(source: data.CorpusKey, card: Card) -> dict[str, Any]:
+    """Return what the browser needs of a card; its texts are data there."""
     try:
         seen = document_data.thumbnail_of(source, *card.place, card.image, card.sentence)
     except ShardError as error:
         picture, words = None, str(error)
     else:
-        picture = seen.picture
-        words = "(no text)" if seen.sentence is None else seen.sentence
-    st.html(part("card", picture, card.image + 1, card.head, words, card.foot))
+        picture, words = seen.picture, _NO_TEXT if seen.sentence is None else seen.sentence
+    shard, key = _document(source, card)
+    return {
+        "id": card.id,
+        "doc": state.document_name(source, card.place),
+        "shard": plain(shard),
+        "key": plain(key),
+        "image": card.image + 1,
+        "sentence": card.sentence + 1,
+        "score": _ordered(card.score),
+        "head": card.head,
+        "ranks": list(card.ranks),
+        "lines": [[COLOURS.get(meaning, ""), words] for meaning, words in card.lines],
+        "expected": card.expected,
+        "picture": picture,
+        "words": plain(words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"),
+    }
+
+
+def _ordered(score: float | None) -> float | None:
+    """Return a score that JSON can carry; NaN is sorted above all others.
+
+    Examples
+    --------
+    >>> _ordered(0.3), _ordered(math.nan) > 1e300, _ordered(-math.inf) < -1e300
+    (0.3, True, True)
+    """
+    if score is None or math.isfinite(score):
+        return score
+    return -sys.float_info.max if score < 0 else sys.float_info.max
+
+
+def _large(source: data.CorpusKey, cards: Sequence[Card], asked: object) -> dict[str, Any] | None:
+    """Return the enlarged image, the whole sentence and the best other sentence of a card."""
+    card = next((card for card in cards if card.id == asked), None)
+    if card is None:
+        return None
+    try:
+        seen = document_data.enlarged(source, *card.place, card.image)
+    except ShardError as error:
+        return {"id": card.id, "picture": None, "words": str(error), "second": ""}
+    texts, columns = seen.sentences, data.columns_of(source)[card.place[0]]
+    words = texts[card.sentence] if card.sentence < len(texts) else _NO_TEXT
+    matrix = columns.document(card.place[1]).similarity
+    second = best_other(matrix, card.image, card.sentence)
+    return {
+        "id": card.id,
+        "picture": seen.picture,
+        "words": plain(words),
+        "second": "" if second is None else _second(texts, *second),
+    }
+
+
+def _second(texts: Sequence[str], sentence: int, score: float) -> str:
+    words = " ".join(texts[sentence].split()) if sentence < len(texts) else ""
+    return plain(f"{score:.4g}, sentence {sentence + 1}: {words[:_LONGEST]}")
+
+
+def best_other(matrix: Any, image: int, sentence: int) -> tuple[int, float] | None:
+    """Return the sentence with an image's highest score except the matched one, and its score.
+
+    None if there is none, or if the matrix is invalid.
+
+    Examples
+    --------
+    >>> best_other([[0.1, 0.3, 0.2]], 0, 1), best_other([["x"]], 0, 1), best_other(None, 0, 0)
+    ((2, 0.2), None, None)
+    """
+    try:
+        scores = [(float(score), -n) for n, score in enumerate(matrix[image]) if n != sentence]
+    except (TypeError, ValueError, LookupError, OverflowError):
+        return None
+    score, place = max((one for one in scores if math.isfinite(one[0])), default=(math.nan, 1))
+    return None if place > 0 else (-place, score)

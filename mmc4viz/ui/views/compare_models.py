@@ -156,16 +156,16 @@ def _disagreements(high: Side, low: Side, name: str) -> None:
             data.place_of(high.source, high.config, pair.document),
             pair.image,
             pair.sentence,
-            part("card_ranks", [
-                _rank(high, pair.score, pair.percentile),
-                _rank(low, pair.other_score, pair.other_percentile),
-            ]),
-            _instead(pair.sentence, pair.other_sentence, low),
             (
                 high.name, pair.score, pair.percentile, low.name, pair.other_score,
                 pair.other_percentile,
                 "" if pair.other_sentence is None else pair.other_sentence + 1,
             ),
+            ranks=[
+                _rank(high, pair.score, pair.percentile),
+                _rank(low, pair.other_score, pair.other_percentile),
+            ],
+            lines=[("", _instead(pair.sentence, pair.other_sentence, low))],
         )
         for pair in model_data.strongest(high, low, _SHOWN)
     ]  # fmt: skip
@@ -386,9 +386,9 @@ def _joint_card(found: JointScores, place: int, sides: tuple[Side, Side]) -> Car
         data.place_of(first.source, first.config, int(found.document[place])),
         int(found.image[place]),
         mine,
-        part("card_ranks", ranks),
-        _instead(mine, theirs, second),
         (*found.score[:, place].tolist(), theirs + 1),
+        ranks=ranks,
+        lines=[("", _instead(mine, theirs, second))],
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 import streamlit as st
@@ -15,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz import charts
 from mmc4viz.export.figure_svg import sheet
-from mmc4viz.thresholds.labels import exchange, precision, queue, sampling, store
+from mmc4viz.thresholds.labels import chosen, exchange, precision, queue, sampling, store
 from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, curve, propose, remarks
 from mmc4viz.thresholds.labels.queue import DrawnPair
 from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
@@ -36,8 +37,6 @@ _MESSAGE: Final = "label-message"
 
 def _show_results(path: str, design: Design | None, choice: Choice) -> None:
     """Draw the results, and import and export."""
-    if st.session_state.get(_MESSAGE):
-        note(*st.session_state.pop(_MESSAGE))
     if design is None:
         note(
             f"No labels yet for {choice.config.clip_model} with these settings: label pairs first."
@@ -206,6 +205,16 @@ def _in_and_out(path: str, choice: Choice) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
+            if chosen.read(path):
+                st.download_button(
+                    "Export labels of chosen pairs (CSV)",
+                    data=lambda: exchange.export_chosen_csv(path),
+                    file_name="mmc4viz-chosen-labels.csv",
+                    mime="text/csv",
+                    on_click="ignore",
+                    icon=":material/download:",
+                    help="Pairs that were chosen on other pages. They do not count in precision.",
+                )
         if read_start().read_only:
             note("Read-only: labels cannot be imported here.")
             return
@@ -261,10 +270,16 @@ def show(choice: Choice) -> None:
     if choice.source.sample is not None:
         note(_SAMPLED)
         return
+    pair = None if read_start().read_only else state.chosen_pair(choice.source)
+    if pair is not None and view == "label":
+        _label_chosen(path, choice, *pair)
+        return
     if not len(label_data.population_for(choice)):
         note("No image is matched to a sentence in these documents: nothing to label.", "error")
         return
     design = label_data.design_of(path, choice)
+    if st.session_state.get(_MESSAGE):
+        note(*st.session_state.pop(_MESSAGE))
     if view == "results":
         _show_results(path, design, choice)
         return
@@ -377,6 +392,71 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
         with st.popover("Guidelines", type="tertiary"):
             _rule()
         st.button("Change name", type="tertiary", on_click=_rename)
+
+
+_CHOSEN: Final = (
+    "You chose this pair, so its label is stored separately: it does not count in precision, which "
+    "needs pairs drawn at random."
+)
+_FIRST_CHOSEN: Final = 500_000_000  # positions of chosen pairs, above those in a queue
+
+
+def _label_chosen(
+    path: str, choice: Choice, place: tuple[int, int], image: int, sentence: int
+) -> None:
+    """Draw a pair that was chosen on another page."""
+    person = st.session_state.get(_PERSON) or label_card.remembered()
+    note(_CHOSEN)
+    if not person:
+        with st.form("label-name", width=520):
+            name = st.text_input("Your name", max_chars=store.LONGEST_NAME)
+            if st.form_submit_button("Continue", type="primary"):
+                st.session_state[_PERSON] = store.checked_name(name)
+                st.rerun()
+    else:
+        st.html(_BLIND)
+        if st.session_state.get(_PROBLEM):
+            note(st.session_state.pop(_PROBLEM), "error")
+        person = store.checked_name(person)
+        pair = label_data.pair_of(choice, place, image, sentence)
+        drawn = DrawnPair(pair, _FIRST_CHOSEN + crc32(repr(pair).encode()) // 10, 0, 0.0, False)
+        score = label_data.score_of(choice, place, image, sentence)
+        answered = partial(_answered_chosen, path, drawn, score, person, choice)
+        label_card.show(_card(choice, place, drawn), person, 0, 0, answered)
+    with st.container(horizontal=True, gap="small"):
+        st.button("Label random pairs", type="tertiary", on_click=_leave_chosen)
+        if st.button("Back to Near threshold", type="tertiary"):
+            _leave_chosen()
+            state.go_to("Near threshold")
+
+
+def _leave_chosen() -> None:
+    state.put("l.pair", None)
+
+
+def _answered_chosen(
+    path: str, drawn: DrawnPair, score: float | None, person: str, choice: Choice,
+    position: int, answer: str,
+) -> None:  # fmt: skip
+    """Save the answer to a chosen pair; then random pairs are next."""
+    if position != drawn.position or answer == label_card.UNDO:
+        return
+    try:
+        store.create(path)
+        if answer != Answer.SKIP:
+            label = Judgement(
+                drawn.pair, person, Answer(answer), store.now(), store.own_version(),
+                choice.config.clip_model, score,
+            )  # fmt: skip
+            chosen.add(path, label)
+    except LabelsError as error:
+        st.session_state[_PROBLEM] = f"Not saved. {error}"
+        return
+    st.session_state[_MESSAGE] = _SAVED, "note"
+    _leave_chosen()
+
+
+_SAVED: Final = "Saved. It does not count in precision; Results has the labels of chosen pairs."
 
 
 def _so_far(counts: queue.QueueCounts, goal: int) -> str:

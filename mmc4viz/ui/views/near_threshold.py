@@ -1,9 +1,9 @@
-"""The page Near threshold: galleries of pairs, each with its image and sentence."""
+"""The page Near threshold: a contact sheet of pairs by score, and galleries of pairs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import streamlit as st
@@ -11,27 +11,29 @@ import streamlit as st
 from mmc4viz.sweep.pairs import (
     Difference,
     PairOutcome,
-    around,
     highest_dropped,
     judged,
     lowest_kept,
 )
-from mmc4viz.types import ASSIGNMENT_NAMES
-from mmc4viz.ui import data, fields
-from mmc4viz.ui.components import gallery
+from mmc4viz.types import ASSIGNMENT_NAMES, PairStatus
+from mmc4viz.ui import data, fields, state
+from mmc4viz.ui.components import contact_sheet, gallery
+from mmc4viz.ui.components.contact_sheet import SheetHalf
 from mmc4viz.ui.components.gallery import Card
-from mmc4viz.ui.html import ASSIGNMENTS, PAIR_STATUSES, chip, many, note, outcome_chip, part
+from mmc4viz.ui.html import ASSIGNMENTS, PAIR_STATUSES, csv_button, many, note, outcome_meaning
 from mmc4viz.ui.sidebar import Choice
 
 _VIEWS: Final = {
-    "around": "Near threshold",
+    "around": "By score",
     "lost": "Highest dropped",
     "kept": "Lowest kept",
     "between": "Assignment differences",
 }
-_SIZES: Final = (8, 16, 32, 64)
+_SIZES: Final = (12, 24, 48)
 _COLUMNS: Final = ("score", "status", "outcome")
 _VIEW, _SIZE, _OTHER = "b.view", "b.n", "b.other"
+_FROM, _TO = "b.from", "b.to"
+_PAGES: Final = {"below": "b.below", "above": "b.above"}
 
 
 def show(choice: Choice) -> None:
@@ -44,8 +46,9 @@ def show(choice: Choice) -> None:
             "error",
         )
         return
-    view, size = _choose()
-    {"around": _around, "lost": _lost, "kept": _kept, "between": _between}[view](choice, size)
+    with st.container(key="near-pairs"):
+        view, size = _choose()
+        {"around": _around, "lost": _lost, "kept": _kept, "between": _between}[view](choice, size)
 
 
 def _choose() -> tuple[str, int]:
@@ -63,23 +66,71 @@ def _choose() -> tuple[str, int]:
             required=True,
             label_visibility="collapsed",
         )
-        size = fields.one_of(
-            st.selectbox, "Pairs per gallery", _SIZES, "near-size", _SIZE, width=140
-        )
+        size = fields.one_of(st.selectbox, "Pairs per page", _SIZES, "near-size", _SIZE, width=140)
     return view, size
 
 
 def _around(choice: Choice, size: int) -> None:
-    pairs = data.pairs_for(choice.source, choice.config)
-    below, above = around(pairs, choice.config.threshold, size)
-    matched = data.matched_of(choice.source, choice.config)
-    here = f"{choice.config.threshold:g}"
-    for name, title, places, without in (
-        ("above", f"Kept: {here} and just above", above, "No pair reaches the threshold."),
-        ("below", f"Dropped: just below {here}", below, "No pair scores below the threshold."),
-    ):
-        found = judged(matched, choice.config, pairs, places.tolist())
-        _gallery(choice, name, title, found, without)
+    """Draw the pairs on both sides of the threshold."""
+    pairs, within = data.pairs_for(choice.source, choice.config), _range()
+    first, cut, last = pairs.sides(choice.config.threshold, *within)
+    if within != (None, None):
+        _name_range(choice, within, last - first)
+    below = _half(choice, "below", range(cut - 1, first - 1, -1), size)
+    above = _half(choice, "above", range(cut, last), size)
+    contact_sheet.show(choice, below, above, within, _turn)
+    cards = [*below.cards[::-1], *above.cards]
+    csv_button(*gallery.table(choice.source, "pairs-around", cards, _COLUMNS))
+
+
+def _half(choice: Choice, side: str, numbers: range, size: int) -> SheetHalf:
+    """Return a page of the pairs on one side, given by their numbers, nearest first."""
+    pages = max(1, math.ceil(len(numbers) / size))
+    page = min(state.whole(_PAGES[side], 1, 1, 10**9), pages)
+    state.put(_PAGES[side], None if page == 1 else str(page))
+    first = (page - 1) * size
+    pairs, matched = (
+        data.pairs_for(choice.source, choice.config),
+        data.matched_of(choice.source, choice.config),
+    )
+    found = judged(matched, choice.config, pairs, numbers[first : first + size])
+    return SheetHalf(list(_cards(choice, found)), page, pages, first + 1)
+
+
+def _turn(side: str, page: int) -> None:
+    state.put(_PAGES[side], None if page <= 1 else str(page))
+
+
+def _range() -> tuple[float | None, float | None]:
+    """Return the range of scores in the address, without an invalid one."""
+    low, high = (state.number(state.get(name), math.nan) for name in (_FROM, _TO))
+    ends = None if math.isnan(low) else low, None if math.isnan(high) else high
+    if low >= high:
+        ends = None, None
+    for name, end in zip((_FROM, _TO), ends, strict=True):
+        state.put(name, None if end is None else f"{end:.12g}")
+    return ends
+
+
+def _name_range(choice: Choice, within: tuple[float | None, float | None], count: int) -> None:
+    """Say which scores are shown, with a button that shows all."""
+    low, high = (None if end is None else f"{end:.{choice.scale.digits}f}" for end in within)
+    if low is None:
+        scores = f"scoring below {high}"
+    elif high is None:
+        scores = f"scoring {low} or more"
+    else:
+        scores = f"scoring {low} to below {high}"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="near-range"):
+        st.text(f"{many(count, 'pair')} {scores}", width="content")
+        st.button(
+            "Show all scores", on_click=_clear_range, type="tertiary", icon=":material/close:"
+        )
+
+
+def _clear_range() -> None:
+    for name in (_FROM, _TO, *_PAGES.values()):
+        state.put(name, None)
 
 
 def _lost(choice: Choice, size: int) -> None:
@@ -101,23 +152,36 @@ def _gallery(
     choice: Choice, name: str, title: str, found: Iterable[PairOutcome], without: str
 ) -> None:
     """Draw pairs with what becomes of them."""
-    cards = [
-        Card(
+    cards = list(_cards(choice, found, by_side=False))
+    gallery.show(choice.source, f"pairs-{name}", title, cards, _COLUMNS, without)
+
+
+def _cards(choice: Choice, found: Iterable[PairOutcome], *, by_side: bool = True) -> Iterator[Card]:
+    """Yield cards; those on a side say what becomes of the pair if it is not what is expected."""
+    for pair in found:
+        dropped = pair.status is PairStatus.BELOW_THRESHOLD
+        yield Card(
             data.place_of(choice.source, choice.config, pair.document),
             pair.image,
             pair.sentence,
-            _score(pair.score),
-            part("card_status", chip(*PAIR_STATUSES[pair.status]), outcome_chip(pair.outcome)),
             (pair.score, str(pair.status), str(pair.outcome)),
+            pair.score,
+            _score(pair.score),
+            lines=(
+                PAIR_STATUSES[pair.status],
+                (outcome_meaning(pair.outcome), f"document: {_words(pair)}"),
+            ),
+            expected=by_side and (dropped or pair.reaches),
         )
-        for pair in found
-    ]
-    gallery.show(choice.source, f"pairs-{name}", title, cards, _COLUMNS, without)
+
+
+def _words(pair: PairOutcome) -> str:
+    return str(pair.outcome).replace("_", " ")
 
 
 def _score(score: float) -> str:
     digits = 4 if not math.isfinite(score) or abs(score) < 2 else 2
-    return part("card_score", f"{score:.{digits}f}")
+    return f"{score:.{digits}f}"
 
 
 def _between(choice: Choice, size: int) -> None:
@@ -153,7 +217,8 @@ def _different(choice: Choice, difference: Difference, loses: str) -> Card:
         data.place_of(choice.source, choice.config, difference.document),
         difference.image,
         difference.sentence,
-        _score(difference.score),
-        words,
         (difference.score, "", ""),
+        difference.score,
+        _score(difference.score),
+        lines=(("", words),),
     )

@@ -1,0 +1,126 @@
+"""The contact sheet: pairs by score on both sides of a threshold that is dragged over them.
+
+While the threshold is dragged, cards change sides in the browser; the server is told on release.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import streamlit as st
+
+from mmc4viz.charts import COLOURS, TEXT_COLOURS
+from mmc4viz.ui import data, state
+from mmc4viz.ui.components import gallery
+from mmc4viz.ui.components.control import references, score_range
+from mmc4viz.ui.components.gallery import Card
+from mmc4viz.ui.sidebar import Choice
+
+SIDES: Final = ("below", "above")
+_KEY: Final = "contact-sheet"
+_HEARD: Final = "contact-sheet-heard"  # serial number of the browser's last threshold
+
+
+@dataclass(frozen=True)
+class SheetHalf:
+    """The pairs on one side of the threshold, nearest first.
+
+    Attributes
+    ----------
+    cards : sequence of Card
+        Of one page.
+    page, pages : int
+        Counted from 1, away from the threshold.
+    first : int
+        Which pair from the threshold is the first card, counted from 1.
+    """
+
+    cards: Sequence[Card]
+    page: int
+    pages: int
+    first: int
+
+
+def show(
+    choice: Choice,
+    below: SheetHalf,
+    above: SheetHalf,
+    within: tuple[float | None, float | None],
+    turn: Callable[[str, int], None],
+) -> None:
+    """Draw the sheet below a small score histogram with the threshold.
+
+    Parameters
+    ----------
+    choice : Choice
+    below, above : SheetHalf
+    within : (float or None, float or None)
+        The range of scores shown; None is an open end.
+    turn : callable
+        Called with the name of a side and the page that is asked for.
+    """
+    groups = [
+        {"side": side, "cards": half.cards, "page": half.page, "pages": half.pages,
+         "first": half.first}
+        for side, half in zip(SIDES, (below, above), strict=True)
+    ]  # fmt: skip
+    message = {"groups": groups, "strip": _strip(choice, within)}
+    found = gallery.mount(
+        choice.source,
+        _KEY,
+        message,
+        on_threshold_change=lambda: _moved(choice, turn),
+        on_page_change=lambda: _turned(turn),
+        on_bar_change=lambda: None,
+    )
+    if (asked := score_range(found.bar)) is not None:
+        state.go_to_pairs(*asked)
+
+
+def _strip(choice: Choice, within: tuple[float | None, float | None]) -> dict[str, Any]:
+    """Return the histogram and the threshold."""
+    scale = choice.scale
+    first, steps = round(scale.start / scale.step), len(scale.thresholds())
+    ends = [None if end is None else round(end / scale.step) - first for end in within]
+    return {
+        "first": first,
+        "step": scale.step,
+        "digits": scale.digits,
+        "steps": steps,
+        "span": [round(end / scale.step) - first for end in choice.span],
+        "counts": data.spread_of(choice.source, choice.config).counts.tolist(),
+        "within": [0 if ends[0] is None else ends[0], steps if ends[1] is None else ends[1]],
+        "threshold": choice.config.threshold,
+        "heard": st.session_state.get(_HEARD, 0),
+        "view": {"form": "share", "log": False},
+        "marks": references(choice.config.clip_model, scale),
+        "proposals": [],
+        "compared": {"at": None},
+        "colours": {k: COLOURS[k] for k in ("kept", "rejected")}
+        | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},
+        "words": {"across": "CLIP score", "threshold": "Threshold"},
+    }
+
+
+def _moved(choice: Choice, turn: Callable[[str, int], None]) -> None:
+    """Keep the threshold that the browser reports, and show the pairs nearest to it."""
+    asked = st.session_state[_KEY].get("threshold")
+    if not isinstance(asked, list) or len(asked) != 2:
+        return
+    serial, value = asked
+    if isinstance(value, int | float) and math.isfinite(value) and isinstance(serial, int):
+        st.session_state[_HEARD] = serial
+        choice.keep(state.on_grid(float(value), choice.scale, choice.span))
+        for side in SIDES:
+            turn(side, 1)
+
+
+def _turned(turn: Callable[[str, int], None]) -> None:
+    asked = st.session_state[_KEY].get("page")
+    if isinstance(asked, list) and len(asked) == 2:
+        side, page = asked
+        if side in SIDES and isinstance(page, int):
+            turn(side, page)
