@@ -62,7 +62,7 @@ def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
     """Draw a document and the loader's decisions on it."""
     config, tokenizer = choice.config, data.tokenizer_of(choice.source)
     verdict = walk(opened.document, config, tokenizer)
-    st.subheader("Document", anchor=False, divider="gray")
+    st.header("Document", anchor=False, divider="gray")
     _html(_facts(opened, verdict, config))
     found: list[State] = []
     if not opened.document.is_gpt:

@@ -168,7 +168,7 @@ def heading(words: str, *csv: Any, what: str = "", svg: Callable[[], bytes] | No
         if isinstance(words, Markup):
             st.html(words, width="content")
         else:
-            st.subheader(words, anchor=False, width="content")
+            st.header(words, anchor=False, width="content")
         if csv:
             name, head, rows = csv
             csv_button(name, head, rows, what)

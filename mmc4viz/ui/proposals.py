@@ -403,7 +403,7 @@ def show_suggestions(choice: Choice) -> None:
     state.known_only(
         "p.", [name.removeprefix("p.") for name in (*_KEEP.values(), _FDR)], "a target"
     )
-    st.subheader("Suggested thresholds", anchor=False)
+    st.header("Suggested thresholds", anchor=False)
     with st.container(key="proposals"):
         waiting = [
             found

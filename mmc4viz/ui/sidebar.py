@@ -387,7 +387,7 @@ def _unused(model: str, where: str, models: dict[str, data.CorpusKey]) -> str:
 
 def _settings(config: LoaderConfig) -> dict[str, Any]:
     """Draw the loader's settings except threshold, tokenizer and model."""
-    st.subheader("Loader")
+    st.header("Loader")
     left, right = st.columns(2)
     with left:
         min_images = _whole("min_images", config)
@@ -473,7 +473,7 @@ def _assignment(config: LoaderConfig) -> str:
 
 def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | None:
     """Ask for an index or shards, the tokenizer and the image folder."""
-    st.subheader("Data")
+    st.header("Data")
     asked, place = "\n".join(start.shards), st.container()
     folder = _text("Index", "index", start.index)
     with place:

@@ -370,13 +370,17 @@ def go_to_label(source: data.CorpusKey, place: tuple[int, int], image: int, sent
 
 def chosen_pair(source: data.CorpusKey) -> tuple[tuple[int, int], int, int] | None:
     """Return the chosen pair's document (part and row), image and sentence; None without any."""
-    found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})", get(_PAIR), re.ASCII)
-    place = data.place_here(source, int(found[1]), int(found[2])) if found else None
-    if not found or place is None:
-        return None
-    image, sentence = int(found[3]), int(found[4])
-    columns = data.columns_of(source)[place[0]]
-    return (place, image, sentence) if image < columns.n_images[place[1]] else None
+
+    def parse(text: str) -> tuple[tuple[int, int], int, int] | None:
+        found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})", text, re.ASCII)
+        place = data.place_here(source, int(found[1]), int(found[2])) if found else None
+        if not found or place is None:
+            return None
+        image, sentence = int(found[3]), int(found[4])
+        columns = data.columns_of(source)[place[0]]
+        return (place, image, sentence) if image < columns.n_images[place[1]] else None
+
+    return understood(_PAIR, parse, "a pair of this corpus")
 
 
 def put_filters(**filters: str) -> None:

@@ -185,7 +185,7 @@ def test_moving_the_threshold_matches_and_sweeps_nothing(monkeypatch: pytest.Mon
     def refused(*_: Any) -> None:
         raise AssertionError("the threshold must not cost this")
 
-    for name in ("match_corpus", "sweep", "read_columns"):
+    for name in ("match_corpus", "sweep", "read_digested"):
         monkeypatch.setattr(data, name, refused)
     moved(page, 0.2)
     assert not page.exception

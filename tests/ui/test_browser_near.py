@@ -16,6 +16,7 @@ from mmc4viz.sweep.pairs import Pairs, pairs_of
 from mmc4viz.thresholds.labels import chosen, store
 from tests.support.serving import serving
 from tests.ui.test_browser import Watched
+from tests.ui.test_browser_pages import text_of
 
 SAMPLE = str(Path(mmc4viz.__file__).parents[1] / "sample_data")
 SIDE = 12  # cards
@@ -250,7 +251,7 @@ def test_a_copied_link_opens_the_document(browser: Browser, dashboard: str) -> N
         assert link.startswith(f"{dashboard}/documents?")
         page.goto(link)
         page.wait_for_selector(".mmc-facts", timeout=60_000)
-        assert words.rstrip("…") in page.inner_text(".mmc-doc")
+        assert words.rstrip("…") in text_of(page)
         assert query(page)["t"] == ["0.25"] and query(page)["cap"] == ["4"]
 
 
@@ -286,5 +287,5 @@ def test_a_chosen_pair_is_labeled_apart_from_the_random_ones(
         )  # fmt: skip
         assert said.answer == "no" and said.person == "Ada" and said.score == pairs.score[number]
         assert store.read(file, history=True) == []  # what every estimate reads
-        assert "l.pair" not in query(page)
+        page.wait_for_url(lambda url: "l.pair" not in url)  # written at the end of the run
         ended(watched)

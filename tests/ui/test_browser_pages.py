@@ -142,6 +142,11 @@ def test_the_other_outcomes_open(browser: Browser, odd_address: str) -> None:
     watched.page.close()
 
 
+def text_of(page: Page) -> str:
+    """Return all text of the open document, folded sentences included."""
+    return " ".join(page.locator(".mmc-doc").all_text_contents())
+
+
 def key_shown(page: Page) -> str:
     return page.inner_text(f"{FACTS} > :nth-child(2)")
 
@@ -271,7 +276,7 @@ def test_near_threshold_leads_to_a_document(browser: Browser, dashboard: str) ->
     words = page.locator(".card .words").first.inner_text()
     page.get_by_role("link", name="Open document of").first.click()
     page.wait_for_selector(FACTS, timeout=10_000)
-    assert words in page.inner_text(".mmc-doc")
+    assert words in text_of(page)
     watched.assert_quiet()
     page.close()
 
@@ -295,7 +300,7 @@ def test_hostile_documents_do_nothing(browser: Browser, odd_address: str) -> Non
     for row in range(DOCUMENTS):
         page = watched.open(f"documents?doc=0.{row}")
         if row == 0:
-            shown = " ".join(page.inner_text(".mmc-doc").split())
+            shown = " ".join(text_of(page).split())
             assert all(" ".join(text.split()) in shown for text in TEXTS[:10])
         page.get_by_text("Raw JSON").click()
         page.wait_for_selector(".mmc-raw")
@@ -348,8 +353,8 @@ def test_every_picture_has_a_name(browser: Browser, dashboard: str) -> None:
         expect(page.get_by_role("img", name=name)).to_be_visible(timeout=10_000)
     cells = page.locator(".picture canvas").bounding_box()
     assert cells is not None
-    page.get_by_role("img", name="Similarity matrix of").hover(position={"x": 60, "y": 30})
-    assert page.locator(".picture .hint").first.inner_text().startswith("image 1, sentence ")
+    page.get_by_role("img", name="Similarity matrix of").hover(position={"x": 100, "y": 30})
+    expect(page.locator(".picture .legend + .hint")).to_contain_text("image 1, sentence ")
     assert all(page.locator(".mmc-image img").nth(n).get_attribute("alt") for n in range(2))
     page.close()
 

@@ -330,5 +330,5 @@ def test_hovering_says_a_curves_value(
     plot = page.locator(".plot .area").bounding_box()
     assert plot is not None
     page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 2)
-    page.locator(".tip", has_text="≤ score <").wait_for()
+    page.locator(".tip", has_text="pairs scoring").wait_for()
     watched.end()

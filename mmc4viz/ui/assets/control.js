@@ -35,7 +35,7 @@ function group(buttons) {
 
 /** Heading, number field, linear or log counts, zoom. */
 function toolbar(control) {
-  control.title = make("h3");
+  control.title = make("h2");
   control.input = make("input", { type: "number", inputmode: "decimal" });
   control.inputLabel = make("span");
   control.scaleButtons = { false: make("button", { type: "button" }), true: make("button", { type: "button" }) };
@@ -63,7 +63,7 @@ function marksAndHint(control) {
 
 /** Heading of the yield curves, with the choice of percent or count. */
 function secondBar(control) {
-  control.yieldTitle = make("h3");
+  control.yieldTitle = make("h2");
   control.formButtons = { share: make("button", { type: "button" }), absolute: make("button", { type: "button" }) };
   for (const [form, button] of Object.entries(control.formButtons)) button.onclick = () => look(control, { form });
   return make("div", { class: "bar second" }, control.yieldTitle, make("span", { class: "space" }),

@@ -25,7 +25,7 @@ function wordsUnder(control, event) {
   const figure = event.target.closest("[data-yield]"), plot = event.target.closest(".plot");
   const chart = figure && control.charts.find(({ name }) => name === figure.dataset.yield);
   if (chart) return curveAt(control, chart, event.clientX - chart.svg.getBoundingClientRect().left);
-  return plot ? barAt(control, event.clientX - plot.getBoundingClientRect().left) : "";
+  return plot ? pairsAt(control, event.clientX - plot.getBoundingClientRect().left) : "";
 }
 
 /** The value of a yield curve at an x position, with its interval. */
@@ -39,10 +39,7 @@ function curveAt(control, chart, x) {
 }
 
 /** The pairs of the bar at an x position. */
-function barAt(control, x) {
-  const { header } = control.model, { each, bars } = control.bars, step = under(control, control.size.width, PAD, x);
-  const bar = bars.find(({ at }) => step >= at && step < at + each);
-  if (!bar) return "";
-  const [low, high] = [bar.at, bar.at + each].map((at) => valueAt(header, at).toFixed(header.digits));
-  return `${large(bar.pairs, 0)} pairs, ${low} ≤ score < ${high}`;
+function pairsAt(control, x) {
+  const bar = barAt(control, under(control, control.size.width, PAD, x));
+  return bar ? `${large(bar.pairs, 0)} pairs ${scoresOf(control, bar)}` : "";
 }

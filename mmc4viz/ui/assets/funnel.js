@@ -27,7 +27,7 @@ function diagram(funnel, open) {
   const { height, width, trunk: [start, high], whole, lines } = funnel, ribbons = lines.map(ribbonOf);
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...ribbons.filter(Boolean));
   const flow = make("div", { class: "flow" }, svg, make("i", { style: `top:${start}px;height:${high}px` }));
-  return make("section", { "data-funnel": funnel.of }, make("h3", {}, funnel.title, make("span", { class: "all" }, `${whole.label}: `, make("b", {}, whole.number))),
+  return make("section", { "data-funnel": funnel.of }, make("h2", {}, funnel.title, make("span", { class: "all" }, `${whole.label}: `, make("b", {}, whole.number))),
     make("div", { class: "sankey", style: `height:${height}px` }, flow,
       make("ol", {}, ...lines.map((line, k) => row(funnel, line, ribbons[k], open)))));
 }

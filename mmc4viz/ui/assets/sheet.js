@@ -93,7 +93,7 @@ function buildSheet(deck) {
 
 /** One side of the threshold: heading, pager and cards. */
 function halfOf(strip, side) {
-  const half = { side, title: make("h4"), place: make("span", { class: "place" }), grid: make("div", { class: "cards" }), none: make("p", { class: "without" }) };
+  const half = { side, title: make("h2"), place: make("span", { class: "place" }), grid: make("div", { class: "cards" }), none: make("p", { class: "without" }) };
   const turn = (words, by) => {
     const button = make("button", { type: "button", "aria-label": `${words} the threshold, ${side === "above" ? "kept" : "dropped"} pairs` }, words.split(" ")[0]);
     button.onclick = () => strip.deck.send("page", [side, groupOf(strip, side).page + by]);

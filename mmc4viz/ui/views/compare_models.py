@@ -37,7 +37,7 @@ _WORDS: Final = {"fdr": "false-discovery rate", "precision": "precision"}
 
 def _fdr(first: Side, second: Side, threshold: float) -> None:
     """Draw the thresholds with equal label-free false-discovery rate."""
-    st.subheader("Label-free comparison (FDR)", anchor=False)
+    st.header("Label-free comparison (FDR)", anchor=False)
     note(FDR_CAVEAT)
     if not st.toggle("Estimate FDR", key="models-fdr"):
         return
@@ -74,7 +74,7 @@ _CURVES: Final = ("model", "step", "true_positive_rate", "low", "high", "precisi
 
 def _separation(first: Side, second: Side, threshold: float, path: str) -> None:
     """Draw the comparison from labels, or what is missing for it."""
-    st.subheader("Label-based comparison", anchor=False)
+    st.header("Label-based comparison", anchor=False)
     if not os.path.exists(path):
         st.text(
             "No labels yet. With labels from the page Label, this section shows thresholds with "
@@ -244,7 +244,7 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
     _joint(first, second, match)
     _curves(model_data.curve(first, second, chosen), match, names)
     _changes(match, names)
-    st.subheader("Strongest disagreements", anchor=False)
+    st.header("Strongest disagreements", anchor=False)
     st.text(
         "Percentile = rank among that model's matched scores. The second model's score is for the "
         "same image and sentence, even if it does not match them."
@@ -472,7 +472,7 @@ def _changes(match: EquivalentThreshold, names: tuple[str, str]) -> None:
     """Draw a table of what both models, or only one, keep."""
     changes, documents = match.agreement.changes, match.agreement.documents
     first, second = names
-    st.subheader("Agreement", anchor=False)
+    st.header("Agreement", anchor=False)
     rows = [
         ("images kept by both, same sentence", f"{changes.same:,}"),
         ("images kept by both, different sentences", f"{changes.other_sentence:,}"),
@@ -496,7 +496,7 @@ def _correlated(found: Sequence[Correlation]) -> None:
         "pairs": "pairs matched by both models",
         "entries": "matrix entries scored by both models",
     }
-    st.subheader("Rank correlation", anchor=False)
+    st.header("Rank correlation", anchor=False)
     rows = [(of[one.of], f"{one.n:,}", _rho(one)) for one in found]
     caption = "Spearman's ρ of both models' scores; 1 means the same order."
     st.html(table(("", "count", "correlation"), rows, caption))

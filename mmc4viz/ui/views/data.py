@@ -124,7 +124,7 @@ def _show_sample(start: Start) -> None:
     """Offer the sample."""
     sample = "\n".join(sample_shards())
     if sample and start.roots.allow(sample):
-        st.subheader("Bundled sample", anchor=False)
+        st.header("Bundled sample", anchor=False)
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Open the sample", key="open-sample"):
                 _open("", sample)
@@ -135,7 +135,7 @@ def _show_sample(start: Start) -> None:
 
 def _show_found(start: Start) -> None:
     """List folders with shards, and indexes, each with a button."""
-    st.subheader("Folders and indexes", anchor=False)
+    st.header("Folders and indexes", anchor=False)
     if _FOUND not in st.session_state or st.session_state[_FOUND][0] != start.roots:
         st.session_state[_FOUND] = start.roots, *openable(start.roots)
     _, found, complete = st.session_state[_FOUND]

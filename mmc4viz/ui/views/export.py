@@ -262,14 +262,14 @@ def show(choice: Choice) -> None:
         note(NO_DOCUMENTS, "error")
         return
     _load(choice, start)
-    st.subheader("Settings and provenance", anchor=False)
+    st.header("Settings and provenance", anchor=False)
     found = _provenance(choice, *_reasons(choice, start))
     _config(choice.config, found)
-    st.subheader("Training flags", anchor=False)
+    st.header("Training flags", anchor=False)
     _training(choice.config, found)
-    st.subheader("Methods", anchor=False)
+    st.header("Methods", anchor=False)
     _methods(choice.config, found)
-    st.subheader("Manifest and report", anchor=False)
+    st.header("Manifest and report", anchor=False)
     _files(choice, found)
     export_shards.show(choice, start)
 
@@ -410,7 +410,8 @@ def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
         for form, mime in (("yaml", "application/yaml"), ("json", "application/json")):
             name = f"mmc4viz-config.{form}"
             _offer(f"Download {form.upper()}", name, mime, partial(to_text, config, found, name))
-    st.code(to_text(config, shown), language="yaml", height=420)
+    with st.expander("Show the file"):
+        st.code(to_text(config, shown), language="yaml", wrap_lines=True)
     if shown is not found:
         note(f"{len(shards) - _SHOWN_SHARDS:,} more shards are in the files.")
 
@@ -423,9 +424,9 @@ def _training(config: LoaderConfig, found: dict[str, Any]) -> None:
         st.html(part("document", part("points", title, lines)))
     with st.expander("Full training command"):
         names = [one["path"] for one in found["corpus"]["shards"]]
-        st.code(training_command(config, names), language="bash")
+        st.code(training_command(config, names), language="bash", wrap_lines=True)
     with st.expander("WebDataset pipeline filtered by the manifest"):
-        st.code(webdataset_snippet(), language="python")
+        st.code(webdataset_snippet(), language="python", wrap_lines=True)
 
 
 def _methods(config: LoaderConfig, found: dict[str, Any]) -> None:
@@ -434,7 +435,7 @@ def _methods(config: LoaderConfig, found: dict[str, Any]) -> None:
     st.code(methods(config, found), language=None, wrap_lines=True)
     if cite := citation():
         with st.expander("How to cite mmc4viz"):
-            st.code(cite, language=None)
+            st.code(cite, language=None, wrap_lines=True)
 
 
 def _baseline(choice: Choice) -> BaselineYields | None:

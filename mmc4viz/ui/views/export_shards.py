@@ -271,7 +271,7 @@ _PROBLEM: Final = "shards-problem"
 
 def show(choice: Choice, start: Start) -> None:
     """Draw the section."""
-    st.subheader("Filtered shards", anchor=False)
+    st.header("Filtered shards", anchor=False)
     st.text(_INTRO)
     options = _options()
     out = _folder(choice, start)

@@ -123,7 +123,7 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
     """Draw the precision at the current threshold, and what to label next."""
     t = choice.config.threshold
     here = curve(sample, np.array([t]))
-    st.subheader(f"At {t:g}", anchor=False)
+    st.header(f"At {t:g}", anchor=False)
     labels, wrong = int(here.labels[0]), int(here.wrong[0])
     if not labels:
         note("No labeled pair is at or above this threshold.")
@@ -168,7 +168,7 @@ def _more(sample: LabelledSample, threshold: float, width: float) -> str:
 
 def _agreement(found: label_data.Findings) -> None:
     """Draw Cohen's κ of every two annotators."""
-    st.subheader("Inter-annotator agreement", anchor=False)
+    st.header("Inter-annotator agreement", anchor=False)
     if not found.agreements:
         note(
             "No pair was labeled by two annotators yet; one in five is shown to a second annotator."
@@ -193,7 +193,7 @@ def _agreement(found: label_data.Findings) -> None:
 
 def _in_and_out(path: str, choice: Choice) -> None:
     """Export and import labels as CSV."""
-    st.subheader("Export / import", anchor=False)
+    st.header("Export / import", anchor=False)
     note(f"Labels are saved to {path}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if os.path.exists(path):

@@ -65,7 +65,7 @@ def show(choice: Choice) -> None:
             st.text("Counted on the sample, not on the whole corpus.")
         html.csv_button("audit", _HEAD, lambda: everything, "audit")
     for number, (title, findings) in enumerate(sections.items()):
-        st.subheader(title, anchor=False)
+        st.header(title, anchor=False)
         for place, finding in enumerate(findings):
             _draw(choice, finding, f"{number}-{place}")
         if title == _CAP and found.capped.displaced:

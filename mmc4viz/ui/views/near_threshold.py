@@ -102,14 +102,13 @@ def _turn(side: str, page: int) -> None:
 
 
 def _range() -> tuple[float | None, float | None]:
-    """Return the range of scores in the address, without an invalid one."""
-    low, high = (state.number(state.get(name), math.nan) for name in (_FROM, _TO))
-    ends = None if math.isnan(low) else low, None if math.isnan(high) else high
-    if low >= high:
-        ends = None, None
-    for name, end in zip((_FROM, _TO), ends, strict=True):
-        state.put(name, None if end is None else f"{end:.12g}")
-    return ends
+    """Return the range of scores in the address."""
+    low, high = (state.understood(name, state.finite, "a score") for name in (_FROM, _TO))
+    if low is not None and high is not None and low >= high:
+        state.misread(_TO, f"above {low:.12g}")
+        state.put(_FROM, None)
+        return None, None
+    return low, high
 
 
 def _name_range(choice: Choice, within: tuple[float | None, float | None], count: int) -> None:

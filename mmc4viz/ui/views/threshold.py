@@ -123,7 +123,7 @@ def _show_sensitivity(choice: Choice) -> None:
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
-        st.subheader("Sensitivity to other settings", anchor=False, width="content")
+        st.header("Sensitivity to other settings", anchor=False, width="content")
         shown = st.segmented_control(
             "Yield",
             list(_SHOWN),
@@ -339,7 +339,7 @@ def _bands(estimated: Estimate, keep: float) -> list[list[float]]:
 
 def _links() -> None:
     """Link to the pages with details."""
-    st.subheader("Next: inspect", anchor=False)
+    st.header("Next: inspect", anchor=False)
     with st.container(horizontal=True):
         for name, what in (
             ("Documents", "All documents"),
