@@ -48,11 +48,11 @@ _KEY_SHOWN: Final = ".mmc-facts > :nth-child(2)"
 LIMITS: Final = {
     "drag: pointer to numbers painted": 33,
     "drag: requests to the server": 0,
-    "release: to all of the page": 400,
+    "release: to all of the page": 300,
     "release: the server's part": 50,
-    "open a document": 500,
+    "open a document": 300,
     "open: presses without effect": 0,
-    "first page": 4000,
+    "first page": 2500,
 }
 
 # Remember when the pointer spoke, and when the page changed last, wherever on it.

@@ -22,10 +22,14 @@ MOST_PIXELS: Final = 64_000_000
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An image of a document and one of its sentences; None if unavailable."""
+    """An image of a document and one of its sentences; None if unavailable.
+
+    ``url`` is the image's ``raw_url``, empty without one.
+    """
 
     picture: str | None
     sentence: str | None
+    url: str = ""
 
 
 def read_thumbnail(
@@ -57,7 +61,9 @@ def read_thumbnail(
     text = texts[sentence] if isinstance(texts, list) and sentence < len(texts) else None
     entry = next(islice(entries(info), image, None), None)
     shown = None if images is None else picture(entry, images)
-    return Thumbnail(shown, text if isinstance(text, str) else None)
+    url = entry.get("raw_url") if isinstance(entry, dict) else None
+    words = text if isinstance(text, str) else None
+    return Thumbnail(shown, words, url if isinstance(url, str) else "")
 
 
 def entries(info: Any) -> Iterator[Any]:

@@ -122,14 +122,26 @@ def web_link(url: str, what: str = "") -> Markup | str:
     >>> web_link("javascript:alert(1)")
     'javascript:alert(1)'
     """
-    try:
-        parts = urlsplit(url.strip())
-        host = (parts.hostname or "").encode("idna").decode()  # shows look-alike letters as xn--…
-    except ValueError:
-        return plain(url)
-    if parts.scheme not in ("http", "https") or not host:
+    host = site_of(url)
+    if not host:
         return plain(url)
     return part("link", url.strip(), f"{what} {host}" if what else plain(url))
+
+
+def site_of(url: str) -> str:
+    """Return the host of an http or https address, look-alike letters as xn--…; else empty.
+
+    Examples
+    --------
+    >>> site_of("https://a.org/b.jpg"), site_of("javascript:alert(1)"), site_of("//a.org")
+    ('a.org', '', '')
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host = (parts.hostname or "").encode("idna").decode()
+    except ValueError:
+        return ""
+    return host if parts.scheme in ("http", "https") else ""
 
 
 def outcome_chip(outcome: Outcome, detail: str | None = None) -> Markup:

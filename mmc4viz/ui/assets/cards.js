@@ -53,10 +53,16 @@ function actionsOf(deck, one) {
   };
   const copy = make("button", { type: "button", "aria-live": "polite", "aria-label": `Copy link to document of ${named(one)}` }, "Copy link");
   copy.onclick = () => copyLink(deck, one, copy);
-  if (!deck.data.label) return make("div", { class: "actions" }, open, copy);
+  const actions = make("div", { class: "actions" }, open, copy);
+  if (one.site) {
+    const [href, host] = one.site, words = { title: href, "aria-label": `Image ${one.image} of ${one.key} on ${host}` };
+    actions.append(make("a", { href, target: "_blank", rel: "noopener noreferrer", ...words }, `image on ${host} ↗`));
+  }
+  if (!deck.data.label) return actions;
   const mark = make("button", { type: "button", "aria-label": `Label ${named(one)}` }, "Label");
   mark.onclick = () => deck.send("act", ["label", one.id]);
-  return make("div", { class: "actions" }, mark, open, copy);
+  actions.prepend(mark);
+  return actions;
 }
 
 /** The score, or the ranks under several models. */

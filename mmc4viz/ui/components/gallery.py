@@ -17,7 +17,7 @@ from mmc4viz.charts import COLOURS
 from mmc4viz.text import plain
 from mmc4viz.types import ShardError
 from mmc4viz.ui import data, document_data, state
-from mmc4viz.ui.html import asset, heading
+from mmc4viz.ui.html import asset, heading, site_of
 from mmc4viz.ui.start import read_start
 
 _COLUMNS: Final = ("shard", "key", "image", "sentence")
@@ -183,9 +183,10 @@ def _sent(source: data.CorpusKey, card: Card) -> dict[str, Any]:
     try:
         seen = document_data.thumbnail_of(source, *card.place, card.image, card.sentence)
     except ShardError as error:
-        picture, words = None, str(error)
+        picture, words, url = None, str(error), ""
     else:
         picture, words = seen.picture, _NO_TEXT if seen.sentence is None else seen.sentence
+        url = "" if picture else seen.url.strip()
     shard, key = _document(source, card)
     return {
         "id": card.id,
@@ -200,6 +201,7 @@ def _sent(source: data.CorpusKey, card: Card) -> dict[str, Any]:
         "lines": [[COLOURS.get(meaning, ""), words] for meaning, words in card.lines],
         "expected": card.expected,
         "picture": picture,
+        "site": [url, site_of(url)] if site_of(url) else None,
         "words": plain(words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"),
     }
 
