@@ -324,7 +324,7 @@ def _joint(first: Side, second: Side, match: EquivalentThreshold) -> None:
     )  # fmt: skip
     st.text(
         f"{len(found.image):,} images that both models match; only {first.name} matches "
-        f"{found.only_first:,}, only {second.name} {found.only_second:,}. Darker: more images. "
+        f"{found.only_first:,}, only {second.name} {found.only_second:,}. Stronger color: more images. "
         "Press the name of a quadrant to see its pairs."
     )
     st.plotly_chart(
