@@ -324,8 +324,8 @@ def _joint(first: Side, second: Side, match: EquivalentThreshold) -> None:
     )  # fmt: skip
     st.text(
         f"{len(found.image):,} images that both models match; only {first.name} matches "
-        f"{found.only_first:,}, only {second.name} {found.only_second:,}. Stronger color: more images. "
-        "Press the name of a quadrant to see its pairs."
+        f"{found.only_first:,}, only {second.name} {found.only_second:,}. "
+        "Stronger color: more images. Press the name of a quadrant to see its pairs."
     )
     st.plotly_chart(
         figure,

@@ -361,8 +361,8 @@ def _position(choice: Choice) -> None:
     found = positions_of(choice.source, choice.config.for_matching(), _edges(choice, 36), place)
     figure = charts.positions(found, choice.config.threshold, control.shown(choice), choice.scale)
     words = (
-        "Stronger color: a larger share of the pairs at this place. If the mean line is not straight down, "
-        f"scores depend on the position.{_sampled(choice)}"
+        "Stronger color: a larger share of the pairs at this place. If the mean line is not "
+        f"straight down, scores depend on the position.{_sampled(choice)}"
     )
     html.heading(
         title,
