@@ -336,8 +336,8 @@ def joint(
 ) -> go.Figure:
     """Draw two models' scores of the same images, with both thresholds as lines.
 
-    The names of the four quadrants are points that can be selected, in the order of
-    `mmc4viz.thresholds.compare.disagreement.QUADRANTS`.
+    Each cell has a point that can be selected, anywhere in it; the first of its ``customdata`` is
+    its quadrant's number in `mmc4viz.thresholds.compare.disagreement.QUADRANTS`.
 
     Parameters
     ----------
@@ -356,28 +356,46 @@ def joint(
         "x": x,
         "y": y,
         "z": np.where(counted > 0, np.log10(np.maximum(counted, 1)), np.nan).T,
-        "customdata": counted.T,
         "colorscale": [[0, "rgba(0,114,178,0.4)"], [1, "rgb(0,114,178)"]],
         "showscale": False,
-        "hovertemplate": "%{customdata:,} images<extra></extra>",
+        "hoverinfo": "skip",
     }
     words = ("kept by both", f"{names[0]} only", f"{names[1]} only", "kept by neither")
-    ends = [(low, high) for low, high in spans]
-    corners = {
-        "x": [ends[0][1], ends[0][1], ends[0][0], ends[0][0]],
-        "y": [ends[1][1], ends[1][0], ends[1][1], ends[1][0]],
-        "textposition": ["bottom left", "top left", "bottom right", "top right"],
-        "text": [f"{word}: {n:,}" for word, n in zip(words, counts, strict=True)],
-    }
-    labels = {
+    middle_x, middle_y = (x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2
+    below_first, below_second = middle_x < thresholds[0], middle_y < thresholds[1]
+    quadrant = 2 * below_first[:, None] + below_second[None, :]
+    # Markers of Streamlit's selection are transparent, so that a choice leaves the picture alone.
+    unseen = {"marker": {"opacity": 0}}
+    cells = {
         "type": "scatter",
-        "mode": "markers+text",
-        **corners,
-        "marker": {"size": 14, "color": INK, "symbol": "square"},
-        "cliponaxis": False,
-        "textfont": WORDS,
-        "hovertemplate": "show these pairs<extra></extra>",
+        "mode": "markers",
+        "x": np.repeat(middle_x, len(middle_y)),
+        "y": np.tile(middle_y, len(middle_x)),
+        "customdata": [
+            [number, words[number], int(n)]
+            for number, n in zip(quadrant.ravel().tolist(), counted.ravel().tolist(), strict=True)
+        ],
+        "marker": {"size": 10, "opacity": 0},
+        "selected": unseen,
+        "unselected": unseen,
+        "hovertemplate": "%{customdata[2]:,} images here; press to see pairs %{customdata[1]}"
+        "<extra></extra>",
     }
+    corners = (("right", "top"), ("right", "bottom"), ("left", "top"), ("left", "bottom"))
+    named = [
+        {
+            "text": f"{word}: {n:,}",
+            "font": WORDS,
+            "showarrow": False,
+            "xref": "x domain",
+            "yref": "y domain",
+            "x": float(across == "right"),
+            "y": float(up == "top"),
+            "xanchor": across,
+            "yanchor": up,
+        }
+        for word, n, (across, up) in zip(words, counts, corners, strict=True)
+    ]
     level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
     layout = {
         "xaxis": axis(title=f"score of {names[0]}", range=spans[0], nticks=7),
@@ -386,10 +404,11 @@ def joint(
             threshold_line(thresholds[0]),
             level | {"y0": thresholds[1], "y1": thresholds[1], "line": LINE},
         ],
-        "annotations": [above(f"score of {names[1]}", 0, "left")],
+        "annotations": [above(f"score of {names[1]}", 0, "left"), *named],
         "clickmode": "event+select",
+        "hovermode": "closest",
     }
-    return figure([density, labels], layout, 420, left=52, bottom=46)
+    return figure([density, cells], layout, 420, left=52, bottom=46)
 
 
 def _padded(values: Floats, threshold: float) -> tuple[float, float]:

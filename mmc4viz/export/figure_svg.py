@@ -218,7 +218,7 @@ class _Figure:
             path = _path(points, line.get("shape", "linear"))
             dash = _DASHES.get(line.get("dash", ""), "")
             yield _stroke(path, line.get("color", _INK), line.get("width", 2), dash)
-        if "markers" in mode:
+        if "markers" in mode and trace["marker"].get("opacity", 1):
             marker = trace["marker"]
             for x, y in points:
                 colour = _paint("fill", marker["color"])

@@ -252,12 +252,12 @@ def ordered(documents: Ints, values: NDArray[Any], largest_first: bool) -> Order
 
 
 def search(matched: Matched, documents: Ints, words: str) -> Iterator[tuple[int, bool]]:
-    """Search documents' text in their shards, case-insensitively.
+    """Search documents' keys, and their text in their shards, case-insensitively.
 
     Yields
     ------
     (int, bool)
-        A document's position, and whether its text contains the words; shard by shard.
+        A document's position, and whether its key or text contains the words; shard by shard.
 
     Raises
     ------
@@ -270,7 +270,9 @@ def search(matched: Matched, documents: Ints, words: str) -> Iterator[tuple[int,
         low, high = np.searchsorted(documents, starts[number : number + 2])
         rows = documents[low:high] - starts[number]
         for row, raw in _raw(part.columns, rows.tolist()):
-            yield int(starts[number]) + row, wanted in _text(raw).casefold()
+            key = str(part.columns.batch.column("key")[row])
+            hit = wanted in key.casefold() or wanted in _text(raw).casefold()
+            yield int(starts[number]) + row, hit
 
 
 def _raw(columns: Columns, rows: list[int]) -> Iterator[tuple[int, bytes]]:

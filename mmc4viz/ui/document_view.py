@@ -88,7 +88,14 @@ REDRAW: Final = "redraw"
 def _strip(found: list[State], verdict: Verdict, choice: Choice) -> None:
     """Draw the outcome along the thresholds, on which the threshold can be moved."""
     stretches = [
-        Stretch(one.low, one.high, *_in_short(one.verdict), _in_words(one.verdict)) for one in found
+        Stretch(
+            one.low,
+            one.high,
+            *_in_short(one.verdict),
+            _in_words(one.verdict),
+            0.4 + 0.6 * one.verdict.keep_probability,
+        )
+        for one in found
     ]
 
     def keep(threshold: float) -> None:
@@ -105,7 +112,8 @@ def _in_short(verdict: Verdict) -> tuple[str, str]:
         return "unreadable", "unreadable"
     if verdict.outcome is not Outcome.KEPT:
         return "rejected", str(verdict.outcome).replace("_", " ")
-    return "kept", f"kept, {many(verdict.image_tokens, 'image')}"
+    chance = "" if verdict.keep_probability == 1 else f", p = {verdict.keep_probability:g}"
+    return "kept", f"kept{chance}, {many(verdict.image_tokens, 'image')}"
 
 
 def _in_words(verdict: Verdict) -> str:
@@ -398,7 +406,7 @@ def _rest(opened: Opened, verdict: Verdict) -> Markup:
         for number, (image, status) in images
         if number not in paired
     ]
-    return part("images", "Images" if is_gpt else "Unmatched images", cells) if cells else Markup()
+    return part("images", "Images" if is_gpt else "Images not used", cells) if cells else Markup()
 
 
 def _image_words(number: int, image: Image, status: ImageStatus) -> list[str]:

@@ -454,8 +454,10 @@ def _yields_in_words(found: Proposal, choice: Choice) -> str:
     if found.threshold is None:
         return ""
     needed = _needed_amounts(choice)
+    whole = _steps(choice).whole
     parts = [
-        f"{found.kept[name]:,.10g} {name.replace('_', ' ')} (target {float(amount):,.10g})"
+        f"{found.kept[name]:,.10g} {name.replace('_', ' ')}, "
+        f"{found.kept[name] / (whole[name] or 1):.1%} (target {float(amount):,.10g})"
         for name, amount in needed.items()
     ]
     exact = "" if choice.source.sample is not None else " Exact."

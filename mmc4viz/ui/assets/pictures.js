@@ -131,9 +131,9 @@ function strip(root, data, send) {
     if (!width) return;
     svg.setAttribute("viewBox", `0 0 ${width} ${kept + 34}`);
     svg.replaceChildren(
-      ...states.map(({ low, high, colour, faint }) => {
+      ...states.map(({ low, high, colour, strength }) => {
         const [from, to] = [x(low ?? data.low), x(high ?? data.high)];
-        return draw("rect", { x: from, y: 26, width: Math.max(0, to - from), height: 16, fill: colour, opacity: faint ? 0.45 : 1 });
+        return draw("rect", { x: from, y: 26, width: Math.max(0, to - from), height: 16, fill: colour, opacity: strength });
       }),
       ...data.scores.map((score) => draw("line", { class: "score", x1: x(score), x2: x(score), y1: 20, y2: kept })),
       ...data.ticks.map((tick) => label(x(tick), kept + 20, tick.toFixed(data.tick_digits), x(tick) > width - 30 ? "end" : x(tick) < 30 ? "start" : "middle")),

@@ -237,13 +237,17 @@ def heat_map(
 
 @dataclass(frozen=True)
 class Stretch:
-    """Thresholds above ``low`` and up to ``high`` with the same outcome of a document."""
+    """Thresholds above ``low`` and up to ``high`` with the same outcome of a document.
+
+    ``strength``, from 0 to 1, is how strong its color is.
+    """
 
     low: float
     high: float
     meaning: str
     name: str
     words: str
+    strength: float
 
 
 def strip(
@@ -283,7 +287,7 @@ def strip(
                 "low": start if math.isfinite(start) else None,
                 "high": end if math.isfinite(end) else None,
                 "colour": COLOURS[one.meaning],
-                "faint": one.meaning != "kept",
+                "strength": one.strength,
                 "name": one.name,
                 "words": one.words,
             }

@@ -95,11 +95,11 @@ def filters_of_address() -> Filters:
 def draw(now: Filters, step: float, digits: int) -> None:
     """Draw the filters; a change is stored before the page is redrawn."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
-        _select("Outcome", "outcome", OUTCOMES, now.query.outcome, 150)
-        _select("Contains", "has", CONTAINS, now.query.contains, 160)
-        _select("Sort", "sort", ORDERS, now.sort, 155)
+        _select("Outcome", "outcome", OUTCOMES, now.query.outcome, 145)
+        _select("Contains", "has", CONTAINS, now.query.contains, 175)
+        _select("Sort", "sort", ORDERS, now.sort, 185)
         _toggle("Reverse", "down", now.upside_down)
-        _text("Text", "text", now.words, 130, "Words in the document, case-insensitive.")
+        _text("Text", "text", now.words, 105, "Words in the document or its key, case-insensitive.")
         with st.popover(_more(now.query)):
             _more_filters(now.query, step, digits)
         if not now.query.is_empty or now.words:

@@ -31,7 +31,6 @@ _HAVING: Final = {
 _LABELS: Final = {
     "single_image_drop": "single-image drop",
     "over_cap": "dropped at the cap",
-    "single_image_at_end": "only image token is last",
     "lost_with_document": "dropped with document",
     "document_rejected": "document dropped",
 }

@@ -6,14 +6,14 @@ They belong to a CLIP model. A link with their id applies them in any browser th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import streamlit as st
 
 from mmc4viz.text import plain
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, state
+from mmc4viz.ui import data, model_data, state
 from mmc4viz.ui.components.control import Baseline
 from mmc4viz.ui.html import note, setting_in_words
 from mmc4viz.ui.saved import store
@@ -111,36 +111,58 @@ def choose_baseline(choice: Choice) -> Baseline:
     """Draw the choice of the baseline and the list of saved settings; return the baseline."""
     every = saved_settings(choice)
     here = {k: one for k, one in every.items() if one.config.clip_model == choice.config.clip_model}
-    chosen = _choose(here)
+    reference = _reference(choice)
+    chosen = _choose(here, f"{reference:g}")
     _manage(every, choice)
     if chosen not in here and finite(chosen) is None:
-        note(f"{chosen} is neither a threshold nor saved settings; using {data.REFERENCE:g}.")
-    return _baseline(chosen, here, choice)
+        note(f"{chosen} is neither a threshold nor saved settings; using {reference:g}.")
+    return _baseline(chosen, here, choice, reference)
 
 
 def baseline_of(choice: Choice) -> Baseline:
     """Return the baseline chosen on the page Threshold."""
     every = saved_settings(choice)
     here = {k: one for k, one in every.items() if one.config.clip_model == choice.config.clip_model}
-    return _baseline(state.get(_BASELINE, f"{data.REFERENCE:g}"), here, choice)
+    reference = _reference(choice)
+    return _baseline(state.get(_BASELINE, f"{reference:g}"), here, choice, reference)
 
 
-def _baseline(chosen: str, here: Mapping[str, SavedSettings], choice: Choice) -> Baseline:
+def _baseline(
+    chosen: str, here: Mapping[str, SavedSettings], choice: Choice, reference: float
+) -> Baseline:
     if chosen in here:
         there = here[chosen].config.with_(tokenizer=choice.config.tokenizer)
         curves = data.curves_of(choice.source, there)
         name = plain(here[chosen].name)
         return Baseline(name, curves, there.threshold, there.single_image_keep)
     value = finite(chosen)
-    value = data.REFERENCE if value is None else value
+    value = reference if value is None else value
     curves = data.curves_of(choice.source, choice.config)
     at = value if value == data.REFERENCE else float(curves.thresholds[curves.step(value)])
     return Baseline(f"{at:g}", curves, at, choice.config.single_image_keep)
 
 
-def _choose(here: Mapping[str, SavedSettings]) -> str:
+def _reference(choice: Choice) -> float:
+    """Return the reference threshold; for another CLIP model, the one that keeps as much."""
+    own, source = next(iter(choice.models)), choice.source
+    if choice.config.clip_model == own:
+        return data.REFERENCE
+    theirs = replace(choice.models[own], sample=source.sample)
+    sides = (
+        model_data.side(own, theirs, choice.config),
+        model_data.side(choice.config.clip_model, source, choice.config),
+    )
+    try:
+        model_data.check(*sides)
+        found = model_data.matches(*sides, data.REFERENCE)
+        match = next(one for one in found if one.by == "documents")
+    except Mmc4vizError:
+        return data.REFERENCE
+    return state.on_grid(match.second, choice.scale, choice.span)
+
+
+def _choose(here: Mapping[str, SavedSettings], reference: str) -> str:
     """Draw the choice of the baseline: a threshold, or the id of saved settings."""
-    reference = f"{data.REFERENCE:g}"
 
     def parse(text: str) -> str | None:
         return text if text in here or finite(text) is not None else None
@@ -166,7 +188,8 @@ def _choose(here: Mapping[str, SavedSettings]) -> str:
         accept_new_options=True,
         width=200,
         help="Differences are shown against this threshold or these saved settings. 0.24 is the "
-        "threshold of OpenFlamingo's reference training script. Type a number for another one.",
+        "threshold of OpenFlamingo's reference training script; for another CLIP model it becomes "
+        "the one that keeps as many documents. Type a number for another one.",
     )
     state.put(_BASELINE, None if chosen == reference else chosen[:_LONGEST])
     return chosen

@@ -300,6 +300,16 @@ def _use_button(choice: Choice, second: Side, match: EquivalentThreshold) -> Non
         on_click=_use,
         args=(choice, second.name, threshold),
     )
+    if abs(threshold - match.second) > scale.step / 1000:
+        curves = data.curves_of(second.source, second.config)
+        step, keep = curves.step(threshold), second.config.single_image_keep
+        pairs = match.by == "pairs"
+        kept = (curves.total("pairs") if pairs else curves.expected(match.by, keep))[step]
+        words = f"{float(kept):,.10g} {match.by.replace('_', ' ')} instead of {match.found:,.10g}"
+        note(
+            f"{threshold:.{scale.digits}f} is the control's step nearest to {match.second:.6g}: it "
+            f"keeps {words}."
+        )
 
 
 def _use(choice: Choice, model: str, threshold: float) -> None:
@@ -325,7 +335,7 @@ def _joint(first: Side, second: Side, match: EquivalentThreshold) -> None:
     st.text(
         f"{len(found.image):,} images that both models match; only {first.name} matches "
         f"{found.only_first:,}, only {second.name} {found.only_second:,}. "
-        "Stronger color: more images. Press the name of a quadrant to see its pairs."
+        "Stronger color: more images. Press anywhere in a quadrant to see its pairs."
     )
     st.plotly_chart(
         figure,
@@ -367,10 +377,11 @@ def _joint_rows(found: JointScores) -> list[tuple[float, ...]]:
 
 
 def _quadrant_pressed() -> None:
-    """Show the quadrant whose name was pressed."""
+    """Show the quadrant that was pressed."""
     points = st.session_state["joint"]["selection"]["points"]
-    if points and 0 <= points[-1]["point_index"] < len(QUADRANTS):
-        chosen = QUADRANTS[points[-1]["point_index"]]
+    number = points[-1]["customdata"][0] if points else None
+    if isinstance(number, int) and 0 <= number < len(QUADRANTS):
+        chosen = QUADRANTS[number]
         st.session_state["models-quadrant"] = chosen
         state.put(_QUADRANT, chosen)
 

@@ -88,7 +88,7 @@ def show(choice: Choice | None) -> None:
     _show_found(start)
     note(
         "Other paths, globs and object stores are entered in the sidebar, or on the command line: "
-        "mmc4viz app shards/. mmc4viz index makes an index, which opens at once."
+        "mmc4viz app shards/. A large corpus opens at once from an index (mmc4viz index --help)."
     )
 
 
@@ -147,7 +147,7 @@ def _show_found(start: Start) -> None:
         note(f"{len(found) - _MOST_SHOWN:,} more are not listed; enter a path in the sidebar.")
     if not complete:
         note("Not all folders were looked at, because there are very many.")
-    st.button("Look again", key="look-again", type="tertiary", on_click=_look_again)
+    st.button("Rescan folders", key="look-again", type="tertiary", on_click=_look_again)
 
 
 def _show_one(number: int, one: Openable) -> None:

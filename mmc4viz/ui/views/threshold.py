@@ -276,7 +276,7 @@ def show(choice: Choice) -> None:
 def _downloads(choice: Choice, curves: Curves, estimated: Estimate | None) -> None:
     """Offer the control's pictures and their data."""
     keep, scale = choice.config.single_image_keep, choice.scale
-    with st.popover("Download the control's charts", type="tertiary", width="content"):
+    with st.popover("Download these charts", type="tertiary", width="content"):
         _pair_of_buttons(
             "Kept counts by threshold",
             "yields",
