@@ -13,6 +13,7 @@ from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui.cache import BUDGET
 from mmc4viz.ui.components import navigation, saved_settings, tour
+from mmc4viz.ui.data import REFERENCE
 from mmc4viz.ui.html import asset, note
 from mmc4viz.ui.sidebar import choose
 from mmc4viz.ui.start import read_start
@@ -82,7 +83,7 @@ def _run() -> None:
             saved_settings.follow_link(choice)
             navigation.show_bar(page.title, choice)
             if page.title != "Label":  # pairs are labeled blind
-                tour.show(page.title)
+                tour.show(page.title, moved=choice.config.threshold != REFERENCE)
             proposals.review(choice)
             now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):

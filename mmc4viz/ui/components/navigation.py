@@ -23,12 +23,12 @@ GROUPS: Final = (
 """The pages in the order of the work, with the names of groups."""
 
 _EXPORT: Final = ("Export", "Export these settings")
-_NEAR: Final = ("Near threshold", "See pairs near the threshold")
+_NEAR: Final = ("Near threshold", "See nearby pairs")
 _NEXT: Final = {
     "Data": ("Threshold", "Choose a threshold"),
     "Threshold": _NEAR,
     "Documents": _NEAR,
-    "Near threshold": ("Label", "Label pairs to measure precision"),
+    "Near threshold": ("Label", "Measure precision"),
     "Loader audit": _EXPORT,
     "Compare models": _EXPORT,
     "Label": _EXPORT,
@@ -37,6 +37,19 @@ _NEXT: Final = {
 
 _FIRST: Final = st.components.v2.component(
     "mmc4viz.first", html="<div hidden></div>", js=asset("first.js")
+)
+
+
+_COPY: Final = st.components.v2.component(
+    "mmc4viz.copy",
+    html='<button type="button" aria-live="polite" title="Copy a link to this page with all its '
+    'settings">Copy link</button>',
+    css="button { font: inherit; font-size: 0.875rem; line-height: 1.9rem; padding: 0 0.5rem; "
+    "border: 0; background: none; color: var(--st-text-color); cursor: pointer; "
+    "white-space: nowrap; } "
+    "button:hover { text-decoration: underline; } "
+    "button:focus-visible { outline: 2px solid var(--st-primary-color); }",
+    js=asset("copy.js"),
 )
 
 
@@ -49,9 +62,9 @@ def show_first() -> None:
 def show_menu(place: DeltaGenerator) -> None:
     """Link to the pages with the full query string, so that going back is one step."""
     address, pages = state.address(), state.pages()
-    with place.container(horizontal=True):
+    with place.container(horizontal=True, vertical_alignment="center"):
         for group, names in GROUPS:
-            with st.container(horizontal=True, width="content"):
+            with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 if group:
                     st.html(part("menu_group", group), width="content")
                 for name in names:
@@ -67,6 +80,7 @@ def show_bar(page: str, choice: Choice) -> None:
         st.html(
             part("bar", data.corpus_name(choice.whole), () if page == "Label" else _facts(choice))
         )
+        _COPY(key="copy-link", data={}, width="content")
         if page in _NEXT:
             name, words = _NEXT[page]
             st.page_link(

@@ -35,9 +35,14 @@ export default function () {{
 )
 
 
-def show(page: str) -> None:
-    """Draw the next hint, unless all were seen or the tour was dismissed."""
+def show(page: str, *, moved: bool) -> None:
+    """Draw the next hint, unless all were seen or the tour was dismissed.
+
+    The first hint is followed when the threshold has been ``moved``.
+    """
     seen: int = st.session_state.setdefault(_SEEN, _seen_before())
+    if seen == 0 and moved:
+        seen = st.session_state[_SEEN] = 1
     if seen > len(_HINTS):
         return
     if seen == len(_HINTS):

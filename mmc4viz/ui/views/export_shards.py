@@ -251,6 +251,10 @@ _INTRO: Final = (
     "Write filtered shards that reproduce this selection with the stock loader and the flags "
     "above. Originals are not modified."
 )
+_UNCHANGED: Final = (
+    "No document has to change: with the flags above, the loader itself makes this selection. To "
+    "make the shards smaller, turn off Keep dropped images."
+)
 _CAPTION: Final = "Dry run: nothing was written. Sizes are before compression."
 _ORDERS: Final = {"page": "page", "sentence": "sentence (fixes mispaired images)"}
 _CAPS: Final = {"first": "first", "best": "highest-scoring"}
@@ -274,16 +278,17 @@ def show(choice: Choice, start: Start) -> None:
     st.header("Filtered shards", anchor=False)
     st.text(_INTRO)
     options = _options()
-    out = _folder(choice, start)
-    suggested = out or _suggested(choice, start)
-    wanted = Wanted(choice.whole, choice.config, options, suggested)
+    out, allowed = _folder(choice, start)
+    wanted = Wanted(choice.whole, choice.config, options, out or _suggested(choice, start))
+    why = _refusal(wanted)
+    if why is not None:
+        note(why, "error")
+        return
     st.code(_command(wanted, start), language="bash", wrap_lines=True)
     st.caption(f"Uses {_CONFIG} (Download YAML above).")
-    why = _refusal(wanted)
-    if why is None:
-        _buttons(wanted, start, named=bool(out))
-    else:
-        note(why, "error")
+    if not allowed:
+        return
+    _buttons(wanted, start, named=bool(out))
     if st.session_state.get(_PROBLEM, (None, ""))[0] == wanted:
         note(st.session_state[_PROBLEM][1], "error")
     _count(wanted)
@@ -319,8 +324,8 @@ def _whether(label: str, name: str, *, default: bool) -> bool:
     return fields.yes_or_no(label, f"shards-{name}", f"x.{name}", default=default, help=_HELP[name])
 
 
-def _folder(choice: Choice, start: Start) -> str:
-    """Ask for the output directory; empty if not given or not writable."""
+def _folder(choice: Choice, start: Start) -> tuple[str, bool]:
+    """Ask for the output directory, empty if not given; say whether the app may write there."""
     state.seed("shards-out", state.get("x.out"))
     out = st.text_input(
         "Output directory",
@@ -329,11 +334,13 @@ def _folder(choice: Choice, start: Start) -> str:
         help=_HELP["out"],
     ).strip()
     state.put("x.out", out or None)
+    if not out:
+        return "", True
     try:
-        return start.roots.path(absolute(out), writing=True) if out else ""
+        return start.roots.path(absolute(out), writing=True), True
     except ConfigError as error:
-        note(str(error), "error")
-        return ""
+        note(f"{error}. Or run the command below.", "error")
+        return absolute(out), False
 
 
 def _suggested(choice: Choice, start: Start) -> str:
@@ -504,5 +511,7 @@ def _account(done: Sequence[Applied]) -> None:
         left, right = st.columns([2, 3])
         left.html(table(("shards", "count", "MB read", "MB written"), rows, caption))
         right.html(table(("documents and images", "count"), lines, "Total of all shards."))
+        if counts.carried_over == counts.documents:
+            note(_UNCHANGED)
     for problem in error_messages(done):
         note(problem, "error")
