@@ -114,3 +114,41 @@ def test_the_open_document_is_in_view_in_its_list(browser: Browser, dashboard: s
     page.keyboard.press("j")
     expect(page.get_by_text("190 of 240")).to_be_visible()
     page.close()
+
+
+def test_a_quadrant_is_pressed_anywhere_in_it(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
+    page = watched.open("compare-models", ".st-key-joint .nsewdrag")
+    area = page.locator(".st-key-joint .nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    assert box is not None
+    for across, up, quadrant, words in (
+        (0.2, 0.8, "neither", "Kept by neither"),
+        (0.8, 0.2, "both", "Kept by both"),
+        (0.15, 0.15, "second", "Kept by sample-b only"),
+    ):
+        page.mouse.click(box["x"] + across * box["width"], box["y"] + up * box["height"])
+        page.wait_for_url(f"**m.quadrant={quadrant}*")
+        expect(page.locator(".mmc-title", has_text=words)).to_be_visible()
+    watched.assert_quiet()
+    page.close()
+
+
+def test_the_bar_copies_a_link_to_the_view(browser: Browser, dashboard: str) -> None:
+    with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
+        page = context.new_page()
+        page.goto(f"{dashboard}/documents?cap=3&t=0.26&doc=0.16")
+        page.wait_for_selector(FACTS, timeout=60_000)
+        page.get_by_role("button", name="Copy link").click()
+        expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link == page.url and "cap=3" in link and "doc=0.16" in link
+
+
+def test_a_narrow_tour_leads_on(browser: Browser, dashboard: str) -> None:
+    page = opened(browser, dashboard, "threshold", 390, "dark")
+    expect(page.get_by_text("Hint 1 of 5")).to_be_visible()
+    page.get_by_role("button", name="Next hint").click()
+    expect(page.get_by_text("Hint 2 of 5")).to_be_visible()
+    page.close()
