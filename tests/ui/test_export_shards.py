@@ -209,7 +209,7 @@ def test_never_in_place_and_errors_are_one_line(
     assert "Not all shards were written" in alerts(ended(app))[-1]
     app.text_input(key="shards-out").set_value(str(foreign / "\0<b>")).run()
     assert any("outside the folders" in alert for alert in alerts(app))
-    assert app.button(key="shards-write").disabled
+    assert "shards-write" not in [button.key for button in app.button]
 
 
 @pytest.mark.parametrize("shard", ["zz.pth", "a.py", "__init__.tar.py", "tar", "a.tar\n.pth"])

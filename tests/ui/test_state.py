@@ -224,7 +224,7 @@ def test_the_page_writes_only_within_the_roots(
     app = linked(monkeypatch, "export", {}, roots=[str(tmp_path / "in")])
     for out in (tmp_path, tmp_path / "in" / ".." / "x", "s3://bucket/x", "a::b"):
         app.text_input(key="shards-out").set_value(str(out)).run()
-        assert app.button(key="shards-write").disabled
+        assert "shards-write" not in [button.key for button in app.button]
         assert alerts(app)
     app.text_input(key="shards-out").set_value(str(tmp_path / "in" / "x")).run()
     assert not app.button(key="shards-write").disabled
