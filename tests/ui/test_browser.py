@@ -153,6 +153,7 @@ def check(watched: Watched, curves: Curves, threshold: float) -> None:
         found = watched.shown()
         if found["typed"] == f"{threshold:.3f}" and found["spoken"] == expected["spoken"]:
             break
+        watched.page.evaluate("() => new Promise(requestAnimationFrame)")
     assert found["changes"][0] == expected.pop("change")
     assert {name: found[name] for name in expected} == expected
     assert found["typed"] == f"{threshold:.3f}"
