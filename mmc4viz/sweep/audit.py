@@ -16,7 +16,7 @@ from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.images import SINCE
 from mmc4viz.loader.walk import matrix_of
 from mmc4viz.sweep.document_table import Verdicts
-from mmc4viz.sweep.pairs import Pairs, literals
+from mmc4viz.sweep.pairs import Pairs, literals, positions_in_document
 from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.types import Document, ImageStatus, LoaderConfig, PairStatus
@@ -98,7 +98,7 @@ def crowded(pairs: Pairs, found: Verdicts, cap: int) -> Crowded:
     where = where[np.lexsort((pairs.image[where], pairs.document[where]))]
     document, score = pairs.document[where].astype(np.int64), pairs.score[where]
     by_score = np.empty(len(where), np.int64)
-    by_score[np.lexsort((-score, document))] = _rank(document)
+    by_score[np.lexsort((-score, document))] = positions_in_document(document)
     return Crowded(document, score, by_score)
 
 
@@ -108,7 +108,7 @@ def capped(pairs: Crowded, found: Verdicts, config: LoaderConfig) -> Capped:
     over = found.surviving > cap
     where = np.flatnonzero((pairs.score >= config.threshold) & over[pairs.document])
     document, score = pairs.document[where], pairs.score[where]
-    first, best = _rank(document) < cap, pairs.by_score[where] < cap
+    first, best = positions_in_document(document) < cap, pairs.by_score[where] < cap
     lowest = np.full(len(over), np.inf)
     np.minimum.at(lowest, document[first], score[first])
     outscoring = ~first & (score > lowest[document])
@@ -123,13 +123,6 @@ def capped(pairs: Crowded, found: Verdicts, config: LoaderConfig) -> Capped:
         lost=np.sort(lost),
         instead=np.sort(instead),
     )
-
-
-def _rank(document: Ints) -> Ints:
-    """Count up from 0 within each document; a document's entries are adjacent."""
-    here = np.arange(len(document))
-    begins = np.concatenate([[True], document[1:] != document[:-1]])[: len(document)]
-    return here - np.maximum.accumulate(np.where(begins, here, 0))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.sweep.document_table import Verdicts
-from mmc4viz.sweep.pairs import Pairs, document_starts, literals, place_of
+from mmc4viz.sweep.pairs import (
+    Pairs,
+    document_starts,
+    literals,
+    place_of,
+    positions_in_document,
+)
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.types import LoaderConfig, PairStatus
@@ -60,11 +66,11 @@ def statuses(
     """
     status = np.full(len(document), STATUSES.index(PairStatus.BELOW_THRESHOLD), np.int8)
     surviving = np.flatnonzero(score >= config.threshold)
-    within = _rank(document[surviving]) < config.max_images
+    within = positions_in_document(document[surviving]) < config.max_images
     status[surviving[~within]] = STATUSES.index(PairStatus.OVER_CAP)
     kept = surviving[within]
     kept = kept[_ordered(document[kept], sentence[kept], image[kept])]
-    in_sequence = _rank(document[kept]) < reaching[document[kept]]
+    in_sequence = positions_in_document(document[kept]) < reaching[document[kept]]
     status[kept[in_sequence]] = STATUSES.index(PairStatus.KEPT)
     status[kept[~in_sequence]] = STATUSES.index(PairStatus.TRUNCATED)
     return status
@@ -87,19 +93,6 @@ def _ordered(*keys: Whole) -> Ints:
     for key, width in zip(keys[1:], widths[1:], strict=True):
         packed = packed * width + key
     return np.argsort(packed)
-
-
-def _rank(document: Whole) -> Ints:
-    """Return each entry's position in its document; a document's entries are adjacent.
-
-    Examples
-    --------
-    >>> _rank(np.array([3, 3, 5, 5, 5]))
-    array([0, 1, 0, 1, 2])
-    """
-    here = np.arange(len(document))
-    begins = np.concatenate([[True], document[1:] != document[:-1]])[: len(document)]
-    return here - np.maximum.accumulate(np.where(begins, here, 0))
 
 
 MOST_PAIRS: Final = 250_000

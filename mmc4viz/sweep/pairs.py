@@ -428,3 +428,16 @@ def examples(
         for some in (above, below)
     ]
     return found[0], found[1]
+
+
+def positions_in_document(document: NDArray[np.signedinteger[Any]]) -> Ints:
+    """Return each entry's position in its document; a document's entries are adjacent.
+
+    Examples
+    --------
+    >>> positions_in_document(np.array([3, 3, 5, 5, 5]))
+    array([0, 1, 0, 1, 2])
+    """
+    here = np.arange(len(document))
+    begins = np.concatenate([[True], document[1:] != document[:-1]])[: len(document)]
+    return here - np.maximum.accumulate(np.where(begins, here, 0))

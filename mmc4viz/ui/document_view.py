@@ -51,7 +51,6 @@ from mmc4viz.ui.html import (
 )
 from mmc4viz.ui.sidebar import Choice
 
-STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 _MOST_CHARACTERS: Final = 3_000_000  # tokenized for one document's states
 _MOST_ROWS: Final = 200  # of a table
 _MOST_ON_HOVER: Final = 240  # characters of a sentence under the pointer

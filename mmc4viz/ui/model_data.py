@@ -120,6 +120,18 @@ def matches(one: Side, other: Side, threshold: float) -> list[EquivalentThreshol
     return [match_by_yield(a, b, name, threshold) for name in YIELDS]
 
 
+def equal_documents(one: Side, other: Side, threshold: float) -> EquivalentThreshold:
+    """Return the threshold at which another model keeps as many documents.
+
+    Raises
+    ------
+    Mmc4vizError
+        If the two cannot be compared.
+    """
+    check(one, other)
+    return next(match for match in matches(one, other, threshold) if match.by == "documents")
+
+
 @cached("Computing overlap by threshold")
 def curve(one: Side, other: Side, by: str) -> list[EquivalentThreshold]:
     """Return equivalent thresholds along the scale for one yield."""

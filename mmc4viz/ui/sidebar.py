@@ -47,7 +47,6 @@ def _show_misfit(threshold: float, spread: data.Spread) -> None:
         note(f"Threshold {threshold:.12g}: {why}.", "error")
 
 
-_BY: Final = "documents"
 _LARGE: Final = 100_000  # documents; labels of fewer are joined with their pairs at once
 _LAST: Final = "model-shown"  # name, source and threshold of the CLIP model shown last
 _TAKEN: Final = "equivalent-threshold"
@@ -112,8 +111,7 @@ def _threshold_for(
     """
     sides = model_data.side(other.name, other.source, base), model_data.side(model, source, base)
     try:
-        model_data.check(*sides)
-        match = next(m for m in model_data.matches(*sides, other.threshold) if m.by == _BY)
+        match = model_data.equal_documents(*sides, other.threshold)
     except Mmc4vizError as error:
         note(f"{plain(model)} starts at {otherwise:.12g}: {error}")
         return otherwise

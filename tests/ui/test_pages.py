@@ -20,7 +20,8 @@ from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, sample
 from mmc4viz.cli import main
 from mmc4viz.text import escaped
 from mmc4viz.types import Document, Outcome, Verdict
-from mmc4viz.ui import document_data, document_view, html, state
+from mmc4viz.ui import document_data, html, state
+from mmc4viz.ui.components import charts
 from mmc4viz.ui.components.document_filters import CONTAINS, ORDERS, OUTCOMES
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.views import documents as find
@@ -483,7 +484,7 @@ def test_csv_has_no_formulas() -> None:
 
 def test_names_of_filters_are_whole() -> None:
     assert set(OUTCOMES) >= {str(outcome) for outcome in Outcome}
-    assert document_view.STILL["displayModeBar"] is False
+    assert charts.STILL["displayModeBar"] is False
     assert state.FILTER == "f."
 
 

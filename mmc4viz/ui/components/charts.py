@@ -6,18 +6,19 @@ Images and sentences are numbered from 1, as everywhere on screen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
 from mmc4viz.charts import COLOURS, values_of_a_setting
 from mmc4viz.data.scale import Scale
 from mmc4viz.export.figure_svg import sheet
-from mmc4viz.ui.html import asset
+from mmc4viz.ui.html import asset, heading
 
 TITLES: Final = {
     "max_images": "Max images",
@@ -158,6 +159,44 @@ def _value_ticks(most: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10(most / 5))
     step = power * next(m for m in (1, 2, 5, 10) if m * power >= most / 5 * 0.999)
     return [round(k * step, 12) for k in range(math.floor(most / step + 1e-9) + 1)]
+
+
+STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+"""Settings of a figure that is only looked at."""
+
+
+def show_figure(
+    figure: go.Figure,
+    title: str,
+    name: str,
+    head: Sequence[str],
+    rows: Callable[[], Iterable[Sequence[Any]]],
+    *,
+    what: str,
+    alt: str,
+    key: str | None = None,
+) -> None:
+    """Draw a figure under its heading, with its data as CSV and itself as SVG.
+
+    Parameters
+    ----------
+    figure : Figure
+    title : str
+        Also that of the SVG.
+    name : str
+        Of the files; unique on the page.
+    head : sequence of str
+    rows : callable
+        Returns the data, when they are asked for.
+    what : str
+        What is downloaded, in words.
+    alt : str
+        What the figure shows.
+    key : str, optional
+        By default the name.
+    """
+    heading(title, name, head, rows, what=what, svg=lambda: sheet([figure], title))
+    st.plotly_chart(figure, key=key or name, config=STILL, alt=alt)
 
 
 MOST_ROWS: Final = 60

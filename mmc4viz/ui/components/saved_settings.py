@@ -110,7 +110,7 @@ def in_words(config: LoaderConfig) -> str:
 def choose_baseline(choice: Choice) -> Baseline:
     """Draw the choice of the baseline and the list of saved settings; return the baseline."""
     every = saved_settings(choice)
-    here = {k: one for k, one in every.items() if one.config.clip_model == choice.config.clip_model}
+    here = _of_this_model(every, choice)
     reference = _reference(choice)
     chosen = _choose(here, f"{reference:g}")
     _manage(every, choice)
@@ -121,10 +121,14 @@ def choose_baseline(choice: Choice) -> Baseline:
 
 def baseline_of(choice: Choice) -> Baseline:
     """Return the baseline chosen on the page Threshold."""
-    every = saved_settings(choice)
-    here = {k: one for k, one in every.items() if one.config.clip_model == choice.config.clip_model}
+    here = _of_this_model(saved_settings(choice), choice)
     reference = _reference(choice)
     return _baseline(state.get(_BASELINE, f"{reference:g}"), here, choice, reference)
+
+
+def _of_this_model(every: Mapping[str, SavedSettings], choice: Choice) -> dict[str, SavedSettings]:
+    model = choice.config.clip_model
+    return {name: one for name, one in every.items() if one.config.clip_model == model}
 
 
 def _baseline(
@@ -153,9 +157,7 @@ def _reference(choice: Choice) -> float:
         model_data.side(choice.config.clip_model, source, choice.config),
     )
     try:
-        model_data.check(*sides)
-        found = model_data.matches(*sides, data.REFERENCE)
-        match = next(one for one in found if one.by == "documents")
+        match = model_data.equal_documents(*sides, data.REFERENCE)
     except Mmc4vizError:
         return data.REFERENCE
     return state.on_grid(match.second, choice.scale, choice.span)

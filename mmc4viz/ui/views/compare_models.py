@@ -14,7 +14,7 @@ from mmc4viz import charts
 from mmc4viz.export.figure_svg import sheet
 from mmc4viz.export.tables import areas, match_cells, match_head, overlaps, values
 from mmc4viz.text import escaped, plain
-from mmc4viz.thresholds.by_yield import YIELDS
+from mmc4viz.thresholds.by_yield import YIELDS, steps_of_curves
 from mmc4viz.thresholds.compare.disagreement import (
     QUADRANTS,
     Correlation,
@@ -25,8 +25,9 @@ from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold, NoEquival
 from mmc4viz.thresholds.compare.roc import STEPS, ConfidenceBand, Evidence, Separation
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.types import Mmc4vizError
-from mmc4viz.ui import data, document_view, fields, label_data, model_data, state
+from mmc4viz.ui import data, fields, label_data, model_data, state
 from mmc4viz.ui.components import gallery
+from mmc4viz.ui.components.charts import STILL
 from mmc4viz.ui.components.gallery import Card
 from mmc4viz.ui.html import NO_DOCUMENTS, heading, note, pair_of_columns, part, table
 from mmc4viz.ui.model_data import Side
@@ -127,7 +128,7 @@ def _separation_curves(found: Separation) -> None:
                 title, name, _CURVES, lambda: _separation_rows(found), what=alt,
                 svg=partial(sheet, [picture], alt),
             )  # fmt: skip
-            st.plotly_chart(picture, key=f"labels-{name}", config=document_view.STILL, alt=alt)
+            st.plotly_chart(picture, key=f"labels-{name}", config=STILL, alt=alt)
 
 
 def _separation_rows(found: Separation) -> list[Sequence[object]]:
@@ -302,10 +303,9 @@ def _use_button(choice: Choice, second: Side, match: EquivalentThreshold) -> Non
     )
     if abs(threshold - match.second) > scale.step / 1000:
         curves = data.curves_of(second.source, second.config)
-        step, keep = curves.step(threshold), second.config.single_image_keep
-        pairs = match.by == "pairs"
-        kept = (curves.total("pairs") if pairs else curves.expected(match.by, keep))[step]
-        words = f"{float(kept):,.10g} {match.by.replace('_', ' ')} instead of {match.found:,.10g}"
+        steps = steps_of_curves(curves, second.config.single_image_keep)
+        kept = steps.at(curves.step(threshold))[match.by]
+        words = f"{kept:,.10g} {match.by.replace('_', ' ')} instead of {match.found:,.10g}"
         note(
             f"{threshold:.{scale.digits}f} is the control's step nearest to {match.second:.6g}: it "
             f"keeps {words}."
@@ -340,7 +340,7 @@ def _joint(first: Side, second: Side, match: EquivalentThreshold) -> None:
     st.plotly_chart(
         figure,
         key="joint",
-        config=document_view.STILL,
+        config=STILL,
         on_select=_quadrant_pressed,
         selection_mode="points",
         alt=f"Scores of the same images by both models, with thresholds {at[0]:g} and {at[1]:g}",
@@ -425,7 +425,7 @@ def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
             st.plotly_chart(
                 figure,
                 key=f"scores-{which}",
-                config=document_view.STILL,
+                config=STILL,
                 alt=f"Score distribution of the {which} model with threshold {threshold:.6g}",
             )
 
@@ -476,7 +476,7 @@ def _curves(
         alt = f"{alt}, by {_words(match.by)}"
         with place:
             _heading(title, name, found, alt, picture)
-            st.plotly_chart(picture, key=f"along-{name}", config=document_view.STILL, alt=alt)
+            st.plotly_chart(picture, key=f"along-{name}", config=STILL, alt=alt)
 
 
 def _changes(match: EquivalentThreshold, names: tuple[str, str]) -> None:

@@ -15,7 +15,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz import charts
-from mmc4viz.export.figure_svg import sheet
 from mmc4viz.thresholds.labels import chosen, exchange, precision, queue, sampling, store
 from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, curve, propose, remarks
 from mmc4viz.thresholds.labels.queue import DrawnPair
@@ -23,10 +22,11 @@ from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ShardError
-from mmc4viz.ui import document_data, document_view, fields, label_data, proposals, state
+from mmc4viz.ui import document_data, fields, label_data, proposals, state
 from mmc4viz.ui.components import label_card
+from mmc4viz.ui.components.charts import show_figure
 from mmc4viz.ui.components.label_card import LabelCard
-from mmc4viz.ui.html import heading, note, part, table
+from mmc4viz.ui.html import note, part, table
 from mmc4viz.ui.proposals import LIKELY, PRECISION
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
@@ -87,35 +87,28 @@ def _curves(found: label_data.Findings, proposal: Proposal, wanted: float, choic
     t, sample = choice.config.threshold, found.labelled.sample
     low, high = (float(end) for end in (sample.score.min(), sample.score.max()))
     isotonic = found.isotonic
-    figures = (
-        charts.precision(found.curve, t, wanted, proposal.threshold),
-        charts.probability(isotonic, t, (low, high)),
-    )
     left, right = st.columns([3, 2])
     with left:
-        words = "Precision by threshold"
-        heading(
-            words, "precision", label_data.COLUMNS, found.rows, what="precision by threshold",
-            svg=lambda: sheet(figures[:1], words),
-        )  # fmt: skip
-        st.plotly_chart(
-            figures[0],
-            key="label-precision",
-            config=document_view.STILL,
+        show_figure(
+            charts.precision(found.curve, t, wanted, proposal.threshold),
+            "Precision by threshold",
+            "precision",
+            label_data.COLUMNS,
+            found.rows,
+            what="precision by threshold",
             alt="Precision and recall against the threshold, with 95% CIs",
+            key="label-precision",
         )
     with right:
-        title = "Correct by score"
-        heading(
-            title, "probability", ("score", "probability_correct"),
+        show_figure(
+            charts.probability(isotonic, t, (low, high)),
+            "Correct by score",
+            "probability",
+            ("score", "probability_correct"),
             lambda: zip(isotonic.score.tolist(), isotonic.probability.tolist(), strict=True),
-            what="probability correct by score", svg=lambda: sheet(figures[1:], title),
-        )  # fmt: skip
-        st.plotly_chart(
-            figures[1],
-            key="label-probability",
-            config=document_view.STILL,
+            what="probability correct by score",
             alt="Probability of a correct pair against the score, by isotonic regression",
+            key="label-probability",
         )
 
 

@@ -9,11 +9,11 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.export.figure_svg import sheet
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
-from mmc4viz.ui import data, document_view, html, state
+from mmc4viz.ui import data, html, state
 from mmc4viz.ui.components import document_filters
+from mmc4viz.ui.components.charts import show_figure
 from mmc4viz.ui.html import NO_DOCUMENTS, many, note, part, plural
 from mmc4viz.ui.sidebar import Choice
 
@@ -173,18 +173,13 @@ def _displaced(choice: Choice, found: data.Audit) -> None:
     lost, instead = found.capped.lost, found.capped.instead
     figure, title = charts.displaced(lost, instead), "Scores of the swapped pairs"
     rows = [("dropped", s) for s in lost.tolist()] + [("kept", s) for s in instead.tolist()]
-    html.heading(
+    show_figure(
+        figure,
         title,
         "displaced",
         ("pair", "score"),
         lambda: rows,
         what="scores of the swapped pairs",
-        svg=lambda: sheet([figure], title),
-    )
-    st.plotly_chart(
-        figure,
-        key="displaced",
-        config=document_view.STILL,
         alt="Scores of pairs dropped at the cap, and of those kept in their place",
     )
 

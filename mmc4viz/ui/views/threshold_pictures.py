@@ -14,7 +14,6 @@ import streamlit as st
 
 from mmc4viz import charts
 from mmc4viz.charts import COLOURS, INK
-from mmc4viz.export.figure_svg import sheet
 from mmc4viz.sweep.distribution import (
     DROPPED,
     OUTCOMES,
@@ -29,9 +28,10 @@ from mmc4viz.sweep.pairs import Pairs
 from mmc4viz.sweep.statistics import Curves, Loss, document_funnel, image_funnel
 from mmc4viz.thresholds.labels.precision import curve, propose
 from mmc4viz.types import LoaderConfig, Mmc4vizError, PairStatus
-from mmc4viz.ui import data, document_view, fields, html, label_data, state
+from mmc4viz.ui import data, fields, html, label_data, state
 from mmc4viz.ui.cache import cached
 from mmc4viz.ui.components import control, funnel
+from mmc4viz.ui.components.charts import show_figure
 from mmc4viz.ui.components.control import Baseline
 from mmc4viz.ui.html import many, note
 from mmc4viz.ui.proposals import LIKELY, PRECISION
@@ -167,10 +167,8 @@ def _densities(
         columns = [counts.tolist() for _, counts, _ in rows]
         return list(zip(edges[:-1], edges[1:], *columns, strict=True))
 
-    html.heading(title, name, head, table, what=what, svg=lambda: sheet([figure], title))
-    st.plotly_chart(
-        figure, key=name, config=document_view.STILL, alt=f"{title}, against the threshold"
-    )
+    alt = f"{title}, against the threshold"
+    show_figure(figure, title, name, head, table, what=what, alt=alt)
     note(words)
 
 
@@ -233,19 +231,15 @@ def _precision(choice: Choice) -> None:
     wanted = wanted if 0 < wanted < 1 else LIKELY
     proposal, title = propose(sample, wanted), "Precision and recall from labels"
     figure = charts.precision(found.curve, at, wanted, proposal.threshold, control.shown(choice))
-    html.heading(
+    show_figure(
+        figure,
         title,
         "precision",
         label_data.COLUMNS,
         found.rows,
         what="precision and recall",
-        svg=lambda: sheet([figure], title),
-    )
-    st.plotly_chart(
-        figure,
-        key="threshold-precision",
-        config=document_view.STILL,
         alt="Precision and recall against the threshold, with 95% CIs",
+        key="threshold-precision",
     )
     here = curve(sample, np.array([at]))
     p, k, labels = here.precision, here.kept, int(here.labels[0])
@@ -364,18 +358,13 @@ def _position(choice: Choice) -> None:
         "Stronger color: a larger share of the pairs at this place. If the mean line is not "
         f"straight down, scores depend on the position.{_sampled(choice)}"
     )
-    html.heading(
+    show_figure(
+        figure,
         title,
         "position",
         ("place", "score_from", "score_to", "pairs"),
         lambda: _position_rows(found),
         what="scores by position",
-        svg=lambda: sheet([figure], title),
-    )
-    st.plotly_chart(
-        figure,
-        key="position",
-        config=document_view.STILL,
         alt="Pairs by score and position on the page, with the mean score at every position",
     )
     note(words)
