@@ -73,7 +73,7 @@ class Estimate:
         Examples
         --------
         >>> nothing = np.zeros((2, 5, 0))
-        >>> curves = Curves(np.zeros(0), np.zeros((10, 7, 0), int), np.zeros((6, 0), int))
+        >>> curves = Curves.none(np.zeros(0))
         >>> Estimate(curves, 9e9, 400, 0.0, np.ones(2), nothing, nothing).more_to_halve()
         1200
         """
@@ -141,12 +141,13 @@ def estimate(
     swept = _swept(drawn, matched, config, some)
     counts = sum(weight * one.counts for weight, one in zip(weights, swept, strict=True))
     images = sum(weight * one.images for weight, one in zip(weights, swept, strict=True))
+    shapes = sum(weight * one.shapes for weight, one in zip(weights, swept, strict=True))
     rates = [_rates(one) for one in swept]
     always, single_image = (
         np.array([w * rate[k] for w, rate in zip(weights, rates, strict=True)])[..., every]
         for k in (0, 1)
     )
-    scaled = Curves(thresholds, counts[..., every], images[..., every])
+    scaled = Curves(some, counts, images, shapes).at(every, thresholds)
     return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, always, single_image)
 
 

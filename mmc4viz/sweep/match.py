@@ -320,6 +320,8 @@ class Matches:
         Text tokens before the sentence if no pair precedes it.
     extra : ndarray of int32
         Tokens that opening a chunk adds to the sentence.
+    wordless : ndarray of bool
+        Whether the sentence may have no tokens of its own after an image token.
     total : ndarray of int32
         Text tokens of the document without any pair.
     score : ndarray of float64
@@ -330,6 +332,7 @@ class Matches:
     sentence: Array
     before: Array
     extra: Array
+    wordless: Bools
     total: Array
     score: NDArray[np.float64]
 
@@ -337,7 +340,7 @@ class Matches:
     def joined(cls, parts: list[Self]) -> Self:
         """Concatenate pairs."""
         none = np.zeros(0, np.int32)
-        empty = cls(none, none, none, none, none, none, np.zeros(0))
+        empty = cls(none, none, none, none, none, np.zeros(0, bool), none, np.zeros(0))
         names = cls.__dataclass_fields__
         return cls(
             **{n: np.concatenate([getattr(part, n) for part in (empty, *parts)]) for n in names}
@@ -499,6 +502,7 @@ def _pairs(
         sentence.astype(np.int32),
         before=(running[at] - running[begin]).astype(np.int32),
         extra=first[at] - alone[at],
+        wordless=first[at] == 0,
         total=(running[starts[owner + 1]] - running[begin]).astype(np.int32),
         score=score,
     )

@@ -25,10 +25,15 @@ from mmc4viz.sweep.resolve import Group, States, arrange, resolve
 from mmc4viz.sweep.statistics import (
     CLASS,
     CLASSES,
+    DROPPED,
     IMAGE_STATUS,
+    MOST_IMAGES,
     QUANTITIES,
+    QUANTITY,
+    SHAPES,
     Curves,
     Tally,
+    lengths_of,
 )
 from mmc4viz.types import ImageStatus, LoaderConfig
 
@@ -54,18 +59,20 @@ class Bins:
     def __init__(self, thresholds: Thresholds, clusters: int = 1) -> None:
         self.thresholds = thresholds
         self._each = len(thresholds) + 1
-        n = clusters * self._each
-        self.counts = np.zeros((len(QUANTITIES), n, len(CLASSES)), np.int64)
-        self.images = np.zeros((n, len(ImageStatus)), np.int64)
+        self._n = clusters * self._each
+        self.counts = np.zeros((len(QUANTITIES), len(CLASSES), self._n), np.int64)
+        self.images = np.zeros((len(ImageStatus), self._n), np.int64)
+        self.shapes = np.zeros((len(SHAPES) + 1, self._n), np.int64)  # the last: not kept
 
     def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
         """Add counts that do not depend on the threshold."""
         last = (cluster + 1) * self._each - 1
-        self.counts[:, last] += constants.counts
-        self.images[last] += constants.images
+        self.counts[..., last] += constants.counts
+        self.images[..., last] += constants.images
+        self.shapes[:-1, last] += constants.shapes
 
     def add_states(
-        self, place: Places, states: States, max_images: int, cluster: Ints | None = None
+        self, place: Places, states: States, config: LoaderConfig, cluster: Ints | None = None
     ) -> None:
         """Add the states of plain documents.
 
@@ -75,62 +82,98 @@ class Bins:
             Bins of the scores at which the states begin.
         states : States
             The documents' states.
-        max_images : int
-            The cap.
+        config : LoaderConfig
+            Only the cap and the token limit matter.
         cluster : ndarray of int64, shape (D,), optional
             Each document's cluster.
         """
         at = place.astype(np.int64) + (0 if cluster is None else cluster * self._each)
-        m, n_pairs = len(place), np.arange(1, len(place) + 1)[:, None]
-        n_kept = np.minimum(n_pairs, max_images)
-        entered = at * _CLASSES + states.kind
-        left = entered[1:] - states.kind[1:] + states.kind[:-1]
-        sums = _sums(
-            {
-                "documents": np.ones_like(n_pairs),
-                "pairs": n_pairs,
-                "kept": n_kept,
-                "reaching": states.reaching,
-                "mispaired": states.mispaired,
-                "text_tokens": states.text_tokens,
-            },
-            entered.ravel(),
-            left.ravel(),
-            len(self.images) * _CLASSES,
-        )
-        alone = np.bincount(at[0], minlength=len(self.images))
-        sums["documents"][CLASS["below_threshold"] :: _CLASSES] -= alone
+        here = slice(int(at.min()), int(at.max()) + 1)  # bins in use
+        at -= here.start
+        m, n_bins = len(place), here.stop - here.start
+        # Documents that are always kept are divided by their image tokens.
+        split = min(m, config.max_images, MOST_IMAGES) + 1
+        kind = np.where(states.kind, states.kind, _CLASSES + np.minimum(states.reaching, split - 1))
+        n_pairs = np.arange(1, m + 1)[:, None]
+        values = {
+            "documents": np.ones_like(n_pairs),
+            "pairs": n_pairs,
+            "kept": np.minimum(n_pairs, config.max_images),
+            "reaching": states.reaching,
+            "mispaired": states.mispaired,
+            "text_tokens": states.text_tokens,
+            "text_before": states.text_before,
+            "text_between": states.text_between,
+            "followed": states.followed,
+        }
+        sums = {
+            name: found.reshape(-1, n_bins)
+            for name, found in _sums(
+                values, *_moves(at, kind, n_bins), (_CLASSES + split) * n_bins
+            ).items()
+        }
+        alone = np.bincount(at[0], minlength=n_bins)
+        sums["documents"][CLASS["below_threshold"]] -= alone
         sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
         sums["over_cap"] = sums["pairs"] - sums["kept"]
         sums["truncated"] = sums.pop("kept") - sums["reaching"]
         sums["image_tokens"] = sums["reaching"]
-        sums["stranded"] = np.zeros_like(sums["reaching"])
-        for number, name in enumerate(QUANTITIES):
-            self.counts[number, :, :_CLASSES] += sums[name].reshape(-1, _CLASSES)
+        for name, found in sums.items():
+            counts = self.counts[QUANTITY[name]]
+            counts[:_CLASSES, here] += found[:_CLASSES]
+            counts[CLASS["kept_always"], here] += found[_CLASSES:].sum(axis=0)
+        self.shapes[:split, here] += sums["documents"][_CLASSES:]
+        self.shapes[1, here] += sums["documents"][CLASS["kept_single_image"]]
+        length = lengths_of(states.kind, states.length, config.max_tokens)
+        came, went = (
+            np.bincount(one, minlength=(DROPPED + 1) * n_bins) for one in _moves(at, length, n_bins)
+        )
+        self.shapes[MOST_IMAGES + 1 :, here] += (came - went).reshape(-1, n_bins)
 
-    def add_literal(self, states: LiteralStates, cluster: int = 0) -> None:
-        """Add the states of literal documents."""
+    def add_literal(self, states: LiteralStates, max_tokens: int, cluster: int = 0) -> None:
+        """Add the states of literal documents, given the token limit."""
         follows = np.append(False, states.document[1:] == states.document[:-1])
         place = np.searchsorted(self.thresholds, states.score, side="right")
         place += cluster * self._each
         left, before = place[follows], np.flatnonzero(follows) - 1
-        counts = self.counts.transpose(1, 2, 0)  # a view: bins and classes first
+        counts = self.counts.transpose(2, 1, 0)  # a view: bins and classes first
         np.add.at(counts, (place, states.kind), states.counts)
         np.subtract.at(counts, (left, states.kind[before]), states.counts[before])
-        np.add.at(self.images, place, states.images)
-        np.subtract.at(self.images, left, states.images[before])
+        np.add.at(self.images.T, place, states.images)
+        np.subtract.at(self.images.T, left, states.images[before])
+        kept = states.kind <= CLASS["kept_single_image"]
+        image_tokens = np.minimum(states.counts[:, QUANTITY["image_tokens"]], MOST_IMAGES)
+        length = MOST_IMAGES + 1 + lengths_of(states.kind, states.length, max_tokens)
+        for shape in (np.where(kept, image_tokens, len(SHAPES)), length):
+            np.add.at(self.shapes, (shape, place), 1)
+            np.subtract.at(self.shapes, (shape[before], left), 1)
 
     def curves(self) -> list[Curves]:
         """Sum the bins from the right, by cluster."""
-        shape = self.counts.shape
-        counts = self.counts.reshape(shape[0], -1, self._each, shape[2])[:, :, :0:-1]
-        counts = counts.cumsum(axis=2)[:, :, ::-1].transpose(1, 0, 3, 2)
-        images = self.images.reshape(-1, self._each, self.images.shape[1])[:, :0:-1]
-        images = images.cumsum(axis=1)[:, ::-1].transpose(0, 2, 1)
+        values = (self.counts, self.images, self.shapes[:-1])
         return [
-            Curves(self.thresholds, np.ascontiguousarray(one), of)
-            for one, of in zip(counts, images, strict=True)
+            Curves(self.thresholds, *each)
+            for each in zip(*(self._from_right(value) for value in values), strict=True)
         ]
+
+    def _from_right(self, values: Ints) -> Ints:
+        """Sum the bins of each cluster from the right: (..., bins) becomes (clusters, ..., T)."""
+        each = values.reshape(*values.shape[:-1], -1, self._each)[..., :0:-1]
+        return np.moveaxis(each.cumsum(axis=-1)[..., ::-1], -2, 0)
+
+
+def _moves(at: Ints, kind: NDArray[Any], n_bins: int) -> tuple[Ints, Ints]:
+    """Return where states begin and where the states before them end, bins within each kind.
+
+    Parameters
+    ----------
+    at : ndarray of int64, shape (m, D)
+        Bins of the scores.
+    kind : ndarray of integers, shape (m, D)
+    n_bins : int
+    """
+    first = kind * np.int64(n_bins)
+    return (first + at).ravel(), (first[:-1] + at[1:]).ravel()
 
 
 def _sums(
@@ -163,24 +206,26 @@ def _sums(
     return sums
 
 
-def _words(values: dict[str, NDArray[Any]], n: int) -> Iterator[list[tuple[str, int, int]]]:
+def _words(values: dict[str, NDArray[Any]], n: int) -> list[list[tuple[str, int, int]]]:
     """Pack quantities into doubles to sum several at once, exactly.
 
-    Yields
-    ------
-    list of (name, shift, bits)
-        Quantities of one double; no sum of n values overflows its bits.
+    Returns
+    -------
+    list of list of (name, shift, bits)
+        Quantities of each double; no sum of n values overflows its bits.
     """
-    word: list[tuple[str, int, int]] = []
-    used = 0
-    for name, value in values.items():
-        bits = (n * max(1, int(value.max()))).bit_length()
-        if word and used + bits > _EXACT_BITS:
-            yield word
-            word, used = [], 0
-        word.append((name, used, bits))
-        used += bits
-    yield word
+    sizes = {name: (n * max(1, int(value.max()))).bit_length() for name, value in values.items()}
+    words: list[list[tuple[str, int, int]]] = []
+    for name in sorted(sizes, key=lambda name: -sizes[name]):  # large ones first: fewer doubles
+        bits = sizes[name]
+        for word in words:
+            _, shift, last = word[-1]
+            if shift + last + bits <= _EXACT_BITS:
+                word.append((name, shift + last, bits))
+                break
+        else:
+            words.append([(name, 0, bits)])
+    return words
 
 
 Progress = Callable[[int], object]
@@ -472,10 +517,10 @@ def _fill(
     for part, here in zip(matched.parts, cluster.tolist(), strict=True):
         bins.add_everywhere(part.constants, here)
         if part.literal:
-            bins.add_literal(part.literal.states(config), here)
+            bins.add_literal(part.literal.states(config), config.max_tokens, here)
             report(len(part.literal))
             n_left -= len(part.literal)
-    several = len(bins.images) > len(bins.thresholds) + 1
+    several = bins.images.shape[1] > len(bins.thresholds) + 1
     of_document = np.repeat(cluster, [len(part.columns) for part in matched.parts])
     start = 0
     for run in matched.runs():
@@ -485,7 +530,7 @@ def _fill(
                 block = group.part(here)
                 states = resolve(block, config, tokenizer)
                 dealt = of_document[block.document - run.first + start] if several else None
-                bins.add_states(place[:, here], states, config.max_images, dealt)
+                bins.add_states(place[:, here], states, config, dealt)
                 report(len(block))
                 n_left -= len(block)
         start += run.last - run.first

@@ -78,7 +78,7 @@ def steps_of_curves(curves: Curves, keep: float, grid: Thresholds | None = None)
     """
     if grid is not None:
         steps = np.searchsorted(curves.thresholds, grid)
-        curves = Curves(grid, curves.counts[..., steps], curves.images[..., steps])
+        curves = curves.at(steps, grid)
     left = {
         name: curves.total(name).astype(np.float64)
         if name == "pairs"

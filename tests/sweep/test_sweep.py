@@ -73,13 +73,14 @@ def columns(documents: list[Document]) -> Columns:
 def sum_of_walks(documents: list[Document], config: LoaderConfig) -> Tally:
     total = Tally.empty()
     for document in documents:
-        total += tally(walk(document, config, TOKENIZER))
+        total += tally(walk(document, config, TOKENIZER), config.max_tokens)
     return total
 
 
 def assert_equal(curves: Curves, step: int, total: Tally) -> None:
     np.testing.assert_array_equal(curves.counts[:, :, step], total.counts)
     np.testing.assert_array_equal(curves.images[:, step], total.images)
+    np.testing.assert_array_equal(curves.shapes[:, step], total.shapes)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS[0], *slow(*SETTINGS[1:])], ids=str)
