@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +35,7 @@ from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.loader.walk import training_text, walk
 from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
 from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.sweep.shape import estimated_shape_rows, shape_rows
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.text import escaped
 from mmc4viz.thresholds.by_yield import Target, by_yield, steps_of_curves
@@ -309,7 +310,11 @@ class OpenedCorpus:
         return self._matched[1]
 
     def curves(
-        self, config: LoaderConfig | None = None, thresholds: Iterable[float] | None = None
+        self,
+        config: LoaderConfig | None = None,
+        thresholds: Iterable[float] | None = None,
+        *,
+        shape: bool = False,
     ) -> YieldCurves:
         """Compute what is kept at each threshold.
 
@@ -319,13 +324,19 @@ class OpenedCorpus:
             The loader's defaults if left out; its threshold does not matter.
         thresholds : iterable of float, optional
             The grid that suits the scores' scale if left out.
+        shape : bool
+            Whether to add the columns of ``mmc4viz curve --shape``.
         """
         config = config or LoaderConfig()
-        matched = self.matched(config)
+        matched, keep = self.matched(config), config.single_image_keep
         asked = self._grid(matched, config) if thresholds is None else np.unique([*thresholds])
-        if self.drawn is None:
-            return YieldCurves(sweep(matched, config, asked).rows(config.single_image_keep), config)
-        return YieldCurves(self._estimated(config, asked), config)
+        if self.drawn is not None:
+            return YieldCurves(self._estimated(config, asked, shape), config)
+        curves = sweep(matched, config, asked)
+        rows = curves.rows(keep)
+        return YieldCurves(
+            _joined(rows, shape_rows(curves, keep, config.max_images)) if shape else rows, config
+        )
 
     def explain(self, config: LoaderConfig | None = None) -> pd.DataFrame:
         """Return the loader's decision for every document, one row each."""
@@ -345,6 +356,7 @@ class OpenedCorpus:
                 "image_tokens": verdict.image_tokens,
                 "text_tokens": verdict.text_tokens,
                 "mispaired": verdict.mispaired,
+                **asdict(verdict.shape),
             }
             for part, row, verdict in self._verdicts(config)
         ]
@@ -472,7 +484,9 @@ class OpenedCorpus:
         some = len(matched.scores()) > 0
         return matched.scale.thresholds() if some else np.array([config.threshold])
 
-    def _estimated(self, config: LoaderConfig, asked: Thresholds) -> list[dict[str, Any]]:
+    def _estimated(
+        self, config: LoaderConfig, asked: Thresholds, shape: bool
+    ) -> list[dict[str, Any]]:
         """Return one row per threshold: rates per document with their intervals."""
         assert self.drawn is not None
         swept = sweep_clusters(self.drawn, config, asked)
@@ -483,7 +497,11 @@ class OpenedCorpus:
             columns[f"{name}_low"] = found.low.tolist()
             columns[f"{name}_high"] = found.high.tolist()
         columns["sampled"] = [self.drawn.n_documents] * len(asked)
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        if not shape:
+            return rows
+        keep = config.single_image_keep
+        return _joined(rows, estimated_shape_rows(self.drawn, swept, keep, config.max_images))
 
     def _by_fdr(self, matched: Matched, wanted: float) -> Proposal:
         from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
@@ -502,6 +520,10 @@ class OpenedCorpus:
         found = labelled_for(labels, config, population)
         self.notes.extend(f"{labels}: {remark}" for remark in remarks(found))
         return propose(found.sample, wanted)
+
+
+def _joined(rows: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one | other for one, other in zip(rows, more, strict=True)]
 
 
 def _target(item: tuple[str, str | float]) -> Target:

@@ -12,6 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Container, Iterable
+from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -63,6 +64,7 @@ def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = Fa
         "image_tokens": verdict.image_tokens,
         "text_tokens": verdict.text_tokens,
         "mispaired": verdict.mispaired,
+        **asdict(verdict.shape),
         "images": [{"image": i, "status": status} for i, status in enumerate(verdict.images)],
         "pairs": [
             {"image": p.image, "sentence": p.sentence, "score": p.score, "status": p.status}

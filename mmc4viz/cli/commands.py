@@ -246,6 +246,9 @@ def explain() -> None:
 )
 @SEED
 @click.option(
+    "--shape", is_flag=True, help="Add images per sequence, lengths, and text around the images."
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["csv", "json"]),
@@ -260,6 +263,12 @@ def curve() -> None:
     One row per threshold: documents, pairs, tokens and the number of documents per outcome. Without
     --thresholds or --grid, a grid that suits the scale of the scores is used. With --sample, the
     numbers are estimated rates per document with their 95% CI (columns NAME_low and NAME_high).
+
+    With --shape, what sequences look like, in expectation over the single-image drop: the share
+    with one image (before and after that drop), mean and median number of images, mean text tokens
+    before the first image and between two images, the share of images with text before the next
+    one, the share of truncated sequences, sequences by number of images (sequences_N), and
+    by length (length_N: up to N eighths of the token limit, not truncated).
     """
 
 

@@ -81,6 +81,7 @@ def curve(
     grid: str | None,
     sample: int | None,
     seed: int,
+    shape: bool,
     form: str,
     **options: Any,
 ) -> None:
@@ -95,7 +96,7 @@ def curve(
         if opened.drawn is not None and not opened.drawn.n_documents:
             corpus.errors.append(unmatched(0))
             finish(corpus)
-        found, matched = opened.curves(config, asked), opened.matched(config)
+        found, matched = opened.curves(config, asked, shape=shape), opened.matched(config)
     write_rows(found.rows, form, sys.stdout)
     scores = matched.scores()
     if not len(scores):

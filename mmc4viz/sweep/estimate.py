@@ -213,11 +213,14 @@ def rate(drawn: DrawnSample, curves: Sequence[Curves], quantity: str, keep: floa
     Rate
         With an infinite interval if there is only one cluster.
     """
-    sums = np.array([_values(part, quantity, keep) for part in curves])
+    values = totals(drawn, [_values(part, quantity, keep) for part in curves])
+    return interval(values, drawn.sizes[:, None], drawn.fraction)
+
+
+def totals(drawn: DrawnSample, values: Sequence[Floats]) -> Floats:
+    """Scale each cluster's values to the documents it stands for, shape (clusters, T)."""
     sampled = np.array([[sum(len(p) for p in parts)] for parts in drawn.clusters], np.float64)
-    sizes = drawn.sizes[:, None]
-    totals = sums / np.maximum(sampled, 1) * sizes
-    return interval(totals, sizes, drawn.fraction)
+    return np.asarray(np.array(values) / np.maximum(sampled, 1) * drawn.sizes[:, None])
 
 
 def _values(curves: Curves, quantity: str, keep: float) -> NDArray[np.float64]:
