@@ -14,7 +14,7 @@ the pair of the last image leaves. So a state costs as much as it has kept pairs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -198,6 +198,10 @@ class States:
         return States(*(values[here] for values in vars(self).values()))
 
 
+COUNTED: Final = ("mispaired", "text_tokens", "text_before", "text_between", "followed", "length")
+"""What is counted in a state besides its class and its image tokens."""
+
+
 def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
     """Resolve all states of a group of documents.
 
@@ -210,21 +214,61 @@ def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
     tokenizer : Tokenizer
         Only the tokens that it adds to a sequence matter.
     """
-    shape, dtype = group.score.shape, group.before.dtype
-    states = States.empty(shape, dtype)
-    limit = config.max_tokens - tokenizer.n_before - tokenizer.n_after
-    if dtype == np.int16:  # no document is that long, so results are the same without overflow
+    return resolve_each(group, [config], tokenizer)[0]
+
+
+def resolve_each(
+    group: Group,
+    configs: Sequence[LoaderConfig],
+    tokenizer: Tokenizer,
+    counted: Collection[str] = COUNTED,
+) -> list[States]:
+    """Resolve all states under several settings at once.
+
+    Parameters
+    ----------
+    group : Group
+    configs : sequence of LoaderConfig
+        With the same cap.
+    tokenizer : Tokenizer
+    counted : collection of str
+        Those of `COUNTED` that are needed; the others are undefined.
+
+    Returns
+    -------
+    list of States
+        One for each of the settings; those with the same token limit share their arrays.
+    """
+    cuts = {one.max_tokens: _cut(one.max_tokens, group, tokenizer, counted) for one in configs}
+    shape = group.score.shape
+    found = {limit: States.empty(shape, group.before.dtype) for limit in cuts}
+    for start in range(0, len(group), _WIDTH):
+        block = group.part(slice(start, start + _WIDTH))
+        kept = _Kept(block, configs[0].max_images)
+        for state in range(shape[0]):
+            kept.enter(state)
+            for limit, cut in cuts.items():
+                cut.apply(kept, found[limit].part(np.s_[state, start : start + _WIDTH]))
+    return [_with_minimum(found[one.max_tokens], one.min_images) for one in configs]
+
+
+def _with_minimum(states: States, min_images: int) -> States:
+    """Apply the minimum of images."""
+    few = states.reaching < min_images
+    kind = np.where(few, np.int8(CLASS["too_few_images"]), states.kind)
+    return replace(states, kind=kind) if min_images else states
+
+
+def _cut(max_tokens: int, group: Group, tokenizer: Tokenizer, counted: Collection[str]) -> _Cut:
+    """Return the truncation of a group's sequences."""
+    limit = max_tokens - tokenizer.n_before - tokenizer.n_after
+    if (
+        group.before.dtype == np.int16
+    ):  # no document is that long, so results are the same without overflow
         limit = min(limit, NARROW + tokenizer.n_closing)
     end = limit - 1 if tokenizer.n_after == 0 else -1  # otherwise an image token is never last
     own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
-    cut = _Cut(limit, end, tokenizer.n_closing, own, config.min_images)
-    for start in range(0, len(group), _WIDTH):
-        block = group.part(slice(start, start + _WIDTH))
-        kept = _Kept(block, config.max_images)
-        for state in range(shape[0]):
-            kept.enter(state)
-            cut.apply(kept, states.part(np.s_[state, start : start + _WIDTH]))
-    return states
+    return _Cut(limit, end, tokenizer.n_closing, own, frozenset(counted))
 
 
 class _Kept:
@@ -347,30 +391,43 @@ class _Cut:
     n_closing : int
     own : int
         Tokens that the tokenizer itself adds, and closing ones.
-    min_images : int
+    counted : frozenset of str
+        What to count, of `COUNTED`.
     """
 
     limit: int
     end: int
     n_closing: int
     own: int
-    min_images: int
+    counted: frozenset[str]
 
     def apply(self, kept: _Kept, states: States) -> None:
-        """Fill in one state of D documents."""
-        position, limit = kept.position[: kept.n], self.limit
-        inside = position < limit
-        reaching, text = states.reaching, states.text_tokens
-        reaching[:] = _count(inside)
-        states.mispaired[:] = kept.mispaired(inside, reaching)
+        """Fill in one state of D documents, whatever the minimum of images."""
+        position = kept.position[: kept.n]
+        inside = position < self.limit
+        states.reaching[:] = _count(inside)
+        at_end = (position == self.end).any(axis=0)
+        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_single_image"])
+        states.kind[:] = np.where(states.reaching == 1, single, CLASS["kept_always"])
+        if "mispaired" in self.counted:
+            states.mispaired[:] = kept.mispaired(inside, states.reaching)
+        if self.counted - {"mispaired"}:
+            self._measure(kept, position, inside, states)
+
+    def _measure(
+        self, kept: _Kept, position: Array, inside: NDArray[np.bool_], states: States
+    ) -> None:
+        """Fill in length and text tokens."""
+        limit, reaching, text = self.limit, states.reaching, states.text_tokens
         chunks = _count(position <= limit) - 1  # each <|endofchunk|> precedes its image token
-        length = (
-            kept.group.total + kept.added
-        )  # one <|endofchunk|> less at the start, one more at the end
+        # One <|endofchunk|> less at the start, one more at the end.
+        length = kept.group.total + kept.added
         closing = np.clip(limit - length, 0, self.n_closing)
         specials = reaching + np.maximum(chunks, 0) + (length <= limit)
         text[:] = np.minimum(length + self.n_closing, limit) - closing - specials
         states.length[:] = length + self.own
+        if not self.counted & {"text_before", "text_between", "followed"}:
+            return
         some = reaching > 0
         first, last = position.min(axis=0), (position * inside).max(axis=0)
         last = last - _BETWEEN * (reaching - 1)  # now in text tokens, as the first is anyway
@@ -379,7 +436,3 @@ class _Cut:
         np.subtract(reaching, some & (last == text), out=states.followed)
         if kept.group.crowded:
             np.subtract(states.followed, kept.side_by_side(inside), out=states.followed)
-        at_end = (position == self.end).any(axis=0)
-        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_single_image"])
-        kind = np.where(reaching == 1, single, CLASS["kept_always"])
-        states.kind[:] = np.where(reaching < self.min_images, CLASS["too_few_images"], kind)

@@ -89,7 +89,7 @@ def ratio(curves: Curves, name: str, keep: float) -> Floats:
     nan
     """
     top, bottom = _ratio(curves, name, keep)
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0))
 
 
 def median_images(curves: Curves, keep: float) -> Floats:

@@ -8,7 +8,7 @@ score, and the bins are summed from the right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -21,7 +21,7 @@ from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import Scale, Thresholds, scale_of
 from mmc4viz.sweep.literal import Literal, LiteralStates
 from mmc4viz.sweep.match import WAITING, Known, Matches, ShardMatch, changed, match, validity
-from mmc4viz.sweep.resolve import Group, States, arrange, resolve
+from mmc4viz.sweep.resolve import COUNTED, Group, States, arrange, resolve
 from mmc4viz.sweep.statistics import (
     CLASS,
     CLASSES,
@@ -53,11 +53,14 @@ class Bins:
     """Differences between states, binned by the score at which a state begins.
 
     Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
-    into clusters, each with its own bins, one cluster after another.
+    into clusters, each with its own bins, one cluster after another. Quantities of plain documents
+    that are not ``counted`` stay 0.
     """
 
-    def __init__(self, thresholds: Thresholds, clusters: int = 1) -> None:
-        self.thresholds = thresholds
+    def __init__(
+        self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = COUNTED
+    ) -> None:
+        self.thresholds, self._counted = thresholds, counted
         self._each = len(thresholds) + 1
         self._n = clusters * self._each
         self.counts = np.zeros((len(QUANTITIES), len(CLASSES), self._n), np.int64)
@@ -100,12 +103,9 @@ class Bins:
             "pairs": n_pairs,
             "kept": np.minimum(n_pairs, config.max_images),
             "reaching": states.reaching,
-            "mispaired": states.mispaired,
-            "text_tokens": states.text_tokens,
-            "text_before": states.text_before,
-            "text_between": states.text_between,
-            "followed": states.followed,
+            **{name: getattr(states, name) for name in COUNTED if name in self._counted},
         }
+        values.pop("length", None)
         sums = {
             name: found.reshape(-1, n_bins)
             for name, found in _sums(
@@ -124,6 +124,8 @@ class Bins:
             counts[CLASS["kept_always"], here] += found[_CLASSES:].sum(axis=0)
         self.shapes[:split, here] += sums["documents"][_CLASSES:]
         self.shapes[1, here] += sums["documents"][CLASS["kept_single_image"]]
+        if "length" not in self._counted:
+            return
         length = lengths_of(states.kind, states.length, config.max_tokens)
         came, went = (
             np.bincount(one, minlength=(DROPPED + 1) * n_bins) for one in _moves(at, length, n_bins)
