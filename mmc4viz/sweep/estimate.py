@@ -48,6 +48,8 @@ class Estimate:
         Number of documents each cluster represents, scaled to ``whole``.
     always, single_image : ndarray of float64, shape (clusters, len(RATES), T)
         Scaled totals of each cluster: of documents always kept, and of single-image documents.
+    alone : ndarray of float64, shape (clusters, T)
+        Scaled numbers of documents that are always kept and have one image token.
     """
 
     curves: Curves
@@ -57,6 +59,7 @@ class Estimate:
     sizes: Floats
     always: Floats
     single_image: Floats
+    alone: Floats
 
     def band(self, quantity: str, keep: float) -> Rate:
         """Return one of `RATES` for ``whole`` documents, with its 95% CI."""
@@ -67,6 +70,12 @@ class Estimate:
         """Return one quantity as a share of another, with its 95% CI."""
         return interval(self._totals(quantity, keep), self._totals(of, keep), self.fraction)
 
+    def single_images(self, keep: float) -> Rate:
+        """Return the share of sequences with one image, with its 95% CI."""
+        documents = self._totals("documents", keep)
+        singles = self.alone + keep * self.single_image[:, RATES.index("documents")]
+        return interval(singles, documents, self.fraction)
+
     def more_to_halve(self) -> int:
         """Return how many more documents would halve every interval, about three times as many.
 
@@ -74,7 +83,9 @@ class Estimate:
         --------
         >>> nothing = np.zeros((2, 5, 0))
         >>> curves = Curves.none(np.zeros(0))
-        >>> Estimate(curves, 9e9, 400, 0.0, np.ones(2), nothing, nothing).more_to_halve()
+        >>> sizes = np.ones(2)
+        >>> known = Estimate(curves, 9e9, 400, 0.0, sizes, nothing, nothing, nothing[0])
+        >>> known.more_to_halve()
         1200
         """
         n, corpus = self.documents, self.documents / self.fraction if self.fraction else np.inf
@@ -148,7 +159,10 @@ def estimate(
         for k in (0, 1)
     )
     scaled = Curves(some, counts, images, shapes).at(every, thresholds)
-    return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, always, single_image)
+    singles = [one.shapes[1] - one.in_class("documents", "kept_single_image") for one in swept]
+    alone = (np.array(singles) * weights[:, None])[:, every]
+    found = sizes, always, single_image, alone
+    return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, *found)
 
 
 def _swept(
