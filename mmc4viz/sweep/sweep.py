@@ -20,7 +20,17 @@ from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import Scale, Thresholds, scale_of
 from mmc4viz.sweep.literal import Literal, LiteralStates
-from mmc4viz.sweep.match import WAITING, Known, Matches, ShardMatch, changed, match, validity
+from mmc4viz.sweep.match import (
+    WAITING,
+    Known,
+    Matches,
+    ShardMatch,
+    Validity,
+    changed,
+    constants,
+    match,
+    validity,
+)
 from mmc4viz.sweep.resolve import Group, States, arrange, resolve
 from mmc4viz.sweep.statistics import (
     CLASS,
@@ -48,21 +58,20 @@ class Bins:
     """Differences between states, binned by the score at which a state begins.
 
     Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
-    into clusters, each with its own bins, one cluster after another.
+    into clusters: then there is a bin k of each cluster, side by side, so that scores of a narrow
+    range touch few of all bins.
     """
 
     def __init__(self, thresholds: Thresholds, clusters: int = 1) -> None:
-        self.thresholds = thresholds
-        self._each = len(thresholds) + 1
-        n = clusters * self._each
+        self.thresholds, self.clusters = thresholds, clusters
+        n = clusters * (len(thresholds) + 1)
         self.counts = np.zeros((len(QUANTITIES), n, len(CLASSES)), np.int64)
         self.images = np.zeros((n, len(ImageStatus)), np.int64)
 
-    def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
-        """Add counts that do not depend on the threshold."""
-        last = (cluster + 1) * self._each - 1
-        self.counts[:, last] += constants.counts
-        self.images[last] += constants.images
+    def add_everywhere(self, counts: Ints, images: Ints) -> None:
+        """Add what does not depend on the threshold: counts of `Tally`, the clusters first."""
+        self.counts[:, -self.clusters :] += counts.swapaxes(0, 1)
+        self.images[-self.clusters :] += images
 
     def add_states(
         self, place: Places, states: States, max_images: int, cluster: Ints | None = None
@@ -80,7 +89,9 @@ class Bins:
         cluster : ndarray of int64, shape (D,), optional
             Each document's cluster.
         """
-        at = place.astype(np.int64) + (0 if cluster is None else cluster * self._each)
+        at = place.astype(np.int64) * self.clusters + (0 if cluster is None else cluster)
+        first, last = int(at.min()), int(at.max()) + 1
+        at -= first
         m, n_pairs = len(place), np.arange(1, len(place) + 1)[:, None]
         n_kept = np.minimum(n_pairs, max_images)
         entered = at * _CLASSES + states.kind
@@ -96,9 +107,9 @@ class Bins:
             },
             entered.ravel(),
             left.ravel(),
-            len(self.images) * _CLASSES,
+            (last - first) * _CLASSES,
         )
-        alone = np.bincount(at[0], minlength=len(self.images))
+        alone = np.bincount(at[0], minlength=last - first)
         sums["documents"][CLASS["below_threshold"] :: _CLASSES] -= alone
         sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
         sums["over_cap"] = sums["pairs"] - sums["kept"]
@@ -106,13 +117,13 @@ class Bins:
         sums["image_tokens"] = sums["reaching"]
         sums["stranded"] = np.zeros_like(sums["reaching"])
         for number, name in enumerate(QUANTITIES):
-            self.counts[number, :, :_CLASSES] += sums[name].reshape(-1, _CLASSES)
+            self.counts[number, first:last, :_CLASSES] += sums[name].reshape(-1, _CLASSES)
 
-    def add_literal(self, states: LiteralStates, cluster: int = 0) -> None:
-        """Add the states of literal documents."""
+    def add_literal(self, states: LiteralStates, cluster: Ints) -> None:
+        """Add the states of literal documents, given each document's cluster."""
         follows = np.append(False, states.document[1:] == states.document[:-1])
         place = np.searchsorted(self.thresholds, states.score, side="right")
-        place += cluster * self._each
+        place = place * self.clusters + cluster[states.document]
         left, before = place[follows], np.flatnonzero(follows) - 1
         counts = self.counts.transpose(1, 2, 0)  # a view: bins and classes first
         np.add.at(counts, (place, states.kind), states.counts)
@@ -122,15 +133,12 @@ class Bins:
 
     def curves(self) -> list[Curves]:
         """Sum the bins from the right, by cluster."""
-        shape = self.counts.shape
-        counts = self.counts.reshape(shape[0], -1, self._each, shape[2])[:, :, :0:-1]
-        counts = counts.cumsum(axis=2)[:, :, ::-1].transpose(1, 0, 3, 2)
-        images = self.images.reshape(-1, self._each, self.images.shape[1])[:, :0:-1]
-        images = images.cumsum(axis=1)[:, ::-1].transpose(0, 2, 1)
-        return [
-            Curves(self.thresholds, np.ascontiguousarray(one), of)
-            for one, of in zip(counts, images, strict=True)
-        ]
+        counts = self.counts.reshape(len(QUANTITIES), -1, self.clusters, len(CLASSES))
+        images = self.images.reshape(-1, self.clusters, len(ImageStatus))
+        counts = counts[:, :0:-1].transpose(2, 0, 3, 1).cumsum(axis=-1)[..., ::-1]
+        images = images[:0:-1].transpose(1, 2, 0).cumsum(axis=-1)[..., ::-1]
+        each = zip(counts, images, strict=True)
+        return [Curves(self.thresholds, one, of_images) for one, of_images in each]
 
 
 def _sums(
@@ -257,9 +265,14 @@ class Part:
         """Return the pairs of some of its plain documents."""
         return Matches.joined([group.pairs(documents[group.document]) for group in self.groups()])
 
+    @cached_property
+    def images(self) -> Validity:
+        """The status of the shard's images before matching."""
+        return validity(self.columns, self.min_kb)
+
     def images_with(self, status: ImageStatus) -> NDArray[np.int64]:
         """Return each document's number of images with a status, 0 for literal ones."""
-        images = validity(self.columns, self.min_kb)
+        images = self.images
         if status not in (ImageStatus.MATCHED, ImageStatus.UNMATCHED):
             return images.having(IMAGE_STATUS[status])
         matched = np.bincount(self.matches.document, minlength=len(self.columns))
@@ -433,7 +446,7 @@ def sweep(
     0
     """
     bins = Bins(thresholds)
-    _fill(bins, matched, config, np.zeros(len(matched.parts), np.int64), progress)
+    _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress)
     return bins.curves()[0]
 
 
@@ -444,16 +457,21 @@ def sweep_each(
     config: LoaderConfig,
     thresholds: Thresholds,
 ) -> list[Curves]:
-    """Compute every statistic for each cluster of shards at once.
+    """Compute every statistic for each cluster of documents at once.
 
     Parameters
     ----------
     matched : Matched
-    cluster : ndarray of int64, shape (parts,)
-        Cluster of each shard, from 0.
+    cluster : ndarray of int64, shape (documents,)
+        Cluster of each document, from 0.
     clusters : int
     config, thresholds
         As for `sweep`.
+
+    Returns
+    -------
+    list of Curves
+        One per cluster; their sum is what `sweep` returns.
     """
     bins = Bins(thresholds, clusters)
     _fill(bins, matched, config, cluster, None)
@@ -467,26 +485,36 @@ def _fill(
     cluster: NDArray[np.int64],
     progress: Progress | None,
 ) -> None:
-    """Add every state of a corpus to its bin."""
+    """Add every state of a corpus to its bin, given each document's cluster."""
     report, n_left = progress or (lambda _: None), matched.n_documents
-    for part, here in zip(matched.parts, cluster.tolist(), strict=True):
-        bins.add_everywhere(part.constants, here)
-        if part.literal:
-            bins.add_literal(part.literal.states(config), here)
-            report(len(part.literal))
-            n_left -= len(part.literal)
-    several = len(bins.images) > len(bins.thresholds) + 1
-    of_document = np.repeat(cluster, [len(part.columns) for part in matched.parts])
-    start = 0
+    several, start = bins.clusters > 1, 0
+    n_pairs = np.zeros(matched.n_documents, np.int64)
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
         for group, place in run.with_places(bins.thresholds):
+            numbers = group.document.astype(np.int64) + (start - run.first)
+            n_pairs[numbers] = len(group.score)
             for here in group.blocks():
-                block = group.part(here)
-                states = resolve(block, config, tokenizer)
-                dealt = of_document[block.document - run.first + start] if several else None
-                bins.add_states(place[:, here], states, config.max_images, dealt)
-                report(len(block))
-                n_left -= len(block)
+                states = resolve(group.part(here), config, tokenizer)
+                own = cluster[numbers[here]] if several else None
+                bins.add_states(place[:, here], states, config.max_images, own)
+                report(states.kind.shape[1])
+                n_left -= states.kind.shape[1]
         start += run.last - run.first
+    start = 0
+    for part in matched.parts:
+        rows = slice(start, start + len(part.columns))
+        start = rows.stop
+        bins.add_everywhere(*_constants(part, n_pairs[rows], cluster[rows], bins.clusters))
+        if part.literal:
+            bins.add_literal(part.literal.states(config), cluster[rows][part.literal.rows])
+            report(len(part.literal))
+            n_left -= len(part.literal)
     report(n_left)
+
+
+def _constants(part: Part, n_pairs: Ints, cluster: Ints, clusters: int) -> tuple[Ints, Ints]:
+    """Return what does not depend on the threshold by cluster, as `constants` does."""
+    if clusters == 1:
+        return part.constants.counts[None], part.constants.images[None]
+    return constants(part.columns, part.images, part.kind, n_pairs, cluster, clusters)
