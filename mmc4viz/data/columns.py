@@ -365,6 +365,10 @@ class Columns:
         """Return a field of all images, shape (images,)."""
         return _view(self._checked(self._raw("images").values.field(name)))
 
+    def image_text(self, name: str) -> pa.Array:
+        """Return a text field of all images, shape (images,)."""
+        return self._checked(self._raw("images").values.field(name))
+
     @cached_property
     def kind(self) -> NDArray[np.uint8]:
         """How each document's outcome is computed (`Kind`), shape (documents,)."""
