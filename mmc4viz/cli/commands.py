@@ -346,6 +346,12 @@ def export() -> None:
     show_default=True,
     help="Image validation: full decode, header only, or none.",
 )
+@click.option(
+    "--describe",
+    metavar="WORDS",
+    help="Also record, comma-separated: language (of each document, and its script), image-hash "
+    "(a perceptual hash of each image). Needs mmc4viz[describe].",
+)
 @WORKERS
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."

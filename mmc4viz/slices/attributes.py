@@ -6,7 +6,7 @@ An attribute of images divides matched pairs, each by its image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -193,12 +193,14 @@ def _position(corpus: SlicedCorpus) -> Values:
 
 
 def _faces(corpus: SlicedCorpus) -> Values:
-    for columns in corpus.columns:
-        fields = columns.batch.schema.field("images").type.value_type
-        if fields.get_field_index("faces") < 0:
-            raise _not_recorded("faces", "")
-    faces = _field(corpus, "faces")
-    return binned(faces, faces >= 0, [1, 2, 4], ["0", "1", "2–3", "4 or more"])
+    recorded = [one.faces for one in corpus.columns]
+    note = _unrecorded("faces", [faces is None for faces in recorded], "")
+    faces = joined(
+        np.full(one.n_images.sum(), -1) if faces is None else _inside(one, faces)
+        for one, faces in zip(corpus.columns, recorded, strict=True)
+    )[corpus.images]
+    found = binned(faces, faces >= 0, [1, 2, 4], ["0", "1", "2–3", "4 or more"])
+    return replace(found, notes=note)
 
 
 def _format(corpus: SlicedCorpus) -> Values:
@@ -271,20 +273,37 @@ def coded(parts: Sequence[pa.Array]) -> tuple[Codes, list[str]]:
     return np.concatenate(code), list(names)
 
 
-def _recorded_text(name: str) -> Callable[[SlicedCorpus], Values]:
-    def values(corpus: SlicedCorpus) -> Values:
-        columns = corpus.columns
-        if any(name not in one.batch.schema.names for one in columns):
-            raise _not_recorded(name, " --describe language")
-        return Values(*coded([one.batch.column(name) for one in columns]))
-
-    return values
+def _languages(corpus: SlicedCorpus) -> Values:
+    return _recorded_text("language", corpus, [one.languages for one in corpus.columns])
 
 
-def _not_recorded(name: str, option: str) -> ConfigError:
-    return ConfigError(
-        f"{name} is not recorded: make a new index with mmc4viz index{option}, then use --index"
-    )
+def _scripts(corpus: SlicedCorpus) -> Values:
+    return _recorded_text("script", corpus, [one.scripts for one in corpus.columns])
+
+
+def _recorded_text(name: str, corpus: SlicedCorpus, recorded: Sequence[pa.Array | None]) -> Values:
+    note = _unrecorded(name, [texts is None for texts in recorded], " --describe language")
+    code, names = coded([texts for texts in recorded if texts is not None])
+    there = np.repeat([texts is not None for texts in recorded], [*map(len, corpus.columns)])
+    every = np.full(len(there), -1, np.int32)
+    every[there] = code
+    return Values(every, names, notes=note)
+
+
+def _unrecorded(name: str, missing: Sequence[bool], option: str) -> tuple[str, ...]:
+    """Return a note if some shards lack an attribute.
+
+    Raises
+    ------
+    ConfigError
+        When all of them do.
+    """
+    how = f"index the shards again into a new folder with mmc4viz index{option}"
+    if missing and all(missing):
+        raise ConfigError(f"{name} is not recorded: {how}, and use it with --index")
+    n = sum(missing)
+    shards = f"{n:,} of {len(missing):,} shards"
+    return (f"{name} is not recorded in {shards}, which are in 'no value': {how}",) * (n > 0)
 
 
 ATTRIBUTES: Final = {
@@ -293,8 +312,8 @@ ATTRIBUTES: Final = {
         Attribute("site", "Site", "document", _sites),
         Attribute("images", "Images on the page", "document", _images_on_page),
         Attribute("sentences", "Sentences on the page", "document", _sentences_on_page),
-        Attribute("language", "Language", "document", _recorded_text("language")),
-        Attribute("script", "Script", "document", _recorded_text("script")),
+        Attribute("language", "Language", "document", _languages),
+        Attribute("script", "Script", "document", _scripts),
         Attribute("area", "Image area (pixels)", "image", _area),
         Attribute("aspect", "Image aspect (width:height)", "image", _aspect),
         Attribute("format", "Image format", "image", _format),

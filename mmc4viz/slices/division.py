@@ -146,6 +146,8 @@ def divide(name: str, label: str, unit: Unit, values: Values, most: int = MOST) 
             f"{label}: {len(some):,} values; the largest {len(chosen):,} are slices of their own, "
             f"{OTHER!r} is all others"
         )
+    if lacking and lacking == len(values.code):
+        notes.append(f"{label}: nothing in this corpus has a value")
     return Division(name, label, unit, _distinct(names), slice_of[values.code], tuple(notes))
 
 
