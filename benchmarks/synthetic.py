@@ -208,6 +208,8 @@ def _images(
         "error": pa.array(np.where(status == ImageCheck.BAD_PIXELS, "damaged", None), pa.string()),
         "stored_sentence": pa.array(sentence),
         "stored_score": pa.array(score),
+        "faces": pa.repeat(pa.scalar(-1, pa.int32()), n),
+        "digest": pa.array(np.where(n_bytes < 0, 0, rng.integers(1, 2**63, n)).astype(np.uint64)),
     }
     return pa.StructArray.from_arrays(list(fields.values()), fields=list(IMAGE))
 

@@ -34,7 +34,7 @@ from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.loader.walk import training_text, walk
 from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
-from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.sweep.pairs import Pairs, pairs_of
 from mmc4viz.sweep.shape import estimated_shape_rows, shape_rows
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.text import escaped
@@ -45,6 +45,10 @@ from mmc4viz.types import ConfigError, Document, LoaderConfig, Verdict
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+    from mmc4viz.slices.comparison import SliceComparison
+    from mmc4viz.slices.table import SliceTable
+    from mmc4viz.thresholds.labels.precision import Labelled
 
 Progress = Callable[[int], object]
 
@@ -236,6 +240,35 @@ class DocumentView:
         )
 
 
+@dataclass(frozen=True)
+class SliceTables:
+    """Slices of a corpus compared with the whole.
+
+    Attributes
+    ----------
+    comparisons : list of SliceComparison
+        One per attribute.
+    """
+
+    comparisons: list[SliceComparison]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with one row per slice, those that the threshold costs most first."""
+        import pandas as pd
+
+        from mmc4viz.slices.comparison import ordered
+        from mmc4viz.slices.rows import HEAD, cells
+
+        rows = [row for one in self.comparisons for row in cells(one, ordered(one.slices, "cost"))]
+        return pd.DataFrame(rows, columns=list(HEAD)).replace("", None)
+
+    def _repr_html_(self) -> str:
+        said = "".join(
+            f"<p>{escaped(one.label)}: {escaped(one.assumption)}</p>" for one in self.comparisons
+        )
+        return f"{self.to_pandas()._repr_html_()}{said}"  # type: ignore[operator]
+
+
 class OpenedCorpus:
     """Shards or an index, with every question as a method; made by `open`.
 
@@ -421,6 +454,62 @@ class OpenedCorpus:
             for one in proposals
         ]
 
+    def slices(
+        self,
+        by: str | Sequence[str] = "site",
+        config: LoaderConfig | None = None,
+        *,
+        table: str | os.PathLike[str] | None = None,
+        most: int = 30,
+        labels: str | None = None,
+    ) -> SliceTables:
+        """Compare slices of documents, or of images, with the whole at the config's threshold.
+
+        Parameters
+        ----------
+        by : str or sequence of str
+            What to divide by, as for ``mmc4viz slices --by``; or columns of ``table``.
+        config : LoaderConfig, optional
+        table : str or path, optional
+            Your own table (Parquet) with the columns shard and key, and image in one of images.
+        most : int
+            Values that are slices of their own; all others are one slice.
+        labels : str, optional
+            The SQLite file of labels, for precision.
+        """
+        from mmc4viz.slices.table import open_slice_table
+
+        own = None if table is None else open_slice_table(os.fspath(table))
+        names = [by] if isinstance(by, str) else by
+        found = self.compare_slices(names, config or LoaderConfig(), own, most, labels)
+        return SliceTables(found)
+
+    def compare_slices(
+        self,
+        names: Iterable[str],
+        config: LoaderConfig,
+        table: SliceTable | None = None,
+        most: int = 30,
+        labels: str | None = None,
+    ) -> list[SliceComparison]:
+        """Compare the slices of several attributes; columns of a table come before others."""
+        from mmc4viz.slices.attributes import SlicedCorpus
+        from mmc4viz.slices.comparison import compare
+        from mmc4viz.slices.table import attribute_named
+
+        if self.drawn is not None:
+            raise ConfigError("slices need all documents: open the corpus without sample=")
+        asked = [attribute_named(name, table) for name in names]
+        matched = self.matched(config)
+        corpus, grid = SlicedCorpus(matched), self._grid(matched, config)
+        labelled = None if labels is None else self._labelled(corpus.pairs, config, labels)
+        found = []
+        for attribute in asked:
+            division = attribute.divide(corpus, most)
+            self.notes.extend(division.notes)
+            found.append(compare(corpus, division, config, grid, labelled))
+        return found
+
     def document(
         self, key: str, config: LoaderConfig | None = None, shard: str | None = None
     ) -> DocumentView:
@@ -512,14 +601,19 @@ class OpenedCorpus:
     def _by_precision(
         self, matched: Matched, config: LoaderConfig, wanted: float, labels: str
     ) -> Proposal:
-        from mmc4viz.thresholds.labels.precision import labelled_for, propose, remarks
+        from mmc4viz.thresholds.labels.precision import propose
+
+        return propose(self._labelled(pairs_of(matched), config, labels).sample, wanted)
+
+    def _labelled(self, pairs: Pairs, config: LoaderConfig, labels: str) -> Labelled:
+        """Read the labels of this corpus under some settings; what does not count is noted."""
+        from mmc4viz.thresholds.labels.precision import labelled_for, remarks
         from mmc4viz.thresholds.labels.sampling import Population
 
-        population = Population(self.columns, pairs_of(matched))
         config = config.with_(clip_model=self.clip_model)
-        found = labelled_for(labels, config, population)
+        found = labelled_for(labels, config, Population(self.columns, pairs))
         self.notes.extend(f"{labels}: {remark}" for remark in remarks(found))
-        return propose(found.sample, wanted)
+        return found
 
 
 def _joined(rows: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -291,6 +291,12 @@ class Image:
         ``image_name`` and ``raw_url`` if they are strings, else empty.
     stored_sentence, stored_score
         ``matched_text_index`` and ``matched_sim`` as found; values of any type.
+    faces : int or None
+        Number of ``face_detections``; None if there is no such list.
+    digest : int or None
+        XXH3 (64 bit) of the bytes that the loader decodes; None without them.
+    perceptual_hash : int or None
+        Its pHash (64 bit); None if there is none, or it was not asked for.
     """
 
     present: bool
@@ -304,6 +310,9 @@ class Image:
     url: str = ""
     stored_sentence: Any = None
     stored_score: Any = None
+    faces: int | None = None
+    digest: int | None = None
+    perceptual_hash: int | None = None
 
     def too_small(self, min_kb: int) -> bool:
         """Whether the size limit drops this image (never one of unknown size)."""

@@ -33,6 +33,11 @@ PROVIDERS: Final = (
     "cpu", "cuda", "tensorrt", "rocm", "migraphx", "openvino", "coreml", "directml",
 )  # fmt: skip
 SCALES: Final = ("cosine", "model")
+SLICES_BY: Final = (
+    "site", "images", "sentences", "language", "script", "area", "aspect", "format", "bytes",
+    "position", "sentence-length", "faces",
+)  # fmt: skip
+SLICES_SORTED: Final = ("cost", "size", "share", "difference", "order")
 VERIFY: Final = ("full", "header", "none")
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
 
@@ -350,6 +355,12 @@ def export() -> None:
     show_default=True,
     help="Image validation: full decode, header only, or none.",
 )
+@click.option(
+    "--describe",
+    metavar="WORDS",
+    help="Also record, comma-separated: language (of each document, and its script), image-hash "
+    "(a perceptual hash of each image). Needs mmc4viz[describe].",
+)
 @WORKERS
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Use the Dask cluster at ADDRESS instead of --workers."
@@ -393,7 +404,7 @@ def labels() -> None:
 @labels.command("export")
 @click.argument("file")
 @click.argument("csv", default="-")
-@_runs("labels")
+@_runs("transfer")
 def export_labels() -> None:
     """Export all labels of FILE with their history to CSV.
 
@@ -404,7 +415,7 @@ def export_labels() -> None:
 @labels.command("import")
 @click.argument("file")
 @click.argument("csv")
-@_runs("labels")
+@_runs("transfer")
 def import_labels() -> None:
     """Import labels from CSV into FILE, which is created if needed.
 
@@ -415,7 +426,7 @@ def import_labels() -> None:
 @click.command()
 @click.argument("folder", metavar="DIR")
 @click.option("--overwrite", is_flag=True, help="Replace files of the same names in DIR.")
-@_runs("sample")
+@_runs("transfer")
 def sample() -> None:
     """Write the sample to a folder, to try the other commands on.
 
@@ -467,6 +478,61 @@ def score() -> None:
 
     Add the resulting file to an index with mmc4viz index --similarity NAME=FILE. An interrupted run
     can be resumed with the same command.
+    """
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option(
+    "--by",
+    "names",
+    metavar="WHAT",
+    multiple=True,
+    help=f"What to divide by, repeatable: {', '.join(SLICES_BY[:5])} (of documents), "
+    f"{', '.join(SLICES_BY[5:])} (of images), or a column of --slices. [site, or every column of "
+    "--slices]",
+)
+@click.option(
+    "--slices",
+    "table_file",
+    metavar="FILE",
+    help="Your own table (Parquet): columns shard and key, and image (position on the page, from "
+    "0) in a table of images; any other column divides documents or images.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(1, 1000),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="Values that are slices of their own, the largest first; all others are one slice.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(SLICES_SORTED),
+    default="cost",
+    show_default=True,
+    help="Order of the slices. cost: how many more would be kept at the whole's kept share; order: "
+    "the values' own.",
+)
+@click.option("--labels", "labels_file", metavar="FILE", help="Label file: adds precision.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@_runs("slices")
+def slices() -> None:
+    """Show for which sites, pages or images one threshold does not fit.
+
+    Documents, or matched pairs by their images, are divided into slices. For each slice: what is
+    kept, how its kept share differs from the whole's (simultaneous 95% CI), and what that costs.
     """
 
 
@@ -555,6 +621,7 @@ COMMANDS: Final = (
     labels,
     sample,
     score,
+    slices,
     suggest,
     verify,
 )

@@ -17,6 +17,7 @@ from mmc4viz.data.index import files_of, record, write_manifest
 from mmc4viz.data.jobs import by_status, dask, processes
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import remember, size_of
+from mmc4viz.loader.describe import descriptions
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.text import table
 from mmc4viz.types import ConfigError, LoaderConfig
@@ -32,17 +33,21 @@ def index(
     image_dir: str | None,
     sidecars: tuple[str, ...],
     clip_model: str | None,
+    describe: str | None,
     **settings: Any,
 ) -> None:
     """Build an index, so that shards are read only once."""
     if not shards and not pruning and not sidecars and clip_model is None:
         raise ConfigError("give the SHARDs to index")
+    wanted = descriptions(describe)
+    if wanted and not shards:
+        raise ConfigError("--describe needs the SHARDs, which it reads")
     out = remember(out)
     named = [named_file(text) for text in sidecars]
     config = config_of(settings)
     load_tokenizer(config.tokenizer)
     found, folder = expand(shards), checked_folder(image_dir)
-    jobs = [IndexTask(s, out, config.tokenizer, Verify(verify), folder) for s in found]
+    jobs = [IndexTask(s, out, config.tokenizer, Verify(verify), folder, wanted) for s in found]
     done: list[Done] = []
     if jobs:
         make = (lambda: dask(scheduler, print_note)) if scheduler else (lambda: processes(workers))

@@ -35,6 +35,7 @@ from mmc4viz.data.index import (
     names_in,
     open_index,
     read_origin,
+    recorded_with,
     relative,
     write_batch,
     write_file,
@@ -54,6 +55,7 @@ from mmc4viz.data.storage import (
     size_of,
     unchanged,
 )
+from mmc4viz.loader.describe import NOTHING, Description
 from mmc4viz.loader.images import pillow_version
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.types import Mmc4vizError, ShardError
@@ -68,6 +70,7 @@ class IndexTask:
     tokenizer: str
     verify: Verify
     image_dir: str | None
+    describe: frozenset[Description] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +207,15 @@ def _index_unlocked(job: IndexTask) -> Done:
         verify=str(job.verify),
         image_dir=images_of(job.shard, job.image_dir),
         relative=relative(job.shard.path, job.folder),
+        recorded=recorded_with(job.describe),
     )
     before = _existing_shard(job, origin)
     if before is not None and before.error is None:
         return Done(job.shard.path, "skipped", None, before.documents)
     known = fingerprint(job.shard.path)
-    columns, whole = read_digested(job.shard, tokenizer, job.image_dir, verify=job.verify)
+    columns, whole = read_digested(
+        job.shard, tokenizer, job.image_dir, verify=job.verify, describe=job.describe
+    )
     known_whole = whole.added_to(known)
     if fingerprint(job.shard.path) != known:
         raise ShardError(f"{job.shard.path}: changed while it was read; run again")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mmc4viz.data.checked import CheckedBatch
 from mmc4viz.data.shards import Sample, Shard
 from mmc4viz.loader.assignment import stored_score
+from mmc4viz.loader.describe import NOTHING, Description, language_of
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.text import storable
 from mmc4viz.types import Document, Image, SentenceCounts
@@ -55,7 +56,8 @@ _VERIFY = b"verify"  # key of the validation level in the schema's metadata
 _FLOATS: Final = {"float": "float32", "double": "float64"}  # Arrow's names, NumPy's
 _NOTES = b"notes"  # key of the notes on what was not read
 _SHA256 = b"sha256"  # key of the digest of the shard's bytes
-IMAGE = pa.struct(
+# What every index has of an image; those of an older version have no more.
+CORE_IMAGE: Final = pa.struct(
     {
         "n_bytes": pa.int64(),  # -1 when unknown
         "status": pa.uint8(),
@@ -68,10 +70,45 @@ IMAGE = pa.struct(
         "stored_score": pa.float64(),  # NaN if not a finite number
     }
 )
+IMAGE: Final = pa.struct(
+    [
+        *CORE_IMAGE,
+        pa.field("faces", pa.int32()),  # -1 if not given
+        pa.field("digest", pa.uint64()),  # 0 without bytes
+    ]
+)
+HASHED_IMAGE: Final = pa.struct([*IMAGE, pa.field("perceptual_hash", pa.uint64())])  # 0 if none
 
 
-def schema(similarity: pa.DataType, verify: Verify = Verify.FULL) -> pa.Schema:
+def schema(
+    similarity: pa.DataType,
+    verify: Verify = Verify.FULL,
+    describe: frozenset[Description] = NOTHING,
+) -> pa.Schema:
     """Return the columns' schema for similarity in float64 or float32."""
+    image = HASHED_IMAGE if Description.IMAGE_HASH in describe else IMAGE
+    language = {"language": pa.string(), "script": pa.string()}
+    return _schema(similarity, verify, image, language if Description.LANGUAGE in describe else {})
+
+
+def core_schema(similarity: pa.DataType, verify: Verify = Verify.FULL) -> pa.Schema:
+    """Return the schema of what every index has, also one of an older version."""
+    return _schema(similarity, verify, CORE_IMAGE, {})
+
+
+def schemas() -> list[pa.Schema]:
+    """Return every schema that an index file can have."""
+    kinds = pa.float32(), pa.float64()
+    wanted = [NOTHING, *map(frozenset, ([d] for d in Description)), frozenset(Description)]
+    return [
+        *(core_schema(kind) for kind in kinds),
+        *(schema(kind, describe=these) for kind in kinds for these in wanted),
+    ]
+
+
+def _schema(
+    similarity: pa.DataType, verify: Verify, image: pa.DataType, more: dict[str, pa.DataType]
+) -> pa.Schema:
     return pa.schema(
         {
             "key": pa.string(),
@@ -80,19 +117,25 @@ def schema(similarity: pa.DataType, verify: Verify = Verify.FULL) -> pa.Schema:
             "size": pa.int64(),
             "kind": pa.uint8(),
             "detail": pa.string(),
-            "images": pa.list_(IMAGE),
+            "images": pa.list_(image),
             "first": pa.list_(pa.int32()),
             "rest": pa.list_(pa.int32()),
             "head": pa.int32(),
             "n_sentences": pa.int32(),  # number of matrix columns
             "similarity": pa.list_(similarity),
             "payload": pa.large_binary(),
+            **more,
         },
         metadata={_VERIFY: verify.value},
     )
 
 
-def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
+def row_of(
+    document: Document,
+    sample: Sample,
+    tokenizer: Tokenizer,
+    describe: frozenset[Description] = NOTHING,
+) -> dict[str, Any]:
     """Turn a document into a row of columns.
 
     Parameters
@@ -103,8 +146,10 @@ def row_of(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str
         Gives its place in the shard.
     tokenizer : Tokenizer
         Counts the sentences' tokens if counts are additive.
+    describe : frozenset of Description
+        What to record besides.
     """
-    row = uncounted_row(document, sample, tokenizer)
+    row = uncounted_row(document, sample, tokenizer, describe)
     if row["kind"] == Kind.PLAIN:
         row |= count_fields(tokenizer.count(document.sentences))
     return row
@@ -115,7 +160,12 @@ def count_fields(counts: SentenceCounts) -> dict[str, Any]:
     return {"first": counts.first, "rest": counts.rest, "head": counts.head}
 
 
-def uncounted_row(document: Document, sample: Sample, tokenizer: Tokenizer) -> dict[str, Any]:
+def uncounted_row(
+    document: Document,
+    sample: Sample,
+    tokenizer: Tokenizer,
+    describe: frozenset[Description] = NOTHING,
+) -> dict[str, Any]:
     """Turn a document into a row without the token counts of a plain document."""
     row: dict[str, Any] = {
         "key": storable(document.key),
@@ -132,6 +182,8 @@ def uncounted_row(document: Document, sample: Sample, tokenizer: Tokenizer) -> d
         "similarity": [],
         "payload": None,
     }
+    if Description.LANGUAGE in describe:
+        row["language"], row["script"] = language_of(document)
     if document.error is not None:
         return row | {"kind": int(Kind.UNREADABLE)}
     matrix = None if document.is_gpt else _plain_matrix(document.similarity)
@@ -180,6 +232,9 @@ def _image_row(image: Image) -> dict[str, Any]:
         "error": image.entry_error or image.pixel_error,
         "stored_sentence": sentence if in_range else -1,
         "stored_score": float("nan") if score is None else score,
+        "faces": -1 if image.faces is None else image.faces,
+        "digest": image.digest or 0,
+        "perceptual_hash": image.perceptual_hash or 0,
     }
 
 
@@ -276,14 +331,18 @@ def _arrow_bytes(
     return pa.Array.from_buffers(kind, len(values), [known, ends, pa.py_buffer(b"".join(there))])
 
 
-def build_batch(rows: list[dict[str, Any]], verify: Verify = Verify.FULL) -> pa.RecordBatch:
+def build_batch(
+    rows: list[dict[str, Any]],
+    verify: Verify = Verify.FULL,
+    describe: frozenset[Description] = NOTHING,
+) -> pa.RecordBatch:
     """Turn rows into a record batch, with similarity in float32 if that is lossless."""
     values = [np.asarray(row["similarity"], np.float64) for row in rows]
     flat = np.concatenate(values) if values else np.zeros(0)
     with np.errstate(over="ignore"):
         narrow = flat.astype(np.float32)
     lossless = np.array_equal(narrow.astype(np.float64), flat, equal_nan=True)
-    layout = schema(pa.float32() if lossless else pa.float64(), verify)
+    layout = schema(pa.float32() if lossless else pa.float64(), verify, describe)
     similarity = arrow_lists(map(len, values), arrow_numbers(narrow if lossless else flat))
     arrays = [
         similarity
@@ -364,6 +423,55 @@ class Columns:
     def image(self, name: str) -> NDArray[Any]:
         """Return a field of all images, shape (images,)."""
         return _view(self._checked(self._raw("images").values.field(name)))
+
+    def image_text(self, name: str) -> pa.Array:
+        """Return a text field of all images, shape (images,)."""
+        return self._checked(self._raw("images").values.field(name))
+
+    def _recorded_of_images(self, name: str) -> NDArray[Any] | None:
+        known = self._raw("images").type.value_type
+        return self.image(name) if known.get_field_index(name) >= 0 else None
+
+    @property
+    def faces(self) -> NDArray[np.int32] | None:
+        """Stored face detections of all images, shape (images,); -1 where none are given.
+
+        None if they were not recorded, as in an index of an older version.
+        """
+        return self._recorded_of_images("faces")
+
+    @property
+    def image_digests(self) -> NDArray[np.uint64] | None:
+        """Digests of all images' bytes (XXH3), shape (images,); 0 for an image without bytes.
+
+        None if they were not recorded, as in an index of an older version.
+        """
+        return self._recorded_of_images("digest")
+
+    @property
+    def image_hashes(self) -> NDArray[np.uint64] | None:
+        """Perceptual hashes (64-bit pHash) of all images, shape (images,); 0 where there is none.
+
+        None if they were not recorded (``mmc4viz index --describe image-hash``).
+        """
+        return self._recorded_of_images("perceptual_hash")
+
+    @property
+    def languages(self) -> pa.StringArray | None:
+        """Languages of all documents (ISO 639-1), shape (documents,); empty without letters.
+
+        None if they were not recorded (``mmc4viz index --describe language``).
+        """
+        return self._recorded_of_documents("language")
+
+    @property
+    def scripts(self) -> pa.StringArray | None:
+        """Scripts of all documents (``Latin``), shape (documents,); recorded with `languages`."""
+        return self._recorded_of_documents("script")
+
+    def _recorded_of_documents(self, name: str) -> pa.StringArray | None:
+        known = self.batch.schema.get_field_index(name) >= 0
+        return self.batch.column(name) if known else None
 
     @cached_property
     def kind(self) -> NDArray[np.uint8]:
@@ -483,4 +591,7 @@ def _image_of(record: dict[str, Any], stored_sentence: Any, score: Any) -> Image
         url=record["url"],
         stored_sentence=stored_sentence,
         stored_score=score,
+        faces=None if record.get("faces", -1) < 0 else record["faces"],
+        digest=record.get("digest") or None,
+        perceptual_hash=record.get("perceptual_hash") or None,
     )

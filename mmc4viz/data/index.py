@@ -35,7 +35,7 @@ from mmc4viz.data.checked import (
     unsealed,
     write_checked,
 )
-from mmc4viz.data.columns import Columns, schema
+from mmc4viz.data.columns import Columns, schemas
 from mmc4viz.data.scale import scale_in
 from mmc4viz.data.shards import Shard, named
 from mmc4viz.data.similarity_file import put_over, similarity_schema
@@ -48,6 +48,7 @@ from mmc4viz.data.storage import (
     open_for_reading,
     put_in_place,
 )
+from mmc4viz.loader.describe import Description
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.types import ConfigError, LoaderConfig, ShardError, TokenizerError
 
@@ -56,7 +57,8 @@ SUFFIX: Final = ".arrow"
 SETS: Final = "similarity"  # the folder of an index's score sets
 IN_MEMORY: Final = 64 << 20  # bytes; larger indexes are memory-mapped
 _KEY: Final = b"mmc4viz"
-_SHARD_LAYOUTS: Final = tuple(schema(t) for t in (pa.float32(), pa.float64()))
+_SHARD_LAYOUTS: Final = tuple(schemas())
+RECORDED: Final = ("faces", "digest")  # what every file has since; those of an older version do not
 
 T = TypeVar("T")
 
@@ -87,6 +89,9 @@ class Origin:
         The Pillow version that decoded the images; informational.
     relative : str
         The shard's path relative to the index if both are local, else empty.
+    recorded : str
+        What is recorded besides what the loader looks at (`recorded_with`); empty in a file of an
+        older version.
     format : str
     """
 
@@ -101,13 +106,29 @@ class Origin:
     documents: int = 0
     pillow: str = ""
     relative: str = ""
+    recorded: str = ""
     format: str = FORMAT
 
     def made_like(self, other: Origin) -> bool:
-        """Whether both were made with the same settings; fingerprints are not compared."""
-        skip = {"path", "relative", "fingerprint", "error", "documents", "pillow"}
+        """Whether this was made with the settings of another, and records at least as much.
+
+        Fingerprints are not compared.
+        """
+        skip = {"path", "relative", "fingerprint", "error", "documents", "pillow", "recorded"}
         mine, others = asdict(self), asdict(other)
-        return all(mine[name] == others[name] for name in mine if name not in skip)
+        enough = set(self.recorded.split(",")) >= set(other.recorded.split(","))
+        return enough and all(mine[name] == others[name] for name in mine if name not in skip)
+
+
+def recorded_with(describe: frozenset[Description]) -> str:
+    """Return the names of what a file records besides what the loader looks at.
+
+    Examples
+    --------
+    >>> recorded_with(frozenset())
+    'faces,digest'
+    """
+    return ",".join([*RECORDED, *sorted(describe)])
 
 
 @lru_cache(maxsize=16)
@@ -461,8 +482,8 @@ def folder_of(index: str, name: str) -> str:
 
 
 def identity(origin: Origin) -> str:
-    """Return a digest of an index file's origin, without its position and relative path."""
-    skip = {"position", "relative"}
+    """Return a digest of an index file's origin, which tells its documents and their order."""
+    skip = {"position", "relative", "recorded"}
     facts = {name: value for name, value in asdict(origin).items() if name not in skip}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -26,6 +26,7 @@ from mmc4viz.data.columns import (
 )
 from mmc4viz.data.shards import Sample, Shard, image_source, samples
 from mmc4viz.data.storage import Digest, digesting
+from mmc4viz.loader.describe import NOTHING, Description, perceptual_hash
 from mmc4viz.loader.images import (
     LIMIT,
     OLD_CONVERTER,
@@ -132,6 +133,7 @@ def read_columns(
     image_dir: str | None = None,
     progress: Callable[[int], object] | None = None,
     verify: Verify = Verify.FULL,
+    describe: frozenset[Description] = NOTHING,
 ) -> Columns:
     """Read one shard into columns.
 
@@ -147,6 +149,8 @@ def read_columns(
         Called with the number of documents read since the last call.
     verify : Verify
         How images are validated.
+    describe : frozenset of Description
+        What to record besides; its packages must be installed.
 
     Returns
     -------
@@ -154,11 +158,11 @@ def read_columns(
         All documents that could be read; if reading failed midway, ``error`` says why.
     """
     source = image_source(shard, image_dir)
-    rows, tally = _Rows(tokenizer, verify), ImageTally()
+    rows, tally = _Rows(tokenizer, verify, describe), ImageTally()
     error, notes = None, list[str]()
     try:
         for sample in samples(shard, notes):
-            document = document_in(sample, source, verify)
+            document = document_in(sample, source, verify, describe)
             rows.add(document, sample)
             tally.add(document)
             if progress is not None:
@@ -179,6 +183,7 @@ def read_digested(
     image_dir: str | None = None,
     progress: Callable[[int], object] | None = None,
     verify: Verify = Verify.FULL,
+    describe: frozenset[Description] = NOTHING,
 ) -> tuple[Columns, Digest]:
     """Read one shard into columns as `read_columns` does, and digest all of its bytes.
 
@@ -186,7 +191,7 @@ def read_digested(
     follows damage in a local file, are read for the digest.
     """
     with digesting(shard.path) as digest:
-        columns = read_columns(shard, tokenizer, image_dir, progress, verify)
+        columns = read_columns(shard, tokenizer, image_dir, progress, verify, describe)
     digest.finish()
     return replace(columns, batch=with_sha256(columns.batch, digest.sha256)), digest
 
@@ -194,9 +199,12 @@ def read_digested(
 class _Rows:
     """Collects documents as rows, and turns them into columns in batches."""
 
-    def __init__(self, tokenizer: Tokenizer, verify: Verify) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, verify: Verify, describe: frozenset[Description]
+    ) -> None:
         self._tokenizer = tokenizer
         self._verify = verify
+        self._describe = describe
         self._counter = counter_of(tokenizer)
         self._rows: list[dict[str, Any]] = []
         self._uncounted: list[tuple[dict[str, Any], list[str]]] = []
@@ -205,7 +213,7 @@ class _Rows:
 
     def add(self, document: Document, sample: Sample) -> None:
         """Add a document."""
-        row = uncounted_row(document, sample, self._tokenizer)
+        row = uncounted_row(document, sample, self._tokenizer, self._describe)
         self._rows.append(row)
         if row["kind"] == Kind.PLAIN:
             self._uncounted.append((row, document.sentences))
@@ -217,7 +225,7 @@ class _Rows:
         counts = self._counter.count([sentences for _, sentences in self._uncounted])
         for (row, _), counted in zip(self._uncounted, counts, strict=True):
             row |= count_fields(counted)
-        self._batches.append(build_batch(self._rows, self._verify))
+        self._batches.append(build_batch(self._rows, self._verify, self._describe))
         self._rows, self._uncounted, self._n_sentences = [], [], 0
 
     def batch(self) -> pa.RecordBatch:
@@ -238,15 +246,24 @@ def _similarity_bits(layout: pa.Schema) -> int:
     return int(layout.field("similarity").type.value_type.bit_width)
 
 
-def document_in(sample: Sample, source: ImageSource, verify: Verify = Verify.FULL) -> Document:
+def document_in(
+    sample: Sample,
+    source: ImageSource,
+    verify: Verify = Verify.FULL,
+    describe: frozenset[Description] = NOTHING,
+) -> Document:
     """Parse one sample and measure its images; if it was not read, ``error`` says why."""
     if sample.raw is None:
         return Document(sample.key, error=sample.why)
-    return read_document(sample.key, sample.raw, source, verify)
+    return read_document(sample.key, sample.raw, source, verify, describe)
 
 
 def read_document(
-    key: str, raw: bytes | None, source: ImageSource, verify: Verify = Verify.FULL
+    key: str,
+    raw: bytes | None,
+    source: ImageSource,
+    verify: Verify = Verify.FULL,
+    describe: frozenset[Description] = NOTHING,
 ) -> Document:
     """Parse one sample and measure its images, like `parse_document`, but faster.
 
@@ -256,14 +273,18 @@ def read_document(
         As for `parse_document`.
     verify : Verify
         How images are validated.
+    describe : frozenset of Description
+        Whether images are hashed.
     """
     look = LOOKS[verify]
+    hash_of = perceptual_hash if Description.IMAGE_HASH in describe else None
     if raw is not None and isinstance(source, Embedded):
         skimmed = skim(raw, decoded)
         if skimmed is not None:
             info, images = skimmed
-            return document_of(key, info, _Extracted(images, source.sizes_unknown), look)
-    return parse_document(key, raw, source, look)
+            extracted = _Extracted(images, source.sizes_unknown)
+            return document_of(key, info, extracted, look, hash_of)
+    return parse_document(key, raw, source, look, hash_of)
 
 
 @dataclass(frozen=True, slots=True)

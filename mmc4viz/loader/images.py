@@ -25,6 +25,7 @@ from typing import IO, Any, Final, Protocol
 import PIL
 from PIL import Image as PillowImage
 from PIL import ImageFile, UnidentifiedImageError, features
+from xxhash import xxh3_64_intdigest
 
 from mmc4viz.types import ConfigError, DocumentError, Image
 
@@ -72,6 +73,8 @@ OLD_CONVERTER: Final = (
 
 # An image's bytes → width, height, format and an error message, if any.
 Look = Callable[[bytes], tuple[int, int, str, str | None]]
+# An image's bytes → its perceptual hash, if it has one.
+Hash = Callable[[bytes], int | None]
 
 
 class ImageSource(Protocol):
@@ -156,7 +159,9 @@ def _reencoded(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def measure(entry: Any, source: ImageSource, look: Look | None = None) -> Image:
+def measure(
+    entry: Any, source: ImageSource, look: Look | None = None, hash_of: Hash | None = None
+) -> Image:
     """Measure one entry of ``image_info``, decoding it as the loader would.
 
     Parameters
@@ -167,6 +172,8 @@ def measure(entry: Any, source: ImageSource, look: Look | None = None) -> Image:
         Where its bytes come from.
     look : callable, optional
         How the image is checked; `decode` by default.
+    hash_of : callable, optional
+        How an image that passes the check is hashed; not at all by default.
 
     Returns
     -------
@@ -174,11 +181,13 @@ def measure(entry: Any, source: ImageSource, look: Look | None = None) -> Image:
         With the message of the first failure, if any; malformed entries never raise.
     """
     facts = entry if isinstance(entry, dict) else {}
+    faces = facts.get("face_detections")
     described: dict[str, Any] = {
         "name": _text(facts.get("image_name")),
         "url": _text(facts.get("raw_url")),
         "stored_sentence": facts.get("matched_text_index"),
         "stored_score": facts.get("matched_sim"),
+        "faces": len(faces) if isinstance(faces, list) else None,
     }
     try:
         data = source.data(entry)
@@ -196,6 +205,8 @@ def measure(entry: Any, source: ImageSource, look: Look | None = None) -> Image:
         width=width,
         height=height,
         format=kind,
+        digest=xxh3_64_intdigest(data),
+        perceptual_hash=hash_of(data) if hash_of is not None and failure is None else None,
         **described,
     )
 
@@ -382,7 +393,7 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> None:
         image.load()
         if image.mode != "RGB":
             image.convert("RGB")
-    elif _has_draft(image, data) and _is_one_scan(image, data):
+    elif has_draft(image, data) and _is_one_scan(image, data):
         _draft(image, data)
     elif image.format == "PNG":
         _check_png(image)
@@ -393,14 +404,14 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> None:
 def _draft(image: ImageFile.ImageFile, data: bytes) -> None:
     """Decode a JPEG in draft mode, anything else fully."""
     small = not is_too_large(image.format or "", *image.size)
-    if _has_draft(image, data) and (small or _is_one_scan(image, data)):
+    if has_draft(image, data) and (small or _is_one_scan(image, data)):
         image.draft("L", (1, 1))
         image.load()
     else:
         _decode(image, data)
 
 
-def _has_draft(image: ImageFile.ImageFile, data: bytes) -> bool:
+def has_draft(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether an image is a JPEG that supports draft mode (not a lossless one)."""
     return (
         image.format == "JPEG"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from mmc4viz.loader.images import Embedded, ImageSource, Look, measure, words
+from mmc4viz.loader.images import Embedded, Hash, ImageSource, Look, measure, words
 from mmc4viz.types import Document, Image
 
 NEEDED = ("text_list", "similarity_matrix", "image_info")
@@ -30,7 +30,11 @@ def read_json(raw: bytes) -> Any:
 
 
 def parse_document(
-    key: str, raw: bytes | None, source: ImageSource | None = None, look: Look | None = None
+    key: str,
+    raw: bytes | None,
+    source: ImageSource | None = None,
+    look: Look | None = None,
+    hash_of: Hash | None = None,
 ) -> Document:
     """Parse one sample and measure its images.
 
@@ -44,6 +48,8 @@ def parse_document(
         Where image bytes come from; embedded base64 by default.
     look : callable, optional
         How images are checked; by default, decoded as the loader does.
+    hash_of : callable, optional
+        How images are hashed; not at all by default.
 
     Returns
     -------
@@ -61,17 +67,23 @@ def parse_document(
         info = read_json(raw)
     except ValueError as error:
         return Document(key, error=str(error))
-    return document_of(key, info, source or Embedded(), look)
+    return document_of(key, info, source or Embedded(), look, hash_of)
 
 
-def document_of(key: str, info: Any, source: ImageSource, look: Look | None = None) -> Document:
+def document_of(
+    key: str,
+    info: Any,
+    source: ImageSource,
+    look: Look | None = None,
+    hash_of: Hash | None = None,
+) -> Document:
     """Build a document from parsed JSON (see `parse_document`)."""
     if not isinstance(info, dict):
         return Document(key, error=f"the JSON is {_kind(info)}, not an object")
     url = info.get("url")
     url = url if isinstance(url, str) else ""
     if "is_gpt" in info:
-        return _chatgpt_document(key, info, url, look)
+        return _chatgpt_document(key, info, url, look, hash_of)
     absent = [name for name in NEEDED if name not in info]
     entries = info.get("image_info", ())
     if absent:
@@ -80,14 +92,16 @@ def document_of(key: str, info: Any, source: ImageSource, look: Look | None = No
         return Document(key, error=f"image_info is {_kind(entries)}, not a list", url=url)
     return Document(
         key,
-        images=tuple(measure(entry, source, look) for entry in entries),
+        images=tuple(measure(entry, source, look, hash_of) for entry in entries),
         sentences=info["text_list"],
         similarity=info["similarity_matrix"],
         url=url,
     )
 
 
-def _chatgpt_document(key: str, info: dict[str, Any], url: str, look: Look | None) -> Document:
+def _chatgpt_document(
+    key: str, info: dict[str, Any], url: str, look: Look | None, hash_of: Hash | None
+) -> Document:
     """Build a document marked ``is_gpt``, whose images are in ``image_map``, numbered from 1."""
     example, image_map = info.get("example"), info.get("image_map")
     if not isinstance(example, str) or not isinstance(image_map, dict):
@@ -98,20 +112,22 @@ def _chatgpt_document(key: str, info: dict[str, Any], url: str, look: Look | Non
         error = "ChatGPT-generated, but image_map is empty"
         return Document(key, error=error, is_gpt=True, url=url)
     images = tuple(
-        _numbered_image(image_map, f"_!_IMAGE{number}_!_", look)
+        _numbered_image(image_map, f"_!_IMAGE{number}_!_", look, hash_of)
         for number in range(1, len(image_map) + 1)
     )
     return Document(key, images, is_gpt=True, example=example, url=url)
 
 
-def _numbered_image(image_map: dict[str, Any], name: str, look: Look | None) -> Image:
+def _numbered_image(
+    image_map: dict[str, Any], name: str, look: Look | None, hash_of: Hash | None
+) -> Image:
     try:
         entry = {"image_base64": image_map[name]["base64_image"]}
     except KeyError as absent:
         return Image(present=True, entry_error=f"image_map has no {absent.args[0]} for {name}")
     except Exception as error:  # the loader fails on any other value
         return Image(present=True, entry_error=words(error))
-    return measure(entry, Embedded(), look)
+    return measure(entry, Embedded(), look, hash_of)
 
 
 def _unmeasured(entries: Any) -> tuple[Image, ...]:

@@ -176,7 +176,9 @@ def _swept(
         low, high = np.searchsorted(cluster, [first, first + at_once]).tolist()
         here = Matched(matched.parts[low:high], config)
         n = min(at_once, len(drawn.clusters) - first)
-        found += sweep_each(here, cluster[low:high] - first, n, config, thresholds)
+        sizes = [len(part.columns) for part in here.parts]
+        dealt = np.repeat(cluster[low:high] - first, sizes)
+        found += sweep_each(here, dealt, n, config, thresholds)
     return found
 
 

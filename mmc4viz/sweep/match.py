@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import Columns, ImageCheck, Kind
 from mmc4viz.loader.assignment import solver
-from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, Tally
+from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, SHAPES, Tally
 from mmc4viz.types import ImageStatus, LoaderConfig
 
 
@@ -255,9 +255,22 @@ class Validity:
         running = np.concatenate([[0], np.cumsum(self.status == status)])
         return np.diff(running[self.starts])
 
-    def count(self) -> Ints:
-        """Count images by status, without literal documents, shape (len(ImageStatus),)."""
-        return np.bincount(self.status, minlength=LITERAL)[:LITERAL]
+    def by_cluster(self, cluster: Ints, clusters: int) -> Ints:
+        """Count images by their document's cluster and status, without literal documents.
+
+        Parameters
+        ----------
+        cluster : ndarray of int64, shape (documents,)
+        clusters : int
+
+        Returns
+        -------
+        ndarray of int64, shape (clusters, len(ImageStatus))
+        """
+        width = LITERAL + 1
+        of_image = np.repeat(cluster * width, np.diff(self.starts)) + self.status
+        found = np.bincount(of_image, minlength=clusters * width)
+        return found.reshape(clusters, width)[:, :LITERAL]
 
 
 def validity(columns: Columns, min_kb: int) -> Validity:
@@ -413,24 +426,58 @@ def match(columns: Columns, config: LoaderConfig, known: Known | None = None) ->
     kind = np.full(len(columns), CLASS["below_threshold"], np.uint8)
     kind[plain & (waiting == 0)] = CLASS["no_valid_image"]
     kind[lost] = CLASS["unreadable"]
-    stranded = int(waiting[lost].sum())
-    return ShardMatch(
-        pairs,
-        kind,
-        _constants(images, kind[columns.kind != Kind.LITERAL], len(pairs.score), stranded),
+    n_pairs = np.bincount(pairs.document, minlength=len(columns))
+    together = np.zeros(len(columns), np.int64)
+    counts, status = constants(columns, images, kind, n_pairs, together, 1)
+    return ShardMatch(pairs, kind, Tally(counts[0], status[0], np.zeros(len(SHAPES), np.int64)))
+
+
+def constants(
+    columns: Columns,
+    images: Validity,
+    kind: NDArray[np.uint8],
+    n_pairs: Ints,
+    cluster: Ints,
+    clusters: int,
+) -> tuple[Ints, Ints]:
+    """Tally a shard's plain and unreadable documents with all pairs below the threshold.
+
+    Parameters
+    ----------
+    columns : Columns
+    images : Validity
+        Of its images.
+    kind : ndarray of uint8, shape (documents,)
+        Class of each document; of literal ones, anything.
+    n_pairs, cluster : ndarray of int64, shape (documents,)
+        Each document's matched pairs, and its cluster.
+    clusters : int
+
+    Returns
+    -------
+    counts : ndarray of int64, shape (clusters, len(QUANTITIES), len(CLASSES))
+    images : ndarray of int64, shape (clusters, len(ImageStatus))
+        As in `mmc4viz.sweep.statistics.Tally`.
+    """
+    here, size = columns.kind != Kind.LITERAL, len(CLASS)
+    lost = here & (kind == CLASS["unreadable"])
+    documents = np.bincount(cluster[here] * size + kind[here], minlength=clusters * size)
+    pairs = _sums(cluster[here], n_pairs[here], clusters)
+    counts = np.zeros((clusters, len(QUANTITY), size), np.int64)
+    counts[:, QUANTITY["documents"]] = documents.reshape(clusters, size)
+    counts[:, QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = pairs
+    counts[:, QUANTITY["stranded"], CLASS["unreadable"]] = _sums(
+        cluster[lost], images.having(WAITING)[lost], clusters
     )
+    status = images.by_cluster(cluster, clusters)
+    status[:, IMAGE_STATUS[ImageStatus.UNMATCHED]] = status[:, WAITING] - pairs
+    status[:, WAITING] = pairs
+    return counts, status
 
 
-def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded: int) -> Tally:
-    """Tally plain and unreadable documents with all pairs below the threshold."""
-    total = Tally.empty()
-    total.counts[QUANTITY["documents"]] = np.bincount(kind, minlength=len(CLASS))
-    total.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = n_pairs
-    total.counts[QUANTITY["stranded"], CLASS["unreadable"]] = stranded
-    total.images[:] = images.count()
-    total.images[IMAGE_STATUS[ImageStatus.UNMATCHED]] = total.images[WAITING] - n_pairs
-    total.images[WAITING] = n_pairs
-    return total
+def _sums(cluster: Ints, values: Ints, clusters: int) -> Ints:
+    """Sum integers below 2**53 by cluster, shape (clusters,)."""
+    return np.bincount(cluster, values, clusters).astype(np.int64)
 
 
 def _match_documents(

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
-from mmc4viz.data.columns import Columns, schema
+from mmc4viz.data.columns import Columns, core_schema
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.sweep.estimate import Rate, interval, steps_among
@@ -70,8 +70,8 @@ class Effect:
 def pool(drawn: DrawnSample) -> Pool:
     """Concatenate a sample, so that it is matched at once."""
     parts = [(part, at) for at, parts in enumerate(drawn.clusters) for part in parts]
-    layout = schema(pa.float64(), parts[0][0].verify)
-    batch = pa.concat_batches([part.batch.cast(layout) for part, _ in parts])
+    layout = core_schema(pa.float64(), parts[0][0].verify)
+    batch = pa.concat_batches([part.batch.select(layout.names).cast(layout) for part, _ in parts])
     cluster = np.repeat([at for _, at in parts], [len(part) for part, _ in parts])
     return Pool(
         replace(parts[0][0], batch=batch, error=None, drawn=None), cluster.astype(np.int64), drawn

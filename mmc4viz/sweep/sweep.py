@@ -20,7 +20,17 @@ from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import Scale, Thresholds, scale_of
 from mmc4viz.sweep.literal import Literal, LiteralStates
-from mmc4viz.sweep.match import WAITING, Known, Matches, ShardMatch, changed, match, validity
+from mmc4viz.sweep.match import (
+    WAITING,
+    Known,
+    Matches,
+    ShardMatch,
+    Validity,
+    changed,
+    constants,
+    match,
+    validity,
+)
 from mmc4viz.sweep.resolve import COUNTED, Group, States, arrange, resolve
 from mmc4viz.sweep.statistics import (
     CLASS,
@@ -53,26 +63,23 @@ class Bins:
     """Differences between states, binned by the score at which a state begins.
 
     Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
-    into clusters, each with its own bins, one cluster after another. Quantities of plain documents
-    that are not ``counted`` stay 0.
+    into clusters: then there is a bin k of each cluster, side by side, so that scores of a narrow
+    range touch few of all bins. Quantities of plain documents that are not ``counted`` stay 0.
     """
 
     def __init__(
         self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = COUNTED
     ) -> None:
-        self.thresholds, self._counted = thresholds, counted
-        self._each = len(thresholds) + 1
-        self._n = clusters * self._each
-        self.counts = np.zeros((len(QUANTITIES), len(CLASSES), self._n), np.int64)
-        self.images = np.zeros((len(ImageStatus), self._n), np.int64)
-        self.shapes = np.zeros((len(SHAPES) + 1, self._n), np.int64)  # the last: not kept
+        self.thresholds, self.clusters, self._counted = thresholds, clusters, counted
+        n = clusters * (len(thresholds) + 1)
+        self.counts = np.zeros((len(QUANTITIES), len(CLASSES), n), np.int64)
+        self.images = np.zeros((len(ImageStatus), n), np.int64)
+        self.shapes = np.zeros((len(SHAPES) + 1, n), np.int64)  # the last: not kept
 
-    def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
-        """Add counts that do not depend on the threshold."""
-        last = (cluster + 1) * self._each - 1
-        self.counts[..., last] += constants.counts
-        self.images[..., last] += constants.images
-        self.shapes[:-1, last] += constants.shapes
+    def add_everywhere(self, counts: Ints, images: Ints) -> None:
+        """Add what does not depend on the threshold: counts of `Tally`, the clusters first."""
+        self.counts[..., -self.clusters :] += np.moveaxis(counts, 0, -1)
+        self.images[..., -self.clusters :] += images.T
 
     def add_states(
         self, place: Places, states: States, config: LoaderConfig, cluster: Ints | None = None
@@ -90,7 +97,7 @@ class Bins:
         cluster : ndarray of int64, shape (D,), optional
             Each document's cluster.
         """
-        at = place.astype(np.int64) + (0 if cluster is None else cluster * self._each)
+        at = place.astype(np.int64) * self.clusters + (0 if cluster is None else cluster)
         here = slice(int(at.min()), int(at.max()) + 1)  # bins in use
         at -= here.start
         m, n_bins = len(place), here.stop - here.start
@@ -132,11 +139,11 @@ class Bins:
         )
         self.shapes[MOST_IMAGES + 1 :, here] += (came - went).reshape(-1, n_bins)
 
-    def add_literal(self, states: LiteralStates, max_tokens: int, cluster: int = 0) -> None:
-        """Add the states of literal documents, given the token limit."""
+    def add_literal(self, states: LiteralStates, max_tokens: int, cluster: Ints) -> None:
+        """Add the states of literal documents, given the token limit and each one's cluster."""
         follows = np.append(False, states.document[1:] == states.document[:-1])
         place = np.searchsorted(self.thresholds, states.score, side="right")
-        place += cluster * self._each
+        place = place * self.clusters + cluster[states.document]
         left, before = place[follows], np.flatnonzero(follows) - 1
         counts = self.counts.transpose(2, 1, 0)  # a view: bins and classes first
         np.add.at(counts, (place, states.kind), states.counts)
@@ -159,9 +166,9 @@ class Bins:
         ]
 
     def _from_right(self, values: Ints) -> Ints:
-        """Sum the bins of each cluster from the right: (..., bins) becomes (clusters, ..., T)."""
-        each = values.reshape(*values.shape[:-1], -1, self._each)[..., :0:-1]
-        return np.moveaxis(each.cumsum(axis=-1)[..., ::-1], -2, 0)
+        """Sum each cluster's bins from the right: (..., bins) becomes (clusters, ..., T)."""
+        each = np.moveaxis(values.reshape(*values.shape[:-1], -1, self.clusters), -1, 0)
+        return np.asarray(each[..., :0:-1].cumsum(axis=-1)[..., ::-1])
 
 
 def _moves(at: Ints, kind: NDArray[Any], n_bins: int) -> tuple[Ints, Ints]:
@@ -304,9 +311,14 @@ class Part:
         """Return the pairs of some of its plain documents."""
         return Matches.joined([group.pairs(documents[group.document]) for group in self.groups()])
 
+    @cached_property
+    def images(self) -> Validity:
+        """The status of the shard's images before matching."""
+        return validity(self.columns, self.min_kb)
+
     def images_with(self, status: ImageStatus) -> NDArray[np.int64]:
         """Return each document's number of images with a status, 0 for literal ones."""
-        images = validity(self.columns, self.min_kb)
+        images = self.images
         if status not in (ImageStatus.MATCHED, ImageStatus.UNMATCHED):
             return images.having(IMAGE_STATUS[status])
         matched = np.bincount(self.matches.document, minlength=len(self.columns))
@@ -480,7 +492,7 @@ def sweep(
     0
     """
     bins = Bins(thresholds)
-    _fill(bins, matched, config, np.zeros(len(matched.parts), np.int64), progress)
+    _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress)
     return bins.curves()[0]
 
 
@@ -491,16 +503,21 @@ def sweep_each(
     config: LoaderConfig,
     thresholds: Thresholds,
 ) -> list[Curves]:
-    """Compute every statistic for each cluster of shards at once.
+    """Compute every statistic for each cluster of documents at once.
 
     Parameters
     ----------
     matched : Matched
-    cluster : ndarray of int64, shape (parts,)
-        Cluster of each shard, from 0.
+    cluster : ndarray of int64, shape (documents,)
+        Cluster of each document, from 0.
     clusters : int
     config, thresholds
         As for `sweep`.
+
+    Returns
+    -------
+    list of Curves
+        One per cluster; their sum is what `sweep` returns.
     """
     bins = Bins(thresholds, clusters)
     _fill(bins, matched, config, cluster, None)
@@ -514,26 +531,37 @@ def _fill(
     cluster: NDArray[np.int64],
     progress: Progress | None,
 ) -> None:
-    """Add every state of a corpus to its bin."""
+    """Add every state of a corpus to its bin, given each document's cluster."""
     report, n_left = progress or (lambda _: None), matched.n_documents
-    for part, here in zip(matched.parts, cluster.tolist(), strict=True):
-        bins.add_everywhere(part.constants, here)
-        if part.literal:
-            bins.add_literal(part.literal.states(config), config.max_tokens, here)
-            report(len(part.literal))
-            n_left -= len(part.literal)
-    several = bins.images.shape[1] > len(bins.thresholds) + 1
-    of_document = np.repeat(cluster, [len(part.columns) for part in matched.parts])
-    start = 0
+    several, start = bins.clusters > 1, 0
+    n_pairs = np.zeros(matched.n_documents, np.int64)
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
         for group, place in run.with_places(bins.thresholds):
+            numbers = group.document.astype(np.int64) + (start - run.first)
+            n_pairs[numbers] = len(group.score)
             for here in group.blocks():
-                block = group.part(here)
-                states = resolve(block, config, tokenizer)
-                dealt = of_document[block.document - run.first + start] if several else None
-                bins.add_states(place[:, here], states, config, dealt)
-                report(len(block))
-                n_left -= len(block)
+                states = resolve(group.part(here), config, tokenizer)
+                own = cluster[numbers[here]] if several else None
+                bins.add_states(place[:, here], states, config, own)
+                report(states.kind.shape[1])
+                n_left -= states.kind.shape[1]
         start += run.last - run.first
+    start = 0
+    for part in matched.parts:
+        rows = slice(start, start + len(part.columns))
+        start = rows.stop
+        bins.add_everywhere(*_constants(part, n_pairs[rows], cluster[rows], bins.clusters))
+        if part.literal:
+            literal = part.literal.states(config)
+            bins.add_literal(literal, config.max_tokens, cluster[rows][part.literal.rows])
+            report(len(part.literal))
+            n_left -= len(part.literal)
     report(n_left)
+
+
+def _constants(part: Part, n_pairs: Ints, cluster: Ints, clusters: int) -> tuple[Ints, Ints]:
+    """Return what does not depend on the threshold by cluster, as `constants` does."""
+    if clusters == 1:
+        return part.constants.counts[None], part.constants.images[None]
+    return constants(part.columns, part.images, part.kind, n_pairs, cluster, clusters)

@@ -182,9 +182,10 @@ def _curves(
 
     for part in matched.parts:
         for number, config in enumerate(configs):
-            of([number]).add_everywhere(part.constants)
+            of([number]).add_everywhere(part.constants.counts[None], part.constants.images[None])
             if part.literal:
-                of([number]).add_literal(part.literal.states(config), config.max_tokens)
+                everyone = np.zeros(len(part.literal), np.int64)
+                of([number]).add_literal(part.literal.states(config), config.max_tokens, everyone)
     progress(matched.n_documents - sum(len(g) for run in matched.runs() for g in run.groups()))
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer

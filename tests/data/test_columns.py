@@ -17,6 +17,7 @@ OF_KIND = {
     pa.uint8(): st.integers(0, 255),
     pa.int32(): st.integers(-(2**31), 2**31 - 1),
     pa.int64(): st.integers(-(2**63), 2**63 - 1),
+    pa.uint64(): st.integers(0, 2**64 - 1),
     pa.float64(): st.floats(),
     pa.string(): TEXT,
 }

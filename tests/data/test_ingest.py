@@ -20,6 +20,7 @@ from mmc4viz.data import ingest
 from mmc4viz.data.columns import ImageCheck, Kind, build_batch, row_of, with_notes
 from mmc4viz.data.ingest import ImageTally, read_document
 from mmc4viz.data.shards import Shard, image_source
+from mmc4viz.loader.describe import NOTHING, Description, perceptual_hash
 from mmc4viz.loader.images import Embedded, decode, decode_quickly
 from mmc4viz.loader.skim import decoded, skim
 from tests.support import nasty
@@ -39,15 +40,21 @@ def not_additive(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return tokenizer
 
 
-def plain(shard: Shard, tokenizer: Tokenizer, image_dir: str | None = None) -> pa.RecordBatch:
+def plain(
+    shard: Shard,
+    tokenizer: Tokenizer,
+    image_dir: str | None = None,
+    describe: frozenset[Description] = NOTHING,
+) -> pa.RecordBatch:
     """Make a shard's columns by the specification."""
     source, notes, tally = image_source(shard, image_dir), list[str](), ImageTally()
+    hash_of = perceptual_hash if Description.IMAGE_HASH in describe else None
     rows = []
     for sample in samples(shard, notes):
-        document = parse_document(sample.key, sample.raw, source)
-        rows.append(row_of(document, sample, tokenizer))
+        document = parse_document(sample.key, sample.raw, source, None, hash_of)
+        rows.append(row_of(document, sample, tokenizer, describe))
         tally.add(document)
-    return with_notes(build_batch(rows), notes + tally.notes(shard, source))
+    return with_notes(build_batch(rows, describe=describe), notes + tally.notes(shard, source))
 
 
 def assert_same(found: pa.RecordBatch, expected: pa.RecordBatch) -> None:

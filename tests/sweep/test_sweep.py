@@ -31,7 +31,7 @@ from mmc4viz.sweep.statistics import (
     image_funnel,
     tally,
 )
-from mmc4viz.sweep.sweep import Matched, sweep
+from mmc4viz.sweep.sweep import Matched, sweep, sweep_each
 from mmc4viz.types import ASSIGNMENT_NAMES, Image, PairStatus
 from tests.support import nasty
 from tests.support.documents import info
@@ -221,6 +221,25 @@ def test_curves_of_shards_add_up(documents: list[Document]) -> None:
     whole = sweep(match_corpus(parts, config), config, THRESHOLDS)
     separate = [sweep(match_corpus([part], config), config, THRESHOLDS) for part in parts]
     np.testing.assert_array_equal(whole.counts, (separate[0] + separate[1]).counts)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_clusters_of_documents_are_swept_as_if_alone(
+    some_columns: Columns, settings: dict[str, Any]
+) -> None:
+    config = LoaderConfig(**settings)
+    parts = [some_columns.take(np.arange(n, 500, 3)) for n in range(3)]
+    once = match_corpus(parts, config)
+    cluster = np.random.default_rng(1).integers(0, 4, once.n_documents) % 3 + 1  # none in 0
+    found = sweep_each(once, cluster, 4, config, THRESHOLDS)
+    starts = np.cumsum([0, *map(len, parts)])
+    for number, curves in enumerate(found):
+        here = [
+            part.take(np.flatnonzero(cluster[start : start + len(part)] == number))
+            for part, start in zip(parts, starts.tolist(), strict=False)
+        ]
+        assert equal(curves, sweep(match_corpus(here, config), config, THRESHOLDS))
+    assert equal(sum(found[1:], found[0]), sweep(once, config, THRESHOLDS))
 
 
 @given(st.lists(st.floats(allow_nan=True), max_size=20))
