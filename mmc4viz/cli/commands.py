@@ -21,6 +21,7 @@ from mmc4viz.cli.options import (
     WORKERS,
     ManyModels,
     Share,
+    with_budget,
     with_sections,
     with_settings,
 )
@@ -245,6 +246,7 @@ def explain() -> None:
     "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
 )
 @SEED
+@with_budget
 @click.option(
     "--format",
     "form",
@@ -260,6 +262,8 @@ def curve() -> None:
     One row per threshold: documents, pairs, tokens and the number of documents per outcome. Without
     --thresholds or --grid, a grid that suits the scale of the scores is used. With --sample, the
     numbers are estimated rates per document with their 95% CI (columns NAME_low and NAME_high).
+    With --budget, the column passes says how often each kept document is then seen; it is empty
+    where nothing is kept.
     """
 
 
