@@ -36,8 +36,20 @@ from mmc4viz.loader.walk import training_text, walk
 from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
 from mmc4viz.sweep.pairs import Pairs, pairs_of
 from mmc4viz.sweep.shape import estimated_shape_rows, shape_rows
+from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.text import escaped
+from mmc4viz.thresholds.budget import (
+    Passes,
+    TrainingBudget,
+    as_sample,
+    check_corpus_size,
+    exact_passes,
+    merged,
+    parse_corpus_size,
+    part_of,
+    passes_of,
+)
 from mmc4viz.thresholds.by_yield import Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError, Document, LoaderConfig, Verdict
@@ -145,10 +157,13 @@ class YieldCurves:
         ``NAME_low`` and ``NAME_high``, rates per document of the corpus.
     config : LoaderConfig
         The settings they were computed for.
+    passes : Passes or None
+        The passes over the data that a budget takes, if one was given; also in the rows.
     """
 
     rows: list[dict[str, Any]]
     config: LoaderConfig
+    passes: Passes | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -184,6 +199,20 @@ class YieldCurves:
         from mmc4viz.charts import yields
 
         return yields(self.rows, quantities or RATES[:4], self.config.threshold)
+
+    def plot_passes(self) -> go.Figure:
+        """Draw the passes that the budget takes against the threshold.
+
+        Raises
+        ------
+        ConfigError
+            When no budget was given.
+        """
+        from mmc4viz.charts.tradeoff import passes
+
+        if self.passes is None:
+            raise ConfigError("no budget: give one to curves, such as budget='60M'")
+        return passes(self.passes, self.config.threshold)
 
     def _repr_html_(self) -> str:
         return str(self.to_pandas()._repr_html_())  # type: ignore[operator]
@@ -348,6 +377,8 @@ class OpenedCorpus:
         thresholds: Iterable[float] | None = None,
         *,
         shape: bool = False,
+        budget: str | TrainingBudget | None = None,
+        corpus_size: str | int | None = None,
     ) -> YieldCurves:
         """Compute what is kept at each threshold.
 
@@ -359,17 +390,72 @@ class OpenedCorpus:
             The grid that suits the scores' scale if left out.
         shape : bool
             Whether to add the columns of ``mmc4viz curve --shape``.
+        budget : str, optional
+            What is trained on in all, such as ``60M``, ``2.4B tokens`` or ``300M images``: adds
+            the passes over the data that it takes, in the columns ``passes``, ``passes_low`` and
+            ``passes_high``.
+        corpus_size : str or int, optional
+            Documents of the corpus that these are a part of, such as ``101.2M``.
         """
         config = config or LoaderConfig()
-        matched, keep = self.matched(config), config.single_image_keep
+        wanted = TrainingBudget.parse(budget) if isinstance(budget, str) else budget
+        size = self._corpus_size(corpus_size, wanted)
+        matched = self.matched(config)
         asked = self._grid(matched, config) if thresholds is None else np.unique([*thresholds])
-        if self.drawn is not None:
-            return YieldCurves(self._estimated(config, asked, shape), config)
-        curves = sweep(matched, config, asked)
-        rows = curves.rows(keep)
-        return YieldCurves(
-            _joined(rows, shape_rows(curves, keep, config.max_images)) if shape else rows, config
-        )
+        keep, found = config.single_image_keep, None
+        if self.drawn is None:
+            curves = sweep(matched, config, asked)
+            rows = curves.rows(keep)
+            if shape:
+                rows = _joined(rows, shape_rows(curves, keep, config.max_images))
+            if wanted is not None:
+                found = self._passes(curves, config, wanted, size)
+        else:
+            swept = sweep_clusters(self.drawn, config, asked)
+            rows = self._estimated(swept, keep, asked)
+            if shape:
+                more = estimated_shape_rows(self.drawn, swept, keep, config.max_images)
+                rows = _joined(rows, more)
+            if wanted is not None:
+                found = _passes_of_sample(self.drawn, swept, keep, wanted, size)
+        return YieldCurves(merged(rows, found) if found else rows, config, found)
+
+    def _corpus_size(self, given: str | int | None, budget: TrainingBudget | None) -> int:
+        """Return the number of documents of the corpus; 0 if nothing depends on it."""
+        if budget is None:
+            if given is not None:
+                raise ConfigError("a corpus size needs a budget: add one, such as 60M")
+            return 0
+        size = None if given is None else parse_corpus_size(str(given))
+        here, known = len(self), self._documents()
+        if size is not None:
+            check_corpus_size(size, known or here)
+            return size
+        if known is None:
+            raise ConfigError(
+                "a budget needs the corpus size, since a sample leaves shards unread: add it, such "
+                "as --corpus-size 101.2M"
+            )
+        return known
+
+    def _documents(self) -> int | None:
+        """Return the number of documents at hand, sampled or not; None if it is unknown."""
+        if self.drawn is None:
+            return len(self)
+        if isinstance(self.source, Indexed):
+            return self.source.index.n_documents
+        fraction = self.drawn.fraction
+        return round(self.drawn.n_documents / fraction) if fraction else None
+
+    def _passes(
+        self, curves: Curves, config: LoaderConfig, budget: TrainingBudget, corpus_size: int
+    ) -> Passes:
+        """Return the passes over these documents, or over a larger corpus if they are a part."""
+        if corpus_size <= len(self):
+            return exact_passes(curves, config.single_image_keep, budget)
+        drawn = as_sample(self.columns, corpus_size, self._seed)
+        swept = sweep_clusters(drawn, config, curves.thresholds)
+        return _passes_of_sample(drawn, swept, config.single_image_keep, budget, corpus_size)
 
     def explain(self, config: LoaderConfig | None = None) -> pd.DataFrame:
         """Return the loader's decision for every document, one row each."""
@@ -574,23 +660,18 @@ class OpenedCorpus:
         return matched.scale.thresholds() if some else np.array([config.threshold])
 
     def _estimated(
-        self, config: LoaderConfig, asked: Thresholds, shape: bool
+        self, swept: Sequence[Curves], keep: float, asked: Thresholds
     ) -> list[dict[str, Any]]:
         """Return one row per threshold: rates per document with their intervals."""
         assert self.drawn is not None
-        swept = sweep_clusters(self.drawn, config, asked)
         columns: dict[str, list[float]] = {"threshold": asked.tolist()}
         for name in RATES:
-            found = rate(self.drawn, swept, name, config.single_image_keep)
+            found = rate(self.drawn, swept, name, keep)
             columns[name] = found.estimate.tolist()
             columns[f"{name}_low"] = found.low.tolist()
             columns[f"{name}_high"] = found.high.tolist()
         columns["sampled"] = [self.drawn.n_documents] * len(asked)
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        if not shape:
-            return rows
-        keep = config.single_image_keep
-        return _joined(rows, estimated_shape_rows(self.drawn, swept, keep, config.max_images))
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _by_fdr(self, matched: Matched, wanted: float) -> Proposal:
         from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
@@ -618,6 +699,18 @@ class OpenedCorpus:
 
 def _joined(rows: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one | other for one, other in zip(rows, more, strict=True)]
+
+
+def _passes_of_sample(
+    drawn: DrawnSample,
+    swept: Sequence[Curves],
+    keep: float,
+    budget: TrainingBudget,
+    corpus_size: int,
+) -> Passes:
+    """Return the passes over a corpus of which a sample was swept, cluster by cluster."""
+    kept = rate(part_of(drawn, corpus_size), swept, budget.quantity, keep)
+    return passes_of(budget, swept[0].thresholds, kept, corpus_size, drawn.n_documents)
 
 
 def _target(item: tuple[str, str | float]) -> Target:

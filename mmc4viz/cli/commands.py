@@ -21,6 +21,7 @@ from mmc4viz.cli.options import (
     WORKERS,
     ManyModels,
     Share,
+    with_budget,
     with_sections,
     with_settings,
 )
@@ -250,6 +251,7 @@ def explain() -> None:
     "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
 )
 @SEED
+@with_budget
 @click.option(
     "--shape", is_flag=True, help="Add images per sequence, lengths, and text around the images."
 )
@@ -274,6 +276,9 @@ def curve() -> None:
     before the first image and between two images, the share of images with text before the next
     one, the share of truncated sequences, sequences by number of images (sequences_N), and
     by length (length_N: up to N eighths of the token limit, not truncated).
+
+    With --budget, the column passes says how often each kept document is then seen; it is empty
+    where nothing is kept.
     """
 
 

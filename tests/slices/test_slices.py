@@ -37,7 +37,8 @@ def at_random(corpus: SlicedCorpus, unit: str, n: int = 4) -> Division:
 
 
 def equal(one: Curves, other: Curves) -> bool:
-    return np.array_equal(one.counts, other.counts) and np.array_equal(one.images, other.images)
+    names = ("counts", "images", "shapes")
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
