@@ -60,9 +60,11 @@ if TYPE_CHECKING:
 
     from mmc4viz.slices.comparison import SliceComparison
     from mmc4viz.slices.table import SliceTable
+    from mmc4viz.thresholds.combined import Combined, Condition
     from mmc4viz.thresholds.labels.precision import Labelled
 
 Progress = Callable[[int], object]
+_Rated = Callable[[Thresholds], "Condition"]
 
 _MOST_PICTURES: Final = 20  # of one document in a notebook
 _STYLE: Final = (
@@ -500,8 +502,12 @@ class OpenedCorpus:
         fdr: float | None = None,
         precision: float | None = None,
         labels: str | None = None,
+        passes: float | None = None,
+        budget: str | None = None,
+        corpus_size: str | int | None = None,
+        single_image: float | None = None,
     ) -> list[Proposal]:
-        """Suggest thresholds, one for each kind of target.
+        """Suggest thresholds, one for each kind of target, and one that meets all at once.
 
         Parameters
         ----------
@@ -514,16 +520,73 @@ class OpenedCorpus:
             Lowest share of correct pairs, estimated from ``labels``.
         labels : str, optional
             The SQLite file of labels.
+        passes : float, optional
+            Most passes over the data in ``budget``, of ``corpus_size`` documents (see `curves`).
+        budget : str, optional
+        corpus_size : str or int, optional
+        single_image : float, optional
+            Highest share of single-image sequences among kept ones.
+
+        Returns
+        -------
+        list of Proposal
+            The last one is a `Combined` if there are several kinds of targets, or passes or
+            single-image sequences are limited.
         """
         config = config or LoaderConfig()
         if (precision is None) != (labels is None):
             raise ConfigError("precision and labels are given together")
-        matched, found = self.matched(config), list[Proposal]()
+        if (passes is None) != (budget is None):
+            raise ConfigError("passes and budget are given together")
+        if corpus_size is not None and budget is None:
+            raise ConfigError("a corpus size needs passes and a budget")
+        targets = [*map(_target, (keep or {}).items())]
+        matched = self.matched(config)
+        rated = []
         if fdr is not None:
-            found.append(self._by_fdr(matched, fdr))
+            rated.append(self._by_fdr(matched, fdr))
         if precision is not None and labels is not None:
-            found.append(self._by_precision(matched, config, precision, labels))
-        return self.with_yields(found, config, [*map(_target, (keep or {}).items())])
+            rated.append(self._by_precision(matched, config, precision, labels))
+        found, rates = [one for one, _ in rated], [at for _, at in rated]
+        found = self.with_yields(found, config, targets)
+        limited = passes is not None or single_image is not None
+        if limited or len(rates) + bool(targets) > 1:
+            limits = Limits(passes, budget, corpus_size, single_image)
+            found.append(self.combined(config, targets, limits, rates))
+        return found
+
+    def combined(
+        self,
+        config: LoaderConfig,
+        targets: Sequence[Target],
+        limits: Limits,
+        rates: Sequence[_Rated] = (),
+    ) -> Combined:
+        """Suggest the highest threshold of the grid that meets all targets at once.
+
+        Parameters
+        ----------
+        config : LoaderConfig
+        targets : sequence of Target
+            Least yields.
+        limits : Limits
+        rates : sequence of callable
+            Each returns the condition of an estimated rate at the steps of a grid.
+        """
+        from mmc4viz.thresholds import combined  # imported late to start faster
+
+        matched, keep = self.matched(config), config.single_image_keep
+        curves = sweep(matched, config, matched.scale.thresholds())
+        steps = steps_of_curves(curves, keep)
+        conditions = combined.of_yields(steps, targets)
+        if limits.passes is not None and limits.budget is not None:
+            budget = TrainingBudget.parse(limits.budget)
+            size = self._corpus_size(limits.corpus_size, budget)
+            found = self._passes(curves, config, budget, size)
+            conditions.append(combined.of_passes(found, limits.passes))
+        if limits.single_image is not None:
+            conditions.append(combined.of_single_image(curves, keep, limits.single_image))
+        return combined.combine(steps, [*conditions, *(rate(steps.threshold) for rate in rates)])
 
     def with_yields(
         self, proposals: Iterable[Proposal], config: LoaderConfig, targets: Sequence[Target] = ()
@@ -673,18 +736,22 @@ class OpenedCorpus:
         columns["sampled"] = [self.drawn.n_documents] * len(asked)
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _by_fdr(self, matched: Matched, wanted: float) -> Proposal:
+    def _by_fdr(self, matched: Matched, wanted: float) -> tuple[Proposal, _Rated]:
+        from mmc4viz.thresholds.combined import of_fdr
         from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
         from mmc4viz.thresholds.fdr.matrices import stack_of
 
-        return by_fdr(estimate_fdr(stack_of(matched), seed=self._seed), wanted)
+        found = estimate_fdr(stack_of(matched), seed=self._seed)
+        return by_fdr(found, wanted), lambda grid: of_fdr(found, grid, wanted)
 
     def _by_precision(
         self, matched: Matched, config: LoaderConfig, wanted: float, labels: str
-    ) -> Proposal:
+    ) -> tuple[Proposal, _Rated]:
+        from mmc4viz.thresholds.combined import of_precision
         from mmc4viz.thresholds.labels.precision import propose
 
-        return propose(self._labelled(pairs_of(matched), config, labels).sample, wanted)
+        sample = self._labelled(pairs_of(matched), config, labels).sample
+        return propose(sample, wanted), lambda grid: of_precision(sample, grid, wanted)
 
     def _labelled(self, pairs: Pairs, config: LoaderConfig, labels: str) -> Labelled:
         """Read the labels of this corpus under some settings; what does not count is noted."""
@@ -695,6 +762,27 @@ class OpenedCorpus:
         found = labelled_for(labels, config, Population(self.columns, pairs))
         self.notes.extend(f"{labels}: {remark}" for remark in remarks(found))
         return found
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a sequence may be like, and how often it may be seen; None without a limit.
+
+    Attributes
+    ----------
+    passes : float or None
+        Most passes over the data in ``budget``.
+    budget : str or None
+    corpus_size : str or int or None
+        Documents of the corpus that these are a part of.
+    single_image : float or None
+        Highest share of single-image sequences among kept ones.
+    """
+
+    passes: float | None = None
+    budget: str | None = None
+    corpus_size: str | int | None = None
+    single_image: float | None = None
 
 
 def _joined(rows: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from mmc4viz.cli.options import (
     SIMILARITY,
     WORKERS,
     ManyModels,
+    Positive,
     Share,
     with_budget,
     with_sections,
@@ -27,7 +28,7 @@ from mmc4viz.cli.options import (
 )
 
 # Values that the core defines in modules that are slow to import; a test compares them.
-BASES: Final = ("manual", "yield", "fdr", "decoys", "precision")
+BASES: Final = ("manual", "yield", "fdr", "decoys", "precision", "combined")
 CAPS: Final = ("first", "best")
 ORDERS: Final = ("page", "sentence")
 PROVIDERS: Final = (
@@ -571,6 +572,15 @@ def slices() -> None:
 )  # fmt: skip
 @click.option("--labels", "labels_file", metavar="FILE", help="Label file for --precision.")
 @click.option(
+    "--passes", type=Positive("--passes"), metavar="N",
+    help="Maximum number of passes over the data in --budget, such as 4.",
+)  # fmt: skip
+@with_budget
+@click.option(
+    "--single-image", type=Share("--single-image"), metavar="SHARE",
+    help="Maximum share of single-image sequences among kept ones, such as 40%.",
+)  # fmt: skip
+@click.option(
     "--documents", type=click.IntRange(1, 2**31 - 1), default=10_000, show_default=True,
     metavar="N",
     help="Documents sampled at random from a larger corpus for --fdr.",
@@ -589,10 +599,12 @@ def slices() -> None:
 )
 @_runs("suggest")
 def suggest() -> None:
-    """Suggest thresholds for a target yield, FDR or precision.
+    """Suggest thresholds for a target yield, FDR or precision, and for all targets at once.
 
     Each suggestion comes with the yields at the threshold, the estimate with its 95% CI and its
-    assumptions, or with the reason why the target cannot be reached.
+    assumptions, or with the reason why the target cannot be reached. Targets of several kinds are
+    also met all at once, by the highest threshold that can, with the targets that bind; if none
+    can, with the nearest threshold and the targets that contradict each other.
     """
 
 

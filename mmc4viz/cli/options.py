@@ -140,6 +140,25 @@ class Share(click.ParamType[float]):
         return share
 
 
+class Positive(click.ParamType[float]):
+    """A positive, finite number."""
+
+    name = "number"
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse ``4`` or ``0.5``."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < float("inf"):
+            raise ConfigError(f"{self.option} expects a positive number, such as 4, not {value}")
+        return number
+
+
 class ManyModels(click.Command):
     """A command whose ``--models`` takes all names up to the next option."""
 

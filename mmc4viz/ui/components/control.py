@@ -35,6 +35,7 @@ _BASES: Final = {
     Basis.FDR: "by label-free FDR",
     Basis.DECOYS: "by FDR from decoys",
     Basis.PRECISION: "by label precision",
+    Basis.COMBINED: "by all targets at once",
 }
 
 
@@ -59,7 +60,7 @@ def proposals(proposed: Sequence[Proposal], scale: Scale) -> list[dict[str, Any]
         {
             "at": _step(one.threshold, scale),
             "label": f"{one.threshold:.{scale.digits}f}",
-            "name": one.target,
+            "name": "all targets" if one.basis == Basis.COMBINED else one.target,
             "source": f"Suggested {_BASES[one.basis]}: {one.target}. {one.assumption}",
             "basis": str(one.basis),
         }

@@ -31,11 +31,11 @@ from mmc4viz.thresholds.labels.precision import curve, propose
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError, PairStatus
 from mmc4viz.ui import data, fields, html, label_data, state
 from mmc4viz.ui.cache import cached
-from mmc4viz.ui.components import budget, control, funnel
+from mmc4viz.ui.components import control, funnel
 from mmc4viz.ui.components.charts import show_figure
 from mmc4viz.ui.components.control import Baseline
 from mmc4viz.ui.html import many, note
-from mmc4viz.ui.proposals import LIKELY, PRECISION
+from mmc4viz.ui.proposals import LIKELY, PRECISION, budget
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
 

@@ -68,6 +68,12 @@ def _valid(read: Callable[[str], T]) -> Callable[[str], T | None]:
     return parse
 
 
+def in_words() -> str:
+    """Return the budget as entered: ``60M sequences``."""
+    unit = state.get(_UNIT)
+    return f"{state.get(_BUDGET, USUAL)} {unit if unit in UNITS else next(iter(UNITS))}"
+
+
 def passes(choice: Choice, curves: Curves) -> Passes:
     """Return the passes over the data at every threshold, for the budget entered.
 
@@ -76,9 +82,7 @@ def passes(choice: Choice, curves: Curves) -> Passes:
     ConfigError
         For a budget or a corpus size that says nothing, or if the latter is missing.
     """
-    unit = state.get(_UNIT)
-    amount = state.get(_BUDGET, USUAL)
-    budget = TrainingBudget.parse(f"{amount} {unit if unit in UNITS else next(iter(UNITS))}")
+    budget = TrainingBudget.parse(in_words())
     entered, facts = state.get(_CORPUS), data.facts_of(choice.source)
     size = parse_corpus_size(entered) if entered else facts.whole
     if size is None:
