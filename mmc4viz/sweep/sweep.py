@@ -45,7 +45,7 @@ from mmc4viz.types import ImageStatus, LoaderConfig
 Places = NDArray[np.unsignedinteger[Any]]
 
 _EXACT_BITS: Final = 53  # mantissa of a double
-_CLASSES: Final = CLASS["below_threshold"] + 1  # only these occur in states; they come first
+_CLASSES: Final = len(CLASSES)
 
 
 def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
@@ -89,9 +89,12 @@ class Bins:
         cluster : ndarray of int64, shape (D,), optional
             Each document's cluster.
         """
-        at = place.astype(np.int64) * self.clusters + (0 if cluster is None else cluster)
-        first, last = int(at.min()), int(at.max()) + 1
-        at -= first
+        low, high = int(place.min()), int(place.max()) + 1
+        first, last = low * self.clusters, high * self.clusters
+        at = (place - place.dtype.type(low)).astype(np.int64)
+        if cluster is not None:
+            at *= self.clusters
+            at += cluster
         m, n_pairs = len(place), np.arange(1, len(place) + 1)[:, None]
         n_kept = np.minimum(n_pairs, max_images)
         entered = at * _CLASSES + states.kind
@@ -117,7 +120,7 @@ class Bins:
         sums["image_tokens"] = sums["reaching"]
         sums["stranded"] = np.zeros_like(sums["reaching"])
         for number, name in enumerate(QUANTITIES):
-            self.counts[number, first:last, :_CLASSES] += sums[name].reshape(-1, _CLASSES)
+            self.counts[number, first:last] += sums[name].reshape(-1, _CLASSES)
 
     def add_literal(self, states: LiteralStates, cluster: Ints) -> None:
         """Add the states of literal documents, given each document's cluster."""
