@@ -294,10 +294,10 @@ class SliceTables:
         return pd.DataFrame(rows, columns=list(HEAD)).replace("", None)
 
     def _repr_html_(self) -> str:
-        said = "".join(
-            f"<p>{escaped(one.label)}: {escaped(one.assumption)}</p>" for one in self.comparisons
-        )
-        return f"{self.to_pandas()._repr_html_()}{said}"  # type: ignore[operator]
+        from mmc4viz.slices.comparison import ASSUMPTION
+
+        frame = self.to_pandas()._repr_html_()  # type: ignore[operator]
+        return f"{frame}<p>{escaped(ASSUMPTION)}</p>"
 
 
 class OpenedCorpus:

@@ -9,7 +9,7 @@ import click
 
 from mmc4viz.cli.common import finish, open_corpus, progress, unmatched
 from mmc4viz.notebook import OpenedCorpus
-from mmc4viz.slices.comparison import Slice, SliceComparison, ordered
+from mmc4viz.slices.comparison import ASSUMPTION, Slice, SliceComparison, ordered
 from mmc4viz.slices.rows import HEAD, as_dict, cells
 from mmc4viz.slices.table import attribute_named, open_slice_table
 from mmc4viz.text import csv_text, printable, table
@@ -51,12 +51,14 @@ def slices(
         lines = [row for one in found for row in cells(one, ordered(one.slices, sort))]
         click.echo(csv_text(HEAD, lines), nl=False)
     else:
-        click.echo("\n\n".join(_as_text(one, ordered(one.slices, sort)) for one in found))
+        blocks = [_as_text(one, ordered(one.slices, sort)) for one in found]
+        alone = " The CI of a precision holds for its slice alone." * (labels_file is not None)
+        click.echo("\n\n".join(blocks) + f"\n({ASSUMPTION}{alone})")
     finish(corpus)
 
 
 def _as_text(found: SliceComparison, slices: list[Slice]) -> str:
-    """Return a division's slices as a table, with a heading and what the intervals mean."""
+    """Return a division's slices as a table, with a heading."""
     units = "documents" if found.unit == "document" else "matched pairs"
     share = f" ({found.share:.1%})" if found.size else ""
     kept = f"{found.kept:,.10g} of {found.size:,} {units} kept{share} at {found.threshold:g}"
@@ -64,8 +66,7 @@ def _as_text(found: SliceComparison, slices: list[Slice]) -> str:
     head = ("slice", units, "kept", "share", "difference", "95% CI", "cost", "median score")
     rows = [head + ("precision", "95% CI") * labelled]
     rows += [_row(one) + _precision(one) * labelled for one in slices]
-    alone = "; the CI of a precision holds for its slice alone" * labelled
-    return f"{printable(found.label)}: {kept}\n{table(rows)}\n({found.assumption}{alone})"
+    return f"{printable(found.label)}: {kept}\n{table(rows)}"
 
 
 def _row(one: Slice) -> tuple[str, ...]:

@@ -147,24 +147,14 @@ class SliceComparison:
     slices: tuple[Slice, ...]
     notes: tuple[str, ...]
 
-    @property
-    def assumption(self) -> str:
-        """What the intervals mean, and their limits, in a few sentences."""
-        unit = "document" if self.unit == "document" else "matched pair"
-        what = (
-            f"difference: a slice's kept share of {unit}s minus the whole's, in percentage points; "
-            "cost: how many more would be kept at the whole's share"
-        )
-        if not self.compared:
-            return f"{what}. No slice has a CI: it needs {FEWEST} documents, and {FEWEST} others"
-        return (
-            f"{what}. The CIs of {self.compared} slices hold together at 95% ({CORRECTION} "
-            f"correction; the unit is the document; none under {FEWEST} documents). They take "
-            "these documents for a random sample of many more: if there are no others, the "
-            "differences are exact, and the CIs show what could be chance"
-        )
 
-
+ASSUMPTION: Final = (
+    "Difference: a slice's kept share minus the whole's, in percentage points. Cost: how many more "
+    "would be kept at the whole's share. The 95% CIs of all slices of a table hold together "
+    f"({CORRECTION} correction); the unit is the document, and there is none under {FEWEST}. They "
+    "take these documents for a random sample of many more; if there are no others, the "
+    "differences are exact."
+)
 SORTS: Final = ("cost", "size", "share", "difference", "order")
 
 

@@ -97,6 +97,7 @@ def moments_of_pairs(
     all_x = np.bincount(document, minlength=n_documents).astype(np.float64)
     all_y = np.bincount(document, kept, n_documents)
     n_some = int((all_x > 0).sum())
+    code = code.astype(np.uint16 if slices < 2**16 else np.int32)  # sorts several times faster
     order = np.argsort(code, kind="stable")
     ends = np.searchsorted(code[order], np.arange(slices + 1))
     x, y = np.zeros(slices), np.zeros(slices)

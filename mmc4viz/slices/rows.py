@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mmc4viz.slices.comparison import QUANTILES, Slice, SliceComparison
+from mmc4viz.slices.comparison import ASSUMPTION, QUANTILES, Slice, SliceComparison
 from mmc4viz.slices.differences import CORRECTION
 
 _SHARED: Final = (
@@ -49,7 +49,7 @@ def as_dict(found: SliceComparison, slices: Sequence[Slice]) -> dict[str, Any]:
         "share": found.share if found.size else None,
         "compared": found.compared,
         "correction": CORRECTION,
-        "assumption": found.assumption,
+        "assumption": ASSUMPTION,
         "notes": list(found.notes),
         "slices": [as_row(one) | {"lost": one.lost} for one in slices],
     }

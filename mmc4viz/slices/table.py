@@ -30,7 +30,7 @@ from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.storage import file_system, is_remote, remember, scrubbed
 from mmc4viz.slices.attributes import ATTRIBUTES, Attribute, SlicedCorpus, coded, joined
-from mmc4viz.slices.division import Unit, Values, binned
+from mmc4viz.slices.division import Unit, Values, binned, shown
 from mmc4viz.types import ConfigError
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def _unused(path: str, unknown: Ints, rows: pa.Table) -> list[str]:
     if not len(unknown):
         return []
     first = int(unknown[0])
-    named = [str(rows[name][first].as_py()) for name in rows.column_names[:-1]]
+    named = [shown(str(rows[name][first].as_py())) for name in rows.column_names[:-1]]
     count = "1 row names" if len(unknown) == 1 else f"{len(unknown):,} rows name"
     return [f"{path}: {count} nothing in this corpus and is not used: {' '.join(named)}"]
 

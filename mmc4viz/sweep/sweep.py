@@ -50,7 +50,7 @@ from mmc4viz.types import ImageStatus, LoaderConfig
 Places = NDArray[np.unsignedinteger[Any]]
 
 _EXACT_BITS: Final = 53  # mantissa of a double
-_CLASSES: Final = CLASS["below_threshold"] + 1  # only these occur in states; they come first
+_CLASSES: Final = len(CLASSES)
 
 
 def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:

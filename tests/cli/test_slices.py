@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import mmc4viz
+from mmc4viz.slices.comparison import ENOUGH_LABELS
 from mmc4viz.types import ConfigError, LoaderConfig
 from tests.cli.test_cli import Run as Ran
+from tests.thresholds.test_compare import label_file
 
 SAMPLE = str(Path(__file__).parents[2] / "sample_data")
 
@@ -108,3 +110,17 @@ def test_a_notebook_has_the_same_slices() -> None:
     assert "<table" in found._repr_html_()
     with pytest.raises(ConfigError, match="without sample="):
         mmc4viz.open(sample=50).slices()
+
+
+def test_labels_give_each_slice_its_precision(run: Callable[..., Answer], tmp_path: Path) -> None:
+    labels = label_file(tmp_path, 300, 0)
+    line = ["slices", SAMPLE, "--by", "position", "--labels", labels]
+    code, out, _ = run(*line, "--format", "json")
+    rows = json.loads(out)[0]["slices"]
+    assert code == 0 and sum(row["labels"] for row in rows) > 100
+    for row in rows:
+        few = row["labels"] < ENOUGH_LABELS
+        assert few == (row["precision"] is None)
+        assert few or 0 <= row["precision_low"] <= row["precision"] <= row["precision_high"] <= 1
+    _, out, _ = run(*line)
+    assert "precision" in out and "holds for its slice alone" in out

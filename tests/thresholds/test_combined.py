@@ -13,6 +13,7 @@ import mmc4viz
 from mmc4viz import ConfigError
 from mmc4viz.cli import main
 from mmc4viz.data.scale import COSINE
+from mmc4viz.sweep.shape import by_images
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import sweep
 from mmc4viz.thresholds.budget import TrainingBudget, exact_passes
@@ -48,7 +49,7 @@ def swept(case: int) -> tuple[Curves, float]:
 def test_the_threshold_is_the_highest_of_all_that_meet_every_target(case: int) -> None:
     curves, keep = swept(case)
     rows, steps = curves.rows(keep), steps_of_curves(curves, keep)
-    single = keep * curves.in_class("documents", "kept_single_image")
+    single = by_images(curves, keep)[1]
     rng = np.random.default_rng(case)
     outcomes = {"found": 0, "none": 0, "contradiction": 0, "gap": 0}
     for _ in range(120):
