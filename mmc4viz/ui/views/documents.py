@@ -175,7 +175,7 @@ _MOST_IN_CSV: Final = 100_000  # rows
 _PAGE: Final = f"{state.FILTER}page"
 _SETTING: Final = "documents-setting"  # data and settings of the last list
 _TURN: Final = "documents-turn"  # whether to go to the open document's page
-_SHOWN: Final = "documents-shown"  # the rows of the list, a `_Shown`
+_SHOWN: Final = "documents-shown"  # the rows of the list, a `_ListPage`
 _WANTED: Final = "documents-wanted"  # documents whose images are asked for
 _DRAWN: Final = "documents-drawn"  # the parts drawn, each with its state then
 _Part = Literal["list", "open", "pictures"]
@@ -184,7 +184,7 @@ _Position = tuple[int | None, int | None, int | None]
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _ListPage:
     """The documents of the list's page with one more on each side, the first at rank ``start``."""
 
     start: int
@@ -217,7 +217,7 @@ def show(choice: Choice) -> None:
 def _list(choice: Choice, now: document_filters.Filters, listed: Ordered, unread: int) -> None:
     """Draw the list, which changes when it is turned or has other columns."""
     with _part("list"):
-        st.session_state[_SHOWN] = _Shown(0, [])
+        st.session_state[_SHOWN] = _ListPage(0, [])
         if len(listed):
             _table(choice, now, listed)
         elif not unread:
@@ -344,7 +344,7 @@ def _table(choice: Choice, now: document_filters.Filters, listed: Ordered) -> No
     first = (page - 1) * _ROWS
     start = max(0, first - 1)
     around = listed.page(start, first + _ROWS + 1)
-    st.session_state[_SHOWN] = _Shown(start, around.tolist())
+    st.session_state[_SHOWN] = _ListPage(start, around.tolist())
     documents = around[first - start :][:_ROWS]
     down = SORTS[now.sort] != now.upside_down
     document_list.show(
@@ -381,7 +381,7 @@ def _sort_by(now: document_filters.Filters, sort: str) -> None:
 
 def _position(listed: Ordered, opened: int | None) -> _Position:
     """Return a document's position in the list, from the rows shown if possible."""
-    shown: _Shown = st.session_state[_SHOWN]
+    shown: _ListPage = st.session_state[_SHOWN]
     if opened not in shown.around[1:-1]:
         document = -1 if opened is None else opened
         return listed.rank(document), *listed.beside(document)
