@@ -69,20 +69,22 @@ def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
     sequence = sequence_of(document, verdict, config, tokenizer)
     page = _swaps(opened, verdict) + _page(opened, verdict) + _rest(opened, verdict)
 
-    _html(part("heading", "Document") + _facts(opened, verdict, config))
+    _html(_facts(opened, verdict, config), part("heading", "Document"))
     if found:
         _strip(found, verdict, choice)
     _html(page)
     if found:
         _similarity(opened, verdict, config)
         _states(found)
-        _html(_outcomes(found, config) + _assignments(by_method, config))
+        title = part("title", "Other assignment methods")
+        _html(_assignments(by_method, config), part("document", _outcomes(found, config)) + title)
     _sequence(opened, sequence)
     _raw(choice, place)
 
 
-def _html(body: Markup) -> None:
-    st.html(part("document", body))
+def _html(body: Markup, title: Markup | None = None) -> None:
+    """Draw text of the document, apart from the page's own title of it."""
+    st.html((title or Markup()) + part("document", body))
 
 
 REDRAW: Final = "redraw"
@@ -148,7 +150,7 @@ def _similarity(opened: Opened, verdict: Verdict, config: LoaderConfig) -> None:
     matrix = matrix_of(opened.document)
     if matrix is None:
         words = "The document has no numeric similarity matrix (images × sentences)."
-        _html(part("title", "Similarity matrix") + part("paragraph", words))
+        _html(part("paragraph", words), part("title", "Similarity matrix"))
         return
     head = ["image", *(f"sentence {n + 1}" for n in range(matrix.shape[1]))]
     heading(part("title", "Similarity matrix"), "similarity", head, lambda: _matrix_rows(matrix))
@@ -290,8 +292,7 @@ def _assignments(found: dict[str, Verdict], config: LoaderConfig) -> Markup:
     for title, field in (("image tokens", "image_tokens"), ("mispaired", "mispaired")):
         rows.append([part("bold", title), *(f"{getattr(found[n], field):,}" for n in names)])
     caption = "Sentence and score of each image; bold if it differs from the current method."
-    methods = table(("", *(ASSIGNMENTS[name] for name in names)), rows, caption)
-    return part("title", "Other assignment methods") + methods
+    return table(("", *(ASSIGNMENTS[name] for name in names)), rows, caption)
 
 
 def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: LoaderConfig) -> str:
@@ -311,7 +312,7 @@ def _sequence(opened: Opened, found: TrainingSequence | None) -> None:
     """Draw the training sequence: image tokens on a ruler, then the text."""
     if found is None:
         words = "No training sequence: all pairs were dropped."
-        _html(part("title", "Training sequence") + part("paragraph", words))
+        _html(part("paragraph", words), part("title", "Training sequence"))
         return
     marks = [(token.place, token.kind, token.words) for token in found.tokens]
     heading(part("title", "Training sequence"), "tokens", _TOKENS_HEAD, lambda: marks)
