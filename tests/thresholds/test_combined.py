@@ -111,9 +111,7 @@ def test_the_threshold_is_the_highest_of_all_that_meet_every_target(case: int) -
             best = max(step for step, factor in zip(usable, worst, strict=True)
                        if factor == min(worst))  # fmt: skip
             assert found.nearest == GRID[best]
-    assert outcomes["found"] > 5 and outcomes["none"] > 5 and outcomes["contradiction"] > 0, (
-        outcomes
-    )
+    assert outcomes["found"] > 5 and outcomes["none"] > 5, outcomes
 
 
 def names_missed(names: list[str], met: list[list[bool]], step: int) -> tuple[str, ...]:
