@@ -369,7 +369,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class SequenceShape:
     """How a sequence divides into images and text.
 
     Attributes
@@ -402,8 +402,8 @@ class Shape:
 
         Examples
         --------
-        >>> Shape.of(256, [3, 10, 10], 20)
-        Shape(length=256, text_before=3, text_between=7, followed=2)
+        >>> SequenceShape.of(256, [3, 10, 10], 20)
+        SequenceShape(length=256, text_before=3, text_between=7, followed=2)
         """
         if not before:
             return cls(length)
@@ -427,7 +427,7 @@ class Verdict:
     image_tokens: int = 0
     text_tokens: int = 0
     mispaired: int = 0
-    shape: Shape = Shape()
+    shape: SequenceShape = SequenceShape()
     images: tuple[ImageStatus, ...] = ()
     pairs: tuple[Pair, ...] = ()
     token_ids: tuple[int, ...] = ()

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmc4viz.loader.tokenizer import Encoded, Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
-from mmc4viz.types import DocumentError, SentenceCounts, Shape
+from mmc4viz.types import DocumentError, SentenceCounts, SequenceShape
 
 MARK = re.compile(r"_!_IMAGE(\d+)_!_")
 
@@ -163,7 +163,7 @@ class CutSequence:
         pair's sentence.
     ends_with_image : bool
         Whether the sequence has ``max_tokens`` tokens and the last one is an image token.
-    shape : Shape
+    shape : SequenceShape
     """
 
     ids: tuple[int, ...]
@@ -173,7 +173,7 @@ class CutSequence:
     places: tuple[int | None, ...]
     is_mispaired: tuple[bool, ...]
     ends_with_image: bool
-    shape: Shape
+    shape: SequenceShape
 
     @property
     def mispaired(self) -> int:
@@ -181,7 +181,7 @@ class CutSequence:
         return sum(self.is_mispaired)
 
 
-NO_SEQUENCE = CutSequence((), 0, 0, (), (), (), False, Shape())
+NO_SEQUENCE = CutSequence((), 0, 0, (), (), (), False, SequenceShape())
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def read_sequence(
         places=places,
         is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=len(tokens.ids) == max_tokens and tokens.ids[-1] == tokenizer.image_id,
-        shape=Shape.of(tokens.length, before, text_tokens),
+        shape=SequenceShape.of(tokens.length, before, text_tokens),
     )
 
 
@@ -280,7 +280,7 @@ def count_sequence(
         places=tuple(places),
         is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=last == "image" and position == max_tokens,
-        shape=Shape.of(
+        shape=SequenceShape.of(
             tokenizer.n_before + sum(n for *_, n in pieces) + tokenizer.n_after, before, text
         ),
     )

@@ -161,7 +161,7 @@ class Cut:
     image_tokens, own_tokens, mispaired, text_tokens : ndarray of int64
         ``own_tokens`` are image tokens of pairs or marks.
     text_before, text_between, followed, length : ndarray of int64
-        As in `mmc4viz.types.Shape`.
+        As in `mmc4viz.types.SequenceShape`.
     ends_with_image : ndarray of bool
         Whether the last of ``max_tokens`` tokens is an image token.
     """

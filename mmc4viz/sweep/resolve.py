@@ -175,7 +175,7 @@ class States:
         Image tokens.
     text_tokens, mispaired : ndarray of int16 or int32
     text_before, text_between, followed, length : ndarray of int16 or int32
-        As in `mmc4viz.types.Shape`.
+        As in `mmc4viz.types.SequenceShape`.
     """
 
     kind: NDArray[np.int8]

@@ -27,7 +27,7 @@ from mmc4viz.loader import describe
 from mmc4viz.loader.describe import Description, descriptions, language_of, perceptual_hash
 from mmc4viz.loader.images import Embedded
 from mmc4viz.loader.parse import parse_document
-from mmc4viz.sweep.sensitivity import pool
+from mmc4viz.sweep.settings.sensitivity import pool
 from tests.data.test_ingest import assert_same, plain
 from tests.support import nasty
 from tests.support.documents import chatgpt, entry, info, jpeg, write_tar

@@ -12,7 +12,14 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.sweep import estimate
 from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.estimate import RATES
-from mmc4viz.sweep.sensitivity import SETTING_VALUES, YIELDS, estimated, exact, pool, variations
+from mmc4viz.sweep.settings.sensitivity import (
+    SETTING_VALUES,
+    YIELDS,
+    estimated,
+    exact,
+    pool,
+    variations,
+)
 from mmc4viz.sweep.sweep import match_corpus, sweep
 from mmc4viz.types import LoaderConfig
 from tests.support.corpora import SETTINGS, TOKENIZER, odd

@@ -175,6 +175,7 @@ def show_figure(
     what: str,
     alt: str,
     key: str | None = None,
+    on_select: Callable[[], None] | None = None,
 ) -> None:
     """Draw a figure under its heading, with its data as CSV and itself as SVG.
 
@@ -194,9 +195,18 @@ def show_figure(
         What the figure shows.
     key : str, optional
         By default the name.
+    on_select : callable, optional
+        Called when a point was pressed.
     """
     heading(title, name, head, rows, what=what, svg=lambda: sheet([figure], title))
-    st.plotly_chart(figure, key=key or name, config=STILL, alt=alt)
+    st.plotly_chart(
+        figure,
+        key=key or name,
+        config=STILL,
+        alt=alt,
+        on_select=on_select or "ignore",
+        selection_mode="points",
+    )
 
 
 MOST_ROWS: Final = 60

@@ -20,7 +20,7 @@ from mmc4viz import charts as pictures
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.export.figure_svg import sheet
 from mmc4viz.sweep.estimate import RATES, Estimate, Rate
-from mmc4viz.sweep.sensitivity import Effect, Pool, estimated, exact, pool, variations
+from mmc4viz.sweep.settings.sensitivity import Effect, Pool, estimated, exact, pool, variations
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus
 from mmc4viz.types import LoaderConfig

@@ -38,6 +38,7 @@ from mmc4viz.ui.html import many, note
 from mmc4viz.ui.proposals import LIKELY, PRECISION, budget
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
+from mmc4viz.ui.views import shape_pictures
 
 _WORDS: Final = {
     str(PairStatus.KEPT): ("kept", COLOURS["kept"]),
@@ -58,6 +59,8 @@ def show(choice: Choice, curves: Curves, compared: Baseline) -> None:
         "baseline": ("Current vs baseline", lambda: _baseline(choice, curves, compared)),
         "position": ("Position on the page", lambda: _position(choice)),
         "passes": ("Passes", lambda: _passes(choice, curves)),
+        "sequences": ("Sequences", lambda: shape_pictures.show_sequences(choice, curves)),
+        "settings": ("Two settings", lambda: shape_pictures.show_two_settings(choice)),
     }
     shown = fields.one_of(
         st.segmented_control,

@@ -1,0 +1,1 @@
+"""What other settings than the threshold do."""
