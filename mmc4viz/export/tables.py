@@ -639,8 +639,9 @@ _TITLE: Final = "Precision from labels"
 _POINTS: Final = 48  # thresholds at which curves are drawn
 _ASSUMPTION: Final = (
     "Pairs were sampled at random within score strata that were fixed before the first label; each "
-    "label represents the pairs of its stratum, and labels are assumed to be correct. Each 95% CI "
-    "holds for its own threshold."
+    "label represents the pairs of its stratum, and labels are assumed to be correct. Labels of "
+    "duplicates (the same image, or the same pair of documents with one URL) count as one. Each "
+    "95% CI holds for its own threshold."
 )
 _AGREEMENT: Final = (
     "On pairs of which both annotators were sure. Cohen’s κ: 1 is full agreement, 0 is chance; "

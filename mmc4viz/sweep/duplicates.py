@@ -428,3 +428,66 @@ def yields(seen: Duplicates, found: Verdicts, pairs: Pairs, config: LoaderConfig
         pairs=len(pairs) - first,
         images=len(np.unique(seen.identity[image])),
     )
+
+
+def clusters(
+    columns: Sequence[Columns], document: Ints, image: Ints, sentence: Ints | None = None
+) -> Ints:
+    """Cluster pairs that show the same thing, so that they are not taken for independent.
+
+    Pairs are joined if they have the same image: the same bytes, or, without bytes, the same URL.
+    With sentences, pairs of documents with one URL are joined if image and sentence have the same
+    numbers; without, all pairs of a document, and of documents with one URL.
+
+    Parameters
+    ----------
+    columns : sequence of Columns
+        One per shard.
+    document : ndarray of int64, shape (n,)
+        Document positions in the corpus.
+    image, sentence : ndarray of int64, shape (n,)
+        Indices within the document.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The cluster of each pair, numbered from 0 by their first document.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    starts = np.cumsum([0, *map(len, columns)])
+    of_shard = np.searchsorted(starts, document, side="right") - 1
+    names: dict[tuple[object, ...], int] = {}
+    ends = list[tuple[int, int]]()
+    within: Sequence[tuple[int, ...]] = [()] * len(document)
+    if sentence is not None:
+        within = list(zip(image.tolist(), sentence.tolist(), strict=True))
+    places = zip(document.tolist(), of_shard.tolist(), image.tolist(), within, strict=True)
+    for pair, (at, shard, number, numbers) in enumerate(places):
+        part = columns[shard]
+        page, picture = _named(part, at - int(starts[shard]), number)
+        keys: list[tuple[object, ...]] = [("document", at, *numbers)]
+        keys += [("page", page, *numbers)] * bool(page) + [picture] * bool(picture)
+        ends += [(pair, names.setdefault(key, len(names))) for key in keys]
+    if not ends:
+        return np.zeros(0, np.int64)
+    one, other = np.array(ends, np.int64).T
+    size = len(document) + len(names)
+    graph = coo_array((np.ones(len(one), bool), (one, other + len(document))), shape=(size, size))
+    _, component = connected_components(graph, directed=False)
+    _, first, place = np.unique(component[: len(document)], return_index=True, return_inverse=True)
+    lowest = np.full(len(first), starts[-1])
+    np.minimum.at(lowest, place, document)
+    rank = np.empty(len(first), np.int64)
+    rank[np.lexsort((first, lowest))] = np.arange(len(first))
+    return rank[place]
+
+
+def _named(part: Columns, row: int, image: int) -> tuple[str, tuple[object, ...]]:
+    """Return a document's URL and what identifies one of its images; both may be empty."""
+    page = str(part.batch.column("url")[row].as_py())
+    at = int(part.offsets("images")[row]) + image
+    digest = 0 if part.image_digests is None else int(part.image_digests[at])
+    url = part.batch.column("images").values.field("url")[at].as_py()
+    return page, ("bytes", digest) if digest else ("url", url) if url else ()

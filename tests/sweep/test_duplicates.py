@@ -219,3 +219,26 @@ def test_documents_read_by_the_walk_are_the_same(columns: list[Columns]) -> None
     found: list[Document] = [parse_document(k, json.dumps(d).encode()) for k, d in DOCUMENTS]
     kept = [walk(document, CONFIG, GPT2).keep_probability for document in found]
     assert sum(kept) == 2.5
+
+
+def test_pairs_of_duplicates_are_clustered(columns: list[Columns]) -> None:
+    document, image = np.array([6, 0, 1, 2, 3, 4, 5, 6]), np.array([1, 0, 0, 0, 0, 0, 0, 0])
+    sentence = np.zeros(8, np.int64)
+    by_pair = duplicates.clusters(columns, document, image, sentence)
+    # g's two images have one URL; a, b, c and d have the same bytes; e has another copy.
+    assert by_pair.tolist() == [3, 0, 0, 0, 0, 1, 2, 3]
+    assert duplicates.clusters(columns, document, image).tolist() == by_pair.tolist()
+    old = [older(part) for part in columns]
+    # Without digests, b is on its own, and c is of the same page as a and d.
+    assert duplicates.clusters(old, document, image, sentence).tolist() == [4, 0, 1, 0, 0, 2, 3, 4]
+    nothing = np.zeros(0, np.int64)
+    assert duplicates.clusters(columns, nothing, nothing, nothing).tolist() == []
+
+
+def test_other_sentences_of_a_page_are_other_pairs(tmp_path: Path) -> None:
+    images = [entry(raw_url=""), entry(raw_url="")]
+    documents = [(str(n), page("http://x/1", [[0.3, 0.1], [0.1, 0.3]], images)) for n in range(2)]
+    columns = [read_columns(Shard(str(write_tar(tmp_path / "s.tar", documents))), GPT2)]
+    document, number = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    assert duplicates.clusters(columns, document, number, number).tolist() == [0, 1, 0, 1]
+    assert duplicates.clusters(columns, document, number).tolist() == [0, 0, 0, 0]
