@@ -10,8 +10,9 @@ only the documents that are opened here stand (`bodies`). What is timed:
 * a release: from its event to the last change of anything on the page, pictures of the settings
   included; the server's part from the message's arrival to the last of its answer being handed to
   the socket (`clocked`);
-* opening a document that nobody has opened before: from the press on its row in the table to the
+* opening a document that nobody has opened before: from the press on its row in the list to the
   last change of the page, its pictures and figures included;
+* thumbnails that nobody has seen before: from the list being drawn to twenty standing in it;
 * the first page: a server just started, a browser without a cache; from the address to the control
   with its numbers. A large index shows an estimate by then; until all is exact is timed as well.
 """
@@ -43,7 +44,9 @@ ROOT: Final = Path(__file__).parents[1]
 ROWS: Final = 7  # opened of each page of the table
 PAGES: Final = 3
 A_PAGE: Final = 50  # rows
-_CANVAS: Final = "[data-testid=stDataFrameResizable] canvas"
+THUMBNAILS: Final = 20  # on the page of the list after those
+_WITHOUT: Final = 5  # documents that may have no image that can be shown
+_ROW: Final = ".list tbody tr"
 _KEY_SHOWN: Final = ".mmc-facts > :nth-child(2)"
 LIMITS: Final = {
     "drag: pointer to numbers painted": 33,
@@ -52,6 +55,7 @@ LIMITS: Final = {
     "release: the server's part": 50,
     "open a document": 300,
     "open: presses without effect": 0,
+    "twenty thumbnails": 400,
     "first page": 2500,
 }
 
@@ -173,14 +177,12 @@ def open_documents(page: Page, address: str) -> Report:
     times, lost = [], 0
     for number in range(1, PAGES + 1):
         page.goto(f"{address}/documents?f.page={number}")
-        page.wait_for_selector(_CANVAS, timeout=60_000)
+        page.wait_for_selector(_ROW, timeout=60_000)
         page.evaluate(_WATCH)
         page.wait_for_timeout(3000)
-        box = page.locator(_CANVAS).first.bounding_box()
-        assert box is not None
         for row in range(ROWS):
             before = page.locator(_KEY_SHOWN).all_inner_texts()
-            page.mouse.click(box["x"] + 14, box["y"] + 36 + 46 * (row + 0.5))
+            page.locator(_ROW).nth(row).click()
             try:
                 times.append(rested(page, 15))
             except TimeoutError:
@@ -192,6 +194,29 @@ def open_documents(page: Page, address: str) -> Report:
     return {"open a document": times, "open: presses without effect": [lost]}
 
 
+# Resolves to the time from the list being drawn to the images standing in it.
+_STANDING: Final = """
+(most) => new Promise((done) => {
+  let began = 0;
+  const look = () => {
+    const hosts = [...document.querySelectorAll('*')].map((one) => one.shadowRoot).filter(Boolean);
+    const list = hosts.map((root) => root.querySelector('.list table')).find(Boolean);
+    if (list) began ||= performance.now();
+    const standing = [...(list?.querySelectorAll('img') ?? [])].filter((one) => one.complete);
+    if (standing.length >= most) done(performance.now() - began);
+    else requestAnimationFrame(look);
+  };
+  look();
+})
+"""
+
+
+def thumbnails(page: Page, address: str) -> Report:
+    """Time the first images of a page of the list."""
+    page.goto(f"{address}/documents?f.page={PAGES + 1}", wait_until="commit")
+    return {"twenty thumbnails": [float(page.evaluate(_STANDING, THUMBNAILS))]}
+
+
 def index_of(folder: Path, n_documents: int) -> Path:
     """Return an index with its shards, made once; the documents to be opened stand in them."""
     index, shards = folder / f"index-{n_documents}", folder / f"shards-{n_documents}"
@@ -199,13 +224,14 @@ def index_of(folder: Path, n_documents: int) -> Path:
         index.mkdir(parents=True)
         shards.mkdir()
         synthetic.write_index(index, n_documents, shards_in=shards)
-        parts = open_index(str(index)).columns
-        config = LoaderConfig()
-        found = verdicts(match_corpus(parts, config), config)
-        order = ordered(np.arange(len(found.kind)), found.nearest, False)
-        for start in range(0, PAGES * A_PAGE, A_PAGE):
-            for document in order.page(start, start + ROWS).tolist():
-                bodies.write(parts[int(found.part[document])], int(found.row[document]))
+    parts = open_index(str(index)).columns
+    config = LoaderConfig()
+    found = verdicts(match_corpus(parts, config), config)
+    order = ordered(np.arange(len(found.kind)), found.nearest, False)
+    for page in range(PAGES + 1):
+        start, rows = page * A_PAGE, ROWS if page < PAGES else THUMBNAILS + _WITHOUT
+        for document in order.page(start, start + rows).tolist():
+            bodies.write(parts[int(found.part[document])], int(found.row[document]))
     return index
 
 
@@ -234,6 +260,7 @@ def measure(browser: Browser, index: Path, starts: int, moves: int, releases: in
             if start == starts - 1:
                 report |= drag(page, told, moves)
                 report |= release(page, clock, releases)
+                report |= thumbnails(page, address)
                 report |= open_documents(page, address)
     return report
 

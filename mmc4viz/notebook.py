@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -34,9 +34,22 @@ from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.loader.walk import training_text, walk
 from mmc4viz.sweep.estimate import RATES, rate, sweep_clusters
-from mmc4viz.sweep.pairs import pairs_of
+from mmc4viz.sweep.pairs import Pairs, pairs_of
+from mmc4viz.sweep.shape import estimated_shape_rows, shape_rows
+from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.text import escaped
+from mmc4viz.thresholds.budget import (
+    Passes,
+    TrainingBudget,
+    as_sample,
+    check_corpus_size,
+    exact_passes,
+    merged,
+    parse_corpus_size,
+    part_of,
+    passes_of,
+)
 from mmc4viz.thresholds.by_yield import Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError, Document, LoaderConfig, Verdict
@@ -45,7 +58,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from mmc4viz.slices.comparison import SliceComparison
+    from mmc4viz.slices.table import SliceTable
+    from mmc4viz.thresholds.combined import Combined, Condition
+    from mmc4viz.thresholds.labels.precision import Labelled
+
 Progress = Callable[[int], object]
+_Rated = Callable[[Thresholds], "Condition"]
 
 _MOST_PICTURES: Final = 20  # of one document in a notebook
 _STYLE: Final = (
@@ -140,10 +159,13 @@ class YieldCurves:
         ``NAME_low`` and ``NAME_high``, rates per document of the corpus.
     config : LoaderConfig
         The settings they were computed for.
+    passes : Passes or None
+        The passes over the data that a budget takes, if one was given; also in the rows.
     """
 
     rows: list[dict[str, Any]]
     config: LoaderConfig
+    passes: Passes | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -179,6 +201,20 @@ class YieldCurves:
         from mmc4viz.charts import yields
 
         return yields(self.rows, quantities or RATES[:4], self.config.threshold)
+
+    def plot_passes(self) -> go.Figure:
+        """Draw the passes that the budget takes against the threshold.
+
+        Raises
+        ------
+        ConfigError
+            When no budget was given.
+        """
+        from mmc4viz.charts.tradeoff import passes
+
+        if self.passes is None:
+            raise ConfigError("no budget: give one to curves, such as budget='60M'")
+        return passes(self.passes, self.config.threshold)
 
     def _repr_html_(self) -> str:
         return str(self.to_pandas()._repr_html_())  # type: ignore[operator]
@@ -233,6 +269,35 @@ class DocumentView:
             f'<tr><td>{image}</td><td dir="auto">{escaped(str(words))}</td>'
             f"<td>{pair.score:.4f}</td><td>{escaped(status)}</td></tr>"
         )
+
+
+@dataclass(frozen=True)
+class SliceTables:
+    """Slices of a corpus compared with the whole.
+
+    Attributes
+    ----------
+    comparisons : list of SliceComparison
+        One per attribute.
+    """
+
+    comparisons: list[SliceComparison]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with one row per slice, those that the threshold costs most first."""
+        import pandas as pd
+
+        from mmc4viz.slices.comparison import ordered
+        from mmc4viz.slices.rows import HEAD, cells
+
+        rows = [row for one in self.comparisons for row in cells(one, ordered(one.slices, "cost"))]
+        return pd.DataFrame(rows, columns=list(HEAD)).replace("", None)
+
+    def _repr_html_(self) -> str:
+        from mmc4viz.slices.comparison import ASSUMPTION
+
+        frame = self.to_pandas()._repr_html_()  # type: ignore[operator]
+        return f"{frame}<p>{escaped(ASSUMPTION)}</p>"
 
 
 class OpenedCorpus:
@@ -309,7 +374,13 @@ class OpenedCorpus:
         return self._matched[1]
 
     def curves(
-        self, config: LoaderConfig | None = None, thresholds: Iterable[float] | None = None
+        self,
+        config: LoaderConfig | None = None,
+        thresholds: Iterable[float] | None = None,
+        *,
+        shape: bool = False,
+        budget: str | TrainingBudget | None = None,
+        corpus_size: str | int | None = None,
     ) -> YieldCurves:
         """Compute what is kept at each threshold.
 
@@ -319,13 +390,74 @@ class OpenedCorpus:
             The loader's defaults if left out; its threshold does not matter.
         thresholds : iterable of float, optional
             The grid that suits the scores' scale if left out.
+        shape : bool
+            Whether to add the columns of ``mmc4viz curve --shape``.
+        budget : str, optional
+            What is trained on in all, such as ``60M``, ``2.4B tokens`` or ``300M images``: adds
+            the passes over the data that it takes, in the columns ``passes``, ``passes_low`` and
+            ``passes_high``.
+        corpus_size : str or int, optional
+            Documents of the corpus that these are a part of, such as ``101.2M``.
         """
         config = config or LoaderConfig()
+        wanted = TrainingBudget.parse(budget) if isinstance(budget, str) else budget
+        size = self._corpus_size(corpus_size, wanted)
         matched = self.matched(config)
         asked = self._grid(matched, config) if thresholds is None else np.unique([*thresholds])
+        keep, found = config.single_image_keep, None
         if self.drawn is None:
-            return YieldCurves(sweep(matched, config, asked).rows(config.single_image_keep), config)
-        return YieldCurves(self._estimated(config, asked), config)
+            curves = sweep(matched, config, asked)
+            rows = curves.rows(keep)
+            if shape:
+                rows = _joined(rows, shape_rows(curves, keep, config.max_images))
+            if wanted is not None:
+                found = self._passes(curves, config, wanted, size)
+        else:
+            swept = sweep_clusters(self.drawn, config, asked)
+            rows = self._estimated(swept, keep, asked)
+            if shape:
+                more = estimated_shape_rows(self.drawn, swept, keep, config.max_images)
+                rows = _joined(rows, more)
+            if wanted is not None:
+                found = _passes_of_sample(self.drawn, swept, keep, wanted, size)
+        return YieldCurves(merged(rows, found) if found else rows, config, found)
+
+    def _corpus_size(self, given: str | int | None, budget: TrainingBudget | None) -> int:
+        """Return the number of documents of the corpus; 0 if nothing depends on it."""
+        if budget is None:
+            if given is not None:
+                raise ConfigError("a corpus size needs a budget: add one, such as 60M")
+            return 0
+        size = None if given is None else parse_corpus_size(str(given))
+        here, known = len(self), self._documents()
+        if size is not None:
+            check_corpus_size(size, known or here)
+            return size
+        if known is None:
+            raise ConfigError(
+                "a budget needs the corpus size, since a sample leaves shards unread: add it, such "
+                "as --corpus-size 101.2M"
+            )
+        return known
+
+    def _documents(self) -> int | None:
+        """Return the number of documents at hand, sampled or not; None if it is unknown."""
+        if self.drawn is None:
+            return len(self)
+        if isinstance(self.source, Indexed):
+            return self.source.index.n_documents
+        fraction = self.drawn.fraction
+        return round(self.drawn.n_documents / fraction) if fraction else None
+
+    def _passes(
+        self, curves: Curves, config: LoaderConfig, budget: TrainingBudget, corpus_size: int
+    ) -> Passes:
+        """Return the passes over these documents, or over a larger corpus if they are a part."""
+        if corpus_size <= len(self):
+            return exact_passes(curves, config.single_image_keep, budget)
+        drawn = as_sample(self.columns, corpus_size, self._seed)
+        swept = sweep_clusters(drawn, config, curves.thresholds)
+        return _passes_of_sample(drawn, swept, config.single_image_keep, budget, corpus_size)
 
     def explain(self, config: LoaderConfig | None = None) -> pd.DataFrame:
         """Return the loader's decision for every document, one row each."""
@@ -345,6 +477,7 @@ class OpenedCorpus:
                 "image_tokens": verdict.image_tokens,
                 "text_tokens": verdict.text_tokens,
                 "mispaired": verdict.mispaired,
+                **asdict(verdict.shape),
             }
             for part, row, verdict in self._verdicts(config)
         ]
@@ -369,8 +502,12 @@ class OpenedCorpus:
         fdr: float | None = None,
         precision: float | None = None,
         labels: str | None = None,
+        passes: float | None = None,
+        budget: str | None = None,
+        corpus_size: str | int | None = None,
+        single_image: float | None = None,
     ) -> list[Proposal]:
-        """Suggest thresholds, one for each kind of target.
+        """Suggest thresholds, one for each kind of target, and one that meets all at once.
 
         Parameters
         ----------
@@ -383,16 +520,73 @@ class OpenedCorpus:
             Lowest share of correct pairs, estimated from ``labels``.
         labels : str, optional
             The SQLite file of labels.
+        passes : float, optional
+            Most passes over the data in ``budget``, of ``corpus_size`` documents (see `curves`).
+        budget : str, optional
+        corpus_size : str or int, optional
+        single_image : float, optional
+            Highest share of single-image sequences among kept ones.
+
+        Returns
+        -------
+        list of Proposal
+            The last one is a `Combined` if there are several kinds of targets, or passes or
+            single-image sequences are limited.
         """
         config = config or LoaderConfig()
         if (precision is None) != (labels is None):
             raise ConfigError("precision and labels are given together")
-        matched, found = self.matched(config), list[Proposal]()
+        if (passes is None) != (budget is None):
+            raise ConfigError("passes and budget are given together")
+        if corpus_size is not None and budget is None:
+            raise ConfigError("a corpus size needs passes and a budget")
+        targets = [*map(_target, (keep or {}).items())]
+        matched = self.matched(config)
+        rated = []
         if fdr is not None:
-            found.append(self._by_fdr(matched, fdr))
+            rated.append(self._by_fdr(matched, fdr))
         if precision is not None and labels is not None:
-            found.append(self._by_precision(matched, config, precision, labels))
-        return self.with_yields(found, config, [*map(_target, (keep or {}).items())])
+            rated.append(self._by_precision(matched, config, precision, labels))
+        found, rates = [one for one, _ in rated], [at for _, at in rated]
+        found = self.with_yields(found, config, targets)
+        limited = passes is not None or single_image is not None
+        if limited or len(rates) + bool(targets) > 1:
+            limits = Limits(passes, budget, corpus_size, single_image)
+            found.append(self.combined(config, targets, limits, rates))
+        return found
+
+    def combined(
+        self,
+        config: LoaderConfig,
+        targets: Sequence[Target],
+        limits: Limits,
+        rates: Sequence[_Rated] = (),
+    ) -> Combined:
+        """Suggest the highest threshold of the grid that meets all targets at once.
+
+        Parameters
+        ----------
+        config : LoaderConfig
+        targets : sequence of Target
+            Least yields.
+        limits : Limits
+        rates : sequence of callable
+            Each returns the condition of an estimated rate at the steps of a grid.
+        """
+        from mmc4viz.thresholds import combined  # imported late to start faster
+
+        matched, keep = self.matched(config), config.single_image_keep
+        curves = sweep(matched, config, matched.scale.thresholds())
+        steps = steps_of_curves(curves, keep)
+        conditions = combined.of_yields(steps, targets)
+        if limits.passes is not None and limits.budget is not None:
+            budget = TrainingBudget.parse(limits.budget)
+            size = self._corpus_size(limits.corpus_size, budget)
+            found = self._passes(curves, config, budget, size)
+            conditions.append(combined.of_passes(found, limits.passes))
+        if limits.single_image is not None:
+            conditions.append(combined.of_single_image(curves, keep, limits.single_image))
+        return combined.combine(steps, [*conditions, *(rate(steps.threshold) for rate in rates)])
 
     def with_yields(
         self, proposals: Iterable[Proposal], config: LoaderConfig, targets: Sequence[Target] = ()
@@ -408,6 +602,62 @@ class OpenedCorpus:
             one if one.threshold is None else one.leaving(every.at(curves.step(one.threshold)))
             for one in proposals
         ]
+
+    def slices(
+        self,
+        by: str | Sequence[str] = "site",
+        config: LoaderConfig | None = None,
+        *,
+        table: str | os.PathLike[str] | None = None,
+        most: int = 30,
+        labels: str | None = None,
+    ) -> SliceTables:
+        """Compare slices of documents, or of images, with the whole at the config's threshold.
+
+        Parameters
+        ----------
+        by : str or sequence of str
+            What to divide by, as for ``mmc4viz slices --by``; or columns of ``table``.
+        config : LoaderConfig, optional
+        table : str or path, optional
+            Your own table (Parquet) with the columns shard and key, and image in one of images.
+        most : int
+            Values that are slices of their own; all others are one slice.
+        labels : str, optional
+            The SQLite file of labels, for precision.
+        """
+        from mmc4viz.slices.table import open_slice_table
+
+        own = None if table is None else open_slice_table(os.fspath(table))
+        names = [by] if isinstance(by, str) else by
+        found = self.compare_slices(names, config or LoaderConfig(), own, most, labels)
+        return SliceTables(found)
+
+    def compare_slices(
+        self,
+        names: Iterable[str],
+        config: LoaderConfig,
+        table: SliceTable | None = None,
+        most: int = 30,
+        labels: str | None = None,
+    ) -> list[SliceComparison]:
+        """Compare the slices of several attributes; columns of a table come before others."""
+        from mmc4viz.slices.attributes import SlicedCorpus
+        from mmc4viz.slices.comparison import compare
+        from mmc4viz.slices.table import attribute_named
+
+        if self.drawn is not None:
+            raise ConfigError("slices need all documents: open the corpus without sample=")
+        asked = [attribute_named(name, table) for name in names]
+        matched = self.matched(config)
+        corpus, grid = SlicedCorpus(matched), self._grid(matched, config)
+        labelled = None if labels is None else self._labelled(corpus.pairs, config, labels)
+        found = []
+        for attribute in asked:
+            division = attribute.divide(corpus, most)
+            self.notes.extend(division.notes)
+            found.append(compare(corpus, division, config, grid, labelled))
+        return found
 
     def document(
         self, key: str, config: LoaderConfig | None = None, shard: str | None = None
@@ -472,36 +722,83 @@ class OpenedCorpus:
         some = len(matched.scores()) > 0
         return matched.scale.thresholds() if some else np.array([config.threshold])
 
-    def _estimated(self, config: LoaderConfig, asked: Thresholds) -> list[dict[str, Any]]:
+    def _estimated(
+        self, swept: Sequence[Curves], keep: float, asked: Thresholds
+    ) -> list[dict[str, Any]]:
         """Return one row per threshold: rates per document with their intervals."""
         assert self.drawn is not None
-        swept = sweep_clusters(self.drawn, config, asked)
         columns: dict[str, list[float]] = {"threshold": asked.tolist()}
         for name in RATES:
-            found = rate(self.drawn, swept, name, config.single_image_keep)
+            found = rate(self.drawn, swept, name, keep)
             columns[name] = found.estimate.tolist()
             columns[f"{name}_low"] = found.low.tolist()
             columns[f"{name}_high"] = found.high.tolist()
         columns["sampled"] = [self.drawn.n_documents] * len(asked)
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _by_fdr(self, matched: Matched, wanted: float) -> Proposal:
+    def _by_fdr(self, matched: Matched, wanted: float) -> tuple[Proposal, _Rated]:
+        from mmc4viz.thresholds.combined import of_fdr
         from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
         from mmc4viz.thresholds.fdr.matrices import stack_of
 
-        return by_fdr(estimate_fdr(stack_of(matched), seed=self._seed), wanted)
+        found = estimate_fdr(stack_of(matched), seed=self._seed)
+        return by_fdr(found, wanted), lambda grid: of_fdr(found, grid, wanted)
 
     def _by_precision(
         self, matched: Matched, config: LoaderConfig, wanted: float, labels: str
-    ) -> Proposal:
-        from mmc4viz.thresholds.labels.precision import labelled_for, propose, remarks
+    ) -> tuple[Proposal, _Rated]:
+        from mmc4viz.thresholds.combined import of_precision
+        from mmc4viz.thresholds.labels.precision import propose
+
+        sample = self._labelled(pairs_of(matched), config, labels).sample
+        return propose(sample, wanted), lambda grid: of_precision(sample, grid, wanted)
+
+    def _labelled(self, pairs: Pairs, config: LoaderConfig, labels: str) -> Labelled:
+        """Read the labels of this corpus under some settings; what does not count is noted."""
+        from mmc4viz.thresholds.labels.precision import labelled_for, remarks
         from mmc4viz.thresholds.labels.sampling import Population
 
-        population = Population(self.columns, pairs_of(matched))
         config = config.with_(clip_model=self.clip_model)
-        found = labelled_for(labels, config, population)
+        found = labelled_for(labels, config, Population(self.columns, pairs))
         self.notes.extend(f"{labels}: {remark}" for remark in remarks(found))
-        return propose(found.sample, wanted)
+        return found
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a sequence may be like, and how often it may be seen; None without a limit.
+
+    Attributes
+    ----------
+    passes : float or None
+        Most passes over the data in ``budget``.
+    budget : str or None
+    corpus_size : str or int or None
+        Documents of the corpus that these are a part of.
+    single_image : float or None
+        Highest share of single-image sequences among kept ones.
+    """
+
+    passes: float | None = None
+    budget: str | None = None
+    corpus_size: str | int | None = None
+    single_image: float | None = None
+
+
+def _joined(rows: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one | other for one, other in zip(rows, more, strict=True)]
+
+
+def _passes_of_sample(
+    drawn: DrawnSample,
+    swept: Sequence[Curves],
+    keep: float,
+    budget: TrainingBudget,
+    corpus_size: int,
+) -> Passes:
+    """Return the passes over a corpus of which a sample was swept, cluster by cluster."""
+    kept = rate(part_of(drawn, corpus_size), swept, budget.quantity, keep)
+    return passes_of(budget, swept[0].thresholds, kept, corpus_size, drawn.n_documents)
 
 
 def _target(item: tuple[str, str | float]) -> Target:

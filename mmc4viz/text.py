@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 import json
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -63,6 +65,7 @@ def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = Fa
         "image_tokens": verdict.image_tokens,
         "text_tokens": verdict.text_tokens,
         "mispaired": verdict.mispaired,
+        **asdict(verdict.shape),
         "images": [{"image": i, "status": status} for i, status in enumerate(verdict.images)],
         "pairs": [
             {"image": p.image, "sentence": p.sentence, "score": p.score, "status": p.status}
@@ -97,6 +100,29 @@ def write_rows(rows: list[dict[str, Any]], form: str, out: IO[str]) -> None:
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    r"""Return CSV in which no cell can be read as a formula by a spreadsheet.
+
+    Examples
+    --------
+    >>> csv_text(["a", "b"], [["=1+1", -0.5]])
+    '"a","b"\r\n"\'=1+1",-0.5\r\n'
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(head)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # includes full-width characters
+    return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text
 
 
 def table(rows: Iterable[Iterable[Any]], left: Container[int] = (0,)) -> str:

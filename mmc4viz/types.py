@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Final, Self
 
 ASSIGNMENT_NAMES = ("one_to_one", "argmax", "stored", "greedy")
@@ -368,6 +369,49 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """How a sequence divides into images and text.
+
+    Attributes
+    ----------
+    length : int
+        Tokens before truncation, with the special ones.
+    text_before, text_between : int
+        Text tokens before the first image token, and between the first and the last; 0 without
+        image tokens.
+    followed : int
+        Image tokens with text between them and the next image token, or the end.
+    """
+
+    length: int = 0
+    text_before: int = 0
+    text_between: int = 0
+    followed: int = 0
+
+    @classmethod
+    def of(cls, length: int, before: Sequence[int], text: int) -> Self:
+        """Return the shape of a sequence, given how much text precedes each image token.
+
+        Parameters
+        ----------
+        length : int
+        before : sequence of int
+            For each image token, the text tokens before it.
+        text : int
+            All text tokens.
+
+        Examples
+        --------
+        >>> Shape.of(256, [3, 10, 10], 20)
+        Shape(length=256, text_before=3, text_between=7, followed=2)
+        """
+        if not before:
+            return cls(length)
+        followed = sum(here < then for here, then in pairwise([*before, text]))
+        return cls(length, before[0], before[-1] - before[0], followed)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the loader does to one document under given settings.
 
@@ -383,6 +427,7 @@ class Verdict:
     image_tokens: int = 0
     text_tokens: int = 0
     mispaired: int = 0
+    shape: Shape = Shape()
     images: tuple[ImageStatus, ...] = ()
     pairs: tuple[Pair, ...] = ()
     token_ids: tuple[int, ...] = ()

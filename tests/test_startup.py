@@ -15,6 +15,8 @@ from mmc4viz.clip.encoder import PROVIDERS
 from mmc4viz.clip.score import SCALES
 from mmc4viz.data.columns import Verify
 from mmc4viz.export.provenance import BASES
+from mmc4viz.slices.attributes import ATTRIBUTES
+from mmc4viz.slices.comparison import SORTS
 from mmc4viz.thresholds.by_yield import YIELDS
 
 SAMPLE = str(Path(__file__).parents[1] / "sample_data")
@@ -71,6 +73,8 @@ def test_the_options_name_what_the_core_has() -> None:
     assert (commands.CAPS, commands.ORDERS) == (CAPS, ORDERS)
     assert tuple(PROVIDERS) == commands.PROVIDERS
     assert commands.SCALES == SCALES
+    assert tuple(ATTRIBUTES) == commands.SLICES_BY
+    assert commands.SLICES_SORTED == SORTS
     assert tuple(map(str, Verify)) == commands.VERIFY
     assert commands.YIELDS == YIELDS
 

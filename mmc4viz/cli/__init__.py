@@ -87,6 +87,7 @@ def cli() -> None:
     mmc4viz app --index DIR                      dashboard on an index of your shards
     mmc4viz curve shards/ --grid 0.2:0.3:0.01    what each threshold keeps
     mmc4viz explain shards/ --threshold 0.24     the outcome of every document
+    mmc4viz slices shards/ --by site             for which sites the threshold does not fit
     mmc4viz suggest shards/ --keep pairs=50%     a threshold that keeps half of the pairs
     mmc4viz export shards/ --out config.yaml     settings for a training run
     mmc4viz compare shards/ --models A B         the equivalent threshold of another CLIP model

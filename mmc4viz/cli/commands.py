@@ -20,19 +20,26 @@ from mmc4viz.cli.options import (
     SIMILARITY,
     WORKERS,
     ManyModels,
+    Positive,
     Share,
+    with_budget,
     with_sections,
     with_settings,
 )
 
 # Values that the core defines in modules that are slow to import; a test compares them.
-BASES: Final = ("manual", "yield", "fdr", "decoys", "precision")
+BASES: Final = ("manual", "yield", "fdr", "decoys", "precision", "combined")
 CAPS: Final = ("first", "best")
 ORDERS: Final = ("page", "sentence")
 PROVIDERS: Final = (
     "cpu", "cuda", "tensorrt", "rocm", "migraphx", "openvino", "coreml", "directml",
 )  # fmt: skip
 SCALES: Final = ("cosine", "model")
+SLICES_BY: Final = (
+    "site", "images", "sentences", "language", "script", "area", "aspect", "format", "bytes",
+    "position", "sentence-length", "faces",
+)  # fmt: skip
+SLICES_SORTED: Final = ("cost", "size", "share", "difference", "order")
 VERIFY: Final = ("full", "header", "none")
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
 
@@ -245,6 +252,10 @@ def explain() -> None:
     "--sample", type=int, metavar="N", help="Estimate from a random sample of N documents (95% CI)."
 )
 @SEED
+@with_budget
+@click.option(
+    "--shape", is_flag=True, help="Add images per sequence, lengths, and text around the images."
+)
 @click.option(
     "--format",
     "form",
@@ -260,6 +271,15 @@ def curve() -> None:
     One row per threshold: documents, pairs, tokens and the number of documents per outcome. Without
     --thresholds or --grid, a grid that suits the scale of the scores is used. With --sample, the
     numbers are estimated rates per document with their 95% CI (columns NAME_low and NAME_high).
+
+    With --shape, what sequences look like, in expectation over the single-image drop: the share
+    with one image (before and after that drop), mean and median number of images, mean text tokens
+    before the first image and between two images, the share of images with text before the next
+    one, the share of truncated sequences, sequences by number of images (sequences_N), and
+    by length (length_N: up to N eighths of the token limit, not truncated).
+
+    With --budget, the column passes says how often each kept document is then seen; it is empty
+    where nothing is kept.
     """
 
 
@@ -390,7 +410,7 @@ def labels() -> None:
 @labels.command("export")
 @click.argument("file")
 @click.argument("csv", default="-")
-@_runs("labels")
+@_runs("transfer")
 def export_labels() -> None:
     """Export all labels of FILE with their history to CSV.
 
@@ -401,7 +421,7 @@ def export_labels() -> None:
 @labels.command("import")
 @click.argument("file")
 @click.argument("csv")
-@_runs("labels")
+@_runs("transfer")
 def import_labels() -> None:
     """Import labels from CSV into FILE, which is created if needed.
 
@@ -412,7 +432,7 @@ def import_labels() -> None:
 @click.command()
 @click.argument("folder", metavar="DIR")
 @click.option("--overwrite", is_flag=True, help="Replace files of the same names in DIR.")
-@_runs("sample")
+@_runs("transfer")
 def sample() -> None:
     """Write the sample to a folder, to try the other commands on.
 
@@ -473,6 +493,61 @@ def score() -> None:
 @INDEX
 @SIMILARITY
 @click.option(
+    "--by",
+    "names",
+    metavar="WHAT",
+    multiple=True,
+    help=f"What to divide by, repeatable: {', '.join(SLICES_BY[:5])} (of documents), "
+    f"{', '.join(SLICES_BY[5:])} (of images), or a column of --slices. [site, or every column of "
+    "--slices]",
+)
+@click.option(
+    "--slices",
+    "table_file",
+    metavar="FILE",
+    help="Your own table (Parquet): columns shard and key, and image (position on the page, from "
+    "0) in a table of images; any other column divides documents or images.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(1, 1000),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="Values that are slices of their own, the largest first; all others are one slice.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(SLICES_SORTED),
+    default="cost",
+    show_default=True,
+    help="Order of the slices. cost: how many more would be kept at the whole's kept share; order: "
+    "the values' own.",
+)
+@click.option("--labels", "labels_file", metavar="FILE", help="Label file: adds precision.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@_runs("slices")
+def slices() -> None:
+    """Show for which sites, pages or images one threshold does not fit.
+
+    Documents, or matched pairs by their images, are divided into slices. For each slice: what is
+    kept, how its kept share differs from the whole's (simultaneous 95% CI), and what that costs.
+    """
+
+
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option(
     "--keep",
     multiple=True,
     metavar="WHAT=AMOUNT",
@@ -497,6 +572,15 @@ def score() -> None:
 )  # fmt: skip
 @click.option("--labels", "labels_file", metavar="FILE", help="Label file for --precision.")
 @click.option(
+    "--passes", type=Positive("--passes"), metavar="N",
+    help="Maximum number of passes over the data in --budget, such as 4.",
+)  # fmt: skip
+@with_budget
+@click.option(
+    "--single-image", type=Share("--single-image"), metavar="SHARE",
+    help="Maximum share of single-image sequences among kept ones, such as 40%.",
+)  # fmt: skip
+@click.option(
     "--documents", type=click.IntRange(1, 2**31 - 1), default=10_000, show_default=True,
     metavar="N",
     help="Documents sampled at random from a larger corpus for --fdr.",
@@ -515,10 +599,12 @@ def score() -> None:
 )
 @_runs("suggest")
 def suggest() -> None:
-    """Suggest thresholds for a target yield, FDR or precision.
+    """Suggest thresholds for a target yield, FDR or precision, and for all targets at once.
 
     Each suggestion comes with the yields at the threshold, the estimate with its 95% CI and its
-    assumptions, or with the reason why the target cannot be reached.
+    assumptions, or with the reason why the target cannot be reached. Targets of several kinds are
+    also met all at once, by the highest threshold that can, with the targets that bind; if none
+    can, with the nearest threshold and the targets that contradict each other.
     """
 
 
@@ -552,6 +638,7 @@ COMMANDS: Final = (
     labels,
     sample,
     score,
+    slices,
     suggest,
     verify,
 )

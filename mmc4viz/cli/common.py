@@ -164,6 +164,21 @@ def check_sample(sample: int | None) -> None:
         raise ConfigError(f"--sample must be at least 2 documents, not {sample:,}")
 
 
+def check_budget(budget: str | None, corpus_size: str | None) -> None:
+    """Reject a budget or corpus size that says nothing, before any shard is read."""
+    from mmc4viz.thresholds.budget import (
+        TrainingBudget,
+        parse_corpus_size,
+    )  # imported late to start faster
+
+    if budget is not None:
+        TrainingBudget.parse(budget)
+    if corpus_size is not None:
+        parse_corpus_size(corpus_size)
+        if budget is None:
+            raise ConfigError("--corpus-size SIZE requires --budget AMOUNT")
+
+
 def checked_folder(image_dir: str | None) -> str | None:
     """Return the image folder's absolute path; raises ConfigError if it does not exist."""
     if image_dir is not None and not Path(image_dir).is_dir():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.cli.common import (
+    check_budget,
     check_sample,
     finish,
     open_corpus,
@@ -81,6 +82,9 @@ def curve(
     grid: str | None,
     sample: int | None,
     seed: int,
+    shape: bool,
+    budget: str | None,
+    corpus_size: str | None,
     form: str,
     **options: Any,
 ) -> None:
@@ -88,6 +92,7 @@ def curve(
     from mmc4viz.notebook import OpenedCorpus  # imported late: explain starts without it
 
     asked = _thresholds(thresholds, grid)
+    check_budget(budget, corpus_size)
     config, corpus = open_corpus(options)
     check_sample(sample)
     with progress("documents") as advance:
@@ -95,8 +100,11 @@ def curve(
         if opened.drawn is not None and not opened.drawn.n_documents:
             corpus.errors.append(unmatched(0))
             finish(corpus)
-        found, matched = opened.curves(config, asked), opened.matched(config)
+        found = opened.curves(config, asked, shape=shape, budget=budget, corpus_size=corpus_size)
+        matched = opened.matched(config)
     write_rows(found.rows, form, sys.stdout)
+    if found.passes is not None and found.passes.sampled is not None:
+        corpus.notes.append(f"passes: {found.passes.assumption}")
     scores = matched.scores()
     if not len(scores):
         if NOTHING_READABLE not in corpus.notes:

@@ -58,6 +58,7 @@ from mmc4viz.thresholds.compare.roc import evidence
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.model_scores import Model
+from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError, Outcome, ShardError
 
 
@@ -106,9 +107,11 @@ def _proposal(path: str) -> dict[str, Any]:
     """Read the output of ``mmc4viz suggest --format json``."""
     marked = read_marked(path)
     value = marked.value
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    elif isinstance(value, list) and len(value) > 1:
+    if isinstance(value, list) and value:
+        last = value[-1]  # if there are several, the one that meets all targets at once
+        at_once = isinstance(last, dict) and last.get("basis") == Basis.COMBINED
+        value = last if at_once or len(value) == 1 else value
+    if isinstance(value, list) and len(value) > 1:
         raise marked.error(
             f"contains {len(value)} proposals: run mmc4viz suggest with a single target"
         )

@@ -44,6 +44,29 @@ SEED = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
 )
 
+_BUDGET = (
+    click.option(
+        "--budget",
+        metavar="AMOUNT",
+        help="What is trained on in all: sequences such as 60M, or '2.4B tokens' (text tokens) or "
+        "'300M images'.",
+    ),
+    click.option(
+        "--corpus-size",
+        metavar="N",
+        help="Documents of the whole corpus, such as 101.2M, if these are a random part of it. "
+        "[the documents at hand]",
+    ),
+)
+
+
+def with_budget(command: F) -> F:
+    """Add the options for a training budget to a command."""
+    for option in reversed(_BUDGET):
+        command = option(command)
+    return command
+
+
 WORKERS = click.option(
     "--workers",
     type=click.IntRange(1, 1024),
@@ -115,6 +138,25 @@ class Share(click.ParamType[float]):
                 f"{self.option} expects a share between 0 and 1, such as 0.1 or 10%, not {value}"
             )
         return share
+
+
+class Positive(click.ParamType[float]):
+    """A positive, finite number."""
+
+    name = "number"
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse ``4`` or ``0.5``."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < float("inf"):
+            raise ConfigError(f"{self.option} expects a positive number, such as 4, not {value}")
+        return number
 
 
 class ManyModels(click.Command):

@@ -424,6 +424,10 @@ class Columns:
         """Return a field of all images, shape (images,)."""
         return _view(self._checked(self._raw("images").values.field(name)))
 
+    def image_text(self, name: str) -> pa.Array:
+        """Return a text field of all images, shape (images,)."""
+        return self._checked(self._raw("images").values.field(name))
+
     def _recorded_of_images(self, name: str) -> NDArray[Any] | None:
         known = self._raw("images").type.value_type
         return self.image(name) if known.get_field_index(name) >= 0 else None

@@ -74,29 +74,37 @@ def entries(info: Any) -> Iterator[Any]:
 
 def picture(entry: Any, source: ImageSource, side: int = SIDE) -> str | None:
     """Return the thumbnail of an entry's image; None if unavailable."""
+    return pictures(entry, source, side)[0]
+
+
+def pictures(entry: Any, source: ImageSource, *sides: int) -> tuple[str | None, ...]:
+    """Return thumbnails of an entry's image, the largest first; None if unavailable."""
     try:
         found = source.data(entry)
     except Exception:  # the walk reports what is wrong with the entry
-        return None
-    return None if found is None else thumbnail(found, side)
+        found = None
+    return (None,) * len(sides) if found is None else thumbnails(found, *sides)
 
 
 def thumbnail(found: bytes, side: int = SIDE) -> str | None:
     """Re-encode an image as a small JPEG in a data URI; None if it cannot be decoded."""
-    buffer = io.BytesIO()
+    return thumbnails(found, side)[0]
+
+
+def thumbnails(found: bytes, *sides: int) -> tuple[str | None, ...]:
+    """Re-encode an image in several sizes, the largest first; it is decoded once."""
+    made = []
     try:
         with open_image(io.BytesIO(found)) as image:
             if image.width * image.height > MOST_PIXELS:
-                return None
-            image.draft("RGB", (side, side))
+                return (None,) * len(sides)
+            image.draft("RGB", (sides[0], sides[0]))
             small = image.convert("RGB")
-            small.thumbnail((side, side))
-            small.save(buffer, format="JPEG", quality=82)
+            for side in sides:
+                buffer = io.BytesIO()
+                small.thumbnail((side, side))
+                small.save(buffer, format="JPEG", quality=82)
+                made.append(base64.b64encode(buffer.getvalue()).decode())
     except Exception:  # Pillow's plugins raise any exception on malicious bytes
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def smaller(uri: str, side: int) -> str | None:
-    """Return a thumbnail of a thumbnail."""
-    return thumbnail(base64.b64decode(uri.partition(",")[2]), side)
+        return (None,) * len(sides)
+    return tuple(f"data:image/jpeg;base64,{one}" for one in made)

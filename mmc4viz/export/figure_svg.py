@@ -89,13 +89,15 @@ class _Axis:
 
     def __init__(self, spec: Spec, values: Sequence[Any], ends: tuple[float, float]) -> None:
         self.spec, self.ends = spec, ends
+        self.logarithmic = spec.get("type") == "log"  # its range is in powers of ten
         low, high = spec.get("range") or _extent(values, spec.get("rangemode") == "tozero")
         self.low, self.high = float(low), float(high)
 
     def at(self, value: float) -> float:
         span = (self.high - self.low) or 1.0
         first, last = self.ends
-        return float(first + (float(value) - self.low) / span * (last - first))
+        place = math.log10(value) if self.logarithmic else float(value)
+        return float(first + (place - self.low) / span * (last - first))
 
     def marks(self, most: int) -> Iterator[tuple[float, str]]:
         """Yield the ticks with their labels."""

@@ -45,6 +45,7 @@ _CHOSEN: Final = {
     "fdr": "by false-discovery rate, estimated without labels",
     "decoys": "by false-discovery rate, estimated from decoys",
     "precision": "by precision, estimated from labels",
+    "combined": "by several targets at once",
 }
 
 

@@ -71,6 +71,7 @@ _BASIS: Final = {
     "fdr": "Chosen by false-discovery rate, estimated without labels.",
     "decoys": "Chosen by false-discovery rate, estimated from decoys.",
     "precision": "Chosen by precision, estimated from labels.",
+    "combined": "Chosen by several targets at once.",
 }
 _QUANTITIES: Final = {
     "documents": "documents kept (expected)",

@@ -13,7 +13,7 @@ from typing import Any
 
 from mmc4viz.loader.tokenizer import Encoded, Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
-from mmc4viz.types import DocumentError, SentenceCounts
+from mmc4viz.types import DocumentError, SentenceCounts, Shape
 
 MARK = re.compile(r"_!_IMAGE(\d+)_!_")
 
@@ -163,6 +163,7 @@ class CutSequence:
         pair's sentence.
     ends_with_image : bool
         Whether the sequence has ``max_tokens`` tokens and the last one is an image token.
+    shape : Shape
     """
 
     ids: tuple[int, ...]
@@ -172,6 +173,7 @@ class CutSequence:
     places: tuple[int | None, ...]
     is_mispaired: tuple[bool, ...]
     ends_with_image: bool
+    shape: Shape
 
     @property
     def mispaired(self) -> int:
@@ -179,7 +181,7 @@ class CutSequence:
         return sum(self.is_mispaired)
 
 
-NO_SEQUENCE = CutSequence((), 0, 0, (), (), (), False)
+NO_SEQUENCE = CutSequence((), 0, 0, (), (), (), False, Shape())
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +229,16 @@ def read_sequence(
         if token == tokenizer.image_id
     )
     survivors = {place for place in places if place is not None}
+    before, text_tokens = _text_before_images(tokens, tokenizer, text.closing)
     return CutSequence(
         ids=tuple(tokens.ids),
         image_tokens=len(places),
-        text_tokens=_text_tokens(tokens, tokenizer, text.closing),
+        text_tokens=text_tokens,
         survives=tuple(place in survivors for place in range(len(text.image_starts))),
         places=places,
         is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=len(tokens.ids) == max_tokens and tokens.ids[-1] == tokenizer.image_id,
+        shape=Shape.of(tokens.length, before, text_tokens),
     )
 
 
@@ -255,6 +259,7 @@ def count_sequence(
     pieces.remove((None, "chunk", 1))  # the loader removes the first <|endofchunk|>
     pieces += [(None, "chunk", 1), (None, "closing", tokenizer.n_closing)]
     position, places, text = tokenizer.n_before, list[int | None](), 0
+    before: list[int] = []
     owners = owners_of_pairs(columns)
     limit = max_tokens - tokenizer.n_after
     last = None
@@ -266,6 +271,7 @@ def count_sequence(
         text += inside if kind == "text" else 0
         if kind == "image":
             places.append(place)
+            before.append(text)
     return CutSequence(
         ids=(),
         image_tokens=len(places),
@@ -274,12 +280,20 @@ def count_sequence(
         places=tuple(places),
         is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
         ends_with_image=last == "image" and position == max_tokens,
+        shape=Shape.of(
+            tokenizer.n_before + sum(n for *_, n in pieces) + tokenizer.n_after, before, text
+        ),
     )
 
 
-def _text_tokens(tokens: Encoded, tokenizer: Tokenizer, closing: int) -> int:
+def _text_before_images(
+    tokens: Encoded, tokenizer: Tokenizer, closing: int
+) -> tuple[list[int], int]:
+    """Count the text tokens before each image token, and all of them."""
     special = (tokenizer.image_id, tokenizer.end_of_chunk_id)
-    return sum(
-        not added and token not in special and start < closing
-        for token, start, added in zip(tokens.ids, tokens.starts, tokens.added, strict=True)
-    )
+    before, text = list[int](), 0
+    for token, start, added in zip(tokens.ids, tokens.starts, tokens.added, strict=True):
+        if token == tokenizer.image_id:
+            before.append(text)
+        text += not added and token not in special and start < closing
+    return before, text

@@ -46,11 +46,14 @@ class Encoded:
         Offset in the text at which each token begins, in characters.
     added : list of bool
         Whether the tokenizer itself added the token (as first or last).
+    length : int
+        Number of tokens before truncation.
     """
 
     ids: list[int]
     starts: list[int]
     added: list[bool]
+    length: int
 
 
 class Tokenizer:
@@ -161,14 +164,15 @@ class Tokenizer:
             encoding = self._backend.encode(text)
         ids, starts = encoding.ids, [start for start, _ in encoding.offsets]
         added = [bool(flag) for flag in encoding.special_tokens_mask]
-        if max_tokens is None or len(ids) <= max_tokens:
-            return Encoded(ids, starts, added)
+        length = len(ids)
+        if max_tokens is None or length <= max_tokens:
+            return Encoded(ids, starts, added, length)
         # Truncate as the tokenizer does before it adds its first and last tokens. Its own
         # truncation is shared state that other threads would see; a copy could change token ids.
-        cut = slice(max_tokens - self.n_after, len(ids) - self.n_after)
+        cut = slice(max_tokens - self.n_after, length - self.n_after)
         for values in (ids, starts, added):
             del values[cut]
-        return Encoded(ids, starts, added)
+        return Encoded(ids, starts, added, length)
 
     def check_room(self, max_tokens: int) -> None:
         """Raise a TokenizerError when the tokenizer's own tokens alone fill ``max_tokens``."""

@@ -205,6 +205,7 @@ def _judge(
         image_tokens=sequence.image_tokens,
         text_tokens=sequence.text_tokens,
         mispaired=sequence.mispaired,
+        shape=sequence.shape,
         images=tuple(images),
         pairs=tuple(
             Pair(
@@ -264,6 +265,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
         image_tokens=sequence.image_tokens,
         text_tokens=sequence.text_tokens,
         mispaired=sequence.mispaired,
+        shape=sequence.shape,
         images=images,
         token_ids=sequence.ids,
         binding=tuple(

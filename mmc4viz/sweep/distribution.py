@@ -42,6 +42,9 @@ OUTCOMES: Final = (
 
 _SINGLE: Final = len(OUTCOMES)  # kept with the single-image keep probability
 _NOWHERE: Final = _SINGLE + 1  # in a document that became unreadable by its text: counted nowhere
+CODES: Final = (*OUTCOMES, "kept_single_image", "unreadable")
+"""What becomes of a pair, before the single-image keep probability decides; the last: its document
+became unreadable by its text."""
 
 
 def statuses(
@@ -160,12 +163,55 @@ def by_outcome(
     edges : ndarray of float64, shape (B + 1,)
         Ascending.
     """
+    size, width = len(edges) - 1, _NOWHERE + 1
+    code = outcomes_of_pairs(matched, config, pairs, found)
+    counted = np.bincount(_bins(pairs.score, edges) * width + code, minlength=size * width)
+    counts = counted.reshape(size, width).T.astype(np.float64)
+    return ScoreDensity(edges, in_expectation(counts, config.single_image_keep))
+
+
+def in_expectation(counts: Floats, keep: float) -> Floats:
+    """Return numbers of pairs by what becomes of them, given the single-image keep probability.
+
+    Parameters
+    ----------
+    counts : ndarray of float64, shape (len(CODES), ...)
+        Numbers by code of `outcomes_of_pairs`.
+    keep : float
+
+    Returns
+    -------
+    ndarray of float64, shape (len(OUTCOMES), ...)
+    """
+    found = counts[: len(OUTCOMES)].copy()
+    found[OUTCOMES.index(PairStatus.KEPT)] += keep * counts[_SINGLE]
+    found[OUTCOMES.index(DROPPED)] += (1 - keep) * counts[_SINGLE]
+    return found
+
+
+def outcomes_of_pairs(
+    matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts
+) -> NDArray[np.int8]:
+    """Return what becomes of every pair: its position in `CODES`, shape (pairs,).
+
+    Parameters
+    ----------
+    matched : Matched
+    config : LoaderConfig
+        All settings but the single-image keep probability.
+    pairs : Pairs
+        All of its pairs, or all pairs of some documents.
+    found : Verdicts
+        Its documents' outcomes under these settings.
+    """
     reaching = found.image_tokens.copy()
     literal = literals(matched, config)
     reaching[literal.document] = literal.pairs[PairStatus.KEPT]
-    cut, size = pairs.cut(config.threshold), len(edges) - 1
+    cut = pairs.cut(config.threshold)
     document = pairs.document[cut:]
-    code = _IF_REACHING[found.kind][document]
+    code = np.full(len(pairs), OUTCOMES.index(PairStatus.BELOW_THRESHOLD), np.int8)
+    code[:cut][_unreadable(pairs.document[:cut], found)] = _NOWHERE
+    code[cut:] = _IF_REACHING[found.kind][document]
     losing = np.flatnonzero((found.surviving > reaching)[document])
     losing = losing[_ordered(document[losing], pairs.image[cut:][losing])]
     at = cut + losing
@@ -173,19 +219,8 @@ def by_outcome(
         pairs.document[at], pairs.image[at], pairs.sentence[at], pairs.score[at], reaching, config
     )
     lost = status != STATUSES.index(PairStatus.KEPT)
-    code[losing[lost]] = status[lost]
-    bins = _bins(pairs.score, edges)
-    width = _NOWHERE + 1
-    counted = np.bincount(bins[cut:] * width + code, minlength=size * width)
-    counts = counted.reshape(size, width).T.astype(np.float64)
-    below = _unreadable(pairs.document[:cut], found)
-    counts[OUTCOMES.index(PairStatus.BELOW_THRESHOLD)] = np.bincount(
-        bins[:cut][~below], minlength=size
-    )
-    keep = config.single_image_keep
-    counts[OUTCOMES.index(PairStatus.KEPT)] += keep * counts[_SINGLE]
-    counts[OUTCOMES.index(DROPPED)] += (1 - keep) * counts[_SINGLE]
-    return ScoreDensity(edges, counts[: len(OUTCOMES)])
+    code[at[lost]] = status[lost]
+    return code
 
 
 def _unreadable(document: NDArray[np.int32], found: Verdicts) -> NDArray[np.bool_]:

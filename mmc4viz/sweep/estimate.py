@@ -48,6 +48,8 @@ class Estimate:
         Number of documents each cluster represents, scaled to ``whole``.
     always, single_image : ndarray of float64, shape (clusters, len(RATES), T)
         Scaled totals of each cluster: of documents always kept, and of single-image documents.
+    alone : ndarray of float64, shape (clusters, T)
+        Scaled numbers of documents that are always kept and have one image token.
     """
 
     curves: Curves
@@ -57,6 +59,7 @@ class Estimate:
     sizes: Floats
     always: Floats
     single_image: Floats
+    alone: Floats
 
     def band(self, quantity: str, keep: float) -> Rate:
         """Return one of `RATES` for ``whole`` documents, with its 95% CI."""
@@ -67,14 +70,22 @@ class Estimate:
         """Return one quantity as a share of another, with its 95% CI."""
         return interval(self._totals(quantity, keep), self._totals(of, keep), self.fraction)
 
+    def single_images(self, keep: float) -> Rate:
+        """Return the share of sequences with one image, with its 95% CI."""
+        documents = self._totals("documents", keep)
+        singles = self.alone + keep * self.single_image[:, RATES.index("documents")]
+        return interval(singles, documents, self.fraction)
+
     def more_to_halve(self) -> int:
         """Return how many more documents would halve every interval, about three times as many.
 
         Examples
         --------
         >>> nothing = np.zeros((2, 5, 0))
-        >>> curves = Curves(np.zeros(0), np.zeros((10, 7, 0), int), np.zeros((6, 0), int))
-        >>> Estimate(curves, 9e9, 400, 0.0, np.ones(2), nothing, nothing).more_to_halve()
+        >>> curves = Curves.none(np.zeros(0))
+        >>> sizes = np.ones(2)
+        >>> known = Estimate(curves, 9e9, 400, 0.0, sizes, nothing, nothing, nothing[0])
+        >>> known.more_to_halve()
         1200
         """
         n, corpus = self.documents, self.documents / self.fraction if self.fraction else np.inf
@@ -141,13 +152,17 @@ def estimate(
     swept = _swept(drawn, matched, config, some)
     counts = sum(weight * one.counts for weight, one in zip(weights, swept, strict=True))
     images = sum(weight * one.images for weight, one in zip(weights, swept, strict=True))
+    shapes = sum(weight * one.shapes for weight, one in zip(weights, swept, strict=True))
     rates = [_rates(one) for one in swept]
     always, single_image = (
         np.array([w * rate[k] for w, rate in zip(weights, rates, strict=True)])[..., every]
         for k in (0, 1)
     )
-    scaled = Curves(thresholds, counts[..., every], images[..., every])
-    return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, sizes, always, single_image)
+    scaled = Curves(some, counts, images, shapes).at(every, thresholds)
+    singles = [one.shapes[1] - one.in_class("documents", "kept_single_image") for one in swept]
+    alone = (np.array(singles) * weights[:, None])[:, every]
+    found = sizes, always, single_image, alone
+    return Estimate(scaled, whole, int(sampled.sum()), drawn.fraction, *found)
 
 
 def _swept(
@@ -161,7 +176,9 @@ def _swept(
         low, high = np.searchsorted(cluster, [first, first + at_once]).tolist()
         here = Matched(matched.parts[low:high], config)
         n = min(at_once, len(drawn.clusters) - first)
-        found += sweep_each(here, cluster[low:high] - first, n, config, thresholds)
+        sizes = [len(part.columns) for part in here.parts]
+        dealt = np.repeat(cluster[low:high] - first, sizes)
+        found += sweep_each(here, dealt, n, config, thresholds)
     return found
 
 
@@ -212,11 +229,14 @@ def rate(drawn: DrawnSample, curves: Sequence[Curves], quantity: str, keep: floa
     Rate
         With an infinite interval if there is only one cluster.
     """
-    sums = np.array([_values(part, quantity, keep) for part in curves])
+    values = totals(drawn, [_values(part, quantity, keep) for part in curves])
+    return interval(values, drawn.sizes[:, None], drawn.fraction)
+
+
+def totals(drawn: DrawnSample, values: Sequence[Floats]) -> Floats:
+    """Scale each cluster's values to the documents it stands for, shape (clusters, T)."""
     sampled = np.array([[sum(len(p) for p in parts)] for parts in drawn.clusters], np.float64)
-    sizes = drawn.sizes[:, None]
-    totals = sums / np.maximum(sampled, 1) * sizes
-    return interval(totals, sizes, drawn.fraction)
+    return np.asarray(np.array(values) / np.maximum(sampled, 1) * drawn.sizes[:, None])
 
 
 def _values(curves: Curves, quantity: str, keep: float) -> NDArray[np.float64]:

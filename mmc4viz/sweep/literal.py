@@ -160,6 +160,8 @@ class Cut:
         Texts that cause a loader error; the other arrays are undefined there.
     image_tokens, own_tokens, mispaired, text_tokens : ndarray of int64
         ``own_tokens`` are image tokens of pairs or marks.
+    text_before, text_between, followed, length : ndarray of int64
+        As in `mmc4viz.types.Shape`.
     ends_with_image : ndarray of bool
         Whether the last of ``max_tokens`` tokens is an image token.
     """
@@ -169,6 +171,10 @@ class Cut:
     own_tokens: NDArray[np.int64]
     mispaired: NDArray[np.int64]
     text_tokens: NDArray[np.int64]
+    text_before: NDArray[np.int64]
+    text_between: NDArray[np.int64]
+    followed: NDArray[np.int64]
+    length: NDArray[np.int64]
     ends_with_image: NDArray[np.bool_]
 
 
@@ -186,12 +192,26 @@ def cut(found: Sequence[TokenLayout], max_tokens: int, tokenizer: Tokenizer) -> 
 
     inside = places // FLAGS < limit
     last = (places // FLAGS == limit - 1) & (places & IS_IMAGE > 0)
+    text_tokens = np.minimum(n_tokens, limit) - count(inside)
+    # Text before each image token within the limit: its position less the special tokens before.
+    nth = np.arange(len(places)) - (np.cumsum(sizes - 1) - (sizes - 1))[owner]
+    image = inside & (places & IS_IMAGE > 0)
+    whose, before = owner[image], (places // FLAGS - nth)[image]
+    opens, ends = np.append(True, whose[1:] != whose[:-1]), np.append(whose[1:] != whose[:-1], True)
+    opens, ends = opens[: len(whose)], ends[: len(whose)]
+    after = np.where(ends, text_tokens[whose], np.append(before[1:], 0))
+    first, furthest = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
+    first[whose[opens]], furthest[whose[ends]] = before[opens], before[ends]
     return Cut(
         n_tokens < 0,
         image_tokens=count(inside & (places & IS_IMAGE > 0)),
         own_tokens=count(inside & (places & IS_OWN > 0)),
         mispaired=count(inside & (places & IS_MISPAIRED > 0)),
-        text_tokens=np.minimum(n_tokens, limit) - count(inside),
+        text_tokens=text_tokens,
+        text_before=first,
+        text_between=furthest - first,
+        followed=np.bincount(whose[after > before], minlength=len(sizes)),
+        length=n_tokens + tokenizer.n_before + tokenizer.n_after,
         ends_with_image=(count(last) > 0) & (tokenizer.n_after == 0),
     )
 
@@ -219,6 +239,8 @@ class LiteralStates:
         Score at which the state begins; infinity for a document's first.
     kind : ndarray of int64, shape (S,)
         Class (`mmc4viz.sweep.statistics.CLASSES`).
+    length : ndarray of int64, shape (S,)
+        Tokens before truncation; 0 without a text.
     counts : ndarray of int64, shape (S, len(QUANTITIES))
         Quantities of that class.
     images : ndarray of int64, shape (S, len(ImageStatus))
@@ -227,6 +249,7 @@ class LiteralStates:
     document: Ints
     score: NDArray[np.float64]
     kind: Ints
+    length: Ints
     counts: Ints
     images: Ints
 
@@ -286,16 +309,18 @@ class Literal(Mapping[int, Document]):
         """Resolve all states; depends on the cap, the minimum of images and the token limit."""
         here, text = self._document, np.flatnonzero(self._with_text())
         kind, counts, images = self._kind[here], self._counts[here], self._images[here]
+        length = np.zeros_like(kind)
         found = cut(self._laid_out(config.max_images), config.max_tokens, self._columns.tokenizer)
         chatgpt, matched = self._chatgpt[here[text]], images[text, _MATCHED]
         present = np.where(chatgpt, matched, self._survivors()[text])
+        length[text] = found.length
         kind[text] = _classes(found, chatgpt, config.min_images)
         counts[text] = _counts(found, chatgpt, matched, present, config.max_images)
         failed = text[found.failed]
         images[failed, _UNMATCHED] += images[failed, _MATCHED]
         images[failed, _MATCHED] = 0
         counts[failed, QUANTITY["stranded"]] = images[failed, _UNMATCHED]
-        return LiteralStates(here, self._entered, kind, counts, images)
+        return LiteralStates(here, self._entered, kind, length, counts, images)
 
     def _with_text(self) -> NDArray[np.bool_]:
         """Which states have a text: those with pairs left, and ChatGPT-generated documents."""
@@ -391,7 +416,7 @@ def _match(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> _M
     verdict = walk(bare, config.with_(threshold=_ABOVE_ALL), tokenizer)
     if not pairs:
         chatgpt = document.is_gpt and verdict.outcome is not Outcome.UNREADABLE
-        return _Match([], tally(verdict), chatgpt)
+        return _Match([], tally(verdict, config.max_tokens), chatgpt)
     base, statuses = Tally.empty(), list(verdict.images)
     for image, _, _ in pairs:
         statuses[image] = ImageStatus.MATCHED
@@ -444,6 +469,9 @@ def _counts(
         "text_tokens": found.text_tokens,
         "mispaired": found.mispaired,
         "stranded": np.zeros_like(present),
+        "text_before": found.text_before,
+        "text_between": found.text_between,
+        "followed": found.followed,
     }
     counts = np.stack([values[name] for name in QUANTITIES], axis=1)
     counts[found.failed] = 0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import Columns, ImageCheck, Kind
 from mmc4viz.loader.assignment import solver
-from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, Tally
+from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, SHAPES, Tally
 from mmc4viz.types import ImageStatus, LoaderConfig
 
 
@@ -255,9 +255,22 @@ class Validity:
         running = np.concatenate([[0], np.cumsum(self.status == status)])
         return np.diff(running[self.starts])
 
-    def count(self) -> Ints:
-        """Count images by status, without literal documents, shape (len(ImageStatus),)."""
-        return np.bincount(self.status, minlength=LITERAL)[:LITERAL]
+    def by_cluster(self, cluster: Ints, clusters: int) -> Ints:
+        """Count images by their document's cluster and status, without literal documents.
+
+        Parameters
+        ----------
+        cluster : ndarray of int64, shape (documents,)
+        clusters : int
+
+        Returns
+        -------
+        ndarray of int64, shape (clusters, len(ImageStatus))
+        """
+        width = LITERAL + 1
+        of_image = np.repeat(cluster * width, np.diff(self.starts)) + self.status
+        found = np.bincount(of_image, minlength=clusters * width)
+        return found.reshape(clusters, width)[:, :LITERAL]
 
 
 def validity(columns: Columns, min_kb: int) -> Validity:
@@ -320,6 +333,8 @@ class Matches:
         Text tokens before the sentence if no pair precedes it.
     extra : ndarray of int32
         Tokens that opening a chunk adds to the sentence.
+    wordless : ndarray of bool
+        Whether the sentence may have no tokens of its own after an image token.
     total : ndarray of int32
         Text tokens of the document without any pair.
     score : ndarray of float64
@@ -330,6 +345,7 @@ class Matches:
     sentence: Array
     before: Array
     extra: Array
+    wordless: Bools
     total: Array
     score: NDArray[np.float64]
 
@@ -337,7 +353,7 @@ class Matches:
     def joined(cls, parts: list[Self]) -> Self:
         """Concatenate pairs."""
         none = np.zeros(0, np.int32)
-        empty = cls(none, none, none, none, none, none, np.zeros(0))
+        empty = cls(none, none, none, none, none, np.zeros(0, bool), none, np.zeros(0))
         names = cls.__dataclass_fields__
         return cls(
             **{n: np.concatenate([getattr(part, n) for part in (empty, *parts)]) for n in names}
@@ -410,24 +426,58 @@ def match(columns: Columns, config: LoaderConfig, known: Known | None = None) ->
     kind = np.full(len(columns), CLASS["below_threshold"], np.uint8)
     kind[plain & (waiting == 0)] = CLASS["no_valid_image"]
     kind[lost] = CLASS["unreadable"]
-    stranded = int(waiting[lost].sum())
-    return ShardMatch(
-        pairs,
-        kind,
-        _constants(images, kind[columns.kind != Kind.LITERAL], len(pairs.score), stranded),
+    n_pairs = np.bincount(pairs.document, minlength=len(columns))
+    together = np.zeros(len(columns), np.int64)
+    counts, status = constants(columns, images, kind, n_pairs, together, 1)
+    return ShardMatch(pairs, kind, Tally(counts[0], status[0], np.zeros(len(SHAPES), np.int64)))
+
+
+def constants(
+    columns: Columns,
+    images: Validity,
+    kind: NDArray[np.uint8],
+    n_pairs: Ints,
+    cluster: Ints,
+    clusters: int,
+) -> tuple[Ints, Ints]:
+    """Tally a shard's plain and unreadable documents with all pairs below the threshold.
+
+    Parameters
+    ----------
+    columns : Columns
+    images : Validity
+        Of its images.
+    kind : ndarray of uint8, shape (documents,)
+        Class of each document; of literal ones, anything.
+    n_pairs, cluster : ndarray of int64, shape (documents,)
+        Each document's matched pairs, and its cluster.
+    clusters : int
+
+    Returns
+    -------
+    counts : ndarray of int64, shape (clusters, len(QUANTITIES), len(CLASSES))
+    images : ndarray of int64, shape (clusters, len(ImageStatus))
+        As in `mmc4viz.sweep.statistics.Tally`.
+    """
+    here, size = columns.kind != Kind.LITERAL, len(CLASS)
+    lost = here & (kind == CLASS["unreadable"])
+    documents = np.bincount(cluster[here] * size + kind[here], minlength=clusters * size)
+    pairs = _sums(cluster[here], n_pairs[here], clusters)
+    counts = np.zeros((clusters, len(QUANTITY), size), np.int64)
+    counts[:, QUANTITY["documents"]] = documents.reshape(clusters, size)
+    counts[:, QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = pairs
+    counts[:, QUANTITY["stranded"], CLASS["unreadable"]] = _sums(
+        cluster[lost], images.having(WAITING)[lost], clusters
     )
+    status = images.by_cluster(cluster, clusters)
+    status[:, IMAGE_STATUS[ImageStatus.UNMATCHED]] = status[:, WAITING] - pairs
+    status[:, WAITING] = pairs
+    return counts, status
 
 
-def _constants(images: Validity, kind: NDArray[np.uint8], n_pairs: int, stranded: int) -> Tally:
-    """Tally plain and unreadable documents with all pairs below the threshold."""
-    total = Tally.empty()
-    total.counts[QUANTITY["documents"]] = np.bincount(kind, minlength=len(CLASS))
-    total.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = n_pairs
-    total.counts[QUANTITY["stranded"], CLASS["unreadable"]] = stranded
-    total.images[:] = images.count()
-    total.images[IMAGE_STATUS[ImageStatus.UNMATCHED]] = total.images[WAITING] - n_pairs
-    total.images[WAITING] = n_pairs
-    return total
+def _sums(cluster: Ints, values: Ints, clusters: int) -> Ints:
+    """Sum integers below 2**53 by cluster, shape (clusters,)."""
+    return np.bincount(cluster, values, clusters).astype(np.int64)
 
 
 def _match_documents(
@@ -499,6 +549,7 @@ def _pairs(
         sentence.astype(np.int32),
         before=(running[at] - running[begin]).astype(np.int32),
         extra=first[at] - alone[at],
+        wordless=first[at] == 0,
         total=(running[starts[owner + 1]] - running[begin]).astype(np.int32),
         score=score,
     )

@@ -14,7 +14,7 @@ the pair of the last image leaves. So a state costs as much as it has kept pairs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -48,8 +48,9 @@ class Group:
     total : ndarray of int16 or int32, shape (D,)
     score : ndarray of float64, shape (m, D)
         Descending; ties in any order.
-    shared : bool
-        Whether pairs share a sentence, in every document or in none.
+    crowded : bool
+        Whether two image tokens may stand side by side, without text between them, because their
+        pairs share a sentence or a sentence has no tokens; in every document or in none.
     """
 
     document: NDArray[np.int32]
@@ -59,15 +60,15 @@ class Group:
     extra: Array
     total: Array
     score: NDArray[np.float64]
-    shared: bool
+    crowded: bool
 
     def __len__(self) -> int:
         return len(self.document)
 
     def part(self, here: slice) -> Group:
         """Return the documents at some positions."""
-        fields = {name: value[..., here] for name, value in vars(self).items() if name != "shared"}
-        return Group(**fields, shared=self.shared)
+        fields = {name: value[..., here] for name, value in vars(self).items() if name != "crowded"}
+        return Group(**fields, crowded=self.crowded)
 
     def blocks(self) -> Iterator[slice]:
         """Split the documents into blocks to process at a time."""
@@ -95,6 +96,7 @@ class Group:
         }
         return Matches(
             document=np.tile(self.document[chosen], m),
+            wordless=np.full(int(chosen.sum()) * m, self.crowded),
             total=np.tile(self.total[chosen].astype(np.int32), m),
             score=self.score[:, chosen].ravel(),
             **fields,
@@ -102,7 +104,7 @@ class Group:
 
 
 def arrange(pairs: Matches, n_documents: int) -> list[Group]:
-    """Group pairs by number of pairs per document, integer width, and shared sentences.
+    """Group pairs by number of pairs per document, integer width, and whether they are crowded.
 
     Parameters
     ----------
@@ -129,18 +131,19 @@ def _groups(pairs: Matches, where: NDArray[np.int64]) -> Iterator[Group]:
     best_first = np.argsort(-pairs.score[where], axis=1)
     where = np.take_along_axis(where, best_first, axis=1)
     sentence = np.sort(pairs.sentence[where], axis=1)
-    shared = (sentence[:, 1:] == sentence[:, :-1]).any(axis=1)
+    crowded = (sentence[:, 1:] == sentence[:, :-1]).any(axis=1)
+    crowded |= pairs.wordless[where].any(axis=1)
     largest = np.maximum(sentence[:, -1], pairs.image[where].max(axis=1))
     reach = pairs.total[where[:, 0]] + (np.abs(pairs.extra[where]) + 2).sum(axis=1)
     narrow = (reach < NARROW) & (largest < NARROW)
-    for is_shared in (False, True):
+    for is_crowded in (False, True):
         for dtype, fits in ((np.int16, narrow), (np.int32, ~narrow)):
-            chosen = (shared == is_shared) & fits
+            chosen = (crowded == is_crowded) & fits
             if chosen.any():
-                yield _group(pairs, where[chosen].T, np.dtype(dtype), is_shared)
+                yield _group(pairs, where[chosen].T, np.dtype(dtype), is_crowded)
 
 
-def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], shared: bool) -> Group:
+def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], crowded: bool) -> Group:
     fields = {
         name: getattr(pairs, name).astype(dtype)[where]
         for name in ("image", "sentence", "before", "extra")
@@ -149,11 +152,12 @@ def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], share
         pairs.document[where[0]],
         total=pairs.total.astype(dtype)[where[0]],
         score=pairs.score[where],
-        shared=shared,
+        crowded=crowded,
         **fields,
     )
 
 
+_BETWEEN: Final = 2  # tokens that an image token adds before the next: itself and endofchunk
 _WIDTH: Final = 4096  # documents resolved together, to fit the CPU cache
 
 
@@ -170,12 +174,32 @@ class States:
     reaching : ndarray of int16 or int32
         Image tokens.
     text_tokens, mispaired : ndarray of int16 or int32
+    text_before, text_between, followed, length : ndarray of int16 or int32
+        As in `mmc4viz.types.Shape`.
     """
 
     kind: NDArray[np.int8]
     reaching: Array
     text_tokens: Array
     mispaired: Array
+    text_before: Array
+    text_between: Array
+    followed: Array
+    length: Array
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], dtype: np.dtype[Any]) -> States:
+        """Return arrays to fill in."""
+        kind, *others = (np.empty(shape, np.int8 if n == 0 else dtype) for n in range(8))
+        return cls(kind, *others)
+
+    def part(self, here: tuple[int, slice]) -> States:
+        """Return views of some states."""
+        return States(*(values[here] for values in vars(self).values()))
+
+
+COUNTED: Final = ("mispaired", "text_tokens", "text_before", "text_between", "followed", "length")
+"""What is counted in a state besides its class and its image tokens."""
 
 
 def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
@@ -190,23 +214,61 @@ def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
     tokenizer : Tokenizer
         Only the tokens that it adds to a sequence matter.
     """
-    shape, dtype = group.score.shape, group.before.dtype
-    states = States(np.empty(shape, np.int8), *(np.empty(shape, dtype) for _ in ("r", "t", "m")))
-    limit = config.max_tokens - tokenizer.n_before - tokenizer.n_after
-    if dtype == np.int16:  # no document is that long, so results are the same without overflow
-        limit = min(limit, NARROW + tokenizer.n_closing)
-    end = limit - 1 if tokenizer.n_after == 0 else -1  # otherwise an image token is never last
-    cut = _Cut(limit, end, tokenizer.n_closing, config.min_images)
+    return resolve_each(group, [config], tokenizer)[0]
+
+
+def resolve_each(
+    group: Group,
+    configs: Sequence[LoaderConfig],
+    tokenizer: Tokenizer,
+    counted: Collection[str] = COUNTED,
+) -> list[States]:
+    """Resolve all states under several settings at once.
+
+    Parameters
+    ----------
+    group : Group
+    configs : sequence of LoaderConfig
+        With the same cap.
+    tokenizer : Tokenizer
+    counted : collection of str
+        Those of `COUNTED` that are needed; the others are undefined.
+
+    Returns
+    -------
+    list of States
+        One for each of the settings; those with the same token limit share their arrays.
+    """
+    cuts = {one.max_tokens: _cut(one.max_tokens, group, tokenizer, counted) for one in configs}
+    shape = group.score.shape
+    found = {limit: States.empty(shape, group.before.dtype) for limit in cuts}
     for start in range(0, len(group), _WIDTH):
         block = group.part(slice(start, start + _WIDTH))
-        kept = _Kept(block, config.max_images)
+        kept = _Kept(block, configs[0].max_images)
         for state in range(shape[0]):
             kept.enter(state)
-            here = np.s_[state, start : start + _WIDTH]
-            states.kind[here] = cut.apply(
-                kept, states.reaching[here], states.text_tokens[here], states.mispaired[here]
-            )
-    return states
+            for limit, cut in cuts.items():
+                cut.apply(kept, found[limit].part(np.s_[state, start : start + _WIDTH]))
+    return [_with_minimum(found[one.max_tokens], one.min_images) for one in configs]
+
+
+def _with_minimum(states: States, min_images: int) -> States:
+    """Apply the minimum of images."""
+    few = states.reaching < min_images
+    kind = np.where(few, np.int8(CLASS["too_few_images"]), states.kind)
+    return replace(states, kind=kind) if min_images else states
+
+
+def _cut(max_tokens: int, group: Group, tokenizer: Tokenizer, counted: Collection[str]) -> _Cut:
+    """Return the truncation of a group's sequences."""
+    limit = max_tokens - tokenizer.n_before - tokenizer.n_after
+    if (
+        group.before.dtype == np.int16
+    ):  # no document is that long, so results are the same without overflow
+        limit = min(limit, NARROW + tokenizer.n_closing)
+    end = limit - 1 if tokenizer.n_after == 0 else -1  # otherwise an image token is never last
+    own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
+    return _Cut(limit, end, tokenizer.n_closing, own, frozenset(counted))
 
 
 class _Kept:
@@ -219,16 +281,16 @@ class _Kept:
     ----------
     image, sentence : ndarray, shape (slots, D)
     extra : ndarray, shape (slots, D)
-        Tokens added by opening a chunk; if pairs share a sentence, counted for the first image's
-        pair only.
+        Tokens added by opening a chunk; of pairs that share a sentence, counted for the first
+        image's only.
     position : ndarray, shape (slots, D)
         Position of each pair's image token, without the tokenizer's own first tokens.
     past_first, past_last : ndarray, shape (slots, D)
         Difference between a pair's rank among images and the first, and the last, rank of its
         sentence among image tokens: between them, the token at that rank gets an image of its own
-        sentence. The same array if no sentence is shared.
+        sentence. The same array unless crowded.
     rank : ndarray, shape (slots, D)
-        Rank among images; unused if no sentence is shared.
+        Rank among images; unused unless crowded.
     added : ndarray, shape (D,)
         Tokens that the kept pairs add to the text.
     """
@@ -237,7 +299,7 @@ class _Kept:
         self.group, self.cap, self.n = group, max_images, 0
         dtype = group.before.dtype
         shape = (min(len(group.score), max_images + 1), len(group))
-        self.slots = [np.empty(shape, dtype) for _ in range(7 if group.shared else 5)]
+        self.slots = [np.empty(shape, dtype) for _ in range(7 if group.crowded else 5)]
         self.image, self.sentence, self.extra, self.position, self.past_first = self.slots[:5]
         self.past_last, self.rank = self.slots[5:] or (self.past_first, self.past_first)
         self.added = np.zeros(len(group), dtype)
@@ -250,7 +312,7 @@ class _Kept:
         above = (sentence - self.sentence[:n]) >> self.shift  # the new sentence comes first
         sooner = (image - self.image[:n]) >> self.shift  # the new image comes first
         ahead, below, opening = above, ~above, extra  # of the new pair's token and sentence
-        if group.shared:
+        if group.crowded:
             same = below & ~((self.sentence[:n] - sentence) >> self.shift)
             ahead, below, opening = above | (same & sooner), below & ~same, extra & ~_any(same)
             self.extra[:n] &= ~(same & sooner)
@@ -261,7 +323,7 @@ class _Kept:
         turn = above - sooner
         self.past_first[:n] += turn
         self.past_last[n] = -_sum(turn)
-        if group.shared:
+        if group.crowded:
             turn = ~below - sooner
             self.past_last[:n] += turn
             self.past_first[n] = -_sum(turn)
@@ -276,10 +338,16 @@ class _Kept:
     def mispaired(self, inside: NDArray[np.bool_], reaching: Array) -> Array:
         """Count the mispaired among the ``reaching`` image tokens within the limit."""
         past_first, past_last = self.past_first[: self.n], self.past_last[: self.n]
-        if not self.group.shared:
+        if not self.group.crowded:
             return _count(inside & (past_first != 0))
         own = (past_first >= 0) & (past_last <= 0) & (self.rank[: self.n] < reaching)
         return np.asarray(reaching - _count(own))
+
+    def side_by_side(self, inside: NDArray[np.bool_]) -> Array:
+        """Count the image tokens within the limit that directly follow another one."""
+        far = np.iinfo(self.position.dtype).max
+        ordered = np.sort(np.where(inside, self.position[: self.n], far), axis=0)
+        return _count((np.diff(ordered, axis=0) == _BETWEEN) & (ordered[1:] != far))
 
     def _leave(self) -> None:
         """Remove the pair of the last image, and put the newest one in its slot."""
@@ -289,7 +357,7 @@ class _Kept:
         above = (sentence - self.sentence) >> self.shift
         self.position -= above & (extra + 2)
         self.past_first -= above
-        if self.group.shared:
+        if self.group.crowded:
             self.past_last -= ~((self.sentence - sentence) >> self.shift)
         self.added -= extra + 2
         for slots in self.slots:
@@ -320,28 +388,51 @@ class _Cut:
         Token limit without the tokenizer's own tokens.
     end : int
         Position at which an image token is the last of ``max_tokens``; -1 if impossible.
-    n_closing, min_images : int
+    n_closing : int
+    own : int
+        Tokens that the tokenizer itself adds, and closing ones.
+    counted : frozenset of str
+        What to count, of `COUNTED`.
     """
 
     limit: int
     end: int
     n_closing: int
-    min_images: int
+    own: int
+    counted: frozenset[str]
 
-    def apply(self, kept: _Kept, reaching: Array, text: Array, mispaired: Array) -> Array:
-        """Fill in one state of D documents; return the classes."""
-        position, limit = kept.position[: kept.n], self.limit
-        inside = position < limit
-        reaching[:] = _count(inside)
-        mispaired[:] = kept.mispaired(inside, reaching)
+    def apply(self, kept: _Kept, states: States) -> None:
+        """Fill in one state of D documents, whatever the minimum of images."""
+        position = kept.position[: kept.n]
+        inside = position < self.limit
+        states.reaching[:] = _count(inside)
+        at_end = (position == self.end).any(axis=0)
+        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_single_image"])
+        states.kind[:] = np.where(states.reaching == 1, single, CLASS["kept_always"])
+        if "mispaired" in self.counted:
+            states.mispaired[:] = kept.mispaired(inside, states.reaching)
+        if self.counted - {"mispaired"}:
+            self._measure(kept, position, inside, states)
+
+    def _measure(
+        self, kept: _Kept, position: Array, inside: NDArray[np.bool_], states: States
+    ) -> None:
+        """Fill in length and text tokens."""
+        limit, reaching, text = self.limit, states.reaching, states.text_tokens
         chunks = _count(position <= limit) - 1  # each <|endofchunk|> precedes its image token
-        length = (
-            kept.group.total + kept.added
-        )  # one <|endofchunk|> less at the start, one more at the end
+        # One <|endofchunk|> less at the start, one more at the end.
+        length = kept.group.total + kept.added
         closing = np.clip(limit - length, 0, self.n_closing)
         specials = reaching + np.maximum(chunks, 0) + (length <= limit)
         text[:] = np.minimum(length + self.n_closing, limit) - closing - specials
-        at_end = (position == self.end).any(axis=0)
-        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_single_image"])
-        kind = np.where(reaching == 1, single, CLASS["kept_always"])
-        return np.where(reaching < self.min_images, CLASS["too_few_images"], kind)
+        states.length[:] = length + self.own
+        if not self.counted & {"text_before", "text_between", "followed"}:
+            return
+        some = reaching > 0
+        first, last = position.min(axis=0), (position * inside).max(axis=0)
+        last = last - _BETWEEN * (reaching - 1)  # now in text tokens, as the first is anyway
+        np.multiply(first, some, out=states.text_before)
+        np.multiply(last - first, some, out=states.text_between)
+        np.subtract(reaching, some & (last == text), out=states.followed)
+        if kept.group.crowded:
+            np.subtract(states.followed, kept.side_by_side(inside), out=states.followed)

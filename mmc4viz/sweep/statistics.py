@@ -39,7 +39,27 @@ QUANTITIES: Final = (
     "text_tokens",
     "mispaired",
     "stranded",  # valid images of unreadable documents
+    "text_before",  # text tokens before the first image token
+    "text_between",  # text tokens between the first and the last image token
+    "followed",  # image tokens with text before the next one, or the end
 )
+
+MOST_IMAGES: Final = 32  # sequences with more image tokens are counted together
+
+LENGTHS: Final = 8
+"""Parts of the token limit that sequences are counted by; one more is for truncated ones."""
+
+SHAPES: Final = (
+    *(f"images_{n}" for n in range(MOST_IMAGES + 1)),
+    *(f"always_{n}" for n in range(1, LENGTHS + 1)),
+    "always_truncated",
+    *(f"single_image_{n}" for n in range(1, LENGTHS + 1)),
+    "single_image_truncated",
+)
+"""Kept documents by image tokens (the last: that many or more), and, of both classes of kept
+documents, by length in parts of the token limit."""
+
+DROPPED: Final = 2 * (LENGTHS + 1)  # in place of a length
 
 CLASS: Final = {name: i for i, name in enumerate(CLASSES)}
 QUANTITY: Final = {name: i for i, name in enumerate(QUANTITIES)}
@@ -55,10 +75,13 @@ class Tally:
     counts : ndarray of int64, shape (len(QUANTITIES), len(CLASSES))
     images : ndarray of int64, shape (len(ImageStatus),)
         Images by status, whatever the document's outcome.
+    shapes : ndarray of int64, shape (len(SHAPES),)
+        Kept documents by shape.
     """
 
     counts: NDArray[np.int64]
     images: NDArray[np.int64]
+    shapes: NDArray[np.int64]
 
     @classmethod
     def empty(cls) -> Tally:
@@ -66,13 +89,35 @@ class Tally:
         return cls(
             np.zeros((len(QUANTITIES), len(CLASSES)), np.int64),
             np.zeros(len(ImageStatus), np.int64),
+            np.zeros(len(SHAPES), np.int64),
         )
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.counts + other.counts, self.images + other.images)
+        return Tally(
+            self.counts + other.counts, self.images + other.images, self.shapes + other.shapes
+        )
 
-    def __sub__(self, other: Tally) -> Tally:
-        return Tally(self.counts - other.counts, self.images - other.images)
+
+def lengths_of(kind: NDArray[Any], length: NDArray[Any], max_tokens: int) -> NDArray[Any]:
+    """Return each document's position among the lengths in `SHAPES`, or `DROPPED`.
+
+    Parameters
+    ----------
+    kind, length : ndarray of integers
+        Of one shape: classes, and tokens before truncation.
+    max_tokens : int
+
+    Examples
+    --------
+    >>> found = lengths_of(np.array([0, 1, 4]), np.array([33, 300, 0]), 256)
+    >>> [(*SHAPES[MOST_IMAGES + 1 :], "dropped")[n] for n in found]
+    ['always_2', 'single_image_truncated', 'dropped']
+    """
+    part, most = np.zeros(length.shape, np.int8), np.iinfo(length.dtype).max
+    for edge in range(1, LENGTHS + 1):
+        part += (length > min(edge * max_tokens // LENGTHS, most)).view(np.int8)
+    part += (LENGTHS + 1) * (kind == CLASS["kept_single_image"])
+    return np.where(kind > CLASS["kept_single_image"], np.int8(DROPPED), part)
 
 
 def class_of(verdict: Verdict) -> str:
@@ -83,8 +128,8 @@ def class_of(verdict: Verdict) -> str:
     return "kept_single_image" if single else "kept_always"
 
 
-def tally(verdict: Verdict) -> Tally:
-    """Count one verdict of the reference walk."""
+def tally(verdict: Verdict, max_tokens: int) -> Tally:
+    """Count one verdict of the reference walk, with this token limit."""
     statuses = Counter(pair.status for pair in verdict.pairs)
     images = Counter(verdict.images)
     counts = {
@@ -98,6 +143,9 @@ def tally(verdict: Verdict) -> Tally:
         "text_tokens": verdict.text_tokens,
         "mispaired": verdict.mispaired,
         "stranded": 0,
+        "text_before": verdict.shape.text_before,
+        "text_between": verdict.shape.text_between,
+        "followed": verdict.shape.followed,
     }
     if verdict.outcome is Outcome.UNREADABLE:
         counts["stranded"] = images[ImageStatus.UNMATCHED]
@@ -110,6 +158,10 @@ def tally(verdict: Verdict) -> Tally:
     total = Tally.empty()
     total.counts[:, CLASS[class_of(verdict)]] = [counts[name] for name in QUANTITIES]
     total.images[:] = [images[status] for status in ImageStatus]
+    if verdict.outcome is Outcome.KEPT:
+        kind, length = np.array(CLASS[class_of(verdict)]), np.array(verdict.shape.length)
+        total.shapes[min(verdict.image_tokens, MOST_IMAGES)] = 1
+        total.shapes[MOST_IMAGES + 1 + lengths_of(kind, length, max_tokens)] = 1
     return total
 
 
@@ -125,17 +177,36 @@ class Curves:
         Sums of `mmc4viz.sweep.statistics.Tally.counts`.
     images : ndarray of int64, shape (len(ImageStatus), T)
         Sums of ``images``.
+    shapes : ndarray of int64, shape (len(SHAPES), T)
+        Sums of ``shapes``.
     """
 
     thresholds: Thresholds
     counts: NDArray[np.int64]
     images: NDArray[np.int64]
+    shapes: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, thresholds: Thresholds) -> Curves:
+        """Return the curves of no documents."""
+        sizes = (len(QUANTITIES), len(CLASSES)), (len(ImageStatus),), (len(SHAPES),)
+        return cls(thresholds, *(np.zeros((*size, len(thresholds)), np.int64) for size in sizes))
 
     def __add__(self, other: Curves) -> Curves:
         """Add the curves of another part of the corpus, over the same thresholds."""
         if not np.array_equal(self.thresholds, other.thresholds):
             raise ValueError("cannot add curves with different thresholds")
-        return Curves(self.thresholds, self.counts + other.counts, self.images + other.images)
+        return Curves(
+            self.thresholds,
+            self.counts + other.counts,
+            self.images + other.images,
+            self.shapes + other.shapes,
+        )
+
+    def at(self, steps: NDArray[np.int64], thresholds: Thresholds) -> Curves:
+        """Return the values at some steps, as those of these thresholds."""
+        values = (self.counts, self.images, self.shapes)
+        return Curves(thresholds, *(value[..., steps] for value in values))
 
     def total(self, quantity: str) -> NDArray[np.int64]:
         """Return a quantity over all documents, shape (T,)."""

@@ -8,7 +8,7 @@ score, and the bins are summed from the right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -20,22 +20,37 @@ from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import Scale, Thresholds, scale_of
 from mmc4viz.sweep.literal import Literal, LiteralStates
-from mmc4viz.sweep.match import WAITING, Known, Matches, ShardMatch, changed, match, validity
-from mmc4viz.sweep.resolve import Group, States, arrange, resolve
+from mmc4viz.sweep.match import (
+    WAITING,
+    Known,
+    Matches,
+    ShardMatch,
+    Validity,
+    changed,
+    constants,
+    match,
+    validity,
+)
+from mmc4viz.sweep.resolve import COUNTED, Group, States, arrange, resolve
 from mmc4viz.sweep.statistics import (
     CLASS,
     CLASSES,
+    DROPPED,
     IMAGE_STATUS,
+    MOST_IMAGES,
     QUANTITIES,
+    QUANTITY,
+    SHAPES,
     Curves,
     Tally,
+    lengths_of,
 )
 from mmc4viz.types import ImageStatus, LoaderConfig
 
 Places = NDArray[np.unsignedinteger[Any]]
 
 _EXACT_BITS: Final = 53  # mantissa of a double
-_CLASSES: Final = CLASS["below_threshold"] + 1  # only these occur in states; they come first
+_CLASSES: Final = len(CLASSES)
 
 
 def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
@@ -48,24 +63,26 @@ class Bins:
     """Differences between states, binned by the score at which a state begins.
 
     Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
-    into clusters, each with its own bins, one cluster after another.
+    into clusters: then there is a bin k of each cluster, side by side, so that scores of a narrow
+    range touch few of all bins. Quantities of plain documents that are not ``counted`` stay 0.
     """
 
-    def __init__(self, thresholds: Thresholds, clusters: int = 1) -> None:
-        self.thresholds = thresholds
-        self._each = len(thresholds) + 1
-        n = clusters * self._each
-        self.counts = np.zeros((len(QUANTITIES), n, len(CLASSES)), np.int64)
-        self.images = np.zeros((n, len(ImageStatus)), np.int64)
+    def __init__(
+        self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = COUNTED
+    ) -> None:
+        self.thresholds, self.clusters, self._counted = thresholds, clusters, counted
+        n = clusters * (len(thresholds) + 1)
+        self.counts = np.zeros((len(QUANTITIES), len(CLASSES), n), np.int64)
+        self.images = np.zeros((len(ImageStatus), n), np.int64)
+        self.shapes = np.zeros((len(SHAPES) + 1, n), np.int64)  # the last: not kept
 
-    def add_everywhere(self, constants: Tally, cluster: int = 0) -> None:
-        """Add counts that do not depend on the threshold."""
-        last = (cluster + 1) * self._each - 1
-        self.counts[:, last] += constants.counts
-        self.images[last] += constants.images
+    def add_everywhere(self, counts: Ints, images: Ints) -> None:
+        """Add what does not depend on the threshold: counts of `Tally`, the clusters first."""
+        self.counts[..., -self.clusters :] += np.moveaxis(counts, 0, -1)
+        self.images[..., -self.clusters :] += images.T
 
     def add_states(
-        self, place: Places, states: States, max_images: int, cluster: Ints | None = None
+        self, place: Places, states: States, config: LoaderConfig, cluster: Ints | None = None
     ) -> None:
         """Add the states of plain documents.
 
@@ -75,62 +92,97 @@ class Bins:
             Bins of the scores at which the states begin.
         states : States
             The documents' states.
-        max_images : int
-            The cap.
+        config : LoaderConfig
+            Only the cap and the token limit matter.
         cluster : ndarray of int64, shape (D,), optional
             Each document's cluster.
         """
-        at = place.astype(np.int64) + (0 if cluster is None else cluster * self._each)
-        m, n_pairs = len(place), np.arange(1, len(place) + 1)[:, None]
-        n_kept = np.minimum(n_pairs, max_images)
-        entered = at * _CLASSES + states.kind
-        left = entered[1:] - states.kind[1:] + states.kind[:-1]
-        sums = _sums(
-            {
-                "documents": np.ones_like(n_pairs),
-                "pairs": n_pairs,
-                "kept": n_kept,
-                "reaching": states.reaching,
-                "mispaired": states.mispaired,
-                "text_tokens": states.text_tokens,
-            },
-            entered.ravel(),
-            left.ravel(),
-            len(self.images) * _CLASSES,
-        )
-        alone = np.bincount(at[0], minlength=len(self.images))
-        sums["documents"][CLASS["below_threshold"] :: _CLASSES] -= alone
+        at = place.astype(np.int64) * self.clusters + (0 if cluster is None else cluster)
+        here = slice(int(at.min()), int(at.max()) + 1)  # bins in use
+        at -= here.start
+        m, n_bins = len(place), here.stop - here.start
+        # Documents that are always kept are divided by their image tokens.
+        split = min(m, config.max_images, MOST_IMAGES) + 1
+        kind = np.where(states.kind, states.kind, _CLASSES + np.minimum(states.reaching, split - 1))
+        n_pairs = np.arange(1, m + 1)[:, None]
+        values = {
+            "documents": np.ones_like(n_pairs),
+            "pairs": n_pairs,
+            "kept": np.minimum(n_pairs, config.max_images),
+            "reaching": states.reaching,
+            **{name: getattr(states, name) for name in COUNTED if name in self._counted},
+        }
+        values.pop("length", None)
+        sums = {
+            name: found.reshape(-1, n_bins)
+            for name, found in _sums(
+                values, *_moves(at, kind, n_bins), (_CLASSES + split) * n_bins
+            ).items()
+        }
+        alone = np.bincount(at[0], minlength=n_bins)
+        sums["documents"][CLASS["below_threshold"]] -= alone
         sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
         sums["over_cap"] = sums["pairs"] - sums["kept"]
         sums["truncated"] = sums.pop("kept") - sums["reaching"]
         sums["image_tokens"] = sums["reaching"]
-        sums["stranded"] = np.zeros_like(sums["reaching"])
-        for number, name in enumerate(QUANTITIES):
-            self.counts[number, :, :_CLASSES] += sums[name].reshape(-1, _CLASSES)
+        for name, found in sums.items():
+            counts = self.counts[QUANTITY[name]]
+            counts[:_CLASSES, here] += found[:_CLASSES]
+            counts[CLASS["kept_always"], here] += found[_CLASSES:].sum(axis=0)
+        self.shapes[:split, here] += sums["documents"][_CLASSES:]
+        self.shapes[1, here] += sums["documents"][CLASS["kept_single_image"]]
+        if "length" not in self._counted:
+            return
+        length = lengths_of(states.kind, states.length, config.max_tokens)
+        came, went = (
+            np.bincount(one, minlength=(DROPPED + 1) * n_bins) for one in _moves(at, length, n_bins)
+        )
+        self.shapes[MOST_IMAGES + 1 :, here] += (came - went).reshape(-1, n_bins)
 
-    def add_literal(self, states: LiteralStates, cluster: int = 0) -> None:
-        """Add the states of literal documents."""
+    def add_literal(self, states: LiteralStates, max_tokens: int, cluster: Ints) -> None:
+        """Add the states of literal documents, given the token limit and each one's cluster."""
         follows = np.append(False, states.document[1:] == states.document[:-1])
         place = np.searchsorted(self.thresholds, states.score, side="right")
-        place += cluster * self._each
+        place = place * self.clusters + cluster[states.document]
         left, before = place[follows], np.flatnonzero(follows) - 1
-        counts = self.counts.transpose(1, 2, 0)  # a view: bins and classes first
+        counts = self.counts.transpose(2, 1, 0)  # a view: bins and classes first
         np.add.at(counts, (place, states.kind), states.counts)
         np.subtract.at(counts, (left, states.kind[before]), states.counts[before])
-        np.add.at(self.images, place, states.images)
-        np.subtract.at(self.images, left, states.images[before])
+        np.add.at(self.images.T, place, states.images)
+        np.subtract.at(self.images.T, left, states.images[before])
+        kept = states.kind <= CLASS["kept_single_image"]
+        image_tokens = np.minimum(states.counts[:, QUANTITY["image_tokens"]], MOST_IMAGES)
+        length = MOST_IMAGES + 1 + lengths_of(states.kind, states.length, max_tokens)
+        for shape in (np.where(kept, image_tokens, len(SHAPES)), length):
+            np.add.at(self.shapes, (shape, place), 1)
+            np.subtract.at(self.shapes, (shape[before], left), 1)
 
     def curves(self) -> list[Curves]:
         """Sum the bins from the right, by cluster."""
-        shape = self.counts.shape
-        counts = self.counts.reshape(shape[0], -1, self._each, shape[2])[:, :, :0:-1]
-        counts = counts.cumsum(axis=2)[:, :, ::-1].transpose(1, 0, 3, 2)
-        images = self.images.reshape(-1, self._each, self.images.shape[1])[:, :0:-1]
-        images = images.cumsum(axis=1)[:, ::-1].transpose(0, 2, 1)
+        values = (self.counts, self.images, self.shapes[:-1])
         return [
-            Curves(self.thresholds, np.ascontiguousarray(one), of)
-            for one, of in zip(counts, images, strict=True)
+            Curves(self.thresholds, *each)
+            for each in zip(*(self._from_right(value) for value in values), strict=True)
         ]
+
+    def _from_right(self, values: Ints) -> Ints:
+        """Sum each cluster's bins from the right: (..., bins) becomes (clusters, ..., T)."""
+        each = np.moveaxis(values.reshape(*values.shape[:-1], -1, self.clusters), -1, 0)
+        return np.asarray(each[..., :0:-1].cumsum(axis=-1)[..., ::-1])
+
+
+def _moves(at: Ints, kind: NDArray[Any], n_bins: int) -> tuple[Ints, Ints]:
+    """Return where states begin and where the states before them end, bins within each kind.
+
+    Parameters
+    ----------
+    at : ndarray of int64, shape (m, D)
+        Bins of the scores.
+    kind : ndarray of integers, shape (m, D)
+    n_bins : int
+    """
+    first = kind * np.int64(n_bins)
+    return (first + at).ravel(), (first[:-1] + at[1:]).ravel()
 
 
 def _sums(
@@ -163,24 +215,26 @@ def _sums(
     return sums
 
 
-def _words(values: dict[str, NDArray[Any]], n: int) -> Iterator[list[tuple[str, int, int]]]:
+def _words(values: dict[str, NDArray[Any]], n: int) -> list[list[tuple[str, int, int]]]:
     """Pack quantities into doubles to sum several at once, exactly.
 
-    Yields
-    ------
-    list of (name, shift, bits)
-        Quantities of one double; no sum of n values overflows its bits.
+    Returns
+    -------
+    list of list of (name, shift, bits)
+        Quantities of each double; no sum of n values overflows its bits.
     """
-    word: list[tuple[str, int, int]] = []
-    used = 0
-    for name, value in values.items():
-        bits = (n * max(1, int(value.max()))).bit_length()
-        if word and used + bits > _EXACT_BITS:
-            yield word
-            word, used = [], 0
-        word.append((name, used, bits))
-        used += bits
-    yield word
+    sizes = {name: (n * max(1, int(value.max()))).bit_length() for name, value in values.items()}
+    words: list[list[tuple[str, int, int]]] = []
+    for name in sorted(sizes, key=lambda name: -sizes[name]):  # large ones first: fewer doubles
+        bits = sizes[name]
+        for word in words:
+            _, shift, last = word[-1]
+            if shift + last + bits <= _EXACT_BITS:
+                word.append((name, shift + last, bits))
+                break
+        else:
+            words.append([(name, 0, bits)])
+    return words
 
 
 Progress = Callable[[int], object]
@@ -257,9 +311,14 @@ class Part:
         """Return the pairs of some of its plain documents."""
         return Matches.joined([group.pairs(documents[group.document]) for group in self.groups()])
 
+    @cached_property
+    def images(self) -> Validity:
+        """The status of the shard's images before matching."""
+        return validity(self.columns, self.min_kb)
+
     def images_with(self, status: ImageStatus) -> NDArray[np.int64]:
         """Return each document's number of images with a status, 0 for literal ones."""
-        images = validity(self.columns, self.min_kb)
+        images = self.images
         if status not in (ImageStatus.MATCHED, ImageStatus.UNMATCHED):
             return images.having(IMAGE_STATUS[status])
         matched = np.bincount(self.matches.document, minlength=len(self.columns))
@@ -433,7 +492,7 @@ def sweep(
     0
     """
     bins = Bins(thresholds)
-    _fill(bins, matched, config, np.zeros(len(matched.parts), np.int64), progress)
+    _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress)
     return bins.curves()[0]
 
 
@@ -444,16 +503,21 @@ def sweep_each(
     config: LoaderConfig,
     thresholds: Thresholds,
 ) -> list[Curves]:
-    """Compute every statistic for each cluster of shards at once.
+    """Compute every statistic for each cluster of documents at once.
 
     Parameters
     ----------
     matched : Matched
-    cluster : ndarray of int64, shape (parts,)
-        Cluster of each shard, from 0.
+    cluster : ndarray of int64, shape (documents,)
+        Cluster of each document, from 0.
     clusters : int
     config, thresholds
         As for `sweep`.
+
+    Returns
+    -------
+    list of Curves
+        One per cluster; their sum is what `sweep` returns.
     """
     bins = Bins(thresholds, clusters)
     _fill(bins, matched, config, cluster, None)
@@ -467,26 +531,37 @@ def _fill(
     cluster: NDArray[np.int64],
     progress: Progress | None,
 ) -> None:
-    """Add every state of a corpus to its bin."""
+    """Add every state of a corpus to its bin, given each document's cluster."""
     report, n_left = progress or (lambda _: None), matched.n_documents
-    for part, here in zip(matched.parts, cluster.tolist(), strict=True):
-        bins.add_everywhere(part.constants, here)
-        if part.literal:
-            bins.add_literal(part.literal.states(config), here)
-            report(len(part.literal))
-            n_left -= len(part.literal)
-    several = len(bins.images) > len(bins.thresholds) + 1
-    of_document = np.repeat(cluster, [len(part.columns) for part in matched.parts])
-    start = 0
+    several, start = bins.clusters > 1, 0
+    n_pairs = np.zeros(matched.n_documents, np.int64)
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
         for group, place in run.with_places(bins.thresholds):
+            numbers = group.document.astype(np.int64) + (start - run.first)
+            n_pairs[numbers] = len(group.score)
             for here in group.blocks():
-                block = group.part(here)
-                states = resolve(block, config, tokenizer)
-                dealt = of_document[block.document - run.first + start] if several else None
-                bins.add_states(place[:, here], states, config.max_images, dealt)
-                report(len(block))
-                n_left -= len(block)
+                states = resolve(group.part(here), config, tokenizer)
+                own = cluster[numbers[here]] if several else None
+                bins.add_states(place[:, here], states, config, own)
+                report(states.kind.shape[1])
+                n_left -= states.kind.shape[1]
         start += run.last - run.first
+    start = 0
+    for part in matched.parts:
+        rows = slice(start, start + len(part.columns))
+        start = rows.stop
+        bins.add_everywhere(*_constants(part, n_pairs[rows], cluster[rows], bins.clusters))
+        if part.literal:
+            literal = part.literal.states(config)
+            bins.add_literal(literal, config.max_tokens, cluster[rows][part.literal.rows])
+            report(len(part.literal))
+            n_left -= len(part.literal)
     report(n_left)
+
+
+def _constants(part: Part, n_pairs: Ints, cluster: Ints, clusters: int) -> tuple[Ints, Ints]:
+    """Return what does not depend on the threshold by cluster, as `constants` does."""
+    if clusters == 1:
+        return part.constants.counts[None], part.constants.images[None]
+    return constants(part.columns, part.images, part.kind, n_pairs, cluster, clusters)

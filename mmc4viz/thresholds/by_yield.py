@@ -78,7 +78,7 @@ def steps_of_curves(curves: Curves, keep: float, grid: Thresholds | None = None)
     """
     if grid is not None:
         steps = np.searchsorted(curves.thresholds, grid)
-        curves = Curves(grid, curves.counts[..., steps], curves.images[..., steps])
+        curves = curves.at(steps, grid)
     left = {
         name: curves.total(name).astype(np.float64)
         if name == "pairs"
@@ -171,7 +171,7 @@ def _of_literal(states: LiteralStates) -> Changes:
     return states.score, values
 
 
-_ASSUMPTION: Final = (
+ASSUMPTION: Final = (
     "Exact counts at every step of the grid; documents and tokens are expected values under the "
     "single-image keep probability. Does not consider whether pairs are correct."
 )
@@ -267,10 +267,10 @@ def by_yield(steps: Steps, targets: Sequence[Target]) -> Proposal:
     elif not len(found):
         reason = _unreached(steps, needed)
     if reason is not None:
-        return Proposal(Basis.YIELD, text, _ASSUMPTION, reason=reason)
+        return Proposal(Basis.YIELD, text, ASSUMPTION, reason=reason)
     step = int(found[-1])
     threshold = float(steps.threshold[step])
-    return Proposal(Basis.YIELD, text, _ASSUMPTION, threshold, kept=steps.at(step))
+    return Proposal(Basis.YIELD, text, ASSUMPTION, threshold, kept=steps.at(step))
 
 
 def _unreached(steps: Steps, needed: Sequence[tuple[str, float]]) -> str:

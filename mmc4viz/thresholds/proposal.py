@@ -15,6 +15,7 @@ class Basis(StrEnum):
     FDR = "fdr"
     DECOYS = "decoys"
     PRECISION = "precision"
+    COMBINED = "combined"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.shards import fetch, image_source, is_packed
 from mmc4viz.data.storage import is_remote
-from mmc4viz.data.thumbnails import Thumbnail, entries, picture, read_thumbnail, smaller
+from mmc4viz.data.thumbnails import SIDE, Thumbnail, entries, picture, pictures, read_thumbnail
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.tokenizer import Tokenizer
@@ -33,6 +34,7 @@ from mmc4viz.ui.cache import cached
 
 _MOST_IMAGES: Final = 100
 _SMALL: Final = 72  # pixels of an image in a list
+_AT_ONCE: Final = 4  # images decoded for one document
 _FIRST_IMAGES: Final = 3  # tried for a document's image in a list
 _LARGE: Final = 640  # pixels of an enlarged image
 _LONGEST: Final = 100_000  # characters of raw JSON shown
@@ -90,9 +92,9 @@ def _read_whole(source: data.CorpusKey, columns: Columns, part: int, row: int) -
     document = parse_document(key, raw, images, decode_quickly)
     if source.other_model:
         document = columns.rescored(document, row)
-    pictures = tuple(_pictures(document, raw, images))
-    icons = tuple(one and smaller(one, _SMALL) for one in pictures)
-    return Opened(columns.shard.name, document, pictures, icons)
+    shown = _pictures(document, raw, images)
+    large, small = zip(*shown, strict=True) if shown else ((), ())
+    return Opened(columns.shard.name, document, large, small)
 
 
 def _read(source: data.CorpusKey, part: int, row: int) -> tuple[bytes | None, ImageSource]:
@@ -171,15 +173,16 @@ def _shortened(value: Any, name: str = "") -> Any:
     return value
 
 
-def _pictures(document: Document, raw: bytes, images: ImageSource) -> Iterator[str | None]:
-    """Yield a small version of each image; None for one that cannot be shown."""
+def _pictures(document: Document, raw: bytes, images: ImageSource) -> list[tuple[str | None, ...]]:
+    """Return each image small and very small; None for one that cannot be shown."""
     try:
         info = read_json(raw)
     except ValueError:
-        return
+        return []
     found, source = _entries(info, images)
-    for entry in islice(found, min(len(document.images), _MOST_IMAGES)):
-        yield picture(entry, source)
+    shown = islice(found, min(len(document.images), _MOST_IMAGES))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # Pillow decodes without the interpreter's lock
+        return list(pool.map(lambda entry: pictures(entry, source, SIDE, _SMALL), shown))
 
 
 def _entries(info: Any, images: ImageSource) -> tuple[Iterator[Any], ImageSource]:

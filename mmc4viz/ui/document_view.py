@@ -12,7 +12,6 @@ import streamlit as st
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.walk import (
     MOST_STATES,
     RunnerUp,
@@ -58,26 +57,34 @@ _Matrix = NDArray[np.float64]
 
 
 def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
-    """Draw a document and the loader's decisions on it."""
+    """Draw a document and the loader's decisions on it.
+
+    All is computed before anything is drawn, so that the browser draws once.
+    """
     config, tokenizer = choice.config, data.tokenizer_of(choice.source)
-    verdict = walk(opened.document, config, tokenizer)
-    st.header("Document", anchor=False, divider="gray")
-    _html(_facts(opened, verdict, config))
-    found: list[State] = []
-    if not opened.document.is_gpt:
-        found = states(opened.document, config, tokenizer, _most_states(opened.document))
+    document, decided = opened.document, not opened.document.is_gpt
+    verdict = walk(document, config, tokenizer)
+    found = states(document, config, tokenizer, _most_states(document)) if decided else []
+    by_method = assigned(document, config, tokenizer) if decided else {}
+    sequence = sequence_of(document, verdict, config, tokenizer)
+    page = _swaps(opened, verdict) + _page(opened, verdict) + _rest(opened, verdict)
+
+    _html(_facts(opened, verdict, config), part("heading", "Document"))
+    if found:
         _strip(found, verdict, choice)
-    _html(_swaps(opened, verdict) + _page(opened, verdict) + _rest(opened, verdict))
+    _html(page)
     if found:
         _similarity(opened, verdict, config)
-        _states(found, config)
-        _assignments(opened.document, config, tokenizer)
-    _sequence(opened, sequence_of(opened.document, verdict, config, tokenizer))
+        _states(found)
+        title = part("title", "Other assignment methods")
+        _html(_assignments(by_method, config), part("document", _outcomes(found, config)) + title)
+    _sequence(opened, sequence)
     _raw(choice, place)
 
 
-def _html(body: Markup) -> None:
-    st.html(part("document", body))
+def _html(body: Markup, title: Markup | None = None) -> None:
+    """Draw text of the document, apart from the page's own title of it."""
+    st.html((title or Markup()) + part("document", body))
 
 
 REDRAW: Final = "redraw"
@@ -142,12 +149,11 @@ def _similarity(opened: Opened, verdict: Verdict, config: LoaderConfig) -> None:
     """Draw the similarity matrix with the matched pairs, and each image's runner-up."""
     matrix = matrix_of(opened.document)
     if matrix is None:
-        heading("Similarity matrix")
         words = "The document has no numeric similarity matrix (images × sentences)."
-        _html(part("paragraph", words))
+        _html(part("paragraph", words), part("title", "Similarity matrix"))
         return
     head = ["image", *(f"sentence {n + 1}" for n in range(matrix.shape[1]))]
-    heading("Similarity matrix", "similarity", head, lambda: _matrix_rows(matrix))
+    heading(part("title", "Similarity matrix"), "similarity", head, lambda: _matrix_rows(matrix))
     digits = 4 if np.nanmax(np.abs(matrix), initial=0) < 2 else 2
     marks = [
         (
@@ -228,15 +234,19 @@ def _most_states(shown: Document) -> int:
     return max(3, min(MOST_STATES, _MOST_CHARACTERS // max(length, 1)))
 
 
-def _states(found: list[State], config: LoaderConfig) -> None:
-    """Draw the outcome at every threshold."""
+def _states(found: list[State]) -> None:
+    """Draw the heading of the outcomes, with their data."""
     head = ("above", "up to", "outcome", "image_tokens", "text_tokens", "mispaired")
     rows = [
         (s.low, s.high, str(s.verdict.outcome), s.verdict.image_tokens, s.verdict.text_tokens,
          s.verdict.mispaired)
         for s in found
     ]  # fmt: skip
-    heading("Outcome by threshold", "states", head, lambda: rows)
+    heading(part("title", "Outcome by threshold"), "states", head, lambda: rows)
+
+
+def _outcomes(found: list[State], config: LoaderConfig) -> Markup:
+    """Return a table of the outcome at every threshold."""
     now = next((n for n, one in enumerate(found) if one.holds(config.threshold)), None)
     cells = [
         (
@@ -253,7 +263,7 @@ def _states(found: list[State], config: LoaderConfig) -> None:
     caption = f"The current threshold is {config.threshold:g}."
     if found[-1].low > -math.inf:
         caption += " Lower thresholds are not shown."
-    _html(table(names, cells, caption, now))
+    return table(names, cells, caption, now)
 
 
 def _span(one: State) -> str:
@@ -271,9 +281,8 @@ def _span(one: State) -> str:
     return f"above {low}" if one.high == math.inf else f"above {low}, up to {high}"
 
 
-def _assignments(shown: Document, config: LoaderConfig, tokenizer: Tokenizer) -> None:
-    """Draw the pairs and the outcome under every assignment method."""
-    found = assigned(shown, config, tokenizer)
+def _assignments(found: dict[str, Verdict], config: LoaderConfig) -> Markup:
+    """Return the pairs and the outcome under every assignment method."""
     names = list(found)
     given = {name: {pair.image: pair for pair in v.pairs} for name, v in found.items()}
     images = sorted({image for pairs in given.values() for image in pairs})
@@ -282,9 +291,8 @@ def _assignments(shown: Document, config: LoaderConfig, tokenizer: Tokenizer) ->
     rows.append([part("bold", "outcome"), *(outcome_chip(found[name].outcome) for name in names)])
     for title, field in (("image tokens", "image_tokens"), ("mispaired", "mispaired")):
         rows.append([part("bold", title), *(f"{getattr(found[n], field):,}" for n in names)])
-    heading("Other assignment methods")
     caption = "Sentence and score of each image; bold if it differs from the current method."
-    _html(table(("", *(ASSIGNMENTS[name] for name in names)), rows, caption))
+    return table(("", *(ASSIGNMENTS[name] for name in names)), rows, caption)
 
 
 def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: LoaderConfig) -> str:
@@ -297,14 +305,17 @@ def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: Loa
     return words if mine == theirs else part("bold", words)
 
 
+_TOKENS_HEAD: Final = ("token", "kind", "meaning")
+
+
 def _sequence(opened: Opened, found: TrainingSequence | None) -> None:
     """Draw the training sequence: image tokens on a ruler, then the text."""
     if found is None:
-        heading("Training sequence")
-        _html(part("paragraph", "No training sequence: all pairs were dropped."))
+        words = "No training sequence: all pairs were dropped."
+        _html(part("paragraph", words), part("title", "Training sequence"))
         return
     marks = [(token.place, token.kind, token.words) for token in found.tokens]
-    heading("Training sequence", "tokens", ("token", "kind", "meaning"), lambda: marks)
+    heading(part("title", "Training sequence"), "tokens", _TOKENS_HEAD, lambda: marks)
     charts.ruler(found.length, found.limit, marks)
     _html(part("sequence", [_piece(piece, opened) for piece in found.pieces]))
 
@@ -430,9 +441,9 @@ def _picture(opened: Opened, number: int) -> str | None:
 
 
 def _piece(piece: Piece, opened: Opened) -> tuple[str, str, str | None]:
-    """Return the kind of a piece, its text and its picture."""
-    picture = None if piece.image is None else _picture(opened, piece.image)
-    return piece.kind, _limited(piece.text), picture
+    """Return the kind of a piece, its text and its icon."""
+    icons = dict(enumerate(opened.icons))
+    return piece.kind, _limited(piece.text), icons.get(-1 if piece.image is None else piece.image)
 
 
 def _limited(text: str) -> str:

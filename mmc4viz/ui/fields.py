@@ -81,3 +81,11 @@ def yes_or_no(label: str, key: str, name: str, *, default: bool, **looks: Any) -
     chosen = st.toggle(label, key=key, **looks)
     state.put(name, None if chosen == default else "yes" if chosen else "no")
     return chosen
+
+
+def text(label: str, key: str, name: str, default: str = "", most: int = 40, **looks: Any) -> str:
+    """Ask for a line of text of at most so many characters."""
+    state.seed(key, state.get(name)[:most] or default)
+    value = (st.text_input(label, key=key, max_chars=most, **looks) or "").strip()
+    state.put(name, None if value in ("", default) else value)
+    return value or default

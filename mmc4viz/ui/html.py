@@ -6,11 +6,8 @@ from ``assets/parts.j2``, which escapes every value, or in table cells.
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,7 +17,7 @@ import streamlit as st
 from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
-from mmc4viz.text import plain, template
+from mmc4viz.text import csv_text, plain, template
 from mmc4viz.types import SETTINGS, ImageStatus, Outcome, PairStatus
 
 
@@ -214,29 +211,6 @@ def _download(name: str, form: str, mime: str, make: Callable[[], str | bytes], 
         type="tertiary",
         icon=":material/download:",
     )
-
-
-def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    r"""Return CSV in which no cell can be read as a formula by a spreadsheet.
-
-    Examples
-    --------
-    >>> csv_text(["a", "b"], [["=1+1", -0.5]])
-    '"a","b"\r\n"\'=1+1",-0.5\r\n'
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(head)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = plain(value)
-    begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # includes full-width characters
-    return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text
 
 
 def plural(count: float, noun: str) -> str:

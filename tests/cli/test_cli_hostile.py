@@ -36,6 +36,7 @@ GIVEN = {
     "labels import": [],
     "sample": ["{folder}"],
     "score": ["{shard}", "--model", "{folder}", "--out", "s.parquet"],
+    "slices": ["{shard}"],
     "suggest": ["{shard}", "--keep", "pairs=1"],
     "verify": ["{verified}", "{shard}"],
 }

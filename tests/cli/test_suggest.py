@@ -31,7 +31,7 @@ def proposals(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[
 
 
 def test_each_target_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> None:
-    kept, *rates = proposals(
+    kept, *rates, at_once = proposals(
         capsys, "--keep", "pairs=300", "--keep", "documents=40%", "--fdr", "0.15", "--fdr", "0.3"
     )
     assert kept["target"] == "pairs ≥ 300 and documents ≥ 40%"
@@ -43,6 +43,7 @@ def test_each_target_has_its_proposal(capsys: pytest.CaptureFixture[str]) -> Non
         assert one["kept"]["pairs"] >= 50
     assert rates[0]["threshold"] > rates[1]["threshold"]
     assert rates[0]["kept"]["pairs"] < rates[1]["kept"]["pairs"]
+    assert at_once["basis"] == "combined" and len(at_once["targets"]) == 4
 
 
 def test_the_table_states_assumptions(capsys: pytest.CaptureFixture[str]) -> None:

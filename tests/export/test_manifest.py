@@ -37,7 +37,7 @@ from mmc4viz.export.provenance import (
 )
 from mmc4viz.export.trainer import advice, openflamingo_flags, unflagged
 from mmc4viz.export.verify import differences
-from mmc4viz.sweep.statistics import Curves, Tally
+from mmc4viz.sweep.statistics import Curves
 from mmc4viz.text import verdict_json
 from mmc4viz.types import ASSIGNMENT_NAMES, Config, ConfigError
 from tests.cli.test_cli import Run
@@ -75,9 +75,7 @@ def some_basics(**changes: Any) -> Basics:
 
 
 def some_yields() -> dict[str, Any]:
-    nothing = Tally.empty()
-    curves = Curves(np.array([0.2]), nothing.counts[..., None], nothing.images[..., None])
-    return exact_yields(curves, 0, 0.5)
+    return exact_yields(Curves.none(np.array([0.2])), 0, 0.5)
 
 
 # Config round trip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,8 @@ def assert_same(text: Interleaved, owners: Owners, tokenizer: Tokenizer) -> None
             expected.text_tokens,
             expected.mispaired,
         )
+        shape = found.length[0], found.text_before[0], found.text_between[0], found.followed[0]
+        assert shape == astuple(expected.shape)
         assert found.own_tokens[0] == sum(expected.survives)
         assert found.ends_with_image[0] == expected.ends_with_image
         assert not found.failed[0]

@@ -31,7 +31,7 @@ from mmc4viz.sweep.statistics import (
     image_funnel,
     tally,
 )
-from mmc4viz.sweep.sweep import Matched, sweep
+from mmc4viz.sweep.sweep import Matched, sweep, sweep_each
 from mmc4viz.types import ASSIGNMENT_NAMES, Image, PairStatus
 from tests.support import nasty
 from tests.support.documents import info
@@ -73,13 +73,14 @@ def columns(documents: list[Document]) -> Columns:
 def sum_of_walks(documents: list[Document], config: LoaderConfig) -> Tally:
     total = Tally.empty()
     for document in documents:
-        total += tally(walk(document, config, TOKENIZER))
+        total += tally(walk(document, config, TOKENIZER), config.max_tokens)
     return total
 
 
 def assert_equal(curves: Curves, step: int, total: Tally) -> None:
     np.testing.assert_array_equal(curves.counts[:, :, step], total.counts)
     np.testing.assert_array_equal(curves.images[:, step], total.images)
+    np.testing.assert_array_equal(curves.shapes[:, step], total.shapes)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS[0], *slow(*SETTINGS[1:])], ids=str)
@@ -222,6 +223,25 @@ def test_curves_of_shards_add_up(documents: list[Document]) -> None:
     np.testing.assert_array_equal(whole.counts, (separate[0] + separate[1]).counts)
 
 
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_clusters_of_documents_are_swept_as_if_alone(
+    some_columns: Columns, settings: dict[str, Any]
+) -> None:
+    config = LoaderConfig(**settings)
+    parts = [some_columns.take(np.arange(n, 500, 3)) for n in range(3)]
+    once = match_corpus(parts, config)
+    cluster = np.random.default_rng(1).integers(0, 4, once.n_documents) % 3 + 1  # none in 0
+    found = sweep_each(once, cluster, 4, config, THRESHOLDS)
+    starts = np.cumsum([0, *map(len, parts)])
+    for number, curves in enumerate(found):
+        here = [
+            part.take(np.flatnonzero(cluster[start : start + len(part)] == number))
+            for part, start in zip(parts, starts.tolist(), strict=False)
+        ]
+        assert equal(curves, sweep(match_corpus(here, config), config, THRESHOLDS))
+    assert equal(sum(found[1:], found[0]), sweep(once, config, THRESHOLDS))
+
+
 @given(st.lists(st.floats(allow_nan=True), max_size=20))
 def test_every_scale_has_a_grid_of_decimals(values: list[float]) -> None:
     grid: NDArray[np.float64] = scale_of(np.array(values)).thresholds()
@@ -236,7 +256,8 @@ def test_an_empty_corpus_has_curves() -> None:
 
 
 def equal(one: Curves, other: Curves) -> bool:
-    return np.array_equal(one.counts, other.counts) and np.array_equal(one.images, other.images)
+    names = ("counts", "images", "shapes")
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
 
 
 @pytest.mark.slow

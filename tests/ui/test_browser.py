@@ -16,6 +16,7 @@ import mmc4viz
 from mmc4viz import Curves, LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.cli import cli
 from mmc4viz.data.scale import COSINE
+from mmc4viz.sweep.shape import shape_rows
 from mmc4viz.sweep.statistics import document_funnel, image_funnel
 from mmc4viz.sweep.sweep import sweep
 from mmc4viz.ui.start import SETTINGS
@@ -122,6 +123,7 @@ def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str
     """Return what the control must show at a threshold."""
     row, other = (curves.rows(KEEP)[curves.step(t)] for t in (threshold, compared))
     step = curves.step(threshold)
+    shape = shape_rows(curves, KEEP, 6)[step]
     whole = int(curves.total("documents")[step])
     share = row["documents"] / whole
     mispaired = row["mispaired"] / row["image_tokens"] if row["image_tokens"] else 0
@@ -130,8 +132,9 @@ def wanted(curves: Curves, threshold: float, compared: float = 0.24) -> dict[str
     sign = "+" if change > 0 else "−"
     return {
         "numbers": [
-            f"{row['documents']:,.1f}", f"{share:.1%}", f"{row['pairs']:,}",
-            f"{row['image_tokens']:,.1f}", f"{row['text_tokens']:,.0f}", f"{mispaired:.1%}",
+            f"{row['documents']:,.1f}", f"{share:.1%}", f"{row['image_tokens']:,.1f}",
+            f"{shape['images_mean'] or 0:,.2f}", f"{shape['single_image'] or 0:.1%}",
+            f"{mispaired:.1%}",
         ],
         "change": f"{sign}{abs(change):,.1f} vs baseline {compared:g}" if change else "",
         "sides": [

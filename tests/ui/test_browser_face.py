@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples
 from mmc4viz.loader.walk import states
+from tests.support.serving import serving
 from tests.support.slowly import slow
 from tests.ui.test_browser_pages import FACTS, SAMPLE, Watched
 
@@ -109,11 +111,64 @@ def test_the_matrix_names_what_is_under_the_pointer(browser: Browser, dashboard:
 def test_the_open_document_is_in_view_in_its_list(browser: Browser, dashboard: str) -> None:
     page = Watched(browser, dashboard).open("documents?doc=0.16")
     expect(page.get_by_text("189 of 240")).to_be_visible()  # on the fourth page of the list
-    top = "document.querySelector('[data-testid=stDataFrame] .dvn-scroller').scrollTop"
-    page.wait_for_function(f"{top} >= {46 * (189 - 150 - 7)} && {top} <= {46 * (189 - 150)}")
+    row = 188 - 150
+    within = f"list => {46 * (row - 7)} <= list.scrollTop && list.scrollTop <= {46 * row}"
+    page.wait_for_function(within, arg=page.locator(".list").element_handle())
+    expect(page.locator(".list [aria-selected=true]")).to_have_attribute("data-id", "16")
     page.keyboard.press("j")
     expect(page.get_by_text("190 of 240")).to_be_visible()
+    expect(page.locator(".list [aria-selected=true]")).not_to_have_attribute("data-id", "16")
+    for rank in range(191, 203):  # to the next page of the list
+        page.keyboard.press("j")
+        expect(page.get_by_text(f"{rank} of 240")).to_be_visible()
+    expect(page.locator(".list tbody tr").nth(1)).to_have_attribute("aria-selected", "true")
     page.close()
+
+
+def test_the_list_is_used_by_keys(browser: Browser, dashboard: str) -> None:
+    with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
+        page = context.new_page()
+        page.goto(f"{dashboard}/documents?f.sort=place&f.outcome=kept")
+        first = page.locator(".list tbody tr").first
+        expect(first).to_be_visible(timeout=60_000)
+        first.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Control+c")
+        second = page.locator(".list tbody tr").nth(1)
+        whole = second.locator("td").nth(1).get_attribute("title")
+        assert whole and whole in page.evaluate("navigator.clipboard.readText()").split("\t")
+        expect(page.locator(".list [aria-selected=true]")).to_have_count(0)
+        page.keyboard.press("Enter")
+        expect(second).to_have_attribute("aria-selected", "true")
+        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(whole)
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowUp")
+        for _ in range(4):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        head = page.locator(".list th").nth(4)
+        expect(head).to_have_attribute("aria-sort", "descending")
+        expect(head.get_by_role("button", name="top score")).to_be_focused()
+        page.wait_for_url("**f.sort=best*")
+        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(whole)  # it stays open
+        page.keyboard.press("Enter")
+        expect(head).to_have_attribute("aria-sort", "ascending")
+
+
+def test_images_in_view_are_read_after_the_list_is_drawn(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path) as address:  # nothing is cached
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.goto(f"{address}/documents?f.sort=place")
+        expect(page.locator(".list tbody tr")).to_have_count(50, timeout=60_000)
+        expect(page.locator(".list tbody tr").first.locator("img")).to_be_visible()
+        page.locator(".list tbody tr").nth(3).click()  # while others are read
+        expect(page.locator(".list tbody tr").nth(3)).to_have_attribute("aria-selected", "true")
+        page.wait_for_url("**doc=0.3*")
+        page.wait_for_function(
+            "list => list.querySelectorAll('img').length > 40",
+            arg=page.locator(".list").element_handle(),
+        )
+        page.close()
 
 
 def test_a_quadrant_is_pressed_anywhere_in_it(browser: Browser, dashboard: str) -> None:

@@ -165,12 +165,13 @@ def settled(element: Locator) -> tuple[float, float]:
 
 def test_a_row_opens_its_document_and_keys_step(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
-    page = watched.open("documents?f.sort=place", "[data-testid=stDataFrameResizable] canvas")
-    x, y = settled(page.locator("[data-testid=stDataFrameResizable] canvas").first)
+    page = watched.open("documents?f.sort=place", ".list tbody tr")
+    x, y = settled(page.locator(".list tbody").first)
     keys = [sample.key for sample in samples(expand([SAMPLE])[0])]
-    # One press after another, each opens its own: on the box before a row, or anywhere in it.
+    # One press after another, each opens its own, anywhere in a row.
     for row, right in ((4, 14), (2, 300), (5, 14), (0, 200), (4, 400), (1, 14)):
-        page.mouse.click(x + right, y + 36 + 46 * (row + 0.5))
+        page.mouse.click(x + right, y + 46 * (row + 0.5))
+        assert page.locator(".list tr[aria-selected=true]").get_attribute("data-id") == str(row)
         expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row], timeout=10_000)
         page.wait_for_url(f"**doc=0.{row}*")
     page.get_by_role("heading", name="Documents").click()

@@ -21,7 +21,7 @@ from mmc4viz.cli import main
 from mmc4viz.text import escaped
 from mmc4viz.types import Document, Outcome, Verdict
 from mmc4viz.ui import document_data, html, state
-from mmc4viz.ui.components import charts
+from mmc4viz.ui.components import charts, document_list
 from mmc4viz.ui.components.document_filters import CONTAINS, ORDERS, OUTCOMES
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.views import documents as find
@@ -61,14 +61,26 @@ def alerts(app: AppTest) -> list[str]:
 def whole_keys() -> dict[str, str]:
     """Return the sample's keys by their forms in the list, which are shortened in the middle."""
     found = [sample.key for shard in expand([SAMPLE]) for sample in samples(shard)]
-    short = {find._shortened(key): key for key in found}
+    short = {document_list._shortened(key): key for key in found}
     assert len(short) == len(found) and all(len(key) < 14 for key in short)
     return short
 
 
+def sent(app: AppTest, component: str) -> list[dict[str, Any]]:
+    """Return what the components of a page were sent."""
+    found = [element.proto for element in app.get("bidi_component")]
+    return [json.loads(one.json) for one in found if one.component_name == component]
+
+
+def cells(app: AppTest, column: str) -> list[str]:
+    """Return a column of the list, as shown."""
+    [shown] = sent(app, "mmc4viz.list") or [{"columns": [], "rows": []}]
+    names = [one["name"] for one in shown["columns"]]
+    return [row["cells"][names.index(column)][0] for row in shown["rows"]]
+
+
 def keys(app: AppTest) -> list[str]:
-    shown = app.dataframe[0].value["key"].tolist() if app.dataframe else []
-    return [whole_keys().get(key, key) for key in shown]
+    return [whole_keys().get(key, key) for key in cells(app, "key")]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +152,7 @@ def test_a_filter_is_kept_in_the_address(monkeypatch: pytest.MonkeyPatch) -> Non
     app.selectbox(key="filter-outcome").set_value("unreadable").run()
     assert app.query_params["f.outcome"] == "unreadable"
     assert "f.page" not in app.query_params
-    assert app.dataframe[0].value["outcome"].unique().tolist() == ["unreadable"]
+    assert set(cells(app, "outcome")) == {"unreadable"}
     app.button(key="filters-clear").click().run()
     assert "f.outcome" not in app.query_params
     assert app.selectbox(key="filter-outcome").value == ""
@@ -212,9 +224,9 @@ def test_the_open_document_s_page_follows_the_threshold(monkeypatch: pytest.Monk
         app.number_input(key="threshold").set_value(threshold).run()
         assert app.query_params["doc"] == "0.7"
         assert "The open document is not in this list." not in [t.value for t in app.text]
-        [cell] = app.session_state["documents"]["selection"]["cells"]
-        assert keys(app)[cell[0]] in markup(app)
-    app.query_params["f.page"] = "5"
+        [shown] = sent(app, "mmc4viz.list")
+        row = [one["id"] for one in shown["rows"]].index(shown["open"])
+        assert keys(app)[row] in markup(app)
 
 
 def test_search_runs_on_demand(
@@ -343,8 +355,7 @@ def test_raw_json_is_short_and_inert(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def galleries(app: AppTest) -> list[dict[str, Any]]:
     """Return what the galleries of a page were sent."""
-    sent = [e.proto for e in app.get("bidi_component")]
-    return [json.loads(one.json) for one in sent if one.component_name == "mmc4viz.gallery"]
+    return sent(app, "mmc4viz.gallery")
 
 
 @pytest.mark.parametrize("view", ["around", "lost", "kept", "between"])
@@ -509,23 +520,52 @@ def test_names_of_filters_are_whole() -> None:
 
 def test_the_columns_of_the_list_are_chosen_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "documents", **{"d.columns": "url,key,<b>"})
-    order = app.dataframe[0].proto.column_order
-    assert list(order) == ["key", "url"]
+    assert columns_of(app) == ["key", "url"]
     app.session_state["documents-columns"] = ["outcome", "image"]
     app.run()
-    assert list(app.dataframe[0].proto.column_order) == ["image", "outcome"]
+    assert columns_of(app) == ["image", "outcome"]
 
 
-def test_a_list_shows_each_document_s_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def columns_of(app: AppTest) -> list[str]:
+    [shown] = sent(app, "mmc4viz.list")
+    return [column["name"] for column in shown["columns"]]
+
+
+def test_the_list_and_its_csv_have_the_same_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = csvs_of(monkeypatch)
     app = opened(monkeypatch, "documents", **{"f.sort": "place"})
-    pictures = app.dataframe[0].value["image"].tolist()
+    head, *rows = list(csv.reader(io.StringIO(offered["documents"])))
+    assert ["image", *head] == columns_of(app) and len(rows) == 240
+    for name in ("key", "pairs", "images", "shard"):
+        listed = keys(app) if name == "key" else cells(app, name)
+        assert [row[head.index(name)] for row in rows[:50]] == listed
+    [shown] = sent(app, "mmc4viz.list")
+    sorts = {column["name"]: column["sort"] for column in shown["columns"]}
+    assert sorts["shard"] == "ascending" and sorts["key"] == "none"
+    assert [c["name"] for c in shown["columns"] if c["number"]] == [
+        "pairs", "best", "nearest", "images", "matched", "image_tokens", "text_tokens", "mispaired",
+    ]  # fmt: skip
+
+
+def test_images_of_the_list_are_read_when_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, "documents", **{"f.sort": "place"})
+    [before] = sent(app, "mmc4viz.list")
     documents = [parse_document(s.key, s.raw) for s in samples(expand([SAMPLE])[0])][:50]
-    for picture, document in zip(pictures, documents, strict=True):
+    app.session_state["documents-wanted"] = ["x", None, [0], 200, *range(5, 20)]
+    app.run()
+    [found] = [one["told"] for one in sent(app, "mmc4viz.relay") if one["name"] == "pictures"]
+    assert list(found) == [str(number) for number in range(5, 20)]  # none that is not listed
+    for number, document in enumerate(documents[5:20], 5):
         if document.error is None:
             there = any(i.present and i.pixel_error is None for i in document.images[:3])
-            assert isinstance(picture, str) == there
-    shown = [one for one in pictures if isinstance(one, str)]
+            assert isinstance(found[str(number)], str) == there
+    shown = [one for one in found.values() if one is not None]
     assert shown and all(one.startswith("data:image/jpeg;base64,") for one in shown)
+    again = sent(opened(monkeypatch, "documents", **{"f.sort": "place"}), "mmc4viz.list")[0]
+    assert [row["picture"] for row in again["rows"][5:20]] == list(found.values())
+    assert before["columns"] == again["columns"]
 
 
 def test_mispaired_tokens_are_drawn_with_both_images(

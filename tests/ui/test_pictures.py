@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser
 from streamlit.testing.v1 import AppTest
 
+import mmc4viz
 from mmc4viz import LoaderConfig, charts
 from mmc4viz.data.scale import COSINE
 from mmc4viz.export import sankey
@@ -25,7 +26,7 @@ from tests.support.hostile import MARK, TEXTS, write_hostile
 from tests.thresholds.test_compare import label_file
 from tests.ui.test_app import components
 from tests.ui.test_browser import KEEP, Watched, curves_at, words
-from tests.ui.test_pages import markup, opened
+from tests.ui.test_pages import SAMPLE, alerts, markup, opened
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -126,7 +127,7 @@ def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 def test_pictures_share_the_controls_axis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     view = json.dumps({"from": 1200, "to": 1300})
     path = label_file(tmp_path, 100, 0)
-    for picture in ("scores", "precision", "position"):
+    for picture in ("scores", "precision", "position", "passes"):
         page = opened(monkeypatch, "", start={"labels": path}, picture=picture, view=view)
         assert figure_of(page)["layout"]["xaxis"]["range"] == [0.2, 0.3], picture
         margin = figure_of(page)["layout"]["margin"]
@@ -332,3 +333,66 @@ def test_hovering_says_a_curves_value(
     page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 2)
     page.locator(".tip", has_text="pairs scoring").wait_for()
     watched.end()
+
+
+def test_passes_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    csvs = csvs_of(monkeypatch)
+    page = opened(
+        monkeypatch, "", picture="passes", t="0.26", budget="300M", unit="images", corpus="1M"
+    )
+    head, *rows = csvs["passes"]
+    assert head == ["threshold", "passes", "passes_low", "passes_high"]
+    wanted = mmc4viz.open(SAMPLE).curves(thresholds=[0.26], budget="300M images", corpus_size="1M")
+    [row] = [row for row in rows if row[0] == 0.26]
+    assert row == pytest.approx([wanted.rows[0][name] for name in head], rel=1e-9)
+    said = [one.value for one in page.markdown]
+    passes, low, high = (f"{value:,.0f}" for value in row[1:])
+    assert f"At 0.26 each kept document is seen {passes} times (95% CI {low}–{high}) in" in said[-1]
+    assert "a reference, not a rule" in markup(page)
+    asked = {"picture": "passes", "t": "0.26", "budget": "300M", "unit": "images", "corpus": "1M"}
+    assert dict(page.query_params) == asked
+
+
+def test_passes_of_a_sample_carry_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    csvs = csvs_of(monkeypatch)
+    opened(monkeypatch, "", picture="passes", sample="60")
+    head, *rows = csvs["passes"]
+    assert head == ["threshold", "passes", "passes_low", "passes_high"]
+    assert any(low < value < high for _, value, low, high in rows if None not in (low, high))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ({"budget": "nothing"}, "is not a number such as 60M; using 60M"),
+        ({"corpus": "-4"}, "is not a number such as 101.2M; ignored"),
+        ({"unit": "apples"}, "is not one of sequences, text tokens, images; using sequences"),
+    ],
+)
+def test_a_budget_of_an_address_that_says_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, address: dict[str, str], said: str
+) -> None:
+    page = opened(monkeypatch, "", picture="passes", **address)
+    assert said in markup(page)
+    assert "each kept document is seen 576,923 times in 60M sequences" in page.markdown[-1].value
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("budget-amount", "0", "must be a positive number"),
+        ("budget-amount", "<b>x</b>", "expected a number such as 60M"),
+        ("budget-corpus", "239", "below the 240 documents at hand"),
+        ("budget-corpus", "1e999", "expected a number of documents"),
+    ],
+)
+def test_a_budget_that_is_typed_wrong_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, field: str, value: str, said: str
+) -> None:
+    page = opened(monkeypatch, "", picture="passes")
+    page.text_input(key=field).set_value(value).run()
+    [alert] = alerts(page)
+    assert said in alert and "<b>" not in alert
+    assert not page.exception
+    page.text_input(key=field).set_value("10M").run()
+    assert not alerts(page) and page.markdown[-1].value.startswith("**At 0.24")

@@ -158,3 +158,67 @@ def test_an_invalid_label_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_
     app.run()
     app.selectbox(key="export-basis").set_value("precision").run()
     assert "is not a label file" in "".join(alerts(app))
+
+
+def test_all_targets_are_met_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"p.documents": "30%", "p.passes": "2", "p.single": "40%", "corpus": "101.2M"}
+    app = opened(monkeypatch, "", **asked)
+    with pytest.raises(SystemExit):
+        main(["suggest", SAMPLE, "--keep", "documents=30%", "--passes", "2", "--budget", "60M",
+              "--corpus-size", "101.2M", "--single-image", "40%", "--format", "json"])  # fmt: skip
+    wanted = json.loads(capsys.readouterr().out)[-1]
+    marks = {mark["basis"]: mark for mark in sent(app)["proposals"]}
+    assert set(marks) == {"yield", "combined"}
+    assert float(marks["combined"]["label"]) == wanted["threshold"]
+    assert marks["combined"]["name"] == "all targets"
+    shown = markup(app)
+    assert f"Above it, {escaped(wanted['binds_above'][0])} is missed." in shown
+    for target in wanted["targets"]:
+        assert escaped(f"{target['words']} ({target['target']})") in shown
+    app.button(key="use-combined").click().run()
+    assert app.query_params["t"] == f"{wanted['threshold']:g}"
+    assert app.button(key="use-combined").label == "In use"
+    assert proposals_reasons(app)["binds_above"] == wanted["binds_above"]
+
+
+def proposals_reasons(app: Any) -> dict[str, Any]:
+    return dict(app.session_state["taken-proposal"].reasons)
+
+
+def test_targets_that_contradict_each_other_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, "", **{"p.documents": "70%", "p.single": "10%"})
+    assert escaped("documents ≥ 70% contradicts single-image sequences ≤ 10%") in markup(app)
+    assert "nearest is 0." in markup(app)
+    assert not [one for one in app.button if one.key == "use-combined"]
+
+
+def test_precision_is_met_as_well_if_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start = {"labels": label_file(tmp_path, 200, 0)}
+    address = {"p.documents": "10%", "l.precision": "0.5"}
+    app = opened(monkeypatch, "", start=start, **address)
+    assert "precision ≥ 50% (" not in markup(app) and "also met all at once" in markup(app)
+    app.toggle(key="target-precise").set_value(True).run()
+    assert app.query_params["p.precision"] == "yes"
+    assert re.search(r"[\d.]+% \(precision ≥ 50%\)", markup(app))
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("p.passes", "0", "is not a number of passes"),
+        ("p.passes", "1e999", "is not a number of passes"),
+        ("p.passes", "<b>", "is not a number of passes"),
+        ("p.single", "140%", "is not a share between 0 and 1"),
+    ],
+)
+def test_a_limit_that_says_nothing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, field: str, text: str, said: str
+) -> None:
+    app = opened(monkeypatch, "")
+    app.text_input(key=f"target-{field}").set_value(text).run()
+    assert said in markup(app) and "<b>'" not in markup(app)
+    assert not app.exception and sent(app)["proposals"] == []

@@ -175,7 +175,7 @@ def test_an_index_is_opened_only_with_all_that_it_names(
     app = linked(monkeypatch, "documents", {}, roots=[str(tmp_path / "own")])
     app.text_input(key="index").set_value(index).run()
     assert "small.tar: outside the folders" in alerts(app)[-1]
-    assert not app.dataframe
+    assert not test_pages.keys(app)
     app = linked(monkeypatch, "documents", {}, shards=[], index=index)
     assert test_pages.keys(app) == ["a"]
 

@@ -96,9 +96,10 @@ def test_the_fast_path_and_the_curve_say_what_the_walk_says(
         table = verdicts(matched, here)
         for row, document in enumerate(documents):
             verdict = walk(document, here, TOKENIZER)
-            total += tally(verdict)
+            total += tally(verdict, here.max_tokens)
             assert CLASSES[table.kind[row]] == class_of(verdict)
             found = (table.image_tokens[row], table.text_tokens[row], table.mispaired[row])
             assert found == (verdict.image_tokens, verdict.text_tokens, verdict.mispaired)
         np.testing.assert_array_equal(curves.counts[:, :, step], total.counts)
         np.testing.assert_array_equal(curves.images[:, step], total.images)
+        np.testing.assert_array_equal(curves.shapes[:, step], total.shapes)

@@ -364,21 +364,16 @@ def propose(
     thresholds = np.sort(sample.edges if candidates is None else candidates)[::-1]
     if not len(sample) or not len(thresholds):
         return blank
-    pairs = sample.above(thresholds)[0]
-    labelled, right = sample.independent(thresholds)
-    able = is_at_least(pairs, labelled, labelled, wanted, confidence)
-    if not able.any():
+    first, n_passed = passed(sample, thresholds, wanted, confidence)
+    if first is None:
         return replace(blank, reason=_too_few(sample, wanted, confidence),
                        labels_needed=_least_labels(sample, wanted, confidence))  # fmt: skip
-    first = int(np.argmax(able))
-    sure = is_at_least(pairs[first:], labelled[first:], right[first:], wanted, confidence)
-    passed = int(np.argmin(np.append(sure, False)))
-    at = thresholds[first + max(passed - 1, 0)]
+    at = thresholds[first + max(n_passed - 1, 0)]
     found = curve(sample, np.array([at])).precision
     estimate, ends = float(found.estimate[0]), (float(found.low[0]), float(found.high[0]))
     filled = replace(blank, estimate=estimate, low=ends[0], high=ends[1],
                      **_seen(sample, float(at), confidence))  # fmt: skip
-    if passed:  # the test passed, so its lower bound is at least the target
+    if n_passed:  # the test passed, so its lower bound is at least the target
         least = max(filled.lower_bound or 0.0, wanted)
         return replace(filled, threshold=float(at), reason=None, lower_bound=least)
     over = sampling.above(sample.scores, sample.edges, np.array([at]))[0]
@@ -386,6 +381,37 @@ def propose(
         sample.population, over, *sample.counts(), wanted, confidence
     )  # if the strata stay as correct as they look now
     return replace(filled, reason=_failed(float(at), estimate, ends, wanted), labels_needed=more)
+
+
+def passed(
+    sample: LabelledSample, thresholds: Floats, wanted: float, confidence: float
+) -> tuple[int | None, int]:
+    """Test thresholds for a precision from the highest down, until one fails.
+
+    Parameters
+    ----------
+    sample : LabelledSample
+    thresholds : ndarray of float64, shape (K,)
+        Descending.
+    wanted, confidence : float
+
+    Returns
+    -------
+    first : int or None
+        Position of the first tested: the highest with enough labels to pass if all were correct.
+    passed : int
+        How many pass, from the first on.
+    """
+    if not len(sample) or not len(thresholds):
+        return None, 0
+    pairs = sample.above(thresholds)[0]
+    labelled, right = sample.independent(thresholds)
+    able = is_at_least(pairs, labelled, labelled, wanted, confidence)
+    if not able.any():
+        return None, 0
+    first = int(np.argmax(able))
+    sure = is_at_least(pairs[first:], labelled[first:], right[first:], wanted, confidence)
+    return first, int(np.argmin(np.append(sure, False)))
 
 
 def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any]:

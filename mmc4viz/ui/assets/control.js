@@ -204,6 +204,7 @@ function paintNumber(control, { format, value, difference, interval }, number) {
   const { compared, words } = control.model.header;
   value.textContent = written(number.value, format);
   const by = compared.numbers && change(number.value - compared.numbers[format.name], format);
-  difference.textContent = by ? `${by} vs ${words.baseline} ${compared.label}` : "";
+  const against = by ? `${by} vs ${words.baseline} ${compared.label}` : "";
+  difference.textContent = [number.note, against].filter(Boolean).join(" · ");
   if (number.low !== undefined) interval.textContent = `95% CI: ${written(number.low, format)} – ${written(number.high, format)}`;
 }

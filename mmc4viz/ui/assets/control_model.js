@@ -28,7 +28,7 @@ function stepOf(header, value) {
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** The six headline numbers at a step, with intervals for a sample. */
+/** The headline numbers at a step, with intervals for a sample and notes. */
 function numbersAt(model, at) {
   const { arrays, header } = model;
   const plain = (name) => ({
@@ -40,9 +40,16 @@ function numbersAt(model, at) {
   return {
     documents,
     share: { value: per(documents.value), low: per(documents.low), high: per(documents.high) },
-    pairs: plain("pairs"),
     image_tokens: plain("image_tokens"),
-    text_tokens: plain("text_tokens"),
+    images_mean: {
+      value: documents.value ? tokens / documents.value : 0,
+      low: arrays.images_mean_low?.[at], high: arrays.images_mean_high?.[at],
+      note: `${header.words.median} ${arrays.images_median[at]}`,
+    },
+    single_image: {
+      value: documents.value ? arrays.alone[at] / documents.value : 0,
+      low: arrays.single_image_low?.[at], high: arrays.single_image_high?.[at],
+    },
     mispaired: {
       value: tokens ? arrays.mispaired[at] / tokens : 0,
       low: arrays.mispaired_low?.[at], high: arrays.mispaired_high?.[at],

@@ -22,6 +22,7 @@ from mmc4viz.charts import COLOURS, TEXT_COLOURS
 from mmc4viz.data.scale import Scale
 from mmc4viz.reference_thresholds import references_for
 from mmc4viz.sweep.estimate import Estimate
+from mmc4viz.sweep.shape import by_images, median_images
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.ui import proposals as chosen
@@ -34,6 +35,7 @@ _BASES: Final = {
     Basis.FDR: "by label-free FDR",
     Basis.DECOYS: "by FDR from decoys",
     Basis.PRECISION: "by label precision",
+    Basis.COMBINED: "by all targets at once",
 }
 
 
@@ -58,7 +60,7 @@ def proposals(proposed: Sequence[Proposal], scale: Scale) -> list[dict[str, Any]
         {
             "at": _step(one.threshold, scale),
             "label": f"{one.threshold:.{scale.digits}f}",
-            "name": one.target,
+            "name": "all targets" if one.basis == Basis.COMBINED else one.target,
             "source": f"Suggested {_BASES[one.basis]}: {one.target}. {one.assumption}",
             "basis": str(one.basis),
         }
@@ -83,6 +85,10 @@ class _Headline:
         Share of all documents, readable or not.
     pairs : float
         Matched pairs at or above the threshold.
+    images_mean, images_median : float
+        Images per sequence; 0 where nothing is kept.
+    single_image : float
+        Share of sequences with one image, after the single-image drop.
     mispaired : float
         Share of the image tokens that are mispaired.
     """
@@ -92,6 +98,9 @@ class _Headline:
     pairs: float
     image_tokens: float
     text_tokens: float
+    images_mean: float
+    images_median: float
+    single_image: float
     mispaired: float
 
 
@@ -128,6 +137,9 @@ def headline(curves: Curves, threshold: float, keep: float) -> _Headline:
         pairs=float(curves.total("pairs")[step]),
         image_tokens=tokens,
         text_tokens=text_tokens,
+        images_mean=tokens / documents if documents else 0.0,
+        images_median=float(np.nan_to_num(median_images(curves, keep)[step])),
+        single_image=float(by_images(curves, keep)[1, step]) / documents if documents else 0.0,
         mispaired=mispaired / tokens if tokens else 0.0,
     )
 
@@ -149,14 +161,19 @@ _NUMBERS: Final = (
         "Expected number of kept documents, given the single-image keep probability.",
     ),
     ("share", "% of documents", None, "Kept documents as a share of all, readable or not."),
-    (
-        "pairs",
-        "Pairs above threshold",
-        0,
-        "Matched pairs at or above the threshold, before image cap and truncation.",
-    ),
     ("image_tokens", "Image tokens (expected)", 1, "Expected number in kept sequences."),
-    ("text_tokens", "Text tokens (expected)", 0, "Expected number in kept sequences."),
+    (
+        "images_mean",
+        "Images per sequence",
+        2,
+        "Mean and median number of image tokens in a kept sequence, after the single-image drop.",
+    ),
+    (
+        "single_image",
+        "Single-image sequences",
+        None,
+        "Share of kept sequences with one image token, after the single-image drop.",
+    ),
     (
         "mispaired",
         "Mispaired",
@@ -178,6 +195,7 @@ _WORDS: Final = {
     "marks": "Published:",
     "proposals": "Suggested:",
     "baseline": "baseline",
+    "median": "median",
     "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
 }
 _PARTS: Final = (
@@ -268,6 +286,8 @@ def _arrays(
     found = {name: curves.expected(name, keep)[on_grid] for name in YIELDS}
     found["pairs"] = curves.total("pairs")[on_grid].astype(np.float64)
     found["counts"] = counts
+    found["alone"] = by_images(curves, keep)[1][on_grid]
+    found["images_median"] = np.nan_to_num(median_images(curves, keep)[on_grid])
     if estimated is not None:
         for name in YIELDS:
             mispaired = name == "mispaired"
@@ -276,6 +296,12 @@ def _arrays(
                 if mispaired
                 else estimated.band(name, keep)
             )
+            found[f"{name}_low"], found[f"{name}_high"] = band.low[on_grid], band.high[on_grid]
+        shapes = {
+            "images_mean": estimated.ratio("image_tokens", "documents", keep),
+            "single_image": estimated.single_images(keep),
+        }
+        for name, band in shapes.items():
             found[f"{name}_low"], found[f"{name}_high"] = band.low[on_grid], band.high[on_grid]
     return found
 

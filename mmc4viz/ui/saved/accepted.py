@@ -95,9 +95,9 @@ def grounds(reasons: Mapping[str, Any], threshold: float, choice: Choice) -> Gro
         If it depends on labels, and their file cannot be read.
     """
     basis, config = reasons.get("basis"), choice.config
-    of_basis = _OF_YIELDS if basis == Basis.YIELD else _OF_MATCHING
+    of_basis = _OF_YIELDS if basis in (Basis.YIELD, Basis.COMBINED) else _OF_MATCHING
     names: tuple[str, ...] = of_basis if "target" in reasons else ()
-    digest, n_labels = _labels(choice) if basis == Basis.PRECISION else ("", 0)
+    digest, n_labels = _labels(choice) if _needs_labels(reasons) else ("", 0)
     return Grounds(
         threshold=threshold,
         clip_model=config.clip_model,
@@ -110,6 +110,14 @@ def grounds(reasons: Mapping[str, Any], threshold: float, choice: Choice) -> Gro
         labels=digest,
         n_labels=n_labels,
     )
+
+
+def _needs_labels(reasons: Mapping[str, Any]) -> bool:
+    """Whether a suggestion depends on labels, alone or among other targets."""
+    targets = reasons.get("targets")
+    kinds = [one.get("kind") for one in targets if isinstance(one, dict)] if isinstance(
+        targets, list) else []  # fmt: skip
+    return Basis.PRECISION in (reasons.get("basis"), *kinds)
 
 
 def _corpus(source: data.CorpusKey) -> str:

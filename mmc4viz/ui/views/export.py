@@ -250,6 +250,7 @@ _CHOSEN_BY: Final = {
     "fdr": "label-free FDR",
     "decoys": "decoys",
     "precision": "label precision",
+    "combined": "several targets",
 }
 _SHOWN_SHARDS: Final = 20
 

@@ -238,7 +238,7 @@ def _rows(points: Sequence[Point]) -> list[tuple[Any, ...]]:
     return [(TITLES[p.setting], p.value, p.estimate, p.low, p.high) for p in points]
 
 
-_NOTHING = Curves(np.zeros(1), np.zeros((10, 7, 1), np.int64), np.zeros((6, 1), np.int64))
+_NOTHING = Curves.none(np.zeros(1))
 _YIELDS = tuple(_NOTHING.rows(0.5)[0])
 _BANDS = ("threshold", *(f"{name}_{end}" for name in RATES for end in ("low", "high")))
 

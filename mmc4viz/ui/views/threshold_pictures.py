@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.charts import COLOURS, INK
+from mmc4viz.charts import COLOURS, INK, tradeoff
 from mmc4viz.sweep.distribution import (
     DROPPED,
     OUTCOMES,
@@ -26,15 +26,16 @@ from mmc4viz.sweep.distribution import (
 )
 from mmc4viz.sweep.pairs import Pairs
 from mmc4viz.sweep.statistics import Curves, Loss, document_funnel, image_funnel
+from mmc4viz.thresholds.budget import REFERENCE
 from mmc4viz.thresholds.labels.precision import curve, propose
-from mmc4viz.types import LoaderConfig, Mmc4vizError, PairStatus
+from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError, PairStatus
 from mmc4viz.ui import data, fields, html, label_data, state
 from mmc4viz.ui.cache import cached
 from mmc4viz.ui.components import control, funnel
 from mmc4viz.ui.components.charts import show_figure
 from mmc4viz.ui.components.control import Baseline
 from mmc4viz.ui.html import many, note
-from mmc4viz.ui.proposals import LIKELY, PRECISION
+from mmc4viz.ui.proposals import LIKELY, PRECISION, budget
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.state import number
 
@@ -56,6 +57,7 @@ def show(choice: Choice, curves: Curves, compared: Baseline) -> None:
         "precision": ("Precision and recall", lambda: _precision(choice)),
         "baseline": ("Current vs baseline", lambda: _baseline(choice, curves, compared)),
         "position": ("Position on the page", lambda: _position(choice)),
+        "passes": ("Passes", lambda: _passes(choice, curves)),
     }
     shown = fields.one_of(
         st.segmented_control,
@@ -332,6 +334,28 @@ def _signed(value: float, digits: int) -> str:
     if not float(text.replace(",", "")):
         return "0"
     return f"{'−' if value < 0 else '+'}{text}"
+
+
+def _passes(choice: Choice, curves: Curves) -> None:
+    """Ask for a training budget, and draw the passes over the data that it takes."""
+    budget.ask(choice)
+    try:
+        found = budget.passes(choice, curves)
+    except ConfigError as error:
+        note(str(error), "error")
+        return
+    threshold, columns = choice.config.threshold, found.columns()
+    st.markdown(f"**{found.in_words(threshold)}**")
+    show_figure(
+        tradeoff.passes(found, threshold, control.shown(choice)),
+        f"Passes over the data in {found.budget}",
+        "passes",
+        ("threshold", *columns),
+        lambda: list(zip(found.thresholds.tolist(), *columns.values(), strict=True)),
+        what="passes over the data",
+        alt=f"Passes over the data in {found.budget} against the threshold, on a logarithmic axis",
+    )
+    note(f"{found.assumption} {REFERENCE}")
 
 
 _PLACES: Final = {"sentence": "By sentence", "image": "By image"}

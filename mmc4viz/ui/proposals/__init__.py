@@ -13,20 +13,32 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
 
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.export.provenance import BASES
 from mmc4viz.text import plain
 from mmc4viz.thresholds.by_yield import YIELDS, Steps, Target, by_yield, steps_of_curves
+from mmc4viz.thresholds.combined import (
+    Combined,
+    Condition,
+    combine,
+    of_fdr,
+    of_passes,
+    of_precision,
+    of_single_image,
+    of_yields,
+)
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT, by_fdr
 from mmc4viz.thresholds.labels.precision import FEW_AT_LINE, propose
 from mmc4viz.thresholds.labels.sampling import Design
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError, Mmc4vizError
-from mmc4viz.ui import cache, data, label_data, model_data, state
+from mmc4viz.ui import cache, data, fields, label_data, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import note, part
+from mmc4viz.ui.proposals import budget
 from mmc4viz.ui.saved import store
 from mmc4viz.ui.saved.accepted import Grounds, difference, grounds, is_same
 from mmc4viz.ui.saved.store import RecordKind
@@ -219,12 +231,14 @@ def user_note() -> str | None:
 
 _KEEP: Final = {name: f"p.{name}" for name in YIELDS}
 _FDR: Final = "p.fdr"
+_PASSES, _SINGLE, _PRECISE_TOO = "p.passes", "p.single", "p.precision"
 PRECISION: Final = "l.precision"
 """Query parameters; the last one is also the target of the page Label."""
 LIKELY: Final = 0.9
 """The default target precision."""
 
 _PRECISE: Memo[Proposal] = Memo()
+_CONDITIONS: Memo[Condition] = Memo()
 
 
 @dataclass(frozen=True)
@@ -367,10 +381,65 @@ def _with_yields(found: Proposal, choice: Choice) -> Proposal:
     return found.leaving(steps_of_curves(curves, choice.config.single_image_keep).at(step))
 
 
+def _of_all(choice: Choice) -> Combined | None:
+    """Propose a threshold that meets all targets at once; None with fewer than two.
+
+    Passes and single-image sequences are limited here only, so one of them is enough.
+
+    Raises
+    ------
+    Mmc4vizError
+        For a target that says nothing, or labels that cannot be read.
+    """
+    steps, curves = _steps(choice), data.curves_of(choice.source, choice.config)
+    keep = choice.config.single_image_keep
+    grid = np.searchsorted(curves.thresholds, choice.scale.thresholds())
+    yields, limits = of_yields(steps, _targets()), list[Condition]()
+    if text := state.get(_PASSES).strip():
+        most = number(text, -1.0)
+        if most <= 0:
+            raise ConfigError(f"{text!r} is not a number of passes: enter, for example, 4")
+        limits.append(of_passes(budget.passes(choice, curves), most).at(grid))
+    if text := state.get(_SINGLE).strip():
+        limits.append(of_single_image(curves, keep, share(text)).at(grid))
+    rates = [*_fdr_at_once(choice, steps), *_precision_at_once(choice, steps)]
+    several = bool(limits) or bool(yields) + len(rates) > 1
+    return combine(steps, [*yields, *limits, *rates]) if several else None
+
+
+def _fdr_at_once(choice: Choice, steps: Steps) -> list[Condition]:
+    """Return the condition of the target FDR, once it has been estimated."""
+    text = state.get(_FDR).strip()
+    if not text or choice.source.sample is not None:
+        return []
+    side = model_data.side(choice.config.clip_model, choice.source, choice.config)
+    if not model_data.has_fdr(side):
+        return []
+    return [of_fdr(model_data.fdr_of(side), steps.threshold, share(text))]
+
+
+def _precision_at_once(choice: Choice, steps: Steps) -> list[Condition]:
+    """Return the condition of the target precision, if it is to be met as well."""
+    design = None if state.get(_PRECISE_TOO) != "yes" else _design_here(choice)
+    if design is None or choice.whole != choice.source:
+        return []
+    path, wanted = label_data.path_of(choice), _wanted_precision()
+    key = label_data.key_of(path, design, choice), wanted, choice.scale
+    return [
+        _CONDITIONS.get(
+            key,
+            lambda: of_precision(
+                label_data.labelled_of(path, design, choice).sample, steps.threshold, wanted
+            ),
+        )
+    ]
+
+
 def available(choice: Choice) -> list[Proposal]:
     """Return the available proposals that have a threshold."""
     found: list[Proposal] = []
-    for ask in (_of_yield, _of_fdr, lambda one: _of_precision(one, _design_here(one))):
+    by_precision = lambda one: _of_precision(one, _design_here(one))  # noqa: E731
+    for ask in (_of_yield, _of_fdr, by_precision, _of_all):
         try:
             answer = ask(choice)
         except Mmc4vizError:
@@ -400,9 +469,8 @@ _SAMPLED: Final = (
 
 def show_suggestions(choice: Choice) -> None:
     """Draw the section."""
-    state.known_only(
-        "p.", [name.removeprefix("p.") for name in (*_KEEP.values(), _FDR)], "a target"
-    )
+    known = (*_KEEP.values(), _FDR, _PASSES, _SINGLE, _PRECISE_TOO)
+    state.known_only("p.", [name.removeprefix("p.") for name in known], "a target")
     st.header("Suggested thresholds", anchor=False)
     with st.container(key="proposals"):
         waiting = [
@@ -410,6 +478,7 @@ def show_suggestions(choice: Choice) -> None:
             for found in (_yield(choice), _fdr(choice), _precision(choice))
             if isinstance(found, Waiting)
         ]
+        _all_at_once(choice)
     if waiting:
         _wait(waiting)
 
@@ -538,6 +607,36 @@ def _ask_precision() -> None:
         max_chars=_LONGEST,
         help="The minimum share of correct pairs, from 50% to 99.9%.",
     )
+
+
+def _all_at_once(choice: Choice) -> None:
+    """Ask for limits that have no suggestion of their own; show what meets all targets at once."""
+    place = row("targets-all")
+    with place:
+        words = f"How often each kept document is seen in {budget.in_words()}, at most. The "
+        words += "budget and the size of the corpus are those of the picture Passes."
+        _field("All at once: max passes", _PASSES, "4", words, 200)
+        _field("Max single-image", _SINGLE, "40%", "Share of single-image sequences among kept "
+               "ones, after the single-image rule.", 170)  # fmt: skip
+        if _has_labels(choice):
+            fields.yes_or_no("With min precision", "target-precise", _PRECISE_TOO, default=False)
+    try:
+        found = _of_all(choice)
+    except Mmc4vizError as error:
+        note(str(error))
+        return
+    if found is None:
+        note("Targets of several kinds, and these two, are also met all at once.")
+        return
+    reached = "; ".join(f"{one.words} ({one.target})" for one in found.targets)
+    show_proposal(found, choice, f"{found.in_words()} Reached: {reached}.", place)
+
+
+def _has_labels(choice: Choice) -> bool:
+    try:
+        return choice.whole == choice.source and _design_here(choice) is not None
+    except Mmc4vizError:
+        return False  # the suggestion from labels says so
 
 
 def _wait(waiting: Sequence[Waiting]) -> None:

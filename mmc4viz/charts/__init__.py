@@ -561,10 +561,10 @@ def precision(
         "shapes": shapes,
         "annotations": [above("share of pairs, with 95% CI", 0, "left")],
     }
-    return figure(data, layout, 300, **(_ALIGNED if span else {"left": 52, "bottom": 46}))
+    return figure(data, layout, 300, **(ALIGNED if span else {"left": 52, "bottom": 46}))
 
 
-_ALIGNED: Final = {"left": 46, "right": 14, "bottom": 46}  # margins of the threshold control
+ALIGNED: Final = {"left": 46, "right": 14, "bottom": 46}  # margins of the threshold control
 
 
 def _last(values: Floats) -> int | None:
@@ -738,7 +738,7 @@ def densities(
         "hovermode": "closest",
         "hoverdistance": 60,
     }
-    return figure(data, layout, 60 + _ROW * len(rows), top=8, **_ALIGNED)
+    return figure(data, layout, 60 + _ROW * len(rows), top=8, **ALIGNED)
 
 
 def _shade(colour: str) -> str:
@@ -797,7 +797,7 @@ def positions(
             above("<b>━ mean score</b>", 1, "right", color=_MEAN),
         ],
     }
-    return figure(data, layout, 400, **_ALIGNED)
+    return figure(data, layout, 400, **ALIGNED)
 
 
 _MEAN: Final = COLOURS["unreadable"]  # the color that differs most from the map's blue

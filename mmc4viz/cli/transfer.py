@@ -1,21 +1,58 @@
-"""The command that writes the sample to a folder."""
+"""The commands that hand files over: labels as CSV, out of and into a file, and the sample."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
 
+from mmc4viz.data.storage import refuse_inputs, whole_file
 from mmc4viz.types import ConfigError
 
 _IN_SOURCE_ONLY = (".py", ".pyc", ".npz")  # how the sample was made
 
 
+def export_labels(file: str, csv: str) -> None:
+    """Export all labels of FILE with their history to CSV."""
+    from mmc4viz.thresholds.labels import exchange  # imported late: the sample needs none of it
+
+    refuse_inputs([csv], [file])
+    text = exchange.export_csv(file)
+    if csv == "-":
+        click.echo(text, nl=False)
+        return
+    with whole_file(csv) as out:
+        out.write(text.encode())
+
+
+def import_labels(file: str, csv: str) -> None:
+    """Import labels from CSV into FILE, which is created if needed."""
+    from mmc4viz.thresholds.labels import exchange, store  # imported late, as above
+    from mmc4viz.thresholds.labels.store import LabelsError
+
+    try:
+        if csv == "-":
+            content = sys.stdin.buffer.read()
+        else:
+            with open(csv, "rb") as given:
+                content = given.read()
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise LabelsError(f"{csv}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise LabelsError(f"{csv}: not valid UTF-8 text") from None
+    store.create(file)
+    new, there = exchange.import_csv(file, text, csv)
+    click.echo(
+        f"imported {new:,} {'label' if new == 1 else 'labels'}; {there:,} already present", err=True
+    )
+
+
 def sample(folder: str, overwrite: bool) -> None:
     """Write the sample to a folder, to try the other commands on."""
-    from mmc4viz.data.index import sample_folder
-    from mmc4viz.data.storage import whole_file
+    from mmc4viz.data.index import sample_folder  # imported late: labels need none of it
 
     source, out = sample_folder(), Path(folder)
     if source is None:

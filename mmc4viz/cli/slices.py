@@ -1,0 +1,99 @@
+"""The command ``slices``: where one threshold does not fit all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from mmc4viz.cli.common import finish, open_corpus, progress, unmatched
+from mmc4viz.notebook import OpenedCorpus
+from mmc4viz.slices.comparison import ASSUMPTION, Slice, SliceComparison, ordered
+from mmc4viz.slices.rows import HEAD, as_dict, cells
+from mmc4viz.slices.table import attribute_named, open_slice_table
+from mmc4viz.text import csv_text, printable, table
+from mmc4viz.types import ConfigError
+
+_MOST_COLUMNS = 20  # of a table, when none is named
+
+
+def slices(
+    names: tuple[str, ...],
+    table_file: str | None,
+    most: int,
+    sort: str,
+    labels_file: str | None,
+    form: str,
+    **options: Any,
+) -> None:
+    """Show for which sites, pages or images one threshold does not fit."""
+    own = None if table_file is None else open_slice_table(table_file)
+    if own is not None and not names:
+        names = own.columns
+        if len(names) > _MOST_COLUMNS:
+            raise ConfigError(
+                f"{own.path}: has {len(names):,} columns; name those to divide by with --by"
+            )
+    asked = list(dict.fromkeys(names or ("site",)))
+    for name in asked:
+        attribute_named(name, own)  # before anything is read
+    config, corpus = open_corpus(options)
+    with progress("documents") as advance:
+        opened = OpenedCorpus(corpus, config.clip_model, progress=advance)
+        matched = opened.matched(config)
+        found = opened.compare_slices(asked, config, own, most, labels_file)
+    if not len(matched.scores()):
+        corpus.notes.append(unmatched(matched.n_documents))
+    if form == "json":
+        click.echo(json.dumps([as_dict(one, ordered(one.slices, sort)) for one in found], indent=1))
+    elif form == "csv":
+        lines = [row for one in found for row in cells(one, ordered(one.slices, sort))]
+        click.echo(csv_text(HEAD, lines), nl=False)
+    else:
+        blocks = [_as_text(one, ordered(one.slices, sort)) for one in found]
+        alone = " The CI of a precision holds for its slice alone." * (labels_file is not None)
+        click.echo("\n\n".join(blocks) + f"\n({ASSUMPTION}{alone})")
+    finish(corpus)
+
+
+def _as_text(found: SliceComparison, slices: list[Slice]) -> str:
+    """Return a division's slices as a table, with a heading."""
+    units = "documents" if found.unit == "document" else "matched pairs"
+    share = f" ({found.share:.1%})" if found.size else ""
+    kept = f"{found.kept:,.10g} of {found.size:,} {units} kept{share} at {found.threshold:g}"
+    labelled = any(one.precision for one in slices)
+    head = ("slice", units, "kept", "share", "difference", "95% CI", "cost", "median score")
+    rows = [head + ("precision", "95% CI") * labelled]
+    rows += [_row(one) + _precision(one) * labelled for one in slices]
+    return f"{printable(found.label)}: {kept}\n{table(rows)}"
+
+
+def _row(one: Slice) -> tuple[str, ...]:
+    return (
+        one.name,
+        f"{one.size:,}",
+        f"{one.kept:,.10g}",
+        _share(one.share),
+        _signed(one.difference),
+        "–" if one.low is None else f"{_signed(one.low)} to {_signed(one.high)}",
+        f"{one.cost + 0.0:,.1f}",
+        f"{one.median:g}" if one.quantiles else "–",
+    )
+
+
+def _precision(one: Slice) -> tuple[str, str]:
+    of = one.precision
+    if of is None or of.estimate is None or of.low is None or of.high is None:
+        n = 0 if of is None else of.labels
+        return f"{n:,} {'label' if n == 1 else 'labels'}", "–"
+    return f"{of.estimate:.1%}", f"{of.low:.1%}–{of.high:.1%}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _signed(value: float | None) -> str:
+    """Return a difference of shares in percentage points."""
+    return "–" if value is None else f"{100 * value:+.1f}"
