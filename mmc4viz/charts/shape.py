@@ -14,7 +14,6 @@ from mmc4viz.charts import (
     INK,
     LABEL,
     LINE,
-    WORDS,
     Spec,
     above,
     axis,
@@ -65,7 +64,7 @@ def shares(
             "hoverinfo": "skip",
         }
     ]
-    labels = []
+    labels: list[Spec] = []
     for number, (name, top) in enumerate(zip(names, tops, strict=True)):
         bottom = tops[number - 1] if number else np.zeros(len(x))
         depth = 0.15 + 0.75 * number / max(1, len(names) - 1)
@@ -88,35 +87,46 @@ def shares(
                 "hovertemplate": "%{customdata}<extra></extra>",
             }
         )
-        labels += _name_inside(x, bottom, top, name, span, dark=depth > 0.5 and colour != last)
+        ink = "#1d2329" if colour == last else "#ffffff" if depth > 0.5 else None
+        labels += _name_inside(x, bottom, top, name, span, ink)
     layout = {
         "xaxis": axis(title="threshold (CLIP score)", range=list(span)),
         "yaxis": axis(range=[0, 1], tickformat=".0%", nticks=6),
-        "annotations": [above("share of sequences", 0, "left"), *labels],
+        "annotations": [above("share of sequences", 0, "left")],
         "shapes": [threshold_line(threshold)],
         "hovermode": "closest",
     }
-    return figure(data, layout, 320, left=52, bottom=46)
+    return figure([*data, *labels], layout, 320, left=46, bottom=46, right=14)
 
 
 def _name_inside(
-    x: Floats, bottom: Floats, top: Floats, name: str, span: tuple[float, float], *, dark: bool
+    x: Floats, bottom: Floats, top: Floats, name: str, span: tuple[float, float], ink: str | None
 ) -> list[Spec]:
-    """Return a name in the middle of its area, where that is high enough."""
-    margin = 0.06 * (span[1] - span[0])
-    room = np.where((x > span[0] + margin) & (x < span[1] - margin), top - bottom, 0.0)
-    if not len(room) or room.max() < 0.055:
+    """Return a name in its area, where that is high enough over the name's width.
+
+    Without ``ink``, it has the color of the page's text.
+    """
+    width = 0.016 * len(name) * (span[1] - span[0]) if len(x) else 0.0
+    step = float(np.diff(x).min(initial=np.inf))
+    reach = max(1, min(len(x), int(width / step))) if len(x) else 1
+    if len(x) < reach or not len(x):
         return []
-    best = np.flatnonzero(room >= 0.98 * room.max())
-    at = int(best[len(best) // 2])
-    font = WORDS | {"size": 13, "color": "#ffffff" if dark else "#1d2329"}
+    windows = [np.lib.stride_tricks.sliding_window_view(one, reach) for one in (bottom, top)]
+    lowest, highest = windows[0].max(axis=1), windows[1].min(axis=1)
+    room = highest - lowest
+    at = int(room.argmax())
+    if room[at] < 0.055:
+        return []
+    font = {"size": 13} | ({"color": ink} if ink else {})
     return [
-        {
-            "x": float(x[at]),
-            "y": float((bottom[at] + top[at]) / 2),
-            "text": name,
-            "font": font,
-            "showarrow": False,
+        LABEL
+        | {
+            "mode": "text",
+            "x": [float(x[at : at + reach].mean())],
+            "y": [float((lowest[at] + highest[at]) / 2)],
+            "text": [name],
+            "textposition": "middle center",
+            "textfont": font,
         }
     ]
 
@@ -138,10 +148,10 @@ def text_around(
     span : (float, float)
     """
     data: list[Spec] = []
-    looks = ((COLOURS["kept"], "solid"), (INK, "dash"))
+    looks = ((COLOURS["kept"], "solid", "top"), (INK, "dash", "bottom"))
     most = 0.0
     inside = (thresholds >= span[0]) & (thresholds <= span[1])
-    for (name, values), (colour, dash) in zip(lines, looks, strict=False):
+    for (name, values), (colour, dash, place) in zip(lines, looks, strict=False):
         known = inside & np.isfinite(values)
         x, y = thresholds[known], values[known]
         most = max(most, float(y.max(initial=0)))
@@ -167,7 +177,7 @@ def text_around(
                     "x": [float(x[0])],
                     "y": [float(y[0])],
                     "text": [name],
-                    "textposition": "top right",
+                    "textposition": f"{place} right",
                     "textfont": {"size": 14, "color": colour},
                 }
             )
@@ -178,7 +188,7 @@ def text_around(
         "shapes": [threshold_line(threshold)],
         "hovermode": "closest",
     }
-    return figure(data, layout, 320, left=52, bottom=46)
+    return figure(data, layout, 320, left=46, bottom=46, right=14)
 
 
 def setting_map(
@@ -186,6 +196,7 @@ def setting_map(
     words: tuple[str, str],
     written: Sequence[Sequence[str]],
     current: tuple[float, int],
+    span: tuple[float, float],
 ) -> go.Figure:
     """Draw a statistic by threshold and another setting, as cells that can be pressed.
 
@@ -201,12 +212,15 @@ def setting_map(
         The cells' values as text, shape (V, T).
     current : (float, int)
         The present threshold and value, which are marked.
+    span : (float, float)
+        The x axis.
     """
     x, rows = found.thresholds, [str(value) for value in found.values]
+    half = float(x[1] - x[0]) / 2 if len(x) > 1 else 0.5
     cells = {
         "type": "heatmap",
-        "x": x,
-        "y": list(range(len(rows))),
+        "x": np.append(x - half, x[-1] + half),  # edges
+        "y": np.arange(len(rows) + 1) - 0.5,
         "z": found.cells,
         "colorscale": [[0, "rgba(0,114,178,0.06)"], [1, "rgb(0,114,178)"]],
         "xgap": 1,
@@ -231,16 +245,13 @@ def setting_map(
         "hovertemplate": f"{words[0]} at %{{customdata[3]}} with {words[1].lower()} "
         "%{customdata[2]}: %{customdata[4]}<extra></extra>",
     }
-    step = float(x[1] - x[0]) if len(x) > 1 else 1.0
     here = rows.index(str(current[1])) if str(current[1]) in rows else None
     shapes = [threshold_line(current[0])]
     if here is not None:
         level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
         shapes.append(level | {"y0": here, "y1": here, "line": LINE})
     layout = {
-        "xaxis": axis(
-            title="threshold (CLIP score)", range=[float(x[0]) - step / 2, float(x[-1]) + step / 2]
-        ),
+        "xaxis": axis(title="threshold (CLIP score)", range=list(span)),
         "yaxis": axis(
             range=[-0.5, len(rows) - 0.5], tickvals=list(range(len(rows))), ticktext=rows
         ),
@@ -249,4 +260,4 @@ def setting_map(
         "clickmode": "event+select",
         "hovermode": "closest",
     }
-    return figure([cells, points], layout, 110 + 26 * len(rows), left=52, bottom=46)
+    return figure([cells, points], layout, 110 + 26 * len(rows), left=46, bottom=46, right=14)

@@ -29,7 +29,7 @@ from mmc4viz.export.sections import (
 )
 from mmc4viz.export.svg import HALF, band, histogram
 from mmc4viz.loader.images import needs_newer_pillow
-from mmc4viz.sweep import audit
+from mmc4viz.sweep import audit, duplicates
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.pairs import Pairs, image_counts
 from mmc4viz.sweep.sweep import Matched
@@ -86,7 +86,114 @@ def findings(matched: Matched, config: LoaderConfig, pairs: Pairs) -> list[Line]
     if seen.compared:
         words = "of stored scores equal the matrix"
         lines.append((_share(seen.equal, seen.compared), words, f"{seen.compared:,} compared"))
-    return lines
+    repeated = duplicates.find([part.columns for part in matched.parts])
+    once = duplicates.yields(repeated, found, pairs, config)
+    return lines + [finding.line for finding in duplicate_findings(repeated, once)]
+
+
+@dataclass(frozen=True)
+class DuplicateFinding:
+    """A number about duplicates, for the report and the page Loader audit.
+
+    Attributes
+    ----------
+    line : Line
+    contains : str
+        The filter that selects its documents (`mmc4viz.sweep.query.DUPLICATES`); may be empty.
+    examples : tuple of (int, int)
+        Two documents each.
+    """
+
+    line: Line
+    contains: str = ""
+    examples: tuple[tuple[int, int], ...] = ()
+
+
+def duplicate_findings(
+    seen: duplicates.Duplicates, once: duplicates.YieldOnce
+) -> list[DuplicateFinding]:
+    """Describe the duplicates of a corpus, and what is kept with and without them."""
+    several = f"occurring more than once: {seen.urls.groups:,}, in one document or several."
+    found = [
+        _repeats(
+            seen.pages,
+            "documents with the URL of an earlier document",
+            f"URLs occurring more than once: {seen.pages.groups:,}.",
+            "same_url",
+        ),
+        _repeats(
+            seen.urls, "images with the URL of an earlier image", f"URLs {several}", "same_image"
+        ),
+        _same_bytes(seen),
+        _near(seen),
+    ]
+    for what, differing, rule in (
+        (
+            "documents whose matrix differs from that of an earlier one with the same URL",
+            seen.matrices,
+            "documents with the same URL, number of images and number of sentences",
+        ),
+        (
+            "stored scores that differ from that of the same image with the same sentence",
+            seen.stored,
+            "the same image and sentence number, in documents with the same URL",
+        ),
+    ):
+        if differing.compared:
+            more = f"Compared: {differing.compared:,} ({rule}); tolerance {audit.EQUAL:g}."
+            line = f"{differing.differing:,}", what, more
+            contains = "duplicate_differs" if differing.differing else ""
+            found.append(DuplicateFinding(line, contains, differing.examples))
+    first = "Of documents with the same URL only the first counts; all without a URL count."
+    lines = [
+        (
+            f"{once.documents_once:,.10g}",
+            "kept documents if each URL counts once",
+            f"{once.documents:,.10g} with duplicates (expected). {first}",
+        ),
+        (
+            f"{once.tokens_once:,.10g}",
+            "image tokens of these documents",
+            f"{once.tokens:,.10g} with duplicates (expected).",
+        ),
+        (
+            f"{once.images:,}",
+            "different images among pairs at or above the threshold",
+            f"{once.pairs:,} pairs. Images are the same by their bytes, or by URL where there are "
+            "no bytes.",
+        ),
+    ]
+    return found + [DuplicateFinding(line) for line in lines]
+
+
+def _repeats(seen: duplicates.Repeated, words: str, more: str, contains: str) -> DuplicateFinding:
+    line = f"{seen.repeats:,}", words, more
+    return DuplicateFinding(line, contains if seen.repeats else "", seen.examples)
+
+
+def _same_bytes(seen: duplicates.Duplicates) -> DuplicateFinding:
+    words = "images with the same bytes as an earlier image"
+    again = "index the shards again to record them."
+    if seen.bytes is None:
+        return DuplicateFinding(("–", words, f"Not recorded by the older version: {again}"))
+    more = f"Contents occurring more than once: {seen.bytes.groups:,}."
+    if seen.unrecorded:
+        more += f" Not recorded for {counted(seen.unrecorded, 'image')}: {again}"
+    return _repeats(seen.bytes, words, more, "same_image")
+
+
+def _near(seen: duplicates.Duplicates) -> DuplicateFinding:
+    words = "images nearly the same as an earlier image with other bytes"
+    if seen.near is None:
+        how = "Not recorded: mmc4viz index --describe image-hash records perceptual hashes."
+        return DuplicateFinding(("–", words, how))
+    more = (
+        f"In {counted(seen.near.groups, 'group')} whose perceptual hashes differ in at most "
+        f"{duplicates.NEAR} of 64 bits, directly or by way of others."
+    )
+    if seen.crowded:
+        more += f" {seen.crowded:,} hashes have too many similar ones to compare all."
+    return _repeats(seen.near, words, more, "near_image")
 
 
 def _share(count: float, whole: float) -> str:
@@ -532,8 +639,9 @@ _TITLE: Final = "Precision from labels"
 _POINTS: Final = 48  # thresholds at which curves are drawn
 _ASSUMPTION: Final = (
     "Pairs were sampled at random within score strata that were fixed before the first label; each "
-    "label represents the pairs of its stratum, and labels are assumed to be correct. Each 95% CI "
-    "holds for its own threshold."
+    "label represents the pairs of its stratum, and labels are assumed to be correct. Labels of "
+    "duplicates (the same image, or the same pair of documents with one URL) count as one. Each "
+    "95% CI holds for its own threshold."
 )
 _AGREEMENT: Final = (
     "On pairs of which both annotators were sure. Cohen’s κ: 1 is full agreement, 0 is chance; "

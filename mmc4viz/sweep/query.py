@@ -18,6 +18,7 @@ from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.shards import fetch, is_packed, samples
 from mmc4viz.data.storage import is_remote
 from mmc4viz.loader.parse import read_json
+from mmc4viz.sweep import duplicates
 from mmc4viz.sweep.audit import band, capped, crowded, stored, undecodable
 from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.pairs import Pairs, document_starts, image_counts, literals
@@ -28,7 +29,10 @@ from mmc4viz.types import ImageStatus, LoaderConfig, Outcome, PairStatus
 # What documents can be filtered by: statuses of pairs and images, and audit findings.
 PAIR_STATUSES: Final = {f"pair_{status}": status for status in PairStatus}
 IMAGE_STATUSES: Final = {f"image_{status}": status for status in ImageStatus}
-FINDINGS: Final = ("mispaired", "outscored", "one_bad_image", "size_band", "stored_differs")
+DUPLICATES: Final = ("same_url", "same_image", "near_image", "duplicate_differs")
+FINDINGS: Final = (
+    "mispaired", "outscored", "one_bad_image", "size_band", "stored_differs", *DUPLICATES,
+)  # fmt: skip
 CONTENTS: Final = (*PAIR_STATUSES, *IMAGE_STATUSES, *FINDINGS)
 
 
@@ -148,6 +152,8 @@ def containing(corpus: Corpus, name: str) -> Bools:
             return capped(pairs, found, config).documents
         if name == "one_bad_image":
             return undecodable(matched, config).single
+        if name in DUPLICATES:
+            return _duplicate(matched, name)
         return band(matched, config).documents if name == "size_band" else stored(matched).documents
     literal = literals(matched, config)
     if name in PAIR_STATUSES:
@@ -160,6 +166,19 @@ def containing(corpus: Corpus, name: str) -> Bools:
         return np.zeros(len(found.kind), bool)
     mask[literal.document] = of_literal > 0
     return mask
+
+
+def _duplicate(matched: Matched, name: str) -> Bools:
+    """Find the documents of one of `DUPLICATES`."""
+    seen = duplicates.find([part.columns for part in matched.parts])
+    if name == "same_url":
+        return seen.pages.documents
+    if name == "same_image":
+        return seen.any_image
+    if name == "duplicate_differs":
+        return seen.matrices.documents | seen.stored.documents
+    near = seen.near
+    return np.zeros(matched.n_documents, bool) if near is None else near.documents
 
 
 def _plain_with_pair(found: Verdicts, status: PairStatus, cap: int) -> Bools:

@@ -159,7 +159,9 @@ def of_precision(
     reached, met = np.full(len(distinct), np.nan), np.zeros(len(distinct), bool)
     first, n_passed = precision.passed(sample, down, wanted, confidence)
     if first is not None:
-        low = interval(*sample.above(down[first:]), 2 * confidence - 1).low
+        tested = down[first:]
+        pairs, independent = sample.above(tested)[0], sample.independent(tested)
+        low = interval(pairs, *independent, 2 * confidence - 1).low
         least = np.minimum.accumulate(low)
         least[:n_passed] = np.maximum(least[:n_passed], wanted)  # the test passed
         end = len(down) - first

@@ -29,7 +29,7 @@ from mmc4viz.data.similarity_file import SimilarityFile, similarity_files, with_
 from mmc4viz.data.storage import unchanged
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.reference_thresholds import REFERENCE as REFERENCE
-from mmc4viz.sweep import audit, pairs
+from mmc4viz.sweep import audit, duplicates, pairs
 from mmc4viz.sweep.audit import Stored, stored
 from mmc4viz.sweep.document_table import DocumentTable, Verdicts
 from mmc4viz.sweep.estimate import Estimate, estimate
@@ -482,6 +482,8 @@ class Audit:
     band: audit.SizeRange
     stored: Stored
     fit: audit.ThresholdFit
+    repeated: duplicates.Duplicates
+    once: duplicates.YieldOnce
 
 
 @dataclass(frozen=True)
@@ -505,6 +507,7 @@ _JUDGED: Memo[list[PairOutcome]] = Memo()
 _DIFFERING: Memo[tuple[int, list[Difference]]] = Memo()
 _FIXED: Memo[_Fixed] = Memo()
 _AUDITS: Memo[Audit] = Memo()
+_DUPLICATES: Memo[duplicates.Duplicates] = Memo()
 
 
 def pairs_for(source: CorpusKey, config: LoaderConfig) -> Pairs:
@@ -618,6 +621,8 @@ def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:
 def _audit(source: CorpusKey, corpus: Corpus, config: LoaderConfig) -> Audit:
     key = source, config.for_matching(), config.max_images
     fixed = _FIXED.get(key, lambda: _fixed(corpus))
+    columns = [part.columns for part in corpus.matched.parts]
+    repeated = _DUPLICATES.get(source, lambda: duplicates.find(columns))
     return Audit(
         audit.mispaired(corpus.found, config.single_image_keep),
         audit.lost(corpus.matched, corpus.found, config, fixed.unmatched),
@@ -626,6 +631,8 @@ def _audit(source: CorpusKey, corpus: Corpus, config: LoaderConfig) -> Audit:
         fixed.band,
         fixed.stored,
         audit.fit(corpus.pairs.score, config.threshold, corpus.matched.scale),
+        repeated,
+        duplicates.yields(repeated, corpus.found, corpus.pairs, config),
     )
 
 

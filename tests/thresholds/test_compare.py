@@ -20,8 +20,16 @@ from hypothesis import strategies as st
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, read_columns
 from mmc4viz.cli import main
-from mmc4viz.data.columns import Columns, Kind, build_batch, read_payload, write_payload
+from mmc4viz.data.columns import (
+    Columns,
+    Kind,
+    build_batch,
+    core_schema,
+    read_payload,
+    write_payload,
+)
 from mmc4viz.data.scale import COSINE
+from mmc4viz.data.shards import Shard
 from mmc4viz.data.similarity_file import SimilarityFile, with_similarity
 from mmc4viz.export.tables import LabelComparison, as_text
 from mmc4viz.loader.walk import walk
@@ -67,6 +75,7 @@ from mmc4viz.thresholds.model_scores import Model, ModelsError, check_comparable
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import Outcome, PairStatus
 from tests.support import corpora
+from tests.support.documents import entry, info, jpeg, write_tar
 
 SAMPLE = Path(mmc4viz.__file__).parents[1] / "sample_data"
 LINES = [0.1, 0.2, 0.24, 0.3]
@@ -453,6 +462,36 @@ def test_the_paired_test_tells_models_apart_and_a_model_not_from_itself() -> Non
     assert apart.p_auc < 0.02
     (same,) = separation([models[0], models[0]], labelled, rounds=100).against_first
     assert (same.auc.value, same.auc.low, same.auc.high, same.p_auc) == (0, 0, 0, 1)
+
+
+def repeated(path: Path, url: str) -> tuple[list[Model], LabelledPairs]:
+    """Write a corpus that has each of 40 documents five times, and label all of their pairs."""
+    rng = np.random.default_rng(0)
+    number, score = np.repeat(np.arange(40), 5), np.repeat(rng.random(40), 5)
+    images = [entry(jpeg(), raw_url="")]
+    documents = [
+        (str(at), info([[score[at]]], images=images, url=url.format(n=n, at=at)))
+        for at, n in enumerate(number.tolist())
+    ]
+    shard = Shard(str(write_tar(path, documents)))
+    columns = read_columns(shard, load_tokenizer())
+    layout = core_schema(columns.batch.schema.field("similarity").type.value_type)
+    columns = replace(columns, batch=columns.batch.cast(layout))  # no digests: all bytes are equal
+    matched = match_corpus([columns], LoaderConfig(min_kb=-1))
+    correct = np.repeat(rng.random(40), 5) < score
+    zeros = np.zeros(200, np.int64)
+    labelled = LabelledPairs(np.arange(200), zeros, zeros, correct, np.ones(200))
+    return [Model("a", matched), Model("b", matched)], labelled
+
+
+def test_labels_of_duplicates_are_drawn_together(tmp_path: Path) -> None:
+    together = separation(*repeated(tmp_path / "a.tar", "http://x/{n}"), rounds=400)
+    apart = separation(*repeated(tmp_path / "b.tar", "http://x/{at}"), rounds=400)
+    one, other = (found.models[0].auc for found in (together, apart))
+    assert one.value == other.value
+    wider = (one.high - one.low) / (other.high - other.low)
+    assert 1.7 < wider < 2.7  # √5 = 2.2
+    assert together.documents == apart.documents == 200
 
 
 def test_labels_that_say_nothing_are_refused() -> None:

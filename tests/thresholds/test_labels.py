@@ -32,7 +32,7 @@ from mmc4viz.data.scale import COSINE
 from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.thresholds.labels import chosen, exchange, queue, sampling, store
 from mmc4viz.thresholds.labels.exchange import agreements
-from mmc4viz.thresholds.labels.precision import labelled, labelled_for
+from mmc4viz.thresholds.labels.precision import curve, labelled, labelled_for
 from mmc4viz.thresholds.labels.sampling import Population, scrambled
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError, PairId
 
@@ -466,6 +466,23 @@ def test_labels_of_documents_that_are_not_here_are_counted(
     whole = labelled(path, sample, population)
     assert whole.foreign == 0
     assert len(whole.sample) == 100
+
+
+def test_labels_of_duplicates_are_not_independent(columns: list[Columns], path: str) -> None:
+    twice = population_of([*columns, *columns])
+    sample = sampling.begin(path, CONFIG, twice, COSINE)
+    label(path, sample, twice, 300, "Ada")
+    found = labelled(path, sample, twice)
+    n = sum(map(len, columns))
+    document, image = twice.pairs.document[found.ranks] % n, twice.pairs.image[found.ranks]
+    different = set(zip(document.tolist(), image.tolist(), strict=True))
+    assert found.sample.cluster is not None
+    assert len(np.unique(found.sample.cluster)) == len(different) < len(found.sample) - 10
+    asked = np.array(sample.edges)
+    here = curve(found.sample, asked).precision
+    naive = curve(replace(found.sample, cluster=None), asked).precision
+    np.testing.assert_allclose(here.estimate, naive.estimate)
+    assert (here.high - here.low > naive.high - naive.low).all()
 
 
 def test_everything_can_be_labelled(columns: list[Columns], path: str) -> None:

@@ -18,6 +18,7 @@ from mmc4viz.thresholds.labels.exchange import kappa
 from mmc4viz.thresholds.labels.intervals import interval, is_at_least
 from mmc4viz.thresholds.labels.precision import LabelledSample, curve, probability, propose
 from mmc4viz.types import ConfigError
+from tests.support.slowly import slow
 
 ENDLESS = 1e12
 
@@ -246,3 +247,43 @@ def test_borders_part_the_pairs() -> None:
     assert (sizes[1:] >= sampling.FEWEST).all()
     assert sampling.stratum_edges(scores, 0.5, 0.6, 0.001, 3).tolist() == []
     assert sampling.stratum_edges(scores, 0.25, 0.25, 0.001, 3).tolist() == [0.25]
+
+
+def test_labels_of_duplicates_are_worth_one_each() -> None:
+    """Every label twice has the interval of every label once, in a corpus without end."""
+    scores = np.linspace(0, 1, 2_000_001)
+    score, correct = np.linspace(0.005, 0.995, 100), np.arange(100) % 5 > 0
+    once = LabelledSample(scores, np.array([0.5]), score, correct)
+    two = np.repeat(np.arange(100), 2)
+    twice = LabelledSample(scores, np.array([0.5]), score[two], correct[two], two)
+    apart = LabelledSample(scores, np.array([0.5]), score[two], correct[two], np.arange(200))
+    asked = np.array([0.0, 0.25, 0.5, 0.75])
+    found, expected, naive = (curve(sample, asked) for sample in (twice, once, apart))
+    for name in ("estimate", "low", "high"):
+        for kind in ("precision", "kept"):
+            here, there = (getattr(getattr(c, kind), name) for c in (found, expected))
+            np.testing.assert_allclose(here, there, atol=1e-3)
+    assert (naive.precision.low > found.precision.low + 0.01).all()
+    assert found.labels.tolist() == naive.labels.tolist() == [200, 150, 100, 50]
+    lower = [propose(sample, 0.7).lower_bound for sample in (twice, once, apart)]
+    assert lower[0] == pytest.approx(lower[1], abs=1e-3) and lower[2] > lower[0] + 0.01
+
+
+@pytest.mark.parametrize(
+    ("images", "copies", "labels"), [(40, 1000, 200), *slow((60, 50, 150), (200, 20, 150))]
+)
+def test_intervals_cover_the_source_of_duplicates(images: int, copies: int, labels: int) -> None:
+    """Of a corpus that has each of a few images many times, all correct or all incorrect."""
+    rng, share, rounds = np.random.default_rng(2), 0.75, 200
+    covered = np.zeros(2)
+    for _ in range(rounds):
+        right = rng.random(images) < share
+        image = rng.permutation(np.repeat(np.arange(images), copies))
+        scores = np.sort(rng.random(len(image)))
+        at = np.sort(rng.choice(len(image), labels, replace=False))
+        for n, cluster in enumerate((None, image[at])):
+            sample = LabelledSample(scores, np.array([0.5]), scores[at], right[image[at]], cluster)
+            found = curve(sample, np.array([0.0])).precision
+            covered[n] += found.low[0] <= share <= found.high[0]
+    apart, together = covered / rounds
+    assert apart < 0.92 and 0.92 <= together <= 0.99

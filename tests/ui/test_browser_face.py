@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -186,6 +187,25 @@ def test_a_quadrant_is_pressed_anywhere_in_it(browser: Browser, dashboard: str) 
         page.mouse.click(box["x"] + across * box["width"], box["y"] + up * box["height"])
         page.wait_for_url(f"**m.quadrant={quadrant}*")
         expect(page.locator(".mmc-title", has_text=words)).to_be_visible()
+    watched.assert_quiet()
+    page.close()
+
+
+def test_a_cell_that_is_pressed_gives_both_settings(browser: Browser, dashboard: str) -> None:
+    watched = Watched(browser, dashboard)
+    page = watched.open("?picture=settings", ".st-key-two-settings .nsewdrag")
+    area = page.locator(".st-key-two-settings .nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.65 * box["height"])
+    page.wait_for_url("**cap=*")
+    found = parse_qs(urlsplit(page.url).query)
+    assert found["cap"] == ["4"]
+    assert 0.2 < float(found["t"][0]) < 0.24
+    expect(
+        page.locator("[data-testid=stNumberInput] input[aria-label='Max images']")
+    ).to_have_value("4")
     watched.assert_quiet()
     page.close()
 

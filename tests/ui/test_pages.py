@@ -457,6 +457,25 @@ def test_the_audit_s_numbers(
     assert found["image tokens truncated at 256 tokens"] == f"{statuses.count('truncated'):,}"
 
 
+def test_duplicates_are_counted_and_both_documents_open(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    documents = [("a", info([[0.5]], url="u")), ("b", info([[0.5]], url="v")),
+                 ("c", info([[0.4]], url="u"))]  # fmt: skip
+    path = write_tar(tmp_path / "s.tar", documents)
+    app = opened(monkeypatch, "loader-audit", str(path))
+    found = findings(app)
+    assert found["documents with the URL of an earlier document"] == "1"
+    assert found["images with the same bytes as an earlier image"] == "2"
+    assert (
+        found["documents whose matrix differs from that of an earlier one with the same URL"] == "1"
+    )
+    assert found["kept documents if each URL counts once"] == "1"
+    keys = [button.key for button in app.button if button.label == "Open duplicate"]
+    app.button(key=keys[0]).click().run()
+    assert app.query_params["doc"] in ("0.2", ["0.2"])
+
+
 @pytest.mark.slow
 def test_each_finding_leads_to_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "loader-audit")

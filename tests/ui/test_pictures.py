@@ -20,6 +20,7 @@ from mmc4viz import LoaderConfig, charts
 from mmc4viz.data.scale import COSINE
 from mmc4viz.export import sankey
 from mmc4viz.export.figure_svg import sheet
+from mmc4viz.sweep.shape import shape_rows
 from mmc4viz.sweep.statistics import Curves, document_funnel, image_funnel
 from mmc4viz.ui import html
 from tests.support.hostile import MARK, TEXTS, write_hostile
@@ -127,7 +128,7 @@ def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 def test_pictures_share_the_controls_axis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     view = json.dumps({"from": 1200, "to": 1300})
     path = label_file(tmp_path, 100, 0)
-    for picture in ("scores", "precision", "position", "passes"):
+    for picture in ("scores", "precision", "position", "passes", "sequences", "settings"):
         page = opened(monkeypatch, "", start={"labels": path}, picture=picture, view=view)
         assert figure_of(page)["layout"]["xaxis"]["range"] == [0.2, 0.3], picture
         margin = figure_of(page)["layout"]["margin"]
@@ -207,7 +208,7 @@ def svgs_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Callable[[]
 
 
 WHERE = {
-    "": ["drops", "scores", "precision", "baseline", "position"],
+    "": ["drops", "scores", "precision", "baseline", "position", "sequences", "settings"],
     "compare-models": [""],
     "label": [""],
     "loader-audit": [""],
@@ -236,7 +237,7 @@ def test_every_picture_is_offered_as_svg(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert {
         "losses", "score-density", "label-density", "precision", "position", "yields", "histogram",
         "sensitivity", "roc", "recall", "agreement", "thresholds", "both-scores", "scores-first",
-        "scores-second", "probability",
+        "scores-second", "probability", "sequences-images", "two-settings",
     } <= everything  # fmt: skip
 
 
@@ -396,3 +397,50 @@ def test_a_budget_that_is_typed_wrong_is_one_line(
     assert not page.exception
     page.text_input(key=field).set_value("10M").run()
     assert not alerts(page) and page.markdown[-1].value.startswith("**At 0.24")
+
+
+def test_sequences_are_those_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, sample_curves: Curves
+) -> None:
+    csvs = csvs_of(monkeypatch)
+    rows = shape_rows(sample_curves, KEEP, 6)
+    for view in ("images", "length", "text"):
+        page = opened(monkeypatch, "", t="0.28", picture="sequences", shape=view)
+        words = "At 0.28 a sequence has 1.59 images on average, median 1; 61.8% have one"
+        assert any(words in one.value for one in page.markdown)
+    head, *images = csvs["sequences-images"]
+    assert head == ["threshold", "1 image", *(f"{n} images" for n in range(2, 7))]
+    for line, row in zip(images, rows, strict=True):
+        assert line[1:] == [row[f"sequences_{n}"] for n in range(1, 7)]
+    head, *lengths = csvs["sequences-length"]
+    assert head[1:3] + head[-1:] == ["1–32 tokens", "33–64 tokens", "truncated at 256"]
+    for line, row in zip(lengths, rows, strict=True):
+        assert line[1:-1] == [row[f"length_{n}"] for n in range(1, 9)]
+        assert line[-1] == pytest.approx(
+            sum(line[1:]) * (row["truncated_sequences"] or 0), abs=1e-9
+        )
+    head, *text = csvs["sequences-text"]
+    for line, row in zip(text, rows, strict=True):
+        assert [None if x != x else x for x in line[1:]] == [row[name] for name in head[1:]]
+
+
+def test_sequences_of_a_sample_carry_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened(monkeypatch, "", sample="100", picture="sequences")
+    words = r"a sequence has [\d.]+ \(95% CI [\d.]+–[\d.]+\) images on average, median \d \(95% CI"
+    assert any(re.search(words, one.value) for one in page.markdown)
+
+
+@pytest.mark.parametrize("setting", ["max_images", "max_tokens", "min_images"])
+def test_the_map_of_two_settings_is_what_curves_say(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    csvs = csvs_of(monkeypatch)
+    opened(monkeypatch, "", picture="settings", **{"map.with": setting, "map.of": "image_tokens"})
+    head, *cells = csvs["two-settings"]
+    assert head == ["threshold", setting, "image_tokens"]
+    for value in {row[1] for row in cells}:
+        curves = curves_at(LoaderConfig(**{setting: value}))
+        for threshold, at, cell in cells:
+            if at == value:
+                step = curves.step(threshold)
+                assert cell == curves.expected("image_tokens", KEEP)[step]

@@ -2,7 +2,8 @@
 
 Labels are a sample of pairs with known inclusion probabilities, by whose inverse they are weighted
 (Horvitz–Thompson). Intervals and tests come from a bootstrap over documents, because pairs of a
-document are dependent, with the same draws for every model.
+document are dependent, with the same draws for every model. Documents with one URL, or with a
+labeled image in common, are drawn together.
 
 Labels are sampled from the matched pairs of some models. A model without labels has no precision
 estimate, since pairs that only it matches have no labels; and it cannot be compared with others
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
+from mmc4viz.sweep.duplicates import clusters
 from mmc4viz.thresholds.by_yield import YIELDS
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.disagreement import thresholds_of
@@ -68,7 +70,7 @@ class Ranked:
     score, weight : ndarray of float64, shape (n,)
     correct : ndarray of bool, shape (n,)
     owner : ndarray of int64, shape (n,)
-        Index of each pair's document.
+        Index of each pair's document, or of the documents drawn with it.
     """
 
     def __init__(
@@ -250,6 +252,8 @@ def separation(
 ) -> Separation:
     """Compare how well models separate labeled pairs.
 
+    Documents are resampled, and those with one URL or with a labeled image in common together.
+
     Parameters
     ----------
     models : sequence of Model
@@ -270,8 +274,9 @@ def separation(
     usable = np.isfinite(scores).all(axis=0)
     kept = labelled.take(usable)
     _check(kept)
-    documents, owner = np.unique(kept.document, return_inverse=True)
-    draws = _draws(len(documents), rounds, seed)
+    columns = [part.columns for part in models[0].matched.parts]
+    owner = clusters(columns, kept.document, kept.image)
+    draws = _draws(int(owner.max()) + 1, rounds, seed)
     separated = [Ranked(row, kept.correct, kept.weight, owner) for row in scores[:, usable]]
     found = [one.curves(kept.weight[None]) for one in separated]
     drawn = [RocCurves.joined(list(one.resampled(draws))) for one in separated]
@@ -283,7 +288,7 @@ def separation(
         tuple(_separated(name, one, many) for name, one, many in results),
         tuple(_paired((names[0], names[i]), found, drawn, i) for i in range(1, len(models))),
         labels=len(kept),
-        documents=len(documents),
+        documents=len(np.unique(kept.document)),
         unusable=len(labelled) - len(kept),
         rounds=int(np.count_nonzero(sound)),
     )
@@ -302,12 +307,12 @@ def _check(labelled: LabelledPairs) -> None:
         )
 
 
-def _draws(n_documents: int, rounds: int, seed: int) -> NDArray[np.int16]:
-    """Resample documents; return their multiplicities, shape (rounds, documents)."""
+def _draws(n_clusters: int, rounds: int, seed: int) -> NDArray[np.int16]:
+    """Resample clusters; return their multiplicities, shape (rounds, clusters)."""
     rng = np.random.default_rng(seed)
-    counts = np.zeros((rounds, n_documents), np.int16)
+    counts = np.zeros((rounds, n_clusters), np.int16)
     for row in counts:
-        row[:] = np.bincount(rng.integers(0, n_documents, n_documents), minlength=n_documents)
+        row[:] = np.bincount(rng.integers(0, n_clusters, n_clusters), minlength=n_clusters)
     return counts
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
+from mmc4viz.sweep.duplicates import clusters
 from mmc4viz.thresholds.labels import queue, sampling, store
 from mmc4viz.thresholds.labels.intervals import Interval, interval, is_at_least
 from mmc4viz.thresholds.labels.sampling import Design, Population
@@ -126,12 +127,16 @@ class LabelledSample:
     score : ndarray of float64, shape (n,)
         Scores of the labeled pairs.
     correct : ndarray of bool, shape (n,)
+    cluster : ndarray of int64, shape (n,), or None
+        Labels of duplicates have the same number (`mmc4viz.sweep.duplicates.clusters`); None if
+        there are none.
     """
 
     scores: Floats
     edges: Floats
     score: Floats
     correct: NDArray[np.bool_]
+    cluster: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -163,11 +168,36 @@ class LabelledSample:
 
         What of a stratum lies above a threshold was drawn at random from what lies there.
         """
-        size, reaching = len(self.edges) + 1, self.score >= thresholds[:, None]
-        member = self.stratum == np.arange(size)[:, None]
-        labelled = reaching.astype(np.int64) @ member.T.astype(np.int64)
-        right = (reaching & self.correct).astype(np.int64) @ member.T.astype(np.int64)
+        reaching = self.score >= thresholds[:, None]
+        labelled, right = self._by_stratum(reaching), self._by_stratum(reaching & self.correct)
         return sampling.above(self.scores, self.edges, thresholds), labelled, right
+
+    def _by_stratum(self, chosen: NDArray[np.bool_]) -> Ints:
+        """Count chosen labels, shape (K, n), by stratum, shape (K, B + 1)."""
+        member = self.stratum == np.arange(len(self.edges) + 1)[:, None]
+        counts: Ints = chosen.astype(np.int64) @ member.T.astype(np.int64)
+        return counts
+
+    def independent(self, thresholds: Floats, *, below: bool = False) -> tuple[Floats, Floats]:
+        """Return labels and correct labels by stratum as so many independent ones, (K, B + 1) each.
+
+        Those above thresholds, or below them. A label whose cluster has m labels there counts such
+        that n labels of a stratum are worth n² / Σ m, which is Kish's effective sample size (Survey
+        Sampling, 1965) for duplicates that are all correct or all incorrect: k pairs of duplicates
+        are worth k labels. Proportions stay as they are.
+        """
+        chosen = self.score >= thresholds[:, None]
+        chosen = ~chosen if below else chosen
+        labelled = self._by_stratum(chosen).astype(np.float64)
+        right = self._by_stratum(chosen & self.correct).astype(np.float64)
+        if self.cluster is None or len(np.unique(self.cluster)) == len(self):
+            return labelled, right
+        own = (self.cluster == np.arange(int(self.cluster.max()) + 1)[:, None]).astype(np.int64)
+        sizes = (chosen.astype(np.int64) @ own.T)[:, self.cluster] * chosen
+        member = self.stratum == np.arange(len(self.edges) + 1)[:, None]
+        total = sizes @ member.T.astype(np.int64)
+        share = np.divide(labelled, total, out=np.ones_like(labelled), where=total > 0)
+        return labelled * share, right * share
 
 
 @dataclass(frozen=True)
@@ -219,11 +249,11 @@ def curve(sample: LabelledSample, thresholds: Floats, level: float = 0.95) -> Cu
     >>> found.precision.estimate.round(2), found.kept.estimate.round(2)
     (array([0.6, 1. ]), array([1.  , 0.83]))
     """
-    everything = np.array([-np.inf])
-    whole, over = sample.above(everything), sample.above(thresholds)
-    below = whole[0] - over[0], whole[1] - over[1], whole[2] - over[2]
-    precision, rest = (interval(p, n, x, level) for p, n, x in (over, below))
-    pairs = over[0].sum(axis=1), below[0].sum(axis=1)
+    over = sample.above(thresholds)
+    under = sample.population - over[0]
+    precision = interval(over[0], *sample.independent(thresholds), level)
+    rest = interval(under, *sample.independent(thresholds, below=True), level)
+    pairs = over[0].sum(axis=1), under.sum(axis=1)
     kept = _share(_times(precision, pairs[0]), _times(rest, pairs[1]))
     labels, right = over[1].sum(axis=1), over[2].sum(axis=1)
     return Curve(thresholds, precision, kept, labels, labels - right)
@@ -279,8 +309,9 @@ def probability(sample: LabelledSample) -> Isotonic:
 
 
 ASSUMPTION: Final = (
-    "Assumes random sampling within score strata and correct labels. Thresholds are tested from "
-    "the highest down, each at 95% confidence, until one fails. The lower bound is one-sided."
+    "Assumes random sampling within score strata and correct labels. Labels of duplicates (the "
+    "same image, or the same pair of documents with one URL) count as one. Thresholds are tested "
+    "from the highest down, each at 95% confidence, until one fails. The lower bound is one-sided."
 )
 FEW_AT_LINE: Final = 10
 """Least number of labels just above a suggested threshold: even if ten of ten are correct, a
@@ -373,7 +404,8 @@ def passed(
     """
     if not len(sample) or not len(thresholds):
         return None, 0
-    pairs, labelled, right = sample.above(thresholds)
+    pairs = sample.above(thresholds)[0]
+    labelled, right = sample.independent(thresholds)
     able = is_at_least(pairs, labelled, labelled, wanted, confidence)
     if not able.any():
         return None, 0
@@ -508,7 +540,10 @@ def _sample(
     at = np.array([rank for rank, _ in sure], np.int64)
     scores = population.pairs.score
     correct = np.array([yes for _, yes in sure], bool)
-    return LabelledSample(scores, design.borders, scores[at], correct), at
+    pairs = population.pairs
+    places = (pairs.document[at], pairs.image[at], pairs.sentence[at])
+    cluster = clusters(population.columns, *(each.astype(np.int64) for each in places))
+    return LabelledSample(scores, design.borders, scores[at], correct, cluster), at
 
 
 def _labels(n: int) -> str:

@@ -37,6 +37,10 @@ CONTAINS: Final = {
     "one_bad_image": "dropped because of one undecodable image",
     "size_band": "image just under the size limit",
     "stored_differs": "stored score ≠ matrix",
+    "same_url": "URL of another document",
+    "same_image": "image that occurs again",
+    "near_image": "image with a near-duplicate",
+    "duplicate_differs": "duplicate with other scores",
 }
 ORDERS: Final = {
     "nearest": "closest to threshold",

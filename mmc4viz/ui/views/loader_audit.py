@@ -9,6 +9,7 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz import charts
+from mmc4viz.export.tables import duplicate_findings
 from mmc4viz.loader.images import needs_newer_pillow
 from mmc4viz.sweep.audit import EQUAL
 from mmc4viz.ui import data, html, state
@@ -33,12 +34,15 @@ class _Finding:
         Details, as plain text.
     filters : tuple of (str, str)
         Filters of the page Documents that select its documents; may be empty.
+    examples : tuple of (int, int)
+        Pairs of documents to open, by position in the corpus.
     """
 
     number: str
     words: str
     more: str = ""
     filters: tuple[tuple[str, str], ...] = ()
+    examples: tuple[tuple[int, int], ...] = ()
 
 
 def show(choice: Choice) -> None:
@@ -57,6 +61,7 @@ def show(choice: Choice) -> None:
         "Images just under the size limit": _band(choice, found),
         "Unmatched images": _surplus(found),
         "Stored scores vs. matrix": _stored(choice, found),
+        "Duplicates": _duplicates(found),
     }
     everything = [(f.words, f.number, f.more) for fs in sections.values() for f in fs]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -78,12 +83,18 @@ def _draw(choice: Choice, finding: _Finding, key: str) -> None:
         st.html(part("finding", finding.number, finding.words, finding.more, "mmc-doc"))
         if finding.filters:
             with st.container(horizontal=True, gap="small", width="content"):
-                _links(choice, dict(finding.filters), key)
+                _links(choice, finding, key)
 
 
-def _links(choice: Choice, found: dict[str, str], key: str) -> None:
+def _links(choice: Choice, finding: _Finding, key: str) -> None:
     """Draw links to an example and to the list of a finding's documents."""
-    if st.button("Open example", key=f"example-{key}", type="tertiary"):
+    found = dict(finding.filters)
+    if finding.examples:
+        for words, document in zip(("first", "duplicate"), finding.examples[0], strict=True):
+            if st.button(f"Open {words}", key=f"{words}-{key}", type="tertiary"):
+                place = data.place_of(choice.source, choice.config, document)
+                state.go_to_document(choice.source, *place)
+    elif st.button("Open example", key=f"example-{key}", type="tertiary"):
         state.put_filters(**found)
         state.go_to_document(choice.source, *_first(choice))
     if st.button("List documents", key=f"all-{key}", type="tertiary"):
@@ -256,4 +267,16 @@ def _stored(choice: Choice, found: data.Audit) -> Sequence[_Finding]:
             f"{seen.largest:.6g}.{nothing}",
             _filters_if(documents, ("has", "stored_differs"), ("sort", "images")),
         )
+    ]
+
+
+def _duplicates(found: data.Audit) -> Sequence[_Finding]:
+    """Report documents and images that occur more than once."""
+    return [
+        _Finding(
+            *one.line,
+            _filters_if(bool(one.contains), ("has", one.contains), ("sort", "url")),
+            one.examples,
+        )
+        for one in duplicate_findings(found.repeated, found.once)
     ]

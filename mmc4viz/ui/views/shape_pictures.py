@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import numpy as np
@@ -129,7 +130,7 @@ def _by_images(choice: Choice, curves: Curves) -> None:
 def _by_length(choice: Choice, curves: Curves) -> None:
     found, limit = by_length(curves, choice.config.single_image_keep), choice.config.max_tokens
     ends = [n * limit // LENGTHS for n in range(LENGTHS + 1)]
-    names = [f"{low + 1}–{high} tokens" for low, high in zip(ends, ends[1:], strict=False)]
+    names = [f"{low + 1}–{high} tokens" for low, high in itertools.pairwise(ends)]
     names.append(f"truncated at {limit:,}")
     _shares(choice, curves, found, names, "length", COLOURS["truncated"])
 
@@ -223,7 +224,9 @@ def show_two_settings(choice: Choice) -> None:
     of, label = STATISTICS[statistic], SETTINGS[setting].label
     written = [[_written(cell, of.is_share) for cell in row] for row in found.cells.tolist()]
     title = f"{of.label} by threshold and {label.lower()}"
-    figure = figures.setting_map(found, (of.label, label), written, (config.threshold, current))
+    figure = figures.setting_map(
+        found, (of.label, label), written, (config.threshold, current), span
+    )
     show_figure(
         figure,
         title,
