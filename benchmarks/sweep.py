@@ -18,15 +18,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from benchmarks import synthetic
 from mmc4viz import LoaderConfig, match_corpus, walk
 from mmc4viz.data.index import open_index
 from mmc4viz.data.scale import COSINE
+from mmc4viz.sweep.settings.two_settings import setting_map
 from mmc4viz.sweep.statistics import QUANTITY
 from mmc4viz.sweep.sweep import sweep
 
 R = TypeVar("R")
 N_WALKED = 200
+VALUES = {"max_images": range(1, 11), "max_tokens": range(64, 704, 64), "min_images": range(10)}
 
 
 def timed(run: Callable[[], R]) -> tuple[float, R]:
@@ -55,6 +59,14 @@ def measure(folder: str) -> None:
         changed = config.with_(**change)
         report[f"sweep, {next(iter(change))}"], _ = timed(lambda c=changed: sweep(matched, c, grid))
     memory = (held() - before) / n
+    sixty = np.round(np.linspace(0.1, 0.4, 60), 3)
+    for setting, values in VALUES.items():
+        for statistic in ("share", "followed"):
+            report[f"60 × 10 {statistic}, {setting}"], _ = timed(
+                lambda s=setting, v=values, of=statistic: setting_map(
+                    matched, config, of, s, list(v), sixty
+                )
+            )
     smaller = config.with_(min_kb=12)
     report["match and sweep, min_kb"], _ = timed(
         lambda: sweep(match_corpus(columns, smaller, previous=matched), smaller, grid)

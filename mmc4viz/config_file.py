@@ -453,7 +453,7 @@ class YieldsRecord(_Record):
 class ChosenRecord(Struct):
     """How the threshold was chosen: the basis, and further fields of the proposal."""
 
-    basis: Literal["manual", "yield", "fdr", "decoys", "precision"]
+    basis: Literal["manual", "yield", "fdr", "decoys", "precision", "combined"]
 
 
 class Provenance(_Record):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,15 @@ from mmc4viz.export.tables import Line, findings
 from mmc4viz.export.trainer import advice, training_command
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.pairs import Example, Folder, examples, pairs_of
-from mmc4viz.sweep.statistics import Curves, Loss, document_funnel, image_funnel
+from mmc4viz.sweep.shape import RATIOS, by_images, by_length, median_images, ratio
+from mmc4viz.sweep.statistics import (
+    LENGTHS,
+    MOST_IMAGES,
+    Curves,
+    Loss,
+    document_funnel,
+    image_funnel,
+)
 from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.text import template
 from mmc4viz.types import SETTINGS, LoaderConfig, Outcome, PairStatus
@@ -169,6 +178,7 @@ def outline(baseline: str | None, shards: int, *, models: bool, images: bool) ->
         "settings",
         "training command",
         "kept data by threshold",
+        "sequences by images and length",
         "document and image funnel",
         "silent loader behavior",
         *(["CLIP model comparison"] if models else []),
@@ -200,6 +210,7 @@ def _sections(content: Content) -> list[Section]:
         _settings_section(content.config),
         _training_section(content),
         _curves_section(content),
+        _sequences_section(content),
         _funnel_section(content),
         _audit_section(content),
         *content.sections,
@@ -438,6 +449,47 @@ def _curves_section(content: Content) -> Section:
                 f"Scores of all matched pairs (n = {n:,}), below the threshold {at} in orange, at "
                 "or above it in blue. Exact counts, no CI.",
                 [narrow],
+            ),
+        ],
+    )
+
+
+def _sequences_section(content: Content) -> Section:
+    """Return what kept sequences look like at the threshold; nothing if none is kept."""
+    here = np.array([content.step])
+    curves = content.curves.at(here, content.curves.thresholds[here])
+    keep = content.config.single_image_keep
+    images, length = by_images(curves, keep)[:, 0], by_length(curves, keep)[:, 0]
+    whole = float(images.sum())
+    if not whole:
+        return Section("Sequences")
+    at, limit = f"{content.config.threshold:g}", content.config.max_tokens
+    shares = {"single_image", "single_image_before", "followed", "truncated_sequences"}
+    rows = []
+    for name, words in RATIOS.items():
+        value = float(ratio(curves, name, keep)[0])
+        written = "–" if value != value else f"{value:.1%}" if name in shares else f"{value:.2f}"
+        rows.append([words, written])
+    rows.append(["images per sequence, median", f"{median_images(curves, keep)[0]:.0f}"])
+    counts = [
+        (counted(n, "image") + (" or more" if n == MOST_IMAGES else ""), float(images[n]))
+        for n in range(MOST_IMAGES + 1)
+        if images[n]
+    ]
+    ends = [n * limit // LENGTHS for n in range(LENGTHS + 1)]
+    names = [f"{low + 1:,}–{high:,} tokens" for low, high in pairwise(ends)]
+    counts += zip([*names, f"truncated at {limit:,} tokens"], length.tolist(), strict=True)
+    table = [[words, quantity(n), f"{n / whole:.1%}"] for words, n in counts]
+    of = f"kept sequences at the threshold {at}, in expectation over the single-image drop"
+    return Section(
+        "Sequences",
+        [
+            Table(["quantity", f"at {at}"], rows, f"Shape of {of}. {_EXACT}", [1]),
+            Table(
+                ["sequences with", "number", "share"],
+                table,
+                f"Number of images, and length, of {of}. {_EXACT}",
+                [1, 2],
             ),
         ],
     )
