@@ -244,7 +244,7 @@ def resolve_each(
     found = {limit: States.empty(shape, group.before.dtype) for limit in cuts}
     for start in range(0, len(group), _WIDTH):
         block = group.part(slice(start, start + _WIDTH))
-        kept = _Kept(block, configs[0].max_images)
+        kept = _Kept(block, configs[0].max_images, ranked="mispaired" in counted)
         for state in range(shape[0]):
             kept.enter(state)
             for limit, cut in cuts.items():
@@ -288,19 +288,24 @@ class _Kept:
     past_first, past_last : ndarray, shape (slots, D)
         Difference between a pair's rank among images and the first, and the last, rank of its
         sentence among image tokens: between them, the token at that rank gets an image of its own
-        sentence. The same array unless crowded.
+        sentence. The same array unless crowded; unused unless ranked.
     rank : ndarray, shape (slots, D)
         Rank among images; unused unless crowded.
+    ranked : bool
+        Whether `mispaired` can be counted.
     added : ndarray, shape (D,)
         Tokens that the kept pairs add to the text.
     """
 
-    def __init__(self, group: Group, max_images: int) -> None:
+    def __init__(self, group: Group, max_images: int, *, ranked: bool) -> None:
         self.group, self.cap, self.n = group, max_images, 0
         dtype = group.before.dtype
         shape = (min(len(group.score), max_images + 1), len(group))
-        self.slots = [np.empty(shape, dtype) for _ in range(7 if group.crowded else 5)]
-        self.image, self.sentence, self.extra, self.position, self.past_first = self.slots[:5]
+        self.ranked = ranked or group.crowded
+        n_slots = 7 if group.crowded else 4 + self.ranked
+        self.slots = [np.empty(shape, dtype) for _ in range(n_slots)]
+        self.image, self.sentence, self.extra, self.position = self.slots[:4]
+        self.past_first = self.slots[4] if self.ranked else self.position
         self.past_last, self.rank = self.slots[5:] or (self.past_first, self.past_first)
         self.added = np.zeros(len(group), dtype)
         self.shift = dtype.itemsize * 8 - 1
@@ -310,7 +315,8 @@ class _Kept:
         n, group = self.n, self.group
         image, sentence, extra = group.image[pair], group.sentence[pair], group.extra[pair]
         above = (sentence - self.sentence[:n]) >> self.shift  # the new sentence comes first
-        sooner = (image - self.image[:n]) >> self.shift  # the new image comes first
+        if self.ranked:
+            sooner = (image - self.image[:n]) >> self.shift  # the new image comes first
         ahead, below, opening = above, ~above, extra  # of the new pair's token and sentence
         if group.crowded:
             same = below & ~((self.sentence[:n] - sentence) >> self.shift)
@@ -320,9 +326,10 @@ class _Kept:
         step = self.extra[:n] & below
         self.position[:n] += (above & opening) + (ahead & 2)
         self.position[n] = group.before[pair] + _sum(step + (~ahead & 2))
-        turn = above - sooner
-        self.past_first[:n] += turn
-        self.past_last[n] = -_sum(turn)
+        if self.ranked:
+            turn = above - sooner
+            self.past_first[:n] += turn
+            self.past_last[n] = -_sum(turn)
         if group.crowded:
             turn = ~below - sooner
             self.past_last[:n] += turn
@@ -356,7 +363,8 @@ class _Kept:
         # It is the last of the pairs that share its sentence, so it only precedes later sentences.
         above = (sentence - self.sentence) >> self.shift
         self.position -= above & (extra + 2)
-        self.past_first -= above
+        if self.ranked:
+            self.past_first -= above
         if self.group.crowded:
             self.past_last -= ~((self.sentence - sentence) >> self.shift)
         self.added -= extra + 2
