@@ -142,3 +142,27 @@ def test_a_sample_of_everything_estimates_what_is_there(documents: list[Document
             if value is not None:
                 assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
         assert row["images_mean"] is None or row["images_mean_low"] < row["images_mean_high"]
+
+
+def test_the_shape_is_that_of_the_sequence_s_tokens(documents: list[Document]) -> None:
+    """The walk from texts gives token ids; the one from counts must give the same shape."""
+    config, columns = LoaderConfig(threshold=0.1, max_tokens=96), columns_of(documents)
+    end = TOKENIZER.encode(TOKENIZER.end_of_text, None).ids[-1]
+    special = {TOKENIZER.image_id, TOKENIZER.end_of_chunk_id}
+    seen = 0
+    for row, document in enumerate(documents):
+        ids = walk(document, config, TOKENIZER).token_ids
+        if not ids or end in ids[:-1]:
+            continue
+        seen += 1
+        shape = walk(columns.document(row), config, TOKENIZER).shape
+        is_text = [token not in special and token != end for token in ids]
+        at = [n for n, token in enumerate(ids) if token == TOKENIZER.image_id]
+        assert min(shape.length, 96) == len(ids)
+        if at:
+            assert shape.text_before == sum(is_text[: at[0]])
+            assert shape.text_between == sum(is_text[at[0] : at[-1]])
+            ends = [*at[1:], len(ids)]
+            follows = [any(is_text[a:b]) for a, b in zip(at, ends, strict=True)]
+            assert shape.followed == sum(follows)
+    assert seen > 200
