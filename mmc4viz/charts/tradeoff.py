@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from mmc4viz.charts import (
+from mmc4viz.charts.style import (
     ALIGNED,
     COLOURS,
     FAINT,
