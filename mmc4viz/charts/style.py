@@ -126,7 +126,7 @@ def name_at(x: Sequence[float], y: Sequence[float], name: str, colour: str) -> S
     }
 
 
-def shade(colour: str) -> str:
+def shade(colour: str, alpha: float = 0.35) -> str:
     """Return a color, given in hexadecimal, as a transparent one.
 
     Examples
@@ -135,4 +135,4 @@ def shade(colour: str) -> str:
     'rgba(0,114,178,0.35)'
     """
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.35)"
+    return f"rgba({red},{green},{blue},{alpha:g})"
