@@ -47,7 +47,8 @@ _NAMES: Final = {
     "d.columns", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
     "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
     "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep", "x.images",
-    "x.models", "picture", "place", "budget", "unit", "corpus",
+    "x.models", "picture", "place", "budget", "unit", "corpus", "quality",
+    "kept",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")

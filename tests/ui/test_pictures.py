@@ -207,7 +207,7 @@ def svgs_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Callable[[]
 
 
 WHERE = {
-    "": ["drops", "scores", "precision", "baseline", "position"],
+    "": ["drops", "scores", "precision", "baseline", "frontier", "position"],
     "compare-models": [""],
     "label": [""],
     "loader-audit": [""],
@@ -236,7 +236,7 @@ def test_every_picture_is_offered_as_svg(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert {
         "losses", "score-density", "label-density", "precision", "position", "yields", "histogram",
         "sensitivity", "roc", "recall", "agreement", "thresholds", "both-scores", "scores-first",
-        "scores-second", "probability",
+        "scores-second", "probability", "frontier",
     } <= everything  # fmt: skip
 
 
