@@ -50,7 +50,7 @@ from mmc4viz.thresholds.budget import (
     part_of,
     passes_of,
 )
-from mmc4viz.thresholds.by_yield import Target, by_yield, steps_of_curves
+from mmc4viz.thresholds.by_yield import YIELDS, Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError, Document, LoaderConfig, Verdict
 
@@ -61,6 +61,9 @@ if TYPE_CHECKING:
     from mmc4viz.slices.comparison import SliceComparison
     from mmc4viz.slices.table import SliceTable
     from mmc4viz.thresholds.combined import Combined, Condition
+    from mmc4viz.thresholds.compare.agreement import Candidate
+    from mmc4viz.thresholds.compare.frontier import Frontier, SharedYield
+    from mmc4viz.thresholds.compare.roc import Evidence
     from mmc4viz.thresholds.labels.precision import Labelled
 
 Progress = Callable[[int], object]
@@ -298,6 +301,41 @@ class SliceTables:
 
         frame = self.to_pandas()._repr_html_()  # type: ignore[operator]
         return f"{frame}<p>{escaped(ASSUMPTION)}</p>"
+
+
+@dataclass(frozen=True)
+class FrontierView:
+    """What is kept against how good it is, or what two selections share at equal yield.
+
+    Attributes
+    ----------
+    found : Frontier or SharedYield
+    settings : bool
+        Whether all lines are settings of one corpus, not CLIP models.
+    """
+
+    found: Frontier | SharedYield
+    settings: bool
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with one row per line and threshold."""
+        import pandas as pd
+
+        return pd.DataFrame(self.found.rows())
+
+    def plot(self) -> go.Figure:
+        """Draw quality, or the share that the other keeps too, against what is kept."""
+        from mmc4viz.charts import tradeoff
+        from mmc4viz.thresholds.compare.frontier import Frontier
+
+        if isinstance(self.found, Frontier):
+            return tradeoff.frontier(self.found, settings=self.settings)
+        return tradeoff.shared(self.found)
+
+    def _repr_html_(self) -> str:
+        words = self.found.in_words()
+        lines = [words] if isinstance(words, str) else [*words, *getattr(self.found, "missing", ())]
+        return "".join(f"<p>{escaped(line)}</p>" for line in lines)
 
 
 class OpenedCorpus:
@@ -659,6 +697,81 @@ class OpenedCorpus:
             found.append(compare(corpus, division, config, grid, labelled))
         return found
 
+    def frontier(
+        self,
+        config: LoaderConfig | None = None,
+        *,
+        against: Mapping[str, LoaderConfig | OpenedCorpus] | None = None,
+        of: str = "documents",
+        labels: str | None = None,
+        fdr: bool = False,
+    ) -> FrontierView:
+        """Put what is kept against how good it is, for CLIP models or settings.
+
+        Parameters
+        ----------
+        config : LoaderConfig, optional
+            Its threshold is marked; on the other lines, the threshold that keeps as much.
+        against : mapping, optional
+            Other lines by name: other settings, or the same documents opened with another CLIP
+            model's scores.
+        of : str
+            What is kept: documents, pairs, image_tokens or text_tokens.
+        labels : str, optional
+            The SQLite file of labels: quality is precision.
+        fdr : bool
+            Whether quality is 1 − FDR, estimated without labels.
+
+        Returns
+        -------
+        FrontierView
+            Without labels and ``fdr``, what the two selections have in common at equal yield.
+        """
+        from mmc4viz.thresholds.compare import frontier as core  # imported late to start faster
+        from mmc4viz.thresholds.fdr.estimate import estimate_fdr
+        from mmc4viz.thresholds.fdr.matrices import stack_of
+        from mmc4viz.thresholds.model_scores import check_comparable
+
+        config, others = config or LoaderConfig(), dict(against or {})
+        if of not in YIELDS:
+            raise ConfigError(f"of: {of!r} is not one of {', '.join(YIELDS)}")
+        if labels is not None and fdr:
+            raise ConfigError("give labels or fdr=True, not both")
+        if labels is None and not fdr and len(others) != 1:
+            raise ConfigError(
+                "without labels, two lines are compared: give labels=, fdr=True or one of against="
+            )
+        if self.drawn is not None:
+            raise ConfigError("a frontier needs all documents: open the corpus without sample=")
+        lines = {self.clip_model: self._candidate(self.clip_model, config)}
+        corpora: dict[str, OpenedCorpus] = {self.clip_model: self}
+        for name, other in others.items():
+            if name in lines:
+                raise ConfigError(f"against: {name!r} is the name of the first line; use another")
+            corpora[name] = other if isinstance(other, OpenedCorpus) else self
+            setting = config if isinstance(other, OpenedCorpus) else other
+            lines[name] = corpora[name]._candidate(name, setting)
+            if corpora[name] is not self:
+                check_comparable([lines[self.clip_model].model, lines[name].model])
+        candidates, at = list(lines.values()), config.threshold
+        found: Frontier | SharedYield
+        if labels is not None:
+            evidence = _evidence_of(corpora, lines, labels)
+            found = core.by_precision(candidates, evidence, of, at)
+        elif fdr:
+            stacks = {name: stack_of(one.model.matched) for name, one in lines.items()}
+            estimates = {n: estimate_fdr(stack, seed=self._seed) for n, stack in stacks.items()}
+            found = core.by_fdr(candidates, estimates, of, at)
+        else:
+            found = core.shared(candidates[0], candidates[1], of, at)
+        return FrontierView(found, all(one is self for one in corpora.values()))
+
+    def _candidate(self, name: str, config: LoaderConfig) -> Candidate:
+        from mmc4viz.thresholds.compare.agreement import Candidate
+        from mmc4viz.thresholds.model_scores import Model
+
+        return Candidate(Model(name, self.matched(config)), config)
+
     def document(
         self, key: str, config: LoaderConfig | None = None, shard: str | None = None
     ) -> DocumentView:
@@ -783,6 +896,24 @@ class Limits:
     budget: str | None = None
     corpus_size: str | int | None = None
     single_image: float | None = None
+
+
+def _evidence_of(
+    corpora: Mapping[str, OpenedCorpus], lines: Mapping[str, Candidate], labels: str
+) -> Evidence:
+    """Read the labels of each line's pairs, whatever its name."""
+    from mmc4viz.thresholds.compare.roc import Evidence
+    from mmc4viz.thresholds.labels.store import LabelsError
+
+    found, without = dict[str, Any](), dict[str, str]()
+    for name, one in lines.items():
+        try:
+            found[name] = corpora[name]._labelled(one.model.pairs, one.config, labels)
+        except LabelsError as error:
+            without[name] = str(error)
+    if not found:
+        raise LabelsError(next(iter(without.values())))
+    return Evidence(found, without)
 
 
 def _joined(rows: list[dict[str, Any]], more: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from mmc4viz.arrays import Floats
-from mmc4viz.charts import (
+from mmc4viz.charts.style import (
     COLOURS,
     INK,
     LABEL,

@@ -1,14 +1,18 @@
-"""Figures of what a threshold buys: repeats of the data under a training budget."""
+"""Figures of what a threshold buys: repeats of the data under a budget, quality for quantity."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from mmc4viz.charts import (
+from mmc4viz.arrays import Floats
+from mmc4viz.charts.models import MODELS
+from mmc4viz.charts.style import (
     ALIGNED,
     COLOURS,
     FAINT,
@@ -18,10 +22,22 @@ from mmc4viz.charts import (
     Spec,
     above,
     axis,
+    curve,
     figure,
+    shade,
+    text_colour,
     threshold_line,
 )
+from mmc4viz.text import escaped
 from mmc4viz.thresholds.budget import CHEAP, SOURCE, Passes, times
+from mmc4viz.thresholds.compare.frontier import (
+    QUALITIES,
+    Frontier,
+    FrontierLine,
+    FrontierPoint,
+    SharedYield,
+    point_in_words,
+)
 
 _SHADE = "rgba(0,114,178,0.18)"
 
@@ -130,3 +146,230 @@ def _short(value: float) -> str:
         if value >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}"
+
+
+# Lines of one picture: models in their colors, settings in those of a curve and of its reference;
+# no two are told apart by two blues alone.
+_MODEL_LINES: Final = (
+    (MODELS[0], "solid"),
+    (MODELS[1], "dash"),
+    (COLOURS["unreadable"], "dot"),
+    (COLOURS["mispaired"], "dashdot"),
+    (COLOURS["rejected"], "longdash"),
+)
+_SETTING_LINES: Final = ((COLOURS["kept"], "solid"), (INK, "dash"), *_MODEL_LINES[2:])
+_PLOT: Final = (600, 280)  # pixels that labels are spaced for
+_NAME: Final = 18  # characters of a name
+_TICKS: Final = 7  # most thresholds written along a line
+
+
+def frontier(found: Frontier, *, settings: bool = False) -> go.Figure:
+    """Draw quality against what is kept, one line with its band and thresholds per model.
+
+    Parameters
+    ----------
+    found : Frontier
+    settings : bool
+        Whether the lines are settings of one model instead of models.
+    """
+    styles = _SETTING_LINES if settings else _MODEL_LINES
+    whole = found.whole or 1.0
+    drawn = [(line, *styles[n % len(styles)]) for n, line in enumerate(found.lines)]
+    known = [np.isfinite(line.quality) for line, *_ in drawn]
+    shares = [line.kept[some] / whole for (line, *_), some in zip(drawn, known, strict=True)]
+    widest = max((float(one.max(initial=0.0)) for one in shares), default=0.0) or 1.0
+    lowest = min(
+        (float(line.low[some].min(initial=1.0)) for (line, *_), some in
+         zip(drawn, known, strict=True)), default=0.0,
+    )  # fmt: skip
+    names = [_short_name(line.name) for line, *_ in drawn]
+    ranges = _with_names(widest, names), (max(0.0, math.floor(10 * lowest) / 10), 1.03)
+    data, taken = list[Spec](), list[tuple[float, float]]()
+    ends = []
+    for name, (line, colour, _), some, share in zip(names, drawn, known, shares, strict=True):
+        data.append(_band(share, line.low[some], line.high[some], colour))
+        if some.any():
+            last = int(share.argmax())
+            ends.append((name, colour, float(share[last]), float(line.quality[some][last])))
+    labels = _end_labels(ends, ranges[1])
+    taken += [_pixels(one["x"][0], one["y"][0], ranges) for one in labels]
+    for number, ((line, colour, dash), some) in enumerate(zip(drawn, known, strict=True)):
+        points = [line.at(at) for at in line.thresholds[some].tolist()]
+        x, y = [p.kept / whole for p in points], [p.quality for p in points]
+        hover = [escaped(point_in_words(found, line, point)) for point in points]
+        style = {"color": colour, "width": 2.5, "dash": dash}
+        data.append(curve(x, y, style, hover, "%{customdata}"))
+        data += _marked_points(found, line, colour, whole)
+        taken += [_pixels(p.kept / whole, p.quality, ranges)
+                  for p in map(line.at, line.marked) if math.isfinite(p.quality)]  # fmt: skip
+        data.append(_threshold_ticks(line, points, whole, ranges, taken, colour, above=not number))
+    layout = {
+        "xaxis": _kept_axis(found.quantity, widest, names),
+        "yaxis": axis(range=list(ranges[1]), tickformat=".0%", nticks=6),
+        "annotations": [above(f"{QUALITIES[found.by]}, with 95% CI", 0, "left"),
+                        above("● chosen", 1, "right")],
+        "hovermode": "closest",
+    }  # fmt: skip
+    return figure([*data, *labels], layout, 360, left=52, bottom=46, right=14)
+
+
+def _kept_axis(quantity: str, widest: float, names: Sequence[str]) -> Spec:
+    """Return an axis of shares, with space to its right for the names of lines."""
+    title = (
+        "documents kept, share of all documents"
+        if quantity == "documents"
+        else f"{quantity.replace('_', ' ')} kept, share of the most that can be kept"
+    )
+    power = 10.0 ** math.floor(math.log10(widest / 4))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= widest / 6)
+    ticks = [round(k * step, 12) for k in range(math.floor(widest / step + 1e-9) + 1)]
+    words = [f"{100 * tick:.4g}%" for tick in ticks]
+    return axis(title=title, range=list(_with_names(widest, names)), tickvals=ticks, ticktext=words)
+
+
+def _band(x: Floats, low: Floats, high: Floats, colour: str) -> Spec:
+    quiet: Spec = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "line": {"width": 0}}
+    around = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]])}
+    return quiet | around | {"fill": "toself", "fillcolor": shade(colour, 0.16)}
+
+
+def _marked_points(found: Frontier, line: FrontierLine, colour: str, whole: float) -> list[Spec]:
+    """Draw the chosen points of a line, each with its threshold in bold."""
+    points = [p for p in map(line.at, line.marked) if math.isfinite(p.quality)]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [p.kept / whole for p in points],
+            "y": [p.quality for p in points],
+            "marker": {"color": colour, "size": 13, "line": {"color": INK, "width": 2}},
+            "customdata": [escaped(point_in_words(found, line, p)) for p in points],
+            "hovertemplate": "chosen: %{customdata}<extra></extra>",
+        }
+    ]
+
+
+def _threshold_ticks(
+    line: FrontierLine,
+    points: Sequence[FrontierPoint],
+    whole: float,
+    ranges: Ranges,
+    taken: list[tuple[float, float]],
+    colour: str,
+    *,
+    above: bool,
+) -> Spec:
+    """Mark round thresholds along a line, as many as can be read; ``taken`` gets their places."""
+    chosen = {point.threshold: point for point in map(line.at, line.marked)}
+    shown = [chosen[at] for at in chosen if math.isfinite(chosen[at].quality)]
+    for point in shown:
+        x, y = _pixels(point.kept / whole, point.quality, ranges)
+        taken.append((x, y + (16 if above else -16)))
+    for point in _rounded([p for p in points if p.threshold not in chosen]):
+        x, y = _pixels(point.kept / whole, point.quality, ranges)
+        places = (x, y), (x, y + (16 if above else -16))
+        if all(abs(a - c) > 40 or abs(b - d) > 15 for a, b in places for c, d in taken):
+            shown.append(point)
+            taken += places
+    return LABEL | {
+        "mode": "markers+text",
+        "x": [p.kept / whole for p in shown],
+        "y": [p.quality for p in shown],
+        "text": [f"<b>{p.threshold:.4g}</b>" if p.threshold in chosen else f"{p.threshold:.4g}"
+                 for p in shown],
+        "textposition": "top center" if above else "bottom center",
+        "textfont": WORDS | {"color": text_colour(colour), "size": 13},
+        "marker": {"color": colour, "size": 6},
+    }  # fmt: skip
+
+
+Ranges = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _pixels(x: float, y: float, ranges: Ranges) -> tuple[float, float]:
+    """Return about where a point is drawn, from the bottom left."""
+    (left, right), (bottom, top) = ranges
+    return _PLOT[0] * (x - left) / (right - left), _PLOT[1] * (y - bottom) / (top - bottom)
+
+
+def _rounded(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """Return the points at multiples of the smallest round number that leaves few."""
+    spread = [p.threshold for p in points]
+    if not spread or max(spread) == min(spread):
+        return list(points[:1])
+    power = 10.0 ** math.floor(math.log10((max(spread) - min(spread)) / _TICKS))
+    for size in (m * power for m in (1, 2, 5, 10, 20, 50, 100)):
+        found = [p for p in points if abs(p.threshold / size - round(p.threshold / size)) < 1e-6]
+        if len(found) <= _TICKS:
+            return found
+    return []
+
+
+def _end_labels(
+    ends: Sequence[tuple[str, str, float, float]], span: tuple[float, float]
+) -> list[Spec]:
+    """Write each line's name to the right of its end (name, color, x, y), none over another."""
+    gap = 18 * (span[1] - span[0]) / _PLOT[1]
+    labels, last = list[Spec](), math.inf
+    for name, colour, x, y in sorted(ends, key=lambda one: -one[3]):
+        last = min(y, last - gap)
+        words = {"mode": "text", "x": [x], "y": [last], "text": [f" <b>{escaped(name)}</b>"]}
+        font = WORDS | {"color": text_colour(colour)}
+        labels.append(LABEL | words | {"textposition": "middle right", "textfont": font})
+    return labels
+
+
+def _short_name(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+
+
+def _with_names(widest: float, names: Sequence[str]) -> tuple[float, float]:
+    """Return the range of shares, with space for names at the lines' right ends."""
+    longest = max(map(len, names), default=0)
+    return 0.0, widest * (1.02 + min(0.03 * longest, 0.4))
+
+
+def shared(found: SharedYield) -> go.Figure:
+    """Draw what two models have in common at equal yield, against that yield.
+
+    Parameters
+    ----------
+    found : SharedYield
+    """
+    x, most = found.kept / (found.whole or 1.0), 1.0
+    widest = float(x.max(initial=0.0)) or most
+    at = int(np.searchsorted(found.first, found.marked))
+    hover = [
+        f"{escaped(found.names[0])} at {one:.6g} and {escaped(found.names[1])} at {other:.6g} keep "
+        f"{kept:,.10g} {found.quantity.replace('_', ' ')}"
+        for one, other, kept in zip(found.first, found.second, found.kept, strict=True)
+    ]
+    series = (
+        ("documents", found.documents, COLOURS["kept"], "solid"),
+        ("pairs", found.pairs, INK, "dash"),
+        ("by chance", found.by_chance, INK, "dot"),
+    )
+    data, ends = list[Spec](), list[tuple[str, str, float, float]]()
+    for name, values, colour, dash in series:
+        some = np.isfinite(values)
+        style = {"color": colour, "width": 1.5 if name == "by chance" else 2.5, "dash": dash}
+        words = [line for line, one in zip(hover, some.tolist(), strict=True) if one]
+        data.append(
+            curve(x[some], values[some], style, words, f"{name}: %{{y:.1%}}, %{{customdata}}")
+        )
+        if some.any():
+            last = int(np.flatnonzero(some)[x[some].argmax()])
+            ends.append((name, colour, float(x[last]), float(values[last])))
+        if math.isfinite(values[at]) and not name.endswith("chance"):
+            data.append(LABEL | {"mode": "markers", "x": [float(x[at])], "y": [float(values[at])],
+                                 "marker": {"color": colour, "size": 13,
+                                            "line": {"color": INK, "width": 2}}})  # fmt: skip
+    layout = {
+        "xaxis": _kept_axis(found.quantity, widest, [name for name, *_ in series]),
+        "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
+        "annotations": [above("share that the other keeps too", 0, "left"),
+                        above("● chosen", 1, "right")],
+        "hovermode": "closest",
+    }  # fmt: skip
+    data += _end_labels(ends, (0, 1.08))
+    return figure(data, layout, 320, left=52, bottom=46, right=14)

@@ -204,6 +204,12 @@ def apply() -> None:
     "--thresholds", metavar="T,T,...", help="Thresholds of the first model. [--threshold]"
 )
 @click.option(
+    "--frontier",
+    type=click.Choice(YIELDS),
+    help="Print what is kept against how good it is at each threshold of every model instead: "
+    "precision with --labels, 1 − FDR with --fdr, else the overlap at equal yield.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "json", "csv"]),

@@ -32,9 +32,10 @@ from mmc4viz.export.tables import (
     compare_models,
 )
 from mmc4viz.sweep.sweep import Matched, match_corpus
-from mmc4viz.text import write_rows
+from mmc4viz.text import csv_text, table, write_rows
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.disagreement import distribution
+from mmc4viz.thresholds.compare.frontier import NO_QUALITY, by_fdr, by_precision, shared
 from mmc4viz.thresholds.compare.roc import Evidence, evidence
 from mmc4viz.thresholds.fdr.estimate import FdrEstimate, estimate_fdr
 from mmc4viz.thresholds.fdr.matrices import stack_of
@@ -48,6 +49,7 @@ def compare(
     labels_file: str | None,
     fdr: bool,
     thresholds: str | None,
+    frontier: str | None,
     form: str,
     **options: Any,
 ) -> None:
@@ -62,6 +64,10 @@ def compare(
         finish(corpus)
     labels = None if labels_file is None else evidence(labels_file, candidates)
     rates = rates_of(candidates) if fdr else {}
+    if frontier is not None:
+        _print_frontier(candidates, frontier, asked, labels, rates, form)
+        finish(corpus)
+        return
     compared = [
         compare_models(candidates[0], other, asked, labels, rates) for other in candidates[1:]
     ]
@@ -76,6 +82,42 @@ def compare(
     else:
         click.echo(as_text(spreads, compared, separated))
     finish(corpus)
+
+
+def _print_frontier(
+    candidates: Sequence[Candidate],
+    quantity: str,
+    thresholds: Sequence[float],
+    labels: Evidence | None,
+    rates: dict[str, FdrEstimate],
+    form: str,
+) -> None:
+    """Print what is kept against how good it is; without an estimate, the overlap."""
+    if len(thresholds) != 1:
+        raise ConfigError("--frontier has all thresholds: give one with --threshold to mark it")
+    at = thresholds[0]
+    found = [by_precision(candidates, labels, quantity, at)] if labels is not None else []
+    found += [by_fdr(candidates, rates, quantity, at)] if rates else []
+    rows = [row for one in found for row in one.rows()]
+    for one in found:
+        for line in one.missing:
+            print_note(line)
+    if not found:
+        print_note(NO_QUALITY)
+        first, *others = candidates
+        rows = [row for other in others for row in shared(first, other, quantity, at).rows()]
+    if form == "json":
+        write_rows(rows, form, sys.stdout)
+    elif form == "csv" and rows:
+        click.echo(csv_text(list(rows[0]), [list(row.values()) for row in rows]), nl=False)
+    elif rows:
+        click.echo(table([list(rows[0]), *(map(_shown, row.values()) for row in rows)]))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
 
 
 def _thresholds(listed: str | None, config: LoaderConfig) -> list[float]:

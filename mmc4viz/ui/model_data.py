@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from mmc4viz.thresholds.by_yield import YIELDS
@@ -21,6 +22,13 @@ from mmc4viz.thresholds.compare.equivalent import (
     NoEquivalent,
     along,
     match_by_yield,
+)
+from mmc4viz.thresholds.compare.frontier import (
+    Frontier,
+    SharedYield,
+    by_fdr,
+    by_precision,
+    shared,
 )
 from mmc4viz.thresholds.compare.roc import (
     Evidence,
@@ -174,6 +182,33 @@ def equal_precision(
     """Return the other model's threshold with equal precision, or why there is none."""
     found = evidence_on(one, other, labels)
     return match_by_precision(candidate(one), candidate(other), found, threshold)
+
+
+def has_labels(path: str) -> bool:
+    """Whether there is a label file."""
+    return os.path.exists(path)
+
+
+@cached("Estimating precision")
+def frontier_by_precision(
+    one: Side, other: Side, labels: Labels, quantity: str, threshold: float
+) -> Frontier:
+    """Return two models' precision against what they keep."""
+    found = evidence_on(one, other, labels)
+    return by_precision([candidate(one), candidate(other)], found, quantity, threshold)
+
+
+def frontier_by_fdr(one: Side, other: Side, quantity: str, threshold: float) -> Frontier:
+    """Return two models' 1 − FDR against what they keep."""
+    estimates = {side.name: fdr_of(side) for side in (one, other)}
+    return by_fdr([candidate(one), candidate(other)], estimates, quantity, threshold)
+
+
+@cached("Computing overlap by threshold")
+def shared_yield(one: Side, other: Side, quantity: str, threshold: float) -> SharedYield:
+    """Return what two models, or settings, have in common at equal yield."""
+    found = curve(one, other, quantity)
+    return shared(candidate(one), candidate(other), quantity, threshold, found)
 
 
 @cached("Computing ROC curves")

@@ -48,6 +48,7 @@ _NAMES: Final = {
     "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
     "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep", "x.images",
     "x.models", "picture", "place", "shape", "map.of", "map.with", "budget", "unit", "corpus",
+    "quality", "kept",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "tok")

@@ -208,7 +208,16 @@ def svgs_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Callable[[]
 
 
 WHERE = {
-    "": ["drops", "scores", "precision", "baseline", "position", "sequences", "settings"],
+    "": [
+        "drops",
+        "scores",
+        "precision",
+        "baseline",
+        "frontier",
+        "position",
+        "sequences",
+        "settings",
+    ],
     "compare-models": [""],
     "label": [""],
     "loader-audit": [""],
@@ -238,6 +247,7 @@ def test_every_picture_is_offered_as_svg(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "losses", "score-density", "label-density", "precision", "position", "yields", "histogram",
         "sensitivity", "roc", "recall", "agreement", "thresholds", "both-scores", "scores-first",
         "scores-second", "probability", "sequences-images", "two-settings",
+        "frontier",
     } <= everything  # fmt: skip
 
 

@@ -420,11 +420,16 @@ def evidence(path: str, candidates: Sequence[Candidate]) -> Evidence:
 def precision_of(one: Candidate, labelled: Labelled, threshold: float | None = None) -> Rates:
     """Estimate a model's precision by threshold, also at the given one."""
     asked = thresholds_of(one.model) + ([] if threshold is None else [threshold])
-    found = curve(labelled.sample, np.unique(asked))
+    return precision_rates(one.name, labelled, np.array(asked))
+
+
+def precision_rates(name: str, labelled: Labelled, thresholds: Floats) -> Rates:
+    """Estimate precision at thresholds, in any order; NaN where there are too few labels."""
+    found = curve(labelled.sample, np.unique(thresholds))
     known = found.labels >= FEWEST
     ends = (found.precision.estimate, found.precision.low, found.precision.high)
     value, low, high = (np.where(known, end, np.nan) for end in ends)
-    words = f"{len(labelled.sample):,} labels of {one.name} pairs"
+    words = f"{len(labelled.sample):,} labels of {name} pairs"
     return Rates("precision", found.thresholds, value, low, high, words)
 
 

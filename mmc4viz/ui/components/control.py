@@ -25,6 +25,7 @@ from mmc4viz.sweep.estimate import Estimate
 from mmc4viz.sweep.shape import by_images, median_images
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.thresholds.proposal import Basis, Proposal
+from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import proposals as chosen
 from mmc4viz.ui import state
 from mmc4viz.ui.html import asset
@@ -113,14 +114,19 @@ class Baseline:
     label : str
     curves : Curves
     threshold : float
-    keep : float
-        The single-image keep probability.
+    config : LoaderConfig
+        The settings; its threshold may lie between the steps of the curves.
     """
 
     label: str
     curves: Curves
     threshold: float
-    keep: float
+    config: LoaderConfig
+
+    @property
+    def keep(self) -> float:
+        """The single-image keep probability."""
+        return self.config.single_image_keep
 
 
 def headline(curves: Curves, threshold: float, keep: float) -> _Headline:

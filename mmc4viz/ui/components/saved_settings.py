@@ -138,12 +138,12 @@ def _baseline(
         there = here[chosen].config.with_(tokenizer=choice.config.tokenizer)
         curves = data.curves_of(choice.source, there)
         name = plain(here[chosen].name)
-        return Baseline(name, curves, there.threshold, there.single_image_keep)
+        return Baseline(name, curves, there.threshold, there)
     value = finite(chosen)
     value = reference if value is None else value
     curves = data.curves_of(choice.source, choice.config)
     at = value if value == data.REFERENCE else float(curves.thresholds[curves.step(value)])
-    return Baseline(f"{at:g}", curves, at, choice.config.single_image_keep)
+    return Baseline(f"{at:g}", curves, at, choice.config)
 
 
 def _reference(choice: Choice) -> float:

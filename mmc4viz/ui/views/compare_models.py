@@ -26,7 +26,7 @@ from mmc4viz.thresholds.compare.roc import STEPS, ConfidenceBand, Evidence, Sepa
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, fields, label_data, model_data, state
-from mmc4viz.ui.components import gallery
+from mmc4viz.ui.components import frontier, gallery
 from mmc4viz.ui.components.charts import STILL
 from mmc4viz.ui.components.gallery import Card
 from mmc4viz.ui.html import NO_DOCUMENTS, heading, note, pair_of_columns, part, table
@@ -242,6 +242,7 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
         _use_button(choice, second, match)
     with scores_place:
         _scores(first, second, match)
+    frontier.show_models(choice, first, second, chosen)
     _joint(first, second, match)
     _curves(model_data.curve(first, second, chosen), match, names)
     _changes(match, names)

@@ -31,7 +31,7 @@ from mmc4viz.thresholds.labels.precision import curve, propose
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError, PairStatus
 from mmc4viz.ui import data, fields, html, label_data, state
 from mmc4viz.ui.cache import cached
-from mmc4viz.ui.components import control, funnel
+from mmc4viz.ui.components import control, frontier, funnel
 from mmc4viz.ui.components.charts import show_figure
 from mmc4viz.ui.components.control import Baseline
 from mmc4viz.ui.html import many, note
@@ -57,6 +57,7 @@ def show(choice: Choice, curves: Curves, compared: Baseline) -> None:
         "scores": ("Score density", lambda: _scores(choice, curves)),
         "precision": ("Precision and recall", lambda: _precision(choice)),
         "baseline": ("Current vs baseline", lambda: _baseline(choice, curves, compared)),
+        "frontier": ("Frontier", lambda: frontier.show_settings(choice, curves, compared)),
         "position": ("Position on the page", lambda: _position(choice)),
         "passes": ("Passes", lambda: _passes(choice, curves)),
         "sequences": ("Sequences", lambda: shape_pictures.show_sequences(choice, curves)),
