@@ -25,7 +25,7 @@ import numpy as np
 
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
-from mmc4viz.data.index import MANIFEST, UNKNOWN, open_index, sample_folder
+from mmc4viz.data.index import MANIFEST, OWN, UNKNOWN, open_index, sample_folder
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.data.shards import expand, fetch, image_source
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from mmc4viz.reference_figures import ReferenceComparison
     from mmc4viz.slices.comparison import SliceComparison
     from mmc4viz.slices.table import SliceTable
     from mmc4viz.thresholds.combined import Combined, Condition
@@ -670,6 +671,17 @@ class OpenedCorpus:
         names = [by] if isinstance(by, str) else by
         found = self.compare_slices(names, config or LoaderConfig(), own, most, labels)
         return SliceTables(found)
+
+    def reference(self) -> ReferenceComparison:
+        """Compare these documents with the published figures of MMC4 and others.
+
+        Each figure is computed the way its source did, whatever the settings in use.
+        """
+        from mmc4viz.reference_figures import compare_figures
+
+        source, model = self.source, self.clip_model
+        own = not isinstance(source, Indexed) or source.index.similarity == OWN
+        return compare_figures(self.columns, self.matched, model, own_scores=own, drawn=self.drawn)
 
     def compare_slices(
         self,

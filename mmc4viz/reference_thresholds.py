@@ -60,11 +60,22 @@ def references_for(model: str) -> list[Reference]:
     >>> len(references_for("clip-vit-large-patch14")), len(references_for("ViT-L/14@336px"))
     (5, 0)
     """
-    name = _letters(model)
-    found = [r for r in REFERENCES if any(alias in name for alias in _ALIASES[r.model])]
-    if "336" in name:  # a different model, with a higher input resolution
-        return []
+    found = [reference for reference in REFERENCES if is_model(model, reference.model)]
     return sorted(found, key=lambda reference: reference.value)
+
+
+def is_model(name: str, reference: str) -> bool:
+    """Whether a CLIP model's name means a model of `REFERENCES`.
+
+    Examples
+    --------
+    >>> is_model("openai/clip-vit-large-patch14", "ViT-L/14"), is_model("ViT-B/32", "ViT-L/14")
+    (True, False)
+    """
+    letters = _letters(name)
+    if "336" in letters:  # a different model, with a higher input resolution
+        return False
+    return any(alias in letters for alias in _ALIASES[reference])
 
 
 _ALIASES: Final = {

@@ -408,6 +408,36 @@ def index() -> None:
     """
 
 
+@click.command()
+@SHARDS
+@click.option(
+    "--config", "config_file", metavar="FILE", help="Take tokenizer and CLIP model from a config."
+)
+@click.option(
+    "--tokenizer", help="gpt2 (built in), a tokenizer.json, a folder or a Hugging Face id."
+)
+@click.option("--clip-model", metavar="NAME", help="CLIP model that produced the scores.")
+@click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@INDEX
+@SIMILARITY
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@_runs("curve")
+def reference() -> None:
+    """Compare a corpus with the published figures of MMC4 and others.
+
+    Each figure is computed the way its source did, with that source's assignment and settings, and
+    both have their 95% CI where there is one. So this reproduces appendix B of OpenFlamingo's
+    report on MMC4. What the corpus cannot tell is listed with the reason.
+    """
+
+
 @click.group(no_args_is_help=True)
 def labels() -> None:
     """Export or import labels as CSV."""
@@ -642,6 +672,7 @@ COMMANDS: Final = (
     export,
     index,
     labels,
+    reference,
     sample,
     score,
     slices,

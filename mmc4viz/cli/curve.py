@@ -1,7 +1,8 @@
-"""The commands ``explain`` and ``curve``."""
+"""The commands ``explain``, ``curve`` and ``reference``."""
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections import Counter
@@ -22,7 +23,15 @@ from mmc4viz.cli.common import (
 from mmc4viz.data.corpus import NOTHING_READABLE
 from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
 from mmc4viz.loader.walk import walk
-from mmc4viz.text import TABLE_HEAD, verdict_json, verdict_row, write_rows
+from mmc4viz.text import (
+    TABLE_HEAD,
+    csv_text,
+    printable,
+    table,
+    verdict_json,
+    verdict_row,
+    write_rows,
+)
 from mmc4viz.types import ConfigError
 
 _MAX_ROWS = 20_000  # rows of matrices from which the scale is recognized
@@ -112,6 +121,30 @@ def curve(
     else:
         at = np.array([row["threshold"] for row in found.rows])
         corpus.notes += _misfits(at, matched.scale.name, scores, thresholds is not None)
+    finish(corpus)
+
+
+def reference(form: str, **options: Any) -> None:
+    """Print published figures beside the same figures of the corpus."""
+    from mmc4viz.notebook import OpenedCorpus  # imported late: explain starts without them
+    from mmc4viz.reference_figures import HEAD, SOURCES, cells
+
+    config, corpus = open_corpus(options)
+    with progress("documents") as advance:
+        found = OpenedCorpus(corpus, config.clip_model, progress=advance).reference()
+    if form == "json":
+        click.echo(json.dumps({"figures": found.rows(), "notes": found.notes}, indent=1))
+    elif form == "csv":
+        rows = [["" if x is None else x for x in row.values()] for row in found.rows()]
+        click.echo(csv_text(list(found.rows()[0]), rows), nl=False)
+    else:
+        for source in SOURCES:
+            figures = found.of(source)
+            click.echo(f"{source.name}\n{table([HEAD, *map(cells, figures)])}")
+            for reason in dict.fromkeys(one.reason for one in figures if one.reason):
+                click.echo(printable(f"(–: {reason}.)"))
+            click.echo(f"({source.how})\n")
+        click.echo(f"({' '.join(found.notes)})")
     finish(corpus)
 
 

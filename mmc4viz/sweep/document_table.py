@@ -37,6 +37,8 @@ class Verdicts:
         Top score, and distance of the nearest score to the threshold; NaN without pairs.
     image_tokens, text_tokens, mispaired : ndarray of int64
         Counts in the sequence; 0 without one.
+    length : ndarray of int64
+        Tokens before truncation, with the special ones; 0 without a text.
     """
 
     part: Ints
@@ -50,6 +52,7 @@ class Verdicts:
     image_tokens: Ints
     text_tokens: Ints
     mispaired: Ints
+    length: Ints
 
 
 def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
@@ -72,7 +75,7 @@ def _undecided(matched: Matched) -> Verdicts:
     """Return the table with all pairs below the threshold."""
     columns, n = [part.columns for part in matched.parts], matched.n_documents
     nothing, numbers = np.zeros(0, np.int64), range(len(columns))
-    zeros = (np.zeros(n, np.int64) for _ in range(5))
+    zeros = (np.zeros(n, np.int64) for _ in range(6))
     return Verdicts(
         part=np.repeat(np.arange(len(columns)), [len(one) for one in columns]),
         row=np.concatenate([nothing, *(np.arange(len(one)) for one in columns)]),
@@ -85,6 +88,7 @@ def _undecided(matched: Matched) -> Verdicts:
         image_tokens=next(zeros),
         text_tokens=next(zeros),
         mispaired=next(zeros),
+        length=next(zeros),
     )
 
 
@@ -114,7 +118,7 @@ class DocumentTable:
         return rows
 
 
-_MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "mispaired")
+_MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "mispaired", "length")
 _OF_WALKED = ("matched", "best")  # change if the text is unreadable in some states
 
 
@@ -166,6 +170,7 @@ class _PlainStates:
         rows.image_tokens[here] = self.states.reaching[state]
         rows.text_tokens[here] = self.states.text_tokens[state]
         rows.mispaired[here] = self.states.mispaired[state]
+        rows.length[here] = self.states.length[state]
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,7 @@ class _WalkedStates:
         state[self.states.document[entered]] = entered  # the last of each
         counts = dict(zip(QUANTITIES, self.states.counts[state].T, strict=True))
         rows.kind[here] = self.states.kind[state]
+        rows.length[here] = np.maximum(self.states.length[state], 0)  # -1 without a text
         rows.matched[here] = counts["pairs"] + counts["rejected_pairs"]
         rows.surviving[here] = counts["pairs"]
         for name in ("image_tokens", "text_tokens", "mispaired"):

@@ -28,6 +28,7 @@ from mmc4viz.data.shards import Shard, named
 from mmc4viz.data.similarity_file import SimilarityFile, similarity_files, with_similarity
 from mmc4viz.data.storage import unchanged
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
+from mmc4viz.reference_figures import ReferenceComparison, compare_figures
 from mmc4viz.reference_thresholds import REFERENCE as REFERENCE
 from mmc4viz.sweep import audit, duplicates, pairs
 from mmc4viz.sweep.audit import Stored, stored
@@ -608,6 +609,18 @@ def differing_for(
 
     key = source, config.for_matching(), config.threshold, keeps, loses, n
     return _DIFFERING.get(key, make)
+
+
+@cached("Computing published figures")
+def figures_for(source: CorpusKey, clip_model: str) -> ReferenceComparison:
+    """Return the published figures beside those of the corpus, or of the sample."""
+    return compare_figures(
+        columns_of(source),
+        lambda config: matched_of(source, config),
+        clip_model,
+        own_scores=not source.other_model,
+        drawn=None if source.sample is None else drawn_of(source),
+    )
 
 
 def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:

@@ -44,7 +44,7 @@ _WORDS: Final = {
 }
 _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
-    "d.columns", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
+    "d.columns", "figures", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
     "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
     "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep", "x.images",
     "x.models", "picture", "place", "shape", "map.of", "map.with", "budget", "unit", "corpus",

@@ -34,6 +34,7 @@ PAGES = [
 ]
 INDEX = "index sample_data --out index/ --similarity sample-b=sample_data/similarity_b.parquet"
 LABELS = "mmc4viz-labels.sqlite"
+REAL = "mmc4_core_ff_107.jsonl"
 _FENCE = re.compile(
     r"(?:<!-- not run: (?P<why>[^\n]+?) -->\n+)?^(?P<indent> *)```(?P<kind>\w+)[^\n]*\n"
     r"(?P<body>.*?)^ *```$",
@@ -95,6 +96,8 @@ def folder(text: str, place: Path) -> Iterator[None]:
         stack.enter_context(snapshots.corpus(place))
         if "index/" in text and "--out index/" not in text:
             assert snapshots.run(INDEX).endswith("--- exit code 0\n")
+        if f" {REAL} " in text:
+            Path(REAL).symlink_to(ROOT / "tests" / "recordings" / REAL)
         if LABELS in text:
             Path(label_file(Path(), 200, 0, 1)).rename(LABELS)
             with closing(sqlite3.connect(LABELS)) as labels, labels:

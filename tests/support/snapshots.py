@@ -38,6 +38,7 @@ curve sample_data --grid 0.1:0.4:0.02 --format csv
 curve sample_data --sample 100 --thresholds 0.2,0.24 --seed 3
 curve sample_data --thresholds 0.24,0.6 --budget 60M
 slices sample_data --by images --by position
+reference sample_data
 suggest sample_data --keep documents=50% --keep pairs=200 --fdr 20%
 compare sample_data
 compare sample_data --thresholds 0.2,0.3 --format json

@@ -112,6 +112,7 @@ def test_the_table_of_documents_says_what_the_walk_says(
         found = (table.image_tokens[row], table.text_tokens[row], table.mispaired[row])
         assert found == (verdict.image_tokens, verdict.text_tokens, verdict.mispaired)
         assert table.matched[row] == len(verdict.pairs)
+        assert table.length[row] == verdict.shape.length
 
 
 def test_funnels_lose_nothing_uncounted(columns: Columns) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import shutil
 from pathlib import Path
 
@@ -10,12 +12,15 @@ from streamlit.testing.v1 import AppTest
 
 import mmc4viz
 from mmc4viz.cli import main
+from mmc4viz.reference_figures import SOURCES, cells
+from mmc4viz.text import escaped
 from mmc4viz.ui.components.navigation import GROUPS
 from mmc4viz.ui.components.tour import _HINTS
 from mmc4viz.ui.main import _PAGES
 from mmc4viz.ui.start import Roots
 from mmc4viz.ui.views.data import openable
 from tests.support.hostile import TEXTS, write_hostile
+from tests.support.real import DOCUMENTS
 from tests.ui.test_pages import SAMPLE, markup, opened
 
 
@@ -39,6 +44,40 @@ def test_settings_that_are_not_the_loader_s_are_named(monkeypatch: pytest.Monkey
     app.button(key="use-defaults").click().run()
     assert app.number_input(key="max_images").value == 6
     assert "Not the loader" not in markup(app)
+
+
+def test_published_figures_are_shown_when_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, "data", str(DOCUMENTS))
+    assert "documents discarded" not in markup(app)
+    app.toggle(key="figures").set_value(True).run()
+    assert app.query_params["figures"] == "yes"
+    rows = re.findall(r"<tr><td>(.+?)</td></tr>", markup(app))
+    shown = [row.split("</td><td>") for row in rows]
+    found = mmc4viz.open(DOCUMENTS).reference()
+    assert [tuple(row) for row in shown if len(row) == 6] == [*map(cells, found.figures)]
+    assert "Not computed: documents do not tell" in markup(app)
+    for source in SOURCES:
+        assert source.name in [one.value for one in app.subheader]
+        assert html.escape(source.how, quote=False) in html.unescape(markup(app))
+
+
+@pytest.mark.parametrize("name", TEXTS[:4])
+def test_published_figures_of_a_hostile_model_are_only_text(
+    monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path
+) -> None:
+    index = str(tmp_path / "index")
+    with pytest.raises(SystemExit) as end:
+        main(["index", SAMPLE, "--out", index, "--workers", "1", "--clip-model", name])
+    assert end.value.code == 0
+    start = {"shards": [], "index": index}
+    said = markup(opened(monkeypatch, "data", start=start, figures="yes"))
+    assert f"published for ViT-L/14; the scores here are by {escaped(name)}" in said.replace(
+        "&#39;", "&#x27;"
+    ).replace("&#34;", "&quot;")
+    for tag in ("<script", "<iframe", "<a ", "<img src=x", "<svg onload"):
+        assert tag not in said
 
 
 def test_the_tour_ends_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +128,7 @@ def test_hostile_names_are_text_on_the_page_data(
     folder.mkdir()
     write_hostile(folder)
     monkeypatch.chdir(tmp_path)
-    app = opened(monkeypatch, "data", str(folder))
+    app = opened(monkeypatch, "data", str(folder), figures="yes")
     assert not app.exception
     for tag in ("<script", "<iframe", "<a ", "<img src=x"):
         assert tag not in markup(app)

@@ -12,7 +12,9 @@ import streamlit as st
 from mmc4viz.data.index import MANIFEST, SUFFIX
 from mmc4viz.data.shards import SUFFIXES
 from mmc4viz.data.storage import natural
-from mmc4viz.ui import data, state
+from mmc4viz.reference_figures import HEAD, SOURCES, cells
+from mmc4viz.ui import data, html, state
+from mmc4viz.ui.fields import yes_or_no
 from mmc4viz.ui.html import many, note, part, show_problems, table
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Roots, Start, read_start, sample_shards
@@ -82,6 +84,7 @@ def show(choice: Choice | None) -> None:
     if choice is not None:
         st.text("The corpus that all pages show, and what else can be opened.")
         _show_open(choice)
+        _show_figures(choice)
     else:
         note("No shards selected. Open the sample, a folder of shards, or an index.")
     _show_sample(start)
@@ -118,6 +121,34 @@ def _show_models(choice: Choice) -> None:
     ]
     current = list(choice.models).index(choice.config.clip_model)
     st.html(table(("CLIP model", "score scale"), rows, "Choose the model in the sidebar.", current))
+
+
+def _show_figures(choice: Choice) -> None:
+    """Show published figures beside the corpus's own, if they are asked for."""
+    st.header("How does this corpus compare?", anchor=False)
+    wanted = yes_or_no("Compare with published figures", "figures", "figures", default=False)
+    if not wanted:
+        st.caption(
+            "MMC4 and others: discarded documents, single-image sequences, scores, images, tokens."
+        )
+        return
+    found = data.figures_for(choice.source, choice.config.clip_model)
+    rows = found.rows()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text("Each figure is computed the way its source did, whatever the settings.")
+        html.csv_button(
+            "published-figures",
+            list(rows[0]),
+            lambda: [["" if x is None else x for x in row.values()] for row in rows],
+        )
+    for source in SOURCES:
+        figures = found.of(source)
+        st.subheader(source.name, anchor=False)
+        for reason in dict.fromkeys(one.reason for one in figures if one.reason):
+            note(f"Not computed: {reason}.")
+        st.html(table(HEAD, map(cells, figures), source.how))
+    for line in found.notes:
+        note(line)
 
 
 def _show_sample(start: Start) -> None:
