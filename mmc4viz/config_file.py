@@ -479,7 +479,7 @@ class Provenance(_Record):
 
 
 class SliceThresholdsRecord(_Record, kw_only=True):
-    """Thresholds of slices of documents; all other documents have the settings' threshold.
+    """Slice thresholds of documents; all other documents have the settings' threshold.
 
     If that is overridden, all of these move by as much.
     """

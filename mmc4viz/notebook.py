@@ -463,7 +463,7 @@ class OpenedCorpus:
 
     def _refuse_slices(self, what: str) -> None:
         if self._slices is not None:
-            raise ConfigError(f"thresholds of slices cannot be used with {what}: omit one of them")
+            raise ConfigError(f"slice thresholds cannot be used with {what}: omit one of them")
 
     def _documents(self) -> int | None:
         """Return the number of documents at hand, sampled or not; None if it is unknown."""

@@ -45,7 +45,7 @@ class Config:
     provenance : dict
         Where the settings come from (`mmc4viz.config_file.Provenance`); empty without provenance.
     slice_thresholds : SliceThresholds or None
-        Thresholds of slices, if they differ from the settings'.
+        Slice thresholds, if they differ from the settings'.
     """
 
     settings: dict[str, Any]

@@ -72,7 +72,7 @@ def loader_config(config: LoaderConfig, slices: SliceThresholds | None = None) -
     config : LoaderConfig
         The chosen settings, accepted by `refuse_impossible`.
     slices : SliceThresholds, optional
-        Thresholds of slices; the loader's is the lowest of all.
+        Slice thresholds; the loader's is the lowest of all.
     """
     return config.with_(
         threshold=config.threshold if slices is None else slices.lowest,

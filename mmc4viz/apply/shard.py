@@ -105,7 +105,7 @@ def shard_columns(task: RewriteTask, plain: Unpacked) -> ShardColumns:
 
 
 def slice_thresholds(task: RewriteTask, columns: Columns) -> Floats | None:
-    """Return the threshold of each of a shard's documents; None without thresholds of slices."""
+    """Return the threshold of each of a shard's documents; None without slice thresholds."""
     if task.slices is None:
         return None
     attribute = attribute_of(task.slices, verify=False)  # compared once, before all tasks
@@ -194,7 +194,7 @@ class ShardSettings:
         The tokenizer named by ``config.tokenizer``.
     slices : SliceThresholds or None
     own : ndarray of float64, shape (documents,), or None
-        The documents' thresholds, if there are thresholds of slices.
+        The documents' thresholds, if there are slice thresholds.
     """
 
     config: LoaderConfig

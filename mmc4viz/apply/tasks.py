@@ -116,7 +116,7 @@ class Record:
         then, now = self.config | self.options, other.config | other.options
         slices = then.pop(SLICE_THRESHOLDS, None), now.pop(SLICE_THRESHOLDS, None)
         found = [f"{n} {then.get(n)}, now {now[n]}" for n in now if then.get(n) != now[n]]
-        found += ["different thresholds of slices"] * (slices[0] != slices[1])
+        found += ["different slice thresholds"] * (slices[0] != slices[1])
         if self.similarity != other.similarity:
             found.append("different scores")
         elif self.tokenizer_digest != other.tokenizer_digest and not found:
@@ -186,7 +186,7 @@ class RewriteTask:
     overwrite : bool
         Whether shards written with different settings may be replaced.
     slices : SliceThresholds or None
-        Thresholds of slices that belong to the settings' one.
+        Slice thresholds that belong to the settings' one.
     """
 
     shard: Shard
@@ -205,7 +205,7 @@ class RewriteTask:
         return f"{self.out.rstrip('/') or '/'}/{self.shard.name}"
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings with their thresholds of slices, as a record holds them."""
+        """Return the settings with their slice thresholds, as a record holds them."""
         slices = {} if self.slices is None else {SLICE_THRESHOLDS: self.slices.as_dict()}
         return self.config.as_dict() | slices
 

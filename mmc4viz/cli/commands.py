@@ -540,7 +540,7 @@ def score() -> None:
 @click.option(
     "--out",
     metavar="FILE",
-    help="Write the settings with the proposed thresholds of slices as a config (.yaml or .json), "
+    help="Write the settings with the proposed slice thresholds as a config (.yaml or .json), "
     "for --config of curve, explain, suggest, export, verify and apply.",
 )
 @click.option(

@@ -52,7 +52,7 @@ def open_corpus(
     """Open the shards or the index, and return the settings with tokenizer and model resolved.
 
     Unless ``compare`` is false, what differs from the config's provenance is noted. A config with
-    thresholds of slices is refused unless the command honors them (``by_slice``).
+    slice thresholds is refused unless the command honors them (``by_slice``).
     """
     if options["index_dir"]:
         options = {**options, "index_dir": remember(options["index_dir"])}
@@ -64,7 +64,7 @@ def open_corpus(
     file = config_file_of(options)
     if file.slice_thresholds is not None and not by_slice:
         raise ConfigError(
-            f"{options['config_file']}: has thresholds of slices, which are known to curve, "
+            f"{options['config_file']}: has slice thresholds, which are known to curve, "
             "explain, suggest --keep, export, verify and apply only: remove slice_thresholds from "
             "a copy for other commands"
         )
@@ -92,7 +92,7 @@ def open_corpus(
 def slice_thresholds_of(
     options: dict[str, Any], config: LoaderConfig, corpus: Indexed | Shards
 ) -> SliceThresholds | None:
-    """Return the config's thresholds of slices, moved along with the settings' threshold.
+    """Return the config's slice thresholds, moved along with the settings' threshold.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def slice_thresholds_of(
     attribute_of(found)
     if config.threshold != found.base:
         corpus.notes.append(
-            f"{options['config_file']}: thresholds of slices move with the settings' one, from "
+            f"{options['config_file']}: slice thresholds move with the settings' one, from "
             f"{found.base!r} to {config.threshold!r}"
         )
     return found.at(config.threshold)
@@ -116,7 +116,7 @@ def slice_thresholds_of(
 def shifts_of(
     slices: SliceThresholds | None, matched: Matched, corpus: Indexed | Shards
 ) -> Shifts | None:
-    """Return every document's shift, None without thresholds of slices; notes are added."""
+    """Return every document's shift, None without slice thresholds; notes are added."""
     if slices is None:
         return None
     from mmc4viz.slices.attributes import SlicedCorpus  # imported late to start faster

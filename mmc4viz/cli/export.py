@@ -300,7 +300,7 @@ def _refuse_with_slices(options: dict[str, Any]) -> None:
         if options[name] is not None:
             flag = name.removesuffix("_file")
             raise ConfigError(
-                f"--{flag} knows one threshold only, and the config has thresholds of slices: omit "
+                f"--{flag} knows one threshold only, and the config has slice thresholds: omit "
                 f"--{flag}, or remove slice_thresholds from a copy"
             )
 
@@ -332,7 +332,7 @@ def _kept(
             f"{config.threshold:g} (95% CI {low}–{high}), from a sample of {yields['sampled']:,}"
         )
     kept = yields["outcomes"][str(Outcome.KEPT)]
-    others = "" if slices is None else f" and {len(slices.thresholds):,} thresholds of slices"
+    others = "" if slices is None else f" and {len(slices.thresholds):,} slice thresholds"
     line = (
         f"{kept:,} of {yields['per']:,.0f} documents kept at {config.threshold:g}{others}, with "
         f"{pairs['value']:,} pairs"
@@ -456,7 +456,7 @@ def write_config(
     options: dict[str, Any],
     slices: SliceThresholds,
 ) -> None:
-    """Write settings with thresholds of slices, and what they keep; the rest is the config's."""
+    """Write settings with slice thresholds, and what they keep; the rest is the config's."""
     given = options | {"proposal": None, "chosen_by": None, "note": None}
     note, chosen = reasons(given)
     config = config.with_(tokenizer=corpus.tokenizer.name)

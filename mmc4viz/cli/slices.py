@@ -167,7 +167,7 @@ def _write(
     corpus: Indexed | Shards,
     options: dict[str, Any],
 ) -> None:
-    """Write the settings with thresholds of slices as a config."""
+    """Write the settings with slice thresholds as a config."""
     from mmc4viz.cli.export import note_on_table, write_config  # imported late to start faster
 
     if not slices.thresholds:

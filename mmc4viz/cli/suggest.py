@@ -62,7 +62,7 @@ def suggest(
     if slices is not None and (fdr or precision):
         raise ConfigError(
             "--fdr and --precision are about one threshold for all pairs, and the config has "
-            "thresholds of slices: omit them, or remove slice_thresholds from a copy"
+            "slice thresholds: omit them, or remove slice_thresholds from a copy"
         )
     spare_inputs(corpus, [labels_file, decoys], [out])
     with progress("documents") as advance:

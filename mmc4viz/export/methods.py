@@ -52,7 +52,7 @@ _CHOSEN: Final = {
 def methods(
     config: LoaderConfig, found: Mapping[str, Any], slices: SliceThresholds | None = None
 ) -> str:
-    """Return two sentences for a paper's methods section, one more with thresholds of slices.
+    """Return two sentences for a paper's methods section, one more with slice thresholds.
 
     Parameters
     ----------

@@ -178,7 +178,7 @@ def _size(config: LoaderConfig) -> str:
 
 
 _BY_SLICE: Final = (
-    "thresholds of slices: {n:,} besides the settings' own, in the loader one for all; the flag "
+    "slice thresholds: {n:,} besides the settings' own, in the loader one for all; the flag "
     "has the lowest of them, for shards that mmc4viz apply wrote with this config: these carry the "
     "others, as the manifest does"
 )
@@ -197,7 +197,7 @@ def advice(config: LoaderConfig, slices: SliceThresholds | None = None) -> dict[
     ----------
     config : LoaderConfig
     slices : SliceThresholds, optional
-        Thresholds of slices; the flag has the lowest of all.
+        Slice thresholds; the flag has the lowest of all.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Thresholds of slices of documents: what they are for every document, and how to propose them.
+"""Slice thresholds of documents: what they are for every document, and how to propose them.
 
 A slice's threshold differs from the settings' by a fixed amount, so that every curve, manifest and
 rewritten shard needs to know only this shift for each document (`mmc4viz.data.scale.Shifts`). An

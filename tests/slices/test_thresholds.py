@@ -1,4 +1,4 @@
-"""Thresholds of slices: every document is judged by its own, in curves, manifests and proposals."""
+"""Slice thresholds: every document is judged by its own, in curves, manifests and proposals."""
 
 from __future__ import annotations
 

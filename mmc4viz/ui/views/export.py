@@ -147,7 +147,7 @@ def show_differences(loaded: _Loaded, choice: Choice) -> int:
     """Show what differs from when a config was exported; return the number of differences."""
     if loaded.file.slice_thresholds is not None:
         note(
-            f"{loaded.name}: its thresholds of slices are not used in the app, which has one "
+            f"{loaded.name}: its slice thresholds are not used in the app, which has one "
             "threshold for all; mmc4viz curve, export, verify and apply use them.",
             "error",
         )
