@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -21,7 +22,7 @@ import msgspec
 import yaml
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from mmc4viz.types import SETTINGS, Config, ConfigError, LoaderConfig
+from mmc4viz.types import SETTINGS, Config, ConfigError, LoaderConfig, SliceThresholds
 
 LARGEST: Final = 32 << 20  # bytes; a config listing the largest corpora's shards has 3 MB
 _DEEPEST: Final = 40
@@ -282,6 +283,9 @@ def _build(events: Iterator[_Event], name: str) -> Marked:
 
 PROVENANCE: Final = "provenance"
 PROVENANCE_FORMAT: Final = 2
+SLICE_THRESHOLDS: Final = "slice_thresholds"
+_LARGEST_THRESHOLD: Final = 1e6  # of a slice, and of the settings that it belongs to
+_MOST_SLICES: Final = 1000
 _LONGEST: Final = 60  # characters of a value that an error quotes
 _REF: Final = "#/$defs/"  # before the name of a part of the schema
 _Count = Annotated[int, Meta(ge=0)]
@@ -474,6 +478,36 @@ class Provenance(_Record):
     yields: YieldsRecord | UnsetType = UNSET
 
 
+class SliceThresholdsRecord(_Record, kw_only=True):
+    """Slice thresholds of documents; all other documents have the settings' threshold.
+
+    If that is overridden, all of these move by as much.
+    """
+
+    by: Annotated[
+        str,
+        Meta(
+            description="What divides documents: an attribute of mmc4viz slices, or a column of "
+            "file."
+        ),
+    ]
+    basis: Annotated[
+        Literal["share", "precision", "manual"] | UnsetType,
+        Meta(description="How they were chosen: an equal share kept, an equal precision, by hand."),
+    ] = UNSET
+    target: Annotated[float | UnsetType, Meta(description="The precision that was asked for.")] = (
+        UNSET
+    )
+    file: Annotated[
+        str | UnsetType,
+        Meta(description="Name of the user's own table, which lies next to the config."),
+    ] = UNSET
+    sha256: Annotated[str | UnsetType, Meta(description="SHA-256 of that table's bytes.")] = UNSET
+    thresholds: Annotated[
+        dict[str, float], Meta(description="By slice, as mmc4viz slices names them.")
+    ]
+
+
 def read_config(path: str) -> Config:
     """Read a config from a YAML or JSON file.
 
@@ -482,7 +516,11 @@ def read_config(path: str) -> Config:
     ConfigError
         Names the line of the problem.
     """
-    return _checked(read_marked(path))
+    found = _checked(read_marked(path))
+    if found.slice_thresholds is None:
+        return found
+    folder = os.path.dirname(os.path.abspath(path))
+    return replace(found, slice_thresholds=replace(found.slice_thresholds, folder=folder))
 
 
 def parse_config(data: bytes, name: str) -> Config:
@@ -501,7 +539,9 @@ def parse_config(data: bytes, name: str) -> Config:
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a config."""
-    [provenance], parts = msgspec.json.schema_components([Provenance], ref_template=_REF + "{name}")
+    [provenance, slices], parts = msgspec.json.schema_components(
+        [Provenance, SliceThresholdsRecord], ref_template=_REF + "{name}"
+    )
     settings = {each.name: _schema_of(each.name, each.default) for each in fields(LoaderConfig)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -510,7 +550,7 @@ def schema() -> dict[str, Any]:
         "adds their provenance.",
         "type": "object",
         "additionalProperties": False,
-        "properties": {**settings, PROVENANCE: provenance},
+        "properties": {**settings, SLICE_THRESHOLDS: slices, PROVENANCE: provenance},
         "$defs": parts,
     }
 
@@ -532,7 +572,8 @@ def _checked(marked: Marked) -> Config:
     value = marked.value
     if not isinstance(value, dict):
         raise marked.error("must contain settings, such as threshold: 0.24")
-    settings = {name: one for name, one in value.items() if name != PROVENANCE}
+    apart = (PROVENANCE, SLICE_THRESHOLDS)
+    settings = {name: one for name, one in value.items() if name not in apart}
     for name, one in settings.items():
         try:
             LoaderConfig.from_mapping({name: one})
@@ -540,7 +581,64 @@ def _checked(marked: Marked) -> Config:
             raise marked.error(_short(str(error)), (name,)) from None
     if PROVENANCE in value:
         _check_provenance(marked, value[PROVENANCE])
-    return Config(settings, value.get(PROVENANCE) or {})
+    slices = None
+    if SLICE_THRESHOLDS in value:
+        _check_record(marked, value[SLICE_THRESHOLDS], SLICE_THRESHOLDS, SliceThresholdsRecord)
+        slices = _slice_thresholds(marked, settings, value[SLICE_THRESHOLDS])
+    return Config(settings, value.get(PROVENANCE) or {}, slices)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a text is a file's name, without a folder or an address.
+
+    Examples
+    --------
+    >>> is_file_name("pages.parquet"), is_file_name(".."), is_file_name("a/b"), is_file_name("s3:b")
+    (True, False, False, False)
+    """
+    return bool(name.strip(".")) and not re.search(r"[/\\:\x00]", name)
+
+
+def _slice_thresholds(
+    marked: Marked, settings: dict[str, Any], found: dict[str, Any]
+) -> SliceThresholds:
+    """Return the table of a config whose types are right, or refuse what makes no sense."""
+    where, table = (SLICE_THRESHOLDS,), found["thresholds"]
+    file, digest = found.get("file", ""), found.get("sha256", "")
+    if not found["by"]:
+        raise marked.error(f"{SLICE_THRESHOLDS}.by must not be empty", (*where, "by"))
+    if bool(file) != bool(digest):
+        raise marked.error(f"{SLICE_THRESHOLDS} must have both file and sha256, or neither", where)
+    if file and not is_file_name(file):
+        reason = "must be the name of a table next to the config, without a folder or address"
+        raise marked.error(f"{SLICE_THRESHOLDS}.file {reason}", (*where, "file"))
+    if digest and not re.fullmatch("[0-9a-f]{64}", digest):
+        reason = "must be 64 hexadecimal digits in lower case"
+        raise marked.error(f"{SLICE_THRESHOLDS}.sha256 {reason}", (*where, "sha256"))
+    if not 0 < len(table) <= _MOST_SLICES:
+        reason = f"must name from 1 to {_MOST_SLICES:,} slices, not {len(table):,}"
+        raise marked.error(f"{SLICE_THRESHOLDS}.thresholds {reason}", (*where, "thresholds"))
+    base = settings.get("threshold", LoaderConfig().threshold)
+    if abs(base) > _LARGEST_THRESHOLD:
+        reason = f"must be at most {_LARGEST_THRESHOLD:,.0f} in size with {SLICE_THRESHOLDS}"
+        raise marked.error(f"threshold {reason}", ("threshold",))
+    for name, value in table.items():
+        at = (*where, "thresholds", name)
+        shown = f"the threshold of {name[:_LONGEST]!a}"
+        if abs(value) > _LARGEST_THRESHOLD:
+            raise marked.error(f"{shown} must be at most {_LARGEST_THRESHOLD:,.0f} in size", at)
+        if name == "other":
+            reason = "slices that are not named have the threshold of the settings"
+            raise marked.error(f"{SLICE_THRESHOLDS}: 'other' cannot be named: {reason}", at)
+    return SliceThresholds(
+        found["by"],
+        float(base),
+        {name: float(value) for name, value in table.items()},
+        found.get("basis", "manual"),
+        found.get("target"),
+        file,
+        digest,
+    )
 
 
 def _short(message: str) -> str:
@@ -556,19 +654,24 @@ def _check_provenance(marked: Marked, provenance: Any) -> None:
             "update mmc4viz"
         )
         raise marked.error(reason, (PROVENANCE, "format"))
+    _check_record(marked, provenance, PROVENANCE, Provenance)
+
+
+def _check_record(marked: Marked, value: Any, name: str, kind: type[_Record]) -> None:
+    """Refuse the first thing of a part of a config that is not as its record says."""
     try:
-        msgspec.convert([provenance], list[Provenance])  # in a list, errors always have a path
+        msgspec.convert([value], list[kind])  # type: ignore[valid-type]  # so errors have a path
     except msgspec.ValidationError as error:
         problem, _, place = str(error).rpartition(" - at `$[0]")
-        path, message = _complaint(problem, place, provenance)
-        raise marked.error(message, (PROVENANCE, *path)) from None
+        path, message = _complaint(problem, place, value, name)
+        raise marked.error(message, (name, *path)) from None
 
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
 _TYPES: Final = {"int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 
 
-def _complaint(problem: str, place: str, provenance: Any) -> tuple[KeyPath, str]:
+def _complaint(problem: str, place: str, record: Any, of: str) -> tuple[KeyPath, str]:
     """Return the path of what msgspec complains about, and a short message.
 
     Parameters
@@ -576,11 +679,13 @@ def _complaint(problem: str, place: str, provenance: Any) -> tuple[KeyPath, str]
     problem : str
         As msgspec words it, without the place.
     place : str
-        Below the provenance: ``.corpus.shards[0].path``; ``[...]`` is one of the outcomes.
-    provenance : object
+        Below the record: ``.corpus.shards[0].path``; ``[...]`` is one of the outcomes, or slices.
+    record : object
+    of : str
+        The record's name in the config.
     """
     path: KeyPath = ()
-    value, known = provenance, _part(schema()["properties"][PROVENANCE])
+    value, known = record, _part(schema()["properties"][of])
     for name, number in _STEP.findall(place):
         step: str | int
         if name:
@@ -588,9 +693,10 @@ def _complaint(problem: str, place: str, provenance: Any) -> tuple[KeyPath, str]
         elif number:
             step, known = int(number), known["items"]
         else:
-            step, known = _wrong_outcome(value), known["additionalProperties"]
+            known = known["additionalProperties"]
+            step = _wrong_number(value, known)
         path, value, known = (*path, step), value[step], _part(known)
-    where = ".".join(map(str, (PROVENANCE, *path)))
+    where = ".".join(map(str, (of, *path)))
     if problem.startswith("Object contains unknown field"):
         names = known["properties"]
         name = next(name for name in value if name not in names)
@@ -611,14 +717,15 @@ def _complaint(problem: str, place: str, provenance: Any) -> tuple[KeyPath, str]
     return path, f"{where[:_LONGEST]} must be {wanted}, not {shown}"
 
 
-def _wrong_outcome(outcomes: dict[str, Any]) -> str:
-    """Return the first outcome whose count is not one."""
-    for name, count in outcomes.items():
+def _wrong_number(numbers: dict[str, Any], known: dict[str, Any]) -> str:
+    """Return the name of the first number, or count, that is not one."""
+    kind: Any = _Outcomes if "minimum" in known else dict[str, float]
+    for name, number in numbers.items():
         try:
-            msgspec.convert({name: count}, _Outcomes)
+            msgspec.convert({name: number}, kind)
         except msgspec.ValidationError:
             return name
-    raise ValueError("all outcomes are counts")
+    raise ValueError("all are numbers")
 
 
 def _part(schema_of_it: dict[str, Any]) -> dict[str, Any]:

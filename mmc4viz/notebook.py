@@ -27,7 +27,7 @@ from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import MANIFEST, OWN, UNKNOWN, open_index, sample_folder
 from mmc4viz.data.sample import DrawnSample
-from mmc4viz.data.scale import Thresholds
+from mmc4viz.data.scale import Shifts, Thresholds
 from mmc4viz.data.shards import expand, fetch, image_source
 from mmc4viz.data.thumbnails import entries, picture
 from mmc4viz.loader.parse import parse_document, read_json
@@ -52,7 +52,7 @@ from mmc4viz.thresholds.budget import (
 )
 from mmc4viz.thresholds.by_yield import YIELDS, Target, by_yield, steps_of_curves
 from mmc4viz.thresholds.proposal import Proposal
-from mmc4viz.types import ConfigError, Document, LoaderConfig, Verdict
+from mmc4viz.types import ConfigError, Document, LoaderConfig, SliceThresholds, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -357,8 +357,11 @@ class OpenedCorpus:
         sample: int | None = None,
         seed: int = 0,
         progress: Progress = _silent,
+        slice_thresholds: SliceThresholds | None = None,
     ) -> None:
         self.source, self.clip_model = source, clip_model
+        self._slices = slice_thresholds
+        self._shifts: Shifts | None = None
         self._image_dir, self._sample, self._seed, self._progress = (
             image_dir,
             sample,
@@ -412,6 +415,23 @@ class OpenedCorpus:
             )
         return self._matched[1]
 
+    def shifts(self, matched: Matched) -> Shifts | None:
+        """Return how far documents' own thresholds are from the settings'; None without any."""
+        if self._slices is None:
+            return None
+        if self._shifts is None:
+            from mmc4viz.slices.attributes import SlicedCorpus
+            from mmc4viz.slices.thresholds import resolved
+
+            found = resolved(self._slices, SlicedCorpus(matched))
+            self.notes.extend(found.notes)
+            self._shifts = found.shifts
+        return self._shifts
+
+    def _swept(self, matched: Matched, config: LoaderConfig, thresholds: Thresholds) -> Curves:
+        """Sweep all documents, each at its own threshold if slices have some."""
+        return sweep(matched, config, thresholds, shifts=self.shifts(matched))
+
     def curves(
         self,
         config: LoaderConfig | None = None,
@@ -445,13 +465,14 @@ class OpenedCorpus:
         asked = self._grid(matched, config) if thresholds is None else np.unique([*thresholds])
         keep, found = config.single_image_keep, None
         if self.drawn is None:
-            curves = sweep(matched, config, asked)
+            curves = self._swept(matched, config, asked)
             rows = curves.rows(keep)
             if shape:
                 rows = _joined(rows, shape_rows(curves, keep, config.max_images))
             if wanted is not None:
                 found = self._passes(curves, config, wanted, size)
         else:
+            self._refuse_slices("a sample")
             swept = sweep_clusters(self.drawn, config, asked)
             rows = self._estimated(swept, keep, asked)
             if shape:
@@ -479,6 +500,10 @@ class OpenedCorpus:
             )
         return known
 
+    def _refuse_slices(self, what: str) -> None:
+        if self._slices is not None:
+            raise ConfigError(f"slice thresholds cannot be used with {what}: omit one of them")
+
     def _documents(self) -> int | None:
         """Return the number of documents at hand, sampled or not; None if it is unknown."""
         if self.drawn is None:
@@ -494,6 +519,7 @@ class OpenedCorpus:
         """Return the passes over these documents, or over a larger corpus if they are a part."""
         if corpus_size <= len(self):
             return exact_passes(curves, config.single_image_keep, budget)
+        self._refuse_slices("a corpus larger than the documents at hand")
         drawn = as_sample(self.columns, corpus_size, self._seed)
         swept = sweep_clusters(drawn, config, curves.thresholds)
         return _passes_of_sample(drawn, swept, config.single_image_keep, budget, corpus_size)
@@ -615,7 +641,7 @@ class OpenedCorpus:
         from mmc4viz.thresholds import combined  # imported late to start faster
 
         matched, keep = self.matched(config), config.single_image_keep
-        curves = sweep(matched, config, matched.scale.thresholds())
+        curves = self._swept(matched, config, matched.scale.thresholds())
         steps = steps_of_curves(curves, keep)
         conditions = combined.of_yields(steps, targets)
         if limits.passes is not None and limits.budget is not None:
@@ -634,7 +660,7 @@ class OpenedCorpus:
         matched, proposals = self.matched(config), list(proposals)
         grid, keep = matched.scale.thresholds(), config.single_image_keep
         chosen = [one.threshold for one in proposals if one.threshold is not None]
-        curves = sweep(matched, config, np.union1d(grid, chosen))
+        curves = self._swept(matched, config, np.union1d(grid, chosen))
         found = [by_yield(steps_of_curves(curves, keep, grid), targets)] if targets else []
         every = steps_of_curves(curves, keep)
         return found + [
@@ -701,7 +727,7 @@ class OpenedCorpus:
         asked = [attribute_named(name, table) for name in names]
         matched = self.matched(config)
         corpus, grid = SlicedCorpus(matched), self._grid(matched, config)
-        labelled = None if labels is None else self._labelled(corpus.pairs, config, labels)
+        labelled = None if labels is None else self.labelled(corpus.pairs, config, labels)
         found = []
         for attribute in asked:
             division = attribute.divide(corpus, most)
@@ -875,10 +901,10 @@ class OpenedCorpus:
         from mmc4viz.thresholds.combined import of_precision
         from mmc4viz.thresholds.labels.precision import propose
 
-        sample = self._labelled(pairs_of(matched), config, labels).sample
+        sample = self.labelled(pairs_of(matched), config, labels).sample
         return propose(sample, wanted), lambda grid: of_precision(sample, grid, wanted)
 
-    def _labelled(self, pairs: Pairs, config: LoaderConfig, labels: str) -> Labelled:
+    def labelled(self, pairs: Pairs, config: LoaderConfig, labels: str) -> Labelled:
         """Read the labels of this corpus under some settings; what does not count is noted."""
         from mmc4viz.thresholds.labels.precision import labelled_for, remarks
         from mmc4viz.thresholds.labels.sampling import Population

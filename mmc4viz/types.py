@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from decimal import Decimal, localcontext
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Final, Self
@@ -43,14 +44,92 @@ class Config:
         By name, as `LoaderConfig` takes them; absent ones keep their defaults.
     provenance : dict
         Where the settings come from (`mmc4viz.config_file.Provenance`); empty without provenance.
+    slice_thresholds : SliceThresholds or None
+        Slice thresholds, if they differ from the settings'.
     """
 
     settings: dict[str, Any]
     provenance: dict[str, Any] = field(default_factory=dict)
+    slice_thresholds: SliceThresholds | None = None
 
     def loader_config(self) -> LoaderConfig:
         """Return the complete settings."""
         return LoaderConfig.from_mapping(self.settings)
+
+
+@dataclass(frozen=True)
+class SliceThresholds:
+    """A table of thresholds, one a slice of documents; all others have the settings' own.
+
+    It belongs to one threshold of the settings. If that moves, all of the table moves by as much.
+
+    Attributes
+    ----------
+    by : str
+        The attribute that divides documents, or a column of the user's own table.
+    base : float
+        The threshold of the settings that the table belongs to.
+    thresholds : mapping of str to float
+        By slice, as ``mmc4viz slices`` names them.
+    basis : str
+        ``share``, ``precision``, or ``manual``.
+    target : float or None
+        The precision that was asked for.
+    file, sha256 : str
+        The last name of the user's table and the SHA-256 of its bytes; empty without one.
+    folder : str
+        Where that file is looked for; never recorded.
+    """
+
+    by: str
+    base: float
+    thresholds: Mapping[str, float]
+    basis: str = "manual"
+    target: float | None = None
+    file: str = ""
+    sha256: str = ""
+    folder: str = ""
+
+    def shift(self, name: str) -> Decimal:
+        """Return by how much a slice's threshold exceeds the settings', exactly; 0 for others.
+
+        Examples
+        --------
+        >>> SliceThresholds("site", 0.24, {"a.com": 0.3}).shift("a.com")
+        Decimal('0.06')
+        """
+        if name not in self.thresholds:
+            return Decimal(0)
+        return moved(self.thresholds[name], -Decimal(repr(self.base)))
+
+    def at(self, threshold: float) -> Self:
+        """Return the table that belongs to another threshold of the settings.
+
+        Examples
+        --------
+        >>> SliceThresholds("site", 0.24, {"a.com": 0.3}).at(0.25).thresholds
+        {'a.com': 0.31}
+        """
+        found = {name: float(moved(threshold, self.shift(name))) for name in self.thresholds}
+        return replace(self, base=threshold, thresholds=found)
+
+    @property
+    def lowest(self) -> float:
+        """The lowest threshold that any document can have."""
+        return min(self.base, *self.thresholds.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the table as a config records it."""
+        found: dict[str, Any] = {"by": self.by, "basis": self.basis}
+        found |= {} if self.target is None else {"target": self.target}
+        found |= {"file": self.file, "sha256": self.sha256} if self.file else {}
+        return {**found, "thresholds": dict(self.thresholds)}
+
+
+def moved(threshold: float, by: Decimal) -> Decimal:
+    """Add to a threshold in decimals: 0.1 and 0.2 give 0.3, as neither is exact in binary."""
+    with localcontext(prec=60):
+        return Decimal(repr(threshold)) + by
 
 
 class Outcome(StrEnum):

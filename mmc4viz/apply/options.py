@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-from mmc4viz.types import ConfigError, LoaderConfig
+from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
 
 ORDERS: Final = ("page", "sentence")
 CAPS: Final = ("first", "best")
@@ -64,15 +64,18 @@ class Options:
         return asdict(self)
 
 
-def loader_config(config: LoaderConfig) -> LoaderConfig:
+def loader_config(config: LoaderConfig, slices: SliceThresholds | None = None) -> LoaderConfig:
     """Return the settings of the unmodified loader when run with these settings' flags.
 
     Parameters
     ----------
     config : LoaderConfig
         The chosen settings, accepted by `refuse_impossible`.
+    slices : SliceThresholds, optional
+        Slice thresholds; the loader's is the lowest of all.
     """
     return config.with_(
+        threshold=config.threshold if slices is None else slices.lowest,
         assignment=OWN.assignment,
         min_kb=OWN.min_kb,
         max_tokens=OWN.max_tokens,

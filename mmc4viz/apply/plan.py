@@ -25,15 +25,18 @@ Match = tuple[int, int, float]
 
 
 def choose(
-    document: Document, config: LoaderConfig, options: Options
-) -> tuple[list[Match], list[Match]]:
-    """Return the selected pairs in image order, and the pairs over the cap."""
+    document: Document, config: LoaderConfig, options: Options, lowest: float
+) -> tuple[list[Match], list[Match], list[Match]]:
+    """Return the selected pairs in image order, those over the cap, and those between thresholds.
+
+    The last are below the document's threshold but reach ``lowest``, the loader's.
+    """
     if options.drop_undecodable:
         document = all_decodable(document, config.min_kb)
     try:
         matched = matched_pairs(document, config)
     except DocumentError:
-        return [], []
+        return [], [], []
     surviving = [pair for pair in matched if not pair[2] < config.threshold]
     cap = config.max_images
     if options.cap == "best":
@@ -42,7 +45,8 @@ def choose(
     else:
         chosen = set(range(min(cap, len(surviving))))
     pairs = [pair for at, pair in enumerate(surviving) if at in chosen]
-    return pairs, [pair for at, pair in enumerate(surviving) if at not in chosen]
+    over = [pair for at, pair in enumerate(surviving) if at not in chosen]
+    return pairs, over, [pair for pair in matched if lowest <= pair[2] < config.threshold]
 
 
 def all_decodable(document: Document, min_kb: int) -> Document:
@@ -132,11 +136,11 @@ def valid_images(document: Document, min_kb: int) -> frozenset[int]:
 def to_drop(
     document: Document,
     pairs: list[Match],
-    over: list[Match],
+    others: list[Match],
     config: LoaderConfig,
     options: Options,
 ) -> frozenset[int]:
-    """Return the images whose bytes are removed."""
+    """Return the images whose bytes are removed, given other pairs that the loader would take."""
     images, chosen = document.images, {image for image, _, _ in pairs}
     if not options.keep_rejected_images:
         return frozenset(at for at, image in enumerate(images) if image.present) - chosen
@@ -146,7 +150,7 @@ def to_drop(
         for at, image in enumerate(images)
         if image.present and not if_decodable(image, OWN.min_kb).present
     }
-    return frozenset({image for image, _, _ in over} | small | bad)
+    return frozenset({image for image, _, _ in others} | small | bad)
 
 
 def new_order(document: Document, pairs: list[Match]) -> tuple[int, ...]:
@@ -290,6 +294,7 @@ def plan_document(
     options: Options,
     tokenizer: Tokenizer,
     own: Document | None = None,
+    lowest: float | None = None,
 ) -> Plan:
     """Plan the changes to one document.
 
@@ -303,10 +308,13 @@ def plan_document(
     tokenizer : Tokenizer
     own : Document, optional
         The document in the shard, if its scores are different.
+    lowest : float, optional
+        The loader's threshold, if it is lower than this document's.
     """
-    loader = walk(own or document, loader_config(config), tokenizer)
+    lowest = config.threshold if lowest is None else lowest
+    loader = walk(own or document, loader_config(config).with_(threshold=lowest), tokenizer)
     sorting = options.order == "sentence"
-    pairs, over = choose(document, config, options)
+    pairs, over, between = choose(document, config, options, lowest)
     if sorting:
         pairs = sorted(pairs, key=lambda pair: pair[1])
     sentences, spaced = spaced_sentences(document, pairs) if sorting else ({}, 0)
@@ -324,7 +332,7 @@ def plan_document(
         return replace(
             plan, impossible="a literal <image> token in its text cannot be given an image"
         )
-    drop = to_drop(document, pairs, over, config, options)
+    drop = to_drop(document, pairs, over + between, config, options)
     untouched = own is None and not sentences and (options.keep_rejected_images or not drop)
     if untouched and plan.holds(loader, ()):
         return replace(plan, is_right=True)

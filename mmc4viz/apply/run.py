@@ -27,6 +27,7 @@ from mmc4viz.apply.shard import (
     SharedSentenceError,
     rewrite_shard,
     shard_columns,
+    slice_thresholds,
 )
 from mmc4viz.apply.tar import Output, Unpacked, unpacked, written
 from mmc4viz.apply.tasks import (
@@ -59,6 +60,7 @@ from mmc4viz.data.storage import (
     whole_fingerprint,
 )
 from mmc4viz.loader.tokenizer import load_tokenizer
+from mmc4viz.slices.thresholds import attribute_of
 from mmc4viz.types import Mmc4vizError, ShardError
 
 
@@ -127,6 +129,8 @@ def apply_shards(
         written.
     """
     refuse_impossible(tasks[0].config)
+    if tasks[0].slices is not None:
+        attribute_of(tasks[0].slices)  # with the digest of the user's table, if there is one
     check_places(tasks)
     if not tasks[0].dry_run and not is_remote(tasks[0].out):
         make_folder(tasks[0].out, ApplyError)
@@ -219,7 +223,7 @@ def _record(task: RewriteTask) -> Record:
         similarity,
         digest(load_tokenizer(task.config.tokenizer)),
         verify,
-        task.config.as_dict(),
+        task.settings(),
         task.options.as_dict(),
     )
 
@@ -242,7 +246,13 @@ def _rewrite(
 ) -> Applied:
     """Rewrite a shard; the output of a truncated one is kept unless more can be read now."""
     columns = shard_columns(task, plain)
-    setting = ShardSettings(task.config, task.options, columns.own.tokenizer)
+    setting = ShardSettings(
+        task.config,
+        task.options,
+        columns.own.tokenizer,
+        task.slices,
+        slice_thresholds(task, columns.own),
+    )
 
     def rewrite(out: Output) -> Rewritten:
         return rewrite_shard(columns, plain, out, setting, refuse_shared=not task.dry_run)
@@ -474,7 +484,7 @@ def _of_another_setting(tasks: Sequence[RewriteTask]) -> dict[int, list[str]]:
         before = read_record(task.target) if task.shard.name in here else None
         if before is None:
             continue
-        path, settings = absolute(task.shard.path), (task.config.as_dict(), task.options.as_dict())
+        path, settings = absolute(task.shard.path), (task.settings(), task.options.as_dict())
         now = replace(before, shard=path, config=settings[0], options=settings[1])
         if path != before.shard:
             now = replace(now, fingerprint=fingerprint(path))

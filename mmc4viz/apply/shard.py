@@ -21,7 +21,7 @@ from mmc4viz.apply.options import Options, RewriteCounts, loader_config
 from mmc4viz.apply.plan import Edit, Plan, attempts, plan_document
 from mmc4viz.apply.tar import END, Member, Output, Unpacked, contents, header, members, padding
 from mmc4viz.apply.tasks import RewriteTask
-from mmc4viz.arrays import Bools, Ints
+from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import Columns, ImageCheck, Kind, Verify
 from mmc4viz.data.index import map_columns, map_set_file
 from mmc4viz.data.ingest import read_columns
@@ -30,11 +30,20 @@ from mmc4viz.data.similarity_file import put_over
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.loader.walk import walk
+from mmc4viz.slices.attributes import SlicedCorpus
+from mmc4viz.slices.thresholds import attribute_of, shifts_of_shard
 from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.match import match
 from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.sweep.sweep import match_corpus
-from mmc4viz.types import Document, DocumentError, LoaderConfig, ShardError, Verdict
+from mmc4viz.types import (
+    Document,
+    DocumentError,
+    LoaderConfig,
+    ShardError,
+    SliceThresholds,
+    Verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,22 @@ def shard_columns(task: RewriteTask, plain: Unpacked) -> ShardColumns:
     return ShardColumns(own, put_over(own, map_set_file(Path(task.set_file))[0]))
 
 
-def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
+def slice_thresholds(task: RewriteTask, columns: Columns) -> Floats | None:
+    """Return the threshold of each of a shard's documents; None without slice thresholds."""
+    if task.slices is None:
+        return None
+    attribute = attribute_of(task.slices, verify=False)  # compared once, before all tasks
+    corpus = SlicedCorpus(match_corpus([columns], task.config))
+    return shifts_of_shard(task.slices, corpus, attribute).at(task.config.threshold)
+
+
+def affected(
+    columns: Columns,
+    config: LoaderConfig,
+    options: Options,
+    own: Floats | None = None,
+    loader: LoaderConfig | None = None,
+) -> Bools:
     """Return which documents may need a change, shape (documents,).
 
     Parameters
@@ -105,13 +129,18 @@ def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
     config : LoaderConfig
         The chosen settings.
     options : Options
+    own : ndarray of float64, shape (documents,), optional
+        The documents' thresholds.
+    loader : LoaderConfig, optional
+        The unmodified loader's settings, where its threshold is another one.
     """
     starts = columns.offsets("images")
     owner = np.repeat(np.arange(len(columns)), np.diff(starts))
-    chosen = _surviving(columns, config)
+    chosen = _surviving(columns, config, own)
     found: Bools = columns.kind == Kind.LITERAL
-    loader = loader_config(config)
-    if (loader.assignment, loader.min_kb) != (config.assignment, config.min_kb):
+    loader = loader or loader_config(config)
+    same = (loader.assignment, loader.min_kb) == (config.assignment, config.min_kb)
+    if not same or own is not None:
         found[owner[chosen != _surviving(columns, loader)]] = True
     if options.cap == "best" or options.order == "sentence":
         survives = chosen >= 0
@@ -129,22 +158,21 @@ def affected(columns: Columns, config: LoaderConfig, options: Options) -> Bools:
     return np.asarray(found & (columns.kind != Kind.UNREADABLE))
 
 
-def _surviving(columns: Columns, config: LoaderConfig) -> Ints:
+def _surviving(columns: Columns, config: LoaderConfig, own: Floats | None = None) -> Ints:
     """Return each image's sentence if its pair reaches the threshold, else -1."""
     starts = columns.offsets("images")
     pairs = match(columns, config).pairs
     sentence = np.full(starts[-1] - starts[0], -1, np.int64)
-    above = pairs.score >= config.threshold
+    above = pairs.score >= (config.threshold if own is None else own[pairs.document])
     at = starts[pairs.document[above]] - starts[0] + pairs.image[above]
     sentence[at] = pairs.sentence[above]
     return sentence
 
 
-def yielded(columns: Columns, config: LoaderConfig, rows: Ints) -> tuple[int, int]:
+def yielded(columns: Columns, loader: LoaderConfig, rows: Ints) -> tuple[int, int]:
     """Count the documents that the unmodified loader keeps always, and with probability 0.5."""
     if not len(rows):
         return 0, 0
-    loader = loader_config(config)
     kind = verdicts(match_corpus([columns.take(rows)], loader), loader).kind
     always, sometimes = (kind == CLASS[name] for name in ("kept_always", "kept_single_image"))
     return int(always.sum()), int(sometimes.sum())
@@ -164,11 +192,27 @@ class ShardSettings:
     options : Options
     tokenizer : Tokenizer
         The tokenizer named by ``config.tokenizer``.
+    slices : SliceThresholds or None
+    own : ndarray of float64, shape (documents,), or None
+        The documents' thresholds, if there are slice thresholds.
     """
 
     config: LoaderConfig
     options: Options
     tokenizer: Tokenizer
+    slices: SliceThresholds | None = None
+    own: Floats | None = None
+
+    @property
+    def loader(self) -> LoaderConfig:
+        """The settings of the unmodified loader."""
+        return loader_config(self.config, self.slices)
+
+    def config_of(self, row: int) -> LoaderConfig:
+        """Return the settings of a document."""
+        if self.own is None:
+            return self.config
+        return self.config.with_(threshold=float(self.own[row]))
 
 
 @dataclass
@@ -275,8 +319,8 @@ class _Work:
 
     def begin(self) -> dict[int, int]:
         """Count the unaffected documents; return the rows of the others by offset."""
-        own, config = self.shard.own, self.setting.config
-        mask = affected(own, config, self.setting.options)
+        own, setting = self.shard.own, self.setting
+        mask = affected(own, setting.config, setting.options, setting.own, setting.loader)
         if self.shard.another:
             mask = own.kind != Kind.UNREADABLE
         if own.error is not None:  # nothing is copied after the last document with an offset
@@ -287,7 +331,7 @@ class _Work:
         counts, rows = self.done.counts, np.flatnonzero(mask)
         counts.documents = len(own)
         counts.carried_over = len(own) - len(rows)
-        found = yielded(own, config, np.flatnonzero(~mask))
+        found = yielded(own, setting.loader, np.flatnonzero(~mask))
         counts.always_yielded, counts.sometimes_yielded = found
         places = own.numbers("offset")[rows].tolist()
         return dict(zip(places, rows.tolist(), strict=True))
@@ -297,12 +341,14 @@ class _Work:
         document = self._measured(self.shard.chosen, row, member, file)
         if document.is_gpt:
             self.done.counts.chatgpt += 1
-            loader = loader_config(self.setting.config)
-            self._carry_over(walk(document, loader, self.setting.tokenizer))
+            self._carry_over(walk(document, self.setting.loader, self.setting.tokenizer))
             return None
         own = self._measured(self.shard.own, row, member, file) if self.shard.another else None
         setting = self.setting
-        plan = plan_document(document, setting.config, setting.options, setting.tokenizer, own)
+        config = setting.config_of(row)
+        plan = plan_document(
+            document, config, setting.options, setting.tokenizer, own, setting.loader.threshold
+        )
         self.done.counts.other_odds += plan.other_odds
         if plan.shared is not None:
             self._share(f"document {document.key!r} has {plan.shared}")
@@ -337,7 +383,7 @@ class _Work:
         if plan.impossible is not None:
             raise DocumentError(plan.impossible)
         raw = contents(file, member)
-        loader = loader_config(self.setting.config)
+        loader = self.setting.loader
         for edit in attempts(plan, document, loader):
             edited = edit_json(raw, edit)
             verdict = walk(_read_again(document, edited, edit), loader, self.setting.tokenizer)

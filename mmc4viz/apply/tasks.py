@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from mmc4viz.apply.options import Options, RewriteCounts
 from mmc4viz.apply.tar import digest_of
+from mmc4viz.config_file import SLICE_THRESHOLDS
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.index import (
     OWN,
@@ -39,7 +40,7 @@ from mmc4viz.data.storage import (
     put_in_place,
     size_of,
 )
-from mmc4viz.types import LoaderConfig, Mmc4vizError
+from mmc4viz.types import LoaderConfig, Mmc4vizError, SliceThresholds
 
 FORMAT: Final = "1"
 SUFFIX: Final = ".apply.json"
@@ -113,7 +114,9 @@ class Record:
     def unlike(self, other: Record) -> list[str]:
         """Describe the settings and inputs in which another record differs."""
         then, now = self.config | self.options, other.config | other.options
+        slices = then.pop(SLICE_THRESHOLDS, None), now.pop(SLICE_THRESHOLDS, None)
         found = [f"{n} {then.get(n)}, now {now[n]}" for n in now if then.get(n) != now[n]]
+        found += ["different slice thresholds"] * (slices[0] != slices[1])
         if self.similarity != other.similarity:
             found.append("different scores")
         elif self.tokenizer_digest != other.tokenizer_digest and not found:
@@ -182,6 +185,8 @@ class RewriteTask:
         Whether nothing is written.
     overwrite : bool
         Whether shards written with different settings may be replaced.
+    slices : SliceThresholds or None
+        Slice thresholds that belong to the settings' one.
     """
 
     shard: Shard
@@ -192,11 +197,17 @@ class RewriteTask:
     set_file: str | None = None
     dry_run: bool = False
     overwrite: bool = False
+    slices: SliceThresholds | None = None
 
     @property
     def target(self) -> str:
         """Path of the rewritten shard."""
         return f"{self.out.rstrip('/') or '/'}/{self.shard.name}"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings with their slice thresholds, as a record holds them."""
+        slices = {} if self.slices is None else {SLICE_THRESHOLDS: self.slices.as_dict()}
+        return self.config.as_dict() | slices
 
 
 def tasks_for_shards(

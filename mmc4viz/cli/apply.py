@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from mmc4viz.apply.options import EXPECTED, TITLES, Options, refuse_impossible
+from mmc4viz.apply.options import (
+    EXPECTED,
+    TITLES,
+    Options,
+    loader_config,
+    refuse_impossible,
+)
 from mmc4viz.apply.run import (
     Applied,
     apply_shards,
@@ -18,14 +25,15 @@ from mmc4viz.apply.run import (
     total,
 )
 from mmc4viz.apply.tasks import RewriteTask, tasks_for_index, tasks_for_shards
-from mmc4viz.cli.common import open_corpus, progress
+from mmc4viz.cli.common import open_corpus, progress, slice_thresholds_of
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.data.corpus import Indexed
 from mmc4viz.data.jobs import by_status, dask, processes
 from mmc4viz.data.storage import remember, size_of
 from mmc4viz.export.trainer import openflamingo_flags
+from mmc4viz.slices.attributes import RECORDED
 from mmc4viz.text import printable, table
-from mmc4viz.types import LoaderConfig
+from mmc4viz.types import ConfigError, LoaderConfig
 
 
 def apply(
@@ -58,7 +66,13 @@ def apply(
             f"no document is kept at {config.threshold:g}; run mmc4viz curve to see other "
             "thresholds"
         )
-    click.echo(f"loader flags: {printable(openflamingo_flags(config))}")
+    loader = loader_config(config, tasks[0].slices)
+    click.echo(f"loader flags: {printable(openflamingo_flags(loader))}")
+    if tasks[0].slices is not None:
+        print_note(
+            f"the loader has one threshold, {loader.threshold!r}, the lowest of all: the rewritten "
+            "shards carry the others"
+        )
     problems = error_messages(done)
     for problem in problems:
         print_error(problem)
@@ -70,15 +84,24 @@ def _tasks(
     corpus: dict[str, Any], out: str, options: Options, how: dict[str, bool]
 ) -> tuple[LoaderConfig, list[RewriteTask]]:
     """Open the corpus and return one task per shard."""
-    config, source = open_corpus({**corpus, "image_dir": None, "tokenizer": None})
+    given = {**corpus, "image_dir": None, "tokenizer": None}
+    config, source = open_corpus(given, by_slice=True)
+    slices = slice_thresholds_of(given, config, source)
     for note in source.notes:
         print_note(note)
     config = config.with_(tokenizer=source.tokenizer.name)
     if not isinstance(source, Indexed):
-        return config, tasks_for_shards(source.shards, out, config, options, **how)
-    index = source.index
-    tasks = tasks_for_index(index.folder, out, config, options, similarity=index.similarity, **how)
-    return config, tasks
+        if slices is not None and slices.by in RECORDED and not slices.file:
+            raise ConfigError(
+                f"thresholds by {slices.by} need an index that records it: add --index"
+            )
+        tasks = tasks_for_shards(source.shards, out, config, options, **how)
+    else:
+        index = source.index
+        tasks = tasks_for_index(
+            index.folder, out, config, options, similarity=index.similarity, **how
+        )
+    return config, [replace(task, slices=slices) for task in tasks]
 
 
 def _report(done: Sequence[Applied]) -> str:

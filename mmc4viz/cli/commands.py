@@ -562,6 +562,24 @@ def score() -> None:
 )
 @click.option("--labels", "labels_file", metavar="FILE", help="Label file: adds precision.")
 @click.option(
+    "--propose",
+    type=click.Choice(("share", "precision")),
+    help="Propose a threshold for each slice of documents: share: it keeps the same share as the "
+    "whole; precision: it has the --precision according to --labels.",
+)
+@click.option(
+    "--precision",
+    type=Share("--precision"),
+    metavar="SHARE",
+    help="Minimum precision of each slice, such as 0.9 or 90%, for --propose precision.",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Write the settings with the proposed slice thresholds as a config (.yaml or .json), "
+    "for --config of curve, explain, suggest, export, verify and apply.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "csv", "json"]),

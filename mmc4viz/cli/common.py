@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from glob import escape, glob
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.data.corpus import Indexed, Shards, Source
@@ -18,7 +18,11 @@ from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import refuse_inputs, remember
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.types import Config, ConfigError, LoaderConfig
+from mmc4viz.types import Config, ConfigError, LoaderConfig, SliceThresholds
+
+if TYPE_CHECKING:
+    from mmc4viz.data.scale import Shifts
+    from mmc4viz.sweep.sweep import Matched
 
 
 def config_of(settings: dict[str, Any]) -> LoaderConfig:
@@ -43,11 +47,12 @@ def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:
 
 
 def open_corpus(
-    options: dict[str, Any], *, compare: bool = True
+    options: dict[str, Any], *, compare: bool = True, by_slice: bool = False
 ) -> tuple[LoaderConfig, Indexed | Shards]:
     """Open the shards or the index, and return the settings with tokenizer and model resolved.
 
-    Unless ``compare`` is false, what differs from the config's provenance is noted.
+    Unless ``compare`` is false, what differs from the config's provenance is noted. A config with
+    slice thresholds is refused unless the command honors them (``by_slice``).
     """
     if options["index_dir"]:
         options = {**options, "index_dir": remember(options["index_dir"])}
@@ -57,6 +62,12 @@ def open_corpus(
     if options.get("similarity") is not None and not folder:
         raise ConfigError("--similarity NAME selects a score set of an index: add --index DIR")
     file = config_file_of(options)
+    if file.slice_thresholds is not None and not by_slice:
+        raise ConfigError(
+            f"{options['config_file']}: has slice thresholds, which are known to curve, "
+            "explain, suggest --keep, export, verify and apply only: remove slice_thresholds from "
+            "a copy for other commands"
+        )
     config = _with_flags(file, options)
     if not folder:
         tokenizer = load_tokenizer(config.tokenizer)
@@ -76,6 +87,44 @@ def open_corpus(
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
         corpus.notes += [f"{options['config_file']}: {line}" for line in found]
     return config, corpus
+
+
+def slice_thresholds_of(
+    options: dict[str, Any], config: LoaderConfig, corpus: Indexed | Shards
+) -> SliceThresholds | None:
+    """Return the config's slice thresholds, moved along with the settings' threshold.
+
+    Raises
+    ------
+    ConfigError
+        If nothing can be divided by what they are for.
+    """
+    found = config_file_of(options).slice_thresholds
+    if found is None:
+        return None
+    from mmc4viz.slices.thresholds import attribute_of  # imported late to start faster
+
+    attribute_of(found)
+    if config.threshold != found.base:
+        corpus.notes.append(
+            f"{options['config_file']}: slice thresholds move with the settings' one, from "
+            f"{found.base!r} to {config.threshold!r}"
+        )
+    return found.at(config.threshold)
+
+
+def shifts_of(
+    slices: SliceThresholds | None, matched: Matched, corpus: Indexed | Shards
+) -> Shifts | None:
+    """Return every document's shift, None without slice thresholds; notes are added."""
+    if slices is None:
+        return None
+    from mmc4viz.slices.attributes import SlicedCorpus  # imported late to start faster
+    from mmc4viz.slices.thresholds import resolved
+
+    found = resolved(slices, SlicedCorpus(matched))
+    corpus.notes += found.notes
+    return found.shifts
 
 
 def spare_inputs(
@@ -128,9 +177,9 @@ def _similarity(options: dict[str, Any], file: Config) -> str | None:
 
 def finish(corpus: Source) -> None:
     """Print notes and errors; exit with code 2 if anything could not be read."""
-    for note in corpus.notes:
+    for note in dict.fromkeys(corpus.notes):
         print_note(note)
-    for error in corpus.errors:
+    for error in dict.fromkeys(corpus.errors):
         print_error(error)
     if corpus.errors:
         sys.exit(2)

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -18,9 +19,11 @@ from mmc4viz.cli.common import (
     finish,
     open_corpus,
     progress,
+    shifts_of,
+    slice_thresholds_of,
     unmatched,
 )
-from mmc4viz.data.corpus import NOTHING_READABLE
+from mmc4viz.data.corpus import NOTHING_READABLE, Indexed, Shards
 from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
 from mmc4viz.loader.walk import walk
 from mmc4viz.text import (
@@ -32,14 +35,16 @@ from mmc4viz.text import (
     verdict_row,
     write_rows,
 )
-from mmc4viz.types import ConfigError
+from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
 
 _MAX_ROWS = 20_000  # rows of matrices from which the scale is recognized
 
 
 def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None:
     """Show the loader's decision for every document, with the reason."""
-    config, corpus = open_corpus(options)
+    config, corpus = open_corpus(options, by_slice=True)
+    slices = slice_thresholds_of(options, config, corpus)
+    own = None if slices is None else _own_thresholds(slices, config, corpus)
     ends, documents = [math.inf, -math.inf], 0  # of the matched scores
     seen: list[NDArray[np.float64]] = []  # rows of matrices, or single stored scores
     head = TABLE_HEAD if form == "table" else ""
@@ -48,12 +53,13 @@ def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None
         for shard, document in corpus.documents(with_text=token_ids):
             number = numbers[shard]
             numbers[shard] += 1
+            at = config if own is None else config.with_(threshold=next(own))
             if key not in (None, document.key):
                 continue
             if head:
                 click.echo(head)
                 head = ""
-            verdict = walk(document, config, corpus.tokenizer)
+            verdict = walk(document, at, corpus.tokenizer)
             if form == "jsonl":
                 click.echo(verdict_json(shard, number, verdict, token_ids))
             else:
@@ -75,6 +81,18 @@ def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None
     elif NOTHING_READABLE not in corpus.notes:
         corpus.notes.append(unmatched(documents))
     finish(corpus)
+
+
+def _own_thresholds(
+    slices: SliceThresholds, config: LoaderConfig, corpus: Indexed | Shards
+) -> Iterator[float]:
+    """Return every document's threshold, in order; reads the corpus once more."""
+    from mmc4viz.sweep.sweep import match_corpus  # imported late: explain starts without it
+
+    with progress("documents") as advance:
+        matched = match_corpus(corpus.columns(advance), config)
+    shifts = shifts_of(slices, matched, corpus)
+    return iter([] if shifts is None else shifts.at(config.threshold).tolist())
 
 
 def _rows(similarity: Any) -> list[NDArray[np.float64]]:
@@ -102,10 +120,11 @@ def curve(
 
     asked = _thresholds(thresholds, grid)
     check_budget(budget, corpus_size)
-    config, corpus = open_corpus(options)
+    config, corpus = open_corpus(options, by_slice=True)
+    slices = slice_thresholds_of(options, config, corpus)
     check_sample(sample)
     with progress("documents") as advance:
-        opened = OpenedCorpus(corpus, config.clip_model, None, sample, seed, advance)
+        opened = OpenedCorpus(corpus, config.clip_model, None, sample, seed, advance, slices)
         if opened.drawn is not None and not opened.drawn.n_documents:
             corpus.errors.append(unmatched(0))
             finish(corpus)

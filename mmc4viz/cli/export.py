@@ -20,6 +20,8 @@ from mmc4viz.cli.common import (
     finish,
     open_corpus,
     progress,
+    shifts_of,
+    slice_thresholds_of,
     spare_inputs,
     unmatched,
 )
@@ -27,7 +29,7 @@ from mmc4viz.cli.compare import Similarity, chosen, similarities_of
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards
-from mmc4viz.data.scale import COSINE, misfits
+from mmc4viz.data.scale import COSINE, Shifts, misfits
 from mmc4viz.data.storage import unchanged, whole_file
 from mmc4viz.export import manifest
 from mmc4viz.export.manifest import IdList
@@ -59,7 +61,14 @@ from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.model_scores import Model
 from mmc4viz.thresholds.proposal import Basis
-from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError, Outcome, ShardError
+from mmc4viz.types import (
+    ConfigError,
+    LoaderConfig,
+    Mmc4vizError,
+    Outcome,
+    ShardError,
+    SliceThresholds,
+)
 
 
 def reasons(options: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
@@ -237,8 +246,12 @@ def export(**options: Any) -> None:
     _check(options)
     note, chosen = reasons(options)
     options = with_proposed(options, chosen)
-    config, corpus = open_corpus(options)
-    read = (options["labels_file"], options["proposal"])
+    config, corpus = open_corpus(options, by_slice=True)
+    slices = slice_thresholds_of(options, config, corpus)
+    if slices is not None:
+        _refuse_with_slices(options)
+    own = None if slices is None or not slices.file else os.path.join(slices.folder, slices.file)
+    read = (options["labels_file"], options["proposal"], own)
     spare_inputs(corpus, read, (options[name] for name in _OUTPUTS))
     config = config.with_(tokenizer=corpus.tokenizer.name)
     check(corpus, config, options)
@@ -249,13 +262,14 @@ def export(**options: Any) -> None:
         with progress("documents") as advance:
             parts = corpus.columns(advance)
             matched = match_corpus(parts, config)
-        basics, yields = _counted(matched, config, with_documents(basics, parts))
+        shifts = shifts_of(slices, matched, corpus)
+        basics, yields = _counted(matched, config, with_documents(basics, parts), shifts)
         labeled = _population(matched, config) if options["labels_file"] else None
         if labeled is not None:
             facts = label_facts_at(options["labels_file"], config, labeled)
             basics = replace(basics, labels=facts)
         corpus.notes += _misfit(matched, config)
-        _write_lists(matched, config, options)
+        _write_lists(matched, config, options, slices, shifts)
     found = provenance(basics, yields, chosen, note, _now())
     if options["report_file"]:
         content = report_content(
@@ -272,11 +286,32 @@ def export(**options: Any) -> None:
         _wrote(options["report_file"])
     if options["out"]:
         with whole_file(options["out"]) as file:
-            file.write(to_text(config, found, options["out"]).encode())
+            file.write(to_text(config, found, options["out"], slices).encode())
         _wrote(options["out"])
-    print_note(_kept(yields, config))
-    click.echo(_what_to_do(config, found, options["manifest_file"]))
+        note_on_table(slices, options["out"])
+    print_note(_kept(yields, config, slices))
+    click.echo(_what_to_do(config, found, options["manifest_file"], slices))
     finish(corpus)
+
+
+def _refuse_with_slices(options: dict[str, Any]) -> None:
+    """Reject outputs that know one threshold only."""
+    for name in ("report_file", "sample", "labels_file"):
+        if options[name] is not None:
+            flag = name.removesuffix("_file")
+            raise ConfigError(
+                f"--{flag} knows one threshold only, and the config has slice thresholds: omit "
+                f"--{flag}, or remove slice_thresholds from a copy"
+            )
+
+
+def note_on_table(slices: SliceThresholds | None, out: str) -> None:
+    """Print a note if a config is not next to the user's table that it refers to."""
+    if slices is None or not slices.file:
+        return
+    beside = os.path.join(os.path.dirname(os.path.abspath(out)), slices.file)
+    if not os.path.exists(beside):
+        print_note(f"{out} refers to {slices.file}: copy it next to this config")
 
 
 def _wrote(path: str, rows: int | None = None, of: str = "") -> None:
@@ -285,7 +320,9 @@ def _wrote(path: str, rows: int | None = None, of: str = "") -> None:
     print_note(f"wrote {path} ({os.path.getsize(path) / 1000:,.1f} kB{content})")
 
 
-def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:
+def _kept(
+    yields: dict[str, Any], config: LoaderConfig, slices: SliceThresholds | None = None
+) -> str:
     """Return a line on what is kept."""
     expected, pairs = yields["documents"], yields["pairs"]
     if yields["sampled"] is not None:
@@ -295,8 +332,9 @@ def _kept(yields: dict[str, Any], config: LoaderConfig) -> str:
             f"{config.threshold:g} (95% CI {low}–{high}), from a sample of {yields['sampled']:,}"
         )
     kept = yields["outcomes"][str(Outcome.KEPT)]
+    others = "" if slices is None else f" and {len(slices.thresholds):,} slice thresholds"
     line = (
-        f"{kept:,} of {yields['per']:,.0f} documents kept at {config.threshold:g}, with "
+        f"{kept:,} of {yields['per']:,.0f} documents kept at {config.threshold:g}{others}, with "
         f"{pairs['value']:,} pairs"
     )
     if expected["value"] == kept:
@@ -339,14 +377,14 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _counted(
-    matched: Matched, config: LoaderConfig, basics: Basics
+    matched: Matched, config: LoaderConfig, basics: Basics, shifts: Shifts | None
 ) -> tuple[Basics, dict[str, Any]]:
     """Return the settings' yields, and the basics with the scores' scale."""
-    return _with_scores(basics, matched), _yields(matched, config)
+    return _with_scores(basics, matched), _yields(matched, config, shifts)
 
 
-def _yields(matched: Matched, config: LoaderConfig) -> dict[str, Any]:
-    curves = sweep(matched, config, np.array([config.threshold]))
+def _yields(matched: Matched, config: LoaderConfig, shifts: Shifts | None = None) -> dict[str, Any]:
+    curves = sweep(matched, config, np.array([config.threshold]), shifts=shifts)
     return exact_yields(curves, 0, config.single_image_keep)
 
 
@@ -377,7 +415,13 @@ def _estimated(
     return _with_scores(basics, matched), yields
 
 
-def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]) -> None:
+def _write_lists(
+    matched: Matched,
+    config: LoaderConfig,
+    options: dict[str, Any],
+    slices: SliceThresholds | None,
+    shifts: Shifts | None,
+) -> None:
     """Write the manifest and the ids in one pass over the documents."""
     path, ids_file = options["manifest_file"], options["ids_file"]
     if not path and not ids_file:
@@ -388,9 +432,9 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
         if path:
             file = stack.enter_context(whole_file(path))
             write = manifest.parquet if path.lower().endswith(".parquet") else manifest.json_lines
-            takers.append(stack.enter_context(write(file, options["rows"], config)))
+            takers.append(stack.enter_context(write(file, options["rows"], config, slices)))
         advance = stack.enter_context(progress("documents", matched.n_documents))
-        for chunk in manifest.chunks(matched, config):
+        for chunk in manifest.chunks(matched, config, shifts=shifts):
             for take in takers:
                 take(chunk)
             rows += len(chunk.image) if options["rows"] == "pairs" else len(chunk)
@@ -404,11 +448,40 @@ def _write_lists(matched: Matched, config: LoaderConfig, options: dict[str, Any]
         _wrote(ids_file, len(kept), "ids")
 
 
-def _what_to_do(config: LoaderConfig, found: dict[str, Any], manifest_file: str | None) -> str:
+def write_config(
+    out: str,
+    config: LoaderConfig,
+    matched: Matched,
+    corpus: Indexed | Shards,
+    options: dict[str, Any],
+    slices: SliceThresholds,
+) -> None:
+    """Write settings with slice thresholds, and what they keep; the rest is the config's."""
+    given = options | {"proposal": None, "chosen_by": None, "note": None}
+    note, chosen = reasons(given)
+    config = config.with_(tokenizer=corpus.tokenizer.name)
+    shifts = shifts_of(slices, matched, corpus)
+    parts = [part.columns for part in matched.parts]
+    basics = with_documents(basics_of(corpus, config), parts)
+    basics, yields = _counted(matched, config, basics, shifts)
+    found = provenance(basics, yields, chosen, note, _now())
+    with whole_file(out) as file:
+        file.write(to_text(config, found, out, slices).encode())
+    _wrote(out)
+    print_note(_kept(yields, config, slices))
+
+
+def _what_to_do(
+    config: LoaderConfig,
+    found: dict[str, Any],
+    manifest_file: str | None,
+    slices: SliceThresholds | None,
+) -> str:
     """Return the methods, the training flags, settings without a flag, and pipeline code."""
-    lines = ["Methods, for a paper:", f"  {methods(config, found)}", ""]
-    lines += ["OpenFlamingo's train.py:", f"  {openflamingo_flags(config)}"]
-    for title, points in advice(config).items():
+    lowest = config if slices is None else config.with_(threshold=slices.lowest)
+    lines = ["Methods, for a paper:", f"  {methods(config, found, slices)}", ""]
+    lines += ["OpenFlamingo's train.py:", f"  {openflamingo_flags(lowest)}"]
+    for title, points in advice(config, slices).items():
         lines += ["", f"{title}:", *(f"  {point}" for point in points)]
     if manifest_file is not None and manifest_file.lower().endswith(".parquet"):
         lines += ["", "A plain WebDataset pipeline:", ""]
@@ -446,14 +519,16 @@ def verify(config_file: str, **options: Any) -> None:
             f"{config_file}: records no yields, so there is nothing to verify; mmc4viz export "
             "--out writes a config that does"
         )
-    config, corpus = open_corpus(options, compare=False)
+    config, corpus = open_corpus(options, compare=False, by_slice=True)
+    slices = slice_thresholds_of(options, config, corpus)
     if options["labels_file"] is not None:
         store.check(options["labels_file"])
     basics = basics_of(corpus, config)
     with progress("documents") as advance:
         parts = corpus.columns(advance)
         matched = match_corpus(parts, config)
-    found = verified(yields, _yields(matched, config))
+    shifts = shifts_of(slices, matched, corpus)
+    found = verified(yields, _yields(matched, config, shifts))
     basics = _with_scores(with_documents(basics, parts), matched)
     if options["labels_file"] is not None:
         basics = replace(basics, labels=label_facts(options["labels_file"]))

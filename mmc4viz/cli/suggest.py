@@ -16,6 +16,7 @@ from mmc4viz.cli.common import (
     finish,
     open_corpus,
     progress,
+    slice_thresholds_of,
     spare_inputs,
     unmatched,
 )
@@ -56,10 +57,18 @@ def suggest(
     check_budget(budget, corpus_size)
     limits = Limits(passes, budget, corpus_size, single_image)
     _check(targets, fdr, precision, labels_file, decoys, limits)
-    config, corpus = open_corpus(options)
+    config, corpus = open_corpus(options, by_slice=True)
+    slices = slice_thresholds_of(options, config, corpus)
+    if slices is not None and (fdr or precision):
+        raise ConfigError(
+            "--fdr and --precision are about one threshold for all pairs, and the config has "
+            "slice thresholds: omit them, or remove slice_thresholds from a copy"
+        )
     spare_inputs(corpus, [labels_file, decoys], [out])
     with progress("documents") as advance:
-        opened = OpenedCorpus(corpus, config.clip_model, seed=seed, progress=advance)
+        opened = OpenedCorpus(
+            corpus, config.clip_model, seed=seed, progress=advance, slice_thresholds=slices
+        )
         matched = opened.matched(config)
     if not len(matched.scores()):
         corpus.errors.append(unmatched(matched.n_documents))

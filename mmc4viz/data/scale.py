@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.columns import Columns
+from mmc4viz.types import moved
 
 Thresholds = NDArray[np.float64]
 
@@ -249,3 +252,41 @@ def _rows(part: Columns, most: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     rows = np.diff(starts[: max(last, 0) + 1]) // np.maximum(widths, 1)
     values = part.values("similarity")[starts[0] : starts[max(last, 0)]]
     return values, np.repeat(widths, rows)
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """By how much each document's own threshold exceeds the settings', in decimals.
+
+    Attributes
+    ----------
+    code : ndarray of int64, shape (documents,)
+        Position of each document's shift in ``by``.
+    by : tuple of Decimal
+    """
+
+    code: Ints
+    by: tuple[Decimal, ...]
+
+    def at(self, threshold: float) -> Floats:
+        """Return every document's threshold where the settings have this one.
+
+        Examples
+        --------
+        >>> Shifts(np.array([1, 0]), (Decimal(0), Decimal("0.2"))).at(0.1)
+        array([0.3, 0.1])
+        """
+        each = np.array([float(moved(threshold, by)) for by in self.by], np.float64)
+        return np.asarray(each[self.code], np.float64)
+
+    def grids(self, thresholds: Thresholds) -> list[Thresholds]:
+        """Return the thresholds of each shift where the settings have these, ascending."""
+        values = thresholds.tolist()
+        return [
+            thresholds if not by else np.array([float(moved(value, by)) for value in values])
+            for by in self.by
+        ]
+
+    def between(self, first: int, last: int) -> Shifts:
+        """Return those of consecutive documents."""
+        return Shifts(self.code[first:last], self.by)

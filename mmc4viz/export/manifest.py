@@ -20,15 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Ints
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.config_file import SLICE_THRESHOLDS
 from mmc4viz.data.columns import Columns
+from mmc4viz.data.scale import Shifts
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.distribution import STATUSES, statuses
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
 from mmc4viz.text import storable
-from mmc4viz.types import LoaderConfig, Outcome
+from mmc4viz.types import LoaderConfig, Outcome, SliceThresholds
 
 _CHUNK: Final = 1 << 16  # documents resolved and written together, at least one shard
 
@@ -64,7 +66,9 @@ class Chunk:
         return len(self.probability)
 
 
-def chunks(matched: Matched, config: LoaderConfig, size: int = _CHUNK) -> Iterator[Chunk]:
+def chunks(
+    matched: Matched, config: LoaderConfig, size: int = _CHUNK, shifts: Shifts | None = None
+) -> Iterator[Chunk]:
     """Yield every document's outcome and every pair's status, some shards at a time.
 
     Parameters
@@ -75,25 +79,28 @@ def chunks(matched: Matched, config: LoaderConfig, size: int = _CHUNK) -> Iterat
         All settings.
     size : int
         Minimum number of documents in a chunk, in whole shards.
+    shifts : Shifts, optional
+        Of documents that have thresholds of their own.
     """
     waiting: list[Part] = []
-    for part in matched.parts:
+    first = n = 0
+    for place, part in enumerate(matched.parts, 1):
         waiting.append(part)
-        if sum(len(one.columns) for one in waiting) >= size:
-            yield _chunk(waiting, config)
-            waiting = []
-    if waiting:
-        yield _chunk(waiting, config)
+        n += len(part.columns)
+        if n >= size or place == len(matched.parts):
+            own = None if shifts is None else shifts.between(first, first + n).at(config.threshold)
+            yield _chunk(waiting, config, own)
+            waiting, first, n = [], first + n, 0
 
 
-def _chunk(parts: list[Part], config: LoaderConfig) -> Chunk:
-    found = verdicts(Matched(parts, config), config)
+def _chunk(parts: list[Part], config: LoaderConfig, own: Floats | None) -> Chunk:
+    found = verdicts(Matched(parts, config), config, own)
     document, image, sentence, score = _plain_pairs(parts)
-    status = statuses(document, image, sentence, score, found.image_tokens, config)
+    status = statuses(document, image, sentence, score, found.image_tokens, config, own)
     kind = found.kind
     probability = (kind == CLASS["kept_always"]).astype(np.float64)
     probability[kind == CLASS["kept_single_image"]] = config.single_image_keep
-    walked = _walked(parts, config)
+    walked = _walked(parts, config, own)
     columns = zip((document, image, sentence, score, status), walked, strict=True)
     document, image, sentence, score, status = (np.concatenate(both) for both in columns)
     order = np.lexsort((image, document))
@@ -130,12 +137,15 @@ def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
     return document[order], image[order], sentence[order], score[order]
 
 
-def _walked(parts: list[Part], config: LoaderConfig) -> tuple[NDArray[Any], ...]:
+def _walked(
+    parts: list[Part], config: LoaderConfig, own: Floats | None
+) -> tuple[NDArray[Any], ...]:
     """Return document, image, sentence, score and status of the pairs from the reference walk."""
     rows: list[tuple[int, int, int, float, int]] = []
     for part, start in zip(parts, _starts(parts).tolist(), strict=False):
         for row, document in part.literal.items():
-            verdict = walk(document, config, part.columns.tokenizer)
+            at = config if own is None else config.with_(threshold=float(own[start + row]))
+            verdict = walk(document, at, part.columns.tokenizer)
             rows += [
                 (start + row, p.image, p.sentence, p.score, STATUSES.index(p.status))
                 for p in verdict.pairs
@@ -286,7 +296,9 @@ Write = Callable[[Chunk], object]
 
 
 @contextmanager
-def parquet(sink: Any, rows: Rows, config: LoaderConfig) -> Iterator[Write]:
+def parquet(
+    sink: Any, rows: Rows, config: LoaderConfig, slices: SliceThresholds | None = None
+) -> Iterator[Write]:
     """Write chunks as Parquet row groups; the metadata holds the settings under ``mmc4viz``.
 
     Parameters
@@ -295,15 +307,20 @@ def parquet(sink: Any, rows: Rows, config: LoaderConfig) -> Iterator[Write]:
     rows : str
         ``documents`` or ``pairs``.
     config : LoaderConfig
+    slices : SliceThresholds, optional
     """
-    metadata = {"mmc4viz": json.dumps(config.as_dict())}
+    settings = config.as_dict()
+    settings |= {} if slices is None else {SLICE_THRESHOLDS: slices.as_dict()}
+    metadata = {"mmc4viz": json.dumps(settings)}
     layout = SCHEMAS[rows].with_metadata(metadata)
     with pq.ParquetWriter(sink, layout, compression="zstd") as writer:
         yield lambda chunk: writer.write_batch(table(chunk, rows).replace_schema_metadata(metadata))
 
 
 @contextmanager
-def json_lines(file: IO[bytes], rows: Rows, config: LoaderConfig) -> Iterator[Write]:
+def json_lines(
+    file: IO[bytes], rows: Rows, config: LoaderConfig, slices: SliceThresholds | None = None
+) -> Iterator[Write]:
     """Write chunks as JSON lines with the same names and values as Parquet, without metadata."""
     yield lambda chunk: file.write("".join(lines(chunk, rows)).encode())
 

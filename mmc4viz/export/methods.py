@@ -11,7 +11,7 @@ import yaml
 
 from mmc4viz.export.sections import counted
 from mmc4viz.export.trainer import LOADER, unflagged
-from mmc4viz.types import LoaderConfig
+from mmc4viz.types import LoaderConfig, SliceThresholds
 
 DEFINITIONS: Final = {
     "document": "One web page: its sentences, its images and their similarity matrix.",
@@ -49,16 +49,32 @@ _CHOSEN: Final = {
 }
 
 
-def methods(config: LoaderConfig, found: Mapping[str, Any]) -> str:
-    """Return two sentences for a paper's methods section.
+def methods(
+    config: LoaderConfig, found: Mapping[str, Any], slices: SliceThresholds | None = None
+) -> str:
+    """Return two sentences for a paper's methods section, one more with slice thresholds.
 
     Parameters
     ----------
     config : LoaderConfig
     found : mapping
         Provenance with yields (`mmc4viz.export.provenance.provenance`).
+    slices : SliceThresholds, optional
     """
-    return f"{_procedure(config, found)} {_result(config, found)}"
+    by_slice = "" if slices is None else f"{_by_slice(slices)} "
+    return f"{_procedure(config, found)} {by_slice}{_result(config, found)}"
+
+
+def _by_slice(slices: SliceThresholds) -> str:
+    values = slices.thresholds.values()
+    chosen = {
+        "share": "so that each keeps the same share of its documents",
+        "precision": f"so that each has a precision of at least {share(slices.target or 0)}",
+    }.get(slices.basis, "manually")
+    return (
+        f"Documents were divided by {slices.by}: in {counted(len(values), 'slice')}, the threshold "
+        f"was another one ({min(values):.12g} to {max(values):.12g}), chosen {chosen}."
+    )
 
 
 def _procedure(config: LoaderConfig, found: Mapping[str, Any]) -> str:

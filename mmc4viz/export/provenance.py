@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import yaml
 
-from mmc4viz.config_file import PROVENANCE, PROVENANCE_FORMAT, means_text
+from mmc4viz.config_file import PROVENANCE, PROVENANCE_FORMAT, SLICE_THRESHOLDS, means_text
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import FORMAT, OWN, Index, absolute, digest
@@ -35,7 +35,7 @@ from mmc4viz.sweep.statistics import Curves
 from mmc4viz.text import storable
 from mmc4viz.thresholds.labels.exchange import export_csv
 from mmc4viz.thresholds.proposal import Basis
-from mmc4viz.types import LoaderConfig, Outcome
+from mmc4viz.types import LoaderConfig, Outcome, SliceThresholds
 
 
 @dataclass(frozen=True)
@@ -373,7 +373,12 @@ def _plain(value: Any) -> Any:
     return _finite(value) if isinstance(value, float) else _plain(value.item())
 
 
-def to_text(config: LoaderConfig, found: Mapping[str, Any], name: str = "") -> str:
+def to_text(
+    config: LoaderConfig,
+    found: Mapping[str, Any],
+    name: str = "",
+    slices: SliceThresholds | None = None,
+) -> str:
     r"""Return a config file's text: JSON if the name ends in ``.json``, else YAML.
 
     Examples
@@ -381,7 +386,8 @@ def to_text(config: LoaderConfig, found: Mapping[str, Any], name: str = "") -> s
     >>> to_text(LoaderConfig(), {"format": 1}, "a.json")[:21]
     '{\n "threshold": 0.24,'
     """
-    content = {**config.as_dict(), PROVENANCE: _storable(found)}
+    by_slice = {} if slices is None else {SLICE_THRESHOLDS: slices.as_dict()}
+    content = {**config.as_dict(), **_storable(by_slice), PROVENANCE: _storable(found)}
     if name.lower().endswith(".json"):
         return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

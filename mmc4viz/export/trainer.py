@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mmc4viz.loader.tokenizer import BUILT_IN
-from mmc4viz.types import LoaderConfig
+from mmc4viz.types import LoaderConfig, SliceThresholds
 
 LOADER: Final = {
     "repository": "mlfoundations/open_flamingo",
@@ -177,6 +177,11 @@ def _size(config: LoaderConfig) -> str:
     return "none" if config.min_kb < 0 else f"n // 1000 > {config.min_kb}"
 
 
+_BY_SLICE: Final = (
+    "slice thresholds: {n:,} besides the settings' own, in the loader one for all; the flag "
+    "has the lowest of them, for shards that mmc4viz apply wrote with this config: these carry the "
+    "others, as the manifest does"
+)
 _BY_REWRITING: Final = [
     "cap by score: the loader keeps the first pairs on the page, not the highest-scoring; use "
     "mmc4viz apply --cap best",
@@ -185,8 +190,14 @@ _BY_REWRITING: Final = [
 ]
 
 
-def advice(config: LoaderConfig) -> dict[str, list[str]]:
+def advice(config: LoaderConfig, slices: SliceThresholds | None = None) -> dict[str, list[str]]:
     """Say what is done without a flag, and what could be done, grouped by heading.
+
+    Parameters
+    ----------
+    config : LoaderConfig
+    slices : SliceThresholds, optional
+        Slice thresholds; the flag has the lowest of all.
 
     Examples
     --------
@@ -197,12 +208,15 @@ def advice(config: LoaderConfig) -> dict[str, list[str]]:
 images from the shards']
     """
     settings = unflagged(config)
+    different = [
+        f"{one.name}: {one.wanted}, in the loader {one.fixed}; {one.advice}"
+        for one in settings
+        if not one.agrees
+    ]
+    if slices is not None:
+        different.insert(0, _BY_SLICE.format(n=len(slices.thresholds)))
     found = {
-        "Different in the loader (no flag)": [
-            f"{one.name}: {one.wanted}, in the loader {one.fixed}; {one.advice}"
-            for one in settings
-            if not one.agrees
-        ],
+        "Different in the loader (no flag)": different,
         "Fixed in the loader (no flag)": [
             f"{one.name}: {one.wanted}" for one in settings if one.agrees
         ],

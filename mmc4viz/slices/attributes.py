@@ -324,3 +324,5 @@ ATTRIBUTES: Final = {
     )
 }
 """What every corpus can be divided by, if it is recorded."""
+RECORDED: Final = ("language", "script")
+"""Attributes of documents that only an index has."""

@@ -54,6 +54,7 @@ def statuses(
     score: Floats,
     reaching: Ints,
     config: LoaderConfig,
+    own: Floats | None = None,
 ) -> NDArray[np.int8]:
     """Return the status of pairs sorted by document, then image: positions in `STATUSES`.
 
@@ -66,9 +67,11 @@ def statuses(
     reaching : ndarray of int64, shape (documents,)
         Image tokens of pairs within the token limit.
     config : LoaderConfig
+    own : ndarray of float64, shape (documents,), optional
+        Thresholds of the documents instead of the settings'.
     """
     status = np.full(len(document), STATUSES.index(PairStatus.BELOW_THRESHOLD), np.int8)
-    surviving = np.flatnonzero(score >= config.threshold)
+    surviving = np.flatnonzero(score >= (config.threshold if own is None else own[document]))
     within = positions_in_document(document[surviving]) < config.max_images
     status[surviving[~within]] = STATUSES.index(PairStatus.OVER_CAP)
     kept = surviving[within]

@@ -55,19 +55,21 @@ class Verdicts:
     length: Ints
 
 
-def verdicts(matched: Matched, config: LoaderConfig) -> Verdicts:
-    """Compute the outcome of every document at the threshold of ``config``.
+def verdicts(matched: Matched, config: LoaderConfig, own: Floats | None = None) -> Verdicts:
+    """Compute the outcome of every document at the threshold of ``config``, or at its own.
 
     Parameters
     ----------
     matched : Matched
         Matched with the size limit and assignment of ``config``.
     config : LoaderConfig
+    own : ndarray of float64, shape (documents,), optional
+        Thresholds of the documents instead.
     """
     rows = _undecided(matched)
     for states in _states(matched, config):
         states.fill_fixed(rows)
-        states.fill(rows, config.threshold)
+        states.fill(rows, config.threshold if own is None else own[states.document])
     return rows
 
 
@@ -153,8 +155,8 @@ class _PlainStates:
         rows.matched[self.document] = len(self.score)
         rows.best[self.document] = self.score[0]
 
-    def fill(self, rows: Verdicts, threshold: float) -> None:
-        """Fill in the other columns."""
+    def fill(self, rows: Verdicts, threshold: float | Floats) -> None:
+        """Fill in the other columns, at one threshold or at one per document."""
         here, last = self.document, len(self.score) - 1
         surviving = np.zeros(len(here), np.int64)
         for score in self.score:
@@ -184,9 +186,11 @@ class _WalkedStates:
     def fill_fixed(self, rows: Verdicts) -> None:
         """Fill in nothing: all columns may depend on the threshold."""
 
-    def fill(self, rows: Verdicts, threshold: float) -> None:
-        """Fill in all columns."""
-        here, entered = self.document, np.flatnonzero(self.states.score >= threshold)
+    def fill(self, rows: Verdicts, threshold: float | Floats) -> None:
+        """Fill in all columns, at one threshold or at one per document."""
+        here = self.document
+        at = np.broadcast_to(threshold, len(here))
+        entered = np.flatnonzero(self.states.score >= at[self.states.document])
         state = np.zeros(len(here), np.int64)
         state[self.states.document[entered]] = entered  # the last of each
         counts = dict(zip(QUANTITIES, self.states.counts[state].T, strict=True))
@@ -196,7 +200,7 @@ class _WalkedStates:
         rows.surviving[here] = counts["pairs"]
         for name in ("image_tokens", "text_tokens", "mispaired"):
             getattr(rows, name)[here] = counts[name]
-        for place, scores in zip(here.tolist(), self.scores, strict=True):
+        for place, scores, own in zip(here.tolist(), self.scores, at.tolist(), strict=True):
             if rows.matched[place]:
                 rows.best[place] = scores.max()
-                rows.nearest[place] = np.abs(scores - threshold).min()
+                rows.nearest[place] = np.abs(scores - own).min()

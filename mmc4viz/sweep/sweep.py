@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
-from mmc4viz.data.scale import Scale, Thresholds, scale_of
+from mmc4viz.data.scale import Scale, Shifts, Thresholds, scale_of
 from mmc4viz.sweep.literal import Literal, LiteralStates
 from mmc4viz.sweep.match import (
     WAITING,
@@ -57,6 +57,26 @@ def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
     """Return the bin of each score: the number of thresholds it reaches."""
     dtype = np.uint16 if len(thresholds) < 2**16 else np.uint32
     return np.searchsorted(thresholds, score, side="right").astype(dtype)
+
+
+def own_places(
+    score: NDArray[np.float64], grids: Sequence[Thresholds], code: NDArray[np.int64]
+) -> Places:
+    """Return the bin of each score among its document's own thresholds.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (..., D)
+    grids : sequence of ndarray of float64, shape (T,)
+        Thresholds of equal number.
+    code : ndarray of int64, shape (D,)
+        Position of each document's thresholds in ``grids``.
+    """
+    found = np.empty(score.shape, np.uint16 if len(grids[0]) < 2**16 else np.uint32)
+    for own in np.unique(code).tolist():
+        here = np.flatnonzero(code == own)
+        found[..., here] = places(grids[own], score[..., here])
+    return found
 
 
 class Bins:
@@ -139,22 +159,34 @@ class Bins:
         )
         self.shapes[MOST_IMAGES + 1 :, here] += (came - went).reshape(-1, n_bins)
 
-    def add_literal(self, states: LiteralStates, max_tokens: int, cluster: Ints) -> None:
-        """Add the states of literal documents, given the token limit and each one's cluster."""
+    def add_literal(
+        self, states: LiteralStates, max_tokens: int, cluster: Ints, place: Places | None = None
+    ) -> None:
+        """Add the states of literal documents.
+
+        Parameters
+        ----------
+        states : LiteralStates
+        max_tokens : int
+        cluster : ndarray of int64, shape (documents,)
+            Each document's cluster.
+        place : ndarray of unsigned integers, shape (states,), optional
+            Bins of the scores at which the states begin, where documents have their own thresholds.
+        """
         follows = np.append(False, states.document[1:] == states.document[:-1])
-        place = np.searchsorted(self.thresholds, states.score, side="right")
-        place = place * self.clusters + cluster[states.document]
-        left, before = place[follows], np.flatnonzero(follows) - 1
+        own = places(self.thresholds, states.score) if place is None else place
+        at = own.astype(np.int64) * self.clusters + cluster[states.document]
+        left, before = at[follows], np.flatnonzero(follows) - 1
         counts = self.counts.transpose(2, 1, 0)  # a view: bins and classes first
-        np.add.at(counts, (place, states.kind), states.counts)
+        np.add.at(counts, (at, states.kind), states.counts)
         np.subtract.at(counts, (left, states.kind[before]), states.counts[before])
-        np.add.at(self.images.T, place, states.images)
+        np.add.at(self.images.T, at, states.images)
         np.subtract.at(self.images.T, left, states.images[before])
         kept = states.kind <= CLASS["kept_single_image"]
         image_tokens = np.minimum(states.counts[:, QUANTITY["image_tokens"]], MOST_IMAGES)
         length = MOST_IMAGES + 1 + lengths_of(states.kind, states.length, max_tokens)
         for shape in (np.where(kept, image_tokens, len(SHAPES)), length):
-            np.add.at(self.shapes, (shape, place), 1)
+            np.add.at(self.shapes, (shape, at), 1)
             np.subtract.at(self.shapes, (shape[before], left), 1)
 
     def curves(self) -> list[Curves]:
@@ -464,6 +496,7 @@ def sweep(
     config: LoaderConfig,
     thresholds: Thresholds,
     progress: Progress | None = None,
+    shifts: Shifts | None = None,
 ) -> Curves:
     """Compute every statistic at every threshold.
 
@@ -478,6 +511,8 @@ def sweep(
     progress : callable, optional
         Called with the number of documents done since the last call, ``matched.n_documents`` in
         total; may raise to cancel.
+    shifts : Shifts, optional
+        Of documents that have thresholds of their own, which move with the settings'.
 
     Returns
     -------
@@ -492,7 +527,7 @@ def sweep(
     0
     """
     bins = Bins(thresholds)
-    _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress)
+    _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress, shifts)
     return bins.curves()[0]
 
 
@@ -530,16 +565,21 @@ def _fill(
     config: LoaderConfig,
     cluster: NDArray[np.int64],
     progress: Progress | None,
+    shifts: Shifts | None = None,
 ) -> None:
     """Add every state of a corpus to its bin, given each document's cluster."""
+    grids = [] if shifts is None else shifts.grids(bins.thresholds)
     report, n_left = progress or (lambda _: None), matched.n_documents
     several, start = bins.clusters > 1, 0
     n_pairs = np.zeros(matched.n_documents, np.int64)
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
-        for group, place in run.with_places(bins.thresholds):
+        for group, shared in run.with_places(bins.thresholds):
             numbers = group.document.astype(np.int64) + (start - run.first)
             n_pairs[numbers] = len(group.score)
+            place = shared
+            if shifts is not None:
+                place = own_places(group.score, grids, shifts.code[numbers])
             for here in group.blocks():
                 states = resolve(group.part(here), config, tokenizer)
                 own = cluster[numbers[here]] if several else None
@@ -554,7 +594,12 @@ def _fill(
         bins.add_everywhere(*_constants(part, n_pairs[rows], cluster[rows], bins.clusters))
         if part.literal:
             literal = part.literal.states(config)
-            bins.add_literal(literal, config.max_tokens, cluster[rows][part.literal.rows])
+            places_of_states = None
+            if shifts is not None:
+                code = shifts.code[rows][part.literal.rows]
+                places_of_states = own_places(literal.score, grids, code[literal.document])
+            clusters = cluster[rows][part.literal.rows]
+            bins.add_literal(literal, config.max_tokens, clusters, places_of_states)
             report(len(part.literal))
             n_left -= len(part.literal)
     report(n_left)

@@ -14,6 +14,7 @@ from mmc4viz import Document, ImageStatus, LoaderConfig, Outcome, Tokenizer, Ver
 from mmc4viz.apply.options import Options
 from mmc4viz.loader.sequence import interleave, owners_of_pairs, read_sequence
 from mmc4viz.loader.walk import matched_pairs
+from mmc4viz.slices.division import NO_VALUE
 from mmc4viz.types import DocumentError, Image, PairStatus
 
 
@@ -33,6 +34,17 @@ class Chosen:
 
 
 NOTHING = Chosen(0.0)
+BY_SENTENCES = {"1–9": 0.28, "10–19": 0.2, NO_VALUE: 0.25, "0": 0.31}
+"""Slice thresholds by number of sentences."""
+
+
+def own_threshold(document: Document, config: LoaderConfig) -> LoaderConfig:
+    """Return the settings with the document's threshold in `BY_SENTENCES`, if it has one."""
+    name = NO_VALUE
+    if document.error is None and isinstance(document.sentences, list):
+        n = len(document.sentences)
+        name = "0" if not n else "1–9" if n < 10 else "10–19" if n < 20 else "more"
+    return config.with_(threshold=BY_SENTENCES.get(name, config.threshold))
 
 
 def chosen(

@@ -1,7 +1,8 @@
 """Run the original loader over rewritten shards and compare with what was chosen of the originals.
 
     python tests/upstream/compare_rewritten.py --upstream-python PY --oracle SCRIPT --data-py FILE
-        --tokenizer TOKENIZER.json [--documents 2000] [--seed 1] [--coin keep|reject] [SHARD.tar...]
+        --tokenizer TOKENIZER.json [--documents 2000] [--seed 1] [--coin keep|reject]
+        [--only-slices] [SHARD.tar...]
 
 Without SHARDs, generated documents: half of them ordinary, half malformed. Each setting's shards
 are rewritten by `mmc4viz apply`, the original is run over them with the flags that the setting
@@ -9,7 +10,8 @@ exports, and each document is compared: whether it is yielded (with the coin's h
 which images are handed over in which order, the pairs' sentences, every token id, and under
 ``--order sentence`` whether each image token's rank is its image's. ChatGPT-written documents are
 compared byte for byte. Documents with several images on one sentence, which refuse a run, are
-left out before. Prints what was compared and every difference; exit code 1 if there is any.
+left out before. The last settings have slice thresholds, by number of sentences. Prints what
+was compared and every difference; exit code 1 if there is any.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -38,11 +41,12 @@ from mmc4viz import (
     parse_document,
     samples,
 )
-from mmc4viz.apply.options import Options
+from mmc4viz.apply.options import Options, loader_config
 from mmc4viz.apply.run import apply_shards
 from mmc4viz.apply.tasks import tasks_for_shards
+from mmc4viz.types import SliceThresholds
 from tests.support import nasty
-from tests.support.chosen import Chosen, chosen
+from tests.support.chosen import BY_SENTENCES, Chosen, chosen, own_threshold
 
 ASSIGNMENTS = ("one_to_one", "greedy", "argmax", "stored")
 # Beside the assignment: the rest of the setting, which differs from case to case.
@@ -65,14 +69,23 @@ def one_thread() -> Iterator[Executor]:
         yield pool
 
 
-def cases() -> Iterator[tuple[dict[str, Any], Options]]:
-    """Yield settings with options: every assignment, order and cap, all else in turn."""
+Case = tuple[dict[str, Any], Options, bool]
+
+
+def cases() -> Iterator[Case]:
+    """Yield settings with options: every assignment, order and cap, all else in turn.
+
+    The last cases, one for each assignment, have slice thresholds.
+    """
     turns = product(ASSIGNMENTS, ("page", "sentence"), ("first", "best"))
     for number, (assignment, order, cap) in enumerate(turns):
         for more in range(2):
             rest = REST[(number + 3 * more) % len(REST)]
             options = Options(order, cap, bool((number + more) % 2), not (number // 2 + more) % 2)
-            yield {"assignment": assignment, **rest}, options
+            yield {"assignment": assignment, **rest}, options, False
+    for number, assignment in enumerate(ASSIGNMENTS):
+        options = Options("sentence" if number % 2 else "page", "best" if number > 1 else "first")
+        yield {"assignment": assignment, "max_images": 6 - number}, options, True
 
 
 def run_original(a: argparse.Namespace, shard: Path, config: LoaderConfig) -> list[dict[str, Any]]:
@@ -140,17 +153,24 @@ def compare(
     config: LoaderConfig,
     options: Options,
     tokenizer: Tokenizer,
+    by_slice: bool,
 ) -> Counter[str]:
     """Rewrite, run the original, compare; return counts."""
-    each = [(one, chosen(one[2], config, options, tokenizer)) for one in originals]
+    slices = SliceThresholds("sentences", config.threshold, BY_SENTENCES) if by_slice else None
+    settings = [own_threshold(one[2], config) if by_slice else config for one in originals]
+    each = [
+        (one, chosen(one[2], own, options, tokenizer))
+        for one, own in zip(originals, settings, strict=True)
+    ]
     each = [(one, wanted) for one, wanted in each if one[2].is_gpt or not wanted.shared]
     with tempfile.TemporaryDirectory() as name:
         shard, out = Path(name) / "s.tar", Path(name) / "out"
         nasty.write_tar(shard, [(key, raw) for (key, raw, _), _ in each])
         tasks = tasks_for_shards([Shard(str(shard))], str(out), config, options)
+        tasks = [replace(task, slices=slices) for task in tasks]
         [applied] = apply_shards(tasks, one_thread, lambda done: None)
         rewritten = list(samples(Shard(str(out / "s.tar"))))
-        results = run_original(a, out / "s.tar", config)
+        results = run_original(a, out / "s.tar", loader_config(config, slices))
     counts = Counter(compared=0, differ=0, **applied.counts.as_dict())
     for (original, wanted), sample, found in zip(each, rewritten, results, strict=True):
         if original[2].is_gpt:
@@ -185,16 +205,19 @@ def main() -> int:
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--coin", choices=("keep", "reject"), default="keep")
+    parser.add_argument("--only-slices", action="store_true")
     parser.add_argument("shards", nargs="*")
     a = parser.parse_args()
     originals, tokenizer = list(documents(a)), load_tokenizer(a.tokenizer)
     total = Counter[str]()
-    for settings, options in cases():
+    for settings, options, by_slice in cases():
+        if a.only_slices and not by_slice:
+            continue
         config = LoaderConfig(tokenizer=a.tokenizer, **settings)
-        counts = compare(a, originals, config, options, tokenizer)
+        counts = compare(a, originals, config, options, tokenizer, by_slice)
         total += counts
         words = " ".join(f"{name} {n}" for name, n in counts.items() if n or name == "differ")
-        print(f"{settings} {options}: {words}", flush=True)
+        print(f"{settings} {options}{' by slice' * by_slice}: {words}", flush=True)
     print(f"{total['compared']} documents compared, {total['differ']} differ")
     print(" ".join(f"{name} {n}" for name, n in total.items()))
     return 1 if total["differ"] or not total["compared"] else 0

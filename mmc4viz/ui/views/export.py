@@ -145,6 +145,12 @@ def current(start: Start) -> _Loaded | None:
 
 def show_differences(loaded: _Loaded, choice: Choice) -> int:
     """Show what differs from when a config was exported; return the number of differences."""
+    if loaded.file.slice_thresholds is not None:
+        note(
+            f"{loaded.name}: its slice thresholds are not used in the app, which has one "
+            "threshold for all; mmc4viz curve, export, verify and apply use them.",
+            "error",
+        )
     if not loaded.file.provenance:
         return 0
     source, config = choice.whole, choice.config
@@ -294,6 +300,8 @@ def _load(choice: Choice, start: Start) -> None:
             note(f"{now.name}: {made['note']}")
         if not show_differences(now, choice):
             note("Corpus, model and tokenizer match the exported config.")
+    elif now is not None:
+        show_differences(now, choice)
 
 
 def _by(made: dict[str, Any]) -> str:
