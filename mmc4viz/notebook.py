@@ -946,7 +946,7 @@ def _evidence_of(
     found, without = dict[str, Any](), dict[str, str]()
     for name, one in lines.items():
         try:
-            found[name] = corpora[name]._labelled(one.model.pairs, one.config, labels)
+            found[name] = corpora[name].labelled(one.model.pairs, one.config, labels)
         except LabelsError as error:
             without[name] = str(error)
     if not found:
