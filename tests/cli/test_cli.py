@@ -98,6 +98,7 @@ def test_explain_has_the_documented_fields(
         "shard": "s.tar", "number": 0, "key": "a", "outcome": "kept",
         "detail": "single image, kept with p = 0.5", "keep_probability": 0.5,
         "image_tokens": 1, "text_tokens": 8, "mispaired": 0,
+        "length": 11, "text_before": 0, "text_between": 0, "followed": 1,
         "images": [{"image": 0, "status": "matched"}, {"image": 1, "status": "matched"}],
         "pairs": [
             {"image": 0, "sentence": 0, "score": 0.9, "status": "kept"},
