@@ -347,6 +347,8 @@ class OpenedCorpus:
     source : Shards or Indexed
     clip_model : str
         Whose scores are used, ``unknown`` where nothing says it.
+
+    Slice thresholds, which a command passes on from its config, count in curves, pairs and yields.
     """
 
     def __init__(
@@ -528,6 +530,7 @@ class OpenedCorpus:
         """Return the loader's decision for every document, one row each."""
         import pandas as pd
 
+        self._refuse_slices("decisions in a notebook")
         config = config or LoaderConfig()
         rows = [
             {
@@ -555,7 +558,9 @@ class OpenedCorpus:
         from mmc4viz.export.manifest import SCHEMAS, chunks, table
 
         config = config or LoaderConfig()
-        batches = [table(chunk, "pairs") for chunk in chunks(self.matched(config), config)]
+        matched = self.matched(config)
+        found_chunks = chunks(matched, config, shifts=self.shifts(matched))
+        batches = [table(chunk, "pairs") for chunk in found_chunks]
         found: pd.DataFrame = pa.Table.from_batches(batches, SCHEMAS["pairs"]).to_pandas()
         return found
 
@@ -724,6 +729,7 @@ class OpenedCorpus:
 
         if self.drawn is not None:
             raise ConfigError("slices need all documents: open the corpus without sample=")
+        self._refuse_slices("a comparison of slices")
         asked = [attribute_named(name, table) for name in names]
         matched = self.matched(config)
         corpus, grid = SlicedCorpus(matched), self._grid(matched, config)
@@ -829,6 +835,7 @@ class OpenedCorpus:
         ShardError
             When its shard has changed.
         """
+        self._refuse_slices("decisions in a notebook")
         config = config or LoaderConfig()
         part, row = self._find(key, shard)
         images = image_source(part.shard, self._image_dir)

@@ -268,7 +268,7 @@ def export(**options: Any) -> None:
         if labeled is not None:
             facts = label_facts_at(options["labels_file"], config, labeled)
             basics = replace(basics, labels=facts)
-        corpus.notes += _misfit(matched, config)
+        corpus.notes += _misfit(matched, config, slices)
         _write_lists(matched, config, options, slices, shifts)
     found = provenance(basics, yields, chosen, note, _now())
     if options["report_file"]:
@@ -345,12 +345,13 @@ def _kept(
     )
 
 
-def _misfit(matched: Matched, config: LoaderConfig) -> list[str]:
-    """Return a note if the threshold keeps all pairs or none, or if there are none."""
+def _misfit(matched: Matched, config: LoaderConfig, slices: SliceThresholds | None) -> list[str]:
+    """Return notes on thresholds that keep all pairs or none, or that there are no pairs."""
     scores = matched.scores()
     if not len(scores):
         return [unmatched(matched.n_documents)]
-    return misfits(np.array([config.threshold]), matched.scale.name, scores)
+    others = [] if slices is None else slices.thresholds.values()
+    return misfits(np.unique([config.threshold, *others]), matched.scale.name, scores)
 
 
 def _check(options: dict[str, Any]) -> None:

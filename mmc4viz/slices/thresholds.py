@@ -276,7 +276,7 @@ def propose_equal_share(
         Number of values that are slices of their own.
     """
     division, named = _divided(corpus, attribute, most)
-    found = _SliceYields.of(corpus, division, config, grid)
+    found = _KeptBySlice.of(corpus, division, config, grid)
     whole = found.kept[:, found.step].sum() / max(1, found.size.sum())
     rows = []
     for number in range(len(division)):
@@ -340,7 +340,7 @@ def propose_equal_precision(
         labels = "1 label" if len(part) == 1 else f"{len(part):,} labels"
         said.append(labels if own is not None else f"{labels}: {why}")
     grid = np.unique([value for value in chosen if value is not None] or [config.threshold])
-    found = _SliceYields.of(corpus, division, config, grid)
+    found = _KeptBySlice.of(corpus, division, config, grid)
     rows = [
         found.row(division, number, None if own is None else found.position(own), said[number])
         for number, own in enumerate(chosen)
@@ -349,7 +349,7 @@ def propose_equal_precision(
 
 
 @dataclass(frozen=True)
-class _SliceYields:
+class _KeptBySlice:
     """What each slice keeps at candidate thresholds and at the settings'.
 
     Attributes
@@ -373,7 +373,7 @@ class _SliceYields:
     @classmethod
     def of(
         cls, corpus: SlicedCorpus, division: Division, config: LoaderConfig, grid: Thresholds
-    ) -> _SliceYields:
+    ) -> _KeptBySlice:
         every = np.union1d(grid, [config.threshold])
         curves = document_curves(corpus.matched, division, config, every)
         kept = [one.expected("documents", config.single_image_keep) for one in curves]

@@ -228,3 +228,33 @@ def test_a_table_that_cannot_be_used_is_refused(
     run = Run(capsys, "apply", SAMPLE, "--config", config, "--out", tmp_path / "out")
     assert run.code == 2 and not (tmp_path / "out").exists()
     assert "Traceback" not in run.err
+
+
+def test_shards_without_a_language_are_judged_alike_by_curve_and_apply(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        nasty.write_tar(tmp_path / f"{name}.tar", nasty.documents(seed=7, n=60))
+    index = tmp_path / "index"
+    line = ["index", "--out", index, "--workers", "1"]
+    assert Run(capsys, *line, tmp_path / "a.tar", "--describe", "language").code == 0
+    assert Run(capsys, *line, tmp_path / "a.tar", tmp_path / "b.tar").code == 0
+    config = tmp_path / "c.yaml"
+    config.write_text("slice_thresholds: {by: language, thresholds: {no value: 0.3, en: 0.2}}")
+    given = ["--index", index, "--config", config]
+    run = Run(capsys, "curve", *given, "--thresholds", "0.24", "--format", "json")
+    assert run.code == 0, run.err
+    assert "language is not recorded in 1 of 2 shards" in run.err
+    run = Run(capsys, "apply", *given, "--out", tmp_path / "out", "--workers", "1")
+    assert run.code == 0, run.err
+    listed = tmp_path / "m.jsonl"
+    assert Run(capsys, "export", *given, "--manifest", listed).code == 0
+    rows = [json.loads(one) for one in listed.read_text().splitlines()]
+    flags = ["--threshold", "0.2", "--format", "jsonl"]
+    after = Run(capsys, "explain", tmp_path / "out", *flags).rows
+    assert len(rows) == len(after) == 120
+    for before, now in zip(rows, after, strict=True):
+        if "chatgpt" not in before["key"]:
+            assert before["probability"] == now["keep_probability"], before["key"]
+    run = Run(capsys, "apply", tmp_path / "a.tar", "--config", config, "--out", tmp_path / "x")
+    assert run.code == 2 and "thresholds by language need an index that records it" in run.err

@@ -247,6 +247,19 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
     assert 'aria-label="sample-a at 0.231: ' in report
 
 
+@pytest.mark.parametrize("page", ["export", "threshold"])
+def test_slice_thresholds_are_said_to_be_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("threshold: 0.3\nslice_thresholds: {by: site, thresholds: {a.com: 0.4}}")
+    app = started(monkeypatch, page, config=str(config))
+    assert [one for one in alerts(app) if "its slice thresholds are not used in the app" in one]
+    if page == "export":
+        assert exported(app).loader_config().threshold == 0.3
+        assert exported(app).slice_thresholds is None
+
+
 def opened_from_disk(page: Page, path: Path) -> Watch:
     watch = Watch(page)
     page.goto(path.as_uri())
