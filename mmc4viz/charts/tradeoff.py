@@ -10,7 +10,6 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Floats
 from mmc4viz.charts.models import MODELS
 from mmc4viz.charts.style import (
     ALIGNED,
@@ -174,37 +173,37 @@ def frontier(found: Frontier, *, settings: bool = False) -> go.Figure:
     """
     styles = _SETTING_LINES if settings else _MODEL_LINES
     whole = found.whole or 1.0
-    drawn = [(line, *styles[n % len(styles)]) for n, line in enumerate(found.lines)]
-    known = [np.isfinite(line.quality) for line, *_ in drawn]
-    shares = [line.kept[some] / whole for (line, *_), some in zip(drawn, known, strict=True)]
-    widest = max((float(one.max(initial=0.0)) for one in shares), default=0.0) or 1.0
-    lowest = min(
-        (float(line.low[some].min(initial=1.0)) for (line, *_), some in
-         zip(drawn, known, strict=True)), default=0.0,
-    )  # fmt: skip
-    names = [_short_name(line.name) for line, *_ in drawn]
-    ranges = _with_names(widest, names), (max(0.0, math.floor(10 * lowest) / 10), 1.03)
-    data, taken = list[Spec](), list[tuple[float, float]]()
-    ends = []
-    for name, (line, colour, _), some, share in zip(names, drawn, known, shares, strict=True):
-        data.append(_band(share, line.low[some], line.high[some], colour))
-        if some.any():
-            last = int(share.argmax())
-            ends.append((name, colour, float(share[last]), float(line.quality[some][last])))
+    lines = [
+        (line, [p for p in map(line.at, line.thresholds.tolist()) if math.isfinite(p.quality)],
+         *styles[number % len(styles)])
+        for number, line in enumerate(found.lines)
+    ]  # fmt: skip
+    every = [point for _, points, *_ in lines for point in points]
+    widest = max((point.kept / whole for point in every), default=0.0) or 1.0
+    lowest = min((point.low for point in every), default=0.0)
+    ends = [
+        (_short_name(line.name), colour, last.kept / whole, last.quality)
+        for line, points, colour, _ in lines
+        if points
+        for last in [max(points, key=lambda point: point.kept)]
+    ]
+    ranges = _with_names(widest, ends), (max(0.0, math.floor(10 * lowest) / 10), 1.03)
     labels = _end_labels(ends, ranges[1])
-    taken += [_pixels(one["x"][0], one["y"][0], ranges) for one in labels]
-    for number, ((line, colour, dash), some) in enumerate(zip(drawn, known, strict=True)):
-        points = [line.at(at) for at in line.thresholds[some].tolist()]
+    data = [_band(points, whole, colour) for _, points, colour, _ in lines]
+    taken = [_pixels(one["x"][0], one["y"][0], ranges) for one in labels]
+    for number, (line, points, colour, dash) in enumerate(lines):
         x, y = [p.kept / whole for p in points], [p.quality for p in points]
         hover = [escaped(point_in_words(found, line, point)) for point in points]
         style = {"color": colour, "width": 2.5, "dash": dash}
-        data.append(curve(x, y, style, hover, "%{customdata}"))
-        data += _marked_points(found, line, colour, whole)
-        taken += [_pixels(p.kept / whole, p.quality, ranges)
-                  for p in map(line.at, line.marked) if math.isfinite(p.quality)]  # fmt: skip
-        data.append(_threshold_ticks(line, points, whole, ranges, taken, colour, above=not number))
+        chosen = [p for p in points if p.threshold in line.marked]
+        taken += [_pixels(p.kept / whole, p.quality, ranges) for p in chosen]
+        data += [
+            curve(x, y, style, hover, "%{customdata}"),
+            _chosen([p.kept / whole for p in chosen], [p.quality for p in chosen], colour),
+            _threshold_ticks(line, points, whole, ranges, taken, colour, above=not number),
+        ]
     layout = {
-        "xaxis": _kept_axis(found.quantity, widest, names),
+        "xaxis": _kept_axis(found.quantity, widest, ranges[0]),
         "yaxis": axis(range=list(ranges[1]), tickformat=".0%", nticks=6),
         "annotations": [above(f"{QUALITIES[found.by]}, with 95% CI", 0, "left"),
                         above("● chosen", 1, "right")],
@@ -213,40 +212,32 @@ def frontier(found: Frontier, *, settings: bool = False) -> go.Figure:
     return figure([*data, *labels], layout, 360, left=52, bottom=46, right=14)
 
 
-def _kept_axis(quantity: str, widest: float, names: Sequence[str]) -> Spec:
-    """Return an axis of shares, with space to its right for the names of lines."""
+def _kept_axis(quantity: str, widest: float, span: tuple[float, float]) -> Spec:
+    """Return an axis of shares, with ticks up to the largest."""
     title = (
         "documents kept, share of all documents"
         if quantity == "documents"
-        else f"{quantity.replace('_', ' ')} kept, share of the most that can be kept"
+        else f"{quantity.replace('_', ' ')} kept, share of the most"
     )
     power = 10.0 ** math.floor(math.log10(widest / 4))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= widest / 6)
     ticks = [round(k * step, 12) for k in range(math.floor(widest / step + 1e-9) + 1)]
     words = [f"{100 * tick:.4g}%" for tick in ticks]
-    return axis(title=title, range=list(_with_names(widest, names)), tickvals=ticks, ticktext=words)
+    return axis(title=title, range=list(span), tickvals=ticks, ticktext=words)
 
 
-def _band(x: Floats, low: Floats, high: Floats, colour: str) -> Spec:
+def _band(points: Sequence[FrontierPoint], whole: float, colour: str) -> Spec:
+    """Draw the 95% CIs of a line."""
+    around = [(p, p.high) for p in points] + [(p, p.low) for p in reversed(points)]
+    x, y = [p.kept / whole for p, _ in around], [end for _, end in around]
     quiet: Spec = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "line": {"width": 0}}
-    around = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]])}
-    return quiet | around | {"fill": "toself", "fillcolor": shade(colour, 0.16)}
+    return quiet | {"x": x, "y": y, "fill": "toself", "fillcolor": shade(colour, 0.16)}
 
 
-def _marked_points(found: Frontier, line: FrontierLine, colour: str, whole: float) -> list[Spec]:
-    """Draw the chosen points of a line, each with its threshold in bold."""
-    points = [p for p in map(line.at, line.marked) if math.isfinite(p.quality)]
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [p.kept / whole for p in points],
-            "y": [p.quality for p in points],
-            "marker": {"color": colour, "size": 13, "line": {"color": INK, "width": 2}},
-            "customdata": [escaped(point_in_words(found, line, p)) for p in points],
-            "hovertemplate": "chosen: %{customdata}<extra></extra>",
-        }
-    ]
+def _chosen(x: Sequence[float], y: Sequence[float], colour: str) -> Spec:
+    """Draw chosen points."""
+    marker = {"color": colour, "size": 13, "line": {"color": INK, "width": 2}}
+    return LABEL | {"mode": "markers", "x": x, "y": y, "marker": marker}
 
 
 def _threshold_ticks(
@@ -260,12 +251,11 @@ def _threshold_ticks(
     above: bool,
 ) -> Spec:
     """Mark round thresholds along a line, as many as can be read; ``taken`` gets their places."""
-    chosen = {point.threshold: point for point in map(line.at, line.marked)}
-    shown = [chosen[at] for at in chosen if math.isfinite(chosen[at].quality)]
+    shown = [point for point in points if point.threshold in line.marked]
     for point in shown:
         x, y = _pixels(point.kept / whole, point.quality, ranges)
         taken.append((x, y + (16 if above else -16)))
-    for point in _rounded([p for p in points if p.threshold not in chosen]):
+    for point in _rounded([p for p in points if p.threshold not in line.marked]):
         x, y = _pixels(point.kept / whole, point.quality, ranges)
         places = (x, y), (x, y + (16 if above else -16))
         if all(abs(a - c) > 40 or abs(b - d) > 15 for a, b in places for c, d in taken):
@@ -275,7 +265,7 @@ def _threshold_ticks(
         "mode": "markers+text",
         "x": [p.kept / whole for p in shown],
         "y": [p.quality for p in shown],
-        "text": [f"<b>{p.threshold:.4g}</b>" if p.threshold in chosen else f"{p.threshold:.4g}"
+        "text": [f"<b>{p.threshold:.4g}</b>" if p.threshold in line.marked else f"{p.threshold:.4g}"
                  for p in shown],
         "textposition": "top center" if above else "bottom center",
         "textfont": WORDS | {"color": text_colour(colour), "size": 13},
@@ -323,10 +313,12 @@ def _short_name(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
-def _with_names(widest: float, names: Sequence[str]) -> tuple[float, float]:
-    """Return the range of shares, with space for names at the lines' right ends."""
-    longest = max(map(len, names), default=0)
-    return 0.0, widest * (1.02 + min(0.03 * longest, 0.4))
+def _with_names(
+    widest: float, ends: Sequence[tuple[str, str, float, float]]
+) -> tuple[float, float]:
+    """Return the range of shares, with space for the names at the lines' right ends."""
+    names = (x + widest * min(0.03 * len(name), 0.4) for name, _, x, _ in ends)
+    return 0.0, max([1.02 * widest, *names])
 
 
 def shared(found: SharedYield) -> go.Figure:
@@ -336,8 +328,8 @@ def shared(found: SharedYield) -> go.Figure:
     ----------
     found : SharedYield
     """
-    x, most = found.kept / (found.whole or 1.0), 1.0
-    widest = float(x.max(initial=0.0)) or most
+    x = found.kept / (found.whole or 1.0)
+    widest = float(x.max(initial=0.0)) or 1.0
     at = int(np.searchsorted(found.first, found.marked))
     hover = [
         f"{escaped(found.names[0])} at {one:.6g} and {escaped(found.names[1])} at {other:.6g} keep "
@@ -360,12 +352,10 @@ def shared(found: SharedYield) -> go.Figure:
         if some.any():
             last = int(np.flatnonzero(some)[x[some].argmax()])
             ends.append((name, colour, float(x[last]), float(values[last])))
-        if math.isfinite(values[at]) and not name.endswith("chance"):
-            data.append(LABEL | {"mode": "markers", "x": [float(x[at])], "y": [float(values[at])],
-                                 "marker": {"color": colour, "size": 13,
-                                            "line": {"color": INK, "width": 2}}})  # fmt: skip
+        if math.isfinite(values[at]) and name != "by chance":
+            data.append(_chosen([float(x[at])], [float(values[at])], colour))
     layout = {
-        "xaxis": _kept_axis(found.quantity, widest, [name for name, *_ in series]),
+        "xaxis": _kept_axis(found.quantity, widest, _with_names(widest, ends)),
         "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
         "annotations": [above("share that the other keeps too", 0, "left"),
                         above("● chosen", 1, "right")],

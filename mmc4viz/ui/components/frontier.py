@@ -65,7 +65,8 @@ def show_models(choice: Choice, first: Side, second: Side, quantity: str) -> Non
         elif wanted == "fdr":
             _show(model_data.frontier_by_fdr(first, second, quantity, threshold), settings=False)
         else:
-            _show_shared(model_data.shared_yield(first, second, quantity, threshold))
+            overlap = model_data.shared_yield(first, second, quantity, threshold)
+            _show_shared(overlap, labelled=labels is not None)
     except Mmc4vizError as error:
         note(str(error), "error")
 
@@ -94,7 +95,7 @@ def show_settings(choice: Choice, curves: Curves, compared: Baseline) -> None:
     wanted = _quality("", labelled=bool(labelled))
     try:
         if wanted == "overlap":
-            _settings_overlap(choice, compared, quantity)
+            _settings_overlap(choice, compared, quantity, labelled=bool(labelled))
             return
         rates, missing = (
             _precision(choice, labelled, found) if wanted == "precision" else _fdr(choice, compared)
@@ -221,16 +222,19 @@ def _step(steps: Steps, threshold: float) -> float:
     return float(steps.threshold[abs(steps.threshold - threshold).argmin()])
 
 
-def _settings_overlap(choice: Choice, compared: Baseline, quantity: str) -> None:
+def _settings_overlap(choice: Choice, compared: Baseline, quantity: str, *, labelled: bool) -> None:
+    """Draw what both settings keep at equal yield, or say why there is nothing to compare."""
     if _alike(choice, compared):
-        _no_labels("One line of settings needs a quality: there are no labels in this view.")
+        if not labelled:
+            _no_labels("Settings that are one line need a quality, and there are no labels yet.")
         note(_SAME)
         return
     sides = [
         model_data.side(name, choice.source, config)
         for name, config in ((_CURRENT, choice.config), (_name(compared), compared.config))
     ]
-    _show_shared(model_data.shared_yield(sides[0], sides[1], quantity, choice.config.threshold))
+    found = model_data.shared_yield(sides[0], sides[1], quantity, choice.config.threshold)
+    _show_shared(found, labelled=labelled)
 
 
 def _show(found: Frontier, *, settings: bool) -> None:
@@ -258,7 +262,7 @@ def _show(found: Frontier, *, settings: bool) -> None:
     note(f"From {rest}. {CAVEATS[found.by]}{few * (found.by == 'precision')}")
 
 
-def _show_shared(found: SharedYield) -> None:
+def _show_shared(found: SharedYield, *, labelled: bool) -> None:
     """Draw what both keep at equal yield, and say what is missing."""
     title, rows = f"Overlap at equal {found.quantity.replace('_', ' ')} kept", found.rows()
     show_figure(
@@ -271,4 +275,7 @@ def _show_shared(found: SharedYield) -> None:
         alt=f"{title}: share of documents and pairs that the other keeps too",
     )
     note(found.in_words())
-    _no_labels(NO_QUALITY)
+    if labelled:
+        note(NO_QUALITY)
+    else:
+        _no_labels(NO_QUALITY)
