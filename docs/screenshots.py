@@ -21,7 +21,7 @@ from tests.support.serving import FLAGS, chromium, serving  # noqa: E402
 # The path of each page, text to wait for, and the height of the screenshot.
 PAGES = {
     "threshold": ("?t=0.26&p.documents=50%25&p.fdr=10%25", "FDR", 2560),
-    "data": ("data", "Folders and indexes", 820),
+    "data": ("data", "Folders and indexes", 960),
     "documents": ("documents?doc=0.5", "Raw JSON", 1500),
     "near-threshold": ("near-threshold", "Dropped: below", 1000),
     "label": ("label", "Label", 720),

@@ -257,8 +257,9 @@ class _Corpus:
         self._verdicts: dict[float, Verdicts] = {}
 
     def matched(self, config: LoaderConfig) -> Matched:
-        """Return the pairs under a size limit and assignment."""
+        """Return the pairs under a size limit and assignment; the last ones are held."""
         if config not in self._found:
+            self._found.clear()
             self._found[config] = self._matched(config)
         return self._found[config]
 
@@ -614,17 +615,20 @@ def compare_figures(
         If only a sample is at hand, its clusters, which contain ``columns`` in order.
     """
     corpus, found, used = _Corpus(columns, matched, drawn), list[ComparedFigure](), False
-    reasons = {
-        source: _reason(corpus, source, clip_model, own_scores=own_scores) for source in SOURCES
-    }
-    for figure in FIGURES:
-        reason, here = reasons[figure.source], Measured()
-        if not reason and figure.measure is not None:
-            here = figure.measure(corpus)
-            reason = "" if here.value is not None else "nothing is left to count"
-            used |= figure.source.scored is not None
-        found.append(ComparedFigure(figure, here, reason))
+    for source in SOURCES:  # one after the other: one assignment's pairs are held at a time
+        reason = _reason(corpus, source, clip_model, own_scores=own_scores)
+        used |= not reason and source.scored is not None
+        found += [_measured(corpus, f, reason) for f in FIGURES if f.source is source]
     return ReferenceComparison(tuple(found), tuple(_notes(corpus, clip_model, used=used)))
+
+
+def _measured(corpus: _Corpus, figure: ReferenceFigure, reason: str) -> ComparedFigure:
+    if reason or figure.measure is None:
+        return ComparedFigure(figure, Measured(), reason)
+    here = figure.measure(corpus)
+    return ComparedFigure(
+        figure, here, "" if here.value is not None else "nothing is left to count"
+    )
 
 
 def _reason(corpus: _Corpus, source: FigureSource, clip_model: str, *, own_scores: bool) -> str:
