@@ -12,6 +12,7 @@ from mmc4viz.notebook import OpenedCorpus
 from mmc4viz.slices.comparison import ASSUMPTION, Slice, SliceComparison, ordered
 from mmc4viz.slices.rows import HEAD, as_dict, cells
 from mmc4viz.slices.table import attribute_named, open_slice_table
+from mmc4viz.slices.words import table_of, unit_of
 from mmc4viz.text import csv_text, printable, table
 from mmc4viz.types import ConfigError
 
@@ -59,41 +60,7 @@ def slices(
 
 def _as_text(found: SliceComparison, slices: list[Slice]) -> str:
     """Return a division's slices as a table, with a heading."""
-    units = "documents" if found.unit == "document" else "matched pairs"
     share = f" ({found.share:.1%})" if found.size else ""
-    kept = f"{found.kept:,.10g} of {found.size:,} {units} kept{share} at {found.threshold:g}"
-    labelled = any(one.precision for one in slices)
-    head = ("slice", units, "kept", "share", "difference", "95% CI", "cost", "median score")
-    rows = [head + ("precision", "95% CI") * labelled]
-    rows += [_row(one) + _precision(one) * labelled for one in slices]
-    return f"{printable(found.label)}: {kept}\n{table(rows)}"
-
-
-def _row(one: Slice) -> tuple[str, ...]:
-    return (
-        one.name,
-        f"{one.size:,}",
-        f"{one.kept:,.10g}",
-        _share(one.share),
-        _signed(one.difference),
-        "–" if one.low is None else f"{_signed(one.low)} to {_signed(one.high)}",
-        f"{one.cost + 0.0:,.1f}",
-        f"{one.median:g}" if one.quantiles else "–",
-    )
-
-
-def _precision(one: Slice) -> tuple[str, str]:
-    of = one.precision
-    if of is None or of.estimate is None or of.low is None or of.high is None:
-        n = 0 if of is None else of.labels
-        return f"{n:,} {'label' if n == 1 else 'labels'}", "–"
-    return f"{of.estimate:.1%}", f"{of.low:.1%}–{of.high:.1%}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _signed(value: float | None) -> str:
-    """Return a difference of shares in percentage points."""
-    return "–" if value is None else f"{100 * value:+.1f}"
+    kept = f"{found.kept:,.10g} of {found.size:,} {unit_of(found)} kept{share}"
+    head, rows = table_of(found, slices)
+    return f"{printable(found.label)}: {kept} at {found.threshold:g}\n{table([head, *rows])}"
