@@ -87,28 +87,29 @@ def costliest(found: SliceComparison) -> tuple[str, str, str]:
         return f"{of}, none keeps less than the whole's share.", "", ""
     words = (
         f"costs most: {first.cost:,.1f} {unit_of(found)} fewer than at the whole's share "
-        f"({first.share:.1%} kept, {_against(first)} the whole's {found.share:.1%})."
+        f"({first.share:.1%} kept, {_against(first, found.share)})."
     )
     return f"{of},", first.name, words
 
 
-def _against(one: Slice) -> str:
+def _against(one: Slice, whole: float) -> str:
     """Say where a slice's share is against the whole's, by its interval if it has one.
 
     Examples
     --------
     >>> from types import SimpleNamespace as Of
-    >>> _against(Of(low=-0.36, high=-0.16, difference=-0.3))
-    '36 to 16 points below'
-    >>> _against(Of(low=-0.12, high=0.032, difference=-0.05))
-    'between 12 points below and 3 above'
-    >>> _against(Of(low=None, high=None, difference=-0.05))
-    '5 points (too few documents for a CI) below'
+    >>> _against(Of(low=-0.36, high=-0.16, difference=-0.3), 0.433)
+    "36 to 16 points below the whole's 43.3%"
+    >>> _against(Of(low=-0.12, high=0.032, difference=-0.05), 0.433)
+    "between 12 points below and 3 above the whole's 43.3%"
+    >>> _against(Of(low=None, high=None, difference=-0.052), 0.433)
+    "5.2 points below the whole's 43.3%; too few documents for a CI"
     """
+    of = f"the whole's {whole:.1%}"
     if one.low is None or one.high is None:
-        assert one.difference is not None
-        return f"{abs(100 * one.difference):.0f} points (too few documents for a CI) below"
+        below = 0.0 if one.difference is None else -100 * one.difference
+        return f"{below:.1f} points below {of}; too few documents for a CI"
     low, high = 100 * one.low, 100 * one.high
     if high < 0:
-        return f"{-low:.0f} to {-high:.0f} points below"
-    return f"between {-low:.0f} points below and {high:.0f} above"
+        return f"{-low:.0f} to {-high:.0f} points below {of}"
+    return f"between {-low:.0f} points below and {high:.0f} above {of}"

@@ -211,6 +211,7 @@ WHERE = {
     "compare-models": [""],
     "label": [""],
     "loader-audit": [""],
+    "slices": [""],
 }
 
 
@@ -236,7 +237,7 @@ def test_every_picture_is_offered_as_svg(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert {
         "losses", "score-density", "label-density", "precision", "position", "yields", "histogram",
         "sensitivity", "roc", "recall", "agreement", "thresholds", "both-scores", "scores-first",
-        "scores-second", "probability",
+        "scores-second", "probability", "slices", "slice-scores",
     } <= everything  # fmt: skip
 
 
