@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmc4viz.slices.attributes import ATTRIBUTES
 from mmc4viz.slices.comparison import Slice, SliceComparison
+from mmc4viz.text import plain
 
 
 def unit_of(found: SliceComparison) -> str:
@@ -32,6 +33,12 @@ def table_of(
     head += ("cost", "median score")
     head += ("images per sequence", "single-image") * shape + ("precision", "95% CI") * labelled
     return head, [_row(one) + _shape(one) * shape + _precision(one) * labelled for one in slices]
+
+
+def typeset(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return rows of a table for the eye: with minus signs, and nothing hidden in the names."""
+    signs = str.maketrans("-", "−")
+    return [(plain(name), *(cell.translate(signs) for cell in rest)) for name, *rest in rows]
 
 
 def _row(one: Slice) -> tuple[str, ...]:

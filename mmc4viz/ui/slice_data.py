@@ -6,20 +6,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Final
 
 from mmc4viz.data.storage import is_remote
-from mmc4viz.slices.attributes import SlicedCorpus
+from mmc4viz.slices.attributes import ATTRIBUTES, SlicedCorpus
 from mmc4viz.slices.comparison import SliceComparison, compare, document_curves
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.thresholds.labels.precision import Labelled
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, label_data
+from mmc4viz.ui import data, label_data, state
 from mmc4viz.ui.cache import Memo, cached
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
 
 _COMPARED: Memo[SliceComparison] = Memo()
+BY: Final = "s.by"
+"""What divides, in the address."""
 NEEDS_ALL: Final = "Slices need all documents: set the sample size in the sidebar to 0."
 
 
@@ -38,6 +41,21 @@ def table_at(path: str) -> data.FileId | None:
         raise ConfigError(f"{path}: no such file; enter the path of a Parquet file on this server")
     data.slice_table(found)
     return found
+
+
+@dataclass(frozen=True)
+class DividedBy:
+    """What divides: an attribute, or a column of the user's ``table``."""
+
+    name: str
+    table: data.FileId | None = None
+
+
+def chosen() -> DividedBy:
+    """Return what the page Slices divides by; raises a ConfigError as `table_at` does."""
+    name, table = state.get(BY) or next(iter(ATTRIBUTES)), table_at(state.get(state.SLICE_TABLE))
+    of_table = table is not None and name in data.slice_table(table).columns
+    return DividedBy(name, table if of_table else None)
 
 
 @cached("Computing the curves of each slice")
@@ -60,9 +78,7 @@ def curves_of(
     return document_curves(data.matched_of(source, config), division, config, grid)
 
 
-def comparison_of(
-    choice: Choice, name: str, table: data.FileId | None
-) -> tuple[SliceComparison, str]:
+def comparison_of(choice: Choice, by: DividedBy) -> tuple[SliceComparison, str]:
     """Compare slices at the current threshold, with precision where there are labels.
 
     Returns
@@ -79,16 +95,16 @@ def comparison_of(
     labelled, key, problem = _labels(choice)
 
     def make() -> SliceComparison:
-        division = data.division_of(source, config.for_matching(), name, table)
+        division = data.division_of(source, config.for_matching(), by.name, by.table)
         grid = data.spread_of(source, config).scale.thresholds()
         corpus = SlicedCorpus(data.matched_of(source, config), data.pairs_for(source, config))
         if division.unit == "document":
-            curves = curves_of(source, config.for_curves(), name, table)
+            curves = curves_of(source, config.for_curves(), by.name, by.table)
             return compare(corpus, division, config, grid, labelled, curves=curves)
         found = data.verdicts_for(source, config)
         return compare(corpus, division, config, grid, labelled, found)
 
-    return _COMPARED.get((source, config, name, table, key), make), problem
+    return _COMPARED.get((source, config, by, key), make), problem
 
 
 def _labels(choice: Choice) -> tuple[Labelled | None, Hashable, str]:

@@ -218,6 +218,13 @@ def test_a_sample_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     assert slice_data.NEEDS_ALL in line and not app.get("plotly_chart")
 
 
+def test_the_report_has_them_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = "Self-contained HTML (no scripts): "
+    for address, there in (({}, False), ({"x.slices": "yes"}, True)):
+        line = markup(opened(monkeypatch, "export", **address)).partition(held)[2]
+        assert ("; slices; " in line.partition("</div>")[0]) == there
+
+
 def test_nothing_to_divide_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
@@ -236,13 +243,16 @@ def test_a_press_lists_the_documents(browser: Browser, dashboard: str) -> None:
         timeout=20_000
     )  # the second of four rows
     expect(page.get_by_text("Images on the page: 2–3")).to_be_visible()
+    at_rest = '[data-test-script-state="notRunning"]'
     page.wait_for_url("**/documents?*f.by=images*")
+    page.wait_for_selector(at_rest)
     page.get_by_role("link", name="Slices", exact=True).click()
-    expect(page.get_by_role("button", name="List documents")).to_be_visible(timeout=20_000)
-    page.wait_for_selector('[data-test-script-state="notRunning"]')
+    page.wait_for_url("**/slices?*")
+    page.wait_for_selector(at_rest)
     page.get_by_role("button", name="List documents").press("Enter")
     expect(page.get_by_text("55 of 240 documents")).to_be_visible(timeout=20_000)
+    page.wait_for_selector(at_rest)
     page.get_by_role("button", name="All slices").click()
-    expect(page.get_by_text("240 documents", exact=True)).to_be_visible()
+    expect(page.get_by_text("240 documents", exact=True)).to_be_visible(timeout=20_000)
     watched.assert_quiet()
     page.close()

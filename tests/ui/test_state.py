@@ -37,7 +37,8 @@ NAMES = (
     "f.outcome", "f.has", "f.lo", "f.hi", "f.images", "f.images_to", "f.tokens", "f.tokens_to",
     "f.shard", "f.url", "f.by", "f.slice", "f.text", "f.sort", "f.down", "f.page", "b.view", "b.n",
     "b.other",    "b.from", "b.to", "b.below", "b.above", "l.pair",
-    "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models", "x.out",
+    "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models",
+    "x.slices", "x.out",
     "reason", "note", "saved", TYPED, "unknown",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (

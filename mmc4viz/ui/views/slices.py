@@ -14,7 +14,7 @@ from mmc4viz.export.figure_svg import sheet
 from mmc4viz.slices.attributes import ATTRIBUTES, not_recorded
 from mmc4viz.slices.comparison import ASSUMPTION, Slice, SliceComparison, ordered
 from mmc4viz.slices.rows import HEAD, cells
-from mmc4viz.slices.words import by_words, costliest, table_of
+from mmc4viz.slices.words import by_words, costliest, table_of, typeset
 from mmc4viz.text import plain
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, fields, slice_data, state
@@ -22,8 +22,8 @@ from mmc4viz.ui.components import document_filters
 from mmc4viz.ui.components.charts import STILL
 from mmc4viz.ui.html import NO_DOCUMENTS, heading, note, part, table
 from mmc4viz.ui.sidebar import Choice
+from mmc4viz.ui.slice_data import DividedBy
 
-_BY: Final = "s.by"
 _SLICE: Final = "s.slice"
 _PRESSES: Final = "slices-presses"
 _TABLE_HELP: Final = (
@@ -42,8 +42,8 @@ def show(choice: Choice) -> None:
         note(slice_data.NEEDS_ALL, "error")
         return
     st.text("Where one threshold does not fit all: what it keeps of each part of the corpus.")
-    name, own = _divided_by(choice)
-    found, problem = slice_data.comparison_of(choice, name, own)
+    by = _divided_by(choice)
+    found, problem = slice_data.comparison_of(choice, by)
     if problem:
         note(problem, "error")
     for line in found.notes:
@@ -55,11 +55,11 @@ def show(choice: Choice) -> None:
     st.html(part("document", part("finding_of", *map(plain, costliest(found)))))
     _shares(found, slices)
     _table(found, slices)
-    _one(choice, found, slices, own)
+    _one(choice, found, slices, by)
 
 
-def _divided_by(choice: Choice) -> tuple[str, data.FileId | None]:
-    """Ask what divides the corpus; return it, and the user's table if there is one."""
+def _divided_by(choice: Choice) -> DividedBy:
+    """Ask what divides the corpus."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choose = st.container(width=280)
         with st.container(width=420):
@@ -74,7 +74,7 @@ def _divided_by(choice: Choice) -> tuple[str, data.FileId | None]:
             "Divide by",
             [*known, *of_table],
             "slices-by",
-            _BY,
+            slice_data.BY,
             format_func=lambda name: _label(name, of_table),
         )
     missing = [reason for reason in reasons.values() if reason]
@@ -82,7 +82,7 @@ def _divided_by(choice: Choice) -> tuple[str, data.FileId | None]:
         with st.expander("Not recorded: " + ", ".join(n for n, why in reasons.items() if why)):
             for reason in missing:
                 note(reason)
-    return name, own if name in of_table else None
+    return DividedBy(name, own if name in of_table else None)
 
 
 def _label(name: str, of_table: Sequence[str]) -> str:
@@ -142,14 +142,10 @@ def _table(found: SliceComparison, slices: Sequence[Slice]) -> None:
     st.header("All slices", anchor=False)
     head, rows = table_of(found, slices, shape=True)
     alone = " The CI of a precision holds for its slice alone." * ("precision" in head)
-    signs = str.maketrans("-", "−")
-    shown = [(plain(name), *(cell.translate(signs) for cell in rest)) for name, *rest in rows]
-    st.html(part("document", table(head, shown, f"{ASSUMPTION}{alone}")))
+    st.html(part("document", table(head, typeset(rows), f"{ASSUMPTION}{alone}")))
 
 
-def _one(
-    choice: Choice, found: SliceComparison, slices: Sequence[Slice], own: data.FileId | None
-) -> None:
+def _one(choice: Choice, found: SliceComparison, slices: Sequence[Slice], by: DividedBy) -> None:
     """Draw the scores of one slice beside all."""
     head = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -168,7 +164,7 @@ def _one(
         _list_documents(found, one)
     source, config = choice.source, choice.config
     pairs = data.pairs_for(source, config)
-    division = data.division_of(source, config.for_matching(), found.name, own)
+    division = data.division_of(source, config.for_matching(), by.name, by.table)
     inside = division.of_pairs(pairs) == division.position(name)
     edges = charts.score_edges(pairs.score, choice.scale, config.threshold)
     clipped = np.clip(pairs.score, edges[0], edges[-1])
