@@ -27,6 +27,7 @@ from mmc4viz.cli.common import (
 )
 from mmc4viz.cli.compare import Similarity, chosen, similarities_of
 from mmc4viz.cli.messages import print_error, print_note
+from mmc4viz.cli.slices import attributes_asked
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.scale import COSINE, Shifts, misfits
@@ -47,10 +48,14 @@ from mmc4viz.export.provenance import (
 )
 from mmc4viz.export.report import BaselineYields, report_content, write_report
 from mmc4viz.export.sections import Section
+from mmc4viz.export.slices import slices_section
 from mmc4viz.export.tables import label_facts_at, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
 from mmc4viz.export.verify import Check, Verified, checks, verified
 from mmc4viz.reference_thresholds import REFERENCE
+from mmc4viz.slices.attributes import SlicedCorpus
+from mmc4viz.slices.comparison import SliceComparison, compare
+from mmc4viz.slices.table import attribute_named
 from mmc4viz.sweep.estimate import RATES, estimate
 from mmc4viz.sweep.pairs import Folder
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
@@ -58,6 +63,7 @@ from mmc4viz.text import printable, table
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import evidence
 from mmc4viz.thresholds.labels import store
+from mmc4viz.thresholds.labels.precision import labelled_for
 from mmc4viz.thresholds.labels.sampling import Population
 from mmc4viz.thresholds.model_scores import Model
 from mmc4viz.thresholds.proposal import Basis
@@ -147,6 +153,8 @@ def settle(options: dict[str, Any]) -> dict[str, Any]:
             ("--baseline", options["baseline"] is not None),
             ("--models", options["models"]),
             ("--similarity NAME=FILE", files),
+            ("--by", options["slices_by"]),
+            ("--slices", options["slices_file"]),
         ):
             if value:
                 raise ConfigError(f"{name} is for the report: add --report FILE")
@@ -159,6 +167,7 @@ def check(corpus: Indexed | Shards, config: LoaderConfig, options: dict[str, Any
         store.check(options["labels_file"])
     if options["report_file"]:
         chosen(similarities_of(corpus, config, options["files"]), options["models"])
+        attributes_asked(options["slices_by"], options["slices_file"])
 
 
 def sections(
@@ -168,7 +177,7 @@ def sections(
     labeled: Population | None,
     options: dict[str, Any],
 ) -> list[Section]:
-    """Return the report's sections on other models and on labels.
+    """Return the report's sections on slices, on other models and on labels.
 
     Raises
     ------
@@ -185,7 +194,28 @@ def sections(
     if others or problems:
         known = None if path is None else evidence(path, [first, *others])
         comparison = models_section(first, others, config.threshold, known, problems)
-    return [labels] if comparison is None else [comparison, labels]
+    divided = _divided(corpus, config, matched, labeled, options)
+    return [slices_section(divided), *filter(None, [comparison]), labels]
+
+
+def _divided(
+    corpus: Indexed | Shards,
+    config: LoaderConfig,
+    matched: Matched,
+    labeled: Population | None,
+    options: dict[str, Any],
+) -> list[SliceComparison]:
+    """Compare the slices that the report is to show."""
+    names, own = attributes_asked(options["slices_by"], options["slices_file"])
+    sliced, found = SlicedCorpus(matched), []
+    labelled = None
+    if names and labeled is not None:
+        labelled = labelled_for(options["labels_file"], config, labeled)
+    for name in names:
+        division = attribute_named(name, own).divide(sliced)
+        corpus.notes += division.notes
+        found.append(compare(sliced, division, config, matched.scale.thresholds(), labelled))
+    return found
 
 
 def _population(matched: Matched, config: LoaderConfig) -> Population:

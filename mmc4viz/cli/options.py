@@ -107,6 +107,14 @@ _SECTIONS = (
         help="Models that the report compares with the one in use; own is the scores in the "
         "shards. [all]",
     ),
+    click.option(
+        "--by", "slices_by", multiple=True, metavar="WHAT",
+        help="Adds slices to the report: what to divide by, as in mmc4viz slices; repeatable.",
+    ),
+    click.option(
+        "--slices", "slices_file", metavar="FILE",
+        help="Your own table to divide by, as in mmc4viz slices; adds slices to the report.",
+    ),
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from mmc4viz.slices.thresholds import (
     refuse_unsuitable,
     with_file,
 )
+from mmc4viz.slices.words import table_of, unit_of
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import csv_text, printable, table
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
@@ -43,16 +44,7 @@ def slices(
 ) -> None:
     """Show for which sites, pages or images one threshold does not fit."""
     _check(propose, precision, labels_file, out)
-    own = None if table_file is None else open_slice_table(table_file)
-    if own is not None and not names:
-        names = own.columns
-        if len(names) > _MOST_COLUMNS:
-            raise ConfigError(
-                f"{own.path}: has {len(names):,} columns; name those to divide by with --by"
-            )
-    asked = list(dict.fromkeys(names or ("site",)))
-    for name in asked:
-        attribute_named(name, own)  # before anything is read
+    asked, own = attributes_asked(names or (() if table_file else ("site",)), table_file)
     if propose is not None:
         _propose(asked, own, most, labels_file, precision, form, out, options)
         return
@@ -73,6 +65,29 @@ def slices(
         alone = " The CI of a precision holds for its slice alone." * (labels_file is not None)
         click.echo("\n\n".join(blocks) + f"\n({ASSUMPTION}{alone})")
     finish(corpus)
+
+
+def attributes_asked(
+    names: tuple[str, ...], table_file: str | None
+) -> tuple[list[str], SliceTable | None]:
+    """Return what to divide by, by default every column of the user's table, and the table.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such attribute, or no such table.
+    """
+    own = None if table_file is None else open_slice_table(table_file)
+    if own is not None and not names:
+        names = own.columns
+        if len(names) > _MOST_COLUMNS:
+            raise ConfigError(
+                f"{own.path}: has {len(names):,} columns; name those to divide by with --by"
+            )
+    asked = list(dict.fromkeys(names))
+    for name in asked:
+        attribute_named(name, own)  # before anything is read
+    return asked, own
 
 
 def _check(
@@ -179,41 +194,11 @@ def _write(
 
 def _as_text(found: SliceComparison, slices: list[Slice]) -> str:
     """Return a division's slices as a table, with a heading."""
-    units = "documents" if found.unit == "document" else "matched pairs"
     share = f" ({found.share:.1%})" if found.size else ""
-    kept = f"{found.kept:,.10g} of {found.size:,} {units} kept{share} at {found.threshold:g}"
-    labelled = any(one.precision for one in slices)
-    head = ("slice", units, "kept", "share", "difference", "95% CI", "cost", "median score")
-    rows = [head + ("precision", "95% CI") * labelled]
-    rows += [_row(one) + _precision(one) * labelled for one in slices]
-    return f"{printable(found.label)}: {kept}\n{table(rows)}"
-
-
-def _row(one: Slice) -> tuple[str, ...]:
-    return (
-        one.name,
-        f"{one.size:,}",
-        f"{one.kept:,.10g}",
-        _share(one.share),
-        _signed(one.difference),
-        "–" if one.low is None else f"{_signed(one.low)} to {_signed(one.high)}",
-        f"{one.cost + 0.0:,.1f}",
-        f"{one.median:g}" if one.quantiles else "–",
-    )
-
-
-def _precision(one: Slice) -> tuple[str, str]:
-    of = one.precision
-    if of is None or of.estimate is None or of.low is None or of.high is None:
-        n = 0 if of is None else of.labels
-        return f"{n:,} {'label' if n == 1 else 'labels'}", "–"
-    return f"{of.estimate:.1%}", f"{of.low:.1%}–{of.high:.1%}"
+    kept = f"{found.kept:,.10g} of {found.size:,} {unit_of(found)} kept{share}"
+    head, rows = table_of(found, slices)
+    return f"{printable(found.label)}: {kept} at {found.threshold:g}\n{table([head, *rows])}"
 
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
-
-
-def _signed(value: float | None) -> str:
-    """Return a difference of shares in percentage points."""
-    return "–" if value is None else f"{100 * value:+.1f}"

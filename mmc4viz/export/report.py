@@ -128,7 +128,7 @@ class Content:
     above, below : sequence of Example
         Pairs on both sides of the threshold, closest first.
     sections : sequence of Section
-        Further sections, on labels and other models.
+        Further sections, on slices, other models and labels.
     baseline : BaselineYields or None
     """
 
@@ -157,7 +157,9 @@ def write_report(content: Content) -> str:
     )
 
 
-def outline(baseline: str | None, shards: int, *, models: bool, images: bool) -> list[str]:
+def outline(
+    baseline: str | None, shards: int, *, models: bool, images: bool, slices: bool = False
+) -> list[str]:
     """Return what a report holds, in order, in a few words each.
 
     Parameters
@@ -168,6 +170,8 @@ def outline(baseline: str | None, shards: int, *, models: bool, images: bool) ->
         Number of shards.
     models, images : bool
         Whether other CLIP models are compared, and whether pairs have thumbnails.
+    slices : bool
+        Whether it has a section on slices.
     """
     beside = "yields" if baseline is None else f"yields beside the baseline {baseline}"
     near = "pairs near the threshold" + (" with thumbnails" if images else "")
@@ -181,6 +185,7 @@ def outline(baseline: str | None, shards: int, *, models: bool, images: bool) ->
         "sequences by images and length",
         "document and image funnel",
         "silent loader behavior",
+        *(["slices"] if slices else []),
         *(["CLIP model comparison"] if models else []),
         "precision from labels",
         near,

@@ -22,13 +22,16 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 44  # pixels around the plot area
 class _Plot:
     """The plot area: maps values to pixels."""
 
-    def __init__(self, x: tuple[float, float], highest: float, width: int, height: int) -> None:
+    def __init__(
+        self, x: tuple[float, float], highest: float, width: int, height: int, left: int = _LEFT
+    ) -> None:
         self.x, self.highest, self.width, self.height = x, highest or 1.0, width, height
+        self.left = left
 
     def across(self, value: float) -> float:
         low, high = float(self.x[0]), float(self.x[1])
         share = (min(max(float(value), low), high) - low) / ((high - low) or 1.0)
-        return round(_LEFT + share * (self.width - _LEFT - _RIGHT), 1)
+        return round(self.left + share * (self.width - self.left - _RIGHT), 1)
 
     def up(self, value: float) -> float:
         pixels = self.height - _TOP - _BOTTOM
@@ -212,6 +215,53 @@ def _edges(threshold: float, span: tuple[float, float], bars: int) -> Floats:
     if span[0] < threshold < span[1]:
         start = threshold - width * math.ceil((threshold - span[0]) / width)
     return np.asarray(start + width * np.arange(math.ceil((span[1] - start) / width - 1e-9) + 1))
+
+
+_ROW: Final = 22  # pixels
+
+
+def intervals(
+    rows: Sequence[tuple[str, float, float | None, float | None]],
+    whole: float,
+    title: str,
+    width: int = 1104,
+) -> Markup:
+    """Draw shares below one another, each with its interval, beside the whole's.
+
+    Parameters
+    ----------
+    rows : sequence of (str, float, float or None, float or None)
+        Name, share, and the limits of its interval, if it has one.
+    whole : float
+        Drawn as a dashed line.
+    title : str
+    width : int
+        Width in pixels.
+    """
+    values = [value for _, *known in rows for value in (whole, *known) if value is not None]
+    margin = 0.04 * (max(values) - min(values)) or 0.05
+    span = max(-0.02, min(values) - margin), min(1.02, max(values) + margin)
+    left = 180 if width > 600 else 130
+    plot = _Plot(span, 1.0, width, _TOP + _BOTTOM + _ROW * len(rows), left)
+    right, bottom = width - _RIGHT, plot.height - _BOTTOM
+    parts = [_text(12, 15, title, "title")] if width > 600 else []
+    for value in ticks(*span, 8 if width > 600 else 4):
+        x = plot.across(value)
+        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP}" y2="{bottom}"/>')
+        anchor = "end" if x > right - 16 else "middle"
+        parts.append(_text(x, bottom + 18, f"{100 * value:.3g}%", "number", anchor))
+    parts.append(_text((left + right) / 2, plot.height - 6, "kept share", "axis"))
+    parts.append(plot.line(whole))
+    for number, (name, share, low, high) in enumerate(rows):
+        y = _TOP + _ROW * (number + 0.5)
+        short = name if len(name) <= left // 8 else f"{name[: left // 8 - 1]}…"
+        parts.append(_text(left - 8, y + 4, short, "number", "end"))
+        if low is not None and high is not None:
+            ends = f'x1="{plot.across(low)}" x2="{plot.across(high)}"'
+            parts.append(f'<line class="error" {ends} y1="{y}" y2="{y}"/>')
+        parts.append(f'<circle class="point" cx="{plot.across(share)}" cy="{y}" r="4.5"/>')
+    words = "; ".join(f"{name}: {share:.1%}" for name, share, _, _ in rows)
+    return _svg(plot, f"{title}, whole {whole:.1%}. {words}", parts)
 
 
 def _svg(plot: _Plot, label: str, parts: Sequence[str]) -> Markup:

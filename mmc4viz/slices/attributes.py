@@ -194,7 +194,7 @@ def _position(corpus: SlicedCorpus) -> Values:
 
 def _faces(corpus: SlicedCorpus) -> Values:
     recorded = [one.faces for one in corpus.columns]
-    note = _unrecorded("faces", [faces is None for faces in recorded], "")
+    note = _unrecorded("faces", corpus.columns)
     faces = joined(
         np.full(one.n_images.sum(), -1) if faces is None else _inside(one, faces)
         for one, faces in zip(corpus.columns, recorded, strict=True)
@@ -274,15 +274,16 @@ def coded(parts: Sequence[pa.Array]) -> tuple[Codes, list[str]]:
 
 
 def _languages(corpus: SlicedCorpus) -> Values:
-    return _recorded_text("language", corpus, [one.languages for one in corpus.columns])
+    return _recorded_text("language", corpus)
 
 
 def _scripts(corpus: SlicedCorpus) -> Values:
-    return _recorded_text("script", corpus, [one.scripts for one in corpus.columns])
+    return _recorded_text("script", corpus)
 
 
-def _recorded_text(name: str, corpus: SlicedCorpus, recorded: Sequence[pa.Array | None]) -> Values:
-    note = _unrecorded(name, [texts is None for texts in recorded], " --describe language")
+def _recorded_text(name: str, corpus: SlicedCorpus) -> Values:
+    note = _unrecorded(name, corpus.columns)
+    recorded: list[pa.Array | None] = [_RECORDED[name][0](one) for one in corpus.columns]
     code, names = coded([texts for texts in recorded if texts is not None])
     there = np.repeat([texts is not None for texts in recorded], [*map(len, corpus.columns)])
     every = np.full(len(there), -1, np.int32)
@@ -290,7 +291,29 @@ def _recorded_text(name: str, corpus: SlicedCorpus, recorded: Sequence[pa.Array 
     return Values(every, names, notes=note)
 
 
-def _unrecorded(name: str, missing: Sequence[bool], option: str) -> tuple[str, ...]:
+_RECORDED: Final[dict[str, tuple[Callable[[Columns], Any], str]]] = {
+    "language": (lambda one: one.languages, " --describe language"),
+    "script": (lambda one: one.scripts, " --describe language"),
+    "faces": (lambda one: one.faces, ""),
+}
+"""What not every shard has recorded, and the option that records it."""
+
+
+def not_recorded(name: str, columns: Sequence[Columns]) -> str:
+    """Return why these documents cannot be divided by an attribute, and what to do; else empty."""
+    if name not in _RECORDED or not columns:
+        return ""
+    of, option = _RECORDED[name]
+    if any(of(one) is not None for one in columns):
+        return ""
+    return f"{name} is not recorded: {_how(option)}, and use it with --index"
+
+
+def _how(option: str) -> str:
+    return f"index the shards again into a new folder with mmc4viz index{option}"
+
+
+def _unrecorded(name: str, columns: Sequence[Columns]) -> tuple[str, ...]:
     """Return a note if some shards lack an attribute.
 
     Raises
@@ -298,12 +321,14 @@ def _unrecorded(name: str, missing: Sequence[bool], option: str) -> tuple[str, .
     ConfigError
         When all of them do.
     """
-    how = f"index the shards again into a new folder with mmc4viz index{option}"
-    if missing and all(missing):
-        raise ConfigError(f"{name} is not recorded: {how}, and use it with --index")
-    n = sum(missing)
-    shards = f"{n:,} of {len(missing):,} shards"
-    return (f"{name} is not recorded in {shards}, which are in 'no value': {how}",) * (n > 0)
+    if reason := not_recorded(name, columns):
+        raise ConfigError(reason)
+    of, option = _RECORDED[name]
+    n = sum(of(one) is None for one in columns)
+    shards = f"{n:,} of {len(columns):,} shards"
+    return (f"{name} is not recorded in {shards}, which are in 'no value': {_how(option)}",) * (
+        n > 0
+    )
 
 
 ATTRIBUTES: Final = {

@@ -26,6 +26,7 @@ from mmc4viz.slices.differences import (
 from mmc4viz.slices.division import Division, Unit
 from mmc4viz.sweep.distribution import CODES, OUTCOMES, in_expectation, outcomes_of_pairs
 from mmc4viz.sweep.document_table import Verdicts, verdicts
+from mmc4viz.sweep.shape import ratio
 from mmc4viz.sweep.statistics import CLASS, Curves, document_funnel
 from mmc4viz.sweep.sweep import Matched, sweep_each
 from mmc4viz.thresholds.labels.intervals import interval
@@ -88,6 +89,9 @@ class Slice:
         What is not kept, by reason, in expectation.
     image_tokens, text_tokens : float or None
         Of its kept documents, in expectation; None for a slice of images.
+    images_mean, single_image : float or None
+        Images per sequence, and the share of sequences with one image; see
+        `mmc4viz.sweep.shape.RATIOS`. None for a slice of images, and where nothing is kept.
     precision : SlicePrecision or None
         None without labels.
     """
@@ -107,6 +111,8 @@ class Slice:
     lost: dict[str, float]
     image_tokens: float | None = None
     text_tokens: float | None = None
+    images_mean: float | None = None
+    single_image: float | None = None
     precision: SlicePrecision | None = None
 
     @property
@@ -266,6 +272,7 @@ def compare(
     thresholds: Thresholds,
     labelled: Labelled | None = None,
     found: Verdicts | None = None,
+    curves: Sequence[Curves] | None = None,
 ) -> SliceComparison:
     """Compare the slices of a division with the whole at the threshold of ``config``.
 
@@ -282,10 +289,14 @@ def compare(
         Labels of this corpus under these settings.
     found : Verdicts, optional
         The documents' outcomes under these settings, where they are at hand; used for images.
+    curves : sequence of Curves, optional
+        What `document_curves` returned for these settings and any threshold among its own, so that
+        nothing is swept again.
     """
     grid = np.union1d(thresholds, [config.threshold])
     if division.unit == "document":
-        curves = document_curves(corpus.matched, division, config, grid)
+        if curves is None:
+            curves = document_curves(corpus.matched, division, config, grid)
         slices, whole = of_curves(division, curves, config)
     else:
         slices, whole = _of_images(corpus, division, config, grid, found)
@@ -322,11 +333,12 @@ def of_curves(
         pairs = above + one.total("rejected_pairs")
         lost = {loss.name: loss.lost for loss in document_funnel(one, step, keep)}
         tokens = (float(one.expected(f"{of}_tokens", keep)[step]) for of in ("image", "text"))
+        shape = (_or_none(ratio(one, of, keep)[step]) for of in ("images_mean", "single_image"))
         made.append(
             _slice(
                 division.names[number], number, whole, moments.y, moments.x, moments.documents,
                 int(pairs[step]), int(above[step]),
-                _quantiles(one.thresholds, above, int(pairs[0])), lost, *tokens,
+                _quantiles(one.thresholds, above, int(pairs[0])), lost, *tokens, *shape,
             )
         )  # fmt: skip
     return made, whole
@@ -380,6 +392,8 @@ def _slice(
     lost: dict[str, float],
     image_tokens: float | None = None,
     text_tokens: float | None = None,
+    images_mean: float | None = None,
+    single_image: float | None = None,
 ) -> Slice:
     numbers = (of.share, of.difference, of.low, of.high)
     share, difference, low, high = (_or_none(values[number]) for values in numbers)
@@ -387,6 +401,7 @@ def _slice(
     return Slice(
         name, int(size[number]), int(documents[number]), float(kept[number]), share, difference,
         low, high, cost, pairs, above, quantiles, lost, image_tokens, text_tokens,
+        images_mean, single_image,
     )  # fmt: skip
 
 

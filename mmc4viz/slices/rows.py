@@ -13,7 +13,8 @@ _SHARED: Final = (
     "above",
 )  # fmt: skip
 _LATER: Final = (
-    "image_tokens", "text_tokens", "labels", "precision", "precision_low", "precision_high",
+    "image_tokens", "text_tokens", "images_mean", "single_image", "labels", "precision",
+    "precision_low", "precision_high",
 )  # fmt: skip
 _SCORES: Final = tuple(f"score_q{round(100 * q)}" for q in QUANTILES)
 HEAD: Final = ("attribute", "unit", "threshold", *_SHARED, *_SCORES, *_LATER)
@@ -25,7 +26,9 @@ def as_row(one: Slice) -> dict[str, Any]:
     shared = (one.name, *(getattr(one, name) for name in _SHARED[1:]))
     scores = one.quantiles or (None,) * len(QUANTILES)
     labelled = (None,) * 4 if of is None else (of.labels, of.estimate, of.low, of.high)
-    later = (one.image_tokens, one.text_tokens, *labelled)
+    later = (
+        one.image_tokens, one.text_tokens, one.images_mean, one.single_image, *labelled,
+    )  # fmt: skip
     values = (*shared, *scores, *later)
     return dict(zip((*_SHARED, *_SCORES, *_LATER), values, strict=True))
 

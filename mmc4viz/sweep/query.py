@@ -5,7 +5,7 @@ Everything but text is in arrays of the whole corpus; `search` reads texts from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -54,6 +54,23 @@ SORTS: Final = {
 
 
 @dataclass(frozen=True)
+class InSlice:
+    """One slice of a corpus, by name.
+
+    Attributes
+    ----------
+    attribute, name : str
+        What divides, and the slice.
+    table : hashable
+        The identity of the user's table, if it is divided by a column of one.
+    """
+
+    attribute: str
+    name: str
+    table: Hashable = None
+
+
+@dataclass(frozen=True)
 class Query:
     """A filter of documents; None and empty fields are ignored.
 
@@ -69,6 +86,8 @@ class Query:
         Ranges of ``image_info`` entries and of text tokens.
     shard, url : str
         Substrings of shard name and URL, case-insensitive.
+    slice : InSlice or None
+        Whose documents are selected; `chosen` is given them.
     """
 
     outcome: str = ""
@@ -81,6 +100,7 @@ class Query:
     tokens_to: int | None = None
     shard: str = ""
     url: str = ""
+    slice: InSlice | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -98,10 +118,21 @@ class Corpus:
     pairs: Pairs
 
 
-def chosen(corpus: Corpus, query: Query) -> Ints:
-    """Return the positions of the documents that a query selects, ascending."""
+def chosen(corpus: Corpus, query: Query, in_slice: Ints | None = None) -> Ints:
+    """Return the positions of the documents that a query selects, ascending.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    query : Query
+    in_slice : ndarray of int64, optional
+        Positions of the documents in the query's slice; needed if it has one.
+    """
     found = corpus.found
     mask = np.ones(len(found.kind), bool)
+    if query.slice is not None:
+        mask[:] = False
+        mask[in_slice] = True
     if query.outcome:
         mask &= _with_outcome(found, query.outcome)
     for values, low, high in (

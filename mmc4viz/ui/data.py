@@ -30,6 +30,9 @@ from mmc4viz.data.storage import unchanged
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.reference_figures import ReferenceComparison, compare_figures
 from mmc4viz.reference_thresholds import REFERENCE as REFERENCE
+from mmc4viz.slices.attributes import SlicedCorpus
+from mmc4viz.slices.division import Division
+from mmc4viz.slices.table import SliceTable, attribute_named, open_slice_table
 from mmc4viz.sweep import audit, duplicates, pairs
 from mmc4viz.sweep.audit import Stored, stored
 from mmc4viz.sweep.document_table import DocumentTable, Verdicts
@@ -44,7 +47,17 @@ from mmc4viz.sweep.pairs import (
     image_starts,
     pairs_of,
 )
-from mmc4viz.sweep.query import SORTS, Corpus, Ordered, Query, chosen, ordered, ranks, sort_values
+from mmc4viz.sweep.query import (
+    SORTS,
+    Corpus,
+    InSlice,
+    Ordered,
+    Query,
+    chosen,
+    ordered,
+    ranks,
+    sort_values,
+)
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.types import ImageStatus, LoaderConfig, ShardError
@@ -547,7 +560,49 @@ def corpus_for(source: CorpusKey, config: LoaderConfig) -> Corpus:
 def chosen_for(source: CorpusKey, config: LoaderConfig, query: Query) -> Ints:
     """Return the documents that match a query."""
     key = source, config.for_verdicts(), query
-    return _CHOSEN.get(key, lambda: chosen(corpus_for(source, config), query))
+
+    def make() -> Ints:
+        among = None if query.slice is None else _documents_in(source, config, query.slice)
+        return chosen(corpus_for(source, config), query, among)
+
+    return _CHOSEN.get(key, make)
+
+
+def _documents_in(source: CorpusKey, config: LoaderConfig, asked: InSlice) -> Ints:
+    """Return the positions of a slice's documents."""
+    table = asked.table if isinstance(asked.table, FileId) else None
+    division = division_of(source, config.for_matching(), asked.attribute, table)
+    return division.documents_in(asked.name, pairs_for(source, config))
+
+
+@cached("Opening the slice table")
+def slice_table(file: FileId) -> SliceTable:
+    """Open a user's table to divide by."""
+    return open_slice_table(file.path)
+
+
+@cached("Dividing into slices")
+def division_of(
+    source: CorpusKey, config: LoaderConfig, name: str, table: FileId | None
+) -> Division:
+    """Divide a corpus by an attribute, or by a column of a table.
+
+    Parameters
+    ----------
+    source : CorpusKey
+    config : LoaderConfig
+        Only the settings of matching (`LoaderConfig.for_matching`).
+    name : str
+    table : FileId or None
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be divided by this.
+    """
+    attribute = attribute_named(name, None if table is None else slice_table(table))
+    known = pairs_for(source, config) if attribute.unit == "image" else None
+    return attribute.divide(SlicedCorpus(matched_of(source, config), known))
 
 
 def ordered_for(

@@ -25,6 +25,7 @@ from mmc4viz.ui.views import (
     label,
     loader_audit,
     near_threshold,
+    slices,
     threshold,
 )
 
@@ -39,6 +40,7 @@ _PAGES: Final = {
     "Documents": documents.show,
     "Near threshold": near_threshold.show,
     "Loader audit": loader_audit.show,
+    "Slices": slices.show,
     "Compare models": compare_models.show,
     "Label": label.show,
     "Export": export.show,

@@ -39,6 +39,7 @@ _WORDS: Final = {
     "index": "an index",
     "shards": "shards",
     "image_dir": "an image folder",
+    "s.table": "a slice table",
     "tok": "a tokenizer",
     "x.out": "an output directory",
 }
@@ -46,12 +47,12 @@ _NAMES: Final = {
     "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
     "d.columns", "figures", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
     "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
-    "m.other", "m.by", "m.quadrant", "x.order", "x.cap", "x.drop", "x.keep", "x.images",
-    "x.models", "picture", "place", "shape", "map.of", "map.with", "budget", "unit", "corpus",
-    "quality", "kept",
+    "m.other", "m.by", "m.quadrant", "s.by", "s.slice", "x.order", "x.cap", "x.drop", "x.keep",
+    "x.images", "x.models", "x.slices", "picture", "place", "shape", "map.of", "map.with",
+    "budget", "unit", "corpus", "quality", "kept",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "p.", "f.")
-_DATA: Final = ("index", "shards", "image_dir", "tok")
+_DATA: Final = ("index", "shards", "image_dir", "s.table", "tok")
 _LONGEST: Final = 4000  # characters of a value in the address
 
 
@@ -62,7 +63,7 @@ def _is_known(name: str) -> bool:
 
 def _may_stand(name: str, value: str, roots: Roots) -> bool:
     """Whether a choice may be written to an address and read from one."""
-    if name in ("shards", "image_dir"):
+    if name in ("shards", "image_dir", "s.table"):
         return all(_is_here(line.strip(), roots) for line in value.splitlines())
     if name == "tok":
         return value == BUILT_IN
@@ -390,6 +391,9 @@ def put_filters(**filters: str) -> None:
         put(FILTER + name, None)
     for name, value in filters.items():
         put(FILTER + name, value)
+
+
+SLICE_TABLE: Final = "s.table"  # path of the user's table
 
 
 def go_to_list() -> None:

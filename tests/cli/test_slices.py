@@ -63,6 +63,24 @@ def test_slices_are_printed_in_three_formats(run: Callable[..., Answer]) -> None
     ]  # fmt: skip
 
 
+def test_the_shape_of_each_slices_sequences_is_that_of_its_documents(
+    run: Callable[..., Answer],
+) -> None:
+    _, out, _ = run("slices", SAMPLE, "--by", "images", "--by", "format", "--format", "json")
+    by_images, by_format = json.loads(out)
+    opened = mmc4viz.open()
+    told = opened.explain(LoaderConfig())
+    told["on_page"] = [n for columns in opened.columns for n in columns.n_images.tolist()]
+    ranges = {"1": (1, 1), "2–3": (2, 3), "4–6": (4, 6), "7–12": (7, 12)}
+    for row in by_images["slices"]:
+        here = told[told["on_page"].between(*ranges[row["slice"]])]
+        probability, images = here["keep_probability"], here["image_tokens"]
+        kept = probability.sum()
+        assert row["images_mean"] == pytest.approx((probability * images).sum() / kept)
+        assert row["single_image"] == pytest.approx(probability[images == 1].sum() / kept)
+    assert all(row["images_mean"] is None for row in by_format["slices"])
+
+
 def test_a_users_values_are_data_in_every_format(
     run: Callable[..., Answer], tmp_path: Path
 ) -> None:

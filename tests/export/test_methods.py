@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.text import escaped
 from mmc4viz.types import ASSIGNMENT_NAMES
 from tests.cli.test_cli import Run
+from tests.cli.test_slices import hostile_table
 from tests.support.hostile import TEXTS
 from tests.thresholds.test_compare import SAMPLE, label_file
 
@@ -202,6 +204,56 @@ def test_the_whole_report_is_valid_and_numbered(
     assert "--mmc4_shards &#x27;/path/to/mmc4/sample-{0000..0001}.tar&#x27; \\\n" in text
     for term in DEFINITIONS:
         assert f"<dt>{term}</dt>" in text
+
+
+def test_slices_are_a_section_of_the_report(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report, own = tmp_path / "r.html", hostile_table(tmp_path / "own.parquet")
+    flags = ["--models", "own", "--no-images", "--report", report, "--labels"]
+    flags += [label_file(tmp_path, 300, 0), "--slices", own, "--by", "images", "--by", "said"]
+    assert Run(capsys, "export", SAMPLE, *flags).code == 0
+    text = report.read_text()
+    page = checked(text)
+    titles = re.findall("<h2>(.*?)</h2>", text)
+    held = outline("0.24", 2, models=False, images=False, slices=True)
+    assert [title.lower() for title in titles].index("slices") == held.index("slices")
+    section = text.partition("<h2>Slices</h2>")[2].partition("<h2>")[0]
+    rows = [
+        re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)
+        for row in re.findall("<tr>.*?</tr>", section, re.DOTALL)
+    ]
+    ran = Run(capsys, "slices", SAMPLE, "--slices", own, "--by", "images", "--by", "said",
+              "--format", "json")  # fmt: skip
+    found = [row for one in json.loads(ran.out) for row in one["slices"]]
+    shown = [row for row in rows if len(row) > 5]
+    assert [row[2] for row in shown] == [f"{one['kept']:,.10g}" for one in found]
+    assert [row[8] for row in shown] == [f"{one['images_mean']:.2f}" for one in found]
+    assert section.count("<svg") == 4  # each division in two widths
+    assert "Of 4 slices by images on the page, 1 costs most: 16.3 documents fewer" in section
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in section
+    assert "script" not in {tag for tag, _ in page.seen} and str(tmp_path) not in section
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--by", "images", "--out", "a.yaml"], "--by is for the report: add --report FILE"),
+        (["--by", "nothing", "--report", "r.html"], "'nothing' is not something to divide by"),
+        (["--slices", "no.parquet", "--report", "r.html"], "cannot be read as a Parquet table"),
+    ],
+)
+def test_slices_that_cannot_be_shown_are_refused_first(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = Run(capsys, "export", SAMPLE, *options)
+    assert ran.code == 2 and said in ran.err and ran.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_number_stands_beside_the_baseline_s(

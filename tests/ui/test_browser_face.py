@@ -17,8 +17,8 @@ from tests.support.slowly import slow
 from tests.ui.test_browser_pages import FACTS, SAMPLE, Watched
 
 PAGES: Final = (
-    "data", "threshold", "documents?doc=0.16", "near-threshold", "loader-audit", "compare-models",
-    "label", "export",
+    "data", "threshold", "documents?doc=0.16", "near-threshold", "loader-audit",
+    "slices?s.by=images", "compare-models", "label", "export",
 )  # fmt: skip
 _SHIFTS: Final = """
 window.shifted = 0;

@@ -224,7 +224,7 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
 
     labelled = label_file(tmp_path, 100, 0)
     with serving(tmp_path, SAMPLE, "--labels", labelled) as address:
-        page.goto(f"{address}/export")
+        page.goto(f"{address}/export?x.slices=yes&s.by=images")
         page.wait_for_selector("text=Self-contained HTML", timeout=60_000)
         config = tmp_path / "c.yaml"
         text = saved("Download YAML").decode().replace("threshold: 0.24\n", "threshold: 0.231\n")
@@ -243,6 +243,7 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
     n_labels = len(store.read(labelled))
     assert f"labels.sqlite contains {n_labels} labels by 1 annotator" in report
     assert "At threshold 0.231</h3>" in report
+    assert "<h3>By images on the page</h3>" in report and "documents fewer than at" in report
     assert "<h3>sample-a and sample-b</h3>" in report
     assert 'aria-label="sample-a at 0.231: ' in report
 

@@ -221,6 +221,7 @@ WHERE = {
     "compare-models": [""],
     "label": [""],
     "loader-audit": [""],
+    "slices": [""],
 }
 
 
@@ -248,6 +249,7 @@ def test_every_picture_is_offered_as_svg(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "sensitivity", "roc", "recall", "agreement", "thresholds", "both-scores", "scores-first",
         "scores-second", "probability", "sequences-images", "two-settings",
         "frontier",
+        "slices", "slice-scores",
     } <= everything  # fmt: skip
 
 

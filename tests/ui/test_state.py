@@ -26,16 +26,19 @@ from tests.ui.test_app import indexed
 from tests.ui.test_pages import SAMPLE, alerts, markup
 
 PAGES = (
-    "threshold", "documents", "near-threshold", "label", "compare-models", "loader-audit", "export",
+    "threshold", "documents", "near-threshold", "label", "compare-models", "loader-audit", "slices",
+    "export",
 )  # fmt: skip
 NAMES = (
     "t", "t.sample-b", "min", "cap", "len", "kb", "match", "keep", "tok", "model", "shards",
-    "index", "image_dir", "sample", "vs", "view", "s.x", "p.documents", "p.pairs", "p.image_tokens",
+    "index", "image_dir", "sample", "vs", "view", "s.x", "s.by", "s.slice", "s.table",
+    "p.documents", "p.pairs", "p.image_tokens",
     "p.text_tokens", "p.fdr", "l.precision", "l.view", "l.goal", "l.width", "l.focus", "doc",
     "f.outcome", "f.has", "f.lo", "f.hi", "f.images", "f.images_to", "f.tokens", "f.tokens_to",
-    "f.shard", "f.url", "f.text", "f.sort", "f.down", "f.page", "b.view", "b.n", "b.other",
-    "b.from", "b.to", "b.below", "b.above", "l.pair",
-    "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models", "x.out",
+    "f.shard", "f.url", "f.by", "f.slice", "f.text", "f.sort", "f.down", "f.page", "b.view", "b.n",
+    "b.other",    "b.from", "b.to", "b.below", "b.above", "l.pair",
+    "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models",
+    "x.slices", "x.out",
     "reason", "note", "saved", TYPED, "unknown",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (

@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import streamlit as st
 
-from mmc4viz.sweep.query import CONTENTS, SORTS, Query
+from mmc4viz.slices.attributes import ATTRIBUTES
+from mmc4viz.sweep.query import CONTENTS, SORTS, InSlice, Query
 from mmc4viz.types import Outcome
-from mmc4viz.ui import state
+from mmc4viz.ui import data, state
+from mmc4viz.ui.html import part
+from mmc4viz.ui.start import read_start
 from mmc4viz.ui.state import FILTER
 
 OUTCOMES: Final = {
@@ -64,7 +67,7 @@ TYPED: Final = "filter-typed"
 _FIELDS: Final = {"outcome": "Outcome", "has": "Contains", "sort": "Sort"}
 _NAMES: Final = {
     *_FIELDS, "down", "text", "lo", "hi", "images", "images_to", "tokens", "tokens_to", "shard",
-    "url", "page",
+    "url", "by", "slice", "page",
 }  # fmt: skip
 
 
@@ -92,6 +95,7 @@ def filters_of_address() -> Filters:
         tokens_to=_whole("tokens_to"),
         shard=_get("shard"),
         url=_get("url"),
+        slice=_slice(),
     )
     return Filters(query, _one_of(ORDERS, "sort", "nearest"), _turned(), _get("text"))
 
@@ -108,6 +112,40 @@ def draw(now: Filters, step: float, digits: int) -> None:
             _more_filters(now.query, step, digits)
         if not now.query.is_empty or now.words:
             st.button("Clear filters", key="filters-clear", on_click=_clear, type="tertiary")
+    if now.query.slice is not None:
+        _draw_slice(now.query.slice)
+
+
+def _slice() -> InSlice | None:
+    """Return the slice whose documents are listed; None for the whole corpus."""
+    by, name = _get("by"), _get("slice")
+    if not by or not name:
+        state.misread(f"{FILTER}by", "together with f.slice")
+        state.misread(f"{FILTER}slice", "together with f.by")
+        return None
+    path = state.get(state.SLICE_TABLE)
+    allowed = path and read_start().roots.allow(path)
+    return InSlice(by, name, data.identify(path) if allowed else None)
+
+
+def slice_filters(by: str, name: str) -> dict[str, str]:
+    """Return the filters that list the documents of a slice."""
+    return {"by": by, "slice": name}
+
+
+def _draw_slice(of: InSlice) -> None:
+    """Draw the slice whose documents are listed, with a button that removes the filter."""
+    known = ATTRIBUTES.get(of.attribute)
+    label = of.attribute if known is None else known.label
+    with st.container(horizontal=True, vertical_alignment="center", key="filter-slice"):
+        st.html(part("document", part("slice", label, of.name)), width="content")
+        st.button("All slices", key="filter-slice-off", on_click=_leave_slice, type="tertiary")
+
+
+def _leave_slice() -> None:
+    for name in ("by", "slice", "page"):
+        state.put(FILTER + name, None)
+    state.begin_anew()
 
 
 def _clear() -> None:

@@ -35,7 +35,8 @@ from mmc4viz.export.provenance import (
     with_documents,
 )
 from mmc4viz.export.report import BaselineYields, outline, report_content, write_report
-from mmc4viz.export.sections import Section
+from mmc4viz.export.sections import Paragraph, Section
+from mmc4viz.export.slices import slices_section
 from mmc4viz.export.tables import label_facts_at, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import (
     advice,
@@ -46,11 +47,12 @@ from mmc4viz.export.trainer import (
 from mmc4viz.export.verify import differences
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.sweep import Matched
+from mmc4viz.text import without_folders
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import Evidence, evidence
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import Config, ConfigError, LoaderConfig, Mmc4vizError
-from mmc4viz.ui import data, fields, label_data, model_data, proposals, state
+from mmc4viz.ui import data, fields, label_data, model_data, proposals, slice_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.components.saved_settings import baseline_of
 from mmc4viz.ui.html import NO_DOCUMENTS, note, pair_of_columns, part
@@ -169,6 +171,7 @@ def _report_html(
     *,
     images: bool,
     models: bool,
+    divided: slice_data.DividedBy | None = None,
     baseline: BaselineYields | None = None,
 ) -> str:
     """Return the report as HTML.
@@ -183,6 +186,8 @@ def _report_html(
         Whether to include thumbnails.
     models : bool
         Whether to include a model comparison.
+    divided : DividedBy, optional
+        What divides into slices that are included.
     baseline : BaselineYields, optional
         What the choice is compared with.
     """
@@ -200,7 +205,7 @@ def _report_html(
         folder,
         images=images,
         curves=data.curves_of(source, config),
-        sections=[labels] if comparison is None else [comparison, labels],
+        sections=[*filter(None, [_slices(choice, divided), comparison]), labels],
         baseline=baseline,
     )
     return write_report(content)
@@ -220,6 +225,17 @@ def _labels(choice: Choice) -> Section:
         return labels_section(path, choice.config, label_data.population_for(choice))
     except Mmc4vizError as error:
         return without_labels(str(error))
+
+
+def _slices(choice: Choice, divided: slice_data.DividedBy | None) -> Section | None:
+    """Return the section on slices, or why there are none."""
+    if divided is None:
+        return None
+    try:
+        found, _ = slice_data.comparison_of(choice, divided)
+    except Mmc4vizError as error:
+        return Section("Slices", [Paragraph(without_folders(str(error)))])
+    return slices_section([found])
 
 
 def _models(choice: Choice) -> Section | None:
@@ -488,23 +504,34 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
             "SHARD/KEY (SHARD/NUMBER/KEY if the key is not unique)."
         )
     with right:
-        images, models = _in_the_report(choice)
+        images, models, divided = _in_the_report(choice)
         before = _baseline(choice)
-        write = partial(_report_html, choice, found, images=images, models=models, baseline=before)
+        write = partial(
+            _report_html, choice, found, images=images, models=models, divided=divided,
+            baseline=before,
+        )  # fmt: skip
         _offer("Download report (HTML)", "mmc4viz-report.html", "text/html", write)
         beside = None if before is None else before.label
         shards = len(found["corpus"]["shards"])
-        held = outline(beside, shards, models=models, images=images)
+        held = outline(beside, shards, models=models, images=images, slices=divided is not None)
         note(f"Self-contained HTML (no scripts): {'; '.join(held)}.")
 
 
-def _in_the_report(choice: Choice) -> tuple[bool, bool]:
-    """Ask whether the report includes thumbnails and a model comparison."""
+def _in_the_report(choice: Choice) -> tuple[bool, bool, slice_data.DividedBy | None]:
+    """Ask whether the report includes thumbnails, a model comparison, and slices."""
     images = fields.yes_or_no("Include thumbnails", "export-images", "x.images", default=True)
-    if not _others(choice):
-        return images, False
-    words = "Include model comparison"
-    return images, fields.yes_or_no(words, "export-models", "x.models", default=True)
+    models = bool(_others(choice)) and fields.yes_or_no(
+        "Include model comparison", "export-models", "x.models", default=True
+    )
+    slices = fields.yes_or_no(
+        "Include slices", "export-slices", "x.slices", default=False,
+        help="Divided as on the page Slices, by site unless something else is chosen there.",
+    )  # fmt: skip
+    try:
+        return images, models, slice_data.chosen() if slices else None
+    except ConfigError as error:
+        note(str(error), "error")
+        return images, models, None
 
 
 def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:
