@@ -27,7 +27,6 @@ from mmc4viz.cli.common import (
 )
 from mmc4viz.cli.compare import Similarity, chosen, similarities_of
 from mmc4viz.cli.messages import print_error, print_note
-from mmc4viz.cli.slices import attributes_asked
 from mmc4viz.config_file import read_marked
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.scale import COSINE, Shifts, misfits
@@ -55,7 +54,7 @@ from mmc4viz.export.verify import Check, Verified, checks, verified
 from mmc4viz.reference_thresholds import REFERENCE
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.comparison import SliceComparison, compare
-from mmc4viz.slices.table import attribute_named
+from mmc4viz.slices.table import attribute_named, attributes_asked
 from mmc4viz.sweep.estimate import RATES, estimate
 from mmc4viz.sweep.pairs import Folder
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep

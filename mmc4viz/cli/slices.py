@@ -14,7 +14,7 @@ from mmc4viz.notebook import OpenedCorpus
 from mmc4viz.slices.attributes import Attribute, SlicedCorpus
 from mmc4viz.slices.comparison import ASSUMPTION, Slice, SliceComparison, ordered
 from mmc4viz.slices.rows import HEAD, as_dict, cells
-from mmc4viz.slices.table import SliceTable, attribute_named, open_slice_table
+from mmc4viz.slices.table import SliceTable, attribute_named, attributes_asked
 from mmc4viz.slices.thresholds import (
     ProposedThresholds,
     propose_equal_precision,
@@ -22,12 +22,10 @@ from mmc4viz.slices.thresholds import (
     refuse_unsuitable,
     with_file,
 )
-from mmc4viz.slices.words import table_of, unit_of
+from mmc4viz.slices.words import share, table_of, unit_of
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import csv_text, printable, table
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
-
-_MOST_COLUMNS = 20  # of a table, when none is named
 
 
 def slices(
@@ -65,29 +63,6 @@ def slices(
         alone = " The CI of a precision holds for its slice alone." * (labels_file is not None)
         click.echo("\n\n".join(blocks) + f"\n({ASSUMPTION}{alone})")
     finish(corpus)
-
-
-def attributes_asked(
-    names: tuple[str, ...], table_file: str | None
-) -> tuple[list[str], SliceTable | None]:
-    """Return what to divide by, by default every column of the user's table, and the table.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such attribute, or no such table.
-    """
-    own = None if table_file is None else open_slice_table(table_file)
-    if own is not None and not names:
-        names = own.columns
-        if len(names) > _MOST_COLUMNS:
-            raise ConfigError(
-                f"{own.path}: has {len(names):,} columns; name those to divide by with --by"
-            )
-    asked = list(dict.fromkeys(names))
-    for name in asked:
-        attribute_named(name, own)  # before anything is read
-    return asked, own
 
 
 def _check(
@@ -163,8 +138,8 @@ def _print_proposed(found: ProposedThresholds, attribute: Attribute, form: str) 
                           ("size", "before", "kept"))  # fmt: skip
     head = ("slice", "documents", "threshold", "kept", "share", "before", "")
     lines = [
-        (one.name, f"{one.size:,}", f"{one.threshold!r}", f"{one.kept:,.10g}", _share(one.share),
-         _share(one.before / one.size), one.said or ("" if one.own else "as the settings"))
+        (one.name, f"{one.size:,}", f"{one.threshold!r}", f"{one.kept:,.10g}", share(one.share),
+         share(one.before / one.size), one.said or ("" if one.own else "as the settings"))
         for one in found.slices
     ]  # fmt: skip
     click.echo(
@@ -198,7 +173,3 @@ def _as_text(found: SliceComparison, slices: list[Slice]) -> str:
     kept = f"{found.kept:,.10g} of {found.size:,} {unit_of(found)} kept{share}"
     head, rows = table_of(found, slices)
     return f"{printable(found.label)}: {kept} at {found.threshold:g}\n{table([head, *rows])}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"

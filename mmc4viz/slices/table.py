@@ -340,3 +340,29 @@ def attribute_named(name: str, table: SliceTable | None = None) -> Attribute:
             "column of your own table (--slices FILE)"
         )
     return ATTRIBUTES[name]
+
+
+_MOST_COLUMNS: Final = 20  # of a table, when none is named
+
+
+def attributes_asked(
+    names: Sequence[str], table_file: str | None
+) -> tuple[list[str], SliceTable | None]:
+    """Return what to divide by, by default every column of the user's table, and the table.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such attribute, or no such table.
+    """
+    own = None if table_file is None else open_slice_table(table_file)
+    if own is not None and not names:
+        names = own.columns
+        if len(names) > _MOST_COLUMNS:
+            raise ConfigError(
+                f"{own.path}: has {len(names):,} columns; name those to divide by with --by"
+            )
+    asked = list(dict.fromkeys(names))
+    for name in asked:
+        attribute_named(name, own)  # before anything is read
+    return asked, own
