@@ -234,7 +234,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     Examples
     --------
     >>> "{:.3f} {:.3f}".format(*wilson(0.38, 1000))
-    '0.350 0.411'
+    '0.350 0.410'
     """
     middle, spread = share + _Z**2 / (2 * n), share * (1 - share) / n + _Z**2 / (4 * n**2)
     half, whole = _Z * spread**0.5, 1 + _Z**2 / n
