@@ -313,7 +313,7 @@ class Literal(Mapping[int, Document]):
         found = cut(self._laid_out(config.max_images), config.max_tokens, self._columns.tokenizer)
         chatgpt, matched = self._chatgpt[here[text]], images[text, _MATCHED]
         present = np.where(chatgpt, matched, self._survivors()[text])
-        length[text] = found.length
+        length[text] = np.where(found.failed, 0, found.length)
         kind[text] = _classes(found, chatgpt, config.min_images)
         counts[text] = _counts(found, chatgpt, matched, present, config.max_images)
         failed = text[found.failed]
