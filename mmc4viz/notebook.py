@@ -39,6 +39,7 @@ from mmc4viz.sweep.shape import estimated_shape_rows, shape_rows
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
 from mmc4viz.text import escaped
+from mmc4viz.thresholds import by_yield as by_yields
 from mmc4viz.thresholds.budget import (
     Passes,
     TrainingBudget,
@@ -50,7 +51,13 @@ from mmc4viz.thresholds.budget import (
     part_of,
     passes_of,
 )
-from mmc4viz.thresholds.by_yield import YIELDS, Target, by_yield, steps_of_curves
+from mmc4viz.thresholds.by_yield import (
+    YIELDS,
+    Target,
+    by_yield,
+    sampled_assumption,
+    steps_of_curves,
+)
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError, Document, LoaderConfig, SliceThresholds, Verdict
 
@@ -519,6 +526,12 @@ class OpenedCorpus:
         self, curves: Curves, config: LoaderConfig, budget: TrainingBudget, corpus_size: int
     ) -> Passes:
         """Return the passes over these documents, or over a larger corpus if they are a part."""
+        if self.drawn is not None:
+            swept, keep = (
+                sweep_clusters(self.drawn, config, curves.thresholds),
+                config.single_image_keep,
+            )
+            return _passes_of_sample(self.drawn, swept, keep, budget, corpus_size)
         if corpus_size <= len(self):
             return exact_passes(curves, config.single_image_keep, budget)
         self._refuse_slices("a corpus larger than the documents at hand")
@@ -648,14 +661,17 @@ class OpenedCorpus:
         matched, keep = self.matched(config), config.single_image_keep
         curves = self._swept(matched, config, matched.scale.thresholds())
         steps = steps_of_curves(curves, keep)
-        conditions = combined.of_yields(steps, targets)
+        sampled = None if self.drawn is None else self.drawn.n_documents
+        words = by_yields.ASSUMPTION if sampled is None else sampled_assumption(sampled)
+        conditions = combined.of_yields(steps, targets, words)
         if limits.passes is not None and limits.budget is not None:
             budget = TrainingBudget.parse(limits.budget)
             size = self._corpus_size(limits.corpus_size, budget)
             found = self._passes(curves, config, budget, size)
             conditions.append(combined.of_passes(found, limits.passes))
         if limits.single_image is not None:
-            conditions.append(combined.of_single_image(curves, keep, limits.single_image))
+            share = limits.single_image
+            conditions.append(combined.of_single_image(curves, keep, share, words))
         return combined.combine(steps, [*conditions, *(rate(steps.threshold) for rate in rates)])
 
     def with_yields(

@@ -119,7 +119,7 @@ def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     if not isinstance(value, str):
-        return value
+        return "" if value != value else value  # NaN: nothing to say
     text = plain(value)
     begins = unicodedata.normalize("NFKC", text.lstrip()[:1])  # includes full-width characters
     return f"'{text}" if (begins and begins in "=+-@|%") or text[:1] in ("\t", "\n") else text

@@ -139,7 +139,7 @@ def _beside(at: int, x: float, anchor: str, text: str) -> Spec:
 
 
 def _signed(cost: float) -> str:
-    return f"{cost + 0.0:,.1f}".replace("-", "−")
+    return f"{round(cost, 1) + 0.0:,.1f}".replace("-", "−")
 
 
 def _short(name: str) -> str:

@@ -75,7 +75,7 @@ def passes(found: Passes, threshold: float, span: tuple[float, float] | None = N
             type="log", range=[math.log10(bottom), math.log10(top)], **_ticks(bottom, top)
         ),
         "shapes": [threshold_line(threshold)],
-        "annotations": [above("times each kept document is seen", 0, "left")],
+        "annotations": [above("passes over what is kept", 0, "left")],
     }
     return figure(data, layout, 300, **ALIGNED)
 

@@ -41,7 +41,7 @@ from mmc4viz.export.tables import Line, findings
 from mmc4viz.export.trainer import advice, training_command
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.pairs import Example, Folder, examples, pairs_of
-from mmc4viz.sweep.shape import RATIOS, by_images, by_length, median_images, ratio
+from mmc4viz.sweep.shape import RATIOS, SHARES, by_images, by_length, median_images, ratio
 from mmc4viz.sweep.statistics import (
     LENGTHS,
     MOST_IMAGES,
@@ -469,11 +469,10 @@ def _sequences_section(content: Content) -> Section:
     if not whole:
         return Section("Sequences")
     at, limit = f"{content.config.threshold:g}", content.config.max_tokens
-    shares = {"single_image", "single_image_before", "followed", "truncated_sequences"}
     rows = []
     for name, words in RATIOS.items():
         value = float(ratio(curves, name, keep)[0])
-        written = "–" if value != value else f"{value:.1%}" if name in shares else f"{value:.2f}"
+        written = "–" if value != value else f"{value:.1%}" if name in SHARES else f"{value:.2f}"
         rows.append([words, written])
     rows.append(["images per sequence, median", f"{median_images(curves, keep)[0]:.0f}"])
     counts = [

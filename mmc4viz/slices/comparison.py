@@ -31,7 +31,6 @@ from mmc4viz.sweep.statistics import CLASS, Curves, document_funnel
 from mmc4viz.sweep.sweep import Matched, sweep_each
 from mmc4viz.thresholds.labels.intervals import interval
 from mmc4viz.thresholds.labels.precision import Labelled
-from mmc4viz.thresholds.labels.sampling import above
 from mmc4viz.types import LoaderConfig, PairStatus
 
 _MOST_BINS: Final = 100_000  # half a kilobyte each
@@ -423,16 +422,16 @@ def _precisions(
 ) -> list[SlicePrecision]:
     """Estimate the precision of each slice: within a stratum, its labels are drawn at random."""
     code, sample = division.of_pairs(corpus.pairs), labelled.sample
-    scores, size = corpus.pairs.score, len(sample.edges) + 1
+    scores, shape = corpus.pairs.score, (len(division), len(sample.edges) + 1)
     at, of_label = np.array([threshold]), code[labelled.ranks]
-    population, counts, right = (np.zeros((len(division), size), np.int64) for _ in range(3))
-    reaching = sample.score >= threshold
+    population, labels = np.zeros(shape, np.int64), np.zeros(len(division), np.int64)
+    counts, right = np.zeros(shape), np.zeros(shape)  # as so many independent labels
     for number in range(len(division)):
-        population[number] = above(scores[code == number], sample.edges, at)[0]
-        mine = reaching & (of_label == number)
-        counts[number] = np.bincount(sample.stratum[mine], minlength=size)
-        right[number] = np.bincount(sample.stratum[mine & sample.correct], minlength=size)
-    labels = counts.sum(axis=1)
+        part = sample.part(scores[code == number], of_label == number)
+        above, labelled_here, _ = part.above(at)
+        population[number], labels[number] = above[0], labelled_here.sum()
+        independent = part.independent(at)
+        counts[number], right[number] = independent[0][0], independent[1][0]
     enough = labels >= ENOUGH_LABELS
     found = [SlicePrecision(int(n)) for n in labels]
     if enough.any():

@@ -25,7 +25,7 @@ from mmc4viz.slices.attributes import ATTRIBUTES, Attribute, SlicedCorpus
 from mmc4viz.slices.comparison import document_curves
 from mmc4viz.slices.division import MOST, NO_VALUE, Division, Values, divide, shown
 from mmc4viz.slices.table import SliceTable, open_slice_table
-from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, propose
+from mmc4viz.thresholds.labels.precision import Labelled, propose
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
 
 FEWEST_DOCUMENTS: Final = 10
@@ -329,10 +329,7 @@ def propose_equal_precision(
     said = []
     for number in range(len(division)):
         mine = of_label == number
-        part = LabelledSample(
-            corpus.pairs.score[code == number], sample.edges, sample.score[mine],
-            sample.correct[mine],
-        )  # fmt: skip
+        part = sample.part(corpus.pairs.score[code == number], mine)
         one = propose(part, wanted)
         own = one.threshold if named[number] else None
         chosen.append(own)

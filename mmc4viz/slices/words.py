@@ -49,7 +49,7 @@ def _row(one: Slice) -> tuple[str, ...]:
         share(one.share),
         signed(one.difference),
         "–" if one.low is None else f"{signed(one.low)} to {signed(one.high)}",
-        f"{one.cost + 0.0:,.1f}",
+        f"{round(one.cost, 1) + 0.0:,.1f}",
         f"{one.median:g}" if one.quantiles else "–",
     )
 
@@ -74,7 +74,7 @@ def share(value: float | None) -> str:
 
 def signed(value: float | None) -> str:
     """Return a difference of shares in percentage points."""
-    return "–" if value is None else f"{100 * value:+.1f}"
+    return "–" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def by_words(found: SliceComparison) -> str:
@@ -110,12 +110,12 @@ def _against(one: Slice, whole: float) -> str:
     >>> _against(Of(low=-0.12, high=0.032, difference=-0.05), 0.433)
     "between 12 points below and 3 above the whole's 43.3%"
     >>> _against(Of(low=None, high=None, difference=-0.052), 0.433)
-    "5.2 points below the whole's 43.3%; too few documents for a CI"
+    "5.2 points below the whole's 43.3%; fewer than 10 documents in it or outside, so no CI"
     """
     of = f"the whole's {whole:.1%}"
     if one.low is None or one.high is None:
         below = 0.0 if one.difference is None else -100 * one.difference
-        return f"{below:.1f} points below {of}; too few documents for a CI"
+        return f"{below:.1f} points below {of}; fewer than 10 documents in it or outside, so no CI"
     low, high = 100 * one.low, 100 * one.high
     if high < 0:
         return f"{-low:.0f} to {-high:.0f} points below {of}"

@@ -262,9 +262,8 @@ def _with_minimum(states: States, min_images: int) -> States:
 def _cut(max_tokens: int, group: Group, tokenizer: Tokenizer, counted: Collection[str]) -> _Cut:
     """Return the truncation of a group's sequences."""
     limit = max_tokens - tokenizer.n_before - tokenizer.n_after
-    if (
-        group.before.dtype == np.int16
-    ):  # no document is that long, so results are the same without overflow
+    if group.before.dtype == np.int16:
+        # No document is that long, so results are the same without overflow.
         limit = min(limit, NARROW + tokenizer.n_closing)
     end = limit - 1 if tokenizer.n_after == 0 else -1  # otherwise an image token is never last
     own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing

@@ -7,6 +7,7 @@ that `mmc4viz.sweep.statistics.Curves` holds; from a sample, they come with inte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +27,9 @@ RATIOS: Final = {
     "truncated_sequences": "share of sequences that are truncated",
 }
 """Ratios of two sums, and what they mean."""
+
+SHARES: Final = ("single_image_before", "single_image", "followed", "truncated_sequences")
+"""Those of `RATIOS` that are from 0 to 1."""
 
 MEDIAN: Final = "images_median"
 
@@ -150,7 +154,8 @@ def estimated_shape_rows(
     for name, (top, bottom) in found.items():
         rate = interval(top, bottom, drawn.fraction)
         known = np.broadcast_to(bottom.sum(axis=0) > 0, rate.estimate.shape)
-        for end, values in (("", rate.estimate), ("_low", rate.low), ("_high", rate.high)):
+        high = np.minimum(rate.high, 1.0) if name in SHARES else rate.high
+        for end, values in (("", rate.estimate), ("_low", rate.low), ("_high", high)):
             columns[name + end] = np.where(known, values, np.nan)
         if name == "truncated_sequences":
             columns |= _estimated_median(drawn, swept, keep)
@@ -188,5 +193,5 @@ def _counted(curves: Curves, keep: float, max_images: int) -> dict[str, Floats]:
 
 
 def _as_rows(columns: dict[str, Floats]) -> list[dict[str, Any]]:
-    lists = [[None if x != x else x for x in values.tolist()] for values in columns.values()]
+    lists = [[x if isfinite(x) else None for x in values.tolist()] for values in columns.values()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]

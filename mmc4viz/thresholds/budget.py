@@ -221,18 +221,18 @@ class Passes:
         }
 
     def in_words(self, threshold: float) -> str:
-        """Say how often each kept document is seen at the nearest threshold."""
+        """Say how many passes over what is kept the budget takes at the nearest threshold."""
         at = int(np.abs(self.thresholds - threshold).argmin())
         value, low, high = (float(one[at]) for one in (self.estimate, self.low, self.high))
         if not np.isfinite(value):
             return f"At {threshold:g} nothing is kept: {self.budget} are never reached."
         between = ""
         if self.sampled is not None:
-            most = times(high) if np.isfinite(high) else "∞"
-            between = f" (95% CI {times(low)}–{most})"
+            between = f" (95% CI {times(low)}–{times(high)})"
         return (
-            f"At {threshold:g} each kept document is seen {times(value)} times{between} in "
-            f"{self.budget}."
+            f"At {threshold:g}, {self.budget} are {times(value)} passes{between} over what is "
+            "kept: documents with several images are seen as often, single-image documents only "
+            "when they are drawn."
         )
 
 
@@ -244,6 +244,8 @@ def times(value: float) -> str:
     >>> times(0.034), times(5.83), times(123.4), times(576923.1)
     ('0.034', '5.8', '123', '576,923')
     """
+    if not math.isfinite(value):
+        return "∞"
     return f"{value:,.2g}" if value < 10 else f"{value:,.0f}"
 
 

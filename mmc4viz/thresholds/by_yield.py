@@ -26,6 +26,16 @@ from mmc4viz.sweep.sweep import Matched, Progress
 from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ConfigError, LoaderConfig
 
+
+def sampled_assumption(documents: int) -> str:
+    """Return what yields of a random sample of so many documents assume."""
+    return (
+        f"Estimated from {documents:,} randomly sampled documents; documents and tokens are "
+        "expected values, given the single-image keep probability. Does not consider whether pairs "
+        "are correct."
+    )
+
+
 Changes = tuple[Floats, NDArray[np.int32]]
 """Scores, shape (S,), and the change of each counted quantity there, shape (7, S)."""
 

@@ -83,7 +83,9 @@ class Condition:
         return f"{value:.1%}" if "%" in self.name else f"{value:,.10g}"
 
 
-def of_yields(steps: Steps, targets: Sequence[Target]) -> list[Condition]:
+def of_yields(
+    steps: Steps, targets: Sequence[Target], assumption: str = ASSUMPTION
+) -> list[Condition]:
     """Return a condition for each yield target, as `mmc4viz.thresholds.by_yield` tests it."""
     return [
         Condition(
@@ -93,7 +95,7 @@ def of_yields(steps: Steps, targets: Sequence[Target]) -> list[Condition]:
             False,
             steps.kept[one.quantity] / ((steps.whole[one.quantity] or 1.0) if one.share else 1.0),
             steps.kept[one.quantity] >= one.needed(steps),
-            (ASSUMPTION,),
+            (assumption,),
         )
         for one in targets
     ]
@@ -117,7 +119,9 @@ def of_passes(found: Passes, most: float) -> Condition:
     return Condition("passes", name, most, True, found.estimate, met, words)
 
 
-def of_single_image(curves: Curves, keep: float, most: float) -> Condition:
+def of_single_image(
+    curves: Curves, keep: float, most: float, assumption: str = ASSUMPTION
+) -> Condition:
     """Return the condition of at most so large a share of single-image sequences.
 
     Raises
@@ -129,7 +133,7 @@ def of_single_image(curves: Curves, keep: float, most: float) -> Condition:
         raise ConfigError(f"single-image sequences ≤ {most:g}: must be between 0 and 1")
     share = ratio(curves, "single_image", keep)
     name = f"single-image sequences ≤ {100 * most:.4g}%"
-    return Condition("single_image", name, most, True, share, share <= most, (ASSUMPTION,))
+    return Condition("single_image", name, most, True, share, share <= most, (assumption,))
 
 
 def of_fdr(estimate: FdrEstimate, grid: Thresholds, wanted: float) -> Condition:

@@ -360,7 +360,8 @@ def test_passes_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> Non
     assert row == pytest.approx([wanted.rows[0][name] for name in head], rel=1e-9)
     said = [one.value for one in page.markdown]
     passes, low, high = (f"{value:,.0f}" for value in row[1:])
-    assert f"At 0.26 each kept document is seen {passes} times (95% CI {low}–{high}) in" in said[-1]
+    words = f"300M images are {passes} passes (95% CI {low}–{high}) over what is kept"
+    assert f"At 0.26, {words}" in said[-1]
     assert "a reference, not a rule" in markup(page)
     asked = {"picture": "passes", "t": "0.26", "budget": "300M", "unit": "images", "corpus": "1M"}
     assert dict(page.query_params) == asked
@@ -387,7 +388,7 @@ def test_a_budget_of_an_address_that_says_nothing_is_told(
 ) -> None:
     page = opened(monkeypatch, "", picture="passes", **address)
     assert said in markup(page)
-    assert "each kept document is seen 576,923 times in 60M sequences" in page.markdown[-1].value
+    assert "60M sequences are 576,923 passes over what is kept" in page.markdown[-1].value
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,12 @@ _AROUND: Final = ("text_before", "text_between", "followed")
 STATISTICS: Final = {
     "share": Statistic("Documents kept", True, (), _share_of_documents),
     "documents": Statistic("Sequences", False, (), _expected("documents")),
-    "image_tokens": Statistic("Images", False, (), _expected("image_tokens")),
+    "image_tokens": Statistic("Image tokens", False, (), _expected("image_tokens")),
     "text_tokens": Statistic("Text tokens", False, ("text_tokens",), _expected("text_tokens")),
     "single_image": Statistic("Single-image sequences", True, (), _ratio("single_image")),
     "images_mean": Statistic("Images per sequence", False, (), _ratio("images_mean")),
     "images_median": Statistic("Median images per sequence", False, (), median_images),
-    "mispaired": Statistic("Mispaired images", True, ("mispaired",), _mispaired),
+    "mispaired": Statistic("Mispaired tokens", True, ("mispaired",), _mispaired),
     "truncated_sequences": Statistic(
         "Truncated sequences", True, ("length",), _ratio("truncated_sequences")
     ),
@@ -178,7 +178,9 @@ def _curves(
     bins: dict[tuple[int, ...], Bins] = {}  # by the settings that they hold for
 
     def of(users: Sequence[int]) -> Bins:
-        return bins.setdefault(tuple(users), Bins(thresholds, counted=counted))
+        if (key := tuple(users)) not in bins:
+            bins[key] = Bins(thresholds, counted=counted)
+        return bins[key]
 
     for part in matched.parts:
         for number, config in enumerate(configs):

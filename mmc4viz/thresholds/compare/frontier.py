@@ -369,10 +369,17 @@ class SharedYield:
         if not self.kept[at]:
             return f"{self.names[0]} at {self.marked:.6g} keeps nothing."
         kept = f"{self.kept[at]:,.10g} {self.quantity.replace('_', ' ')}"
+        shares = [
+            f"{share:.1%} of the same {words}"
+            for share, words in (
+                (self.documents[at], f"documents ({self.by_chance[at]:.1%} by chance)"),
+                (self.pairs[at], "pairs"),
+            )
+            if np.isfinite(share)
+        ]
         return (
             f"{self.names[0]} at {self.marked:.6g} keeps {kept}; {self.names[1]} keeps as much at "
-            f"{self.second[at]:.6g}, with {self.documents[at]:.1%} of the same documents "
-            f"({self.by_chance[at]:.1%} by chance) and {self.pairs[at]:.1%} of the same pairs."
+            f"{self.second[at]:.6g}, with {' and '.join(shares) or 'no document'}."
         )
 
 

@@ -151,6 +151,11 @@ class LabelledSample:
         """Pairs of each stratum, shape (B + 1,)."""
         return sampling.populations(self.scores, self.edges)
 
+    def part(self, scores: Floats, labels: NDArray[np.bool_]) -> LabelledSample:
+        """Return the sample of some pairs, given their scores, and which labels are theirs."""
+        cluster = None if self.cluster is None else self.cluster[labels]
+        return LabelledSample(scores, self.edges, self.score[labels], self.correct[labels], cluster)
+
     def counts(self) -> tuple[Ints, Ints]:
         """Return labels and correct labels of each stratum, shape (B + 1,) each."""
         size = len(self.edges) + 1

@@ -4,7 +4,7 @@
 const A_BATCH = 10; // images
 const A_SCREEN = 8; // rows
 const STILL = 4; // pixels that a press may move; more selects text
-const FORMULA = /^\s*[=+\-@|%]\D/; // what a spreadsheet would compute
+const FORMULA = /^\s*(?:[=@|%＝＋－＠｜％]|[+\-−](?![\d.,]+$))/; // what a spreadsheet would compute
 const lists = new WeakMap();
 let current = null; // the list on the page
 

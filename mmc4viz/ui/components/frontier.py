@@ -54,9 +54,9 @@ def show_models(choice: Choice, first: Side, second: Side, quantity: str) -> Non
         One of `mmc4viz.thresholds.by_yield.YIELDS`.
     """
     threshold, path = choice.config.threshold, label_data.path_of(choice)
-    labels = model_data.Labels.of(path) if model_data.has_labels(path) else None
-    wanted = _quality(TITLE, labelled=labels is not None)
     try:
+        labels = model_data.Labels.of(path) if model_data.has_labels(path) else None
+        wanted = _quality(TITLE, labelled=labels is not None)
         if wanted == "precision" and labels is not None:
             found = model_data.frontier_by_precision(first, second, labels, quantity, threshold)
             _show(found, settings=False)
@@ -81,7 +81,11 @@ def show_settings(choice: Choice, curves: Curves, compared: Baseline) -> None:
     compared : Baseline
         If only its threshold differs, both points are on one line.
     """
-    found = {_CURRENT: _labelled(choice), _name(compared): _labelled(_other(choice, compared))}
+    try:
+        found = {_CURRENT: _labelled(choice), _name(compared): _labelled(_other(choice, compared))}
+    except Mmc4vizError as error:
+        note(str(error), "error")
+        found = {}
     labelled = {name: one for name, one in found.items() if one is not None}
     quantity = fields.one_of(
         st.segmented_control,

@@ -19,7 +19,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.export.provenance import BASES
 from mmc4viz.text import plain
-from mmc4viz.thresholds.by_yield import YIELDS, Steps, Target, by_yield, steps_of_curves
+from mmc4viz.thresholds.by_yield import (
+    ASSUMPTION,
+    YIELDS,
+    Steps,
+    Target,
+    by_yield,
+    sampled_assumption,
+    steps_of_curves,
+)
 from mmc4viz.thresholds.combined import (
     Combined,
     Condition,
@@ -289,15 +297,14 @@ def _of_yield(choice: Choice) -> Answer:
     if not wanted:
         return None
     found = by_yield(_steps(choice), wanted)
+    return replace(found, assumption=_assumption(choice))
+
+
+def _assumption(choice: Choice) -> str:
+    """Return what yields assume."""
     if choice.source.sample is None:
-        return found
-    documents = data.facts_of(choice.source).documents
-    return replace(
-        found,
-        assumption=f"Estimated from {documents:,} randomly sampled documents; documents and tokens "
-        "are expected values, given the single-image keep probability. Does not consider whether "
-        "pairs are correct.",
-    )
+        return ASSUMPTION
+    return sampled_assumption(data.facts_of(choice.source).documents)
 
 
 def _steps(choice: Choice) -> Steps:
@@ -394,27 +401,31 @@ def _of_all(choice: Choice) -> Combined | None:
     steps, curves = _steps(choice), data.curves_of(choice.source, choice.config)
     keep = choice.config.single_image_keep
     grid = np.searchsorted(curves.thresholds, choice.scale.thresholds())
-    yields, limits = of_yields(steps, _targets()), list[Condition]()
+    assumption = _assumption(choice)
+    yields, limits = of_yields(steps, _targets(), assumption), list[Condition]()
     if text := state.get(_PASSES).strip():
         most = number(text, -1.0)
         if most <= 0:
             raise ConfigError(f"{text!r} is not a number of passes: enter, for example, 4")
         limits.append(of_passes(budget.passes(choice, curves), most).at(grid))
     if text := state.get(_SINGLE).strip():
-        limits.append(of_single_image(curves, keep, share(text)).at(grid))
-    rates = [*_fdr_at_once(choice, steps), *_precision_at_once(choice, steps)]
+        limits.append(of_single_image(curves, keep, share(text), assumption).at(grid))
+    fdr = _fdr_at_once(choice, steps)
+    rates = [*(fdr or ()), *_precision_at_once(choice, steps)]
     several = bool(limits) or bool(yields) + len(rates) > 1
-    return combine(steps, [*yields, *limits, *rates]) if several else None
+    return combine(steps, [*yields, *limits, *rates]) if several and fdr is not None else None
 
 
-def _fdr_at_once(choice: Choice, steps: Steps) -> list[Condition]:
-    """Return the condition of the target FDR, once it has been estimated."""
+def _fdr_at_once(choice: Choice, steps: Steps) -> list[Condition] | None:
+    """Return the condition of the target FDR; None until it has been estimated."""
     text = state.get(_FDR).strip()
-    if not text or choice.source.sample is not None:
+    if not text:
         return []
+    if choice.source.sample is not None:
+        return None
     side = model_data.side(choice.config.clip_model, choice.source, choice.config)
     if not model_data.has_fdr(side):
-        return []
+        return None
     return [of_fdr(model_data.fdr_of(side), steps.threshold, share(text))]
 
 

@@ -89,10 +89,9 @@ def in_words(row: dict[str, float | None], threshold: float) -> str:
     )
     if row["text_between_mean"] is not None:
         words += f", {said('text_between_mean', '.0f')} between two images"
-    return (
-        f"{words}; {said('followed', '.1%')} of images have text after them. "
-        f"{said('truncated_sequences', '.1%')} of sequences are truncated."
-    )
+    if row["followed"] is not None:
+        words += f"; {said('followed', '.1%')} of images have text after them"
+    return f"{words}. {said('truncated_sequences', '.1%')} of sequences are truncated."
 
 
 def _row(choice: Choice, curves: Curves) -> dict[str, float | None]:
@@ -120,7 +119,8 @@ def _by_images(choice: Choice, curves: Curves) -> None:
     found = by_images(curves, keep)
     shown = min(cap, 8)
     parts = np.vstack([found[:shown], found[shown:].sum(axis=0)])
-    last = many(shown, "image") if shown == choice.config.max_images else f"{shown} images or more"
+    exactly = shown == choice.config.max_images and not found[shown + 1 :].any()
+    last = many(shown, "image") if exactly else f"{shown} images or more"
     names = ["no image", *(many(n, "image") for n in range(1, shown)), last]
     there = parts.sum(axis=1) > 0
     names = [name for name, some in zip(names, there.tolist(), strict=True) if some]
@@ -224,6 +224,11 @@ def show_two_settings(choice: Choice) -> None:
     of, label = STATISTICS[statistic], SETTINGS[setting].label
     written = [[_written(cell, of.is_share) for cell in row] for row in found.cells.tolist()]
     title = f"{of.label} by threshold and {label.lower()}"
+    row, step = values.index(current), int(np.abs(found.thresholds - config.threshold).argmin())
+    st.markdown(
+        f"**At {config.threshold:g} with {label.lower()} {current:,}: {written[row][step]}** "
+        "(the value of every cell is under the pointer)"
+    )
     figure = figures.setting_map(
         found, (of.label, label), written, (config.threshold, current), span
     )
