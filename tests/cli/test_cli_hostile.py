@@ -37,6 +37,7 @@ GIVEN = {
     "sample": ["{folder}"],
     "score": ["{shard}", "--model", "{folder}", "--out", "s.parquet"],
     "slices": ["{shard}"],
+    "reference": ["{shard}"],
     "suggest": ["{shard}", "--keep", "pairs=1"],
     "verify": ["{verified}", "{shard}"],
 }
