@@ -16,8 +16,9 @@ PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 def lowest() -> list[str]:
     """Return ``NAME==BOUND`` for each dependency that the core and its extras name."""
     project = tomllib.loads(PROJECT.read_text())["project"]
-    named = [*project["dependencies"], *project["optional-dependencies"]["score"]]
-    named += project["optional-dependencies"]["dask"]
+    named = list(project["dependencies"])
+    for extra in ("score", "dask", "describe"):
+        named += project["optional-dependencies"][extra]
     bounds = {
         requirement.name: bound.version
         for requirement in map(Requirement, named)
