@@ -22,6 +22,7 @@ from mmc4viz.cli.options import (
     ManyModels,
     Positive,
     Share,
+    output_format,
     with_budget,
     with_sections,
     with_settings,
@@ -209,14 +210,7 @@ def apply() -> None:
     help="Print what is kept against how good it is at each threshold of every model instead: "
     "precision with --labels, 1 − FDR with --fdr, else the overlap at equal yield.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
+@output_format("table", "json", "csv")
 @_runs("compare")
 def compare() -> None:
     """Find equivalent thresholds between CLIP models.
@@ -232,14 +226,7 @@ def compare() -> None:
 @with_settings
 @INDEX
 @SIMILARITY
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "jsonl"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
+@output_format("table", "jsonl")
 @click.option("--token-ids", is_flag=True, help="Add the token ids of each sequence (jsonl only).")
 @click.option("--key", metavar="KEY", help="Show only documents with this key.")
 @_runs("curve")
@@ -262,14 +249,7 @@ def explain() -> None:
 @click.option(
     "--shape", is_flag=True, help="Add images per sequence, lengths, and text around the images."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["csv", "json"]),
-    default="csv",
-    show_default=True,
-    help="Output format.",
-)
+@output_format("csv", "json")
 @_runs("curve")
 def curve() -> None:
     """Print what each threshold keeps and drops.
@@ -420,14 +400,7 @@ def index() -> None:
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 @INDEX
 @SIMILARITY
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
+@output_format("table", "csv", "json")
 @_runs("curve")
 def reference() -> None:
     """Compare a corpus with the published figures of MMC4 and others.
@@ -579,14 +552,7 @@ def score() -> None:
     help="Write the settings with the proposed slice thresholds as a config (.yaml or .json), "
     "for --config of curve, explain, suggest, export, verify and apply.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
+@output_format("table", "csv", "json")
 @_runs("slices")
 def slices() -> None:
     """Show for which sites, pages or images one threshold does not fit.
@@ -643,14 +609,7 @@ def slices() -> None:
 @click.option(
     "--out", metavar="FILE", help="Also write the result as JSON, for mmc4viz export --proposal."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
+@output_format("table", "json")
 @_runs("suggest")
 def suggest() -> None:
     """Suggest thresholds for a target yield, FDR or precision, and for all targets at once.

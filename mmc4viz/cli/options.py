@@ -44,6 +44,19 @@ SEED = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Random seed."
 )
 
+
+def output_format(*kinds: str) -> Callable[[F], F]:
+    """Return the option ``--format`` with these formats, of which the first is the default."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(kinds),
+        default=kinds[0],
+        show_default=True,
+        help="Output format.",
+    )
+
+
 _BUDGET = (
     click.option(
         "--budget",

@@ -22,7 +22,7 @@ from mmc4viz.slices.thresholds import (
     refuse_unsuitable,
     with_file,
 )
-from mmc4viz.slices.words import share, table_of, unit_of
+from mmc4viz.slices.words import ALONE, share, table_of, unit_of
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.text import csv_text, printable, table
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
@@ -60,7 +60,7 @@ def slices(
         click.echo(csv_text(HEAD, lines), nl=False)
     else:
         blocks = [_as_text(one, ordered(one.slices, sort)) for one in found]
-        alone = " The CI of a precision holds for its slice alone." * (labels_file is not None)
+        alone = ALONE * (labels_file is not None)
         click.echo("\n\n".join(blocks) + f"\n({ASSUMPTION}{alone})")
     finish(corpus)
 

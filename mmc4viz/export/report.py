@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,9 +40,16 @@ from mmc4viz.export.tables import Line, findings
 from mmc4viz.export.trainer import advice, training_command
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.pairs import Example, Folder, examples, pairs_of
-from mmc4viz.sweep.shape import RATIOS, SHARES, by_images, by_length, median_images, ratio
+from mmc4viz.sweep.shape import (
+    RATIOS,
+    SHARES,
+    by_images,
+    by_length,
+    length_names,
+    median_images,
+    ratio,
+)
 from mmc4viz.sweep.statistics import (
-    LENGTHS,
     MOST_IMAGES,
     Curves,
     Loss,
@@ -480,9 +486,9 @@ def _sequences_section(content: Content) -> Section:
         for n in range(MOST_IMAGES + 1)
         if images[n]
     ]
-    ends = [n * limit // LENGTHS for n in range(LENGTHS + 1)]
-    names = [f"{low + 1:,}–{high:,} tokens" for low, high in pairwise(ends)]
-    counts += zip([*names, f"truncated at {limit:,} tokens"], length.tolist(), strict=True)
+    counts += zip(
+        [*length_names(limit), f"truncated at {limit:,} tokens"], length.tolist(), strict=True
+    )
     table = [[words, quantity(n), f"{n / whole:.1%}"] for words, n in counts]
     of = f"kept sequences at the threshold {at}, in expectation over the single-image drop"
     return Section(

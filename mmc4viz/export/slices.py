@@ -8,7 +8,7 @@ from typing import Final
 from mmc4viz.export.sections import Charts, Heading, Paragraph, Part, Section, Table
 from mmc4viz.export.svg import intervals
 from mmc4viz.slices.comparison import ASSUMPTION, SliceComparison, ordered
-from mmc4viz.slices.words import by_words, costliest, table_of, typeset, unit_of
+from mmc4viz.slices.words import ALONE, by_words, costliest, table_of, typeset, unit_of
 from mmc4viz.text import plain, without_folders
 
 _MOST_ROWS: Final = 30  # of a picture
@@ -44,7 +44,7 @@ def _division(found: SliceComparison) -> list[Part]:
         )
         parts.append(Charts([wide], caption, [narrow]))
     head, rows = table_of(found, slices, shape=True)
-    alone = " The CI of a precision holds for its slice alone." * ("precision" in head)
+    alone = ALONE * ("precision" in head)
     caption = f"Kept {of}. {ASSUMPTION}{alone}"
     return [*parts, Table(head, typeset(rows), caption, range(1, len(head)))]
 

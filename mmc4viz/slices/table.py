@@ -75,7 +75,7 @@ class SliceTable:
             more = ", …" * (len(self.columns) > _NAMED)
             held = ", ".join(self.columns[:_NAMED]) + more
             raise ConfigError(f"{self.path}: no column {name!r}; it has: {held}")
-        kind = _plain_type(self.data.schema.field(name).type)
+        kind = plain_type(self.data.schema.field(name).type)
         known = (*_TEXT, *_NUMBER, *_DATE, pa.types.is_boolean, pa.types.is_null)
         if not any(check(kind) for check in known):
             raise ConfigError(
@@ -98,7 +98,7 @@ class SliceTable:
     def _read(self, names: list[str]) -> pa.Table:
         try:
             found = self.data.to_table(columns=names).combine_chunks()
-            plain = [pa.field(f.name, _plain_type(f.type)) for f in found.schema]
+            plain = [pa.field(f.name, plain_type(f.type)) for f in found.schema]
             found = found.cast(pa.schema(plain))
             found.validate(full=True)  # also finds invalid text
         except (OSError, pa.ArrowException) as error:
@@ -123,7 +123,7 @@ def open_slice_table(path: str) -> SliceTable:
     try:
         store, inside = file_system(path) if is_remote(path) else (None, path)
         data = ds.dataset(inside, format="parquet", filesystem=store)
-        kinds = {field.name: _plain_type(field.type) for field in data.schema}
+        kinds = {field.name: plain_type(field.type) for field in data.schema}
     except Exception as error:  # every store has its own exceptions
         raise _invalid(path, scrubbed(str(error), path)) from None
     needed = "it needs 'shard' and 'key', which name the document (and 'image', its position on "
@@ -142,7 +142,7 @@ def open_slice_table(path: str) -> SliceTable:
     return SliceTable(path, data, "image" if "image" in kinds else "document", columns)
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def plain_type(kind: pa.DataType) -> pa.DataType:
     """Return the type of a column's values: categories are text."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 

@@ -24,7 +24,7 @@ from mmc4viz.data.storage import is_remote
 from mmc4viz.slices.attributes import ATTRIBUTES, Attribute, SlicedCorpus
 from mmc4viz.slices.comparison import document_curves
 from mmc4viz.slices.division import MOST, NO_VALUE, Division, Values, divide, shown
-from mmc4viz.slices.table import SliceTable, open_slice_table
+from mmc4viz.slices.table import SliceTable, open_slice_table, plain_type
 from mmc4viz.thresholds.labels.precision import Labelled, propose
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
 
@@ -49,8 +49,7 @@ def refuse_unsuitable(attribute: Attribute, table: SliceTable | None) -> None:
             f"{', '.join(documents)}, or a column of a table of documents"
         )
     if table is not None and name in table.columns:
-        kind = table.data.schema.field(name).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        kind = plain_type(table.data.schema.field(name).type)
         plain = (pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean)
         if not any(check(kind) for check in plain):
             raise ConfigError(

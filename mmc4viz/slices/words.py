@@ -8,6 +8,9 @@ from mmc4viz.slices.attributes import ATTRIBUTES
 from mmc4viz.slices.comparison import Slice, SliceComparison
 from mmc4viz.text import plain
 
+ALONE = " The CI of a precision holds for its slice alone."
+"""Follows a table of slices with precisions."""
+
 
 def unit_of(found: SliceComparison) -> str:
     """Return what is counted: documents, or matched pairs."""

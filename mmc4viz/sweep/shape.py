@@ -7,6 +7,7 @@ that `mmc4viz.sweep.statistics.Curves` holds; from a sample, they come with inte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isfinite
 from typing import Any, Final
 
@@ -61,6 +62,18 @@ def by_length(curves: Curves, keep: float) -> Floats:
     """
     always, single_image = curves.shapes[MOST_IMAGES + 1 :].reshape(2, LENGTHS + 1, -1)
     return np.asarray(always + keep * single_image)
+
+
+def length_names(max_tokens: int) -> list[str]:
+    """Return the names of the lengths of `by_length` but the last.
+
+    Examples
+    --------
+    >>> length_names(256)[:2]
+    ['1–32 tokens', '33–64 tokens']
+    """
+    ends = [n * max_tokens // LENGTHS for n in range(LENGTHS + 1)]
+    return [f"{low + 1:,}–{high:,} tokens" for low, high in pairwise(ends)]
 
 
 def _ratio(curves: Curves, name: str, keep: float) -> tuple[Floats, Floats]:

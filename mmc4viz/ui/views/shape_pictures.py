@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Final
 
 import numpy as np
@@ -18,10 +17,11 @@ from mmc4viz.sweep.shape import (
     by_images,
     by_length,
     estimated_shape_rows,
+    length_names,
     ratio,
     shape_rows,
 )
-from mmc4viz.sweep.statistics import LENGTHS, MOST_IMAGES, Curves
+from mmc4viz.sweep.statistics import MOST_IMAGES, Curves
 from mmc4viz.types import SETTINGS, LoaderConfig
 from mmc4viz.ui import data, fields, state
 from mmc4viz.ui.cache import cached, tell
@@ -129,9 +129,7 @@ def _by_images(choice: Choice, curves: Curves) -> None:
 
 def _by_length(choice: Choice, curves: Curves) -> None:
     found, limit = by_length(curves, choice.config.single_image_keep), choice.config.max_tokens
-    ends = [n * limit // LENGTHS for n in range(LENGTHS + 1)]
-    names = [f"{low + 1}–{high} tokens" for low, high in itertools.pairwise(ends)]
-    names.append(f"truncated at {limit:,}")
+    names = [*length_names(limit), f"truncated at {limit:,}"]
     _shares(choice, curves, found, names, "length", COLOURS["truncated"])
 
 

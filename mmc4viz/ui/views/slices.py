@@ -14,7 +14,7 @@ from mmc4viz.export.figure_svg import sheet
 from mmc4viz.slices.attributes import ATTRIBUTES, not_recorded
 from mmc4viz.slices.comparison import ASSUMPTION, Slice, SliceComparison, ordered
 from mmc4viz.slices.rows import HEAD, cells
-from mmc4viz.slices.words import by_words, costliest, table_of, typeset
+from mmc4viz.slices.words import ALONE, by_words, costliest, table_of, typeset
 from mmc4viz.text import plain
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, fields, slice_data, state
@@ -141,7 +141,7 @@ def _table(found: SliceComparison, slices: Sequence[Slice]) -> None:
     """Draw all slices as a table."""
     st.header("All slices", anchor=False)
     head, rows = table_of(found, slices, shape=True)
-    alone = " The CI of a precision holds for its slice alone." * ("precision" in head)
+    alone = ALONE * ("precision" in head)
     st.html(part("document", table(head, typeset(rows), f"{ASSUMPTION}{alone}")))
 
 
