@@ -26,7 +26,7 @@ from mmc4viz.charts.style import (
 )
 from mmc4viz.data.scale import Scale
 from mmc4viz.slices.comparison import Slice, SliceComparison
-from mmc4viz.slices.words import share, signed, unit_of
+from mmc4viz.slices.words import limits, share, signed, unit_of
 from mmc4viz.text import escaped, plain
 
 MOST_ROWS: Final = 30
@@ -88,9 +88,7 @@ def kept_shares(found: SliceComparison, slices: Sequence[Slice]) -> go.Figure:
 
 def _ends(one: Slice, whole: float) -> tuple[float, float]:
     """Return the ends of the interval of a slice's share; without one, the share itself."""
-    if one.low is None or one.high is None:
-        return (one.share or 0.0,) * 2
-    return max(0.0, whole + one.low), min(1.0, whole + one.high)
+    return limits(one, whole) or ((one.share or 0.0,) * 2)
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

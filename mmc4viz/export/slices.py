@@ -8,7 +8,7 @@ from typing import Final
 from mmc4viz.export.sections import Charts, Heading, Paragraph, Part, Section, Table
 from mmc4viz.export.svg import intervals
 from mmc4viz.slices.comparison import ASSUMPTION, SliceComparison, ordered
-from mmc4viz.slices.words import ALONE, by_words, costliest, table_of, typeset, unit_of
+from mmc4viz.slices.words import ALONE, by_words, costliest, limits, table_of, typeset, unit_of
 from mmc4viz.text import plain, without_folders
 
 _MOST_ROWS: Final = 30  # of a picture
@@ -29,7 +29,7 @@ def _division(found: SliceComparison) -> list[Part]:
     parts: list[Part] = [Heading(f"By {label}"), Paragraph(words)]
     parts += [Paragraph(without_folders(plain(line)), small=True) for line in found.notes]
     drawn = [
-        (plain(one.name), one.share, *_ends(one.low, one.high, found.share))
+        (plain(one.name), one.share, *(limits(one, found.share) or (None, None)))
         for one in slices[:_MOST_ROWS]
         if one.share is not None
     ]
@@ -47,10 +47,3 @@ def _division(found: SliceComparison) -> list[Part]:
     alone = ALONE * ("precision" in head)
     caption = f"Kept {of}. {ASSUMPTION}{alone}"
     return [*parts, Table(head, typeset(rows), caption, range(1, len(head)))]
-
-
-def _ends(low: float | None, high: float | None, whole: float) -> tuple[float | None, float | None]:
-    """Return the limits of a kept share from those of its difference from the whole's."""
-    if low is None or high is None:
-        return None, None
-    return max(0.0, whole + low), min(1.0, whole + high)

@@ -70,6 +70,13 @@ def _precision(one: Slice) -> tuple[str, str]:
     return f"{of.estimate:.1%}", f"{of.low:.1%}–{of.high:.1%}"
 
 
+def limits(one: Slice, whole: float) -> tuple[float, float] | None:
+    """Return the 95% CI of a slice's kept share, from that of its difference from the whole's."""
+    if one.low is None or one.high is None:
+        return None
+    return max(0.0, whole + one.low), min(1.0, whole + one.high)
+
+
 def share(value: float | None) -> str:
     """Return a share as a percentage."""
     return "–" if value is None else f"{value:.1%}"
