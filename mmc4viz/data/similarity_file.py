@@ -29,7 +29,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -46,7 +46,7 @@ from mmc4viz.data.storage import file_system, is_remote, remember, scrubbed
 from mmc4viz.types import ShardError
 
 if TYPE_CHECKING:
-    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
 
 
 NEEDED = ("shard", "key", "images", "sentences", "values")
@@ -189,31 +189,24 @@ class OpenSimilarityFile:
     Attributes
     ----------
     path : str
-    data : pyarrow.dataset.Dataset
+    file : pyarrow.parquet.ParquetFile
     facts : dict of str
         Description of the model from its metadata.
+    n_documents : int
+        Number of rows.
+    groups : mapping of str to mapping of int to int
+        How many rows of a shard each row group has, by the shard's name. Read from the rows: a
+        filter by statistics would believe wrong ones, and Arrow waits forever if they are damaged.
     digests : mapping of str to str
         Digests of the rows of each shard, if known.
     """
 
     path: str
-    data: ds.Dataset
+    file: pq.ParquetFile
     facts: Mapping[str, str]
-    digests: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def n_documents(self) -> int:
-        """Number of rows."""
-        with _read_errors(self.path):
-            return int(self.data.count_rows())
-
-    def names(self, shard: str) -> bool:
-        """Whether it has documents of a shard by exactly this name."""
-        import pyarrow.compute as pc  # slow to import
-
-        with _read_errors(self.path):
-            found = self.data.head(1, columns=["key"], filter=pc.field("shard") == shard)
-        return bool(found.num_rows)
+    n_documents: int
+    groups: Mapping[str, Mapping[int, int]]
+    digests: Mapping[str, str]
 
     def rows_of(self, shards: Sequence[str]) -> pa.Table:
         """Return the rows of a shard, given its possible names, in canonical types.
@@ -226,14 +219,21 @@ class OpenSimilarityFile:
         import pyarrow.compute as pc  # slow to import
 
         with _read_errors(self.path):
+            counts = [self.groups.get(name, {}) for name in set(shards)]
+            groups = sorted({group for count in counts for group in count})
             wanted = pc.field("shard").isin(list(shards))
-            found = self.data.to_table(columns=list(NEEDED), filter=wanted)
+            batches = self.file.iter_batches(row_groups=groups, columns=list(NEEDED))
+            schema = pa.schema([self.file.schema_arrow.field(name) for name in NEEDED])
+            kept = [pa.Table.from_batches([batch]).filter(wanted) for batch in batches]
+            found = pa.concat_tables([schema.empty_table(), *kept]).select(NEEDED)
             wide = pa.types.is_float64(found.schema.field("values").type.value_type)
             values = pa.large_list(pa.float64() if wide else pa.float32())
             kinds = [pa.large_string(), pa.large_string(), pa.int64(), pa.int64(), values]
             found = found.cast(pa.schema(list(zip(NEEDED, kinds, strict=True)))).combine_chunks()
             found.validate(full=True)  # also finds invalid text
             check_rows(found, self.digests)
+            if len(found) != sum(sum(count.values()) for count in counts):
+                raise ValueError("damaged (rows are missing); write it again")
         return found
 
 
@@ -260,18 +260,15 @@ def open_similarity_file(path: str) -> OpenSimilarityFile:
     ShardError
         When the file is invalid.
     """
-    import pyarrow.dataset as ds  # imported late, because it imports pandas
+    import pyarrow.parquet as pq  # slow to import
 
     path = remember(path)
     try:
         store, inside = file_system(path) if is_remote(path) else (None, path)
-        checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-        read_as = ds.ParquetFileFormat(default_fragment_scan_options=checked)
-        data = ds.dataset(inside, format=read_as, filesystem=store)
-        fields = {field.name: field.type for field in data.schema}
-        metadata = [fragment.metadata.metadata for fragment in data.get_fragments()]
-        facts = _facts(metadata[0] if metadata else None)
-        digests = [own_metadata(one).get("rows", {}) for one in metadata]
+        file = pq.ParquetFile(inside, filesystem=store, page_checksum_verification=True)
+        fields = {field.name: field.type for field in file.schema_arrow}
+        metadata = file.metadata.metadata
+        facts, digests = _facts(metadata), own_metadata(metadata).get("rows", {})
     except Exception as error:  # every store has its own exceptions
         raise no_similarity_file(path, scrubbed(str(error), path)) from None
     for name, kinds in _KINDS.items():
@@ -281,7 +278,26 @@ def open_similarity_file(path: str) -> OpenSimilarityFile:
             raise no_similarity_file(path, f"column {name!r} has the wrong type {fields[name]}")
     if not pa.types.is_floating(fields["values"].value_type):
         raise no_similarity_file(path, f"column 'values' has the wrong type {fields['values']}")
-    return OpenSimilarityFile(path, data, facts, digests[0] if len(digests) == 1 else {})
+    with _read_errors(path):
+        n_documents, groups = _groups(file)
+    return OpenSimilarityFile(path, file, facts, n_documents, groups, digests)
+
+
+def _groups(file: pq.ParquetFile) -> tuple[int, dict[str, dict[int, int]]]:
+    """Return the number of rows, and of those of each shard in each row group."""
+    import pyarrow.compute as pc  # slow to import
+
+    shards, start = file.read(columns=["shard"])["shard"], 0
+    groups: dict[str, dict[int, int]] = defaultdict(dict)
+    for group in range(file.num_row_groups):
+        n_rows = file.metadata.row_group(group).num_rows
+        counted = pc.value_counts(shards.slice(start, n_rows))
+        for name, count in zip(*(part.to_pylist() for part in counted.flatten()), strict=True):
+            groups[name][group] = count
+        start += n_rows
+    if start != len(shards):
+        raise ValueError("damaged (number of rows); write it again")
+    return start, groups
 
 
 @dataclass(frozen=True)
@@ -409,7 +425,7 @@ def similarity_of(columns: Columns, sidecar: OpenSimilarityFile) -> tuple[pa.Rec
     """
     shard = columns.shard
     matrices = ShardMatrices.of(sidecar.rows_of(shard.called()), sidecar.path)
-    if not matrices.key and shard.name != shard.base and sidecar.names(shard.base):
+    if not matrices.key and shard.name != shard.base and shard.base in sidecar.groups:
         raise ShardError(
             f"{sidecar.path}: {shard.base} in column 'shard' is ambiguous, because several shards "
             f"have this name; write {shard.name} for {shard.path}"

@@ -213,6 +213,15 @@ def _tell_misread(name: str, text: str, why: str, using: str = "") -> None:
     found.append(f'"{_short(f"{name}={text}", 60)}", which {why}; {done}.')
 
 
+def asked(key: str, name: str) -> Any:
+    """Return what a component asks for.
+
+    Nothing if its page has been left in the meantime: what it sent before is still heard then, but
+    the component is gone.
+    """
+    return (st.session_state.get(key) or {}).get(name)
+
+
 def tell(line: str) -> None:
     """Show a line on top of the page until something is changed."""
     st.session_state.setdefault(_TOLD, []).append(line)

@@ -16,6 +16,8 @@ import pytest
 from mmc4viz.clip.score import metadata_of, write_whole
 from mmc4viz.data.build_index import attach
 from mmc4viz.data.index import open_index
+from mmc4viz.data.similarity_file import open_similarity_file
+from mmc4viz.types import ShardError
 from tests.data.test_index import index
 from tests.data.test_similarity_file import odd_shards
 from tests.support.damage import damaged
@@ -91,3 +93,26 @@ def test_an_index_that_is_read_into_memory_outlives_its_files(corpus: Path) -> N
         )
         assert one.values("similarity").tobytes() == other.values("similarity").tobytes()
     shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_no_bit_of_a_similarity_files_footer_matters_unnoticed(corpus: Path) -> None:
+    """One at a time: matrices of each shard and their number are read, or the file is refused."""
+    raw = (corpus / "b.parquet").read_bytes()
+    path, right = corpus / "flipped.parquet", _matrices(corpus / "b.parquet")
+    start = len(raw) - int.from_bytes(raw[-8:-4], "little") - 8
+    for bit in range(start * 8, len(raw) * 8, 7):
+        flipped = bytes([raw[bit // 8] ^ 1 << bit % 8])
+        path.write_bytes(raw[: bit // 8] + flipped + raw[bit // 8 + 1 :])
+        try:
+            assert _matrices(path) == right, bit
+        except ShardError:
+            continue
+
+
+def _matrices(path: Path) -> tuple[int, list[str]]:
+    """Return the number of a similarity file's matrices, and those of each shard."""
+    file = open_similarity_file(str(path))
+    return file.n_documents, [
+        repr(file.rows_of([name]).to_pylist()) for name in sorted(file.groups)
+    ]

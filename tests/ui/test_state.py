@@ -246,3 +246,15 @@ def test_a_start_of_many_shards_is_no_environment(monkeypatch: pytest.MonkeyPatc
 def test_a_shard_of_which_a_sample_has_nothing_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
     app = linked(monkeypatch, "loader-audit", {"sample": "10"})
     assert not alerts(app)
+
+
+def test_a_component_of_a_page_that_was_left_asks_nothing() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from mmc4viz.ui import state
+
+        st.session_state["there"] = {"asked": 3}
+        st.write([state.asked("there", "asked"), state.asked("gone", "asked")])
+
+    assert AppTest.from_function(script).run().json[0].value == "[3, null]"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mmc4viz.charts import COLOURS, values_of_a_setting
 from mmc4viz.data.scale import Scale
 from mmc4viz.export.figure_svg import sheet
+from mmc4viz.ui import state
 from mmc4viz.ui.html import asset, heading
 
 TITLES: Final = {
@@ -352,7 +353,7 @@ def strip(
     }
 
     def released() -> None:
-        value = st.session_state["strip"].get("threshold")
+        value = state.asked("strip", "threshold")
         if isinstance(value, int | float) and math.isfinite(value):
             keep(float(value))
 

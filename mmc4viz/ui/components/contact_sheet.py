@@ -107,7 +107,7 @@ def _strip(choice: Choice, within: tuple[float | None, float | None]) -> dict[st
 
 def _moved(choice: Choice, turn: Callable[[str, int], None]) -> None:
     """Keep the threshold that the browser reports, and show the pairs nearest to it."""
-    asked = st.session_state[_KEY].get("threshold")
+    asked = state.asked(_KEY, "threshold")
     if not isinstance(asked, list) or len(asked) != 2:
         return
     serial, value = asked
@@ -119,7 +119,7 @@ def _moved(choice: Choice, turn: Callable[[str, int], None]) -> None:
 
 
 def _turned(turn: Callable[[str, int], None]) -> None:
-    asked = st.session_state[_KEY].get("page")
+    asked = state.asked(_KEY, "page")
     if isinstance(asked, list) and len(asked) == 2:
         side, page = asked
         if side in SIDES and isinstance(page, int):

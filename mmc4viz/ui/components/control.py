@@ -368,7 +368,7 @@ def _set(value: float) -> dict[str, Any]:
 
 
 def _threshold_changed(choice: Choice) -> None:
-    value = st.session_state[_KEY].get("threshold")
+    value = state.asked(_KEY, "threshold")
     if isinstance(value, int | float) and math.isfinite(value):
         nearest = state.on_grid(float(value), choice.scale)
         st.session_state["control-reported"] = nearest
@@ -377,7 +377,7 @@ def _threshold_changed(choice: Choice) -> None:
 
 def _proposal_clicked(proposed: Sequence[Proposal], choice: Choice) -> None:
     """Apply a proposal whose mark was clicked."""
-    basis = st.session_state[_KEY].get("proposed")
+    basis = state.asked(_KEY, "proposed")
     for one in proposed:
         if one.threshold is not None and str(one.basis) == basis:
             nearest = state.on_grid(one.threshold, choice.scale)
@@ -386,7 +386,7 @@ def _proposal_clicked(proposed: Sequence[Proposal], choice: Choice) -> None:
 
 
 def _view_changed() -> None:
-    value = st.session_state[_KEY].get("view")
+    value = state.asked(_KEY, "view")
     if isinstance(value, str) and len(value) < 200:
         view = _checked(value)
         state.put("view", None if view == _checked("") else json.dumps(view, separators=(",", ":")))

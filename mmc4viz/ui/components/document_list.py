@@ -21,6 +21,7 @@ from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.statistics import CLASSES
 from mmc4viz.text import plain
 from mmc4viz.types import LoaderConfig, Outcome
+from mmc4viz.ui import state
 from mmc4viz.ui.html import asset
 
 _KEY: Final = "documents"
@@ -247,7 +248,7 @@ def _shortened(key: str) -> str:
 
 
 def _sorted(sort_by: Callable[[str], None]) -> None:
-    name = st.session_state[_KEY].get("sort")
+    name = state.asked(_KEY, "sort")
     if isinstance(name, str) and name in COLUMNS:
         sort_by(COLUMNS[name].sort)
 
@@ -272,7 +273,7 @@ def relay(name: Literal["open", "pictures"], told: Any, hear: Callable[[Any], No
     key, heard = f"relay-{name}", f"relay-{name}-heard"
 
     def hear_asked() -> None:
-        asked = st.session_state[key].get("asked")
+        asked = state.asked(key, "asked")
         if isinstance(asked, list) and len(asked) == 2 and isinstance(asked[0], int):
             st.session_state[heard] = asked[0]
             hear(asked[1])

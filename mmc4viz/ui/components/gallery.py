@@ -153,7 +153,7 @@ def mount(source: data.CorpusKey, key: str, message: dict[str, Any], **callbacks
 
 
 def _enlarge(key: str) -> None:
-    st.session_state[f"{key}-large"] = st.session_state[key].get("enlarge")
+    st.session_state[f"{key}-large"] = state.asked(key, "enlarge")
 
 
 def _act(source: data.CorpusKey, cards: Sequence[Card], asked: object, *, can_label: bool) -> None:

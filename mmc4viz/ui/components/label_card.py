@@ -17,6 +17,7 @@ import streamlit as st
 
 from mmc4viz.text import plain
 from mmc4viz.thresholds.labels.store import Answer
+from mmc4viz.ui import state
 from mmc4viz.ui.html import asset
 
 _KEY: Final = "label-card"
@@ -95,7 +96,7 @@ def show(
 def _answered(answered: Callable[[int, str], None]) -> None:
     """Pass on a valid answer; the new serial number tells the card that it arrived."""
     st.session_state["label-serial"] = uuid4().hex
-    value = st.session_state[_KEY].get("answer")
+    value = state.asked(_KEY, "answer")
     found = _ANSWER.fullmatch(value) if isinstance(value, str) else None
     if found and found[2] in (UNDO, *map(str, Answer)):
         answered(int(found[1]), found[2])

@@ -379,7 +379,8 @@ def _joint_rows(found: JointScores) -> list[tuple[float, ...]]:
 
 def _quadrant_pressed() -> None:
     """Show the quadrant that was pressed."""
-    points = st.session_state["joint"]["selection"]["points"]
+    selection = state.asked("joint", "selection")
+    points = selection["points"] if selection else []
     number = points[-1]["customdata"][0] if points else None
     if isinstance(number, int) and 0 <= number < len(QUADRANTS):
         chosen = QUADRANTS[number]

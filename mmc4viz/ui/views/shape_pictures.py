@@ -270,8 +270,8 @@ def _written(value: float, is_share: bool) -> str:
 
 def _pressed(choice: Choice, setting: str, values: Values, thresholds: tuple[float, ...]) -> None:
     """Use the threshold and the setting of the cell that was pressed."""
-    points = st.session_state["two-settings"]["selection"]["points"]
-    if not points:
+    selection = state.asked("two-settings", "selection")
+    if not selection or not (points := selection["points"]):
         return
     value, at = points[-1]["customdata"][:2]
     if type(value) is int and type(at) is int and value < len(values) and at < len(thresholds):
