@@ -6,12 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal, localcontext
-from enum import StrEnum
+from enum import Enum, StrEnum
 from itertools import pairwise
 from typing import Any, Final, Self
 
 ASSIGNMENT_NAMES = ("one_to_one", "argmax", "stored", "greedy")
 _LARGEST: Final = 2**31 - 1
+
+
+class Absent(Enum):
+    """In place of a JSON value: the field is not there, as opposed to null."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
 
 
 class Mmc4vizError(Exception):
@@ -369,7 +378,7 @@ class Image:
     name, url : str
         ``image_name`` and ``raw_url`` if they are strings, else empty.
     stored_sentence, stored_score
-        ``matched_text_index`` and ``matched_sim`` as found; values of any type.
+        ``matched_text_index`` and ``matched_sim`` as found; values of any type, or ABSENT.
     faces : int or None
         Number of ``face_detections``; None if there is no such list.
     digest : int or None
@@ -387,8 +396,8 @@ class Image:
     format: str = ""
     name: str = ""
     url: str = ""
-    stored_sentence: Any = None
-    stored_score: Any = None
+    stored_sentence: Any = ABSENT
+    stored_score: Any = ABSENT
     faces: int | None = None
     digest: int | None = None
     perceptual_hash: int | None = None
@@ -421,9 +430,11 @@ class SentenceCounts:
 class Document:
     """One sample of a shard as far as it could be read; pixels are measured, not kept.
 
-    ``error`` is set if the document is unreadable before any image is examined. The fields hold
-    the JSON values unvalidated: the walk requires no more of them than the loader does. A document
-    from an index may have token ``counts`` instead of ``sentences``.
+    ``error`` is set if the document is unreadable before any image is examined; if only its matrix
+    is absent, ``similarity`` is ABSENT and the images are measured. The fields hold the JSON values
+    unvalidated: the walk requires no more of them than the loader does. A document from an index
+    may have token ``counts`` instead of ``sentences``. A ChatGPT-generated one that also has the
+    fields of a page has that ``page``, for a loader that reads no other.
     """
 
     key: str
@@ -435,6 +446,7 @@ class Document:
     example: Any = None
     url: str = ""
     counts: SentenceCounts | None = None
+    page: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)

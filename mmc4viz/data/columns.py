@@ -24,7 +24,7 @@ from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.describe import NOTHING, Description, language_of
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.text import storable
-from mmc4viz.types import Document, Image, SentenceCounts
+from mmc4viz.types import ABSENT, Document, Image, SentenceCounts
 
 
 class Kind(IntEnum):
@@ -244,11 +244,18 @@ def _payload(document: Document) -> bytes:
         {
             "sentences": document.sentences,
             "similarity": document.similarity,
-            "stored": [[image.stored_sentence, image.stored_score] for image in document.images],
+            "stored": [
+                [_known(image.stored_sentence), _known(image.stored_score)]
+                for image in document.images
+            ],
             "is_gpt": document.is_gpt,
             "example": document.example,
         }
     )
+
+
+def _known(value: Any) -> Any:
+    return None if value is ABSENT else value
 
 
 def write_payload(fields: dict[str, Any]) -> bytes:

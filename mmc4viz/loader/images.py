@@ -27,7 +27,7 @@ from PIL import Image as PillowImage
 from PIL import ImageFile, UnidentifiedImageError, features
 from xxhash import xxh3_64_intdigest
 
-from mmc4viz.types import ConfigError, DocumentError, Image
+from mmc4viz.types import ABSENT, ConfigError, DocumentError, Image
 
 FORMATS: Final = (
     "BMP", "DIB", "GIF", "JPEG", "PPM", "PNG", "AVIF", "BLP", "BUFR", "CUR", "PCX", "DCX", "DDS",
@@ -185,8 +185,8 @@ def measure(
     described: dict[str, Any] = {
         "name": _text(facts.get("image_name")),
         "url": _text(facts.get("raw_url")),
-        "stored_sentence": facts.get("matched_text_index"),
-        "stored_score": facts.get("matched_sim"),
+        "stored_sentence": facts.get("matched_text_index", ABSENT),
+        "stored_score": facts.get("matched_sim", ABSENT),
         "faces": len(faces) if isinstance(faces, list) else None,
     }
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from mmc4viz.loader.images import Embedded, Hash, ImageSource, Look, measure, words
-from mmc4viz.types import Document, Image
+from mmc4viz.types import ABSENT, Document, Image
 
 NEEDED = ("text_list", "similarity_matrix", "image_info")
 NO_JSON = "the sample has no json member"
@@ -83,18 +84,23 @@ def document_of(
     url = info.get("url")
     url = url if isinstance(url, str) else ""
     if "is_gpt" in info:
-        return _chatgpt_document(key, info, url, look, hash_of)
+        return replace(
+            _chatgpt_document(key, info, url, look, hash_of),
+            page=_page(key, info, source, look, hash_of),
+        )
     absent = [name for name in NEEDED if name not in info]
     entries = info.get("image_info", ())
-    if absent:
-        return Document(key, _unmeasured(entries), error=f"no {', '.join(absent)}", url=url)
+    error = f"no {', '.join(absent)}" if absent else None
+    if absent not in ([], ["similarity_matrix"]):
+        return Document(key, _unmeasured(entries), error=error, url=url)
     if not isinstance(entries, Iterable):
         return Document(key, error=f"image_info is {_kind(entries)}, not a list", url=url)
     return Document(
         key,
         images=tuple(measure(entry, source, look, hash_of) for entry in entries),
         sentences=info["text_list"],
-        similarity=info["similarity_matrix"],
+        similarity=info.get("similarity_matrix", ABSENT),
+        error=error,
         url=url,
     )
 
@@ -116,6 +122,16 @@ def _chatgpt_document(
         for number in range(1, len(image_map) + 1)
     )
     return Document(key, images, is_gpt=True, example=example, url=url)
+
+
+def _page(
+    key: str, info: dict[str, Any], source: ImageSource, look: Look | None, hash_of: Hash | None
+) -> Document | None:
+    """Return what a document marked ``is_gpt`` is without the mark, if it has a page's fields."""
+    if not {"text_list", "image_info"} <= info.keys():
+        return None
+    unmarked = {name: value for name, value in info.items() if name != "is_gpt"}
+    return document_of(key, unmarked, source, look, hash_of)
 
 
 def _numbered_image(

@@ -44,7 +44,9 @@ class Interleaved:
     closing: int
 
 
-def interleave(sentences: Any, columns: Sequence[int], end_of_text: str) -> Interleaved:
+def interleave(
+    sentences: Any, columns: Sequence[int], end_of_text: str, *, chunks: bool = True
+) -> Interleaved:
     """Write the pairs' image tokens into the sentences, as ``preprocess_interleaved`` does.
 
     Parameters
@@ -55,6 +57,8 @@ def interleave(sentences: Any, columns: Sequence[int], end_of_text: str) -> Inte
         The sentence of each kept pair, in image order.
     end_of_text : str
         The tokenizer's end-of-text token.
+    chunks : bool
+        Whether ``<|endofchunk|>`` is written between a text and the next image.
 
     Raises
     ------
@@ -68,15 +72,16 @@ def interleave(sentences: Any, columns: Sequence[int], end_of_text: str) -> Inte
     """
     if not isinstance(sentences, list):
         raise DocumentError("text_list is not a list")
-    parts = list(sentences)
+    parts, mark = list(sentences), f"{END_OF_CHUNK}{IMAGE}" if chunks else IMAGE
     for column in columns:
         if column >= len(parts):
             raise DocumentError(f"sentence {column + 1} is matched, but there are {len(parts)}")
-        parts[column] = f"{END_OF_CHUNK}{IMAGE}{parts[column]}"
+        parts[column] = f"{mark}{parts[column]}"
     for number, part in enumerate(parts):
         if not isinstance(part, str):
             raise DocumentError(f"sentence {number + 1} of {len(parts)} is not text")
-    return _clean(" ".join(parts), _prefix_starts(parts, columns), end_of_text)
+    starts = _prefix_starts(parts, columns, mark)
+    return _clean(" ".join(parts), starts, end_of_text, chunks=chunks)
 
 
 def interleave_chatgpt(example: str, max_images: int, end_of_text: str) -> Interleaved:
@@ -95,7 +100,7 @@ def mark_numbers(example: str) -> list[int]:
     return [int(number) if len(number) < 20 else 0 for number in digits]
 
 
-def _prefix_starts(parts: Sequence[str], columns: Sequence[int]) -> list[int]:
+def _prefix_starts(parts: Sequence[str], columns: Sequence[int], mark: str) -> list[int]:
     """Return the offsets of the pairs' image tokens in the joined parts."""
     offsets, position = [], 0
     for part in parts:
@@ -106,23 +111,29 @@ def _prefix_starts(parts: Sequence[str], columns: Sequence[int]) -> list[int]:
     for column in columns:
         nth = seen.get(column, 0)
         seen[column] = nth + 1
-        starts.append(offsets[column] + nth * len(END_OF_CHUNK + IMAGE) + len(END_OF_CHUNK))
+        starts.append(offsets[column] + (nth + 1) * len(mark) - len(IMAGE))
     return starts
 
 
 def _clean(
-    text: str, starts: list[int], end_of_text: str, max_images: int | None = None
+    text: str,
+    starts: list[int],
+    end_of_text: str,
+    max_images: int | None = None,
+    *,
+    chunks: bool = True,
 ) -> Interleaved:
     """Delete the first ``<|endofchunk|>`` and spaces around tokens, then close the sequence."""
-    text, starts = _delete(text, starts, END_OF_CHUNK, 0, len(END_OF_CHUNK), first_only=True)
-    for pattern, begin, length in _CLEANUP:
+    if chunks:
+        text, starts = _delete(text, starts, END_OF_CHUNK, 0, len(END_OF_CHUNK), first_only=True)
+    for pattern, begin, length in _CLEANUP if chunks else _CLEANUP[1:]:
         text, starts = _delete(text, starts, pattern, begin, length)
     if max_images is not None:
         tokens = [match.start() for match in re.finditer(IMAGE, text)]
         if len(tokens) > max_images:
             text = text[: tokens[max_images - 1]]
             starts = [start if start < len(text) else -1 for start in starts]
-    text = f"{text}{END_OF_CHUNK}"
+    text = f"{text}{END_OF_CHUNK}" if chunks else text
     return Interleaved(text + end_of_text, tuple(starts), len(text))
 
 
@@ -253,11 +264,13 @@ def count_sequence(
     for sentence in range(len(counts.rest)):
         here = [number for number, column in enumerate(columns) if column == sentence]
         for number in here:
-            pieces += [(None, "chunk", 1), (number, "image", 1)]
+            pieces += [*([(None, "chunk", 1)] * tokenizer.chunks), (number, "image", 1)]
         opening = counts.head if sentence == 0 else counts.rest[sentence]
         pieces.append((None, "text", counts.first[sentence] if here else opening))
-    pieces.remove((None, "chunk", 1))  # the loader removes the first <|endofchunk|>
-    pieces += [(None, "chunk", 1), (None, "closing", tokenizer.n_closing)]
+    if tokenizer.chunks:
+        pieces.remove((None, "chunk", 1))  # the loader removes the first <|endofchunk|>
+        pieces.append((None, "chunk", 1))
+    pieces.append((None, "closing", tokenizer.n_closing))
     position, places, text = tokenizer.n_before, list[int | None](), 0
     before: list[int] = []
     owners = owners_of_pairs(columns)

