@@ -24,10 +24,10 @@ from mmc4viz.slices.differences import (
     moments_of_pairs,
 )
 from mmc4viz.slices.division import Division, Unit
-from mmc4viz.sweep.distribution import CODES, OUTCOMES, in_expectation, outcomes_of_pairs
+from mmc4viz.sweep.distribution import CODES, DROPPED, OUTCOMES, in_expectation, outcomes_of_pairs
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.shape import ratio
-from mmc4viz.sweep.statistics import CLASS, Curves, document_funnel
+from mmc4viz.sweep.statistics import CLASS, SINGLE_IMAGE_DROP, Curves, document_funnel
 from mmc4viz.sweep.sweep import Matched, sweep_each
 from mmc4viz.thresholds.labels.intervals import interval
 from mmc4viz.thresholds.labels.precision import Labelled
@@ -85,7 +85,7 @@ class Slice:
         `QUANTILES` of the scores of the matched pairs, each down to a step of the grid; empty
         without pairs.
     lost : dict of str to float
-        What is not kept, by reason, in expectation.
+        What is not kept, by reason, in expectation; `SINGLE_IMAGE_DROP` is one of them.
     image_tokens, text_tokens : float or None
         Of its kept documents, in expectation; None for a slice of images.
     images_mean, single_image : float or None
@@ -118,6 +118,16 @@ class Slice:
     def median(self) -> float:
         """The median score of its matched pairs; NaN without pairs."""
         return self.quantiles[QUANTILES.index(0.5)] if self.quantiles else np.nan
+
+    @property
+    def dropped(self) -> float:
+        """How many are not kept, in expectation."""
+        return self.size - self.kept
+
+    @property
+    def single_image_drop(self) -> float:
+        """How many of these the single-image keep probability drops, in expectation."""
+        return self.lost[SINGLE_IMAGE_DROP]
 
 
 @dataclass(frozen=True)
@@ -155,7 +165,8 @@ class SliceComparison:
 
 ASSUMPTION: Final = (
     "Difference: a slice's kept share minus the whole's, in percentage points. Cost: how many more "
-    "would be kept at the whole's share. The 95% CIs of all slices of a table hold together "
+    "would be kept at the whole's share. Single-image drop: its part of all that is not kept, in "
+    "expectation. The 95% CIs of all slices of a table hold together "
     f"({CORRECTION} correction); the unit is the document, and there is none under {FEWEST}. They "
     "take these documents for a random sample of many more; if there are no others, the "
     "differences are exact."
@@ -358,7 +369,8 @@ def _of_images(
     counts = np.bincount(division.code.astype(np.int64) * width + outcome, minlength=n * width)
     expected = in_expectation(counts.reshape(n, width).T.astype(np.float64), keep)
     kept = np.zeros(width)
-    kept[CODES.index(PairStatus.KEPT)], kept[CODES.index("kept_single_image")] = 1.0, keep
+    single = CODES.index("kept_single_image")
+    kept[CODES.index(PairStatus.KEPT)], kept[single] = 1.0, keep
     moments = moments_of_pairs(pairs.document, division.code, kept[outcome], matched.n_documents, n)
     whole = differences(moments)
     curves = pair_curves(corpus, division, config, grid)
@@ -367,6 +379,8 @@ def _of_images(
     made = []
     for number in range(n):
         lost = dict(zip(OUTCOMES[1:], expected[1:, number].tolist(), strict=True))
+        lost[SINGLE_IMAGE_DROP] = (1 - keep) * float(counts[number * width + single])
+        lost[DROPPED] -= lost[SINGLE_IMAGE_DROP]
         lost["unreadable"] = float(counts[number * width + CODES.index("unreadable")])
         made.append(
             _slice(

@@ -33,7 +33,7 @@ def table_of(
     shape &= found.unit == "document"
     labelled = any(one.precision for one in slices)
     head: tuple[str, ...] = ("slice", unit_of(found), "kept", "share", "difference", "95% CI")
-    head += ("cost", "median score")
+    head += ("cost", "single-image drop", "median score")
     head += ("images per sequence", "single-image") * shape + ("precision", "95% CI") * labelled
     return head, [_row(one) + _shape(one) * shape + _precision(one) * labelled for one in slices]
 
@@ -53,6 +53,7 @@ def _row(one: Slice) -> tuple[str, ...]:
         signed(one.difference),
         "–" if one.low is None else f"{signed(one.low)} to {signed(one.high)}",
         f"{round(one.cost, 1) + 0.0:,.1f}",
+        dropped_singly(one),
         f"{one.median:g}" if one.quantiles else "–",
     )
 
@@ -82,6 +83,11 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def dropped_singly(one: Slice) -> str:
+    """Return how many of those that are not kept the single-image drop takes."""
+    return f"{one.single_image_drop:,.10g} of {one.dropped:,.10g}"
+
+
 def signed(value: float | None) -> str:
     """Return a difference of shares in percentage points."""
     return "–" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
@@ -104,7 +110,8 @@ def costliest(found: SliceComparison) -> tuple[str, str, str]:
         return f"{of}, none keeps less than the whole's share.", "", ""
     words = (
         f"costs most: {first.cost:,.1f} {unit_of(found)} fewer than at the whole's share "
-        f"({first.share:.1%} kept, {_against(first, found.share)})."
+        f"({first.share:.1%} kept, {_against(first, found.share)}). The single-image drop takes "
+        f"{first.single_image_drop:,.10g} of the {first.dropped:,.10g} that are not kept."
     )
     return f"{of},", first.name, words
 

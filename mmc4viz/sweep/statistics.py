@@ -59,6 +59,9 @@ SHAPES: Final = (
 """Kept documents by image tokens (the last: that many or more), and, of both classes of kept
 documents, by length in parts of the token limit."""
 
+SINGLE_IMAGE_DROP: Final = "single_image_drop"
+"""The last reason of a funnel: dropped by the single-image keep probability, in expectation."""
+
 DROPPED: Final = 2 * (LENGTHS + 1)  # in place of a length
 
 CLASS: Final = {name: i for i, name in enumerate(CLASSES)}
@@ -315,7 +318,7 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
             curves.in_class("reaching", *rejected)[step],
         ),
         (
-            "single_image_drop",
+            SINGLE_IMAGE_DROP,
             "single-image drop (expected)",
             (1 - keep) * curves.in_class("reaching", "kept_single_image")[step],
         ),
@@ -337,7 +340,7 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         for outcome, meaning in meanings.items()
     ]
     dropped = (1 - keep) * curves.in_class("documents", "kept_single_image")[step]
-    losses.append(("single_image_drop", "single-image drop (expected)", dropped))
+    losses.append((SINGLE_IMAGE_DROP, "single-image drop (expected)", dropped))
     return _funnel(curves.total("documents")[step], losses)
 
 

@@ -78,10 +78,13 @@ def test_what_is_kept_of_each_slice_is_what_the_walks_say(settings: dict[str, An
     for name in ("sentences", "position", "aspect"):
         division = ATTRIBUTES[name].divide(corpus)
         kept, size = defaultdict[str, float](float), defaultdict[str, int](int)
+        singly = defaultdict[str, float](float)
         if division.unit == "document":
             for code, verdict in zip(division.code.tolist(), found.walks, strict=True):
                 kept[division.names[code]] += verdict.keep_probability
                 size[division.names[code]] += 1
+                if verdict.outcome is Outcome.KEPT:
+                    singly[division.names[code]] += 1 - verdict.keep_probability
         else:
             for code, document, image in zip(
                 division.code.tolist(), pairs.document.tolist(), pairs.image.tolist(), strict=True
@@ -91,10 +94,13 @@ def test_what_is_kept_of_each_slice_is_what_the_walks_say(settings: dict[str, An
                 size[division.names[code]] += 1
                 if status is PairStatus.KEPT and verdict.outcome is Outcome.KEPT:
                     kept[division.names[code]] += verdict.keep_probability
+                    singly[division.names[code]] += 1 - verdict.keep_probability
         seen = compare(corpus, division, config, GRID)
         assert {one.name: one.size for one in seen.slices} == dict(size)
         for one in seen.slices:
             assert one.kept == pytest.approx(kept[one.name])
+            assert one.single_image_drop == pytest.approx(singly[one.name])
+        assert (sum(singly.values()) > 0) == (config.min_images < 2)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

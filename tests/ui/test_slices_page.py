@@ -69,6 +69,8 @@ def test_the_numbers_are_the_commands(
         assert cells[head[1]] == f"{one['size']:,}" and cells["kept"] == f"{one['kept']:,.10g}"
         assert cells["share"] == f"{one['share']:.1%}"
         assert cells["cost"].replace("−", "-") == f"{one['cost']:,.1f}"
+        gone = one["size"] - one["kept"]
+        assert cells["single-image drop"] == f"{one['single_image_drop']:,.10g} of {gone:,.10g}"
         assert cells["median score"] == f"{one['score_q50']:g}"
         if one["images_mean"] is not None:
             assert cells["images per sequence"] == f"{one['images_mean']:.2f}"
