@@ -23,6 +23,7 @@ from mmc4viz.ui import html, slice_data
 from mmc4viz.ui.html import NO_DOCUMENTS
 from tests.cli.test_cli import Run
 from tests.cli.test_slices import hostile_table
+from tests.support.documents import info, write_tar
 from tests.thresholds.test_compare import label_file
 from tests.ui.test_browser_pages import Watched
 from tests.ui.test_pages import SAMPLE, alerts, markup, opened
@@ -212,6 +213,25 @@ def test_what_is_not_recorded_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     options = app.selectbox(key="slices-by").options
     assert "Language" not in options and "Site" in options
     assert "mmc4viz index --describe language" in markup(app)
+
+
+@pytest.mark.parametrize(
+    ("documents", "first"),
+    [((10, 10, 10), "site"), ((20, 10, 9), "images"), ((30, 30), "images")],
+)
+def test_the_first_division_has_several_slices_to_compare(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, documents: tuple[int, ...], first: str
+) -> None:
+    urls = [f"https://site{i}.com/{k}" for i, n in enumerate(documents) for k in range(n)]
+    urls += [""] * 20  # no value, and an address: slices, but no sites
+    urls += ["https://127.0.0.1/"] * 20
+    found = [(f"d{i}", info([[0.3, 0.1]], url=url)) for i, url in enumerate(urls)]
+    shards = str(write_tar(tmp_path / "s.tar", found))
+    app = opened(monkeypatch, "slices", shards)
+    assert app.selectbox(key="slices-by").value == first and "s.by" not in app.query_params
+    other = "site" if first == "images" else "images"
+    app = opened(monkeypatch, "slices", shards, **{"s.by": other})
+    assert app.selectbox(key="slices-by").value == other
 
 
 def test_a_sample_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
