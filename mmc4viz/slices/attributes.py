@@ -69,12 +69,16 @@ class Attribute:
     values : callable
         Returns the `Values` of all documents, or of all pairs; raises a ConfigError if the corpus
         does not have them.
+    phrase : str
+        What a slice is of, with ``{}`` for its value; ``[s]`` is left out after a value of 1. Empty
+        for a column of the user's table.
     """
 
     name: str
     label: str
     unit: Unit
     values: Callable[[SlicedCorpus], Values]
+    phrase: str = ""
 
     def divide(self, corpus: SlicedCorpus, most: int = MOST) -> Division:
         """Divide a corpus; of too many values, ``most`` are slices of their own."""
@@ -334,18 +338,38 @@ def _unrecorded(name: str, columns: Sequence[Columns]) -> tuple[str, ...]:
 ATTRIBUTES: Final = {
     one.name: one
     for one in (
-        Attribute("site", "Site", "document", _sites),
-        Attribute("images", "Images on the page", "document", _images_on_page),
-        Attribute("sentences", "Sentences on the page", "document", _sentences_on_page),
-        Attribute("language", "Language", "document", _languages),
-        Attribute("script", "Script", "document", _scripts),
-        Attribute("area", "Image area (pixels)", "image", _area),
-        Attribute("aspect", "Image aspect (width:height)", "image", _aspect),
-        Attribute("format", "Image format", "image", _format),
-        Attribute("bytes", "Image size (kB)", "image", _bytes),
-        Attribute("position", "Position of the image on the page", "image", _position),
-        Attribute("sentence-length", "Sentence length (tokens)", "image", _sentence_tokens),
-        Attribute("faces", "Faces in the image", "image", _faces),
+        Attribute("site", "Site", "document", _sites, "pages of {}"),
+        Attribute(
+            "images", "Images on the page", "document", _images_on_page, "pages with {} image[s]"
+        ),
+        Attribute(
+            "sentences",
+            "Sentences on the page",
+            "document",
+            _sentences_on_page,
+            "pages with {} sentence[s]",
+        ),
+        Attribute("language", "Language", "document", _languages, "pages in the language {}"),
+        Attribute("script", "Script", "document", _scripts, "pages in the script {}"),
+        Attribute("area", "Image area (pixels)", "image", _area, "images of {} pixels"),
+        Attribute("aspect", "Image aspect (width:height)", "image", _aspect, "images of aspect {}"),
+        Attribute("format", "Image format", "image", _format, "{} images"),
+        Attribute("bytes", "Image size (kB)", "image", _bytes, "images of {} kB"),
+        Attribute(
+            "position",
+            "Position of the image on the page",
+            "image",
+            _position,
+            "images in position {}",
+        ),
+        Attribute(
+            "sentence-length",
+            "Sentence length (tokens)",
+            "image",
+            _sentence_tokens,
+            "sentences of {} tokens",
+        ),
+        Attribute("faces", "Faces in the image", "image", _faces, "images with {} face[s]"),
     )
 }
 """What every corpus can be divided by, if it is recorded."""

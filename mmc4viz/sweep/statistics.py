@@ -310,16 +310,16 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
             "score below the threshold",
             curves.total("rejected_pairs")[step],
         ),
-        ("over_cap", "dropped at the cap", curves.total("over_cap")[step]),
+        ("over_cap", "more pairs than the image cap", curves.total("over_cap")[step]),
         ("truncated", "image token beyond the token limit", curves.total("truncated")[step]),
         (
             "document_rejected",
-            "sequence with too few images, or ending with its only image",
+            "sequence with fewer images than the minimum, or ending with its only image",
             curves.in_class("reaching", *rejected)[step],
         ),
         (
             SINGLE_IMAGE_DROP,
-            "single-image drop (expected)",
+            "only image token of a document that is dropped at random (expected)",
             (1 - keep) * curves.in_class("reaching", "kept_single_image")[step],
         ),
     ]
@@ -332,7 +332,7 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         Outcome.UNREADABLE: "loader error",
         Outcome.NO_VALID_IMAGE: "all images missing or too small",
         Outcome.BELOW_THRESHOLD: "no pair reaches the threshold",
-        Outcome.TOO_FEW_IMAGES: "too few image tokens after truncation",
+        Outcome.TOO_FEW_IMAGES: "fewer image tokens than the minimum, after truncation",
         Outcome.SINGLE_IMAGE_AT_END: "only image token is last",
     }
     losses = [
@@ -340,7 +340,7 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         for outcome, meaning in meanings.items()
     ]
     dropped = (1 - keep) * curves.in_class("documents", "kept_single_image")[step]
-    losses.append((SINGLE_IMAGE_DROP, "single-image drop (expected)", dropped))
+    losses.append((SINGLE_IMAGE_DROP, "one image token, dropped at random (expected)", dropped))
     return _funnel(curves.total("documents")[step], losses)
 
 

@@ -13,8 +13,7 @@ from mmc4viz.data.storage import is_remote
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.comparison import SliceComparison, compare, document_curves
 from mmc4viz.slices.differences import FEWEST
-from mmc4viz.slices.division import NO_VALUE, OTHER
-from mmc4viz.slices.site import ADDRESS, NOT_A_URL
+from mmc4viz.slices.words import NOT_VALUES
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.thresholds.labels.precision import Labelled
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
@@ -27,7 +26,6 @@ _COMPARED: Memo[SliceComparison] = Memo()
 BY: Final = "s.by"
 """What divides, in the address."""
 _FEWEST_SITES: Final = 3
-_NO_SITES: Final = (ADDRESS, NOT_A_URL, OTHER, NO_VALUE)
 NEEDS_ALL: Final = "Slices need all documents: set the sample size in the sidebar to 0."
 
 
@@ -63,7 +61,7 @@ def first_choice(choice: Choice) -> str:
     """
     sites = data.division_of(choice.source, choice.config.for_matching(), "site", None)
     sizes = zip(sites.names, sites.sizes.tolist(), strict=True)
-    able = [name for name, size in sizes if size >= FEWEST and name not in _NO_SITES]
+    able = [name for name, size in sizes if size >= FEWEST and name not in NOT_VALUES]
     return "site" if len(able) >= _FEWEST_SITES else "images"
 
 

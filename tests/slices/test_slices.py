@@ -193,6 +193,10 @@ def test_too_many_values_become_other() -> None:
     assert '"other"' in divide("x", "X", "document", values, most=9).names
 
 
+def test_every_attribute_says_what_its_slices_are_of() -> None:
+    assert all(one.phrase.count("{}") == 1 for one in ATTRIBUTES.values())
+
+
 def test_slices_are_sorted() -> None:
     _, corpus, config = sliced(SETTINGS[0])
     found = compare(corpus, ATTRIBUTES["images"].divide(corpus), config, GRID).slices

@@ -74,6 +74,16 @@ def test_the_sankey_adds_up_and_has_the_curves_numbers(
         assert sum(line["height"] for line in one["lines"]) == pytest.approx(one["height"])
 
 
+def test_every_reason_for_dropping_is_explained(
+    monkeypatch: pytest.MonkeyPatch, sample_curves: Curves
+) -> None:
+    page = opened(monkeypatch, "")
+    [help_] = [one.help for one in page.header if one.value == "Drop reasons"]
+    for loss in (*document_funnel(sample_curves, 0, KEEP), *image_funnel(sample_curves, 0, KEEP)):
+        assert f": {loss.meaning}" in help_
+    assert "**too few images**: fewer image tokens than the minimum" in help_
+
+
 def test_ribbons_are_as_thick_as_their_shares_and_never_cross() -> None:
     numbers = [5.0, 0.0, 20.0, 75.0]
     found = sankey.ribbons(numbers)

@@ -81,7 +81,8 @@ def test_the_numbers_are_the_commands(
         else:
             assert cells["precision"] == f"{one['precision']:.1%}"
     first = found["slices"][0]
-    assert f"<b>{first['slice']}</b> costs most: {first['cost']:,.1f} " in markup(app)
+    named = "pages with 1 image" if by == "images" else f"images in position {first['slice']}"
+    assert f"<b>{named}</b> cost most: {first['cost']:,.1f} " in markup(app)
 
 
 def test_another_threshold_sweeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +275,7 @@ def test_a_press_lists_the_documents(browser: Browser, dashboard: str) -> None:
     page.get_by_role("button", name="List documents").press("Enter")
     expect(page.get_by_text("55 of 240 documents")).to_be_visible(timeout=20_000)
     page.wait_for_selector(at_rest)
-    page.get_by_role("button", name="All slices").click()
+    page.get_by_role("button", name="Clear slice").click()
     expect(page.get_by_text("240 documents", exact=True)).to_be_visible(timeout=20_000)
     watched.assert_quiet()
     page.close()

@@ -29,7 +29,7 @@ _LONGEST: Final = 300  # characters of a key or URL in a cell
 _REASONS: Final = {
     "kept_always": "always kept",
     "kept_single_image": "single image, kept at random",
-    "too_few_images": "too few image tokens",
+    "too_few_images": "fewer images than the minimum",
     "single_image_at_end": "only image token is last",
     "below_threshold": "no pair reaches the threshold",
     "no_valid_image": "all images missing or too small",

@@ -95,8 +95,19 @@ def _drops(choice: Choice, curves: Curves) -> None:
         lambda: [(of, x.name, x.lost, x.remaining) for of, x in losses(curves, choice)],
         what="drop reasons",
         svg=lambda: funnel.svg(curves, choice),
+        explained=_reasons(curves, choice),
     )
     funnel.show(curves, choice)
+
+
+def _reasons(curves: Curves, choice: Choice) -> str:
+    """Say what each reason for dropping documents and images means, as lists in Markdown."""
+    lines, last = [], ""
+    for of, loss in losses(curves, choice):
+        lines += [f"\n{of.capitalize()}\n"] * (of != last)
+        lines.append(f"- **{funnel.label_of(loss)}**: {loss.meaning}")
+        last = of
+    return "\n".join(lines)
 
 
 @cached("Drawing a sample of the pairs")
