@@ -74,6 +74,29 @@ def test_the_sankey_adds_up_and_has_the_curves_numbers(
         assert sum(line["height"] for line in one["lines"]) == pytest.approx(one["height"])
 
 
+def test_pictures_are_chosen_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(page: AppTest) -> tuple[str, list[str], list[str]]:
+        [group, *inside] = [
+            one for one in page.segmented_control if one.label in ("Pictures", "Picture")
+        ]
+        named = page.query_params.get("picture", [])
+        return group.value, [one.value for one in inside], [named] if named == str(named) else named
+
+    page = opened(monkeypatch, "", picture="passes")
+    assert chosen(page) == ("Training", ["passes"], ["passes"])
+    page.segmented_control(key="threshold-group").set_value("Trade-offs").run()
+    assert chosen(page) == ("Trade-offs", ["baseline"], ["baseline"])
+    page.segmented_control(key="threshold-picture-Trade-offs").set_value("settings").run()
+    assert chosen(page) == ("Trade-offs", ["settings"], ["settings"])
+    page.segmented_control(key="threshold-group").set_value("Drop reasons").run()
+    assert chosen(page) == ("Drop reasons", [], [])
+    assert "Drop reasons" in [one.value for one in page.header]
+    page.segmented_control(key="threshold-group").set_value("Trade-offs").run()
+    assert chosen(page) == ("Trade-offs", ["baseline"], ["baseline"])
+    page = opened(monkeypatch, "", picture="nothing")
+    assert chosen(page) == ("Drop reasons", [], []) and "one of drops, scores" in markup(page)
+
+
 def test_every_reason_for_dropping_is_explained(
     monkeypatch: pytest.MonkeyPatch, sample_curves: Curves
 ) -> None:
@@ -323,7 +346,7 @@ def test_pictures_follow_the_threshold_and_are_downloaded(
     text = assert_is_plain_svg(Path(download.value.path()).read_bytes())
     assert download.value.suggested_filename == "losses.svg"
     assert words(image_funnel(sample_curves, sample_curves.step(0.24), KEEP)[-1].remaining) in text
-    page.get_by_text("Score density", exact=True).click()
+    page.get_by_text("Scores", exact=True).click()
     page.get_by_text("Score density by outcome", exact=True).wait_for()
     page.wait_for_function("() => new URL(location).searchParams.get('picture') === 'scores'")
     page.locator(".field input").fill("0.3")
