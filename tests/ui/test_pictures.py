@@ -25,7 +25,7 @@ from mmc4viz.sweep.statistics import Curves, document_funnel, image_funnel
 from mmc4viz.ui import html
 from tests.support.hostile import MARK, TEXTS, write_hostile
 from tests.thresholds.test_compare import label_file
-from tests.ui.test_app import components
+from tests.ui.test_app import components, sent
 from tests.ui.test_browser import KEEP, Watched, curves_at, words
 from tests.ui.test_pages import SAMPLE, alerts, markup, opened
 
@@ -72,6 +72,22 @@ def test_the_sankey_adds_up_and_has_the_curves_numbers(
         assert sum(shown) == numbers_of(one["whole"]["number"])
         assert [line["name"] for line in one["lines"]] == [*(loss.name for loss in wanted), ""]
         assert sum(line["height"] for line in one["lines"]) == pytest.approx(one["height"])
+
+
+def test_every_share_says_of_what(monkeypatch: pytest.MonkeyPatch, sample_curves: Curves) -> None:
+    page = opened(monkeypatch, "", **{"p.text_tokens": "40%"})
+    shown = sent(page)
+    of = {one["name"]: one["of"] for one in shown["yields"]}
+    curves, tokens = sample_curves, sample_curves.expected("text_tokens", KEEP)
+    pairs = curves.total("pairs")[0] + curves.total("rejected_pairs")[0]
+    assert (of["documents"], shown["wholes"]["documents"]) == ("of all documents", 240)
+    assert (of["pairs"], shown["wholes"]["pairs"]) == ("of all matched pairs", pairs)
+    assert (of["text_tokens"], shown["wholes"]["text_tokens"]) == (
+        "of the most at any threshold", tokens.max()
+    )  # fmt: skip
+    assert "% of the most at any threshold (target " in markup(page)
+    page.segmented_control(key="settings-yield").set_value("documents").run()
+    assert any("as a share of all." in one.value for one in page.caption)
 
 
 def test_pictures_are_chosen_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
