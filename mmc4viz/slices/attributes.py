@@ -5,7 +5,7 @@ An attribute of images divides matched pairs, each by its image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Ints
+from mmc4viz.arrays import Ints, joined
 from mmc4viz.data.columns import Columns, Kind, read_payload
 from mmc4viz.slices.division import MOST, Codes, Division, Unit, Values, binned, divide
 from mmc4viz.slices.site import ADDRESS, NOT_A_URL, authority_of, site_of_authority
@@ -83,12 +83,6 @@ class Attribute:
     def divide(self, corpus: SlicedCorpus, most: int = MOST) -> Division:
         """Divide a corpus; of too many values, ``most`` are slices of their own."""
         return divide(self.name, self.label, self.unit, self.values(corpus), most)
-
-
-def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
-    """Return arrays of all shards as one, of int64 if there are none."""
-    found = list(parts)
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 # ----------------------------------------------------------------------------------------- sites

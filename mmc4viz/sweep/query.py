@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Bools, Floats, Ints
+from mmc4viz.arrays import Bools, Floats, Ints, joined
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.shards import fetch, is_packed, samples
 from mmc4viz.data.storage import is_remote
@@ -183,8 +183,7 @@ def _with_url(matched: Matched, part_of_url: str) -> Bools:
         pc.match_substring(part.columns.batch.column("url"), part_of_url, ignore_case=True)
         for part in matched.parts
     ]
-    arrays = [np.asarray(mask.to_numpy(zero_copy_only=False), bool) for mask in masks]
-    return np.concatenate([np.zeros(0, bool), *arrays])
+    return joined((np.asarray(mask.to_numpy(zero_copy_only=False), bool) for mask in masks), bool)
 
 
 def containing(corpus: Corpus, name: str) -> Bools:
