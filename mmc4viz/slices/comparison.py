@@ -6,19 +6,20 @@ Slices add up to the whole. What is kept is an expectation over the single-image
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Floats, Ints
+from mmc4viz.arrays import Ints
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.differences import (
     CORRECTION,
     FEWEST,
     Differences,
+    Moments,
     differences,
     moments_of_documents,
     moments_of_pairs,
@@ -312,16 +313,12 @@ def compare(
         slices, whole = _of_images(corpus, division, config, grid, found)
     if labelled is not None:
         reached = _precisions(corpus, division, config.threshold, labelled)
-        slices = [_with(one, precision=at) for one, at in zip(slices, reached, strict=True)]
+        slices = [replace(one, precision=at) for one, at in zip(slices, reached, strict=True)]
     kept, size = sum(one.kept for one in slices), sum(one.size for one in slices)
     return SliceComparison(
         division.name, division.label, division.unit, config.threshold, size, kept, whole.whole,
         whole.compared, tuple(slices), division.notes,
     )  # fmt: skip
-
-
-def _with(one: Slice, **changes: Any) -> Slice:
-    return Slice(**{**vars(one), **changes})
 
 
 def of_curves(
@@ -341,16 +338,19 @@ def of_curves(
         one = curves[number]
         above = one.total("pairs")
         pairs = above + one.total("rejected_pairs")
-        lost = {loss.name: loss.lost for loss in document_funnel(one, step, keep)}
-        tokens = (float(one.expected(f"{of}_tokens", keep)[step]) for of in ("image", "text"))
-        shape = (_or_none(ratio(one, of, keep)[step]) for of in ("images_mean", "single_image"))
         made.append(
-            _slice(
-                division.names[number], number, whole, moments.y, moments.x, moments.documents,
-                int(pairs[step]), int(above[step]),
-                _quantiles(one.thresholds, above, int(pairs[0])), lost, *tokens, *shape,
+            Slice(
+                **_compared(number, division.names[number], moments, whole),
+                pairs=int(pairs[step]),
+                above=int(above[step]),
+                quantiles=_quantiles(one.thresholds, above, int(pairs[0])),
+                lost={loss.name: loss.lost for loss in document_funnel(one, step, keep)},
+                image_tokens=float(one.expected("image_tokens", keep)[step]),
+                text_tokens=float(one.expected("text_tokens", keep)[step]),
+                images_mean=_or_none(ratio(one, "images_mean", keep)[step]),
+                single_image=_or_none(ratio(one, "single_image", keep)[step]),
             )
-        )  # fmt: skip
+        )
     return made, whole
 
 
@@ -383,39 +383,33 @@ def _of_images(
         lost[DROPPED] -= lost[SINGLE_IMAGE_DROP]
         lost["unreadable"] = float(counts[number * width + CODES.index("unreadable")])
         made.append(
-            _slice(
-                division.names[number], number, whole, moments.y, moments.x, moments.documents,
-                int(moments.x[number]), int(curves[number, step]),
-                _quantiles(grid, reaching[number], int(moments.x[number])), lost,
+            Slice(
+                **_compared(number, division.names[number], moments, whole),
+                pairs=int(moments.x[number]),
+                above=int(curves[number, step]),
+                quantiles=_quantiles(grid, reaching[number], int(moments.x[number])),
+                lost=lost,
             )
-        )  # fmt: skip
+        )
     return made, whole
 
 
-def _slice(
-    name: str,
-    number: int,
-    of: Differences,
-    kept: Floats,
-    size: Floats,
-    documents: Ints,
-    pairs: int,
-    above: int,
-    quantiles: tuple[float, ...],
-    lost: dict[str, float],
-    image_tokens: float | None = None,
-    text_tokens: float | None = None,
-    images_mean: float | None = None,
-    single_image: float | None = None,
-) -> Slice:
-    numbers = (of.share, of.difference, of.low, of.high)
+def _compared(number: int, name: str, moments: Moments, whole: Differences) -> dict[str, Any]:
+    """Return the fields of a slice that compare what is kept of it with the whole."""
+    numbers = (whole.share, whole.difference, whole.low, whole.high)
     share, difference, low, high = (_or_none(values[number]) for values in numbers)
-    cost = float(size[number] * of.whole - kept[number]) if size[number] else 0.0
-    return Slice(
-        name, int(size[number]), int(documents[number]), float(kept[number]), share, difference,
-        low, high, cost, pairs, above, quantiles, lost, image_tokens, text_tokens,
-        images_mean, single_image,
-    )  # fmt: skip
+    size, kept = float(moments.x[number]), float(moments.y[number])
+    return {
+        "name": name,
+        "size": int(size),
+        "documents": int(moments.documents[number]),
+        "kept": kept,
+        "share": share,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "cost": size * whole.whole - kept if size else 0.0,
+    }
 
 
 def _or_none(value: Any) -> float | None:
