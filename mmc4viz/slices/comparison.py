@@ -28,13 +28,12 @@ from mmc4viz.slices.division import Division, Unit
 from mmc4viz.sweep.distribution import CODES, DROPPED, OUTCOMES, in_expectation, outcomes_of_pairs
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.shape import ratio
-from mmc4viz.sweep.statistics import CLASS, SINGLE_IMAGE_DROP, Curves, document_funnel
+from mmc4viz.sweep.statistics import CLASS, SINGLE_IMAGE_DROP, Curves, batches, document_funnel
 from mmc4viz.sweep.sweep import Matched, sweep_each
 from mmc4viz.thresholds.labels.intervals import interval
 from mmc4viz.thresholds.labels.precision import Labelled
 from mmc4viz.types import LoaderConfig, PairStatus
 
-_MOST_BINS: Final = 100_000  # half a kilobyte each
 ENOUGH_LABELS: Final = 10
 """Labels at or above the threshold that a slice needs for its precision: with ten of ten correct,
 the 95% interval begins at three quarters."""
@@ -209,15 +208,13 @@ def document_curves(
     if division.unit != "document":
         raise ValueError(f"{division.name} divides images, which have no curves of documents")
     code, n = division.code.astype(np.int64), len(division)
-    at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
-    if n <= at_once:
-        return sweep_each(matched, code, n, config, thresholds) if n else []
     found: list[Curves] = []
-    for first in range(0, n, at_once):
-        here = min(at_once, n - first)
-        mine = (code >= first) & (code < first + here)
-        dealt = np.where(mine, code - first, here)  # the last one is all others
-        found += sweep_each(matched, dealt, here + 1, config, thresholds)[:here]
+    for some in batches(n, thresholds):
+        here = len(some)
+        mine = (code >= some.start) & (code < some.stop)
+        dealt = np.where(mine, code - some.start, here)
+        others = int(here < n)  # the last one is all others
+        found += sweep_each(matched, dealt, here + others, config, thresholds)[:here]
     return found
 
 

@@ -7,6 +7,7 @@ read. Every drop has a reason, and drops and kept add up to the total.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -259,6 +260,21 @@ class Curves:
     def step(self, threshold: float) -> int:
         """Return the index of the step closest to a threshold."""
         return int(np.abs(self.thresholds - threshold).argmin())
+
+
+_MOST_BINS: Final = 100_000  # half a kilobyte each
+
+
+def batches(n: int, thresholds: Thresholds) -> Iterator[range]:
+    """Divide n curves over these thresholds into batches that limit the memory of a sweep.
+
+    Examples
+    --------
+    >>> [list(some) for some in batches(3, np.zeros(40_000))]
+    [[0, 1], [2]]
+    """
+    at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
+    return (range(n)[first : first + at_once] for first in range(0, n, at_once))
 
 
 @dataclass(frozen=True, slots=True)

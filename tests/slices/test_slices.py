@@ -13,6 +13,7 @@ from mmc4viz.slices.attributes import ATTRIBUTES, SlicedCorpus
 from mmc4viz.slices.comparison import compare, document_curves, ordered, pair_curves
 from mmc4viz.slices.division import NO_VALUE, OTHER, Division, Values, divide
 from mmc4viz.slices.site import site_of_authority
+from mmc4viz.sweep import statistics
 from mmc4viz.sweep.distribution import by_outcome
 from mmc4viz.sweep.pairs import document_starts
 from mmc4viz.sweep.statistics import Curves
@@ -66,7 +67,7 @@ def test_many_slices_are_swept_in_several_times(
     _, corpus, config = sliced(settings)
     division = at_random(corpus, "document", 7)
     once = document_curves(corpus.matched, division, config, GRID)
-    monkeypatch.setattr(comparison, "_MOST_BINS", 3 * (len(GRID) + 1))
+    monkeypatch.setattr(statistics, "_MOST_BINS", 3 * (len(GRID) + 1))
     again = document_curves(corpus.matched, division, config, GRID)
     assert len(again) == 8 and all(map(equal, once, again))
 
