@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mmc4viz.arrays import Bools, Floats, Ints
+from mmc4viz.arrays import Bools, Floats, Ints, joined
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.loader.tokenizer import Tokenizer
@@ -283,18 +283,18 @@ class _Corpus:
     @cached_property
     def readable(self) -> Bools:
         """Which documents count: neither unreadable JSON nor ChatGPT-generated."""
-        kind = _joined([part.kind for part in self.columns])
+        kind = joined(part.kind for part in self.columns)
         return np.asarray((kind != Kind.UNREADABLE) & ~self.chatgpt)
 
     @cached_property
     def n_images(self) -> Ints:
         """Entries of ``image_info``, shape (documents,)."""
-        return np.asarray(_joined([part.n_images for part in self.columns]), np.int64)
+        return np.asarray(joined(part.n_images for part in self.columns), np.int64)
 
     @cached_property
     def n_tokens(self) -> Floats:
         """Tokens of each document's text, shape (documents,); NaN if it cannot be tokenized."""
-        found = np.asarray(_joined([_plain_tokens(part) for part in self.columns]), np.float64)
+        found = np.asarray(joined(map(_plain_tokens, self.columns)), np.float64)
         for place, tokenizer, document in self.literal:
             found[place] = _tokens_of(document, tokenizer)
         return found
@@ -365,10 +365,6 @@ class _Corpus:
         alone = int(there.sum()) < 2 or self._clusters[2] < 2
         low, high = (None, None) if alone else (first("high"), first("low"))
         return Measured(first("estimate"), low, high, int(there.sum()))
-
-
-def _joined(parts: list[Any]) -> Any:
-    return np.concatenate([np.zeros(0, parts[0].dtype if parts else np.int64), *parts])
 
 
 def _plain_tokens(part: Columns) -> Floats:

@@ -26,7 +26,7 @@ from mmc4viz.charts.style import (
 )
 from mmc4viz.data.scale import Scale
 from mmc4viz.slices.comparison import Slice, SliceComparison
-from mmc4viz.slices.words import limits, share, signed, unit_of
+from mmc4viz.slices.words import dropped_singly, limits, share, signed, unit_of
 from mmc4viz.text import escaped, plain
 
 MOST_ROWS: Final = 30
@@ -156,7 +156,8 @@ def _hover(one: Slice, found: SliceComparison) -> str:
     words += f"{unit_of(found)} kept<br>{signed(one.difference)} points"
     if one.low is not None:
         words += f" (95% CI {signed(one.low)} to {signed(one.high)})"
-    return f"{words}<br>cost: {one.cost:,.1f}<br>press to list its documents"
+    words += f"<br>cost: {one.cost:,.1f}<br>single-image drop: {dropped_singly(one)} not kept"
+    return f"{words}<br>press to list its documents"
 
 
 def score_edges(scores: Floats, scale: Scale, threshold: float, bars: int = 40) -> Floats:

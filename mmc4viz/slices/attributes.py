@@ -5,7 +5,7 @@ An attribute of images divides matched pairs, each by its image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Ints
+from mmc4viz.arrays import Ints, joined
 from mmc4viz.data.columns import Columns, Kind, read_payload
 from mmc4viz.slices.division import MOST, Codes, Division, Unit, Values, binned, divide
 from mmc4viz.slices.site import ADDRESS, NOT_A_URL, authority_of, site_of_authority
@@ -69,22 +69,20 @@ class Attribute:
     values : callable
         Returns the `Values` of all documents, or of all pairs; raises a ConfigError if the corpus
         does not have them.
+    phrase : str
+        What a slice is of, with ``{}`` for its value; ``[s]`` is left out after a value of 1. Empty
+        for a column of the user's table.
     """
 
     name: str
     label: str
     unit: Unit
     values: Callable[[SlicedCorpus], Values]
+    phrase: str = ""
 
     def divide(self, corpus: SlicedCorpus, most: int = MOST) -> Division:
         """Divide a corpus; of too many values, ``most`` are slices of their own."""
         return divide(self.name, self.label, self.unit, self.values(corpus), most)
-
-
-def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
-    """Return arrays of all shards as one, of int64 if there are none."""
-    found = list(parts)
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 # ----------------------------------------------------------------------------------------- sites
@@ -334,18 +332,38 @@ def _unrecorded(name: str, columns: Sequence[Columns]) -> tuple[str, ...]:
 ATTRIBUTES: Final = {
     one.name: one
     for one in (
-        Attribute("site", "Site", "document", _sites),
-        Attribute("images", "Images on the page", "document", _images_on_page),
-        Attribute("sentences", "Sentences on the page", "document", _sentences_on_page),
-        Attribute("language", "Language", "document", _languages),
-        Attribute("script", "Script", "document", _scripts),
-        Attribute("area", "Image area (pixels)", "image", _area),
-        Attribute("aspect", "Image aspect (width:height)", "image", _aspect),
-        Attribute("format", "Image format", "image", _format),
-        Attribute("bytes", "Image size (kB)", "image", _bytes),
-        Attribute("position", "Position of the image on the page", "image", _position),
-        Attribute("sentence-length", "Sentence length (tokens)", "image", _sentence_tokens),
-        Attribute("faces", "Faces in the image", "image", _faces),
+        Attribute("site", "Site", "document", _sites, "pages of {}"),
+        Attribute(
+            "images", "Images on the page", "document", _images_on_page, "pages with {} image[s]"
+        ),
+        Attribute(
+            "sentences",
+            "Sentences on the page",
+            "document",
+            _sentences_on_page,
+            "pages with {} sentence[s]",
+        ),
+        Attribute("language", "Language", "document", _languages, "pages in the language {}"),
+        Attribute("script", "Script", "document", _scripts, "pages in the script {}"),
+        Attribute("area", "Image area (pixels)", "image", _area, "images of {} pixels"),
+        Attribute("aspect", "Image aspect (width:height)", "image", _aspect, "images of aspect {}"),
+        Attribute("format", "Image format", "image", _format, "{} images"),
+        Attribute("bytes", "Image size (kB)", "image", _bytes, "images of {} kB"),
+        Attribute(
+            "position",
+            "Position of the image on the page",
+            "image",
+            _position,
+            "images in position {}",
+        ),
+        Attribute(
+            "sentence-length",
+            "Sentence length (tokens)",
+            "image",
+            _sentence_tokens,
+            "sentences of {} tokens",
+        ),
+        Attribute("faces", "Faces in the image", "image", _faces, "images with {} face[s]"),
     )
 }
 """What every corpus can be divided by, if it is recorded."""

@@ -6,34 +6,34 @@ Slices add up to the whole. What is kept is an expectation over the single-image
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Floats, Ints
+from mmc4viz.arrays import Ints
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.differences import (
     CORRECTION,
     FEWEST,
     Differences,
+    Moments,
     differences,
     moments_of_documents,
     moments_of_pairs,
 )
 from mmc4viz.slices.division import Division, Unit
-from mmc4viz.sweep.distribution import CODES, OUTCOMES, in_expectation, outcomes_of_pairs
+from mmc4viz.sweep.distribution import CODES, DROPPED, OUTCOMES, in_expectation, outcomes_of_pairs
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.shape import ratio
-from mmc4viz.sweep.statistics import CLASS, Curves, document_funnel
+from mmc4viz.sweep.statistics import CLASS, SINGLE_IMAGE_DROP, Curves, batches, document_funnel
 from mmc4viz.sweep.sweep import Matched, sweep_each
 from mmc4viz.thresholds.labels.intervals import interval
 from mmc4viz.thresholds.labels.precision import Labelled
 from mmc4viz.types import LoaderConfig, PairStatus
 
-_MOST_BINS: Final = 100_000  # half a kilobyte each
 ENOUGH_LABELS: Final = 10
 """Labels at or above the threshold that a slice needs for its precision: with ten of ten correct,
 the 95% interval begins at three quarters."""
@@ -85,7 +85,7 @@ class Slice:
         `QUANTILES` of the scores of the matched pairs, each down to a step of the grid; empty
         without pairs.
     lost : dict of str to float
-        What is not kept, by reason, in expectation.
+        What is not kept, by reason, in expectation; `SINGLE_IMAGE_DROP` is one of them.
     image_tokens, text_tokens : float or None
         Of its kept documents, in expectation; None for a slice of images.
     images_mean, single_image : float or None
@@ -118,6 +118,16 @@ class Slice:
     def median(self) -> float:
         """The median score of its matched pairs; NaN without pairs."""
         return self.quantiles[QUANTILES.index(0.5)] if self.quantiles else np.nan
+
+    @property
+    def dropped(self) -> float:
+        """How many are not kept, in expectation."""
+        return self.size - self.kept
+
+    @property
+    def single_image_drop(self) -> float:
+        """How many of these the single-image keep probability drops, in expectation."""
+        return self.lost[SINGLE_IMAGE_DROP]
 
 
 @dataclass(frozen=True)
@@ -155,7 +165,8 @@ class SliceComparison:
 
 ASSUMPTION: Final = (
     "Difference: a slice's kept share minus the whole's, in percentage points. Cost: how many more "
-    "would be kept at the whole's share. The 95% CIs of all slices of a table hold together "
+    "would be kept at the whole's share. Single-image drop: its part of all that is not kept, in "
+    "expectation. The 95% CIs of all slices of a table hold together "
     f"({CORRECTION} correction); the unit is the document, and there is none under {FEWEST}. They "
     "take these documents for a random sample of many more; if there are no others, the "
     "differences are exact."
@@ -197,15 +208,13 @@ def document_curves(
     if division.unit != "document":
         raise ValueError(f"{division.name} divides images, which have no curves of documents")
     code, n = division.code.astype(np.int64), len(division)
-    at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
-    if n <= at_once:
-        return sweep_each(matched, code, n, config, thresholds) if n else []
     found: list[Curves] = []
-    for first in range(0, n, at_once):
-        here = min(at_once, n - first)
-        mine = (code >= first) & (code < first + here)
-        dealt = np.where(mine, code - first, here)  # the last one is all others
-        found += sweep_each(matched, dealt, here + 1, config, thresholds)[:here]
+    for some in batches(n, thresholds):
+        here = len(some)
+        mine = (code >= some.start) & (code < some.stop)
+        dealt = np.where(mine, code - some.start, here)
+        others = int(here < n)  # the last one is all others
+        found += sweep_each(matched, dealt, here + others, config, thresholds)[:here]
     return found
 
 
@@ -301,16 +310,12 @@ def compare(
         slices, whole = _of_images(corpus, division, config, grid, found)
     if labelled is not None:
         reached = _precisions(corpus, division, config.threshold, labelled)
-        slices = [_with(one, precision=at) for one, at in zip(slices, reached, strict=True)]
+        slices = [replace(one, precision=at) for one, at in zip(slices, reached, strict=True)]
     kept, size = sum(one.kept for one in slices), sum(one.size for one in slices)
     return SliceComparison(
         division.name, division.label, division.unit, config.threshold, size, kept, whole.whole,
         whole.compared, tuple(slices), division.notes,
     )  # fmt: skip
-
-
-def _with(one: Slice, **changes: Any) -> Slice:
-    return Slice(**{**vars(one), **changes})
 
 
 def of_curves(
@@ -330,16 +335,19 @@ def of_curves(
         one = curves[number]
         above = one.total("pairs")
         pairs = above + one.total("rejected_pairs")
-        lost = {loss.name: loss.lost for loss in document_funnel(one, step, keep)}
-        tokens = (float(one.expected(f"{of}_tokens", keep)[step]) for of in ("image", "text"))
-        shape = (_or_none(ratio(one, of, keep)[step]) for of in ("images_mean", "single_image"))
         made.append(
-            _slice(
-                division.names[number], number, whole, moments.y, moments.x, moments.documents,
-                int(pairs[step]), int(above[step]),
-                _quantiles(one.thresholds, above, int(pairs[0])), lost, *tokens, *shape,
+            Slice(
+                **_compared(number, division.names[number], moments, whole),
+                pairs=int(pairs[step]),
+                above=int(above[step]),
+                quantiles=_quantiles(one.thresholds, above, int(pairs[0])),
+                lost={loss.name: loss.lost for loss in document_funnel(one, step, keep)},
+                image_tokens=float(one.expected("image_tokens", keep)[step]),
+                text_tokens=float(one.expected("text_tokens", keep)[step]),
+                images_mean=_or_none(ratio(one, "images_mean", keep)[step]),
+                single_image=_or_none(ratio(one, "single_image", keep)[step]),
             )
-        )  # fmt: skip
+        )
     return made, whole
 
 
@@ -358,7 +366,8 @@ def _of_images(
     counts = np.bincount(division.code.astype(np.int64) * width + outcome, minlength=n * width)
     expected = in_expectation(counts.reshape(n, width).T.astype(np.float64), keep)
     kept = np.zeros(width)
-    kept[CODES.index(PairStatus.KEPT)], kept[CODES.index("kept_single_image")] = 1.0, keep
+    single = CODES.index("kept_single_image")
+    kept[CODES.index(PairStatus.KEPT)], kept[single] = 1.0, keep
     moments = moments_of_pairs(pairs.document, division.code, kept[outcome], matched.n_documents, n)
     whole = differences(moments)
     curves = pair_curves(corpus, division, config, grid)
@@ -367,41 +376,37 @@ def _of_images(
     made = []
     for number in range(n):
         lost = dict(zip(OUTCOMES[1:], expected[1:, number].tolist(), strict=True))
+        lost[SINGLE_IMAGE_DROP] = (1 - keep) * float(counts[number * width + single])
+        lost[DROPPED] -= lost[SINGLE_IMAGE_DROP]
         lost["unreadable"] = float(counts[number * width + CODES.index("unreadable")])
         made.append(
-            _slice(
-                division.names[number], number, whole, moments.y, moments.x, moments.documents,
-                int(moments.x[number]), int(curves[number, step]),
-                _quantiles(grid, reaching[number], int(moments.x[number])), lost,
+            Slice(
+                **_compared(number, division.names[number], moments, whole),
+                pairs=int(moments.x[number]),
+                above=int(curves[number, step]),
+                quantiles=_quantiles(grid, reaching[number], int(moments.x[number])),
+                lost=lost,
             )
-        )  # fmt: skip
+        )
     return made, whole
 
 
-def _slice(
-    name: str,
-    number: int,
-    of: Differences,
-    kept: Floats,
-    size: Floats,
-    documents: Ints,
-    pairs: int,
-    above: int,
-    quantiles: tuple[float, ...],
-    lost: dict[str, float],
-    image_tokens: float | None = None,
-    text_tokens: float | None = None,
-    images_mean: float | None = None,
-    single_image: float | None = None,
-) -> Slice:
-    numbers = (of.share, of.difference, of.low, of.high)
+def _compared(number: int, name: str, moments: Moments, whole: Differences) -> dict[str, Any]:
+    """Return the fields of a slice that compare what is kept of it with the whole."""
+    numbers = (whole.share, whole.difference, whole.low, whole.high)
     share, difference, low, high = (_or_none(values[number]) for values in numbers)
-    cost = float(size[number] * of.whole - kept[number]) if size[number] else 0.0
-    return Slice(
-        name, int(size[number]), int(documents[number]), float(kept[number]), share, difference,
-        low, high, cost, pairs, above, quantiles, lost, image_tokens, text_tokens,
-        images_mean, single_image,
-    )  # fmt: skip
+    size, kept = float(moments.x[number]), float(moments.y[number])
+    return {
+        "name": name,
+        "size": int(size),
+        "documents": int(moments.documents[number]),
+        "kept": kept,
+        "share": share,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "cost": size * whole.whole - kept if size else 0.0,
+    }
 
 
 def _or_none(value: Any) -> float | None:

@@ -9,8 +9,8 @@ from mmc4viz.slices.comparison import ASSUMPTION, QUANTILES, Slice, SliceCompari
 from mmc4viz.slices.differences import CORRECTION
 
 _SHARED: Final = (
-    "slice", "size", "documents", "kept", "share", "difference", "low", "high", "cost", "pairs",
-    "above",
+    "slice", "size", "documents", "kept", "share", "difference", "low", "high", "cost",
+    "single_image_drop", "pairs", "above",
 )  # fmt: skip
 _LATER: Final = (
     "image_tokens", "text_tokens", "images_mean", "single_image", "labels", "precision",

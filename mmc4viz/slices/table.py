@@ -26,10 +26,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Ints
+from mmc4viz.arrays import Ints, joined
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.storage import file_system, is_remote, remember, scrubbed
-from mmc4viz.slices.attributes import ATTRIBUTES, Attribute, SlicedCorpus, coded, joined
+from mmc4viz.slices.attributes import ATTRIBUTES, Attribute, SlicedCorpus, coded
 from mmc4viz.slices.division import Unit, Values, binned, shown
 from mmc4viz.types import ConfigError
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from mmc4viz.slices.attributes import ATTRIBUTES
+from mmc4viz.slices.attributes import ATTRIBUTES, Attribute
 from mmc4viz.slices.comparison import Slice, SliceComparison
+from mmc4viz.slices.division import NO_VALUE, OTHER
+from mmc4viz.slices.site import ADDRESS, NOT_A_URL
 from mmc4viz.text import plain
 
 ALONE = " The CI of a precision holds for its slice alone."
 """Follows a table of slices with precisions."""
+NOT_VALUES: Final = (ADDRESS, NOT_A_URL, OTHER, NO_VALUE)
+"""Names of slices that are of no one value of what divides."""
 
 
 def unit_of(found: SliceComparison) -> str:
@@ -33,7 +38,7 @@ def table_of(
     shape &= found.unit == "document"
     labelled = any(one.precision for one in slices)
     head: tuple[str, ...] = ("slice", unit_of(found), "kept", "share", "difference", "95% CI")
-    head += ("cost", "median score")
+    head += ("cost", "single-image drop", "median score")
     head += ("images per sequence", "single-image") * shape + ("precision", "95% CI") * labelled
     return head, [_row(one) + _shape(one) * shape + _precision(one) * labelled for one in slices]
 
@@ -53,6 +58,7 @@ def _row(one: Slice) -> tuple[str, ...]:
         signed(one.difference),
         "–" if one.low is None else f"{signed(one.low)} to {signed(one.high)}",
         f"{round(one.cost, 1) + 0.0:,.1f}",
+        dropped_singly(one),
         f"{one.median:g}" if one.quantiles else "–",
     )
 
@@ -82,6 +88,11 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def dropped_singly(one: Slice) -> str:
+    """Return how many of those that are not kept the single-image drop takes."""
+    return f"{one.single_image_drop:,.10g} of {one.dropped:,.10g}"
+
+
 def signed(value: float | None) -> str:
     """Return a difference of shares in percentage points."""
     return "–" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
@@ -89,24 +100,53 @@ def signed(value: float | None) -> str:
 
 def by_words(found: SliceComparison) -> str:
     """Return what divides, to stand within a sentence."""
-    label, known = found.label, ATTRIBUTES.get(found.name)
-    return f"{label[:1].lower()}{label[1:]}" if known and known.label == label else label
+    label = found.label
+    return label if _attribute(found) is None else f"{label[:1].lower()}{label[1:]}"
+
+
+def _attribute(found: SliceComparison) -> Attribute | None:
+    """Return the attribute that divides; None for a column of the user's table."""
+    known = ATTRIBUTES.get(found.name)
+    return known if known and known.label == found.label else None
+
+
+def _named(found: SliceComparison, name: str) -> tuple[str, str]:
+    """Return a slice in words that say what its name is a value of, and the verb after them.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Of
+    >>> by_images = Of(name="images", label="Images on the page")
+    >>> _named(by_images, "1"), _named(by_images, "no value")
+    (('pages with 1 image', 'cost'), ('the slice no value', 'costs'))
+    >>> _named(Of(name="crawl", label="crawl"), "2019")
+    ('the slice crawl: 2019', 'costs')
+    """
+    attribute = _attribute(found)
+    if name in NOT_VALUES:
+        return f"the slice {name}", "costs"
+    if attribute is None:
+        return f"the slice {found.label}: {name}", "costs"
+    before, _, after = attribute.phrase.partition("{}")
+    return f"{before}{name}{after.replace('[s]', '' if name == '1' else 's')}", "cost"
 
 
 def costliest(found: SliceComparison) -> tuple[str, str, str]:
-    """Return a sentence on the slice that costs most: before its name, the name, and after.
+    """Return a sentence on the slice that costs most: before the slice, the slice, and after.
 
-    Without one that costs anything, the name is empty.
+    Without one that costs anything, the slice is empty.
     """
     of = f"Of {len(found.slices):,} slices by {by_words(found)}"
     first = max(found.slices, key=lambda one: one.cost, default=None)
     if first is None or first.cost < 0.05 or first.share is None:
         return f"{of}, none keeps less than the whole's share.", "", ""
+    named, verb = _named(found, first.name)
     words = (
-        f"costs most: {first.cost:,.1f} {unit_of(found)} fewer than at the whole's share "
-        f"({first.share:.1%} kept, {_against(first, found.share)})."
+        f"{verb} most: {first.cost:,.1f} {unit_of(found)} fewer than at the whole's share "
+        f"({first.share:.1%} kept, {_against(first, found.share)}). The single-image drop takes "
+        f"{first.single_image_drop:,.10g} of the {first.dropped:,.10g} that are not kept."
     )
-    return f"{of},", first.name, words
+    return f"{of},", named, words
 
 
 def _against(one: Slice, whole: float) -> str:

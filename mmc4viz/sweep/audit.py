@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Bools, Ints
+from mmc4viz.arrays import Bools, Ints, joined
 from mmc4viz.data.columns import Columns, ImageCheck, Kind
 from mmc4viz.data.scale import Scale, misfit
 from mmc4viz.loader.assignment import stored_score
@@ -191,8 +191,8 @@ def undecodable(matched: Matched, config: LoaderConfig) -> Undecodable:
     """Find the documents dropped because of an undecodable image."""
     parts = [_undecodable(part.columns, config.min_kb) for part in matched.parts]
     return Undecodable(
-        joined([documents for documents, _, _ in parts]),
-        joined([single for _, single, _ in parts]),
+        joined([documents for documents, _, _ in parts], bool),
+        joined([single for _, single, _ in parts], bool),
         sum(sound for *_, sound in parts),
         sum((_newer(part.columns) for part in matched.parts), Counter[str]()),
     )
@@ -250,7 +250,7 @@ def band(matched: Matched, config: LoaderConfig) -> SizeRange:
         owner = np.repeat(np.arange(len(columns)), columns.n_images)[inside]
         images += int(inside.sum())
         masks.append(np.bincount(owner, minlength=len(columns)) > 0)
-    return SizeRange(low, low + 999, images, joined(masks))
+    return SizeRange(low, low + 999, images, joined(masks, bool))
 
 
 @dataclass(frozen=True)
@@ -294,11 +294,6 @@ def image_values(columns: Columns, name: str) -> NDArray[Any]:
     return columns.image(name)[starts[0] : starts[-1]]
 
 
-def joined(masks: list[Bools]) -> Bools:
-    """Concatenate masks of shards."""
-    return np.concatenate([np.zeros(0, bool), *masks])
-
-
 EQUAL: Final = 1e-6  # tolerance for equal scores
 
 
@@ -333,7 +328,7 @@ def stored(matched: Matched) -> Stored:
         equal=sum(part.equal for part in parts),
         largest=max((part.largest for part in parts), default=0.0),
         nowhere=sum(part.nowhere for part in parts),
-        documents=joined([part.documents for part in parts]),
+        documents=joined([part.documents for part in parts], bool),
     )
 
 

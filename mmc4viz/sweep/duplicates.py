@@ -21,9 +21,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from mmc4viz.arrays import Bools, Ints
+from mmc4viz.arrays import Bools, Ints, joined
 from mmc4viz.data.columns import Columns, Kind
-from mmc4viz.sweep.audit import EQUAL, image_values, joined
+from mmc4viz.sweep.audit import EQUAL, image_values
 from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.pairs import Pairs
 from mmc4viz.sweep.statistics import CLASS
@@ -325,7 +325,7 @@ def _merged(group: Ints, found: Sequence[tuple[Ints, Ints]]) -> Ints:
 def _matrices(columns: Sequence[Columns], page: Ints) -> Differing:
     """Compare the matrices of plain documents with one URL, each with the first of its size."""
     starts = np.cumsum([0, *map(len, columns)])
-    plain = joined([part.kind == Kind.PLAIN for part in columns])
+    plain = joined([part.kind == Kind.PLAIN for part in columns], bool)
     offsets = [part.offsets("similarity") for part in columns]
     values = [part.values("similarity") for part in columns]
     widths = np.concatenate([np.zeros(0, np.int64), *(p.numbers("n_sentences") for p in columns)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Floats
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Thresholds
-from mmc4viz.sweep.statistics import Curves
+from mmc4viz.sweep.statistics import Curves, batches
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep, sweep_each
 from mmc4viz.types import LoaderConfig
 
-_MOST_BINS: Final = 100_000  # half a kilobyte each
 CONFIDENCE = 0.95
 RATES = ("documents", "pairs", "image_tokens", "text_tokens", "mispaired")
 
@@ -169,16 +167,14 @@ def _swept(
     drawn: DrawnSample, matched: Matched, config: LoaderConfig, thresholds: Thresholds
 ) -> list[Curves]:
     """Sweep each cluster, in batches that limit memory."""
-    at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
     cluster = np.repeat(np.arange(len(drawn.clusters)), [len(parts) for parts in drawn.clusters])
     found: list[Curves] = []
-    for first in range(0, len(drawn.clusters), at_once):
-        low, high = np.searchsorted(cluster, [first, first + at_once]).tolist()
+    for some in batches(len(drawn.clusters), thresholds):
+        low, high = np.searchsorted(cluster, [some.start, some.stop]).tolist()
         here = Matched(matched.parts[low:high], config)
-        n = min(at_once, len(drawn.clusters) - first)
         sizes = [len(part.columns) for part in here.parts]
-        dealt = np.repeat(cluster[low:high] - first, sizes)
-        found += sweep_each(here, dealt, n, config, thresholds)
+        dealt = np.repeat(cluster[low:high] - some.start, sizes)
+        found += sweep_each(here, dealt, len(some), config, thresholds)
     return found
 
 

@@ -5,7 +5,7 @@ Everything but text is in arrays of the whole corpus; `search` reads texts from 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Bools, Floats, Ints
+from mmc4viz.arrays import Bools, Floats, Ints, joined
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.shards import fetch, is_packed, samples
 from mmc4viz.data.storage import is_remote
 from mmc4viz.loader.parse import read_json
-from mmc4viz.sweep import duplicates
 from mmc4viz.sweep.audit import band, capped, crowded, stored, undecodable
 from mmc4viz.sweep.document_table import Verdicts
+from mmc4viz.sweep.duplicates import Duplicates, find
 from mmc4viz.sweep.pairs import Pairs, document_starts, image_counts, literals
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched
@@ -110,12 +110,27 @@ class Query:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The inputs of a document list, for one set of settings."""
+    """The inputs of a document list, for one set of settings.
+
+    Attributes
+    ----------
+    matched, config, found, pairs
+    known : callable, optional
+        Returns its duplicates, where they are kept: they do not depend on the settings.
+    """
 
     matched: Matched
     config: LoaderConfig
     found: Verdicts
     pairs: Pairs
+    known: Callable[[], Duplicates] | None = None
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """Its duplicates."""
+        if self.known is not None:
+            return self.known()
+        return find([part.columns for part in self.matched.parts])
 
 
 def chosen(corpus: Corpus, query: Query, in_slice: Ints | None = None) -> Ints:
@@ -168,8 +183,7 @@ def _with_url(matched: Matched, part_of_url: str) -> Bools:
         pc.match_substring(part.columns.batch.column("url"), part_of_url, ignore_case=True)
         for part in matched.parts
     ]
-    arrays = [np.asarray(mask.to_numpy(zero_copy_only=False), bool) for mask in masks]
-    return np.concatenate([np.zeros(0, bool), *arrays])
+    return joined((np.asarray(mask.to_numpy(zero_copy_only=False), bool) for mask in masks), bool)
 
 
 def containing(corpus: Corpus, name: str) -> Bools:
@@ -184,7 +198,7 @@ def containing(corpus: Corpus, name: str) -> Bools:
         if name == "one_bad_image":
             return undecodable(matched, config).single
         if name in DUPLICATES:
-            return _duplicate(matched, name)
+            return _duplicate(corpus.duplicates, name, matched.n_documents)
         return band(matched, config).documents if name == "size_band" else stored(matched).documents
     literal = literals(matched, config)
     if name in PAIR_STATUSES:
@@ -199,9 +213,8 @@ def containing(corpus: Corpus, name: str) -> Bools:
     return mask
 
 
-def _duplicate(matched: Matched, name: str) -> Bools:
-    """Find the documents of one of `DUPLICATES`."""
-    seen = duplicates.find([part.columns for part in matched.parts])
+def _duplicate(seen: Duplicates, name: str, n_documents: int) -> Bools:
+    """Return the documents of one of `DUPLICATES`."""
     if name == "same_url":
         return seen.pages.documents
     if name == "same_image":
@@ -209,7 +222,7 @@ def _duplicate(matched: Matched, name: str) -> Bools:
     if name == "duplicate_differs":
         return seen.matrices.documents | seen.stored.documents
     near = seen.near
-    return np.zeros(matched.n_documents, bool) if near is None else near.documents
+    return np.zeros(n_documents, bool) if near is None else near.documents
 
 
 def _plain_with_pair(found: Verdicts, status: PairStatus, cap: int) -> Bools:

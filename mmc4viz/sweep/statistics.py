@@ -7,6 +7,7 @@ read. Every drop has a reason, and drops and kept add up to the total.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,6 +59,9 @@ SHAPES: Final = (
 )
 """Kept documents by image tokens (the last: that many or more), and, of both classes of kept
 documents, by length in parts of the token limit."""
+
+SINGLE_IMAGE_DROP: Final = "single_image_drop"
+"""The last reason of a funnel: dropped by the single-image keep probability, in expectation."""
 
 DROPPED: Final = 2 * (LENGTHS + 1)  # in place of a length
 
@@ -258,6 +262,21 @@ class Curves:
         return int(np.abs(self.thresholds - threshold).argmin())
 
 
+_MOST_BINS: Final = 100_000  # half a kilobyte each
+
+
+def batches(n: int, thresholds: Thresholds) -> Iterator[range]:
+    """Divide n curves over these thresholds into batches that limit the memory of a sweep.
+
+    Examples
+    --------
+    >>> [list(some) for some in batches(3, np.zeros(40_000))]
+    [[0, 1], [2]]
+    """
+    at_once = max(1, _MOST_BINS // (len(thresholds) + 1))
+    return (range(n)[first : first + at_once] for first in range(0, n, at_once))
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """One step of a funnel: how many are dropped here, and how many remain."""
@@ -307,16 +326,16 @@ def image_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
             "score below the threshold",
             curves.total("rejected_pairs")[step],
         ),
-        ("over_cap", "dropped at the cap", curves.total("over_cap")[step]),
+        ("over_cap", "more pairs than the image cap", curves.total("over_cap")[step]),
         ("truncated", "image token beyond the token limit", curves.total("truncated")[step]),
         (
             "document_rejected",
-            "sequence with too few images, or ending with its only image",
+            "sequence with fewer images than the minimum, or ending with its only image",
             curves.in_class("reaching", *rejected)[step],
         ),
         (
-            "single_image_drop",
-            "single-image drop (expected)",
+            SINGLE_IMAGE_DROP,
+            "only image token of a document that is dropped at random (expected)",
             (1 - keep) * curves.in_class("reaching", "kept_single_image")[step],
         ),
     ]
@@ -329,7 +348,7 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         Outcome.UNREADABLE: "loader error",
         Outcome.NO_VALID_IMAGE: "all images missing or too small",
         Outcome.BELOW_THRESHOLD: "no pair reaches the threshold",
-        Outcome.TOO_FEW_IMAGES: "too few image tokens after truncation",
+        Outcome.TOO_FEW_IMAGES: "fewer image tokens than the minimum, after truncation",
         Outcome.SINGLE_IMAGE_AT_END: "only image token is last",
     }
     losses = [
@@ -337,7 +356,7 @@ def document_funnel(curves: Curves, step: int, keep: float) -> list[Loss]:
         for outcome, meaning in meanings.items()
     ]
     dropped = (1 - keep) * curves.in_class("documents", "kept_single_image")[step]
-    losses.append(("single_image_drop", "single-image drop (expected)", dropped))
+    losses.append((SINGLE_IMAGE_DROP, "one image token, dropped at random (expected)", dropped))
     return _funnel(curves.total("documents")[step], losses)
 
 

@@ -40,6 +40,13 @@ Changes = tuple[Floats, NDArray[np.int32]]
 """Scores, shape (S,), and the change of each counted quantity there, shape (7, S)."""
 
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
+SHARE_OF: Final = {
+    "documents": "all documents",
+    "pairs": "all matched pairs",
+    "image_tokens": "the most at any threshold",
+    "text_tokens": "the most at any threshold",
+}
+"""The denominators of shares in words."""
 _BY_CLASS: Final = ("documents", "image_tokens", "text_tokens")
 _KEPT: Final = (CLASS["kept_always"], CLASS["kept_single_image"])
 _COUNTED: Final = 1 + len(_BY_CLASS) * len(_KEPT)  # pairs; the others split by keep probability

@@ -554,7 +554,13 @@ def corpus_for(source: CorpusKey, config: LoaderConfig) -> Corpus:
         config.for_verdicts(),
         verdicts_for(source, config),
         pairs_for(source, config),
+        lambda: duplicates_of(source),
     )
+
+
+def duplicates_of(source: CorpusKey) -> duplicates.Duplicates:
+    """Return the duplicates of a corpus, whatever its settings."""
+    return _DUPLICATES.get(source, lambda: duplicates.find(list(columns_of(source))))
 
 
 def chosen_for(source: CorpusKey, config: LoaderConfig, query: Query) -> Ints:
@@ -689,8 +695,7 @@ def audit_for(source: CorpusKey, config: LoaderConfig) -> Audit:
 def _audit(source: CorpusKey, corpus: Corpus, config: LoaderConfig) -> Audit:
     key = source, config.for_matching(), config.max_images
     fixed = _FIXED.get(key, lambda: _fixed(corpus))
-    columns = [part.columns for part in corpus.matched.parts]
-    repeated = _DUPLICATES.get(source, lambda: duplicates.find(columns))
+    repeated = duplicates_of(source)
     return Audit(
         audit.mispaired(corpus.found, config.single_image_keep),
         audit.lost(corpus.matched, corpus.found, config, fixed.unmatched),

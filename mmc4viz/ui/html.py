@@ -159,7 +159,13 @@ def table(
     return part("table", head, rows, caption, current)
 
 
-def heading(words: str, *csv: Any, what: str = "", svg: Callable[[], bytes] | None = None) -> None:
+def heading(
+    words: str,
+    *csv: Any,
+    what: str = "",
+    svg: Callable[[], bytes] | None = None,
+    explained: str | None = None,
+) -> None:
     """Draw a section's heading, with buttons for its picture's data and for the picture.
 
     Parameters
@@ -172,12 +178,14 @@ def heading(words: str, *csv: Any, what: str = "", svg: Callable[[], bytes] | No
         What is downloaded, as in "Download ROC curves (SVG)".
     svg : callable, optional
         Returns the picture; called when the button is pressed.
+    explained : str, optional
+        Shown on request next to plain words; Markdown.
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if isinstance(words, Markup):
             st.html(words, width="content")
         else:
-            st.header(words, anchor=False, width="content")
+            st.header(words, anchor=False, width="content", help=explained)
         if csv:
             name, head, rows = csv
             csv_button(name, head, rows, what)

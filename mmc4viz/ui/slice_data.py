@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from mmc4viz.data.storage import is_remote
-from mmc4viz.slices.attributes import ATTRIBUTES, SlicedCorpus
+from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.comparison import SliceComparison, compare, document_curves
+from mmc4viz.slices.differences import FEWEST
+from mmc4viz.slices.words import NOT_VALUES
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.thresholds.labels.precision import Labelled
 from mmc4viz.types import ConfigError, LoaderConfig, Mmc4vizError
@@ -23,6 +25,7 @@ from mmc4viz.ui.start import read_start
 _COMPARED: Memo[SliceComparison] = Memo()
 BY: Final = "s.by"
 """What divides, in the address."""
+_FEWEST_SITES: Final = 3
 NEEDS_ALL: Final = "Slices need all documents: set the sample size in the sidebar to 0."
 
 
@@ -51,9 +54,20 @@ class DividedBy:
     table: data.FileId | None = None
 
 
-def chosen() -> DividedBy:
+def first_choice(choice: Choice) -> str:
+    """Return what to divide by unless something is chosen: sites, if there are several to compare.
+
+    Otherwise the number of images on the page, which tells documents apart in every corpus.
+    """
+    sites = data.division_of(choice.source, choice.config.for_matching(), "site", None)
+    sizes = zip(sites.names, sites.sizes.tolist(), strict=True)
+    able = [name for name, size in sizes if size >= FEWEST and name not in NOT_VALUES]
+    return "site" if len(able) >= _FEWEST_SITES else "images"
+
+
+def chosen(choice: Choice) -> DividedBy:
     """Return what the page Slices divides by; raises a ConfigError as `table_at` does."""
-    name, table = state.get(BY) or next(iter(ATTRIBUTES)), table_at(state.get(state.SLICE_TABLE))
+    name, table = state.get(BY) or first_choice(choice), table_at(state.get(state.SLICE_TABLE))
     of_table = table is not None and name in data.slice_table(table).columns
     return DividedBy(name, table if of_table else None)
 

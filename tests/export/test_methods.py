@@ -228,9 +228,15 @@ def test_slices_are_a_section_of_the_report(
     found = [row for one in json.loads(ran.out) for row in one["slices"]]
     shown = [row for row in rows if len(row) > 5]
     assert [row[2] for row in shown] == [f"{one['kept']:,.10g}" for one in found]
-    assert [row[8] for row in shown] == [f"{one['images_mean']:.2f}" for one in found]
+    assert [row[7].partition(" of ")[0] for row in shown] == [
+        f"{one['single_image_drop']:,.10g}" for one in found
+    ]
+    assert [row[9] for row in shown] == [f"{one['images_mean']:.2f}" for one in found]
     assert section.count("<svg") == 4  # each division in two widths
-    assert "Of 4 slices by images on the page, 1 costs most: 16.3 documents fewer" in section
+    assert (
+        "Of 4 slices by images on the page, pages with 1 image cost most: 16.3 documents fewer"
+        in section
+    )
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in section
     assert "script" not in {tag for tag, _ in page.seen} and str(tmp_path) not in section
 

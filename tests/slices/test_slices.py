@@ -13,6 +13,7 @@ from mmc4viz.slices.attributes import ATTRIBUTES, SlicedCorpus
 from mmc4viz.slices.comparison import compare, document_curves, ordered, pair_curves
 from mmc4viz.slices.division import NO_VALUE, OTHER, Division, Values, divide
 from mmc4viz.slices.site import site_of_authority
+from mmc4viz.sweep import statistics
 from mmc4viz.sweep.distribution import by_outcome
 from mmc4viz.sweep.pairs import document_starts
 from mmc4viz.sweep.statistics import Curves
@@ -66,7 +67,7 @@ def test_many_slices_are_swept_in_several_times(
     _, corpus, config = sliced(settings)
     division = at_random(corpus, "document", 7)
     once = document_curves(corpus.matched, division, config, GRID)
-    monkeypatch.setattr(comparison, "_MOST_BINS", 3 * (len(GRID) + 1))
+    monkeypatch.setattr(statistics, "_MOST_BINS", 3 * (len(GRID) + 1))
     again = document_curves(corpus.matched, division, config, GRID)
     assert len(again) == 8 and all(map(equal, once, again))
 
@@ -78,10 +79,13 @@ def test_what_is_kept_of_each_slice_is_what_the_walks_say(settings: dict[str, An
     for name in ("sentences", "position", "aspect"):
         division = ATTRIBUTES[name].divide(corpus)
         kept, size = defaultdict[str, float](float), defaultdict[str, int](int)
+        singly = defaultdict[str, float](float)
         if division.unit == "document":
             for code, verdict in zip(division.code.tolist(), found.walks, strict=True):
                 kept[division.names[code]] += verdict.keep_probability
                 size[division.names[code]] += 1
+                if verdict.outcome is Outcome.KEPT:
+                    singly[division.names[code]] += 1 - verdict.keep_probability
         else:
             for code, document, image in zip(
                 division.code.tolist(), pairs.document.tolist(), pairs.image.tolist(), strict=True
@@ -91,10 +95,13 @@ def test_what_is_kept_of_each_slice_is_what_the_walks_say(settings: dict[str, An
                 size[division.names[code]] += 1
                 if status is PairStatus.KEPT and verdict.outcome is Outcome.KEPT:
                     kept[division.names[code]] += verdict.keep_probability
+                    singly[division.names[code]] += 1 - verdict.keep_probability
         seen = compare(corpus, division, config, GRID)
         assert {one.name: one.size for one in seen.slices} == dict(size)
         for one in seen.slices:
             assert one.kept == pytest.approx(kept[one.name])
+            assert one.single_image_drop == pytest.approx(singly[one.name])
+        assert (sum(singly.values()) > 0) == (config.min_images < 2)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -185,6 +192,10 @@ def test_too_many_values_become_other() -> None:
     assert "4 values" in found.notes[0] and "largest 2" in found.notes[0]
     assert divide("x", "X", "document", values, most=9).names[2] == "d"
     assert '"other"' in divide("x", "X", "document", values, most=9).names
+
+
+def test_every_attribute_says_what_its_slices_are_of() -> None:
+    assert all(one.phrase.count("{}") == 1 for one in ATTRIBUTES.values())
 
 
 def test_slices_are_sorted() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mmc4viz.data.sample import draw
 from mmc4viz.loader.walk import walk
-from mmc4viz.sweep import estimate
+from mmc4viz.sweep import estimate, statistics
 from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.settings.sensitivity import (
@@ -64,7 +64,7 @@ def test_a_sample_s_interval_is_that_of_its_clusters() -> None:
 def test_an_estimate_is_made_of_its_clusters_curves(
     monkeypatch: pytest.MonkeyPatch, most_bins: int
 ) -> None:
-    monkeypatch.setattr(estimate, "_MOST_BINS", most_bins)
+    monkeypatch.setattr(statistics, "_MOST_BINS", most_bins)
     matched, config = odd({}).corpus.matched, LoaderConfig()
     drawn = draw([part.columns for part in matched.parts], 300, seed=3)
     found = estimate.estimate(drawn, config, GRID, None)

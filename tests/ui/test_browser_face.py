@@ -126,6 +126,26 @@ def test_the_open_document_is_in_view_in_its_list(browser: Browser, dashboard: s
     page.close()
 
 
+def test_outcome_and_reason_are_in_view_beside_an_open_document(
+    browser: Browser, dashboard: str
+) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    for outcome in ("kept_single_image", "too_few_images", "no_valid_image", "below_threshold"):
+        page.goto(f"{dashboard}/documents?doc=0.16&f.outcome={outcome}")
+        expect(page.locator(FACTS)).to_be_visible(timeout=60_000)
+        cut = page.locator(".list").evaluate(
+            """(list) => [...list.querySelectorAll('td')].filter((cell) => cell.cellIndex < 4 && (
+              cell.getBoundingClientRect().right > list.getBoundingClientRect().right
+              || cell.scrollHeight > cell.clientHeight + 1
+              || cell.scrollWidth > cell.clientWidth + 1
+            )).map((cell) => cell.textContent)"""
+        )
+        assert cut == []
+        heads = page.locator(".list th").all_text_contents()[:4]
+        assert heads[2:] == ["outcome", "reason"]
+    page.close()
+
+
 def test_the_list_is_used_by_keys(browser: Browser, dashboard: str) -> None:
     with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
         page = context.new_page()
@@ -144,10 +164,10 @@ def test_the_list_is_used_by_keys(browser: Browser, dashboard: str) -> None:
         expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(whole)
         page.keyboard.press("Home")
         page.keyboard.press("ArrowUp")
-        for _ in range(4):
+        for _ in range(5):
             page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
-        head = page.locator(".list th").nth(4)
+        head = page.locator(".list th").nth(5)
         expect(head).to_have_attribute("aria-sort", "descending")
         expect(head.get_by_role("button", name="top score")).to_be_focused()
         page.wait_for_url("**f.sort=best*")

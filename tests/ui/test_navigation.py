@@ -34,7 +34,7 @@ def test_the_bar_says_what_is_open_and_kept(monkeypatch: pytest.MonkeyPatch, pag
     assert "<b>sample_data</b>" in said and ">sample-a</b>" in said
     row = mmc4viz.open(SAMPLE).curves(thresholds=[0.3]).at(0.3)
     documents = row["documents"]
-    assert f">{documents / 240:.1%} of documents ({documents:,.10g})</b>" in said
+    assert f">{documents / 240:.1%} of all documents ({documents:,.10g})</b>" in said
 
 
 def test_settings_that_are_not_the_loader_s_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

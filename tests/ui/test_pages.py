@@ -18,6 +18,7 @@ from streamlit.util import calc_hash
 import mmc4viz
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples, walk
 from mmc4viz.cli import main
+from mmc4viz.sweep import duplicates, query
 from mmc4viz.text import escaped
 from mmc4viz.types import Document, Outcome, Verdict
 from mmc4viz.ui import document_data, html, state
@@ -455,6 +456,20 @@ def test_the_audit_s_numbers(
     assert found["images of 10,000 to 10,999 bytes dropped"] == f"{small:,}"
     statuses = [str(pair.status) for _, verdict in walks for pair in verdict.pairs]
     assert found["image tokens truncated at 256 tokens"] == f"{statuses.count('truncated'):,}"
+
+
+def test_duplicates_are_found_once_for_all_thresholds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = str(write_tar(tmp_path / "s.tar", [(one, info([[0.3]], url="u")) for one in "abc"]))
+    found, real = [], duplicates.find
+    for module in (duplicates, query):
+        monkeypatch.setattr(module, "find", lambda *given: found.append(given) or real(*given))
+    for t in ("0.2", "0.4"):
+        app = opened(monkeypatch, "documents", path, t=t, **{"f.has": "same_url"})
+        assert len(cells(app, "key")) == 3
+    opened(monkeypatch, "loader-audit", path)
+    assert len(found) == 1
 
 
 def test_duplicates_are_counted_and_both_documents_open(

@@ -25,7 +25,7 @@ from mmc4viz.sweep.statistics import Curves, document_funnel, image_funnel
 from mmc4viz.ui import html
 from tests.support.hostile import MARK, TEXTS, write_hostile
 from tests.thresholds.test_compare import label_file
-from tests.ui.test_app import components
+from tests.ui.test_app import components, sent
 from tests.ui.test_browser import KEEP, Watched, curves_at, words
 from tests.ui.test_pages import SAMPLE, alerts, markup, opened
 
@@ -72,6 +72,55 @@ def test_the_sankey_adds_up_and_has_the_curves_numbers(
         assert sum(shown) == numbers_of(one["whole"]["number"])
         assert [line["name"] for line in one["lines"]] == [*(loss.name for loss in wanted), ""]
         assert sum(line["height"] for line in one["lines"]) == pytest.approx(one["height"])
+
+
+def test_every_share_says_of_what(monkeypatch: pytest.MonkeyPatch, sample_curves: Curves) -> None:
+    page = opened(monkeypatch, "", **{"p.text_tokens": "40%"})
+    shown = sent(page)
+    of = {one["name"]: one["of"] for one in shown["yields"]}
+    curves, tokens = sample_curves, sample_curves.expected("text_tokens", KEEP)
+    pairs = curves.total("pairs")[0] + curves.total("rejected_pairs")[0]
+    assert (of["documents"], shown["wholes"]["documents"]) == ("of all documents", 240)
+    assert (of["pairs"], shown["wholes"]["pairs"]) == ("of all matched pairs", pairs)
+    assert (of["text_tokens"], shown["wholes"]["text_tokens"]) == (
+        "of the most at any threshold", tokens.max()
+    )  # fmt: skip
+    assert "% of the most at any threshold (target " in markup(page)
+    page.segmented_control(key="settings-yield").set_value("documents").run()
+    assert any("as a share of all." in one.value for one in page.caption)
+
+
+def test_pictures_are_chosen_by_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(page: AppTest) -> tuple[str, list[str], list[str]]:
+        [group, *inside] = [
+            one for one in page.segmented_control if one.label in ("Pictures", "Picture")
+        ]
+        named = page.query_params.get("picture", [])
+        return group.value, [one.value for one in inside], [named] if named == str(named) else named
+
+    page = opened(monkeypatch, "", picture="passes")
+    assert chosen(page) == ("Training", ["passes"], ["passes"])
+    page.segmented_control(key="threshold-group").set_value("Trade-offs").run()
+    assert chosen(page) == ("Trade-offs", ["baseline"], ["baseline"])
+    page.segmented_control(key="threshold-picture-Trade-offs").set_value("settings").run()
+    assert chosen(page) == ("Trade-offs", ["settings"], ["settings"])
+    page.segmented_control(key="threshold-group").set_value("Drop reasons").run()
+    assert chosen(page) == ("Drop reasons", [], [])
+    assert "Drop reasons" in [one.value for one in page.header]
+    page.segmented_control(key="threshold-group").set_value("Trade-offs").run()
+    assert chosen(page) == ("Trade-offs", ["baseline"], ["baseline"])
+    page = opened(monkeypatch, "", picture="nothing")
+    assert chosen(page) == ("Drop reasons", [], []) and "one of drops, scores" in markup(page)
+
+
+def test_every_reason_for_dropping_is_explained(
+    monkeypatch: pytest.MonkeyPatch, sample_curves: Curves
+) -> None:
+    page = opened(monkeypatch, "")
+    [help_] = [one.help for one in page.header if one.value == "Drop reasons"]
+    for loss in (*document_funnel(sample_curves, 0, KEEP), *image_funnel(sample_curves, 0, KEEP)):
+        assert f": {loss.meaning}" in help_
+    assert "**too few images**: fewer image tokens than the minimum" in help_
 
 
 def test_ribbons_are_as_thick_as_their_shares_and_never_cross() -> None:
@@ -313,7 +362,7 @@ def test_pictures_follow_the_threshold_and_are_downloaded(
     text = assert_is_plain_svg(Path(download.value.path()).read_bytes())
     assert download.value.suggested_filename == "losses.svg"
     assert words(image_funnel(sample_curves, sample_curves.step(0.24), KEEP)[-1].remaining) in text
-    page.get_by_text("Score density", exact=True).click()
+    page.get_by_text("Scores", exact=True).click()
     page.get_by_text("Score density by outcome", exact=True).wait_for()
     page.wait_for_function("() => new URL(location).searchParams.get('picture') === 'scores'")
     page.locator(".field input").fill("0.3")

@@ -61,7 +61,7 @@ def test_a_yield_is_the_highest_step_that_leaves_enough(
     ]
     assert enough == [True, *[False] * (len(enough) - 1)]
     kept = left(found)["documents"]
-    assert f"{kept:,.10g} documents, {kept / 240:.1%} (target 96)" in markup(app)
+    assert f"{kept:,.10g} documents, {kept / 240:.1%} of all documents (target 96)" in markup(app)
     targets = ["--keep", "documents=40%", "--keep", "text_tokens=15000"]
     with pytest.raises(SystemExit):
         main(["suggest", SAMPLE, *targets, "--format", "json"])

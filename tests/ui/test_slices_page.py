@@ -23,6 +23,7 @@ from mmc4viz.ui import html, slice_data
 from mmc4viz.ui.html import NO_DOCUMENTS
 from tests.cli.test_cli import Run
 from tests.cli.test_slices import hostile_table
+from tests.support.documents import info, write_tar
 from tests.thresholds.test_compare import label_file
 from tests.ui.test_browser_pages import Watched
 from tests.ui.test_pages import SAMPLE, alerts, markup, opened
@@ -69,6 +70,8 @@ def test_the_numbers_are_the_commands(
         assert cells[head[1]] == f"{one['size']:,}" and cells["kept"] == f"{one['kept']:,.10g}"
         assert cells["share"] == f"{one['share']:.1%}"
         assert cells["cost"].replace("−", "-") == f"{one['cost']:,.1f}"
+        gone = one["size"] - one["kept"]
+        assert cells["single-image drop"] == f"{one['single_image_drop']:,.10g} of {gone:,.10g}"
         assert cells["median score"] == f"{one['score_q50']:g}"
         if one["images_mean"] is not None:
             assert cells["images per sequence"] == f"{one['images_mean']:.2f}"
@@ -78,7 +81,8 @@ def test_the_numbers_are_the_commands(
         else:
             assert cells["precision"] == f"{one['precision']:.1%}"
     first = found["slices"][0]
-    assert f"<b>{first['slice']}</b> costs most: {first['cost']:,.1f} " in markup(app)
+    named = "pages with 1 image" if by == "images" else f"images in position {first['slice']}"
+    assert f"<b>{named}</b> cost most: {first['cost']:,.1f} " in markup(app)
 
 
 def test_another_threshold_sweeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +216,25 @@ def test_what_is_not_recorded_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     assert "mmc4viz index --describe language" in markup(app)
 
 
+@pytest.mark.parametrize(
+    ("documents", "first"),
+    [((10, 10, 10), "site"), ((20, 10, 9), "images"), ((30, 30), "images")],
+)
+def test_the_first_division_has_several_slices_to_compare(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, documents: tuple[int, ...], first: str
+) -> None:
+    urls = [f"https://site{i}.com/{k}" for i, n in enumerate(documents) for k in range(n)]
+    urls += [""] * 20  # no value, and an address: slices, but no sites
+    urls += ["https://127.0.0.1/"] * 20
+    found = [(f"d{i}", info([[0.3, 0.1]], url=url)) for i, url in enumerate(urls)]
+    shards = str(write_tar(tmp_path / "s.tar", found))
+    app = opened(monkeypatch, "slices", shards)
+    assert app.selectbox(key="slices-by").value == first and "s.by" not in app.query_params
+    other = "site" if first == "images" else "images"
+    app = opened(monkeypatch, "slices", shards, **{"s.by": other})
+    assert app.selectbox(key="slices-by").value == other
+
+
 def test_a_sample_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "slices", sample="50")
     [line] = alerts(app)
@@ -252,7 +275,7 @@ def test_a_press_lists_the_documents(browser: Browser, dashboard: str) -> None:
     page.get_by_role("button", name="List documents").press("Enter")
     expect(page.get_by_text("55 of 240 documents")).to_be_visible(timeout=20_000)
     page.wait_for_selector(at_rest)
-    page.get_by_role("button", name="All slices").click()
+    page.get_by_role("button", name="Clear slice").click()
     expect(page.get_by_text("240 documents", exact=True)).to_be_visible(timeout=20_000)
     watched.assert_quiet()
     page.close()

@@ -159,9 +159,9 @@ function writeRow(control, row, words, marks) {
 
 /** A small chart for each yield. */
 function writeYields(control) {
-  control.charts = control.model.header.yields.map(({ name, label, digits }) => {
+  control.charts = control.model.header.yields.map(({ name, label, digits, of }) => {
     const svg = draw("svg", { role: "img", "aria-label": `${label} against the threshold` }), value = make("b");
-    const figure = make("figure", { "data-yield": name }, make("figcaption", {}, make("span", {}, label), value), svg);
+    const figure = make("figure", { "data-yield": name }, make("figcaption", {}, make("span", {}, label), value, make("small", {}, of)), svg);
     drags(control, svg, () => [svg, SMALL]);
     return { name, digits, svg, value, figure };
   });
@@ -175,6 +175,7 @@ function redraw(control) {
   drawAxes(control);
   for (const chart of control.charts) drawYield(control, chart);
   for (const [key, button] of Object.entries(control.scaleButtons)) button.setAttribute("aria-pressed", String(control.view.log) === key);
+  control.yields.classList.toggle("counts", control.view.form !== "share");
   for (const [key, button] of Object.entries(control.formButtons)) button.setAttribute("aria-pressed", control.view.form === key);
   paint(control);
 }

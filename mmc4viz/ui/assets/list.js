@@ -58,7 +58,7 @@ function fill(list, { alt, columns, rows }) {
     sort === "none" ? label : `${sort === "descending" ? "↓" : "↑"} ${label}`));
   const heads = columns.map(({ help, number, sort }, at) => make("th", { scope: "col", "aria-sort": sort, ...(help && { title: help }), class: number ? "number" : "" }, list.heads[at]));
   list.lines = new Map(rows.map(({ id, cells }) => [id, make("tr", { "data-id": id, tabindex: "-1", "aria-selected": "false" },
-    ...cells.map(([words, whole], at) => make("td", columns[at].number ? { class: "number" } : { dir: "auto", title: whole ?? words }, words)))]));
+    ...cells.map(([words, whole], at) => make("td", columns[at].number ? { class: "number" } : { dir: "auto", title: whole ?? words, class: columns[at].wraps ? "wraps" : "" }, words)))]));
   list.pictureAt = columns.findIndex(({ name }) => name === "image");
   list.lacking = new Set(list.pictureAt < 0 ? [] : rows.filter(({ picture }) => picture === false).map(({ id }) => id));
   for (const { id, picture } of rows) if (picture) show(list, id, picture);

@@ -24,6 +24,7 @@ from mmc4viz.reference_thresholds import references_for
 from mmc4viz.sweep.estimate import Estimate
 from mmc4viz.sweep.shape import by_images, median_images
 from mmc4viz.sweep.statistics import Curves
+from mmc4viz.thresholds.by_yield import SHARE_OF
 from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import proposals as chosen
@@ -159,6 +160,7 @@ _LABELS: Final = {
     "text_tokens": ("Text tokens", 0),
     "mispaired": ("Mispaired tokens", 1),
 }
+_OF: Final = SHARE_OF | {"mispaired": "image tokens kept"}
 _NUMBERS: Final = (
     (
         "documents",
@@ -166,7 +168,12 @@ _NUMBERS: Final = (
         1,
         "Expected number of kept documents, given the single-image keep probability.",
     ),
-    ("share", "% of documents", None, "Kept documents as a share of all, readable or not."),
+    (
+        "share",
+        "% of all documents",
+        None,
+        "Kept documents as a share of all that were read, with or without an image.",
+    ),
     ("image_tokens", "Image tokens (expected)", 1, "Expected number in kept sequences."),
     (
         "images_mean",
@@ -334,7 +341,10 @@ def _header(choice: Choice, curves: Curves, compared: Baseline) -> dict[str, Any
             {"name": n, "label": label, "digits": digits, "share": digits is None, "meaning": what}
             for n, label, digits, what in _NUMBERS
         ],
-        "yields": [{"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1]} for n in YIELDS],
+        "yields": [
+            {"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1], "of": f"of {_OF[n]}"}
+            for n in YIELDS
+        ],
         "marks": references(choice.config.clip_model, scale),
         "compared": _compared(compared, scale, first),
         "colours": {k: COLOURS[k] for k in ("kept", "rejected", "mispaired")}

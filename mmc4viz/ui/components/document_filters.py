@@ -139,7 +139,7 @@ def _draw_slice(of: InSlice) -> None:
     label = of.attribute if known is None else known.label
     with st.container(horizontal=True, vertical_alignment="center", key="filter-slice"):
         st.html(part("document", part("slice", label, of.name)), width="content")
-        st.button("All slices", key="filter-slice-off", on_click=_leave_slice, type="tertiary")
+        st.button("Clear slice", key="filter-slice-off", on_click=_leave_slice, type="tertiary")
 
 
 def _leave_slice() -> None:

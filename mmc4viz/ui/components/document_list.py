@@ -29,7 +29,7 @@ _LONGEST: Final = 300  # characters of a key or URL in a cell
 _REASONS: Final = {
     "kept_always": "always kept",
     "kept_single_image": "single image, kept at random",
-    "too_few_images": "too few image tokens",
+    "too_few_images": "fewer images than the minimum",
     "single_image_at_end": "only image token is last",
     "below_threshold": "no pair reaches the threshold",
     "no_valid_image": "all images missing or too small",
@@ -90,6 +90,8 @@ class Column:
         Its head, if that is not its name.
     help : str
         May name the threshold, as in ``{threshold:g}``.
+    wraps : bool
+        Whether a cell may have two lines.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Column:
     value: Callable[[_Listed], str | int | float] | None = None
     words: str = ""
     help: str = ""
+    wraps: bool = False
 
     @property
     def label(self) -> str:
@@ -111,14 +114,14 @@ COLUMNS: Final = {
     for column in (
         Column("image", "images", 62, help="The document's first image."),
         Column("key", "key", 118, _text("key")),
-        Column("outcome", "kind", 118, _outcome),
+        Column("outcome", "kind", 104, _outcome, wraps=True),
+        Column("reason", "kind", 132, lambda one: _REASONS[one.kind], wraps=True),
         Column("pairs", "surviving", 62, _count("surviving"),
                help="Matched pairs at or above {threshold:g}."),
         Column("best", "best", 84, _score("best"), "top score",
                "Highest score of the document's pairs."),
         Column("nearest", "nearest", 100, _score("nearest"), "distance to threshold",
                "Difference between the threshold and the closest pair's score."),
-        Column("reason", "kind", 205, lambda one: _REASONS[one.kind]),
         Column("images", "images", 74, _count("images"), help="Number of images in the document."),
         Column("matched", "matched", 84, _count("matched"), "matched images",
                "Images matched to a sentence."),
@@ -130,7 +133,8 @@ COLUMNS: Final = {
         Column("url", "url", 240, _text("url"), "URL"),
     )
 }  # fmt: skip
-"""All columns by name, in the order in which they are shown."""
+"""All columns by name, in the order in which they are shown: beside an open document in a window of
+1280 pixels, there is space for those up to the reason."""
 _IN_CSV: Final = {name: column.value for name, column in COLUMNS.items() if column.value}
 CSV_HEAD: Final = tuple(_IN_CSV)
 
@@ -206,6 +210,7 @@ def show(
                 "help": column.help.format(threshold=config.threshold),
                 "width": column.width,
                 "number": not isinstance(example, str),
+                "wraps": column.wraps,
                 "sort": ("descending" if down else "ascending") if column.sort == order else "none",
             }
             for column, example in zip(shown, values[0], strict=True)

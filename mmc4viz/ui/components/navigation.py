@@ -97,7 +97,7 @@ def _facts(choice: Choice) -> list[tuple[str, str]]:
     found = headline(
         data.curves_of(source, choice.config), threshold, choice.config.single_image_keep
     )
-    kept = f"{found.share:.1%} of documents"
+    kept = f"{found.share:.1%} of all documents"
     exact = source.sample is None
     shown = f"{threshold:.{choice.scale.digits}f}"
     return [

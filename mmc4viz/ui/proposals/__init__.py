@@ -21,6 +21,7 @@ from mmc4viz.export.provenance import BASES
 from mmc4viz.text import plain
 from mmc4viz.thresholds.by_yield import (
     ASSUMPTION,
+    SHARE_OF,
     YIELDS,
     Steps,
     Target,
@@ -469,7 +470,7 @@ def from_labels(choice: Choice) -> Proposal:
     return _with_yields(found, choice)
 
 
-_HELP: Final = "Percent (50%) or count. All targets are met simultaneously."
+_HELP: Final = "Percent of {} (50%), or count. All targets are met simultaneously."
 _LONGEST: Final = 30  # characters of a target
 _WAIT: Final = "Available once all documents are matched."
 _SAMPLED: Final = (
@@ -514,11 +515,11 @@ def _yield(choice: Choice) -> Answer:
     with place:
         for name, short in _KEEP.items():
             example = "50%" if name == "documents" else ""
-            words = name.replace("_", " ")
+            words, help_ = name.replace("_", " "), _HELP.format(SHARE_OF[name])
             if name == YIELDS[0]:
-                _field(f"Keep at least: {words}", short, example, _HELP, 200)
+                _field(f"Keep at least: {words}", short, example, help_, 200)
             else:
-                _field(words.capitalize(), short, example, _HELP)
+                _field(words.capitalize(), short, example, help_)
     try:
         found = _of_yield(choice)
     except ConfigError as error:
@@ -537,7 +538,8 @@ def _yields_in_words(found: Proposal, choice: Choice) -> str:
     whole = _steps(choice).whole
     parts = [
         f"{found.kept[name]:,.10g} {name.replace('_', ' ')}, "
-        f"{found.kept[name] / (whole[name] or 1):.1%} (target {float(amount):,.10g})"
+        f"{found.kept[name] / (whole[name] or 1):.1%} of {SHARE_OF[name]} "
+        f"(target {float(amount):,.10g})"
         for name, amount in needed.items()
     ]
     exact = "" if choice.source.sample is not None else " Exact."

@@ -525,10 +525,10 @@ def _in_the_report(choice: Choice) -> tuple[bool, bool, slice_data.DividedBy | N
     )
     slices = fields.yes_or_no(
         "Include slices", "export-slices", "x.slices", default=False,
-        help="Divided as on the page Slices, by site unless something else is chosen there.",
+        help="Divided as on the page Slices.",
     )  # fmt: skip
     try:
-        return images, models, slice_data.chosen() if slices else None
+        return images, models, slice_data.chosen(choice) if slices else None
     except ConfigError as error:
         note(str(error), "error")
         return images, models, None

@@ -75,6 +75,7 @@ def _divided_by(choice: Choice) -> DividedBy:
             [*known, *of_table],
             "slices-by",
             slice_data.BY,
+            slice_data.first_choice(choice),
             format_func=lambda name: _label(name, of_table),
         )
     missing = [reason for reason in reasons.values() if reason]

@@ -98,7 +98,7 @@ def _width(choice: Choice, found: Estimate) -> str:
     if low == high:
         return f"At {choice.config.threshold:g} all sampled documents have the same outcome."
     return (
-        f"At {choice.config.threshold:g}, {low:.1f}% to {high:.1f}% of documents are kept (CI "
+        f"At {choice.config.threshold:g}, {low:.1f}% to {high:.1f}% of all documents are kept (CI "
         f"width {high - low:.1f} percentage points)."
     )
 
@@ -135,7 +135,7 @@ def _show_sensitivity(choice: Choice) -> None:
             width="content",
         )
     shown = shown or "image_tokens"
-    st.caption(_words(choice, whole=whole, documents=documents))
+    st.caption(_words(choice, shown, whole=whole, documents=documents))
     waiting = st.empty()
     if "multiples" not in st.session_state:  # existing charts stay until they are redrawn
         waiting.text("Computing setting sensitivity…")
@@ -160,11 +160,13 @@ def _show_sensitivity(choice: Choice) -> None:
         )
 
 
-def _words(choice: Choice, *, whole: bool, documents: int) -> str:
+def _words(choice: Choice, shown: str, *, whole: bool, documents: int) -> str:
     what = (
         f"One setting varied at a time, at threshold {choice.config.threshold:g}; "
         "large dot = current value."
     )
+    if shown == "documents":
+        what += " Kept documents as a share of all."
     if whole:
         return f"{what} Exact: all {documents:,} documents."
     drawn = choice.whole.sample or _SAMPLE

@@ -50,31 +50,80 @@ _WORDS: Final = {
 Edges = tuple[float, ...]
 
 
+_GROUPS: Final = {
+    "Drop reasons": {"drops": "Drop reasons"},
+    "Scores": {
+        "scores": "Score density",
+        "position": "Position on the page",
+        "precision": "Precision and recall",
+    },
+    "Training": {"sequences": "Sequences", "passes": "Passes"},
+    "Trade-offs": {
+        "baseline": "Current vs baseline",
+        "frontier": "Frontier",
+        "settings": "Two settings",
+    },
+}
+_GROUP_OF: Final = {name: group for group, names in _GROUPS.items() for name in names}
+_FIRST: Final = "drops"
+_PICTURE: Final = "picture"
+_GROUP: Final = "threshold-group"
+
+
 def show(choice: Choice, curves: Curves, compared: Baseline) -> None:
     """Draw the choice of a picture, and the picture."""
-    pictures: dict[str, tuple[str, Callable[[], None]]] = {
-        "drops": ("Drop reasons", lambda: _drops(choice, curves)),
-        "scores": ("Score density", lambda: _scores(choice, curves)),
-        "precision": ("Precision and recall", lambda: _precision(choice)),
-        "baseline": ("Current vs baseline", lambda: _baseline(choice, curves, compared)),
-        "frontier": ("Frontier", lambda: frontier.show_settings(choice, curves, compared)),
-        "position": ("Position on the page", lambda: _position(choice)),
-        "passes": ("Passes", lambda: _passes(choice, curves)),
-        "sequences": ("Sequences", lambda: shape_pictures.show_sequences(choice, curves)),
-        "settings": ("Two settings", lambda: shape_pictures.show_two_settings(choice)),
+    pictures: dict[str, Callable[[], None]] = {
+        "drops": lambda: _drops(choice, curves),
+        "scores": lambda: _scores(choice, curves),
+        "precision": lambda: _precision(choice),
+        "baseline": lambda: _baseline(choice, curves, compared),
+        "frontier": lambda: frontier.show_settings(choice, curves, compared),
+        "position": lambda: _position(choice),
+        "passes": lambda: _passes(choice, curves),
+        "sequences": lambda: shape_pictures.show_sequences(choice, curves),
+        "settings": lambda: shape_pictures.show_two_settings(choice),
     }
-    shown = fields.one_of(
-        st.segmented_control,
-        "Picture",
-        list(pictures),
-        "threshold-picture",
-        "picture",
-        format_func=lambda name: pictures[name][0],
-        required=True,
-        label_visibility="collapsed",
-    )
+    shown = _choose()
     with st.container(key="threshold-picture-shown"):
-        pictures[shown][1]()
+        pictures[shown]()
+
+
+def _choose() -> str:
+    """Ask for a group of pictures and for one of it; the address has the picture only."""
+    named = state.understood(
+        _PICTURE, {name: name for name in _GROUP_OF}.get, f"one of {', '.join(_GROUP_OF)}", _FIRST
+    )
+    group = _GROUP_OF[named or _FIRST]
+    st.session_state[_GROUP] = group
+    with st.container(horizontal=True, key="threshold-pictures"):
+        st.segmented_control(
+            "Pictures",
+            list(_GROUPS),
+            key=_GROUP,
+            on_change=_begin_group,
+            required=True,
+            label_visibility="collapsed",
+        )
+        names = _GROUPS[group]
+        if len(names) == 1:
+            return next(iter(names))
+        return fields.one_of(
+            st.segmented_control,
+            "Picture",
+            list(names),
+            f"threshold-picture-{group}",
+            _PICTURE,
+            _FIRST,
+            format_func=names.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+        )
+
+
+def _begin_group() -> None:
+    """Show the first picture of the group that was pressed."""
+    first = next(iter(_GROUPS[st.session_state[_GROUP]]))
+    state.put(_PICTURE, None if first == _FIRST else first)
 
 
 def losses(curves: Curves, choice: Choice) -> list[tuple[str, Loss]]:
@@ -95,8 +144,19 @@ def _drops(choice: Choice, curves: Curves) -> None:
         lambda: [(of, x.name, x.lost, x.remaining) for of, x in losses(curves, choice)],
         what="drop reasons",
         svg=lambda: funnel.svg(curves, choice),
+        explained=_reasons(curves, choice),
     )
     funnel.show(curves, choice)
+
+
+def _reasons(curves: Curves, choice: Choice) -> str:
+    """Say what each reason for dropping documents and images means, as lists in Markdown."""
+    lines, last = [], ""
+    for of, loss in losses(curves, choice):
+        lines += [f"\n{of.capitalize()}\n"] * (of != last)
+        lines.append(f"- **{funnel.label_of(loss)}**: {loss.meaning}")
+        last = of
+    return "\n".join(lines)
 
 
 @cached("Drawing a sample of the pairs")
