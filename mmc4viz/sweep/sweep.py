@@ -48,6 +48,11 @@ from mmc4viz.types import ImageStatus, LoaderConfig
 
 Places = NDArray[np.unsignedinteger[Any]]
 
+EVERYTHING: Final = (*COUNTED, "image_tokens", "images", "pairs")
+"""What `Bins` can count: besides `mmc4viz.sweep.resolve.COUNTED`, image tokens, sequences by number
+of images, and, only with image tokens, pairs by status."""
+
+_SUMMED: Final = tuple(name for name in COUNTED if name != "length")
 _EXACT_BITS: Final = 53  # mantissa of a double
 _BELOW: Final = CLASS["below_threshold"]  # after the classes of documents with pairs left
 
@@ -83,11 +88,12 @@ class Bins:
 
     Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
     into clusters: then there is a bin k of each cluster, side by side, so that scores of a narrow
-    range touch few of all bins. Quantities of plain documents that are not ``counted`` stay 0.
+    range touch few of all bins. Of plain documents, what is not ``counted`` stays 0 but for their
+    number.
     """
 
     def __init__(
-        self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = COUNTED
+        self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = EVERYTHING
     ) -> None:
         self.thresholds, self.clusters, self._counted = thresholds, clusters, counted
         n = clusters * (len(thresholds) + 1)
@@ -113,33 +119,35 @@ class Bins:
             The documents' states.
         config : LoaderConfig
             Only the cap and the token limit matter.
-        cluster : ndarray of int64, shape (D,), optional
-            Each document's cluster.
+        cluster : ndarray of int64, shape (D,) or (m, 1), optional
+            Each document's cluster, or that of each number of pairs.
         """
         at = place.astype(np.int64) * self.clusters + (0 if cluster is None else cluster)
         here = slice(int(at.min()), int(at.max()) + 1)  # bins in use
         m, n_bins = len(place), here.stop - here.start
         n_pairs = np.arange(1, m + 1)[:, None]
-        values = {
-            "documents": np.ones_like(n_pairs),
-            "pairs": n_pairs,
-            "kept": np.minimum(n_pairs, config.max_images),
-            "reaching": states.reaching,
-            **{name: getattr(states, name) for name in COUNTED if name in self._counted},
-        }
-        values.pop("length", None)
+        values = {"documents": np.ones_like(n_pairs)}
+        values |= {name: getattr(states, name) for name in _SUMMED if name in self._counted}
+        if "image_tokens" in self._counted:
+            values["reaching"] = states.reaching
+        if "pairs" in self._counted:
+            values |= {"pairs": n_pairs, "kept": np.minimum(n_pairs, config.max_images)}
         moves = _moves(at - here.start, states.kind, n_bins)
         sums = _sums(values, *moves, _BELOW * n_bins)
-        sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
-        sums["over_cap"] = sums["pairs"] - sums["kept"]
-        sums["truncated"] = sums.pop("kept") - sums["reaching"]
-        sums["image_tokens"] = sums["reaching"]
+        if "image_tokens" in self._counted:
+            sums["image_tokens"] = sums["reaching"]
+        if "pairs" in self._counted:
+            sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
+            sums["over_cap"] = sums["pairs"] - sums["kept"]
+            sums["truncated"] = sums.pop("kept") - sums["reaching"]
         for name, found in sums.items():
             self.counts[QUANTITY[name], :_BELOW, here] += found.reshape(-1, n_bins)
         alone = np.bincount(at[0] - here.start, minlength=n_bins)
         self.counts[QUANTITY["documents"], _BELOW, here] -= alone
-        self.counts[QUANTITY["rejected_pairs"], _BELOW, here] -= m * alone
-        self._add_shapes(at, _images_of(states.kind, states.reaching))
+        if "pairs" in self._counted:
+            self.counts[QUANTITY["rejected_pairs"], _BELOW, here] -= m * alone
+        if "images" in self._counted:
+            self._add_shapes(at, _images_of(states.kind, states.reaching))
         if "length" in self._counted:
             self._add_shapes(at, _length_of(states.kind, states.length, config.max_tokens))
 
@@ -239,8 +247,9 @@ def _sums(
     """
     sums = {}
     for word in _words(values, len(entered)):
-        weights = sum(values[name] * float(1 << shift) for name, shift, _ in word)
-        flat = np.broadcast_to(weights, values["reaching"].shape).ravel()
+        weights = np.asarray(sum(values[name] * float(1 << shift) for name, shift, _ in word))
+        m = len(weights)
+        flat = np.broadcast_to(weights, (m, len(entered) // m)).ravel()
         came = np.bincount(entered, flat, n_bins).astype(np.int64)
         went = np.bincount(left, flat[: len(left)], n_bins).astype(np.int64)
         for name, shift, bits in word:
