@@ -122,7 +122,9 @@ class Bins:
         cluster : ndarray of int64, shape (D,) or (m, 1), optional
             Each document's cluster, or that of each number of pairs.
         """
-        at = place.astype(np.int64) * self.clusters + (0 if cluster is None else cluster)
+        at = place.astype(np.int64)
+        if cluster is not None:
+            at = at * self.clusters + cluster
         here = slice(int(at.min()), int(at.max()) + 1)  # bins in use
         m, n_bins = len(place), here.stop - here.start
         n_pairs = np.arange(1, m + 1)[:, None]
