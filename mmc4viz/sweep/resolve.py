@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -157,8 +158,10 @@ def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], crowd
     )
 
 
+# ``kept_always`` is 0; products of small integers are faster than choices.
+_SINGLE, _AT_END = np.int8(CLASS["kept_single_image"]), np.int8(CLASS["single_image_at_end"])
 _BETWEEN: Final = 2  # tokens that an image token adds before the next: itself and endofchunk
-_WIDTH: Final = 4096  # documents resolved together, to fit the CPU cache
+_WIDTH: Final = 8192  # documents resolved together, to fit the CPU cache
 
 
 @dataclass(frozen=True)
@@ -228,8 +231,8 @@ def resolve_each(
     Parameters
     ----------
     group : Group
+        D documents of m pairs each.
     configs : sequence of LoaderConfig
-        With the same cap.
     tokenizer : Tokenizer
     counted : collection of str
         Those of `COUNTED` that are needed; the others are undefined.
@@ -237,26 +240,41 @@ def resolve_each(
     Returns
     -------
     list of States
-        One for each of the settings; those with the same token limit share their arrays.
+        One for each of the settings; those with the same cap and token limit share their arrays.
+        Of a cap that is neither the largest nor m or more, only the states of as many pairs as the
+        cap and more: all before are those of the largest.
     """
+    m, dtype = len(group.score), group.before.dtype
     cuts = {one.max_tokens: _cut(one.max_tokens, group, tokenizer, counted) for one in configs}
-    shape = group.score.shape
-    found = {limit: States.empty(shape, group.before.dtype) for limit in cuts}
+    *smaller, largest = sorted({min(one.max_images, m) for one in configs})
+    found = {
+        (cap, limit): States.empty((m if cap == largest else m - cap + 1, len(group)), dtype)
+        for cap in (*smaller, largest)
+        for limit in cuts
+    }
     for start in range(0, len(group), _WIDTH):
-        block = group.part(slice(start, start + _WIDTH))
-        kept = _Kept(block, configs[0].max_images, ranked="mispaired" in counted)
-        for state in range(shape[0]):
-            kept.enter(state)
-            for limit, cut in cuts.items():
-                cut.apply(kept, found[limit].part(np.s_[state, start : start + _WIDTH]))
-    return [_with_minimum(found[one.max_tokens], one.min_images) for one in configs]
+        here = slice(start, start + _WIDTH)
+        every = [_Kept(group.part(here), largest, ranked="mispaired" in counted)]
+        for state in range(m):
+            for kept in every:
+                kept.enter(state)
+            if state + 1 in smaller:
+                every.append(every[0].fork(cap=state + 1))
+            for kept, (limit, cut) in product(every, cuts.items()):
+                cut.apply(kept, found[kept.cap, limit].part(np.s_[state - m, here]))
+    return [
+        _with_minimum(found[min(one.max_images, m), one.max_tokens], one.min_images)
+        for one in configs
+    ]
 
 
 def _with_minimum(states: States, min_images: int) -> States:
     """Apply the minimum of images."""
-    few = states.reaching < min_images
-    kind = np.where(few, np.int8(CLASS["too_few_images"]), states.kind)
-    return replace(states, kind=kind) if min_images else states
+    if not min_images:
+        return states
+    kind = states.kind.copy()
+    np.putmask(kind, states.reaching < min_images, CLASS["too_few_images"])
+    return replace(states, kind=kind)
 
 
 def _cut(max_tokens: int, group: Group, tokenizer: Tokenizer, counted: Collection[str]) -> _Cut:
@@ -267,7 +285,7 @@ def _cut(max_tokens: int, group: Group, tokenizer: Tokenizer, counted: Collectio
         limit = min(limit, NARROW + tokenizer.n_closing)
     end = limit - 1 if tokenizer.n_after == 0 else -1  # otherwise an image token is never last
     own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
-    return _Cut(limit, end, tokenizer.n_closing, own, frozenset(counted))
+    return _Cut(limit, end, own, frozenset(counted))
 
 
 class _Kept:
@@ -341,6 +359,14 @@ class _Kept:
             self._leave()
         self.n = min(n + 1, self.cap)
 
+    def fork(self, cap: int) -> _Kept:
+        """Return a copy to go on with under a smaller cap, which the pairs so far just reach."""
+        copy = _Kept(self.group, cap, ranked=self.ranked)
+        for own, copied in zip(self.slots, copy.slots, strict=True):
+            copied[:cap] = own[:cap]
+        copy.added[:], copy.n = self.added, self.n
+        return copy
+
     def mispaired(self, inside: NDArray[np.bool_], reaching: Array) -> Array:
         """Count the mispaired among the ``reaching`` image tokens within the limit."""
         past_first, past_last = self.past_first[: self.n], self.past_last[: self.n]
@@ -395,7 +421,6 @@ class _Cut:
         Token limit without the tokenizer's own tokens.
     end : int
         Position at which an image token is the last of ``max_tokens``; -1 if impossible.
-    n_closing : int
     own : int
         Tokens that the tokenizer itself adds, and closing ones.
     counted : frozenset of str
@@ -404,7 +429,6 @@ class _Cut:
 
     limit: int
     end: int
-    n_closing: int
     own: int
     counted: frozenset[str]
 
@@ -414,32 +438,35 @@ class _Cut:
         inside = position < self.limit
         states.reaching[:] = _count(inside)
         at_end = (position == self.end).any(axis=0)
-        single = np.where(at_end, CLASS["single_image_at_end"], CLASS["kept_single_image"])
-        states.kind[:] = np.where(states.reaching == 1, single, CLASS["kept_always"])
+        np.multiply(states.reaching == 1, _SINGLE + at_end * (_AT_END - _SINGLE), out=states.kind)
         if "mispaired" in self.counted:
             states.mispaired[:] = kept.mispaired(inside, states.reaching)
-        if self.counted - {"mispaired"}:
-            self._measure(kept, position, inside, states)
+        if self.counted & {"length", "text_tokens", "followed"}:
+            self._measure(kept, position, states)
+        if self.counted & {"text_before", "text_between", "followed"}:
+            self._measure_around(kept, position, inside, states)
 
-    def _measure(
-        self, kept: _Kept, position: Array, inside: NDArray[np.bool_], states: States
-    ) -> None:
+    def _measure(self, kept: _Kept, position: Array, states: States) -> None:
         """Fill in length and text tokens."""
-        limit, reaching, text = self.limit, states.reaching, states.text_tokens
-        chunks = _count(position <= limit) - 1  # each <|endofchunk|> precedes its image token
+        chunks = _count(position <= self.limit) - 1  # each <|endofchunk|> precedes its image token
         # One <|endofchunk|> less at the start, one more at the end.
         length = kept.group.total + kept.added
-        closing = np.clip(limit - length, 0, self.n_closing)
-        specials = reaching + np.maximum(chunks, 0) + (length <= limit)
-        text[:] = np.minimum(length + self.n_closing, limit) - closing - specials
+        specials = states.reaching + np.maximum(chunks, 0) + (length <= self.limit)
+        states.text_tokens[:] = np.minimum(length, self.limit) - specials
         states.length[:] = length + self.own
-        if not self.counted & {"text_before", "text_between", "followed"}:
+
+    def _measure_around(
+        self, kept: _Kept, position: Array, inside: NDArray[np.bool_], states: States
+    ) -> None:
+        """Fill in the text around images, in text tokens."""
+        reaching, some = states.reaching, states.reaching > 0
+        last = (position * inside).max(axis=0) - _BETWEEN * (reaching - 1)
+        if self.counted & {"text_before", "text_between"}:
+            first = position.min(axis=0)
+            np.multiply(first, some, out=states.text_before)
+            np.multiply(last - first, some, out=states.text_between)
+        if "followed" not in self.counted:
             return
-        some = reaching > 0
-        first, last = position.min(axis=0), (position * inside).max(axis=0)
-        last = last - _BETWEEN * (reaching - 1)  # now in text tokens, as the first is anyway
-        np.multiply(first, some, out=states.text_before)
-        np.multiply(last - first, some, out=states.text_between)
-        np.subtract(reaching, some & (last == text), out=states.followed)
+        np.subtract(reaching, some & (last == states.text_tokens), out=states.followed)
         if kept.group.crowded:
             np.subtract(states.followed, kept.side_by_side(inside), out=states.followed)

@@ -35,7 +35,6 @@ from mmc4viz.sweep.resolve import COUNTED, Group, States, arrange, resolve
 from mmc4viz.sweep.statistics import (
     CLASS,
     CLASSES,
-    DROPPED,
     IMAGE_STATUS,
     MOST_IMAGES,
     QUANTITIES,
@@ -49,8 +48,13 @@ from mmc4viz.types import ImageStatus, LoaderConfig
 
 Places = NDArray[np.unsignedinteger[Any]]
 
+EVERYTHING: Final = (*COUNTED, "image_tokens", "images", "pairs")
+"""What `Bins` can count: besides `mmc4viz.sweep.resolve.COUNTED`, image tokens, sequences by number
+of images, and, only with image tokens, pairs by status."""
+
+_SUMMED: Final = tuple(name for name in COUNTED if name != "length")
 _EXACT_BITS: Final = 53  # mantissa of a double
-_CLASSES: Final = len(CLASSES)
+_BELOW: Final = CLASS["below_threshold"]  # after the classes of documents with pairs left
 
 
 def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
@@ -84,11 +88,12 @@ class Bins:
 
     Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
     into clusters: then there is a bin k of each cluster, side by side, so that scores of a narrow
-    range touch few of all bins. Quantities of plain documents that are not ``counted`` stay 0.
+    range touch few of all bins. Of plain documents, what is not ``counted`` stays 0 but for their
+    number.
     """
 
     def __init__(
-        self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = COUNTED
+        self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = EVERYTHING
     ) -> None:
         self.thresholds, self.clusters, self._counted = thresholds, clusters, counted
         n = clusters * (len(thresholds) + 1)
@@ -114,50 +119,46 @@ class Bins:
             The documents' states.
         config : LoaderConfig
             Only the cap and the token limit matter.
-        cluster : ndarray of int64, shape (D,), optional
-            Each document's cluster.
+        cluster : ndarray of int64, shape (D,) or (m, 1), optional
+            Each document's cluster, or that of each number of pairs.
         """
-        at = place.astype(np.int64) * self.clusters + (0 if cluster is None else cluster)
+        at = place.astype(np.int64)
+        if cluster is not None:
+            at = at * self.clusters + cluster
         here = slice(int(at.min()), int(at.max()) + 1)  # bins in use
-        at -= here.start
         m, n_bins = len(place), here.stop - here.start
-        # Documents that are always kept are divided by their image tokens.
-        split = min(m, config.max_images, MOST_IMAGES) + 1
-        kind = np.where(states.kind, states.kind, _CLASSES + np.minimum(states.reaching, split - 1))
         n_pairs = np.arange(1, m + 1)[:, None]
-        values = {
-            "documents": np.ones_like(n_pairs),
-            "pairs": n_pairs,
-            "kept": np.minimum(n_pairs, config.max_images),
-            "reaching": states.reaching,
-            **{name: getattr(states, name) for name in COUNTED if name in self._counted},
-        }
-        values.pop("length", None)
-        sums = {
-            name: found.reshape(-1, n_bins)
-            for name, found in _sums(
-                values, *_moves(at, kind, n_bins), (_CLASSES + split) * n_bins
-            ).items()
-        }
-        alone = np.bincount(at[0], minlength=n_bins)
-        sums["documents"][CLASS["below_threshold"]] -= alone
-        sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
-        sums["over_cap"] = sums["pairs"] - sums["kept"]
-        sums["truncated"] = sums.pop("kept") - sums["reaching"]
-        sums["image_tokens"] = sums["reaching"]
+        values = {"documents": np.ones_like(n_pairs)}
+        values |= {name: getattr(states, name) for name in _SUMMED if name in self._counted}
+        if "image_tokens" in self._counted:
+            values["reaching"] = states.reaching
+        if "pairs" in self._counted:
+            values |= {"pairs": n_pairs, "kept": np.minimum(n_pairs, config.max_images)}
+        moves = _moves(at - here.start, states.kind, n_bins)
+        sums = _sums(values, *moves, _BELOW * n_bins)
+        if "image_tokens" in self._counted:
+            sums["image_tokens"] = sums["reaching"]
+        if "pairs" in self._counted:
+            sums["rejected_pairs"] = m * sums["documents"] - sums["pairs"]
+            sums["over_cap"] = sums["pairs"] - sums["kept"]
+            sums["truncated"] = sums.pop("kept") - sums["reaching"]
         for name, found in sums.items():
-            counts = self.counts[QUANTITY[name]]
-            counts[:_CLASSES, here] += found[:_CLASSES]
-            counts[CLASS["kept_always"], here] += found[_CLASSES:].sum(axis=0)
-        self.shapes[:split, here] += sums["documents"][_CLASSES:]
-        self.shapes[1, here] += sums["documents"][CLASS["kept_single_image"]]
-        if "length" not in self._counted:
-            return
-        length = lengths_of(states.kind, states.length, config.max_tokens)
-        came, went = (
-            np.bincount(one, minlength=(DROPPED + 1) * n_bins) for one in _moves(at, length, n_bins)
-        )
-        self.shapes[MOST_IMAGES + 1 :, here] += (came - went).reshape(-1, n_bins)
+            self.counts[QUANTITY[name], :_BELOW, here] += found.reshape(-1, n_bins)
+        alone = np.bincount(at[0] - here.start, minlength=n_bins)
+        self.counts[QUANTITY["documents"], _BELOW, here] -= alone
+        if "pairs" in self._counted:
+            self.counts[QUANTITY["rejected_pairs"], _BELOW, here] -= m * alone
+        if "images" in self._counted:
+            self._add_shapes(at, _images_of(states.kind, states.reaching))
+        if "length" in self._counted:
+            self._add_shapes(at, _length_of(states.kind, states.length, config.max_tokens))
+
+    def _add_shapes(self, at: Ints, shape: NDArray[Any]) -> None:
+        """Add the states of plain documents, shape (m, D), at positions in `SHAPES`."""
+        shapes = self.shapes.reshape(-1)  # a view
+        entered, left = _moves(at, shape, self.shapes.shape[1])
+        np.add.at(shapes, entered, 1)
+        np.subtract.at(shapes, left, 1)
 
     def add_literal(
         self, states: LiteralStates, max_tokens: int, cluster: Ints, place: Places | None = None
@@ -182,10 +183,10 @@ class Bins:
         np.subtract.at(counts, (left, states.kind[before]), states.counts[before])
         np.add.at(self.images.T, at, states.images)
         np.subtract.at(self.images.T, left, states.images[before])
-        kept = states.kind <= CLASS["kept_single_image"]
-        image_tokens = np.minimum(states.counts[:, QUANTITY["image_tokens"]], MOST_IMAGES)
-        length = MOST_IMAGES + 1 + lengths_of(states.kind, states.length, max_tokens)
-        for shape in (np.where(kept, image_tokens, len(SHAPES)), length):
+        for shape in (
+            _images_of(states.kind, states.counts[:, QUANTITY["image_tokens"]]),
+            _length_of(states.kind, states.length, max_tokens),
+        ):
             np.add.at(self.shapes, (shape, at), 1)
             np.subtract.at(self.shapes, (shape[before], left), 1)
 
@@ -201,6 +202,17 @@ class Bins:
         """Sum each cluster's bins from the right: (..., bins) becomes (clusters, ..., T)."""
         each = np.moveaxis(values.reshape(*values.shape[:-1], -1, self.clusters), -1, 0)
         return np.asarray(each[..., :0:-1].cumsum(axis=-1)[..., ::-1])
+
+
+def _images_of(kind: NDArray[Any], image_tokens: NDArray[Any]) -> NDArray[Any]:
+    """Return positions in `SHAPES` by image tokens; the last is for dropped documents."""
+    kept = kind <= CLASS["kept_single_image"]
+    return np.where(kept, np.minimum(image_tokens, MOST_IMAGES), len(SHAPES))
+
+
+def _length_of(kind: NDArray[Any], length: NDArray[Any], max_tokens: int) -> NDArray[Any]:
+    """Return positions in `SHAPES` by length; the last is for dropped documents."""
+    return MOST_IMAGES + 1 + lengths_of(kind, length, max_tokens)
 
 
 def _moves(at: Ints, kind: NDArray[Any], n_bins: int) -> tuple[Ints, Ints]:
@@ -237,8 +249,9 @@ def _sums(
     """
     sums = {}
     for word in _words(values, len(entered)):
-        weights = sum(values[name] * float(1 << shift) for name, shift, _ in word)
-        flat = np.broadcast_to(weights, values["reaching"].shape).ravel()
+        weights = np.asarray(sum(values[name] * float(1 << shift) for name, shift, _ in word))
+        m = len(weights)
+        flat = np.broadcast_to(weights, (m, len(entered) // m)).ravel()
         came = np.bincount(entered, flat, n_bins).astype(np.int64)
         went = np.bincount(left, flat[: len(left)], n_bins).astype(np.int64)
         for name, shift, bits in word:

@@ -10,8 +10,9 @@ import pytest
 from mmc4viz import LoaderConfig, load_tokenizer, match_corpus, parse_document
 from mmc4viz.data.columns import Columns, build_batch, row_of
 from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.sweep import resolve
 from mmc4viz.sweep.settings.two_settings import STATISTICS, setting_map
-from mmc4viz.sweep.sweep import sweep
+from mmc4viz.sweep.sweep import EVERYTHING, sweep
 from mmc4viz.types import ConfigError
 from tests.support import nasty
 
@@ -44,6 +45,27 @@ def test_every_cell_is_what_a_sweep_says(
         for value, row in zip(VALUES[setting], found.cells, strict=True):
             curves = sweep(matched, config.with_(**{setting: value}), THRESHOLDS)
             np.testing.assert_array_equal(row, statistic.of(curves, 0.3), name)
+
+
+@pytest.mark.parametrize("setting", VALUES)
+def test_values_in_any_order_and_blocks_of_any_size_give_the_same(
+    columns: Columns, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, values = LoaderConfig(), VALUES[setting]
+    matched = match_corpus([columns], config)
+    expected = setting_map(matched, config, "followed", setting, values, THRESHOLDS).cells
+    monkeypatch.setattr(resolve, "STATES", 7)
+    monkeypatch.setattr(resolve, "_WIDTH", 3)
+    order = [2, 0, 3, 2, 1]
+    shuffled = [values[position] for position in order]
+    found = setting_map(matched, config, "followed", setting, shuffled, THRESHOLDS)
+    assert found.values == tuple(shuffled)
+    np.testing.assert_array_equal(found.cells, expected[order])
+
+
+def test_no_statistic_counts_pairs_by_status() -> None:
+    for name, statistic in STATISTICS.items():
+        assert set(statistic.counted) <= set(EVERYTHING) - {"pairs"}, name
 
 
 def test_what_cannot_be_varied_is_refused() -> None:

@@ -1,25 +1,25 @@
 """Threshold and another setting at once: every cell of a heat map, exactly.
 
 The states of documents are resolved once for all values of a setting where they can be: another
-token limit or minimum of images leaves the kept pairs as they are, and another cap those of
-documents with no more pairs than that.
+token limit or minimum of images leaves the kept pairs as they are, and another cap those of states
+with no more pairs than that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
 
 from mmc4viz.arrays import Floats
 from mmc4viz.data.scale import Thresholds
-from mmc4viz.sweep.resolve import resolve_each
+from mmc4viz.sweep.resolve import States, resolve_each
 from mmc4viz.sweep.shape import median_images, ratio
 from mmc4viz.sweep.statistics import Curves
-from mmc4viz.sweep.sweep import Bins, Matched, Progress
+from mmc4viz.sweep.sweep import Bins, Matched, Places, Progress
 from mmc4viz.types import ConfigError, LoaderConfig
 
 SECOND: Final = ("max_images", "max_tokens", "min_images")
@@ -36,7 +36,8 @@ class Statistic:
     is_share : bool
         Whether it is from 0 to 1.
     counted : tuple of str
-        What it needs of `mmc4viz.sweep.resolve.COUNTED`.
+        What it needs of `mmc4viz.sweep.sweep.EVERYTHING`; never pairs, as some states are added
+        without those before them.
     of : callable
         Returns its values, shape (T,), from curves and the single-image keep probability; NaN
         where it is undefined.
@@ -66,27 +67,35 @@ def _mispaired(curves: Curves, keep: float) -> Floats:
     return np.asarray(np.where(tokens > 0, share, np.nan))
 
 
-_AROUND: Final = ("text_before", "text_between", "followed")
-
 STATISTICS: Final = {
     "share": Statistic("Documents kept", True, (), _share_of_documents),
     "documents": Statistic("Sequences", False, (), _expected("documents")),
-    "image_tokens": Statistic("Image tokens", False, (), _expected("image_tokens")),
+    "image_tokens": Statistic("Image tokens", False, ("image_tokens",), _expected("image_tokens")),
     "text_tokens": Statistic("Text tokens", False, ("text_tokens",), _expected("text_tokens")),
-    "single_image": Statistic("Single-image sequences", True, (), _ratio("single_image")),
-    "images_mean": Statistic("Images per sequence", False, (), _ratio("images_mean")),
-    "images_median": Statistic("Median images per sequence", False, (), median_images),
-    "mispaired": Statistic("Mispaired tokens", True, ("mispaired",), _mispaired),
+    "single_image": Statistic("Single-image sequences", True, ("images",), _ratio("single_image")),
+    "images_mean": Statistic(
+        "Images per sequence", False, ("image_tokens",), _ratio("images_mean")
+    ),
+    "images_median": Statistic("Median images per sequence", False, ("images",), median_images),
+    "mispaired": Statistic("Mispaired tokens", True, ("image_tokens", "mispaired"), _mispaired),
     "truncated_sequences": Statistic(
         "Truncated sequences", True, ("length",), _ratio("truncated_sequences")
     ),
     "text_before_mean": Statistic(
-        "Text tokens before the first image", False, _AROUND, _ratio("text_before_mean")
+        "Text tokens before the first image",
+        False,
+        ("images", "text_before"),
+        _ratio("text_before_mean"),
     ),
     "text_between_mean": Statistic(
-        "Text tokens between images", False, _AROUND, _ratio("text_between_mean")
+        "Text tokens between images",
+        False,
+        ("images", "image_tokens", "text_between"),
+        _ratio("text_between_mean"),
     ),
-    "followed": Statistic("Images with text after them", True, _AROUND, _ratio("followed")),
+    "followed": Statistic(
+        "Images with text after them", True, ("image_tokens", "followed"), _ratio("followed")
+    ),
 }
 
 
@@ -160,10 +169,14 @@ def setting_map(
     if setting not in SECOND:
         raise ConfigError(f"{setting!r} cannot be varied here; use one of {', '.join(SECOND)}")
     wanted = STATISTICS[statistic]
-    configs = [config.with_(**{setting: value}) for value in values]
+    distinct = sorted(set(values))
+    configs = [config.with_(**{setting: value}) for value in distinct]
     each = _curves(matched, configs, thresholds, wanted.counted, progress or (lambda _: None))
-    keep = config.single_image_keep
-    cells = np.array([wanted.of(curves, keep) for curves in each]).reshape(len(values), -1)
+    row = {
+        value: wanted.of(curves, config.single_image_keep)
+        for value, curves in zip(distinct, each, strict=True)
+    }
+    cells = np.array([row[value] for value in values]).reshape(len(values), -1)
     return SettingMap(statistic, setting, tuple(values), thresholds, cells)
 
 
@@ -174,55 +187,57 @@ def _curves(
     counted: Sequence[str],
     progress: Progress,
 ) -> list[Curves]:
-    """Return the curves under each of several settings."""
-    bins: dict[tuple[int, ...], Bins] = {}  # by the settings that they hold for
-
-    def of(users: Sequence[int]) -> Bins:
-        if (key := tuple(users)) not in bins:
-            bins[key] = Bins(thresholds, counted=counted)
-        return bins[key]
-
+    """Return the curves under several settings, of which one ascends, and the others are alike."""
+    bins = [Bins(thresholds, counted=counted) for _ in configs]
+    shared = Bins(thresholds, len(configs), counted)  # by the first of the settings that share it
     for part in matched.parts:
-        for number, config in enumerate(configs):
-            of([number]).add_everywhere(part.constants.counts[None], part.constants.images[None])
+        for own, config in zip(bins, configs, strict=True):
+            own.add_everywhere(part.constants.counts[None], part.constants.images[None])
             if part.literal:
                 everyone = np.zeros(len(part.literal), np.int64)
-                of([number]).add_literal(part.literal.states(config), config.max_tokens, everyone)
+                own.add_literal(part.literal.states(config), config.max_tokens, everyone)
     progress(matched.n_documents - sum(len(g) for run in matched.runs() for g in run.groups()))
     for run in matched.runs():
         tokenizer = matched.parts[0].columns.tokenizer
         for group, place in run.with_places(thresholds):
-            alike = _alike(configs, len(group.score))
             for here in group.blocks():
                 block = group.part(here)
-                for _, same_cap in groupby(alike, lambda users: configs[users[0]].max_images):
-                    each = list(same_cap)
-                    firsts = [configs[users[0]] for users in each]
-                    found = resolve_each(block, firsts, tokenizer, counted)
-                    for users, config, states in zip(each, firsts, found, strict=True):
-                        of(users).add_states(place[:, here], states, config)
+                found = resolve_each(block, configs, tokenizer, counted)
+                _add(place[:, here], found, configs, bins, shared)
                 progress(len(block))
-    found_of = {users: one.curves()[0] for users, one in bins.items()}
-    return [
-        sum(
-            (curves for users, curves in found_of.items() if number in users),
-            Curves.none(thresholds),
-        )
-        for number in range(len(configs))
-    ]
+    up_to = accumulate(shared.curves(), Curves.__add__)
+    return [own.curves()[0] + before for own, before in zip(bins, up_to, strict=True)]
 
 
-def _alike(configs: Sequence[LoaderConfig], m: int) -> list[tuple[int, ...]]:
-    """Divide settings into those that do the same to documents of m pairs, by cap.
+def _add(
+    place: Places,
+    found: Sequence[States],
+    configs: Sequence[LoaderConfig],
+    bins: Sequence[Bins],
+    shared: Bins,
+) -> None:
+    """Add the states of documents of m pairs; those that larger caps share, once.
 
-    Examples
-    --------
-    >>> caps = [LoaderConfig(max_images=cap) for cap in (1, 2, 3, 4)]
-    >>> _alike(caps, 3)
-    [(0,), (1,), (2, 3)]
+    Parameters
+    ----------
+    place : ndarray of unsigned integers, shape (m, D)
+    found : sequence of States
+        From `resolve_each`.
+    configs : sequence of LoaderConfig
+    bins : sequence of Bins
+        Of what each of the settings has alone.
+    shared : Bins
+        Of what a setting, as a cluster, shares with all after it.
     """
-    found: dict[tuple[int, int, int], list[int]] = {}
-    for number, one in enumerate(configs):
-        key = min(one.max_images, m), one.max_tokens, one.min_images
-        found.setdefault(key, []).append(number)
-    return [tuple(found[key]) for key in sorted(found)]
+    m, caps = len(place), [config.max_images for config in configs]
+    if caps[0] == caps[-1]:
+        for own, states, config in zip(bins, found, configs, strict=True):
+            own.add_states(place, states, config)
+        return
+    first = np.searchsorted(caps[:-1], np.arange(1, m + 1))  # cap that has room for so many pairs
+    shared.add_states(place, found[-1], configs[-1], first[:, None])
+    for own, states, config in zip(bins[:-1], found, configs, strict=False):
+        if config.max_images < m:
+            later = place[config.max_images - 1 :].copy()
+            later[0] = 0  # below all thresholds: this state is shared, and only left here
+            own.add_states(later, states, config)
