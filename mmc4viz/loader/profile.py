@@ -1,7 +1,6 @@
 """Loader profiles: what sets one loader apart from another, as a choice among the same few parts.
 
-A profile is read by the reference walk (`mmc4viz.loader.walk`), which knows no loader by name. The
-differences are described, with their places in each loader's code, in ``docs/loaders.md``.
+A profile is read by the reference walk (`mmc4viz.loader.walk`), which knows no loader by name.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class LoaderProfile:
     Attributes
     ----------
     name : str
-        As given to ``--loader``.
+        Short, as in the recorded verdicts of its original.
     label : str
         As shown to people.
     source : str
@@ -90,7 +89,7 @@ def by_assignment(
     document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
 ) -> list[Match]:
     """Match by ``config.assignment``, on the matrix rows of the valid images."""
-    valid = _valid(statuses)
+    valid = valid_images(statuses)
     if not valid:
         return []
     rows = rows_of(document.similarity, valid)
@@ -123,7 +122,7 @@ def by_own_rows(
     document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
 ) -> list[Match]:
     """Match one-to-one on the valid images' rows alone, whatever the others are."""
-    valid = _valid(statuses)
+    valid = valid_images(statuses)
     if not valid:
         return []
     try:
@@ -138,14 +137,15 @@ def as_stored(
 ) -> list[Match]:
     """Use ``matched_text_index`` and ``matched_sim`` as they stand, whatever they are."""
     n_sentences, found = _n_sentences(document), list[Match]()
-    for number in _valid(statuses):
+    for number in valid_images(statuses):
         image = document.images[number]
         sentence = _position(image.stored_sentence, n_sentences)
         found.append(Match(len(found), sentence, _compared(image.stored_score, number)))
     return found
 
 
-def _valid(statuses: Sequence[ImageStatus]) -> list[int]:
+def valid_images(statuses: Sequence[ImageStatus]) -> list[int]:
+    """Return the images to match, given the status of all."""
     return [number for number, one in enumerate(statuses) if one is ImageStatus.MATCHED]
 
 

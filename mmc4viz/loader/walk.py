@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.loader.assignment import Match
-from mmc4viz.loader.profile import NOT_STORED, OPENFLAMINGO, LoaderProfile, n_rows
+from mmc4viz.loader.profile import NOT_STORED, OPENFLAMINGO, LoaderProfile, n_rows, valid_images
 from mmc4viz.loader.sequence import (
     NO_SEQUENCE,
     CutSequence,
@@ -106,7 +106,7 @@ def matched_pairs(
     images, failure = _examined(document, config.min_kb, profile)
     if failure is not None or document.is_gpt:
         raise DocumentError(failure or "this document has no matched pairs")
-    valid = _valid(images)
+    valid = valid_images(images)
     matches = profile.matcher(document, images, config)
     return [
         (valid[match.row], match.sentence, match.score) for match in matches if match.sentence >= 0
@@ -161,10 +161,6 @@ def _status(image: Image, profile: LoaderProfile, min_kb: int) -> tuple[ImageSta
     return ImageStatus.MATCHED, None
 
 
-def _valid(images: Sequence[ImageStatus]) -> list[int]:
-    return [number for number, status in enumerate(images) if status is ImageStatus.MATCHED]
-
-
 def _none_matched(statuses: Sequence[ImageStatus]) -> list[ImageStatus]:
     return [
         ImageStatus.UNMATCHED if status is ImageStatus.MATCHED else status for status in statuses
@@ -196,7 +192,7 @@ def _judge(
     found: Sequence[Match],
 ) -> Verdict:
     """Apply everything after matching: threshold, cap, text and tokens."""
-    valid = _valid(before)
+    valid = valid_images(before)
     threshold = config.threshold if profile.has_threshold else -math.inf
     surviving = [match for match in found if not match.score < threshold]
     kept = surviving[: config.max_images]
