@@ -22,7 +22,7 @@ from mmc4viz.cli.messages import print_note
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import OWN, names_of
-from mmc4viz.data.similarity_file import SimilarityFile, model_in, similarity_files, with_similarity
+from mmc4viz.data.similarity_file import model_in, similarity_files, with_similarity
 from mmc4viz.data.storage import is_remote
 from mmc4viz.export.tables import (
     LabelComparison,
@@ -258,9 +258,7 @@ def _of_shards(
         return own[0]
 
     def reading(path: str) -> Callable[[Advance], Sequence[Columns]]:
-        return lambda advance: [
-            with_similarity(part, SimilarityFile("", path)) for part in read(advance)
-        ]
+        return lambda advance: list(with_similarity(read(advance), path))
 
     folders = {Path(shard.path).parent for shard in corpus.shards if not is_remote(shard.path)}
     if named:

@@ -398,15 +398,17 @@ def put_over(columns: Columns, similarity: pa.RecordBatch) -> Columns:
     return replace(columns, batch=checked.put_over(columns.batch, similarity))
 
 
-def with_similarity(columns: Columns, sidecar: SimilarityFile) -> Columns:
-    """Return a shard's columns with another model's similarity.
+def with_similarity(parts: Iterable[Columns], path: str) -> Iterator[Columns]:
+    """Yield the shards' columns with another model's similarity, from its similarity file.
 
     Raises
     ------
     ShardError
         When the file is invalid, lacks a document, or has a matrix of another shape.
     """
-    return put_over(columns, similarity_of(columns, open_similarity_file(sidecar.path))[0])
+    sidecar = open_similarity_file(path)
+    for columns in parts:
+        yield put_over(columns, similarity_of(columns, sidecar)[0])
 
 
 def similarity_of(columns: Columns, sidecar: OpenSimilarityFile) -> tuple[pa.RecordBatch, int]:

@@ -44,8 +44,8 @@ class LoaderProfile:
         The code that it describes: repository, file, and commit or tag.
     matcher : Matcher
         How images get their sentences and scores.
-    needs : tuple of str
-        Fields without which a document is unreadable.
+    needs_matrix : bool
+        Whether a document without ``similarity_matrix`` is unreadable.
     to_shorter : bool
         Whether images and matrix rows are read together, and those beyond the shorter ignored.
     missing_is_fatal : bool
@@ -74,7 +74,7 @@ class LoaderProfile:
     label: str
     source: str
     matcher: Matcher
-    needs: tuple[str, ...] = ("text_list", "similarity_matrix", "image_info")
+    needs_matrix: bool = True
     to_shorter: bool = False
     missing_is_fatal: bool = False
     decodes_all: bool = True
@@ -214,7 +214,7 @@ OPENFLAMINGO_1: Final = LoaderProfile(
     "mlfoundations/open_flamingo, open_flamingo/train/data.py, commit 95426dd; "
     "Luodian/Otter, pipeline/mimicit_utils/data.py",
     as_stored,
-    needs=("text_list", "image_info"),
+    needs_matrix=False,
     missing_is_fatal=True,
     decodes_all=False,
     reads_chatgpt=False,

@@ -122,7 +122,7 @@ def _examined(
     unreadable is the last one examined, and no image is matched.
     """
     error = document.error
-    if document.similarity is ABSENT and "similarity_matrix" not in profile.needs:
+    if document.similarity is ABSENT and not profile.needs_matrix:
         error = None
     if document.is_gpt and not profile.reads_chatgpt:
         error = error or "ChatGPT-generated, which this loader cannot read"
@@ -197,12 +197,9 @@ def _judge(
     surviving = [match for match in found if not match.score < threshold]
     kept = surviving[: config.max_images]
     if not profile.decodes_all:
-        for match in surviving:
-            number, image = valid[match.row], document.images[valid[match.row]]
-            if image.pixel_error is not None:
-                return _lost_late(document, before, number, image.pixel_error)
-            if match.sentence == NOT_STORED:
-                raise DocumentError(f"image {number + 1} has no matched_text_index")
+        lost = _lost_late(document, before, [(valid[one.row], one.sentence) for one in surviving])
+        if lost is not None:
+            return lost
     if any(match.sentence < 0 for match in kept):
         raise DocumentError("a matched_text_index is not the position of a sentence")
     matches = [match for match in found if match.sentence >= 0]
@@ -271,14 +268,23 @@ def _judge(
 
 
 def _lost_late(
-    document: Document, before: Sequence[ImageStatus], number: int, reason: str
-) -> Verdict:
-    """Return the verdict of a document that an image loses once its score has passed."""
-    images = _none_matched(before)
-    images[number] = ImageStatus.UNDECODABLE
-    return _unreadable(
-        document, images, f"image {number + 1} of {len(images)} cannot be decoded: {reason}"
-    )
+    document: Document, before: Sequence[ImageStatus], surviving: Iterable[tuple[int, int]]
+) -> Verdict | None:
+    """Return the verdict of a document that an image loses once its score has passed, if any does.
+
+    Surviving matches are given as (image, sentence). Raises a DocumentError for an image whose
+    sentence is not stored.
+    """
+    for number, sentence in surviving:
+        reason = document.images[number].pixel_error
+        if reason is not None:
+            images = _none_matched(before)
+            images[number] = ImageStatus.UNDECODABLE
+            where = f"image {number + 1} of {len(images)}"
+            return _unreadable(document, images, f"{where} cannot be decoded: {reason}")
+        if sentence == NOT_STORED:
+            raise DocumentError(f"image {number + 1} has no matched_text_index")
+    return None
 
 
 def training_text(

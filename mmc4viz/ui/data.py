@@ -242,8 +242,8 @@ def _rescored(source: CorpusKey) -> tuple[Columns, ...]:
 
 def _put_over(parts: Iterable[Columns], sidecar: FileId) -> tuple[Columns, ...]:
     done = []
-    for part in parts:
-        done.append(with_similarity(part, SimilarityFile("", sidecar.path)))
+    for part in with_similarity(parts, sidecar.path):
+        done.append(part)
         tell(len(part))
     return tuple(done)
 

@@ -34,7 +34,7 @@ from mmc4viz.data.corpus import Indexed
 from mmc4viz.data.index import file_name, open_index, record
 from mmc4viz.data.scale import COSINE
 from mmc4viz.data.shards import Shard
-from mmc4viz.data.similarity_file import SimilarityFile, with_similarity
+from mmc4viz.data.similarity_file import with_similarity
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.sweep import sweep
@@ -122,9 +122,7 @@ def test_curves_of_a_set_are_those_of_shards_that_carry_it(
 ) -> None:
     near, far, sidecar, out = odd
     from_set = curves(open_index(str(out), similarity=FAR).columns, settings)
-    put_over = [
-        with_similarity(part, SimilarityFile("", str(sidecar))) for part in read(tuple(near))
-    ]
+    put_over = list(with_similarity(read(tuple(near)), str(sidecar)))
     for other in (curves(read(tuple(far)), settings), curves(put_over, settings)):
         np.testing.assert_array_equal(from_set.counts, other.counts)
         np.testing.assert_array_equal(from_set.images, other.images)
@@ -297,7 +295,7 @@ def test_of_two_shards_of_one_name_each_gets_its_own(tmp_path: Path) -> None:
     )
     columns = [read_columns(shard, TOKENIZER) for shard in shards]
     with pytest.raises(ShardError, match="several shards have this name"):
-        with_similarity(columns[0], SimilarityFile("b", str(small[1])))
+        next(with_similarity(columns, str(small[1])))
     for n, names in enumerate(([s.name for s in shards], [s.path for s in shards])):
         attached(small, [(name, "a", [[0.5 * n + at / 4]]) for at, name in enumerate(names)])
         found = open_index(str(small[0]), similarity="b").columns
@@ -305,7 +303,7 @@ def test_of_two_shards_of_one_name_each_gets_its_own(tmp_path: Path) -> None:
             [0.5 * n],
             [0.5 * n + 0.25],
         ]
-        over = [with_similarity(part, SimilarityFile("b", str(small[1]))) for part in columns]
+        over = with_similarity(columns, str(small[1]))
         assert [part.values("similarity").tolist() for part in over] == [
             [0.5 * n],
             [0.5 * n + 0.25],

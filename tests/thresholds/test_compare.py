@@ -30,7 +30,7 @@ from mmc4viz.data.columns import (
 )
 from mmc4viz.data.scale import COSINE
 from mmc4viz.data.shards import Shard
-from mmc4viz.data.similarity_file import SimilarityFile, with_similarity
+from mmc4viz.data.similarity_file import with_similarity
 from mmc4viz.export.tables import LabelComparison, as_text
 from mmc4viz.loader.walk import walk
 from mmc4viz.thresholds.by_yield import YIELDS, Steps
@@ -86,8 +86,7 @@ def sample(settings: tuple[tuple[str, Any], ...] = ()) -> tuple[Candidate, Candi
     """Match the sample with both of its models."""
     config, tokenizer = LoaderConfig(**dict(settings)), load_tokenizer()
     own = [read_columns(shard, tokenizer) for shard in expand([str(SAMPLE)])]
-    beside = SimilarityFile("sample-b", str(SAMPLE / "similarity_b.parquet"))
-    other = [with_similarity(columns, beside) for columns in own]
+    other = list(with_similarity(own, str(SAMPLE / "similarity_b.parquet")))
     return tuple(  # type: ignore[return-value]
         Candidate(Model(name, match_corpus(columns, config)), config)
         for name, columns in (("sample-a", own), ("sample-b", other))

@@ -94,14 +94,14 @@ def run_sound(
     asked: argparse.Namespace, original: loaders.Original, shard: Path, settings: dict[str, Any]
 ) -> list[loaders.Record]:
     """Run an original over those documents that its script reads."""
-    read = [(one.key, one.raw) for one in samples(expand([str(shard)])[0])]
-    sound = shard.with_name("sound.tar")
-    write_tar(sound, [(key, raw) for key, raw in read if raw and loaders.is_sound(raw)])
-    found = run(asked, replace(original, sound_only=False), sound, settings)
+    read = [(one.key, one.raw or b"") for one in samples(expand([str(shard)])[0])]
+    sound = {key: raw for key, raw in read if loaders.is_sound(raw)}
+    path = write_tar(shard.with_name("sound.tar"), sound.items())
+    found = run(asked, replace(original, sound_only=False), path, settings)
     done = {one["key"]: one for one in found}
     return [
-        done.get(key, {"key": key, "outcome": "dropped" if loaders.is_sound(raw) else NOT_RUN})
-        for key, raw in read
+        done.get(key, {"key": key, "outcome": "dropped" if key in sound else NOT_RUN})
+        for key, _ in read
     ]
 
 

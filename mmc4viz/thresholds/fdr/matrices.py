@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.columns import Columns
-from mmc4viz.data.similarity_file import SimilarityFile, with_similarity
+from mmc4viz.data.similarity_file import with_similarity
 from mmc4viz.loader.walk import matched_pairs
 from mmc4viz.sweep.match import WAITING, validity
 from mmc4viz.sweep.pairs import document_starts
@@ -302,5 +302,4 @@ def read_decoys(
     ShardError
         If the file is invalid, lacks a document, or has a matrix of another shape.
     """
-    others = [with_similarity(part, SimilarityFile("", path)) for part in columns]
-    return stack_of(match_corpus(others, config), most, seed)
+    return stack_of(match_corpus(with_similarity(columns, path), config), most, seed)

@@ -300,6 +300,15 @@ class Stretch:
     strength: float
 
 
+def pressed_point(selection: Any) -> list[Any]:
+    """Return what the last pressed point of a figure carries, given the figure's selection.
+
+    Empty if nothing is selected, or the figure is gone.
+    """
+    points = selection["points"] if selection else []
+    return list(points[-1]["customdata"]) if points else []
+
+
 def strip(
     stretches: Sequence[Stretch],
     scores: Sequence[float],

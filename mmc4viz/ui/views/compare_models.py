@@ -27,7 +27,7 @@ from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, fields, label_data, model_data, state
 from mmc4viz.ui.components import frontier, gallery
-from mmc4viz.ui.components.charts import STILL
+from mmc4viz.ui.components.charts import STILL, pressed_point
 from mmc4viz.ui.components.gallery import Card
 from mmc4viz.ui.html import NO_DOCUMENTS, heading, note, pair_of_columns, part, table
 from mmc4viz.ui.model_data import Side
@@ -379,9 +379,7 @@ def _joint_rows(found: JointScores) -> list[tuple[float, ...]]:
 
 def _quadrant_pressed() -> None:
     """Show the quadrant that was pressed."""
-    selection = state.asked("joint", "selection")
-    points = selection["points"] if selection else []
-    number = points[-1]["customdata"][0] if points else None
+    number, *_ = pressed_point(state.asked("joint", "selection")) or [None]
     if isinstance(number, int) and 0 <= number < len(QUADRANTS):
         chosen = QUADRANTS[number]
         st.session_state["models-quadrant"] = chosen

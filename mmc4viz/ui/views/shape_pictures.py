@@ -26,7 +26,7 @@ from mmc4viz.types import SETTINGS, LoaderConfig
 from mmc4viz.ui import data, fields, state
 from mmc4viz.ui.cache import cached, tell
 from mmc4viz.ui.components import control
-from mmc4viz.ui.components.charts import show_figure
+from mmc4viz.ui.components.charts import pressed_point, show_figure
 from mmc4viz.ui.html import many, note
 from mmc4viz.ui.sidebar import NAMES, Choice
 
@@ -270,10 +270,10 @@ def _written(value: float, is_share: bool) -> str:
 
 def _pressed(choice: Choice, setting: str, values: Values, thresholds: tuple[float, ...]) -> None:
     """Use the threshold and the setting of the cell that was pressed."""
-    selection = state.asked("two-settings", "selection")
-    if not selection or not (points := selection["points"]):
+    pressed = pressed_point(state.asked("two-settings", "selection"))
+    if not pressed:
         return
-    value, at = points[-1]["customdata"][:2]
+    value, at = pressed[:2]
     if type(value) is int and type(at) is int and value < len(values) and at < len(thresholds):
         state.put(NAMES[setting], str(values[value]))
         choice.keep(state.on_grid(thresholds[at], choice.scale))

@@ -19,7 +19,7 @@ from mmc4viz.text import plain
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, fields, slice_data, state
 from mmc4viz.ui.components import document_filters
-from mmc4viz.ui.components.charts import STILL
+from mmc4viz.ui.components.charts import STILL, pressed_point
 from mmc4viz.ui.html import NO_DOCUMENTS, heading, note, part, table
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.slice_data import DividedBy
@@ -125,8 +125,7 @@ def _shares(found: SliceComparison, slices: Sequence[Slice]) -> None:
         selection_mode="points",
         alt=f"Kept share of {len(drawn)} slices with 95% CIs, beside the whole's {found.share:.1%}",
     )
-    points = pressed["selection"]["points"]
-    number = points[-1]["customdata"][0] if points else None
+    number, *_ = pressed_point(pressed["selection"]) or [None]
     if isinstance(number, int) and 0 <= number < len(drawn):
         st.session_state[_PRESSES] = presses + 1  # a new widget, in which nothing is selected
         _list_documents(found, drawn[number])
