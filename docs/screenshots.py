@@ -25,7 +25,7 @@ PAGES = {
     "documents": ("documents?doc=0.5", "Raw JSON", 1500),
     "near-threshold": ("near-threshold", "Dropped: below", 1000),
     "label": ("label", "Label", 720),
-    "compare-models": ("compare-models", "Equivalent thresholds", 2000),
+    "compare-models": ("compare-models?quality=overlap", "Equivalent thresholds", 2000),
     "loader-audit": ("loader-audit", "Stored scores vs. matrix", 1500),
     "slices": ("slices?s.by=images", "Scores of one slice", 1300),
     "export": ("export", "Export", 1300),
