@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal, localcontext
 from enum import Enum, StrEnum
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 ASSIGNMENT_NAMES = ("one_to_one", "argmax", "stored", "greedy")
+DEFAULT_LOADER: Final = "openflamingo"
 _LARGEST: Final = 2**31 - 1
 
 
@@ -199,6 +201,28 @@ def _setting(default: Any, label: str, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"setting": Setting(label, help, **more)})
 
 
+LOADER_DEFAULTS: Final[dict[str, Mapping[str, Any]]] = {
+    DEFAULT_LOADER: MappingProxyType({}),
+    "openflamingo-2.0": MappingProxyType({"assignment": "argmax"}),
+    "openflamingo-1": MappingProxyType(
+        {"assignment": "stored", "max_images": 5, "threshold": 0.32}
+    ),
+    "omnicorpus-openflamingo": MappingProxyType({}),
+    "omnicorpus-llava": MappingProxyType(
+        {
+            "assignment": "one_to_one",
+            "min_kb": -1,
+            "min_images": 0,
+            "single_image_keep": 1.0,
+            "max_tokens": 4096,
+            "threshold": None,
+        }
+    ),
+}
+"""The loaders known (`mmc4viz.loader.profile`), with their own defaults where they differ from
+OpenFlamingo's. One with an assignment here knows no other; one whose threshold is None has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoaderConfig:
     """Every setting of the loader, with OpenFlamingo's defaults.
@@ -221,8 +245,15 @@ class LoaderConfig:
     Traceback (most recent call last):
     ...
     mmc4viz.types.ConfigError: max_images must be an integer of at least 1, not 0
+    >>> LoaderConfig.of_loader("openflamingo-1").max_images
+    5
     """
 
+    loader: str = _setting(
+        DEFAULT_LOADER,
+        "Loader",
+        "The training code whose treatment of documents is predicted (mmc4viz loaders).",
+    )
     threshold: float = _setting(0.24, "Threshold", "Pairs with a score below this are dropped.")
     min_images: int = _setting(
         1, "Min images", "Documents with fewer image tokens are dropped.", least=0, most=_LARGEST
@@ -281,6 +312,31 @@ class LoaderConfig:
                 raise ConfigError(f"{each.name} must be {wanted}, not {value!r}")
             if type(each.default) is float:
                 object.__setattr__(self, each.name, float(value))
+        if self.loader not in LOADER_DEFAULTS:
+            raise ConfigError(
+                f"loader {self.loader!r} is not known; use one of {', '.join(LOADER_DEFAULTS)}"
+            )
+        if self.assignment not in self.assignments:
+            raise ConfigError(
+                f"the loader {self.loader} knows only the assignment {self.assignments[0]}, not "
+                f"{self.assignment}"
+            )
+
+    @property
+    def assignments(self) -> tuple[str, ...]:
+        """The assignments that the loader knows."""
+        own = LOADER_DEFAULTS[self.loader].get("assignment")
+        return ASSIGNMENT_NAMES if own is None else (own,)
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether the loader drops pairs below ``threshold``; otherwise it ignores the scores."""
+        return LOADER_DEFAULTS[self.loader].get("threshold", 0.0) is not None
+
+    @property
+    def lowest_score(self) -> float:
+        """The lowest score of a pair that is not dropped: the threshold, if the loader has one."""
+        return self.threshold if self.has_threshold else -math.inf
 
     def with_(self, **changes: Any) -> Self:
         """Return a copy with some settings changed."""
@@ -288,7 +344,7 @@ class LoaderConfig:
 
     def for_matching(self) -> Self:
         """Return what matched pairs depend on, with all other settings at their defaults."""
-        return type(self)(min_kb=self.min_kb, assignment=self.assignment)
+        return self.of_loader(self.loader).with_(min_kb=self.min_kb, assignment=self.assignment)
 
     def for_verdicts(self) -> Self:
         """Return what verdicts depend on, with all other settings at their defaults."""
@@ -303,7 +359,7 @@ class LoaderConfig:
         return self._without("threshold", "tokenizer", "clip_model")
 
     def _without(self, *names: str) -> Self:
-        own = type(self)()
+        own = self.of_loader(self.loader)
         return self.with_(**{name: getattr(own, name) for name in names})
 
     def as_dict(self) -> dict[str, Any]:
@@ -311,8 +367,13 @@ class LoaderConfig:
         return asdict(self)
 
     @classmethod
+    def of_loader(cls, name: str) -> Self:
+        """Return a loader's own defaults; raises a ConfigError if it is not known."""
+        return cls.from_mapping({"loader": name})
+
+    @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
-        """Build from a mapping of settings; absent ones keep their defaults.
+        """Build from a mapping of settings; absent ones keep the loader's defaults.
 
         Raises
         ------
@@ -323,7 +384,10 @@ class LoaderConfig:
         for name in settings:
             if name not in known:
                 raise ConfigError(f"{name!r} is not a setting; use one of {', '.join(known)}")
-        return cls(**settings)
+        loader = settings.get("loader")
+        own = LOADER_DEFAULTS.get(loader, {}) if isinstance(loader, str) else {}
+        own = {name: value for name, value in own.items() if value is not None}
+        return cls(**{**own, **settings})
 
 
 def _complaint(kind: type, value: Any, setting: Setting) -> str | None:

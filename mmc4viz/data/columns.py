@@ -22,9 +22,16 @@ from mmc4viz.data.checked import CheckedBatch
 from mmc4viz.data.shards import Sample, Shard
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.describe import NOTHING, Description, language_of
+from mmc4viz.loader.profile import (
+    PROFILES,
+    VECTORIZED,
+    LoaderProfile,
+    as_stored,
+    by_assignment,
+)
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.text import storable
-from mmc4viz.types import ABSENT, Document, Image, SentenceCounts
+from mmc4viz.types import ABSENT, DEFAULT_LOADER, Document, Image, SentenceCounts, ShardError
 
 
 class Kind(IntEnum):
@@ -56,6 +63,7 @@ _VERIFY = b"verify"  # key of the validation level in the schema's metadata
 _FLOATS: Final = {"float": "float32", "double": "float64"}  # Arrow's names, NumPy's
 _NOTES = b"notes"  # key of the notes on what was not read
 _SHA256 = b"sha256"  # key of the digest of the shard's bytes
+_PAYLOADS = b"payloads"  # key of what a payload may hold: "2" since it serves every loader
 # What every index has of an image; those of an older version have no more.
 CORE_IMAGE: Final = pa.struct(
     {
@@ -126,7 +134,7 @@ def _schema(
             "payload": pa.large_binary(),
             **more,
         },
-        metadata={_VERIFY: verify.value},
+        metadata={_VERIFY: verify.value} | ({} if image is CORE_IMAGE else {_PAYLOADS: b"2"}),
     )
 
 
@@ -185,11 +193,26 @@ def uncounted_row(
     if Description.LANGUAGE in describe:
         row["language"], row["script"] = language_of(document)
     if document.error is not None:
-        return row | {"kind": int(Kind.UNREADABLE)}
+        by_others = document.similarity is ABSENT or document.page is not None
+        payload = _payload(document) if by_others else None
+        return row | {"kind": int(Kind.UNREADABLE), "payload": payload}
     matrix = None if document.is_gpt else _plain_matrix(document.similarity)
     if matrix is None or not _plain_text(document.sentences, matrix.shape[1], tokenizer):
         return row | {"kind": int(Kind.LITERAL), "payload": _payload(document)}
-    return row | {"n_sentences": matrix.shape[1], "similarity": matrix.ravel()}
+    return row | {
+        "n_sentences": matrix.shape[1],
+        "similarity": matrix.ravel(),
+        "payload": _odd_matches(document, row["images"]),
+    }
+
+
+def _odd_matches(document: Document, rows: list[dict[str, Any]]) -> bytes | None:
+    """Serialize a plain document's stored matches, if its columns do not hold them as found."""
+    for image, row in zip(document.images, rows, strict=True):
+        known = row["stored_sentence"], row["stored_score"]
+        if known[0] < 0 or known != (image.stored_sentence, image.stored_score):
+            return write_payload(_matches(document))
+    return None
 
 
 def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
@@ -240,18 +263,32 @@ def _image_row(image: Image) -> dict[str, Any]:
 
 def _payload(document: Document) -> bytes:
     """Serialize what the reference walk needs besides the measured images."""
-    return write_payload(
-        {
-            "sentences": document.sentences,
-            "similarity": document.similarity,
-            "stored": [
-                [_known(image.stored_sentence), _known(image.stored_score)]
-                for image in document.images
-            ],
-            "is_gpt": document.is_gpt,
-            "example": document.example,
-        }
-    )
+    return write_payload(_payload_fields(document))
+
+
+def _payload_fields(document: Document) -> dict[str, Any]:
+    fields = {
+        "sentences": document.sentences,
+        "similarity": _known(document.similarity),
+        "is_gpt": document.is_gpt,
+        "example": document.example,
+        **_matches(document),
+    }
+    if document.similarity is ABSENT:
+        fields["no_similarity"] = True
+    if document.page is not None:
+        page = document.page
+        images = [_image_row(image) for image in page.images]
+        fields["page"] = {"images": images, "error": page.error, **_payload_fields(page)}
+    return fields
+
+
+def _matches(document: Document) -> dict[str, Any]:
+    """Return the stored matches as found, and which of their values are absent."""
+    stored = [[image.stored_sentence, image.stored_score] for image in document.images]
+    absent = [n for n, value in enumerate(chain.from_iterable(stored)) if value is ABSENT]
+    known = [[_known(value) for value in pair] for pair in stored]
+    return {"stored": known, "absent": absent} if absent else {"stored": known}
 
 
 def _known(value: Any) -> Any:
@@ -482,8 +519,64 @@ class Columns:
 
     @cached_property
     def kind(self) -> NDArray[np.uint8]:
-        """How each document's outcome is computed (`Kind`), shape (documents,)."""
+        """How each document's outcome is computed (`Kind`), shape (documents,).
+
+        That is under the default loader; it also says what each row holds.
+        """
         return self.numbers("kind")
+
+    @cached_property
+    def _kinds(self) -> dict[str, NDArray[np.uint8]]:
+        return {DEFAULT_LOADER: self.kind}
+
+    def kind_under(self, loader: str) -> NDArray[np.uint8]:
+        """Return how each document's outcome is computed under a loader, shape (documents,).
+
+        Raises
+        ------
+        ShardError
+            When an index of an older version lacks what this loader reads.
+        """
+        if loader not in self._kinds:
+            profile, metadata = PROFILES[loader], self.batch.schema.metadata or {}
+            if not profile.needs_matrix and _PAYLOADS not in metadata:
+                raise ShardError(
+                    f"{self.shard.path}: its index lacks what the loader {loader} reads: index it "
+                    "again"
+                )
+            self._kinds[loader] = self._kind_under(profile)
+        return self._kinds[loader]
+
+    def _kind_under(self, profile: LoaderProfile) -> NDArray[np.uint8]:
+        kind = self.kind.copy()
+        plain, has_payload = kind == Kind.PLAIN, _is_known(self._raw("payload"))
+        owner = np.repeat(np.arange(len(self)), self.n_images)
+        inside = slice(*self.offsets("images")[[0, -1]])
+        status = self.image("status")[inside]
+        width = self.numbers("n_sentences").astype(np.int64)
+        of_image = np.zeros(len(owner), bool)
+        walked = np.zeros(len(self), bool)
+        if not profile.decodes_all:
+            of_image |= status == ImageCheck.BAD_PIXELS
+        if profile.matcher is as_stored:
+            sentence, score = self.image("stored_sentence"), self.image("stored_score")
+            of_image |= (sentence[inside] < 0) | (sentence[inside] >= width[owner])
+            of_image |= ~np.isfinite(score[inside])
+            walked |= has_payload
+        elif profile.matcher is not by_assignment:
+            values, starts = self.values("similarity"), self.offsets("similarity")
+            odd = np.flatnonzero(~np.isfinite(values[starts[0] : starts[-1]])) + starts[0]
+            walked[np.searchsorted(starts, odd, side="right") - 1] = True
+        if profile.to_shorter:
+            n_rows = np.diff(self.offsets("similarity")) // np.maximum(width, 1)
+            walked |= n_rows < self.n_images
+        if profile.matcher not in VECTORIZED:
+            walked[:] = True
+        walked[owner[of_image & (status != ImageCheck.MISSING)]] = True
+        kind[plain & walked] = Kind.LITERAL
+        if not profile.needs_matrix or not profile.reads_chatgpt:
+            kind[(kind == Kind.UNREADABLE) & has_payload] = Kind.LITERAL
+        return kind
 
     @cached_property
     def n_images(self) -> NDArray[np.int64]:
@@ -558,22 +651,33 @@ class Columns:
         record = self.batch.slice(row, 1).to_pylist()[0]
         payload = read_payload(record["payload"])
         if record["kind"] == Kind.PLAIN:
-            payload = _plain_fields(record)
-        stored = payload.get("stored", [[None, None]] * len(record["images"]))
-        return Document(
-            key=record["key"],
-            images=tuple(
-                _image_of(image, *kept)
-                for image, kept in zip(record["images"], stored, strict=True)
-            ),
-            sentences=payload.get("sentences"),
-            similarity=payload.get("similarity"),
-            error=record["detail"],
-            is_gpt=payload.get("is_gpt", False),
-            example=payload.get("example"),
-            url=record["url"],
-            counts=payload.get("counts"),
-        )
+            payload = {**_plain_fields(record), **payload}
+        return _document(record["key"], record["images"], record["detail"], payload, record["url"])
+
+
+def _is_known(column: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _document(
+    key: str, images: list[dict[str, Any]], error: str | None, fields: dict[str, Any], url: str
+) -> Document:
+    stored = [list(pair) for pair in fields.get("stored", [[None, None]] * len(images))]
+    for number in fields.get("absent", ()):
+        stored[number // 2][number % 2] = ABSENT
+    page = fields.get("page")
+    return Document(
+        key=key,
+        images=tuple(_image_of(one, *kept) for one, kept in zip(images, stored, strict=True)),
+        sentences=fields.get("sentences"),
+        similarity=ABSENT if fields.get("no_similarity") else fields.get("similarity"),
+        error=error,
+        is_gpt=fields.get("is_gpt", False),
+        example=fields.get("example"),
+        url=url,
+        counts=fields.get("counts"),
+        page=None if page is None else _document(key, page["images"], page["error"], page, url),
+    )
 
 
 def _plain_fields(record: dict[str, Any]) -> dict[str, Any]:

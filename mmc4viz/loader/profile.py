@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,7 +16,15 @@ import numpy as np
 
 from mmc4viz.loader.assignment import ASSIGNMENTS, Match, one_to_one, rows_of
 from mmc4viz.loader.tokenizer_files import IMAGE, OPENFLAMINGO_TOKENS
-from mmc4viz.types import ABSENT, Document, DocumentError, ImageStatus, LoaderConfig
+from mmc4viz.types import (
+    ABSENT,
+    LOADER_DEFAULTS,
+    ConfigError,
+    Document,
+    DocumentError,
+    ImageStatus,
+    LoaderConfig,
+)
 
 NO_SENTENCE: Final = -1
 """In place of a match's sentence: what is stored is no position of a sentence."""
@@ -55,14 +64,13 @@ class LoaderProfile:
         reaches the threshold, so that a broken one costs the document at low thresholds only.
     reads_chatgpt : bool
         Whether ChatGPT-generated documents are read as such.
-    has_threshold : bool
-        Whether pairs below ``threshold`` are dropped.
     checks_end : bool
         Whether a document is dropped whose only image token is the last of ``max_tokens``.
     special_tokens : tuple of str
         Added to the tokenizer, in this order (`mmc4viz.loader.tokenizer.load_tokenizer`).
     settings : mapping of str to Any
-        The loader's own defaults, where they differ from `LoaderConfig`'s.
+        The loader's own defaults, where they differ from `LoaderConfig`'s. With ``assignment``, it
+        is the only one that the loader knows; with None for ``threshold``, it has none.
 
     Examples
     --------
@@ -79,10 +87,18 @@ class LoaderProfile:
     missing_is_fatal: bool = False
     decodes_all: bool = True
     reads_chatgpt: bool = True
-    has_threshold: bool = True
     checks_end: bool = True
     special_tokens: tuple[str, ...] = OPENFLAMINGO_TOKENS
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def follows_pairs(self) -> bool:
+        """Whether what becomes of a matched document depends on its surviving pairs alone.
+
+        And its texts are OpenFlamingo's. Not so where a pair that survives loses its document.
+        """
+        by_pairs = self.decodes_all and self.matcher is by_assignment
+        return by_pairs and self.checks_end and self.special_tokens == OPENFLAMINGO_TOKENS
 
 
 def by_assignment(
@@ -142,6 +158,10 @@ def as_stored(
         sentence = _position(image.stored_sentence, n_sentences)
         found.append(Match(len(found), sentence, _compared(image.stored_score, number)))
     return found
+
+
+VECTORIZED: Final = (by_assignment, by_row, by_own_rows, as_stored)
+"""The matchers that, on sound rows, are an assignment of `mmc4viz.sweep.match`."""
 
 
 def valid_images(statuses: Sequence[ImageStatus]) -> list[int]:
@@ -206,7 +226,7 @@ OPENFLAMINGO_2: Final = LoaderProfile(
     by_row,
     to_shorter=True,
     decodes_all=False,
-    settings=MappingProxyType({"assignment": "argmax"}),
+    settings=LOADER_DEFAULTS["openflamingo-2.0"],
 )
 OPENFLAMINGO_1: Final = LoaderProfile(
     "openflamingo-1",
@@ -219,7 +239,7 @@ OPENFLAMINGO_1: Final = LoaderProfile(
     decodes_all=False,
     reads_chatgpt=False,
     checks_end=False,
-    settings=MappingProxyType({"assignment": "stored", "max_images": 5, "threshold": 0.32}),
+    settings=LOADER_DEFAULTS["openflamingo-1"],
 )
 OMNICORPUS_OPENFLAMINGO: Final = LoaderProfile(
     "omnicorpus-openflamingo",
@@ -235,15 +255,12 @@ OMNICORPUS_LLAVA: Final = LoaderProfile(
     by_own_rows,
     missing_is_fatal=True,
     reads_chatgpt=False,
-    has_threshold=False,
     checks_end=False,
     special_tokens=(IMAGE,),
-    settings=MappingProxyType(
-        {"min_kb": -1, "min_images": 0, "single_image_keep": 1.0, "max_tokens": 4096}
-    ),
+    settings=LOADER_DEFAULTS["omnicorpus-llava"],
 )
 
-PROFILES: Final[Mapping[str, LoaderProfile]] = {
+PROFILES: Final[dict[str, LoaderProfile]] = {
     profile.name: profile
     for profile in (
         OPENFLAMINGO,
@@ -253,3 +270,50 @@ PROFILES: Final[Mapping[str, LoaderProfile]] = {
         OMNICORPUS_LLAVA,
     )
 }
+"""All profiles, by the name that `LoaderConfig.loader` takes."""
+
+
+def profile_of(config: LoaderConfig) -> LoaderProfile:
+    """Return the profile of the loader that settings are for."""
+    return PROFILES[config.loader]
+
+
+def register(profile: LoaderProfile) -> None:
+    """Make a profile available under its name, as long as the program runs.
+
+    Raises
+    ------
+    ConfigError
+        If another profile has this name, or its own settings are invalid.
+    """
+    if PROFILES.get(profile.name, profile) is not profile:
+        raise ConfigError(
+            f"there is a loader {profile.name!r} already: give the profile another name"
+        )
+    LOADER_DEFAULTS[profile.name] = profile.settings
+    try:
+        LoaderConfig.of_loader(profile.name)
+    except ConfigError:
+        del LOADER_DEFAULTS[profile.name]
+        raise
+    PROFILES[profile.name] = profile
+
+
+def load_profile(place: str) -> LoaderProfile:
+    """Import a profile that somebody else wrote, given as ``module:NAME``, and register it.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; the module's own errors are named in it.
+    """
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except Exception as error:  # of any type, as the module is
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"--loader {place}: cannot be imported ({reason})") from None
+    if not isinstance(found, LoaderProfile):
+        raise ConfigError(f"--loader {place}: is not a LoaderProfile but {type(found).__name__}")
+    register(found)
+    return found

@@ -68,16 +68,21 @@ class Tokenizer:
         With the special tokens, without truncation and padding.
     end_of_text : str
         The token that closes every sequence.
-    chunks : bool
-        Whether ``<|endofchunk|>`` is among the special tokens, so that the loader writes it.
+    special : tuple of str
+        The loader's special tokens; it writes ``<|endofchunk|>`` if that is among them.
     """
 
     def __init__(
-        self, name: str, backend: tokenizers.Tokenizer, end_of_text: str, *, chunks: bool = True
+        self,
+        name: str,
+        backend: tokenizers.Tokenizer,
+        end_of_text: str,
+        special: tuple[str, ...] = OPENFLAMINGO_TOKENS,
     ) -> None:
         self.name = name
         self.end_of_text = end_of_text
-        self.chunks = chunks
+        self.special = special
+        self.chunks = chunks = END_OF_CHUNK in special
         self._backend = backend
         self.image_id = _id(backend, IMAGE)
         self.end_of_chunk_id = _id(backend, END_OF_CHUNK) if chunks else None
@@ -89,6 +94,10 @@ class Tokenizer:
         last = END_OF_CHUNK if chunks else IMAGE
         closing = backend.encode(last + end_of_text, add_special_tokens=False)
         self.n_closing = len(closing.ids) - 1
+
+    def with_special(self, special: tuple[str, ...]) -> Tokenizer:
+        """Return the same tokenizer with another loader's special tokens."""
+        return self if special == self.special else load_tokenizer(self.name, special)
 
     @property  # not cached: the vocabulary takes megabytes
     def _settings(self) -> dict[str, Any]:
@@ -320,13 +329,12 @@ def load_tokenizer(
     >>> load_tokenizer().count(["A boat.", "The sea."]).rest
     [3, 3]
     """
-    chunks = END_OF_CHUNK in special
     if name == BUILT_IN:
-        return Tokenizer(name, built_in(special), "<|endoftext|>", chunks=chunks)
+        return Tokenizer(name, built_in(special), "<|endoftext|>", special)
     files = find_files(name)
     try:
         with _errors("cannot be loaded"):
-            tokenizer = Tokenizer(name, *load_files(files, special), chunks=chunks)
+            tokenizer = Tokenizer(name, *load_files(files, special), special)
     except TokenizerError as error:
         raise TokenizerError(f"{name}: {error}") from None
     tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # fails here if it cannot encode the unknown

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.loader.assignment import Match
-from mmc4viz.loader.profile import NOT_STORED, OPENFLAMINGO, LoaderProfile, n_rows, valid_images
+from mmc4viz.loader.profile import (
+    NOT_STORED,
+    OPENFLAMINGO,
+    LoaderProfile,
+    n_rows,
+    profile_of,
+    valid_images,
+)
 from mmc4viz.loader.sequence import (
     NO_SEQUENCE,
     CutSequence,
@@ -30,7 +37,6 @@ from mmc4viz.loader.sequence import (
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.types import (
     ABSENT,
-    ASSIGNMENT_NAMES,
     Binding,
     Document,
     DocumentError,
@@ -44,12 +50,7 @@ from mmc4viz.types import (
 )
 
 
-def walk(
-    document: Document,
-    config: LoaderConfig,
-    tokenizer: Tokenizer,
-    profile: LoaderProfile = OPENFLAMINGO,
-) -> Verdict:
+def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
     """Return what the loader does to one document.
 
     Parameters
@@ -57,11 +58,9 @@ def walk(
     document : Document
         As parsed, with measured images.
     config : LoaderConfig
-        The settings.
+        The settings; ``config.loader`` says which loader.
     tokenizer : Tokenizer
-        The tokenizer named by ``config.tokenizer``.
-    profile : LoaderProfile
-        Which loader; its defaults are not applied.
+        The tokenizer named by ``config.tokenizer``, with any loader's special tokens.
 
     Returns
     -------
@@ -73,6 +72,8 @@ def walk(
     Follows ``preprocess_interleaved`` in OpenFlamingo's ``train/data.py``, with the random drop of
     single-image documents expressed as a probability.
     """
+    profile = profile_of(config)
+    tokenizer = tokenizer.with_special(profile.special_tokens)
     if not profile.reads_chatgpt:
         document = document.page or document
     images, failure = _examined(document, config.min_kb, profile)
@@ -91,9 +92,7 @@ def walk(
         return _unreadable(document, _none_matched(images), str(error))
 
 
-def matched_pairs(
-    document: Document, config: LoaderConfig, profile: LoaderProfile = OPENFLAMINGO
-) -> list[tuple[int, int, float]]:
+def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, int, float]]:
     """Return a document's matched pairs as (image, sentence, score), whatever their status.
 
     Raises
@@ -101,16 +100,32 @@ def matched_pairs(
     DocumentError
         When the document is unreadable before or during matching.
     """
+    valid, matches = _matches(document, config)
+    return [
+        (valid[match.row], match.sentence, match.score) for match in matches if match.sentence >= 0
+    ]
+
+
+def turning_points(document: Document, config: LoaderConfig) -> list[float]:
+    """Return the thresholds up to which an image survives, descending: all that may change it."""
+    if not config.has_threshold:
+        return []
+    try:
+        matches = _matches(document, config)[1]
+    except DocumentError:
+        return []
+    return sorted({match.score for match in matches if math.isfinite(match.score)}, reverse=True)
+
+
+def _matches(document: Document, config: LoaderConfig) -> tuple[list[int], list[Match]]:
+    """Return the valid images, and the matches among them."""
+    profile = profile_of(config)
     if not profile.reads_chatgpt:
         document = document.page or document
     images, failure = _examined(document, config.min_kb, profile)
     if failure is not None or document.is_gpt:
         raise DocumentError(failure or "this document has no matched pairs")
-    valid = valid_images(images)
-    matches = profile.matcher(document, images, config)
-    return [
-        (valid[match.row], match.sentence, match.score) for match in matches if match.sentence >= 0
-    ]
+    return valid_images(images), profile.matcher(document, images, config)
 
 
 def _examined(
@@ -193,8 +208,7 @@ def _judge(
 ) -> Verdict:
     """Apply everything after matching: threshold, cap, text and tokens."""
     valid = valid_images(before)
-    threshold = config.threshold if profile.has_threshold else -math.inf
-    surviving = [match for match in found if not match.score < threshold]
+    surviving = [match for match in found if not match.score < config.lowest_score]
     kept = surviving[: config.max_images]
     if not profile.decodes_all:
         lost = _lost_late(document, before, [(valid[one.row], one.sentence) for one in surviving])
@@ -394,11 +408,7 @@ def states(
 
     A document with m pairs has up to m + 1 states, of which at most ``most`` are returned.
     """
-    try:
-        pairs = matched_pairs(document, config)
-    except DocumentError:
-        pairs = []
-    scores = sorted({score for *_, score in pairs if math.isfinite(score)}, reverse=True)
+    scores = turning_points(document, config)
     above = float(np.nextafter(scores[0], np.inf)) if scores else config.threshold
     above = min(above, float(np.finfo(np.float64).max))
     at = [above, *scores][:most]
@@ -410,9 +420,10 @@ def states(
 
 
 def assigned(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> dict[str, Verdict]:
-    """Return a document's verdict under each assignment method."""
+    """Return a document's verdict under each assignment that the loader knows."""
     return {
-        name: walk(document, config.with_(assignment=name), tokenizer) for name in ASSIGNMENT_NAMES
+        name: walk(document, config.with_(assignment=name), tokenizer)
+        for name in config.assignments
     }
 
 

@@ -106,7 +106,7 @@ def capped(pairs: Crowded, found: Verdicts, config: LoaderConfig) -> Capped:
     """Compare the first pairs of each document with its best ones."""
     cap = config.max_images
     over = found.surviving > cap
-    where = np.flatnonzero((pairs.score >= config.threshold) & over[pairs.document])
+    where = np.flatnonzero((pairs.score >= config.lowest_score) & over[pairs.document])
     document, score = pairs.document[where], pairs.score[where]
     first, best = positions_in_document(document) < cap, pairs.by_score[where] < cap
     lowest = np.full(len(over), np.inf)

@@ -71,7 +71,7 @@ def statuses(
         Thresholds of the documents instead of the settings'.
     """
     status = np.full(len(document), STATUSES.index(PairStatus.BELOW_THRESHOLD), np.int8)
-    surviving = np.flatnonzero(score >= (config.threshold if own is None else own[document]))
+    surviving = np.flatnonzero(score >= (config.lowest_score if own is None else own[document]))
     within = positions_in_document(document[surviving]) < config.max_images
     status[surviving[~within]] = STATUSES.index(PairStatus.OVER_CAP)
     kept = surviving[within]
@@ -210,7 +210,7 @@ def outcomes_of_pairs(
     reaching = found.image_tokens.copy()
     literal = literals(matched, config)
     reaching[literal.document] = literal.pairs[PairStatus.KEPT]
-    cut = pairs.cut(config.threshold)
+    cut = pairs.cut(config.lowest_score)
     document = pairs.document[cut:]
     code = np.full(len(pairs), OUTCOMES.index(PairStatus.BELOW_THRESHOLD), np.int8)
     code[:cut][_unreadable(pairs.document[:cut], found)] = _NOWHERE

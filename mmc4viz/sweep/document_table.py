@@ -69,7 +69,7 @@ def verdicts(matched: Matched, config: LoaderConfig, own: Floats | None = None) 
     rows = _undecided(matched)
     for states in _states(matched, config):
         states.fill_fixed(rows)
-        states.fill(rows, config.threshold if own is None else own[states.document])
+        states.fill(rows, config.lowest_score if own is None else own[states.document])
     return rows
 
 

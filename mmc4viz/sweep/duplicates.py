@@ -418,7 +418,7 @@ def yields(seen: Duplicates, found: Verdicts, pairs: Pairs, config: LoaderConfig
     """
     odds = np.select([found.kind == CLASS["kept_always"], found.kind == CLASS["kept_single_image"]],
                      [1.0, config.single_image_keep])  # fmt: skip
-    first = pairs.cut(config.threshold)
+    first = pairs.cut(config.lowest_score)
     image = seen.starts[pairs.document[first:]] + pairs.image[first:]
     return YieldOnce(
         documents=float(odds.sum()),

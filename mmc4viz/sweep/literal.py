@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns, Kind, read_payload
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.sequence import (
     Interleaved,
     Owners,
@@ -29,8 +30,16 @@ from mmc4viz.loader.sequence import (
 )
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
-from mmc4viz.loader.walk import matched_pairs, walk
-from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITIES, QUANTITY, Tally, tally
+from mmc4viz.loader.walk import matched_pairs, turning_points, walk
+from mmc4viz.sweep.statistics import (
+    CLASS,
+    IMAGE_STATUS,
+    QUANTITIES,
+    QUANTITY,
+    Tally,
+    class_of,
+    tally,
+)
 from mmc4viz.types import Document, DocumentError, ImageStatus, LoaderConfig, Outcome
 
 # A place is a token's position in the text, times 8, plus flags.
@@ -255,14 +264,14 @@ class LiteralStates:
 
 
 class Literal(Mapping[int, Document]):
-    """One shard's literal documents by row, matched with one size limit and assignment.
+    """One shard's literal documents by row, matched under one loader, size limit and assignment.
 
     Parameters
     ----------
     columns : Columns
         The shard's.
     config : LoaderConfig
-        Only ``min_kb`` and ``assignment`` matter.
+        Only ``loader``, ``min_kb`` and ``assignment`` matter.
     previous : Literal, optional
         The same documents matched differently, to reuse tokenized texts.
     """
@@ -271,7 +280,8 @@ class Literal(Mapping[int, Document]):
         self, columns: Columns, config: LoaderConfig, previous: Literal | None = None
     ) -> None:
         self._columns, self._previous = columns, previous
-        self.rows = np.flatnonzero(columns.kind == Kind.LITERAL)
+        self.rows = np.flatnonzero(columns.kind_under(config.loader) == Kind.LITERAL)
+        self._walks_each = not profile_of(config).follows_pairs
         found = [_match(document, config, columns.tokenizer) for document in self.values()]
         pairs = [one.pairs for one in found]
         self._first = np.cumsum([0, *map(len, pairs)])
@@ -281,10 +291,11 @@ class Literal(Mapping[int, Document]):
         self._kind = np.array([one.base.counts[0].argmax() for one in found], np.int64)
         self._counts = _stack([one.base.counts.sum(axis=1) for one in found], len(QUANTITIES))
         self._images = _stack([one.base.images for one in found], len(ImageStatus))
-        steps = [one.steps() for one in found]
+        steps = [turning_points(document, config) for document in self.values()]
         self._document = np.repeat(np.arange(len(found)), [len(one) + 1 for one in steps])
         self._entered = np.array([x for one in steps for x in (np.inf, *one)], np.float64)
         self._layouts: tuple[int, list[TokenLayout]] = (0, [])
+        self._walked: tuple[LoaderConfig, LiteralStates] | None = None
 
     def __getitem__(self, row: int) -> Document:
         if row not in self.rows:
@@ -307,6 +318,34 @@ class Literal(Mapping[int, Document]):
 
     def states(self, config: LoaderConfig) -> LiteralStates:
         """Resolve all states; depends on the cap, the minimum of images and the token limit."""
+        return self._walk_each(config) if self._walks_each else self._from_layouts(config)
+
+    def _walk_each(self, config: LoaderConfig) -> LiteralStates:
+        """Walk every document in each of its states; the last result is cached."""
+        key = config.for_curves()
+        if self._walked is None or self._walked[0] != key:
+            documents, here = list(self.values()), self._document.tolist()
+            verdicts = [
+                walk(
+                    documents[number],
+                    config.with_(threshold=min(threshold, _ABOVE_ALL)),
+                    self._columns.tokenizer,
+                )
+                for number, threshold in zip(here, self._entered.tolist(), strict=True)
+            ]
+            each = [tally(verdict, config.max_tokens) for verdict in verdicts]
+            found = LiteralStates(
+                self._document,
+                self._entered,
+                np.array([CLASS[class_of(verdict)] for verdict in verdicts], np.int64),
+                np.array([verdict.shape.length for verdict in verdicts], np.int64),
+                _stack([one.counts.sum(axis=1) for one in each], len(QUANTITIES)),
+                _stack([one.images for one in each], len(ImageStatus)),
+            )
+            self._walked = key, found
+        return self._walked[1]
+
+    def _from_layouts(self, config: LoaderConfig) -> LiteralStates:
         here, text = self._document, np.flatnonzero(self._with_text())
         kind, counts, images = self._kind[here], self._counts[here], self._images[here]
         length = np.zeros_like(kind)
@@ -400,10 +439,6 @@ class _Match:
     pairs: list[tuple[int, int, float]]  # image, sentence, score, in image order
     base: Tally
     chatgpt: bool  # and readable up to its text
-
-    def steps(self) -> list[float]:
-        """Return the scores at which states begin, descending."""
-        return sorted({score for _, _, score in self.pairs if score > -np.inf}, reverse=True)
 
 
 def _match(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> _Match:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import Columns, ImageCheck, Kind
 from mmc4viz.loader.assignment import solver
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, SHAPES, Tally
 from mmc4viz.types import ImageStatus, LoaderConfig
 
@@ -243,7 +244,7 @@ class Validity:
     status : ndarray of uint8, shape (I,)
         Positions in `ImageStatus`, or LITERAL.
     lost : ndarray of bool, shape (documents,)
-        Plain documents with an undecodable image.
+        Plain documents that an image makes unreadable.
     """
 
     starts: Ints
@@ -273,18 +274,23 @@ class Validity:
         return found.reshape(clusters, width)[:, :LITERAL]
 
 
-def validity(columns: Columns, min_kb: int) -> Validity:
-    """Determine the status of one shard's images, in the order of the walk."""
+def validity(columns: Columns, config: LoaderConfig) -> Validity:
+    """Determine the status of one shard's images, in the order of the walk.
+
+    Only ``loader`` and ``min_kb`` of the settings matter.
+    """
     starts = columns.offsets("images")
     inside = slice(starts[0], starts[-1])
     starts = starts - starts[0]
     check, n_bytes = columns.image("status")[inside], columns.image("n_bytes")[inside]
-    small = _small(n_bytes, min_kb)
-    kind = np.repeat(columns.kind, np.diff(starts))
+    small = _small(n_bytes, config.min_kb)
+    kind = np.repeat(columns.kind_under(config.loader), np.diff(starts))
     status = np.full(len(check), WAITING, np.uint8)
     status[small] = IMAGE_STATUS[ImageStatus.TOO_SMALL]
     status[check == ImageCheck.MISSING] = IMAGE_STATUS[ImageStatus.MISSING]
     fatal = (check == ImageCheck.BAD_ENTRY) | ((check == ImageCheck.BAD_PIXELS) & ~small)
+    if profile_of(config).missing_is_fatal:
+        fatal |= check == ImageCheck.MISSING
     lost = _lose(status, np.flatnonzero(fatal & (kind == Kind.PLAIN)), starts)
     status[kind == Kind.UNREADABLE] = _LOST
     status[kind == Kind.LITERAL] = LITERAL
@@ -295,7 +301,8 @@ def _lose(status: NDArray[np.uint8], fatal: Ints, starts: Ints) -> Bools:
     """Drop the documents of fatal images; images after a document's first are not examined."""
     owners, which = np.unique(np.searchsorted(starts, fatal, side="right") - 1, return_index=True)
     for document, image in zip(owners.tolist(), fatal[which].tolist(), strict=True):
-        status[image] = IMAGE_STATUS[ImageStatus.UNDECODABLE]
+        if status[image] != IMAGE_STATUS[ImageStatus.MISSING]:
+            status[image] = IMAGE_STATUS[ImageStatus.UNDECODABLE]
         status[image + 1 : starts[document + 1]] = _LOST
     lost = np.zeros(len(starts) - 1, bool)
     lost[owners] = True
@@ -409,12 +416,12 @@ def match(columns: Columns, config: LoaderConfig, known: Known | None = None) ->
     columns : Columns
         The shard.
     config : LoaderConfig
-        Only ``min_kb`` and ``assignment`` matter.
+        Only ``loader``, ``min_kb`` and ``assignment`` matter.
     known : Known, optional
         Results to reuse.
     """
-    images = validity(columns, config.min_kb)
-    plain = columns.kind == Kind.PLAIN
+    images, how = validity(columns, config), columns.kind_under(config.loader)
+    plain = how == Kind.PLAIN
     waiting = images.having(WAITING)
     ready = plain & ~images.lost & (waiting > 0)
     todo = ready if known is None else ready & ~known.documents
@@ -422,18 +429,18 @@ def match(columns: Columns, config: LoaderConfig, known: Known | None = None) ->
     if known is not None:
         pairs = Matches.joined([known.pairs, pairs])
         failed |= ready & known.failed
-    lost = images.lost | failed | (columns.kind == Kind.UNREADABLE)
+    lost = images.lost | failed | (how == Kind.UNREADABLE)
     kind = np.full(len(columns), CLASS["below_threshold"], np.uint8)
     kind[plain & (waiting == 0)] = CLASS["no_valid_image"]
     kind[lost] = CLASS["unreadable"]
     n_pairs = np.bincount(pairs.document, minlength=len(columns))
     together = np.zeros(len(columns), np.int64)
-    counts, status = constants(columns, images, kind, n_pairs, together, 1)
+    counts, status = constants(how, images, kind, n_pairs, together, 1)
     return ShardMatch(pairs, kind, Tally(counts[0], status[0], np.zeros(len(SHAPES), np.int64)))
 
 
 def constants(
-    columns: Columns,
+    how: NDArray[np.uint8],
     images: Validity,
     kind: NDArray[np.uint8],
     n_pairs: Ints,
@@ -444,7 +451,8 @@ def constants(
 
     Parameters
     ----------
-    columns : Columns
+    how : ndarray of uint8, shape (documents,)
+        How each document's outcome is computed (`mmc4viz.data.columns.Kind`).
     images : Validity
         Of its images.
     kind : ndarray of uint8, shape (documents,)
@@ -459,7 +467,7 @@ def constants(
     images : ndarray of int64, shape (clusters, len(ImageStatus))
         As in `mmc4viz.sweep.statistics.Tally`.
     """
-    here, size = columns.kind != Kind.LITERAL, len(CLASS)
+    here, size = how != Kind.LITERAL, len(CLASS)
     lost = here & (kind == CLASS["unreadable"])
     documents = np.bincount(cluster[here] * size + kind[here], minlength=clusters * size)
     pairs = _sums(cluster[here], n_pairs[here], clusters)

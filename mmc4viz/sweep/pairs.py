@@ -202,7 +202,7 @@ def judged(
         if (
             status is None
         ):  # the document became unreadable after matching, by the text of its pairs
-            status = PairStatus.BELOW_THRESHOLD if score < config.threshold else PairStatus.KEPT
+            status = PairStatus.BELOW_THRESHOLD if score < config.lowest_score else PairStatus.KEPT
         sentence = int(pairs.sentence[number])
         yield PairOutcome(document, image, sentence, score, status, verdict.outcome)
 
@@ -279,7 +279,7 @@ def highest_dropped(
 
     Above the threshold, these are pairs dropped at the cap, truncated, or in a dropped document.
     """
-    cut = pairs.cut(config.threshold)
+    cut = pairs.cut(config.lowest_score)
     losing = ~np.isin(found.kind, _KEPT) | (found.image_tokens < found.surviving)
     losing |= _literal_documents(matched)
     above = cut + np.flatnonzero(losing[pairs.document[cut:]])
@@ -292,7 +292,7 @@ def lowest_kept(
     matched: Matched, config: LoaderConfig, pairs: Pairs, found: Verdicts, n: int
 ) -> list[PairOutcome]:
     """Return the n lowest-scoring pairs that are used for training, lowest first."""
-    cut = pairs.cut(config.threshold)
+    cut = pairs.cut(config.lowest_score)
     kept = np.isin(found.kind, _KEPT)
     candidates = cut + np.flatnonzero(kept[pairs.document[cut:]])
     each = judged(matched, config, pairs, candidates)
@@ -300,7 +300,7 @@ def lowest_kept(
 
 
 def _literal_documents(matched: Matched) -> NDArray[np.bool_]:
-    parts = [np.asarray(part.columns.kind == Kind.LITERAL) for part in matched.parts]
+    parts = [np.asarray(part.how == Kind.LITERAL) for part in matched.parts]
     return np.concatenate([np.zeros(0, bool), *parts])
 
 

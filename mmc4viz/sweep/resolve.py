@@ -6,7 +6,7 @@ threshold; thresholds themselves do not appear. Groups span many shards, to amor
 A sequence consists of sentences, whose token counts depend on whether they open a chunk, and the
 special tokens between them. The image token of the pair on sentence s comes after all tokens of the
 sentences before s and two tokens (``<|endofchunk|><image>``) per kept pair before it; the first
-``<|endofchunk|>`` is removed.
+``<|endofchunk|>`` is removed. (Some loaders write no ``<|endofchunk|>``.)
 
 Pairs enter a document one by one, best first. A new pair shifts the pairs after it; beyond the cap,
 the pair of the last image leaves. So a state costs as much as it has kept pairs.
@@ -22,7 +22,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.loader.tokenizer_files import END_OF_CHUNK
 from mmc4viz.sweep.match import Matches
 from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.types import LoaderConfig
@@ -160,7 +162,6 @@ def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], crowd
 
 # ``kept_always`` is 0; products of small integers are faster than choices.
 _SINGLE, _AT_END = np.int8(CLASS["kept_single_image"]), np.int8(CLASS["single_image_at_end"])
-_BETWEEN: Final = 2  # tokens that an image token adds before the next: itself and endofchunk
 _WIDTH: Final = 8192  # documents resolved together, to fit the CPU cache
 
 
@@ -213,9 +214,10 @@ def resolve(group: Group, config: LoaderConfig, tokenizer: Tokenizer) -> States:
     group : Group
         D documents of m pairs each.
     config : LoaderConfig
-        Only the cap, the minimum of images and the token limit matter.
+        Only the loader, the cap, the minimum of images and the token limit matter; the loader is
+        the same for all of several settings.
     tokenizer : Tokenizer
-        Only the tokens that it adds to a sequence matter.
+        Only the tokens that it and the loader add to a sequence matter.
     """
     return resolve_each(group, [config], tokenizer)[0]
 
@@ -245,7 +247,8 @@ def resolve_each(
         cap and more: all before are those of the largest.
     """
     m, dtype = len(group.score), group.before.dtype
-    cuts = {one.max_tokens: _cut(one.max_tokens, group, tokenizer, counted) for one in configs}
+    chunks = END_OF_CHUNK in profile_of(configs[0]).special_tokens
+    cuts = {one.max_tokens: _cut(one, group, tokenizer, counted) for one in configs}
     *smaller, largest = sorted({min(one.max_images, m) for one in configs})
     found = {
         (cap, limit): States.empty((m if cap == largest else m - cap + 1, len(group)), dtype)
@@ -254,7 +257,7 @@ def resolve_each(
     }
     for start in range(0, len(group), _WIDTH):
         here = slice(start, start + _WIDTH)
-        every = [_Kept(group.part(here), largest, ranked="mispaired" in counted)]
+        every = [_Kept(group.part(here), largest, chunks=chunks, ranked="mispaired" in counted)]
         for state in range(m):
             for kept in every:
                 kept.enter(state)
@@ -277,13 +280,18 @@ def _with_minimum(states: States, min_images: int) -> States:
     return replace(states, kind=kind)
 
 
-def _cut(max_tokens: int, group: Group, tokenizer: Tokenizer, counted: Collection[str]) -> _Cut:
+def _cut(
+    config: LoaderConfig, group: Group, tokenizer: Tokenizer, counted: Collection[str]
+) -> _Cut:
     """Return the truncation of a group's sequences."""
-    limit = max_tokens - tokenizer.n_before - tokenizer.n_after
+    profile = profile_of(config)
+    tokenizer = tokenizer.with_special(profile.special_tokens)
+    limit = config.max_tokens - tokenizer.n_before - tokenizer.n_after
     if group.before.dtype == np.int16:
         # No document is that long, so results are the same without overflow.
         limit = min(limit, NARROW + tokenizer.n_closing)
-    end = limit - 1 if tokenizer.n_after == 0 else -1  # otherwise an image token is never last
+    last = profile.checks_end and tokenizer.n_after == 0  # an image token may be
+    end = limit - 1 if last else -1
     own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
     return _Cut(limit, end, own, frozenset(counted))
 
@@ -310,13 +318,17 @@ class _Kept:
         Rank among images; unused unless crowded.
     ranked : bool
         Whether `mispaired` can be counted.
+    step : int
+        Tokens that a pair adds before the next: ``<image>`` and, if it is written,
+        ``<|endofchunk|>``.
     added : ndarray, shape (D,)
         Tokens that the kept pairs add to the text.
     """
 
-    def __init__(self, group: Group, max_images: int, *, ranked: bool) -> None:
-        self.group, self.cap, self.n = group, max_images, 0
+    def __init__(self, group: Group, max_images: int, *, chunks: bool, ranked: bool) -> None:
+        self.group, self.cap, self.n, self.chunks = group, max_images, 0, chunks
         dtype = group.before.dtype
+        self.step = dtype.type(1 + chunks)
         shape = (min(len(group.score), max_images + 1), len(group))
         self.ranked = ranked or group.crowded
         n_slots = 7 if group.crowded else 4 + self.ranked
@@ -341,8 +353,8 @@ class _Kept:
             self.extra[:n] &= ~(same & sooner)
             extra = extra & ~_any(same & ~sooner)
         step = self.extra[:n] & below
-        self.position[:n] += (above & opening) + (ahead & 2)
-        self.position[n] = group.before[pair] + _sum(step + (~ahead & 2))
+        self.position[:n] += (above & opening) + (ahead & self.step)
+        self.position[n] = group.before[pair] + _sum(step + (~ahead & self.step))
         if self.ranked:
             turn = above - sooner
             self.past_first[:n] += turn
@@ -353,7 +365,7 @@ class _Kept:
             self.past_first[n] = -_sum(turn)
             self.rank[:n] -= sooner
             self.rank[n] = -_sum(~sooner)
-        self.added += opening + 2
+        self.added += opening + self.step
         self.image[n], self.sentence[n], self.extra[n] = image, sentence, extra
         if n == self.cap:
             self._leave()
@@ -361,7 +373,7 @@ class _Kept:
 
     def fork(self, cap: int) -> _Kept:
         """Return a copy to go on with under a smaller cap, which the pairs so far just reach."""
-        copy = _Kept(self.group, cap, ranked=self.ranked)
+        copy = _Kept(self.group, cap, chunks=self.chunks, ranked=self.ranked)
         for own, copied in zip(self.slots, copy.slots, strict=True):
             copied[:cap] = own[:cap]
         copy.added[:], copy.n = self.added, self.n
@@ -379,7 +391,7 @@ class _Kept:
         """Count the image tokens within the limit that directly follow another one."""
         far = np.iinfo(self.position.dtype).max
         ordered = np.sort(np.where(inside, self.position[: self.n], far), axis=0)
-        return _count((np.diff(ordered, axis=0) == _BETWEEN) & (ordered[1:] != far))
+        return _count((np.diff(ordered, axis=0) == self.step) & (ordered[1:] != far))
 
     def _leave(self) -> None:
         """Remove the pair of the last image, and put the newest one in its slot."""
@@ -387,12 +399,12 @@ class _Kept:
         sentence, extra = _any(self.sentence & out), _any(self.extra & out)
         # It is the last of the pairs that share its sentence, so it only precedes later sentences.
         above = (sentence - self.sentence) >> self.shift
-        self.position -= above & (extra + 2)
+        self.position -= above & (extra + self.step)
         if self.ranked:
             self.past_first -= above
         if self.group.crowded:
             self.past_last -= ~((self.sentence - sentence) >> self.shift)
-        self.added -= extra + 2
+        self.added -= extra + self.step
         for slots in self.slots:
             slots[:-1] += (slots[-1] - slots[:-1]) & out[:-1]
 
@@ -448,10 +460,11 @@ class _Cut:
 
     def _measure(self, kept: _Kept, position: Array, states: States) -> None:
         """Fill in length and text tokens."""
-        chunks = _count(position <= self.limit) - 1  # each <|endofchunk|> precedes its image token
-        # One <|endofchunk|> less at the start, one more at the end.
-        length = kept.group.total + kept.added
-        specials = states.reaching + np.maximum(chunks, 0) + (length <= self.limit)
+        length, specials = kept.group.total + kept.added, states.reaching
+        if kept.chunks:
+            before = _count(position <= self.limit) - 1  # each <|endofchunk|> precedes its image
+            # One <|endofchunk|> less at the start, one more at the end.
+            specials = specials + np.maximum(before, 0) + (length <= self.limit)
         states.text_tokens[:] = np.minimum(length, self.limit) - specials
         states.length[:] = length + self.own
 
@@ -460,7 +473,7 @@ class _Cut:
     ) -> None:
         """Fill in the text around images, in text tokens."""
         reaching, some = states.reaching, states.reaching > 0
-        last = (position * inside).max(axis=0) - _BETWEEN * (reaching - 1)
+        last = (position * inside).max(axis=0) - kept.step * (reaching - 1)
         if self.counted & {"text_before", "text_between"}:
             first = position.min(axis=0)
             np.multiply(first, some, out=states.text_before)

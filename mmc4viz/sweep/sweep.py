@@ -295,16 +295,22 @@ class Block:
     ----------
     groups : list of Group
         Their plain documents with pairs, numbered consecutively.
+    has_threshold : bool
+        Whether the loader has a threshold; otherwise all pairs are there at any.
     """
 
     groups: list[Group]
+    has_threshold: bool
     _places: tuple[bytes, list[Places]] = field(default=(b"", []), repr=False)
 
     def places(self, thresholds: Thresholds) -> list[Places]:
         """Return the bins of each group's scores, shape (m, D) each; the last result is cached."""
         grid, found = self._places
         if grid != thresholds.tobytes():
-            found = [places(thresholds, group.score) for group in self.groups]
+            scores = (group.score for group in self.groups)
+            if not self.has_threshold:
+                scores = (np.full(score.shape, np.inf) for score in scores)
+            found = [places(thresholds, score) for score in scores]
             self._places = (thresholds.tobytes(), found)
         return found
 
@@ -326,8 +332,8 @@ class Part:
         The block with its pairs.
     first : int
         Number of its first document in the block.
-    min_kb : int
-        The size limit.
+    config : LoaderConfig
+        Whose loader, size limit and assignment were used.
     """
 
     columns: Columns
@@ -336,7 +342,12 @@ class Part:
     constants: Tally
     block: Block
     first: int
-    min_kb: int
+    config: LoaderConfig
+
+    @property
+    def how(self) -> NDArray[np.uint8]:
+        """How each document's outcome is computed (`mmc4viz.data.columns.Kind`)."""
+        return self.columns.kind_under(self.config.loader)
 
     @property
     def run(self) -> Run:
@@ -359,7 +370,7 @@ class Part:
     @cached_property
     def images(self) -> Validity:
         """The status of the shard's images before matching."""
-        return validity(self.columns, self.min_kb)
+        return validity(self.columns, self.config)
 
     def images_with(self, status: ImageStatus) -> NDArray[np.int64]:
         """Return each document's number of images with a status, 0 for literal ones."""
@@ -398,14 +409,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Matched:
-    """A corpus matched with one size limit and assignment.
+    """A corpus matched under one loader, with one size limit and assignment.
 
     Attributes
     ----------
     parts : sequence of Part
         One per shard; any subset is a matched corpus too.
     config : LoaderConfig
-        Whose ``min_kb`` and ``assignment`` were used.
+        Whose ``loader``, ``min_kb`` and ``assignment`` were used.
     """
 
     parts: Sequence[Part]
@@ -425,7 +436,10 @@ class Matched:
     def scale(self) -> Scale:
         """The scale of the scores, with a suitable grid of thresholds."""
         stored = self.config.assignment == "stored"  # then scores are not from the matrices
-        return scale_of(self.scores(), () if stored else [part.columns for part in self.parts])
+        scores = self.scores()
+        return scale_of(
+            scores[np.isfinite(scores)], () if stored else [part.columns for part in self.parts]
+        )
 
     def runs(self) -> list[Run]:
         """Return all documents as runs, merging adjacent parts of a block."""
@@ -451,12 +465,12 @@ def match_corpus(
     corpus : iterable of Columns
         One per shard.
     config : LoaderConfig
-        Only ``min_kb`` and ``assignment`` matter.
+        Only ``loader``, ``min_kb`` and ``assignment`` matter.
     progress : callable, optional
         Called with the number of documents done since the last call; may raise to cancel.
     previous : Matched, optional
         The same corpus with another size limit: only documents whose valid images change are
-        matched again. Ignored if the assignment differs.
+        matched again. Ignored if the loader or the assignment differs.
     """
     earlier = {} if previous is None else {id(part.columns.batch): part for part in previous.parts}
     parts: list[Part] = []
@@ -471,32 +485,34 @@ def match_corpus(
         waiting.append((columns, literal, match(columns, config, known)))
         n_waiting += len(columns)
         if n_waiting >= _BLOCK:
-            parts += _arranged(waiting, config.min_kb)
+            parts += _arranged(waiting, config)
             waiting, n_waiting = [], 0
         if progress is not None:
             progress(len(columns))
-    return Matched(parts + _arranged(waiting, config.min_kb), config)
+    return Matched(parts + _arranged(waiting, config), config)
 
 
 def _known(part: Part, before: LoaderConfig, now: LoaderConfig) -> Known | None:
     """Return a shard's earlier results that hold under the new size limit."""
-    if before.assignment != now.assignment:
+    if before.with_(min_kb=now.min_kb).for_matching() != now.for_matching():
         return None
     documents = ~changed(part.columns, before.min_kb, now.min_kb)
     failed = documents & (part.kind == CLASS["unreadable"])
     return Known(documents, failed, part.matches_of(documents))
 
 
-def _arranged(shards: list[tuple[Columns, Literal, ShardMatch]], min_kb: int) -> list[Part]:
+def _arranged(
+    shards: list[tuple[Columns, Literal, ShardMatch]], config: LoaderConfig
+) -> list[Part]:
     """Arrange matched shards in a block."""
     if not shards:
         return []
     starts = np.cumsum([0, *(len(columns) for columns, _, _ in shards)]).tolist()
     each = zip(shards, starts, strict=False)
     pairs = Matches.joined([found.pairs.shifted(first) for (_, _, found), first in each])
-    block = Block(arrange(pairs, starts[-1]))
+    block = Block(arrange(pairs, starts[-1]), config.has_threshold)
     return [
-        Part(columns, literal, found.kind, found.constants, block, first, min_kb)
+        Part(columns, literal, found.kind, found.constants, block, first, config)
         for (columns, literal, found), first in zip(shards, starts, strict=False)
     ]
 
@@ -581,6 +597,7 @@ def _fill(
     shifts: Shifts | None = None,
 ) -> None:
     """Add every state of a corpus to its bin, given each document's cluster."""
+    shifts = shifts if config.has_threshold else None
     grids = [] if shifts is None else shifts.grids(bins.thresholds)
     report, n_left = progress or (lambda _: None), matched.n_documents
     several, start = bins.clusters > 1, 0
@@ -622,4 +639,4 @@ def _constants(part: Part, n_pairs: Ints, cluster: Ints, clusters: int) -> tuple
     """Return what does not depend on the threshold by cluster, as `constants` does."""
     if clusters == 1:
         return part.constants.counts[None], part.constants.images[None]
-    return constants(part.columns, part.images, part.kind, n_pairs, cluster, clusters)
+    return constants(part.how, part.images, part.kind, n_pairs, cluster, clusters)

@@ -36,18 +36,17 @@ IN_FULL = 20
 
 def compare(asked: argparse.Namespace) -> int:
     """Print the differences; return their number."""
-    profile = PROFILES[asked.profile]
     names = "threshold", "min_images", "max_images", "max_tokens"
     given = {name: getattr(asked, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}
-    config = loaders.config_of(profile, settings)
-    tokenizer = load_tokenizer(asked.tokenizer, profile.special_tokens)
+    config = loaders.config_of(asked.profile, settings)
+    tokenizer = load_tokenizer(asked.tokenizer)
     outcomes, wrong = Counter[str](), 0
     with open(asked.original) as lines:
         documents = (one for shard in asked.shards for one in loaders.documents_of(shard))
         for document, original in loaders.paired(documents, map(json.loads, lines)):
             outcomes[original["outcome"]] += 1
-            for found in loaders.differences(original, document, config, tokenizer, profile):
+            for found in loaders.differences(original, document, config, tokenizer):
                 wrong += 1
                 if wrong <= IN_FULL:
                     print(f"{document.key}: {found} {original.get('reason', '')}")

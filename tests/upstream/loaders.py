@@ -18,7 +18,7 @@ from typing import Any
 from mmc4viz.data.shards import expand, samples
 from mmc4viz.loader.images import Embedded
 from mmc4viz.loader.parse import parse_document
-from mmc4viz.loader.profile import LoaderProfile
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.walk import walk
 from mmc4viz.types import Document, LoaderConfig, Outcome, PairStatus
@@ -76,9 +76,9 @@ ORIGINALS = {
 }
 
 
-def config_of(profile: LoaderProfile, settings: dict[str, Any]) -> LoaderConfig:
+def config_of(loader: str, settings: dict[str, Any]) -> LoaderConfig:
     """Return a run's settings, with the loader's own defaults."""
-    return LoaderConfig.from_mapping({**profile.settings, **settings})
+    return LoaderConfig.from_mapping({"loader": loader, **settings})
 
 
 def recording(name: str) -> Path:
@@ -148,7 +148,6 @@ def differences(
     document: Document,
     config: LoaderConfig,
     tokenizer: Tokenizer,
-    profile: LoaderProfile,
 ) -> Iterator[str]:
     """Yield what the walk says otherwise than the original.
 
@@ -156,7 +155,7 @@ def differences(
     """
     if original["outcome"] == NOT_RUN:
         return
-    verdict = walk(document, config, tokenizer, profile)
+    verdict = walk(document, config, tokenizer)
     if (verdict.outcome is Outcome.KEPT) != (original["outcome"] == "kept"):
         yield f"{verdict.outcome} ({verdict.detail}), not {original['outcome']}"
         return
@@ -164,7 +163,8 @@ def differences(
         return
     ids = original["ids"]
     if not isinstance(ids, str):
-        ids = digest([tokenizer.image_id if one == LLAVA_IMAGE else one for one in ids])
+        image_id = tokenizer.with_special(profile_of(config).special_tokens).image_id
+        ids = digest([image_id if one == LLAVA_IMAGE else one for one in ids])
     if digest(list(verdict.token_ids)) != ids:
         yield "token ids differ"
     if verdict.image_tokens != original["image_tokens"]:

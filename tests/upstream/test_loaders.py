@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mmc4viz import load_tokenizer
-from mmc4viz.loader.profile import PROFILES
 from tests.upstream import loaders
 from tests.upstream.recorded import CORPORA
 
@@ -15,16 +14,15 @@ from tests.upstream.recorded import CORPORA
 @pytest.mark.parametrize("corpus", CORPORA)
 @pytest.mark.parametrize("name", loaders.ORIGINALS)
 def test_the_walk_does_what_the_original_did(name: str, corpus: str, tmp_path: Path) -> None:
-    profile = PROFILES[name]
-    tokenizer = load_tokenizer("gpt2", profile.special_tokens)
+    tokenizer = load_tokenizer("gpt2")
     documents = list(loaders.documents_of(CORPORA[corpus].shard(tmp_path)))
     runs = loaders.recorded(name)[corpus]
     for settings, records in zip(loaders.ORIGINALS[name].settings, runs, strict=True):
-        config = loaders.config_of(profile, settings)
+        config = loaders.config_of(name, settings)
         wrong = [
             f"{document.key}: {found}"
             for document, record in loaders.paired(documents, records)
-            for found in loaders.differences(record, document, config, tokenizer, profile)
+            for found in loaders.differences(record, document, config, tokenizer)
         ]
         assert not wrong, f"{len(wrong)} differ under {settings}: {wrong[:5]}"
 

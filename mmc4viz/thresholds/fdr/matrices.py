@@ -160,7 +160,7 @@ def stacked(pages: Sequence[Page]) -> Stack:
 def _plain(part: Part, chosen: NDArray[np.bool_]) -> Stack:
     """Gather the rows of the valid images of the plain documents that have pairs."""
     pairs = part.matches_of(chosen)
-    valid, matrices = validity(part.columns, part.min_kb), ScoreMatrices(part.columns)
+    valid, matrices = validity(part.columns, part.config), ScoreMatrices(part.columns)
     sentence = np.full(len(valid.status), -1, np.int64)
     sentence[valid.starts[pairs.document] + pairs.image] = pairs.sentence
     here = np.zeros(len(part.columns), bool)
