@@ -417,11 +417,7 @@ class OpenedCorpus:
         wanted = config.for_matching()
         if self._matched is None or self._matched[0] != wanted:
             before = self._matched[1] if self._matched else None
-            same = before is not None and self._matched[0].assignment == wanted.assignment  # type: ignore[index]
-            self._matched = (
-                wanted,
-                match_corpus(self.columns, wanted, None, before if same else None),
-            )
+            self._matched = wanted, match_corpus(self.columns, wanted, None, before)
         return self._matched[1]
 
     def shifts(self, matched: Matched) -> Shifts | None:

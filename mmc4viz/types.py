@@ -333,10 +333,25 @@ class LoaderConfig:
         """Whether the loader drops pairs below ``threshold``; otherwise it ignores the scores."""
         return LOADER_DEFAULTS[self.loader].get("threshold", 0.0) is not None
 
+    def require_threshold(self) -> None:
+        """Raise a ConfigError if the loader has no threshold, so that none can be chosen."""
+        if not self.has_threshold:
+            raise ConfigError(
+                f"the loader {self.loader} has no threshold: it uses all pairs whatever their "
+                "scores; choose another loader"
+            )
+
     @property
     def lowest_score(self) -> float:
         """The lowest score of a pair that is not dropped: the threshold, if the loader has one."""
         return self.threshold if self.has_threshold else -math.inf
+
+    @property
+    def pairing(self) -> str:
+        """How images are matched, in a word: the assignment, and the loader if it is another."""
+        if self.loader == DEFAULT_LOADER:
+            return self.assignment
+        return self.loader if len(self.assignments) == 1 else f"{self.loader} {self.assignment}"
 
     def with_(self, **changes: Any) -> Self:
         """Return a copy with some settings changed."""

@@ -93,6 +93,11 @@ def refuse_impossible(config: LoaderConfig) -> None:
     ------
     ConfigError
     """
+    if config.loader != OWN.loader:
+        raise ConfigError(
+            f"loader is {config.loader}, but rewritten shards are for OpenFlamingo's loader: set "
+            f"loader to {OWN.loader}"
+        )
     if config.single_image_keep != OWN.single_image_keep:
         raise ConfigError(
             f"single_image_keep is {config.single_image_keep:g}, but the loader's is fixed at 0.5: "

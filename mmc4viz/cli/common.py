@@ -43,6 +43,12 @@ def config_file_of(settings: dict[str, Any]) -> Config:
 def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:
     names = [field.name for field in fields(LoaderConfig)]
     flags = {name: settings[name] for name in names if settings.get(name) is not None}
+    if ":" in flags.get("loader", ""):
+        from mmc4viz.loader.profile import load_profile  # imported late to start faster
+
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # a module of the current folder
+        flags["loader"] = load_profile(flags["loader"]).name
     return LoaderConfig.from_mapping({**file.settings, **flags})
 
 

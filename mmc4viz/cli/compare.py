@@ -208,6 +208,7 @@ def similarities(
         If the corpus cannot be opened, or a file has no name.
     """
     config, corpus = open_corpus(options | {"similarity": None})
+    config.require_threshold()
     return config, corpus, similarities_of(corpus, config, files)
 
 

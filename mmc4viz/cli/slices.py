@@ -47,6 +47,7 @@ def slices(
         _propose(asked, own, most, labels_file, precision, form, out, options)
         return
     config, corpus = open_corpus(options)
+    config.require_threshold()
     with progress("documents") as advance:
         opened = OpenedCorpus(corpus, config.clip_model, progress=advance)
         matched = opened.matched(config)
@@ -103,6 +104,7 @@ def _propose(
     attribute = attribute_named(asked[0], own)
     refuse_unsuitable(attribute, own)
     config, corpus = open_corpus(options)
+    config.require_threshold()
     read = [labels_file, options["config_file"], None if own is None else own.path]
     spare_inputs(corpus, read, [out])
     with progress("documents") as advance:

@@ -58,6 +58,7 @@ def suggest(
     limits = Limits(passes, budget, corpus_size, single_image)
     _check(targets, fdr, precision, labels_file, decoys, limits)
     config, corpus = open_corpus(options, by_slice=True)
+    config.require_threshold()
     slices = slice_thresholds_of(options, config, corpus)
     if slices is not None and (fdr or precision):
         raise ConfigError(

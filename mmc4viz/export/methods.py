@@ -11,6 +11,7 @@ import yaml
 
 from mmc4viz.export.sections import counted
 from mmc4viz.export.trainer import LOADER, unflagged
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.types import LoaderConfig, SliceThresholds
 
 DEFINITIONS: Final = {
@@ -83,11 +84,15 @@ def _procedure(config: LoaderConfig, found: Mapping[str, Any]) -> str:
     if config.min_kb >= 0:
         small = f"images of fewer than {1000 * (config.min_kb + 1):,} bytes were ignored, and "
     tokens = counted(config.max_tokens, "token")
+    dropped = "and all pairs were used, whatever their CLIP similarity"
+    if config.has_threshold:
+        dropped = (
+            f"and pairs with a CLIP similarity{model} below {config.threshold:.12g} were dropped, "
+            f"a threshold chosen {_choice(found.get('chosen', {}))}"
+        )
     return (
-        f"Images were matched to sentences {_ASSIGNED[config.assignment]}, and pairs with a CLIP "
-        f"similarity{model} below {config.threshold:.12g} were dropped, a threshold chosen "
-        f"{_choice(found.get('chosen', {}))}; {small}at most "
-        f"{counted(config.max_images, 'pair')} per document and {tokens} per sequence "
+        f"Images were matched to sentences {_ASSIGNED[config.assignment]}, {dropped}; {small}at "
+        f"most {counted(config.max_images, 'pair')} per document and {tokens} per sequence "
         f"({_tokenizer(config.tokenizer)} tokenizer) were kept, {_loader(config)}."
     )
 
@@ -102,6 +107,9 @@ def _tokenizer(name: str) -> str:
 
 def _loader(config: LoaderConfig) -> str:
     """Return whether OpenFlamingo's loader does the same."""
+    if config.loader != LoaderConfig().loader:
+        profile = profile_of(config)
+        return f"as in the data loader of {profile.label} ({profile.source})"
     commit = f"OpenFlamingo's data loader (commit {LOADER['commit'][:10]})"
     others = [one.name for one in unflagged(config) if not one.agrees]
     if not others:

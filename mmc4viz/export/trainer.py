@@ -147,7 +147,12 @@ def unflagged(config: LoaderConfig) -> list[Unflagged]:
     size = "change MIN_KB in open_flamingo/train/data.py (cannot be done in the data)"
     if config.min_kb > _DEFAULT.min_kb:
         size = "mmc4viz apply removes the smaller images from the shards"
+    other = (
+        "these flags are for the present OpenFlamingo; train with the code of "
+        f"{config.loader} (mmc4viz loaders says where it is)"
+    )
     return [
+        Unflagged("loader", config.loader, _DEFAULT.loader, other),
         Unflagged("size limit", _size(config), _size(_DEFAULT), size),
         Unflagged(
             "token limit",

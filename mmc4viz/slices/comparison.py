@@ -301,6 +301,7 @@ def compare(
         What `document_curves` returned for these settings and any threshold among its own, so that
         nothing is swept again.
     """
+    config.require_threshold()
     grid = np.union1d(thresholds, [config.threshold])
     if division.unit == "document":
         if curves is None:

@@ -472,7 +472,8 @@ def match_corpus(
         The same corpus with another size limit: only documents whose valid images change are
         matched again. Ignored if the loader or the assignment differs.
     """
-    earlier = {} if previous is None else {id(part.columns.batch): part for part in previous.parts}
+    same = previous is not None and previous.config.loader == config.loader
+    earlier = {id(part.columns.batch): part for part in previous.parts} if previous and same else {}
     parts: list[Part] = []
     waiting: list[tuple[Columns, Literal, ShardMatch]] = []
     n_waiting = 0

@@ -124,6 +124,7 @@ def steps_of_scores(
     progress : callable, optional
         Called with the number of documents done since the last call.
     """
+    config.require_threshold()
     changes = list(_changes(matched, config, progress or (lambda _: None)))
     score = np.concatenate([np.zeros(0), *(one[0] for one in changes)])
     counts = np.concatenate([np.zeros((_COUNTED, 0), np.int32), *(one[1] for one in changes)], 1)

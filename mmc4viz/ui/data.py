@@ -371,7 +371,10 @@ def _match(source: CorpusKey, config: LoaderConfig, tell: Tell) -> Matched:
 
 def _same_but_for_size(key: Hashable, wanted: tuple[CorpusKey, LoaderConfig]) -> bool:
     source, settings = wanted
-    return isinstance(key, tuple) and key[0] == source and key[1].assignment == settings.assignment
+    if not isinstance(key, tuple) or key[0] != source:
+        return False
+    there = key[1].loader, key[1].assignment
+    return there == (settings.loader, settings.assignment)
 
 
 def spread_of(source: CorpusKey, config: LoaderConfig) -> Spread:

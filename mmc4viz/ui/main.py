@@ -47,6 +47,9 @@ _PAGES: Final = {
 }
 
 
+_CHOOSING: Final = "Near threshold", "Slices", "Compare models", "Label"  # compare thresholds
+
+
 def run() -> None:
     """Draw the dashboard once; any error is shown as one line."""
     try:
@@ -90,6 +93,8 @@ def _run() -> None:
             now = export.current(start)
             if now is not None and page.title not in ("Export", "Label"):
                 export.show_differences(now, choice)
+            if page.title in _CHOOSING:
+                choice.config.require_threshold()
             _PAGES[page.title](choice)
             st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
     except Mmc4vizError as error:

@@ -21,10 +21,11 @@ from streamlit.delta_generator import DeltaGenerator
 from mmc4viz.data.index import OWN, files_of, names_of, read_origin
 from mmc4viz.data.scale import COSINE, Scale, misfit
 from mmc4viz.data.shards import Shard, ShardFormat
+from mmc4viz.loader.profile import PROFILES
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold
-from mmc4viz.types import ASSIGNMENT_NAMES, SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, fields, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import ASSIGNMENTS, note
@@ -219,6 +220,7 @@ _HELP = {
 }
 # Query parameters of the settings.
 NAMES: Final = {
+    "loader": "loader",
     "min_images": "min",
     "max_images": "cap",
     "max_tokens": "len",
@@ -384,8 +386,11 @@ def _unused(model: str, where: str, models: dict[str, data.CorpusKey]) -> str:
 
 
 def _settings(config: LoaderConfig) -> dict[str, Any]:
-    """Draw the loader's settings except threshold, tokenizer and model."""
+    """Draw the loader and its settings except threshold, tokenizer and model."""
     st.header("Loader")
+    loader = _loader(config.loader)
+    if loader != config.loader:
+        config = LoaderConfig.of_loader(loader)
     left, right = st.columns(2)
     with left:
         min_images = _whole("min_images", config)
@@ -398,6 +403,7 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
         min_kb = _whole("min_kb", config)
     known = SETTINGS["single_image_keep"]
     chosen = {
+        "loader": loader,
         "min_images": min_images,
         "max_images": max_images,
         "max_tokens": max_tokens,
@@ -420,7 +426,7 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
 
 def _show_changed(chosen: dict[str, Any]) -> None:
     """Name the settings that differ from the loader's defaults, and offer to undo it."""
-    own = LoaderConfig()
+    own = LoaderConfig.of_loader(chosen["loader"])
     changed = {name: getattr(own, name) for name in chosen if chosen[name] != getattr(own, name)}
     if not changed:
         return
@@ -438,6 +444,29 @@ def _show_changed(chosen: dict[str, Any]) -> None:
             on_click=_use_defaults,
             args=(changed,),
         )
+
+
+def _loader(default: str) -> str:
+    """Ask for the loader; another one begins with its own defaults."""
+    return fields.one_of(
+        st.selectbox,
+        SETTINGS["loader"].label,
+        list(PROFILES),
+        "loader",
+        NAMES["loader"],
+        default,
+        format_func=lambda name: PROFILES[name].label,
+        help=SETTINGS["loader"].help,
+        label_visibility="collapsed",
+        on_change=_begin_with_its_own,
+    )
+
+
+def _begin_with_its_own() -> None:
+    for name in set(NAMES) - {"loader", "tokenizer"}:
+        state.put(NAMES[name], None)
+    state.put(NAMES["loader"], st.session_state["loader"])
+    state.begin_anew()
 
 
 def _use_defaults(changed: dict[str, Any]) -> None:
@@ -460,12 +489,13 @@ def _assignment(config: LoaderConfig) -> str:
     return fields.one_of(
         st.selectbox,
         SETTINGS["assignment"].label,
-        ASSIGNMENT_NAMES,
+        config.assignments,
         "assignment",
         NAMES["assignment"],
         config.assignment,
         format_func=lambda name: ASSIGNMENTS[name],
         help=SETTINGS["assignment"].help,
+        disabled=len(config.assignments) == 1,
     )
 
 

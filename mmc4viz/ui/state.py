@@ -44,7 +44,8 @@ _WORDS: Final = {
     "x.out": "an output directory",
 }
 _NAMES: Final = {
-    "t", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view", "doc",
+    "t", "loader", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view",
+    "doc",
     "d.columns", "figures", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
     "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
     "m.other", "m.by", "m.quadrant", "s.by", "s.slice", "x.order", "x.cap", "x.drop", "x.keep",

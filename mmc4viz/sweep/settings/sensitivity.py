@@ -82,6 +82,7 @@ def variations(config: LoaderConfig) -> list[Effect]:
     """Return every setting with every value to try, including the current one."""
     found = []
     for setting, values in SETTING_VALUES.items():
+        values = config.assignments if setting == "assignment" else values
         present = getattr(config, setting)
         tried = values if present in values else sorted((*values, present))
         found += [Effect(setting, value, config.with_(**{setting: value})) for value in tried]

@@ -128,6 +128,7 @@ def _states(matched: Matched, config: LoaderConfig) -> Iterator[tuple[Ints, Floa
     (ndarray of int64, shape (D,)), (ndarray of float64, shape (m, D)), (ndarray of bool, same)
         States by descending score.
     """
+    config.require_threshold()
     kinds = [
         CLASS["kept_always"],
         *([CLASS["kept_single_image"]] if config.single_image_keep else []),

@@ -592,7 +592,7 @@ def labelled_for(path: str, config: LoaderConfig, population: Population) -> Lab
     """
     found = sampling.design_for(path, config, population.documents)
     if found is None:
-        mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.assignment})"
+        mine = f"{config.clip_model} (min_kb {config.min_kb}, {config.pairing})"
         held = _available(sampling.designs(path), config, population.documents.digest)
         raise LabelsError(f"{path} has no labels for {mine}; {held}")
     return labelled(path, found, population)
@@ -604,9 +604,7 @@ def _available(all_of_them: Sequence[Design], config: LoaderConfig, corpus: str)
     if not found:
         others = f"it has labels of another corpus: {', '.join(map(str, all_of_them))}; "
         return f"{others * bool(all_of_them)}start labeling on the Label page"
-    like = [
-        one for one in found if (one.min_kb, one.assignment) == (config.min_kb, config.assignment)
-    ]
+    like = [one for one in found if (one.min_kb, one.assignment) == (config.min_kb, config.pairing)]
     held = f"it has: {', '.join(map(str, found))}"
     if not like:
         return held

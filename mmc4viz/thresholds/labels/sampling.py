@@ -319,7 +319,8 @@ class Design:
     corpus : str
         The corpus digest (`mmc4viz.thresholds.labels.store.Documents`).
     clip_model, min_kb, assignment
-        The settings that matched pairs depend on.
+        The settings that matched pairs depend on; ``assignment`` names the loader, too, if it is
+        not the default (`LoaderConfig.pairing`).
     edges : tuple of float
         Strata borders, ascending.
     """
@@ -367,7 +368,7 @@ def _design(path: str, row: sqlite3.Row) -> Design:
 def design_for(path: str, config: LoaderConfig, documents: Documents) -> Design | None:
     """Return the sample of a corpus and settings; None if none was begun."""
     _adopt(path, documents)
-    key = documents.digest, config.clip_model, config.min_kb, config.assignment
+    key = documents.digest, config.clip_model, config.min_kb, config.pairing
     return next((one for one in designs(path) if one.key == key), None)
 
 
@@ -431,7 +432,7 @@ def begin(
             f"{len(scores):,} must reach {high:g}; choose a lower range"
         )
     corpus = population.documents.digest
-    names = corpus, config.clip_model, config.min_kb, config.assignment
+    names = corpus, config.clip_model, config.min_kb, config.pairing
     with store.writing(path) as connection:
         connection.execute(
             "INSERT OR IGNORE INTO designs (corpus, clip_model, min_kb, assignment, edges, made) "

@@ -449,6 +449,8 @@ def _precision_at_once(choice: Choice, steps: Steps) -> list[Condition]:
 
 def available(choice: Choice) -> list[Proposal]:
     """Return the available proposals that have a threshold."""
+    if not choice.config.has_threshold:
+        return []
     found: list[Proposal] = []
     by_precision = lambda one: _of_precision(one, _design_here(one))  # noqa: E731
     for ask in (_of_yield, _of_fdr, by_precision, _of_all):
@@ -481,6 +483,8 @@ _SAMPLED: Final = (
 
 def show_suggestions(choice: Choice) -> None:
     """Draw the section."""
+    if not choice.config.has_threshold:
+        return
     known = (*_KEEP.values(), _FDR, _PASSES, _SINGLE, _PRECISE_TOO)
     state.known_only("p.", [name.removeprefix("p.") for name in known], "a target")
     st.header("Suggested thresholds", anchor=False)

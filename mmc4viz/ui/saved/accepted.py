@@ -21,10 +21,10 @@ from mmc4viz.ui.sidebar import Choice
 _CORPORA: Memo[str] = Memo()
 _NEAR: Final = 1e-9  # thresholds closer than this are the same grid value
 _OF_YIELDS: Final = (
-    "min_images", "max_images", "max_tokens", "min_kb", "assignment", "single_image_keep",
+    "loader", "min_images", "max_images", "max_tokens", "min_kb", "assignment", "single_image_keep",
     "tokenizer",
 )  # fmt: skip
-_OF_MATCHING: Final = ("min_kb", "assignment")
+_OF_MATCHING: Final = ("loader", "min_kb", "assignment")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mmc4viz.sweep.pairs import (
     judged,
     lowest_kept,
 )
-from mmc4viz.types import ASSIGNMENT_NAMES, PairStatus
+from mmc4viz.types import PairStatus
 from mmc4viz.ui import data, fields, state
 from mmc4viz.ui.components import contact_sheet, gallery
 from mmc4viz.ui.components.contact_sheet import SheetHalf
@@ -186,7 +186,10 @@ def _score(score: float) -> str:
 def _between(choice: Choice, size: int) -> None:
     """Compare the current assignment method with another."""
     mine = choice.config.assignment
-    others = [name for name in ASSIGNMENT_NAMES if name != mine]
+    others = [name for name in choice.config.assignments if name != mine]
+    if not others:
+        note(f"The loader {choice.config.loader} has no other assignment to compare with.")
+        return
     other = fields.one_of(
         st.selectbox,
         "Compare with",

@@ -262,6 +262,11 @@ def show(choice: Choice) -> None:
         compared = saved_settings.choose_baseline(choice)
     if choice.whole != choice.source:
         _show_matching(choice)
+    if not choice.config.has_threshold:
+        note(
+            "This loader has no threshold: it uses all pairs whatever their scores, so that every "
+            "threshold keeps the same."
+        )
     if estimated is not None:
         _show_sample_note(choice, estimated, data.facts_of(choice.source))
     standing = proposals.available(choice)
