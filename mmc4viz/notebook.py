@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from mmc4viz.thresholds.combined import Combined, Condition
     from mmc4viz.thresholds.compare.agreement import Candidate
     from mmc4viz.thresholds.compare.frontier import Frontier, SharedYield
+    from mmc4viz.thresholds.compare.loaders import LoaderComparison
     from mmc4viz.thresholds.compare.roc import Evidence
     from mmc4viz.thresholds.labels.precision import Labelled
 
@@ -725,6 +726,39 @@ class OpenedCorpus:
         source, model = self.source, self.clip_model
         own = not isinstance(source, Indexed) or source.index.similarity == OWN
         return compare_figures(self.columns, self.matched, model, own_scores=own, drawn=self.drawn)
+
+    def compare_loaders(self, config: LoaderConfig, names: Sequence[str] = ()) -> LoaderComparison:
+        """Put these documents through several loaders; by default through all."""
+        from mmc4viz.thresholds.compare.loaders import compare_loaders
+
+        if self.drawn is not None:
+            raise ConfigError("loaders are compared on all documents: open them without sample=")
+        self._refuse_slices("a comparison of loaders")
+        return compare_loaders(self.columns, config, names, self._progress)
+
+    def loaders(
+        self, config: LoaderConfig | None = None, *, names: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """Return what is left under the loader of each training code.
+
+        Parameters
+        ----------
+        config : LoaderConfig, optional
+            The settings at hand: its threshold, tokenizer and CLIP model hold for all loaders.
+        names : sequence of str, optional
+            Loaders to compare with; by default all.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per loader: what it keeps at the threshold at hand and at its own, and the
+            threshold at which it keeps as many documents as the loader at hand.
+        """
+        import pandas as pd
+
+        from mmc4viz.thresholds.compare.loaders import rows_of
+
+        return pd.DataFrame(rows_of(self.compare_loaders(config or LoaderConfig(), names)))
 
     def compare_slices(
         self,

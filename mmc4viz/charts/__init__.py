@@ -5,6 +5,7 @@ Figures are labeled directly, without legends, and contain no text from document
 
 from mmc4viz.charts.kept import values_of_a_setting, yields
 from mmc4viz.charts.labels import precision, probability
+from mmc4viz.charts.loaders import under_loaders
 from mmc4viz.charts.models import agreement, joint, precision_recall, roc, thresholds
 from mmc4viz.charts.scores import (
     bin_edges,
@@ -36,6 +37,7 @@ __all__ = [
     "roc",
     "score_histogram",
     "thresholds",
+    "under_loaders",
     "values_of_a_setting",
     "yields",
 ]

@@ -411,6 +411,36 @@ def reference() -> None:
     """
 
 
+@click.command()
+@SHARDS
+@with_settings
+@INDEX
+@SIMILARITY
+@click.option(
+    "--with",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Loader to compare with, or a profile of your own as module:NAME; repeatable. [all]",
+)
+@click.option(
+    "--documents",
+    "documents_file",
+    metavar="FILE",
+    help="Write the documents that not all loaders keep alike, with the probability that each "
+    "keeps them, .csv.",
+)
+@output_format("table", "csv", "json")
+@_runs("curve")
+def loaders() -> None:
+    """Show what is left of a corpus under the loader of each training code.
+
+    For each: what it keeps at the threshold at hand and at its own, and the threshold at which it
+    keeps as many documents as --loader does. Each has its own other settings, --loader those given.
+    Then how many documents one keeps that another loses.
+    """
+
+
 @click.group(no_args_is_help=True)
 def labels() -> None:
     """Export or import labels as CSV."""
@@ -649,6 +679,7 @@ COMMANDS: Final = (
     export,
     index,
     labels,
+    loaders,
     reference,
     sample,
     score,

@@ -43,13 +43,20 @@ def config_file_of(settings: dict[str, Any]) -> Config:
 def _with_flags(file: Config, settings: dict[str, Any]) -> LoaderConfig:
     names = [field.name for field in fields(LoaderConfig)]
     flags = {name: settings[name] for name in names if settings.get(name) is not None}
-    if ":" in flags.get("loader", ""):
-        from mmc4viz.loader.profile import load_profile  # imported late to start faster
-
-        if "" not in sys.path:
-            sys.path.insert(0, "")  # a module of the current folder
-        flags["loader"] = load_profile(flags["loader"]).name
+    if "loader" in flags:
+        flags["loader"] = loader_named(flags["loader"])
     return LoaderConfig.from_mapping({**file.settings, **flags})
+
+
+def loader_named(name: str) -> str:
+    """Return a loader's name; of ``module:NAME``, that of the profile, which is then known."""
+    if ":" not in name:
+        return name
+    from mmc4viz.loader.profile import load_profile  # imported late to start faster
+
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # modules of the current folder
+    return load_profile(name).name
 
 
 def open_corpus(

@@ -1,4 +1,4 @@
-"""The commands ``explain``, ``curve`` and ``reference``."""
+"""The commands ``explain``, ``curve``, ``reference`` and ``loaders``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -17,14 +17,19 @@ from mmc4viz.cli.common import (
     check_budget,
     check_sample,
     finish,
+    loader_named,
     open_corpus,
     progress,
     shifts_of,
     slice_thresholds_of,
+    spare_inputs,
     unmatched,
 )
+from mmc4viz.cli.messages import print_note
+from mmc4viz.data.columns import Columns
 from mmc4viz.data.corpus import NOTHING_READABLE, Indexed, Shards
 from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
+from mmc4viz.data.storage import whole_file
 from mmc4viz.loader.walk import walk
 from mmc4viz.text import (
     TABLE_HEAD,
@@ -36,6 +41,9 @@ from mmc4viz.text import (
     write_rows,
 )
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
+
+if TYPE_CHECKING:
+    from mmc4viz.thresholds.compare.loaders import LoaderComparison
 
 _MAX_ROWS = 20_000  # rows of matrices from which the scale is recognized
 
@@ -165,6 +173,50 @@ def reference(form: str, **options: Any) -> None:
             click.echo(f"({source.how})\n")
         click.echo(f"({' '.join(found.notes)})")
     finish(corpus)
+
+
+def loaders(names: tuple[str, ...], documents_file: str | None, form: str, **options: Any) -> None:
+    """Show what is left of a corpus under the loader of each training code."""
+    from mmc4viz.notebook import OpenedCorpus  # imported late: explain starts without them
+    from mmc4viz.thresholds.compare.loaders import kept_and_lost, rows_of, table_of
+
+    config, corpus = open_corpus(options)
+    if documents_file is not None and not documents_file.endswith(".csv"):
+        raise ConfigError(f"--documents {documents_file}: the name must end in .csv")
+    others = [loader_named(name) for name in names]
+    with progress("documents") as advance:
+        opened = OpenedCorpus(corpus, config.clip_model, progress=advance)
+        found = opened.compare_loaders(config, others)
+    if documents_file is not None:
+        spare_inputs(corpus, [options["config_file"]], [documents_file])
+        head = "shard", "key", *(one.config.loader for one in found.loaders)
+        with whole_file(documents_file) as file:
+            file.write(csv_text(head, _differing(opened.columns, found)).encode())
+        print_note(f"wrote {documents_file}: {int(found.differing().sum()):,} documents")
+    if form == "json":
+        click.echo(json.dumps(rows_of(found), indent=1))
+    elif form == "csv":
+        rows = [["" if x is None else x for x in row.values()] for row in rows_of(found)]
+        click.echo(csv_text(list(rows_of(found)[0]), rows), nl=False)
+    else:
+        click.echo(f"{found.documents:,} documents\n{table(table_of(found))}")
+        lost = table(kept_and_lost(found))
+        click.echo(f"\nDocuments that one loader keeps, and another never\n{lost}")
+    finish(corpus)
+
+
+def _differing(
+    corpus: Sequence[Columns], found: LoaderComparison
+) -> Iterator[tuple[str | float, ...]]:
+    """Yield the documents that not all loaders keep alike, with the probability that each does."""
+    chosen, start = found.differing(), 0
+    odds = np.array([one.probability for one in found.loaders]).T
+    for part in corpus:
+        keys = part.batch.column("key")
+        rows = np.flatnonzero(chosen[start : start + len(part)]).tolist()
+        for row in rows:
+            yield part.shard.name, keys[row].as_py(), *odds[start + row].tolist()
+        start += len(part)
 
 
 def _misfits(asked: Thresholds, scale: str, scores: NDArray[np.float64], listed: bool) -> list[str]:

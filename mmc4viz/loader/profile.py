@@ -215,13 +215,13 @@ def _compared(score: Any, number: int) -> float:
 
 OPENFLAMINGO: Final = LoaderProfile(
     "openflamingo",
-    "OpenFlamingo (since August 2023)",
+    "OpenFlamingo",
     "mlfoundations/open_flamingo, open_flamingo/train/data.py, since pull request 238",
     by_assignment,
 )
 OPENFLAMINGO_2: Final = LoaderProfile(
     "openflamingo-2.0",
-    "OpenFlamingo 2.0",
+    "OpenFlamingo 2.0 (argmax)",
     "mlfoundations/open_flamingo, open_flamingo/train/data.py, tags 2.0.0 and 2.0.1",
     by_row,
     to_shorter=True,
@@ -230,7 +230,7 @@ OPENFLAMINGO_2: Final = LoaderProfile(
 )
 OPENFLAMINGO_1: Final = LoaderProfile(
     "openflamingo-1",
-    "OpenFlamingo 1 and Otter",
+    "OpenFlamingo 1, Otter",
     "mlfoundations/open_flamingo, open_flamingo/train/data.py, commit 95426dd; "
     "Luodian/Otter, pipeline/mimicit_utils/data.py",
     as_stored,

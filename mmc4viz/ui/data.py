@@ -545,7 +545,7 @@ def verdicts_for(source: CorpusKey, config: LoaderConfig) -> Verdicts:
     def look_up() -> Verdicts:
         with progress("Computing document outcomes"):
             standings = _STANDINGS.get((source, config.for_curves()), resolve)
-        return standings.at(config.threshold)
+        return standings.at(config.lowest_score)
 
     return _VERDICTS.get((source, settings), look_up)
 

@@ -48,7 +48,8 @@ _NAMES: Final = {
     "doc",
     "d.columns", "figures", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
     "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
-    "m.other", "m.by", "m.quadrant", "s.by", "s.slice", "x.order", "x.cap", "x.drop", "x.keep",
+    "o.kept", "o.lost", "m.other", "m.by", "m.quadrant", "s.by", "s.slice", "x.order", "x.cap",
+    "x.drop", "x.keep",
     "x.images", "x.models", "x.slices", "picture", "place", "shape", "map.of", "map.with",
     "budget", "unit", "corpus", "quality", "kept",
 }  # fmt: skip

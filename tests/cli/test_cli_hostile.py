@@ -32,6 +32,7 @@ GIVEN = {
     "explain": ["{shard}"],
     "export": ["{shard}", "--out", "c.yaml", "--sample", "2"],
     "index": ["{shard}", "--out", "index"],
+    "loaders": ["{shard}"],
     "labels export": [],
     "labels import": [],
     "sample": ["{folder}"],

@@ -15,7 +15,7 @@ from mmc4viz.ui.sidebar import Choice
 GROUPS: Final = (
     ("", ("Data",)),
     ("", ("Threshold",)),
-    ("Inspect", ("Documents", "Near threshold", "Loader audit", "Slices")),
+    ("Inspect", ("Documents", "Near threshold", "Loader audit", "Loaders", "Slices")),
     ("", ("Compare models",)),
     ("", ("Label",)),
     ("", ("Export",)),
@@ -30,6 +30,7 @@ _NEXT: Final = {
     "Documents": _NEAR,
     "Near threshold": ("Label", "Measure precision"),
     "Loader audit": _EXPORT,
+    "Loaders": _EXPORT,
     "Slices": _EXPORT,
     "Compare models": _EXPORT,
     "Label": _EXPORT,
