@@ -22,7 +22,14 @@ import msgspec
 import yaml
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from mmc4viz.types import SETTINGS, Config, ConfigError, LoaderConfig, SliceThresholds
+from mmc4viz.types import (
+    SETTINGS,
+    Config,
+    ConfigError,
+    LoaderConfig,
+    SliceThresholds,
+    choices_of,
+)
 
 LARGEST: Final = 32 << 20  # bytes; a config listing the largest corpora's shards has 3 MB
 _DEEPEST: Final = 40
@@ -560,8 +567,8 @@ def _schema_of(name: str, default: object) -> dict[str, Any]:
     setting = SETTINGS[name]
     kind = {int: "integer", float: "number", str: "string"}[type(default)]
     found: dict[str, Any] = {"type": kind, "description": setting.help, "default": default}
-    if setting.choices:
-        found["enum"] = list(setting.choices)
+    if choices := choices_of(name):
+        found["enum"] = list(choices)
     elif kind == "string":
         found["minLength"] = 1
     bounds = {"minimum": setting.least, "maximum": setting.most}

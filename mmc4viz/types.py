@@ -428,6 +428,17 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 }
 
 
+def choices_of(name: str) -> tuple[str, ...]:
+    """Return the words that a setting may be; empty if it is a number or any text.
+
+    Examples
+    --------
+    >>> choices_of("assignment")[0], choices_of("threshold")
+    ('one_to_one', ())
+    """
+    return tuple(LOADER_DEFAULTS) if name == "loader" else SETTINGS[name].choices
+
+
 def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)

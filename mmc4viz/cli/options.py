@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mmc4viz.types import LOADER_DEFAULTS, SETTINGS, ConfigError, LoaderConfig
+from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig, choices_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,7 +93,7 @@ def _setting(of: Field[Any]) -> Callable[[F], F]:
     """Return a setting's option."""
     known = SETTINGS[of.name]
     if of.name == "loader":
-        names = ", ".join(LOADER_DEFAULTS)
+        names = ", ".join(choices_of(of.name))
         own = f"{known.help} One of {names}; or module:NAME, a profile of your own. [{of.default}]"
         return click.option("--loader", metavar="NAME", help=own)
     kind = click.Choice(known.choices) if known.choices else type(of.default)

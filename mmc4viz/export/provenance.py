@@ -384,7 +384,7 @@ def to_text(
     Examples
     --------
     >>> to_text(LoaderConfig(), {"format": 1}, "a.json")[:21]
-    '{\n "threshold": 0.24,'
+    '{\n "loader": "openfla'
     """
     by_slice = {} if slices is None else {SLICE_THRESHOLDS: slices.as_dict()}
     content = {**config.as_dict(), **_storable(by_slice), PROVENANCE: _storable(found)}

@@ -65,7 +65,7 @@ def show(choice: Choice) -> None:
 
 
 @dataclass(frozen=True)
-class _Resolved:
+class _CachedUnderLoader:
     """A corpus under one loader, as it is cached: another threshold is looked up."""
 
     source: data.CorpusKey
@@ -93,7 +93,7 @@ def _steps(source: data.CorpusKey, config: LoaderConfig) -> Steps:
 
 def _compared(source: data.CorpusKey, config: LoaderConfig) -> LoaderComparison:
     documents = sum(map(len, data.columns_of(source)))
-    return compare_resolved(config, (), lambda own: _Resolved(source, own), documents)
+    return compare_resolved(config, (), lambda own: _CachedUnderLoader(source, own), documents)
 
 
 def _table(found: LoaderComparison) -> None:
