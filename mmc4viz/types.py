@@ -201,6 +201,9 @@ def _setting(default: Any, label: str, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"setting": Setting(label, help, **more)})
 
 
+_ANY_DOCUMENT: Final = {
+    "threshold": None, "min_kb": -1, "min_images": 0, "single_image_keep": 1.0
+}  # fmt: skip
 LOADER_DEFAULTS: Final[dict[str, Mapping[str, Any]]] = {
     DEFAULT_LOADER: MappingProxyType({}),
     "openflamingo-2.0": MappingProxyType({"assignment": "argmax"}),
@@ -209,15 +212,11 @@ LOADER_DEFAULTS: Final[dict[str, Mapping[str, Any]]] = {
     ),
     "omnicorpus-openflamingo": MappingProxyType({}),
     "omnicorpus-llava": MappingProxyType(
-        {
-            "assignment": "one_to_one",
-            "min_kb": -1,
-            "min_images": 0,
-            "single_image_keep": 1.0,
-            "max_tokens": 4096,
-            "threshold": None,
-        }
+        {**_ANY_DOCUMENT, "assignment": "one_to_one", "max_tokens": 4096}
     ),
+    "vila": MappingProxyType({**_ANY_DOCUMENT, "assignment": "stored", "max_tokens": 4096}),
+    "dreamllm": MappingProxyType({**_ANY_DOCUMENT, "assignment": "stored", "max_tokens": 2048}),
+    "mm-interleaved": MappingProxyType({"assignment": "stored", "min_kb": -1, "max_tokens": 2048}),
 }
 """The loaders known (`mmc4viz.loader.profile`), with their own defaults where they differ from
 OpenFlamingo's. One with an assignment here knows no other; one whose threshold is None has none."""
@@ -461,6 +460,8 @@ class Image:
         Why the entry or its base64 makes the document unreadable, whatever the image's size.
     pixel_error : str or None
         Why the pixels make the document unreadable, if the image is large enough to be decoded.
+    truncated : bool
+        Whether a loader decodes it all the same that fills the missing part of truncated images.
     width, height : int
         In pixels; 0 when unknown.
     format : str
@@ -481,6 +482,7 @@ class Image:
     n_bytes: int | None = None
     entry_error: str | None = None
     pixel_error: str | None = None
+    truncated: bool = False
     width: int = 0
     height: int = 0
     format: str = ""
@@ -541,17 +543,22 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image matched to a sentence, as indices into the document."""
+    """An image matched to a sentence, as indices into the document.
+
+    ``probability`` is that of staying within the cap, for a pair that is kept where a loader draws
+    at random, and 1 for all others.
+    """
 
     image: int
     sentence: int
     score: float
     status: PairStatus
+    probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceShape:
-    """How a sequence divides into images and text.
+    """How a sequence divides into images and text; means under a loader that draws at random.
 
     Attributes
     ----------
@@ -564,10 +571,10 @@ class SequenceShape:
         Image tokens with text between them and the next image token, or the end.
     """
 
-    length: int = 0
-    text_before: int = 0
-    text_between: int = 0
-    followed: int = 0
+    length: float = 0
+    text_before: float = 0
+    text_between: float = 0
+    followed: float = 0
 
     @classmethod
     def of(cls, length: int, before: Sequence[int], text: int) -> Self:
@@ -599,6 +606,10 @@ class Verdict:
     ``images`` and ``pairs`` use the document's own indices, in image order. ``binding`` has one
     entry per ``<image>`` token of the truncated sequence; ``handed_over`` counts the images that
     the model receives with it. Counts are 0 if no sequence was built.
+
+    Under a loader that draws at random which images stay, or where they are placed, counts are
+    means over all outcomes in which the document is kept, and there are neither token ids nor a
+    binding (`mmc4viz.loader.draws` has each outcome's).
     """
 
     key: str
@@ -606,8 +617,8 @@ class Verdict:
     detail: str | None = None
     keep_probability: float = 0.0
     image_tokens: int = 0
-    text_tokens: int = 0
-    mispaired: int = 0
+    text_tokens: float = 0
+    mispaired: float = 0
     shape: SequenceShape = SequenceShape()
     images: tuple[ImageStatus, ...] = ()
     pairs: tuple[Pair, ...] = ()

@@ -21,11 +21,20 @@ Rows = NDArray[Any]
 
 
 class Match(NamedTuple):
-    """A matched pair: row among the valid images, sentence (column) and score."""
+    """A matched pair: row among the valid images, sentence (column), score, and stored index.
+
+    The last is None unless it is another number than the sentence's; images are sorted by it.
+    """
 
     row: int
     sentence: int
     score: float
+    stored: int | None = None
+
+    @property
+    def place(self) -> int:
+        """What puts images in the order of their sentences."""
+        return self.sentence if self.stored is None else self.stored
 
 
 def rows_of(similarity: Any, valid: Sequence[int]) -> Rows:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import RLock
+from threading import RLock, local
 from typing import IO, Any, Final, Protocol
 
 import PIL
@@ -198,10 +198,15 @@ def measure(
     if data is None:
         return Image(present=source.sizes_unknown and isinstance(entry, dict), **described)
     width, height, kind, failure = (look or decode)(data)
+    truncated = False
+    if failure is not None:
+        with _filling_truncated():
+            truncated = (look or decode)(data)[3] is None
     return Image(
         present=True,
         n_bytes=len(data),
         pixel_error=None if failure is None else _named(entry, failure),
+        truncated=truncated,
         width=width,
         height=height,
         format=kind,
@@ -283,6 +288,31 @@ def _opened_unchecked(file: IO[bytes]) -> ImageFile.ImageFile:
         except (SyntaxError, IndexError, TypeError, struct.error):
             continue
     raise UnidentifiedImageError
+
+
+class _FilledHere(local):
+    """Pillow's flag, which is global: true only where this thread asks for it."""
+
+    def __init__(self) -> None:
+        self.filled = False
+
+    def __bool__(self) -> bool:
+        return self.filled
+
+
+_FILLED: Final = _FilledHere()
+
+
+@contextmanager
+def _filling_truncated() -> Iterator[None]:
+    """Let Pillow fill the missing part of truncated images, in this thread."""
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        ImageFile.LOAD_TRUNCATED_IMAGES = _FILLED  # type: ignore[assignment]
+    _FILLED.filled = True
+    try:
+        yield
+    finally:
+        _FILLED.filled = False
 
 
 _GUARD: Final = RLock()

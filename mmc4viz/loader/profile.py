@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,13 +16,16 @@ from typing import Any, Final
 import numpy as np
 
 from mmc4viz.loader.assignment import ASSIGNMENTS, Match, one_to_one, rows_of
-from mmc4viz.loader.tokenizer_files import IMAGE, OPENFLAMINGO_TOKENS
+from mmc4viz.loader.template import CutRule, Placing, Template, TokenizedUnit
+from mmc4viz.loader.tokenizer import Tokenizer
+from mmc4viz.loader.tokenizer_files import IMAGE, OPENFLAMINGO_TOKENS, PADDING
 from mmc4viz.types import (
     ABSENT,
     LOADER_DEFAULTS,
     ConfigError,
     Document,
     DocumentError,
+    Image,
     ImageStatus,
     LoaderConfig,
 )
@@ -37,6 +41,24 @@ Matcher = Callable[[Document, Sequence[ImageStatus], LoaderConfig], list[Match]]
 A match's row counts these images only. Raises a DocumentError where the loader fails on the
 document at any threshold.
 """
+
+
+_TEXT: Final = Template()
+
+
+class Order(StrEnum):
+    """The order in which kept images are handed over."""
+
+    PAGE = "page"  # as the page lists them
+    SENTENCE = "sentence"  # as their sentences stand; images of one sentence as listed
+
+
+class Cap(StrEnum):
+    """Which images stay when more than ``max_images`` pass the threshold."""
+
+    FIRST = "first"  # on the page
+    RANDOM = "random"  # all with the same probability
+    NONE = "none"  # all of them: the token limit alone ends a sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +81,10 @@ class LoaderProfile:
         Whether images and matrix rows are read together, and those beyond the shorter ignored.
     missing_is_fatal : bool
         Whether a missing image makes its document unreadable.
+    broken_is_fatal : bool
+        Whether a broken image makes its document unreadable; otherwise it alone is dropped.
+    fills_truncated : bool
+        Whether the missing part of a truncated image is filled, so that it is not broken.
     decodes_all : bool
         Whether every image that is large enough is decoded; otherwise only those whose score
         reaches the threshold, so that a broken one costs the document at low thresholds only.
@@ -66,6 +92,14 @@ class LoaderProfile:
         Whether ChatGPT-generated documents are read as such.
     checks_end : bool
         Whether a document is dropped whose only image token is the last of ``max_tokens``.
+    cap : Cap
+    order : Order
+    template : Template
+        What is written for an image, and how a sequence is cut.
+    hands_over_cut : bool
+        Whether the model receives kept images whose token is cut off.
+    counts_images : bool
+        Whether the minimum and the single-image rule count images rather than image tokens.
     special_tokens : tuple of str
         Added to the tokenizer, in this order (`mmc4viz.loader.tokenizer.load_tokenizer`).
     settings : mapping of str to Any
@@ -85,11 +119,35 @@ class LoaderProfile:
     needs_matrix: bool = True
     to_shorter: bool = False
     missing_is_fatal: bool = False
+    broken_is_fatal: bool = True
+    fills_truncated: bool = False
     decodes_all: bool = True
     reads_chatgpt: bool = True
     checks_end: bool = True
+    cap: Cap = Cap.FIRST
+    order: Order = Order.PAGE
+    template: Template = _TEXT
+    hands_over_cut: bool = True
+    counts_images: bool = False
     special_tokens: tuple[str, ...] = OPENFLAMINGO_TOKENS
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if self.is_random and self.template.cut is not CutRule.NONE:
+            raise ValueError("means are only known for sequences that are not cut")
+
+    @property
+    def is_random(self) -> bool:
+        """Whether one document can give several sequences."""
+        return self.cap is Cap.RANDOM or self.template.placing is Placing.EITHER
+
+    def page_of(self, document: Document) -> Document:
+        """Return a document as the loader reads it: as a page, if it does not know ``is_gpt``."""
+        return document if self.reads_chatgpt else document.page or document
+
+    def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
+        """Return a tokenizer as the loader sets it up."""
+        return tokenizer.with_special(self.special_tokens, self.template.mark)
 
     @property
     def follows_pairs(self) -> bool:
@@ -160,7 +218,77 @@ def as_stored(
     return found
 
 
-VECTORIZED: Final = (by_assignment, by_row, by_own_rows, as_stored)
+def as_stored_without_scores(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Use ``matched_text_index`` as it stands; a score is only shown, NaN if it is no number.
+
+    Every image that is read must have an index, but only those within the cap need a sound one.
+    """
+    n_sentences, found = _n_sentences(document), list[Match]()
+    for number in valid_images(statuses):
+        stored = document.images[number].stored_sentence
+        if stored is ABSENT:
+            raise DocumentError(f"image {number + 1} has no matched_text_index")
+        sentence = _position(stored, n_sentences)
+        index = stored if sentence >= 0 and stored != sentence else None
+        found.append(Match(len(found), sentence, _shown(document.images[number]), index))
+    return found
+
+
+def as_stored_slices(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Use ``matched_text_index`` as the end of a slice, beyond the last sentence too.
+
+    Such an image belongs to the last sentence, one before the first to the first.
+    """
+    n_sentences, found = _n_sentences(document), list[Match]()
+    for number in valid_images(statuses):
+        stored = document.images[number].stored_sentence
+        if not isinstance(stored, int):
+            raise DocumentError(f"the matched_text_index of image {number + 1} is not an integer")
+        last = range(n_sentences)[: stored + 1][-1:] or (0,)
+        index = None if stored == last[0] else int(stored)
+        found.append(Match(len(found), last[0], _shown(document.images[number]), index))
+    return found
+
+
+def as_stored_everywhere(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Use ``matched_text_index`` and ``matched_sim`` of every entry, also where its image is lost.
+
+    Any number is an index until the image is placed.
+    """
+    n_sentences, found = _n_sentences(document), list[Match]()
+    for number, image in enumerate(document.images[: n_rows(document)]):
+        if image.stored_sentence is ABSENT:
+            raise DocumentError(f"image {number + 1} has no matched_text_index")
+        score = _compared(image.stored_score, number)
+        if statuses[number] is ImageStatus.MATCHED:
+            stored, sentence = image.stored_sentence, _position(image.stored_sentence, n_sentences)
+            index = int(stored) if sentence >= 0 and stored != sentence else None
+            found.append(Match(len(found), sentence, score, index))
+    return found
+
+
+def _shown(image: Image) -> float:
+    try:
+        return _compared(image.stored_score, 0)
+    except DocumentError:
+        return math.nan
+
+
+VECTORIZED: Final = (
+    by_assignment,
+    by_row,
+    by_own_rows,
+    as_stored,
+    as_stored_without_scores,
+    as_stored_slices,
+    as_stored_everywhere,
+)
 """The matchers that, on sound rows, are an assignment of `mmc4viz.sweep.match`."""
 
 
@@ -184,7 +312,7 @@ def n_rows(document: Document) -> int:
 def _n_sentences(document: Document) -> int:
     if document.counts is not None:
         return len(document.counts.rest)
-    return len(document.sentences) if isinstance(document.sentences, list) else 0
+    return len(document.sentences) if isinstance(document.sentences, list | str | dict) else 0
 
 
 def _position(stored: Any, n_sentences: int) -> int:
@@ -259,6 +387,85 @@ OMNICORPUS_LLAVA: Final = LoaderProfile(
     special_tokens=(IMAGE,),
     settings=LOADER_DEFAULTS["omnicorpus-llava"],
 )
+VILA: Final = LoaderProfile(
+    "vila",
+    "VILA 1.5",
+    "NVlabs/VILA, llava/data/dataset.py, branch vila1.5",
+    as_stored_without_scores,
+    to_shorter=True,
+    missing_is_fatal=True,
+    fills_truncated=True,
+    reads_chatgpt=False,
+    checks_end=False,
+    order=Order.SENTENCE,
+    template=Template(unit=TokenizedUnit.PIECES, guard="<IMAGE>"),
+    hands_over_cut=False,
+    special_tokens=(PADDING, IMAGE),
+    settings=LOADER_DEFAULTS["vila"],
+)
+DREAMLLM: Final = LoaderProfile(
+    "dreamllm",
+    "DreamLLM",
+    "RunpeiDong/DreamLLM, omni/data/datasets/unified_it_interleaved_webdataset.py and "
+    "omni/data/builders/builder_dreamllm.py",
+    as_stored_slices,
+    needs_matrix=False,
+    missing_is_fatal=True,
+    reads_chatgpt=False,
+    checks_end=False,
+    cap=Cap.NONE,
+    order=Order.SENTENCE,
+    template=Template(
+        image=(
+            ("<dream_start>", 1),
+            ("<im_patch>", 64),
+            ("<dream_end>", 1),
+            ("<im_start>", 1),
+            ("<im_patch>", 256),
+            ("<im_end>", 1),
+        ),
+        mark="<im_start>",
+        placing=Placing.AFTER,
+        unit=TokenizedUnit.CHUNKS,
+        cut=CutRule.WHOLE,
+        strips=True,
+    ),
+    hands_over_cut=False,
+    special_tokens=(
+        "[PAD]",
+        IMAGE,
+        "<im_patch>",
+        "<im_start>",
+        "<im_end>",
+        "<dream>",
+        "<dream_start>",
+        "<dream_end>",
+    ),
+    settings=LOADER_DEFAULTS["dreamllm"],
+)
+MM_INTERLEAVED: Final = LoaderProfile(
+    "mm-interleaved",
+    "MM-Interleaved",
+    "OpenGVLab/MM-Interleaved, mm_interleaved/custom_datasets/mmc4_wds.py",
+    as_stored_everywhere,
+    to_shorter=True,
+    broken_is_fatal=False,
+    reads_chatgpt=False,
+    checks_end=False,
+    cap=Cap.RANDOM,
+    order=Order.SENTENCE,
+    template=Template(
+        image=(("<|beginofimage|>", 1), ("<|image|>", 64)),
+        mark="<|beginofimage|>",
+        placing=Placing.EITHER,
+        cut=CutRule.NONE,
+        cleanup=("<|image|> ", " <|image|>", " <|beginofimage|>", "<|beginofimage|> "),
+    ),
+    counts_images=True,
+    special_tokens=("<|beginofimage|>", "<|image|>"),
+    settings=LOADER_DEFAULTS["mm-interleaved"],
+)
+"""Its documents run on into sequences of ``max_tokens``; here each is counted by itself, uncut."""
 
 PROFILES: Final[dict[str, LoaderProfile]] = {
     profile.name: profile
@@ -268,6 +475,9 @@ PROFILES: Final[dict[str, LoaderProfile]] = {
         OPENFLAMINGO_1,
         OMNICORPUS_OPENFLAMINGO,
         OMNICORPUS_LLAVA,
+        VILA,
+        DREAMLLM,
+        MM_INTERLEAVED,
     )
 }
 """All profiles, by the name that `LoaderConfig.loader` takes."""

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from typing import Any, Final
 
+from mmc4viz.loader.assignment import Match
+from mmc4viz.loader.template import Template, TokenizedUnit, chunks_of
 from mmc4viz.loader.tokenizer import Encoded, Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
-from mmc4viz.types import DocumentError, SentenceCounts, SequenceShape
+from mmc4viz.types import Document, DocumentError, SentenceCounts, SequenceShape
 
+_TEXT: Final = Template()
 MARK = re.compile(r"_!_IMAGE(\d+)_!_")
 
 # What the loader deletes, in order: pattern, start of the deletion within it, length.
@@ -82,6 +86,63 @@ def interleave(
             raise DocumentError(f"sentence {number + 1} of {len(parts)} is not text")
     starts = _prefix_starts(parts, columns, mark)
     return _clean(" ".join(parts), starts, end_of_text, chunks=chunks)
+
+
+def interleave_sides(
+    sentences: Any,
+    columns: Sequence[int],
+    before: Sequence[bool],
+    template: Template,
+    end_of_text: str,
+) -> Interleaved:
+    """Write the pairs' image tokens before or after their sentences, one pair after the other.
+
+    Parameters
+    ----------
+    sentences : Any
+        The document's ``text_list``.
+    columns : sequence of int
+        The sentence of each kept pair, in the order in which images are handed over.
+    before : sequence of bool
+        Which pairs' tokens come before their sentences.
+    template : Template
+    end_of_text : str
+
+    Raises
+    ------
+    DocumentError
+        When the loader fails on the sentences.
+
+    Examples
+    --------
+    >>> interleave_sides(["A.", "B."], [0, 1], [False, True], Template(), "").text
+    'A.<image><image>B.'
+    """
+    if not isinstance(sentences, list):
+        raise DocumentError("text_list is not a list")
+    for number, part in enumerate(sentences):
+        if not isinstance(part, str):
+            raise DocumentError(f"sentence {number + 1} of {len(sentences)} is not text")
+    parts, image = list(sentences), template.text
+    starts = list[int]()
+    for number, (column, first) in enumerate(zip(columns, before, strict=True)):
+        if first:
+            for earlier in (n for n in range(number) if columns[n] == column):
+                starts[earlier] += len(image)
+        starts.append(image.index(template.mark) + (0 if first else len(parts[column])))
+        parts[column] = image + parts[column] if first else parts[column] + image
+    offsets = [0, *accumulate(len(part) + 1 for part in parts)]
+    placed = [start + offsets[column] for start, column in zip(starts, columns, strict=True)]
+    text, placed = delete_blanks(" ".join(parts), placed, template.cleanup)
+    return Interleaved(text + end_of_text, tuple(placed), len(text))
+
+
+def delete_blanks(text: str, starts: list[int], patterns: Sequence[str]) -> tuple[str, list[int]]:
+    """Delete the blank at one end of every occurrence of each pattern, and shift the offsets."""
+    for pattern in patterns:
+        begin = 0 if pattern[0] == " " else len(pattern) - 1
+        text, starts = _delete(text, starts, pattern, begin, 1)
+    return text, starts
 
 
 def interleave_chatgpt(example: str, max_images: int, end_of_text: str) -> Interleaved:
@@ -225,14 +286,41 @@ def owners_of_pairs(columns: Sequence[int]) -> Owners:
     return Owners(columns, columns)
 
 
+def sequence_of(
+    document: Document,
+    kept: Sequence[Match],
+    tokenizer: Tokenizer,
+    max_tokens: int,
+    template: Template,
+) -> CutSequence:
+    """Return the sequence of a document's kept pairs, in the order in which images are handed over.
+
+    Raises
+    ------
+    DocumentError
+        When the loader fails on the sentences.
+    """
+    columns = [match.sentence for match in kept]
+    if template.unit is TokenizedUnit.CHUNKS:
+        indices = [match.place for match in kept]
+        return _read_chunks(document, columns, indices, tokenizer, max_tokens, template)
+    if document.counts is not None:
+        return count_sequence(document.counts, columns, tokenizer, max_tokens)
+    sentences = template.sentences(document.sentences)
+    text = interleave(sentences, columns, tokenizer.end_of_text, chunks=tokenizer.chunks)
+    read = _read_pieces if template.unit is TokenizedUnit.PIECES else read_sequence
+    return read(text, tokenizer, max_tokens, owners_of_pairs(columns))
+
+
 def read_sequence(
-    text: Interleaved, tokenizer: Tokenizer, max_tokens: int, owners: Owners
+    text: Interleaved,
+    tokenizer: Tokenizer,
+    max_tokens: int | None,
+    owners: Owners,
+    template: Template = _TEXT,
 ) -> CutSequence:
     """Tokenize and truncate a text, and find the pair (or mark) of each image token."""
-    try:
-        tokens = tokenizer.encode(text.text, max_tokens)
-    except UnicodeEncodeError:
-        raise DocumentError("the text contains a lone surrogate") from None
+    tokens = encoded(text.text, tokenizer, max_tokens)
     place_at = {start: place for place, start in enumerate(text.image_starts)}
     places = tuple(
         place_at.get(start)
@@ -240,7 +328,8 @@ def read_sequence(
         if token == tokenizer.image_id
     )
     survivors = {place for place in places if place is not None}
-    before, text_tokens = _text_before_images(tokens, tokenizer, text.closing)
+    special = image_ids(tokenizer, template) | {tokenizer.end_of_chunk_id}
+    before, text_tokens = _text_before_images(tokens, tokenizer.image_id, special, text.closing)
     return CutSequence(
         ids=tuple(tokens.ids),
         image_tokens=len(places),
@@ -251,6 +340,158 @@ def read_sequence(
         ends_with_image=len(tokens.ids) == max_tokens and tokens.ids[-1] == tokenizer.image_id,
         shape=SequenceShape.of(tokens.length, before, text_tokens),
     )
+
+
+def encoded(text: str, tokenizer: Tokenizer, max_tokens: int | None = None) -> Encoded:
+    """Tokenize a text; raises a DocumentError where the loader's tokenizer refuses it."""
+    try:
+        return tokenizer.encode(text, max_tokens)
+    except UnicodeEncodeError:
+        raise DocumentError("the text contains a lone surrogate") from None
+
+
+def _read_pieces(
+    text: Interleaved, tokenizer: Tokenizer, max_tokens: int, owners: Owners
+) -> CutSequence:
+    """Tokenize each piece between image tokens by itself; its first token counts once, not again.
+
+    Every image token of the text is a pair's: the page's own are guarded.
+    """
+    ids, is_text = list[int](), list[bool]()
+    position = 0
+    for number, piece in enumerate(text.text.split(IMAGE)):
+        if number:
+            ids.append(tokenizer.image_id)
+            is_text.append(False)
+        tokens = encoded(piece, tokenizer)
+        skipped = min(tokenizer.n_before, 1) if number else 0
+        ids += tokens.ids[skipped:]
+        is_text += [
+            not added and position + start < text.closing
+            for start, added in zip(tokens.starts, tokens.added, strict=True)
+        ][skipped:]
+        position += len(piece) + len(IMAGE)
+    cut_ids, cut_text = ids[:max_tokens], is_text[:max_tokens]
+    before = [sum(cut_text[:at]) for at, one in enumerate(cut_ids) if one == tokenizer.image_id]
+    order = sorted(range(len(text.image_starts)), key=text.image_starts.__getitem__)
+    places = tuple(order[: len(before)])
+    return CutSequence(
+        ids=tuple(cut_ids),
+        image_tokens=len(places),
+        text_tokens=sum(cut_text),
+        survives=tuple(place in places for place in range(len(order))),
+        places=places,
+        is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
+        ends_with_image=len(ids) >= max_tokens and cut_ids[-1] == tokenizer.image_id,
+        shape=SequenceShape.of(len(ids), before, sum(cut_text)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A chunk's tokens without the first, and which of them are text; no ids if only counted."""
+
+    ids: list[int]
+    is_text: list[bool]
+
+
+def _read_chunks(
+    document: Document,
+    columns: Sequence[int],
+    indices: Sequence[int],
+    tokenizer: Tokenizer,
+    max_tokens: int,
+    template: Template,
+) -> CutSequence:
+    """Write chunks and images in turn, up to the first that does not fit with both end tokens."""
+    image = [tokenizer.id_of(token) for token, n in template.image for _ in range(n)]
+    mark, own = tokenizer.image_id, image_ids(tokenizer, template)
+    if document.counts is not None:
+        chunks = _count_chunks(document.counts, indices, tokenizer)
+    else:
+        texts = chunks_of(template.sentences(document.sentences), indices)
+        chunks = (_chunk(text, tokenizer, own) for text in texts)
+    ids, is_text = [tokenizer.begin_id], [False]
+    places, before = list[int | None](), list[int]()
+    fits, length, n_text = True, 2, 0
+
+    def room(n: int) -> bool:
+        return len(is_text) - 1 + n + 2 <= max_tokens
+
+    for number, chunk in enumerate(chunks):
+        length += len(chunk.is_text) + (len(image) if number < len(indices) else 0)
+        fits = fits and room(len(chunk.is_text))
+        if not fits:
+            break
+        for at, one in enumerate(chunk.ids):
+            if one == mark:
+                places.append(None)
+                before.append(n_text + sum(chunk.is_text[:at]))
+        ids += chunk.ids
+        is_text += chunk.is_text
+        n_text += sum(chunk.is_text)
+        if number == len(indices):
+            break
+        fits = room(len(image))
+        if not fits:
+            break
+        places.append(number)
+        before.append(n_text)
+        ids += image
+        is_text += [False] * len(image)
+    if not fits:
+        length += _length_of_rest(chunks, len(indices) - number - 1, len(image))
+    ids.append(tokenizer.id_of(tokenizer.end_of_text))
+    survivors = [place for place in places if place is not None]
+    owners = Owners(columns, columns[: len(survivors)])
+    return CutSequence(
+        ids=() if document.counts is not None else tuple(ids),
+        image_tokens=len(places),
+        text_tokens=n_text,
+        survives=tuple(place in survivors for place in range(len(indices))),
+        places=tuple(places),
+        is_mispaired=tuple(owners.is_mispaired(place, rank) for rank, place in enumerate(places)),
+        ends_with_image=False,
+        shape=SequenceShape.of(length, before, n_text),
+    )
+
+
+def _length_of_rest(chunks: Iterable[_Chunk], n_images: int, cost: int) -> int:
+    """Count what the cut loses; of what cannot be tokenized the loader never sees anything."""
+    length = max(n_images, 0) * cost
+    try:
+        return length + sum(len(chunk.is_text) for chunk in chunks)
+    except DocumentError:
+        return length
+
+
+def _chunk(text: str, tokenizer: Tokenizer, special: frozenset[int]) -> _Chunk:
+    """Tokenize a chunk and drop its first token, which the loader takes for begin-of-text."""
+    tokens = encoded(text, tokenizer)
+    is_text = [
+        not added and token not in special
+        for token, added in zip(tokens.ids, tokens.added, strict=True)
+    ]
+    return _Chunk(tokens.ids[1:], is_text[1:])
+
+
+def _count_chunks(
+    counts: SentenceCounts, indices: Sequence[int], tokenizer: Tokenizer
+) -> Iterator[_Chunk]:
+    """Yield the same as `_chunk` does, from sentences' token counts."""
+    numbers, start, chunks = range(len(counts.rest)), 0, list[range]()
+    for index in indices:
+        chunks.append(numbers[start : index + 1])
+        start = index + 1
+    if start != len(numbers):
+        chunks.append(numbers[start:])
+    for chunk in chunks:
+        n_tokens = 0
+        if chunk:
+            opening = counts.first[chunk[0]] if chunk[0] else counts.head
+            n_tokens = opening + sum(counts.rest[one] for one in chunk[1:])
+            n_tokens -= not tokenizer.n_before
+        yield _Chunk([], [True] * n_tokens)
 
 
 def count_sequence(
@@ -299,14 +540,18 @@ def count_sequence(
     )
 
 
+def image_ids(tokenizer: Tokenizer, template: Template) -> frozenset[int]:
+    """Return the ids of all tokens that are written for an image; none of them counts as text."""
+    return frozenset(tokenizer.id_of(token) for token, _ in template.image)
+
+
 def _text_before_images(
-    tokens: Encoded, tokenizer: Tokenizer, closing: int
+    tokens: Encoded, image_id: int, special: frozenset[int | None], closing: int
 ) -> tuple[list[int], int]:
     """Count the text tokens before each image token, and all of them."""
-    special = (tokenizer.image_id, tokenizer.end_of_chunk_id)
     before, text = list[int](), 0
     for token, start, added in zip(tokens.ids, tokens.starts, tokens.added, strict=True):
-        if token == tokenizer.image_id:
+        if token == image_id:
             before.append(text)
         text += not added and token not in special and start < closing
     return before, text

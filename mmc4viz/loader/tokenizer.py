@@ -70,6 +70,8 @@ class Tokenizer:
         The token that closes every sequence.
     special : tuple of str
         The loader's special tokens; it writes ``<|endofchunk|>`` if that is among them.
+    image : str
+        The one of them that stands for an image.
     """
 
     def __init__(
@@ -78,31 +80,41 @@ class Tokenizer:
         backend: tokenizers.Tokenizer,
         end_of_text: str,
         special: tuple[str, ...] = OPENFLAMINGO_TOKENS,
+        image: str = IMAGE,
     ) -> None:
         self.name = name
         self.end_of_text = end_of_text
         self.special = special
         self.chunks = chunks = END_OF_CHUNK in special
+        self.image = image
         self._backend = backend
-        self.image_id = _id(backend, IMAGE)
+        self.image_id = _id(backend, image)
         self.end_of_chunk_id = _id(backend, END_OF_CHUNK) if chunks else None
-        bare = backend.encode(IMAGE)
+        bare = backend.encode(image)
         given = [n for n, added in enumerate(bare.special_tokens_mask) if not added]
         if [bare.ids[n] for n in given] != [self.image_id]:
-            raise TokenizerError(f"does not encode {IMAGE} as one token")
+            raise TokenizerError(f"does not encode {image} as one token")
         self.n_before, self.n_after = given[0], len(bare.ids) - given[0] - 1
-        last = END_OF_CHUNK if chunks else IMAGE
+        # Where none is added, the text begins as GPT-2's does: with its end-of-text token.
+        self.begin_id = bare.ids[0] if self.n_before else _id(backend, end_of_text)
+        last = END_OF_CHUNK if chunks else image
         closing = backend.encode(last + end_of_text, add_special_tokens=False)
         self.n_closing = len(closing.ids) - 1
 
-    def with_special(self, special: tuple[str, ...]) -> Tokenizer:
+    def with_special(self, special: tuple[str, ...], image: str = IMAGE) -> Tokenizer:
         """Return the same tokenizer with another loader's special tokens."""
-        return self if special == self.special else load_tokenizer(self.name, special)
+        if (special, image) == (self.special, self.image):
+            return self
+        return load_tokenizer(self.name, special, image)
 
     @property  # not cached: the vocabulary takes megabytes
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(self._backend.to_str())
         return settings
+
+    def id_of(self, token: str) -> int:
+        """Return the id of a special token."""
+        return _id(self._backend, token)
 
     def description(self) -> str:
         """Return the tokenizer's complete definition, in the format of ``tokenizer.json``."""
@@ -215,9 +227,9 @@ class Tokenizer:
         if not sentences:
             return SentenceCounts(0, [], [])
         # In one call: after <image>, after a character and a space, and at the start of a text.
-        texts = [IMAGE + text for text in sentences]
-        texts += [f"{IMAGE}. {text}" for text in sentences]
-        texts += [sentences[0], f"{IMAGE}."]
+        texts = [self.image + text for text in sentences]
+        texts += [f"{self.image}. {text}" for text in sentences]
+        texts += [sentences[0], f"{self.image}."]
         lengths = self.lengths(texts)
         n, prefix = len(sentences), lengths[-1]
         return SentenceCounts(
@@ -304,7 +316,7 @@ def _may_join(character: str) -> bool:
 
 @lru_cache(maxsize=16)
 def load_tokenizer(
-    name: str = BUILT_IN, special: tuple[str, ...] = OPENFLAMINGO_TOKENS
+    name: str = BUILT_IN, special: tuple[str, ...] = OPENFLAMINGO_TOKENS, image: str = IMAGE
 ) -> Tokenizer:
     """Load a tokenizer and give it the loader's special tokens.
 
@@ -314,6 +326,8 @@ def load_tokenizer(
         ``"gpt2"`` (built in), a ``tokenizer.json``, a folder, or a Hugging Face id.
     special : tuple of str
         The loader's special tokens, in its order.
+    image : str
+        The one of them that stands for an image.
 
     Returns
     -------
@@ -330,11 +344,11 @@ def load_tokenizer(
     [3, 3]
     """
     if name == BUILT_IN:
-        return Tokenizer(name, built_in(special), "<|endoftext|>", special)
+        return Tokenizer(name, built_in(special), "<|endoftext|>", special, image)
     files = find_files(name)
     try:
         with _errors("cannot be loaded"):
-            tokenizer = Tokenizer(name, *load_files(files, special), special)
+            tokenizer = Tokenizer(name, *load_files(files, special), special, image)
     except TokenizerError as error:
         raise TokenizerError(f"{name}: {error}") from None
     tokenizer.encode("\ue0ff\U0010fffd \u0378", None)  # fails here if it cannot encode the unknown
@@ -399,8 +413,9 @@ class SentenceCounter:
         anywhere = _new((w for page in split for words in page for w in words), known.after_space)
         first = _new((words[0] for page in split for words in page), known.after_image)
         opening = _new((page[0][0] for page in split if page), known.at_start)
+        image = self._tokenizer.image
         # Any visible character can precede the space before a word.
-        texts = [f". {word}" for word in anywhere] + [IMAGE + word for word in first] + opening
+        texts = [f". {word}" for word in anywhere] + [image + word for word in first] + opening
         *lengths, dot = self._tokenizer.lengths([*texts, "."])
         found = iter(lengths)
         known.after_space.update((word, next(found) - dot) for word in anywhere)

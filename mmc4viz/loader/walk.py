@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.loader.assignment import Match
+from mmc4viz.loader.draws import Draws, expected
 from mmc4viz.loader.profile import (
     NOT_STORED,
     OPENFLAMINGO,
+    Cap,
     LoaderProfile,
+    Order,
     n_rows,
     profile_of,
     valid_images,
@@ -27,12 +30,11 @@ from mmc4viz.loader.sequence import (
     CutSequence,
     Interleaved,
     Owners,
-    count_sequence,
     interleave,
     interleave_chatgpt,
     mark_numbers,
-    owners_of_pairs,
     read_sequence,
+    sequence_of,
 )
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.types import (
@@ -48,6 +50,8 @@ from mmc4viz.types import (
     PairStatus,
     Verdict,
 )
+
+_NO_POSITION: Final = "a matched_text_index is not the position of a sentence"
 
 
 def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
@@ -73,9 +77,8 @@ def walk(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verd
     single-image documents expressed as a probability.
     """
     profile = profile_of(config)
-    tokenizer = tokenizer.with_special(profile.special_tokens)
-    if not profile.reads_chatgpt:
-        document = document.page or document
+    tokenizer = profile.tokenizer(tokenizer)
+    document = profile.page_of(document)
     images, failure = _examined(document, config.min_kb, profile)
     if failure is not None:
         return _unreadable(document, images, failure)
@@ -120,8 +123,7 @@ def turning_points(document: Document, config: LoaderConfig) -> list[float]:
 def _matches(document: Document, config: LoaderConfig) -> tuple[list[int], list[Match]]:
     """Return the valid images, and the matches among them."""
     profile = profile_of(config)
-    if not profile.reads_chatgpt:
-        document = document.page or document
+    document = profile.page_of(document)
     images, failure = _examined(document, config.min_kb, profile)
     if failure is not None or document.is_gpt:
         raise DocumentError(failure or "this document has no matched pairs")
@@ -168,11 +170,14 @@ def _status(image: Image, profile: LoaderProfile, min_kb: int) -> tuple[ImageSta
     if not image.present:
         return ImageStatus.MISSING, "is missing" if profile.missing_is_fatal else None
     if image.entry_error is not None:
-        return ImageStatus.UNDECODABLE, f"cannot be decoded: {image.entry_error}"
+        reason = f"cannot be decoded: {image.entry_error}"
+        return ImageStatus.UNDECODABLE, reason if profile.broken_is_fatal else None
     if image.too_small(min_kb):
         return ImageStatus.TOO_SMALL, None
-    if image.pixel_error is not None and profile.decodes_all:
-        return ImageStatus.UNDECODABLE, f"cannot be decoded: {image.pixel_error}"
+    filled = profile.fills_truncated and image.truncated
+    if image.pixel_error is not None and profile.decodes_all and not filled:
+        reason = f"cannot be decoded: {image.pixel_error}"
+        return ImageStatus.UNDECODABLE, reason if profile.broken_is_fatal else None
     return ImageStatus.MATCHED, None
 
 
@@ -183,10 +188,15 @@ def _none_matched(statuses: Sequence[ImageStatus]) -> list[ImageStatus]:
 
 
 def _no_valid_image(images: Sequence[ImageStatus]) -> str:
-    missing, small = images.count(ImageStatus.MISSING), images.count(ImageStatus.TOO_SMALL)
     if not images:
         return "the document has no images"
-    counts = [f"{missing} missing"] * bool(missing) + [f"{small} too small"] * bool(small)
+    words = {
+        ImageStatus.MISSING: "missing",
+        ImageStatus.TOO_SMALL: "too small",
+        ImageStatus.UNDECODABLE: "broken",
+        ImageStatus.UNMATCHED: "without a matrix row",
+    }
+    counts = [f"{n} {word}" for status, word in words.items() if (n := images.count(status))]
     return f"{_count(len(images), 'image')}: {', '.join(counts)}"
 
 
@@ -196,6 +206,10 @@ def _count(n: int, noun: str) -> str:
 
 def _unreadable(document: Document, images: Sequence[ImageStatus], reason: str) -> Verdict:
     return Verdict(document.key, Outcome.UNREADABLE, reason, images=tuple(images))
+
+
+def _passed(matches: Sequence[Match], config: LoaderConfig) -> list[Match]:
+    return [match for match in matches if not match.score < config.lowest_score]
 
 
 def _judge(
@@ -208,14 +222,15 @@ def _judge(
 ) -> Verdict:
     """Apply everything after matching: threshold, cap, text and tokens."""
     valid = valid_images(before)
-    surviving = [match for match in found if not match.score < config.lowest_score]
-    kept = surviving[: config.max_images]
+    surviving = _passed(found, config)
+    kept = surviving if profile.cap is Cap.NONE else surviving[: config.max_images]
     if not profile.decodes_all:
         lost = _lost_late(document, before, [(valid[one.row], one.sentence) for one in surviving])
         if lost is not None:
             return lost
-    if any(match.sentence < 0 for match in kept):
-        raise DocumentError("a matched_text_index is not the position of a sentence")
+    if not profile.is_random and any(match.sentence < 0 for match in kept):
+        raise DocumentError(_NO_POSITION)
+    candidates = surviving if profile.cap is Cap.RANDOM else kept
     matches = [match for match in found if match.sentence >= 0]
     surviving = [match for match in surviving if match.sentence >= 0]
     matched = {valid[match.row] for match in matches}
@@ -223,6 +238,16 @@ def _judge(
         ImageStatus.UNMATCHED if status is ImageStatus.MATCHED and i not in matched else status
         for i, status in enumerate(before)
     ]
+    status_of = {match.row: PairStatus.OVER_CAP for match in surviving}
+
+    def pair(match: Match) -> Pair:
+        status = status_of.get(match.row, PairStatus.BELOW_THRESHOLD)
+        return Pair(valid[match.row], match.sentence, match.score, status)
+
+    if kept and profile.is_random:
+        pairs = [(match, pair(match)) for match in matches]
+        return _draw(document, config, tokenizer, profile, images, pairs, candidates)
+    n_images = 0
     if not kept:
         best = max((match.score for match in matches), default=None)
         outcome, sequence = Outcome.BELOW_THRESHOLD, NO_SEQUENCE
@@ -230,55 +255,100 @@ def _judge(
         if best is not None:
             detail = f"best score {best:.4g} ({_count(len(matches), 'pair')})"
     else:
-        columns = [match.sentence for match in kept]
-        if document.counts is not None:
-            sequence = count_sequence(document.counts, columns, tokenizer, config.max_tokens)
-        else:
-            text = interleave(
-                document.sentences, columns, tokenizer.end_of_text, chunks=tokenizer.chunks
-            )
-            sequence = read_sequence(text, tokenizer, config.max_tokens, owners_of_pairs(columns))
-        outcome, detail = _outcome(sequence, config, checks_end=profile.checks_end)
-        if outcome is Outcome.KEPT and sequence.image_tokens == 1 and config.single_image_keep < 1:
-            detail = f"single image, kept with p = {config.single_image_keep:g}"
-    status_of = {match.row: PairStatus.OVER_CAP for match in surviving}
+        if profile.order is Order.SENTENCE:
+            kept = sorted(kept, key=lambda match: match.place)
+        sequence = sequence_of(document, kept, tokenizer, config.max_tokens, profile.template)
+        n_images = len(kept) if profile.counts_images else sequence.image_tokens
+        at_end = profile.checks_end and sequence.ends_with_image
+        outcome, detail = _outcome(n_images, config, at_end=at_end, counted=_unit(profile))
     status_of |= {
         match.row: PairStatus.KEPT if survives else PairStatus.TRUNCATED
         for match, survives in zip(kept, sequence.survives, strict=False)
     }
-    single = outcome is Outcome.KEPT and sequence.image_tokens == 1
+    handed = kept if profile.hands_over_cut else kept[: sum(sequence.survives)]
     return Verdict(
         document.key,
         outcome,
         detail,
-        keep_probability=(
-            0.0 if outcome is not Outcome.KEPT else config.single_image_keep if single else 1.0
-        ),
+        keep_probability=_keep_probability(outcome, n_images, config),
         image_tokens=sequence.image_tokens,
         text_tokens=sequence.text_tokens,
         mispaired=sequence.mispaired,
         shape=sequence.shape,
         images=tuple(images),
-        pairs=tuple(
-            Pair(
-                valid[match.row],
-                match.sentence,
-                match.score,
-                status_of.get(match.row, PairStatus.BELOW_THRESHOLD),
-            )
-            for match in matches
-        ),
+        pairs=tuple(pair(match) for match in matches),
         token_ids=sequence.ids,
         binding=tuple(
             Binding(
                 None if place is None else valid[kept[place].row],
-                valid[kept[rank].row] if rank < len(kept) else None,
+                valid[handed[rank].row] if rank < len(handed) else None,
                 mispaired,
             )
             for rank, (place, mispaired) in enumerate(_image_tokens(sequence))
         ),
-        handed_over=len(kept),
+        handed_over=len(handed),
     )
+
+
+def _draw(
+    document: Document,
+    config: LoaderConfig,
+    tokenizer: Tokenizer,
+    profile: LoaderProfile,
+    images: Sequence[ImageStatus],
+    pairs: Sequence[tuple[Match, Pair]],
+    candidates: Sequence[Match],
+) -> Verdict:
+    """Return the means over what a loader draws at random: images that stay, and their places."""
+    draws = Draws.of(candidates, config, profile)
+    readable = float(draws.readable)
+    if not readable:
+        raise DocumentError(_NO_POSITION)
+    found = expected(document, draws, tokenizer, profile.template)
+    n_images = draws.n_drawn if profile.counts_images else found.image_tokens
+    outcome, detail = _outcome(n_images, config, at_end=False, counted=_unit(profile))
+    if outcome is Outcome.KEPT and readable < 1:
+        detail = f"kept with p = {readable:.4g}: a matched_text_index is no sentence's position"
+    chance = float(draws.each)
+    return Verdict(
+        document.key,
+        outcome,
+        detail,
+        keep_probability=_keep_probability(outcome, n_images, config) * readable,
+        image_tokens=found.image_tokens,
+        text_tokens=found.text_tokens,
+        mispaired=found.mispaired,
+        shape=found.shape,
+        images=tuple(images),
+        pairs=tuple(
+            replace(pair, status=PairStatus.KEPT, probability=chance)
+            if match in draws.candidates
+            else pair
+            for match, pair in pairs
+        ),
+        handed_over=draws.n_drawn,
+    )
+
+
+def draws_of(document: Document, config: LoaderConfig) -> Draws | None:
+    """Return what a loader that draws at random can make of a document; None if nothing.
+
+    Rows of its matches are the document's images. `mmc4viz.loader.draws.sequence_of_draw` gives an
+    outcome's sequence.
+    """
+    profile = profile_of(config)
+    document = profile.page_of(document)
+    images, failure = _examined(document, config.min_kb, profile)
+    if failure is not None or not profile.is_random:
+        return None
+    try:
+        matches = profile.matcher(document, images, config)
+    except DocumentError:
+        return None
+    valid = valid_images(images)
+    matches = [match._replace(row=valid[match.row]) for match in matches]
+    passed = _passed(matches, config)
+    return Draws.of(passed, config, profile) if passed else None
 
 
 def _lost_late(
@@ -333,7 +403,7 @@ def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer
     return Verdict(
         document.key,
         Outcome.TOO_FEW_IMAGES if few else Outcome.KEPT,
-        _too_few(sequence, config) if few else None,
+        _too_few(sequence.image_tokens, config, "image token") if few else None,
         keep_probability=0.0 if few else 1.0,
         image_tokens=sequence.image_tokens,
         text_tokens=sequence.text_tokens,
@@ -357,19 +427,32 @@ def _image_tokens(sequence: CutSequence) -> Iterator[tuple[int | None, bool]]:
     return zip(sequence.places, sequence.is_mispaired, strict=True)
 
 
+def _unit(profile: LoaderProfile) -> str:
+    return "image" if profile.counts_images else "image token"
+
+
 def _outcome(
-    sequence: CutSequence, config: LoaderConfig, *, checks_end: bool
+    n_images: int, config: LoaderConfig, *, at_end: bool, counted: str
 ) -> tuple[Outcome, str | None]:
-    if sequence.image_tokens < config.min_images:
-        return Outcome.TOO_FEW_IMAGES, _too_few(sequence, config)
-    if checks_end and sequence.image_tokens == 1 and sequence.ends_with_image:
+    """Return the outcome of a document with so many images (or image tokens, as counted)."""
+    if n_images < config.min_images:
+        return Outcome.TOO_FEW_IMAGES, _too_few(n_images, config, counted)
+    if n_images == 1 and at_end:
         return Outcome.SINGLE_IMAGE_AT_END, "the only image token is the last token"
+    if n_images == 1 and config.single_image_keep < 1:
+        return Outcome.KEPT, f"single image, kept with p = {config.single_image_keep:g}"
     return Outcome.KEPT, None
 
 
-def _too_few(sequence: CutSequence, config: LoaderConfig) -> str:
-    found = _count(sequence.image_tokens, "image token")
-    return f"{found} after truncation, fewer than {config.min_images}"
+def _too_few(n_images: int, config: LoaderConfig, counted: str) -> str:
+    after = " after truncation" if counted == "image token" else ""
+    return f"{_count(n_images, counted)}{after}, fewer than {config.min_images}"
+
+
+def _keep_probability(outcome: Outcome, n_images: int, config: LoaderConfig) -> float:
+    if outcome is not Outcome.KEPT:
+        return 0.0
+    return config.single_image_keep if n_images == 1 else 1.0
 
 
 MOST_STATES: Final = 100

@@ -140,7 +140,7 @@ def _in_words(verdict: Verdict) -> str:
     swapped = f" ({verdict.mispaired:,} mispaired)" if verdict.mispaired else ""
     images, texts = (
         many(verdict.image_tokens, "image token"),
-        many(verdict.text_tokens, "text token"),
+        many(round(verdict.text_tokens), "text token"),
     )
     return f"kept{chance}, {images}{swapped}, {texts}"
 
