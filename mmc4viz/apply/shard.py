@@ -22,7 +22,7 @@ from mmc4viz.apply.plan import Edit, Plan, attempts, plan_document
 from mmc4viz.apply.tar import END, Member, Output, Unpacked, contents, header, members, padding
 from mmc4viz.apply.tasks import RewriteTask
 from mmc4viz.arrays import Bools, Floats, Ints
-from mmc4viz.data.columns import Columns, ImageCheck, Kind, Verify
+from mmc4viz.data.columns import BAD_PIXELS, Columns, ImageCheck, Kind, Verify
 from mmc4viz.data.index import map_columns, map_set_file
 from mmc4viz.data.ingest import read_columns
 from mmc4viz.data.shards import LIMIT, OVER_LIMIT, Shard, reason
@@ -152,7 +152,7 @@ def affected(
             found[document[1:][falls]] = True
     status = columns.image("status")[starts[0] : starts[-1]]
     if options.drop_undecodable:
-        found[owner[(status == ImageCheck.BAD_ENTRY) | (status == ImageCheck.BAD_PIXELS)]] = True
+        found[owner[(status == ImageCheck.BAD_ENTRY) | np.isin(status, BAD_PIXELS)]] = True
     if not options.keep_rejected_images:
         found[owner[status != ImageCheck.MISSING]] = True
     return np.asarray(found & (columns.kind != Kind.UNREADABLE))

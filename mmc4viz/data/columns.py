@@ -23,12 +23,12 @@ from mmc4viz.data.shards import Sample, Shard
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.describe import NOTHING, Description, language_of
 from mmc4viz.loader.profile import (
+    MATCHING_MATRICES,
     PROFILES,
-    VECTORIZED,
     LoaderProfile,
-    as_stored,
     by_assignment,
 )
+from mmc4viz.loader.template import TokenizedUnit
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.text import storable
 from mmc4viz.types import ABSENT, DEFAULT_LOADER, Document, Image, SentenceCounts, ShardError
@@ -49,6 +49,10 @@ class ImageCheck(IntEnum):
     VALID = 1
     BAD_ENTRY = 2  # its document is unreadable, whatever the image's size
     BAD_PIXELS = 3  # its document is unreadable if the image is large enough
+    TRUNCATED = 4  # so, too, unless the loader fills what is missing of truncated images
+
+
+BAD_PIXELS: Final = (ImageCheck.BAD_PIXELS, ImageCheck.TRUNCATED)
 
 
 class Verify(StrEnum):
@@ -242,7 +246,7 @@ def _image_row(image: Image) -> dict[str, Any]:
     elif image.entry_error is not None:
         status = ImageCheck.BAD_ENTRY
     elif image.pixel_error is not None:
-        status = ImageCheck.BAD_PIXELS
+        status = ImageCheck.TRUNCATED if image.truncated else ImageCheck.BAD_PIXELS
     sentence, score = image.stored_sentence, stored_score(image.stored_score)
     in_range = type(sentence) is int and 0 <= sentence < 2**31
     return {
@@ -539,7 +543,7 @@ class Columns:
         """
         if loader not in self._kinds:
             profile, metadata = PROFILES[loader], self.batch.schema.metadata or {}
-            if not profile.needs_matrix and _PAYLOADS not in metadata:
+            if profile.matcher not in MATCHING_MATRICES and _PAYLOADS not in metadata:
                 raise ShardError(
                     f"{self.shard.path}: its index lacks what the loader {loader} reads: index it "
                     "again"
@@ -557,8 +561,8 @@ class Columns:
         of_image = np.zeros(len(owner), bool)
         walked = np.zeros(len(self), bool)
         if not profile.decodes_all:
-            of_image |= status == ImageCheck.BAD_PIXELS
-        if profile.matcher is as_stored:
+            of_image |= np.isin(status, BAD_PIXELS)
+        if profile.matcher not in MATCHING_MATRICES:
             sentence, score = self.image("stored_sentence"), self.image("stored_score")
             of_image |= (sentence[inside] < 0) | (sentence[inside] >= width[owner])
             of_image |= ~np.isfinite(score[inside])
@@ -570,7 +574,7 @@ class Columns:
         if profile.to_shorter:
             n_rows = np.diff(self.offsets("similarity")) // np.maximum(width, 1)
             walked |= n_rows < self.n_images
-        if profile.matcher not in VECTORIZED:
+        if not (profile.is_vectorized and self._counts_hold(profile)):
             walked[:] = True
         walked[owner[of_image & (status != ImageCheck.MISSING)]] = True
         kind[plain & walked] = Kind.LITERAL
@@ -582,6 +586,12 @@ class Columns:
     def n_images(self) -> NDArray[np.int64]:
         """Number of images of each document, shape (documents,)."""
         return np.diff(self.offsets("images"))
+
+    def _counts_hold(self, profile: LoaderProfile) -> bool:
+        """Whether sentences' counts give those of a text that is tokenized in parts."""
+        tokenizer = profile.tokenizer(self.tokenizer)
+        whole = profile.template.unit is TokenizedUnit.TEXT
+        return whole or (tokenizer.n_before <= 1 and not tokenizer.n_after)
 
     @property
     def verify(self) -> Verify:
@@ -695,7 +705,8 @@ def _image_of(record: dict[str, Any], stored_sentence: Any, score: Any) -> Image
         present=status != ImageCheck.MISSING,
         n_bytes=None if record["n_bytes"] < 0 else record["n_bytes"],
         entry_error=record["error"] if status == ImageCheck.BAD_ENTRY else None,
-        pixel_error=record["error"] if status == ImageCheck.BAD_PIXELS else None,
+        pixel_error=record["error"] if status in BAD_PIXELS else None,
+        truncated=status == ImageCheck.TRUNCATED,
         width=record["width"],
         height=record["height"],
         format=record["format"],

@@ -18,7 +18,7 @@ import numpy as np
 from mmc4viz.loader.assignment import ASSIGNMENTS, Match, one_to_one, rows_of
 from mmc4viz.loader.template import CutRule, Placing, Template, TokenizedUnit
 from mmc4viz.loader.tokenizer import Tokenizer
-from mmc4viz.loader.tokenizer_files import IMAGE, OPENFLAMINGO_TOKENS, PADDING
+from mmc4viz.loader.tokenizer_files import IMAGE, LOADERS_TOKENS, OPENFLAMINGO_TOKENS, PADDING
 from mmc4viz.types import (
     ABSENT,
     LOADER_DEFAULTS,
@@ -148,6 +148,15 @@ class LoaderProfile:
     def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
         """Return a tokenizer as the loader sets it up."""
         return tokenizer.with_special(self.special_tokens, self.template.mark)
+
+    def cap_of(self, config: LoaderConfig) -> int:
+        """Return the most images that stay in a document."""
+        return 2**31 - 1 if self.cap is Cap.NONE else config.max_images
+
+    @property
+    def is_vectorized(self) -> bool:
+        """Whether ordinary documents take the fast path; the others are always walked."""
+        return self.matcher in VECTORIZED and not self.is_random
 
     @property
     def follows_pairs(self) -> bool:
@@ -280,10 +289,10 @@ def _shown(image: Image) -> float:
         return math.nan
 
 
+MATCHING_MATRICES: Final = (by_assignment, by_row, by_own_rows)
+"""The matchers that read no stored match, unless that is the assignment chosen."""
 VECTORIZED: Final = (
-    by_assignment,
-    by_row,
-    by_own_rows,
+    *MATCHING_MATRICES,
     as_stored,
     as_stored_without_scores,
     as_stored_slices,
@@ -494,8 +503,15 @@ def register(profile: LoaderProfile) -> None:
     Raises
     ------
     ConfigError
-        If another profile has this name, or its own settings are invalid.
+        If another profile has this name, its own settings are invalid, or it adds special tokens
+        that no other loader does, so that sentences cannot be counted by themselves.
     """
+    strange = [token for token in profile.special_tokens if token not in LOADERS_TOKENS]
+    if strange:
+        raise ConfigError(
+            f"the loader {profile.name!r} adds the special tokens {', '.join(strange)}: only "
+            f"{', '.join(LOADERS_TOKENS)} are supported"
+        )
     if PROFILES.get(profile.name, profile) is not profile:
         raise ConfigError(
             f"there is a loader {profile.name!r} already: give the profile another name"

@@ -24,6 +24,7 @@ from tokenizers import AddedToken
 from mmc4viz.loader.tokenizer_files import (
     END_OF_CHUNK,
     IMAGE,
+    LOADERS_TOKENS,
     OPENFLAMINGO_TOKENS,
     built_in,
     find_files,
@@ -147,8 +148,11 @@ class Tokenizer:
 
     @cached_property
     def _literals(self) -> re.Pattern[str]:
-        """Matches added tokens inside a sentence; white-space tokens are harmless there."""
-        contents = [token.content for token in self.added]
+        """Matches added tokens, and those of any loader, inside a sentence.
+
+        White-space tokens are harmless there.
+        """
+        contents = dict.fromkeys([*(token.content for token in self.added), *LOADERS_TOKENS])
         visible = [re.escape(text) for text in contents if text.strip()]
         return re.compile("|".join(visible))
 

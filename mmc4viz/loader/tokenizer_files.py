@@ -139,6 +139,11 @@ END_OF_CHUNK = "<|endofchunk|>"
 PADDING: Final = "<PAD>"
 OPENFLAMINGO_TOKENS: Final = (END_OF_CHUNK, IMAGE, PADDING)
 """Special tokens that OpenFlamingo adds, in its order; the last only where there is no padding."""
+LOADERS_TOKENS: Final = (
+    *OPENFLAMINGO_TOKENS, "[PAD]", "<im_patch>", "<im_start>", "<im_end>", "<dream>",
+    "<dream_start>", "<dream_end>", "<|beginofimage|>", "<|image|>",
+)  # fmt: skip
+"""Special tokens that any loader adds. A sentence with one of them is never counted by itself."""
 _NAMED: Final = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
     "additional_special_tokens",

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Bools, Ints, joined
-from mmc4viz.data.columns import Columns, ImageCheck, Kind
+from mmc4viz.data.columns import BAD_PIXELS, Columns, ImageCheck, Kind
 from mmc4viz.data.scale import Scale, misfit
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.images import SINCE
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.walk import matrix_of
 from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.pairs import Pairs, literals, positions_in_document
@@ -104,7 +105,7 @@ def crowded(pairs: Pairs, found: Verdicts, cap: int) -> Crowded:
 
 def capped(pairs: Crowded, found: Verdicts, config: LoaderConfig) -> Capped:
     """Compare the first pairs of each document with its best ones."""
-    cap = config.max_images
+    cap = profile_of(config).cap_of(config)
     over = found.surviving > cap
     where = np.flatnonzero((pairs.score >= config.lowest_score) & over[pairs.document])
     document, score = pairs.document[where], pairs.score[where]
@@ -153,7 +154,7 @@ def lost(matched: Matched, found: Verdicts, config: LoaderConfig, unmatched: Int
         Unmatched images of plain documents (`image_counts`).
     """
     readable = found.kind != CLASS["unreadable"]
-    written = np.minimum(found.surviving, config.max_images)
+    written = np.minimum(found.surviving, profile_of(config).cap_of(config))
     reaching = found.image_tokens.copy()
     surplus = np.where(readable, unmatched, 0)
     literal = literals(matched, config)
@@ -211,7 +212,7 @@ def _undecodable(columns: Columns, min_kb: int) -> tuple[Bools, Bools, int]:
     check, n_bytes = image_values(columns, "status"), image_values(columns, "n_bytes")
     small = (n_bytes >= 0) & (n_bytes // 1000 <= min_kb) & ~_chatgpt(columns)[owner]
     looked_at = (columns.kind != Kind.UNREADABLE)[owner]
-    bad = (check == ImageCheck.BAD_ENTRY) | ((check == ImageCheck.BAD_PIXELS) & ~small)
+    bad = (check == ImageCheck.BAD_ENTRY) | (np.isin(check, BAD_PIXELS) & ~small)
     n_bad = np.bincount(owner[bad & looked_at], minlength=n)
     n_sound = np.bincount(owner[(check == ImageCheck.VALID) & ~small & looked_at], minlength=n)
     hit = n_bad > 0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.pairs import (
     Pairs,
@@ -72,7 +73,7 @@ def statuses(
     """
     status = np.full(len(document), STATUSES.index(PairStatus.BELOW_THRESHOLD), np.int8)
     surviving = np.flatnonzero(score >= (config.lowest_score if own is None else own[document]))
-    within = positions_in_document(document[surviving]) < config.max_images
+    within = positions_in_document(document[surviving]) < profile_of(config).cap_of(config)
     status[surviving[~within]] = STATUSES.index(PairStatus.OVER_CAP)
     kept = surviving[within]
     kept = kept[_ordered(document[kept], sentence[kept], image[kept])]

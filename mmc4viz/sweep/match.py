@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Bools, Floats, Ints
-from mmc4viz.data.columns import Columns, ImageCheck, Kind
+from mmc4viz.data.columns import BAD_PIXELS, Columns, ImageCheck, Kind
 from mmc4viz.loader.assignment import solver
 from mmc4viz.loader.profile import profile_of
+from mmc4viz.loader.template import Placing, TokenizedUnit
 from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, SHAPES, Tally
 from mmc4viz.types import ImageStatus, LoaderConfig
 
@@ -288,8 +289,13 @@ def validity(columns: Columns, config: LoaderConfig) -> Validity:
     status = np.full(len(check), WAITING, np.uint8)
     status[small] = IMAGE_STATUS[ImageStatus.TOO_SMALL]
     status[check == ImageCheck.MISSING] = IMAGE_STATUS[ImageStatus.MISSING]
-    fatal = (check == ImageCheck.BAD_ENTRY) | ((check == ImageCheck.BAD_PIXELS) & ~small)
-    if profile_of(config).missing_is_fatal:
+    profile = profile_of(config)
+    bad = np.isin(check, [ImageCheck.BAD_PIXELS] if profile.fills_truncated else BAD_PIXELS)
+    fatal = (check == ImageCheck.BAD_ENTRY) | (bad & ~small)
+    if not profile.broken_is_fatal:
+        status[fatal] = IMAGE_STATUS[ImageStatus.UNDECODABLE]
+        fatal[:] = False
+    if profile.missing_is_fatal:
         fatal |= check == ImageCheck.MISSING
     lost = _lose(status, np.flatnonzero(fatal & (kind == Kind.PLAIN)), starts)
     status[kind == Kind.UNREADABLE] = _LOST
@@ -337,11 +343,11 @@ class Matches:
     image, sentence : ndarray of int32
         Indices within the document.
     before : ndarray of int32
-        Text tokens before the sentence if no pair precedes it.
+        Text tokens before the image if no pair precedes it: up to its sentence, or with it.
     extra : ndarray of int32
-        Tokens that opening a chunk adds to the sentence.
+        Tokens that following the image adds to the sentence after it.
     wordless : ndarray of bool
-        Whether the sentence may have no tokens of its own after an image token.
+        Whether that sentence may have no tokens of its own after an image token.
     total : ndarray of int32
         Text tokens of the document without any pair.
     score : ndarray of float64
@@ -425,7 +431,7 @@ def match(columns: Columns, config: LoaderConfig, known: Known | None = None) ->
     waiting = images.having(WAITING)
     ready = plain & ~images.lost & (waiting > 0)
     todo = ready if known is None else ready & ~known.documents
-    pairs, failed = _match_documents(columns, images, config.assignment, todo)
+    pairs, failed = _match_documents(columns, images, config, todo)
     if known is not None:
         pairs = Matches.joined([known.pairs, pairs])
         failed |= ready & known.failed
@@ -489,7 +495,7 @@ def _sums(cluster: Ints, values: Ints, clusters: int) -> Ints:
 
 
 def _match_documents(
-    columns: Columns, images: Validity, assignment: str, documents: Bools
+    columns: Columns, images: Validity, config: LoaderConfig, documents: Bools
 ) -> tuple[Matches, Bools]:
     """Run an assignment on documents; return the pairs and which documents failed."""
     failed = np.zeros(len(columns), bool)
@@ -502,14 +508,13 @@ def _match_documents(
     wanted &= ~failed[owner]
     owner, index = owner[wanted], index[wanted]
     if not len(owner):
-        return _pairs(columns, owner, index, index, np.zeros(0)), failed
+        return _pairs(columns, config, owner, index, index, np.zeros(0)), failed
     rows = _rows(columns, n_sentences, n_rows, owner, index, np.flatnonzero(wanted))
-    assigned = ASSIGN[assignment](rows)
+    assigned = ASSIGN[config.assignment](rows)
     failed[owner[rows.first[:-1]][assigned.failed]] = True
     found = (assigned.sentence >= 0) & ~failed[owner]
-    return _pairs(
-        columns, owner[found], index[found], assigned.sentence[found], assigned.score[found]
-    ), failed
+    kept = owner[found], index[found], assigned.sentence[found], assigned.score[found]
+    return _pairs(columns, config, *kept), failed
 
 
 def _rows(
@@ -540,9 +545,15 @@ def _list_values(columns: Columns, name: str) -> NDArray[Any]:
 
 
 def _pairs(
-    columns: Columns, owner: Ints, image: Ints, sentence: Ints, score: NDArray[np.float64]
+    columns: Columns,
+    config: LoaderConfig,
+    owner: Ints,
+    image: Ints,
+    sentence: Ints,
+    score: NDArray[np.float64],
 ) -> Matches:
-    """Add token counts before and in the pairs' sentences."""
+    """Add token counts before each pair's image, and what it adds to the sentence that follows."""
+    template = profile_of(config).template
     starts = columns.offsets("rest")
     alone = _list_values(columns, "rest").copy()
     first = _list_values(columns, "first")
@@ -550,14 +561,21 @@ def _pairs(
     has_text = starts[1:] > starts[:-1]
     alone[starts[:-1][has_text]] = columns.numbers("head")[has_text]
     running = np.concatenate([[0], np.cumsum(alone, dtype=np.int64)])
-    begin, at = starts[owner], starts[owner] + sentence
+    begin, end = starts[owner], starts[owner + 1]
+    at = begin + sentence + (template.placing is Placing.AFTER)
+    opened = np.where(at < end, np.append(first, 0)[np.minimum(at, len(first))], 0)
+    rest = np.where(at < end, np.append(alone, 0)[np.minimum(at, len(alone))], 0)
+    # A loader that tokenizes chunks drops the first token of each for begin-of-text.
+    lost = 0
+    if template.unit is TokenizedUnit.CHUNKS:
+        lost = int(profile_of(config).tokenizer(columns.tokenizer).n_before == 0)
     return Matches(
         owner.astype(np.int32),
         image.astype(np.int32),
         sentence.astype(np.int32),
-        before=(running[at] - running[begin]).astype(np.int32),
-        extra=first[at] - alone[at],
-        wordless=first[at] == 0,
-        total=(running[starts[owner + 1]] - running[begin]).astype(np.int32),
+        before=(running[at] - running[begin] - lost).astype(np.int32),
+        extra=(opened - rest - lost * (at < end)).astype(np.int32),
+        wordless=(at < end) & (opened <= lost),
+        total=(running[end] - running[begin] - lost).astype(np.int32),
         score=score,
     )

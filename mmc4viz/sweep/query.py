@@ -18,6 +18,7 @@ from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.shards import fetch, is_packed, samples
 from mmc4viz.data.storage import is_remote
 from mmc4viz.loader.parse import read_json
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.sweep.audit import band, capped, crowded, stored, undecodable
 from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.duplicates import Duplicates, find
@@ -193,7 +194,7 @@ def containing(corpus: Corpus, name: str) -> Bools:
         if name == "mispaired":
             return found.mispaired > 0
         if name == "outscored":
-            pairs = crowded(corpus.pairs, found, config.max_images)
+            pairs = crowded(corpus.pairs, found, profile_of(config).cap_of(config))
             return capped(pairs, found, config).documents
         if name == "one_bad_image":
             return undecodable(matched, config).single
@@ -203,7 +204,10 @@ def containing(corpus: Corpus, name: str) -> Bools:
     literal = literals(matched, config)
     if name in PAIR_STATUSES:
         status = PAIR_STATUSES[name]
-        mask, of_literal = _plain_with_pair(found, status, config.max_images), literal.pairs[status]
+        mask, of_literal = (
+            _plain_with_pair(found, status, profile_of(config).cap_of(config)),
+            literal.pairs[status],
+        )
     elif name in IMAGE_STATUSES:
         mask = image_counts(matched, IMAGE_STATUSES[name]) > 0
         of_literal = literal.images[IMAGE_STATUSES[name]]

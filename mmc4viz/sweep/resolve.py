@@ -22,7 +22,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.loader.profile import profile_of
+from mmc4viz.loader.profile import Order, profile_of
+from mmc4viz.loader.template import CutRule
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK
 from mmc4viz.sweep.match import Matches
@@ -106,7 +107,13 @@ class Group:
         )
 
 
-def arrange(pairs: Matches, n_documents: int) -> list[Group]:
+def step_of(config: LoaderConfig) -> int:
+    """Return how many tokens a pair adds besides its sentence's: the image's, and endofchunk."""
+    profile = profile_of(config)
+    return profile.template.cost + (END_OF_CHUNK in profile.special_tokens)
+
+
+def arrange(pairs: Matches, n_documents: int, config: LoaderConfig) -> list[Group]:
     """Group pairs by number of pairs per document, integer width, and whether they are crowded.
 
     Parameters
@@ -115,6 +122,8 @@ def arrange(pairs: Matches, n_documents: int) -> list[Group]:
         In any order.
     n_documents : int
         Upper bound of document numbers.
+    config : LoaderConfig
+        Only the loader matters.
     """
     each = np.bincount(pairs.document, minlength=n_documents)
     first = np.concatenate([[0], np.cumsum(each)])
@@ -125,11 +134,11 @@ def arrange(pairs: Matches, n_documents: int) -> list[Group]:
         documents = np.flatnonzero(each == m)
         where = first[documents][:, None] + np.arange(m)
         where = where if order is None else order[where]
-        found += list(_groups(pairs, where))
+        found += list(_groups(pairs, where, step_of(config)))
     return found
 
 
-def _groups(pairs: Matches, where: NDArray[np.int64]) -> Iterator[Group]:
+def _groups(pairs: Matches, where: NDArray[np.int64], step: int) -> Iterator[Group]:
     """Make groups of documents with the same number of pairs, at positions ``where``."""
     best_first = np.argsort(-pairs.score[where], axis=1)
     where = np.take_along_axis(where, best_first, axis=1)
@@ -137,7 +146,7 @@ def _groups(pairs: Matches, where: NDArray[np.int64]) -> Iterator[Group]:
     crowded = (sentence[:, 1:] == sentence[:, :-1]).any(axis=1)
     crowded |= pairs.wordless[where].any(axis=1)
     largest = np.maximum(sentence[:, -1], pairs.image[where].max(axis=1))
-    reach = pairs.total[where[:, 0]] + (np.abs(pairs.extra[where]) + 2).sum(axis=1)
+    reach = pairs.total[where[:, 0]] + (np.abs(pairs.extra[where]) + step).sum(axis=1)
     narrow = (reach < NARROW) & (largest < NARROW)
     for is_crowded in (False, True):
         for dtype, fits in ((np.int16, narrow), (np.int32, ~narrow)):
@@ -246,10 +255,11 @@ def resolve_each(
         Of a cap that is neither the largest nor m or more, only the states of as many pairs as the
         cap and more: all before are those of the largest.
     """
-    m, dtype = len(group.score), group.before.dtype
-    chunks = END_OF_CHUNK in profile_of(configs[0]).special_tokens
+    m, dtype, profile = len(group.score), group.before.dtype, profile_of(configs[0])
+    in_page_order = profile.order is Order.PAGE
     cuts = {one.max_tokens: _cut(one, group, tokenizer, counted) for one in configs}
-    *smaller, largest = sorted({min(one.max_images, m) for one in configs})
+    caps = [min(profile.cap_of(one), m) for one in configs]
+    *smaller, largest = sorted(set(caps))
     found = {
         (cap, limit): States.empty((m if cap == largest else m - cap + 1, len(group)), dtype)
         for cap in (*smaller, largest)
@@ -257,7 +267,8 @@ def resolve_each(
     }
     for start in range(0, len(group), _WIDTH):
         here = slice(start, start + _WIDTH)
-        every = [_Kept(group.part(here), largest, chunks=chunks, ranked="mispaired" in counted)]
+        ranked = in_page_order and "mispaired" in counted
+        every = [_Kept(group.part(here), largest, step_of(configs[0]), ranked=ranked)]
         for state in range(m):
             for kept in every:
                 kept.enter(state)
@@ -266,8 +277,8 @@ def resolve_each(
             for kept, (limit, cut) in product(every, cuts.items()):
                 cut.apply(kept, found[kept.cap, limit].part(np.s_[state - m, here]))
     return [
-        _with_minimum(found[min(one.max_images, m), one.max_tokens], one.min_images)
-        for one in configs
+        _with_minimum(found[cap, one.max_tokens], one.min_images)
+        for cap, one in zip(caps, configs, strict=True)
     ]
 
 
@@ -285,15 +296,18 @@ def _cut(
 ) -> _Cut:
     """Return the truncation of a group's sequences."""
     profile = profile_of(config)
-    tokenizer = tokenizer.with_special(profile.special_tokens)
+    tokenizer = profile.tokenizer(tokenizer)
+    own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
     limit = config.max_tokens - tokenizer.n_before - tokenizer.n_after
+    whole = profile.template.cut is CutRule.WHOLE
+    if whole:  # with begin- and end-of-text, whatever the tokenizer adds
+        own, limit = 2, config.max_tokens - 2
     if group.before.dtype == np.int16:
         # No document is that long, so results are the same without overflow.
         limit = min(limit, NARROW + tokenizer.n_closing)
     last = profile.checks_end and tokenizer.n_after == 0  # an image token may be
     end = limit - 1 if last else -1
-    own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
-    return _Cut(limit, end, own, frozenset(counted))
+    return _Cut(limit, end, own, frozenset(counted), tokenizer.chunks, whole)
 
 
 class _Kept:
@@ -317,18 +331,18 @@ class _Kept:
     rank : ndarray, shape (slots, D)
         Rank among images; unused unless crowded.
     ranked : bool
-        Whether `mispaired` can be counted.
+        Whether `mispaired` can be counted; without, images come in the order of their tokens.
     step : int
-        Tokens that a pair adds before the next: ``<image>`` and, if it is written,
+        Tokens that a pair adds before the next: its image's and, if it is written,
         ``<|endofchunk|>``.
     added : ndarray, shape (D,)
         Tokens that the kept pairs add to the text.
     """
 
-    def __init__(self, group: Group, max_images: int, *, chunks: bool, ranked: bool) -> None:
-        self.group, self.cap, self.n, self.chunks = group, max_images, 0, chunks
+    def __init__(self, group: Group, max_images: int, step: int, *, ranked: bool) -> None:
+        self.group, self.cap, self.n, self.counts_ranks = group, max_images, 0, ranked
         dtype = group.before.dtype
-        self.step = dtype.type(1 + chunks)
+        self.step = dtype.type(step)
         shape = (min(len(group.score), max_images + 1), len(group))
         self.ranked = ranked or group.crowded
         n_slots = 7 if group.crowded else 4 + self.ranked
@@ -373,7 +387,7 @@ class _Kept:
 
     def fork(self, cap: int) -> _Kept:
         """Return a copy to go on with under a smaller cap, which the pairs so far just reach."""
-        copy = _Kept(self.group, cap, chunks=self.chunks, ranked=self.ranked)
+        copy = _Kept(self.group, cap, int(self.step), ranked=self.counts_ranks)
         for own, copied in zip(self.slots, copy.slots, strict=True):
             copied[:cap] = own[:cap]
         copy.added[:], copy.n = self.added, self.n
@@ -381,6 +395,8 @@ class _Kept:
 
     def mispaired(self, inside: NDArray[np.bool_], reaching: Array) -> Array:
         """Count the mispaired among the ``reaching`` image tokens within the limit."""
+        if not self.counts_ranks:
+            return np.zeros_like(reaching)
         past_first, past_last = self.past_first[: self.n], self.past_last[: self.n]
         if not self.group.crowded:
             return _count(inside & (past_first != 0))
@@ -437,17 +453,23 @@ class _Cut:
         Tokens that the tokenizer itself adds, and closing ones.
     counted : frozenset of str
         What to count, of `COUNTED`.
+    chunks : bool
+        Whether ``<|endofchunk|>`` is written.
+    whole : bool
+        Whether a sequence ends before the first text or image that does not fit whole.
     """
 
     limit: int
     end: int
     own: int
     counted: frozenset[str]
+    chunks: bool
+    whole: bool
 
     def apply(self, kept: _Kept, states: States) -> None:
         """Fill in one state of D documents, whatever the minimum of images."""
         position = kept.position[: kept.n]
-        inside = position < self.limit
+        inside = position <= self.limit - kept.step if self.whole else position < self.limit
         states.reaching[:] = _count(inside)
         at_end = (position == self.end).any(axis=0)
         np.multiply(states.reaching == 1, _SINGLE + at_end * (_AT_END - _SINGLE), out=states.kind)
@@ -461,12 +483,19 @@ class _Cut:
     def _measure(self, kept: _Kept, position: Array, states: States) -> None:
         """Fill in length and text tokens."""
         length, specials = kept.group.total + kept.added, states.reaching
-        if kept.chunks:
+        states.length[:] = length + self.own
+        if self.whole:
+            fits = position <= self.limit  # with the text before it
+            reached = (position * fits).max(axis=0) - kept.step * np.maximum(_count(fits) - 1, 0)
+            everything = (states.reaching == kept.n) & (length <= self.limit)
+            text = length - kept.step * np.int64(kept.n)
+            states.text_tokens[:] = np.where(everything, text, reached)
+            return
+        if self.chunks:
             before = _count(position <= self.limit) - 1  # each <|endofchunk|> precedes its image
             # One <|endofchunk|> less at the start, one more at the end.
             specials = specials + np.maximum(before, 0) + (length <= self.limit)
         states.text_tokens[:] = np.minimum(length, self.limit) - specials
-        states.length[:] = length + self.own
 
     def _measure_around(
         self, kept: _Kept, position: Array, inside: NDArray[np.bool_], states: States

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import Scale, Shifts, Thresholds, scale_of
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.sweep.literal import Literal, LiteralStates
 from mmc4viz.sweep.match import (
     WAITING,
@@ -133,7 +134,10 @@ class Bins:
         if "image_tokens" in self._counted:
             values["reaching"] = states.reaching
         if "pairs" in self._counted:
-            values |= {"pairs": n_pairs, "kept": np.minimum(n_pairs, config.max_images)}
+            values |= {
+                "pairs": n_pairs,
+                "kept": np.minimum(n_pairs, profile_of(config).cap_of(config)),
+            }
         moves = _moves(at - here.start, states.kind, n_bins)
         sums = _sums(values, *moves, _BELOW * n_bins)
         if "image_tokens" in self._counted:
@@ -511,7 +515,7 @@ def _arranged(
     starts = np.cumsum([0, *(len(columns) for columns, _, _ in shards)]).tolist()
     each = zip(shards, starts, strict=False)
     pairs = Matches.joined([found.pairs.shifted(first) for (_, _, found), first in each])
-    block = Block(arrange(pairs, starts[-1]), config.has_threshold)
+    block = Block(arrange(pairs, starts[-1], config), config.has_threshold)
     return [
         Part(columns, literal, found.kind, found.constants, block, first, config)
         for (columns, literal, found), first in zip(shards, starts, strict=False)
