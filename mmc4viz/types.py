@@ -609,7 +609,8 @@ class Verdict:
 
     Under a loader that draws at random which images stay, or where they are placed, counts are
     means over all outcomes in which the document is kept, and there are neither token ids nor a
-    binding (`mmc4viz.loader.draws` has each outcome's).
+    binding (`mmc4viz.loader.draws` has each outcome's). ``readable`` is the probability that the
+    images drawn do not make the document unreadable.
     """
 
     key: str
@@ -625,6 +626,7 @@ class Verdict:
     token_ids: tuple[int, ...] = ()
     binding: tuple[Binding, ...] = ()
     handed_over: int = 0
+    readable: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from mmc4viz.data.scale import Shifts
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.distribution import STATUSES, statuses
 from mmc4viz.sweep.document_table import Verdicts, verdicts
-from mmc4viz.sweep.statistics import CLASS, CLASSES
+from mmc4viz.sweep.statistics import CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
 from mmc4viz.text import storable
 from mmc4viz.types import LoaderConfig, Outcome, SliceThresholds
@@ -97,9 +97,7 @@ def _chunk(parts: list[Part], config: LoaderConfig, own: Floats | None) -> Chunk
     found = verdicts(Matched(parts, config), config, own)
     document, image, sentence, score = _plain_pairs(parts)
     status = statuses(document, image, sentence, score, found.image_tokens, config, own)
-    kind = found.kind
-    probability = (kind == CLASS["kept_always"]).astype(np.float64)
-    probability[kind == CLASS["kept_single_image"]] = config.single_image_keep
+    probability = found.odds(config.single_image_keep)
     walked = _walked(parts, config, own)
     columns = zip((document, image, sentence, score, status), walked, strict=True)
     document, image, sentence, score, status = (np.concatenate(both) for both in columns)

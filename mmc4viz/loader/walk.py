@@ -327,6 +327,7 @@ def _draw(
             for match, pair in pairs
         ),
         handed_over=draws.n_drawn,
+        readable=readable,
     )
 
 

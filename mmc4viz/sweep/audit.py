@@ -38,8 +38,7 @@ class Mispaired:
 
 def mispaired(found: Verdicts, keep: float) -> Mispaired:
     """Count mispaired sequences and pairs; ``keep`` is the single-image keep probability."""
-    odds = np.select([found.kind == CLASS["kept_always"], found.kind == CLASS["kept_single_image"]],
-                     [1.0, keep])  # fmt: skip
+    odds = found.odds(keep)
     return Mispaired(
         sequences=float(odds.sum()),
         wrong_sequences=float(odds @ (found.mispaired > 0)),

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.sweep.literal import LiteralStates
 from mmc4viz.sweep.resolve import States, resolve
-from mmc4viz.sweep.statistics import QUANTITIES
+from mmc4viz.sweep.statistics import CLASS, QUANTITIES
 from mmc4viz.sweep.sweep import Matched
 from mmc4viz.types import LoaderConfig
 
@@ -34,11 +36,16 @@ class Verdicts:
     matched, surviving : ndarray of int64
         Pairs; pairs at or above the threshold.
     best, nearest : ndarray of float64
-        Top score, and distance of the nearest score to the threshold; NaN without pairs.
+        Top score, and distance of the nearest score to the threshold; NaN without pairs, the
+        second without a threshold.
     image_tokens, text_tokens, mispaired : ndarray of int64
         Counts in the sequence; 0 without one.
     length : ndarray of int64
         Tokens before truncation, with the special ones; 0 without a text.
+    readable : ndarray of float64
+        Probability that the images that a loader draws do not make the document unreadable.
+
+    Under a loader that draws at random, text tokens, mispaired and length are means.
     """
 
     part: Ints
@@ -53,6 +60,14 @@ class Verdicts:
     text_tokens: Ints
     mispaired: Ints
     length: Ints
+    readable: NDArray[np.float64]
+
+    def odds(self, keep: float) -> NDArray[np.float64]:
+        """Return the probability that each document is kept, given the single-image one."""
+        odds = np.zeros(len(self.kind))
+        odds[self.kind == CLASS["kept_always"]] = 1.0
+        odds[self.kind == CLASS["kept_single_image"]] = keep
+        return odds * self.readable
 
 
 def verdicts(matched: Matched, config: LoaderConfig, own: Floats | None = None) -> Verdicts:
@@ -77,7 +92,8 @@ def _undecided(matched: Matched) -> Verdicts:
     """Return the table with all pairs below the threshold."""
     columns, n = [part.columns for part in matched.parts], matched.n_documents
     nothing, numbers = np.zeros(0, np.int64), range(len(columns))
-    zeros = (np.zeros(n, np.int64) for _ in range(6))
+    mean = np.float64 if profile_of(matched.config).is_random else np.int64
+    zeros: Iterator[Any] = (np.zeros(n, dtype) for dtype in (*3 * (np.int64,), *3 * (mean,)))
     return Verdicts(
         part=np.repeat(np.arange(len(columns)), [len(one) for one in columns]),
         row=np.concatenate([nothing, *(np.arange(len(one)) for one in columns)]),
@@ -91,6 +107,7 @@ def _undecided(matched: Matched) -> Verdicts:
         text_tokens=next(zeros),
         mispaired=next(zeros),
         length=next(zeros),
+        readable=np.ones(n) if mean is np.float64 else np.broadcast_to(1.0, n),
     )
 
 
@@ -121,7 +138,7 @@ class DocumentTable:
 
 
 _MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "mispaired", "length")
-_OF_WALKED = ("matched", "best")  # change if the text is unreadable in some states
+_OF_WALKED = ("matched", "best", "readable")  # change if the text is unreadable in some states
 
 
 def _states(matched: Matched, config: LoaderConfig) -> Iterator[_PlainStates | _WalkedStates]:
@@ -164,7 +181,7 @@ class _PlainStates:
         everyone = np.arange(len(here))
         above = np.abs(self.score[np.maximum(surviving - 1, 0), everyone] - threshold)
         below = np.abs(self.score[np.minimum(surviving, last), everyone] - threshold)
-        rows.nearest[here] = np.minimum(above, below)
+        rows.nearest[here] = np.where(np.isfinite(threshold), np.minimum(above, below), np.nan)
         rows.surviving[here] = surviving
         some = np.flatnonzero(surviving)
         here, state = here[some], (surviving[some] - 1, some)
@@ -198,9 +215,11 @@ class _WalkedStates:
         rows.length[here] = np.maximum(self.states.length[state], 0)  # -1 without a text
         rows.matched[here] = counts["pairs"] + counts["rejected_pairs"]
         rows.surviving[here] = counts["pairs"]
+        if (counts["documents"] < 1).any():
+            rows.readable[here] = counts["documents"]
         for name in ("image_tokens", "text_tokens", "mispaired"):
-            getattr(rows, name)[here] = counts[name]
+            getattr(rows, name)[here] = counts[name] / counts["documents"]
         for place, scores, own in zip(here.tolist(), self.scores, at.tolist(), strict=True):
             if rows.matched[place]:
                 rows.best[place] = scores.max()
-                rows.nearest[place] = np.abs(scores - own).min()
+                rows.nearest[place] = np.abs(scores - own).min() if np.isfinite(own) else np.nan

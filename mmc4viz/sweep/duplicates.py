@@ -26,7 +26,6 @@ from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.sweep.audit import EQUAL, image_values
 from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.pairs import Pairs
-from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.types import LoaderConfig
 
 Keys = NDArray[np.uint64]
@@ -416,8 +415,7 @@ def yields(seen: Duplicates, found: Verdicts, pairs: Pairs, config: LoaderConfig
     Of the documents with one URL, the first of the corpus counts, whether it is kept or not;
     documents without a URL all count.
     """
-    odds = np.select([found.kind == CLASS["kept_always"], found.kind == CLASS["kept_single_image"]],
-                     [1.0, config.single_image_keep])  # fmt: skip
+    odds = found.odds(config.single_image_keep)
     first = pairs.cut(config.lowest_score)
     image = seen.starts[pairs.document[first:]] + pairs.image[first:]
     return YieldOnce(

@@ -250,16 +250,17 @@ class LiteralStates:
         Class (`mmc4viz.sweep.statistics.CLASSES`).
     length : ndarray of int64, shape (S,)
         Tokens before truncation; 0 without a text.
-    counts : ndarray of int64, shape (S, len(QUANTITIES))
-        Quantities of that class.
+    counts : ndarray of int64 or float64, shape (S, len(QUANTITIES))
+        Quantities of that class. Of a document that may be unreadable, by what a loader draws, a
+        part of one is counted.
     images : ndarray of int64, shape (S, len(ImageStatus))
     """
 
     document: Ints
     score: NDArray[np.float64]
     kind: Ints
-    length: Ints
-    counts: Ints
+    length: NDArray[Any]
+    counts: NDArray[Any]
     images: Ints
 
 
@@ -334,12 +335,16 @@ class Literal(Mapping[int, Document]):
                 for number, threshold in zip(here, self._entered.tolist(), strict=True)
             ]
             each = [tally(verdict, config.max_tokens) for verdict in verdicts]
+            kinds = [CLASS[class_of(verdict)] for verdict in verdicts]
             found = LiteralStates(
                 self._document,
                 self._entered,
-                np.array([CLASS[class_of(verdict)] for verdict in verdicts], np.int64),
-                np.array([verdict.shape.length for verdict in verdicts], np.int64),
-                _stack([one.counts.sum(axis=1) for one in each], len(QUANTITIES)),
+                np.array(kinds, np.int64),
+                np.array([verdict.shape.length for verdict in verdicts] or np.zeros(0, np.int64)),
+                _stack(
+                    [one.counts[:, kind] for one, kind in zip(each, kinds, strict=True)],
+                    len(QUANTITIES),
+                ),
                 _stack([one.images for one in each], len(ImageStatus)),
             )
             self._walked = key, found
@@ -461,8 +466,8 @@ def _match(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> _M
     return _Match(pairs, base, False)
 
 
-def _stack(rows: list[Ints], width: int) -> Ints:
-    return np.array(rows, np.int64).reshape(-1, width)
+def _stack(rows: list[NDArray[Any]], width: int) -> NDArray[Any]:
+    return np.array(rows or np.zeros(0, np.int64)).reshape(-1, width)
 
 
 def _classes(found: Cut, chatgpt: NDArray[np.bool_], min_images: int) -> Ints:

@@ -88,10 +88,10 @@ class Tally:
     shapes: NDArray[np.int64]
 
     @classmethod
-    def empty(cls) -> Tally:
-        """Return a tally of zeros."""
+    def empty(cls, dtype: Any = np.int64) -> Tally:
+        """Return a tally of zeros, whose counts may be means."""
         return cls(
-            np.zeros((len(QUANTITIES), len(CLASSES)), np.int64),
+            np.zeros((len(QUANTITIES), len(CLASSES)), dtype),
             np.zeros(len(ImageStatus), np.int64),
             np.zeros(len(SHAPES), np.int64),
         )
@@ -117,7 +117,9 @@ def lengths_of(kind: NDArray[Any], length: NDArray[Any], max_tokens: int) -> NDA
     >>> [(*SHAPES[MOST_IMAGES + 1 :], "dropped")[n] for n in found]
     ['always_2', 'single_image_truncated', 'dropped']
     """
-    part, most = np.zeros(length.shape, np.int8), np.iinfo(length.dtype).max
+    part, most = np.zeros(length.shape, np.int8), np.inf
+    if length.dtype.kind in "iu":
+        most = np.iinfo(length.dtype).max
     for edge in range(1, LENGTHS + 1):
         part += (length > min(edge * max_tokens // LENGTHS, most)).view(np.int8)
     part += (LENGTHS + 1) * (kind == CLASS["kept_single_image"])
@@ -135,14 +137,16 @@ def class_of(verdict: Verdict) -> str:
 def tally(verdict: Verdict, max_tokens: int) -> Tally:
     """Count one verdict of the reference walk, with this token limit."""
     statuses = Counter(pair.status for pair in verdict.pairs)
+    drawn = [pair for pair in verdict.pairs if pair.probability < 1]
+    not_drawn = sum(1 - pair.probability for pair in drawn)
     images = Counter(verdict.images)
     counts = {
         "documents": 1,
         "pairs": len(verdict.pairs) - statuses[PairStatus.BELOW_THRESHOLD],
         "rejected_pairs": statuses[PairStatus.BELOW_THRESHOLD],
-        "over_cap": statuses[PairStatus.OVER_CAP],
+        "over_cap": statuses[PairStatus.OVER_CAP] + not_drawn,
         "truncated": statuses[PairStatus.TRUNCATED],
-        "reaching": statuses[PairStatus.KEPT],
+        "reaching": statuses[PairStatus.KEPT] - not_drawn,
         "image_tokens": verdict.image_tokens,
         "text_tokens": verdict.text_tokens,
         "mispaired": verdict.mispaired,
@@ -159,8 +163,13 @@ def tally(verdict: Verdict, max_tokens: int) -> Tally:
         counts["reaching"] = len(bound)
         counts["over_cap"] = matched - verdict.handed_over
         counts["truncated"] = verdict.handed_over - len(bound)
-    total = Tally.empty()
-    total.counts[:, CLASS[class_of(verdict)]] = [counts[name] for name in QUANTITIES]
+    values = np.array([counts[name] for name in QUANTITIES])
+    if verdict.readable < 1:
+        values = values * verdict.readable
+    total = Tally.empty(values.dtype)
+    total.counts[:, CLASS[class_of(verdict)]] = values
+    if verdict.readable < 1:
+        total.counts[QUANTITY["documents"], CLASS["unreadable"]] += 1 - verdict.readable
     total.images[:] = [images[status] for status in ImageStatus]
     if verdict.outcome is Outcome.KEPT:
         kind, length = np.array(CLASS[class_of(verdict)]), np.array(verdict.shape.length)

@@ -90,15 +90,19 @@ class Bins:
     Bin k is for scores that reach threshold k - 1 but not threshold k. Documents may be divided
     into clusters: then there is a bin k of each cluster, side by side, so that scores of a narrow
     range touch few of all bins. Of plain documents, what is not ``counted`` stays 0 but for their
-    number.
+    number. Counts are of type ``dtype``: means are no integers.
     """
 
     def __init__(
-        self, thresholds: Thresholds, clusters: int = 1, counted: Collection[str] = EVERYTHING
+        self,
+        thresholds: Thresholds,
+        clusters: int = 1,
+        counted: Collection[str] = EVERYTHING,
+        dtype: type[np.number[Any]] = np.int64,
     ) -> None:
         self.thresholds, self.clusters, self._counted = thresholds, clusters, counted
         n = clusters * (len(thresholds) + 1)
-        self.counts = np.zeros((len(QUANTITIES), len(CLASSES), n), np.int64)
+        self.counts = np.zeros((len(QUANTITIES), len(CLASSES), n), dtype)
         self.images = np.zeros((len(ImageStatus), n), np.int64)
         self.shapes = np.zeros((len(SHAPES) + 1, n), np.int64)  # the last: not kept
 
@@ -185,10 +189,16 @@ class Bins:
         counts = self.counts.transpose(2, 1, 0)  # a view: bins and classes first
         np.add.at(counts, (at, states.kind), states.counts)
         np.subtract.at(counts, (left, states.kind[before]), states.counts[before])
+        unreadable = 1 - states.counts[:, QUANTITY["documents"]]
+        if unreadable.any():  # in part
+            counts = self.counts[QUANTITY["documents"], CLASS["unreadable"]]
+            np.add.at(counts, at, unreadable)
+            np.subtract.at(counts, left, unreadable[before])
         np.add.at(self.images.T, at, states.images)
         np.subtract.at(self.images.T, left, states.images[before])
+        documents, images = states.counts[:, [QUANTITY["documents"], QUANTITY["image_tokens"]]].T
         for shape in (
-            _images_of(states.kind, states.counts[:, QUANTITY["image_tokens"]]),
+            _images_of(states.kind, np.rint(images / documents).astype(np.int64)),
             _length_of(states.kind, states.length, max_tokens),
         ):
             np.add.at(self.shapes, (shape, at), 1)
@@ -560,7 +570,7 @@ def sweep(
     >>> int(sweep(matched, LoaderConfig(), np.array([0.2])).total("documents")[0])
     0
     """
-    bins = Bins(thresholds)
+    bins = Bins(thresholds, dtype=_dtype(config))
     _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress, shifts)
     return bins.curves()[0]
 
@@ -588,9 +598,14 @@ def sweep_each(
     list of Curves
         One per cluster; their sum is what `sweep` returns.
     """
-    bins = Bins(thresholds, clusters)
+    bins = Bins(thresholds, clusters, dtype=_dtype(config))
     _fill(bins, matched, config, cluster, None)
     return bins.curves()
+
+
+def _dtype(config: LoaderConfig) -> type[np.number[Any]]:
+    """Return the type of counts: means, where a loader draws at random."""
+    return np.float64 if profile_of(config).is_random else np.int64
 
 
 def _fill(

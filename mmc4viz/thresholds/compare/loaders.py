@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.loader.profile import PROFILES
-from mmc4viz.sweep.document_table import verdicts
-from mmc4viz.sweep.statistics import CLASS, Curves
+from mmc4viz.sweep.document_table import Verdicts, verdicts
+from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import Matched, Progress, match_corpus, sweep
 from mmc4viz.thresholds.by_yield import Steps, steps_of_scores
 from mmc4viz.thresholds.compare.equivalent import equal_yield
@@ -126,8 +125,8 @@ class Resolved(Protocol):
     def steps(self) -> Steps:
         """Return what is kept at every score."""
 
-    def kind(self) -> NDArray[np.int8]:
-        """Return the class of each document at the threshold of the settings."""
+    def verdicts(self) -> Verdicts:
+        """Return the outcome of each document at the threshold of the settings."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +140,8 @@ class _Resolved:
     def steps(self) -> Steps:
         return steps_of_scores(self.matched, self.config)
 
-    def kind(self) -> NDArray[np.int8]:
-        return verdicts(self.matched, self.config).kind
+    def verdicts(self) -> Verdicts:
+        return verdicts(self.matched, self.config)
 
 
 def compare_loaders(
@@ -207,10 +206,7 @@ def _under(resolved: Resolved, config: LoaderConfig, wanted: float | None) -> Un
         target = present.documents if wanted is None else wanted
         as_many = equal_yield(resolved.steps(), "documents", target)
         equal = as_many.best.threshold, as_many.best.kept
-    kind = resolved.kind()
-    odds = np.zeros(len(kind))
-    odds[kind == CLASS["kept_always"]] = 1.0
-    odds[kind == CLASS["kept_single_image"]] = config.single_image_keep
+    odds = resolved.verdicts().odds(config.single_image_keep)
     return UnderLoader(config, present, _yield_at(curves, config, default), equal, odds)
 
 

@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from mmc4viz import charts
 from mmc4viz.arrays import Ints
 from mmc4viz.data.scale import Thresholds
 from mmc4viz.loader.profile import PROFILES
+from mmc4viz.sweep.document_table import Verdicts
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.sweep.sweep import sweep
 from mmc4viz.thresholds.by_yield import Steps, steps_of_scores
@@ -77,8 +77,8 @@ class _CachedUnderLoader:
     def steps(self) -> Steps:
         return _steps(self.source, self.config.for_yields())
 
-    def kind(self) -> NDArray[np.int8]:
-        return data.verdicts_for(self.source, self.config).kind
+    def verdicts(self) -> Verdicts:
+        return data.verdicts_for(self.source, self.config)
 
 
 @cached("Computing curves")
