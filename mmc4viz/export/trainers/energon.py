@@ -85,7 +85,7 @@ def write_energon(
     *,
     overwrite: bool = False,
 ) -> EnergonSummary:
-    """Write Energon's files beside shards.
+    """Write Energon's files next to shards.
 
     Parameters
     ----------

@@ -270,14 +270,9 @@ _OUTPUTS = ("out", "manifest_file", "ids_file", "report_file")
 
 
 def export(**options: Any) -> None:
-    """Export settings, manifest, ids and report, or to a trainer."""
+    """Export settings, manifest, ids and report."""
     if options["trainer"] == "webdataset":
         _check_webdataset(options)
-    elif options["trainer"] is not None:
-        from mmc4viz.cli.trainers import export_for  # imported late to start faster
-
-        export_for(options)
-        return
     else:
         for name in ("scheduler", "overwrite"):
             if options[name]:
