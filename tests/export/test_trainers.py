@@ -20,8 +20,10 @@ from mmc4viz.apply.tasks import ReplacingError
 from mmc4viz.cli import main
 from mmc4viz.data.build_index import IndexTask, build
 from mmc4viz.data.columns import Verify
+from mmc4viz.data.ingest import read_columns
 from mmc4viz.export.trainers import mds
 from mmc4viz.export.trainers import run as exporting
+from mmc4viz.export.trainers.energon import write_energon
 from mmc4viz.export.trainers.rows import ExportError, TrainingRow
 from mmc4viz.export.trainers.run import (
     Exported,
@@ -32,9 +34,11 @@ from mmc4viz.export.trainers.run import (
     export_tasks,
 )
 from mmc4viz.text import storable
+from mmc4viz.types import SliceThresholds
 from tests.support import nasty, real
+from tests.support.chosen import BY_SENTENCES, own_threshold
 from tests.support.documents import chatgpt, entry, info, jpeg, write_tar
-from tests.support.training_rows import ExpectedRow, expected_rows
+from tests.support.training_rows import TOKENIZER, ExpectedRow, expected_rows
 
 SAMPLE = [Path("sample_data") / f"sample-000{n}.tar" for n in range(2)]
 SETTINGS = [
@@ -116,6 +120,18 @@ def test_rows_of_real_documents(tmp_path: Path) -> None:
     path = real.shard(tmp_path)
     export([path], tmp_path / "out", LoaderConfig())
     assert check([path], tmp_path / "out", LoaderConfig()) > 50
+
+
+def test_slice_thresholds_are_respected(tmp_path: Path) -> None:
+    config, slices = LoaderConfig(), SliceThresholds("sentences", 0.24, BY_SENTENCES)
+    out, shard = tmp_path / "out", Path(shutil.copy(SAMPLE[0], tmp_path))
+    export([shard], out, config, slices=slices)
+    wanted = expected_rows(shard, config, own_threshold)
+    assert [row.key for row in wanted] != [row.key for row in expected_rows(shard, config)]
+    assert list(map(stored, rows_of(out / "sample-0000.parquet"))) == list(map(stored, wanted))
+    parts = [read_columns(Shard(str(shard)), TOKENIZER)]
+    done = write_energon(parts, config, str(tmp_path), slices)
+    assert (done.documents, done.images) == (len(wanted), sum(len(row.images) for row in wanted))
 
 
 def test_truncated_pairs_are_left_out(tmp_path: Path) -> None:

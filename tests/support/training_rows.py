@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmc4viz import LoaderConfig, Shard, load_tokenizer, parse_document, samples, walk
+from mmc4viz import Document, LoaderConfig, Shard, load_tokenizer, parse_document, samples, walk
 from mmc4viz.types import PairStatus
 
 TOKENIZER = load_tokenizer()
@@ -28,12 +29,17 @@ class ExpectedRow:
         return [part for part in self.sequence if isinstance(part, bytes)]
 
 
-def expected_rows(path: Path, config: LoaderConfig) -> list[ExpectedRow]:
-    """Return the rows of a tar, in its order."""
+Own = Callable[[Document, LoaderConfig], LoaderConfig]
+
+
+def expected_rows(
+    path: Path, config: LoaderConfig, own: Own = lambda _, config: config
+) -> list[ExpectedRow]:
+    """Return the rows of a tar, in its order; ``own`` gives a document's own settings."""
     found = []
     for sample in samples(Shard(str(path))):
         document = parse_document(sample.key, sample.raw)
-        verdict = walk(document, config, TOKENIZER)
+        verdict = walk(document, own(document, config), TOKENIZER)
         if verdict.keep_probability == 0 or document.is_gpt:
             continue
         kept = [(p.image, p.sentence) for p in verdict.pairs if p.status is PairStatus.KEPT]
