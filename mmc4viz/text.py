@@ -156,6 +156,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_code(lines: str) -> str:
+    """Escape what a terminal might act on in lines, except for the ends of lines."""
+    return "\n".join(map(printable, lines.splitlines()))
+
+
 def plain(text: str) -> str:
     r"""Escape control and formatting characters, so that they are visible and inert.
 

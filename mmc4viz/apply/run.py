@@ -21,31 +21,30 @@ from threading import Event, Thread
 from typing import BinaryIO, Final
 
 from mmc4viz.apply.options import RewriteCounts, refuse_impossible
+from mmc4viz.apply.resuming import record_of, still_valid
 from mmc4viz.apply.shard import (
     Rewritten,
     ShardSettings,
     SharedSentenceError,
     rewrite_shard,
     shard_columns,
-    slice_thresholds,
+    slice_shifts,
 )
 from mmc4viz.apply.tar import Output, Unpacked, unpacked, written
 from mmc4viz.apply.tasks import (
+    SUFFIX,
     ApplyError,
     Record,
     ReplacingError,
     RewriteTask,
     check_places,
     disk_use,
-    exists,
-    is_intact,
     names_in,
     read_record,
     write_record,
 )
 from mmc4viz.data.build_index import scratch_of
-from mmc4viz.data.columns import Verify
-from mmc4viz.data.index import absolute, digest, map_columns, map_set_file
+from mmc4viz.data.index import absolute
 from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, get_ready, processes, run
 from mmc4viz.data.storage import (
     fingerprint,
@@ -59,7 +58,6 @@ from mmc4viz.data.storage import (
     users,
     whole_fingerprint,
 )
-from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.slices.thresholds import attribute_of
 from mmc4viz.types import Mmc4vizError, ShardError
 
@@ -172,18 +170,10 @@ def apply_to_shard(task: RewriteTask) -> Applied:
 
 
 def _apply(task: RewriteTask, scratch: Path) -> Applied:
-    record = _record(task)
-    before = None if task.dry_run else read_record(task.target)
-    unlike = [] if before is None or task.overwrite else before.unlike(record)
-    if unlike and exists(task.target):
-        raise ReplacingError(
-            f"{task.target}: was written with different settings ({'; '.join(unlike)}); choose "
-            "another --out, or add --overwrite"
-        )
-    if before is not None and not (
-        _made_like(before, record, task) and is_intact(task.target, before)
-    ):
-        before = None
+    record = record_of(task)
+    before = None
+    if not task.dry_run:
+        before = still_valid(read_record(task.target), record, task)
     if before is not None and before.whole:
         return _written_before(task, before, "skipped", None)
     if task.index_file is None:
@@ -194,38 +184,6 @@ def _apply(task: RewriteTask, scratch: Path) -> Applied:
         return _rewrite(task, record, plain, scratch, before)
     finally:
         spool.unlink(missing_ok=True)
-
-
-def _made_like(before: Record, record: Record, task: RewriteTask) -> bool:
-    """Whether the present output was made from the same bytes in the same way."""
-    same_way = replace(before, fingerprint=record.fingerprint).made_like(record)
-    return same_way and unchanged(task.shard.path, before.fingerprint)
-
-
-def _record(task: RewriteTask) -> Record:
-    """Return the record of a shard to be written."""
-    similarity, verify = "", str(Verify.FULL)
-    if task.index_file is None:
-        now = fingerprint(task.shard.path)
-    else:
-        _, origin = map_columns(Path(task.index_file))
-        verify, now = origin.verify, origin.fingerprint
-        if not unchanged(task.shard.path, now):
-            raise ShardError(
-                f"{task.shard.path}: has changed since it was indexed; run mmc4viz index again"
-            )
-    if task.set_file is not None:
-        _, made = map_set_file(Path(task.set_file))
-        similarity = f"{made.set}:{made.sidecar}"
-    return Record(
-        absolute(task.shard.path),
-        now,
-        similarity,
-        digest(load_tokenizer(task.config.tokenizer)),
-        verify,
-        task.settings(),
-        task.options.as_dict(),
-    )
 
 
 def _written_before(task: RewriteTask, before: Record, status: str, reason: str | None) -> Applied:
@@ -246,13 +204,9 @@ def _rewrite(
 ) -> Applied:
     """Rewrite a shard; the output of a truncated one is kept unless more can be read now."""
     columns = shard_columns(task, plain)
-    setting = ShardSettings(
-        task.config,
-        task.options,
-        columns.own.tokenizer,
-        task.slices,
-        slice_thresholds(task, columns.own),
-    )
+    shifts = slice_shifts(task, columns.own)
+    own = None if shifts is None else shifts.at(task.config.threshold)
+    setting = ShardSettings(task.config, task.options, columns.own.tokenizer, task.slices, own)
 
     def rewrite(out: Output) -> Rewritten:
         return rewrite_shard(columns, plain, out, setting, refuse_shared=not task.dry_run)
@@ -270,7 +224,7 @@ def _rewrite(
             )
         if before is not None and done.error and done.counts.documents <= before.documents:
             return _written_before(task, before, "incomplete", done.error)
-        write_record(record, task.target, scratch)
+        write_record(record, task.target + SUFFIX, scratch)
         put_in_place(partial, task.target)
         record = replace(
             record,
@@ -281,7 +235,7 @@ def _rewrite(
             left_out=done.left_out,
             error=done.error,
         )
-        write_record(record, task.target, scratch)
+        write_record(record, task.target + SUFFIX, scratch)
     except OSError as error:
         raise ApplyError(
             f"{task.out}: cannot be written: {error.strerror or error}; free some space or choose "

@@ -19,12 +19,14 @@ import pyarrow.compute as pc
 from mmc4viz.apply.edit_json import Edited, edit_json
 from mmc4viz.apply.options import Options, RewriteCounts, loader_config
 from mmc4viz.apply.plan import Edit, Plan, attempts, plan_document
+from mmc4viz.apply.resuming import ShardTask
 from mmc4viz.apply.tar import END, Member, Output, Unpacked, contents, header, members, padding
 from mmc4viz.apply.tasks import RewriteTask
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import BAD_PIXELS, Columns, ImageCheck, Kind, Verify
 from mmc4viz.data.index import map_columns, map_set_file
 from mmc4viz.data.ingest import read_columns
+from mmc4viz.data.scale import Shifts
 from mmc4viz.data.shards import LIMIT, OVER_LIMIT, Shard, reason
 from mmc4viz.data.similarity_file import put_over
 from mmc4viz.loader.parse import parse_document
@@ -81,36 +83,54 @@ def shard_columns(task: RewriteTask, plain: Unpacked) -> ShardColumns:
     ShardError
         If nothing can be read, or a document exceeds the size limit.
     """
+    if task.index_file is not None:
+        return indexed_columns(task)
     tokenizer = load_tokenizer(task.config.tokenizer)
-    if task.index_file is None:
-        read = read_columns(Shard(str(plain.path), task.shard.position), tokenizer)
-        error = read.error
-        if error is not None:
-            error = f"{task.shard.path}: {error.removeprefix(f'{plain.path}: ')}"
-            error += f" ({plain.error})" if plain.error else ""
-        own = replace(read, shard=task.shard, error=error)
-    else:
-        batch, origin = map_columns(Path(task.index_file))
-        own = Columns(task.shard, batch, tokenizer, origin.error)
-    if own.error is not None and not len(own):
-        raise ShardError(own.error)
-    if pc.any(pc.match_substring(own.batch.column("detail"), OVER_LIMIT)).as_py():
-        raise ShardError(
-            f"{task.shard.path}: has documents above the size limit, whose outcome is unknown; "
-            f"raise the limit with {LIMIT}"
-        )
+    read = read_columns(Shard(str(plain.path), task.shard.position), tokenizer)
+    error = read.error
+    if error is not None:
+        error = f"{task.shard.path}: {error.removeprefix(f'{plain.path}: ')}"
+        error += f" ({plain.error})" if plain.error else ""
+    own = checked_columns(replace(read, shard=task.shard, error=error))
+    return ShardColumns(own, own)
+
+
+def indexed_columns(task: ShardTask) -> ShardColumns:
+    """Return the columns of an indexed shard, with the scores of its score set put over its own.
+
+    Raises
+    ------
+    ShardError
+        As `shard_columns`.
+    """
+    assert task.index_file is not None
+    batch, origin = map_columns(Path(task.index_file))
+    tokenizer = load_tokenizer(task.config.tokenizer)
+    own = checked_columns(Columns(task.shard, batch, tokenizer, origin.error))
     if task.set_file is None:
         return ShardColumns(own, own)
     return ShardColumns(own, put_over(own, map_set_file(Path(task.set_file))[0]))
 
 
-def slice_thresholds(task: RewriteTask, columns: Columns) -> Floats | None:
-    """Return the threshold of each of a shard's documents; None without slice thresholds."""
+def checked_columns(own: Columns) -> Columns:
+    """Return a shard's columns if their outcomes can be known; raises a ShardError otherwise."""
+    if own.error is not None and not len(own):
+        raise ShardError(own.error)
+    if pc.any(pc.match_substring(own.batch.column("detail"), OVER_LIMIT)).as_py():
+        raise ShardError(
+            f"{own.shard.path}: has documents above the size limit, whose outcome is unknown; "
+            f"raise the limit with {LIMIT}"
+        )
+    return own
+
+
+def slice_shifts(task: ShardTask, columns: Columns) -> Shifts | None:
+    """Return the shifts of a shard's documents; None without slice thresholds."""
     if task.slices is None:
         return None
     attribute = attribute_of(task.slices, verify=False)  # compared once, before all tasks
     corpus = SlicedCorpus(match_corpus([columns], task.config))
-    return shifts_of_shard(task.slices, corpus, attribute).at(task.config.threshold)
+    return shifts_of_shard(task.slices, corpus, attribute)
 
 
 def affected(

@@ -21,6 +21,7 @@ from mmc4viz.config_file import SLICE_THRESHOLDS
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.index import (
     OWN,
+    Origin,
     files_of,
     folder_of,
     identity,
@@ -126,22 +127,33 @@ class Record:
         return found
 
 
-def write_record(record: Record, target: str, scratch: Path) -> None:
-    """Write a shard's record atomically."""
+def write_record(record: Record, path: str, scratch: Path) -> None:
+    """Write a shard's record to its path atomically."""
     scratch.mkdir(parents=True, exist_ok=True)
-    partial = scratch / (os.path.basename(target) + SUFFIX)
+    partial = scratch / f"{os.path.basename(path)}.record"
     partial.write_text(json.dumps(asdict(record), indent=1, sort_keys=True) + "\n", "utf-8")
-    put_in_place(partial, target + SUFFIX)
+    put_in_place(partial, path)
 
 
 def read_record(target: str) -> Record | None:
-    """Read a shard's record; None if it is missing or malformed."""
+    """Read a rewritten shard's record; None if it is missing or malformed."""
+    record = record_at(target + SUFFIX)
     try:
-        if not exists(target + SUFFIX):
+        RewriteCounts.of({} if record is None else record.counts)
+    except (ValueError, TypeError):
+        return None
+    return record
+
+
+def record_at(path: str) -> Record | None:
+    """Read the record at a path; None if it is missing or malformed."""
+    try:
+        if not exists(path):
             return None
-        with open_for_reading(target + SUFFIX) as file:
+        with open_for_reading(path) as file:
             record = Record(**json.loads(file.read()))
-        RewriteCounts.of(record.counts)
+        if not all(type(number) is int for number in record.counts.values()):
+            return None
         parts = (record.config, record.options, record.left_out, record.digest, record.shard)
         kinds = (dict, dict, list, str, str)
         return record if all(map(isinstance, parts, kinds)) else None
@@ -256,23 +268,50 @@ def tasks_for_index(
     ApplyError
         If undecodable images are to be dropped but the index did not decode them.
     """
+    found = []
+    for one in indexed_shards(folder, similarity):
+        if options.drop_undecodable and one.origin.verify != Verify.FULL:
+            raise ApplyError(
+                f"{folder}: --drop-undecodable needs an index built with --verify full, not "
+                f"{one.origin.verify}; run mmc4viz index again, or give SHARDs instead"
+            )
+        found.append(
+            RewriteTask(
+                one.shard, out, config, options, one.index_file, one.set_file, dry_run, overwrite
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedShard:
+    """A shard with its file in an index and in a score set, as `RewriteTask` has them."""
+
+    shard: Shard
+    index_file: str
+    set_file: str | None
+    origin: Origin
+
+
+def indexed_shards(folder: str, similarity: str | None) -> list[IndexedShard]:
+    """Return the shards of an index in order, with their files in a score set, if it is not own.
+
+    Raises
+    ------
+    IndexFileError
+        If there is no index or no such score set.
+    ApplyError
+        If the score set does not cover a shard.
+    """
     sets = {} if similarity in (None, OWN) else _set_files(folder, str(similarity))
     found = []
     for path in files_of(folder):
         _, origin = map_columns(path)
-        if options.drop_undecodable and origin.verify != Verify.FULL:
-            raise ApplyError(
-                f"{folder}: --drop-undecodable needs an index built with --verify full, not "
-                f"{origin.verify}; run mmc4viz index again, or give SHARDs instead"
-            )
         if sets and identity(origin) not in sets:
             raise ApplyError(f"{folder}: the score set {similarity!r} does not cover {origin.path}")
         shard = Shard(located(origin, folder), origin.position)
-        task = RewriteTask(
-            shard, out, config, options, str(path), sets.get(identity(origin)), dry_run, overwrite
-        )
-        found.append(task)
-    return sorted(found, key=lambda task: (task.shard.position, natural(task.shard.path)))
+        found.append(IndexedShard(shard, str(path), sets.get(identity(origin)), origin))
+    return sorted(found, key=lambda one: (one.shard.position, natural(one.shard.path)))
 
 
 def _set_files(folder: str, name: str) -> dict[str, str]:

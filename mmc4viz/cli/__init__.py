@@ -22,7 +22,11 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 _MIN_ADDRESS_SPACE: Final = 1 << 30  # bytes, most of them for shared libraries
-_WORKER_MODULES: Final = {"apply": "mmc4viz.apply.run", "index": "mmc4viz.data.build_index"}
+_WORKER_MODULES: Final = {
+    "apply": "mmc4viz.apply.run",
+    "export": "mmc4viz.export.trainers.run",  # with --for
+    "index": "mmc4viz.data.build_index",
+}
 _MAY_BE_EMPTY: Final = ("note",)
 
 
@@ -66,7 +70,8 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in _WORKER_MODULES and not {"-h", "--help"} & set(args):
+        exporting = args[0] == "export" and "--for" not in args
+        if args[0] in _WORKER_MODULES and not exporting and not {"-h", "--help"} & set(args):
             from mmc4viz.data import jobs  # imported late to start faster
 
             jobs.get_ready(_WORKER_MODULES[args[0]])

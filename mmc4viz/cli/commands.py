@@ -41,6 +41,7 @@ SLICES_BY: Final = (
     "position", "sentence-length", "faces",
 )  # fmt: skip
 SLICES_SORTED: Final = ("cost", "size", "share", "difference", "order")
+TRAINERS: Final = ("energon", "hf", "mds", "openflamingo", "torchtitan", "webdataset")
 VERIFY: Final = ("full", "header", "none")
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
 
@@ -275,9 +276,18 @@ def curve() -> None:
 @INDEX
 @with_sections
 @click.option(
+    "--for",
+    "trainer",
+    type=click.Choice(TRAINERS),
+    help="Write the chosen documents for a trainer into the folder --out, and print how training "
+    "starts: energon, hf (Hugging Face datasets), mds (MosaicML Streaming) or torchtitan; or print "
+    "it for openflamingo, or for webdataset with a --manifest.",
+)
+@click.option(
     "--out",
-    metavar="FILE",
-    help="Write the settings with their provenance to a config file, .yaml or .json.",
+    metavar="PATH",
+    help="Write the settings with their provenance to a config file, .yaml or .json; with --for, "
+    "the folder to write to.",
 )
 @click.option("--note", help="Your note on the choice, stored in the config.")
 @click.option(
@@ -324,12 +334,27 @@ def curve() -> None:
     help="Estimate the yields from a random sample of N documents (95% CI).",
 )
 @SEED
+@WORKERS
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="With --for, use the Dask cluster at ADDRESS instead of --workers.",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="With --for, replace what was written with different settings.",
+)
 @_runs("export")
 def export() -> None:
-    """Export settings, manifest, ids and report.
+    """Export settings, manifest, ids and report, or the chosen documents for a trainer.
 
     Also prints two sentences for a paper's methods section, the flags for OpenFlamingo's train.py,
     settings that no flag can express, and, with a Parquet manifest, code for a WebDataset pipeline.
+
+    With --for, finished shards are skipped, so an interrupted run can be resumed with the same
+    command. Documents with one image are written with their keep probability. Images whose token
+    would be truncated are left out, and so are ChatGPT-generated documents.
     """
 
 

@@ -160,7 +160,10 @@ def _write(
     options: dict[str, Any],
 ) -> None:
     """Write the settings with slice thresholds as a config."""
-    from mmc4viz.cli.export import note_on_table, write_config  # imported late to start faster
+    from mmc4viz.cli.export.settings import (
+        note_on_table,
+        write_config,
+    )  # imported late to start faster
 
     if not slices.thresholds:
         corpus.notes.append(f"{out} was not written: no slice has a threshold of its own")

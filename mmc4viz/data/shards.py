@@ -589,6 +589,33 @@ def fetch(shard: Shard, offset: int, size: int) -> bytes:
     return raw
 
 
+def fetch_all(shard: Shard, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """Fetch the JSON bytes of several samples in one pass.
+
+    Parameters
+    ----------
+    shard : Shard
+    places : iterable of (int, int)
+        Offset and size of each; ascending, as a compressed shard is read once from the start.
+
+    Raises
+    ------
+    ShardError
+        When the shard cannot be read or has become shorter.
+    """
+    try:
+        with decompressed(shard) as stream:
+            for offset, size in places:
+                raw = _read_at(stream, offset, size)
+                if len(raw) != size:
+                    raise ShardError(f"{shard.path}: has been truncated since it was first read")
+                yield raw
+    except ShardError:
+        raise
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        raise ShardError(f"{shard.path}: cannot be read: {reason(error)}") from None
+
+
 def _read_at(stream: IO[bytes], offset: int, size: int) -> bytes:
     """Read from a compressed shard at an offset."""
     stream.seek(offset)

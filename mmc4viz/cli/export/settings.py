@@ -58,7 +58,7 @@ from mmc4viz.slices.table import attribute_named, attributes_asked
 from mmc4viz.sweep.estimate import RATES, estimate
 from mmc4viz.sweep.pairs import Folder
 from mmc4viz.sweep.sweep import Matched, match_corpus, sweep
-from mmc4viz.text import printable, table
+from mmc4viz.text import printable_code, table
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.roc import evidence
 from mmc4viz.thresholds.labels import store
@@ -271,6 +271,12 @@ _OUTPUTS = ("out", "manifest_file", "ids_file", "report_file")
 
 def export(**options: Any) -> None:
     """Export settings, manifest, ids and report."""
+    if options["trainer"] == "webdataset":
+        _check_webdataset(options)
+    else:
+        for name in ("scheduler", "overwrite"):
+            if options[name]:
+                raise ConfigError(f"--{name} is for a trainer: add --for NAME")
     options = settle(options)
     _check(options)
     note, chosen = reasons(options)
@@ -319,8 +325,17 @@ def export(**options: Any) -> None:
         _wrote(options["out"])
         note_on_table(slices, options["out"])
     print_note(_kept(yields, config, slices))
-    click.echo(_what_to_do(config, found, options["manifest_file"], slices))
+    if options["trainer"] is not None:
+        click.echo(printable_code(webdataset_snippet(options["manifest_file"])))
+    else:
+        click.echo(_what_to_do(config, found, options["manifest_file"], slices))
     finish(corpus)
+
+
+def _check_webdataset(options: dict[str, Any]) -> None:
+    """Reject a filter without the manifest that it reads."""
+    if not (options["manifest_file"] or "").lower().endswith(".parquet"):
+        raise ConfigError("--for webdataset filters by a manifest: add --manifest FILE.parquet")
 
 
 def _refuse_with_slices(options: dict[str, Any]) -> None:
@@ -516,7 +531,7 @@ def _what_to_do(
     if manifest_file is not None and manifest_file.lower().endswith(".parquet"):
         lines += ["", "A plain WebDataset pipeline:", ""]
         lines += webdataset_snippet(manifest_file).splitlines()
-    return "\n".join(map(printable, lines))
+    return printable_code("\n".join(lines))
 
 
 def _folder(corpus: Indexed | Shards) -> Folder:

@@ -1,0 +1,1 @@
+"""The chosen documents in the formats of today's trainers."""
