@@ -102,7 +102,7 @@ def _chunk(parts: list[Part], config: LoaderConfig, own: Floats | None) -> Chunk
     columns = zip((document, image, sentence, score, status), walked, strict=True)
     document, image, sentence, score, status = (np.concatenate(both) for both in columns)
     order = np.lexsort((image, document))
-    first = np.concatenate([[0], np.cumsum(np.bincount(document, minlength=len(kind)))])
+    first = np.concatenate([[0], np.cumsum(np.bincount(document, minlength=len(found.kind)))])
     return Chunk(
         parts,
         found,
