@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from mmc4viz.export.sections import counted
-from mmc4viz.export.trainer import LOADER, unflagged
+from mmc4viz.export.trainer import unflagged
 from mmc4viz.loader.profile import profile_of
 from mmc4viz.types import LoaderConfig, SliceThresholds
 
@@ -110,7 +110,7 @@ def _loader(config: LoaderConfig) -> str:
     if config.loader != LoaderConfig().loader:
         profile = profile_of(config)
         return f"as in the data loader of {profile.label} ({profile.source})"
-    commit = f"OpenFlamingo's data loader (commit {LOADER['commit'][:10]})"
+    commit = f"OpenFlamingo's data loader (commit {profile_of(config).source.commit[:10]})"
     others = [one.name for one in unflagged(config) if not one.agrees]
     if not others:
         return f"as in {commit}"

@@ -13,7 +13,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
@@ -27,15 +27,15 @@ from mmc4viz.data.index import FORMAT, OWN, Index, absolute, digest
 from mmc4viz.data.shards import Shard
 from mmc4viz.data.storage import fingerprint, is_remote
 from mmc4viz.export.contents import Contents
-from mmc4viz.export.trainer import LOADER
 from mmc4viz.loader.images import pillow_version
+from mmc4viz.loader.profile import PROFILES
 from mmc4viz.loader.tokenizer import BUILT_IN, Tokenizer
 from mmc4viz.sweep.estimate import CONFIDENCE, RATES, Rate
 from mmc4viz.sweep.statistics import Curves
 from mmc4viz.text import storable
 from mmc4viz.thresholds.labels.exchange import export_csv
 from mmc4viz.thresholds.proposal import Basis
-from mmc4viz.types import LoaderConfig, Outcome, SliceThresholds
+from mmc4viz.types import DEFAULT_LOADER, LoaderConfig, Outcome, SliceThresholds
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ class Basics:
     similarity: SimilarityFacts
     tokenizer: Tokenizer
     labels: LabelFacts | None = None
+    loader: str = DEFAULT_LOADER
 
 
 def corpus_of_index(index: Index) -> CorpusFacts:
@@ -193,7 +194,9 @@ def basics_of(corpus: Indexed | Shards, config: LoaderConfig) -> Basics:
     else:
         source = None
         facts = _corpus_of_shards(corpus.shards, corpus.image_dir)
-    return Basics(facts, SimilarityFacts(config.clip_model, source), corpus.tokenizer)
+    return Basics(
+        facts, SimilarityFacts(config.clip_model, source), corpus.tokenizer, None, config.loader
+    )
 
 
 def with_documents(basics: Basics, parts: Sequence[Columns]) -> Basics:
@@ -300,7 +303,7 @@ def provenance(
     found["similarity"] = _similarity_record(basics.similarity)
     named = basics.tokenizer.name
     found["tokenizer"] = {"digest": digest(basics.tokenizer), "exact": named != BUILT_IN}
-    found["loader"] = dict(LOADER)
+    found["loader"] = asdict(PROFILES[basics.loader].source)
     if basics.labels is not None:
         found["labels"] = _labels_record(basics.labels)
     found["yields"] = _plain(yields)

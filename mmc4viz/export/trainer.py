@@ -13,16 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.tokenizer import BUILT_IN
-from mmc4viz.types import LoaderConfig, SliceThresholds
-
-LOADER: Final = {
-    "repository": "mlfoundations/open_flamingo",
-    "file": "open_flamingo/train/data.py",
-    "commit": "655f693fbfa04cd6e9a987d960654624d48917cf",
-}
-"""The loader that is predicted, at its repository's last commit (October 2023)."""
-_DEFAULT: Final = LoaderConfig()  # except for the threshold, the values fixed in the loader
+from mmc4viz.types import DEFAULT_LOADER, SETTINGS, LoaderConfig, SliceThresholds
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Unflagged:
 
 
 def openflamingo_flags(config: LoaderConfig) -> str:
-    """Return the flags of OpenFlamingo's ``train.py`` for the settings.
+    """Return the flags of OpenFlamingo's ``train.py`` for the settings; empty for other trainers.
 
     Examples
     --------
@@ -66,12 +59,13 @@ def openflamingo_flags(config: LoaderConfig) -> str:
 def _flags(config: LoaderConfig) -> list[str]:
     threshold = repr(config.threshold)
     sign = "=" if threshold.startswith("-") else " "  # otherwise parsed as another flag
-    flags = [
-        f"--mmc4_textsim_threshold{sign}{threshold}",
-        f"--mmc4_max_num_images {config.max_images}",
-        f"--mmc4_min_num_images {config.min_images}",
-    ]
-    if config.tokenizer != BUILT_IN:
+    known = {
+        "threshold": f"--mmc4_textsim_threshold{sign}{threshold}",
+        "max_images": f"--mmc4_max_num_images {config.max_images}",
+        "min_images": f"--mmc4_min_num_images {config.min_images}",
+    }
+    flags = [known[name] for name in profile_of(config).flags]
+    if flags and config.tokenizer != BUILT_IN:
         flags.append(f"--tokenizer_path {shlex.quote(_folder(config.tokenizer))}")
     return flags
 
@@ -107,6 +101,9 @@ def training_command(config: LoaderConfig, shards: Sequence[str]) -> str:
     """
     flags = " \\\n  ".join(_flags(config))
     named = shlex.quote(f"/path/to/mmc4/{braced(shards)}")
+    if not flags:
+        source = profile_of(config).source
+        return f"# No flags: these settings are in the code of {source}"
     return _SCRIPT.replace("{shards}", named) + f"  {flags}"
 
 
@@ -144,38 +141,36 @@ def _folder(tokenizer: str) -> str:
 
 def unflagged(config: LoaderConfig) -> list[Unflagged]:
     """Return the settings for which the loader has no flag."""
-    size = "change MIN_KB in open_flamingo/train/data.py (cannot be done in the data)"
-    if config.min_kb > _DEFAULT.min_kb:
+    own, profile = LoaderConfig.of_loader(config.loader), profile_of(config)
+    applies = config.loader == DEFAULT_LOADER  # rewritten shards are for that one
+    in_code = f"change it in {profile.source.file} (cannot be done in the data)"
+    size = in_code
+    if applies and config.min_kb > own.min_kb:
         size = "mmc4viz apply removes the smaller images from the shards"
-    other = (
-        "these flags are for the present OpenFlamingo; train with the code of "
-        f"{config.loader} (mmc4viz loaders says where it is)"
+    pairs = (
+        "mmc4viz apply writes shards on which the loader's assignment gives the same pairs, unless "
+        "a sentence has several images"
     )
-    return [
-        Unflagged("loader", config.loader, _DEFAULT.loader, other),
-        Unflagged("size limit", _size(config), _size(_DEFAULT), size),
-        Unflagged(
-            "token limit",
-            str(config.max_tokens),
-            str(_DEFAULT.max_tokens),
-            "change max_tokens of preprocess_interleaved in open_flamingo/train/data.py (cannot be "
-            "done in the data)",
-        ),
-        Unflagged(
-            "assignment",
-            config.assignment,
-            _DEFAULT.assignment,
-            "mmc4viz apply writes shards on which the loader's assignment gives the same pairs, "
-            "unless a sentence has several images",
-        ),
+    found = [
+        Unflagged("size limit", _size(config), _size(own), size),
+        Unflagged("token limit", str(config.max_tokens), str(own.max_tokens), in_code),
+        Unflagged("assignment", config.assignment, own.assignment, pairs if applies else in_code),
         Unflagged(
             "single-image keep probability",
             repr(config.single_image_keep),
-            repr(_DEFAULT.single_image_keep),
-            "change the random drop in preprocess_interleaved in open_flamingo/train/data.py "
-            "(cannot be done in the data)",
+            repr(own.single_image_keep),
+            in_code,
         ),
     ]
+    others = {"threshold": config.has_threshold, "max_images": True, "min_images": True}
+    return found + [
+        Unflagged(
+            SETTINGS[name].label.lower(), str(getattr(config, name)), str(getattr(own, name)),
+            in_code,
+        )
+        for name, there in others.items()
+        if there and name not in profile.flags
+    ]  # fmt: skip
 
 
 def _size(config: LoaderConfig) -> str:
@@ -212,7 +207,7 @@ def advice(config: LoaderConfig, slices: SliceThresholds | None = None) -> dict[
     ['size limit: n // 1000 > 20, in the loader n // 1000 > 10; mmc4viz apply removes the smaller \
 images from the shards']
     """
-    settings = unflagged(config)
+    settings, applies = unflagged(config), config.loader == DEFAULT_LOADER
     different = [
         f"{one.name}: {one.wanted}, in the loader {one.fixed}; {one.advice}"
         for one in settings
@@ -225,7 +220,7 @@ images from the shards']
         "Fixed in the loader (no flag)": [
             f"{one.name}: {one.wanted}" for one in settings if one.agrees
         ],
-        "Only possible by rewriting shards (mmc4viz apply)": _BY_REWRITING,
+        "Only possible by rewriting shards (mmc4viz apply)": _BY_REWRITING * applies,
     }
     return {title: lines for title, lines in found.items() if lines}
 

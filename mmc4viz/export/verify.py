@@ -19,9 +19,9 @@ from mmc4viz.export.provenance import (
     SimilarityFacts,
     last_name,
 )
-from mmc4viz.export.trainer import LOADER
+from mmc4viz.loader.profile import PROFILES
 from mmc4viz.sweep.estimate import RATES
-from mmc4viz.types import LoaderConfig
+from mmc4viz.types import DEFAULT_LOADER, LoaderConfig
 
 _Recorded = Mapping[str, Any]
 _SHOWN: Final = 12  # characters of a digest
@@ -131,8 +131,9 @@ def checks(settings: _Recorded, found: _Recorded, basics: Basics) -> list[Check]
         here = basics.corpus.verify
         done.append(Check("image validation", validated, here, _informs(validated, here)))
     recorded = found.get("loader", {}).get("commit", "")
-    commits = recorded[:_SHOWN], LOADER["commit"][:_SHOWN]
-    done.append(Check("loader commit", *commits, _informs(recorded, LOADER["commit"])))
+    known = PROFILES[settings.get("loader", DEFAULT_LOADER)].source.commit
+    commits = recorded[:_SHOWN], known[:_SHOWN]
+    done.append(Check("loader commit", *commits, _informs(recorded, known)))
     versions = found.get("version", ""), version("mmc4viz")
     return [*done, Check("mmc4viz version", *versions, _informs(*versions))]
 

@@ -62,6 +62,18 @@ class Cap(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a loader's code is."""
+
+    repository: str
+    file: str
+    commit: str
+
+    def __str__(self) -> str:
+        return f"{self.repository}, {self.file}, commit {self.commit[:10]}"
+
+
+@dataclass(frozen=True, slots=True)
 class LoaderProfile:
     """What one loader does to a document.
 
@@ -71,8 +83,8 @@ class LoaderProfile:
         Short, as in the recorded verdicts of its original.
     label : str
         As shown to people.
-    source : str
-        The code that it describes: repository, file, and commit or tag.
+    source : Source
+        The code that it describes.
     matcher : Matcher
         How images get their sentences and scores.
     needs_matrix : bool
@@ -100,6 +112,8 @@ class LoaderProfile:
         Whether the model receives kept images whose token is cut off.
     counts_images : bool
         Whether the minimum and the single-image rule count images rather than image tokens.
+    flags : tuple of str
+        The settings for which OpenFlamingo's ``train.py`` has a flag; none for other trainers.
     special_tokens : tuple of str
         Added to the tokenizer, in this order (`mmc4viz.loader.tokenizer.load_tokenizer`).
     settings : mapping of str to Any
@@ -114,7 +128,7 @@ class LoaderProfile:
 
     name: str
     label: str
-    source: str
+    source: Source
     matcher: Matcher
     needs_matrix: bool = True
     to_shorter: bool = False
@@ -129,6 +143,7 @@ class LoaderProfile:
     template: Template = _TEXT
     hands_over_cut: bool = True
     counts_images: bool = False
+    flags: tuple[str, ...] = ()
     special_tokens: tuple[str, ...] = OPENFLAMINGO_TOKENS
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -353,14 +368,24 @@ def _compared(score: Any, number: int) -> float:
 OPENFLAMINGO: Final = LoaderProfile(
     "openflamingo",
     "OpenFlamingo",
-    "mlfoundations/open_flamingo, open_flamingo/train/data.py, since pull request 238",
+    Source(
+        "mlfoundations/open_flamingo",
+        "open_flamingo/train/data.py",
+        "655f693fbfa04cd6e9a987d960654624d48917cf",
+    ),
     by_assignment,
+    flags=("threshold", "max_images", "min_images"),
 )
 OPENFLAMINGO_2: Final = LoaderProfile(
     "openflamingo-2.0",
     "OpenFlamingo 2.0 (argmax)",
-    "mlfoundations/open_flamingo, open_flamingo/train/data.py, tags 2.0.0 and 2.0.1",
+    Source(
+        "mlfoundations/open_flamingo",
+        "open_flamingo/train/data.py",
+        "a05dcba7c985ec22b55fb78fcef7bee62c78ef25",
+    ),
     by_row,
+    flags=("threshold", "max_images", "min_images"),
     to_shorter=True,
     decodes_all=False,
     settings=LOADER_DEFAULTS["openflamingo-2.0"],
@@ -368,9 +393,13 @@ OPENFLAMINGO_2: Final = LoaderProfile(
 OPENFLAMINGO_1: Final = LoaderProfile(
     "openflamingo-1",
     "OpenFlamingo 1, Otter",
-    "mlfoundations/open_flamingo, open_flamingo/train/data.py, commit 95426dd; "
-    "Luodian/Otter, pipeline/mimicit_utils/data.py",
+    Source(
+        "mlfoundations/open_flamingo",
+        "open_flamingo/train/data.py",
+        "95426dd25fd8334db295311b95ea1add686e654c",
+    ),
     as_stored,
+    flags=("threshold",),
     needs_matrix=False,
     missing_is_fatal=True,
     decodes_all=False,
@@ -381,14 +410,22 @@ OPENFLAMINGO_1: Final = LoaderProfile(
 OMNICORPUS_OPENFLAMINGO: Final = LoaderProfile(
     "omnicorpus-openflamingo",
     "OmniCorpus's OpenFlamingo",
-    "OpenGVLab/OmniCorpus, mllm_openflamingo/open_flamingo/train/data.py",
+    Source(
+        "OpenGVLab/OmniCorpus",
+        "mllm_openflamingo/open_flamingo/train/data.py",
+        "ce4a012c6adf7c298cd6943a7ad875ec1af1ab6b",
+    ),
     by_assignment,
     missing_is_fatal=True,
 )
 OMNICORPUS_LLAVA: Final = LoaderProfile(
     "omnicorpus-llava",
     "OmniCorpus's LLaVA",
-    "OpenGVLab/OmniCorpus, mllm_llava/llava/train/datasets.py",
+    Source(
+        "OpenGVLab/OmniCorpus",
+        "mllm_llava/llava/train/datasets.py",
+        "ce4a012c6adf7c298cd6943a7ad875ec1af1ab6b",
+    ),
     by_own_rows,
     missing_is_fatal=True,
     reads_chatgpt=False,
@@ -399,7 +436,11 @@ OMNICORPUS_LLAVA: Final = LoaderProfile(
 VILA: Final = LoaderProfile(
     "vila",
     "VILA 1.5",
-    "NVlabs/VILA, llava/data/dataset.py, branch vila1.5",
+    Source(
+        "NVlabs/VILA",
+        "llava/data/dataset.py",
+        "6b941da19e31ddfdfaa60160908ccf0978d96615",
+    ),
     as_stored_without_scores,
     to_shorter=True,
     missing_is_fatal=True,
@@ -415,8 +456,11 @@ VILA: Final = LoaderProfile(
 DREAMLLM: Final = LoaderProfile(
     "dreamllm",
     "DreamLLM",
-    "RunpeiDong/DreamLLM, omni/data/datasets/unified_it_interleaved_webdataset.py and "
-    "omni/data/builders/builder_dreamllm.py",
+    Source(
+        "RunpeiDong/DreamLLM",
+        "omni/data/builders/builder_dreamllm.py",
+        "9dc767781b9bf81c0f2c857585665328ed782068",
+    ),
     as_stored_slices,
     needs_matrix=False,
     missing_is_fatal=True,
@@ -455,7 +499,11 @@ DREAMLLM: Final = LoaderProfile(
 MM_INTERLEAVED: Final = LoaderProfile(
     "mm-interleaved",
     "MM-Interleaved",
-    "OpenGVLab/MM-Interleaved, mm_interleaved/custom_datasets/mmc4_wds.py",
+    Source(
+        "OpenGVLab/MM-Interleaved",
+        "mm_interleaved/custom_datasets/mmc4_wds.py",
+        "ac539d00ead0c438328ac1788849d560703a6b15",
+    ),
     as_stored_everywhere,
     to_shorter=True,
     broken_is_fatal=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mmc4viz.export.report import (
     report_content,
     write_report,
 )
-from mmc4viz.export.trainer import LOADER
+from mmc4viz.loader.profile import OPENFLAMINGO
 from mmc4viz.sweep.sweep import Matched, sweep
 from mmc4viz.text import escaped
 from mmc4viz.types import ASSIGNMENT_NAMES
@@ -30,6 +31,7 @@ from tests.cli.test_slices import hostile_table
 from tests.support.hostile import TEXTS
 from tests.thresholds.test_compare import SAMPLE, label_file
 
+LOADER = asdict(OPENFLAMINGO.source)
 ROOT = Path(__file__).parents[2]
 EXACT = {
     "sampled": None,

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from mmc4viz.data.index import open_index
 from mmc4viz.data.storage import fingerprint
 from mmc4viz.export.contents import Contents
 from mmc4viz.export.provenance import ShardFacts, corpus_of_index
-from mmc4viz.export.trainer import LOADER
 from mmc4viz.export.verify import checks, differences
+from mmc4viz.loader.profile import OPENFLAMINGO
 from mmc4viz.thresholds.labels import store
 from tests.cli.test_cli import Run
 from tests.export.test_manifest import NOW, some_basics, some_yields
@@ -234,7 +234,7 @@ def test_commit_and_version_inform_only() -> None:
 
     basics = some_basics()
     found = provenance(basics, some_yields(), now=NOW)
-    found |= {"version": "0.0.1", "loader": {**LOADER, "commit": "f" * 40}}
+    found |= {"version": "0.0.1", "loader": {**asdict(OPENFLAMINGO.source), "commit": "f" * 40}}
     said = {one.name: one for one in checks({"clip_model": "ViT-L/14"}, found, basics)}
     assert said["loader commit"].said == said["mmc4viz version"].said == "another one"
     assert said["loader commit"].agrees is said["mmc4viz version"].agrees is None

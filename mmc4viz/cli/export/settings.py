@@ -525,7 +525,8 @@ def _what_to_do(
     """Return the methods, the training flags, settings without a flag, and pipeline code."""
     lowest = config if slices is None else config.with_(threshold=slices.lowest)
     lines = ["Methods, for a paper:", f"  {methods(config, found, slices)}", ""]
-    lines += ["OpenFlamingo's train.py:", f"  {openflamingo_flags(lowest)}"]
+    if flags := openflamingo_flags(lowest):
+        lines += ["OpenFlamingo's train.py:", f"  {flags}"]
     for title, points in advice(config, slices).items():
         lines += ["", f"{title}:", *(f"  {point}" for point in points)]
     if manifest_file is not None and manifest_file.lower().endswith(".parquet"):

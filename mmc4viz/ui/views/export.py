@@ -443,8 +443,9 @@ def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
 
 def _training(config: LoaderConfig, found: dict[str, Any]) -> None:
     """Show flags, advice, the command, and code for a plain WebDataset pipeline."""
-    st.text("OpenFlamingo's train.py:")
-    st.code(openflamingo_flags(config), language="bash", wrap_lines=True)
+    if flags := openflamingo_flags(config):
+        st.text("OpenFlamingo's train.py:")
+        st.code(flags, language="bash", wrap_lines=True)
     for title, lines in advice(config).items():
         st.html(part("document", part("points", title, lines)))
     with st.expander("Full training command"):

@@ -107,7 +107,7 @@ def _table(found: LoaderComparison) -> None:
     )
     st.html(part("document", html.table(head, rows, caption)))
     with st.expander("Which code each loader is"):
-        rows = [(name, profile.label, profile.source) for name, profile in PROFILES.items()]
+        rows = [(name, profile.label, str(profile.source)) for name, profile in PROFILES.items()]
         st.html(part("document", html.table(("loader", "name", "code"), rows, "")))
 
 
