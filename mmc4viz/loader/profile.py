@@ -189,6 +189,27 @@ def by_own_rows(
     return one_to_one(rows_of(own, range(len(valid))), [document.images[i] for i in valid])
 
 
+def by_row_softmax(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Match one-to-one on each row's softmax, which is the score; integers are refused.
+
+    Between equal scores the last bit of the exponentials decides, which differs among processors.
+    """
+    valid = valid_images(statuses)
+    if not valid:
+        return []
+    rows = rows_of(document.similarity, valid)
+    if rows.dtype.kind != "f":
+        raise DocumentError("the similarity matrix holds integers, which have no softmax")
+    if not rows.shape[1]:
+        return []
+    with np.errstate(all="ignore"):  # infinities become NaN, and are refused as such
+        powers = np.exp(rows - rows.max(axis=1, keepdims=True))
+        shares = powers / powers.sum(axis=1, keepdims=True)
+    return one_to_one(shares, [document.images[i] for i in valid])
+
+
 def as_stored(
     document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
 ) -> list[Match]:
@@ -347,6 +368,15 @@ OMNICORPUS_OPENFLAMINGO: Final = LoaderProfile(
     by_assignment,
     missing_is_fatal=True,
 )
+OMNICORPUS_SIMILARITY: Final = LoaderProfile(
+    "omnicorpus-similarity",
+    "OmniCorpus's OpenFlamingo, on its similarity files",
+    "OpenGVLab/OmniCorpus, mllm_openflamingo/open_flamingo/train/data.py, "
+    "preprocess_interleaved_omnicorpus_w_similarities",
+    by_row_softmax,
+    missing_is_fatal=True,
+    reads_chatgpt=False,
+)
 OMNICORPUS_LLAVA: Final = LoaderProfile(
     "omnicorpus-llava",
     "OmniCorpus's LLaVA",
@@ -442,7 +472,10 @@ MM_INTERLEAVED: Final = LoaderProfile(
     special_tokens=("<|beginofimage|>", "<|image|>"),
     settings=MappingProxyType({"min_kb": -1, "assignment": "stored", "max_tokens": 2048}),
 )
-"""Its documents run on into sequences of ``max_tokens``; here each is counted by itself, uncut."""
+"""Its documents run on into sequences of ``max_tokens``; here each is counted by itself, uncut.
+
+What Pillow cannot open it tries to read with OpenCV; here such an image is broken.
+"""
 
 PROFILES: Final[Mapping[str, LoaderProfile]] = {
     profile.name: profile
@@ -451,6 +484,7 @@ PROFILES: Final[Mapping[str, LoaderProfile]] = {
         OPENFLAMINGO_2,
         OPENFLAMINGO_1,
         OMNICORPUS_OPENFLAMINGO,
+        OMNICORPUS_SIMILARITY,
         OMNICORPUS_LLAVA,
         VILA,
         DREAMLLM,
