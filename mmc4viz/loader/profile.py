@@ -39,8 +39,8 @@ _TEXT: Final = Template()
 class Order(StrEnum):
     """The order in which kept images are handed over."""
 
-    PAGE = "page"  # as the page lists them
-    SENTENCE = "sentence"  # as their sentences stand; images of one sentence as listed
+    PAGE = "page"  # as listed
+    SENTENCE = "sentence"  # by sentence; images of one sentence as listed
 
 
 class Cap(StrEnum):
