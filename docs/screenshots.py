@@ -27,6 +27,7 @@ PAGES = {
     "label": ("label", "Label", 720),
     "compare-models": ("compare-models?quality=overlap", "Equivalent thresholds", 2000),
     "loader-audit": ("loader-audit", "Stored scores vs. matrix", 1500),
+    "loaders": ("loaders", "Kept by one, lost by another", 1500),
     "slices": ("slices?s.by=images", "Scores of one slice", 1300),
     "export": ("export", "Export", 1300),
 }

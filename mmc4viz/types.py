@@ -211,6 +211,7 @@ LOADER_DEFAULTS: Final[dict[str, Mapping[str, Any]]] = {
         {"assignment": "stored", "max_images": 5, "threshold": 0.32}
     ),
     "omnicorpus-openflamingo": MappingProxyType({}),
+    "omnicorpus-similarity": MappingProxyType({"assignment": "one_to_one"}),
     "omnicorpus-llava": MappingProxyType(
         {**_ANY_DOCUMENT, "assignment": "one_to_one", "max_tokens": 4096}
     ),

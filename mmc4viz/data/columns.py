@@ -205,22 +205,23 @@ def uncounted_row(
         return row | {"kind": int(Kind.LITERAL), "payload": _payload(document)}
     return row | {
         "n_sentences": matrix.shape[1],
-        "similarity": matrix.ravel(),
-        "payload": _odd_matches(document, row["images"]),
+        "similarity": matrix.astype(np.float64).ravel(),
+        "payload": _as_found(document, row["images"], matrix),
     }
 
 
-def _odd_matches(document: Document, rows: list[dict[str, Any]]) -> bytes | None:
-    """Serialize a plain document's stored matches, if its columns do not hold them as found."""
+def _as_found(document: Document, rows: list[dict[str, Any]], matrix: NDArray[Any]) -> bytes | None:
+    """Serialize what a plain document's columns do not hold as found; None if they hold all."""
+    found: dict[str, Any] = {"integers": True} if matrix.dtype.kind != "f" else {}
     for image, row in zip(document.images, rows, strict=True):
         known = row["stored_sentence"], row["stored_score"]
         if known[0] < 0 or known != (image.stored_sentence, image.stored_score):
-            return write_payload(_matches(document))
-    return None
+            return write_payload(found | _matches(document))
+    return write_payload(found) if found else None
 
 
-def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
-    """Return the matrix as float64, or None if it is malformed or float64 loses precision."""
+def _plain_matrix(similarity: Any) -> NDArray[Any] | None:
+    """Return the matrix, or None if it is malformed or float64 loses precision."""
     try:
         matrix = np.array(similarity)
     except Exception:  # the reference walk reports what is wrong
@@ -229,7 +230,7 @@ def _plain_matrix(similarity: Any) -> NDArray[np.float64] | None:
         return None
     if matrix.dtype.kind in "iu" and np.abs(matrix.astype(np.float64)).max(initial=0) >= 2**53:
         return None
-    return matrix.astype(np.float64)
+    return matrix
 
 
 def _plain_text(sentences: Any, n_columns: int, tokenizer: Tokenizer) -> bool:
@@ -661,7 +662,10 @@ class Columns:
         record = self.batch.slice(row, 1).to_pylist()[0]
         payload = read_payload(record["payload"])
         if record["kind"] == Kind.PLAIN:
-            payload = {**_plain_fields(record), **payload}
+            fields = _plain_fields(record)
+            if payload.get("integers"):
+                fields["similarity"] = fields["similarity"].astype(np.int64)
+            payload = {**fields, **payload}
         return _document(record["key"], record["images"], record["detail"], payload, record["url"])
 
 

@@ -49,8 +49,8 @@ _TEXT: Final = Template()
 class Order(StrEnum):
     """The order in which kept images are handed over."""
 
-    PAGE = "page"  # as the page lists them
-    SENTENCE = "sentence"  # as their sentences stand; images of one sentence as listed
+    PAGE = "page"  # as listed
+    SENTENCE = "sentence"  # by sentence; images of one sentence as listed
 
 
 class Cap(StrEnum):
@@ -230,6 +230,27 @@ def by_own_rows(
     return one_to_one(rows_of(own, range(len(valid))), [document.images[i] for i in valid])
 
 
+def by_row_softmax(
+    document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
+) -> list[Match]:
+    """Match one-to-one on each row's softmax, which is the score; integers are refused.
+
+    Between equal scores the last bit of the exponentials decides, which differs among processors.
+    """
+    valid = valid_images(statuses)
+    if not valid:
+        return []
+    rows = rows_of(document.similarity, valid)
+    if rows.dtype.kind != "f":
+        raise DocumentError("the similarity matrix holds integers, which have no softmax")
+    if not rows.shape[1]:
+        return []
+    with np.errstate(all="ignore"):  # infinities become NaN, and are refused as such
+        powers = np.exp(rows - rows.max(axis=1, keepdims=True))
+        shares = powers / powers.sum(axis=1, keepdims=True)
+    return one_to_one(shares, [document.images[i] for i in valid])
+
+
 def as_stored(
     document: Document, statuses: Sequence[ImageStatus], config: LoaderConfig
 ) -> list[Match]:
@@ -304,10 +325,12 @@ def _shown(image: Image) -> float:
         return math.nan
 
 
-MATCHING_MATRICES: Final = (by_assignment, by_row, by_own_rows)
+MATCHING_MATRICES: Final = (by_assignment, by_row, by_own_rows, by_row_softmax)
 """The matchers that read no stored match, unless that is the assignment chosen."""
 VECTORIZED: Final = (
-    *MATCHING_MATRICES,
+    by_assignment,
+    by_row,
+    by_own_rows,
     as_stored,
     as_stored_without_scores,
     as_stored_slices,
@@ -418,6 +441,19 @@ OMNICORPUS_OPENFLAMINGO: Final = LoaderProfile(
     by_assignment,
     missing_is_fatal=True,
 )
+OMNICORPUS_SIMILARITY: Final = LoaderProfile(
+    "omnicorpus-similarity",
+    "OmniCorpus's OpenFlamingo, on its similarity files",
+    Source(
+        "OpenGVLab/OmniCorpus",
+        "mllm_openflamingo/open_flamingo/train/data.py",
+        "ce4a012c6adf7c298cd6943a7ad875ec1af1ab6b",
+    ),
+    by_row_softmax,
+    missing_is_fatal=True,
+    reads_chatgpt=False,
+    settings=LOADER_DEFAULTS["omnicorpus-similarity"],
+)
 OMNICORPUS_LLAVA: Final = LoaderProfile(
     "omnicorpus-llava",
     "OmniCorpus's LLaVA",
@@ -522,7 +558,10 @@ MM_INTERLEAVED: Final = LoaderProfile(
     special_tokens=("<|beginofimage|>", "<|image|>"),
     settings=LOADER_DEFAULTS["mm-interleaved"],
 )
-"""Its documents run on into sequences of ``max_tokens``; here each is counted by itself, uncut."""
+"""Its documents run on into sequences of ``max_tokens``; here each is counted by itself, uncut.
+
+What Pillow cannot open it tries to read with OpenCV; here such an image is broken.
+"""
 
 PROFILES: Final[dict[str, LoaderProfile]] = {
     profile.name: profile
@@ -531,6 +570,7 @@ PROFILES: Final[dict[str, LoaderProfile]] = {
         OPENFLAMINGO_2,
         OPENFLAMINGO_1,
         OMNICORPUS_OPENFLAMINGO,
+        OMNICORPUS_SIMILARITY,
         OMNICORPUS_LLAVA,
         VILA,
         DREAMLLM,

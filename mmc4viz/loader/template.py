@@ -91,7 +91,7 @@ class Template:
         Raises
         ------
         DocumentError
-            When the loader fails on it.
+            When it is none, or a sentence is not text.
         """
         if not self.guard and not self.strips:
             return found

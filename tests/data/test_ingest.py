@@ -252,7 +252,7 @@ def test_weaker_validation_finds_less_and_is_noted(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "s.tar", [("a", info([[0.5]] * 4, images=images))])
     sound, entry_bad, pixels_bad = ImageCheck.VALID, ImageCheck.BAD_ENTRY, ImageCheck.BAD_PIXELS
     expected = {
-        Verify.FULL: ([sound, pixels_bad, pixels_bad, entry_bad], [16, 640, 0, 0]),
+        Verify.FULL: ([sound, ImageCheck.TRUNCATED, pixels_bad, entry_bad], [16, 640, 0, 0]),
         Verify.HEADER: ([sound, sound, pixels_bad, entry_bad], [16, 640, 0, 0]),
         Verify.NONE: ([sound, sound, sound, entry_bad], [0, 0, 0, 0]),
     }

@@ -59,9 +59,9 @@ def test_each_image_and_sentence_is_used_once(matrix: Floats, assign: object) ->
 
 @given(matrices)
 def test_argmax_takes_the_best_sentence_and_the_first_of_ties(matrix: Floats) -> None:
-    for row, sentence, score in argmax(matrix, []):
-        assert score == matrix[row].max()
-        assert (matrix[row, :sentence] < score).all()
+    for match in argmax(matrix, []):
+        assert match.score == matrix[match.row].max()
+        assert (matrix[match.row, : match.sentence] < match.score).all()
 
 
 @given(matrices)

@@ -87,7 +87,7 @@ def test_documents_and_pairs_are_what_the_walk_finds(
 @pytest.mark.parametrize("loader", OTHERS)
 def test_most_documents_take_the_fast_path_and_some_do_not(columns: Columns, loader: str) -> None:
     plain = (columns.kind_under(loader) == Kind.PLAIN).sum()
-    if PROFILES[loader].is_random:
+    if not PROFILES[loader].is_vectorized:
         assert plain == 0
     else:
         assert 50 < plain <= (columns.kind == Kind.PLAIN).sum()

@@ -18,7 +18,7 @@ from tests.ui.test_browser_pages import FACTS, SAMPLE, Watched
 
 PAGES: Final = (
     "data", "threshold", "documents?doc=0.16", "near-threshold", "loader-audit",
-    "slices?s.by=images", "compare-models", "label", "export",
+    "loaders", "slices?s.by=images", "compare-models", "label", "export",
 )  # fmt: skip
 _SHIFTS: Final = """
 window.shifted = 0;

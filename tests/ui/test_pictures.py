@@ -270,6 +270,7 @@ WHERE = {
     "compare-models": [""],
     "label": [""],
     "loader-audit": [""],
+    "loaders": [""],
     "slices": [""],
 }
 

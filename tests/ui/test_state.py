@@ -27,10 +27,10 @@ from tests.ui.test_pages import SAMPLE, alerts, markup
 
 PAGES = (
     "threshold", "documents", "near-threshold", "label", "compare-models", "loader-audit", "slices",
-    "export",
+    "loaders", "export",
 )  # fmt: skip
 NAMES = (
-    "t", "t.sample-b", "min", "cap", "len", "kb", "match", "keep", "tok", "model", "shards",
+    "t", "t.sample-b", "loader", "o.kept", "o.lost", "min", "cap", "len", "kb", "match", "keep", "tok", "model", "shards",
     "index", "image_dir", "sample", "vs", "view", "s.x", "s.by", "s.slice", "s.table",
     "p.documents", "p.pairs", "p.image_tokens",
     "p.text_tokens", "p.fdr", "l.precision", "l.view", "l.goal", "l.width", "l.focus", "doc",
