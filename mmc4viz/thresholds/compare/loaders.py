@@ -248,13 +248,17 @@ def table_of(found: LoaderComparison) -> list[tuple[str, ...]]:
 def _cells(one: LoaderYield, whole: int) -> tuple[str, ...]:
     return (
         "none" if one.threshold is None else f"{one.threshold:g}",
-        f"{one.documents:,.10g}",
+        _number(one.documents),
         _share(one.documents / whole if whole else None),
-        f"{one.image_tokens:,.10g}",
-        f"{one.text_tokens:,.10g}",
+        _number(one.image_tokens),
+        _number(one.text_tokens),
         _share(one.single_image),
         _share(one.mispaired),
     )
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 1):,.10g}"
 
 
 def _share(value: float | None) -> str:
