@@ -62,7 +62,7 @@ class Cap(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceCode:
     """Where a loader's code is."""
 
     repository: str
@@ -83,7 +83,7 @@ class LoaderProfile:
         Short, as in the recorded verdicts of its original.
     label : str
         As shown to people.
-    source : Source
+    source : SourceCode
         The code that it describes.
     matcher : Matcher
         How images get their sentences and scores.
@@ -128,7 +128,7 @@ class LoaderProfile:
 
     name: str
     label: str
-    source: Source
+    source: SourceCode
     matcher: Matcher
     needs_matrix: bool = True
     to_shorter: bool = False
@@ -391,7 +391,7 @@ def _compared(score: Any, number: int) -> float:
 OPENFLAMINGO: Final = LoaderProfile(
     "openflamingo",
     "OpenFlamingo",
-    Source(
+    SourceCode(
         "mlfoundations/open_flamingo",
         "open_flamingo/train/data.py",
         "655f693fbfa04cd6e9a987d960654624d48917cf",
@@ -402,7 +402,7 @@ OPENFLAMINGO: Final = LoaderProfile(
 OPENFLAMINGO_2: Final = LoaderProfile(
     "openflamingo-2.0",
     "OpenFlamingo 2.0 (argmax)",
-    Source(
+    SourceCode(
         "mlfoundations/open_flamingo",
         "open_flamingo/train/data.py",
         "a05dcba7c985ec22b55fb78fcef7bee62c78ef25",
@@ -416,7 +416,7 @@ OPENFLAMINGO_2: Final = LoaderProfile(
 OPENFLAMINGO_1: Final = LoaderProfile(
     "openflamingo-1",
     "OpenFlamingo 1, Otter",
-    Source(
+    SourceCode(
         "mlfoundations/open_flamingo",
         "open_flamingo/train/data.py",
         "95426dd25fd8334db295311b95ea1add686e654c",
@@ -433,7 +433,7 @@ OPENFLAMINGO_1: Final = LoaderProfile(
 OMNICORPUS_OPENFLAMINGO: Final = LoaderProfile(
     "omnicorpus-openflamingo",
     "OmniCorpus's OpenFlamingo",
-    Source(
+    SourceCode(
         "OpenGVLab/OmniCorpus",
         "mllm_openflamingo/open_flamingo/train/data.py",
         "ce4a012c6adf7c298cd6943a7ad875ec1af1ab6b",
@@ -444,7 +444,7 @@ OMNICORPUS_OPENFLAMINGO: Final = LoaderProfile(
 OMNICORPUS_SIMILARITY: Final = LoaderProfile(
     "omnicorpus-similarity",
     "OmniCorpus's OpenFlamingo, on its similarity files",
-    Source(
+    SourceCode(
         "OpenGVLab/OmniCorpus",
         "mllm_openflamingo/open_flamingo/train/data.py",
         "ce4a012c6adf7c298cd6943a7ad875ec1af1ab6b",
@@ -457,7 +457,7 @@ OMNICORPUS_SIMILARITY: Final = LoaderProfile(
 OMNICORPUS_LLAVA: Final = LoaderProfile(
     "omnicorpus-llava",
     "OmniCorpus's LLaVA",
-    Source(
+    SourceCode(
         "OpenGVLab/OmniCorpus",
         "mllm_llava/llava/train/datasets.py",
         "ce4a012c6adf7c298cd6943a7ad875ec1af1ab6b",
@@ -472,7 +472,7 @@ OMNICORPUS_LLAVA: Final = LoaderProfile(
 VILA: Final = LoaderProfile(
     "vila",
     "VILA 1.5",
-    Source(
+    SourceCode(
         "NVlabs/VILA",
         "llava/data/dataset.py",
         "6b941da19e31ddfdfaa60160908ccf0978d96615",
@@ -492,7 +492,7 @@ VILA: Final = LoaderProfile(
 DREAMLLM: Final = LoaderProfile(
     "dreamllm",
     "DreamLLM",
-    Source(
+    SourceCode(
         "RunpeiDong/DreamLLM",
         "omni/data/builders/builder_dreamllm.py",
         "9dc767781b9bf81c0f2c857585665328ed782068",
@@ -535,7 +535,7 @@ DREAMLLM: Final = LoaderProfile(
 MM_INTERLEAVED: Final = LoaderProfile(
     "mm-interleaved",
     "MM-Interleaved",
-    Source(
+    SourceCode(
         "OpenGVLab/MM-Interleaved",
         "mm_interleaved/custom_datasets/mmc4_wds.py",
         "ac539d00ead0c438328ac1788849d560703a6b15",

@@ -30,7 +30,8 @@ PAGES = (
     "loaders", "export",
 )  # fmt: skip
 NAMES = (
-    "t", "t.sample-b", "loader", "o.kept", "o.lost", "min", "cap", "len", "kb", "match", "keep", "tok", "model", "shards",
+    "t", "t.sample-b", "loader", "o.kept", "o.lost", "min", "cap", "len", "kb", "match", "keep",
+    "tok", "model", "shards",
     "index", "image_dir", "sample", "vs", "view", "s.x", "s.by", "s.slice", "s.table",
     "p.documents", "p.pairs", "p.image_tokens",
     "p.text_tokens", "p.fdr", "l.precision", "l.view", "l.goal", "l.width", "l.focus", "doc",
