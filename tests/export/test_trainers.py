@@ -406,3 +406,9 @@ def test_options_that_say_nothing_are_refused(
 ) -> None:
     assert command(["export", str(SAMPLE[0]), *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_loader_that_draws_is_refused(tmp_path: Path) -> None:
+    config = LoaderConfig.of_loader("mm-interleaved")
+    with pytest.raises(ExportError, match="draws images at random"):
+        export_tasks([], None, str(tmp_path), config, RowOptions(RowFormat.PARQUET))

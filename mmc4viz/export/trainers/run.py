@@ -55,6 +55,7 @@ from mmc4viz.export.trainers.rows import (
     chosen_in,
     training_rows,
 )
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.slices.thresholds import attribute_of
 from mmc4viz.types import LoaderConfig, ShardError, SliceThresholds
@@ -189,10 +190,16 @@ def export_tasks(
     Raises
     ------
     ExportError
-        If two shards would be written to one place, or over another file.
+        If two shards would be written to one place, or over another file, or the loader draws at
+        random what an export would fix.
     ReplacingError
         If one was written with different settings, and may not be replaced.
     """
+    if profile_of(config).is_random:
+        raise ExportError(
+            f"the loader {config.loader} draws images at random, which an export would fix: choose "
+            "another loader"
+        )
     if index is None:
         tasks = [ExportTask(Shard(s.path, s.position), out, config, options) for s in shards]
     else:
