@@ -6,17 +6,20 @@ again, and one made with other settings is only replaced if that is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from mmc4viz.apply.tasks import Record, ReplacingError, exists, is_intact
+from mmc4viz.data.build_index import scratch_of
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.index import absolute, digest, map_columns, map_set_file
 from mmc4viz.data.shards import Shard
-from mmc4viz.data.storage import fingerprint, unchanged
+from mmc4viz.data.storage import fingerprint, locked, unchanged
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.types import LoaderConfig, ShardError, SliceThresholds
+from mmc4viz.types import LoaderConfig, Mmc4vizError, ShardError, SliceThresholds
 
 
 class ShardOptions(Protocol):
@@ -46,6 +49,21 @@ class ShardTask(Protocol):
     @property
     def slices(self) -> SliceThresholds | None: ...  # noqa: D102
     def settings(self) -> dict[str, Any]: ...  # noqa: D102
+
+
+@contextmanager
+def writing_alone(target: str, out: str, name: str, error: type[Mmc4vizError]) -> Iterator[Path]:
+    """Lock a shard's output against other runs; yields the folder for what is written meanwhile.
+
+    Raises
+    ------
+    Mmc4vizError
+        Of the given type, if another run is writing it.
+    """
+    scratch = scratch_of(out)
+    busy = f"{target}: another run is writing this shard; wait until it has finished"
+    with locked(scratch / f"{name}.lock", error(busy)):
+        yield scratch
 
 
 def record_of(task: ShardTask) -> Record:

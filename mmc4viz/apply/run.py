@@ -21,7 +21,7 @@ from threading import Event, Thread
 from typing import BinaryIO, Final
 
 from mmc4viz.apply.options import RewriteCounts, refuse_impossible
-from mmc4viz.apply.resuming import record_of, still_valid
+from mmc4viz.apply.resuming import record_of, still_valid, writing_alone
 from mmc4viz.apply.shard import (
     Rewritten,
     ShardSettings,
@@ -43,13 +43,11 @@ from mmc4viz.apply.tasks import (
     read_record,
     write_record,
 )
-from mmc4viz.data.build_index import scratch_of
 from mmc4viz.data.index import absolute
 from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, get_ready, processes, run
 from mmc4viz.data.storage import (
     fingerprint,
     is_remote,
-    locked,
     make_folder,
     put_in_place,
     remember_users,
@@ -157,9 +155,7 @@ def apply_to_shard(task: RewriteTask) -> Applied:
         if task.dry_run:
             with TemporaryDirectory(prefix="mmc4viz-") as folder:
                 return _apply(task, Path(folder))
-        scratch = scratch_of(task.out)
-        busy = f"{task.target}: another run is writing this shard; wait until it has finished"
-        with locked(scratch / f"{task.shard.name}.lock", ApplyError(busy)):
+        with writing_alone(task.target, task.out, task.shard.name, ApplyError) as scratch:
             return _apply(task, scratch)
     except SharedSentenceError:
         raise

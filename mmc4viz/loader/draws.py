@@ -113,7 +113,7 @@ class Draws:
         return Fraction(sides) / orders / math.comb(len(self.placed), self.n_drawn)
 
     def __iter__(self) -> Iterator[Draw]:
-        """Yield every possible outcome once. Their number grows fast: see `n_outcomes`."""
+        """Yield every possible outcome once. Their number grows fast with that of the images."""
         halves = _HALVES_BEFORE[self.placing]
         sides = [side for side, possible in ((True, halves), (False, 2 - halves)) if possible]
         for subset in combinations(self.placed, self.n_drawn):

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from mmc4viz.loader.assignment import Match
-from mmc4viz.loader.template import Template, TokenizedUnit, chunks_of
+from mmc4viz.loader.template import Template, TokenizedUnit, check_list, check_texts, chunks_of
 from mmc4viz.loader.tokenizer import Encoded, Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
 from mmc4viz.types import Document, DocumentError, SentenceCounts, SequenceShape
@@ -74,16 +74,13 @@ def interleave(
     >>> interleave(["A boat.", "The sea."], [1], "</s>")
     Interleaved(text='A boat.<image>The sea.<|endofchunk|></s>', image_starts=(7,), closing=36)
     """
-    if not isinstance(sentences, list):
-        raise DocumentError("text_list is not a list")
+    check_list(sentences)
     parts, mark = list(sentences), f"{END_OF_CHUNK}{IMAGE}" if chunks else IMAGE
     for column in columns:
         if column >= len(parts):
             raise DocumentError(f"sentence {column + 1} is matched, but there are {len(parts)}")
         parts[column] = f"{mark}{parts[column]}"
-    for number, part in enumerate(parts):
-        if not isinstance(part, str):
-            raise DocumentError(f"sentence {number + 1} of {len(parts)} is not text")
+    check_texts(parts)
     starts = _prefix_starts(parts, columns, mark)
     return _clean(" ".join(parts), starts, end_of_text, chunks=chunks)
 
@@ -118,11 +115,8 @@ def interleave_sides(
     >>> interleave_sides(["A.", "B."], [0, 1], [False, True], Template(), "").text
     'A.<image><image>B.'
     """
-    if not isinstance(sentences, list):
-        raise DocumentError("text_list is not a list")
-    for number, part in enumerate(sentences):
-        if not isinstance(part, str):
-            raise DocumentError(f"sentence {number + 1} of {len(sentences)} is not text")
+    check_list(sentences)
+    check_texts(sentences)
     parts, image = list(sentences), template.text
     starts = list[int]()
     for number, (column, first) in enumerate(zip(columns, before, strict=True)):

@@ -95,15 +95,26 @@ class Template:
         """
         if not self.guard and not self.strips:
             return found
-        if not isinstance(found, list) and not (self.strips and isinstance(found, str | dict)):
-            raise DocumentError("text_list is not a list")
+        if not (self.strips and isinstance(found, str | dict)):
+            check_list(found)
         texts = list(found)  # stripping reads a text as its letters, an object as its names
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise DocumentError(f"sentence {number + 1} of {len(texts)} is not text")
+        check_texts(texts)
         if self.strips:
             texts = [text.strip() for text in texts]
         return [text.replace(self.mark, self.guard) for text in texts] if self.guard else texts
+
+
+def check_list(sentences: Any) -> None:
+    """Raise a DocumentError unless a document's ``text_list`` is a list."""
+    if not isinstance(sentences, list):
+        raise DocumentError("text_list is not a list")
+
+
+def check_texts(sentences: Sequence[Any]) -> None:
+    """Raise a DocumentError unless every sentence is text."""
+    for number, text in enumerate(sentences):
+        if not isinstance(text, str):
+            raise DocumentError(f"sentence {number + 1} of {len(sentences)} is not text")
 
 
 def chunks_of(sentences: Sequence[str], indices: Sequence[int]) -> list[str]:

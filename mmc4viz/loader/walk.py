@@ -36,6 +36,7 @@ from mmc4viz.loader.sequence import (
     read_sequence,
     sequence_of,
 )
+from mmc4viz.loader.template import TokenizedUnit
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.types import (
     ABSENT,
@@ -103,21 +104,29 @@ def matched_pairs(document: Document, config: LoaderConfig) -> list[tuple[int, i
     DocumentError
         When the document is unreadable before or during matching.
     """
-    valid, matches = _matches(document, config)
+    return _pairs(*_matches(document, config))
+
+
+def pairs_and_turns(
+    document: Document, config: LoaderConfig
+) -> tuple[list[tuple[int, int, float]], list[float]]:
+    """Return a document's matched pairs, and the thresholds up to which an image survives.
+
+    The latter descend, and are all thresholds at which the verdict may change. Both are empty if
+    the document is unreadable before or during matching.
+    """
+    try:
+        valid, matches = _matches(document, config)
+    except DocumentError:
+        return [], []
+    scores = {match.score for match in matches if math.isfinite(match.score)}
+    return _pairs(valid, matches), sorted(scores, reverse=True) if config.has_threshold else []
+
+
+def _pairs(valid: Sequence[int], matches: Sequence[Match]) -> list[tuple[int, int, float]]:
     return [
         (valid[match.row], match.sentence, match.score) for match in matches if match.sentence >= 0
     ]
-
-
-def turning_points(document: Document, config: LoaderConfig) -> list[float]:
-    """Return the thresholds up to which an image survives, descending: all that may change it."""
-    if not config.has_threshold:
-        return []
-    try:
-        matches = _matches(document, config)[1]
-    except DocumentError:
-        return []
-    return sorted({match.score for match in matches if math.isfinite(match.score)}, reverse=True)
 
 
 def _matches(document: Document, config: LoaderConfig) -> tuple[list[int], list[Match]]:
@@ -338,17 +347,13 @@ def draws_of(document: Document, config: LoaderConfig) -> Draws | None:
     outcome's sequence.
     """
     profile = profile_of(config)
-    document = profile.page_of(document)
-    images, failure = _examined(document, config.min_kb, profile)
-    if failure is not None or not profile.is_random:
+    if not profile.is_random:
         return None
     try:
-        matches = profile.matcher(document, images, config)
+        valid, matches = _matches(document, config)
     except DocumentError:
         return None
-    valid = valid_images(images)
-    matches = [match._replace(row=valid[match.row]) for match in matches]
-    passed = _passed(matches, config)
+    passed = _passed([match._replace(row=valid[match.row]) for match in matches], config)
     return Draws.of(passed, config, profile) if passed else None
 
 
@@ -380,14 +385,18 @@ def training_text(
     Raises
     ------
     DocumentError
-        When the loader fails to write it.
+        When the loader fails to write it, or writes no text as a whole.
     """
+    profile = profile_of(config)
+    tokenizer, document = profile.tokenizer(tokenizer), profile.page_of(document)
+    if profile.template.unit is TokenizedUnit.CHUNKS:
+        raise DocumentError("this loader writes chunks, and no text as a whole")
     if document.is_gpt:
         return interleave_chatgpt(document.example, config.max_images, tokenizer.end_of_text)
     with_token = PairStatus.KEPT, PairStatus.TRUNCATED
     kept = [pair.sentence for pair in verdict.pairs if pair.status in with_token]
-    end_of_text = tokenizer.end_of_text
-    return interleave(document.sentences, kept, end_of_text, chunks=tokenizer.chunks)
+    sentences = profile.template.sentences(document.sentences)
+    return interleave(sentences, kept, tokenizer.end_of_text, chunks=tokenizer.chunks)
 
 
 def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:
@@ -492,7 +501,7 @@ def states(
 
     A document with m pairs has up to m + 1 states, of which at most ``most`` are returned.
     """
-    scores = turning_points(document, config)
+    _, scores = pairs_and_turns(document, config)
     above = float(np.nextafter(scores[0], np.inf)) if scores else config.threshold
     above = min(above, float(np.finfo(np.float64).max))
     at = [above, *scores][:most]

@@ -30,7 +30,7 @@ from mmc4viz.loader.sequence import (
 )
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK, IMAGE
-from mmc4viz.loader.walk import matched_pairs, turning_points, walk
+from mmc4viz.loader.walk import pairs_and_turns, walk
 from mmc4viz.sweep.statistics import (
     CLASS,
     IMAGE_STATUS,
@@ -283,7 +283,8 @@ class Literal(Mapping[int, Document]):
         self._columns, self._previous = columns, previous
         self.rows = np.flatnonzero(columns.kind_under(config.loader) == Kind.LITERAL)
         self._walks_each = not profile_of(config).follows_pairs
-        found = [_match(document, config, columns.tokenizer) for document in self.values()]
+        match = _match_for_walks if self._walks_each else _match
+        found = [match(document, config, columns.tokenizer) for document in self.values()]
         pairs = [one.pairs for one in found]
         self._first = np.cumsum([0, *map(len, pairs)])
         self._sentence = np.array([pair[1] for one in pairs for pair in one], np.int32)
@@ -292,9 +293,8 @@ class Literal(Mapping[int, Document]):
         self._kind = np.array([one.base.counts[0].argmax() for one in found], np.int64)
         self._counts = _stack([one.base.counts.sum(axis=1) for one in found], len(QUANTITIES))
         self._images = _stack([one.base.images for one in found], len(ImageStatus))
-        steps = [turning_points(document, config) for document in self.values()]
-        self._document = np.repeat(np.arange(len(found)), [len(one) + 1 for one in steps])
-        self._entered = np.array([x for one in steps for x in (np.inf, *one)], np.float64)
+        self._document = np.repeat(np.arange(len(found)), [len(one.turns) + 1 for one in found])
+        self._entered = np.array([x for one in found for x in (np.inf, *one.turns)], np.float64)
         self._layouts: tuple[int, list[TokenLayout]] = (0, [])
         self._walked: tuple[LoaderConfig, LiteralStates] | None = None
 
@@ -444,26 +444,30 @@ class _Match:
     pairs: list[tuple[int, int, float]]  # image, sentence, score, in image order
     base: Tally
     chatgpt: bool  # and readable up to its text
+    turns: list[float]  # scores at which states begin, descending
+
+
+def _match_for_walks(document: Document, config: LoaderConfig, _: Tokenizer) -> _Match:
+    """Match a document whose states are all walked, so that no tally is needed before."""
+    pairs, turns = pairs_and_turns(document, config)
+    return _Match(pairs, Tally.empty(), False, turns)
 
 
 def _match(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> _Match:
-    try:
-        pairs = matched_pairs(document, config)
-    except DocumentError:
-        pairs = []
+    pairs, turns = pairs_and_turns(document, config)
     # No pair is left and a ChatGPT-generated text is removed: nothing to tokenize.
     bare = replace(document, example="") if document.is_gpt else document
     verdict = walk(bare, config.with_(threshold=_ABOVE_ALL), tokenizer)
     if not pairs:
         chatgpt = document.is_gpt and verdict.outcome is not Outcome.UNREADABLE
-        return _Match([], tally(verdict, config.max_tokens), chatgpt)
+        return _Match([], tally(verdict, config.max_tokens), chatgpt, turns)
     base, statuses = Tally.empty(), list(verdict.images)
     for image, _, _ in pairs:
         statuses[image] = ImageStatus.MATCHED
     base.counts[QUANTITY["documents"], CLASS["below_threshold"]] = 1
     base.counts[QUANTITY["rejected_pairs"], CLASS["below_threshold"]] = len(pairs)
     base.images[:] = [statuses.count(status) for status in ImageStatus]
-    return _Match(pairs, base, False)
+    return _Match(pairs, base, False, turns)
 
 
 def _stack(rows: list[NDArray[Any]], width: int) -> NDArray[Any]:

@@ -563,8 +563,9 @@ def _pairs(
     running = np.concatenate([[0], np.cumsum(alone, dtype=np.int64)])
     begin, end = starts[owner], starts[owner + 1]
     at = begin + sentence + (template.placing is Placing.AFTER)
-    opened = np.where(at < end, np.append(first, 0)[np.minimum(at, len(first))], 0)
-    rest = np.where(at < end, np.append(alone, 0)[np.minimum(at, len(alone))], 0)
+    follows = at < end  # a sentence follows the image
+    near = np.where(follows, at, begin)
+    opened, rest = first[near] * follows, alone[near] * follows
     # A loader that tokenizes chunks drops the first token of each for begin-of-text.
     lost = 0
     if template.unit is TokenizedUnit.CHUNKS:
@@ -574,8 +575,8 @@ def _pairs(
         image.astype(np.int32),
         sentence.astype(np.int32),
         before=(running[at] - running[begin] - lost).astype(np.int32),
-        extra=(opened - rest - lost * (at < end)).astype(np.int32),
-        wordless=(at < end) & (opened <= lost),
+        extra=(opened - rest - lost * follows).astype(np.int32),
+        wordless=follows & (opened <= lost),
         total=(running[end] - running[begin] - lost).astype(np.int32),
         score=score,
     )

@@ -373,8 +373,7 @@ def _same_but_for_size(key: Hashable, wanted: tuple[CorpusKey, LoaderConfig]) ->
     source, settings = wanted
     if not isinstance(key, tuple) or key[0] != source:
         return False
-    there = key[1].loader, key[1].assignment
-    return there == (settings.loader, settings.assignment)
+    return bool(key[1].with_(min_kb=settings.min_kb) == settings)
 
 
 def spread_of(source: CorpusKey, config: LoaderConfig) -> Spread:

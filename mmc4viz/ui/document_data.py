@@ -18,6 +18,7 @@ from mmc4viz.data.storage import is_remote
 from mmc4viz.data.thumbnails import SIDE, Thumbnail, entries, picture, pictures, read_thumbnail
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import IMAGE
 from mmc4viz.loader.walk import training_text
@@ -245,10 +246,11 @@ def sequence_of(
     """Split a document's training sequence into pieces; None if there is none."""
     if not verdict.token_ids:
         return None
+    tokenizer = profile_of(config).tokenizer(tokenizer)
     try:
         text = training_text(document, verdict, config, tokenizer).text
         uncut = tokenizer.encode(text, None)
-    except (DocumentError, UnicodeEncodeError):  # does not happen after a successful walk
+    except (DocumentError, UnicodeEncodeError):  # a loader that writes no text as a whole
         return None
     own = [
         (start, token)

@@ -28,7 +28,7 @@ from mmc4viz.loader.profile import (
     register,
 )
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.loader.walk import draws_of, walk
+from mmc4viz.loader.walk import draws_of, training_text, walk
 from mmc4viz.types import LOADER_DEFAULTS, Document
 from tests.support import nasty
 from tests.support.documents import entry, info, jpeg
@@ -243,3 +243,15 @@ def test_a_new_loader_that_draws_is_a_choice_of_parts() -> None:
 def test_what_is_drawn_cannot_be_cut() -> None:
     with pytest.raises(ValueError, match="not cut"):
         replace(OMNICORPUS_LLAVA, cap=Cap.RANDOM)
+
+
+@pytest.mark.parametrize(
+    "loader", ["openflamingo-2.0", "openflamingo-1", "omnicorpus-llava", "vila"]
+)
+def test_the_training_text_is_what_is_tokenized(loader: str) -> None:
+    document = page(["A <image> boat.", "The sea.", "B."], [2, 0])
+    profile = PROFILES[loader]
+    verdict = judged(document, profile, threshold=0.2, max_tokens=500, min_kb=-1)
+    assert verdict.outcome is Outcome.KEPT
+    text = training_text(document, verdict, config(profile), TOKENIZER).text
+    assert tuple(profile.tokenizer(TOKENIZER).encode(text, 500).ids) == verdict.token_ids

@@ -42,8 +42,7 @@ def walked(documents: list[Document], config: LoaderConfig) -> list[Verdict]:
 def expected(verdicts: list[Verdict]) -> dict[str, Any]:
     odds = np.array([verdict.keep_probability for verdict in verdicts])
     images = np.array([verdict.image_tokens for verdict in verdicts])
-    single = np.array([verdict.image_tokens == 1 and bool(v.pairs) for verdict, v in
-                       zip(verdicts, verdicts, strict=True)])  # fmt: skip
+    single = np.array([verdict.image_tokens == 1 and bool(verdict.pairs) for verdict in verdicts])
     return {
         "documents": odds.sum(),
         "image_tokens": odds @ images,

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmc4viz.apply.resuming import record_of, still_valid
+from mmc4viz.apply.resuming import record_of, still_valid, writing_alone
 from mmc4viz.apply.shard import checked_columns, indexed_columns, slice_shifts
 from mmc4viz.apply.tar import digest_of
 from mmc4viz.apply.tasks import (
@@ -38,7 +38,6 @@ from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, run
 from mmc4viz.data.shards import Shard, image_source
 from mmc4viz.data.storage import (
     is_remote,
-    locked,
     make_folder,
     open_for_reading,
     put_in_place,
@@ -389,10 +388,8 @@ def export_shard(task: ExportTask) -> Exported:
         As in `export_shards`.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per worker
-    scratch = scratch_of(task.out)
-    busy = f"{task.target}: another run is writing this shard; wait until it has finished"
     try:
-        with locked(scratch / f"{task.stem}.lock", ExportError(busy)):
+        with writing_alone(task.target, task.out, task.stem, ExportError) as scratch:
             return _export(task, scratch)
     except ShardError as error:
         return Exported(task.shard.path, "failed", str(error))

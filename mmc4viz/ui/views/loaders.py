@@ -161,9 +161,8 @@ def _one(label: str, names: list[str], key: str, name: str, default: str) -> str
 def _cells(choice: Choice, documents: Ints, kept: UnderLoader) -> Iterator[tuple[str, str, float]]:
     """Yield shard, key and keep probability of documents."""
     columns = data.columns_of(choice.source)
-    starts = np.cumsum([0, *map(len, columns)])
     for document in documents.tolist():
-        number = int(np.searchsorted(starts, document, side="right")) - 1
-        part_, row = columns[number], document - int(starts[number])
-        key = part_.batch.column("key")[row].as_py()
-        yield part_.shard.name, key, float(kept.probability[document])
+        number, row = data.place_of(choice.source, choice.config, document)
+        here = columns[number]
+        key = here.batch.column("key")[row].as_py()
+        yield here.shard.name, key, float(kept.probability[document])
