@@ -50,16 +50,17 @@ def show(choice: Choice) -> None:
     if choice.source.sample is not None:
         note("Counted on the sample, not on the whole corpus.")
     found = _compared(choice.source, choice.config)
-    show_figure(
-        charts.under_loaders(found),
-        "What is left under each loader",
-        "loaders",
-        list(rows_of(found)[0]),
-        lambda: [list(row.values()) for row in rows_of(found)],
-        what="loaders",
-        alt=f"Shares of documents kept, single-image sequences and mispaired image tokens under "
-        f"{len(found.loaders)} loaders",
-    )
+    with st.container(key="loaders-picture"):
+        show_figure(
+            charts.under_loaders(found),
+            "What is left under each loader",
+            "loaders",
+            list(rows_of(found)[0]),
+            lambda: [list(row.values()) for row in rows_of(found)],
+            what="loaders",
+            alt="Shares of documents kept, single-image sequences and mispaired image tokens "
+            f"under {len(found.loaders)} loaders",
+        )
     _table(found)
     _documents(choice, found)
 
