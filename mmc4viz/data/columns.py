@@ -67,6 +67,8 @@ _VERIFY = b"verify"  # key of the validation level in the schema's metadata
 _FLOATS: Final = {"float": "float32", "double": "float64"}  # Arrow's names, NumPy's
 _NOTES = b"notes"  # key of the notes on what was not read
 _SHA256 = b"sha256"  # key of the digest of the shard's bytes
+INTEGERS: Final = "integers"
+"""In a plain document's payload: its matrix holds integers, which some loaders refuse."""
 _PAYLOADS = b"payloads"  # key of what a payload may hold: "2" since it serves every loader
 # What every index has of an image; those of an older version have no more.
 CORE_IMAGE: Final = pa.struct(
@@ -212,7 +214,7 @@ def uncounted_row(
 
 def _as_found(document: Document, rows: list[dict[str, Any]], matrix: NDArray[Any]) -> bytes | None:
     """Serialize what a plain document's columns do not hold as found; None if they hold all."""
-    found: dict[str, Any] = {"integers": True} if matrix.dtype.kind != "f" else {}
+    found: dict[str, Any] = {INTEGERS: True} if matrix.dtype.kind != "f" else {}
     for image, row in zip(document.images, rows, strict=True):
         known = row["stored_sentence"], row["stored_score"]
         if known[0] < 0 or known != (image.stored_sentence, image.stored_score):
@@ -663,7 +665,7 @@ class Columns:
         payload = read_payload(record["payload"])
         if record["kind"] == Kind.PLAIN:
             fields = _plain_fields(record)
-            if payload.get("integers"):
+            if payload.get(INTEGERS):
                 fields["similarity"] = fields["similarity"].astype(np.int64)
             payload = {**fields, **payload}
         return _document(record["key"], record["images"], record["detail"], payload, record["url"])

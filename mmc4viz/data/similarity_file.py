@@ -41,7 +41,7 @@ from xxhash import xxh3_64
 from mmc4viz.arrays import Ints
 from mmc4viz.data import checked
 from mmc4viz.data.checked import sealed, unsealed
-from mmc4viz.data.columns import Columns, Kind, read_payload, write_payload
+from mmc4viz.data.columns import INTEGERS, Columns, Kind, read_payload, write_payload
 from mmc4viz.data.storage import file_system, is_remote, remember, scrubbed
 from mmc4viz.types import ShardError
 
@@ -526,8 +526,16 @@ def _written(
     places: NDArray[np.int64],
     matrices: ShardMatrices,
 ) -> list[bytes | None]:
-    """Return all payloads, with the matrices of documents that need the reference walk."""
+    """Return all payloads, with the matrices of documents that need the reference walk.
+
+    Those of plain documents no longer say that their matrices hold integers.
+    """
     written: list[bytes | None] = columns.batch.column("payload").to_pylist()
+    for row in np.flatnonzero(columns.kind == Kind.PLAIN).tolist():
+        if written[row] is not None:
+            fields = read_payload(written[row])
+            fields.pop(INTEGERS, None)
+            written[row] = write_payload(fields) if fields else None
     for row, payload in payloads.items():
         if places[row] >= 0:
             matrix = matrices.matrix(int(places[row])).tolist()

@@ -541,3 +541,13 @@ def test_an_index_records_the_model_of_its_own_scores(
     code, _, err = said(capsys, "curve", "--index", folder)
     assert (code, err.count("\n")) == (2, 1)
     assert "damaged, or does not name a CLIP model: run mmc4viz index" in err
+
+
+def test_another_model_s_scores_of_a_matrix_of_integers_stay_as_they_are(tmp_path: Path) -> None:
+    shard = write_tar(tmp_path / "s.tar", [("a", info([[1, 0]], images=[entry(jpeg())]))])
+    (own,) = read((Shard(str(shard)),))
+    assert own.document(0).similarity.tolist() == [[1, 0]]
+    assert own.document(0).similarity.dtype == np.int64
+    sidecar = write_sidecar(tmp_path / "b.parquet", [("s.tar", "a", [[0.31, np.nan]])])
+    (other,) = with_similarity([own], str(sidecar))
+    np.testing.assert_array_equal(other.document(0).similarity, [[0.31, np.nan]])
