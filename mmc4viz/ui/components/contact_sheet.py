@@ -84,7 +84,10 @@ def _strip(choice: Choice, within: tuple[float | None, float | None]) -> dict[st
     """Return the histogram and the threshold."""
     scale = choice.scale
     first, steps = round(scale.start / scale.step), len(scale.thresholds())
-    ends = [None if end is None else round(end / scale.step) - first for end in within]
+    ends = [
+        None if end is None else round(state.on_grid(end, scale) / scale.step) - first
+        for end in within
+    ]
     return {
         "first": first,
         "step": scale.step,
