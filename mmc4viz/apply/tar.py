@@ -20,7 +20,8 @@ from typing import IO, Any, Final, cast
 
 from xxhash import xxh3_128
 
-from mmc4viz.data.shards import Shard, StrictTar, decompressed, reason
+from mmc4viz.data.containers.tar import StrictTar
+from mmc4viz.data.shards import Shard, decompressed, reason
 from mmc4viz.data.storage import Digest, is_remote, open_for_reading
 from mmc4viz.loader.images import words
 from mmc4viz.types import ShardError

@@ -30,7 +30,7 @@ from mmc4viz.data.index import (
     map_columns,
     map_set_file,
 )
-from mmc4viz.data.shards import SUFFIXES, Shard, ShardFormat
+from mmc4viz.data.shards import SUFFIXES, Shard
 from mmc4viz.data.storage import (
     alike,
     file_system,
@@ -41,6 +41,7 @@ from mmc4viz.data.storage import (
     put_in_place,
     size_of,
 )
+from mmc4viz.formats.format import Container
 from mmc4viz.types import LoaderConfig, Mmc4vizError, SliceThresholds
 
 FORMAT: Final = "1"
@@ -351,7 +352,7 @@ def check_places(tasks: Sequence[RewriteTask]) -> None:
     here, seen = names_in(out), dict[str, str]()
     for task in tasks:
         path, name = task.shard.path, task.shard.name
-        if task.shard.layout is not ShardFormat.TAR:
+        if task.shard.layout is not Container.TAR:
             raise ApplyError(
                 f"{path}: apply needs WebDataset tars; convert MMC4's .jsonl with OpenFlamingo's "
                 "convert_mmc4_to_wds.py first"

@@ -208,6 +208,8 @@ def _index_unlocked(job: IndexTask) -> Done:
         image_dir=images_of(job.shard, job.image_dir),
         relative=relative(job.shard.path, job.folder),
         recorded=recorded_with(job.describe),
+        input_format=job.shard.format,
+        unit=str(job.shard.unit),
     )
     before = _existing_shard(job, origin)
     if before is not None and before.error is None:
@@ -225,7 +227,7 @@ def _index_unlocked(job: IndexTask) -> Done:
         raise ShardError(columns.error)
     origin = replace(
         origin, fingerprint=known_whole, error=columns.error, documents=len(columns),
-        pillow=pillow_version(),
+        pillow=pillow_version(), input_format=columns.shard.format,
     )  # fmt: skip
     write_file(columns, origin, job.folder, scratch_of(job.folder))
     return Done(

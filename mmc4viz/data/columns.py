@@ -19,7 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmc4viz.data.checked import CheckedBatch
-from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.data.shards import Shard
+from mmc4viz.formats.format import Sample
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.describe import NOTHING, Description, language_of
 from mmc4viz.loader.profile import (
@@ -304,7 +305,9 @@ def _known(value: Any) -> Any:
 
 def write_payload(fields: dict[str, Any]) -> bytes:
     """Serialize a payload, preserving lone surrogates."""
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps(fields, ensure_ascii=False, default=np.ndarray.tolist).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def read_payload(payload: bytes | None) -> dict[str, Any]:

@@ -48,6 +48,8 @@ from mmc4viz.data.storage import (
     open_for_reading,
     put_in_place,
 )
+from mmc4viz.formats.registry import NAMES
+from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.describe import Description
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.types import ConfigError, LoaderConfig, ShardError, TokenizerError
@@ -92,6 +94,10 @@ class Origin:
     recorded : str
         What is recorded besides what the loader looks at (`recorded_with`); empty in a file of an
         older version.
+    input_format : str
+        The format in which the shard was read; empty for MMC4's own.
+    unit : str
+        What its texts were cut into.
     format : str
     """
 
@@ -107,6 +113,8 @@ class Origin:
     pillow: str = ""
     relative: str = ""
     recorded: str = ""
+    input_format: str = ""
+    unit: str = TextUnit.SENTENCE
     format: str = FORMAT
 
     def made_like(self, other: Origin) -> bool:
@@ -115,6 +123,7 @@ class Origin:
         Fingerprints are not compared.
         """
         skip = {"path", "relative", "fingerprint", "error", "documents", "pillow", "recorded"}
+        skip |= set() if other.input_format else {"input_format"}  # recognized
         mine, others = asdict(self), asdict(other)
         enough = set(self.recorded.split(",")) >= set(other.recorded.split(","))
         return enough and all(mine[name] == others[name] for name in mine if name not in skip)
@@ -825,10 +834,21 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     counted = _one_tokenizer(folder, origins, tokenizer)
     shards = named(located(origin, folder) for origin in origins)
     columns = tuple(
-        Columns(Shard(shard.path, origin.position, shard.name), batch, counted, origin.error)
+        Columns(_shard_of(origin, shard), batch, counted, origin.error)
         for (batch, origin), shard in zip(mapped, shards, strict=True)
     )
     return Index(folder, columns, origins).with_similarity(similarity)
+
+
+def _shard_of(origin: Origin, found: Shard) -> Shard:
+    """Return a shard as it was read, at the place where it was found."""
+    if origin.input_format not in ("", *NAMES) or origin.unit not in list(TextUnit):
+        raise IndexFileError(
+            f"{origin.path}: indexed as {origin.input_format!r} cut by {origin.unit!r}, which this "
+            "version does not know; index it again"
+        )
+    unit = TextUnit(origin.unit)
+    return Shard(found.path, origin.position, found.name, origin.input_format, unit)
 
 
 def _one_tokenizer(folder: str, origins: tuple[Origin, ...], asked: str | None) -> Tokenizer:

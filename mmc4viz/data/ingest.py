@@ -24,8 +24,9 @@ from mmc4viz.data.columns import (
     with_notes,
     with_sha256,
 )
-from mmc4viz.data.shards import Sample, Shard, image_source, samples
+from mmc4viz.data.shards import Shard, image_source, samples
 from mmc4viz.data.storage import Digest, digesting
+from mmc4viz.formats.format import Sample
 from mmc4viz.loader.describe import NOTHING, Description, perceptual_hash
 from mmc4viz.loader.images import (
     LIMIT,
@@ -159,9 +160,10 @@ def read_columns(
     """
     source = image_source(shard, image_dir)
     rows, tally = _Rows(tokenizer, verify, describe), ImageTally()
-    error, notes = None, list[str]()
+    error, notes, found = None, list[str](), shard.format
     try:
         for sample in samples(shard, notes):
+            found = sample.format or found
             document = document_in(sample, source, verify, describe)
             rows.add(document, sample)
             tally.add(document)
@@ -174,7 +176,8 @@ def read_columns(
     except MemoryError:
         error = f"{shard.path}: reading failed: not enough memory for a document"
     notes += tally.notes(shard, source)
-    return Columns(shard, with_notes(rows.batch(), notes), tokenizer, error)
+    read = replace(shard, format=found)
+    return Columns(read, with_notes(rows.batch(), notes), tokenizer, error)
 
 
 def read_digested(
@@ -253,6 +256,11 @@ def document_in(
     describe: frozenset[Description] = NOTHING,
 ) -> Document:
     """Parse one sample and measure its images; if it was not read, ``error`` says why."""
+    if sample.page is not None:
+        page = sample.page
+        hash_of = perceptual_hash if Description.IMAGE_HASH in describe else None
+        extracted = Extracted(page.images, source)
+        return document_of(sample.key, page.info, extracted, LOOKS[verify], hash_of)
     if sample.raw is None:
         return Document(sample.key, error=sample.why)
     return read_document(sample.key, sample.raw, source, verify, describe)
@@ -282,19 +290,24 @@ def read_document(
         skimmed = skim(raw, decoded)
         if skimmed is not None:
             info, images = skimmed
-            extracted = _Extracted(images, source.sizes_unknown)
+            extracted = Extracted(images, source)
             return document_of(key, info, extracted, look, hash_of)
     return parse_document(key, raw, source, look, hash_of)
 
 
 @dataclass(frozen=True, slots=True)
-class _Extracted:
-    """Images extracted by `skim`; all others as in `Embedded`."""
+class Extracted:
+    """Images that stand beside the parsed JSON; all others from where they come otherwise."""
 
     images: list[bytes]
-    sizes_unknown: bool
+    others: ImageSource
+
+    @property
+    def sizes_unknown(self) -> bool:
+        """Whether an entry without bytes counts as an image of unknown size."""
+        return self.others.sizes_unknown
 
     def data(self, entry: Any) -> bytes | None:
         """Return the entry's image, if it has any."""
         number = image_number(entry)
-        return Embedded().data(entry) if number is None else self.images[number]
+        return self.others.data(entry) if number is None else self.images[number]

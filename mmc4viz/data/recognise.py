@@ -1,4 +1,4 @@
-"""Recognize files that are not MMC4 documents, to explain what they are.
+"""Recognize files that hold no documents, to explain what they are.
 
 Recognition is by content: a file's first bytes, or the fields and members of its first samples.
 """
@@ -11,14 +11,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mmc4viz.formats.mmc4 import FIELDS
+
 READ: Final = (
-    "mmc4viz reads MMC4 documents: WebDataset tars with .json members, or .jsonl files "
-    "(also .jsonl.gz, .jsonl.zip)"
+    "mmc4viz reads documents of MMC4, OBELICS, OmniCorpus and others (mmc4viz formats lists them)"
 )
 HEAD: Final = 4096
 """Number of bytes by which a file is recognized."""
 
-_FIELDS: Final = {"text_list", "image_info", "similarity_matrix", "is_gpt", "image_map"}
 _PLAIN: Final = re.compile(rb'\s*\{.*?"(text_list|image_info|similarity_matrix)"\s*:', re.DOTALL)
 _IMAGES: Final = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"}
 _COLUMNS: Final = re.compile(
@@ -27,7 +27,6 @@ _COLUMNS: Final = re.compile(
 _ABSENT: Final = object()  # a sample has no JSON
 _BROKEN: Final = object()  # a sample's JSON is invalid
 _PAIRS: Final = "image–text pairs"
-_INTERLEAVED: Final = "documents with lists images and texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +59,6 @@ def _shape(words: str, fields: str = "", members: Collection[str] = ()) -> Shape
 
 
 SHAPES: Final = (  # the first match counts
-    _shape("MINT-1T, " + _INTERLEAVED, "images texts", {"tif", "tiff"}),
-    _shape("the Multimodal Textbook, " + _INTERLEAVED, "images texts text_ocr_list"),
-    _shape("OBELICS or OmniCorpus, " + _INTERLEAVED, "images texts general_metadata"),
-    _shape("OBELICS without images, documents with texts and images_urls", "texts images_urls"),
-    _shape(_INTERLEAVED + ", as in OBELICS and OmniCorpus", "images texts"),
-    _shape("OmniCorpus with similarity matrices", "sentences matrix images_info"),
-    _shape("mOSCAR, documents with images and text", "images text metadata"),
-    _shape("PIN-14M, documents in Markdown", "md content_image"),
     _shape("conversations about an image, as in LLaVA", "conversations"),
     _shape(_PAIRS + " as written by img2dataset", "caption url key"),
     _shape(_PAIRS + " as written by img2dataset", "caption", _IMAGES),
@@ -75,13 +66,15 @@ SHAPES: Final = (  # the first match counts
     _shape(_PAIRS, "URL TEXT"),
     _shape("rows with a url and a text", "url text"),
     _shape("images, without documents", "", _IMAGES),
-    _shape("NeMo Curator's Parquet rows as JSON", "sample_id position modality"),
+    _shape(
+        "NeMo Curator's Parquet rows as JSON: give its Parquet files", "sample_id position modality"
+    ),
 )
 
-_LINES: Final = "JSON lines: its name must end in .jsonl (.jsonl.gz, .jsonl.zip)"
+_LINES: Final = "JSON: its name must end in .jsonl or .json (.jsonl.gz, .jsonl.zip)"
 HEADS: Final = (  # patterns of a file's first bytes; the first match counts
     (rb".{257}ustar", "a tar: its name must end in .tar (.tar.gz, .tar.xz)"),
-    (rb"PAR1", "a Parquet file, such as those of OBELICS, OmniCorpus and LAION"),
+    (rb"PAR1", "a Parquet file: its name must end in .parquet"),
     (rb"ARROW1", "an Arrow file (to use an index, name its folder with --index)"),
     (
         rb"\x80[\x02-\x05]",
@@ -101,8 +94,8 @@ HEADS: Final = (  # patterns of a file's first bytes; the first match counts
     (rb"7z\xbc\xaf|Rar!", "a 7z or RAR archive: unpack it first"),
     (rb"PK\x03\x04", "a zip: its name must end in .zip, and it must contain a .jsonl"),
     (
-        rb"(\xef\xbb\xbf)?\s*\[\s*([{\[\"]|\Z)",
-        "a JSON array: write one document per line (jq -c '.[]' FILE > FILE.jsonl)",
+        rb"(\xef\xbb\xbf)?\s*\[\s*([\[\"]|\Z)",
+        "a JSON array that does not hold documents",
     ),
     (
         rb"(\xef\xbb\xbf)?\s*\{\s*\n\s*[\"}]",
@@ -118,7 +111,7 @@ def is_mmc4(raw: bytes | None) -> bool:
     if raw[:1] == b"{" and raw.rstrip()[-1:] == b"}" and _PLAIN.match(raw, 0, HEAD):
         return True
     info = _parsed(raw)
-    return isinstance(info, dict) and not _FIELDS.isdisjoint(info)
+    return isinstance(info, dict) and not FIELDS.isdisjoint(info)
 
 
 def _parsed(raw: bytes | None) -> Any:
@@ -143,8 +136,8 @@ def of_samples(found: Sequence[tuple[bytes | None, Collection[str]]]) -> str | N
 
     Examples
     --------
-    >>> of_samples([(b'{"images": [null], "texts": ["A boat."]}', ())])
-    'documents with lists images and texts, as in OBELICS and OmniCorpus'
+    >>> of_samples([(b'{"url": "http://a.b/c.jpg", "caption": "A boat."}', ())])
+    'image–text pairs'
     """
     parsed = [(_parsed(raw), members) for raw, members in found]
     seen = [(info, members) for info, members in parsed if info is not _BROKEN]
@@ -166,7 +159,7 @@ def of_head(head: bytes, *, lines: bool) -> str | None:
     Examples
     --------
     >>> of_head(b"PAR1\x15\x04", lines=False)
-    'a Parquet file, such as those of OBELICS, OmniCorpus and LAION'
+    'a Parquet file: its name must end in .parquet'
     """
     for pattern, words in HEADS if lines else HEADS[1:]:
         if re.match(pattern, head, re.DOTALL):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns, Verify, build_batch, row_of, with_notes
 from mmc4viz.data.ingest import ImageTally, document_in
-from mmc4viz.data.shards import Sample, Shard, image_source, samples
+from mmc4viz.data.shards import Shard, image_source, samples
+from mmc4viz.formats.format import Sample
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.types import ShardError
 
@@ -196,6 +197,7 @@ def read_sample(
             progress(1)
     notes += tally.notes(shard, source)
     drawn = np.array([number - 1 for _, number, _ in kept], np.int64)
+    shard = replace(shard, format=next((s.format for _, _, s in kept if s.format), shard.format))
     return Columns(shard, with_notes(build_batch(rows), notes), tokenizer, error, drawn), total
 
 

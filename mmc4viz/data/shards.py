@@ -6,7 +6,6 @@ Samples are bytes of JSON, parsed by `mmc4viz.loader.parse`.
 from __future__ import annotations
 
 import bz2
-import errno
 import glob
 import gzip
 import io
@@ -19,18 +18,20 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, Any, Final, Self, cast
+from typing import IO, Final, Self, cast
 
 import braceexpand
 
 from mmc4viz.data import recognise
+from mmc4viz.data.containers import parquet
+from mmc4viz.data.containers.json_array import elements
+from mmc4viz.data.containers.tar import StrictTar
 from mmc4viz.data.storage import (
     is_remote,
     is_web,
@@ -43,146 +44,21 @@ from mmc4viz.data.storage import (
     whole,
     without_secrets,
 )
+from mmc4viz.formats.format import IMAGE_SUFFIXES, Container, Format, Sample
+from mmc4viz.formats.registry import format_named
+from mmc4viz.formats.registry import recognise as recognise_format
+from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.images import Embedded, Folder, ImageSource, limit_bytes, words
 from mmc4viz.loader.parse import NO_JSON
 from mmc4viz.text import storable
 from mmc4viz.types import ConfigError, ShardError
 
-MOST_HEADER: Final = 1 << 18
-"""Maximum size of one member's headers, including long names and sparse file maps."""
-
-_MOST_NAME: Final = 8192  # twice the limit of file systems
-_MOST_BYTES: Final = 1 << 62  # of a seekable file
-_RECORD: Final = re.compile(rb"(\d{1,9}) [^=]+=")
-_DIGITS: Final = re.compile(rb"\d{1000}")  # on which tarfile's patterns take quadratic time
-_TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError)
-
-
-class _Header:
-    """Limits how much is read from a tar for one member's headers."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._left = MOST_HEADER
-        self._ahead = b""
-
-    def read(self, size: int) -> bytes:
-        """Read up to the limit; raises an OverflowError beyond it."""
-        if self._ahead:
-            found, self._ahead = self._ahead, b""
-            return found
-        if not 0 <= size <= self._left:
-            raise OverflowError
-        self._left -= size
-        return self._file.read(size)
-
-    def look_ahead(self, size: int) -> bytes:
-        """Read bytes that the next call of `read` returns again."""
-        self._ahead = self.read(size)
-        return self._ahead
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-class StrictHeader(tarfile.TarInfo):
-    """A tar header that reports every kind of damage, including a missing end-of-archive marker."""
-
-    @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
-        """Read the next header."""
-        file: Any = tar.fileobj
-        if isinstance(file, _Header):  # the header that follows one with a long name or the like
-            return super().fromtarfile(tar)
-        tar.fileobj = _Header(file)
-        try:
-            return super().fromtarfile(tar)
-        except tarfile.HeaderError as error:
-            kind = type(error).__name__  # the classes are private in tarfile
-            if kind == "EOFHeaderError":
-                raise
-            what = "not a tar" if not tar.offset else f"no tar header at byte {tar.offset}"
-            if kind == "EmptyHeaderError":
-                what = "no end-of-archive marker, so the file may be truncated"
-                what = what if tar.offset else "the file is empty"
-            raise tarfile.ReadError(what) from None
-        except _TAR_ERRORS:
-            raise
-        except Exception:  # a malicious header makes tarfile raise almost anything
-            raise tarfile.ReadError(f"damaged tar header at byte {tar.offset}") from None
-        finally:
-            tar.fileobj = file
-
-    def _proc_member(self, tar: tarfile.TarFile) -> Self:
-        if self.type == tarfile.XGLTYPE and isinstance(tar, StrictTar):
-            tar.of_all_members += self.size
-            if tar.of_all_members > MOST_HEADER:
-                raise OverflowError
-        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
-
-    def _proc_pax(self, tar: tarfile.TarFile) -> Self:
-        """Refuse records that would take tarfile excessive time or memory."""
-        size = self._block(self.size)  # type: ignore[attr-defined]
-        records = cast(_Header, tar.fileobj).look_ahead(size)[: self.size]
-        at = 0
-        while at < len(records):
-            found = _RECORD.match(records, at)
-            end = at + int(found[1]) if found else 0
-            if found is None or found.end() > end or records[end - 1 : end] != b"\n":
-                raise ValueError
-            at = end
-        if _DIGITS.search(records):
-            raise ValueError
-        return super()._proc_pax(tar)  # type: ignore[misc, no-any-return]
-
-
-def _as_end(error: OSError) -> Exception:
-    """Turn the error for an offset beyond the file system's limit into one for a truncated file."""
-    beyond = error.errno == errno.EINVAL
-    return tarfile.ReadError("unexpected end of data") if beyond else error
-
-
-class StrictTar(tarfile.TarFile):
-    """An uncompressed tar, read in order, in which all damage raises a `tarfile.TarError`.
-
-    Members are not stored. If `next` returns a damaged member, the following call raises.
-    """
-
-    tarinfo = StrictHeader
-    of_all_members = 0  # bytes of global headers
-    _last: tarfile.TarInfo | None = None
-
-    def next(self) -> tarfile.TarInfo | None:
-        """Return the next member; None at the end of the archive."""
-        self.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
-        last, self._last = self._last, None
-        if last is not None and last is not cast(Any, self).firstmember and last.size < 0:
-            raise tarfile.ReadError(f"member of negative size at byte {last.offset}")
-        try:
-            member = super().next()
-        except OSError as error:
-            raise _as_end(error) from None
-        if self.offset > _MOST_BYTES or (member and member.size > _MOST_BYTES):
-            raise tarfile.ReadError("unexpected end of data")
-        if member is not None and len(member.name) > _MOST_NAME:
-            raise tarfile.ReadError(f"damaged tar header at byte {member.offset}")
-        self._last = member
-        return member
-
-    def check_end(self, member: tarfile.TarInfo) -> None:
-        """Verify that the file contains a whole member, without reading it."""
-        file = cast(IO[bytes], self.fileobj)
-        try:
-            file.seek(member.offset_data + member.size - 1)
-            there = file.read(1)
-        except OSError as error:
-            raise _as_end(error) from None
-        if not there:
-            raise tarfile.ReadError("unexpected end of data")
-
-
-LINES: Final = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zip", ".zip")
-SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", *LINES)
+LINES: Final = (
+    *(f".jsonl{packed}" for packed in ("", ".gz", ".bz2", ".xz", ".zip")),
+    *(f".json{packed}" for packed in ("", ".gz", ".bz2", ".xz", ".zip")),
+    ".zip",
+)
+SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", *LINES, ".parquet")
 LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
 """Environment variable for the maximum size of a document in MB."""
 OVER_LIMIT: Final = "MB exceeds the limit of"
@@ -194,21 +70,16 @@ _DEEPEST: Final = 20  # nesting of braces
 _EXAMINED: Final = 20  # samples examined to recognize another format
 _EXAMINED_BYTES: Final = 1 << 25
 _CHUNK: Final = 1 << 20
+_PEEKED: Final = 4096
 _SAMPLE_NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 _PASSED_OVER = re.compile(r"__[^/]*__($|/)")
+_ARRAY: Final = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*[{\]]")  # of objects, or empty
 _BRACES = re.compile(r"\\.|[{},]", re.DOTALL)
 _RANGE = re.compile(r"(-?[0-9]+|[A-Za-z])\.\.(-?[0-9]+|[A-Za-z])(?:\.\.-?([0-9]+))?")
 _FIRST_DOT: Final = (
     "the loader (webdataset) ends a key at the first dot of a name and reads only '.json'"
 )
-_IMAGE_MEMBERS: Final = {"jpg", "jpeg", "png", "webp"}
-
-
-class ShardFormat(StrEnum):
-    """The format of a shard."""
-
-    TAR = "tar"
-    JSONL = "jsonl"
+_BESIDE: Final = frozenset({"length.json", "shard_id_range.json"})  # of a folder of JSON arrays
 
 
 def _without_query(path: str) -> str:
@@ -228,19 +99,26 @@ class Shard:
     name : str
         The shortest end of the path that is unique in the corpus (`named`); by default the base
         name.
+    format : str
+        Name of the format (`mmc4viz.formats.registry`) in which it was read, or that a person
+        named; if empty, that is recognized, or MMC4's own.
+    unit : TextUnit
+        What texts are cut into, in formats that have longer ones.
     """
 
     path: str
     position: int = 0
     name: str = ""
+    format: str = ""
+    unit: TextUnit = TextUnit.SENTENCE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", remember(self.path))
         if not self.name:
             object.__setattr__(self, "name", self.base)
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, int, str]]:
-        return type(self), (whole(self.path), self.position, self.name)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int, str, str, TextUnit]]:
+        return type(self), (whole(self.path), self.position, self.name, self.format, self.unit)
 
     @property
     def base(self) -> str:
@@ -261,34 +139,17 @@ class Shard:
         return ends if self.path in ends else [*ends, self.path]
 
     @property
-    def layout(self) -> ShardFormat:
-        """The format according to the name: MMC4's own JSONL, or a tar."""
-        return ShardFormat.JSONL if self.base.lower().endswith(LINES) else ShardFormat.TAR
+    def layout(self) -> Container:
+        """What kind of file it is by its name: JSON (lines or an array), Parquet, or a tar."""
+        name = self.base.lower()
+        if name.endswith(".parquet"):
+            return Container.PARQUET
+        return Container.LINES if name.endswith(LINES) else Container.TAR
 
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One sample's JSON bytes and their place in the shard.
-
-    Attributes
-    ----------
-    key : str
-    raw : bytes or None
-        None for a sample without a ``json`` member, or with one that is too large (``why``).
-    offset, size : int
-        In bytes of the decompressed shard; offset -1 if ``raw`` is None.
-    suffixes : tuple of str
-        Suffixes of its other members in a tar.
-    why : str
-        Why ``raw`` is None.
-    """
-
-    key: str
-    raw: bytes | None
-    offset: int = -1
-    size: int = 0
-    suffixes: tuple[str, ...] = ()
-    why: str = NO_JSON
+    @property
+    def is_mmc4(self) -> bool:
+        """Whether documents are MMC4's own JSON, not made from another format."""
+        return not self.format or format_named(self.format).to_page is None
 
 
 def is_packed(path: str) -> bool:
@@ -432,12 +293,13 @@ def _shown(paths: list[str], pattern: str) -> list[str]:
     """Skip hidden files (incomplete, or another program's) unless a glob asks for them."""
     if os.path.basename(pattern).startswith("."):
         return paths
-    return [path for path in paths if not os.path.basename(path).startswith(".")]
+    names = ((path, os.path.basename(path)) for path in paths)
+    return [path for path, name in names if not name.startswith(".") and name not in _BESIDE]
 
 
 def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
     """Return the image source of a shard: the shard itself, or a folder for MMC4's own JSONL."""
-    if shard.layout is ShardFormat.TAR:
+    if shard.layout is Container.TAR:
         return Embedded()
     if (found := images_of(shard, image_dir)) is None:
         return Embedded(sizes_unknown=True)
@@ -447,7 +309,7 @@ def image_source(shard: Shard, image_dir: str | None = None) -> ImageSource:
 
 def images_of(shard: Shard, image_dir: str | None = None) -> str | None:
     """Return the given image folder, or else the one of MMC4's own downloader, if it exists."""
-    if image_dir is not None or shard.layout is ShardFormat.TAR or is_remote(shard.path):
+    if image_dir is not None or shard.layout is Container.TAR or is_remote(shard.path):
         return image_dir
     beside = os.path.join(os.path.dirname(os.path.abspath(shard.path)), downloaded_to(shard))
     return beside if os.path.isdir(beside) else None
@@ -461,7 +323,7 @@ def downloaded_to(shard: Shard) -> str:
     >>> downloaded_to(Shard("data/docs_shard_0.jsonl.zip"))
     'docs_shard_0_images'
     """
-    return re.sub(r"\.(jsonl(\.(gz|zip))?|zip)$", "", shard.base, flags=re.IGNORECASE) + "_images"
+    return re.sub(r"\.(jsonl?(\.(gz|zip))?|zip)$", "", shard.base, flags=re.IGNORECASE) + "_images"
 
 
 def _too_large(size: int, limit: int) -> str:
@@ -488,11 +350,10 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
         When the shard cannot be read or does not hold MMC4 documents; if reading fails midway,
         after the samples before that point.
     """
-    read = _tar_samples if shard.layout is ShardFormat.TAR else _line_samples
     lines: list[str] = []
     count = 0
     try:
-        for sample in _recognised(shard, read(shard, lines), lines):
+        for sample in _in_format(shard, _Reading(shard, lines)):
             yield sample
             count += 1
     except (ShardError, ConfigError):
@@ -511,51 +372,102 @@ def reason(error: Exception) -> str:
     return "not enough memory" if isinstance(error, MemoryError) else words(error)
 
 
-def _recognised(shard: Shard, found: Iterator[Sample], notes: list[str]) -> Iterator[Sample]:
-    """Refuse a shard whose first samples all have another known format.
+@dataclass
+class _Reading:
+    """A shard that is being read.
+
+    Attributes
+    ----------
+    shard : Shard
+    notes : list of str
+        Receives notes on what is not read, one line each.
+    container : Container
+        What kind of file it is; a list of lines may turn out to be an array.
+    with_members : bool
+        Whether the images beside a tar's JSON are read.
+    """
+
+    shard: Shard
+    notes: list[str]
+    with_members: bool = True
+
+    def __post_init__(self) -> None:
+        self.container = self.shard.layout
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield samples as they are found."""
+        if self.container is Container.PARQUET:
+            return _parquet_samples(self)
+        return _tar_samples(self) if self.container is Container.TAR else _json_samples(self)
+
+
+def _in_format(shard: Shard, reading: _Reading) -> Iterator[Sample]:
+    """Yield samples with their pages.
 
     Raises
     ------
     ShardError
-        Says what the shard looks like, and what mmc4viz reads.
+        If the first samples all have another known format: says what the shard looks like, and
+        what mmc4viz reads.
     """
+    found = reading.samples()
     first: list[Sample] = []
     broken: Exception | None = None
-    left, ordinary = _EXAMINED_BYTES, False
+    left, ordinary = _EXAMINED_BYTES, bool(shard.format)
     try:
-        for sample in found:
-            first.append(sample)
-            left -= sample.size
-            ordinary = recognise.is_mmc4(sample.raw)
-            if ordinary or len(first) == _EXAMINED or left < 0:
-                break
+        while not ordinary and len(first) < _EXAMINED and left > 0:
+            first.append(next(found))
+            left -= first[-1].size
+            ordinary = recognise.is_mmc4(first[-1].raw)
     except (ShardError, ConfigError):
         raise
+    except StopIteration:
+        pass
     except Exception as error:
         broken = error
-    if not ordinary:
-        looks = _looks_like(shard, first, broken)
-        if looks is not None:
-            raise ShardError(f"{shard.path}: looks like {looks}; {recognise.READ}")
-    elif not _IMAGE_MEMBERS.isdisjoint(first[-1].suffixes) and b'"image_base64"' not in (
-        first[-1].raw or b""
-    ):
-        notes.append(
-            "images stored as members of the tar are ignored: the loader reads only those in "
-            "image_base64"
+    known = format_named(shard.format) if shard.format else _format_of(first, reading.container)
+    if known is None and (looks := _looks_like(shard, first, broken)) is not None:
+        raise ShardError(f"{shard.path}: looks like {looks}; {recognise.READ}")
+    reading.with_members = known is not None and bool(known.members)
+    if reading.with_members:
+        reading.notes.append(
+            "images stored as members of the tar are read like those in image_base64, which are "
+            "all that OpenFlamingo's loader reads"
         )
+    everything = _followed_by(first, broken, found)
+    if known is None or known.to_page is None:
+        yield from everything
+        return
+    if known.groups:
+        everything = _grouped_rows(everything, known.groups)
+    for sample in everything:
+        yield known.paged(sample, shard.unit)
+
+
+def _followed_by(
+    first: list[Sample], broken: Exception | None, rest: Iterator[Sample]
+) -> Iterator[Sample]:
     yield from first
     if broken is not None:
         raise broken
-    yield from found
+    yield from rest
+
+
+def _format_of(first: list[Sample], container: Container) -> Format | None:
+    """Return the format of a shard by its first samples; None if it is not known."""
+    return recognise_format(
+        ((sample.fields(), frozenset(sample.suffixes)) for sample in first), container
+    )
 
 
 def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> str | None:
-    """Describe a shard none of whose samples is an MMC4 document; None if not recognized."""
+    """Describe a shard none of whose samples is a document; None if not recognized."""
+    if shard.layout is Container.PARQUET:
+        return None if broken else _columns_of(first)
     seen = [(s.raw, s.suffixes) for s in first if s.raw is not None or s.why == NO_JSON]
     if (looks := recognise.of_samples(seen)) is not None:
         return looks
-    lines = shard.layout is ShardFormat.JSONL
+    lines = shard.layout is Container.LINES
     if not lines and (first or broken is None):
         return None  # a tar with other content
     head = b""
@@ -564,127 +476,206 @@ def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> 
     return recognise.of_head(head, lines=lines)
 
 
+def _columns_of(first: list[Sample]) -> str:
+    names = list(first[0].row or ()) if first else []
+    shown = ", ".join(map(str, names[:12]))[:200] + (", …" if len(names) > 12 else "")
+    return f"a Parquet table with the columns {shown}" if names else "a Parquet table without rows"
+
+
+def _grouped_rows(found: Iterator[Sample], column: str) -> Iterator[Sample]:
+    """Join neighboring rows with the same value in a column: one sample with a list of rows."""
+    for key, group in groupby(found, key=lambda sample: (sample.row or {}).get(column)):
+        rows = list(group)
+        yield replace(rows[0], key=storable(str(key)), row=[r.row or {} for r in rows],
+                      size=len(rows))  # fmt: skip
+
+
 def fetch(shard: Shard, offset: int, size: int) -> bytes:
-    """Fetch one sample's JSON bytes by its place.
+    """Fetch one sample's JSON bytes by its place; in another format, the JSON of its page.
 
     Raises
     ------
     ShardError
         When the shard cannot be read or has become shorter.
     """
-    if size > (limit := limit_bytes(LIMIT, _LIMIT_MB)):
-        raise ShardError(f"{shard.path}: {_too_large(size, limit)}")
-    try:
-        with decompressed(shard) as stream:
-            packed = not isinstance(stream, io.BufferedReader)
-            raw = _read_at(stream, offset, size) if packed else None
-        if raw is None:
-            raw = read_range(shard.path, offset, size)
-    except ShardError:
-        raise
-    except Exception as error:  # as in `samples`
-        raise ShardError(f"{shard.path}: cannot be read: {reason(error)}") from None
-    if len(raw) != size:
-        raise ShardError(f"{shard.path}: has been truncated since it was first read")
-    return raw
+    return next(fetch_all(shard, [(offset, size)], alone=True))
 
 
-def fetch_all(shard: Shard, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-    """Fetch the JSON bytes of several samples in one pass.
+def fetch_all(
+    shard: Shard, places: Iterable[tuple[int, int]], *, alone: bool = False
+) -> Iterator[bytes]:
+    """Fetch the JSON bytes of several samples in one pass, as `fetch` does.
 
     Parameters
     ----------
     shard : Shard
     places : iterable of (int, int)
         Offset and size of each; ascending, as a compressed shard is read once from the start.
+    alone : bool
+        Whether there is only one, so that of a remote shard no more is read.
 
     Raises
     ------
     ShardError
         When the shard cannot be read or has become shorter.
     """
+    find = _raw_rows if shard.layout is Container.PARQUET else _raw_bytes
     try:
-        with decompressed(shard) as stream:
-            for offset, size in places:
-                raw = _read_at(stream, offset, size)
-                if len(raw) != size:
-                    raise ShardError(f"{shard.path}: has been truncated since it was first read")
-                yield raw
+        for found in find(shard, places, alone):
+            yield _paged_json(shard, found)
     except ShardError:
         raise
-    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+    except Exception as error:  # as in `samples`
         raise ShardError(f"{shard.path}: cannot be read: {reason(error)}") from None
 
 
-def _read_at(stream: IO[bytes], offset: int, size: int) -> bytes:
-    """Read from a compressed shard at an offset."""
-    stream.seek(offset)
-    return stream.read(size)
-
-
-def _tar_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
-    """Group a tar's members as webdataset does: consecutive, same key, no repeated suffix."""
-    key: str | None = None
-    json_: Sample | None = None
-    suffixes: list[str] = []
-    broken: Exception | None = None
-    members = _members(shard, notes)
-    while True:
-        try:
-            found, suffix, sample = next(members)
-        except StopIteration:
-            break
-        except Exception as error:
-            broken = error
-            break
-        if key is None or found != key or suffix in suffixes:
-            if key is not None:
-                yield _grouped(key, json_, suffixes, notes)
-            key, json_, suffixes = found, None, []
-        suffixes.append(suffix)
-        json_ = sample or json_
-    if key is not None:
-        yield _grouped(key, json_, suffixes, notes)
-    if broken is not None:
-        raise broken
-
-
-def _grouped(key: str, json_: Sample | None, suffixes: list[str], notes: list[str]) -> Sample:
-    """Return a sample with the suffixes of its members; without JSON, note a likely reason."""
-    if json_ is None:
-        meant = (s for s in suffixes if not {"json", "jsonl"}.isdisjoint(s.split(".")))
-        if (suffix := next(meant, None)) and not any(_FIRST_DOT in note for note in notes):
-            name = f"{key}.{suffix}"[:100]
-            notes.append(f"members with names like {name!r} are ignored: {_FIRST_DOT}")
-        return Sample(key, None, suffixes=tuple(suffixes))
-    if len(suffixes) == 1:
-        return json_
-    beside = tuple(suffix for suffix in suffixes if suffix != "json")
-    return replace(json_, suffixes=beside)
-
-
-def _members(shard: Shard, notes: list[str]) -> Iterator[tuple[str, str, Sample | None]]:
-    """Yield the key, the suffix and, for the suffix ``json``, the sample of each file in a tar."""
+def _raw_bytes(shard: Shard, places: Iterable[tuple[int, int]], alone: bool) -> Iterator[Sample]:
+    """Read bytes at their places; from a compressed shard in order."""
     limit = limit_bytes(LIMIT, _LIMIT_MB)
+    with decompressed(shard) as stream:
+        plain = isinstance(stream, io.BufferedReader)
+        for offset, size in places:
+            if size > limit:
+                raise ShardError(f"{shard.path}: {_too_large(size, limit)}")
+            if plain and alone:
+                raw = read_range(shard.path, offset, size)
+            else:
+                stream.seek(offset)
+                raw = stream.read(size)
+            if len(raw) != size:
+                raise _truncated(shard)
+            yield Sample("", raw, offset, size)
+
+
+def _raw_rows(shard: Shard, places: Iterable[tuple[int, int]], alone: bool) -> Iterator[Sample]:
+    """Read rows of a Parquet file again, in order."""
+    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    with decompressed(shard) as file, _seekable(file) as whole:
+        for first, count in places:
+            found = list(islice(parquet.rows(whole, limit, first), count))
+            if len(found) != count:
+                raise _truncated(shard)
+            grouped = [row.fields or {} for row in found]
+            one = grouped if format_named(shard.format).groups else grouped[0]
+            yield Sample("", None, first, count, row=one)
+
+
+def _truncated(shard: Shard) -> ShardError:
+    return ShardError(f"{shard.path}: has been truncated since it was first read")
+
+
+def _paged_json(shard: Shard, sample: Sample) -> bytes:
+    """Return the JSON of a sample that was read again: its own, or its page's."""
+    if shard.is_mmc4:
+        return sample.raw or b""
+    known = format_named(shard.format)
+    if known.members and sample.raw is not None:
+        sample = _of_span(sample.raw)
+    paged = known.paged(sample, shard.unit)
+    if paged.page is None:
+        raise ShardError(f"{shard.path}: has changed since it was first read: {paged.why}")
+    return paged.page.as_json()
+
+
+def _of_span(raw: bytes) -> Sample:
+    """Read the members of one sample from their part of a tar."""
+    part = io.BytesIO(raw.ljust(-(-len(raw) // 512) * 512, b"\0") + bytes(1024))
+    return next(_samples_in(StrictTar(fileobj=part), _Reading(Shard("part.tar"), [])))
+
+
+def _tar_samples(reading: _Reading) -> Iterator[Sample]:
+    """Yield the samples of a tar."""
+    shard = reading.shard
     with decompressed(shard) as packed:
         stream = cast(IO[bytes], _Forward(packed)) if is_remote(shard.path) else packed
-        tar = StrictTar(fileobj=stream)
+        yield from _samples_in(StrictTar(fileobj=stream), reading)
+        if _more_follows(stream):
+            reading.notes.append(
+                "data after the end of the tar is ignored, as in the loader (webdataset)"
+            )
+
+
+@dataclass
+class _Group:
+    """The members of one sample, as webdataset groups them."""
+
+    key: str
+    start: int
+    end: int = 0
+    json: Sample | None = None
+    suffixes: list[str] = field(default_factory=list)
+    members: dict[str, bytes] = field(default_factory=dict)
+
+
+def _samples_in(tar: StrictTar, reading: _Reading) -> Iterator[Sample]:
+    """Group a tar's members as webdataset does: consecutive, same key, no repeated suffix."""
+    group: _Group | None = None
+    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    broken: Exception | None = None
+    try:
         while (member := tar.next()) is not None:
             match = _SAMPLE_NAME.match(member.name)
             if not member.isreg() or match is None or _PASSED_OVER.match(member.name):
                 continue
             key, suffix = storable(match.group(1)), match.group(2).lower()
-            if suffix != "json":
-                yield key, suffix, None
-            elif member.size > limit:
-                if member.sparse is None:
-                    tar.check_end(member)
-                yield key, suffix, _unread(key, member.size, limit, notes)
-            else:
-                raw = _contents(tar, member)
-                yield key, suffix, Sample(key, raw, member.offset_data, len(raw))
-        if _more_follows(stream):
-            notes.append("data after the end of the tar is ignored, as in the loader (webdataset)")
+            if group is None or key != group.key or suffix in group.suffixes:
+                ended, group = group, _Group(key, member.offset)
+                if ended is not None:
+                    yield _grouped(ended, reading.notes)
+            _add(group, suffix, member, tar, reading, limit)
+    except Exception as error:
+        broken = error
+    if group is not None and group.suffixes:
+        yield _grouped(group, reading.notes)
+    if broken is not None:
+        raise broken
+
+
+def _add(
+    group: _Group,
+    suffix: str,
+    member: tarfile.TarInfo,
+    tar: StrictTar,
+    reading: _Reading,
+    limit: int,
+) -> None:
+    """Add a member to its sample: the JSON, and images if they are wanted."""
+    read = group.end - group.start
+    if suffix == "json":
+        if member.size > limit:
+            if member.sparse is None:
+                tar.check_end(member)
+            group.json = _unread(group.key, member.size, limit, reading.notes)
+        else:
+            raw = _contents(tar, member)
+            group.json = Sample(group.key, raw, member.offset_data, len(raw))
+    elif (
+        reading.with_members
+        and suffix.rpartition(".")[2] in IMAGE_SUFFIXES
+        and read + member.size <= limit
+    ):
+        group.members[suffix] = _contents(tar, member)
+    group.suffixes.append(suffix)
+    group.end = member.offset_data + member.size
+
+
+def _grouped(group: _Group, notes: list[str]) -> Sample:
+    """Return a sample with the suffixes of its members; without JSON, note a likely reason."""
+    suffixes = group.suffixes
+    if group.json is None:
+        meant = (s for s in suffixes if not {"json", "jsonl"}.isdisjoint(s.split(".")))
+        if (suffix := next(meant, None)) and not any(_FIRST_DOT in note for note in notes):
+            name = f"{group.key}.{suffix}"[:100]
+            notes.append(f"members with names like {name!r} are ignored: {_FIRST_DOT}")
+        return Sample(group.key, None, suffixes=tuple(suffixes))
+    if len(suffixes) == 1:
+        return group.json
+    return replace(
+        group.json,
+        suffixes=tuple(suffix for suffix in suffixes if suffix != "json"),
+        members=group.members,
+        span=(group.start, group.end - group.start),
+    )
 
 
 def _unread(key: str, size: int, limit: int, notes: list[str]) -> Sample:
@@ -747,27 +738,52 @@ class _Forward:
         return self._at
 
 
-def _line_samples(shard: Shard, notes: list[str]) -> Iterator[Sample]:
-    """Yield each line of a JSONL shard as a sample, keyed by its number from 0."""
+def _json_samples(reading: _Reading) -> Iterator[Sample]:
+    """Yield each line, or each element of an array, as a sample, keyed by its number from 0."""
+    with decompressed(reading.shard, reading.notes) as stream:
+        head = cast(io.BufferedReader, stream).peek(_PEEKED)
+        if not _ARRAY.match(head):
+            yield from _line_samples(stream, reading.notes)
+            return
+        reading.container = Container.ARRAY
+        limit = limit_bytes(LIMIT, _LIMIT_MB)
+        for number, (offset, size, raw) in enumerate(elements(stream, limit)):
+            if raw is None:
+                yield _unread(str(number), size, limit, reading.notes)
+            else:
+                yield Sample(str(number), raw, offset, size)
+
+
+def _line_samples(stream: IO[bytes], notes: list[str]) -> Iterator[Sample]:
     limit = limit_bytes(LIMIT, _LIMIT_MB)
     offset, number, line = 0, 0, b""
-    with decompressed(shard, notes) as stream:
-        while piece := stream.readline(limit + 1):
-            line, size = piece, len(piece)
-            if size <= limit:
-                yield Sample(str(number), line, offset, size)
-            else:
-                while piece and not piece.endswith(b"\n"):
-                    piece = stream.readline(_CHUNK)
-                    size += len(piece)
-                line = piece
-                yield _unread(str(number), size, limit, notes)
-            offset += size
-            number += 1
+    while piece := stream.readline(limit + 1):
+        line, size = piece, len(piece)
+        if size <= limit:
+            yield Sample(str(number), line, offset, size)
+        else:
+            while piece and not piece.endswith(b"\n"):
+                piece = stream.readline(_CHUNK)
+                size += len(piece)
+            line = piece
+            yield _unread(str(number), size, limit, notes)
+        offset += size
+        number += 1
     if not offset:
         raise EOFError("the file is empty")
     if line and not line.endswith(b"\n") and not _is_json(line):
         raise EOFError("the last line is not complete JSON, so the file may be truncated")
+
+
+def _parquet_samples(reading: _Reading) -> Iterator[Sample]:
+    """Yield each row as a sample, keyed by its number from 0."""
+    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    with decompressed(reading.shard) as file, _seekable(file) as whole:
+        for number, size, fields in parquet.rows(whole, limit):
+            if fields is None:
+                yield _unread(str(number), size, limit, reading.notes)
+            else:
+                yield Sample(str(number), None, number, 1, row=fields)
 
 
 def _is_json(line: bytes) -> bool:
@@ -792,7 +808,7 @@ def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[by
         elif magic == b"\xfd7zXZ\0":
             with lzma.LZMAFile(file) as expanded:
                 yield cast(IO[bytes], expanded)
-        elif magic.startswith(b"PK") and shard.layout is ShardFormat.JSONL:
+        elif magic.startswith(b"PK") and shard.layout is Container.LINES:
             with (
                 _seekable(file) as whole,
                 zipfile.ZipFile(whole) as archive,
@@ -825,7 +841,7 @@ def _member_of(archive: zipfile.ZipFile, notes: list[str]) -> str:
 
 
 @contextmanager
-def _seekable(file: io.BufferedReader[Any]) -> Iterator[IO[bytes]]:
+def _seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
     """Return a seekable file for a zip, copied if necessary."""
     if file.seekable():
         yield file

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mmc4viz.types import DocumentError, Image
 
 Rows = NDArray[Any]
+NO_SCORES = "the images have no scores: every value of the similarity matrix is NaN"
 
 
 class Match(NamedTuple):
@@ -159,6 +160,8 @@ def _matches(rows: Rows, matched: NDArray[Any], sentences: NDArray[Any]) -> list
 
 
 def _refuse_nan(rows: Rows) -> None:
+    if rows.size and np.isnan(rows).all():
+        raise DocumentError(NO_SCORES)
     if np.isnan(rows).any() or (rows == np.inf).any():
         raise DocumentError("the similarity matrix contains NaN or infinity")
 

@@ -100,6 +100,11 @@ def image_number(entry: Any) -> int | None:
     return int(value[1:]) if isinstance(value, str) and value.startswith("\0") else None
 
 
+def image_mark(number: int) -> str:
+    """Return what stands for the base64 of the n-th extracted image."""
+    return f"\0{number}"
+
+
 def put_back(text: bytes, images: list[memoryview]) -> list[bytes | memoryview]:
     """Replace the marks in JSON, in whatever order, by their images' base64."""
     if not images:

@@ -20,7 +20,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz.data.index import OWN, files_of, names_of, read_origin
 from mmc4viz.data.scale import COSINE, Scale, misfit
-from mmc4viz.data.shards import Shard, ShardFormat
+from mmc4viz.data.shards import Shard
+from mmc4viz.formats.format import Container
 from mmc4viz.loader.profile import PROFILES
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
@@ -593,7 +594,7 @@ def _tokenizer(start: Start) -> str:
 
 def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
     """Ask for the image folder of shards in MMC4's own format, which contain no images."""
-    if not start.image_dir and all(shard.layout is not ShardFormat.JSONL for shard in shards):
+    if not start.image_dir and all(shard.layout is not Container.LINES for shard in shards):
         return None
     folder = _text("Image folder", "image_dir", start.image_dir)
     if folder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import lzma
 import pickle
 import tarfile
 import zipfile
@@ -25,7 +24,6 @@ from tests.support.documents import entry, info, jpeg, write_tar
 
 PAIR = {"caption": "A boat.", "url": "http://example.org/a.jpg", "key": "0", "status": "success"}
 OBELICS = {"images": [None, "http://example.org/a.jpg"], "texts": ["A boat.", None]}
-TEXTBOOK = OBELICS | {"text_ocr_list": [], "image_num": 1}
 WEB = b"<!DOCTYPE html>\n<html><head><title>404</title></head></html>\n"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
 
@@ -67,30 +65,15 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-TIFFS = {"1.json": json.dumps(OBELICS).encode(), "1.tiff": b"II*\0"}
 MMC4 = info([[0.5]], images=[entry()])
 CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "img2dataset": ("0.tar", pairs, "image–text pairs as written by img2dataset"),
     "pairs without JSON": ("0.tar", lambda: pairs(False), "images, without documents"),
     "packed pairs": ("0.tar.gz", lambda: gzip.compress(pairs()), "img2dataset"),
-    "MINT-1T": ("0.tar", lambda: tar(TIFFS), "MINT-1T"),
-    "OBELICS": ("0.jsonl", lambda: lines(OBELICS, OBELICS), "OBELICS"),
-    "OBELICS, a line of it broken": ("0.jsonl", lambda: lines(OBELICS) + b"{\n", "OBELICS"),
-    "OmniCorpus": ("0.jsonl.xz", lambda: lzma.compress(lines(OBELICS | {"general_metadata": {}})),
-                   "OmniCorpus"),
-    "OmniCorpus with similarities": (
-        "0.jsonl", lambda: lines({"sentences": [], "matrix": [], "images_info": []}), "OmniCorpus"),
-    "textbook": ("0.jsonl", lambda: lines(TEXTBOOK), "Textbook"),
-    "Parquet": ("0.parquet", lambda: parquet(texts=["a"], images=["b"]), "a Parquet file"),
+    "Parquet": ("0.parquet", lambda: parquet(a=["a"], b=["b"]), "a Parquet table with the columns"),
     "Parquet, called a tar": ("0.tar", lambda: parquet(url=["a"]), "a Parquet file"),
     "Parquet, called lines": ("0.jsonl", lambda: parquet(url=["a"]), "a Parquet file"),
-    "JSON array": ("0.json", lambda: json.dumps([MMC4, MMC4]).encode(), "a JSON array"),
-    "JSON array, called lines": ("0.jsonl", lambda: json.dumps([MMC4]).encode(), "a JSON array"),
-    "indented array": ("0.jsonl", lambda: json.dumps([MMC4], indent=1).encode(), "a JSON array"),
-    "array, an item a line": (
-        "0.jsonl", lambda: b"[\n" + lines(MMC4).replace(b"\n", b",\n") + b"]", "a JSON array"),
     "indented document": ("0.jsonl", lambda: json.dumps(MMC4, indent=1).encode(), "over several"),
-    "lines, called something else": ("0.json", lambda: lines(MMC4), "must end in .jsonl"),
     "tar, called lines": ("0.jsonl", pairs, "a tar: its name must end in .tar"),
     "zip, called a tar": ("0.tar", lambda: zipped({"0.jsonl": lines(MMC4)}), "a zip"),
     "zip of images": ("0.zip", lambda: zipped({"0.jpg": jpeg(), "1.jpg": jpeg()}), "an image"),

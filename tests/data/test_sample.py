@@ -16,7 +16,8 @@ from mmc4viz import LoaderConfig, expand, load_tokenizer, match_corpus, parse_do
 from mmc4viz.data.columns import Columns, build_batch, row_of
 from mmc4viz.data.corpus import Shards
 from mmc4viz.data.sample import choose_shards, draw, read_sample
-from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.data.shards import Shard
+from mmc4viz.formats.format import Sample
 from mmc4viz.sweep.estimate import interval, rate, sweep_clusters
 from mmc4viz.sweep.sweep import sweep
 from tests.support.documents import entry, info, write_tar

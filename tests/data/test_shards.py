@@ -33,9 +33,9 @@ from mmc4viz.data.columns import Kind
 from mmc4viz.data.shards import (
     LIMIT,
     OVER_LIMIT,
+    Container,
     Sample,
     Shard,
-    ShardFormat,
     _names_in_braces,
     fetch,
     image_source,
@@ -235,10 +235,10 @@ def test_invalid_patterns_are_one_line_errors(pattern: str) -> None:
 
 def test_a_web_address_is_known_by_its_name_without_the_query() -> None:
     [lines] = expand(["https://example.org/d/docs_shard_0_v3.jsonl.zip?download=true"])
-    assert (lines.name, lines.layout) == ("docs_shard_0_v3.jsonl.zip", ShardFormat.JSONL)
+    assert (lines.name, lines.layout) == ("docs_shard_0_v3.jsonl.zip", Container.LINES)
     [tar] = expand(["https://example.org/00000.tar?X-Signature=a/b.jsonl#x"])
-    assert (tar.name, tar.layout) == ("00000.tar", ShardFormat.TAR)
-    assert Shard("/data/odd?.jsonl").layout is ShardFormat.JSONL
+    assert (tar.name, tar.layout) == ("00000.tar", Container.TAR)
+    assert Shard("/data/odd?.jsonl").layout is Container.LINES
 
 
 def read_with_notes(path: Path) -> tuple[list[Sample], list[str]]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from mmc4viz import Columns, Document, LoaderConfig, load_tokenizer, match_corpus, parse_document
 from mmc4viz.data.columns import build_batch, row_of
-from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.data.shards import Shard
+from mmc4viz.formats.format import Sample
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.pairs import pairs_of

@@ -10,7 +10,8 @@ import pytest
 from mmc4viz import Document, LoaderConfig, load_tokenizer, match_corpus, parse_document, walk
 from mmc4viz.data.columns import Columns, Kind, build_batch, row_of
 from mmc4viz.data.sample import DrawnSample
-from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.data.shards import Shard
+from mmc4viz.formats.format import Sample
 from mmc4viz.sweep.shape import RATIOS, estimated_shape_rows, shape_rows
 from mmc4viz.sweep.statistics import LENGTHS, Tally, tally
 from mmc4viz.sweep.sweep import sweep

@@ -17,7 +17,8 @@ from benchmarks import synthetic
 from mmc4viz import Document, LoaderConfig, load_tokenizer, match_corpus, parse_document, walk
 from mmc4viz.data.columns import Columns, Kind, build_batch, row_of
 from mmc4viz.data.scale import MAX_STEPS, scale_of
-from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.data.shards import Shard
+from mmc4viz.formats.format import Sample
 from mmc4viz.sweep import resolve
 from mmc4viz.sweep import sweep as matched
 from mmc4viz.sweep.document_table import verdicts

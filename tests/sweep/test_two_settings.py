@@ -9,7 +9,8 @@ import pytest
 
 from mmc4viz import LoaderConfig, load_tokenizer, match_corpus, parse_document
 from mmc4viz.data.columns import Columns, build_batch, row_of
-from mmc4viz.data.shards import Sample, Shard
+from mmc4viz.data.shards import Shard
+from mmc4viz.formats.format import Sample
 from mmc4viz.sweep import resolve
 from mmc4viz.sweep.settings.two_settings import STATISTICS, setting_map
 from mmc4viz.sweep.sweep import EVERYTHING, sweep

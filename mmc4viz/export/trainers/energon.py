@@ -32,10 +32,11 @@ from braceexpand import braceexpand
 
 from mmc4viz.config_file import SLICE_THRESHOLDS
 from mmc4viz.data.columns import Columns
-from mmc4viz.data.shards import Shard, ShardFormat
+from mmc4viz.data.shards import Shard
 from mmc4viz.data.storage import is_remote, make_folder, open_for_reading, whole_file
 from mmc4viz.export import manifest
 from mmc4viz.export.trainers.rows import ExportError, chosen_of
+from mmc4viz.formats.format import Container
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.thresholds import resolved
 from mmc4viz.sweep.sweep import match_corpus
@@ -204,7 +205,7 @@ def _name(shard: Shard, out: str) -> str:
         raise ExportError(
             f"{shard.path}: --for energon needs local shards; download them, or use --for hf"
         )
-    if shard.layout is not ShardFormat.TAR or not shard.path.lower().endswith(".tar"):
+    if shard.layout is not Container.TAR or not shard.path.lower().endswith(".tar"):
         raise ExportError(
             f"{shard.path}: Energon reads uncompressed .tar shards only; use --for hf for others"
         )

@@ -1,0 +1,67 @@
+"""All formats that are read, and how a shard's first samples tell which one it has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+
+from mmc4viz.formats import mmc4, others, parallel
+from mmc4viz.formats.format import Container, Format
+from mmc4viz.types import ConfigError
+
+FORMATS: Final = (  # where several fit, the first one counts
+    mmc4.MEMBERS,
+    mmc4.MMC4,
+    mmc4.OMNICORPUS_SIMILARITY,
+    parallel.MINT1T,
+    parallel.TEXTBOOK,
+    parallel.OMNICORPUS,
+    parallel.OBELICS,
+    parallel.OBELICS_URLS,
+    parallel.INTERLEAVED,
+    others.CURATOR,
+    others.MOSCAR,
+    others.PIN,
+)
+NAMES: Final = tuple(one.name for one in FORMATS)
+
+
+def format_named(name: str) -> Format:
+    """Return a format by its name.
+
+    Raises
+    ------
+    ConfigError
+        When there is none of that name.
+    """
+    found = next((one for one in FORMATS if one.name == name), None)
+    if found is None:
+        raise ConfigError(f"{name!r} is not a format; use one of {', '.join(NAMES)}")
+    return found
+
+
+def recognise(samples: Iterable[tuple[Any, frozenset[str]]], container: Container) -> Format | None:
+    """Return the format of a shard by its first samples: MMC4 if any has it, else the commonest.
+
+    Parameters
+    ----------
+    samples : iterable of (Any, frozenset of str)
+        Each sample's parsed fields, and the suffixes of its other members.
+    container : Container
+
+    Examples
+    --------
+    >>> row = {"images": [None], "texts": ["A boat."]}
+    >>> recognise([(row, frozenset())], Container.LINES).name
+    'interleaved'
+    """
+    counts: Counter[str] = Counter()
+    for row, suffixes in samples:
+        fitting = next((one for one in FORMATS if one.fits(row, suffixes, container)), None)
+        if fitting is not None:
+            counts[fitting.name] += 1
+    for own in (mmc4.MMC4, mmc4.MEMBERS):
+        if counts[own.name]:
+            return own
+    return format_named(max(NAMES, key=lambda name: counts[name])) if counts else None
