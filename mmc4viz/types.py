@@ -11,7 +11,9 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-ASSIGNMENT_NAMES = ("one_to_one", "argmax", "stored", "greedy")
+NEIGHBOR: Final = "neighbor"
+"""The assignment of a corpus that records where its images stand among its texts."""
+ASSIGNMENT_NAMES = ("one_to_one", "argmax", "stored", "greedy", NEIGHBOR)
 DEFAULT_LOADER: Final = "openflamingo"
 _LARGEST: Final = 2**31 - 1
 
@@ -285,7 +287,8 @@ class LoaderConfig:
         "Assignment",
         "How images are matched to sentences. One-to-one maximizes the total score; argmax gives "
         "each image its most similar sentence, so that a sentence can get several images; stored "
-        "takes MMC4's own pairs; greedy takes the highest remaining score first.",
+        "takes MMC4's own pairs; greedy takes the highest remaining score first; neighbor takes "
+        "the text that follows the image on the page (not known of MMC4).",
         choices=ASSIGNMENT_NAMES,
     )
     single_image_keep: float = _setting(
@@ -324,9 +327,11 @@ class LoaderConfig:
 
     @property
     def assignments(self) -> tuple[str, ...]:
-        """The assignments that the loader knows."""
+        """The assignments that the loader knows, on a corpus without page order."""
         own = LOADER_DEFAULTS[self.loader].get("assignment")
-        return ASSIGNMENT_NAMES if own is None else (own,)
+        if own is not None:
+            return (own,)
+        return tuple(n for n in ASSIGNMENT_NAMES if n != NEIGHBOR or self.assignment == NEIGHBOR)
 
     @property
     def has_threshold(self) -> bool:
@@ -540,6 +545,14 @@ class Document:
     url: str = ""
     counts: SentenceCounts | None = None
     page: Document | None = None
+
+    @property
+    def in_page_order(self) -> bool:
+        """Whether it is known where its images stand: each has a sentence, and none a score."""
+        return bool(self.images) and all(
+            type(image.stored_sentence) is int and image.stored_score is ABSENT
+            for image in self.images
+        )
 
 
 @dataclass(frozen=True, slots=True)

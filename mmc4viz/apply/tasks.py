@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +26,9 @@ from mmc4viz.data.index import (
     folder_of,
     identity,
     local_copy,
-    located,
     map_columns,
     map_set_file,
+    shard_of,
 )
 from mmc4viz.data.shards import SUFFIXES, Shard
 from mmc4viz.data.storage import (
@@ -233,7 +233,7 @@ def tasks_for_shards(
     overwrite: bool = False,
 ) -> list[RewriteTask]:
     """Return one task per shard, without an index."""
-    named = [Shard(shard.path, shard.position) for shard in shards]  # named by base name
+    named = [replace(shard, name="") for shard in shards]  # named by base name
     return [
         RewriteTask(shard, out, config, options, dry_run=dry_run, overwrite=overwrite)
         for shard in named
@@ -310,7 +310,7 @@ def indexed_shards(folder: str, similarity: str | None) -> list[IndexedShard]:
         _, origin = map_columns(path)
         if sets and identity(origin) not in sets:
             raise ApplyError(f"{folder}: the score set {similarity!r} does not cover {origin.path}")
-        shard = Shard(located(origin, folder), origin.position)
+        shard = shard_of(origin, folder)
         found.append(IndexedShard(shard, str(path), sets.get(identity(origin)), origin))
     return sorted(found, key=lambda one: (one.shard.position, natural(one.shard.path)))
 
@@ -352,7 +352,7 @@ def check_places(tasks: Sequence[RewriteTask]) -> None:
     here, seen = names_in(out), dict[str, str]()
     for task in tasks:
         path, name = task.shard.path, task.shard.name
-        if task.shard.layout is not Container.TAR:
+        if task.shard.layout is not Container.TAR or not task.shard.is_mmc4:
             raise ApplyError(
                 f"{path}: apply needs WebDataset tars; convert MMC4's .jsonl with OpenFlamingo's "
                 "convert_mmc4_to_wds.py first"

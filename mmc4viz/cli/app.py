@@ -70,6 +70,8 @@ def _app_start(
     labels: str | None,
     roots: Sequence[str],
     read_only: bool,
+    input_format: str | None,
+    unit: str,
 ) -> dict[str, Any]:
     """Check the arguments and return what the dashboard's process needs."""
     if shards and index_dir:
@@ -88,6 +90,8 @@ def _app_start(
             raise ConfigError(f"{index_dir}: no score set {similarity!r}; available: {there}")
     return {
         "shards": [absolute(shard.path) for shard in expand(shards)],
+        "input_format": input_format or "",
+        "unit": unit,
         "index": absolute(index_dir) if index_dir else None,
         "sample": sample,
         "similarity": similarity,

@@ -24,6 +24,7 @@ from mmc4viz.cli.options import (
     Share,
     output_format,
     with_budget,
+    with_format,
     with_sections,
     with_settings,
 )
@@ -63,6 +64,7 @@ def _runs(module: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
 @SHARDS
 @click.option("--config", "config_file", metavar="FILE", help="Initial settings (YAML or JSON).")
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@with_format
 @INDEX
 @SIMILARITY
 @click.option(
@@ -365,6 +367,7 @@ def export() -> None:
     "--tokenizer", help="gpt2 (built in), a tokenizer.json, a folder or a Hugging Face id. [gpt2]"
 )
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@with_format
 @click.option(
     "--verify",
     type=click.Choice(VERIFY),
@@ -423,6 +426,7 @@ def index() -> None:
 )
 @click.option("--clip-model", metavar="NAME", help="CLIP model that produced the scores.")
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@with_format
 @INDEX
 @SIMILARITY
 @output_format("table", "csv", "json")
@@ -542,6 +546,7 @@ def sample() -> None:
     help="Scale of the scores: cosine similarities, or the model's own logits.",
 )
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@with_format
 @_runs("score")
 def score() -> None:
     """Score every image and sentence with a CLIP model.
@@ -682,6 +687,7 @@ def suggest() -> None:
 @INDEX
 @SIMILARITY
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
+@with_format
 @click.option("--tokenizer", metavar="NAME", help="Tokenizer to use. [the config's]")
 @click.option("--labels", "labels_file", metavar="FILE", help="Label file to compare.")
 @_runs("export")
@@ -695,6 +701,13 @@ def verify() -> None:
     """
 
 
+@click.command()
+@output_format("table", "csv", "json")
+@_runs("index")
+def formats() -> None:
+    """List the formats of corpora that are read, with an example of each."""
+
+
 COMMANDS: Final = (
     app,
     apply,
@@ -702,6 +715,7 @@ COMMANDS: Final = (
     explain,
     curve,
     export,
+    formats,
     index,
     labels,
     loaders,

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmc4viz.cli.messages import print_error, print_note
+from mmc4viz.cli.options import UNITS
 from mmc4viz.data.corpus import Indexed, Shards, Source
 from mmc4viz.data.index import UNKNOWN, checked_name, names_in, open_index
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import refuse_inputs, remember
+from mmc4viz.formats.registry import InputFormat
+from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.types import Config, ConfigError, LoaderConfig, SliceThresholds
 
@@ -85,12 +88,15 @@ def open_corpus(
     if not folder:
         tokenizer = load_tokenizer(config.tokenizer)
         corpus: Indexed | Shards = Shards(
-            expand(shards), tokenizer, checked_folder(options["image_dir"])
+            expand(shards, input_format_of(options)),
+            tokenizer,
+            checked_folder(options["image_dir"]),
         )
     else:
         named = options["tokenizer"] or "tokenizer" in file.settings
         asked = config.tokenizer if named else None
         corpus = Indexed(open_index(folder, asked, _similarity(options, file)))
+    corpus.check_format(config)
     corpus.tokenizer.check_room(config.max_tokens)
     config = _named(config, corpus, options)
     if file.provenance and compare:
@@ -100,6 +106,11 @@ def open_corpus(
         found = differences(file.settings, file.provenance, basics_of(corpus, config))
         corpus.notes += [f"{options['config_file']}: {line}" for line in found]
     return config, corpus
+
+
+def input_format_of(options: dict[str, Any]) -> InputFormat:
+    """Return how shards are to be read, from the options."""
+    return InputFormat(options.get("input_format") or "", TextUnit(options.get("unit") or UNITS[0]))
 
 
 def slice_thresholds_of(

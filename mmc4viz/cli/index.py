@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from mmc4viz.cli.common import checked_folder, config_of, named_file, progress
+from mmc4viz.cli.common import checked_folder, config_of, input_format_of, named_file, progress
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.data.build_index import Done, IndexTask, attach, build, prune, scratch_of
 from mmc4viz.data.columns import Verify
@@ -17,9 +18,10 @@ from mmc4viz.data.index import files_of, record, write_manifest
 from mmc4viz.data.jobs import by_status, dask, processes
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import remember, size_of
+from mmc4viz.formats.registry import FORMATS
 from mmc4viz.loader.describe import descriptions
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.text import table
+from mmc4viz.text import csv_text, table
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
@@ -34,6 +36,8 @@ def index(
     sidecars: tuple[str, ...],
     clip_model: str | None,
     describe: str | None,
+    input_format: str | None,
+    unit: str,
     **settings: Any,
 ) -> None:
     """Build an index, so that shards are read only once."""
@@ -46,7 +50,8 @@ def index(
     named = [named_file(text) for text in sidecars]
     config = config_of(settings)
     load_tokenizer(config.tokenizer)
-    found, folder = expand(shards), checked_folder(image_dir)
+    found = expand(shards, input_format_of({"input_format": input_format, "unit": unit}))
+    folder = checked_folder(image_dir)
     jobs = [IndexTask(s, out, config.tokenizer, Verify(verify), folder, wanted) for s in found]
     done: list[Done] = []
     if jobs:
@@ -113,3 +118,32 @@ def _status_rows(done: Sequence[Done], of: str = "") -> list[tuple[Any, ...]]:
         (of + status, *counts, f"{n_bytes / 1e6:.1f}")
         for status, *counts, n_bytes in by_status(done, "documents", "unreadable", "n_bytes")
     ]
+
+
+def formats(form: str) -> None:
+    """List the formats of corpora that are read."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": one.name,
+            "what": one.words,
+            "files": " ".join(sorted(one.containers)),
+            "scores": one.has_scores,
+            "page_order": one.in_page_order,
+            "example": one.example,
+        }
+        for one in FORMATS
+    ]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    elif form == "csv":
+        click.echo(csv_text(list(rows[0]), [list(row.values()) for row in rows]), nl=False)
+    else:
+        yes_or_no = {True: "yes", False: "no"}
+        head = ("", "files", "scores", "page order")
+        cells = [
+            (row["name"], row["files"], yes_or_no[row["scores"]], yes_or_no[row["page_order"]])
+            for row in rows
+        ]
+        click.echo(table([head, *cells]))
+        for row in rows:
+            click.echo(f"\n{row['name']}: {row['what']}\n  {row['example']}")

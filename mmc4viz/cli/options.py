@@ -14,6 +14,36 @@ from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig, choices_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Values that the core defines in modules that are slow to import; a test compares them.
+INPUT_FORMATS = (
+    "mmc4-members", "mmc4", "omnicorpus-similarity", "mint-1t", "textbook", "omnicorpus", "obelics",
+    "obelics-urls", "interleaved", "nemo-curator", "moscar", "pin",
+)  # fmt: skip
+UNITS = ("sentence", "paragraph")
+FORMAT_OPTIONS = (
+    click.option(
+        "--input-format",
+        type=click.Choice(INPUT_FORMATS),
+        default=None,
+        help="Format of the shards (mmc4viz formats). [recognized from their content]",
+    ),
+    click.option(
+        "--unit",
+        type=click.Choice(UNITS),
+        default=UNITS[0],
+        show_default=True,
+        help="What the texts of formats other than MMC4's are cut into.",
+    ),
+)
+
+
+def with_format(function: F) -> F:
+    """Add the options that say how shards are read."""
+    for option in reversed(FORMAT_OPTIONS):
+        function = option(function)
+    return function
+
+
 _INPUTS = (
     click.option(
         "--config",
@@ -27,6 +57,7 @@ _INPUTS = (
         help="Image folder for MMC4's .jsonl shards: DIR/k/NAME (k: the shard's position), "
         "DIR/SHARD_images/NAME or DIR/NAME. [SHARD_images/NAME next to the shard]",
     ),
+    *FORMAT_OPTIONS,
 )
 
 

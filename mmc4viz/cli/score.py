@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.common import checked_folder, progress
+from mmc4viz.cli.common import checked_folder, input_format_of, progress
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.clip.encoder import open_encoder
 from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards
@@ -26,12 +26,15 @@ def score(
     out: str,
     decoys: str | None,
     image_dir: str | None,
+    input_format: str | None,
+    unit: str,
     **how: Any,
 ) -> None:
     """Score every image and sentence with a CLIP model."""
     if not shards:
         raise ConfigError("give the SHARDs to score")
-    found, folder = expand(shards), checked_folder(image_dir)
+    found = expand(shards, input_format_of({"input_format": input_format, "unit": unit}))
+    folder = checked_folder(image_dir)
     refuse_inputs((out, decoys), (shard.path for shard in found))
     encoder = open_encoder(model, provider)
     with progress("documents") as advance:

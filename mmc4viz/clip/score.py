@@ -38,12 +38,11 @@ from numpy.typing import NDArray
 from mmc4viz.clip.encoder import DualEncoder, Embeddings
 from mmc4viz.clip.preprocess import Pixels, Preprocessing
 from mmc4viz.data.index import absolute, file_name
-from mmc4viz.data.ingest import ImageTally
+from mmc4viz.data.ingest import ImageTally, document_from, images_in
 from mmc4viz.data.shards import Shard, image_source, samples
 from mmc4viz.data.similarity_file import check_rows, digests_of, own_metadata, seal
 from mmc4viz.data.storage import fingerprint, is_remote, locked, put_in_place
 from mmc4viz.loader.images import ImageSource, is_too_large, open_image, skip_check
-from mmc4viz.loader.parse import parse_document
 from mmc4viz.text import storable
 from mmc4viz.types import ConfigError, Document, ShardError
 
@@ -96,8 +95,8 @@ def pages(
     """
     source, tally = image_source(shard, image_dir), ImageTally()
     for sample in samples(shard, notes):
-        keeping = _Keeping(source)
-        document = parse_document(sample.key, sample.raw, keeping, skip_check)
+        keeping = _Keeping(images_in(sample, source))
+        document = document_from(sample, keeping, skip_check)
         if document.error is None and not document.is_gpt:
             tally.add(document)
             yield Page(storable(document.key), keeping.kept, _sentences(document))

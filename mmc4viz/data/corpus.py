@@ -7,7 +7,7 @@ are collected for the caller to report.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -17,14 +17,20 @@ from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.index import OWN, Index, model_of_shards
 from mmc4viz.data.ingest import ImageTally, document_in, read_digested
 from mmc4viz.data.sample import DrawnSample, choose_shards, cluster, draw, quotas, read_sample
-from mmc4viz.data.shards import Shard, downloaded_to, fetch, image_source, samples
+from mmc4viz.data.shards import Shard, downloaded_to, fetch, format_of, image_source, samples
 from mmc4viz.data.storage import is_remote, size_of, unchanged
+from mmc4viz.formats.format import Format
+from mmc4viz.formats.registry import format_named
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokenizer import Tokenizer
-from mmc4viz.types import Document, ShardError
+from mmc4viz.types import NEIGHBOR, ConfigError, Document, LoaderConfig, ShardError
 
 Progress = Callable[[int], object]
 
+NO_SCORES: Final = (
+    "no scores yet, so there is nothing that a threshold could drop; score the images with "
+    "mmc4viz score, and add the scores to an index (mmc4viz index --similarity)"
+)
 NOTHING_READABLE: Final = (
     "every document is unreadable: these may not be MMC4 shards, or they are damaged; mmc4viz "
     "explain shows the reason for each document"
@@ -53,6 +59,9 @@ class Source(Protocol):
     @property
     def model(self) -> str: ...  # noqa: D102 - documented above
 
+    def check_format(self, config: LoaderConfig) -> None:
+        """Raise a ConfigError if the corpus has not what the settings need of it."""
+
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Yield each document with its shard's name; with its text if requested."""
 
@@ -72,11 +81,18 @@ class Shards:
     image_dir: str | None = None
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    needs_scores: bool = False
 
     @property
     def model(self) -> str:
         """The CLIP model of the shards' own scores, known only for the sample data."""
         return model_of_shards(shard.path for shard in self.shards)
+
+    def check_format(self, config: LoaderConfig) -> None:
+        """Raise a ConfigError if the corpus has not what the settings need of it."""
+        self.needs_scores = config.has_threshold
+        if config.assignment == NEIGHBOR:
+            check_page_order([format_of(shard) for shard in self.shards[:1]])
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Stream the shards; an error in one does not affect the others."""
@@ -144,6 +160,8 @@ class Shards:
 
     def _collect(self, parts: Sequence[Columns]) -> None:
         """Collect errors and notes."""
+        if self.needs_scores:
+            check_scores(parts)
         self.errors += [part.error for part in parts if part.error is not None]
         self.notes += notes_of(parts)
         self._check(sum(map(len, parts)), sum(map(_readable, parts)))
@@ -165,6 +183,7 @@ class Indexed:
     index: Index
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    needs_scores: bool = False
 
     def __post_init__(self) -> None:
         self.tokenizer = self.index.tokenizer
@@ -184,6 +203,12 @@ class Indexed:
         """The CLIP model whose scores are used, as recorded in the index."""
         return self.index.model
 
+    def check_format(self, config: LoaderConfig) -> None:
+        """Raise a ConfigError if the corpus has not what the settings need of it."""
+        self.needs_scores = config.has_threshold
+        if config.assignment == NEIGHBOR:
+            check_page_order(formats_of(self.index.columns))
+
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Yield documents from the columns; text, if requested, is read from the shards."""
         own = self.index.similarity == OWN
@@ -202,11 +227,37 @@ class Indexed:
 
     def columns(self, progress: Progress) -> Sequence[Columns]:
         """Return the mapped columns."""
+        if self.needs_scores and self.index.similarity == OWN:
+            check_scores(self.index.columns)
         return self.index.columns
 
     def sample(self, n_documents: int, seed: int, progress: Progress) -> DrawnSample:
         """Draw documents from the mapped columns."""
-        return draw(self.index.columns, n_documents, seed)
+        return draw(self.columns(progress), n_documents, seed)
+
+
+def formats_of(parts: Iterable[Columns]) -> list[Format | None]:
+    """Return the formats of shards, each once; None is MMC4's own."""
+    names = sorted({part.shard.format for part in parts})
+    return [format_named(name) if name else None for name in names]
+
+
+def check_page_order(formats: Iterable[Format | None]) -> None:
+    """Raise a ConfigError unless every format records where images stand among the texts."""
+    lacking = [one for one in formats if one is None or not one.in_page_order]
+    if lacking:
+        words = "MMC4" if lacking[0] is None else lacking[0].words
+        raise ConfigError(
+            f"the assignment neighbor needs to know where images stand on the page, which {words} "
+            "does not record; use another assignment"
+        )
+
+
+def check_scores(parts: Sequence[Columns]) -> None:
+    """Raise a ConfigError if no shard has scores of its own."""
+    formats = formats_of(parts)
+    if formats and not any(one is None or one.has_scores for one in formats):
+        raise ConfigError(f"{parts[0].shard.path}: {NO_SCORES}")
 
 
 def _bytes_of(path: str) -> int:

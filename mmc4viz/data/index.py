@@ -834,21 +834,27 @@ def open_index(folder: str, tokenizer: str | None = None, similarity: str | None
     counted = _one_tokenizer(folder, origins, tokenizer)
     shards = named(located(origin, folder) for origin in origins)
     columns = tuple(
-        Columns(_shard_of(origin, shard), batch, counted, origin.error)
+        Columns(replace(shard_of(origin, folder), name=shard.name), batch, counted, origin.error)
         for (batch, origin), shard in zip(mapped, shards, strict=True)
     )
     return Index(folder, columns, origins).with_similarity(similarity)
 
 
-def _shard_of(origin: Origin, found: Shard) -> Shard:
-    """Return a shard as it was read, at the place where it was found."""
+def shard_of(origin: Origin, folder: str) -> Shard:
+    """Return the shard that an index file was made from, where it is now, as it was read.
+
+    Raises
+    ------
+    IndexFileError
+        When this version does not know the format that it was read in.
+    """
     if origin.input_format not in ("", *NAMES) or origin.unit not in list(TextUnit):
         raise IndexFileError(
             f"{origin.path}: indexed as {origin.input_format!r} cut by {origin.unit!r}, which this "
             "version does not know; index it again"
         )
-    unit = TextUnit(origin.unit)
-    return Shard(found.path, origin.position, found.name, origin.input_format, unit)
+    path, unit = located(origin, folder), TextUnit(origin.unit)
+    return Shard(path, origin.position, format=origin.input_format, unit=unit)
 
 
 def _one_tokenizer(folder: str, origins: tuple[Origin, ...], asked: str | None) -> Tokenizer:

@@ -34,6 +34,7 @@ from mmc4viz.loader.images import (
     SINCE,
     Embedded,
     Folder,
+    Hash,
     ImageSource,
     Look,
     decode_quickly,
@@ -256,14 +257,29 @@ def document_in(
     describe: frozenset[Description] = NOTHING,
 ) -> Document:
     """Parse one sample and measure its images; if it was not read, ``error`` says why."""
-    if sample.page is not None:
-        page = sample.page
+    if sample.page is not None or sample.raw is None:
         hash_of = perceptual_hash if Description.IMAGE_HASH in describe else None
-        extracted = Extracted(page.images, source)
-        return document_of(sample.key, page.info, extracted, LOOKS[verify], hash_of)
+        return document_from(sample, images_in(sample, source), LOOKS[verify], hash_of)
+    return read_document(sample.key, sample.raw, source, verify, describe)
+
+
+def images_in(sample: Sample, source: ImageSource) -> ImageSource:
+    """Return where a sample's images come from: its page, if it has them, else the source."""
+    return source if sample.page is None else Extracted(sample.page.images, source)
+
+
+def document_from(
+    sample: Sample, images: ImageSource, look: Look | None = None, hash_of: Hash | None = None
+) -> Document:
+    """Parse one sample; ``images`` are those of `images_in`, and the rest as in `parse_document`.
+
+    If it was not read, ``error`` says why.
+    """
+    if sample.page is not None:
+        return document_of(sample.key, sample.page.info, images, look, hash_of)
     if sample.raw is None:
         return Document(sample.key, error=sample.why)
-    return read_document(sample.key, sample.raw, source, verify, describe)
+    return parse_document(sample.key, sample.raw, images, look, hash_of)
 
 
 def read_document(

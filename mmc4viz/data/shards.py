@@ -19,8 +19,8 @@ import tarfile
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -45,7 +45,7 @@ from mmc4viz.data.storage import (
     without_secrets,
 )
 from mmc4viz.formats.format import IMAGE_SUFFIXES, Container, Format, Sample
-from mmc4viz.formats.registry import format_named
+from mmc4viz.formats.registry import RECOGNISED, InputFormat, format_named
 from mmc4viz.formats.registry import recognise as recognise_format
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.images import Embedded, Folder, ImageSource, limit_bytes, words
@@ -157,10 +157,16 @@ def is_packed(path: str) -> bool:
     return _without_query(path).lower().endswith(_PACKED)
 
 
-def expand(patterns: Iterable[str]) -> list[Shard]:
+def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Shard]:
     """Expand braces, globs and folders to shards; folders and globs in natural order.
 
     Hidden files in folders or matched by globs are skipped.
+
+    Parameters
+    ----------
+    patterns : iterable of str
+    given : InputFormat
+        How the shards are to be read.
 
     Raises
     ------
@@ -180,10 +186,10 @@ def expand(patterns: Iterable[str]) -> list[Shard]:
     twice = next((path for path, n in Counter(map(_whole, paths)).items() if n > 1), None)
     if twice is not None:
         raise ShardError(f"{twice}: listed twice; list each shard once")
-    return named(paths)
+    return named(paths, given)
 
 
-def named(paths: Iterable[str]) -> list[Shard]:
+def named(paths: Iterable[str], given: InputFormat = RECOGNISED) -> list[Shard]:
     """Return the shards of a corpus, each named by the shortest unique end of its path.
 
     Examples
@@ -191,7 +197,10 @@ def named(paths: Iterable[str]) -> list[Shard]:
     >>> [shard.name for shard in named(["/x/a/0.tar", "/x/b/0.tar", "/x/b/1.tar"])]
     ['a/0.tar', 'b/0.tar', '1.tar']
     """
-    found = [Shard(path, position) for position, path in enumerate(paths)]
+    found = [
+        Shard(path, position, format=given.name, unit=given.unit)
+        for position, path in enumerate(paths)
+    ]
     again = Counter(shard.base for shard in found)
     left = {at: _steps(shard.path) for at, shard in enumerate(found) if again[shard.base] > 1}
     length = 2
@@ -330,7 +339,7 @@ def _too_large(size: int, limit: int) -> str:
     return f"its size of {size / 1e6:,.0f} {OVER_LIMIT} {limit / 1e6:,.0f} MB: raise {LIMIT}"
 
 
-def samples(shard: Shard, notes: list[str] | None = None) -> Iterator[Sample]:
+def samples(shard: Shard, notes: list[str] | None = None) -> Generator[Sample]:
     """Stream a shard's samples.
 
     Parameters
@@ -460,6 +469,16 @@ def _format_of(first: list[Sample], container: Container) -> Format | None:
     )
 
 
+def format_of(shard: Shard) -> Format | None:
+    """Return a shard's format by its first samples; None if it is MMC4's, or cannot be told."""
+    if shard.format:
+        return format_named(shard.format)
+    with suppress(ShardError), closing(samples(shard)) as found:
+        name = next((sample.format for sample in found), "")
+        return format_named(name) if name else None
+    return None
+
+
 def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> str | None:
     """Describe a shard none of whose samples is a document; None if not recognized."""
     if shard.layout is Container.PARQUET:
@@ -574,7 +593,7 @@ def _paged_json(shard: Shard, sample: Sample) -> bytes:
     paged = known.paged(sample, shard.unit)
     if paged.page is None:
         raise ShardError(f"{shard.path}: has changed since it was first read: {paged.why}")
-    return paged.page.as_json()
+    return paged.as_json()
 
 
 def _of_span(raw: bytes) -> Sample:

@@ -39,6 +39,7 @@ _ASSIGNED: Final = {
     "argmax": "each image to its most similar sentence",
     "stored": "as stored in the corpus",
     "greedy": "one-to-one, highest CLIP similarity first",
+    "neighbor": "each image to the text that follows it on the page",
 }
 _CHOSEN: Final = {
     "manual": "manually",

@@ -106,6 +106,10 @@ class Sample:
     page: Page | None = None
     format: str = ""
 
+    def as_json(self) -> bytes:
+        """Return MMC4's JSON: its own, or its page's; empty if it was not read."""
+        return (self.raw or b"") if self.page is None else self.page.as_json()
+
     def fields(self) -> Any:
         """Return its parsed fields; None without JSON, `BROKEN` if that is not valid."""
         if self.row is not None or self.raw is None:

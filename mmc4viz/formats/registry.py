@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
-from mmc4viz.formats import mmc4, others, parallel
+from mmc4viz.formats import mmc4, moscar, nemo_curator, parallel, pin
 from mmc4viz.formats.format import Container, Format
+from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import ConfigError
 
 FORMATS: Final = (  # where several fit, the first one counts
@@ -20,9 +22,9 @@ FORMATS: Final = (  # where several fit, the first one counts
     parallel.OBELICS,
     parallel.OBELICS_URLS,
     parallel.INTERLEAVED,
-    others.CURATOR,
-    others.MOSCAR,
-    others.PIN,
+    nemo_curator.CURATOR,
+    moscar.MOSCAR,
+    pin.PIN,
 )
 NAMES: Final = tuple(one.name for one in FORMATS)
 
@@ -39,6 +41,34 @@ def format_named(name: str) -> Format:
     if found is None:
         raise ConfigError(f"{name!r} is not a format; use one of {', '.join(NAMES)}")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """How shards are to be read.
+
+    Attributes
+    ----------
+    name : str
+        The format's name; empty to recognize it.
+    unit : TextUnit
+        What longer texts are cut into.
+
+    Raises
+    ------
+    ConfigError
+        When there is no format of that name.
+    """
+
+    name: str = ""
+    unit: TextUnit = TextUnit.SENTENCE
+
+    def __post_init__(self) -> None:
+        if self.name:
+            format_named(self.name)
+
+
+RECOGNISED: Final = InputFormat()
 
 
 def recognise(samples: Iterable[tuple[Any, frozenset[str]]], container: Container) -> Format | None:

@@ -151,6 +151,17 @@ def greedy(rows: Rows, images: Sequence[Image]) -> list[Match]:
     return [Match(row, sentence, float(scores[row, sentence])) for row, sentence in taken]
 
 
+def neighbor(rows: Rows, images: Sequence[Image]) -> list[Match]:
+    """Match each image to the text that follows it on the page, or to the last one."""
+    _refuse_nan(rows)
+    stored = ((row, image.stored_sentence) for row, image in enumerate(images))
+    return [
+        Match(row, sentence, float(rows[row, sentence]))
+        for row, sentence in stored
+        if type(sentence) is int and 0 <= sentence < rows.shape[1]
+    ]
+
+
 def _matches(rows: Rows, matched: NDArray[Any], sentences: NDArray[Any]) -> list[Match]:
     scores = rows[matched, sentences].astype(np.float64)
     return [
@@ -173,4 +184,5 @@ ASSIGNMENTS: dict[str, Assignment] = {
     "argmax": argmax,
     "stored": stored,
     "greedy": greedy,
+    "neighbor": neighbor,
 }

@@ -40,6 +40,7 @@ from mmc4viz.loader.template import TokenizedUnit
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.types import (
     ABSENT,
+    NEIGHBOR,
     Binding,
     Document,
     DocumentError,
@@ -514,9 +515,11 @@ def states(
 
 def assigned(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> dict[str, Verdict]:
     """Return a document's verdict under each assignment that the loader knows."""
+    by_page = len(config.assignments) > 1 and document.in_page_order
+    extra = [NEIGHBOR] if by_page else []
     return {
         name: walk(document, config.with_(assignment=name), tokenizer)
-        for name in config.assignments
+        for name in dict.fromkeys((*config.assignments, *extra))
     }
 
 

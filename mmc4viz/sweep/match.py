@@ -198,6 +198,14 @@ def greedy(rows: SimilarityRows) -> Assigned:
     return Assigned(sentence, score, failed)
 
 
+def neighbor(rows: SimilarityRows) -> Assigned:
+    """Match each image to the text that follows it on the page."""
+    best = _best(rows.values, rows.starts)
+    known = (rows.stored_sentence >= 0) & (rows.stored_sentence < np.diff(rows.starts))
+    sentence = np.where(known, rows.stored_sentence, -1)
+    return Assigned(sentence, rows.scores(sentence), _refused(rows, best))
+
+
 def _outbid(owner: Ints, sentence: Ints, score: Floats, here: Ints) -> Ints:
     """Return the rows outbid by a higher score, or an equal one of an earlier image."""
     here = here[sentence[here] >= 0]
@@ -223,6 +231,7 @@ ASSIGN: dict[str, Callable[[SimilarityRows], Assigned]] = {
     "argmax": argmax,
     "stored": stored,
     "greedy": greedy,
+    "neighbor": neighbor,
 }
 
 

@@ -357,7 +357,7 @@ def _raw(columns: Columns, rows: list[int]) -> Iterator[tuple[int, bytes]]:
     for sample in samples(columns.shard):
         row = at.pop(sample.offset, -1)
         if row >= 0:
-            yield row, sample.raw or b""
+            yield row, sample.as_json()
         if not at:
             return
 

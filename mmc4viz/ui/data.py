@@ -18,15 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Ints
+from mmc4viz.data import corpus
 from mmc4viz.data.columns import Columns, Kind
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import MANIFEST, Index, ScoreSet, open_index
 from mmc4viz.data.ingest import read_digested
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Scale, Thresholds
-from mmc4viz.data.shards import Shard, named
+from mmc4viz.data.shards import Shard, format_of, named
 from mmc4viz.data.similarity_file import SimilarityFile, similarity_files, with_similarity
 from mmc4viz.data.storage import unchanged
+from mmc4viz.formats.format import Format
+from mmc4viz.formats.registry import RECOGNISED, InputFormat
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.reference_figures import ReferenceComparison, compare_figures
 from mmc4viz.reference_thresholds import REFERENCE as REFERENCE
@@ -100,6 +103,8 @@ class CorpusKey:
         The sample size; None means all documents.
     similarity : str or None
         The index's score set; None for the shards' own scores.
+    given : InputFormat
+        How shards are to be read.
     """
 
     shards: tuple[FileId, ...]
@@ -109,6 +114,7 @@ class CorpusKey:
     index: tuple[FileId, ...] = ()
     sample: int | None = None
     similarity: str | None = None
+    given: InputFormat = RECOGNISED
 
     @property
     def other_model(self) -> bool:
@@ -175,7 +181,11 @@ def identify(path: str) -> FileId:
 
 
 def source_of(
-    shards: Iterable[Shard], tokenizer: str, image_dir: str | None, sidecar: str | None
+    shards: Iterable[Shard],
+    tokenizer: str,
+    image_dir: str | None,
+    sidecar: str | None,
+    given: InputFormat = RECOGNISED,
 ) -> CorpusKey:
     """Return the key of shards."""
     return CorpusKey(
@@ -183,6 +193,7 @@ def source_of(
         tokenizer=identify(tokenizer),
         image_dir=identify(image_dir) if image_dir else None,
         sidecar=identify(sidecar) if sidecar else None,
+        given=given,
     )
 
 
@@ -230,7 +241,7 @@ def columns_of(source: CorpusKey) -> tuple[Columns, ...]:
 @cached("Reading the shards")
 def _read(source: CorpusKey) -> tuple[Columns, ...]:
     counter, folder = tokenizer_of(source), source.image_dir.path if source.image_dir else None
-    shards = named(shard.path for shard in source.shards)
+    shards = named((shard.path for shard in source.shards), source.given)
     return tuple(read_digested(shard, counter, folder, tell)[0] for shard in shards)
 
 
@@ -289,9 +300,29 @@ def corpus_of(source: CorpusKey) -> Indexed | Shards:
     """Return the index or the shards of a source, without the scores of a similarity file."""
     if source.index:
         return Indexed(index_of(source.index, source.similarity))
-    shards = named(shard.path for shard in source.shards)
+    shards = named((shard.path for shard in source.shards), source.given)
     folder = source.image_dir.path if source.image_dir else None
     return Shards(shards, tokenizer_of(source), folder)
+
+
+@cached()
+def check_scores(source: CorpusKey) -> None:
+    """Raise a ConfigError if a source has no scores, so that no threshold can be chosen."""
+    if not source.other_model:
+        corpus.check_scores(columns_of(source))
+
+
+@cached()
+def formats_of(source: CorpusKey) -> list[Format | None]:
+    """Return the formats of a source's shards, of those without an index the first one's."""
+    if source.index:
+        return corpus.formats_of(index_of(source.index).columns)
+    return [format_of(shard) for shard in named((source.shards[0].path,), source.given)]
+
+
+def in_page_order(source: CorpusKey) -> bool:
+    """Whether it is known where images stand among the texts."""
+    return all(one is not None and one.in_page_order for one in formats_of(source))
 
 
 def corpus_name(source: CorpusKey) -> str:

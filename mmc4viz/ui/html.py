@@ -65,6 +65,7 @@ ASSIGNMENTS: Final = {
     "argmax": "Argmax (loader before Aug 2023)",
     "stored": "Stored in MMC4",
     "greedy": "Greedy",
+    "neighbor": "Neighbor on the page",
 }
 
 

@@ -11,6 +11,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import cache, html, proposals, state
+from mmc4viz.ui import data as data_of
 from mmc4viz.ui.cache import BUDGET
 from mmc4viz.ui.components import navigation, saved_settings, tour
 from mmc4viz.ui.data import REFERENCE
@@ -50,6 +51,9 @@ _PAGES: Final = {
 
 
 _CHOOSING: Final = "Near threshold", "Slices", "Compare models", "Label"  # compare thresholds
+
+
+_SCORED: Final = (*_CHOOSING, "Threshold", "Loaders", "Export")  # of no use without scores
 
 
 def run() -> None:
@@ -97,6 +101,8 @@ def _run() -> None:
                 export.show_differences(now, choice)
             if page.title in _CHOOSING:
                 choice.config.require_threshold()
+            if page.title in _SCORED and choice.config.has_threshold:
+                data_of.check_scores(choice.source)
             _PAGES[page.title](choice)
             st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
     except Mmc4vizError as error:

@@ -18,6 +18,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from mmc4viz.data.corpus import check_page_order
 from mmc4viz.data.index import OWN, files_of, names_of, read_origin
 from mmc4viz.data.scale import COSINE, Scale, misfit
 from mmc4viz.data.shards import Shard
@@ -26,7 +27,7 @@ from mmc4viz.loader.profile import PROFILES
 from mmc4viz.loader.tokenizer import BUILT_IN
 from mmc4viz.text import plain
 from mmc4viz.thresholds.compare.equivalent import EquivalentThreshold
-from mmc4viz.types import SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
+from mmc4viz.types import NEIGHBOR, SETTINGS, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, fields, model_data, state
 from mmc4viz.ui.cache import Memo
 from mmc4viz.ui.html import ASSIGNMENTS, note
@@ -284,11 +285,18 @@ def choose(
         model_slot = st.container(key="model-slot")
         for slot in (threshold_slot, model_slot):
             slot.empty()  # a container with nothing in it is not drawn
-        settings = _settings(start.config)
-        tokenizer_slot = st.container()
-        source = _source(start, tokenizer_slot)
+        settings_slot, tokenizer_slot = st.container(), st.container()
+        source = None
+        try:
+            source = _source(start, tokenizer_slot)
+        finally:
+            with settings_slot:
+                page_order = source is not None and data.in_page_order(source)
+                settings = _settings(start.config, page_order=page_order)
     if source is None:
         return None
+    if settings["assignment"] == NEIGHBOR:
+        check_page_order(data.formats_of(source))
     model, models, begin = _model(model_slot, source, start)
     own, asked = next(iter(models)), _asked(start, begin)
     source = models[model]
@@ -386,7 +394,7 @@ def _unused(model: str, where: str, models: dict[str, data.CorpusKey]) -> str:
     return f"{model} ({where})" if model in models else model
 
 
-def _settings(config: LoaderConfig) -> dict[str, Any]:
+def _settings(config: LoaderConfig, *, page_order: bool) -> dict[str, Any]:
     """Draw the loader and its settings except threshold, tokenizer and model."""
     st.header("Loader")
     loader = _loader(config.loader)
@@ -409,7 +417,7 @@ def _settings(config: LoaderConfig) -> dict[str, Any]:
         "max_images": max_images,
         "max_tokens": max_tokens,
         "min_kb": min_kb,
-        "assignment": _assignment(config),
+        "assignment": _assignment(config, page_order=page_order),
         "single_image_keep": fields.number(
             known.label,
             "single_image_keep",
@@ -486,17 +494,20 @@ def _whole(name: str, config: LoaderConfig) -> int:
     )
 
 
-def _assignment(config: LoaderConfig) -> str:
+def _assignment(config: LoaderConfig, *, page_order: bool) -> str:
+    known = config.assignments
+    if len(known) > 1 and page_order:
+        known = tuple(dict.fromkeys((*known, NEIGHBOR)))
     return fields.one_of(
         st.selectbox,
         SETTINGS["assignment"].label,
-        config.assignments,
+        known,
         "assignment",
         NAMES["assignment"],
         config.assignment,
         format_func=lambda name: ASSIGNMENTS[name],
         help=SETTINGS["assignment"].help,
-        disabled=len(config.assignments) == 1,
+        disabled=len(known) == 1,
     )
 
 
@@ -520,7 +531,7 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | No
     if not shards:
         return None
     image_dir = _image_dir(shards, start)
-    return replace(data.source_of(shards, tokenizer, image_dir, None), sample=sample)
+    return replace(data.source_of(shards, tokenizer, image_dir, None, start.given), sample=sample)
 
 
 def _index(folder: str, start: Start) -> tuple[data.FileId, ...]:

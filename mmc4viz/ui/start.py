@@ -21,6 +21,8 @@ from mmc4viz.config_file import read_config
 from mmc4viz.data.index import UNKNOWN, model_of_shards, sample_folder
 from mmc4viz.data.shards import SUFFIXES, Shard, expand
 from mmc4viz.data.storage import is_remote
+from mmc4viz.formats.registry import RECOGNISED, InputFormat
+from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import Config, ConfigError, LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo
@@ -229,6 +231,8 @@ class Start:
         Where pages may read and write.
     read_only : bool
         Whether pages write nothing.
+    given : InputFormat
+        How shards are to be read.
     """
 
     shards: tuple[str, ...]
@@ -243,6 +247,7 @@ class Start:
     labels: str = ""
     roots: Roots = field(default_factory=lambda: Roots((), ()))
     read_only: bool = False
+    given: InputFormat = RECOGNISED
 
 
 _FILES: Memo[Config] = Memo()
@@ -266,7 +271,10 @@ def read_start() -> Start:
         labels = str(given.get("labels") or "")
         roots = tuple(map(str, given.get("roots") or ()))
         read_only = bool(given.get("read_only"))
-    except (ValueError, AttributeError, TypeError):
+        as_named = InputFormat(
+            str(given.get("input_format") or ""), TextUnit(given.get("unit") or "sentence")
+        )
+    except (ConfigError, ValueError, AttributeError, TypeError):
         bounds, problem = (
             _roots(sample_shards(), cwd=os.getcwd()),
             f"{VARIABLE} is not valid JSON with the app's options: unset or correct it",
@@ -284,7 +292,7 @@ def read_start() -> Start:
     bounds = _roots(shards, index, str(image_dir), labels, roots, os.getcwd())
     return Start(
         shards, config, str(image_dir), index, sample, similarity, problem, file, name, labels,
-        bounds, read_only,
+        bounds, read_only, as_named,
     )  # fmt: skip
 
 

@@ -205,7 +205,11 @@ def _name(shard: Shard, out: str) -> str:
         raise ExportError(
             f"{shard.path}: --for energon needs local shards; download them, or use --for hf"
         )
-    if shard.layout is not Container.TAR or not shard.path.lower().endswith(".tar"):
+    if (
+        shard.layout is not Container.TAR
+        or not shard.is_mmc4
+        or not shard.path.lower().endswith(".tar")
+    ):
         raise ExportError(
             f"{shard.path}: Energon reads uncompressed .tar shards only; use --for hf for others"
         )

@@ -200,7 +200,7 @@ def export_tasks(
             "another loader"
         )
     if index is None:
-        tasks = [ExportTask(Shard(s.path, s.position), out, config, options) for s in shards]
+        tasks = [ExportTask(replace(s, name=""), out, config, options) for s in shards]
     else:
         tasks = [
             ExportTask(
