@@ -97,11 +97,13 @@ class Shards:
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Stream the shards; an error in one does not affect the others."""
         found = readable = 0
+        formats = set[str]()
         for shard in self.shards:
             source, tally = image_source(shard, self.image_dir), ImageTally()
             try:
                 for sample in samples(shard, self.notes):
                     document = document_in(sample, source)
+                    formats.add(sample.format)
                     found += 1
                     readable += document.error is None
                     tally.add(document)
@@ -111,6 +113,8 @@ class Shards:
             self.notes += tally.notes(shard, source)
             if source.sizes_unknown:
                 self.notes.append(_unknown_sizes(shard))
+        if formats and not any(not name or format_named(name).has_scores for name in formats):
+            self.notes.append(NO_SCORES)
         self._check(found, readable)
 
     def columns(self, progress: Progress) -> list[Columns]:

@@ -667,7 +667,8 @@ def _add(
             group.json = _unread(group.key, member.size, limit, reading.notes)
         else:
             raw = _contents(tar, member)
-            group.json = Sample(group.key, raw, member.offset_data, len(raw))
+            span = group.start, member.offset_data + member.size - group.start
+            group.json = Sample(group.key, raw, member.offset_data, len(raw), span=span)
     elif (
         reading.with_members
         and suffix.rpartition(".")[2] in IMAGE_SUFFIXES
