@@ -371,7 +371,10 @@ def _swaps(opened: Opened, verdict: Verdict) -> Markup:
 
 
 def _page(opened: Opened, verdict: Verdict) -> Markup:
-    """Return the sentences in page order, each with its matched images."""
+    """Return the sentences in page order, each with its matched images.
+
+    Without any match, each image is shown where it stands on the page, if that is known.
+    """
     sentences = opened.document.sentences
     if opened.document.is_gpt:
         return Markup()
@@ -381,11 +384,19 @@ def _page(opened: Opened, verdict: Verdict) -> Markup:
     for pair in verdict.pairs:
         matched.setdefault(pair.sentence, []).append(pair)
     mispaired = {b.pair_image for b in verdict.binding if b.mispaired}
+    images: dict[int, list[Markup]] = {
+        number: [_pair(opened, pair, pair.image in mispaired) for pair in pairs]
+        for number, pairs in matched.items()
+    }
+    for image in _at_own_place(opened, verdict):
+        words = _image_words(image, opened.document.images[image], verdict.images[image])
+        place = opened.document.images[image].stored_sentence
+        images.setdefault(place, []).append(_image(opened, image, words, dropped=True))
     rows = [
         (
             number + 1,
             _limited(text if isinstance(text, str) else f"(not text: {text!r})"),
-            [_pair(opened, p, p.image in mispaired) for p in matched.get(number, ())],
+            images.get(number, []),
         )
         for number, text in enumerate(sentences[:_MOST_SENTENCES])
     ]
@@ -398,23 +409,40 @@ def _page(opened: Opened, verdict: Verdict) -> Markup:
     return part("page", stretches, more)
 
 
+def _at_own_place(opened: Opened, verdict: Verdict) -> range:
+    """Return the images that are shown where they stand on the page, as none is matched."""
+    known = opened.document.in_page_order and not verdict.pairs
+    return range(min(len(verdict.images), len(opened.document.images)) if known else 0)
+
+
+def _place(opened: Opened, pair: Pair) -> list[str]:
+    """Say where a matched image stands on the page, if that is known."""
+    if not opened.document.in_page_order:
+        return []
+    place = opened.document.images[pair.image].stored_sentence
+    return ["stands here on the page" if place == pair.sentence
+            else f"stands at sentence {place + 1} on the page"]  # fmt: skip
+
+
 def _pair(opened: Opened, pair: Pair, mispaired: bool) -> Markup:
     kept = pair.status is PairStatus.KEPT
     chips = [chip(*PAIR_STATUSES[pair.status])]
     if kept and mispaired:
         chips.append(chip("mispaired", "mispaired"))
-    lines = [part("bold", f"{pair.score:.4f}"), *chips, f"image {pair.image + 1}"]
+    number = f"image {pair.image + 1}"
+    lines = [part("bold", f"{pair.score:.4f}"), *chips, number, *_place(opened, pair)]
     return _image(opened, pair.image, lines, dropped=not kept)
 
 
 def _rest(opened: Opened, verdict: Verdict) -> Markup:
     """Return the unmatched images with their status."""
-    paired, is_gpt = {pair.image for pair in verdict.pairs}, opened.document.is_gpt
+    shown, is_gpt = {pair.image for pair in verdict.pairs}, opened.document.is_gpt
+    shown |= set(_at_own_place(opened, verdict))
     images = enumerate(zip(opened.document.images, verdict.images, strict=False))
     cells = [
         _image(opened, number, _image_words(number, image, status), dropped=not is_gpt)
         for number, (image, status) in images
-        if number not in paired
+        if number not in shown
     ]
     return part("images", "Images" if is_gpt else "Images not used", cells) if cells else Markup()
 
