@@ -30,6 +30,8 @@ from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.scale import Shifts, Thresholds
 from mmc4viz.data.shards import expand, fetch, image_source
 from mmc4viz.data.thumbnails import entries, picture
+from mmc4viz.formats.registry import InputFormat
+from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.loader.walk import training_text, walk
@@ -92,6 +94,8 @@ def open(
     tokenizer: str | None = None,
     clip_model: str | None = None,
     image_dir: str | None = None,
+    input_format: str = "",
+    unit: str = TextUnit.SENTENCE,
     sample: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -113,6 +117,10 @@ def open(
         Name of the CLIP model that produced the scores, where neither index nor shards say it.
     image_dir : str, optional
         Images of MMC4's own jsonl.
+    input_format : str, optional
+        Format of the shards, as ``mmc4viz formats`` lists them; recognized if left out.
+    unit : {"sentence", "paragraph"}
+        What the texts of formats other than MMC4's are cut into.
     sample : int, optional
         Estimate from a random sample of so many documents, with 95% confidence intervals.
     seed : int
@@ -150,8 +158,11 @@ def open(
     elif similarity is not None:
         raise ConfigError("similarity chooses a score set of an index: name index=")
     else:
-        default = LoaderConfig().tokenizer
-        source = Shards(expand(names), load_tokenizer(tokenizer or default), image_dir)
+        if unit not in list(TextUnit):
+            raise ConfigError(f"unit must be {' or '.join(TextUnit)}, not {unit!r}")
+        counter = load_tokenizer(tokenizer or LoaderConfig().tokenizer)
+        given = InputFormat(input_format, TextUnit(unit))
+        source = Shards(expand(names, given), counter, image_dir)
     model = clip_model or source.model
     return OpenedCorpus(source, model, image_dir, sample, seed, progress or _silent)
 

@@ -10,11 +10,13 @@ import click
 import pytest
 
 from mmc4viz.apply.options import CAPS, ORDERS
-from mmc4viz.cli import cli, commands
+from mmc4viz.cli import cli, commands, options
 from mmc4viz.clip.encoder import PROVIDERS
 from mmc4viz.clip.score import SCALES
 from mmc4viz.data.columns import Verify
 from mmc4viz.export.provenance import BASES
+from mmc4viz.formats.registry import NAMES
+from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.slices.attributes import ATTRIBUTES
 from mmc4viz.slices.comparison import SORTS
 from mmc4viz.thresholds.by_yield import YIELDS
@@ -70,6 +72,8 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
 
 def test_the_options_name_what_the_core_has() -> None:
     assert commands.BASES == BASES
+    assert options.INPUT_FORMATS == NAMES
+    assert tuple(TextUnit) == options.UNITS
     assert (commands.CAPS, commands.ORDERS) == (CAPS, ORDERS)
     assert tuple(PROVIDERS) == commands.PROVIDERS
     assert commands.SCALES == SCALES

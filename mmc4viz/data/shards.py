@@ -53,12 +53,12 @@ from mmc4viz.loader.parse import NO_JSON
 from mmc4viz.text import storable
 from mmc4viz.types import ConfigError, ShardError
 
-LINES: Final = (
-    *(f".jsonl{packed}" for packed in ("", ".gz", ".bz2", ".xz", ".zip")),
-    *(f".json{packed}" for packed in ("", ".gz", ".bz2", ".xz", ".zip")),
-    ".zip",
-)
+_PACKINGS: Final = ("", ".gz", ".bz2", ".xz", ".zip")
+_JSON: Final = tuple(f".json{packed}" for packed in _PACKINGS)
+LINES: Final = (*(f".jsonl{packed}" for packed in _PACKINGS), *_JSON, ".zip")
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", *LINES, ".parquet")
+_OFTEN_OTHERS: Final = (*_JSON, ".parquet")
+"""Suffixes of shards, but as often of what stands beside them."""
 LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
 """Environment variable for the maximum size of a document in MB."""
 OVER_LIMIT: Final = "MB exceeds the limit of"
@@ -281,21 +281,38 @@ def _matches(name: str) -> list[str]:
         found, problem = listing(name), f"{name}: no shard found"
         if found != [name]:
             found = _shown(found, name)
-            found = [path for path in found if Shard(path).name.lower().endswith(SUFFIXES)]
+            found = shards_among(found)
     elif os.path.isdir(name):
         inside = sorted((str(path) for path in Path(name).iterdir() if path.is_file()), key=natural)
-        found = [path for path in _shown(inside, name) if path.lower().endswith(SUFFIXES)]
+        found = shards_among(_shown(inside, name))
         problem = f"{name}: no shards in this folder ({' '.join(SUFFIXES)})"
     elif glob.has_magic(name) and not os.path.exists(name):
         inside = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
         inside = _shown(inside, name)
-        found = [path for path in inside if path.lower().endswith(SUFFIXES)] or inside
+        found = shards_among(inside) or inside
         problem = f"{name}: matches no shard"
     else:
         found, problem = [name] * os.path.isfile(name), f"{name}: shard not found"
     if not found:
         raise ShardError(problem)
     return found
+
+
+def shards_among(paths: Iterable[str]) -> list[str]:
+    """Return the files that are shards by their names.
+
+    Files in JSON or Parquet are shards only where there are none of another kind, since they are
+    otherwise about the shards.
+
+    Examples
+    --------
+    >>> shards_among(["0.tar", "similarity.parquet"]), shards_among(["0.parquet", "a.txt"])
+    (['0.tar'], ['0.parquet'])
+    """
+    found = [path for path in paths if _without_query(path).lower().endswith(SUFFIXES)]
+    return [
+        path for path in found if not _without_query(path).lower().endswith(_OFTEN_OTHERS)
+    ] or found
 
 
 def _shown(paths: list[str], pattern: str) -> list[str]:

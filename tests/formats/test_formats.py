@@ -24,6 +24,7 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.types import ConfigError, Outcome, ShardError
 from tests.formats import written
 from tests.formats.written import Picture, WebPage, pages
+from tests.support import real
 
 TOKENIZER = load_tokenizer()
 
@@ -246,6 +247,20 @@ def test_nothing_of_a_text_is_lost_by_cutting_it(text: str) -> None:
         found = cut(text, unit)
         assert "".join("".join(found).split()) == "".join(text.split())
         assert all(one == one.strip() and one and "\n" not in one for one in found)
+
+
+def _ends(texts: list[str]) -> set[int]:
+    """Return where texts end, in characters that are not white space."""
+    return set(np.cumsum([len("".join(text.split())) for text in texts]).tolist())
+
+
+def test_sentences_are_those_of_mmc4() -> None:
+    found = wanted = right = 0
+    for _, info in real.documents():
+        own = _ends(info["text_list"])
+        here = _ends(cut(" ".join(info["text_list"]), TextUnit.SENTENCE))
+        found, wanted, right = found + len(here), wanted + len(own), right + len(own & here)
+    assert (round(right / wanted, 3), round(right / found, 3)) == (0.981, 0.994)
 
 
 PIECES = st.lists(

@@ -10,7 +10,7 @@ from typing import Final
 import streamlit as st
 
 from mmc4viz.data.index import MANIFEST, SUFFIX
-from mmc4viz.data.shards import SUFFIXES
+from mmc4viz.data.shards import shards_among
 from mmc4viz.data.storage import natural
 from mmc4viz.reference_figures import HEAD, SOURCES, cells
 from mmc4viz.ui import data, html, state
@@ -59,7 +59,7 @@ def openable(roots: Roots) -> tuple[list[Openable], bool]:
                 return _in_order(found), False
             n_files = sum(name.endswith(SUFFIX) for name in names)
             is_index = MANIFEST in names and n_files > 0
-            n_shards = sum(name.lower().endswith(SUFFIXES) for name in names)
+            n_shards = len(shards_among(n for n in names if not n.lower().endswith(".json")))
             if is_index or n_shards:
                 found[folder] = Openable(folder, is_index, n_files if is_index else n_shards)
             depth = len(os.path.relpath(folder, top).split(os.sep)) if folder != top else 0
