@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 
 class TextUnit(StrEnum):
@@ -40,7 +41,12 @@ def cut(text: str, unit: TextUnit) -> list[str]:
     return [one for paragraph in paragraphs for one in _sentences(paragraph)]
 
 
+_ONE: Final = re.compile("[^.?!…]*[.?!…]*[\"')\\]}»”’]*")
+
+
 def _sentences(paragraph: str) -> list[str]:
+    if _ONE.fullmatch(paragraph):
+        return [paragraph]  # Punkt looks for ends at these signs only
     found: list[str] = _tokenizer().tokenize(paragraph)
     return [one.strip() for one in found if one.strip()]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import nupunkt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -247,6 +248,14 @@ def test_nothing_of_a_text_is_lost_by_cutting_it(text: str) -> None:
         found = cut(text, unit)
         assert "".join("".join(found).split()) == "".join(text.split())
         assert all(one == one.strip() and one and "\n" not in one for one in found)
+
+
+@given(st.text("aB. !?…\"')]}»” é1", max_size=30))
+@example("A boat. ) B")
+def test_texts_that_are_one_sentence_at_sight_are_one(text: str) -> None:
+    [line] = text.strip().splitlines() or [""]
+    whole = nupunkt.load("default").tokenize(line) if line else []
+    assert cut(line, TextUnit.SENTENCE) == [one.strip() for one in whole if one.strip()]
 
 
 def _ends(texts: list[str]) -> set[int]:
