@@ -412,3 +412,20 @@ def test_a_loader_that_draws_is_refused(tmp_path: Path) -> None:
     config = LoaderConfig.of_loader("mm-interleaved")
     with pytest.raises(ExportError, match="draws images at random"):
         export_tasks([], None, str(tmp_path), config, RowOptions(RowFormat.PARQUET))
+
+
+@pytest.mark.parametrize(
+    "words", [["energon", "--out", "."], ["webdataset", "--manifest", "m.parquet"]]
+)
+def test_a_loader_that_draws_is_refused_by_every_command(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["export", str(SAMPLE[0]), "--loader", "mm-interleaved", "--for", *words]) == 2
+    assert "draws images at random" in capsys.readouterr().err
+
+
+def test_a_folder_holds_one_format(tmp_path: Path) -> None:
+    export(SAMPLE[:1], tmp_path, LoaderConfig())
+    with pytest.raises(ExportError, match="were written there as parquet; choose another --out"):
+        export(SAMPLE[:1], tmp_path, LoaderConfig(), "mds", overwrite=True)
+    assert check(SAMPLE[:1], tmp_path, LoaderConfig()) > 0

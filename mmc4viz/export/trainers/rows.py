@@ -21,6 +21,7 @@ from mmc4viz.data.shards import Shard, fetch_all
 from mmc4viz.export import manifest
 from mmc4viz.loader.images import Embedded, ImageSource
 from mmc4viz.loader.parse import read_json
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.skim import decoded, image_number, skim
 from mmc4viz.sweep.distribution import STATUSES
 from mmc4viz.sweep.sweep import Matched, match_corpus
@@ -35,6 +36,20 @@ _KEPT: Final = STATUSES.index(PairStatus.KEPT)
 
 class ExportError(Mmc4vizError):
     """Documents that cannot be exported to a trainer."""
+
+
+def refuse_random(config: LoaderConfig) -> None:
+    """Reject a loader that draws at random.
+
+    Raises
+    ------
+    ExportError
+    """
+    if profile_of(config).is_random:
+        raise ExportError(
+            f"the loader {config.loader} draws images at random, which an export would fix: choose "
+            "another loader"
+        )
 
 
 @dataclass(frozen=True, slots=True)
