@@ -37,6 +37,7 @@ from mmc4viz.data.shards import Shard, ShardFormat
 from mmc4viz.data.storage import is_remote, make_folder, open_for_reading, whole_file
 from mmc4viz.export import manifest
 from mmc4viz.export.trainers.rows import ExportError, chosen_of, refuse_random
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.thresholds import resolved
 from mmc4viz.sweep.sweep import match_corpus
@@ -186,7 +187,8 @@ def _fill(
     for chunk in manifest.chunks(matched, config, size=1, shifts=shifts):
         (part,) = chunk.parts
         keys, chosen = part.columns.batch.column("key").to_pylist(), chosen_of(chunk)
-        generated = {row for row, document in part.literal.items() if document.is_gpt}
+        page_of = profile_of(config).page_of
+        generated = {row for row, one in part.literal.items() if page_of(one).is_gpt}
         taken = []
         for at, row in enumerate(chosen.row.tolist()):
             if row in generated:

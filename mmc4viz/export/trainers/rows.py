@@ -173,6 +173,8 @@ def training_rows(
     chosen: ChosenDocuments,
     source: ImageSource,
     left_out: Callable[[str], object],
+    *,
+    chatgpt: bool = True,
 ) -> Iterator[TrainingRow]:
     """Read the chosen documents of a shard.
 
@@ -187,6 +189,8 @@ def training_rows(
         Where images come from.
     left_out : callable
         Called with the key of each ChatGPT-generated document, whose images belong to no pairs.
+    chatgpt : bool
+        Whether the loader reads these as such, and not as pages.
 
     Raises
     ------
@@ -203,7 +207,7 @@ def training_rows(
         info, images = _opened(raw, source)
         if not isinstance(info, dict):
             raise _changed(shard)
-        if "is_gpt" in info:
+        if chatgpt and "is_gpt" in info:
             left_out(key)
             continue
         yield _row(
@@ -229,7 +233,7 @@ def _row(
 ) -> TrainingRow:
     shard, key, url, number = where
     try:
-        sentences, entries = info["text_list"], info["image_info"]
+        sentences, entries = list(info["text_list"]), info["image_info"]
         found = interleaved(sentences, pairs)
         entry_of = [None if image is None else entries[image] for image, _ in found]
         images = tuple(None if entry is None else data(entry) for entry in entry_of)

@@ -55,6 +55,7 @@ from mmc4viz.export.trainers.rows import (
     refuse_random,
     training_rows,
 )
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.tokenizer import load_tokenizer
 from mmc4viz.slices.thresholds import attribute_of
 from mmc4viz.types import LoaderConfig, ShardError, SliceThresholds
@@ -456,7 +457,8 @@ def _counted(task: ExportTask, columns: Columns, counts: dict[str, int]) -> Iter
 
     chosen = chosen_in(columns, task.config, slice_shifts(task, columns))
     source = image_source(task.shard, task.options.image_dir)
-    for row in training_rows(task.shard, columns, chosen, source, leave_out):
+    chatgpt = profile_of(task.config).reads_chatgpt
+    for row in training_rows(task.shard, columns, chosen, source, leave_out, chatgpt=chatgpt):
         counts["documents"] += 1
         counts["single"] += row.probability < 1
         counts["images"] += row.n_images
