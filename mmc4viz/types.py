@@ -624,7 +624,8 @@ class Verdict:
     Under a loader that draws at random which images stay, or where they are placed, counts are
     means over all outcomes in which the document is kept, and there are neither token ids nor a
     binding (`mmc4viz.loader.draws` has each outcome's). ``readable`` is the probability that the
-    images drawn do not make the document unreadable.
+    images drawn do not make the document unreadable. ``single_image`` says whether the loader's
+    rule for documents with one image applies, whatever its keep probability.
     """
 
     key: str
@@ -641,6 +642,7 @@ class Verdict:
     binding: tuple[Binding, ...] = ()
     handed_over: int = 0
     readable: float = 1.0
+    single_image: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,9 +253,7 @@ def apply_command(
     >>> apply_command("c.yaml", "b", Options(cap="best"), index="ix", similarity="far")
     'mmc4viz apply --index ix --similarity far --config c.yaml --out b --cap best'
     """
-    words = ["mmc4viz", "apply", *shards]
-    words += [] if index is None else ["--index", index]
-    words += [] if similarity is None else ["--similarity", similarity]
+    words = ["mmc4viz", "apply", *corpus_words(shards, index, similarity)]
     words += ["--config", config, "--out", out]
     own = Options()
     words += [] if options.order == own.order else ["--order", options.order]
@@ -263,3 +261,12 @@ def apply_command(
     words += ["--drop-undecodable"] if options.drop_undecodable else []
     words += [] if options.keep_rejected_images else ["--keep-rejected-images", "no"]
     return shlex.join(words)
+
+
+def corpus_words(
+    shards: Sequence[str], index: str | None = None, similarity: str | None = None
+) -> list[str]:
+    """Return the words of a command that name its shards, or its index and score set."""
+    words = [*shards]
+    words += [] if index is None else ["--index", index]
+    return words + ([] if similarity is None else ["--similarity", similarity])

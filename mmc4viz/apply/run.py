@@ -1,24 +1,13 @@
-"""Rewrite many shards, one task each: resume, run in a subprocess, totals.
-
-Worker processes start by importing their parent's main module, which in the dashboard is a
-Streamlit script. `apply_in_subprocess` therefore starts a separate Python process that owns the
-workers. If its input is closed, it finishes the shards in progress and exits; if its parent is
-gone, it exits immediately.
-"""
+"""Rewrite many shards, one task each: resume, totals."""
 
 from __future__ import annotations
 
 import os
-import pickle
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from subprocess import PIPE, Popen
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
-from typing import BinaryIO, Final
+from typing import Final
 
 from mmc4viz.apply.options import RewriteCounts, refuse_impossible
 from mmc4viz.apply.resuming import record_of, still_valid, writing_alone
@@ -44,20 +33,18 @@ from mmc4viz.apply.tasks import (
     write_record,
 )
 from mmc4viz.data.index import absolute
-from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, get_ready, processes, run
+from mmc4viz.data.jobs import OUT_OF_MEMORY, MakeExecutor, run
 from mmc4viz.data.storage import (
     fingerprint,
     is_remote,
     make_folder,
     put_in_place,
-    remember_users,
     size_of,
     unchanged,
-    users,
     whole_fingerprint,
 )
 from mmc4viz.slices.thresholds import attribute_of
-from mmc4viz.types import Mmc4vizError, ShardError
+from mmc4viz.types import ShardError
 
 
 @dataclass(frozen=True)
@@ -253,103 +240,6 @@ def _applied(task: RewriteTask, done: Rewritten, size: int, status: str) -> Appl
         size_of(task.shard.path),
         size,
     )
-
-
-_HERE: Final = str(Path(__file__).resolve().parents[2])
-_CODE: Final = """\
-import sys
-sys.path.append(sys.argv[1])
-from mmc4viz.apply.run import main
-main()
-"""
-
-
-class _ParentGoneError(Exception):
-    """The parent process no longer listens."""
-
-
-def apply_in_subprocess(
-    tasks: Sequence[RewriteTask], workers: int, on_done: Callable[[Applied], object]
-) -> list[Applied]:
-    """Run `apply_shards` in a separate process.
-
-    Parameters
-    ----------
-    tasks : sequence of RewriteTask
-    workers : int
-        Number of worker processes.
-    on_done : callable
-        Called with each finished shard; if it raises, no further shard is started.
-
-    Returns
-    -------
-    list of Applied
-        In the order of the tasks.
-
-    Raises
-    ------
-    Mmc4vizError
-        As in `apply_shards`; `ApplyError` if the other process dies.
-    """
-    # -P: modules next to the script must not shadow the standard library. A new session: an
-    # interrupt of this program must not leave partial shards.
-    command = [sys.executable, "-P", "-c", _CODE, _HERE]
-    with Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True) as process:
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            pickle.dump((os.getpid(), users(), workers, list(tasks)), process.stdin)
-            process.stdin.flush()
-            while True:
-                message = pickle.load(process.stdout)
-                if isinstance(message, Mmc4vizError):
-                    raise message
-                if isinstance(message, list):
-                    return message
-                on_done(message)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-            raise ApplyError(
-                "the process that rewrites shards died (out of memory?); run again to resume"
-            ) from None
-
-
-def main() -> None:
-    """Read tasks from standard input, run them, and send results to standard output."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # other prints must not mix with the results
-    parent, known, workers, tasks = pickle.load(sys.stdin.buffer)
-    get_ready("mmc4viz.apply.run")
-    remember_users(known)
-    gone = Event()
-    Thread(target=_listen, args=(gone, parent), daemon=True).start()
-
-    def on_done(applied: Applied) -> None:
-        _send(out, applied)
-        if gone.is_set():
-            raise _ParentGoneError
-
-    try:
-        _send(out, apply_shards(tasks, lambda: processes(workers), on_done))
-    except Mmc4vizError as error:
-        _send(out, error)
-    except (_ParentGoneError, BrokenPipeError):
-        os._exit(1)  # there is nobody to flush to
-    except OSError as error:
-        _send(out, ApplyError(f"{error.filename or tasks[0].out}: {error.strerror or error}"))
-
-
-def _listen(gone: Event, parent: int) -> None:
-    """Set ``gone`` when the input is closed; exit when the parent process is gone."""
-    while os.read(0, 4096):
-        pass
-    gone.set()
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _send(out: BinaryIO, what: object) -> None:
-    pickle.dump(what, out)
-    out.flush()
 
 
 _MAX_NAMED: Final = 20  # documents not written

@@ -90,7 +90,9 @@ torchrun --nnodes=1 --nproc_per_node=4 open_flamingo/train/train.py \\
 """  # of OpenFlamingo's README, with the default of --seed
 
 
-def training_command(config: LoaderConfig, shards: Sequence[str]) -> str:
+def training_command(
+    config: LoaderConfig, shards: Sequence[str], folder: str = "/path/to/mmc4"
+) -> str:
     """Return OpenFlamingo's reference training command with the settings.
 
     Parameters
@@ -98,9 +100,11 @@ def training_command(config: LoaderConfig, shards: Sequence[str]) -> str:
     config : LoaderConfig
     shards : sequence of str
         Names of the shards.
+    folder : str
+        Their folder.
     """
     flags = " \\\n  ".join(_flags(config))
-    named = shlex.quote(f"/path/to/mmc4/{braced(shards)}")
+    named = shlex.quote(f"{folder}/{braced(shards)}")
     if not flags:
         source = profile_of(config).source
         return f"# No flags: these settings are in the code of {source}"

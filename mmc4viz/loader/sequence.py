@@ -398,7 +398,7 @@ def _read_chunks(
     template: Template,
 ) -> CutSequence:
     """Write chunks and images in turn, up to the first that does not fit with both end tokens."""
-    image = [tokenizer.id_of(token) for token, n in template.image for _ in range(n)]
+    image = list(map(tokenizer.id_of, template.tokens))
     mark, own = tokenizer.image_id, image_ids(tokenizer, template)
     if document.counts is not None:
         chunks = _count_chunks(document.counts, indices, tokenizer)
@@ -467,6 +467,53 @@ def _chunk(text: str, tokenizer: Tokenizer, special: frozenset[int]) -> _Chunk:
         for token, added in zip(tokens.ids, tokens.added, strict=True)
     ]
     return _Chunk(tokens.ids[1:], is_text[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkText:
+    """A chunk as the loader keeps it.
+
+    Attributes
+    ----------
+    text : str
+        Without the first token, where that is text and the loader drops it.
+    n_tokens : int
+    marks : tuple of (int, int)
+        Each image token in the page's own text: its offset in the text and among the tokens.
+    """
+
+    text: str
+    n_tokens: int
+    marks: tuple[tuple[int, int], ...] = ()
+
+
+def chunk_texts(
+    sentences: Any, indices: Sequence[int], tokenizer: Tokenizer, template: Template
+) -> list[ChunkText]:
+    """Return the chunks between images placed at these indices, uncut.
+
+    A chunk that cannot be tokenized, which the loader does not reach, has no tokens.
+
+    Raises
+    ------
+    DocumentError
+        When the sentences are no text.
+    """
+    found = []
+    for text in chunks_of(template.sentences(sentences), indices):
+        try:
+            tokens = encoded(text, tokenizer)
+        except DocumentError:  # a loader that can read the document cuts before
+            found.append(ChunkText(text, 0))
+            continue
+        rest = list(zip(tokens.ids, tokens.starts, tokens.added, strict=True))[1:]
+        dropped = bool(tokens.ids) and not tokens.added[0]
+        start = next((at for _, at, added in rest if not added), len(text)) if dropped else 0
+        marks = [
+            (at - start, n) for n, (token, at, _) in enumerate(rest) if token == tokenizer.image_id
+        ]
+        found.append(ChunkText(text[start:], len(rest), tuple(marks)))
+    return found
 
 
 def _count_chunks(

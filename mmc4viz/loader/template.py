@@ -81,9 +81,14 @@ class Template:
         return sum(n for _, n in self.image)
 
     @property
+    def tokens(self) -> list[str]:
+        """List an image's tokens."""
+        return [token for token, n in self.image for _ in range(n)]
+
+    @property
     def text(self) -> str:
         """Write an image's tokens."""
-        return "".join(token * n for token, n in self.image)
+        return "".join(self.tokens)
 
     def sentences(self, found: Any) -> Any:
         """Return a document's ``text_list`` with image tokens guarded and white space stripped.

@@ -27,9 +27,11 @@ from mmc4viz.loader.profile import (
 )
 from mmc4viz.loader.sequence import (
     NO_SEQUENCE,
+    ChunkText,
     CutSequence,
     Interleaved,
     Owners,
+    chunk_texts,
     interleave,
     interleave_chatgpt,
     mark_numbers,
@@ -297,6 +299,7 @@ def _judge(
             for rank, (place, mispaired) in enumerate(_image_tokens(sequence))
         ),
         handed_over=len(handed),
+        single_image=outcome is Outcome.KEPT and n_images == 1,
     )
 
 
@@ -338,6 +341,7 @@ def _draw(
         ),
         handed_over=draws.n_drawn,
         readable=readable,
+        single_image=outcome is Outcome.KEPT and n_images == 1,
     )
 
 
@@ -398,6 +402,27 @@ def training_text(
     kept = [pair.sentence for pair in verdict.pairs if pair.status in with_token]
     sentences = profile.template.sentences(document.sentences)
     return interleave(sentences, kept, tokenizer.end_of_text, chunks=tokenizer.chunks)
+
+
+def training_chunks(
+    document: Document, config: LoaderConfig, tokenizer: Tokenizer
+) -> tuple[list[ChunkText], list[int]]:
+    """Return the chunks that a document's sequence is cut from, and the image after each.
+
+    Only for a loader that writes chunks. There may be a last chunk without an image.
+
+    Raises
+    ------
+    DocumentError
+        When the loader fails on the document.
+    """
+    profile = profile_of(config)
+    valid, matches = _matches(document, config)
+    passed = _passed(matches, config)
+    kept = sorted(passed[: profile.cap_of(config)], key=lambda match: match.place)
+    sentences, indices = profile.page_of(document).sentences, [match.place for match in kept]
+    chunks = chunk_texts(sentences, indices, profile.tokenizer(tokenizer), profile.template)
+    return chunks, [valid[match.row] for match in kept]
 
 
 def _walk_chatgpt(document: Document, config: LoaderConfig, tokenizer: Tokenizer) -> Verdict:

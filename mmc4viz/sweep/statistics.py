@@ -130,8 +130,7 @@ def class_of(verdict: Verdict) -> str:
     """Return the class of a verdict; ChatGPT-generated documents are always kept or dropped."""
     if verdict.outcome is not Outcome.KEPT:
         return str(verdict.outcome)
-    single = verdict.image_tokens == 1 and bool(verdict.pairs)
-    return "kept_single_image" if single else "kept_always"
+    return "kept_single_image" if verdict.single_image else "kept_always"
 
 
 def tally(verdict: Verdict, max_tokens: int) -> Tally:
@@ -173,7 +172,8 @@ def tally(verdict: Verdict, max_tokens: int) -> Tally:
     total.images[:] = [images[status] for status in ImageStatus]
     if verdict.outcome is Outcome.KEPT:
         kind, length = np.array(CLASS[class_of(verdict)]), np.array(verdict.shape.length)
-        total.shapes[min(verdict.image_tokens, MOST_IMAGES)] = 1
+        images_in_it = 1 if verdict.single_image else min(verdict.image_tokens, MOST_IMAGES)
+        total.shapes[images_in_it] = 1
         total.shapes[MOST_IMAGES + 1 + lengths_of(kind, length, max_tokens)] = 1
     return total
 

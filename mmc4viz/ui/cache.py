@@ -325,6 +325,10 @@ class Memo(Generic[V]):
     def __contains__(self, key: Hashable) -> bool:
         return (self._owner, key) in self._budget
 
+    def drop(self, key: Hashable) -> None:
+        """Drop a key's value if it is cached."""
+        self._budget.drop((self._owner, key))
+
     def kept(self, wanted: Callable[[Hashable], bool]) -> V | None:
         """Return the most recently used value whose key is wanted; None without any."""
         for key in self._budget.places(self._owner):

@@ -19,9 +19,10 @@ from mmc4viz.data.thumbnails import SIDE, Thumbnail, entries, picture, pictures,
 from mmc4viz.loader.images import Embedded, ImageSource, decode_quickly
 from mmc4viz.loader.parse import parse_document, read_json
 from mmc4viz.loader.profile import profile_of
+from mmc4viz.loader.template import TokenizedUnit
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import IMAGE
-from mmc4viz.loader.walk import training_text
+from mmc4viz.loader.walk import training_chunks, training_text
 from mmc4viz.types import (
     Binding,
     Document,
@@ -246,11 +247,14 @@ def sequence_of(
     """Split a document's training sequence into pieces; None if there is none."""
     if not verdict.token_ids:
         return None
-    tokenizer = profile_of(config).tokenizer(tokenizer)
+    profile = profile_of(config)
+    if profile.template.unit is TokenizedUnit.CHUNKS:
+        return _chunked(document, verdict, config, tokenizer)
+    tokenizer = profile.tokenizer(tokenizer)
     try:
         text = training_text(document, verdict, config, tokenizer).text
         uncut = tokenizer.encode(text, None)
-    except (DocumentError, UnicodeEncodeError):  # a loader that writes no text as a whole
+    except (DocumentError, UnicodeEncodeError):
         return None
     own = [
         (start, token)
@@ -269,31 +273,70 @@ def sequence_of(
     return TrainingSequence(shown, tuple(tokens), len(uncut.ids), config.max_tokens)
 
 
+def _chunked(
+    document: Document, verdict: Verdict, config: LoaderConfig, tokenizer: Tokenizer
+) -> TrainingSequence:
+    """Write chunks and images in turn; the first that does not fit and all after it are cut.
+
+    Two tokens, begin- and end-of-text, enclose them all.
+    """
+    template = profile_of(config).template
+    chunks, images = training_chunks(document, config, tokenizer)
+    before_mark = template.tokens.index(template.mark)
+    text, length, end, starts, places = "", 1, None, list[int](), list[int]()
+    for number, chunk in enumerate(chunks):
+        if end is None and length + chunk.n_tokens + 1 > config.max_tokens:
+            end = len(text)
+        starts += [len(text) + at for at, _ in chunk.marks]
+        places += [length + at for _, at in chunk.marks]
+        text, length = text + chunk.text, length + chunk.n_tokens
+        if number == len(images):
+            break
+        if end is None and length + template.cost + 1 > config.max_tokens:
+            end = len(text)
+        starts.append(len(text))
+        places.append(length + before_mark)
+        text, length = text + template.mark, length + template.cost
+    shown = tuple(
+        _pieces(
+            text,
+            len(text) if end is None else end,
+            starts[: len(verdict.binding)],
+            verdict.binding,
+            template.mark,
+        )
+    )
+    marked = [piece for piece in shown if piece.kind in ("kept", "mispaired")]
+    tokens = [Token(at, *_marked(piece)) for at, piece in zip(places, marked, strict=False)]
+    tokens += [Token(at, "truncated", "truncated") for at in places[len(tokens) :]]
+    return TrainingSequence(shown, tuple(tokens), int(verdict.shape.length), config.max_tokens)
+
+
 def _marked(piece: Piece) -> tuple[Literal["kept", "mispaired"], str]:
     return ("mispaired" if piece.kind == "mispaired" else "kept"), piece.text
 
 
 def _pieces(
-    text: str, end: int, starts: list[int], binding: tuple[Binding, ...]
+    text: str, end: int, starts: list[int], binding: tuple[Binding, ...], mark: str = IMAGE
 ) -> Iterator[Piece]:
     position = 0
     for start, bound in zip(starts, binding, strict=False):
         if start > position:
             yield Piece("text", text[position:start])
-        yield _token(bound)
-        position = start + len(IMAGE)
+        yield _token(bound, mark)
+        position = start + len(mark)
     if position < end:
         yield Piece("text", text[position:end])
     if end < len(text):
         yield Piece("cut", text[end:])
 
 
-def _token(bound: Binding) -> Piece:
+def _token(bound: Binding, mark: str) -> Piece:
     """Label an image token with the image it receives, and the expected one if different."""
     got = "no image" if bound.bound_image is None else f"image {bound.bound_image + 1}"
     words = f"⟨{got}⟩"
     if bound.pair_image is None:
-        return Piece("mispaired", f"{words} ✗ {IMAGE} in the page's own text", bound.bound_image)
+        return Piece("mispaired", f"{words} ✗ {mark} in the page's own text", bound.bound_image)
     if bound.pair_image == bound.bound_image:
         return Piece("kept", words, bound.bound_image)
     if not bound.mispaired and bound.bound_image is not None:

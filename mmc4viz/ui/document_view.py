@@ -12,6 +12,7 @@ import streamlit as st
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.walk import (
     MOST_STATES,
     RunnerUp,
@@ -78,7 +79,7 @@ def show(choice: Choice, place: tuple[int, int], opened: Opened) -> None:
         _states(found)
         title = part("title", "Other assignment methods")
         _html(_assignments(by_method, config), part("document", _outcomes(found, config)) + title)
-    _sequence(opened, sequence)
+    _sequence(opened, sequence, verdict, config)
     _raw(choice, place)
 
 
@@ -305,13 +306,20 @@ def _given(given: dict[str, dict[int, Pair]], name: str, image: int, config: Loa
     return words if mine == theirs else part("bold", words)
 
 
+_DRAWN: Final = (
+    "There is no single training sequence: the loader draws at random which images stay or where "
+    "they are placed. The numbers above are means over all draws."
+)
 _TOKENS_HEAD: Final = ("token", "kind", "meaning")
 
 
-def _sequence(opened: Opened, found: TrainingSequence | None) -> None:
+def _sequence(
+    opened: Opened, found: TrainingSequence | None, verdict: Verdict, config: LoaderConfig
+) -> None:
     """Draw the training sequence: image tokens on a ruler, then the text."""
     if found is None:
-        words = "No training sequence: all pairs were dropped."
+        drawn = profile_of(config).is_random and verdict.outcome is Outcome.KEPT
+        words = _DRAWN if drawn else "No training sequence: all pairs were dropped."
         _html(part("paragraph", words), part("title", "Training sequence"))
         return
     marks = [(token.place, token.kind, token.words) for token in found.tokens]

@@ -42,14 +42,15 @@ _WORDS: Final = {
     "s.table": "a slice table",
     "tok": "a tokenizer",
     "x.out": "an output directory",
+    "x.dataset": "a dataset folder",
 }
 _NAMES: Final = {
     "t", "loader", "min", "cap", "len", "kb", "match", "keep", "sample", "model", "vs", "view",
     "doc",
     "d.columns", "figures", "reason", "note", "saved", "l.view", "l.goal", "l.width", "l.focus",
     "l.precision", "l.pair", "b.view", "b.n", "b.other", "b.from", "b.to", "b.below", "b.above",
-    "o.kept", "o.lost", "m.other", "m.by", "m.quadrant", "s.by", "s.slice", "x.order", "x.cap",
-    "x.drop", "x.keep",
+    "o.kept", "o.lost", "m.other", "m.by", "m.quadrant", "s.by", "s.slice", "x.for",
+    "x.order", "x.cap", "x.drop", "x.keep",
     "x.images", "x.models", "x.slices", "picture", "place", "shape", "map.of", "map.with",
     "budget", "unit", "corpus", "quality", "kept",
 }  # fmt: skip

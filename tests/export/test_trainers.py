@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,7 +24,7 @@ from mmc4viz.cli import main
 from mmc4viz.data.build_index import IndexTask, build
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.ingest import read_columns
-from mmc4viz.export.trainers import mds
+from mmc4viz.export.trainers import energon_loader, mds
 from mmc4viz.export.trainers import run as exporting
 from mmc4viz.export.trainers.energon import write_energon
 from mmc4viz.export.trainers.rows import ExportError, TrainingRow
@@ -33,12 +36,18 @@ from mmc4viz.export.trainers.run import (
     export_size,
     export_tasks,
 )
+from mmc4viz.loader.profile import PROFILES
 from mmc4viz.text import storable
 from mmc4viz.types import SliceThresholds
 from tests.support import nasty, real
 from tests.support.chosen import BY_SENTENCES, own_threshold
 from tests.support.documents import chatgpt, entry, info, jpeg, write_tar
-from tests.support.training_rows import TOKENIZER, ExpectedRow, expected_rows
+from tests.support.training_rows import (
+    TOKENIZER,
+    ExpectedRow,
+    expected_rows,
+    kept_documents,
+)
 
 SAMPLE = [Path("sample_data") / f"sample-000{n}.tar" for n in range(2)]
 SETTINGS = [
@@ -46,6 +55,12 @@ SETTINGS = [
     LoaderConfig(threshold=0.2, assignment="argmax", max_images=3, min_images=2),
     LoaderConfig(threshold=0.15, assignment="stored", max_tokens=64, single_image_keep=1.0),
     LoaderConfig(min_images=0, max_tokens=16, single_image_keep=0.0),
+]
+SOME = ["vila", "omnicorpus-llava", "openflamingo-2.0", "dreamllm"]
+LOADERS = [
+    pytest.param(name, marks=() if name in SOME else pytest.mark.slow)
+    for name, profile in PROFILES.items()
+    if not profile.is_random
 ]
 
 
@@ -114,6 +129,75 @@ def test_rows_of_malformed_documents_are_what_the_walk_keeps(tmp_path: Path) -> 
         (done,) = export([path], tmp_path / str(number), config)
         assert done.status == "written", done.reason
         assert check([path], tmp_path / str(number), config) > 20
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_rows_of_every_loader_are_what_its_walk_keeps(
+    tmp_path: Path, index: str, loader: str
+) -> None:
+    config, path = LoaderConfig.of_loader(loader), tmp_path / "nasty.tar"
+    export(SAMPLE, tmp_path / "a", config)
+    assert check(SAMPLE, tmp_path / "a", config) > 0
+    export(SAMPLE, tmp_path / "b", config, index=(index, None))
+    assert check(SAMPLE, tmp_path / "b", config) > 0
+    nasty.write_tar(path, nasty.documents(12, 400))
+    (done,) = export([path], tmp_path / "c", config)
+    assert done.status == "written", done.reason
+    assert check([path], tmp_path / "c", config) > 0
+
+
+@pytest.mark.parametrize("loader", SOME)
+def test_energon_has_every_loader_s_pairs(tmp_path: Path, loader: str) -> None:
+    config = LoaderConfig.of_loader(loader)
+    paths = [Path(shutil.copy(path, tmp_path)) for path in SAMPLE]
+    parts = [read_columns(Shard(str(path)), TOKENIZER) for path in paths]
+    done = write_energon(parts, config, str(tmp_path))
+    wanted = {
+        one.key: sorted(one.pairs, key=lambda pair: (pair[1], pair[0]))
+        for path in paths
+        for one in kept_documents(path, config)
+    }
+    with closing(sqlite3.connect(tmp_path / ".nv-meta" / "chosen.sqlite")) as store:
+        found = store.execute("SELECT key, pairs FROM chosen").fetchall()
+    assert {key: list(map(tuple, json.loads(pairs))) for key, pairs in found} == wanted
+    assert (done.documents, done.images) == (len(wanted), sum(map(len, wanted.values())))
+
+
+@pytest.mark.parametrize("loader", SOME)
+def test_energon_s_loader_yields_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader: str
+) -> None:
+    config, path = LoaderConfig.of_loader(loader), tmp_path / "nasty.tar"
+    seen, documents = set[str](), []
+    for key, content in nasty.documents(13, 300):
+        plain = key.encode("ascii", "ignore").decode()
+        if plain not in seen:
+            seen.add(plain)
+            documents.append((plain, content))
+    nasty.write_tar(path, documents)
+    write_energon([read_columns(Shard(str(path)), TOKENIZER)], config, str(tmp_path))
+    monkeypatch.setattr(energon_loader, "_tensor", base64.b64decode)
+    rows = expected_rows(path, config)
+    raw = {sample.key: sample.raw or b"" for sample in samples(Shard(str(path)))}
+    for row in rows:
+        given = {"__key__": row.key, "json": json.loads(raw[row.key])}
+        given["__sources__"] = [SimpleNamespace(dataset_path=str(tmp_path))]
+        assert tuple(energon_loader.sample_loader(given)["sequence"]) == row.sequence
+    assert rows
+
+
+def test_a_loader_that_does_not_know_chatgpt_reads_such_a_document_as_a_page(
+    tmp_path: Path,
+) -> None:
+    images = [entry(jpeg(), matched_text_index=n) for n in range(2)]
+    page = info([[0.9, 0], [0, 0.8]], ["a", "b"], images=images) | {"is_gpt": True}
+    path = write_tar(tmp_path / "a.tar", [("d", page)])
+    config = LoaderConfig.of_loader("vila")
+    (done,) = export([path], tmp_path / "out", config)
+    assert (done.counts["documents"], done.counts["chatgpt"]) == (1, 0)
+    assert check([path], tmp_path / "out", config) == 1
+    summary = write_energon([read_columns(Shard(str(path)), TOKENIZER)], config, str(tmp_path))
+    assert (summary.documents, summary.images, summary.chatgpt) == (1, 2, 0)
 
 
 def test_rows_of_real_documents(tmp_path: Path) -> None:
@@ -412,3 +496,20 @@ def test_a_loader_that_draws_is_refused(tmp_path: Path) -> None:
     config = LoaderConfig.of_loader("mm-interleaved")
     with pytest.raises(ExportError, match="draws images at random"):
         export_tasks([], None, str(tmp_path), config, RowOptions(RowFormat.PARQUET))
+
+
+@pytest.mark.parametrize(
+    "words", [["energon", "--out", "."], ["webdataset", "--manifest", "m.parquet"]]
+)
+def test_a_loader_that_draws_is_refused_by_every_command(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["export", str(SAMPLE[0]), "--loader", "mm-interleaved", "--for", *words]) == 2
+    assert "draws images at random" in capsys.readouterr().err
+
+
+def test_a_folder_holds_one_format(tmp_path: Path) -> None:
+    export(SAMPLE[:1], tmp_path, LoaderConfig())
+    with pytest.raises(ExportError, match="were written there as parquet; choose another --out"):
+        export(SAMPLE[:1], tmp_path, LoaderConfig(), "mds", overwrite=True)
+    assert check(SAMPLE[:1], tmp_path, LoaderConfig()) > 0

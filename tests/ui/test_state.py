@@ -39,7 +39,7 @@ NAMES = (
     "f.shard", "f.url", "f.by", "f.slice", "f.text", "f.sort", "f.down", "f.page", "b.view", "b.n",
     "b.other",    "b.from", "b.to", "b.below", "b.above", "l.pair",
     "m.other", "m.by", "x.order", "x.cap", "x.drop", "x.keep", "x.images", "x.models",
-    "x.slices", "x.out",
+    "x.slices", "x.out", "x.dataset", "x.for",
     "reason", "note", "saved", TYPED, "unknown",
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
@@ -123,8 +123,8 @@ def test_a_link_sets_nothing_that_does_harm(
     assert app.text_input(key="index").value == ""
     assert app.query_params == {"t": "0.21"}
     if page == "export":
-        assert app.text_input(key="shards-out").value == ""
-        assert app.button(key="shards-write").disabled
+        assert app.text_input(key="write-out").value == ""
+        assert app.button(key="write-start").disabled
     app.run()
     assert "The link asks for" in markup(app)
     app.number_input(key="max_images").set_value(3).run()
@@ -155,7 +155,7 @@ def test_typed_values_stay_in_the_session(monkeypatch: pytest.MonkeyPatch, tmp_p
     roots = [str(tmp_path)]
     app = linked(monkeypatch, "export", {}, roots=roots)
     app.text_input(key="index").set_value(index).run()
-    app.text_input(key="shards-out").set_value(out).run()
+    app.text_input(key="write-out").set_value(out).run()
     assert not app.exception
     assert app.text_input(key="index").value == index
     assert app.query_params[TYPED] == "index"
@@ -165,7 +165,7 @@ def test_typed_values_stay_in_the_session(monkeypatch: pytest.MonkeyPatch, tmp_p
     app.query_params["t"] = "0.3"
     app.run()
     assert app.text_input(key="index").value == index
-    assert app.text_input(key="shards-out").value == out
+    assert app.text_input(key="write-out").value == out
     again = linked(monkeypatch, "export", {TYPED: "index nonsense"}, roots=roots)
     assert "This view used an index entered on the page" in markup(again)
     assert again.text_input(key="index").value == ""
@@ -227,11 +227,11 @@ def test_the_page_writes_only_within_the_roots(
 ) -> None:
     app = linked(monkeypatch, "export", {}, roots=[str(tmp_path / "in")])
     for out in (tmp_path, tmp_path / "in" / ".." / "x", "s3://bucket/x", "a::b"):
-        app.text_input(key="shards-out").set_value(str(out)).run()
-        assert "shards-write" not in [button.key for button in app.button]
+        app.text_input(key="write-out").set_value(str(out)).run()
+        assert "write-start" not in [button.key for button in app.button]
         assert alerts(app)
-    app.text_input(key="shards-out").set_value(str(tmp_path / "in" / "x")).run()
-    assert not app.button(key="shards-write").disabled
+    app.text_input(key="write-out").set_value(str(tmp_path / "in" / "x")).run()
+    assert not app.button(key="write-start").disabled
     assert not fetched
 
 

@@ -50,6 +50,7 @@ from mmc4viz.export.sections import Section
 from mmc4viz.export.slices import slices_section
 from mmc4viz.export.tables import label_facts_at, labels_section, models_section, without_labels
 from mmc4viz.export.trainer import advice, openflamingo_flags, webdataset_snippet
+from mmc4viz.export.trainers.rows import refuse_random
 from mmc4viz.export.verify import Check, Verified, checks, verified
 from mmc4viz.reference_thresholds import REFERENCE
 from mmc4viz.slices.attributes import SlicedCorpus
@@ -282,6 +283,8 @@ def export(**options: Any) -> None:
     note, chosen = reasons(options)
     options = with_proposed(options, chosen)
     config, corpus = open_corpus(options, by_slice=True)
+    if options["trainer"] is not None:
+        refuse_random(config)
     slices = slice_thresholds_of(options, config, corpus)
     if slices is not None:
         _refuse_with_slices(options)

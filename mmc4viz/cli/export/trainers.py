@@ -16,26 +16,21 @@ from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.jobs import by_status, dask, processes
 from mmc4viz.data.storage import remember, size_of
 from mmc4viz.export.trainer import advice, training_command
-from mmc4viz.export.trainers.energon import write_energon
+from mmc4viz.export.trainers.energon import FOLDER, write_energon
 from mmc4viz.export.trainers.launch import start_training
 from mmc4viz.export.trainers.run import (
+    ROW_FORMATS,
     Exported,
-    RowFormat,
     RowOptions,
     export_shards,
     export_tasks,
     size_note,
-    total_counts,
 )
+from mmc4viz.export.trainers.summary import count_lines, error_messages, result_notes
 from mmc4viz.slices.attributes import RECORDED
 from mmc4viz.text import printable_code, table
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
 
-FORMATS: Final = {
-    "hf": RowFormat.PARQUET,
-    "torchtitan": RowFormat.PARQUET,
-    "mds": RowFormat.MDS,
-}
 _OTHERS: Final = (
     "note", "chosen_by", "proposal", "manifest_file", "ids_file", "report_file", "sample",
     "labels_file", "baseline",
@@ -100,7 +95,7 @@ def _rows(
         index,
         out,
         config,
-        RowOptions(FORMATS[trainer], image_dir),
+        RowOptions(ROW_FORMATS[trainer], image_dir),
         overwrite=options["overwrite"],
         slices=slices,
     )
@@ -121,28 +116,13 @@ def _table(done: Sequence[Exported]) -> str:
         (status, shards, *(f"{size / 1e6:.1f}" for size in sizes))
         for status, shards, *sizes in by_status(done, "n_bytes", "out_bytes")
     ]
-    counts = total_counts(done)
-    lines = [("documents", f"{counts['documents']:,}"), ("images", f"{counts['images']:,}")]
-    if counts["single"]:
-        lines.append(("documents with one image", f"{counts['single']:,}"))
-    if counts["chatgpt"]:
-        lines.append(("ChatGPT-generated (not exported)", f"{counts['chatgpt']:,}"))
-    return "\n".join([table(rows), "", table(lines)])
+    return "\n".join([table(rows), "", table(count_lines(done))])
 
 
 def _end(done: Sequence[Exported], config: LoaderConfig) -> None:
-    counts = total_counts(done)
-    if counts["single"]:
-        print_note(
-            f"{counts['single']:,} documents have one image, which the settings keep with "
-            f"probability {config.single_image_keep:g}: all are written, with that probability"
-        )
-    if not counts["documents"]:
-        print_note(
-            f"no document is kept at {config.threshold:g}; run mmc4viz curve to see other "
-            "thresholds"
-        )
-    problems = [str(one.reason) for one in done if one.reason is not None]
+    for note in result_notes(done, config):
+        print_note(note)
+    problems = error_messages(done)
     for problem in problems:
         print_error(problem)
     if problems:
@@ -158,16 +138,11 @@ def _energon(
     """Write the files that Energon reads beside shards."""
     with progress("documents") as advance:
         parts = corpus.columns(advance)
-    for error in dict.fromkeys(corpus.errors):
-        raise ConfigError(f"{error}; Energon reads whole shards only")
     out = options["out"]
     done = write_energon(parts, config, out, slices, overwrite=options["overwrite"])
-    print_note(
-        f"wrote {os.path.join(out, '.nv-meta')}: {done.documents:,} of {done.of:,} documents with "
-        f"{done.images:,} images; {done.excluded:,} entries in exclude; no shard was changed"
-    )
-    if done.chatgpt:
-        print_note(f"{done.chatgpt:,} ChatGPT-generated documents are excluded")
+    what, *more = done.notes()
+    for note in (f"wrote {os.path.join(out, FOLDER)}: {what}", *more):
+        print_note(note)
     click.echo(start_training("energon", out))
 
 

@@ -18,7 +18,7 @@ import re
 import sqlite3
 import tarfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -30,13 +30,15 @@ from typing import Any, Final
 import yaml
 from braceexpand import braceexpand
 
+from mmc4viz.apply.tasks import ReplacingError
 from mmc4viz.config_file import SLICE_THRESHOLDS
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.shards import Shard
 from mmc4viz.data.storage import is_remote, make_folder, open_for_reading, whole_file
 from mmc4viz.export import manifest
-from mmc4viz.export.trainers.rows import ExportError, chosen_of
+from mmc4viz.export.trainers.rows import ExportError, chosen_of, refuse_random
 from mmc4viz.formats.format import Container
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.thresholds import resolved
 from mmc4viz.sweep.sweep import match_corpus
@@ -77,6 +79,23 @@ class EnergonSummary:
     excluded: int
     chatgpt: int
 
+    def notes(self) -> list[str]:
+        """Say what was written.
+
+        Examples
+        --------
+        >>> EnergonSummary(2, 3, 9, 7, 1).notes()
+        ['2 of 9 documents with 3 images; 7 entries in exclude; no shard was changed', \
+'ChatGPT-generated documents, which are excluded: 1']
+        """
+        found = [
+            f"{self.documents:,} of {self.of:,} documents with {self.images:,} images; "
+            f"{self.excluded:,} entries in exclude; no shard was changed"
+        ]
+        if self.chatgpt:
+            found.append(f"ChatGPT-generated documents, which are excluded: {self.chatgpt:,}")
+        return found
+
 
 def write_energon(
     parts: Sequence[Columns],
@@ -85,6 +104,7 @@ def write_energon(
     slices: SliceThresholds | None = None,
     *,
     overwrite: bool = False,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> EnergonSummary:
     """Write Energon's files next to shards.
 
@@ -98,12 +118,19 @@ def write_energon(
     slices : SliceThresholds, optional
     overwrite : bool
         Whether files that are there already may be replaced.
+    advance : callable
+        Called with the number of documents of each shard that is done; if it raises, nothing is
+        written.
 
     Raises
     ------
     ExportError
-        If Energon could not read the result, or other files would be overwritten.
+        If the loader draws at random, Energon could not read the result, or files of others would
+        be overwritten.
+    ReplacingError
+        If other settings' files are there, and may not be replaced.
     """
+    refuse_random(config)
     names = [_name(part.shard, out) for part in parts]
     _check_keys(parts, names)
     folder = Path(out) / FOLDER
@@ -117,7 +144,7 @@ def write_energon(
         with closing(sqlite3.connect(beside)) as store:
             store.execute("PRAGMA journal_mode = OFF")
             store.execute("CREATE TABLE chosen (key TEXT PRIMARY KEY, pairs TEXT) WITHOUT ROWID")
-            found = _fill(store, excluded, parts, names, config, slices)
+            found = _fill(store, excluded, parts, names, config, slices, advance)
             store.commit()
         if not found.documents:
             raise ExportError(
@@ -152,6 +179,7 @@ def _fill(
     names: Sequence[str],
     config: LoaderConfig,
     slices: SliceThresholds | None,
+    advance: Callable[[int], object],
 ) -> EnergonSummary:
     """Store the chosen pairs; append the entries for all other documents."""
     matched = match_corpus(parts, config)
@@ -160,7 +188,8 @@ def _fill(
     for chunk in manifest.chunks(matched, config, size=1, shifts=shifts):
         (part,) = chunk.parts
         keys, chosen = part.columns.batch.column("key").to_pylist(), chosen_of(chunk)
-        generated = {row for row, document in part.literal.items() if document.is_gpt}
+        page_of = profile_of(config).page_of
+        generated = {row for row, one in part.literal.items() if page_of(one).is_gpt}
         taken = []
         for at, row in enumerate(chosen.row.tolist()):
             if row in generated:
@@ -178,6 +207,7 @@ def _fill(
         else:
             excluded.append(_entry(name))
         place += 1
+        advance(len(keys))
     return EnergonSummary(documents, images, sum(map(len, parts)), len(excluded), chatgpt)
 
 
@@ -231,7 +261,8 @@ def _check_keys(parts: Sequence[Columns], names: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for part, name in zip(parts, names, strict=True):
         if part.drawn is not None or part.error is not None:
-            raise ExportError(f"{part.shard.path}: {part.error or 'is only a sample'}")
+            why = part.error or f"{part.shard.path}: is only a sample"
+            raise ExportError(f"{why}; Energon reads whole shards only")
         for key in part.batch.column("key").to_pylist():
             if (other := seen.setdefault(key, name)) is not name or _UNSTORABLE.search(key):
                 raise ExportError(_refused(key, name, other))
@@ -269,7 +300,7 @@ def _check_folder(folder: Path, head: str, *, overwrite: bool) -> bool:
     except FileNotFoundError:
         others = [n for n in ("dataset.yaml", "sample_loader.py") if (folder / n).exists()]
         if others and not overwrite:
-            raise ExportError(
+            raise ReplacingError(
                 f"{folder / others[0]}: already exists and was not written by mmc4viz; move it, or "
                 "add --overwrite"
             ) from None
@@ -281,7 +312,7 @@ def _check_folder(folder: Path, head: str, *, overwrite: bool) -> bool:
         return True
     if not overwrite:
         how = "written with different settings" if ours else "not written by mmc4viz"
-        raise ExportError(
+        raise ReplacingError(
             f"{split}: already exists and was {how}; add --overwrite to replace it (its split "
             "parts are kept)"
         )

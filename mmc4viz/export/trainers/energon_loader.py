@@ -31,13 +31,13 @@ def sample_loader(sample: dict[str, Any]) -> dict[str, Any]:
     """Return the images and texts of a document, in order."""
     page = sample["json"]
     page = page if isinstance(page, dict) else json.loads(page)  # Energon decodes it by default
-    sequence: list[Any] = []
+    sentences, sequence = list(page["text_list"]), list[Any]()
     start = 0
     for image, sentence in _chosen(sample):
-        _add_text(sequence, page["text_list"][start:sentence])
+        _add_text(sequence, sentences[start:sentence])
         sequence.append(_tensor(page["image_info"][image]["image_base64"]))
         start = sentence
-    _add_text(sequence, page["text_list"][start:])
+    _add_text(sequence, sentences[start:])
     return {"sequence": sequence}
 
 

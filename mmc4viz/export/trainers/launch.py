@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Final
 
+from mmc4viz.apply.options import corpus_words
 from mmc4viz.export.trainers.mds import IMAGES_OF
 
 _HF: Final = """\
@@ -73,3 +75,41 @@ def start_training(trainer: str, out: str) -> str:
     if trainer == "mds":
         return _MDS.format(folder=repr(out), code=IMAGES_OF)
     return _ENERGON.format(folder=repr(out), quoted=shlex.quote(out))
+
+
+def export_command(
+    trainer: str,
+    config: str,
+    out: str,
+    *,
+    shards: Sequence[str] = (),
+    index: str | None = None,
+    similarity: str | None = None,
+    image_dir: str | None = None,
+) -> str:
+    """Return an ``mmc4viz export --for`` command, quoted for a shell.
+
+    Parameters
+    ----------
+    trainer : str
+        As in `start_training`, or ``webdataset``.
+    config : str
+        The config file.
+    out : str
+        The output folder; for ``webdataset`` the manifest.
+    shards, index, similarity
+        As in `mmc4viz.apply.options.apply_command`.
+    image_dir : str, optional
+        The folder of images.
+
+    Examples
+    --------
+    >>> export_command("hf", "c.yaml", "my rows", shards=["a/*.tar"])
+    "mmc4viz export 'a/*.tar' --config c.yaml --for hf --out 'my rows'"
+    """
+    words = ["mmc4viz", "export", *corpus_words(shards, index, similarity), "--config", config]
+    words += [] if image_dir is None else ["--image-dir", image_dir]
+    return shlex.join([*words, "--for", trainer, _OUT.get(trainer, "--out"), out])
+
+
+_OUT: Final = {"webdataset": "--manifest"}

@@ -21,6 +21,7 @@ from mmc4viz.data.shards import Shard, fetch_all
 from mmc4viz.export import manifest
 from mmc4viz.loader.images import Embedded, ImageSource
 from mmc4viz.loader.parse import read_json
+from mmc4viz.loader.profile import profile_of
 from mmc4viz.loader.skim import decoded, image_number, skim
 from mmc4viz.sweep.distribution import STATUSES
 from mmc4viz.sweep.sweep import Matched, match_corpus
@@ -35,6 +36,20 @@ _KEPT: Final = STATUSES.index(PairStatus.KEPT)
 
 class ExportError(Mmc4vizError):
     """Documents that cannot be exported to a trainer."""
+
+
+def refuse_random(config: LoaderConfig) -> None:
+    """Reject a loader that draws at random.
+
+    Raises
+    ------
+    ExportError
+    """
+    if profile_of(config).is_random:
+        raise ExportError(
+            f"the loader {config.loader} draws images at random, which an export would fix: choose "
+            "another loader"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +173,8 @@ def training_rows(
     chosen: ChosenDocuments,
     source: ImageSource,
     left_out: Callable[[str], object],
+    *,
+    chatgpt: bool = True,
 ) -> Iterator[TrainingRow]:
     """Read the chosen documents of a shard.
 
@@ -172,6 +189,8 @@ def training_rows(
         Where images come from.
     left_out : callable
         Called with the key of each ChatGPT-generated document, whose images belong to no pairs.
+    chatgpt : bool
+        Whether the loader reads these as such, and not as pages.
 
     Raises
     ------
@@ -188,7 +207,7 @@ def training_rows(
         info, images = _opened(raw, source)
         if not isinstance(info, dict):
             raise _changed(shard)
-        if "is_gpt" in info:
+        if chatgpt and "is_gpt" in info:
             left_out(key)
             continue
         yield _row(
@@ -214,7 +233,7 @@ def _row(
 ) -> TrainingRow:
     shard, key, url, number = where
     try:
-        sentences, entries = info["text_list"], info["image_info"]
+        sentences, entries = list(info["text_list"]), info["image_info"]
         found = interleaved(sentences, pairs)
         entry_of = [None if image is None else entries[image] for image, _ in found]
         images = tuple(None if entry is None else data(entry) for entry in entry_of)

@@ -52,6 +52,7 @@ from mmc4viz.export.trainers.rows import (
     ExportError,
     TrainingRow,
     chosen_in,
+    refuse_random,
     training_rows,
 )
 from mmc4viz.loader.profile import profile_of
@@ -68,6 +69,14 @@ class RowFormat(StrEnum):
 
     PARQUET = "parquet"
     MDS = "mds"
+
+
+ROW_FORMATS: Final = {
+    "hf": RowFormat.PARQUET,
+    "torchtitan": RowFormat.PARQUET,
+    "mds": RowFormat.MDS,
+}
+"""The format that each trainer of rows reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +203,7 @@ def export_tasks(
     ReplacingError
         If one was written with different settings, and may not be replaced.
     """
-    if profile_of(config).is_random:
-        raise ExportError(
-            f"the loader {config.loader} draws images at random, which an export would fix: choose "
-            "another loader"
-        )
+    refuse_random(config)
     if index is None:
         tasks = [ExportTask(replace(s, name=""), out, config, options) for s in shards]
     else:
@@ -227,9 +232,14 @@ def export_tasks(
 
 def _check_place(task: ExportTask) -> None:
     """Reject an output that is there already and was made otherwise."""
+    before = record_at(task.record)
+    kind = None if before is None else before.options.get("format")
+    if kind not in (None, task.options.format):
+        raise ExportError(
+            f"{task.out}: the shards were written there as {kind}; choose another --out"
+        )
     if not exists(task.target):
         return
-    before = record_at(task.record)
     if before is None:
         raise ExportError(
             f"{task.target}: already exists and was not written by mmc4viz export; choose another "
@@ -268,7 +278,7 @@ def export_size(tasks: Sequence[ExportTask]) -> ExportSize:
 
     It is computed for a few shards, spread over all, and scaled by the shards' sizes.
     """
-    todo = [task for task in tasks if not exists(task.target)]
+    todo = _todo(tasks)
     sizes = [size_of(task.shard.path) for task in todo]
     if any(task.index_file is None for task in todo):
         return ExportSize(None, None, sum(sizes))
@@ -279,6 +289,18 @@ def export_size(tasks: Sequence[ExportTask]) -> ExportSize:
         round(scale * sum(number)) for number in zip((0, 0, 0), *found, strict=True)
     )
     return ExportSize(documents, images, n_bytes)
+
+
+def _todo(tasks: Sequence[ExportTask]) -> list[ExportTask]:
+    """Return the tasks that are not finished yet, as far as their records say."""
+    return [task for task in tasks if not _is_recorded(task)]
+
+
+def _is_recorded(task: ExportTask) -> bool:
+    record = record_at(task.record) if exists(task.target) else None
+    if record is None or not record.whole:
+        return False
+    return (record.config, record.options) == (task.settings(), task.options.as_dict())
 
 
 def _shard_size(task: ExportTask) -> tuple[int, int, int]:
@@ -304,6 +326,8 @@ def size_note(tasks: Sequence[ExportTask]) -> str:
         If the space is insufficient.
     """
     found, out, free = export_size(tasks), tasks[0].out, _free(tasks[0].out)
+    if not found.n_bytes and not _todo(tasks):
+        return f"all {len(tasks):,} shards are in {out} already"
     if free is not None and found.n_bytes > free:
         raise ExportError(
             f"{out}: not enough space: about {_size(found.n_bytes)} needed, {_size(free)} free; "
@@ -433,7 +457,8 @@ def _counted(task: ExportTask, columns: Columns, counts: dict[str, int]) -> Iter
 
     chosen = chosen_in(columns, task.config, slice_shifts(task, columns))
     source = image_source(task.shard, task.options.image_dir)
-    for row in training_rows(task.shard, columns, chosen, source, leave_out):
+    chatgpt = profile_of(task.config).reads_chatgpt
+    for row in training_rows(task.shard, columns, chosen, source, leave_out, chatgpt=chatgpt):
         counts["documents"] += 1
         counts["single"] += row.probability < 1
         counts["images"] += row.n_images
@@ -554,12 +579,3 @@ def _exported(task: ExportTask, record: Record, status: str) -> Exported:
         size_of(task.shard.path),
         out_bytes,
     )
-
-
-def total_counts(done: Sequence[Exported]) -> dict[str, int]:
-    """Return the sums of all counts."""
-    found = {"documents": 0, "single": 0, "images": 0, "chatgpt": 0}
-    for one in done:
-        for name in found:
-            found[name] += one.counts.get(name, 0)
-    return found

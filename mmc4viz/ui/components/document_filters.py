@@ -20,7 +20,7 @@ OUTCOMES: Final = {
     "": "any outcome",
     "kept": "kept",
     "kept_always": "always kept",
-    "kept_single_image": "kept at random (single image)",
+    "kept_single_image": "kept (single image)",
     **{str(o): str(o).replace("_", " ") for o in Outcome if o is not Outcome.KEPT},
 }
 CONTAINS: Final = {

@@ -27,8 +27,7 @@ from mmc4viz.ui.html import asset
 _KEY: Final = "documents"
 _LONGEST: Final = 300  # characters of a key or URL in a cell
 _REASONS: Final = {
-    "kept_always": "always kept",
-    "kept_single_image": "single image, kept at random",
+    "kept_single_image": "single image, ",
     "too_few_images": "fewer images than the minimum",
     "single_image_at_end": "only image token is last",
     "below_threshold": "no pair reaches the threshold",
@@ -39,12 +38,13 @@ _REASONS: Final = {
 
 @dataclass(frozen=True)
 class _Listed:
-    """A document with its shard's columns and all documents' verdicts."""
+    """A document with its shard's columns, all documents' verdicts and single-image probability."""
 
     columns: Columns
     row: int
     found: Verdicts
     document: int
+    keep: float
 
     @property
     def kind(self) -> str:
@@ -66,6 +66,18 @@ def _count(name: str) -> Callable[[_Listed], int]:
 
 def _score(name: str) -> Callable[[_Listed], float]:
     return lambda one: float(getattr(one.found, name)[one.document])
+
+
+def _reason(one: _Listed) -> str:
+    """Say why a document has its outcome, and with which probability it is kept."""
+    words = _REASONS.get(one.kind, "")
+    if not one.kind.startswith("kept"):
+        return words
+    chance = float(one.found.readable[one.document])
+    chance *= one.keep if one.kind == "kept_single_image" else 1
+    return words + (
+        {1.0: "always kept", 0.0: "never kept"}.get(chance) or f"kept with p = {chance:.3g}"
+    )
 
 
 def _outcome(one: _Listed) -> str:
@@ -115,7 +127,7 @@ COLUMNS: Final = {
         Column("image", "images", 62, help="The document's first image."),
         Column("key", "key", 118, _text("key")),
         Column("outcome", "kind", 104, _outcome, wraps=True),
-        Column("reason", "kind", 132, lambda one: _REASONS[one.kind], wraps=True),
+        Column("reason", "kind", 132, _reason, wraps=True),
         Column("pairs", "surviving", 62, _count("surviving"),
                help="Matched pairs at or above {threshold:g}."),
         Column("best", "best", 84, _score("best"), "top score",
@@ -140,19 +152,19 @@ CSV_HEAD: Final = tuple(_IN_CSV)
 
 
 def csv_rows(
-    columns: Sequence[Columns], found: Verdicts, documents: NDArray[np.int64]
+    columns: Sequence[Columns], found: Verdicts, documents: NDArray[np.int64], keep: float
 ) -> Iterator[tuple[str | int | float, ...]]:
-    """Yield the cells of documents under `CSV_HEAD`."""
-    for one in _listed(columns, found, documents):
+    """Yield the cells of documents under `CSV_HEAD`, given the single-image keep probability."""
+    for one in _listed(columns, found, documents, keep):
         yield tuple(value(one) for value in _IN_CSV.values())
 
 
 def _listed(
-    columns: Sequence[Columns], found: Verdicts, documents: NDArray[np.int64]
+    columns: Sequence[Columns], found: Verdicts, documents: NDArray[np.int64], keep: float
 ) -> Iterator[_Listed]:
     for document in documents.tolist():
         row = int(found.row[document])
-        yield _Listed(columns[int(found.part[document])], row, found, document)
+        yield _Listed(columns[int(found.part[document])], row, found, document, keep)
 
 
 _MOUNT: Final = st.components.v2.component(
@@ -198,7 +210,7 @@ def show(
     """
     digits = 4 if abs(config.threshold) < 2 else 2
     shown, places = [COLUMNS[name] for name in names], documents.tolist()
-    listed = list(_listed(columns, found, documents))
+    listed = list(_listed(columns, found, documents, config.single_image_keep))
     values = [[column.value(one) if column.value else "" for column in shown] for one in listed]
     order, down = sort
     data = {

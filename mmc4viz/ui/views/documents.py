@@ -339,7 +339,9 @@ def _table(choice: Choice, now: document_filters.Filters, listed: Ordered) -> No
         html.csv_button(
             "documents",
             document_list.CSV_HEAD,
-            lambda: document_list.csv_rows(columns, found, listed.page(0, _MOST_IN_CSV)),
+            lambda: document_list.csv_rows(
+                columns, found, listed.page(0, _MOST_IN_CSV), config.single_image_keep
+            ),
         )
     first = (page - 1) * _ROWS
     start = max(0, first - 1)

@@ -38,12 +38,7 @@ from mmc4viz.export.report import BaselineYields, outline, report_content, write
 from mmc4viz.export.sections import Paragraph, Section
 from mmc4viz.export.slices import slices_section
 from mmc4viz.export.tables import label_facts_at, labels_section, models_section, without_labels
-from mmc4viz.export.trainer import (
-    advice,
-    openflamingo_flags,
-    training_command,
-    webdataset_snippet,
-)
+from mmc4viz.export.trainer import advice, openflamingo_flags, training_command
 from mmc4viz.export.verify import differences
 from mmc4viz.sweep.estimate import RATES
 from mmc4viz.sweep.sweep import Matched
@@ -58,7 +53,7 @@ from mmc4viz.ui.components.saved_settings import baseline_of
 from mmc4viz.ui.html import NO_DOCUMENTS, note, pair_of_columns, part
 from mmc4viz.ui.sidebar import NAMES, Choice
 from mmc4viz.ui.start import Start, read_start
-from mmc4viz.ui.views import export_shards
+from mmc4viz.ui.views import export_data
 
 _REASONS: Final = "export-reasons"  # basis chosen by the user
 _LOADED: Final = "loaded-config"
@@ -294,7 +289,12 @@ def show(choice: Choice) -> None:
     _methods(choice.config, found)
     st.header("Manifest and report", anchor=False)
     _files(choice, found)
-    export_shards.show(choice, start)
+
+    def whole_manifest() -> bytes:
+        matched = data.matched_of(choice.source, choice.config)
+        return _manifest(matched, choice.config, "documents", "parquet")
+
+    export_data.show(choice, start, whole_manifest)
 
 
 def _load(choice: Choice, start: Start) -> None:
@@ -442,7 +442,7 @@ def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
 
 
 def _training(config: LoaderConfig, found: dict[str, Any]) -> None:
-    """Show flags, advice, the command, and code for a plain WebDataset pipeline."""
+    """Show flags, advice and the command."""
     if flags := openflamingo_flags(config):
         st.text("OpenFlamingo's train.py:")
         st.code(flags, language="bash", wrap_lines=True)
@@ -451,8 +451,6 @@ def _training(config: LoaderConfig, found: dict[str, Any]) -> None:
     with st.expander("Full training command"):
         names = [one["path"] for one in found["corpus"]["shards"]]
         st.code(training_command(config, names), language="bash", wrap_lines=True)
-    with st.expander("WebDataset pipeline filtered by the manifest"):
-        st.code(webdataset_snippet(), language="python", wrap_lines=True)
 
 
 def _methods(config: LoaderConfig, found: dict[str, Any]) -> None:
