@@ -109,8 +109,8 @@ class Shard:
     path: str
     position: int = 0
     name: str = ""
-    format: str = ""
-    unit: TextUnit = TextUnit.SENTENCE
+    format: str = field(default="", repr=False)
+    unit: TextUnit = field(default=TextUnit.SENTENCE, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", remember(self.path))

@@ -32,7 +32,7 @@ class Container(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Mmc4Page:
     """A document as MMC4's JSON has it, with its images beside it.
 
     Attributes
@@ -51,7 +51,7 @@ class Page:
 
         Examples
         --------
-        >>> Page({"image_info": [{"image_base64": "\x000"}]}, [b"MMC4"]).as_json()
+        >>> Mmc4Page({"image_info": [{"image_base64": "\x000"}]}, [b"MMC4"]).as_json()
         b'{"image_info": [{"image_base64": "TU1DNA=="}]}'
         """
         entries = [self._in_base64(entry) for entry in self.info.get("image_info", ())]
@@ -88,7 +88,7 @@ class Sample:
         Its images in a tar by suffix, if the format needs them.
     span : (int, int)
         Offset and size of all its members in a tar.
-    page : Page or None
+    page : Mmc4Page or None
         What it is as an MMC4 document, in another format than MMC4's own.
     format : str
         Name of that format; empty for MMC4's own.
@@ -103,7 +103,7 @@ class Sample:
     row: Any = None
     members: Mapping[str, bytes] = field(default_factory=dict)
     span: tuple[int, int] = (-1, 0)
-    page: Page | None = None
+    page: Mmc4Page | None = None
     format: str = ""
 
     def as_json(self) -> bytes:
@@ -128,7 +128,7 @@ class Broken(Enum):
 
 BROKEN: Final = Broken.BROKEN
 
-ToPage = Callable[[Any, Mapping[str, bytes], TextUnit], Page]
+ToPage = Callable[[Any, Mapping[str, bytes], TextUnit], Mmc4Page]
 """A sample's parsed fields, its image members, and the unit of text → its page.
 
 Raises a DocumentError for a sample that has no page.
@@ -250,7 +250,7 @@ class PageBuilder:
             self._images.append(data)
         self._entries.append(entry)
 
-    def page(self, url: str) -> Page:
+    def page(self, url: str) -> Mmc4Page:
         """Return the page; its images precede the text that they are matched to, if any follows.
 
         There are no scores yet: every one is NaN.
@@ -260,4 +260,4 @@ class PageBuilder:
             entry["matched_text_index"] = min(entry["matched_text_index"], last)
         unknown = np.full((len(self._entries), len(self._texts)), np.nan)
         info = {"url": url, "text_list": self._texts, "image_info": self._entries}
-        return Page(info | {"similarity_matrix": unknown}, self._images)
+        return Mmc4Page(info | {"similarity_matrix": unknown}, self._images)

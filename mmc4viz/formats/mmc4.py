@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mmc4viz.formats.format import IMAGE_SUFFIXES, Container, Format, Page
+from mmc4viz.formats.format import IMAGE_SUFFIXES, Container, Format, Mmc4Page
 from mmc4viz.formats.parallel import hashed
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.skim import image_mark
@@ -26,7 +26,7 @@ def _lacks_base64(row: Mapping[str, Any]) -> bool:
     )
 
 
-def _with_members(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Page:
+def _with_members(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     """Give each entry the member that is named like its image, whatever the two suffixes.
 
     DreamLLM's reader looks for the stem of ``image_name`` with ``.jpg``.
@@ -46,11 +46,11 @@ def _with_members(row: Mapping[str, Any], members: Mapping[str, bytes], unit: Te
 
     entries = row.get("image_info")
     if not isinstance(entries, list):
-        return Page(dict(row))
-    return Page({**row, "image_info": [filled(entry) for entry in entries]}, images)
+        return Mmc4Page(dict(row))
+    return Mmc4Page({**row, "image_info": [filled(entry) for entry in entries]}, images)
 
 
-def _similarities(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Page:
+def _similarities(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     """Take the first value of each one-element list, as the loader of these files does.
 
     Its loader: ``mllm_openflamingo/open_flamingo/train/data.py`` of OmniCorpus. The file of an
@@ -72,7 +72,7 @@ def _similarities(row: Mapping[str, Any], members: Mapping[str, bytes], unit: Te
         ],
         "similarity_matrix": [_first(one) for one in matrix],
     }
-    return Page(info)
+    return Mmc4Page(info)
 
 
 def _listed(row: Mapping[str, Any], name: str) -> Sequence[Any]:

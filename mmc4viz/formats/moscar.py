@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mmc4viz.formats.format import Container, Format, Page, PageBuilder
+from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import DocumentError
 
 
-def _moscar(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Page:
+def _moscar(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Mmc4Page:
     """Build a page from nodes that are numbered in one order, or named in it."""
     texts, images = row["text"], row["images"]
     if not isinstance(texts, list) or not isinstance(images, list):

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mmc4viz.formats.format import Container, Format, Page, PageBuilder
+from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import DocumentError
 
 
-def _curator(rows: Sequence[Mapping[str, Any]], members: Any, unit: TextUnit) -> Page:
+def _curator(rows: Sequence[Mapping[str, Any]], members: Any, unit: TextUnit) -> Mmc4Page:
     """Build a page from the rows of one ``sample_id``, in the order of ``position``.
 
     Rows of other modalities than text and image hold nothing for a page.

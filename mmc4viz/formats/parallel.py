@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from mmc4viz.formats.format import Container, Format, Page, PageBuilder
+from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.images import open_image
 from mmc4viz.types import DocumentError
@@ -28,7 +28,7 @@ def parallel(
     unit: TextUnit,
     url: str,
     image: Callable[[Any, int, int], Place],
-) -> Page:
+) -> Mmc4Page:
     """Build a page from parallel lists.
 
     Parameters
@@ -112,7 +112,7 @@ def _text(found: Any, *names: str) -> str:
     return next((value for value in values if isinstance(value, str) and value), "")
 
 
-def _obelics(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Page:
+def _obelics(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     facts = object_in(row.get("metadata"), "metadata")
     facts = facts if isinstance(facts, list) else []
     url = _text(object_in(row.get("general_metadata"), "general_metadata"), "url")
@@ -126,12 +126,12 @@ def _obelics(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUni
     return parallel(row, unit, url or _text(known, "document_url") or _text(row, "url"), image)
 
 
-def _obelics_urls(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Page:
+def _obelics_urls(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     urls = _listed(row, "images_urls")
     return _obelics({**row, "images": [one or None for one in urls]}, members, unit)
 
 
-def _omnicorpus(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Page:
+def _omnicorpus(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     facts = row.get("metadata")
     facts = facts if isinstance(facts, list) else []
 
@@ -149,14 +149,14 @@ def hashed(url: str) -> str:
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _plain(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Page:
+def _plain(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     def image(value: Any, place: int, number: int) -> Place:
         return shown_as(value)
 
     return parallel(row, unit, _text(row, "url"), image)
 
 
-def _mint1t(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Page:
+def _mint1t(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     """Take the n-th frame of the TIFF for the n-th image, unless that names a member of its own."""
     frames = _Frames(members)
 

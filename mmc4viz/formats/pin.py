@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mmc4viz.formats.format import Container, Format, Page, PageBuilder
+from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import DocumentError
 
@@ -16,7 +16,7 @@ _IMAGE: Final = re.compile(
 )
 
 
-def _pin(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Page:
+def _pin(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Mmc4Page:
     """Cut Markdown at its images; its other markup stays, as it does in training."""
     text = row["md"]
     if not isinstance(text, str):

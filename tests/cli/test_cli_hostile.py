@@ -31,6 +31,7 @@ GIVEN = {
     "curve": ["{shard}", "--sample", "2"],
     "explain": ["{shard}"],
     "export": ["{shard}", "--out", "c.yaml", "--sample", "2"],
+    "formats": [],
     "index": ["{shard}", "--out", "index"],
     "loaders": ["{shard}"],
     "labels export": [],

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-MAGIC: Final = b"PAR1"
 _BATCH: Final = 64  # rows decoded at once
 
 
@@ -18,11 +16,6 @@ class ParquetRow(NamedTuple):
     number: int
     size: int
     fields: dict[str, Any] | None
-
-
-def column_names(file: IO[bytes]) -> list[str]:
-    """Return the names of a file's columns."""
-    return list(pq.ParquetFile(file).schema_arrow.names)
 
 
 def rows(file: IO[bytes], limit: int, first: int = 0) -> Iterator[ParquetRow]:
@@ -42,6 +35,8 @@ def rows(file: IO[bytes], limit: int, first: int = 0) -> Iterator[ParquetRow]:
     pyarrow.ArrowException
         For a damaged file, after the rows before the damage.
     """
+    import pyarrow.parquet as pq  # imported late to start faster
+
     opened = pq.ParquetFile(file)
     group, at = 0, 0
     while group < opened.num_row_groups:
