@@ -37,11 +37,11 @@ from mmc4viz.data.storage import (
 )
 from mmc4viz.pairs.histogram import PairTally, TallyCounter, unpacked
 from mmc4viz.pairs.layout import LAYOUTS, OTHER, KeepRule, PairLayout, ScoreColumn
+from mmc4viz.pairs.recognise import MANIFEST, TableFile
 from mmc4viz.pairs.selection import RowCondition, admitted, downloaded, downloads
-from mmc4viz.pairs.table import PairTable, TableFile, batches, needed, open_file, row_groups
+from mmc4viz.pairs.table import PairTable, batches, needed, open_file, row_groups
 from mmc4viz.types import ConfigError, ShardError
 
-MANIFEST: Final = "pairs.json"
 _FORMAT: Final = 1
 _TOTAL: Final = "total.npz"
 _SUFFIX: Final = ".npz"
@@ -428,17 +428,6 @@ def _read(path: str) -> tuple[PairTally, dict[str, Any]]:
         raise ShardError(f"{path}: not found") from None
     except (ValueError, KeyError, IndexError, TypeError, OSError, zipfile.BadZipFile, EOFError):
         raise ShardError(f"{path}: damaged; run mmc4viz index again") from None
-
-
-def is_pair_index(folder: str) -> bool:
-    """Whether a folder is an index of a table."""
-    if not is_remote(folder):
-        return os.path.isfile(os.path.join(folder, MANIFEST))
-    try:
-        with open_for_reading(f"{folder.rstrip('/')}/{MANIFEST}"):
-            return True
-    except (ShardError, OSError):
-        return False
 
 
 @dataclass(frozen=True, slots=True)

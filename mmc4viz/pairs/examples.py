@@ -118,9 +118,9 @@ def _reason(
         return ""
     sign = "≤" if selection.rule.strict else "<"
     if selection.together == "sum":
-        return f"{sum(scores):.4f} {sign} {selection.thresholds[0]!r}"
+        return f"{sum(scores):.9g} {sign} {selection.thresholds[0]!r}"
     below = [
-        f"{score:.4f} {sign} {at!r}"
+        f"{score:.9g} {sign} {at!r}"
         for column, score, at in zip(selection.scores, scores, selection.thresholds, strict=True)
         if not selection.rule.reached(np.array(score), at, single=True)
     ]

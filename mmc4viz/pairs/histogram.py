@@ -68,34 +68,46 @@ class ThresholdGrid:
     def codes(self, values: NDArray[Any]) -> Ints:
         """Return the number of thresholds that each value reaches; 0 for NaN."""
         found = np.empty(len(values), np.int64)
-        work = np.empty((3, min(len(values), _BLOCK)))
-        with np.errstate(invalid="ignore", over="ignore"):
-            for at in range(0, len(values), _BLOCK):
-                part = np.asarray(values[at : at + _BLOCK], np.float64)
-                found[at : at + len(part)] = self.codes_of_block(part, work[:, : len(part)])
+        work = np.empty((2, min(len(values), _BLOCK)))
+        for at in range(0, len(values), _BLOCK):
+            part = np.asarray(values[at : at + _BLOCK], np.float64)
+            found[at : at + len(part)] = self.codes_of_block(part, work[:, : len(part)])
         return found
 
-    def codes_of_block(self, values: Floats, work: Floats) -> Floats:
-        """Return codes as floats in the first row of ``work``, shape (3, values)."""
+    def codes_of_block(self, values: Floats, work: Floats, inside: bool = False) -> Floats:
+        """Return codes as floats in the first row of ``work``, shape (2, values).
+
+        Parameters
+        ----------
+        values : ndarray of float64
+        work : ndarray of float64
+        inside : bool
+            Whether no value is known to lie beyond the ends of the grid.
+        """
         code: Floats = work[0]
-        rest, whole = work[1], work[2]
-        np.multiply(values, self._per_unit, out=rest)
-        (np.ceil if self.strict else np.floor)(rest, out=whole)
-        np.subtract(whole, self._first - (0 if self.strict else 1), out=code)
-        np.fmax(code, 0, out=code)
-        np.fmin(code, len(self), out=code)
-        if not self._near:
-            return code
-        np.subtract(rest, whole, out=rest)
-        np.abs(rest, out=rest)
-        rest -= 0.5
-        np.abs(rest, out=rest)
-        near = rest > 0.5 - self._near
-        if near.any():
-            at = np.flatnonzero(near)
-            found = np.searchsorted(self.compared, values[at], "left" if self.strict else "right")
-            code[at] = found
+        other = work[1]
+        whole = np.ceil if self.strict else np.floor
+        base = -self._first + (0 if self.strict else 1)
+        np.multiply(values, self._per_unit, out=other)
+        np.add(other, base + self._near, out=code)
+        whole(code, out=code)
+        if self._near:  # whether a little less makes a difference
+            np.add(other, base - self._near, out=other)
+            whole(other, out=other)
+            unsure = code != other
+            if unsure.any():
+                self._look_up(values, code, np.flatnonzero(unsure))
+        if not inside:
+            np.fmax(code, 0, out=code)
+            np.fmin(code, len(self), out=code)
         return code
+
+    def _look_up(self, values: Floats, code: Floats, at: Ints) -> None:
+        """Replace codes by those of a binary search."""
+        some = values[at]
+        found = np.searchsorted(self.compared, some, "left" if self.strict else "right")
+        found[np.isnan(some)] = 0
+        code[at] = found
 
 
 @lru_cache(64)
@@ -300,6 +312,7 @@ class TallyCounter:
         self._counts = np.zeros((len(sizes), 3), np.int64)
         self._ends = np.full((len(sizes), 2), np.nan)
         self._joint = self._sums = None
+        self._cells = self._codes = np.empty(0, np.int64)
         if self.joint:
             scale = sum_scale_or_none(self.columns)
             self._joint = np.zeros((sizes[0], sizes[1]), np.int64)
@@ -323,68 +336,78 @@ class TallyCounter:
         """
         if not len(values[0]):
             return
-        for n, (one, bad) in enumerate(zip(values, malformed, strict=True)):
-            self._look(n, one, bad)
         grids = [
             grid_of(column.scale, self.rule, kind)
             for column, kind in zip(self.columns, single, strict=True)
         ]
+        spans = [
+            self._look(n, one, bad, grid)
+            for n, (one, bad, grid) in enumerate(zip(values, malformed, grids, strict=True))
+        ]
+        first = 0
         with np.errstate(invalid="ignore", over="ignore"):
-            first = 2 if self._joint is not None else 0
-            if first:
-                self._add_two(values[0], values[1], grids[0], grids[1])
+            if self._joint is not None:
+                first = 2
+                self._add_two(values[0], values[1], grids[0], grids[1], spans[0], spans[1])
             for n in range(first, len(values)):
                 codes = grids[n].codes(values[n])
                 self._histograms[n] += np.bincount(codes, minlength=len(self._histograms[n]))
 
-    def _look(self, n: int, values: NDArray[Any], malformed: int) -> None:
-        """Count what is missing or out of range, and note the ends."""
+    def _look(
+        self, n: int, values: NDArray[Any], malformed: int, grid: ThresholdGrid
+    ) -> tuple[int, int]:
+        """Count what is missing or out of range, note the ends; return the ends of the codes."""
         low, high = float(values.min()), float(values.max())
-        if np.isnan(low):
+        lacking = np.isnan(low)
+        if lacking:
             missing = np.isnan(values)
             self._counts[n, :2] += int(missing.sum()) - malformed, malformed
             if missing.all():
-                return
+                return 0, 0
             low, high = float(np.nanmin(values)), float(np.nanmax(values))
         first, last = range_of(self.columns[n].scale)
         if low < first or high > last:
             self._counts[n, 2] += int(((values < first) | (values > last)).sum())
         self._ends[n] = np.fmin(self._ends[n, 0], low), np.fmax(self._ends[n, 1], high)
+        lowest, highest = grid.codes(np.array([low, high])).tolist()
+        return 0 if lacking else lowest, highest
 
     def _add_two(
-        self, one: NDArray[Any], other: NDArray[Any], grid: ThresholdGrid, second: ThresholdGrid
+        self,
+        one: NDArray[Any],
+        other: NDArray[Any],
+        grid: ThresholdGrid,
+        second: ThresholdGrid,
+        rows: tuple[int, int],
+        columns: tuple[int, int],
     ) -> None:
-        """Count two columns together, block by block."""
+        """Count two columns together, block by block, in the part of the histogram that occurs."""
         assert self._joint is not None and self._sums is not None
-        width = self._joint.shape[1]
-        cells = np.empty(len(one), np.int64)
-        sums = np.empty(len(one) if self._sum_grid is not None else 0, np.int64)
-        work, pair = np.empty((2, 3, _BLOCK)), np.empty((2, _BLOCK))
-        ends = np.array([[np.inf, -np.inf]] * 2)
-        for at in range(0, len(one), _BLOCK):
-            n = min(_BLOCK, len(one) - at)
-            pair[0, :n], pair[1, :n] = one[at : at + n], other[at : at + n]
-            row = grid.codes_of_block(pair[0, :n], work[0, :, :n])
-            column = second.codes_of_block(pair[1, :n], work[1, :, :n])
-            for k, codes in enumerate((row, column)):
-                ends[k] = min(ends[k, 0], codes.min()), max(ends[k, 1], codes.max())
-            row *= width
-            row += column
-            cells[at : at + n] = row
+        width = columns[1] - columns[0] + 1
+        size = len(one)
+        if len(self._cells) < size:
+            self._cells, self._codes = np.empty(size, np.int64), np.empty(size, np.int64)
+        within = [ends[0] > 0 and ends[1] < len(g) for ends, g in ((rows, grid), (columns, second))]
+        work, pair = np.empty((2, 2, _BLOCK)), np.empty((2, _BLOCK))
+        for at in range(0, size, _BLOCK):
+            n = min(_BLOCK, size - at)
+            x, y = pair[0, :n], pair[1, :n]
+            x[:], y[:] = one[at : at + n], other[at : at + n]
+            cell = grid.codes_of_block(x, work[0, :, :n], within[0])
+            cell *= width
+            cell += second.codes_of_block(y, work[1, :, :n], within[1])
+            self._cells[at : at + n] = cell
             if self._sum_grid is not None:
-                pair[0, :n] += pair[1, :n]
-                sums[at : at + n] = self._sum_grid.codes_of_block(pair[0, :n], work[0, :, :n])
-        self._add_cells(cells, ends.astype(np.int64))
-        self._sums += np.bincount(sums, minlength=len(self._sums))
-
-    def _add_cells(self, cells: Ints, ends: Ints) -> None:
-        """Add to the joint histogram; only the rows of it that occur are touched."""
-        assert self._joint is not None
-        width = self._joint.shape[1]
-        (top, bottom), _ = ends.tolist()
-        cells -= top * width
-        counts = np.bincount(cells, minlength=(bottom - top + 1) * width)
-        self._joint[top : bottom + 1] += counts.reshape(-1, width)
+                x += y
+                codes = self._sum_grid.codes_of_block(x, work[0, :, :n], all(within))
+                self._codes[at : at + n] = codes
+        cells = self._cells[:size]
+        cells -= rows[0] * width + columns[0]
+        counts = np.bincount(cells, minlength=(rows[1] - rows[0] + 1) * width)
+        part = self._joint[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1]
+        part += counts.reshape(part.shape)
+        if self._sum_grid is not None:
+            self._sums += np.bincount(self._codes[:size], minlength=len(self._sums))
 
     def tally(self) -> PairTally:
         """Return what was counted."""

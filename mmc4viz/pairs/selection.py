@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from mmc4viz.arrays import Bools, Floats
 from mmc4viz.pairs.layout import DEFAULT_RULE, KeepRule, PairLayout, ScoreColumn
-from mmc4viz.pairs.table import STATUS, ColumnNumbers, TableBatch, TableFile, needed
+from mmc4viz.pairs.recognise import TableFile
+from mmc4viz.pairs.table import STATUS, ColumnNumbers, TableBatch, needed
 from mmc4viz.types import ConfigError
 
 Together = Literal["one", "and", "or", "sum"]

@@ -9,11 +9,9 @@ scores, their joint histogram and their sum, and cannot say which values were ma
 
 from __future__ import annotations
 
-import glob
 import io
 import json
 import lzma
-import os
 import re
 import tarfile
 import zipfile
@@ -22,10 +20,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any, Final
 
-import braceexpand
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,11 +33,7 @@ from mmc4viz.data.scale import scale_of
 from mmc4viz.data.storage import (
     file_system,
     is_remote,
-    is_web,
-    listing,
-    natural,
     open_for_reading,
-    remember,
 )
 from mmc4viz.pairs.layout import (
     ASPECT,
@@ -54,51 +46,19 @@ from mmc4viz.pairs.layout import (
     recognised,
     scores_in,
 )
+from mmc4viz.pairs.recognise import HEAD, TableFile, table_files, text_columns
 from mmc4viz.types import ConfigError, ShardError
 
-_PACKED: Final = ("gz", "bz2", "xz", "zst", "zip")
-SUFFIXES: Final = (
-    ".parquet", ".tar", ".csv", ".tsv",
-    *(f".{kind}.{packed}" for kind in ("csv", "tsv") for packed in _PACKED),
-)  # fmt: skip
-"""How names of tables in a folder end; what a file holds is told by its content."""
-BATCH: Final = 1 << 18
+BATCH: Final = 1 << 19
 """Rows per batch."""
 STATUS: Final = "status"
 """img2dataset's column that says whether an image was downloaded."""
 
-_HEAD: Final = 1 << 16  # bytes by which a file is recognized
 _BLOCK: Final = 16 << 20  # bytes of text per block
 _TAR_ROWS: Final = 10_000
 _LARGEST_JSON: Final = 16 << 20
-_IMAGES: Final = (".jpg", ".jpeg", ".png", ".webp")
 _DAMAGED: Final = (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError,
                    tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class TableFile:
-    """A file of a table.
-
-    Attributes
-    ----------
-    path : str
-        Without secrets in a URL.
-    kind : str
-        ``parquet``, ``text`` (CSV or TSV) or ``tar``.
-    columns : tuple of str
-        In the order of the file.
-    delimiter : str
-        Of a text file.
-    header : bool
-        Whether a text file's first line names its columns.
-    """
-
-    path: str
-    kind: str
-    columns: tuple[str, ...]
-    delimiter: str = ","
-    header: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,88 +208,6 @@ def _parsed(text: str | None) -> float | None:
         return None
 
 
-# --- which files ---------------------------------------------------------------------------------
-
-
-def table_files(patterns: Iterable[str]) -> list[str]:
-    """Expand braces, globs and folders to files of tables, in natural order.
-
-    A tar with a Parquet file of the same stem beside it is left out: img2dataset writes the same
-    rows to both.
-
-    Raises
-    ------
-    ShardError
-        When a pattern matches nothing.
-    """
-    found: list[str] = []
-    for pattern in patterns:
-        exists = not is_remote(pattern) and os.path.exists(pattern)
-        names = [pattern] if exists or "{" not in pattern else braceexpand.braceexpand(pattern)
-        for name in names:
-            found += _files_of(remember(name))
-    twins = {path.removesuffix(".parquet") for path in found if path.endswith(".parquet")}
-    return [path for path in dict.fromkeys(found) if path.removesuffix(".tar") not in twins]
-
-
-def _files_of(name: str) -> list[str]:
-    if is_remote(name):
-        found = [name] if is_web(name) and not glob.has_magic(name) else listing(name)
-        found = found if found == [name] else [p for p in found if p.lower().endswith(SUFFIXES)]
-    elif os.path.isdir(name):
-        inside = (str(path) for path in Path(name).iterdir() if path.is_file())
-        found = sorted((p for p in inside if p.lower().endswith(SUFFIXES)), key=natural)
-    elif os.path.exists(name):
-        found = [name]
-    else:
-        found = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
-        found = [path for path in found if path.lower().endswith(SUFFIXES)] or found
-    found = [path for path in found if path == name or not os.path.basename(path).startswith(".")]
-    if not found:
-        raise ShardError(f"{name}: no table found")
-    return found
-
-
-def holds_pairs(patterns: Sequence[str]) -> bool:
-    """Whether paths hold a table of image–text pairs, by the content of the first file.
-
-    False for anything else, including files that cannot be read, whose error the reader of
-    interleaved documents reports.
-    """
-    try:
-        return _is_table(table_files(patterns[:1])[0])
-    except (ShardError, OSError):
-        return False
-
-
-def _is_table(path: str) -> bool:
-    with _opened(path) as (stream, _):
-        head = stream.read(_HEAD)
-    if head[:4] == b"PAR1":
-        return not {"images", "texts", "sample_id", "modality"} & set(open_file(path).columns)
-    if head[257:262] == b"ustar":
-        return _is_pair_tar(path)
-    return _text_columns(head) is not None
-
-
-def _is_pair_tar(path: str) -> bool:
-    """Whether a tar's first sample is one image and one caption, as img2dataset writes it."""
-    suffixes: set[str] = set()
-    first = None
-    try:
-        for key, suffix, data in _members(path):
-            first = key if first is None else first
-            if key != first:
-                break
-            suffixes.add(suffix)
-            if suffix == ".json":
-                row = json.loads(data)
-                return isinstance(row, dict) and {"caption", "url", "key"} <= row.keys()
-    except (ValueError, *_DAMAGED):
-        return False
-    return ".txt" in suffixes and not suffixes.isdisjoint(_IMAGES)
-
-
 # --- opening -------------------------------------------------------------------------------------
 
 
@@ -366,7 +244,7 @@ def open_file(path: str) -> TableFile:
     """
     try:
         with _opened(path) as (stream, _):
-            head = stream.read(_HEAD)
+            head = stream.read(HEAD)
         if head[:4] == b"PAR1":
             with _parquet(path) as file:
                 return TableFile(path, "parquet", tuple(file.schema_arrow.names))
@@ -376,7 +254,7 @@ def open_file(path: str) -> TableFile:
         raise ShardError(f"{path}: {_why(error)}") from None
     if not head:
         raise ShardError(f"{path}: the file is empty")
-    found = _text_columns(head)
+    found = text_columns(head)
     if found is None:
         raise ShardError(f"{path}: no table: neither Parquet, nor CSV or TSV with known columns")
     return replace(found, path=path)
@@ -400,30 +278,6 @@ def _parquet(path: str) -> Iterator[pq.ParquetFile]:
     store, inside = file_system(path)
     with store.open(inside, "rb") as remote, pq.ParquetFile(remote, pre_buffer=True) as file:
         yield file
-
-
-def _text_columns(head: bytes) -> TableFile | None:
-    """Return delimiter, header and columns of a text file by its first bytes; None if it is none.
-
-    The first line names the columns; or it is a row of a caption and a url, in either order.
-    """
-    line, _, _ = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
-    try:
-        text = line.decode().rstrip("\r")
-    except UnicodeDecodeError:
-        return None
-    if "\0" in text or text.lstrip()[:1] in ("{", "[", "<"):
-        return None
-    delimiter = max("\t,|", key=text.count)
-    cells = [cell.strip().strip('"') for cell in text.split(delimiter)]
-    if len(cells) < 2:
-        return None
-    urls = [re.match(r"https?://", cell) is not None for cell in cells]
-    if len(cells) == 2 and sum(urls) == 1:
-        names = ("url", "caption") if urls[0] else ("caption", "url")
-        return TableFile("", "text", names, delimiter, header=False)
-    words = all(re.fullmatch(r"[A-Za-z_][\w .-]{0,63}", cell) for cell in cells)
-    return TableFile("", "text", tuple(cells), delimiter) if words and not any(urls) else None
 
 
 def open_table(patterns: Sequence[str], named: Sequence[str] = ()) -> PairTable:

@@ -17,10 +17,10 @@ from mmc4viz.pairs.count import (
     PairIndexTask,
     build_pair_index,
     count,
-    is_pair_index,
     open_pair_index,
     plan_of,
 )
+from mmc4viz.pairs.recognise import is_pair_index
 from mmc4viz.pairs.selection import RowCondition
 from mmc4viz.pairs.table import open_table
 from mmc4viz.types import ShardError

@@ -20,8 +20,9 @@ import pytest
 from mmc4viz.pairs.count import count, plan_of
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.layout import recognised
+from mmc4viz.pairs.recognise import holds_pairs, table_files
 from mmc4viz.pairs.selection import RowCondition
-from mmc4viz.pairs.table import holds_pairs, numbers_of, open_file, open_table, table_files
+from mmc4viz.pairs.table import numbers_of, open_file, open_table
 from mmc4viz.types import ConfigError, ShardError
 from tests.support import pairs
 
