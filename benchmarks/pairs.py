@@ -95,20 +95,20 @@ def watched(process: subprocess.Popen[bytes]) -> tuple[float, float]:
     """Wait for a process; return peak MB and CPU seconds, of it and its children together."""
     most, seconds = 0.0, dict[int, float]()
     tick = os.sysconf("SC_CLK_TCK")
+    page = os.sysconf("SC_PAGE_SIZE")
     while process.poll() is None:
-        listed = subprocess.run(
-            ["ps", "-eo", "pid,ppid,rss"], capture_output=True, text=True, check=True
-        )
-        rows = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()[1:]]
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = entry.read_text().rpartition(")")[2].split()
+                ran = (int(fields[11]) + int(fields[12])) / tick
+                found[int(entry.parent.name)] = int(fields[1]), ran, int(fields[21]) * page / 1e6
         family = {process.pid}
         for _ in range(4):  # generations
-            family |= {pid for pid, parent, _ in rows if parent in family}
-        most = max(most, sum(rss for pid, _, rss in rows if pid in family) / 1e3)
-        for pid in family:
-            with suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                seconds[pid] = (int(fields[11]) + int(fields[12])) / tick
-        time.sleep(0.05)
+            family |= {pid for pid, (parent, _, _) in found.items() if parent in family}
+        most = max(most, sum(found[pid][2] for pid in family if pid in found))
+        seconds |= {pid: found[pid][1] for pid in family if pid in found}
+        time.sleep(0.2)
     return most, sum(seconds.values())
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmc4viz.data import jobs
 from mmc4viz.data.build_index import scratch_of
 from mmc4viz.data.checked import IndexFileError
 from mmc4viz.data.index import absolute, file_name
@@ -210,6 +211,7 @@ def count(
         for path in table.paths:
             total = _told(total, count_job(CountJob(plan, ((path, None),))), progress)
         return total
+    jobs.get_ready(__name__)
     sums = [plan.counter().tally()]
 
     def take(one: PairTally) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc4viz.arrays import Floats, Ints
+from mmc4viz.arrays import Ints
 from mmc4viz.data.scale import RANGES, Scale
 from mmc4viz.pairs.layout import KeepRule, ScoreColumn
 from mmc4viz.types import ConfigError
@@ -59,6 +59,8 @@ class ThresholdGrid:
         exact = scale.step == 1  # whole numbers need no second look
         off = float(np.abs(self.compared * self._per_unit - places).max())
         self._near = 0.0 if exact else 2 * off + 1e-9
+        largest = max(abs(self._first), abs(self._first + len(thresholds)), len(thresholds))
+        self._near_single = 2 * off + largest * 2.0**-21  # four roundings of 2⁻²⁴ each, twice
         if not self._near < 0.25:
             raise ConfigError(f"a grid of {len(thresholds):,} steps from {scale.start} is too fine")
 
@@ -74,25 +76,32 @@ class ThresholdGrid:
             found[at : at + len(part)] = self.codes_of_block(part, work[:, : len(part)])
         return found
 
-    def codes_of_block(self, values: Floats, work: Floats, inside: bool = False) -> Floats:
+    def fits(self, values: NDArray[Any]) -> bool:
+        """Whether codes can be computed in the values' own precision, single precision if so."""
+        return values.dtype == np.float32 and self._near_single < 0.01
+
+    def codes_of_block(
+        self, values: NDArray[Any], work: NDArray[Any], inside: bool = False
+    ) -> NDArray[Any]:
         """Return codes as floats in the first row of ``work``, shape (2, values).
 
         Parameters
         ----------
-        values : ndarray of float64
-        work : ndarray of float64
+        values : ndarray of float64, or of float32 that `fits`
+        work : ndarray of the same type
         inside : bool
             Whether no value is known to lie beyond the ends of the grid.
         """
-        code: Floats = work[0]
+        code: NDArray[Any] = work[0]
         other = work[1]
+        near = self._near if work.dtype == np.float64 else self._near_single
         whole = np.ceil if self.strict else np.floor
         base = -self._first + (0 if self.strict else 1)
         np.multiply(values, self._per_unit, out=other)
-        np.add(other, base + self._near, out=code)
+        np.add(other, base + near, out=code)
         whole(code, out=code)
-        if self._near:  # whether a little less makes a difference
-            np.add(other, base - self._near, out=other)
+        if near:  # whether a little less makes a difference
+            np.add(other, base - near, out=other)
             whole(other, out=other)
             unsure = code != other
             if unsure.any():
@@ -102,9 +111,9 @@ class ThresholdGrid:
             np.fmin(code, len(self), out=code)
         return code
 
-    def _look_up(self, values: Floats, code: Floats, at: Ints) -> None:
+    def _look_up(self, values: NDArray[Any], code: NDArray[Any], at: Ints) -> None:
         """Replace codes by those of a binary search."""
-        some = values[at]
+        some = values[at].astype(np.float64)
         found = np.searchsorted(self.compared, some, "left" if self.strict else "right")
         found[np.isnan(some)] = 0
         code[at] = found
@@ -388,18 +397,19 @@ class TallyCounter:
         if len(self._cells) < size:
             self._cells, self._codes = np.empty(size, np.int64), np.empty(size, np.int64)
         within = [ends[0] > 0 and ends[1] < len(g) for ends, g in ((rows, grid), (columns, second))]
-        work, pair = np.empty((2, 2, _BLOCK)), np.empty((2, _BLOCK))
+        single = grid.fits(one) and second.fits(other) and len(grid) * width < 1 << 24
+        kind = np.float32 if single else np.float64  # whole numbers up to 2²⁴ are exact
+        work, sums = np.empty((2, 2, _BLOCK), kind), np.empty((3, _BLOCK))
         for at in range(0, size, _BLOCK):
             n = min(_BLOCK, size - at)
-            x, y = pair[0, :n], pair[1, :n]
-            x[:], y[:] = one[at : at + n], other[at : at + n]
+            x, y = (np.asarray(values[at : at + n], kind) for values in (one, other))
             cell = grid.codes_of_block(x, work[0, :, :n], within[0])
             cell *= width
             cell += second.codes_of_block(y, work[1, :, :n], within[1])
             self._cells[at : at + n] = cell
             if self._sum_grid is not None:
-                x += y
-                codes = self._sum_grid.codes_of_block(x, work[0, :, :n], all(within))
+                np.add(x, y, out=sums[2, :n], dtype=np.float64)
+                codes = self._sum_grid.codes_of_block(sums[2, :n], sums[:2, :n], all(within))
                 self._codes[at : at + n] = codes
         cells = self._cells[:size]
         cells -= rows[0] * width + columns[0]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mmc4viz.data.storage import whole_file
 from mmc4viz.pairs.choose import selected_batches
 from mmc4viz.pairs.selection import PairSelection
-from mmc4viz.pairs.table import PairTable, TableBatch
+from mmc4viz.pairs.table import PairTable, TableBatch, bools_of
 from mmc4viz.text import storable
 from mmc4viz.types import ConfigError
 
@@ -57,7 +57,7 @@ def uids_of(column: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     text = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     text = text.cast(pa.large_string())
     long = pc.equal(pc.binary_length(text), 32).fill_null(False)
-    valid = np.asarray(long.to_numpy(zero_copy_only=False), bool)
+    valid = bools_of(long)
     fixed = text.filter(long).cast(pa.large_binary()).cast(pa.binary(32))
     letters = np.frombuffer(fixed.buffers()[1] or b"", np.uint8)[32 * fixed.offset :]
     nibbles = _NIBBLE[letters[: 32 * len(fixed)]].reshape(-1, 32)

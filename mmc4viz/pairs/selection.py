@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mmc4viz.arrays import Bools, Floats
 from mmc4viz.pairs.layout import DEFAULT_RULE, KeepRule, PairLayout, ScoreColumn
 from mmc4viz.pairs.recognise import TableFile
-from mmc4viz.pairs.table import STATUS, ColumnNumbers, TableBatch, needed
+from mmc4viz.pairs.table import STATUS, ColumnNumbers, TableBatch, bools_of, needed
 from mmc4viz.types import ConfigError
 
 Together = Literal["one", "and", "or", "sum"]
@@ -87,7 +87,7 @@ class RowCondition:
         if isinstance(self.value, str):
             equal = pc.equal(_as_text(batch.columns[self.column]), self.value)
             found = pc.invert(equal) if self.sign == "!=" else equal
-            return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False), bool)
+            return bools_of(found)
         values = batch.numbers(self.column, layout).values.astype(np.float64, copy=False)
         return np.asarray(_COMPARE[self.sign](values, self.value) & ~np.isnan(values))
 
@@ -230,4 +230,4 @@ def downloaded(batch: TableBatch) -> Bools:
     if STATUS not in batch.columns:
         return np.ones(batch.rows, bool)
     found = pc.equal(_as_text(batch.columns[STATUS]), "success")
-    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False), bool)
+    return bools_of(found)

@@ -1,10 +1,10 @@
 """Open tables of image–text pairs and stream their rows, a batch of needed columns at a time.
 
 Parquet, CSV and TSV (also compressed), and img2dataset's tars; files, folders and globs, local or
-remote. Row groups are decoded by pyarrow and counted by NumPy. DuckDB was measured too: it needs a
-sort of equal speed for one histogram, but several passes or a wide GROUP BY for the curves of two
-scores, their joint histogram and their sum, and cannot say which values were malformed (see
-``benchmarks/pairs.py`` and the page on benchmarks).
+remote. Row groups are decoded by pyarrow and counted by NumPy rather than by DuckDB: for the joint
+histogram of two scores and that of their sum, DuckDB took twice the processor time
+(``benchmarks/pairs.py``), its bins are not exact at decimal steps, and a malformed value ends a
+query instead of being counted.
 """
 
 from __future__ import annotations
@@ -179,23 +179,36 @@ def numbers_of(column: pa.Array) -> ColumnNumbers:
     if pa.types.is_floating(kind):
         column = column.cast(pa.float32()) if pa.types.is_float16(kind) else column
         single = column.type == pa.float32()
-        values = column.to_numpy(zero_copy_only=False)
-        return ColumnNumbers(values, single, 0)
+        return ColumnNumbers(_floats(column), single, 0)
     if pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
-        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return ColumnNumbers(values.astype(np.float64), False, 0)
+        return ColumnNumbers(_floats(column.cast(pa.float64(), safe=False)), False, 0)
     if pa.types.is_null(kind):
         return ColumnNumbers(np.full(len(column), np.nan), False, 0)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()):
         return ColumnNumbers(np.full(len(column), np.nan), False, len(column) - column.null_count)
     text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
     try:
-        values = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return ColumnNumbers(np.asarray(values, np.float64), False, 0)
+        return ColumnNumbers(_floats(text.cast(pa.float64())), False, 0)
     except pa.ArrowInvalid:
         each = [_parsed(one) for one in text.to_pylist()]
     malformed = sum(one is None for one in each)
     return ColumnNumbers(np.array(each, np.float64), False, malformed)
+
+
+def _floats(column: pa.Array) -> NDArray[Any]:
+    """Return a column of floats, NaN for null; pyarrow's ``to_numpy`` would import pandas."""
+    filled = column.fill_null(float("nan")) if column.null_count else column
+    kind = np.float32 if column.type == pa.float32() else np.float64
+    data = filled.buffers()[1] if len(filled) else b""
+    return np.frombuffer(data, kind)[filled.offset : filled.offset + len(filled)]
+
+
+def bools_of(column: pa.Array) -> NDArray[np.bool_]:
+    """Return a column of booleans, False for null."""
+    octets = column.fill_null(False).cast(pa.uint8())
+    data = octets.buffers()[1] if len(octets) else b""
+    found = np.frombuffer(data, np.uint8)[octets.offset : octets.offset + len(octets)]
+    return found.astype(bool)
 
 
 def _parsed(text: str | None) -> float | None:

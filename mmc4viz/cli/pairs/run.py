@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -28,9 +28,11 @@ from mmc4viz.pairs.manifest import write_kept, write_uids
 from mmc4viz.pairs.selection import PairSelection, Together
 from mmc4viz.pairs.table import open_table
 from mmc4viz.text import printable, table, write_rows
-from mmc4viz.thresholds.by_yield import Target
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError
+
+if TYPE_CHECKING:
+    from mmc4viz.thresholds.by_yield import Target
 
 _SHOWN = 60  # characters of a text or url in a table
 
@@ -171,6 +173,8 @@ def suggest(
     **options: Any,
 ) -> None:
     """Suggest the highest threshold that keeps enough rows."""
+    from mmc4viz.thresholds.by_yield import Target  # imported late: curve starts without it
+
     targets = [Target.parse(text) for text in keep]
     if not targets and not fraction:
         raise ConfigError(
