@@ -3,8 +3,7 @@
 Parquet, CSV and TSV (also compressed), and img2dataset's tars; files, folders and globs, local or
 remote. Row groups are decoded by pyarrow and counted by NumPy rather than by DuckDB: for the joint
 histogram of two scores and that of their sum, DuckDB took twice the processor time
-(``benchmarks/pairs.py``), its bins are not exact at decimal steps, and a malformed value ends a
-query instead of being counted.
+(``benchmarks/pairs.py``), and ``floor`` in SQL is not exact at decimal steps.
 """
 
 from __future__ import annotations
