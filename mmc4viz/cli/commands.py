@@ -25,6 +25,7 @@ from mmc4viz.cli.options import (
     output_format,
     with_budget,
     with_format,
+    with_pairs,
     with_sections,
     with_settings,
 )
@@ -47,13 +48,21 @@ VERIFY: Final = ("full", "header", "none")
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
 
 
-def _runs(module: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
-    """Run the function of the same name in a module of `mmc4viz.cli`."""
+def _runs(
+    module: str, *, pairs: bool = False
+) -> Callable[[Callable[[], None]], Callable[..., Any]]:
+    """Run the function of the same name in a module of `mmc4viz.cli`.
+
+    With ``pairs``, of `mmc4viz.cli.pairs.run` instead if what is given is a table of pairs.
+    """
 
     def decorate(described: Callable[[], None]) -> Callable[..., Any]:
         @wraps(described)
         def run(**given: Any) -> Any:
-            return getattr(import_module(f"mmc4viz.cli.{module}"), described.__name__)(**given)
+            name, place = described.__name__, module
+            if pairs:
+                place, given = import_module("mmc4viz.cli.pairs").place_of(module, name, given)
+            return getattr(import_module(f"mmc4viz.cli.{place}"), name)(**given)
 
         return run
 
@@ -232,9 +241,21 @@ def compare() -> None:
 @output_format("table", "jsonl")
 @click.option("--token-ids", is_flag=True, help="Add the token ids of each sequence (jsonl only).")
 @click.option("--key", metavar="KEY", help="Show only documents with this key.")
-@_runs("curve")
+@with_pairs()
+@click.option(
+    "--first", type=click.IntRange(1), metavar="N",
+    help="Of a table of pairs: show the first N rows. [20]",
+)  # fmt: skip
+@click.option(
+    "--near", type=click.IntRange(2), metavar="N",
+    help="Of a table of pairs: show the N rows nearest to the threshold instead.",
+)  # fmt: skip
+@_runs("curve", pairs=True)
 def explain() -> None:
-    """Show the loader's decision for every document, with the reason."""
+    """Show the loader's decision for every document, with the reason.
+
+    Of a table of image–text pairs: its first rows, or those nearest to the threshold.
+    """
 
 
 @click.command()
@@ -252,8 +273,9 @@ def explain() -> None:
 @click.option(
     "--shape", is_flag=True, help="Add images per sequence, lengths, and text around the images."
 )
+@with_pairs()
 @output_format("csv", "json")
-@_runs("curve")
+@_runs("curve", pairs=True)
 def curve() -> None:
     """Print what each threshold keeps and drops.
 
@@ -269,6 +291,9 @@ def curve() -> None:
 
     With --budget, the column passes says how often each kept document is then seen; it is empty
     where nothing is kept.
+
+    Of a table of image–text pairs, one row per score and threshold: the rows kept, and their share
+    of all. With --and or --or without T, one row per two thresholds.
     """
 
 
@@ -345,9 +370,11 @@ def curve() -> None:
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="With --for, replace what was written with different settings.",
+    help="With --for, replace what was written with different settings; of a table of pairs, "
+    "replace files.",
 )
-@_runs("export")
+@with_pairs()
+@_runs("export", pairs=True)
 def export() -> None:
     """Export settings, manifest, ids and report, or the chosen documents for a trainer.
 
@@ -357,6 +384,9 @@ def export() -> None:
     With --for, finished shards are skipped, so an interrupted run can be resumed with the same
     command. Documents with one image are written with their keep probability. Images whose token
     would be truncated are left out, and so are ChatGPT-generated documents.
+
+    Of a table of image–text pairs: --out, --manifest (.parquet, .jsonl or .csv: the kept rows) and
+    --ids (DataComp's list of kept uids).
     """
 
 
@@ -403,7 +433,8 @@ def export() -> None:
 @click.option(
     "--config", "config_file", metavar="FILE", help="Take the tokenizer from a config file."
 )
-@_runs("index")
+@with_pairs("score", "where", "strict")
+@_runs("index", pairs=True)
 def index() -> None:
     """Build an index, so that shards are read only once.
 
@@ -413,6 +444,8 @@ def index() -> None:
 
     The column "not parsed" counts documents without valid JSON or without MMC4's fields. Documents
     that the loader drops because of an image or a matrix are counted by mmc4viz curve.
+
+    Of a table of image–text pairs: histograms of its scores and other numbers, file by file.
     """
 
 
@@ -666,11 +699,16 @@ def slices() -> None:
     help="Documents sampled at random from a larger corpus for --fdr.",
 )  # fmt: skip
 @SEED
+@with_pairs()
+@click.option(
+    "--fraction", type=Share("--fraction"), multiple=True, metavar="SHARE",
+    help="Of a table of pairs: the threshold of DataComp's --fraction, such as 0.3; repeatable.",
+)  # fmt: skip
 @click.option(
     "--out", metavar="FILE", help="Also write the result as JSON, for mmc4viz export --proposal."
 )
 @output_format("table", "json")
-@_runs("suggest")
+@_runs("suggest", pairs=True)
 def suggest() -> None:
     """Suggest thresholds for a target yield, FDR or precision, and for all targets at once.
 
@@ -678,6 +716,8 @@ def suggest() -> None:
     assumptions, or with the reason why the target cannot be reached. Targets of several kinds are
     also met all at once, by the highest threshold that can, with the targets that bind; if none
     can, with the nearest threshold and the targets that contradict each other.
+
+    Of a table of image–text pairs: --keep pairs=AMOUNT and --fraction.
     """
 
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import fields
 from glob import escape, glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.cli.options import UNITS
-from mmc4viz.data.corpus import Indexed, Shards, Source
+from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.index import UNKNOWN, checked_name, names_in, open_index
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
@@ -199,7 +199,14 @@ def _similarity(options: dict[str, Any], file: Config) -> str | None:
     return asked
 
 
-def finish(corpus: Source) -> None:
+class Reporting(Protocol):
+    """Anything that was read, with what there is to say about it."""
+
+    notes: list[str]
+    errors: list[str]
+
+
+def finish(corpus: Reporting) -> None:
     """Print notes and errors; exit with code 2 if anything could not be read."""
     for note in dict.fromkeys(corpus.notes):
         print_note(note)

@@ -126,7 +126,7 @@ def curve(
     """Print what each threshold keeps and drops: documents, pairs, tokens."""
     from mmc4viz.notebook import OpenedCorpus  # imported late: explain starts without it
 
-    asked = _thresholds(thresholds, grid)
+    asked = thresholds_of(thresholds, grid)
     check_budget(budget, corpus_size)
     config, corpus = open_corpus(options, by_slice=True)
     slices = slice_thresholds_of(options, config, corpus)
@@ -226,7 +226,7 @@ def _misfits(asked: Thresholds, scale: str, scores: NDArray[np.float64], listed:
     return misfits(asked, scale, scores)
 
 
-def _thresholds(listed: str | None, grid: str | None) -> Thresholds | None:
+def thresholds_of(listed: str | None, grid: str | None) -> Thresholds | None:
     """Parse ``--thresholds`` or ``--grid``; ascending, without duplicates."""
     if listed is not None and grid is not None:
         raise ConfigError("give --thresholds or --grid, not both")

@@ -24,7 +24,7 @@ FORMAT_OPTIONS = (
     click.option(
         "--input-format",
         type=click.Choice(INPUT_FORMATS),
-        default=None,
+        metavar="NAME",
         help="Format of the shards (mmc4viz formats). [recognized from their content]",
     ),
     click.option(
@@ -171,6 +171,49 @@ def with_sections(command: F) -> F:
     for option in reversed(_SECTIONS):
         command = option(command)
     return command
+
+
+_PAIRS = {
+    "score": click.option(
+        "--score", "named", metavar="COLUMN[=MODEL]", multiple=True,
+        help="Of a table of pairs: the column that --threshold is for, by name, CLIP model or a "
+        "part of the name; repeatable. [its CLIP scores]",
+    ),
+    "and": click.option(
+        "--and", "and_", metavar="COLUMN[=T]",
+        help="Of a table of pairs: also keep only rows whose other score reaches T.",
+    ),
+    "or": click.option(
+        "--or", "or_", metavar="COLUMN[=T]",
+        help="Of a table of pairs: also keep rows whose other score reaches T.",
+    ),
+    "sum": click.option(
+        "--sum", "sum_", metavar="COLUMN",
+        help="Of a table of pairs: the threshold is for the sum of both scores.",
+    ),
+    "where": click.option(
+        "--where", metavar="CONDITION", multiple=True,
+        help="Of a table of pairs: only rows such as 'width>=200', 'aspect<=3' or 'NSFW=UNLIKELY'; "
+        "repeatable.",
+    ),
+    "strict": click.option(
+        "--strict", is_flag=True,
+        help="Of a table of pairs: keep scores above the threshold (>), not those that reach it.",
+    ),
+}  # fmt: skip
+PAIR_OPTIONS = ("named", "and_", "or_", "sum_", "where", "strict", "first", "near", "fraction")
+"""Parameters of commands that only a table of pairs takes."""
+
+
+def with_pairs(*names: str) -> Callable[[F], F]:
+    """Add options for tables of pairs to a command; all by default."""
+
+    def decorate(command: F) -> F:
+        for name in reversed(names or tuple(_PAIRS)):
+            command = _PAIRS[name](command)
+        return command
+
+    return decorate
 
 
 class Share(click.ParamType[float]):

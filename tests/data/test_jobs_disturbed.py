@@ -243,13 +243,13 @@ def test_out_of_memory_names_the_shard_and_the_others_go_on(
     module = sys.modules["mmc4viz.data.ingest"]
     reader = "read_document"
     if name == "score":
-        module, reader = sys.modules["mmc4viz.clip.score"], "parse_document"
+        module, reader = sys.modules["mmc4viz.clip.score"], "document_from"
     whole = getattr(module, reader)
 
-    def short(key: str, *more: Any) -> Any:
-        if key == "huge":
+    def short(first: Any, *more: Any) -> Any:
+        if getattr(first, "key", first) == "huge":
             raise MemoryError
-        return whole(key, *more)
+        return whole(first, *more)
 
     monkeypatch.setattr(module, reader, short)
     write_tar(corpus / "s-1.tar", [("k0", CROSSED), ("huge", CROSSED)])

@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.support import snapshots  # noqa: E402
+from tests.support import pairs, snapshots  # noqa: E402
 from tests.thresholds.test_compare import label_file  # noqa: E402
 
 PAGES = [
@@ -98,6 +98,10 @@ def folder(text: str, place: Path) -> Iterator[None]:
             assert snapshots.run(INDEX).endswith("--- exit code 0\n")
         if f" {REAL} " in text:
             Path(REAL).symlink_to(ROOT / "tests" / "recordings" / REAL)
+        if " datacomp/" in text:
+            pairs.write(pairs.datacomp(20_000), Path("datacomp"), 2)
+            pairs.write(pairs.coyo(20_000), Path("coyo"))
+            pairs.write(pairs.laion(20_000), Path("laion"))
         if LABELS in text:
             Path(label_file(Path(), 200, 0, 1)).rename(LABELS)
             with closing(sqlite3.connect(LABELS)) as labels, labels:

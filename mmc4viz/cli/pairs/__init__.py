@@ -1,0 +1,64 @@
+"""Commands on tables of image–text pairs; here, whether a command is about one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from mmc4viz.cli.options import PAIR_OPTIONS
+from mmc4viz.types import ConfigError
+
+_ACCEPTED: Final = {
+    "curve": {"shards", "index_dir", "config_file", "thresholds", "grid", "threshold", "form"},
+    "explain": {"shards", "index_dir", "config_file", "threshold", "form"},
+    "export": {"shards", "index_dir", "config_file", "threshold", "out", "note", "proposal",
+               "manifest_file", "ids_file", "overwrite"},
+    "index": {"shards", "out", "workers", "scheduler"},
+    "suggest": {"shards", "index_dir", "config_file", "keep", "out", "form"},
+}  # fmt: skip
+
+
+def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the module in which a command runs, and its parameters.
+
+    Raises
+    ------
+    ConfigError
+        For an option that means nothing for what is given: a table of pairs, or shards.
+    """
+    from mmc4viz.pairs.recognise import holds_pairs, is_pair_index  # imported late, for quick help
+
+    folder = given.get("index_dir")
+    named = bool(given.get("named"))
+    if folder:
+        is_table = is_pair_index(folder)
+    else:
+        is_table = bool(given["shards"]) and holds_pairs(given["shards"], named)
+    own = {option for option in PAIR_OPTIONS if option in given}
+    if not is_table:
+        if asked := next(
+            (option for option in own if given[option] not in (None, False, ())), None
+        ):
+            raise ConfigError(
+                f"{_flag(asked)} is for tables of image–text pairs (Parquet, CSV, TSV, or tars of "
+                "img2dataset), and this is none"
+            )
+        return module, {key: value for key, value in given.items() if key not in own}
+    accepted = _ACCEPTED[name] | own
+    context = click.get_current_context()
+    for option in given:
+        source = context.get_parameter_source(option)
+        if option not in accepted and source is ParameterSource.COMMANDLINE:
+            raise ConfigError(
+                f"{_flag(option)} is for interleaved documents, and this is a table of image–text "
+                "pairs"
+            )
+    return "pairs.run", {key: value for key, value in given.items() if key in accepted}
+
+
+def _flag(option: str) -> str:
+    """Return a parameter's option as a person writes it."""
+    params = click.get_current_context().command.params
+    return next(param.opts[0] for param in params if param.name == option)

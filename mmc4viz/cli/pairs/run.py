@@ -1,0 +1,293 @@
+"""The commands ``curve``, ``explain``, ``index``, ``suggest`` and ``export`` on tables of pairs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from mmc4viz.cli.common import finish, progress
+from mmc4viz.cli.curve import thresholds_of
+from mmc4viz.cli.messages import print_error, print_note
+from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs, parsed_conditions
+from mmc4viz.cli.pairs.settings import PairSettings, chosen_by, settings_text
+from mmc4viz.data.jobs import by_status, dask, processes
+from mmc4viz.data.scale import MAX_STEPS, Thresholds
+from mmc4viz.data.storage import refuse_inputs, remember, size_of, whole_file
+from mmc4viz.pairs.choose import by_fraction, by_share, count_kept
+from mmc4viz.pairs.count import PairFileDone, PairIndexTask, build_pair_index, plan_of
+from mmc4viz.pairs.examples import PairRow, first_rows, rows_near
+from mmc4viz.pairs.layout import ScoreColumn
+from mmc4viz.pairs.manifest import write_kept, write_uids
+from mmc4viz.pairs.selection import PairSelection, Together
+from mmc4viz.pairs.table import open_table
+from mmc4viz.text import printable, table, write_rows
+from mmc4viz.thresholds.proposal import Proposal
+from mmc4viz.types import ConfigError
+
+if TYPE_CHECKING:
+    from mmc4viz.thresholds.by_yield import Target
+
+_SHOWN = 60  # characters of a text or url in a table
+
+
+def curve(
+    thresholds: str | None, grid: str | None, form: str, threshold: float | None, **options: Any
+) -> None:
+    """Print what each threshold keeps."""
+    asked = thresholds_of(thresholds, grid)
+    if asked is None and threshold is not None:
+        asked = np.array([threshold])
+    opened = open_pairs(options)
+    rows = list(_curve_rows(opened, asked))
+    write_rows(rows, form, sys.stdout)
+    finish(opened)
+
+
+def _curve_rows(opened: OpenedPairs, asked: Thresholds | None) -> Iterator[dict[str, Any]]:
+    for columns in opened.alternatives():
+        at = asked if asked is not None else _grid(opened, columns)
+        if opened.together in ("and", "or") and opened.second is None:
+            second = asked if asked is not None else _grid(opened, columns[1:])
+            each = [(one, other) for one in at.tolist() for other in second.tolist()]
+        else:
+            each = [(one, *opened.fixed) for one in at.tolist()]
+        for place, kept in zip(each, _kept(opened, columns, each), strict=True):
+            share = kept / opened.tally.rows if opened.tally.rows else None
+            names = opened.name_of(columns)
+            places = {"threshold": place[0]}
+            if len(place) > 1:
+                places |= {"and" if opened.together == "and" else "or": columns[1].name,
+                           "second_threshold": place[1]}  # fmt: skip
+            yield {"score": names, **places, "pairs": kept, "share": share}
+
+
+def _kept(
+    opened: OpenedPairs, columns: tuple[ScoreColumn, ...], each: Sequence[tuple[float, ...]]
+) -> list[int]:
+    """Return the rows kept at thresholds: looked up, or counted where they are between steps."""
+    found: list[int | None] = []
+    for place in each:
+        try:
+            found.append(opened.curves.kept(columns, place, opened.together))
+        except ConfigError:
+            found.append(None)
+    missing = [place for place, kept in zip(each, found, strict=True) if kept is None]
+    counted: Iterator[int] = iter(())
+    if missing:
+        if len(missing) > MAX_STEPS:
+            raise ConfigError(f"{len(missing):,} pairs of thresholds are no steps of the grid")
+        selections = [opened.selection(*place, columns=columns) for place in missing]
+        counted = iter(count_kept(opened.table, selections, opened.errors))
+    return [next(counted) if kept is None else kept for kept in found]
+
+
+def _grid(opened: OpenedPairs, columns: Sequence[ScoreColumn]) -> Thresholds:
+    """Return at most some fifty thresholds over the range of the scores, rounded."""
+    together: Together = "sum" if opened.together == "sum" else "one"
+    grid = opened.curves.thresholds(columns, together)
+    ends = [(opened.curves.of(one).lowest, opened.curves.of(one).highest) for one in columns]
+    used = ends if together == "sum" else ends[:1]
+    low, high = (float(np.sum([one[k] for one in used])) for k in (0, 1))
+    first, last = np.searchsorted(grid, [low, high])
+    first, last = max(int(first) - 1, 0), min(int(last) + 1, len(grid) - 1)
+    if not last > first:
+        return grid[first : first + 1]
+    every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if (last - first) / n <= 50)
+    return grid[first // every * every : last + every : every]
+
+
+def explain(
+    form: str, threshold: float | None, first: int | None, near: int | None, **options: Any
+) -> None:
+    """Show rows with their scores, and why each is kept or not."""
+    if first is not None and near is not None:
+        raise ConfigError("give --first or --near, not both")
+    opened = open_pairs(options, count_now=False)
+    selection = opened.chosen(threshold)
+    if near is None:
+        rows = first_rows(opened.table, selection, first or 20, opened.errors)
+    else:
+        rows = rows_near(opened.table, selection, near, opened.errors)
+    if form == "jsonl":
+        for row in rows:
+            click.echo(json.dumps(row.as_dict(selection), ensure_ascii=False))
+    else:
+        click.echo(f"{selection}\n{table(_cells(rows, selection), left=(0, 2, 3))}")
+    finish(opened)
+
+
+def _cells(rows: Sequence[PairRow], selection: PairSelection) -> Iterator[Sequence[str]]:
+    names = [one.name for one in selection.scores]
+    yield ["file", "row", "id", "status", *names, "  text", "reason"]
+    for row in rows:
+        scores = ["–" if np.isnan(score) else f"{score:.4f}" for score in row.scores]
+        place = os.path.basename(row.path), f"{row.number:,}", _short(row.id)
+        yield [*place, row.status, *scores, _short(row.text or row.url), row.reason]
+
+
+def _short(text: str) -> str:
+    plain = printable(text)
+    return plain if len(plain) <= _SHOWN else f"{plain[: _SHOWN - 1]}…"
+
+
+def index(
+    shards: tuple[str, ...],
+    out: str,
+    workers: int,
+    scheduler: str | None,
+    named: tuple[str, ...],
+    where: tuple[str, ...],
+    strict: bool,
+) -> None:
+    """Count a table into an index, so that its files are read only once."""
+    found, out = open_table(shards, named), remember(out)
+    columns = (*found.scores, *found.numbers)
+    plan = plan_of(found, columns if found.scores else (), parsed_conditions(where, found), strict)
+    tasks = [PairIndexTask(path, out, plan) for path in found.paths]
+    make = partial(dask, scheduler, print_note) if scheduler else partial(processes, workers)
+    done: list[PairFileDone] = []
+    with progress("B", sum(size_of(path) for path in found.paths)) as advance:
+        done = build_pair_index(tasks, make, lambda one: advance(size_of(one.path)))
+    rows: list[tuple[Any, ...]] = [("", "files", "rows", "MB")]
+    rows += [(*row, f"{n / 1e6:.1f}") for *row, n in by_status(done, "rows", "n_bytes")]
+    click.echo(table(rows))
+    problems = [one for one in done if one.status in ("failed", "incomplete")]
+    for problem in problems:
+        print_error(str(problem.reason))
+    if problems:
+        sys.exit(2)
+
+
+def suggest(
+    keep: tuple[str, ...],
+    fraction: tuple[float, ...],
+    out: str | None,
+    form: str,
+    **options: Any,
+) -> None:
+    """Suggest the highest threshold that keeps enough rows."""
+    from mmc4viz.thresholds.by_yield import Target  # imported late: curve starts without it
+
+    targets = [Target.parse(text) for text in keep]
+    if not targets and not fraction:
+        raise ConfigError(
+            "specify a target: --keep pairs=30%, --keep pairs=1000000 or --fraction 0.3"
+        )
+    for target in targets:
+        if target.quantity != "pairs":
+            raise ConfigError(f"{target}: a table of pairs has pairs only: --keep pairs=AMOUNT")
+    opened = open_pairs(options)
+    columns = opened.alternatives()[0]
+    if opened.together in ("and", "or") and opened.second is None:
+        raise ConfigError(f"--{opened.together} needs a threshold here: COLUMN=T")
+    selection = opened.selection(0.0, *opened.fixed, columns=columns)
+    arguments = opened.table, opened.curves, selection
+    found = [
+        by_share(*arguments, _rows_of(target, opened.tally.rows), str(target), opened.errors)
+        for target in targets
+    ]
+    found += [by_fraction(*arguments, share, opened.errors) for share in fraction]
+    records = [{"score": opened.name_of(columns), **one.as_dict()} for one in found]
+    text = json.dumps(records, indent=1)
+    if out is not None:
+        _refuse(opened, out)
+        with whole_file(out) as file:
+            file.write(f"{text}\n".encode())
+    click.echo(text if form == "json" else _as_text(opened, columns, found))
+    finish(opened)
+
+
+def _rows_of(target: Target, rows: int) -> int:
+    """Return the number of rows to keep, rounded up."""
+    wanted = target.amount * (rows if target.share else 1)
+    return int(-(-wanted // 1))
+
+
+def _as_text(opened: OpenedPairs, columns: Sequence[ScoreColumn], found: Sequence[Proposal]) -> str:
+    rows = [("target", "score", "threshold", "pairs", "share")]
+    for one in found:
+        kept = one.kept.get("pairs")
+        cells = (
+            ("–", "–") if kept is None else (f"{int(kept):,}", f"{kept / opened.tally.rows:.2%}")
+        )
+        threshold = "none" if one.threshold is None else f"{one.threshold!r}"
+        rows.append((one.target, opened.name_of(columns), threshold, *cells))
+    lines = [table(rows, left=(0, 1))]
+    lines += [f"{one.target}: no threshold: {one.reason}" for one in found if one.reason]
+    lines += [f"({text})" for text in dict.fromkeys(one.assumption for one in found)]
+    return "\n".join(lines)
+
+
+def export(
+    out: str | None,
+    note: str | None,
+    proposal: str | None,
+    manifest_file: str | None,
+    ids_file: str | None,
+    overwrite: bool,
+    threshold: float | None,
+    **options: Any,
+) -> None:
+    """Write the settings, and which rows are kept."""
+    if not (out or manifest_file or ids_file):
+        raise ConfigError("nothing to write: give --out, --manifest or --ids")
+    opened = open_pairs(options, count_now=False)
+    why = None if proposal is None else chosen_by(proposal)
+    if why is not None:
+        if threshold not in (None, why["threshold"]):
+            raise ConfigError(f"--threshold {threshold!r} contradicts {proposal}; omit one of them")
+        threshold = float(why["threshold"])
+    selection = opened.chosen(threshold)
+    for path in filter(None, (out, manifest_file, ids_file)):
+        _refuse(opened, path, overwrite)
+    kept: int | None = None
+    with progress("rows") as advance:
+        if ids_file is not None:
+            kept, invalid = write_uids(ids_file, opened.table, selection, opened.errors, advance)
+            print_note(
+                f"wrote {ids_file}: {kept:,} uids, sorted, as DataComp's resharder takes them"
+            )
+            if invalid:
+                opened.errors.append(f"{ids_file}: {invalid:,} kept rows without a valid uid")
+            kept += invalid
+        if manifest_file is not None:
+            kept = write_kept(manifest_file, opened.table, selection, opened.errors, advance)
+            print_note(f"wrote {manifest_file}: {kept:,} rows")
+        if kept is None:
+            (kept,) = count_kept(opened.table, [selection], opened.errors)
+    click.echo(f"{selection}: {kept:,} rows kept")
+    if out is not None:
+        _write_settings(out, opened, selection, kept, note, why)
+    opened.errors = list(dict.fromkeys(opened.errors))
+    finish(opened)
+
+
+def _write_settings(
+    out: str,
+    opened: OpenedPairs,
+    selection: PairSelection,
+    kept: int,
+    note: str | None,
+    why: dict[str, Any] | None,
+) -> None:
+    settings = PairSettings.of(opened.table.layout.name, selection)
+    facts = {"kept": kept, "files": [os.path.basename(path) for path in opened.table.paths]}
+    facts |= {"note": note} if note else {}
+    facts |= {"chosen": why} if why else {}
+    with whole_file(out) as file:
+        file.write(settings_text(settings, facts, out).encode())
+    print_note(f"wrote {out}")
+
+
+def _refuse(opened: OpenedPairs, path: str, overwrite: bool = False) -> None:
+    """Refuse to write over a file of the table, or over any other without being told."""
+    refuse_inputs([path], opened.table.paths)
+    if os.path.exists(path) and not overwrite:
+        raise ConfigError(f"{path}: exists; choose another name or add --overwrite")

@@ -1,0 +1,128 @@
+"""The config of a table of pairs: which rows are kept, with how that was chosen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+import yaml
+
+from mmc4viz.config_file import read_marked
+from mmc4viz.pairs.selection import PairSelection
+from mmc4viz.types import ConfigError
+
+_TOGETHER: Final = ("one", "and", "or", "sum")
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """Which rows are kept, as a config says it.
+
+    Attributes
+    ----------
+    layout : str
+    scores : tuple of str
+        Columns, one or two.
+    models : tuple of str
+        Their CLIP models.
+    thresholds : tuple of float
+    together : str
+    strict : bool
+    where : tuple of str
+    """
+
+    layout: str
+    scores: tuple[str, ...]
+    models: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    together: str
+    strict: bool
+    where: tuple[str, ...]
+
+    @classmethod
+    def of(cls, layout: str, selection: PairSelection) -> PairSettings:
+        """Return the settings of a selection."""
+        return cls(
+            layout,
+            tuple(one.name for one in selection.scores),
+            tuple(one.model for one in selection.scores),
+            selection.thresholds,
+            selection.together,
+            selection.rule.strict,
+            tuple(map(str, selection.where)),
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of a command that mean the same."""
+        found: dict[str, Any] = dict.fromkeys(("and_", "or_", "sum_"))
+        found |= {"named": (self.scores[0],), "where": self.where, "strict": self.strict}
+        if self.together != "one":
+            end = "" if self.together == "sum" else f"={self.thresholds[1]!r}"
+            found[f"{self.together}_"] = f"{self.scores[1]}{end}"
+        return found
+
+
+def settings_text(settings: PairSettings, facts: dict[str, Any], name: str) -> str:
+    """Return a config's text: JSON if the name ends in ``.json``, else YAML."""
+    pairs = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(settings).items()}
+    content = {"pairs": pairs, "provenance": {"mmc4viz": version("mmc4viz"), **facts}}
+    if name.lower().endswith(".json"):
+        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def read_settings(path: str) -> PairSettings:
+    """Read a config of a table of pairs.
+
+    Raises
+    ------
+    ConfigError
+        Names the line of the problem.
+    """
+    marked = read_marked(path)
+    value = marked.value
+    if not isinstance(value, dict) or not isinstance(value.get("pairs"), dict):
+        raise marked.error("has no part 'pairs', so it is no config of a table of image–text pairs")
+    found = value["pairs"]
+    unknown = sorted(found.keys() - PairSettings.__dataclass_fields__.keys())
+    if unknown:
+        raise marked.error(f"unknown setting {unknown[0]!r}", ("pairs", unknown[0]))
+    try:
+        scores, together = tuple(map(str, found["scores"])), str(found.get("together", "one"))
+        thresholds = tuple(float(one) for one in found["thresholds"])
+    except KeyError as missing:
+        raise marked.error(f"pairs needs {missing.args[0]}", ("pairs",)) from None
+    except (TypeError, ValueError):
+        raise marked.error("scores must be a list of columns, thresholds one of numbers",
+                           ("pairs", "scores")) from None  # fmt: skip
+    wanted = (1 if together == "one" else 2, 2 if together in ("and", "or") else 1)
+    if together not in _TOGETHER or (len(scores), len(thresholds)) != wanted:
+        raise marked.error(
+            "together must be one (a score), sum (two scores, one threshold), and or or (two of "
+            "each)",
+            ("pairs", "together"),
+        )
+    models = tuple(map(str, found.get("models", ())))
+    where = tuple(map(str, found.get("where", ())))
+    layout = str(found.get("layout", ""))
+    strict = bool(found.get("strict", False))
+    return PairSettings(layout, scores, models, thresholds, together, strict, where)
+
+
+def chosen_by(path: str) -> dict[str, Any]:
+    """Read the only proposal with a threshold that ``mmc4viz suggest --out`` wrote.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or several.
+    """
+    value = read_marked(path).value
+    found = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    found = [one for one in found if isinstance(one.get("threshold"), int | float)]
+    if len(found) != 1:
+        raise ConfigError(f"{path}: has {len(found)} proposals with a threshold; one is needed")
+    return {key: one for key, one in found[0].items() if one not in (None, {})}

@@ -1,0 +1,1 @@
+"""Tables of image–text pairs: what every threshold of one or two scores keeps, exactly."""

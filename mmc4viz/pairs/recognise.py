@@ -1,0 +1,229 @@
+"""Which files are tables of image–text pairs, by their content; without loading what reads them."""
+
+from __future__ import annotations
+
+import bz2
+import glob
+import io
+import json
+import lzma
+import os
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import braceexpand
+
+from mmc4viz.data.storage import (
+    file_system,
+    is_remote,
+    is_web,
+    listing,
+    natural,
+    open_for_reading,
+    remember,
+)
+from mmc4viz.pairs.layout import recognised
+from mmc4viz.types import ShardError
+
+_PACKED: Final = ("gz", "bz2", "xz", "zst", "zip")
+SUFFIXES: Final = (
+    ".parquet", ".tar", ".csv", ".tsv",
+    *(f".{kind}.{packed}" for kind in ("csv", "tsv") for packed in _PACKED),
+)  # fmt: skip
+"""How names of tables in a folder end; what a file holds is told by its content."""
+MANIFEST: Final = "pairs.json"
+"""What an index of a table has, and an index of shards has not."""
+HEAD: Final = 1 << 16
+"""Number of bytes by which a file is recognized."""
+
+_LINES: Final = re.compile(r"\.jsonl?(\.\w+)?$", re.IGNORECASE)
+_IMAGES: Final = (".jpg", ".jpeg", ".png", ".webp")
+_UNREADABLE: Final = (
+    ShardError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError,
+    zipfile.BadZipFile,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A file of a table.
+
+    Attributes
+    ----------
+    path : str
+        Without secrets in a URL.
+    kind : str
+        ``parquet``, ``text`` (CSV or TSV) or ``tar``.
+    columns : tuple of str
+        In the order of the file.
+    delimiter : str
+        Of a text file.
+    header : bool
+        Whether a text file's first line names its columns.
+    """
+
+    path: str
+    kind: str
+    columns: tuple[str, ...]
+    delimiter: str = ","
+    header: bool = True
+
+
+def table_files(patterns: Iterable[str]) -> list[str]:
+    """Expand braces, globs and folders to files of tables, in natural order.
+
+    A tar with a Parquet file of the same stem beside it is left out: img2dataset writes the same
+    rows to both.
+
+    Raises
+    ------
+    ShardError
+        When a pattern matches nothing.
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        exists = not is_remote(pattern) and os.path.exists(pattern)
+        names = [pattern] if exists or "{" not in pattern else braceexpand.braceexpand(pattern)
+        for name in names:
+            found += _files_of(remember(name))
+    twins = {path.removesuffix(".parquet") for path in found if path.endswith(".parquet")}
+    return [path for path in dict.fromkeys(found) if path.removesuffix(".tar") not in twins]
+
+
+def _files_of(name: str) -> list[str]:
+    if is_remote(name):
+        found = [name] if is_web(name) and not glob.has_magic(name) else listing(name)
+        found = found if found == [name] else [p for p in found if p.lower().endswith(SUFFIXES)]
+    elif os.path.isdir(name):
+        inside = (str(path) for path in Path(name).iterdir() if path.is_file())
+        found = sorted((p for p in inside if p.lower().endswith(SUFFIXES)), key=natural)
+    elif os.path.exists(name):
+        found = [name]
+    else:
+        found = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
+        found = [path for path in found if path.lower().endswith(SUFFIXES)] or found
+    found = [path for path in found if path == name or not os.path.basename(path).startswith(".")]
+    if not found:
+        raise ShardError(f"{name}: no table found")
+    return found
+
+
+def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
+    """Whether paths hold a table of image–text pairs, by the content of the first file.
+
+    False for anything else, including files that cannot be read, whose error the reader of
+    interleaved documents reports.
+
+    Parameters
+    ----------
+    patterns : sequence of str
+    named : bool
+        Whether a person named a score, so that any table will do.
+    """
+    try:
+        path = table_files(patterns[:1])[0]
+        return not _LINES.search(path) and _is_table(path, named)
+    except _UNREADABLE:
+        return False
+
+
+def _is_table(path: str, named: bool) -> bool:
+    with open_for_reading(path) as file:
+        head = unpacked_head(file.read(HEAD))
+    if head[:4] == b"PAR1":
+        columns: Sequence[str] = _parquet_columns(path)
+    elif head[257:262] == b"ustar":
+        return _is_pair_tar(path)
+    else:
+        found = text_columns(head)
+        columns = () if found is None else found.columns
+    return bool(columns) and (named or recognised(columns) is not None)
+
+
+def _parquet_columns(path: str) -> list[str]:
+    import pyarrow.parquet as pq  # imported late to start faster
+
+    if not is_remote(path):
+        return list(pq.read_schema(path).names)
+    store, inside = file_system(path)
+    with store.open(inside, "rb") as remote:
+        return list(pq.read_schema(remote).names)
+
+
+def unpacked_head(head: bytes) -> bytes:
+    """Return the first bytes of a file's decompressed content, given those of the file."""
+    if head[:2] == b"\x1f\x8b":
+        return zlib.decompressobj(31).decompress(head, HEAD)
+    if head[:3] == b"BZh":
+        return bz2.BZ2Decompressor().decompress(head, HEAD)
+    if head[:6] == b"\xfd7zXZ\0":
+        return lzma.LZMADecompressor().decompress(head, HEAD)
+    if head[:4] == b"\x28\xb5\x2f\xfd":
+        import pyarrow as pa  # imported late to start faster
+
+        with pa.CompressedInputStream(io.BytesIO(head), "zstd") as stream:
+            return bytes(stream.read(1 << 12))  # more may be cut off
+    if head[:4] == b"PK\x03\x04":  # a local header, then the first member
+        start = 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        deflated = head[8:10] == b"\x08\0"
+        return zlib.decompressobj(-15).decompress(head[start:], HEAD) if deflated else head[start:]
+    return head
+
+
+def _is_pair_tar(path: str) -> bool:
+    """Whether a tar's first sample is one image and one caption, as img2dataset writes it."""
+    suffixes: set[str] = set()
+    first = None
+    with open_for_reading(path) as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+        for member in tar:
+            key, dot, suffix = member.name.rpartition("/")[2].partition(".")
+            first = key if first is None else first
+            if key != first:
+                break
+            suffixes.add(dot + suffix.lower())
+            if suffix.lower() == "json":
+                opened = tar.extractfile(member) if member.size <= HEAD else None
+                row = None if opened is None else json.loads(opened.read())
+                return isinstance(row, dict) and {"caption", "url", "key"} <= row.keys()
+    return ".txt" in suffixes and not suffixes.isdisjoint(_IMAGES)
+
+
+def text_columns(head: bytes) -> TableFile | None:
+    """Return delimiter, header and columns of a text file by its first bytes; None if it is none.
+
+    The first line names the columns; or it is a row of a caption and a url, in either order.
+    """
+    line, _, _ = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    try:
+        text = line.decode().rstrip("\r")
+    except UnicodeDecodeError:
+        return None
+    if "\0" in text or text.lstrip()[:1] in ("{", "[", "<"):
+        return None
+    delimiter = max("\t,|", key=text.count)
+    cells = [cell.strip().strip('"') for cell in text.split(delimiter)]
+    if len(cells) < 2:
+        return None
+    urls = [re.match(r"https?://", cell) is not None for cell in cells]
+    if len(cells) == 2 and sum(urls) == 1:
+        names = ("url", "caption") if urls[0] else ("caption", "url")
+        return TableFile("", "text", names, delimiter, header=False)
+    words = all(re.fullmatch(r"[A-Za-z_][\w .-]{0,63}", cell) for cell in cells)
+    return TableFile("", "text", tuple(cells), delimiter) if words and not any(urls) else None
+
+
+def is_pair_index(folder: str) -> bool:
+    """Whether a folder is an index of a table."""
+    if not is_remote(folder):
+        return os.path.isfile(os.path.join(folder, MANIFEST))
+    try:
+        with open_for_reading(f"{folder.rstrip('/')}/{MANIFEST}"):
+            return True
+    except (ShardError, OSError):
+        return False

@@ -1,0 +1,532 @@
+"""Open tables of image–text pairs and stream their rows, a batch of needed columns at a time.
+
+Parquet, CSV and TSV (also compressed), and img2dataset's tars; files, folders and globs, local or
+remote. Row groups are decoded by pyarrow and counted by NumPy rather than by DuckDB: for the joint
+histogram of two scores and that of their sum, DuckDB took twice the processor time
+(``benchmarks/pairs.py``), and ``floor`` in SQL is not exact at decimal steps.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import IO, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mmc4viz.data.scale import scale_of
+from mmc4viz.data.storage import (
+    file_system,
+    is_remote,
+    open_for_reading,
+)
+from mmc4viz.pairs.layout import (
+    ASPECT,
+    OTHER,
+    UNKNOWN,
+    PairLayout,
+    ScoreColumn,
+    named_column,
+    numbers_in,
+    recognised,
+    scores_in,
+)
+from mmc4viz.pairs.recognise import HEAD, TableFile, table_files, text_columns
+from mmc4viz.types import ConfigError, ShardError
+
+BATCH: Final = 1 << 19
+"""Rows per batch."""
+STATUS: Final = "status"
+"""img2dataset's column that says whether an image was downloaded."""
+
+_BLOCK: Final = 16 << 20  # bytes of text per block
+_TAR_ROWS: Final = 10_000
+_LARGEST_JSON: Final = 16 << 20
+_DAMAGED: Final = (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError,
+                   tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PairTable:
+    """A table of image–text pairs.
+
+    Attributes
+    ----------
+    paths : tuple of str
+        Its files, in natural order.
+    first : TableFile
+        The file by which it was recognized.
+    layout : PairLayout
+    scores : tuple of ScoreColumn
+        CLIP scores; those that were named first.
+    numbers : tuple of ScoreColumn
+        Other known numbers.
+    """
+
+    paths: tuple[str, ...]
+    first: TableFile
+    layout: PairLayout
+    scores: tuple[ScoreColumn, ...]
+    numbers: tuple[ScoreColumn, ...]
+
+    def column(self, asked: str) -> ScoreColumn:
+        """Return the column that a person means, of scores and other numbers.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such column, or several could be meant.
+        """
+        found = named_column(asked, [*self.scores, *self.numbers])
+        if found is None:
+            names = ", ".join(one.name for one in (*self.scores, *self.numbers)) or "none"
+            raise ConfigError(f"{asked!r} is not one known number of this table ({names})")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class TableBatch:
+    """Consecutive rows of a file.
+
+    Attributes
+    ----------
+    start : int
+        Position of the first row in the file, from 0.
+    rows : int
+    columns : mapping of str to pyarrow.Array
+    """
+
+    start: int
+    rows: int
+    columns: dict[str, pa.Array]
+
+    def numbers(self, name: str, layout: PairLayout) -> ColumnNumbers:
+        """Return a column, or the aspect ratio, as numbers."""
+        if name != ASPECT or ASPECT in self.columns:
+            return numbers_of(self.columns[name])
+        sides = [numbers_of(self.columns[one]) for one in _sides(layout, self.columns)]
+        pair = np.array([one.values for one in sides], np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = pair.max(0) / pair.min(0)
+        values[~(pair.min(0) > 0)] = np.nan
+        malformed = sum(one.malformed for one in sides)
+        return ColumnNumbers(values, False, min(malformed, int(np.isnan(values).sum())))
+
+
+def _sides(layout: PairLayout, columns: Iterable[str]) -> list[str]:
+    present = list(columns)
+    found = (layout.column_of(role, present) for role in ("width", "height"))
+    return [name for name in found if name is not None]
+
+
+def needed(names: Iterable[str], layout: PairLayout, columns: Sequence[str]) -> list[str]:
+    """Return the columns to read for some numbers, each once."""
+    found: list[str] = []
+    for name in names:
+        found += _sides(layout, columns) if name == ASPECT and ASPECT not in columns else [name]
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnNumbers:
+    """A column as numbers.
+
+    Attributes
+    ----------
+    values : ndarray of float32 or float64, shape (rows,)
+        NaN where there is none.
+    single : bool
+        Whether the column is stored in single precision or less.
+    malformed : int
+        Values that are no numbers.
+    """
+
+    values: NDArray[Any]
+    single: bool
+    malformed: int
+
+
+def numbers_of(column: pa.Array) -> ColumnNumbers:
+    """Read an Arrow column as numbers, whatever its type.
+
+    Text is parsed; nulls and empty text are missing; whatever else is no number is malformed. Both
+    become NaN.
+
+    Examples
+    --------
+    >>> found = numbers_of(pa.array(["0.25", None, "n/a"]))
+    >>> found.values, found.malformed
+    (array([0.25,  nan,  nan]), 1)
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return numbers_of(column.dictionary_decode())
+    if pa.types.is_floating(kind):
+        column = column.cast(pa.float32()) if pa.types.is_float16(kind) else column
+        single = column.type == pa.float32()
+        return ColumnNumbers(_floats(column), single, 0)
+    if pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
+        return ColumnNumbers(_floats(column.cast(pa.float64(), safe=False)), False, 0)
+    if pa.types.is_null(kind):
+        return ColumnNumbers(np.full(len(column), np.nan), False, 0)
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()):
+        return ColumnNumbers(np.full(len(column), np.nan), False, len(column) - column.null_count)
+    text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
+    try:
+        return ColumnNumbers(_floats(text.cast(pa.float64())), False, 0)
+    except pa.ArrowInvalid:
+        each = [_parsed(one) for one in text.to_pylist()]
+    malformed = sum(one is None for one in each)
+    return ColumnNumbers(np.array(each, np.float64), False, malformed)
+
+
+def _floats(column: pa.Array) -> NDArray[Any]:
+    """Return a column of floats, NaN for null; pyarrow's ``to_numpy`` would import pandas."""
+    filled = column.fill_null(float("nan")) if column.null_count else column
+    kind = np.float32 if column.type == pa.float32() else np.float64
+    data = filled.buffers()[1] if len(filled) else b""
+    return np.frombuffer(data, kind)[filled.offset : filled.offset + len(filled)]
+
+
+def bools_of(column: pa.Array) -> NDArray[np.bool_]:
+    """Return a column of booleans, False for null."""
+    octets = column.fill_null(False).cast(pa.uint8())
+    data = octets.buffers()[1] if len(octets) else b""
+    found = np.frombuffer(data, np.uint8)[octets.offset : octets.offset + len(octets)]
+    return found.astype(bool)
+
+
+def _parsed(text: str | None) -> float | None:
+    """Parse a number; NaN if there is none, None if it is malformed."""
+    if not text:
+        return float("nan")
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+# --- opening -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[IO[bytes], bool]]:
+    """Open a file's decompressed bytes in order; also return whether it was compressed."""
+    with open_for_reading(path) as raw:
+        head = raw.peek(6)[:6]
+        if head[:2] == b"\x1f\x8b":
+            yield pa.CompressedInputStream(raw, "gzip"), True
+        elif head[:3] == b"BZh":
+            yield pa.CompressedInputStream(raw, "bz2"), True
+        elif head[:4] == b"\x28\xb5\x2f\xfd":
+            yield pa.CompressedInputStream(raw, "zstd"), True
+        elif head[:6] == b"\xfd7zXZ\0":
+            with lzma.open(raw) as unpacked:
+                yield unpacked, True
+        elif head[:4] == b"PK\x03\x04":
+            with zipfile.ZipFile(io.BytesIO(raw.read())) as archive:
+                names = [name for name in archive.namelist() if not name.endswith("/")]
+                with archive.open(names[0]) as unpacked:
+                    yield unpacked, True
+        else:
+            yield raw, False
+
+
+def open_file(path: str) -> TableFile:
+    """Open a file of a table and read the names of its columns.
+
+    Raises
+    ------
+    ShardError
+        If it cannot be read, or is no table.
+    """
+    try:
+        with _opened(path) as (stream, _):
+            head = stream.read(HEAD)
+        if head[:4] == b"PAR1":
+            with _parquet(path) as file:
+                return TableFile(path, "parquet", tuple(file.schema_arrow.names))
+        if head[257:262] == b"ustar":
+            return TableFile(path, "tar", _tar_columns(path))
+    except _DAMAGED as error:
+        raise ShardError(f"{path}: {_why(error)}") from None
+    if not head:
+        raise ShardError(f"{path}: the file is empty")
+    found = text_columns(head)
+    if found is None:
+        raise ShardError(f"{path}: no table: neither Parquet, nor CSV or TSV with known columns")
+    return replace(found, path=path)
+
+
+def _why(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        return "not found"
+    if re.search("magic bytes|footer|Parquet file size|EOF|end of|truncated|closed", text, re.I):
+        return f"damaged or only partly downloaded ({text[:120]})"
+    return f"cannot be read: {text[:160]}"
+
+
+@contextmanager
+def _parquet(path: str) -> Iterator[pq.ParquetFile]:
+    if not is_remote(path):
+        with pq.ParquetFile(path, memory_map=True) as file:
+            yield file
+        return
+    store, inside = file_system(path)
+    with store.open(inside, "rb") as remote, pq.ParquetFile(remote, pre_buffer=True) as file:
+        yield file
+
+
+def open_table(patterns: Sequence[str], named: Sequence[str] = ()) -> PairTable:
+    """Open a table of image–text pairs.
+
+    Parameters
+    ----------
+    patterns : sequence of str
+        Files, folders, globs or braces.
+    named : sequence of str
+        Columns that a person named, each as ``COLUMN`` or ``COLUMN=MODEL``; they come first.
+
+    Raises
+    ------
+    ConfigError
+        If a named column does not exist.
+    ShardError
+        If no file can be read.
+    """
+    paths = tuple(table_files(patterns))
+    first = _first_of(paths)
+    layout = recognised(first.columns) or OTHER
+    known = scores_in(layout, first.columns)
+    numbers = tuple(numbers_in(layout, first.columns))
+    chosen = [_named(text, first, layout, [*known, *numbers]) for text in named]
+    names = {one.name for one in chosen}
+    scores = (*chosen, *(one for one in known if one.name not in names))
+    return PairTable(paths, first, layout, scores, numbers)
+
+
+def _first_of(paths: Sequence[str]) -> TableFile:
+    """Open the first file that can be."""
+    problem: ShardError | None = None
+    for path in paths[:20]:
+        try:
+            return open_file(path)
+        except ShardError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _named(
+    text: str, file: TableFile, layout: PairLayout, known: Sequence[ScoreColumn]
+) -> ScoreColumn:
+    """Return a column that a person named, with the model that they or the layout say."""
+    name, _, model = text.partition("=")
+    found = named_column(name, known)
+    if found is not None:
+        return replace(found, model=model) if model else found
+    if name not in file.columns:
+        names = ", ".join(file.columns[:30])
+        raise ConfigError(f"{file.path}: has no column {name!r}; its columns are {names}")
+    values = _sample(file, layout, name)
+    if not np.isfinite(values).any():
+        raise ConfigError(f"{file.path}: the column {name!r} has no numbers in its first rows")
+    return ScoreColumn(name, model or UNKNOWN, scale_of(values))
+
+
+def _sample(file: TableFile, layout: PairLayout, name: str) -> NDArray[np.float64]:
+    """Return a column's first numbers."""
+    for batch in batches(file, [name]):
+        return batch.numbers(name, layout).values.astype(np.float64)
+    return np.zeros(0)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def row_groups(file: TableFile) -> list[int]:
+    """Return the number of rows of each row group of a Parquet file; empty for other files."""
+    if file.kind != "parquet":
+        return []
+    with _readable(file.path), _parquet(file.path) as opened:
+        metadata = opened.metadata
+        return [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turn errors of reading into a `ShardError` with the path."""
+    try:
+        yield
+    except ShardError:
+        raise
+    except _DAMAGED as error:
+        raise ShardError(f"{path}: {_why(error)}") from None
+
+
+def batches(
+    file: TableFile, columns: Sequence[str], groups: Sequence[int] | None = None
+) -> Iterator[TableBatch]:
+    """Yield a file's rows with some of its columns.
+
+    Parameters
+    ----------
+    file : TableFile
+    columns : sequence of str
+        At least one.
+    groups : sequence of int, optional
+        Consecutive row groups of a Parquet file; all by default.
+
+    Raises
+    ------
+    ShardError
+        For a missing column, or when the file turns out to be damaged; what was yielded stands.
+    """
+    for name in columns:
+        if name not in file.columns:
+            raise ShardError(f"{file.path}: has no column {name!r}; skipped")
+    read = {"parquet": _parquet_batches, "text": _text_batches, "tar": _tar_batches}[file.kind]
+    start = 0
+    with _readable(file.path):
+        for batch in read(file, columns, groups):
+            for at in range(0, batch.num_rows, BATCH):  # text comes in blocks of any length
+                part = batch.slice(at, BATCH)
+                found = dict(zip(columns, part.columns, strict=True))
+                yield TableBatch(start, part.num_rows, found)
+                start += part.num_rows
+
+
+def _parquet_batches(
+    file: TableFile, columns: Sequence[str], groups: Sequence[int] | None
+) -> Iterator[pa.RecordBatch]:
+    with _parquet(file.path) as opened:
+        arguments: dict[str, Any] = {} if groups is None else {"row_groups": list(groups)}
+        yield from (
+            batch.select(list(columns))
+            for batch in opened.iter_batches(
+                BATCH, columns=list(columns), use_threads=False, **arguments
+            )
+        )
+
+
+def _text_batches(
+    file: TableFile, columns: Sequence[str], groups: Sequence[int] | None
+) -> Iterator[pa.RecordBatch]:
+    """Read CSV or TSV; every column as text, so that a malformed number costs one row only."""
+    skipped = 0
+
+    def skip(row: Any) -> str:
+        nonlocal skipped
+        skipped += 1
+        return "skip"
+
+    with _opened(file.path) as (stream, _):
+        reader = pacsv.open_csv(
+            stream,
+            pacsv.ReadOptions(
+                use_threads=False,
+                block_size=_BLOCK,
+                column_names=None if file.header else list(file.columns),
+            ),
+            pacsv.ParseOptions(
+                delimiter=file.delimiter,
+                quote_char='"' if file.header else False,
+                newlines_in_values=file.header,
+                invalid_row_handler=skip,
+            ),
+            pacsv.ConvertOptions(
+                check_utf8=False,
+                column_types=dict.fromkeys(file.columns, pa.string()),
+                include_columns=list(columns),
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        yield from reader
+    if skipped:
+        noun = "line has" if skipped == 1 else "lines have"
+        raise ShardError(f"{file.path}: {skipped:,} {noun} another number of columns; skipped")
+
+
+def _members(path: str) -> Iterator[tuple[str, str, bytes]]:
+    """Yield key, suffix and, for .json and .txt, the bytes of each member of a tar."""
+    with _opened(path) as (stream, _), tarfile.open(fileobj=stream, mode="r|") as tar:
+        for member in tar:
+            base = member.name.rpartition("/")[2]
+            stem, dot, suffix = base.partition(".")
+            suffix = dot + suffix.lower()
+            small = member.isfile() and member.size <= _LARGEST_JSON
+            wanted = small and suffix in (".json", ".txt")
+            opened = tar.extractfile(member) if wanted else None
+            yield stem, suffix, b"" if opened is None else opened.read()
+
+
+def _tar_columns(path: str) -> tuple[str, ...]:
+    """Return the names of the fields in a tar's first samples."""
+    names: dict[str, None] = {}
+    for row in islice(_tar_rows(path), 20):
+        names |= dict.fromkeys(row)
+    if not names:
+        raise ShardError(f"{path}: no image–text pairs: no sample has a .json or .txt")
+    return tuple(names)
+
+
+def _tar_rows(path: str) -> Iterator[dict[str, Any]]:
+    """Yield a row per sample: the fields of its .json, or its key and caption."""
+    key: str | None = None
+    row: dict[str, Any] = {}
+    for stem, suffix, data in _members(path):
+        if stem != key:
+            if row:
+                yield row
+            key, row = stem, {}
+        if suffix == ".json":
+            try:
+                found = json.loads(data)
+            except ValueError:
+                found = None
+            row = {"key": stem, **row, **found} if isinstance(found, dict) else row
+        elif suffix == ".txt":
+            row = {"key": stem, "caption": data.decode(errors="replace"), **row}
+    if row:
+        yield row
+
+
+def _tar_batches(
+    file: TableFile, columns: Sequence[str], groups: Sequence[int] | None
+) -> Iterator[pa.RecordBatch]:
+    rows: list[dict[str, Any]] = []
+    for row in _tar_rows(file.path):
+        rows.append(row)
+        if len(rows) == _TAR_ROWS:
+            yield _as_batch(rows, columns)
+            rows = []
+    if rows:
+        yield _as_batch(rows, columns)
+
+
+def _as_batch(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pa.RecordBatch:
+    arrays = [_as_array([row.get(name) for row in rows]) for name in columns]
+    return pa.RecordBatch.from_arrays(arrays, list(columns))
+
+
+def _as_array(values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # of several types
+        return pa.array([None if one is None else str(one) for one in values])

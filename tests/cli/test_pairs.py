@@ -1,0 +1,174 @@
+"""The commands on tables of image–text pairs, as people type them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support import pairs
+from tests.support.snapshots import run
+
+ROOT = Path(__file__).parents[2]
+RECORDED = json.loads(pairs.RECORDED.read_text())["filters"]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    pairs.write(pairs.datacomp(), folder / "datacomp", pairs.FILES)
+    pairs.write(pairs.laion(5000), folder / "laion", 2)
+    pairs.write(pairs.coyo(5000), folder / "coyo")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tables: Path, tmp_path: Path) -> Iterator[None]:
+    for path in tables.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    before = os.getcwd()
+    os.chdir(tmp_path)
+    yield
+    os.chdir(before)
+
+
+def said(line: str, code: int = 0) -> tuple[str, str]:
+    """Return what a command prints, and what it says on standard error."""
+    output, _, rest = run(line).partition("--- standard error\n")
+    errors, _, found = rest.rpartition("--- exit code ")
+    assert int(found) == code, rest
+    return output, errors
+
+
+def rows(line: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(said(line)[0])))
+
+
+def test_curve_gives_every_score_at_the_thresholds() -> None:
+    found = rows("curve datacomp --thresholds 0.25,0.281")
+    kept = {(row["score"][5:8], row["threshold"]): int(row["pairs"]) for row in found}
+    for arch in ("b32", "l14"):
+        for at in ("0.25", "0.281"):
+            assert kept[arch, at] == RECORDED[f"float32 {arch} {at}"]["uids"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--score l14",
+        "--and l14=0.2",
+        "--or vit-l/14=0.3",
+        "--sum l14",
+        "--where original_width>=500 --where aspect<=2",
+        "--strict",
+        "--and l14=0.2137 --strict --where original_height<1000",
+    ],
+)
+def test_curve_explain_and_export_agree(options: str, tmp_path: Path) -> None:
+    pairs.write(pairs.datacomp(3000, 5), tmp_path / "t", 2)
+    at = 0.45 if "sum" in options else 0.243
+    kept = int(rows(f"curve t --threshold {at} {options}")[0]["pairs"])
+    output, _ = said(f"explain t --threshold {at} {options} --first 9999 --format jsonl")
+    explained = [json.loads(line) for line in output.splitlines()]
+    assert len(explained) == 3000
+    assert [one["status"] for one in explained].count("kept") == kept
+    assert all(bool(one["reason"]) == (one["status"] != "kept") for one in explained)
+    said(f"export t --threshold {at} {options} --manifest m.jsonl --ids i.npy --out s.yaml")
+    written = [json.loads(line) for line in Path("m.jsonl").read_text().splitlines()]
+    uids = [one["id"] for one in explained if one["status"] == "kept"]
+    assert [one["uid"] for one in written] == uids
+    halves = np.array([(int(u[:16], 16), int(u[16:], 16)) for u in sorted(uids)], "u8,u8")
+    assert (np.load("i.npy") == halves).all()
+    said("export t --config s.yaml --manifest again.parquet")
+    assert pq.read_table("again.parquet")["uid"].to_pylist() == uids
+
+
+def test_ids_are_the_list_that_datacomp_writes() -> None:
+    said("suggest datacomp --score b32 --fraction 0.3 --out p.json")
+    said("export datacomp --score b32 --proposal p.json --ids top.npy")
+    digest = hashlib.sha256(Path("top.npy").read_bytes()).hexdigest()
+    assert digest == RECORDED["float32 b32 top 0.3"]["sha256"]
+
+
+def test_an_index_answers_as_the_table_does() -> None:
+    for name in ("datacomp", "coyo"):
+        output, _ = said(f"index {name} --out i-{name} --workers 1")
+        assert output.split()[:4] == ["files", "rows", "MB", "counted"]
+        for options in ("--thresholds 0.2,0.25", "--and l14 --thresholds 0.2,0.25",
+                        "--sum l14 --thresholds 0.5", "--score aspect --thresholds 1.5,2",
+                        "--or l14=0.2001 --threshold 0.25"):  # fmt: skip
+            assert said(f"curve --index i-{name} {options}") == said(f"curve {name} {options}")
+        assert said(f"suggest --index i-{name} --keep pairs=10%") == said(
+            f"suggest {name} --keep pairs=10%"
+        )
+    assert "skipped" in said("index coyo --out i-coyo --workers 1")[0]
+    _, error = said("curve --index i-coyo --where width>=500", 2)
+    assert "give the TABLE for other conditions" in error
+
+
+def test_impossible_similarities_are_named_and_kept() -> None:
+    output, note = said("curve laion --threshold 0.9")
+    assert output.splitlines()[1] == "similarity,0.9,1,0.0002"
+    assert "1 row outside -1 to 1 (the cosine scale; up to 6016)" in note
+
+
+def test_rows_nearest_to_the_threshold_are_shown_from_both_sides() -> None:
+    output, _ = said("explain laion --threshold 0.33 --near 6 --format jsonl")
+    scores = [json.loads(line)["similarity"] for line in output.splitlines()]
+    every = np.sort(pairs.laion(5000)["similarity"].to_numpy())
+    cut = int(np.searchsorted(every, 0.33))
+    assert sorted(scores) == every[cut - 3 : cut + 3].tolist()
+
+
+def test_files_are_not_written_over() -> None:
+    said("export laion --threshold 0.3 --out s.yaml")
+    assert "exists; choose another name or add --overwrite" in said(
+        "export laion --threshold 0.3 --out s.yaml", 2
+    )[1]  # fmt: skip
+    said("export laion --threshold 0.3 --out s.yaml --overwrite")
+    _, error = said("export laion --threshold 0.3 --manifest laion/part_0.parquet --overwrite", 2)
+    assert "is an input and would be overwritten" in error
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("curve coyo --max-images 3", "--max-images is for interleaved documents"),
+        ("curve sample_data --score l14", "--score is for tables of image–text pairs"),
+        ("explain coyo", "give --threshold T for clip_similarity_vitb32"),
+        ("explain coyo --threshold 0.3 --and l14", "--and needs a threshold here: COLUMN=T"),
+        ("curve coyo --and l14 --sum l14", "give one of --and, --or and --sum"),
+        ("curve coyo --and clip", "'clip' is not one known number of this table"),
+        ("curve coyo --sum l14=0.3", "has no threshold of its own"),
+        ("curve coyo --where colour>3", "no column 'colour'"),
+        ("curve coyo --where width", "--where expects COLUMN>=NUMBER"),
+        ("curve coyo --score nothing", "has no column 'nothing'"),
+        ("suggest coyo", "specify a target: --keep pairs=30%"),
+        ("suggest coyo --keep documents=10%", "a table of pairs has pairs only"),
+        ("export coyo --threshold 0.3", "nothing to write"),
+        ("export coyo --threshold 0.3 --ids i.npy", "has no 128-bit uids; use --manifest"),
+        ("export coyo --threshold 0.3 --manifest m.txt", "must end in .parquet, .jsonl, .csv"),
+        ("curve coyo --index nowhere", "give SHARDs or --index DIR, not both"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(line: str, words: str) -> None:
+    output, error = said(line, 2)
+    assert (output, error.count("\n")) == ("", 1) and words in error
+
+
+def test_a_damaged_file_is_one_line_and_the_rest_goes_on(tmp_path: Path) -> None:
+    folder = pairs.write(pairs.laion(1000), tmp_path / "broken", 2)
+    (folder / "part_1.parquet").write_bytes(b"PAR1 half")
+    output, error = said("curve broken --threshold 0.3", 2)
+    assert output.count("\n") == 2 and error.count("\n") == 1
+    assert "part_1.parquet: damaged or only partly downloaded" in error
