@@ -27,6 +27,7 @@ from mmc4viz.loader.profile import (
     PROFILES,
     LoaderProfile,
     by_assignment,
+    by_row_softmax,
 )
 from mmc4viz.loader.template import TokenizedUnit
 from mmc4viz.loader.tokenizer import Tokenizer
@@ -574,6 +575,8 @@ class Columns:
             values, starts = self.values("similarity"), self.offsets("similarity")
             odd = np.flatnonzero(~np.isfinite(values[starts[0] : starts[-1]])) + starts[0]
             walked[np.searchsorted(starts, odd, side="right") - 1] = True
+        if profile.matcher is by_row_softmax:
+            walked[self._with_integers(np.flatnonzero(plain & has_payload))] = True
         if profile.to_shorter:
             n_rows = np.diff(self.offsets("similarity")) // np.maximum(width, 1)
             walked |= n_rows < self.n_images
@@ -584,6 +587,14 @@ class Columns:
         if not profile.needs_matrix or not profile.reads_chatgpt:
             kind[(kind == Kind.UNREADABLE) & has_payload] = Kind.LITERAL
         return kind
+
+    def _with_integers(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+        """Return those of some plain documents whose matrix holds integers."""
+        if not len(rows):
+            return rows
+        payload = self.batch.column("payload")
+        found = [bool(read_payload(payload[row].as_py()).get(INTEGERS)) for row in rows.tolist()]
+        return np.asarray(rows[np.array(found)])
 
     @cached_property
     def n_images(self) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmc4viz.loader.assignment import ASSIGNMENTS, Match, one_to_one, rows_of
 from mmc4viz.loader.template import CutRule, Placing, Template, TokenizedUnit
@@ -245,10 +246,25 @@ def by_row_softmax(
         raise DocumentError("the similarity matrix holds integers, which have no softmax")
     if not rows.shape[1]:
         return []
-    with np.errstate(all="ignore"):  # infinities become NaN, and are refused as such
+    return one_to_one(softmax(rows), [document.images[i] for i in valid])
+
+
+def softmax(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return each row's softmax, to the last bit the same whatever other rows there are.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (R, S)
+        At least one column; infinities become NaN.
+
+    Examples
+    --------
+    >>> softmax(np.zeros((1, 4))).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+    with np.errstate(all="ignore"):
         powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-        shares = powers / powers.sum(axis=1, keepdims=True)
-    return one_to_one(shares, [document.images[i] for i in valid])
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def as_stored(
@@ -331,6 +347,7 @@ VECTORIZED: Final = (
     by_assignment,
     by_row,
     by_own_rows,
+    by_row_softmax,
     as_stored,
     as_stored_without_scores,
     as_stored_slices,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import BAD_PIXELS, Columns, ImageCheck, Kind
 from mmc4viz.loader.assignment import solver
-from mmc4viz.loader.profile import profile_of
+from mmc4viz.loader.profile import by_row_softmax, profile_of, softmax
 from mmc4viz.loader.template import Placing, TokenizedUnit
 from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, SHAPES, Tally
 from mmc4viz.types import ImageStatus, LoaderConfig
@@ -159,6 +159,17 @@ def _solve(rows: SimilarityRows, documents: Ints, sentence: Ints) -> list[int]:
     if taken:
         sentence[np.concatenate(taken)] = np.concatenate(found)
     return infeasible
+
+
+def shares(rows: SimilarityRows) -> SimilarityRows:
+    """Return each row's softmax in place of its scores, rows of equal length at once."""
+    width = np.diff(rows.starts)
+    found, order = np.empty(len(rows.values)), np.argsort(width, kind="stable")
+    edges = np.flatnonzero(np.diff(width[order])) + 1
+    for some in np.split(order, edges):
+        at = rows.starts[some, None] + np.arange(width[some[0]])
+        found[at] = softmax(rows.values[at].astype(np.float64))
+    return replace(rows, values=found)
 
 
 def argmax(rows: SimilarityRows) -> Assigned:
@@ -510,6 +521,8 @@ def _match_documents(
     if not len(owner):
         return _pairs(columns, config, owner, index, index, np.zeros(0)), failed
     rows = _rows(columns, n_sentences, n_rows, owner, index, np.flatnonzero(wanted))
+    if profile_of(config).matcher is by_row_softmax:
+        rows = shares(rows)
     assigned = ASSIGN[config.assignment](rows)
     failed[owner[rows.first[:-1]][assigned.failed]] = True
     found = (assigned.sentence >= 0) & ~failed[owner]
