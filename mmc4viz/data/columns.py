@@ -23,6 +23,7 @@ from mmc4viz.data.shards import Sample, Shard
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.describe import NOTHING, Description, language_of
 from mmc4viz.loader.profile import (
+    MATCHING_ALL,
     MATCHING_MATRICES,
     PROFILES,
     LoaderProfile,
@@ -564,7 +565,7 @@ class Columns:
         width = self.numbers("n_sentences").astype(np.int64)
         of_image = np.zeros(len(owner), bool)
         walked = np.zeros(len(self), bool)
-        if not profile.decodes_all:
+        if not profile.decodes_all and profile.matcher not in MATCHING_ALL:
             of_image |= np.isin(status, BAD_PIXELS)
         if profile.matcher not in MATCHING_MATRICES:
             sentence, score = self.image("stored_sentence"), self.image("stored_score")

@@ -27,7 +27,7 @@ from mmc4viz.data.scale import Shifts
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.distribution import STATUSES, statuses
 from mmc4viz.sweep.document_table import Verdicts, verdicts
-from mmc4viz.sweep.statistics import CLASSES
+from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
 from mmc4viz.text import storable
 from mmc4viz.types import LoaderConfig, Outcome, SliceThresholds
@@ -95,7 +95,7 @@ def chunks(
 
 def _chunk(parts: list[Part], config: LoaderConfig, own: Floats | None) -> Chunk:
     found = verdicts(Matched(parts, config), config, own)
-    document, image, sentence, score = _plain_pairs(parts)
+    document, image, sentence, score = _plain_pairs(parts, found)
     status = statuses(document, image, sentence, score, found.image_tokens, config, own)
     probability = found.odds(config.single_image_keep)
     walked = _walked(parts, config, own)
@@ -119,8 +119,11 @@ def _starts(parts: list[Part]) -> Ints:
     return np.cumsum([0, *(len(part.columns) for part in parts)])
 
 
-def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
-    """Return document, image, sentence and score of fast-path documents' pairs, by image."""
+def _plain_pairs(parts: list[Part], found: Verdicts) -> tuple[NDArray[Any], ...]:
+    """Return document, image, sentence and score of fast-path documents' pairs, by image.
+
+    A document that is lost to a broken image has none.
+    """
     matches = [part.matches for part in parts]
     starts = _starts(parts)
     document = np.concatenate(
@@ -132,6 +135,7 @@ def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
     )
     image, sentence, score = others
     order = np.lexsort((image, document))
+    order = order[found.kind[document[order]] != CLASS["unreadable"]]
     return document[order], image[order], sentence[order], score[order]
 
 

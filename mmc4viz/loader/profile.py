@@ -343,6 +343,14 @@ def _shown(image: Image) -> float:
 
 MATCHING_MATRICES: Final = (by_assignment, by_row, by_own_rows, by_row_softmax)
 """The matchers that read no stored match, unless that is the assignment chosen."""
+MATCHING_ALL: Final = (
+    by_row,
+    as_stored,
+    as_stored_without_scores,
+    as_stored_slices,
+    as_stored_everywhere,
+)
+"""The matchers that, on sound rows and stored matches, give every valid image a sentence."""
 VECTORIZED: Final = (
     by_assignment,
     by_row,

@@ -301,7 +301,9 @@ def validity(columns: Columns, config: LoaderConfig) -> Validity:
     status[small] = IMAGE_STATUS[ImageStatus.TOO_SMALL]
     status[check == ImageCheck.MISSING] = IMAGE_STATUS[ImageStatus.MISSING]
     profile = profile_of(config)
-    bad = np.isin(check, [ImageCheck.BAD_PIXELS] if profile.fills_truncated else BAD_PIXELS)
+    bad = np.zeros(len(check), bool)
+    if profile.decodes_all:
+        bad = np.isin(check, [ImageCheck.BAD_PIXELS] if profile.fills_truncated else BAD_PIXELS)
     fatal = (check == ImageCheck.BAD_ENTRY) | (bad & ~small)
     if not profile.broken_is_fatal:
         status[fatal] = IMAGE_STATUS[ImageStatus.UNDECODABLE]
@@ -362,6 +364,8 @@ class Matches:
     total : ndarray of int32
         Text tokens of the document without any pair.
     score : ndarray of float64
+    broken : ndarray of bool
+        Whether the image is found broken when its score has passed, which loses the document.
     """
 
     document: Array
@@ -372,12 +376,13 @@ class Matches:
     wordless: Bools
     total: Array
     score: NDArray[np.float64]
+    broken: Bools
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         """Concatenate pairs."""
-        none = np.zeros(0, np.int32)
-        empty = cls(none, none, none, none, none, np.zeros(0, bool), none, np.zeros(0))
+        none, never = np.zeros(0, np.int32), np.zeros(0, bool)
+        empty = cls(none, none, none, none, none, never, none, np.zeros(0), never)
         names = cls.__dataclass_fields__
         return cls(
             **{n: np.concatenate([getattr(part, n) for part in (empty, *parts)]) for n in names}
@@ -566,7 +571,11 @@ def _pairs(
     score: NDArray[np.float64],
 ) -> Matches:
     """Add token counts before each pair's image, and what it adds to the sentence that follows."""
-    template = profile_of(config).template
+    profile, template = profile_of(config), profile_of(config).template
+    broken = np.zeros(len(owner), bool)
+    if not profile.decodes_all:
+        check = columns.image("status")[columns.offsets("images")[owner] + image]
+        broken = np.isin(check, BAD_PIXELS)
     starts = columns.offsets("rest")
     alone = _list_values(columns, "rest").copy()
     first = _list_values(columns, "first")
@@ -582,7 +591,7 @@ def _pairs(
     # A loader that tokenizes chunks drops the first token of each for begin-of-text.
     lost = 0
     if template.unit is TokenizedUnit.CHUNKS:
-        lost = int(profile_of(config).tokenizer(columns.tokenizer).n_before == 0)
+        lost = int(profile.tokenizer(columns.tokenizer).n_before == 0)
     return Matches(
         owner.astype(np.int32),
         image.astype(np.int32),
@@ -592,4 +601,5 @@ def _pairs(
         wordless=follows & (opened <= lost),
         total=(running[end] - running[begin] - lost).astype(np.int32),
         score=score,
+        broken=broken,
     )

@@ -55,6 +55,9 @@ class Group:
     crowded : bool
         Whether two image tokens may stand side by side, without text between them, because their
         pairs share a sentence or a sentence has no tokens; in every document or in none.
+    lost_from : ndarray of int64, shape (D,), or None
+        Position of the best pair whose image is found broken when it is read: from then on the
+        document is lost. None if no document has such an image.
     """
 
     document: NDArray[np.int32]
@@ -65,14 +68,15 @@ class Group:
     total: Array
     score: NDArray[np.float64]
     crowded: bool
+    lost_from: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.document)
 
     def part(self, here: slice) -> Group:
         """Return the documents at some positions."""
-        fields = {name: value[..., here] for name, value in vars(self).items() if name != "crowded"}
-        return Group(**fields, crowded=self.crowded)
+        arrays = {n: value for n, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **{name: value[..., here] for name, value in arrays.items()})
 
     def blocks(self) -> Iterator[slice]:
         """Split the documents into blocks to process at a time."""
@@ -103,8 +107,16 @@ class Group:
             wordless=np.full(int(chosen.sum()) * m, self.crowded),
             total=np.tile(self.total[chosen].astype(np.int32), m),
             score=self.score[:, chosen].ravel(),
+            broken=self._broken[:, chosen].ravel(),
             **fields,
         )
+
+    @property
+    def _broken(self) -> NDArray[np.bool_]:
+        """Which pairs lose a document, shape (m, D); only the first of each is known."""
+        if self.lost_from is None:
+            return np.zeros(self.score.shape, bool)
+        return np.asarray(np.arange(len(self.score))[:, None] == self.lost_from)
 
 
 def step_of(config: LoaderConfig) -> int:
@@ -148,14 +160,20 @@ def _groups(pairs: Matches, where: NDArray[np.int64], step: int) -> Iterator[Gro
     largest = np.maximum(sentence[:, -1], pairs.image[where].max(axis=1))
     reach = pairs.total[where[:, 0]] + (np.abs(pairs.extra[where]) + step).sum(axis=1)
     narrow = (reach < NARROW) & (largest < NARROW)
-    for is_crowded in (False, True):
-        for dtype, fits in ((np.int16, narrow), (np.int32, ~narrow)):
-            chosen = (crowded == is_crowded) & fits
-            if chosen.any():
-                yield _group(pairs, where[chosen].T, np.dtype(dtype), is_crowded)
+    broken = pairs.broken[where]
+    breaks = broken.any(axis=1)
+    for is_crowded, is_narrow, is_lost in product((False, True), (True, False), (False, True)):
+        chosen = (crowded == is_crowded) & (narrow == is_narrow) & (breaks == is_lost)
+        if chosen.any():
+            dtype = np.dtype(np.int16 if is_narrow else np.int32)
+            group = _group(pairs, where[chosen].T, dtype, crowded=is_crowded)
+            lost_from = broken[chosen].argmax(axis=1) if is_lost else None
+            yield replace(group, lost_from=lost_from)
 
 
-def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], crowded: bool) -> Group:
+def _group(
+    pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], *, crowded: bool
+) -> Group:
     fields = {
         name: getattr(pairs, name).astype(dtype)[where]
         for name in ("image", "sentence", "before", "extra")
@@ -171,6 +189,7 @@ def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], crowd
 
 # ``kept_always`` is 0; products of small integers are faster than choices.
 _SINGLE, _AT_END = np.int8(CLASS["kept_single_image"]), np.int8(CLASS["single_image_at_end"])
+_UNREADABLE = np.int8(CLASS["unreadable"])
 _WIDTH: Final = 8192  # documents resolved together, to fit the CPU cache
 
 
@@ -178,7 +197,8 @@ _WIDTH: Final = 8192  # documents resolved together, to fit the CPU cache
 class States:
     """Outcomes of documents with 1 … m pairs left, every array of shape (m, documents).
 
-    A document without any is ``below_threshold`` and has 0 tokens.
+    A document without any is ``below_threshold`` and has 0 tokens; so has one that is lost to a
+    broken image, which is ``unreadable``.
 
     Attributes
     ----------
@@ -277,7 +297,7 @@ def resolve_each(
             for kept, (limit, cut) in product(every, cuts.items()):
                 cut.apply(kept, found[kept.cap, limit].part(np.s_[state - m, here]))
     return [
-        _with_minimum(found[cap, one.max_tokens], one.min_images)
+        _with_lost(_with_minimum(found[cap, one.max_tokens], one.min_images), group)
         for cap, one in zip(caps, configs, strict=True)
     ]
 
@@ -289,6 +309,16 @@ def _with_minimum(states: States, min_images: int) -> States:
     kind = states.kind.copy()
     np.putmask(kind, states.reaching < min_images, CLASS["too_few_images"])
     return replace(states, kind=kind)
+
+
+def _with_lost(states: States, group: Group) -> States:
+    """Apply what broken images lose to the last states of a group."""
+    if group.lost_from is None:
+        return states
+    m = len(group.score)
+    lost = np.arange(m - len(states.kind), m)[:, None] >= group.lost_from
+    left = {name: np.where(lost, 0, values) for name, values in vars(states).items()}
+    return States(**left | {"kind": np.where(lost, _UNREADABLE, states.kind)})
 
 
 def _cut(

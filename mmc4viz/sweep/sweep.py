@@ -56,6 +56,7 @@ of images, and, only with image tokens, pairs by status."""
 _SUMMED: Final = tuple(name for name in COUNTED if name != "length")
 _EXACT_BITS: Final = 53  # mantissa of a double
 _BELOW: Final = CLASS["below_threshold"]  # after the classes of documents with pairs left
+_UNREADABLE: Final = CLASS["unreadable"]
 
 
 def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
@@ -142,8 +143,11 @@ class Bins:
                 "pairs": n_pairs,
                 "kept": np.minimum(n_pairs, profile_of(config).cap_of(config)),
             }
-        moves = _moves(at - here.start, states.kind, n_bins)
-        sums = _sums(values, *moves, _BELOW * n_bins)
+        lost = states.kind == _UNREADABLE
+        kind = np.where(lost, _BELOW, states.kind) if lost.any() else states.kind
+        moves = _moves(at - here.start, kind, n_bins)
+        sums = _sums(values, *moves, (_BELOW + 1) * n_bins)
+        self._add_lost(here, sums["documents"][_BELOW * n_bins :], m)
         if "image_tokens" in self._counted:
             sums["image_tokens"] = sums["reaching"]
         if "pairs" in self._counted:
@@ -151,7 +155,7 @@ class Bins:
             sums["over_cap"] = sums["pairs"] - sums["kept"]
             sums["truncated"] = sums.pop("kept") - sums["reaching"]
         for name, found in sums.items():
-            self.counts[QUANTITY[name], :_BELOW, here] += found.reshape(-1, n_bins)
+            self.counts[QUANTITY[name], :_BELOW, here] += found.reshape(-1, n_bins)[:_BELOW]
         alone = np.bincount(at[0] - here.start, minlength=n_bins)
         self.counts[QUANTITY["documents"], _BELOW, here] -= alone
         if "pairs" in self._counted:
@@ -160,6 +164,15 @@ class Bins:
             self._add_shapes(at, _images_of(states.kind, states.reaching))
         if "length" in self._counted:
             self._add_shapes(at, _length_of(states.kind, states.length, config.max_tokens))
+
+    def _add_lost(self, here: slice, documents: Ints, m: int) -> None:
+        """Add documents that one of their m images, all matched, has lost."""
+        self.counts[QUANTITY["documents"], _UNREADABLE, here] += documents
+        if "pairs" in self._counted:
+            self.counts[QUANTITY["stranded"], _UNREADABLE, here] += (m - 1) * documents
+            self.images[IMAGE_STATUS[ImageStatus.UNDECODABLE], here] += documents
+            self.images[IMAGE_STATUS[ImageStatus.UNMATCHED], here] += (m - 1) * documents
+            self.images[IMAGE_STATUS[ImageStatus.MATCHED], here] -= m * documents
 
     def _add_shapes(self, at: Ints, shape: NDArray[Any]) -> None:
         """Add the states of plain documents, shape (m, D), at positions in `SHAPES`."""

@@ -165,8 +165,9 @@ def _changes(matched: Matched, config: LoaderConfig, progress: Progress) -> Iter
                 amounts = (np.ones_like(states.reaching), states.reaching, states.text_tokens)
                 entered = block.score > -np.inf
                 values = _by_class(states.kind, amounts)
+                readable = states.kind != CLASS["unreadable"]
+                values[0] = np.arange(1, len(readable) + 1)[:, None] * readable
                 changed = np.diff(values, axis=1, prepend=0)
-                changed[0] = 1  # pair by pair
                 yield block.score[entered], changed[:, entered]
                 progress(len(block))
 
