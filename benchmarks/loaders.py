@@ -3,8 +3,8 @@
     python -m benchmarks.loaders FOLDER [--documents 1000000] [--loaders NAME ...] [--rounds 3]
 
 A synthetic index is written into FOLDER once and used again. All loaders run in one process, in
-turn, and the fastest of the rounds counts, so that ratios to OpenFlamingo's of today hold on a busy
-machine too.
+turn, and the fastest of the rounds counts, in seconds of the processor, so that ratios to
+OpenFlamingo's of today hold on a busy machine too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from mmc4viz.types import DEFAULT_LOADER
 def measure(columns: list[Columns], loader: str) -> tuple[float, float, int]:
     """Return the seconds of matching and of the first sweep, and how many documents are walked."""
     config = LoaderConfig.of_loader(loader)
-    start = time.perf_counter()
+    start = time.process_time()
     matched = match_corpus(columns, config)
-    done = time.perf_counter()
+    done = time.process_time()
     sweep(matched, config, COSINE.thresholds())
-    end = time.perf_counter()
+    end = time.process_time()
     return done - start, end - done, sum(len(part.literal) for part in matched.parts)
 
 

@@ -581,6 +581,10 @@ class Columns:
         if profile.to_shorter:
             n_rows = np.diff(self.offsets("similarity")) // np.maximum(width, 1)
             walked |= n_rows < self.n_images
+        if profile.is_random:
+            starts = self.offsets("first")
+            wordless = np.flatnonzero(self.values("first")[starts[0] : starts[-1]] <= 0) + starts[0]
+            walked[np.searchsorted(starts, wordless, side="right") - 1] = True
         if not (profile.is_vectorized and self._counts_hold(profile)):
             walked[:] = True
         walked[owner[of_image & (status != ImageCheck.MISSING)]] = True

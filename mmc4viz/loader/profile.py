@@ -172,7 +172,8 @@ class LoaderProfile:
     @property
     def is_vectorized(self) -> bool:
         """Whether ordinary documents take the fast path; the others are always walked."""
-        return self.matcher in VECTORIZED and not self.is_random
+        drawn_from_all = self.cap is not Cap.FIRST and self.template.placing is Placing.EITHER
+        return self.matcher in VECTORIZED and (drawn_from_all or not self.is_random)
 
     @property
     def follows_pairs(self) -> bool:

@@ -229,8 +229,8 @@ def pair_curves(
     bins, code = _bins(corpus, division, thresholds), division.of_pairs(corpus.pairs)
     for at, place, sign in _unreadable_pairs(corpus, config, thresholds):
         np.add.at(bins[:, place], code[at], sign)
-    at, place = _pairs_lost(corpus, thresholds)
-    np.subtract.at(bins, (code[at], place), 1)
+    lost, lost_in = _pairs_lost(corpus, thresholds)
+    np.subtract.at(bins, (code[lost], lost_in), 1)
     return _running(bins)
 
 

@@ -366,6 +366,9 @@ class Matches:
     score : ndarray of float64
     broken : ndarray of bool
         Whether the image is found broken when its score has passed, which loses the document.
+    beyond : ndarray of int32, shape (3, pairs) or (0, pairs)
+        Where the image may also come after its sentence: the sentence's own tokens, what following
+        the image adds to the next sentence, and 1 if there is no next one; otherwise nothing.
     """
 
     document: Array
@@ -377,15 +380,17 @@ class Matches:
     total: Array
     score: NDArray[np.float64]
     broken: Bools
+    beyond: Array
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         """Concatenate pairs."""
         none, never = np.zeros(0, np.int32), np.zeros(0, bool)
-        empty = cls(none, none, none, none, none, never, none, np.zeros(0), never)
-        names = cls.__dataclass_fields__
+        nothing = parts[0].beyond[:, :0] if parts else np.zeros((0, 0), np.int32)
+        empty = cls(none, none, none, none, none, never, none, np.zeros(0), never, nothing)
+        names, all_parts = cls.__dataclass_fields__, (empty, *parts)
         return cls(
-            **{n: np.concatenate([getattr(part, n) for part in (empty, *parts)]) for n in names}
+            **{n: np.concatenate([getattr(one, n) for one in all_parts], axis=-1) for n in names}
         )
 
     def shifted(self, documents: int) -> Matches:
@@ -588,6 +593,12 @@ def _pairs(
     follows = at < end  # a sentence follows the image
     near = np.where(follows, at, begin)
     opened, rest = first[near] * follows, alone[near] * follows
+    beyond = np.zeros((0, len(owner)), np.int32)
+    if template.placing is Placing.EITHER:
+        has_next = at + 1 < end
+        following = np.where(has_next, at + 1, begin)
+        extra = (first[following] - alone[following]) * has_next
+        beyond = np.stack([alone[at], extra, ~has_next]).astype(np.int32)
     # A loader that tokenizes chunks drops the first token of each for begin-of-text.
     lost = 0
     if template.unit is TokenizedUnit.CHUNKS:
@@ -602,4 +613,5 @@ def _pairs(
         total=(running[end] - running[begin] - lost).astype(np.int32),
         score=score,
         broken=broken,
+        beyond=beyond,
     )

@@ -27,6 +27,7 @@ from mmc4viz.loader.template import CutRule
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK
 from mmc4viz.sweep.match import Matches
+from mmc4viz.sweep.means import Sentences, means
 from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.types import LoaderConfig
 
@@ -55,6 +56,8 @@ class Group:
     crowded : bool
         Whether two image tokens may stand side by side, without text between them, because their
         pairs share a sentence or a sentence has no tokens; in every document or in none.
+    beyond : ndarray of int32, shape (3, m, D) or (0, m, D)
+        Of the pairs, too.
     lost_from : ndarray of int64, shape (D,), or None
         Position of the best pair whose image is found broken when it is read: from then on the
         document is lost. None if no document has such an image.
@@ -68,6 +71,7 @@ class Group:
     total: Array
     score: NDArray[np.float64]
     crowded: bool
+    beyond: Array
     lost_from: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -75,8 +79,12 @@ class Group:
 
     def part(self, here: slice) -> Group:
         """Return the documents at some positions."""
-        arrays = {n: value for n, value in vars(self).items() if isinstance(value, np.ndarray)}
-        return replace(self, **{name: value[..., here] for name, value in arrays.items()})
+        fields: dict[str, Any] = {
+            name: value[..., here]
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray)
+        }
+        return replace(self, **fields)
 
     def blocks(self) -> Iterator[slice]:
         """Split the documents into blocks to process at a time."""
@@ -108,6 +116,7 @@ class Group:
             total=np.tile(self.total[chosen].astype(np.int32), m),
             score=self.score[:, chosen].ravel(),
             broken=self._broken[:, chosen].ravel(),
+            beyond=self.beyond[..., chosen].reshape(len(self.beyond), m * int(chosen.sum())),
             **fields,
         )
 
@@ -183,6 +192,7 @@ def _group(
         total=pairs.total.astype(dtype)[where[0]],
         score=pairs.score[where],
         crowded=crowded,
+        beyond=pairs.beyond[:, where],
         **fields,
     )
 
@@ -209,16 +219,19 @@ class States:
     text_tokens, mispaired : ndarray of int16 or int32
     text_before, text_between, followed, length : ndarray of int16 or int32
         As in `mmc4viz.types.SequenceShape`.
+
+    Under a loader that draws at random, all that are counted in text tokens are means, of type
+    float64, and so is ``followed``.
     """
 
     kind: NDArray[np.int8]
     reaching: Array
-    text_tokens: Array
+    text_tokens: NDArray[Any]
     mispaired: Array
-    text_before: Array
-    text_between: Array
-    followed: Array
-    length: Array
+    text_before: NDArray[Any]
+    text_between: NDArray[Any]
+    followed: NDArray[Any]
+    length: NDArray[Any]
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], dtype: np.dtype[Any]) -> States:
@@ -276,6 +289,8 @@ def resolve_each(
         cap and more: all before are those of the largest.
     """
     m, dtype, profile = len(group.score), group.before.dtype, profile_of(configs[0])
+    if profile.is_random:
+        return _means_of_each(group, configs, tokenizer, counted)
     in_page_order = profile.order is Order.PAGE
     cuts = {one.max_tokens: _cut(one, group, tokenizer, counted) for one in configs}
     caps = [min(profile.cap_of(one), m) for one in configs]
@@ -309,6 +324,55 @@ def _with_minimum(states: States, min_images: int) -> States:
     kind = states.kind.copy()
     np.putmask(kind, states.reaching < min_images, CLASS["too_few_images"])
     return replace(states, kind=kind)
+
+
+def _means_of_each(
+    group: Group, configs: Sequence[LoaderConfig], tokenizer: Tokenizer, counted: Collection[str]
+) -> list[States]:
+    """Return what `resolve_each` does where a loader draws at random."""
+    m, profile = len(group.score), profile_of(configs[0])
+    tokenizer = profile.tokenizer(tokenizer)
+    own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
+    caps = [min(profile.cap_of(one), m) for one in configs]
+    found = {}
+    for cap in set(caps):
+        first = 1 if cap == max(caps) else cap
+        passed = np.arange(first, m + 1)[:, None]
+        reaching = np.broadcast_to(np.minimum(passed, cap), (len(passed), len(group)))
+        numbers = (np.empty(reaching.shape) for _ in range(4))
+        text, before, between, followed = numbers
+        found[cap] = States(
+            (reaching == 1) * _SINGLE,
+            reaching.astype(np.int16 if cap < NARROW else np.int32),
+            text,
+            np.zeros(reaching.shape, np.int8),
+            before,
+            between,
+            followed,
+            text,
+        )
+    for start in range(0, len(group), _WIDTH):
+        here = slice(start, start + _WIDTH)
+        part = group.part(here)
+        sentences = Sentences.of(part.sentence, part.before, part.extra, part.total, part.beyond)
+        n_here, everyone = np.zeros(sentences.slot.shape, np.int64), np.arange(len(part))
+        total = part.total.astype(np.float64)
+        for state in range(m):
+            n_here[sentences.slot[state], everyone] += 1
+            for cap, states in found.items():
+                at = state - m
+                if at >= -len(states.kind):
+                    k = min(state + 1, cap)
+                    some = means(sentences, n_here, state + 1, k, total, counted)
+                    for name, values in vars(some).items():
+                        getattr(states, name)[at, here] = values
+    for cap, states in found.items():
+        length = states.text_tokens + own + states.reaching * np.float64(profile.template.cost)
+        found[cap] = replace(states, length=length)
+    return [
+        _with_lost(_with_minimum(found[cap], one.min_images), group)
+        for cap, one in zip(caps, configs, strict=True)
+    ]
 
 
 def _with_lost(states: States, group: Group) -> States:

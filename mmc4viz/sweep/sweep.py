@@ -263,8 +263,8 @@ def _sums(
 
     Parameters
     ----------
-    values : dict of str to ndarray of integers, shape (m, D) or (m, 1)
-        Non-negative.
+    values : dict of str to ndarray of integers or floats, shape (m, D) or (m, 1)
+        Non-negative. Sums of integers are exact.
     entered : ndarray of int64, shape (m * D,)
     left : ndarray of int64, shape ((m - 1) * D,)
         Of all states but the first.
@@ -272,10 +272,15 @@ def _sums(
 
     Returns
     -------
-    dict of str to ndarray of int64, shape (n_bins,)
+    dict of str to ndarray of int64 or float64, shape (n_bins,)
     """
-    sums = {}
-    for word in _words(values, len(entered)):
+    sums: dict[str, NDArray[Any]] = {}
+    for name in [name for name, value in values.items() if value.dtype.kind == "f"]:
+        flat = values[name].ravel()
+        came, went = (np.bincount(at, flat[: len(at)], n_bins) for at in (entered, left))
+        sums[name] = came - went
+    exact = {name: value for name, value in values.items() if name not in sums}
+    for word in _words(exact, len(entered)):
         weights = np.asarray(sum(values[name] * float(1 << shift) for name, shift, _ in word))
         m = len(weights)
         flat = np.broadcast_to(weights, (m, len(entered) // m)).ravel()
@@ -583,7 +588,7 @@ def sweep(
     >>> int(sweep(matched, LoaderConfig(), np.array([0.2])).total("documents")[0])
     0
     """
-    bins = Bins(thresholds, dtype=_dtype(config))
+    bins = Bins(thresholds, dtype=type_of_counts(config))
     _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress, shifts)
     return bins.curves()[0]
 
@@ -611,12 +616,12 @@ def sweep_each(
     list of Curves
         One per cluster; their sum is what `sweep` returns.
     """
-    bins = Bins(thresholds, clusters, dtype=_dtype(config))
+    bins = Bins(thresholds, clusters, dtype=type_of_counts(config))
     _fill(bins, matched, config, cluster, None)
     return bins.curves()
 
 
-def _dtype(config: LoaderConfig) -> type[np.number[Any]]:
+def type_of_counts(config: LoaderConfig) -> type[np.number[Any]]:
     """Return the type of counts: means, where a loader draws at random."""
     return np.float64 if profile_of(config).is_random else np.int64
 

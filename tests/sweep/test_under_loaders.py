@@ -19,13 +19,14 @@ from mmc4viz.sweep.document_table import DocumentTable, verdicts
 from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.sweep.query import Corpus, containing
 from mmc4viz.sweep.settings.two_settings import setting_map
-from mmc4viz.sweep.statistics import CLASSES, class_of
+from mmc4viz.sweep.statistics import CLASSES, QUANTITY, class_of
 from mmc4viz.sweep.sweep import sweep
 from mmc4viz.thresholds.by_yield import steps_of_curves, steps_of_scores
 from mmc4viz.types import (
     DEFAULT_LOADER,
     LOADER_DEFAULTS,
     DocumentError,
+    Image,
     ImageStatus,
     PairStatus,
 )
@@ -200,3 +201,69 @@ def test_maps_of_two_settings_lose_the_same_documents(often_broken: Columns, loa
                 expected = curves.expected(name, config.single_image_keep)
                 n = len(often_broken) if statistic == "share" else 1
                 np.testing.assert_allclose(row, expected / n)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Columns:
+    return synthetic.corpus(100, synthetic.Recipe(sentences=12), seed=4)[0]
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_images": 2, "min_images": 2}], ids=str)
+def test_means_over_draws_are_those_of_the_walk(drawn: Columns, settings: dict[str, Any]) -> None:
+    """Means agree with the exact ones to 1e-9, and numbers of documents and images exactly."""
+    assert (drawn.kind_under("mm-interleaved") == Kind.PLAIN).all()
+    config = LoaderConfig.from_mapping({"loader": "mm-interleaved", **settings})
+    documents = [drawn.document(row) for row in range(len(drawn))]
+    matched, grid = match_corpus([drawn], config), np.array([-1.0, 0.2, 0.28, 0.34])
+    curves = sweep(matched, config, grid)
+    table = DocumentTable(matched, config)
+    for step, threshold in enumerate(grid.tolist()):
+        now = config.with_(threshold=threshold)
+        assert_equal(curves, step, sum_of_walks(documents, now))
+        found = table.at(threshold)
+        (chunk,) = manifest.chunks(match_corpus([drawn], now), now)
+        for row, document in enumerate(documents):
+            verdict = walk(document, now, TOKENIZER)
+            assert found.text_tokens[row] == pytest.approx(verdict.text_tokens, rel=1e-9)
+            assert found.length[row] == pytest.approx(verdict.shape.length, rel=1e-9)
+            pairs = slice(chunk.first[row], chunk.first[row + 1])
+            status = [manifest.STATUSES[code] for code in chunk.status[pairs]]
+            assert status == [pair.status for pair in verdict.pairs]
+    whole = ("documents", "pairs", "rejected_pairs", "over_cap", "reaching", "image_tokens")
+    for name in whole:
+        assert (curves.counts[QUANTITY[name]] % 1 == 0).all()
+
+
+def test_yields_and_maps_under_draws_are_those_of_the_curves(drawn: Columns) -> None:
+    config = LoaderConfig.of_loader("mm-interleaved")
+    matched, grid = match_corpus([drawn], config), np.array([0.2, 0.25, 0.28])
+    curves = sweep(matched, config, grid)
+    steps = steps_of_scores(matched, config)
+    at = np.searchsorted(steps.threshold, grid)
+    for name, kept in steps_of_curves(curves, config.single_image_keep).kept.items():
+        np.testing.assert_allclose(steps.kept[name][at], kept, rtol=1e-9)
+    caps = [1, 3, 30]
+    for statistic in ("text_tokens", "followed", "text_before_mean"):
+        cells = setting_map(matched, config, statistic, "max_images", caps, grid).cells
+        for cap, row in zip(caps, cells, strict=True):
+            alone = setting_map(matched, config, statistic, "max_images", [cap], grid).cells[0]
+            np.testing.assert_allclose(row, alone, rtol=1e-9)
+
+
+@pytest.mark.parametrize("sentence", [[0, 0, 1, 1, 1, 3], [2, 2, 2], [0], [5, 4, 3, 2, 1, 0]])
+def test_images_that_share_a_sentence_or_meet(sentence: list[int]) -> None:
+    texts = ["A boat.", "The sea", "at noon.", "And", "a harbour", "(old)."]
+    scores = [0.2 + 0.02 * n for n in range(len(sentence))]
+    matrix = [[0.1] * len(texts) for _ in sentence]
+    images = tuple(
+        Image(present=True, stored_sentence=column, stored_score=score)
+        for column, score in zip(sentence, scores, strict=True)
+    )
+    columns = columns_of([Document("k", images, texts, matrix)])
+    assert columns.kind_under("mm-interleaved")[0] == Kind.PLAIN
+    for cap in (1, 2, 4, 6):
+        config = LoaderConfig.of_loader("mm-interleaved").with_(max_images=cap)
+        curves = sweep(match_corpus([columns], config), config, np.array(scores))
+        for step, threshold in enumerate(scores):
+            now = config.with_(threshold=threshold)
+            assert_equal(curves, step, sum_of_walks([columns.document(0)], now))
