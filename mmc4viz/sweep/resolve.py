@@ -27,7 +27,7 @@ from mmc4viz.loader.template import CutRule
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK
 from mmc4viz.sweep.match import Matches
-from mmc4viz.sweep.means import Sentences, means
+from mmc4viz.sweep.means import Passed, Sentences
 from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.types import LoaderConfig
 
@@ -337,10 +337,9 @@ def _means_of_each(
     found = {}
     for cap in set(caps):
         first = 1 if cap == max(caps) else cap
-        passed = np.arange(first, m + 1)[:, None]
-        reaching = np.broadcast_to(np.minimum(passed, cap), (len(passed), len(group)))
-        numbers = (np.empty(reaching.shape) for _ in range(4))
-        text, before, between, followed = numbers
+        stay = np.minimum(np.arange(first, m + 1), cap)[:, None]
+        reaching = np.broadcast_to(stay, (len(stay), len(group)))
+        text, before, between, followed = (np.empty(reaching.shape) for _ in range(4))
         found[cap] = States(
             (reaching == 1) * _SINGLE,
             reaching.astype(np.int16 if cap < NARROW else np.int32),
@@ -355,17 +354,14 @@ def _means_of_each(
         here = slice(start, start + _WIDTH)
         part = group.part(here)
         sentences = Sentences.of(part.sentence, part.before, part.extra, part.total, part.beyond)
-        n_here, everyone = np.zeros(sentences.slot.shape, np.int64), np.arange(len(part))
-        total = part.total.astype(np.float64)
+        passed = Passed(sentences)
         for state in range(m):
-            n_here[sentences.slot[state], everyone] += 1
+            passed.enter()
             for cap, states in found.items():
-                at = state - m
-                if at >= -len(states.kind):
-                    k = min(state + 1, cap)
-                    some = means(sentences, n_here, state + 1, k, total, counted)
+                if m - state <= len(states.kind):
+                    some = passed.means(min(passed.n, cap), counted)
                     for name, values in vars(some).items():
-                        getattr(states, name)[at, here] = values
+                        getattr(states, name)[state - m, here] = values
     for cap, states in found.items():
         length = states.text_tokens + own + states.reaching * np.float64(profile.template.cost)
         found[cap] = replace(states, length=length)
