@@ -24,10 +24,12 @@ from mmc4viz.formats.format import Sample
 from mmc4viz.loader.assignment import stored_score
 from mmc4viz.loader.describe import NOTHING, Description, language_of
 from mmc4viz.loader.profile import (
+    MATCHING_ALL,
     MATCHING_MATRICES,
     PROFILES,
     LoaderProfile,
     by_assignment,
+    by_row_softmax,
 )
 from mmc4viz.loader.template import TokenizedUnit
 from mmc4viz.loader.tokenizer import Tokenizer
@@ -566,7 +568,7 @@ class Columns:
         width = self.numbers("n_sentences").astype(np.int64)
         of_image = np.zeros(len(owner), bool)
         walked = np.zeros(len(self), bool)
-        if not profile.decodes_all:
+        if not profile.decodes_all and profile.matcher not in MATCHING_ALL:
             of_image |= np.isin(status, BAD_PIXELS)
         if profile.matcher not in MATCHING_MATRICES:
             sentence, score = self.image("stored_sentence"), self.image("stored_score")
@@ -577,9 +579,15 @@ class Columns:
             values, starts = self.values("similarity"), self.offsets("similarity")
             odd = np.flatnonzero(~np.isfinite(values[starts[0] : starts[-1]])) + starts[0]
             walked[np.searchsorted(starts, odd, side="right") - 1] = True
+        if profile.matcher is by_row_softmax:
+            walked[self._with_integers(np.flatnonzero(plain & has_payload))] = True
         if profile.to_shorter:
             n_rows = np.diff(self.offsets("similarity")) // np.maximum(width, 1)
             walked |= n_rows < self.n_images
+        if profile.is_random:
+            starts = self.offsets("first")
+            wordless = np.flatnonzero(self.values("first")[starts[0] : starts[-1]] <= 0) + starts[0]
+            walked[np.searchsorted(starts, wordless, side="right") - 1] = True
         if not (profile.is_vectorized and self._counts_hold(profile)):
             walked[:] = True
         walked[owner[of_image & (status != ImageCheck.MISSING)]] = True
@@ -587,6 +595,14 @@ class Columns:
         if not profile.needs_matrix or not profile.reads_chatgpt:
             kind[(kind == Kind.UNREADABLE) & has_payload] = Kind.LITERAL
         return kind
+
+    def _with_integers(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+        """Return those of some plain documents whose matrix holds integers."""
+        if not len(rows):
+            return rows
+        payload = self.batch.column("payload")
+        found = [bool(read_payload(payload[row].as_py()).get(INTEGERS)) for row in rows.tolist()]
+        return np.asarray(rows[np.array(found)])
 
     @cached_property
     def n_images(self) -> NDArray[np.int64]:

@@ -24,14 +24,17 @@ from mmc4viz.arrays import Floats, Ints
 from mmc4viz.config_file import SLICE_THRESHOLDS
 from mmc4viz.data.columns import Columns
 from mmc4viz.data.scale import Shifts
+from mmc4viz.loader.profile import Cap, profile_of
 from mmc4viz.loader.walk import walk
 from mmc4viz.sweep.distribution import STATUSES, statuses
 from mmc4viz.sweep.document_table import Verdicts, verdicts
-from mmc4viz.sweep.statistics import CLASSES
+from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
 from mmc4viz.text import storable
-from mmc4viz.types import LoaderConfig, Outcome, SliceThresholds
+from mmc4viz.types import LoaderConfig, Outcome, PairStatus, SliceThresholds
 
+_KEPT: Final = STATUSES.index(PairStatus.KEPT)
+_BELOW_THRESHOLD: Final = STATUSES.index(PairStatus.BELOW_THRESHOLD)
 _CHUNK: Final = 1 << 16  # documents resolved and written together, at least one shard
 
 
@@ -95,8 +98,12 @@ def chunks(
 
 def _chunk(parts: list[Part], config: LoaderConfig, own: Floats | None) -> Chunk:
     found = verdicts(Matched(parts, config), config, own)
-    document, image, sentence, score = _plain_pairs(parts)
-    status = statuses(document, image, sentence, score, found.image_tokens, config, own)
+    document, image, sentence, score = _plain_pairs(parts, found)
+    if profile_of(config).cap is Cap.RANDOM:  # any that passes may stay
+        passed = score >= (config.lowest_score if own is None else own[document])
+        status = np.where(passed, _KEPT, _BELOW_THRESHOLD).astype(np.int8)
+    else:
+        status = statuses(document, image, sentence, score, found.image_tokens, config, own)
     probability = found.odds(config.single_image_keep)
     walked = _walked(parts, config, own)
     columns = zip((document, image, sentence, score, status), walked, strict=True)
@@ -119,8 +126,11 @@ def _starts(parts: list[Part]) -> Ints:
     return np.cumsum([0, *(len(part.columns) for part in parts)])
 
 
-def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
-    """Return document, image, sentence and score of fast-path documents' pairs, by image."""
+def _plain_pairs(parts: list[Part], found: Verdicts) -> tuple[NDArray[Any], ...]:
+    """Return document, image, sentence and score of fast-path documents' pairs, by image.
+
+    A document that is lost to a broken image has none.
+    """
     matches = [part.matches for part in parts]
     starts = _starts(parts)
     document = np.concatenate(
@@ -132,6 +142,7 @@ def _plain_pairs(parts: list[Part]) -> tuple[NDArray[Any], ...]:
     )
     image, sentence, score = others
     order = np.lexsort((image, document))
+    order = order[found.kind[document[order]] != CLASS["unreadable"]]
     return document[order], image[order], sentence[order], score[order]
 
 

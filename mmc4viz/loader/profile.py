@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmc4viz.loader.assignment import ASSIGNMENTS, Match, one_to_one, rows_of
 from mmc4viz.loader.template import CutRule, Placing, Template, TokenizedUnit
@@ -171,7 +172,8 @@ class LoaderProfile:
     @property
     def is_vectorized(self) -> bool:
         """Whether ordinary documents take the fast path; the others are always walked."""
-        return self.matcher in VECTORIZED and not self.is_random
+        drawn_from_all = self.cap is not Cap.FIRST and self.template.placing is Placing.EITHER
+        return self.matcher in VECTORIZED and (drawn_from_all or not self.is_random)
 
     @property
     def follows_pairs(self) -> bool:
@@ -245,10 +247,25 @@ def by_row_softmax(
         raise DocumentError("the similarity matrix holds integers, which have no softmax")
     if not rows.shape[1]:
         return []
-    with np.errstate(all="ignore"):  # infinities become NaN, and are refused as such
+    return one_to_one(softmax(rows), [document.images[i] for i in valid])
+
+
+def softmax(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return each row's softmax, to the last bit the same whatever other rows there are.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (R, S)
+        At least one column; infinities become NaN.
+
+    Examples
+    --------
+    >>> softmax(np.zeros((1, 4))).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+    with np.errstate(all="ignore"):
         powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-        shares = powers / powers.sum(axis=1, keepdims=True)
-    return one_to_one(shares, [document.images[i] for i in valid])
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def as_stored(
@@ -327,10 +344,19 @@ def _shown(image: Image) -> float:
 
 MATCHING_MATRICES: Final = (by_assignment, by_row, by_own_rows, by_row_softmax)
 """The matchers that read no stored match, unless that is the assignment chosen."""
+MATCHING_ALL: Final = (
+    by_row,
+    as_stored,
+    as_stored_without_scores,
+    as_stored_slices,
+    as_stored_everywhere,
+)
+"""The matchers that, on sound rows and stored matches, give every valid image a sentence."""
 VECTORIZED: Final = (
     by_assignment,
     by_row,
     by_own_rows,
+    by_row_softmax,
     as_stored,
     as_stored_without_scores,
     as_stored_slices,

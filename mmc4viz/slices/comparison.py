@@ -229,6 +229,8 @@ def pair_curves(
     bins, code = _bins(corpus, division, thresholds), division.of_pairs(corpus.pairs)
     for at, place, sign in _unreadable_pairs(corpus, config, thresholds):
         np.add.at(bins[:, place], code[at], sign)
+    lost, lost_in = _pairs_lost(corpus, thresholds)
+    np.subtract.at(bins, (code[lost], lost_in), 1)
     return _running(bins)
 
 
@@ -271,6 +273,20 @@ def _unreadable_pairs(
                     out = now
         start += len(part.columns)
     return [one for one in found if len(one[0])]
+
+
+def _pairs_lost(corpus: SlicedCorpus, thresholds: Thresholds) -> tuple[Ints, Ints]:
+    """Return the pairs of plain documents lost to a broken image, and from which bin downward."""
+    lost_at, start = np.full(corpus.matched.n_documents, np.nan), 0
+    for run in corpus.matched.runs():
+        for group in run.groups():
+            if group.lost_from is not None:
+                begins = group.score[group.lost_from, np.arange(len(group))]
+                lost_at[group.document + (start - run.first)] = begins
+        start += run.last - run.first
+    at = np.flatnonzero(~np.isnan(lost_at[corpus.pairs.document]))
+    score = np.minimum(corpus.pairs.score[at], lost_at[corpus.pairs.document[at]])
+    return at, np.searchsorted(thresholds, score, side="right")
 
 
 def compare(

@@ -129,8 +129,8 @@ class DocumentTable:
 
     def at(self, threshold: float) -> Verdicts:
         """Return the table at a threshold; columns that never change are shared."""
-        walked = any(isinstance(states, _WalkedStates) for states in self._states)
-        moving = _MOVING + _OF_WALKED * walked
+        may_be_lost = any(states.may_be_lost for states in self._states)
+        moving = _MOVING + _OF_LOST * may_be_lost
         rows = replace(self._base, **{n: getattr(self._base, n).copy() for n in moving})
         for states in self._states:
             states.fill(rows, threshold)
@@ -138,7 +138,7 @@ class DocumentTable:
 
 
 _MOVING = ("kind", "surviving", "nearest", "image_tokens", "text_tokens", "mispaired", "length")
-_OF_WALKED = ("matched", "best", "readable")  # change if the text is unreadable in some states
+_OF_LOST = ("matched", "best", "readable")  # change if a document is unreadable in some states
 
 
 def _states(matched: Matched, config: LoaderConfig) -> Iterator[_PlainStates | _WalkedStates]:
@@ -149,7 +149,8 @@ def _states(matched: Matched, config: LoaderConfig) -> Iterator[_PlainStates | _
         for group in run.groups():
             for block in map(group.part, group.blocks()):
                 here = block.document.astype(np.int64) + (start - run.first)
-                yield _PlainStates(here, block.score, resolve(block, config, tokenizer))
+                states = resolve(block, config, tokenizer)
+                yield _PlainStates(here, block.score, states, block.lost_from is not None)
         start += run.last - run.first
     start = 0
     for part in matched.parts:
@@ -166,9 +167,10 @@ class _PlainStates:
     document: Ints
     score: Floats
     states: States
+    may_be_lost: bool
 
     def fill_fixed(self, rows: Verdicts) -> None:
-        """Fill in the columns that do not depend on the threshold."""
+        """Fill in the columns that do not depend on the threshold, unless documents are lost."""
         rows.matched[self.document] = len(self.score)
         rows.best[self.document] = self.score[0]
 
@@ -190,6 +192,10 @@ class _PlainStates:
         rows.text_tokens[here] = self.states.text_tokens[state]
         rows.mispaired[here] = self.states.mispaired[state]
         rows.length[here] = self.states.length[state]
+        if self.may_be_lost:
+            lost = here[rows.kind[here] == CLASS["unreadable"]]
+            rows.matched[lost] = rows.surviving[lost] = 0
+            rows.best[lost] = rows.nearest[lost] = np.nan
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,7 @@ class _WalkedStates:
     document: Ints
     scores: list[Floats]
     states: LiteralStates
+    may_be_lost = True
 
     def fill_fixed(self, rows: Verdicts) -> None:
         """Fill in nothing: all columns may depend on the threshold."""

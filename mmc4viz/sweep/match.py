@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Bools, Floats, Ints
 from mmc4viz.data.columns import BAD_PIXELS, Columns, ImageCheck, Kind
 from mmc4viz.loader.assignment import solver
-from mmc4viz.loader.profile import profile_of
+from mmc4viz.loader.profile import by_row_softmax, profile_of, softmax
 from mmc4viz.loader.template import Placing, TokenizedUnit
 from mmc4viz.sweep.statistics import CLASS, IMAGE_STATUS, QUANTITY, SHAPES, Tally
 from mmc4viz.types import ImageStatus, LoaderConfig
@@ -161,6 +161,17 @@ def _solve(rows: SimilarityRows, documents: Ints, sentence: Ints) -> list[int]:
     return infeasible
 
 
+def shares(rows: SimilarityRows) -> SimilarityRows:
+    """Return each row's softmax in place of its scores, rows of equal length at once."""
+    width = np.diff(rows.starts)
+    found, order = np.empty(len(rows.values)), np.argsort(width, kind="stable")
+    edges = np.flatnonzero(np.diff(width[order])) + 1
+    for some in np.split(order, edges):
+        at = rows.starts[some, None] + np.arange(width[some[0]])
+        found[at] = softmax(rows.values[at].astype(np.float64))
+    return replace(rows, values=found)
+
+
 def argmax(rows: SimilarityRows) -> Assigned:
     """Match each image to its most similar sentence, the first in a tie."""
     best = _best(rows.values, rows.starts)
@@ -299,7 +310,9 @@ def validity(columns: Columns, config: LoaderConfig) -> Validity:
     status[small] = IMAGE_STATUS[ImageStatus.TOO_SMALL]
     status[check == ImageCheck.MISSING] = IMAGE_STATUS[ImageStatus.MISSING]
     profile = profile_of(config)
-    bad = np.isin(check, [ImageCheck.BAD_PIXELS] if profile.fills_truncated else BAD_PIXELS)
+    bad = np.zeros(len(check), bool)
+    if profile.decodes_all:
+        bad = np.isin(check, [ImageCheck.BAD_PIXELS] if profile.fills_truncated else BAD_PIXELS)
     fatal = (check == ImageCheck.BAD_ENTRY) | (bad & ~small)
     if not profile.broken_is_fatal:
         status[fatal] = IMAGE_STATUS[ImageStatus.UNDECODABLE]
@@ -360,6 +373,11 @@ class Matches:
     total : ndarray of int32
         Text tokens of the document without any pair.
     score : ndarray of float64
+    broken : ndarray of bool
+        Whether the image is found broken when its score has passed, which loses the document.
+    beyond : ndarray of int32, shape (3, pairs) or (0, pairs)
+        Where the image may also come after its sentence: the sentence's own tokens, what following
+        the image adds to the next sentence, and 1 if there is no next one; otherwise nothing.
     """
 
     document: Array
@@ -370,15 +388,18 @@ class Matches:
     wordless: Bools
     total: Array
     score: NDArray[np.float64]
+    broken: Bools
+    beyond: Array
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         """Concatenate pairs."""
-        none = np.zeros(0, np.int32)
-        empty = cls(none, none, none, none, none, np.zeros(0, bool), none, np.zeros(0))
-        names = cls.__dataclass_fields__
+        none, never = np.zeros(0, np.int32), np.zeros(0, bool)
+        nothing = parts[0].beyond[:, :0] if parts else np.zeros((0, 0), np.int32)
+        empty = cls(none, none, none, none, none, never, none, np.zeros(0), never, nothing)
+        names, all_parts = cls.__dataclass_fields__, (empty, *parts)
         return cls(
-            **{n: np.concatenate([getattr(part, n) for part in (empty, *parts)]) for n in names}
+            **{n: np.concatenate([getattr(one, n) for one in all_parts], axis=-1) for n in names}
         )
 
     def shifted(self, documents: int) -> Matches:
@@ -519,6 +540,8 @@ def _match_documents(
     if not len(owner):
         return _pairs(columns, config, owner, index, index, np.zeros(0)), failed
     rows = _rows(columns, n_sentences, n_rows, owner, index, np.flatnonzero(wanted))
+    if profile_of(config).matcher is by_row_softmax:
+        rows = shares(rows)
     assigned = ASSIGN[config.assignment](rows)
     failed[owner[rows.first[:-1]][assigned.failed]] = True
     found = (assigned.sentence >= 0) & ~failed[owner]
@@ -562,7 +585,11 @@ def _pairs(
     score: NDArray[np.float64],
 ) -> Matches:
     """Add token counts before each pair's image, and what it adds to the sentence that follows."""
-    template = profile_of(config).template
+    profile, template = profile_of(config), profile_of(config).template
+    broken = np.zeros(len(owner), bool)
+    if not profile.decodes_all:
+        check = columns.image("status")[columns.offsets("images")[owner] + image]
+        broken = np.isin(check, BAD_PIXELS)
     starts = columns.offsets("rest")
     alone = _list_values(columns, "rest").copy()
     first = _list_values(columns, "first")
@@ -575,10 +602,16 @@ def _pairs(
     follows = at < end  # a sentence follows the image
     near = np.where(follows, at, begin)
     opened, rest = first[near] * follows, alone[near] * follows
+    beyond = np.zeros((0, len(owner)), np.int32)
+    if template.placing is Placing.EITHER:
+        has_next = at + 1 < end
+        following = np.where(has_next, at + 1, begin)
+        extra = (first[following] - alone[following]) * has_next
+        beyond = np.stack([alone[at], extra, ~has_next]).astype(np.int32)
     # A loader that tokenizes chunks drops the first token of each for begin-of-text.
     lost = 0
     if template.unit is TokenizedUnit.CHUNKS:
-        lost = int(profile_of(config).tokenizer(columns.tokenizer).n_before == 0)
+        lost = int(profile.tokenizer(columns.tokenizer).n_before == 0)
     return Matches(
         owner.astype(np.int32),
         image.astype(np.int32),
@@ -588,4 +621,6 @@ def _pairs(
         wordless=follows & (opened <= lost),
         total=(running[end] - running[begin] - lost).astype(np.int32),
         score=score,
+        broken=broken,
+        beyond=beyond,
     )

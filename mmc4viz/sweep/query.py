@@ -209,7 +209,7 @@ def containing(corpus: Corpus, name: str) -> Bools:
             literal.pairs[status],
         )
     elif name in IMAGE_STATUSES:
-        mask = image_counts(matched, IMAGE_STATUSES[name]) > 0
+        mask = _plain_with_image(matched, found, IMAGE_STATUSES[name])
         of_literal = literal.images[IMAGE_STATUSES[name]]
     else:
         return np.zeros(len(found.kind), bool)
@@ -238,6 +238,21 @@ def _plain_with_pair(found: Verdicts, status: PairStatus, cap: int) -> Bools:
     if status is PairStatus.OVER_CAP:
         return found.surviving > cap
     return np.minimum(found.surviving, cap) > found.image_tokens
+
+
+def _plain_with_image(matched: Matched, found: Verdicts, status: ImageStatus) -> Bools:
+    """Find plain documents with an image of a status.
+
+    If one of its matched images is found broken when it is read, a document is lost, and its other
+    images are unmatched.
+    """
+    mask, n_matched = image_counts(matched, status) > 0, image_counts(matched, ImageStatus.MATCHED)
+    lost = (found.kind == CLASS["unreadable"]) & (n_matched > 0)
+    if status is ImageStatus.UNDECODABLE:
+        return np.asarray(mask | lost)
+    if status is ImageStatus.UNMATCHED:
+        return np.asarray(mask | (lost & (n_matched > 1)))
+    return np.asarray(mask & ~lost) if status is ImageStatus.MATCHED else mask
 
 
 def sort_values(corpus: Corpus, name: str) -> NDArray[Any]:

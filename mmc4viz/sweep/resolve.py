@@ -27,6 +27,7 @@ from mmc4viz.loader.template import CutRule
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.loader.tokenizer_files import END_OF_CHUNK
 from mmc4viz.sweep.match import Matches
+from mmc4viz.sweep.means import Passed, Sentences
 from mmc4viz.sweep.statistics import CLASS
 from mmc4viz.types import LoaderConfig
 
@@ -55,6 +56,11 @@ class Group:
     crowded : bool
         Whether two image tokens may stand side by side, without text between them, because their
         pairs share a sentence or a sentence has no tokens; in every document or in none.
+    beyond : ndarray of int32, shape (3, m, D) or (0, m, D)
+        Of the pairs, too.
+    lost_from : ndarray of int64, shape (D,), or None
+        Position of the best pair whose image is found broken when it is read: from then on the
+        document is lost. None if no document has such an image.
     """
 
     document: NDArray[np.int32]
@@ -65,14 +71,20 @@ class Group:
     total: Array
     score: NDArray[np.float64]
     crowded: bool
+    beyond: Array
+    lost_from: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.document)
 
     def part(self, here: slice) -> Group:
         """Return the documents at some positions."""
-        fields = {name: value[..., here] for name, value in vars(self).items() if name != "crowded"}
-        return Group(**fields, crowded=self.crowded)
+        fields: dict[str, Any] = {
+            name: value[..., here]
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray)
+        }
+        return replace(self, **fields)
 
     def blocks(self) -> Iterator[slice]:
         """Split the documents into blocks to process at a time."""
@@ -103,8 +115,17 @@ class Group:
             wordless=np.full(int(chosen.sum()) * m, self.crowded),
             total=np.tile(self.total[chosen].astype(np.int32), m),
             score=self.score[:, chosen].ravel(),
+            broken=self._broken[:, chosen].ravel(),
+            beyond=self.beyond[..., chosen].reshape(len(self.beyond), m * int(chosen.sum())),
             **fields,
         )
+
+    @property
+    def _broken(self) -> NDArray[np.bool_]:
+        """Which pairs lose a document, shape (m, D); only the first of each is known."""
+        if self.lost_from is None:
+            return np.zeros(self.score.shape, bool)
+        return np.asarray(np.arange(len(self.score))[:, None] == self.lost_from)
 
 
 def step_of(config: LoaderConfig) -> int:
@@ -148,14 +169,20 @@ def _groups(pairs: Matches, where: NDArray[np.int64], step: int) -> Iterator[Gro
     largest = np.maximum(sentence[:, -1], pairs.image[where].max(axis=1))
     reach = pairs.total[where[:, 0]] + (np.abs(pairs.extra[where]) + step).sum(axis=1)
     narrow = (reach < NARROW) & (largest < NARROW)
-    for is_crowded in (False, True):
-        for dtype, fits in ((np.int16, narrow), (np.int32, ~narrow)):
-            chosen = (crowded == is_crowded) & fits
-            if chosen.any():
-                yield _group(pairs, where[chosen].T, np.dtype(dtype), is_crowded)
+    broken = pairs.broken[where]
+    breaks = broken.any(axis=1)
+    for is_crowded, is_narrow, is_lost in product((False, True), (True, False), (False, True)):
+        chosen = (crowded == is_crowded) & (narrow == is_narrow) & (breaks == is_lost)
+        if chosen.any():
+            dtype = np.dtype(np.int16 if is_narrow else np.int32)
+            group = _group(pairs, where[chosen].T, dtype, crowded=is_crowded)
+            lost_from = broken[chosen].argmax(axis=1) if is_lost else None
+            yield replace(group, lost_from=lost_from)
 
 
-def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], crowded: bool) -> Group:
+def _group(
+    pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], *, crowded: bool
+) -> Group:
     fields = {
         name: getattr(pairs, name).astype(dtype)[where]
         for name in ("image", "sentence", "before", "extra")
@@ -165,12 +192,14 @@ def _group(pairs: Matches, where: NDArray[np.int64], dtype: np.dtype[Any], crowd
         total=pairs.total.astype(dtype)[where[0]],
         score=pairs.score[where],
         crowded=crowded,
+        beyond=pairs.beyond[:, where],
         **fields,
     )
 
 
 # ``kept_always`` is 0; products of small integers are faster than choices.
 _SINGLE, _AT_END = np.int8(CLASS["kept_single_image"]), np.int8(CLASS["single_image_at_end"])
+_UNREADABLE = np.int8(CLASS["unreadable"])
 _WIDTH: Final = 8192  # documents resolved together, to fit the CPU cache
 
 
@@ -178,7 +207,8 @@ _WIDTH: Final = 8192  # documents resolved together, to fit the CPU cache
 class States:
     """Outcomes of documents with 1 … m pairs left, every array of shape (m, documents).
 
-    A document without any is ``below_threshold`` and has 0 tokens.
+    A document without any is ``below_threshold`` and has 0 tokens; so has one that is lost to a
+    broken image, which is ``unreadable``.
 
     Attributes
     ----------
@@ -189,16 +219,19 @@ class States:
     text_tokens, mispaired : ndarray of int16 or int32
     text_before, text_between, followed, length : ndarray of int16 or int32
         As in `mmc4viz.types.SequenceShape`.
+
+    Under a loader that draws at random, all that are counted in text tokens are means, of type
+    float64, and so is ``followed``.
     """
 
     kind: NDArray[np.int8]
     reaching: Array
-    text_tokens: Array
+    text_tokens: NDArray[Any]
     mispaired: Array
-    text_before: Array
-    text_between: Array
-    followed: Array
-    length: Array
+    text_before: NDArray[Any]
+    text_between: NDArray[Any]
+    followed: NDArray[Any]
+    length: NDArray[Any]
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], dtype: np.dtype[Any]) -> States:
@@ -256,6 +289,8 @@ def resolve_each(
         cap and more: all before are those of the largest.
     """
     m, dtype, profile = len(group.score), group.before.dtype, profile_of(configs[0])
+    if profile.is_random:
+        return _means_of_each(group, configs, tokenizer, counted)
     in_page_order = profile.order is Order.PAGE
     cuts = {one.max_tokens: _cut(one, group, tokenizer, counted) for one in configs}
     caps = [min(profile.cap_of(one), m) for one in configs]
@@ -277,7 +312,7 @@ def resolve_each(
             for kept, (limit, cut) in product(every, cuts.items()):
                 cut.apply(kept, found[kept.cap, limit].part(np.s_[state - m, here]))
     return [
-        _with_minimum(found[cap, one.max_tokens], one.min_images)
+        _with_lost(_with_minimum(found[cap, one.max_tokens], one.min_images), group)
         for cap, one in zip(caps, configs, strict=True)
     ]
 
@@ -289,6 +324,61 @@ def _with_minimum(states: States, min_images: int) -> States:
     kind = states.kind.copy()
     np.putmask(kind, states.reaching < min_images, CLASS["too_few_images"])
     return replace(states, kind=kind)
+
+
+def _means_of_each(
+    group: Group, configs: Sequence[LoaderConfig], tokenizer: Tokenizer, counted: Collection[str]
+) -> list[States]:
+    """Return what `resolve_each` does where a loader draws at random."""
+    m, profile = len(group.score), profile_of(configs[0])
+    tokenizer = profile.tokenizer(tokenizer)
+    own = tokenizer.n_before + tokenizer.n_after + tokenizer.n_closing
+    caps = [min(profile.cap_of(one), m) for one in configs]
+    found = {}
+    for cap in set(caps):
+        first = 1 if cap == max(caps) else cap
+        stay = np.minimum(np.arange(first, m + 1), cap)[:, None]
+        reaching = np.broadcast_to(stay, (len(stay), len(group)))
+        text, before, between, followed = (np.empty(reaching.shape) for _ in range(4))
+        found[cap] = States(
+            (reaching == 1) * _SINGLE,
+            reaching.astype(np.int16 if cap < NARROW else np.int32),
+            text,
+            np.zeros(reaching.shape, np.int8),
+            before,
+            between,
+            followed,
+            text,
+        )
+    for start in range(0, len(group), _WIDTH):
+        here = slice(start, start + _WIDTH)
+        part = group.part(here)
+        sentences = Sentences.of(part.sentence, part.before, part.extra, part.total, part.beyond)
+        passed = Passed(sentences)
+        for state in range(m):
+            passed.enter()
+            for cap, states in found.items():
+                if m - state <= len(states.kind):
+                    some = passed.means(min(passed.n, cap), counted)
+                    for name, values in vars(some).items():
+                        getattr(states, name)[state - m, here] = values
+    for cap, states in found.items():
+        length = states.text_tokens + own + states.reaching * np.float64(profile.template.cost)
+        found[cap] = replace(states, length=length)
+    return [
+        _with_lost(_with_minimum(found[cap], one.min_images), group)
+        for cap, one in zip(caps, configs, strict=True)
+    ]
+
+
+def _with_lost(states: States, group: Group) -> States:
+    """Apply what broken images lose to the last states of a group."""
+    if group.lost_from is None:
+        return states
+    m = len(group.score)
+    lost = np.arange(m - len(states.kind), m)[:, None] >= group.lost_from
+    left = {name: np.where(lost, 0, values) for name, values in vars(states).items()}
+    return States(**left | {"kind": np.where(lost, _UNREADABLE, states.kind)})
 
 
 def _cut(

@@ -56,6 +56,7 @@ of images, and, only with image tokens, pairs by status."""
 _SUMMED: Final = tuple(name for name in COUNTED if name != "length")
 _EXACT_BITS: Final = 53  # mantissa of a double
 _BELOW: Final = CLASS["below_threshold"]  # after the classes of documents with pairs left
+_UNREADABLE: Final = CLASS["unreadable"]
 
 
 def places(thresholds: Thresholds, score: NDArray[np.float64]) -> Places:
@@ -142,8 +143,11 @@ class Bins:
                 "pairs": n_pairs,
                 "kept": np.minimum(n_pairs, profile_of(config).cap_of(config)),
             }
-        moves = _moves(at - here.start, states.kind, n_bins)
-        sums = _sums(values, *moves, _BELOW * n_bins)
+        lost = states.kind == _UNREADABLE
+        kind = np.where(lost, _BELOW, states.kind) if lost.any() else states.kind
+        moves = _moves(at - here.start, kind, n_bins)
+        sums = _sums(values, *moves, (_BELOW + 1) * n_bins)
+        self._add_lost(here, sums["documents"][_BELOW * n_bins :], m)
         if "image_tokens" in self._counted:
             sums["image_tokens"] = sums["reaching"]
         if "pairs" in self._counted:
@@ -151,7 +155,7 @@ class Bins:
             sums["over_cap"] = sums["pairs"] - sums["kept"]
             sums["truncated"] = sums.pop("kept") - sums["reaching"]
         for name, found in sums.items():
-            self.counts[QUANTITY[name], :_BELOW, here] += found.reshape(-1, n_bins)
+            self.counts[QUANTITY[name], :_BELOW, here] += found.reshape(-1, n_bins)[:_BELOW]
         alone = np.bincount(at[0] - here.start, minlength=n_bins)
         self.counts[QUANTITY["documents"], _BELOW, here] -= alone
         if "pairs" in self._counted:
@@ -160,6 +164,15 @@ class Bins:
             self._add_shapes(at, _images_of(states.kind, states.reaching))
         if "length" in self._counted:
             self._add_shapes(at, _length_of(states.kind, states.length, config.max_tokens))
+
+    def _add_lost(self, here: slice, documents: Ints, m: int) -> None:
+        """Add documents that one of their m images, all matched, has lost."""
+        self.counts[QUANTITY["documents"], _UNREADABLE, here] += documents
+        if "pairs" in self._counted:
+            self.counts[QUANTITY["stranded"], _UNREADABLE, here] += (m - 1) * documents
+            self.images[IMAGE_STATUS[ImageStatus.UNDECODABLE], here] += documents
+            self.images[IMAGE_STATUS[ImageStatus.UNMATCHED], here] += (m - 1) * documents
+            self.images[IMAGE_STATUS[ImageStatus.MATCHED], here] -= m * documents
 
     def _add_shapes(self, at: Ints, shape: NDArray[Any]) -> None:
         """Add the states of plain documents, shape (m, D), at positions in `SHAPES`."""
@@ -250,8 +263,8 @@ def _sums(
 
     Parameters
     ----------
-    values : dict of str to ndarray of integers, shape (m, D) or (m, 1)
-        Non-negative.
+    values : dict of str to ndarray of integers or floats, shape (m, D) or (m, 1)
+        Non-negative. Sums of integers are exact.
     entered : ndarray of int64, shape (m * D,)
     left : ndarray of int64, shape ((m - 1) * D,)
         Of all states but the first.
@@ -259,10 +272,15 @@ def _sums(
 
     Returns
     -------
-    dict of str to ndarray of int64, shape (n_bins,)
+    dict of str to ndarray of int64 or float64, shape (n_bins,)
     """
-    sums = {}
-    for word in _words(values, len(entered)):
+    sums: dict[str, NDArray[Any]] = {}
+    for name in [name for name, value in values.items() if value.dtype.kind == "f"]:
+        flat = values[name].ravel()
+        came, went = (np.bincount(at, flat[: len(at)], n_bins) for at in (entered, left))
+        sums[name] = came - went
+    exact = {name: value for name, value in values.items() if name not in sums}
+    for word in _words(exact, len(entered)):
         weights = np.asarray(sum(values[name] * float(1 << shift) for name, shift, _ in word))
         m = len(weights)
         flat = np.broadcast_to(weights, (m, len(entered) // m)).ravel()
@@ -570,7 +588,7 @@ def sweep(
     >>> int(sweep(matched, LoaderConfig(), np.array([0.2])).total("documents")[0])
     0
     """
-    bins = Bins(thresholds, dtype=_dtype(config))
+    bins = Bins(thresholds, dtype=type_of_counts(config))
     _fill(bins, matched, config, np.zeros(matched.n_documents, np.int64), progress, shifts)
     return bins.curves()[0]
 
@@ -598,12 +616,12 @@ def sweep_each(
     list of Curves
         One per cluster; their sum is what `sweep` returns.
     """
-    bins = Bins(thresholds, clusters, dtype=_dtype(config))
+    bins = Bins(thresholds, clusters, dtype=type_of_counts(config))
     _fill(bins, matched, config, cluster, None)
     return bins.curves()
 
 
-def _dtype(config: LoaderConfig) -> type[np.number[Any]]:
+def type_of_counts(config: LoaderConfig) -> type[np.number[Any]]:
     """Return the type of counts: means, where a loader draws at random."""
     return np.float64 if profile_of(config).is_random else np.int64
 

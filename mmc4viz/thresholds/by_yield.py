@@ -22,7 +22,7 @@ from mmc4viz.data.scale import Thresholds
 from mmc4viz.sweep.literal import LiteralStates
 from mmc4viz.sweep.resolve import resolve
 from mmc4viz.sweep.statistics import CLASS, QUANTITY, Curves
-from mmc4viz.sweep.sweep import Matched, Progress
+from mmc4viz.sweep.sweep import Matched, Progress, type_of_counts
 from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ConfigError, LoaderConfig
 
@@ -36,7 +36,7 @@ def sampled_assumption(documents: int) -> str:
     )
 
 
-Changes = tuple[Floats, NDArray[np.int32]]
+Changes = tuple[Floats, NDArray[np.int32] | Floats]
 """Scores, shape (S,), and the change of each counted quantity there, shape (7, S)."""
 
 YIELDS: Final = ("documents", "pairs", "image_tokens", "text_tokens")
@@ -132,7 +132,8 @@ def steps_of_scores(
     score = score[order]
     last = np.flatnonzero(score != np.append(score[1:], -np.inf))  # among equal scores
     beyond = int(np.searchsorted(-score, -np.inf, side="right"))  # changes at no finite score
-    sums = [np.append(0, counted[order].cumsum(dtype=np.int64)) for counted in counts]
+    dtype = type_of_counts(config)
+    sums = [np.append(0, counted[order].cumsum(dtype=dtype)) for counted in counts]
     ends = last[last >= beyond][::-1] + 1
     left = _expected([counted[ends] for counted in sums], config.single_image_keep)
     above = _expected([counted[[beyond]] for counted in sums], config.single_image_keep)
@@ -142,7 +143,7 @@ def steps_of_scores(
     return Steps(score[ends - 1], left, top, whole, every=True)
 
 
-def _expected(sums: list[NDArray[np.int64]], keep: float) -> dict[str, Floats]:
+def _expected(sums: list[NDArray[Any]], keep: float) -> dict[str, Floats]:
     """Return the yields from summed counts."""
     found = {"pairs": sums[0].astype(np.float64)}
     for n, name in enumerate(_BY_CLASS):
@@ -165,15 +166,17 @@ def _changes(matched: Matched, config: LoaderConfig, progress: Progress) -> Iter
                 amounts = (np.ones_like(states.reaching), states.reaching, states.text_tokens)
                 entered = block.score > -np.inf
                 values = _by_class(states.kind, amounts)
+                readable = states.kind != CLASS["unreadable"]
+                values[0] = np.arange(1, len(readable) + 1)[:, None] * readable
                 changed = np.diff(values, axis=1, prepend=0)
-                changed[0] = 1  # pair by pair
                 yield block.score[entered], changed[:, entered]
                 progress(len(block))
 
 
-def _by_class(kind: NDArray[Any], amounts: tuple[NDArray[Any], ...]) -> NDArray[np.int32]:
+def _by_class(kind: NDArray[Any], amounts: tuple[NDArray[Any], ...]) -> NDArray[Any]:
     """Return amounts split by class, shape (7, …); the first row is reserved for pairs."""
-    values = np.zeros((_COUNTED, *kind.shape), np.int32)
+    are_means = any(amount.dtype.kind == "f" for amount in amounts)
+    values = np.zeros((_COUNTED, *kind.shape), np.float64 if are_means else np.int32)
     for n, amount in enumerate(amounts):
         for k, kept in enumerate(_KEPT):
             np.multiply(amount, kind == kept, out=values[1 + 2 * n + k], casting="unsafe")

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mmc4viz.loader.assignment import ASSIGNMENTS
-from mmc4viz.sweep.match import ASSIGN, SimilarityRows
+from mmc4viz.loader.profile import softmax
+from mmc4viz.sweep.match import ASSIGN, SimilarityRows, shares
 from mmc4viz.types import DocumentError, Image
 from tests.support.slowly import slow
 
@@ -79,3 +80,21 @@ def test_every_document_is_matched_as_on_its_own(kind: str, assignment: str, see
         matched = np.flatnonzero(sentence >= 0).tolist()
         assert [(m.row, m.sentence) for m in expected] == [(i, sentence[i]) for i in matched]
         assert [m.score for m in expected] == [score[i] for i in matched]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_rows_softmax_has_the_same_bits_whatever_rows_are_beside_it(kind: type) -> None:
+    rng = np.random.default_rng(21)
+    height, width = rng.integers(1, 9, 1200), rng.permuted(np.arange(1200) % 600 + 1)
+    per_row = np.repeat(width, height)
+    starts = np.concatenate([[0], np.cumsum(per_row)])
+    values = (rng.normal(0.2, 0.05, starts[-1]) * rng.choice([1, 100], starts[-1])).astype(kind)
+    first = np.concatenate([[0], np.cumsum(height)])
+    stored = np.full(len(per_row), -1)
+    found = shares(SimilarityRows(values, starts, first, stored, stored.astype(np.float64)))
+    for number, columns in enumerate(width.tolist()):
+        here = slice(starts[first[number]], starts[first[number + 1]])
+        matrix = values[here].reshape(-1, columns).astype(np.float64)
+        np.testing.assert_array_equal(found.values[here], softmax(matrix).ravel())
+        for row, alone in zip(softmax(matrix), matrix, strict=True):
+            np.testing.assert_array_equal(row, softmax(alone[None])[0])

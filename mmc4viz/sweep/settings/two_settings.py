@@ -19,7 +19,7 @@ from mmc4viz.data.scale import Thresholds
 from mmc4viz.sweep.resolve import States, resolve_each
 from mmc4viz.sweep.shape import median_images, ratio
 from mmc4viz.sweep.statistics import Curves
-from mmc4viz.sweep.sweep import Bins, Matched, Places, Progress
+from mmc4viz.sweep.sweep import Bins, Matched, Places, Progress, type_of_counts
 from mmc4viz.types import ConfigError, LoaderConfig
 
 SECOND: Final = ("max_images", "max_tokens", "min_images")
@@ -188,8 +188,11 @@ def _curves(
     progress: Progress,
 ) -> list[Curves]:
     """Return the curves under several settings, of which one ascends, and the others are alike."""
-    bins = [Bins(thresholds, counted=counted) for _ in configs]
-    shared = Bins(thresholds, len(configs), counted)  # by the first of the settings that share it
+    dtype = type_of_counts(configs[0])
+    bins = [Bins(thresholds, counted=counted, dtype=dtype) for _ in configs]
+    shared = Bins(
+        thresholds, len(configs), counted, dtype
+    )  # by the first of the settings that share it
     for part in matched.parts:
         for own, config in zip(bins, configs, strict=True):
             own.add_everywhere(part.constants.counts[None], part.constants.images[None])
