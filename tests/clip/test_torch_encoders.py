@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import shutil
@@ -12,11 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from mmc4viz.cli import main
 from mmc4viz.clip.encoder import Embeddings, Encoder, EncoderError
 from mmc4viz.clip.models import ModelChoice, open_encoder
 from tests.support import torch_models
+from tests.support.documents import entry, info, write_tar
 from tests.support.torch_models import FAMILIES, SENTENCES, open_clip, pictures, torch, transformers
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "encoders" / "sample-b"
@@ -93,6 +97,33 @@ def test_transformers_s_own_preprocessing_bit_for_bit(saved: Path, family: str) 
         assert found.keys() == expected.keys()
         for name, tensor in expected.items():
             assert torch.equal(found[name], tensor[0])
+
+
+def test_siglip_s_sentencepiece_tokenizer(tmp_path: Path) -> None:
+    """As published: ``spiece.model``, whose end token is the padding, and no mask."""
+    sentencepiece, raw = pytest.importorskip("sentencepiece"), io.BytesIO()
+    how = {"vocab_size": 40, "hard_vocab_limit": False, "minloglevel": 2}
+    ids = {"pad_id": -1, "bos_id": -1, "eos_id": 1, "unk_id": 2}
+    lines = iter([*torch_models.WORDS, "a red boat and a lamp"] * 9)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lines, model_writer=raw, **how, **ids
+    )
+    folder = torch_models.save_transformers(tmp_path / "siglip", "siglip", vocab_size=64)
+    (folder / "tokenizer.json").unlink()
+    (folder / "spiece.model").write_bytes(raw.getvalue())
+    special = {"pad_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    fields = {"tokenizer_class": "SiglipTokenizer", "model_max_length": 12, **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(fields))
+    texts = ["a red boat", "Fog, and snow!", "two"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    padded = {"padding": "max_length", "truncation": True, "max_length": 12}
+    with torch.no_grad():
+        model = transformers.AutoModel.from_pretrained(folder)
+        found = model.get_text_features(**tokenizer(texts, return_tensors="pt", **padded))
+    expected = getattr(found, "pooler_output", found).numpy()
+    expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    of_texts = opened(folder).embed_sentences(texts)
+    np.testing.assert_allclose(of_texts, expected, rtol=0, atol=1e-5)
 
 
 def test_open_clip_s_own_forward_pass_and_preprocessing(saved: Path) -> None:
@@ -337,3 +368,60 @@ def test_a_repository_s_files_are_those_that_are_used(
     assert opened("org/clip").name == "org/clip"
     assert (len(asked), "model*.safetensors" in asked[1]) == (2, True)
     assert opened("org/open_clip").weights == opened(copied / "open_clip").weights
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "open_clip"])
+def test_the_command_scores_as_the_library_does(
+    saved: Path, tmp_path: Path, family: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every image with every sentence, document by document, in one call of the library each."""
+    images, texts = pictures()[:3], ["a red boat", "fog and snow", "tree " * 40, "two"]
+    entries = []
+    for image in images:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        entries.append(entry(buffer.getvalue()))
+    documents = [
+        (str(n), info([[0.2] * n] * 3, texts[:n], entries)) for n in range(1, len(texts) + 1)
+    ]
+    shard, out = write_tar(tmp_path / "s.tar", documents), tmp_path / "b.parquet"
+    model = ["--model", str(saved / family), "--device", "cpu", "--batch", "3"]
+    with pytest.raises(SystemExit) as end:
+        main(["score", str(shard), *model, "--out", str(out)])
+    assert end.value.code in (0, None), capsys.readouterr().err
+    metadata = pq.read_schema(out).metadata or {}
+    assert (metadata[b"clip_model"], metadata[b"scale"]) == (family.encode(), b"cosine")
+    for row in pq.read_table(out).to_pylist():
+        expected = cosines(saved / family, images, texts[: row["sentences"]])
+        found = np.array(row["values"]).reshape(expected.shape)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def cosines(folder: Path, images: list[Any], texts: list[str]) -> Any:
+    """Return a model's scores by its library alone."""
+    if folder.name == "open_clip":
+        model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(texts)
+        with torch.no_grad():
+            of_images, of_texts, _ = model.eval()(torch.stack([*map(transform, images)]), tokens)
+    else:
+        processor = transformers.AutoProcessor.from_pretrained(folder)
+        how = {"padding": "max_length", "truncation": True, "max_length": 12}
+        inputs = processor(text=texts, images=images, return_tensors="pt", **how)
+        with torch.no_grad():
+            out = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)(**inputs)
+        of_images, of_texts = out.image_embeds, out.text_embeds
+    return (of_images @ of_texts.T).numpy()
+
+
+def test_what_is_wrong_with_a_model_is_one_line(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "clip" / "model.safetensors").unlink()
+    shard = write_tar(tmp_path / "s.tar", [("a", info([[0.2]]))])
+    for model in (copied / "clip", "open_clip:none", copied / "nothing"):
+        with pytest.raises(SystemExit) as end:
+            main(["score", str(shard), "--model", str(model), "--out", str(tmp_path / "b")])
+        assert end.value.code == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("mmc4viz: ")
