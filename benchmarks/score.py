@@ -1,11 +1,11 @@
 """How much of the time of ``score`` is not the model's: reading, decoding, preparing, writing.
 
-    python benchmarks/score.py FOLDER [--library open_clip] [--documents 32] [--rounds 2]
+    python benchmarks/score.py FOLDER [--library open_clip] [--documents 32] [--rounds 3]
 
-A model of ViT-B/32's size with random weights scores a shard of photo-like images on the CPU. What
-the model is given is recorded, and then given to it again without anything else; the two take
-turns, and the best of the rounds counts. The rest of the whole's time is the share of ``score``
-itself, by the clock and in seconds of processors, which other work on the machine disturbs less.
+A model of ViT-B/32's size with random weights scores a shard of photo-like images on the CPU.
+``waiting`` is the share of the time by the clock in which the model does not run. ``work`` is the
+share of the processors' time: all outside the model, and all of preparing images, which the model
+overlaps with; other work on the machine disturbs it less. The best of the rounds counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mmc4viz.clip.models import ModelChoice, open_encoder  # noqa: E402
 from mmc4viz.clip.score import ScoreTask, score_shards  # noqa: E402
 from mmc4viz.clip.torch_encoder import TorchEncoder  # noqa: E402
 from mmc4viz.data.shards import expand  # noqa: E402
-from tests.support.torch_models import open_clip, tokenizer, torch, transformers  # noqa: E402
+from tests.support.torch_models import open_clip, tokenizer, transformers  # noqa: E402
 
 
 def save_open_clip(folder: Path) -> None:
@@ -50,20 +50,53 @@ def save_transformers(folder: Path) -> None:
     )
 
 
-Taken = tuple[float, float]
 SAVE = {"open_clip": save_open_clip, "transformers": save_transformers}
 
 
-def taken(work: Callable[[], object]) -> Taken:
-    """Return the seconds that something takes, by the clock and of processors."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+class Clocks:
+    """Seconds by the clock and of processors, in the model and in preparing images."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter(), time.process_time()
+        self.model_clock = self.model_work = 0.0
+        self.preparing: list[float] = []  # appended to by several threads
+
+    def model(self, features: Callable[..., Any]) -> Callable[..., Any]:
+        """Measure a forward pass."""
+
+        def run(**fields: Any) -> Any:
+            clock, work = time.perf_counter(), time.process_time()
+            found = features(**fields)
+            self.model_clock += time.perf_counter() - clock
+            self.model_work += time.process_time() - work
+            return found
+
+        return run
+
+    def prepare(self, to_pixels: Callable[..., Any]) -> Callable[..., Any]:
+        """Measure the preparing of an image."""
+
+        def run(image: Any) -> Any:
+            work = time.thread_time()
+            image.load()
+            found = to_pixels(image)
+            self.preparing.append(time.thread_time() - work)
+            return found
+
+        return run
+
+    def shares(self) -> tuple[float, float, float]:
+        """Return the seconds by the clock, and the shares ``waiting`` and ``work``."""
+        clock = time.perf_counter() - self.start[0]
+        work = time.process_time() - self.start[1]
+        outside = work - self.model_work + sum(self.preparing)
+        return clock, 1 - self.model_clock / clock, outside / work
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Let both take turns and print the shares."""
+    """Score in rounds and print the shares."""
     folder: Path = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
     shards = expand(map(str, write_shards(folder, 1, options.documents)))
     model = folder / options.library
     if not model.exists():
@@ -71,44 +104,25 @@ def measure(options: argparse.Namespace) -> None:
         SAVE[options.library](model)
     encoder = open_encoder(ModelChoice(str(model), device="cpu"))
     assert isinstance(encoder, TorchEncoder)
-    given: list[tuple[Callable[..., Any], dict[str, Any]]] = []
-
-    def recording(features: Callable[..., Any]) -> Callable[..., Any]:
-        def run(**fields: Any) -> Any:
-            given.append((features, fields))
-            return features(**fields)
-
-        return run
-
-    recorder = replace(
-        encoder,
-        image_features=recording(encoder.image_features),
-        text_features=recording(encoder.text_features),
-    )
-
-    def whole() -> None:
-        given.clear()
+    rounds = []
+    for _ in range(options.rounds):
         shutil.rmtree(folder / "out", ignore_errors=True)
         (folder / "out").mkdir()
         names = {name: str(folder / "out" / f"{name}.parquet") for name in ("out", "embeddings")}
-        [part] = score_shards(shards, recorder, ScoreTask(**names))
-        assert part.status == "scored"
-        print(f"{part.images} images, {part.sentences} sentences", file=sys.stderr)
-
-    def alone() -> None:
-        with torch.inference_mode():
-            for features, fields in given:
-                features(**fields)
-
-    best: list[Taken] = [(float("inf"), float("inf"))] * 2
-    for _ in range(options.rounds):
-        for place, work in enumerate((whole, alone)):
-            wall, cpu = map(min, zip(best[place], taken(work), strict=True))
-            best[place] = wall, cpu
-    for place, what in enumerate(("clock", "processors")):
-        all_of_it, of_model = best[0][place], best[1][place]
-        share = 1 - of_model / all_of_it
-        print(f"{options.library}, {what}: {all_of_it:.1f} s, of which score itself {share:.1%}")
+        clocks = Clocks()
+        timed = replace(
+            encoder,
+            to_pixels=clocks.prepare(encoder.to_pixels),
+            image_features=clocks.model(encoder.image_features),
+            text_features=clocks.model(encoder.text_features),
+        )
+        [part] = score_shards(shards, timed, ScoreTask(**names))
+        rounds.append(clocks.shares())
+    seconds, waiting, work = (min(values) for values in zip(*rounds, strict=True))
+    print(
+        f"{options.library}: {part.images} images and {part.sentences} sentences in "
+        f"{seconds:.1f} s; waiting {waiting:.1%}, work {work:.1%}"
+    )
 
 
 if __name__ == "__main__":
@@ -116,5 +130,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--library", choices=SAVE, default="open_clip")
     parser.add_argument("--documents", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     measure(parser.parse_args())
