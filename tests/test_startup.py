@@ -11,7 +11,8 @@ import pytest
 
 from mmc4viz.apply.options import CAPS, ORDERS
 from mmc4viz.cli import cli, commands, options
-from mmc4viz.clip.encoder import PROVIDERS
+from mmc4viz.clip.models import PRECISIONS
+from mmc4viz.clip.onnx_encoder import PROVIDERS
 from mmc4viz.clip.score import SCALES
 from mmc4viz.data.columns import Verify
 from mmc4viz.export.provenance import BASES
@@ -76,6 +77,7 @@ def test_the_options_name_what_the_core_has() -> None:
     assert tuple(TextUnit) == options.UNITS
     assert (commands.CAPS, commands.ORDERS) == (CAPS, ORDERS)
     assert tuple(PROVIDERS) == commands.PROVIDERS
+    assert commands.PRECISIONS == PRECISIONS
     assert commands.SCALES == SCALES
     assert tuple(ATTRIBUTES) == commands.SLICES_BY
     assert commands.SLICES_SORTED == SORTS

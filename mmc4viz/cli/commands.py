@@ -37,6 +37,7 @@ ORDERS: Final = ("page", "sentence")
 PROVIDERS: Final = (
     "cpu", "cuda", "tensorrt", "rocm", "migraphx", "openvino", "coreml", "directml",
 )  # fmt: skip
+PRECISIONS: Final = ("float32", "float16", "bfloat16")
 SCALES: Final = ("cosine", "model")
 SLICES_BY: Final = (
     "site", "images", "sentences", "language", "script", "area", "aspect", "format", "bytes",
@@ -548,9 +549,10 @@ def sample() -> None:
 @click.option(
     "--model",
     required=True,
-    metavar="PATH_OR_HF_ID",
-    help="CLIP model in ONNX: a Hugging Face id, or a folder with onnx/vision_model.onnx, "
-    "onnx/text_model.onnx, tokenizer.json and preprocessor_config.json.",
+    metavar="MODEL",
+    help="CLIP or SigLIP model: a folder or Hugging Face id, in ONNX or of transformers; or "
+    "open_clip:NAME:CHECKPOINT, with a checkpoint's name or file; open_clip:FOLDER; "
+    "open_clip:ORG/NAME.",
 )
 @click.option("--out", required=True, metavar="FILE", help="Similarity file to write (Parquet).")
 @click.option(
@@ -560,16 +562,38 @@ def sample() -> None:
     "mmc4viz suggest --decoys.",
 )
 @click.option(
+    "--embeddings",
+    metavar="FILE|DIR",
+    help="Also keep the embeddings of images and sentences, in half precision: in one .parquet "
+    "file, or in a folder with one file per shard.",
+)
+@click.option(
     "--batch",
     type=click.IntRange(1, 65536),
-    default=32,
-    show_default=True,
-    help="Images or sentences per batch.",
+    help="Images or sentences per batch. [256 on a GPU, else 32]",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="PyTorch device of a model that is not in ONNX: cpu, cuda, cuda:1, mps. [GPU if "
+    "available, else cpu]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    help="Precision of a model that is not in ONNX. [float16 on a GPU, else float32]",
 )
 @click.option(
     "--provider",
     type=click.Choice(list(PROVIDERS)),
-    help="ONNX Runtime execution provider. [GPU if available, else cpu]",
+    help="ONNX Runtime execution provider of a model in ONNX. [GPU if available, else cpu]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Number of worker processes. With --device cuda, each takes the next GPU.",
 )
 @click.option(
     "--scale",
@@ -585,7 +609,7 @@ def score() -> None:
     """Score every image and sentence with a CLIP model.
 
     Add the resulting file to an index with mmc4viz index --similarity NAME=FILE. An interrupted run
-    can be resumed with the same command.
+    can be resumed with the same command; at most the last minutes are scored again.
     """
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from mmc4viz.cli.common import checked_folder, input_format_of, progress
+from mmc4viz.cli.common import checked_folder, input_format_of
 from mmc4viz.cli.messages import print_error, print_note
-from mmc4viz.clip.encoder import open_encoder
-from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards
+from mmc4viz.cli.pace import pace
+from mmc4viz.clip.models import ModelChoice, open_encoder
+from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards, shard_size
 from mmc4viz.data.jobs import by_status
 from mmc4viz.data.shards import expand
 from mmc4viz.data.storage import refuse_inputs
@@ -23,11 +24,15 @@ def score(
     shards: tuple[str, ...],
     model: str,
     provider: str | None,
+    device: str | None,
+    precision: str | None,
     out: str,
     decoys: str | None,
+    embeddings: str | None,
     image_dir: str | None,
     input_format: str | None,
     unit: str,
+    workers: int,
     **how: Any,
 ) -> None:
     """Score every image and sentence with a CLIP model."""
@@ -35,10 +40,12 @@ def score(
         raise ConfigError("give the SHARDs to score")
     found = expand(shards, input_format_of({"input_format": input_format, "unit": unit}))
     folder = checked_folder(image_dir)
-    refuse_inputs((out, decoys), (shard.path for shard in found))
-    encoder = open_encoder(model, provider)
-    with progress("documents") as advance:
-        done = score_shards(found, encoder, ScoreTask(out, decoys, folder, **how), advance)
+    refuse_inputs((out, decoys, embeddings), (shard.path for shard in found))
+    choice = ModelChoice(model, provider, device, precision)
+    encoder = open_encoder(choice)
+    task = ScoreTask(out, decoys, folder, embeddings=embeddings, **how)
+    with pace(sum(map(shard_size, found))) as advance:
+        done = score_shards(found, encoder, task, advance, workers, choice)
     click.echo(_report(done))
     for note in (note for part in done for note in part.notes):
         print_note(note)

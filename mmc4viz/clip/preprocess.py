@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Encoding, Tokenizer
 
-from mmc4viz.clip.files import EncoderError, json_of
+from mmc4viz.clip.encoder import EncoderError
+from mmc4viz.clip.files import json_of
 from mmc4viz.loader.images import words
 
 Pixels = NDArray[np.float32]
@@ -272,7 +273,7 @@ def text_input_of(
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exceptions
         raise EncoderError(f"{path} is not a tokenizer: {words(error)}") from None
-    tokenizer_fields = json_of(found, "tokenizer_config.json")
+    tokenizer_fields = json_of(found.get("tokenizer_config.json"))
     length = _text_length(tokenizer_fields, config, inputs)
     if length is None:
         raise EncoderError(

@@ -29,10 +29,12 @@ from tokenizers.processors import TemplateProcessing
 
 from mmc4viz import ConfigError, ShardError, expand, parse_document, samples
 from mmc4viz.cli import main
-from mmc4viz.clip.encoder import DualEncoder, open_encoder
-from mmc4viz.clip.files import EncoderError
+from mmc4viz.clip.encoder import EncoderError
+from mmc4viz.clip.models import ModelChoice
+from mmc4viz.clip.models import open_encoder as open_chosen
+from mmc4viz.clip.onnx_encoder import OnnxEncoder
 from mmc4viz.clip.preprocess import preprocessing_of
-from mmc4viz.clip.score import ScoredPart, ScoreTask, score_shards
+from mmc4viz.clip.score import Advance, ScoredPart, ScoreTask, score_shards
 from mmc4viz.data.build_index import attach
 from mmc4viz.data.index import open_index
 from mmc4viz.data.shards import Shard
@@ -78,13 +80,19 @@ def sample_module(name: str) -> Any:
     return module
 
 
+def open_encoder(model: str, provider: str | None = None) -> OnnxEncoder:
+    found = open_chosen(ModelChoice(model, provider))
+    assert isinstance(found, OnnxEncoder)
+    return found
+
+
 @pytest.fixture(scope="module")
-def encoder() -> DualEncoder:
+def encoder() -> OnnxEncoder:
     return open_encoder(str(MODELS["b"]), "cpu")
 
 
 def score(
-    shards: list[Shard], encoder: DualEncoder, out: Path, **how: Any
+    shards: list[Shard], encoder: OnnxEncoder, out: Path, **how: Any
 ) -> tuple[list[ScoredPart], dict[str, Any]]:
     done = score_shards(shards, encoder, ScoreTask(str(out), **how))
     rows = pq.read_table(out).to_pylist() if out.exists() else []
@@ -161,12 +169,12 @@ def test_the_sample_s_models_are_what_its_weights_make(tmp_path: Path) -> None:
             assert made == (folder / "onnx" / name).read_bytes()
 
 
-def test_embeddings_are_those_of_the_sample_s_own_code(encoder: DualEncoder) -> None:
+def test_embeddings_are_those_of_the_sample_s_own_code(encoder: OnnxEncoder) -> None:
     own = sample_module("encoders").DualEncoder.load(MODELS["b"])
     rng = np.random.default_rng(0)
     shapes = [(100, 120), (33, 200), (31, 31), (1, 3), (700, 20)]
     images = [Image.fromarray(rng.integers(0, 256, (*s, 3), dtype=np.uint8)) for s in shapes]
-    found = encoder.embed_pixels([encoder.preprocessing(image) for image in images])
+    found = encoder.embed_images([encoder.preprocessing(image) for image in images])
     np.testing.assert_allclose(found, own.embed_pictures(images), rtol=0, atol=1e-6)
     texts = ["", "a red boat", "nonsense zzz", "two lamps, and a tree. " * 60]
     found = encoder.embed_sentences(texts)
@@ -399,7 +407,7 @@ def odd_folder(folder: Path, n: int = 150) -> list[Shard]:
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory, encoder: DualEncoder) -> tuple[list[Shard], Path]:
+def odd(tmp_path_factory: pytest.TempPathFactory, encoder: OnnxEncoder) -> tuple[list[Shard], Path]:
     folder = tmp_path_factory.mktemp("odd")
     shards = odd_folder(folder)
     done, _ = score(shards, encoder, folder / "b.parquet", decoys=str(folder / "d.parquet"))
@@ -449,7 +457,7 @@ def test_missing_and_broken_images_change_no_verdict(
     assert seen > 20
 
 
-def test_decoys_are_the_next_document_s_sentences(encoder: DualEncoder, tmp_path: Path) -> None:
+def test_decoys_are_the_next_document_s_sentences(encoder: OnnxEncoder, tmp_path: Path) -> None:
     image = entry(picture_bytes(1))
     texts = {"a": ["a red boat", "a lamp"], "b": ["snow"], "c": ["a tree", "two cars", "fog"]}
     members = [(k, info([[0.2] * len(t)], t, [image])) for k, t in texts.items()]
@@ -458,7 +466,7 @@ def test_decoys_are_the_next_document_s_sentences(encoder: DualEncoder, tmp_path
     score(shards, encoder, tmp_path / "b.parquet", decoys=str(out))
     found = {row["key"]: matrix_of(row)[0] for row in pq.read_table(out).to_pylist()}
     pixels = encoder.preprocessing(Image.open(io.BytesIO(picture_bytes(1))))
-    of_image = encoder.embed_pixels([pixels])[0]
+    of_image = encoder.embed_images([pixels])[0]
 
     def cosines(*texts: str) -> Any:
         return encoder.embed_sentences(texts) @ of_image
@@ -479,7 +487,7 @@ def picture_bytes(seed: int, kind: str = "PNG") -> bytes:
 
 @pytest.mark.parametrize("batch", [1, 7, 500])
 def test_the_size_of_a_batch_changes_nothing(
-    encoder: DualEncoder, tmp_path: Path, batch: int
+    encoder: OnnxEncoder, tmp_path: Path, batch: int
 ) -> None:
     members = [
         (f"d{n}", info([[0.2, 0.3]] * 3, images=[entry(picture_bytes(n + i)) for i in range(3)]))
@@ -493,14 +501,14 @@ def test_the_size_of_a_batch_changes_nothing(
 
 
 def test_a_run_that_is_killed_goes_on_and_gives_the_same_bytes(
-    odd: tuple[list[Shard], Path], encoder: DualEncoder, tmp_path: Path
+    odd: tuple[list[Shard], Path], encoder: OnnxEncoder, tmp_path: Path
 ) -> None:
     shards, folder = odd
     out, decoys = tmp_path / "b.parquet", tmp_path / "d.parquet"
     task, left = ScoreTask(str(out), str(decoys)), [200]
 
-    def die(n: int) -> None:
-        left[0] -= n
+    def die(step: Advance) -> None:
+        left[0] -= step.documents
         if left[0] < 0:
             raise KeyboardInterrupt
 
@@ -514,7 +522,7 @@ def test_a_run_that_is_killed_goes_on_and_gives_the_same_bytes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.parquet", "d.parquet"]
 
 
-def test_what_has_changed_is_scored_again(encoder: DualEncoder, tmp_path: Path) -> None:
+def test_what_has_changed_is_scored_again(encoder: OnnxEncoder, tmp_path: Path) -> None:
     for number in range(2):
         write_tar(tmp_path / f"s-{number}.tar", [("a", info([[0.2]]))])
     shards, out = expand([str(tmp_path / "s-*.tar")]), tmp_path / "b.parquet"
@@ -527,7 +535,7 @@ def test_what_has_changed_is_scored_again(encoder: DualEncoder, tmp_path: Path) 
 
 
 def test_a_shard_that_fails_or_breaks_off_leaves_the_others(
-    encoder: DualEncoder, tmp_path: Path
+    encoder: OnnxEncoder, tmp_path: Path
 ) -> None:
     members = [(f"d{n}", info([[0.2]], images=[entry(picture_bytes(n))])) for n in range(6)]
     for number in range(3):
@@ -547,7 +555,7 @@ def test_a_shard_that_fails_or_breaks_off_leaves_the_others(
 
 @pytest.mark.parametrize("documents", [[], [("c", chatgpt("a", 1))], [("u", {"odd": 1})]])
 def test_nothing_to_score_is_said(
-    encoder: DualEncoder, tmp_path: Path, documents: list[tuple[str, Any]]
+    encoder: OnnxEncoder, tmp_path: Path, documents: list[tuple[str, Any]]
 ) -> None:
     for number in range(2):
         write_tar(tmp_path / f"s-{number}.tar", documents)
@@ -565,8 +573,9 @@ def test_nothing_to_score_is_said(
 def test_the_runtime_writes_no_device_id_and_calls_nobody(tmp_path: Path) -> None:
     """Telemetry is on by default since 1.29, unless a variable is set before import."""
     code = (
-        "import sys; from mmc4viz.clip.encoder import open_encoder;"
-        f"assert 'onnxruntime' not in sys.modules; open_encoder({str(MODELS['b'])!r}, 'cpu')"
+        "import sys; from mmc4viz.clip.models import ModelChoice, open_encoder;"
+        "assert 'onnxruntime' not in sys.modules;"
+        f"open_encoder(ModelChoice({str(MODELS['b'])!r}, 'cpu'))"
     )
     ours = {name: value for name, value in os.environ.items() if name != "CI"}
     homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
@@ -574,7 +583,7 @@ def test_the_runtime_writes_no_device_id_and_calls_nobody(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_shards_without_images_are_refused(encoder: DualEncoder, tmp_path: Path) -> None:
+def test_shards_without_images_are_refused(encoder: OnnxEncoder, tmp_path: Path) -> None:
     document = info([[0.2]], images=[{"image_name": "a.jpg"}])
     (tmp_path / "s.jsonl").write_text(json.dumps(document) + "\n")
     shards, out = expand([str(tmp_path / "s.jsonl")]), tmp_path / "b.parquet"
@@ -587,7 +596,7 @@ def test_shards_without_images_are_refused(encoder: DualEncoder, tmp_path: Path)
     assert all(np.isfinite(matrix).all() for matrix in found.values())
 
 
-def test_the_model_s_own_scale(model: Path, tmp_path: Path, encoder: DualEncoder) -> None:
+def test_the_model_s_own_scale(model: Path, tmp_path: Path, encoder: OnnxEncoder) -> None:
     image = entry(picture_bytes(1))
     write_tar(tmp_path / "s.tar", [("a", info([[0.2, 0.1]], images=[image]))])
     shards = expand([str(tmp_path / "s.tar")])
@@ -603,7 +612,7 @@ def test_the_model_s_own_scale(model: Path, tmp_path: Path, encoder: DualEncoder
         assert (pq.read_schema(out).metadata or {})[b"scale"].decode() == scale
 
 
-def test_a_place_that_cannot_be_written_is_said(encoder: DualEncoder, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_said(encoder: OnnxEncoder, tmp_path: Path) -> None:
     shards = expand([str(write_tar(tmp_path / "s.tar", [("a", info([[0.2]]))]))])
     (tmp_path / "file").write_text("")
     for out in (str(tmp_path / "file" / "b.parquet"), "s3://bucket/b.parquet"):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmc4viz.clip.score import metadata_of, write_whole
+from mmc4viz.clip.parts import metadata_of, write_whole
 from mmc4viz.data.build_index import attach
 from mmc4viz.data.index import open_index
 from mmc4viz.data.similarity_file import open_similarity_file

@@ -243,7 +243,7 @@ def test_out_of_memory_names_the_shard_and_the_others_go_on(
     module = sys.modules["mmc4viz.data.ingest"]
     reader = "read_document"
     if name == "score":
-        module, reader = sys.modules["mmc4viz.clip.score"], "document_from"
+        module, reader = sys.modules["mmc4viz.clip.pages"], "document_from"
     whole = getattr(module, reader)
 
     def short(first: Any, *more: Any) -> Any:

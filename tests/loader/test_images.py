@@ -21,8 +21,9 @@ import pytest
 from PIL import EpsImagePlugin
 from PIL import Image as PillowImage
 
+from mmc4viz.clip.document_scores import prepared
+from mmc4viz.clip.pages import pages
 from mmc4viz.clip.preprocess import preprocessing_of
-from mmc4viz.clip.score import pages, prepared
 from mmc4viz.data.build_index import IndexTask, index_shard
 from mmc4viz.data.columns import Verify
 from mmc4viz.data.corpus import Indexed, Shards
