@@ -83,8 +83,8 @@ class _Commands(click.Group):
 def cli() -> None:
     """Explore and choose CLIP-similarity thresholds for interleaved image–text shards.
 
-    SHARD is a WebDataset tar as written by OpenFlamingo's converter, or one of MMC4's .jsonl
-    files (also .jsonl.gz or .jsonl.zip); a folder, a glob or shard-{0000..0003}.tar names several.
+    SHARD is a file of MMC4 (WebDataset tar or .jsonl), of another corpus (mmc4viz formats), or a
+    table of image–text pairs; a folder, a glob or shard-{0000..0003}.tar names several.
 
     \b
     mmc4viz app                                  dashboard on the bundled sample

@@ -14,7 +14,8 @@ from typing import Any, Final
 from mmc4viz.formats.mmc4 import FIELDS
 
 READ: Final = (
-    "mmc4viz reads documents of MMC4, OBELICS, OmniCorpus and others (mmc4viz formats lists them)"
+    "mmc4viz reads interleaved documents (mmc4viz formats lists the formats); its commands curve, "
+    "explain, index, suggest and export also read tables of image–text pairs"
 )
 HEAD: Final = 4096
 """Number of bytes by which a file is recognized."""

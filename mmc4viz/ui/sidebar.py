@@ -212,8 +212,8 @@ def _undo(name: str, back: float) -> None:
 _HELP = {
     "clip_model": "Model whose scores are used: the shards' own, a score set in the index, or "
     "similarity_*.parquet next to the shards. The threshold is remembered per model.",
-    "shards": "One per line. WebDataset tars or MMC4's .jsonl, .jsonl.gz, .jsonl.zip; folders, "
-    "globs and braces such as shard-{0000..0003}.tar are expanded.",
+    "shards": "One per line. MMC4's tars or .jsonl, or files of another corpus (mmc4viz formats); "
+    "folders, globs and braces such as shard-{0000..0003}.tar are expanded.",
     "index": "A folder written by mmc4viz index, used instead of shards. Clear it to enter shards.",
     "sample": "N documents are sampled at random, and every number becomes an estimate with a "
     "95% CI.",
