@@ -379,7 +379,7 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Generator[Sample]:
     lines: list[str] = []
     count = 0
     try:
-        for sample in _in_format(shard, _Reading(shard, lines)):
+        for sample in _in_format(shard, _ShardReading(shard, lines)):
             yield sample
             count += 1
     except (ShardError, ConfigError):
@@ -399,7 +399,7 @@ def reason(error: Exception) -> str:
 
 
 @dataclass
-class _Reading:
+class _ShardReading:
     """A shard that is being read.
 
     Attributes
@@ -427,7 +427,7 @@ class _Reading:
         return _tar_samples(self) if self.container is Container.TAR else _json_samples(self)
 
 
-def _in_format(shard: Shard, reading: _Reading) -> Iterator[Sample]:
+def _in_format(shard: Shard, reading: _ShardReading) -> Iterator[Sample]:
     """Yield samples with their pages.
 
     Raises
@@ -616,10 +616,10 @@ def _paged_json(shard: Shard, sample: Sample) -> bytes:
 def _of_span(raw: bytes) -> Sample:
     """Read the members of one sample from their part of a tar."""
     part = io.BytesIO(raw.ljust(-(-len(raw) // 512) * 512, b"\0") + bytes(1024))
-    return next(_samples_in(StrictTar(fileobj=part), _Reading(Shard("part.tar"), [])))
+    return next(_samples_in(StrictTar(fileobj=part), _ShardReading(Shard("part.tar"), [])))
 
 
-def _tar_samples(reading: _Reading) -> Iterator[Sample]:
+def _tar_samples(reading: _ShardReading) -> Iterator[Sample]:
     """Yield the samples of a tar."""
     shard = reading.shard
     with decompressed(shard) as packed:
@@ -643,7 +643,7 @@ class _Group:
     members: dict[str, bytes] = field(default_factory=dict)
 
 
-def _samples_in(tar: StrictTar, reading: _Reading) -> Iterator[Sample]:
+def _samples_in(tar: StrictTar, reading: _ShardReading) -> Iterator[Sample]:
     """Group a tar's members as webdataset does: consecutive, same key, no repeated suffix."""
     group: _Group | None = None
     limit = limit_bytes(LIMIT, _LIMIT_MB)
@@ -672,7 +672,7 @@ def _add(
     suffix: str,
     member: tarfile.TarInfo,
     tar: StrictTar,
-    reading: _Reading,
+    reading: _ShardReading,
     limit: int,
 ) -> None:
     """Add a member to its sample: the JSON, and images if they are wanted."""
@@ -775,7 +775,7 @@ class _Forward:
         return self._at
 
 
-def _json_samples(reading: _Reading) -> Iterator[Sample]:
+def _json_samples(reading: _ShardReading) -> Iterator[Sample]:
     """Yield each line, or each element of an array, as a sample, keyed by its number from 0."""
     with decompressed(reading.shard, reading.notes) as stream:
         head = cast(io.BufferedReader, stream).peek(_PEEKED)
@@ -812,7 +812,7 @@ def _line_samples(stream: IO[bytes], notes: list[str]) -> Iterator[Sample]:
         raise EOFError("the last line is not complete JSON, so the file may be truncated")
 
 
-def _parquet_samples(reading: _Reading) -> Iterator[Sample]:
+def _parquet_samples(reading: _ShardReading) -> Iterator[Sample]:
     """Yield each row as a sample, keyed by its number from 0."""
     limit = limit_bytes(LIMIT, _LIMIT_MB)
     with decompressed(reading.shard) as file, _seekable(file) as whole:
