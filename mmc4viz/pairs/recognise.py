@@ -115,7 +115,7 @@ def _files_of(name: str) -> list[str]:
 
 
 def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
-    """Whether paths hold a table of image–text pairs, by the content of the first file.
+    """Whether paths hold a table of image–text pairs, by the content of the first and last file.
 
     False for anything else, including files that cannot be read, whose error the reader of
     interleaved documents reports.
@@ -127,8 +127,9 @@ def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
         Whether a person named a score, so that any table will do.
     """
     try:
-        path = table_files(patterns[:1])[0]
-        return not _LINES.search(path) and _is_table(path, named)
+        found = table_files(dict.fromkeys((patterns[0], patterns[-1])))
+        ends = {found[0], found[-1]}
+        return all(not _LINES.search(path) and _is_table(path, named) for path in ends)
     except _UNREADABLE:
         return False
 

@@ -159,13 +159,13 @@ def test_commands_refuse_it_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("a.tar", "b.tar"):
-        (tmp_path / name).write_bytes(pairs())
-    assert run(command[0], tmp_path / "a.tar", tmp_path / "b.tar", *command[1:]) == 2
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes(lines({"id": "0", "conversations": []}))
+    assert run(command[0], tmp_path / "a.jsonl", tmp_path / "b.jsonl", *command[1:]) == 2
     found = capsys.readouterr()
     assert found.out == ""
     if command[0] != "compare":  # which asks for its models before it reads
-        assert "img2dataset" in found.err
+        assert "conversations" in found.err
         assert "1 more shard" in found.err
     assert len(found.err.splitlines()) == 1
     assert not (tmp_path / "c.yaml").exists()
