@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -128,10 +129,13 @@ def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
     """
     try:
         found = table_files(dict.fromkeys((patterns[0], patterns[-1])))
-        ends = {found[0], found[-1]}
-        return all(not _LINES.search(path) and _is_table(path, named) for path in ends)
     except _UNREADABLE:
         return False
+    verdicts = []
+    for path in {found[0], found[-1]}:
+        with suppress(*_UNREADABLE):  # another file decides
+            verdicts.append(not _LINES.search(path) and _is_table(path, named))
+    return bool(verdicts) and all(verdicts)
 
 
 def _is_table(path: str, named: bool) -> bool:
