@@ -27,8 +27,9 @@ from mmc4viz.data.columns import BAD_PIXELS, Columns, ImageCheck, Kind, Verify
 from mmc4viz.data.index import map_columns, map_set_file
 from mmc4viz.data.ingest import read_columns
 from mmc4viz.data.scale import Shifts
-from mmc4viz.data.shards import LIMIT, OVER_LIMIT, Shard, reason
+from mmc4viz.data.shards import OVER_LIMIT, Shard, reason
 from mmc4viz.data.similarity_file import put_over
+from mmc4viz.formats.format import LIMIT
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
 from mmc4viz.loader.walk import walk

@@ -44,7 +44,7 @@ from mmc4viz.data.storage import (
     whole,
     without_secrets,
 )
-from mmc4viz.formats.format import IMAGE_SUFFIXES, Container, Format, Sample
+from mmc4viz.formats.format import IMAGE_SUFFIXES, LIMIT, LIMIT_MB, Container, Format, Sample
 from mmc4viz.formats.registry import RECOGNISED, InputFormat, format_named
 from mmc4viz.formats.registry import recognise as recognise_format
 from mmc4viz.formats.sentences import TextUnit
@@ -59,12 +59,9 @@ LINES: Final = (*(f".jsonl{packed}" for packed in _PACKINGS), *_JSON, ".zip")
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", *LINES, ".parquet")
 _OFTEN_OTHERS: Final = (*_JSON, ".parquet")
 """Suffixes of shards, but as often of what stands beside them."""
-LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
-"""Environment variable for the maximum size of a document in MB."""
 OVER_LIMIT: Final = "MB exceeds the limit of"
 """Part of the error message for a document that is too large."""
 _PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
-_LIMIT_MB: Final = 256  # 117 images, the most in MMC4, at 1.6 MB each and as base64
 _MOST_NAMES: Final = 1_000_000  # in one brace expansion
 _DEEPEST: Final = 20  # nesting of braces
 _EXAMINED: Final = 20  # samples examined to recognize another format
@@ -465,7 +462,7 @@ def _in_format(shard: Shard, reading: _ShardReading) -> Iterator[Sample]:
         yield from everything
         return
     if known.groups:
-        everything = _grouped_rows(everything, known.groups)
+        everything = _grouped_rows(everything, known.groups, reading)
     for sample in everything:
         yield known.paged(sample, shard.unit)
 
@@ -513,17 +510,45 @@ def _looks_like(shard: Shard, first: list[Sample], broken: Exception | None) -> 
 
 
 def _columns_of(first: list[Sample]) -> str:
+    if first and first[0].row is None:
+        return f"a Parquet table whose first row cannot be read ({first[0].why})"
     names = list(first[0].row or ()) if first else []
     shown = ", ".join(map(str, names[:12]))[:200] + (", …" if len(names) > 12 else "")
     return f"a Parquet table with the columns {shown}" if names else "a Parquet table without rows"
 
 
-def _grouped_rows(found: Iterator[Sample], column: str) -> Iterator[Sample]:
-    """Join neighboring rows with the same value in a column: one sample with a list of rows."""
-    for key, group in groupby(found, key=lambda sample: (sample.row or {}).get(column)):
-        rows = list(group)
-        yield replace(rows[0], key=storable(str(key)), row=[r.row or {} for r in rows],
-                      size=len(rows))  # fmt: skip
+def _grouped_rows(found: Iterator[Sample], column: str, reading: _ShardReading) -> Iterator[Sample]:
+    """Join neighboring rows with the same value in a column: one sample with a list of rows.
+
+    A row that was not read is a sample of its own.
+    """
+    limit = limit_bytes(LIMIT, LIMIT_MB)
+    seen: set[str] = set()
+    for key, group in groupby(found, key=lambda one: None if one.row is None else one.row[column]):
+        if key is None:
+            yield from (one if one.row is None else replace(one, row=[one.row]) for one in group)
+            continue
+        first, rows, size, count = None, [], 0, 0
+        for sample in group:
+            first, count = first or sample, count + 1
+            size += sample.n_bytes
+            if size <= limit:
+                rows.append(sample.row)
+            else:
+                rows.clear()
+        assert first is not None  # no group is empty
+        name = storable(str(key))
+        if name in seen:
+            _note(
+                reading.notes,
+                f"rows with the same {column} that are not neighbors are documents of their own: "
+                f"sort the rows by {column}",
+            )
+        seen.add(name)
+        if size > limit:
+            yield _unread(name, size, limit, reading.notes)
+        else:
+            yield replace(first, key=name, row=rows, size=count)
 
 
 def fetch(shard: Shard, offset: int, size: int) -> bytes:
@@ -567,7 +592,7 @@ def fetch_all(
 
 def _raw_bytes(shard: Shard, places: Iterable[tuple[int, int]], alone: bool) -> Iterator[Sample]:
     """Read bytes at their places; from a compressed shard in order."""
-    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    limit = limit_bytes(LIMIT, LIMIT_MB)
     with decompressed(shard) as stream:
         plain = isinstance(stream, io.BufferedReader)
         for offset, size in places:
@@ -585,7 +610,7 @@ def _raw_bytes(shard: Shard, places: Iterable[tuple[int, int]], alone: bool) -> 
 
 def _raw_rows(shard: Shard, places: Iterable[tuple[int, int]], alone: bool) -> Iterator[Sample]:
     """Read rows of a Parquet file again, in order."""
-    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    limit = limit_bytes(LIMIT, LIMIT_MB)
     with decompressed(shard) as file, _seekable(file) as whole:
         for first, count in places:
             found = list(islice(parquet.rows(whole, limit, first), count))
@@ -646,7 +671,7 @@ class _Group:
 def _samples_in(tar: StrictTar, reading: _ShardReading) -> Iterator[Sample]:
     """Group a tar's members as webdataset does: consecutive, same key, no repeated suffix."""
     group: _Group | None = None
-    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    limit = limit_bytes(LIMIT, LIMIT_MB)
     broken: Exception | None = None
     try:
         while (member := tar.next()) is not None:
@@ -686,12 +711,15 @@ def _add(
             raw = _contents(tar, member)
             span = group.start, member.offset_data + member.size - group.start
             group.json = Sample(group.key, raw, member.offset_data, len(raw), span=span)
-    elif (
-        reading.with_members
-        and suffix.rpartition(".")[2] in IMAGE_SUFFIXES
-        and read + member.size <= limit
-    ):
-        group.members[suffix] = _contents(tar, member)
+    elif reading.with_members and suffix.rpartition(".")[2] in IMAGE_SUFFIXES:
+        if read + member.size <= limit:
+            group.members[suffix] = _contents(tar, member)
+        else:
+            _note(
+                reading.notes,
+                f"images by which a document exceeds the limit of {limit / 1e6:,.0f} MB are not "
+                f"read and count as missing: raise {LIMIT}",
+            )
     group.suffixes.append(suffix)
     group.end = member.offset_data + member.size
 
@@ -717,13 +745,18 @@ def _grouped(group: _Group, notes: list[str]) -> Sample:
 
 def _unread(key: str, size: int, limit: int, notes: list[str]) -> Sample:
     """Return a sample for a document above the size limit, and add a note."""
-    note = (
+    _note(
+        notes,
         f"documents above the limit of {limit / 1e6:,.0f} MB are not read and count as unreadable, "
-        f"although the loader would read them: raise {LIMIT}"
+        f"although the loader would read them: raise {LIMIT}",
     )
+    return Sample(key, None, why=_too_large(size, limit))
+
+
+def _note(notes: list[str], note: str) -> None:
+    """Add a note once."""
     if note not in notes:
         notes.append(note)
-    return Sample(key, None, why=_too_large(size, limit))
 
 
 def _contents(tar: StrictTar, member: tarfile.TarInfo) -> bytes:
@@ -783,7 +816,7 @@ def _json_samples(reading: _ShardReading) -> Iterator[Sample]:
             yield from _line_samples(stream, reading.notes)
             return
         reading.container = Container.ARRAY
-        limit = limit_bytes(LIMIT, _LIMIT_MB)
+        limit = limit_bytes(LIMIT, LIMIT_MB)
         for number, (offset, size, raw) in enumerate(elements(stream, limit)):
             if raw is None:
                 yield _unread(str(number), size, limit, reading.notes)
@@ -792,7 +825,7 @@ def _json_samples(reading: _ShardReading) -> Iterator[Sample]:
 
 
 def _line_samples(stream: IO[bytes], notes: list[str]) -> Iterator[Sample]:
-    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    limit = limit_bytes(LIMIT, LIMIT_MB)
     offset, number, line = 0, 0, b""
     while piece := stream.readline(limit + 1):
         line, size = piece, len(piece)
@@ -814,13 +847,15 @@ def _line_samples(stream: IO[bytes], notes: list[str]) -> Iterator[Sample]:
 
 def _parquet_samples(reading: _ShardReading) -> Iterator[Sample]:
     """Yield each row as a sample, keyed by its number from 0."""
-    limit = limit_bytes(LIMIT, _LIMIT_MB)
+    limit = limit_bytes(LIMIT, LIMIT_MB)
     with decompressed(reading.shard) as file, _seekable(file) as whole:
-        for number, size, fields in parquet.rows(whole, limit):
-            if fields is None:
+        for number, size, fields, why in parquet.rows(whole, limit):
+            if why:
+                yield Sample(str(number), None, why=why)
+            elif fields is None:
                 yield _unread(str(number), size, limit, reading.notes)
             else:
-                yield Sample(str(number), None, number, 1, row=fields)
+                yield Sample(str(number), None, number, 1, row=fields, n_bytes=size)
 
 
 def _is_json(line: bytes) -> bool:

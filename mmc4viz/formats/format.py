@@ -21,6 +21,10 @@ from mmc4viz.loader.parse import NO_JSON
 from mmc4viz.loader.skim import image_mark, image_number
 from mmc4viz.types import DocumentError
 
+LIMIT: Final = "MMC4VIZ_MAX_DOCUMENT_MB"
+"""Environment variable for the maximum size of a document in MB."""
+LIMIT_MB: Final = 256  # 117 images, the most in MMC4, at 1.6 MB each and as base64
+
 
 class Container(StrEnum):
     """What kind of file holds samples."""
@@ -84,6 +88,8 @@ class Sample:
         Why ``raw`` is None.
     row : mapping or None
         Its fields, parsed, if they are not in ``raw``.
+    n_bytes : int
+        The size of ``row`` in memory, about.
     members : mapping of str to bytes
         Its images in a tar by suffix, if the format needs them.
     span : (int, int)
@@ -101,6 +107,7 @@ class Sample:
     suffixes: tuple[str, ...] = ()
     why: str = NO_JSON
     row: Any = None
+    n_bytes: int = 0
     members: Mapping[str, bytes] = field(default_factory=dict)
     span: tuple[int, int] = (-1, 0)
     page: Mmc4Page | None = None
@@ -197,10 +204,12 @@ class Format:
         try:
             if found is BROKEN:
                 raise DocumentError("not valid JSON")
+            if not self.groups and not isinstance(found, Mapping):
+                raise DocumentError("not a JSON object")
             page = self.to_page(found, sample.members, unit)
         except DocumentError as error:
             return self._unread(sample, str(error))
-        except (LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             return self._unread(sample, f"not {self.words}: {words(error)}")
         place = sample.span if self.members else (sample.offset, sample.size)
         return replace(

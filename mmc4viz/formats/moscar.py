@@ -19,10 +19,13 @@ def _moscar(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Mmc4Page:
     facts = row["metadata"]
     facts = facts[0] if isinstance(facts, list) and facts else facts
     facts = facts if isinstance(facts, Mapping) else {}
-    nodes = {("text", _number(one, "text_idx")): one for one in texts}
-    nodes |= {("image", _number(one, "img_idx")): one for one in images}
+    numbered = [(("text", _number(one, "text_idx")), one) for one in texts]
+    numbered += [(("image", _number(one, "img_idx")), one) for one in images]
+    nodes = dict(numbered)
+    if len(nodes) < len(numbered):
+        raise DocumentError("two nodes of a kind have the same number")
     builder = PageBuilder(unit)
-    for kind, number in _order(facts.get("node_order"), list(nodes)):
+    for kind, number in _order(facts.get("node_order"), nodes):
         node = nodes[kind, number]
         if kind == "text":
             builder.add_text(node["text"] if isinstance(node.get("text"), str) else "")
@@ -42,8 +45,14 @@ def _number(node: Any, name: str) -> int:
     return number
 
 
-def _order(found: Any, nodes: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Return the nodes in page order: as named (``text_0``, ``img_0``), or else as numbered."""
+def _order(found: Any, nodes: Mapping[tuple[str, int], Any]) -> list[tuple[str, int]]:
+    """Return the nodes in page order: as named (``text_0``, ``img_0``), or else as numbered.
+
+    Raises
+    ------
+    DocumentError
+        When not each node is named once.
+    """
     if not isinstance(found, list):
         return sorted(nodes, key=lambda node: node[1])
     order = []
@@ -53,6 +62,10 @@ def _order(found: Any, nodes: list[tuple[str, int]]) -> list[tuple[str, int]]:
         if node not in nodes:
             raise DocumentError(f"node_order names {str(name)[:50]!r}, which is no node")
         order.append(node)
+    if len(set(order)) < len(order):
+        raise DocumentError("node_order names a node twice")
+    if len(order) < len(nodes):
+        raise DocumentError(f"node_order leaves out {len(nodes) - len(order)} of the nodes")
     return order
 
 

@@ -16,16 +16,24 @@ def _curator(rows: Sequence[Mapping[str, Any]], members: Any, unit: TextUnit) ->
 
     Rows of other modalities than text and image hold nothing for a page.
     """
+    if not isinstance(rows[0].get("sample_id"), str | int):
+        raise DocumentError("a row has no sample_id")
     builder, url = PageBuilder(unit), ""
     for row in sorted(rows, key=_position):
-        if row.get("modality") == "text" and isinstance(row.get("text_content"), str):
-            builder.add_text(row["text_content"])
+        if row.get("modality") == "text":
+            builder.add_text(_text(row.get("text_content")))
         elif row.get("modality") == "image":
             data = row.get("binary_content")
             builder.add_image(_member(row), "", data if isinstance(data, bytes) and data else None)
         elif row.get("modality") == "metadata" and isinstance(row.get("url"), str):
             url = row["url"]
     return builder.page(url)
+
+
+def _text(content: Any) -> str:
+    if not isinstance(content, str | None):
+        raise DocumentError("a row's text_content is not text")
+    return content or ""
 
 
 def _position(row: Mapping[str, Any]) -> int:

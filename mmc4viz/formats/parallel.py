@@ -12,9 +12,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder
+from mmc4viz.formats.format import LIMIT, LIMIT_MB, Container, Format, Mmc4Page, PageBuilder
 from mmc4viz.formats.sentences import TextUnit
-from mmc4viz.loader.images import open_image
+from mmc4viz.loader.images import limit_bytes, open_image
 from mmc4viz.types import DocumentError
 
 Place = tuple[str, str, bytes | None]
@@ -168,41 +168,78 @@ def _mint1t(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit
     return parallel(row, unit, _text(row, "url"), image)
 
 
+_TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "LA": 2, "RGB": 3}
+
+
 class _Frames:
     """Hands out the frames of TIFFs in order; any other image as it is."""
 
     def __init__(self, members: Mapping[str, bytes]) -> None:
         tiffs = (data for suffix, data in members.items() if suffix in ("tiff", "tif"))
         self._default = next(tiffs, next(iter(members.values()), None))
-        self._next: dict[int, int] = {}
+        self._opened: dict[int, FramesOfTiff] = {}
+        self._left = limit_bytes(LIMIT, LIMIT_MB)
 
     def take(self, own: bytes | None) -> bytes | None:
-        """Return the next frame; None beyond the last one."""
+        """Return the next frame; None beyond the last one.
+
+        Raises
+        ------
+        DocumentError
+            When all frames together exceed the limit on a document's size.
+        """
         data = self._default if own is None else own
-        if data is None or data[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        if data is None or data[:4] not in _TIFF:
             return data
-        number = self._next.get(id(data), 0)
-        self._next[id(data)] = number + 1
-        return frame_of(data, number)
+        frames = self._opened.setdefault(id(data), FramesOfTiff(data))
+        frame = frames.next(self._left)
+        self._left -= len(frame or b"")
+        return frame
 
 
-def frame_of(data: bytes, number: int) -> bytes | None:
-    """Return a frame of a TIFF as a TIFF of its own, uncompressed; None if it has fewer frames.
+class FramesOfTiff:
+    """The frames of a TIFF, one after the other, each as a TIFF of its own, uncompressed."""
 
-    A frame that cannot be decoded gives what there is of the file, which then does not decode.
-    """
-    try:
-        with open_image(io.BytesIO(data)) as image:
-            if number >= getattr(image, "n_frames", 1):
-                return None
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._number = 0
+        self._image: Any = None
+
+    def next(self, most: int) -> bytes | None:
+        """Return the next frame; None beyond the last one.
+
+        A frame that cannot be decoded gives what there is of the file, which then does not decode.
+
+        Parameters
+        ----------
+        most : int
+            Largest frame that is decoded, in bytes.
+
+        Raises
+        ------
+        DocumentError
+            When the frame is larger.
+        """
+        number, self._number = self._number, self._number + 1
+        try:
+            image = self._image = self._image or open_image(io.BytesIO(self._data))
             image.seek(number)
+            size = image.width * image.height * _BYTES.get(image.mode, 4)
+            if size > most:
+                raise DocumentError(
+                    f"its frames exceed the limit of {limit_bytes(LIMIT, LIMIT_MB) / 1e6:,.0f} MB "
+                    f"when unpacked: raise {LIMIT}"
+                )
             buffer = io.BytesIO()
-            image.copy().save(buffer, format="TIFF")
+            image.copy().save(buffer, format="TIFF", compression="raw")
             return buffer.getvalue()
-    except MemoryError:
-        raise
-    except Exception:  # Pillow's plugins raise any exception on malicious bytes
-        return data[:8]
+        except EOFError:
+            return None
+        except (DocumentError, MemoryError):
+            raise
+        except Exception:  # Pillow's plugins raise any exception on malicious bytes
+            return self._data[:8]
 
 
 def _struct(row: Mapping[str, Any]) -> bool:

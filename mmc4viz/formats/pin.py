@@ -11,9 +11,18 @@ from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import DocumentError
 
 _IMAGE: Final = re.compile(
-    r"""!\[[^\]\n]{0,2000}\]\(\s*<?([^)\s>]{1,2000})>?[^)\n]{0,2000}\)|<img\s[^>]{0,2000}?src=["']([^"'>]{1,2000})["'][^>]{0,2000}>""",
-    re.IGNORECASE,
+    r"""
+    !\[ (?: [^\]\n!] | !(?!\[) )*+ \]                     # ![a boat]
+    \( [^\S\n]*+ <?+ (?P<markdown> (?: [^)\s>!] | !(?!\[) )++ ) >?+ (?: [^)\n!] | !(?!\[) )*+ \)
+    | <img\s (?P<tag> (?: [^<>] | <(?!img\s) )*+ ) >      # <img src="a.png">
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
+"""Images in Markdown. It is linear: nothing is matched across the start of another image."""
+_SOURCE: Final = re.compile(r"""(?<!\S)src\s*=\s*(["'])([^"']*)\1""", re.IGNORECASE)
+
+
+_LONGEST: Final = 2000  # characters of a link; longer ones hold the image itself and stay text
 
 
 def _pin(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Mmc4Page:
@@ -23,13 +32,20 @@ def _pin(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Mmc4Page:
         raise DocumentError("md is not text")
     builder, at = PageBuilder(unit), 0
     for match in _IMAGE.finditer(text):
+        target = match["markdown"] or _source(match["tag"])
+        if not 0 < len(target) <= _LONGEST:
+            continue
         builder.add_text(text[at : match.start()])
-        target = match[1] or match[2]
         is_url = target.startswith(("http://", "https://"))
         builder.add_image("" if is_url else target, target if is_url else "")
         at = match.end()
     builder.add_text(text[at:])
     return builder.page("")
+
+
+def _source(tag: str) -> str:
+    found = _SOURCE.search(tag)
+    return "" if found is None else found[2]
 
 
 PIN: Final = Format(

@@ -41,14 +41,21 @@ def cut(text: str, unit: TextUnit) -> list[str]:
     return [one for paragraph in paragraphs for one in _sentences(paragraph)]
 
 
-_ONE: Final = re.compile("[^.?!…]*[.?!…]*[\"')\\]}»”’]*")
+_ONE: Final = re.compile("[^.?!…]*+[.?!…]*+[\"')\\]}»”’]*+")
+_LONG: Final = re.compile(r"(\S{200})(\S{1600,})(\S{200})")
 
 
 def _sentences(paragraph: str) -> list[str]:
+    """Cut a paragraph.
+
+    Within text without a blank, Punkt considers the last possible end only, but takes quadratic
+    time to find it; so the middle of a long one is not shown to it.
+    """
     if _ONE.fullmatch(paragraph):
         return [paragraph]  # Punkt looks for ends at these signs only
-    found: list[str] = _tokenizer().tokenize(paragraph)
-    return [one.strip() for one in found if one.strip()]
+    shown = _LONG.sub(lambda found: f"{found[1]}{'x' * len(found[2])}{found[3]}", paragraph)
+    found = (paragraph[start:end].strip() for start, end in _tokenizer().span_tokenize(shown))
+    return [one for one in found if one]
 
 
 @cache

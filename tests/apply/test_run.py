@@ -38,7 +38,7 @@ from mmc4viz.apply.tasks import (
 from mmc4viz.cli import main
 from mmc4viz.data.build_index import IndexTask, attach, build, scratch_of
 from mmc4viz.data.columns import Verify
-from mmc4viz.data.shards import LIMIT
+from mmc4viz.formats.format import LIMIT
 from tests.data.test_similarity_file import odd_shards
 from tests.support import nasty
 from tests.support.chosen import chosen, problems

@@ -20,8 +20,8 @@ import pytest
 from mmc4viz import ShardError, samples
 from mmc4viz.apply.tar import members
 from mmc4viz.cli import main
-from mmc4viz.data.shards import LIMIT, Shard, fetch
-from mmc4viz.formats.format import Sample
+from mmc4viz.data.shards import Shard, fetch
+from mmc4viz.formats.format import LIMIT, Sample
 from tests.support.documents import entry, info, write_tar
 
 SIZE = slice(124, 136)

@@ -124,7 +124,7 @@ BROKEN_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"images": [None], "texts": ["a"], "metadata": "{", "general_metadata": ""},
      "metadata is not valid JSON"),
     ({"images": [None]}, "not OBELICS"),
-    ([1], "not OBELICS"),
+    ([1], "not a JSON object"),
 ]  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from typing import IO, Final, NamedTuple
 _CHUNK: Final = 1 << 20
 _OUTER: Final = re.compile(rb'["{}\[\],]')  # what matters between the elements
 _INNER: Final = re.compile(rb'["{}\[\]]')  # and within one
+_WITHIN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_STRINGS: Final = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
 _SPACE: Final = b" \t\r\n"
 
 
@@ -34,6 +36,8 @@ def elements(stream: IO[bytes], limit: int) -> Iterator[Element]:
     ------
     EOFError
         When the array ends before its closing bracket.
+    ValueError
+        When more than white space follows it, or a closing brace is one too many.
 
     Examples
     --------
@@ -45,6 +49,7 @@ def elements(stream: IO[bytes], limit: int) -> Iterator[Element]:
     if scanner.skip_to_bracket():
         while (found := scanner.element()) is not None:
             yield found
+        scanner.check_end()
 
 
 class _Scanner:
@@ -79,6 +84,8 @@ class _Scanner:
         del self._data[: self._at]
         self._at, dropped, depth = 0, 0, 0
         while True:
+            if depth and (strings := _STRINGS.match(self._data, self._at)) is not None:
+                self._at = strings.end()
             match = (_INNER if depth else _OUTER).search(self._data, self._at)
             if match is None:
                 self._at = len(self._data)
@@ -92,6 +99,8 @@ class _Scanner:
                 depth += 1
             elif depth:
                 depth -= 1
+            elif sign == b"}":
+                raise ValueError(f"a brace too many at byte {self._before + self._at - 1}")
             else:
                 self._ended = sign != b","
                 break
@@ -104,21 +113,26 @@ class _Scanner:
             return None
         return Element(self._before + first, len(raw), raw)
 
+    def check_end(self) -> None:
+        """Refuse what follows the array: it would be lost."""
+        rest: bytes | bytearray = self._data[self._at :]
+        while not rest.strip(_SPACE):
+            if not (rest := self._stream.read(_CHUNK)):
+                return
+        raise ValueError("more follows after the end of the JSON array; it is not read")
+
     def _skip_string(self) -> int:
         """Move behind the quote that ends a string; return the bytes let go of meanwhile."""
         dropped = 0
         while True:
-            end = self._data.find(b'"', self._at)
-            if end < 0:
-                escapes = len(self._data) - len(self._data.rstrip(b"\\"))
-                self._at = len(self._data) - escapes
-                dropped += self._let_go()
-                self._more()
-                continue
-            escapes = end - len(self._data[self._at : end].rstrip(b"\\")) - self._at
-            self._at = end + 1
-            if escapes % 2 == 0:
+            inside = _WITHIN_STRING.match(self._data, self._at)
+            assert inside is not None  # it may be empty
+            self._at = inside.end()  # a backslash at the end of the data waits for its letter
+            if self._data[self._at : self._at + 1] == b'"':
+                self._at += 1
                 return dropped
+            dropped += self._let_go()
+            self._more()
 
     def _let_go(self) -> int:
         """Drop what was read of an element above the limit; return how much that is."""

@@ -7,15 +7,23 @@ from typing import IO, Any, Final, NamedTuple
 
 import pyarrow as pa
 
-_BATCH: Final = 64  # rows decoded at once
+from mmc4viz.loader.images import words
+
+_BATCH: Final = 64  # rows decoded at once, at most
+_REFERENCE: Final = 8  # bytes of a Python list for each of its values
 
 
 class ParquetRow(NamedTuple):
-    """A row: its number in the file, its size in memory, and its fields (None if too large)."""
+    """A row: its number in the file, its size in memory, and its fields.
+
+    The fields are None if it is too large, or cannot be turned into Python values, which ``why``
+    says.
+    """
 
     number: int
     size: int
     fields: dict[str, Any] | None
+    why: str = ""
 
 
 def rows(file: IO[bytes], limit: int, first: int = 0) -> Iterator[ParquetRow]:
@@ -34,32 +42,80 @@ def rows(file: IO[bytes], limit: int, first: int = 0) -> Iterator[ParquetRow]:
     ------
     pyarrow.ArrowException
         For a damaged file, after the rows before the damage.
+    ValueError
+        For two columns of the same name.
     """
     import pyarrow.parquet as pq  # imported late to start faster
 
     opened = pq.ParquetFile(file)
-    group, at = 0, 0
-    while group < opened.num_row_groups:
-        size = opened.metadata.row_group(group).num_rows
-        if at + size > first:
-            break
-        group, at = group + 1, at + size
-    groups = list(range(group, opened.num_row_groups))
-    for batch in opened.iter_batches(_BATCH, row_groups=groups):
-        if at + batch.num_rows > first:
-            for row in _unpacked(batch, at, limit):
-                if row.number >= first:
-                    yield row
-        at += batch.num_rows
+    names = opened.schema_arrow.names
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"has {names.count(twice[0])} columns named {twice[0]!r}")
+    at = 0
+    for number in range(opened.num_row_groups):
+        group = opened.metadata.row_group(number)
+        if at + group.num_rows <= first:
+            at += group.num_rows
+            continue
+        each = _announced(group)
+        if each > limit:  # not even decoded, since a small file can announce any number of nulls
+            for _ in range(group.num_rows):
+                if at >= first:
+                    yield ParquetRow(at, each, None)
+                at += 1
+            continue
+        most = min(_BATCH, limit // max(1, each))
+        for batch in opened.iter_batches(most, row_groups=[number]):
+            if at + batch.num_rows > first:
+                for row in _unpacked(batch, at, limit):
+                    if row.number >= first:
+                        yield row
+            at += batch.num_rows
+
+
+def _announced(group: Any) -> int:
+    """Return the mean size of a row group's rows, according to its metadata."""
+    values = sum(group.column(n).num_values for n in range(group.num_columns))
+    size = group.total_byte_size + _REFERENCE * values
+    return int(size // max(1, group.num_rows))
 
 
 def _unpacked(batch: pa.RecordBatch, at: int, limit: int) -> Iterator[ParquetRow]:
-    if batch.nbytes <= limit:
-        each = batch.nbytes // max(1, batch.num_rows)
-        for number, fields in enumerate(batch.to_pylist(), at):
-            yield ParquetRow(number, each, fields)
-        return
+    if (size := _size(batch)) <= limit:
+        try:
+            unpacked = batch.to_pylist()
+        except (ValueError, OverflowError, TypeError):  # of one row: text that is no UTF-8, a date
+            pass
+        else:
+            each = size // max(1, batch.num_rows)
+            yield from (ParquetRow(number, each, one) for number, one in enumerate(unpacked, at))
+            return
     for number in range(batch.num_rows):
         one = batch.slice(number, 1)
-        fields = one.to_pylist()[0] if one.nbytes <= limit else None
-        yield ParquetRow(at + number, one.nbytes, fields)
+        yield _row(one, at + number, _size(one), limit)
+
+
+def _row(one: pa.RecordBatch, number: int, size: int, limit: int) -> ParquetRow:
+    if size > limit:
+        return ParquetRow(number, size, None)
+    try:
+        return ParquetRow(number, size, one.to_pylist()[0])
+    except (ValueError, OverflowError, TypeError) as error:
+        return ParquetRow(number, size, None, f"not readable as Python values: {words(error)}")
+
+
+def _size(batch: pa.RecordBatch) -> int:
+    """Return about how much a batch takes as Python values, in which a null takes space too."""
+    return int(batch.nbytes) + _REFERENCE * sum(map(_values, batch.columns))
+
+
+def _values(column: pa.Array) -> int:
+    """Return the number of values in lists, at all depths."""
+    kind = column.type
+    if pa.types.is_struct(kind):
+        parts: list[pa.Array] = column.flatten()
+        return sum(map(_values, parts))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        within: pa.Array = column.flatten()
+        return len(within) + _values(within)
+    return 0
