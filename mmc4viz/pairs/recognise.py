@@ -131,11 +131,13 @@ def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
         found = table_files(dict.fromkeys((patterns[0], patterns[-1])))
     except _UNREADABLE:
         return False
-    verdicts = []
-    for path in {found[0], found[-1]}:
+    known = False
+    for path in dict.fromkeys((found[0], found[-1])):
         with suppress(*_UNREADABLE):  # another file decides
-            verdicts.append(not _LINES.search(path) and _is_table(path, named))
-    return bool(verdicts) and all(verdicts)
+            known = not _LINES.search(path) and _is_table(path, named)
+            if not known:
+                break
+    return known
 
 
 def _is_table(path: str, named: bool) -> bool:
