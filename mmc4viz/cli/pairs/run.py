@@ -127,9 +127,15 @@ def _cells(rows: Sequence[PairRow], selection: PairSelection) -> Iterator[Sequen
     names = [one.name for one in selection.scores]
     yield ["file", "row", "id", "status", *names, "  text", "reason"]
     for row in rows:
-        scores = ["–" if np.isnan(score) else f"{score:.4f}" for score in row.scores]
+        scores = [_number(score) for score in row.scores]
         place = os.path.basename(row.path), f"{row.number:,}", _short(row.id)
         yield [*place, row.status, *scores, _short(row.text or row.url), row.reason]
+
+
+def _number(score: float) -> str:
+    if np.isnan(score):
+        return "–"
+    return f"{score:.4f}" if abs(score) < 1e6 else f"{score:.6g}"
 
 
 def _short(text: str) -> str:
