@@ -76,7 +76,10 @@ class RowCondition:
         column, sign, value = found.groups()
         sign = "=" if sign == "==" else sign
         try:
-            return cls(column, sign, float(value))
+            number = float(value)
+            if np.isnan(number):
+                raise ValueError
+            return cls(column, sign, number)
         except ValueError:
             if sign not in ("=", "!="):
                 raise ConfigError(f"--where {text!r}: {value!r} is not a number") from None

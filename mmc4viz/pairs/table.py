@@ -8,7 +8,6 @@ histogram of two scores and that of their sum, DuckDB took twice the processor t
 
 from __future__ import annotations
 
-import codecs
 import io
 import json
 import lzma
@@ -479,32 +478,41 @@ def _parquet_batches(
         )
 
 
-class _Utf8(io.RawIOBase):
+class Utf8(io.RawIOBase):
     """A stream in which bytes that are no UTF-8 are escaped; pyarrow stops at a line with some."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._left = b""
+        self._cut = b""  # a character that may go on in the next piece
+        self._ready = b""
 
     def readable(self) -> bool:
+        """Return True, as pyarrow asks."""
         return True
 
     def read(self, size: int = -1) -> bytes:
         """Read up to some bytes; none at the end only."""
-        while not self._left and (data := self._stream.read(size)):
-            self._left = self._utf8(bytes(data))
-        if not self._left:
-            self._left = self._decoder.decode(b"", final=True).encode()
-            self._decoder.reset()
-        end = len(self._left) if size < 0 else size
-        found, self._left = self._left[:end], self._left[end:]
+        while not self._ready and (data := self._stream.read(size)):
+            data = self._cut + data
+            cut = next((n for n in (1, 2, 3) if data[-n:][:1] >= b"\xc0"), 0)
+            data, self._cut = data[: len(data) - cut], data[len(data) - cut :]
+            self._ready = _escaped(data)
+        if not self._ready:
+            self._ready, self._cut = _escaped(self._cut), b""
+        end = len(self._ready) if size < 0 else size
+        found, self._ready = self._ready[:end], self._ready[end:]
         return found
 
-    def _utf8(self, data: bytes) -> bytes:
-        if data.isascii() and not self._decoder.getstate()[0]:
-            return data
-        return self._decoder.decode(data).encode()
+
+def _escaped(data: bytes) -> bytes:
+    """Return text with what is no UTF-8 escaped."""
+    if data.isascii():
+        return data
+    try:  # pyarrow is faster than decoding
+        pa.array([data], pa.large_binary()).view(pa.large_string()).validate(full=True)
+    except pa.ArrowInvalid:
+        return data.decode(errors="backslashreplace").encode()
+    return data
 
 
 def _text_batches(
@@ -520,7 +528,7 @@ def _text_batches(
 
     with _opened(file.path) as (stream, _):
         reader = pacsv.open_csv(
-            _Utf8(stream),
+            Utf8(stream),
             pacsv.ReadOptions(
                 use_threads=False,
                 block_size=_BLOCK,

@@ -12,8 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmc4viz.cli import main
+from mmc4viz.pairs.table import Utf8
 from tests.formats import written
 
 HEADER = "url,text,clip_similarity_vitb32,clip_similarity_vitl14\n"
@@ -208,3 +211,37 @@ def test_a_damaged_manifest_is_one_line(
     code, _, err = run(capsys, "curve", "--index", str(tmp_path))
     assert (code, len(err.splitlines())) == (2, 1)
     assert "pairs.json is damaged" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["curve", "--threshold", "nan"],
+        ["explain", "--threshold", "inf"],
+        ["curve", "--score", "b32", "--and", "l14=nan"],
+        ["curve", "--where", "url>=nan"],
+        ["export", "--threshold", "0.2", "--out", "a.json", "--manifest", "./a.json"],
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    (tmp_path / "0.csv").write_text(HEADER + GOOD)
+    code, _, err = run(capsys, arguments[0], str(tmp_path / "0.csv"), *arguments[1:])
+    assert (code, len(err.splitlines())) == (2, 1)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=5), st.text(max_size=5).map(str.encode))),
+       st.integers(1, 6), st.sampled_from([1, 3, 8, -1]))  # fmt: skip
+def test_escaping_does_not_depend_on_how_the_file_arrives(
+    pieces: list[bytes], step: int, size: int
+) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(step)
+
+    raw = b"".join(pieces)
+    stream, found = Utf8(Slow(raw)), b""
+    while part := stream.read(size):
+        found += part
+    assert found == raw.decode(errors="backslashreplace").encode()

@@ -43,6 +43,8 @@ def curve(
     """Print what each threshold keeps."""
     asked = thresholds_of(thresholds, grid)
     if asked is None and threshold is not None:
+        if not np.isfinite(threshold):
+            raise ConfigError(f"--threshold: {threshold} is not a finite number")
         asked = np.array([threshold])
     opened = open_pairs(options)
     rows = list(_curve_rows(opened, asked))
@@ -251,7 +253,10 @@ def export(
             raise ConfigError(f"--threshold {threshold!r} contradicts {proposal}; omit one of them")
         threshold = float(why["threshold"])
     selection = opened.chosen(threshold)
-    for path in filter(None, (out, manifest_file, ids_file)):
+    written = [path for path in (out, manifest_file, ids_file) if path]
+    if len({os.path.realpath(path) for path in written}) < len(written):
+        raise ConfigError("--out, --manifest and --ids need a file each")
+    for path in written:
         _refuse(opened, path, overwrite)
     kept: int | None = None
     with progress("rows") as advance:
