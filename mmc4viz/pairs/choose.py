@@ -6,9 +6,10 @@ table ranks the distinct scores of that step only.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from mmc4viz.thresholds.proposal import Basis, Proposal
 from mmc4viz.types import ShardError
 
 ASSUMPTION: Final = "Exact counts of rows. Does not consider whether pairs are correct."
+_ALL_DIGITS: Final = Context(prec=400)  # of any number in double precision
 _PENDING: Final = 1 << 22  # scores ranked at once
 
 
@@ -236,10 +238,11 @@ def shortest(low: float, high: float, rule: KeepRule, single: bool) -> float:
     >>> shortest(0.28, 0.29, KeepRule(strict=True), single=False)
     0.28
     """
-    exact = Decimal(high)
+    exact, largest = Decimal(high), Decimal(sys.float_info.max)
+    exact = max(min(exact, largest), -largest)
     for digits in range(18):
         unit = Decimal(1).scaleb(-digits)
-        value = exact.quantize(unit, ROUND_FLOOR)
+        value = exact.quantize(unit, ROUND_FLOOR, _ALL_DIGITS)
         value -= unit if rule.strict and value == exact else 0
         found = float(value)
         at = float(rule.compared(found, single))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, suppress
@@ -41,7 +40,7 @@ from mmc4viz.pairs.layout import LAYOUTS, OTHER, KeepRule, PairLayout, ScoreColu
 from mmc4viz.pairs.recognise import MANIFEST, TableFile
 from mmc4viz.pairs.selection import RowCondition, admitted, downloaded, downloads
 from mmc4viz.pairs.table import PairTable, batches, needed, open_file, row_groups
-from mmc4viz.types import ConfigError, ShardError
+from mmc4viz.types import ConfigError, Mmc4vizError, ShardError
 
 _FORMAT: Final = 1
 _TOTAL: Final = "total.npz"
@@ -409,6 +408,16 @@ def _put(data: bytes, folder: str, name: str) -> None:
         ) from None
 
 
+def _check(tally: PairTally, plan: CountPlan) -> None:
+    """Raise a ValueError if a tally is not one of a plan."""
+    kinds = []
+    for one in (tally, plan.counter().tally()):
+        arrays = [one.met, one.joint, one.sums, *(column.histogram for column in one.columns)]
+        kinds.append([(a.shape, a.dtype) if a is not None else None for a in arrays])
+    if kinds[0] != kinds[1]:
+        raise ValueError
+
+
 def _read(path: str) -> tuple[PairTally, dict[str, Any]]:
     """Read a tally of an index with its facts.
 
@@ -425,10 +434,14 @@ def _read(path: str) -> tuple[PairTally, dict[str, Any]]:
         facts = json.loads(arrays["facts"].tobytes())
         if facts["format"] != _FORMAT:
             raise ValueError
-        return unpacked(arrays), facts
+        tally = unpacked(arrays)
+        _check(tally, CountPlan.from_dict(facts["plan"]))
+        return tally, facts
     except FileNotFoundError:
         raise ShardError(f"{path}: not found") from None
-    except (ValueError, KeyError, IndexError, TypeError, OSError, zipfile.BadZipFile, EOFError):
+    except (Mmc4vizError, MemoryError):
+        raise
+    except Exception:  # malicious bytes make NumPy and zipfile raise almost anything
         raise ShardError(f"{path}: damaged; run mmc4viz index again") from None
 
 
@@ -464,12 +477,12 @@ def open_pair_index(folder: str) -> PairIndex:
         with open_for_reading(f"{folder}/{MANIFEST}") as file:
             content = json.loads(file.read())
         paths = tuple(str(one["path"]) for one in content["files"])
-    except (ValueError, KeyError, TypeError, OSError):
+        plan, failed = content["plan"], tuple(map(str, content["failed"]))
+    except (ValueError, LookupError, TypeError, OSError, RecursionError):
         raise ShardError(f"{folder}: {MANIFEST} is damaged; run mmc4viz index again") from None
     tally, facts = _read(f"{folder}/{_TOTAL}")
-    if facts["plan"] != content["plan"]:
+    if facts["plan"] != plan or tally.rows != content.get("rows"):
         raise ShardError(f"{folder}: incomplete; run the same mmc4viz index again to finish it")
-    failed = tuple(map(str, content["failed"]))
     tally = replace(tally, errors=(*tally.errors, *failed))
     return PairIndex(folder, CountPlan.from_dict(facts["plan"]), tally, paths)
 

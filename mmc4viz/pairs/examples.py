@@ -13,7 +13,7 @@ import numpy as np
 from mmc4viz.pairs.choose import selected_batches
 from mmc4viz.pairs.layout import UNKNOWN
 from mmc4viz.pairs.selection import BELOW, FILTERED, NO_SCORE, PairSelection
-from mmc4viz.pairs.table import PairTable, TableBatch
+from mmc4viz.pairs.table import PairTable, TableBatch, text_of
 
 _ROLES = ("id", "url", "text")
 
@@ -53,12 +53,25 @@ class PairRow:
     def as_dict(self, selection: PairSelection) -> dict[str, Any]:
         """Return it as plain values, with each score under its column's name."""
         scores = {
-            column.name: None if np.isnan(value) else value
+            column.name: json_number(value)
             for column, value in zip(selection.scores, self.scores, strict=True)
         }
         texts = {name: getattr(self, name) or None for name in _ROLES}
         return {"file": self.path, "row": self.number, **texts, **scores,
                 "status": self.status, "reason": self.reason or None}  # fmt: skip
+
+
+def json_number(value: float) -> float | str | None:
+    """Return a number as JSON has it, which knows neither NaN nor infinity.
+
+    Examples
+    --------
+    >>> json_number(0.3), json_number(float("nan")), json_number(float("inf"))
+    (0.3, None, 'inf')
+    """
+    if np.isnan(value):
+        return None
+    return value if np.isfinite(value) else str(value)
 
 
 def rows_of(table: PairTable, selection: PairSelection, errors: list[str]) -> Iterator[PairRow]:
@@ -95,8 +108,10 @@ def _rows(
     met = [one.met(batch, table.layout) for one in selection.where]
     names = {role: table.layout.column_of(role, batch.columns) for role in _ROLES}
     for at in chosen.tolist():
-        values = {role: batch.columns[n][at].as_py() if n else None for role, n in names.items()}
-        texts = {role: "" if value is None else str(value) for role, value in values.items()}
+        texts = {
+            role: (text_of(batch.columns[name][at]) or "") if name else ""
+            for role, name in names.items()
+        }
         scores = tuple(float(one[at]) for one in numbers)
         unmet = [str(one) for one, found in zip(selection.where, met, strict=True) if not found[at]]
         reason = _reason(selection, statuses[at], scores, unmet)

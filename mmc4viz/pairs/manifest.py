@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from mmc4viz.data.storage import whole_file
 from mmc4viz.pairs.choose import selected_batches
-from mmc4viz.pairs.selection import PairSelection
-from mmc4viz.pairs.table import PairTable, TableBatch, bools_of
+from mmc4viz.pairs.examples import json_number
+from mmc4viz.pairs.selection import PairSelection, as_text
+from mmc4viz.pairs.table import PairTable, TableBatch, bools_of, text_of
 from mmc4viz.text import storable
 from mmc4viz.types import ConfigError
 
@@ -54,8 +55,7 @@ def uids_of(column: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     >>> uids_of(pa.array(["0" * 16 + "00000000000000ff", "no", None]))
     (array([[  0, 255]], dtype=uint64), array([ True, False, False]))
     """
-    text = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    text = text.cast(pa.large_string())
+    text = as_text(column)
     long = pc.equal(pc.binary_length(text), 32).fill_null(False)
     valid = bools_of(long)
     fixed = text.filter(long).cast(pa.large_binary()).cast(pa.binary(32))
@@ -231,7 +231,7 @@ def _text(column: pa.Array | None, rows: NDArray[np.int64]) -> pa.Array:
     try:
         return found.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.array([None if one is None else str(one) for one in found.to_pylist()])
+        return pa.array(map(text_of, found), pa.string())
 
 
 @contextmanager
@@ -249,4 +249,5 @@ def _writer(path: str, file: IO[bytes], schema: pa.Schema) -> Iterator[Write]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    plain = {name: json_number(one) if isinstance(one, float) else one for name, one in row.items()}
+    return json.dumps(plain, ensure_ascii=False) + "\n"

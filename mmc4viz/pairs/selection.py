@@ -76,7 +76,10 @@ class RowCondition:
         column, sign, value = found.groups()
         sign = "=" if sign == "==" else sign
         try:
-            return cls(column, sign, float(value))
+            number = float(value)
+            if np.isnan(number):
+                raise ValueError
+            return cls(column, sign, number)
         except ValueError:
             if sign not in ("=", "!="):
                 raise ConfigError(f"--where {text!r}: {value!r} is not a number") from None
@@ -85,7 +88,7 @@ class RowCondition:
     def met(self, batch: TableBatch, layout: PairLayout) -> Bools:
         """Return which rows of a batch meet it; a row without a value does not."""
         if isinstance(self.value, str):
-            equal = pc.equal(_as_text(batch.columns[self.column]), self.value)
+            equal = pc.equal(as_text(batch.columns[self.column]), self.value)
             found = pc.invert(equal) if self.sign == "!=" else equal
             return bools_of(found)
         values = batch.numbers(self.column, layout).values.astype(np.float64, copy=False)
@@ -96,7 +99,8 @@ class RowCondition:
         return f"{self.column}{self.sign}{value}"
 
 
-def _as_text(column: pa.Array) -> pa.Array:
+def as_text(column: pa.Array) -> pa.Array:
+    """Return a column as text; nulls if its type has none."""
     column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     try:
         return column.cast(pa.large_string())
@@ -229,5 +233,5 @@ def downloaded(batch: TableBatch) -> Bools:
     """Return which rows have their image, according to img2dataset; all if it did not write it."""
     if STATUS not in batch.columns:
         return np.ones(batch.rows, bool)
-    found = pc.equal(_as_text(batch.columns[STATUS]), "success")
+    found = pc.equal(as_text(batch.columns[STATUS]), "success")
     return bools_of(found)

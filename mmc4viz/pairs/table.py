@@ -14,7 +14,6 @@ import lzma
 import re
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -46,6 +45,7 @@ from mmc4viz.pairs.layout import (
     scores_in,
 )
 from mmc4viz.pairs.recognise import HEAD, TableFile, table_files, text_columns
+from mmc4viz.text import storable
 from mmc4viz.types import ConfigError, ShardError
 
 BATCH: Final = 1 << 19
@@ -56,8 +56,6 @@ STATUS: Final = "status"
 _BLOCK: Final = 16 << 20  # bytes of text per block
 _TAR_ROWS: Final = 10_000
 _LARGEST_JSON: Final = 16 << 20
-_DAMAGED: Final = (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError,
-                   tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +213,7 @@ def _parsed(text: str | None) -> float | None:
     if not text:
         return float("nan")
     try:
-        return float(text)
+        return float(text) if "_" not in text else None
     except ValueError:
         return None
 
@@ -238,12 +236,21 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], bool]]:
             with lzma.open(raw) as unpacked:
                 yield unpacked, True
         elif head[:4] == b"PK\x03\x04":
-            with zipfile.ZipFile(io.BytesIO(raw.read())) as archive:
-                names = [name for name in archive.namelist() if not name.endswith("/")]
-                with archive.open(names[0]) as unpacked:
-                    yield unpacked, True
+            with (
+                zipfile.ZipFile(io.BytesIO(raw.read())) as archive,
+                archive.open(_only_member(archive)) as unpacked,
+            ):
+                yield unpacked, True
         else:
             yield raw, False
+
+
+def _only_member(archive: zipfile.ZipFile) -> str:
+    names = [name for name in archive.namelist() if not name.endswith("/")]
+    names = [name for name in names if not name.startswith("__MACOSX/")]
+    if len(names) != 1:
+        raise ShardError(f"the zip holds {len(names)} files; make one zip of each table")
+    return names[0]
 
 
 def open_file(path: str) -> TableFile:
@@ -254,7 +261,7 @@ def open_file(path: str) -> TableFile:
     ShardError
         If it cannot be read, or is no table.
     """
-    try:
+    with _readable(path):
         with _opened(path) as (stream, _):
             head = stream.read(HEAD)
         if head[:4] == b"PAR1":
@@ -262,8 +269,6 @@ def open_file(path: str) -> TableFile:
                 return TableFile(path, "parquet", tuple(file.schema_arrow.names))
         if head[257:262] == b"ustar":
             return TableFile(path, "tar", _tar_columns(path))
-    except _DAMAGED as error:
-        raise ShardError(f"{path}: {_why(error)}") from None
     if not head:
         raise ShardError(f"{path}: the file is empty")
     found = text_columns(head)
@@ -274,6 +279,8 @@ def open_file(path: str) -> TableFile:
 
 def _why(error: BaseException) -> str:
     text = " ".join(str(error).split())
+    if "straddl" in text:
+        return f"a line is longer than {_BLOCK >> 20} MB"
     if isinstance(error, FileNotFoundError):
         return "not found"
     if re.search("magic bytes|footer|Parquet file size|EOF|end of|truncated|closed", text, re.I):
@@ -373,9 +380,12 @@ def _readable(path: str) -> Iterator[None]:
     """Turn errors of reading into a `ShardError` with the path."""
     try:
         yield
-    except ShardError:
+    except ShardError as error:
+        text = str(error)
+        raise error if text.startswith(path) else ShardError(f"{path}: {text}") from None
+    except (MemoryError, ConfigError):
         raise
-    except _DAMAGED as error:
+    except Exception as error:  # malicious bytes make libraries raise almost anything
         raise ShardError(f"{path}: {_why(error)}") from None
 
 
@@ -400,15 +410,59 @@ def batches(
     for name in columns:
         if name not in file.columns:
             raise ShardError(f"{file.path}: has no column {name!r}; skipped")
+        if (count := file.columns.count(name)) > 1:
+            raise ShardError(f"{file.path}: has {count} columns named {name!r}; skipped")
     read = {"parquet": _parquet_batches, "text": _text_batches, "tar": _tar_batches}[file.kind]
     start = 0
     with _readable(file.path):
         for batch in read(file, columns, groups):
             for at in range(0, batch.num_rows, BATCH):  # text comes in blocks of any length
                 part = batch.slice(at, BATCH)
-                found = dict(zip(columns, part.columns, strict=True))
+                found = dict(zip(columns, map(_plain, part.columns), strict=True))
                 yield TableBatch(start, part.num_rows, found)
                 start += part.num_rows
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    r"""Return text as text that can be read: views as plain text, bytes that are no UTF-8 escaped.
+
+    Examples
+    --------
+    >>> _plain(pa.array([b"a\xff", None]).view(pa.string())).to_pylist()
+    ['a\\xff', None]
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        words = _plain(column.dictionary)
+        same = words is column.dictionary
+        return column if same else pa.DictionaryArray.from_arrays(column.indices, words)
+    if kind == pa.string_view():
+        return _plain(column.cast(pa.large_string()))
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return column
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = column.cast(pa.large_binary() if pa.types.is_large_string(kind) else pa.binary())
+        read = (one if one is None else one.decode(errors="backslashreplace")
+                for one in raw.to_pylist())  # fmt: skip
+        return pa.array(read, pa.large_string())
+    return column
+
+
+def text_of(value: pa.Scalar) -> str | None:
+    """Return a value as text; None if it is null, its type if Python has no such value.
+
+    Examples
+    --------
+    >>> text_of(pa.scalar([1, "a"][:1])), text_of(pa.scalar(2**62, pa.timestamp("us")))
+    ('[1]', '(timestamp[us])')
+    """
+    try:
+        found = value.as_py()
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return f"({value.type})"
+    return None if found is None else storable(str(found))
 
 
 def _parquet_batches(
@@ -424,6 +478,43 @@ def _parquet_batches(
         )
 
 
+class Utf8(io.RawIOBase):
+    """A stream in which bytes that are no UTF-8 are escaped; pyarrow stops at a line with some."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._cut = b""  # a character that may go on in the next piece
+        self._ready = b""
+
+    def readable(self) -> bool:
+        """Return True, as pyarrow asks."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to some bytes; none at the end only."""
+        while not self._ready and (data := self._stream.read(size)):
+            data = self._cut + data
+            cut = next((n for n in (1, 2, 3) if data[-n:][:1] >= b"\xc0"), 0)
+            data, self._cut = data[: len(data) - cut], data[len(data) - cut :]
+            self._ready = _escaped(data)
+        if not self._ready:
+            self._ready, self._cut = _escaped(self._cut), b""
+        end = len(self._ready) if size < 0 else size
+        found, self._ready = self._ready[:end], self._ready[end:]
+        return found
+
+
+def _escaped(data: bytes) -> bytes:
+    """Return text with what is no UTF-8 escaped."""
+    if data.isascii():
+        return data
+    try:  # pyarrow is faster than decoding
+        pa.array([data], pa.large_binary()).view(pa.large_string()).validate(full=True)
+    except pa.ArrowInvalid:
+        return data.decode(errors="backslashreplace").encode()
+    return data
+
+
 def _text_batches(
     file: TableFile, columns: Sequence[str], groups: Sequence[int] | None
 ) -> Iterator[pa.RecordBatch]:
@@ -437,7 +528,7 @@ def _text_batches(
 
     with _opened(file.path) as (stream, _):
         reader = pacsv.open_csv(
-            stream,
+            Utf8(stream),
             pacsv.ReadOptions(
                 use_threads=False,
                 block_size=_BLOCK,
@@ -490,17 +581,19 @@ def _tar_rows(path: str) -> Iterator[dict[str, Any]]:
     """Yield a row per sample: the fields of its .json, or its key and caption."""
     key: str | None = None
     row: dict[str, Any] = {}
+    seen: set[str] = set()
     for stem, suffix, data in _members(path):
-        if stem != key:
+        if stem != key or suffix in seen:
             if row:
                 yield row
-            key, row = stem, {}
+            key, row, seen = stem, {}, set()
+        seen.add(suffix)
         if suffix == ".json":
             try:
                 found = json.loads(data)
-            except ValueError:
+            except (ValueError, RecursionError):
                 found = None
-            row = {"key": stem, **row, **found} if isinstance(found, dict) else row
+            row = {"key": stem, **row, **(found if isinstance(found, dict) else {})}
         elif suffix == ".txt":
             row = {"key": stem, "caption": data.decode(errors="replace"), **row}
     if row:
@@ -528,5 +621,9 @@ def _as_batch(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pa.Reco
 def _as_array(values: Sequence[Any]) -> pa.Array:
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # of several types
-        return pa.array([None if one is None else str(one) for one in values])
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+    ):  # of several types, or no number or text of Arrow
+        return pa.array([None if one is None else storable(str(one)) for one in values])

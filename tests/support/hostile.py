@@ -30,6 +30,33 @@ TEXTS = (
 DOCUMENTS = 5
 
 
+def write_hostile_obelics(folder: Path) -> Path:
+    """Write documents of OBELICS whose texts, names, URLs and errors are hostile."""
+    address = f"javascript:{MARK}//{TEXTS[1]}"
+
+    def row(urls: list[str], names: list[str]) -> dict[str, object]:
+        facts = [{"document_url": address, "src": one, "formatted_filename": name}
+                 for one, name in zip(urls, names, strict=True)]  # fmt: skip
+        texts = "\n\n".join(TEXTS)
+        return {
+            "texts": [None] * len(urls) + [texts],
+            "images": [*urls, None],
+            "metadata": json.dumps([*facts, None]),
+            "general_metadata": json.dumps({"url": address}),
+        }
+
+    rows: list[dict[str, object]] = [
+        row([f"https://example.org/{text}" for text in TEXTS], list(TEXTS)),
+        row([f"javascript:{MARK}", f'https://example.org/"><img src=x onerror="{MARK}">'],
+            ["../../../etc/passwd", TEXTS[1]]),
+        row([], []) | {"metadata": TEXTS[0]},
+        row([], []) | {"texts": [{TEXTS[1]: TEXTS[2]}]},
+    ]  # fmt: skip
+    path = folder / "obelics.jsonl"
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    return path
+
+
 def write_hostile(folder: Path) -> Path:
     """Write the shard: a document whose key, address, sentences and image names are hostile."""
     n = len(TEXTS)

@@ -27,7 +27,7 @@ from mmc4viz.ui.components.document_filters import CONTAINS, ORDERS, OUTCOMES
 from mmc4viz.ui.start import VARIABLE
 from mmc4viz.ui.views import documents as find
 from tests.support.documents import chatgpt, entry, info, jpeg, write_tar
-from tests.support.hostile import DOCUMENTS, MARK, TEXTS, write_hostile
+from tests.support.hostile import DOCUMENTS, MARK, TEXTS, write_hostile, write_hostile_obelics
 
 ROOT = Path(mmc4viz.__file__).parents[1]
 SAMPLE = str(ROOT / "sample_data")
@@ -292,17 +292,31 @@ def test_hostile_text_is_text_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert all(escaped(text) in markup(pages[0]) for text in TEXTS)
     assert sum(MARK in escaped(markup(page)) for page in pages) >= 4
     for page in pages:
-        body = markup(page)
-        links = re.findall(r"<a ([^>]*)>", body)
-        assert all(re.search(r' href="https?://[^"]+" target="_blank" rel="no', a) for a in links)
-        for tag in ("<script", "<iframe", "<svg", "<img src=x", 'onerror="', "onload='"):
-            assert tag not in body
-        for kind in ("markdown", "caption", "title", "header", "subheader", "error", "warning"):
-            assert all(not is_hostile(element.value) for element in getattr(page, kind)), kind
-        assert not is_hostile("".join(chart.proto.spec for chart in page.get("plotly_chart")))
-        labels = [widget.label for widget in (*page.button, *page.selectbox, *page.text_input)]
-        assert not any(map(is_hostile, labels))
+        assert_text_only(page)
     assert_no_formulas(offered)
+
+
+def test_hostile_obelics_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = str(write_hostile_obelics(tmp_path))
+    pages = [opened(monkeypatch, "documents", path, doc=f"0.{row}") for row in range(4)]
+    for page in pages:
+        assert_text_only(page)
+    assert escaped(TEXTS[0]) in markup(pages[0])
+    assert "metadata is not valid JSON" in markup(pages[2])
+
+
+def assert_text_only(page: AppTest) -> None:
+    """Check that hostile text is neither markup nor a link."""
+    body = markup(page)
+    links = re.findall(r"<a ([^>]*)>", body)
+    assert all(re.search(r' href="https?://[^"]+" target="_blank" rel="no', a) for a in links)
+    for tag in ("<script", "<iframe", "<svg", "<img src=x", 'onerror="', "onload='"):
+        assert tag not in body
+    for kind in ("markdown", "caption", "title", "header", "subheader", "error", "warning"):
+        assert all(not is_hostile(element.value) for element in getattr(page, kind)), kind
+    assert not is_hostile("".join(chart.proto.spec for chart in page.get("plotly_chart")))
+    labels = [widget.label for widget in (*page.button, *page.selectbox, *page.text_input)]
+    assert not any(map(is_hostile, labels))
 
 
 def is_hostile(text: str) -> bool:

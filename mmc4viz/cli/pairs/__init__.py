@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
@@ -41,6 +42,7 @@ def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[s
         if asked := next(
             (option for option in own if given[option] not in (None, False, ())), None
         ):
+            _refuse_unreadable(given["shards"])
             raise ConfigError(
                 f"{_flag(asked)} is for tables of image–text pairs (Parquet, CSV, TSV, or tars of "
                 "img2dataset), and this is none"
@@ -56,6 +58,16 @@ def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[s
                 "pairs"
             )
     return "pairs.run", {key: value for key, value in given.items() if key in accepted}
+
+
+def _refuse_unreadable(patterns: Sequence[str]) -> None:
+    """Say why a file with the name of a table cannot be read, if that is why it is none."""
+    from mmc4viz.pairs.recognise import SUFFIXES, table_files
+    from mmc4viz.pairs.table import open_file
+
+    for path in table_files(patterns[:1])[:1]:
+        if path.lower().endswith(SUFFIXES) and not path.lower().endswith(".tar"):
+            open_file(path)
 
 
 def _flag(option: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
+
 from mmc4viz.cli.common import progress
 from mmc4viz.cli.pairs.settings import PairSettings, read_settings
 from mmc4viz.data.jobs import processes
@@ -110,6 +112,8 @@ class OpenedPairs:
                 f"give --threshold T for {self.name_of(self.alternatives()[0])} (mmc4viz suggest "
                 "finds one)"
             )
+        if not np.isfinite(threshold):
+            raise ConfigError(f"--threshold: {threshold} is not a finite number")
         if self.together in ("and", "or") and self.second is None:
             raise ConfigError(f"--{self.together} needs a threshold here: COLUMN=T")
         return self.selection(threshold, *self.fixed)
@@ -168,9 +172,23 @@ def _together(options: dict[str, Any]) -> tuple[Together, str | None, float | No
     if word == "sum":
         raise ConfigError("--sum COLUMN has no threshold of its own: --threshold is for the sum")
     try:
-        return word, name, float(value)
+        return word, name, _finite(value)
     except ValueError:
-        raise ConfigError(f"--{word} {text}: {value!r} is not a number") from None
+        raise ConfigError(f"--{word} {text}: {value!r} is not a finite number") from None
+
+
+def _finite(text: str) -> float:
+    """Read a finite number.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    found = float(text)
+    if not np.isfinite(found):
+        raise ValueError
+    return found
 
 
 def parsed_conditions(texts: Sequence[str], table: PairTable) -> list[RowCondition]:

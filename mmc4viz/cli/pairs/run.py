@@ -43,6 +43,8 @@ def curve(
     """Print what each threshold keeps."""
     asked = thresholds_of(thresholds, grid)
     if asked is None and threshold is not None:
+        if not np.isfinite(threshold):
+            raise ConfigError(f"--threshold: {threshold} is not a finite number")
         asked = np.array([threshold])
     opened = open_pairs(options)
     rows = list(_curve_rows(opened, asked))
@@ -127,9 +129,15 @@ def _cells(rows: Sequence[PairRow], selection: PairSelection) -> Iterator[Sequen
     names = [one.name for one in selection.scores]
     yield ["file", "row", "id", "status", *names, "  text", "reason"]
     for row in rows:
-        scores = ["–" if np.isnan(score) else f"{score:.4f}" for score in row.scores]
+        scores = [_number(score) for score in row.scores]
         place = os.path.basename(row.path), f"{row.number:,}", _short(row.id)
         yield [*place, row.status, *scores, _short(row.text or row.url), row.reason]
+
+
+def _number(score: float) -> str:
+    if np.isnan(score):
+        return "–"
+    return f"{score:.4f}" if abs(score) < 1e6 else f"{score:.6g}"
 
 
 def _short(text: str) -> str:
@@ -245,7 +253,10 @@ def export(
             raise ConfigError(f"--threshold {threshold!r} contradicts {proposal}; omit one of them")
         threshold = float(why["threshold"])
     selection = opened.chosen(threshold)
-    for path in filter(None, (out, manifest_file, ids_file)):
+    written = [path for path in (out, manifest_file, ids_file) if path]
+    if len({os.path.realpath(path) for path in written}) < len(written):
+        raise ConfigError("--out, --manifest and --ids need a file each")
+    for path in written:
         _refuse(opened, path, overwrite)
     kept: int | None = None
     with progress("rows") as advance:
