@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mmc4viz.arrays import Ints
 from mmc4viz.data.columns import Columns, Verify, build_batch, row_of, with_notes
 from mmc4viz.data.ingest import ImageTally, document_in
-from mmc4viz.data.shards import Shard, image_source, samples
+from mmc4viz.data.shards import Shard, image_source, samples, with_page
 from mmc4viz.formats.format import Sample
 from mmc4viz.loader.tokenizer import Tokenizer
 from mmc4viz.types import ShardError
@@ -179,7 +179,7 @@ def read_sample(
     kept: list[tuple[float, int, Sample]] = []
     total, error, notes = 0, None, list[str]()
     try:
-        for total, sample in enumerate(samples(shard, notes), 1):
+        for total, sample in enumerate(samples(shard, notes, paged=False), 1):
             entry = (-float(generator.random()), total, sample)
             if len(kept) < n_documents:
                 heapq.heappush(kept, entry)
@@ -190,6 +190,7 @@ def read_sample(
     source = image_source(shard, image_dir)
     rows, tally = [], ImageTally()
     for _, _, sample in sorted(kept, key=lambda entry: entry[1]):
+        sample = with_page(sample, shard)
         document = document_in(sample, source, Verify.FULL)
         rows.append(row_of(document, sample, tokenizer))
         tally.add(document)

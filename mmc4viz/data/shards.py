@@ -353,7 +353,9 @@ def _too_large(size: int, limit: int) -> str:
     return f"its size of {size / 1e6:,.0f} {OVER_LIMIT} {limit / 1e6:,.0f} MB: raise {LIMIT}"
 
 
-def samples(shard: Shard, notes: list[str] | None = None) -> Generator[Sample]:
+def samples(
+    shard: Shard, notes: list[str] | None = None, *, paged: bool = True
+) -> Generator[Sample]:
     """Stream a shard's samples.
 
     Parameters
@@ -361,6 +363,9 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Generator[Sample]:
     shard : Shard
     notes : list of str, optional
         Receives notes on what is not read, one line each.
+    paged : bool
+        Whether samples of another format than MMC4's have their pages; otherwise `with_page` makes
+        them.
 
     Yields
     ------
@@ -377,7 +382,7 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Generator[Sample]:
     count = 0
     try:
         for sample in _in_format(shard, _ShardReading(shard, lines)):
-            yield sample
+            yield with_page(sample, shard) if paged else sample
             count += 1
     except (ShardError, ConfigError):
         raise
@@ -388,6 +393,11 @@ def samples(shard: Shard, notes: list[str] | None = None) -> Generator[Sample]:
     finally:
         if notes is not None:
             notes += [f"{shard.name}: {line}" for line in lines]
+
+
+def with_page(sample: Sample, shard: Shard) -> Sample:
+    """Return a sample with its page, or the reason why it has none; one of MMC4's as it is."""
+    return format_named(sample.format).paged(sample, shard.unit) if sample.format else sample
 
 
 def reason(error: Exception) -> str:
@@ -425,7 +435,7 @@ class _ShardReading:
 
 
 def _in_format(shard: Shard, reading: _ShardReading) -> Iterator[Sample]:
-    """Yield samples with their pages.
+    """Yield samples with the name of their format.
 
     Raises
     ------
@@ -464,7 +474,7 @@ def _in_format(shard: Shard, reading: _ShardReading) -> Iterator[Sample]:
     if known.groups:
         everything = _grouped_rows(everything, known.groups, reading)
     for sample in everything:
-        yield known.paged(sample, shard.unit)
+        yield replace(sample, format=known.name)
 
 
 def _followed_by(
@@ -611,14 +621,16 @@ def _raw_bytes(shard: Shard, places: Iterable[tuple[int, int]], alone: bool) -> 
 def _raw_rows(shard: Shard, places: Iterable[tuple[int, int]], alone: bool) -> Iterator[Sample]:
     """Read rows of a Parquet file again, in order."""
     limit = limit_bytes(LIMIT, LIMIT_MB)
+    wanted = [range(first, first + count) for first, count in places]
     with decompressed(shard) as file, _seekable(file) as whole:
-        for first, count in places:
-            found = list(islice(parquet.rows(whole, limit, first), count))
-            if len(found) != count:
+        stream = parquet.rows(whole, limit, wanted)
+        for place in wanted:
+            found = list(islice(stream, len(place)))
+            if len(found) != len(place):
                 raise _truncated(shard)
             grouped = [row.fields or {} for row in found]
             one = grouped if format_named(shard.format).groups else grouped[0]
-            yield Sample("", None, first, count, row=one)
+            yield Sample("", None, place.start, len(place), row=one)
 
 
 def _truncated(shard: Shard) -> ShardError:
@@ -629,10 +641,9 @@ def _paged_json(shard: Shard, sample: Sample) -> bytes:
     """Return the JSON of a sample that was read again: its own, or its page's."""
     if shard.is_mmc4:
         return sample.raw or b""
-    known = format_named(shard.format)
-    if known.members and sample.raw is not None:
+    if format_named(shard.format).members and sample.raw is not None:
         sample = _of_span(sample.raw)
-    paged = known.paged(sample, shard.unit)
+    paged = with_page(replace(sample, format=shard.format), shard)
     if paged.page is None:
         raise ShardError(f"{shard.path}: has changed since it was first read: {paged.why}")
     return paged.as_json()

@@ -200,7 +200,7 @@ class Format:
             return sample
         found = sample.fields()
         if found is None:
-            return replace(sample, format=self.name)
+            return sample
         try:
             if found is BROKEN:
                 raise DocumentError("not valid JSON")

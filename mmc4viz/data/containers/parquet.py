@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -26,7 +26,9 @@ class ParquetRow(NamedTuple):
     why: str = ""
 
 
-def rows(file: IO[bytes], limit: int, first: int = 0) -> Iterator[ParquetRow]:
+def rows(
+    file: IO[bytes], limit: int, wanted: Sequence[range] | None = None
+) -> Iterator[ParquetRow]:
     """Stream the rows of a file as Python values; dictionaries and large lists read as plain ones.
 
     Parameters
@@ -35,8 +37,8 @@ def rows(file: IO[bytes], limit: int, first: int = 0) -> Iterator[ParquetRow]:
         Seekable.
     limit : int
         Largest row that is turned into Python values, in bytes.
-    first : int
-        Number of the first row wanted; earlier row groups are not read.
+    wanted : sequence of range, optional
+        Numbers of the rows wanted, ascending; all by default. What has none of them is not read.
 
     Raises
     ------
@@ -51,26 +53,42 @@ def rows(file: IO[bytes], limit: int, first: int = 0) -> Iterator[ParquetRow]:
     names = opened.schema_arrow.names
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"has {names.count(twice[0])} columns named {twice[0]!r}")
+    asked = _Wanted(wanted)
     at = 0
     for number in range(opened.num_row_groups):
         group = opened.metadata.row_group(number)
-        if at + group.num_rows <= first:
-            at += group.num_rows
-            continue
+        end = at + group.num_rows
         each = _announced(group)
-        if each > limit:  # not even decoded, since a small file can announce any number of nulls
-            for _ in range(group.num_rows):
-                if at >= first:
-                    yield ParquetRow(at, each, None)
-                at += 1
-            continue
-        most = min(_BATCH, limit // max(1, each))
-        for batch in opened.iter_batches(most, row_groups=[number]):
-            if at + batch.num_rows > first:
-                for row in _unpacked(batch, at, limit):
-                    if row.number >= first:
-                        yield row
-            at += batch.num_rows
+        if not asked.any_of(at, end):
+            at = end
+        elif each > limit:  # not even decoded: a small file can announce any number of nulls
+            yield from (ParquetRow(n, each, None) for n in range(at, end) if asked.any_of(n, n + 1))
+            at = end
+        else:
+            most = min(_BATCH, limit // max(1, each))
+            for batch in opened.iter_batches(most, row_groups=[number]):
+                if asked.any_of(at, at + batch.num_rows):
+                    found = _unpacked(batch, at, limit)
+                    yield from (row for row in found if asked.any_of(row.number, row.number + 1))
+                at += batch.num_rows
+                if not asked.any_of(at, end):
+                    break
+            at = end
+
+
+class _Wanted:
+    """Which rows are wanted, asked for in ascending order."""
+
+    def __init__(self, wanted: Sequence[range] | None) -> None:
+        self._ranges, self._at = wanted, 0
+
+    def any_of(self, start: int, stop: int) -> bool:
+        """Whether any row of a range is wanted."""
+        if self._ranges is None:
+            return True
+        while self._at < len(self._ranges) and self._ranges[self._at].stop <= start:
+            self._at += 1
+        return start < stop and self._at < len(self._ranges) and self._ranges[self._at].start < stop
 
 
 def _announced(group: Any) -> int:
