@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.cli.options import UNITS
-from mmc4viz.data.corpus import Indexed, Shards
+from mmc4viz.data.corpus import Indexed, Shards, check_page_order
 from mmc4viz.data.index import UNKNOWN, checked_name, names_in, open_index
 from mmc4viz.data.sample import DrawnSample
 from mmc4viz.data.shards import expand
@@ -21,7 +21,7 @@ from mmc4viz.data.storage import refuse_inputs, remember
 from mmc4viz.formats.registry import InputFormat
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.types import Config, ConfigError, LoaderConfig, SliceThresholds
+from mmc4viz.types import NEIGHBOR, Config, ConfigError, LoaderConfig, SliceThresholds
 
 if TYPE_CHECKING:
     from mmc4viz.data.scale import Shifts
@@ -96,7 +96,9 @@ def open_corpus(
         named = options["tokenizer"] or "tokenizer" in file.settings
         asked = config.tokenizer if named else None
         corpus = Indexed(open_index(folder, asked, _similarity(options, file)))
-    corpus.check_format(config)
+    corpus.needs_scores = config.has_threshold
+    if config.assignment == NEIGHBOR:
+        check_page_order(corpus.formats())
     corpus.tokenizer.check_room(config.max_tokens)
     config = _named(config, corpus, options)
     if file.provenance and compare:

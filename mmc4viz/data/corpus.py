@@ -23,7 +23,7 @@ from mmc4viz.formats.format import Format
 from mmc4viz.formats.registry import format_named
 from mmc4viz.loader.parse import parse_document
 from mmc4viz.loader.tokenizer import Tokenizer
-from mmc4viz.types import NEIGHBOR, ConfigError, Document, LoaderConfig, ShardError
+from mmc4viz.types import ConfigError, Document, ShardError
 
 Progress = Callable[[int], object]
 
@@ -50,17 +50,20 @@ class Source(Protocol):
         Caveats that apply to every result, one line each; grows likewise.
     model : str
         The CLIP model whose scores are used, ``unknown`` if it was never named.
+    needs_scores : bool
+        Whether reading raises a ConfigError if no image has a score.
     """
 
     tokenizer: Tokenizer
     errors: list[str]
     notes: list[str]
+    needs_scores: bool
 
     @property
     def model(self) -> str: ...  # noqa: D102 - documented above
 
-    def check_format(self, config: LoaderConfig) -> None:
-        """Raise a ConfigError if the corpus has not what the settings need of it."""
+    def formats(self) -> list[Format | None]:
+        """Return the formats of the shards, as far as they are known without reading; each once."""
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Yield each document with its shard's name; with its text if requested."""
@@ -88,11 +91,9 @@ class Shards:
         """The CLIP model of the shards' own scores, known only for the sample data."""
         return model_of_shards(shard.path for shard in self.shards)
 
-    def check_format(self, config: LoaderConfig) -> None:
-        """Raise a ConfigError if the corpus has not what the settings need of it."""
-        self.needs_scores = config.has_threshold
-        if config.assignment == NEIGHBOR:
-            check_page_order([format_of(shard) for shard in self.shards[:1]])
+    def formats(self) -> list[Format | None]:
+        """Return the format of the first shard."""
+        return [format_of(shard) for shard in self.shards[:1]]
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Stream the shards; an error in one does not affect the others."""
@@ -207,11 +208,9 @@ class Indexed:
         """The CLIP model whose scores are used, as recorded in the index."""
         return self.index.model
 
-    def check_format(self, config: LoaderConfig) -> None:
-        """Raise a ConfigError if the corpus has not what the settings need of it."""
-        self.needs_scores = config.has_threshold
-        if config.assignment == NEIGHBOR:
-            check_page_order(formats_of(self.index.columns))
+    def formats(self) -> list[Format | None]:
+        """Return the formats of the shards."""
+        return formats_of(self.index.columns)
 
     def documents(self, with_text: bool) -> Iterator[tuple[str, Document]]:
         """Yield documents from the columns; text, if requested, is read from the shards."""

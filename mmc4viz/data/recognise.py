@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mmc4viz.formats.format import IMAGE_SUFFIXES
 from mmc4viz.formats.mmc4 import FIELDS
 
 READ: Final = (
@@ -21,7 +22,6 @@ HEAD: Final = 4096
 """Number of bytes by which a file is recognized."""
 
 _PLAIN: Final = re.compile(rb'\s*\{.*?"(text_list|image_info|similarity_matrix)"\s*:', re.DOTALL)
-_IMAGES: Final = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"}
 _COLUMNS: Final = re.compile(
     rb"(?i)(^|[,\t\"])(url|image_?url|caption|text|similarity|image|file_?path|title)([,\t\"]|$)"
 )
@@ -62,11 +62,11 @@ def _shape(words: str, fields: str = "", members: Collection[str] = ()) -> Shape
 SHAPES: Final = (  # the first match counts
     _shape("conversations about an image, as in LLaVA", "conversations"),
     _shape(_PAIRS + " as written by img2dataset", "caption url key"),
-    _shape(_PAIRS + " as written by img2dataset", "caption", _IMAGES),
+    _shape(_PAIRS + " as written by img2dataset", "caption", IMAGE_SUFFIXES),
     _shape(_PAIRS, "url caption"),
     _shape(_PAIRS, "URL TEXT"),
     _shape("rows with a url and a text", "url text"),
-    _shape("images, without documents", "", _IMAGES),
+    _shape("images, without documents", "", IMAGE_SUFFIXES),
     _shape(
         "NeMo Curator's Parquet rows as JSON: give its Parquet files", "sample_id position modality"
     ),

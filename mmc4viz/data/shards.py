@@ -497,7 +497,7 @@ def format_of(shard: Shard) -> Format | None:
     """Return a shard's format by its first samples; None if it is MMC4's, or cannot be told."""
     if shard.format:
         return format_named(shard.format)
-    with suppress(ShardError), closing(samples(shard)) as found:
+    with suppress(ShardError), closing(samples(shard, paged=False)) as found:
         name = next((sample.format for sample in found), "")
         return format_named(name) if name else None
     return None

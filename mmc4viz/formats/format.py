@@ -228,6 +228,42 @@ def _last(suffix: str) -> str:
 IMAGE_SUFFIXES: Final = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"})
 
 
+Place = tuple[str, str, bytes | None]
+"""An image's name, URL and bytes."""
+
+
+def shown_as(value: Any, name: str = "", url: str = "") -> Place:
+    """Return an image as a dataset's row holds it: a URL, a path, bytes, or Arrow's image struct.
+
+    Examples
+    --------
+    >>> shown_as("http://a.b/c.jpg"), shown_as({"bytes": b"MMC4", "path": "c.jpg"})
+    (('', 'http://a.b/c.jpg', None), ('c.jpg', '', b'MMC4'))
+    """
+    if isinstance(value, str):
+        is_url = value.startswith(("http://", "https://"))
+        return (name, value, None) if is_url else (name or value, url, None)
+    if isinstance(value, bytes):
+        return name, url, value
+    if isinstance(value, Mapping):
+        path, data = value.get("path"), value.get("bytes")
+        name = path if isinstance(path, str) and path else name
+        return name, url, data if isinstance(data, bytes) else None
+    raise DocumentError("an image is neither a URL, a path nor bytes")
+
+
+def text_of(found: Any, *names: str) -> str:
+    """Return the first of some fields that is text and not empty; empty without one.
+
+    Examples
+    --------
+    >>> text_of({"src": None, "url": "http://a.b"}, "src", "url"), text_of(None, "url")
+    ('http://a.b', '')
+    """
+    values = (found.get(name) for name in names) if isinstance(found, Mapping) else ()
+    return next((value for value in values if isinstance(value, str) and value), "")
+
+
 class PageBuilder:
     """Collects texts and images in page order.
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder
+from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder, text_of
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import DocumentError
 
@@ -28,14 +28,10 @@ def _moscar(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Mmc4Page:
     for kind, number in _order(facts.get("node_order"), nodes):
         node = nodes[kind, number]
         if kind == "text":
-            builder.add_text(node["text"] if isinstance(node.get("text"), str) else "")
+            builder.add_text(text_of(node, "text"))
         else:
-            sha, url = node.get("sha512"), node.get("url")
-            builder.add_image(
-                sha if isinstance(sha, str) else "", url if isinstance(url, str) else ""
-            )
-    url = facts.get("url")
-    return builder.page(url if isinstance(url, str) else "")
+            builder.add_image(text_of(node, "sha512"), text_of(node, "url"))
+    return builder.page(text_of(facts, "url"))
 
 
 def _number(node: Any, name: str) -> int:

@@ -12,13 +12,20 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from mmc4viz.formats.format import LIMIT, LIMIT_MB, Container, Format, Mmc4Page, PageBuilder
+from mmc4viz.formats.format import (
+    LIMIT,
+    LIMIT_MB,
+    Container,
+    Format,
+    Mmc4Page,
+    PageBuilder,
+    Place,
+    shown_as,
+    text_of,
+)
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.loader.images import limit_bytes, open_image
 from mmc4viz.types import DocumentError
-
-Place = tuple[str, str, bytes | None]
-"""An image's name, URL and bytes."""
 
 _ROWS: Final = frozenset({Container.PARQUET, Container.LINES, Container.ARRAY})
 
@@ -71,26 +78,6 @@ def _listed(row: Mapping[str, Any], name: str) -> Sequence[Any]:
     return found
 
 
-def shown_as(value: Any, name: str = "", url: str = "") -> Place:
-    """Return an image as a dataset's row holds it: a URL, a path, bytes, or Arrow's image struct.
-
-    Examples
-    --------
-    >>> shown_as("http://a.b/c.jpg"), shown_as({"bytes": b"MMC4", "path": "c.jpg"})
-    (('', 'http://a.b/c.jpg', None), ('c.jpg', '', b'MMC4'))
-    """
-    if isinstance(value, str):
-        is_url = value.startswith(("http://", "https://"))
-        return (name, value, None) if is_url else (name or value, url, None)
-    if isinstance(value, bytes):
-        return name, url, value
-    if isinstance(value, Mapping):
-        path, data = value.get("path"), value.get("bytes")
-        name = path if isinstance(path, str) and path else name
-        return name, url, data if isinstance(data, bytes) else None
-    raise DocumentError("an image is neither a URL, a path nor bytes")
-
-
 def object_in(value: Any, what: str) -> Any:
     """Return a value that may be written as JSON in a string.
 
@@ -107,23 +94,18 @@ def object_in(value: Any, what: str) -> Any:
         raise DocumentError(f"{what} is not valid JSON") from None
 
 
-def _text(found: Any, *names: str) -> str:
-    values = (found.get(name) for name in names) if isinstance(found, Mapping) else ()
-    return next((value for value in values if isinstance(value, str) and value), "")
-
-
 def _obelics(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     facts = object_in(row.get("metadata"), "metadata")
     facts = facts if isinstance(facts, list) else []
-    url = _text(object_in(row.get("general_metadata"), "general_metadata"), "url")
+    url = text_of(object_in(row.get("general_metadata"), "general_metadata"), "url")
     known = next((one for one in facts if isinstance(one, Mapping)), None)
 
     def image(value: Any, place: int, number: int) -> Place:
         fact = facts[place] if place < len(facts) else None
-        name = _text(fact, "formatted_filename")
-        return shown_as(value, name, _text(fact, "src", "unformatted_src"))
+        name = text_of(fact, "formatted_filename")
+        return shown_as(value, name, text_of(fact, "src", "unformatted_src"))
 
-    return parallel(row, unit, url or _text(known, "document_url") or _text(row, "url"), image)
+    return parallel(row, unit, url or text_of(known, "document_url") or text_of(row, "url"), image)
 
 
 def _obelics_urls(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
@@ -138,10 +120,10 @@ def _omnicorpus(row: Mapping[str, Any], members: Mapping[str, bytes], unit: Text
     def image(value: Any, place: int, number: int) -> Place:
         name, url, data = shown_as(value)
         fact = facts[place] if place < len(facts) else None
-        name = name or _text(fact, "img_url_sha") or (hashed(url) if url else "")
+        name = name or text_of(fact, "img_url_sha") or (hashed(url) if url else "")
         return name, url, data
 
-    return parallel(row, unit, _text(row.get("general_metadata"), "url"), image)
+    return parallel(row, unit, text_of(row.get("general_metadata"), "url"), image)
 
 
 def hashed(url: str) -> str:
@@ -153,7 +135,7 @@ def _plain(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit)
     def image(value: Any, place: int, number: int) -> Place:
         return shown_as(value)
 
-    return parallel(row, unit, _text(row, "url"), image)
+    return parallel(row, unit, text_of(row, "url"), image)
 
 
 def _mint1t(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
@@ -165,7 +147,7 @@ def _mint1t(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit
         name, url, data = ("", "", None) if not isinstance(value, str) else shown_as(value)
         return name, url, data or frames.take(own)
 
-    return parallel(row, unit, _text(row, "url"), image)
+    return parallel(row, unit, text_of(row, "url"), image)
 
 
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

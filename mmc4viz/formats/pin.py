@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder
+from mmc4viz.formats.format import Container, Format, Mmc4Page, PageBuilder, shown_as
 from mmc4viz.formats.sentences import TextUnit
 from mmc4viz.types import DocumentError
 
@@ -36,8 +36,7 @@ def _pin(row: Mapping[str, Any], members: Any, unit: TextUnit) -> Mmc4Page:
         if not 0 < len(target) <= _LONGEST:
             continue
         builder.add_text(text[at : match.start()])
-        is_url = target.startswith(("http://", "https://"))
-        builder.add_image("" if is_url else target, target if is_url else "")
+        builder.add_image(*shown_as(target))
         at = match.end()
     builder.add_text(text[at:])
     return builder.page("")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
 
+from mmc4viz.ui import writing
 from tests.support.serving import FLAGS, chromium, serving
 
 if TYPE_CHECKING:  # tests without a browser run where Playwright is not installed
@@ -29,6 +32,19 @@ def _components_looked_for_once() -> Iterator[None]:
 def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let pages in this process remember and label in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def writing_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let pages write without a run before, and commands in threads.
+
+    The main module is a page here, and processes would load it.
+    """
+    for name in ("mmc4viz.cli.apply", "mmc4viz.cli.export.trainers"):
+        monkeypatch.setattr(import_module(name), "processes", lambda _: ThreadPoolExecutor(1))
+    writing._RUNS.clear()
+    yield
+    writing._RUNS.clear()
 
 
 @pytest.fixture(scope="session")

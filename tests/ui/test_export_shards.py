@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shlex
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -30,19 +28,7 @@ from tests.support import nasty
 from tests.ui import test_pages
 from tests.ui.test_pages import SAMPLE, alerts, markup
 
-
-@pytest.fixture(autouse=True)
-def _no_run_before() -> Iterator[None]:
-    writing._RUNS.clear()
-    yield
-    writing._RUNS.clear()
-
-
-@pytest.fixture(autouse=True)
-def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command work in threads: the main module is a page here, and processes load it."""
-    module = importlib.import_module("mmc4viz.cli.apply")
-    monkeypatch.setattr(module, "processes", lambda _: ThreadPoolExecutor(1))
+pytestmark = pytest.mark.usefixtures("writing_here")
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shlex
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,11 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from mmc4viz import LoaderConfig, Shard
 from mmc4viz.cli import main
 from mmc4viz.cli.commands import TRAINERS
 from mmc4viz.export.trainers.launch import start_training
-from mmc4viz.ui import writing
+from mmc4viz.formats.registry import InputFormat
+from mmc4viz.formats.sentences import TextUnit
+from mmc4viz.ui import data, writing
 from mmc4viz.ui.writing import trainers
+from mmc4viz.ui.writing.trainers import request_for
 from tests.export.test_trainers import check
 from tests.support.documents import chatgpt, entry, info, write_tar
 from tests.ui import test_pages
@@ -29,18 +30,7 @@ from tests.ui.test_pages import SAMPLE, alerts, markup
 ROWS = ["hf", "torchtitan", "mds"]
 
 
-@pytest.fixture(autouse=True)
-def _no_run_before() -> Iterator[None]:
-    writing._RUNS.clear()
-    yield
-    writing._RUNS.clear()
-
-
-@pytest.fixture(autouse=True)
-def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command work in threads: the main module is a page here, and processes load it."""
-    module = importlib.import_module("mmc4viz.cli.export.trainers")
-    monkeypatch.setattr(module, "processes", lambda _: ThreadPoolExecutor(1))
+pytestmark = pytest.mark.usefixtures("writing_here")
 
 
 @pytest.fixture
@@ -341,3 +331,14 @@ def test_another_process_writes_the_same(
     assert [one.status for one in sorted(run.done, key=lambda one: one.shard)] == ["written"] * 2
     for name in ("n-0.parquet", "n-1.parquet"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+
+
+def test_shards_are_written_as_they_were_opened(tmp_path: Path) -> None:
+    given = InputFormat("obelics", TextUnit.PARAGRAPH)
+    shards = [Shard(str(tmp_path / name)) for name in ("a/0.parquet", "b/0.parquet")]
+    key = data.source_of(shards, "gpt2", None, None, given)
+    found = request_for("hf", key, LoaderConfig(), str(tmp_path)).shards()
+    assert [(one.path, one.position, one.name) for one in found] == [
+        (shards[0].path, 0, "0.parquet"), (shards[1].path, 1, "0.parquet")
+    ]  # fmt: skip
+    assert {(one.format, one.unit) for one in found} == {(given.name, given.unit)}

@@ -10,14 +10,14 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from mmc4viz.apply.separate import WriteShards, in_subprocess
 from mmc4viz.apply.tasks import ApplyError
 from mmc4viz.data.index import absolute
-from mmc4viz.data.shards import Shard
+from mmc4viz.data.shards import Shard, named
 from mmc4viz.data.storage import size_of
 from mmc4viz.types import LoaderConfig
 from mmc4viz.ui import cache, data
@@ -137,7 +137,8 @@ class WriteRequest(ABC):
 
     def shards(self) -> list[Shard]:
         """Return the corpus's shards without an index, by their base names."""
-        return [Shard(absolute(one.path), at) for at, one in enumerate(self.source.shards)]
+        paths = (absolute(one.path) for one in self.source.shards)
+        return [replace(one, name="") for one in named(paths, self.source.given)]
 
     def index(self) -> tuple[str, str | None] | None:
         """Return the index's folder and its score set, if there is an index."""
