@@ -16,7 +16,6 @@ embedding list of float16    a unit vector; null for an image that is missing or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmc4viz.clip.document_scores import Scored
-from mmc4viz.data.storage import put_in_place
+from mmc4viz.clip.row_groups import write_row_groups
 from mmc4viz.types import ConfigError
 
 _NAMES: Final = ["shard", "key", "kind"]  # which repeat, and are stored once each
@@ -81,21 +80,7 @@ def write_embeddings(path: Path, tables: Iterable[pa.Table], about: Mapping[str,
     ConfigError
         If the file cannot be written or the disk is full.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        stream = iter(tables)
-        first = next(stream)
-        layout = first.schema.with_metadata(about)
-        with pq.ParquetWriter(part, layout, use_dictionary=_NAMES, write_page_checksum=True) as out:
-            for table in chain([first], stream):
-                out.write_table(table.cast(layout), max(1, len(table)))
-        put_in_place(part, str(path))
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror or error}; free some space and run the "
-            "same command again to resume"
-        ) from None
+    write_row_groups(path, tables, about, use_dictionary=_NAMES)
 
 
 def read_embeddings(path: Path) -> Iterator[pa.Table]:

@@ -23,13 +23,10 @@ from mmc4viz.clip.files import OPEN_CLIP, json_of
 from mmc4viz.clip.torch_encoder import (
     Fields,
     TorchEncoder,
-    checked,
-    described,
     device_of,
-    digest_of_model,
     dtype_of,
+    encoder_of,
     imported,
-    number_of,
     reading,
 )
 
@@ -81,21 +78,17 @@ def open_open_clip(
 
     length = tokenizer.context_length
     steps = f"open_clip {library.__version__}: {transform}; text truncated to {length} tokens"
-    encoder = TorchEncoder(
+    return encoder_of(
+        model,
         name,
-        digest_of_model(model),
-        described(steps, dtype),
+        steps,
         place,
         dtype,
         to_pixels,
         to_tokens,
         model.encode_image,
         model.encode_text,
-        logit_scale=number_of(model, "logit_scale"),
-        logit_bias=number_of(model, "logit_bias"),
     )
-    model.to(place, dtype).eval()
-    return checked(encoder)
 
 
 def _parsed(library: Any, which: str) -> tuple[str, str | None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -18,8 +17,8 @@ import pyarrow.parquet as pq
 
 from mmc4viz.clip.document_scores import Scored
 from mmc4viz.clip.embeddings import embedding_table, read_embeddings, write_embeddings
+from mmc4viz.clip.row_groups import write_row_groups
 from mmc4viz.data.similarity_file import check_rows, digests_of, own_metadata, seal
-from mmc4viz.data.storage import put_in_place
 from mmc4viz.types import ConfigError
 
 _EVERY: Final = 30.0  # seconds from piece to piece
@@ -114,24 +113,14 @@ def write_whole(
     ConfigError
         If the file cannot be written or the disk is full.
     """
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        stream = iter(tables)
-        first = next(stream)
-        layout = first.schema.with_metadata(about)
-        digests: dict[str, str] = {}
-        with pq.ParquetWriter(beside, layout, write_page_checksum=True) as writer:
-            for table in chain([first], stream):
-                writer.write_table(table.cast(layout), max(1, len(table)))  # in one group
-                digests |= digests_of(table)
-            writer.add_key_value_metadata(seal(facts, about, digests))
-        put_in_place(beside, str(path))
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror or error}; free some space and run the "
-            "same command again to resume"
-        ) from None
+    digests: dict[str, str] = {}
+
+    def digested() -> Iterator[pa.Table]:
+        for table in tables:
+            digests.update(digests_of(table))
+            yield table
+
+    write_row_groups(path, digested(), about, lambda: seal(facts, about, digests))
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ def dtype_of(precision: str | None, device: Any) -> Any:
     return getattr(importlib.import_module("torch"), precision or default)
 
 
-def digest_of_model(model: Any) -> str:
+def _digest_of(model: Any) -> str:
     """Return a digest of a model's weights, whichever files they are from."""
     torch = importlib.import_module("torch")
     total = hashlib.sha256()
@@ -200,7 +200,51 @@ def digest_of_model(model: Any) -> str:
     return total.hexdigest()[:16]
 
 
-def checked(encoder: TorchEncoder) -> TorchEncoder:
+def encoder_of(
+    model: Any,
+    name: str,
+    steps: str,
+    device: Any,
+    dtype: Any,
+    to_pixels: Callable[[Image.Image], Fields],
+    to_tokens: Callable[[list[str]], Fields],
+    image_features: Callable[..., Any],
+    text_features: Callable[..., Any],
+) -> TorchEncoder:
+    """Return the encoder of a model, which is moved to its device.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    name : str
+    steps : str
+        Its preprocessing.
+    device, dtype, to_pixels, to_tokens, image_features, text_features
+        As in `TorchEncoder`.
+
+    Raises
+    ------
+    EncoderError
+        If encoders, preprocessing and tokenizer do not fit together.
+    """
+    encoder = TorchEncoder(
+        name,
+        _digest_of(model),
+        _described(steps, dtype),
+        device,
+        dtype,
+        to_pixels,
+        to_tokens,
+        image_features,
+        text_features,
+        logit_scale=_number_of(model, "logit_scale"),
+        logit_bias=_number_of(model, "logit_bias"),
+    )
+    model.to(device, dtype).eval()
+    return _checked(encoder)
+
+
+def _checked(encoder: TorchEncoder) -> TorchEncoder:
     """Run both encoders once; return the encoder with its dimension.
 
     Raises
@@ -222,7 +266,7 @@ def checked(encoder: TorchEncoder) -> TorchEncoder:
     return replace(encoder, dimension=of_text[1])
 
 
-def number_of(model: Any, name: str) -> float | None:
+def _number_of(model: Any, name: str) -> float | None:
     """Return one of a model's scalar parameters; None if it has none."""
     found = getattr(model, name, None)
     return None if found is None else float(found.float().item())
@@ -246,6 +290,6 @@ def reading(source: str | Path) -> Iterator[None]:
         raise EncoderError(f"{source} cannot be loaded: {words(error)}") from None
 
 
-def described(preprocessing: str, dtype: Any) -> str:
+def _described(preprocessing: str, dtype: Any) -> str:
     """Return the preprocessing and the precision in one line."""
     return f"{' '.join(preprocessing.split())}; {str(dtype).removeprefix('torch.')}"

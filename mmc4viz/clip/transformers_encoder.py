@@ -18,13 +18,10 @@ from mmc4viz.clip.files import check_transformers_files, json_of
 from mmc4viz.clip.torch_encoder import (
     Fields,
     TorchEncoder,
-    checked,
-    described,
     device_of,
-    digest_of_model,
     dtype_of,
+    encoder_of,
     imported,
-    number_of,
     reading,
 )
 
@@ -93,21 +90,17 @@ def open_transformers(
         return dict(tokenizer(texts, return_tensors="pt", **how))
 
     steps = f"{type(images).__name__} of transformers {library.__version__}: {_steps(images)}"
-    encoder = TorchEncoder(
+    return encoder_of(
+        model,
         name,
-        digest_of_model(model),
-        described(f"{steps}; text truncated to {length} tokens", dtype),
+        f"{steps}; text truncated to {length} tokens",
         place,
         dtype,
         to_pixels,
         to_tokens,
         _vectors(model.get_image_features),
         _vectors(model.get_text_features),
-        logit_scale=number_of(model, "logit_scale"),
-        logit_bias=number_of(model, "logit_bias"),
     )
-    model.to(place, dtype).eval()
-    return checked(encoder)
 
 
 def _vectors(features: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,12 +26,12 @@ MODEL = Path(__file__).parents[2] / "sample_data" / "encoders" / "sample-b"
 CHOICE = ModelChoice(str(MODEL), "cpu")
 KILLED = """
 import os, signal, sys
-from mmc4viz.clip import document_scores, embeddings, parts
+from mmc4viz.clip import document_scores, parts, row_groups
 from mmc4viz.cli import main
 
 document_scores._BLOCK, parts._EVERY = 8, 0.0
 left = int(sys.argv[1])
-place = parts.put_in_place
+place = row_groups.put_in_place
 
 def placed(*arguments):
     global left
@@ -40,7 +40,7 @@ def placed(*arguments):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-parts.put_in_place = embeddings.put_in_place = placed
+row_groups.put_in_place = placed
 main(sys.argv[2:])
 """
 
