@@ -223,6 +223,17 @@ def _whole(path: str) -> str:
 def _expand_one(pattern: str) -> list[str]:
     if os.path.isfile(pattern):
         return [pattern]
+    return [path for name in names_of(pattern) for path in _matches(name)]
+
+
+def names_of(pattern: str) -> list[str]:
+    """Return the names in a pattern's brace expansion.
+
+    Raises
+    ------
+    ShardError
+        For unbalanced or too deeply nested braces, or more than a million names.
+    """
     if (count := _names_in_braces(pattern)) > _MOST_NAMES:
         shown = "" if count >= 10**15 else f" ({count:,})"
         raise ShardError(f"{pattern[:200]}: the braces expand to more than a million names{shown}")
@@ -232,7 +243,7 @@ def _expand_one(pattern: str) -> list[str]:
         shown = without_secrets(pattern)[:200]
         raise ShardError(f"{shown}: unbalanced braces") from None
     refuse_alike(names)
-    return [path for name in map(remember, names) for path in _matches(name)]
+    return list(map(remember, names))
 
 
 def _names_in_braces(pattern: str) -> int:

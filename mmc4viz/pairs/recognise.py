@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import braceexpand
-
+from mmc4viz.data.shards import names_of
 from mmc4viz.data.storage import (
     file_system,
     is_remote,
@@ -85,8 +84,7 @@ def table_files(patterns: Iterable[str]) -> list[str]:
     found: list[str] = []
     for pattern in patterns:
         exists = not is_remote(pattern) and os.path.exists(pattern)
-        names = [pattern] if exists or "{" not in pattern else braceexpand.braceexpand(pattern)
-        for name in names:
+        for name in [pattern] if exists else names_of(pattern):
             found += _files_of(remember(name))
     twins = {path.removesuffix(".parquet") for path in found if path.endswith(".parquet")}
     return [path for path in dict.fromkeys(found) if path.removesuffix(".tar") not in twins]
