@@ -43,7 +43,9 @@ def reserve_place() -> None:
 
 
 @contextmanager
-def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress(
+    words: str, total: int | None = None, unit: str = "documents"
+) -> Iterator[Callable[[int], None]]:
     """Show a progress bar after one second; yield a function that takes the units just done.
 
     Parameters
@@ -52,6 +54,7 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
         What is being done; not escaped.
     total : int, optional
         The number of units; without it only ``words`` are shown.
+    unit : str
     """
     place: DeltaGenerator | None = None
     began = last = time.monotonic()
@@ -74,9 +77,9 @@ def progress(words: str, total: int | None = None) -> Iterator[Callable[[int], N
             place.progress(0.0, f"{words}: {ahead:,} ahead in the queue…")
         elif total:
             share = min(1.0, done / total)
-            place.progress(share, f"{words}: {done:,} of {total:,} documents")
+            place.progress(share, f"{words}: {done:,} of {total:,} {unit}")
         else:
-            place.progress(0.0, f"{words}: {done:,} documents" if done else f"{words}…")
+            place.progress(0.0, f"{words}: {done:,} {unit}" if done else f"{words}…")
 
     token = _SHOWN.set(show)
     try:

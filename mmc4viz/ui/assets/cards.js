@@ -2,9 +2,6 @@
 
 const SAID = 1600; // milliseconds for which a button says that the link was copied
 
-/** What the card shows, in words that differ between cards. */
-const named = (one) => `image ${one.image} and sentence ${one.sentence} of ${one.key}`;
-
 /** The absolute address of a card's document with the present settings. */
 function linkTo(deck, one) {
   const link = new URL(location.href);
@@ -34,35 +31,40 @@ async function copied(text, beside) {
 async function copyLink(deck, one, button) {
   const link = linkTo(deck, one), done = await copied(link, button.parentElement);
   button.textContent = done ? "Copied" : link;
-  button.setAttribute("aria-label", done ? `Copied link to ${named(one)}` : link);
+  button.setAttribute("aria-label", done ? `Copied link to ${one.named}` : link);
   button.classList.toggle("link", !done);
   if (!done) return;
   setTimeout(() => {
     button.textContent = "Copy link";
-    button.setAttribute("aria-label", `Copy link to document of ${named(one)}`);
+    button.setAttribute("aria-label", `Copy link to document of ${one.named}`);
   }, SAID);
 }
 
 /** What can be done with a pair. */
 function actionsOf(deck, one) {
-  const open = make("a", { href: linkTo(deck, one), "aria-label": `Open document of ${named(one)}` }, "Open");
+  const actions = make("div", { class: "actions" }, ...(one.doc ? documentActions(deck, one) : []));
+  if (one.site) {
+    const [href, host] = one.site, words = { title: href, "aria-label": `${one.alt} of ${one.named} on ${host}` };
+    actions.append(make("a", { href, target: "_blank", rel: "noopener noreferrer", ...words }, `image on ${host} ↗`));
+  }
+  if (!deck.data.label) return actions;
+  const mark = make("button", { type: "button", "aria-label": `Label ${one.named}` }, "Label");
+  mark.onclick = () => deck.send("act", ["label", one.id]);
+  actions.prepend(mark);
+  return actions;
+}
+
+/** Open the pair's document, copy a link to it. */
+function documentActions(deck, one) {
+  const open = make("a", { href: linkTo(deck, one), "aria-label": `Open document of ${one.named}` }, "Open");
   open.onclick = (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab or window
     event.preventDefault();
     deck.send("act", ["open", one.id]);
   };
-  const copy = make("button", { type: "button", "aria-live": "polite", "aria-label": `Copy link to document of ${named(one)}` }, "Copy link");
+  const copy = make("button", { type: "button", "aria-live": "polite", "aria-label": `Copy link to document of ${one.named}` }, "Copy link");
   copy.onclick = () => copyLink(deck, one, copy);
-  const actions = make("div", { class: "actions" }, open, copy);
-  if (one.site) {
-    const [href, host] = one.site, words = { title: href, "aria-label": `Image ${one.image} of ${one.key} on ${host}` };
-    actions.append(make("a", { href, target: "_blank", rel: "noopener noreferrer", ...words }, `image on ${host} ↗`));
-  }
-  if (!deck.data.label) return actions;
-  const mark = make("button", { type: "button", "aria-label": `Label ${named(one)}` }, "Label");
-  mark.onclick = () => deck.send("act", ["label", one.id]);
-  actions.prepend(mark);
-  return actions;
+  return [open, copy];
 }
 
 /** The score, or the ranks under several models. */
@@ -77,11 +79,11 @@ function linesOf(one) {
   return one.lines.map(([colour, words]) => make("div", colour ? { class: "status", style: `border-color:${colour}` } : { class: "status plain" }, words));
 }
 
-const pictureOf = (one, source) => (source ? make("img", { src: source, alt: `image ${one.image}` }) : make("span", { class: "none" }, "no image"));
+const pictureOf = (one, source) => (source ? make("img", { src: source, alt: one.alt }) : make("span", { class: "none" }, "no image"));
 
 /** A card; pressing it anywhere but on its actions enlarges it. */
 function cardOf(deck, one) {
-  const picture = make("button", { type: "button", class: "picture", "aria-label": `Enlarge ${named(one)}`, "aria-haspopup": "dialog" }, pictureOf(one, one.picture));
+  const picture = make("button", { type: "button", class: "picture", "aria-label": `Enlarge ${one.named}`, "aria-haspopup": "dialog" }, pictureOf(one, one.picture));
   const card = make("article", { class: "card", "data-id": one.id }, picture, headOf(one),
     make("p", { class: "words", dir: "auto" }, one.words),
     ...(one.expected ? [] : [make("div", { class: "lines" }, ...linesOf(one))]), actionsOf(deck, one));
@@ -130,10 +132,9 @@ function fillDialog(deck) {
   };
   const close = make("button", { type: "button", class: "step close", "aria-label": "Close" }, "✕");
   close.onclick = () => deck.dialog.close();
-  const facts = [["Score", one.ranks.length ? "" : one.head], ["Best other sentence", large ? large.second : "…"], ["Image", `${one.image}`],
-    ["Sentence", `${one.sentence}`], ["Key", one.key], ["Shard", one.shard]].filter(([, value]) => value);
+  const facts = [["Score", one.ranks.length ? "" : one.head], ["Best other sentence", one.doc ? large?.second ?? "…" : ""], ...one.facts].filter(([, value]) => value);
   const sentence = make("p", { class: "sentence", dir: "auto" }, large?.words ?? one.words);
-  deck.dialog.setAttribute("aria-label", `Pair: ${named(one)}`);
+  deck.dialog.setAttribute("aria-label", `Pair: ${one.named}`);
   deck.dialog.replaceChildren(
     make("div", { class: "top" }, button("‹", "Previous", -1, at > 0), button("›", "Next", 1, at < order.length - 1),
       make("span", { class: "space" }), close),

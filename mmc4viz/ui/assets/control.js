@@ -194,7 +194,8 @@ function paint(control) {
   control.handle.style.visibility = inView ? "" : "hidden";
   paintBar(control);
   if (!control.editing) control.input.value = label;
-  const spoken = `${label}: ${large(numbers.documents.value, 1)} documents, ${writers[1].format(100 * numbers.share.value)}% of all`;
+  const [kept, share] = header.numbers;
+  const spoken = `${label}: ${written(numbers[kept.name].value, kept)} ${header.words.counted}, ${written(numbers[share.name].value, share)} of all`;
   const [valuemin, valuemax] = header.span.map((step) => valueAt(header, step));
   const aria = { valuemin, valuemax, valuenow: value, valuetext: spoken };
   for (const [name, text] of Object.entries(aria)) control.handle.setAttribute(`aria-${name}`, text);

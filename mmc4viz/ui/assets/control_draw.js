@@ -155,11 +155,10 @@ function ghostAt(control, width, pad, top, bottom) {
 function yieldAt(control, name, at) {
   const { arrays, header } = control.model, share = control.view.form === "share";
   const whole = share ? header.wholes[name] || 1 : 1;
-  if (name === "mispaired") {
-    const tokens = arrays.image_tokens[at];
-    const scale = share ? 1 : tokens;
-    const value = share ? (tokens ? arrays.mispaired[at] / tokens : 0) : arrays.mispaired[at];
-    return { value, low: arrays.mispaired_low?.[at] * scale, high: arrays.mispaired_high?.[at] * scale };
+  const { per } = header.yields.find((one) => one.name === name);
+  if (per) { // its interval is that of the share
+    const among = arrays[per][at], scale = share ? 1 : among, value = arrays[name][at];
+    return { value: share ? (among ? value / among : 0) : value, low: arrays[`${name}_low`]?.[at] * scale, high: arrays[`${name}_high`]?.[at] * scale };
   }
   return {
     value: arrays[name][at] / whole, low: arrays[`${name}_low`]?.[at] / whole, high: arrays[`${name}_high`]?.[at] / whole,

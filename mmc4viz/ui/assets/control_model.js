@@ -28,33 +28,15 @@ function stepOf(header, value) {
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** The headline numbers at a step, with intervals for a sample and notes. */
-function numbersAt(model, at) {
-  const { arrays, header } = model;
-  const plain = (name) => ({
-    value: arrays[name][at], low: arrays[`${name}_low`]?.[at], high: arrays[`${name}_high`]?.[at],
-  });
-  const documents = plain("documents");
-  const per = (x) => (x === undefined ? x : header.whole ? x / header.whole : 0);
-  const tokens = arrays.image_tokens[at];
-  return {
-    documents,
-    share: { value: per(documents.value), low: per(documents.low), high: per(documents.high) },
-    image_tokens: plain("image_tokens"),
-    images_mean: {
-      value: documents.value ? tokens / documents.value : 0,
-      low: arrays.images_mean_low?.[at], high: arrays.images_mean_high?.[at],
-      note: `${header.words.median} ${arrays.images_median[at]}`,
-    },
-    single_image: {
-      value: documents.value ? arrays.alone[at] / documents.value : 0,
-      low: arrays.single_image_low?.[at], high: arrays.single_image_high?.[at],
-    },
-    mispaired: {
-      value: tokens ? arrays.mispaired[at] / tokens : 0,
-      low: arrays.mispaired_low?.[at], high: arrays.mispaired_high?.[at],
-    },
-  };
+/** The headline numbers at a step: a yield, whole or divided, with its interval and a note. */
+function numbersAt({ arrays, header }, at) {
+  return Object.fromEntries(header.numbers.map(({ name, yield: of, per, note }) => {
+    const by = typeof per === "string" ? arrays[per][at] : per;
+    const part = (value) => (value === undefined || by === null ? value : by ? value / by : 0);
+    const end = (side) => arrays[`${name}_${side}`]?.[at] ?? (typeof per === "string" ? undefined : part(arrays[`${of}_${side}`]?.[at]));
+    const found = { value: part(arrays[of][at]), low: end("low"), high: end("high") };
+    return [name, note ? { ...found, note: `${header.words.median} ${arrays[note][at]}` } : found];
+  }));
 }
 
 /** Format a number in full, or in millions or billions if it is long. */

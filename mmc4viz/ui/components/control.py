@@ -10,9 +10,9 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import streamlit as st
@@ -161,39 +161,103 @@ _LABELS: Final = {
     "mispaired": ("Mispaired tokens", 1),
 }
 _OF: Final = SHARE_OF | {"mispaired": "image tokens kept"}
-_NUMBERS: Final = (
-    (
-        "documents",
-        "Documents kept (expected)",
-        1,
-        "Expected number of kept documents, given the single-image keep probability.",
-    ),
-    (
-        "share",
-        "% of all documents",
-        None,
-        "Kept documents as a share of all that were read, with or without an image.",
-    ),
-    ("image_tokens", "Image tokens (expected)", 1, "Expected number in kept sequences."),
-    (
-        "images_mean",
-        "Images per sequence",
-        2,
-        "Mean and median number of image tokens in a kept sequence, after the single-image drop.",
-    ),
-    (
-        "single_image",
-        "Single-image sequences",
-        None,
-        "Share of kept sequences with one image token, after the single-image drop.",
-    ),
-    (
-        "mispaired",
-        "Mispaired",
-        None,
-        "Share of image tokens whose sentence is trained with another sentence's image.",
-    ),
-)
+
+
+@dataclass(frozen=True)
+class HeadlineNumber:
+    """A number above the control, looked up in the browser while the threshold moves.
+
+    Attributes
+    ----------
+    name, label : str
+    digits : int or None
+        None for a share.
+    meaning : str
+        Shown on hover.
+    counted : str
+        The array that it is read from.
+    per : str, float or None
+        The array or the constant that it is divided by.
+    note : str
+        An array whose value is added as the median.
+    """
+
+    name: str
+    label: str
+    digits: int | None
+    meaning: str
+    counted: str
+    per: str | float | None = None
+    note: str = ""
+
+    def header(self) -> dict[str, Any]:
+        """Return it as the browser takes it."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "digits": self.digits,
+            "share": self.digits is None,
+            "meaning": self.meaning,
+            "yield": self.counted,
+            "per": self.per,
+            "note": self.note,
+        }
+
+
+def _numbers(whole: float) -> tuple[HeadlineNumber, ...]:
+    """Return the headline numbers of a corpus of so many documents."""
+    return (
+        HeadlineNumber(
+            "documents",
+            "Documents kept (expected)",
+            1,
+            "Expected number of kept documents, given the single-image keep probability.",
+            "documents",
+        ),
+        HeadlineNumber(
+            "share",
+            "% of all documents",
+            None,
+            "Kept documents as a share of all that were read, with or without an image.",
+            "documents",
+            whole,
+        ),
+        HeadlineNumber(
+            "image_tokens",
+            "Image tokens (expected)",
+            1,
+            "Expected number in kept sequences.",
+            "image_tokens",
+        ),
+        HeadlineNumber(
+            "images_mean",
+            "Images per sequence",
+            2,
+            "Mean and median number of image tokens in a kept sequence, after the single-image "
+            "drop.",
+            "image_tokens",
+            "documents",
+            "images_median",
+        ),
+        HeadlineNumber(
+            "single_image",
+            "Single-image sequences",
+            None,
+            "Share of kept sequences with one image token, after the single-image drop.",
+            "alone",
+            "documents",
+        ),
+        HeadlineNumber(
+            "mispaired",
+            "Mispaired",
+            None,
+            "Share of image tokens whose sentence is trained with another sentence's image.",
+            "mispaired",
+            "image_tokens",
+        ),
+    )
+
+
 _WORDS: Final = {
     "title": "Score distribution of matched pairs",
     "threshold": "Threshold",
@@ -209,6 +273,7 @@ _WORDS: Final = {
     "proposals": "Suggested:",
     "baseline": "baseline",
     "median": "median",
+    "counted": "documents",
     "zoom": ["Zoom out", "Zoom in around the threshold", "Show all"],
 }
 _PARTS: Final = (
@@ -229,6 +294,29 @@ _MOUNT: Final = st.components.v2.component(
 )
 
 
+@dataclass(frozen=True)
+class Steered:
+    """The threshold that a control moves.
+
+    Attributes
+    ----------
+    threshold : float
+    scale : Scale
+    span : (float, float)
+        The range of thresholds to show.
+    keep : callable
+        Stores another threshold for the next run.
+    use : callable
+        Takes a suggestion whose mark was pressed.
+    """
+
+    threshold: float
+    scale: Scale
+    span: tuple[float, float]
+    keep: Callable[[float], object]
+    use: Callable[[Proposal], object] = lambda _: None
+
+
 def show(
     choice: Choice,
     curves: Curves,
@@ -237,7 +325,7 @@ def show(
     estimated: Estimate | None,
     proposed: Sequence[Proposal] = (),
 ) -> None:
-    """Draw the control; callbacks store what the user does with it.
+    """Draw the control of a corpus of documents.
 
     Parameters
     ----------
@@ -253,21 +341,58 @@ def show(
     proposed : sequence of Proposal
         Suggestions to mark, at most one per basis.
     """
-    arrays = _arrays(curves, counts, choice, estimated)
-    names, values = list(arrays), np.concatenate(list(arrays.values())).astype("<f8").tobytes()
-    header = _header(choice, curves, compared) | {
-        "arrays": names,
+    header = _header(choice, curves, compared) | {"estimated": estimated is not None}
+    steered = Steered(
+        choice.config.threshold, choice.scale, choice.span, choice.keep,
+        lambda one: chosen.use(one, choice),
+    )  # fmt: skip
+    draw(steered, header, _arrays(curves, counts, choice, estimated), proposed)
+
+
+def draw(
+    steered: Steered,
+    header: dict[str, Any],
+    arrays: dict[str, NDArray[np.float64]],
+    proposed: Sequence[Proposal] = (),
+) -> None:
+    """Draw a control; callbacks store what the user does with it.
+
+    Parameters
+    ----------
+    steered : Steered
+    header : dict
+        What is drawn besides the curves: ``numbers``, ``yields``, ``wholes``, ``all_pairs``,
+        ``marks``, ``compared``, ``words``, ``estimated``.
+    arrays : dict of str to ndarray of float64, shape (steps of the grid,)
+        With ``pairs`` kept and the ``counts`` in each step.
+    proposed : sequence of Proposal
+        Suggestions to mark, at most one per basis.
+    """
+    scale = steered.scale
+    first = round(scale.start / scale.step)
+    values = np.concatenate(list(arrays.values())).astype("<f8").tobytes()
+    header = header | {
+        "first": first,
+        "step": scale.step,
+        "digits": scale.digits,
+        "steps": len(scale.thresholds()),
+        "span": [round(end / scale.step) - first for end in steered.span],
+        "set": _set(steered.threshold),
+        "view": _view(),
+        "colours": {k: COLOURS[k] for k in ("kept", "rejected", "mispaired")}
+        | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},
+        "words": _WORDS | header.get("words", {}),
+        "arrays": list(arrays),
         "hash": hashlib.blake2b(values, digest_size=12).hexdigest(),
-        "estimated": estimated is not None,
-        "proposals": proposals(proposed, choice.scale),
+        "proposals": proposals(proposed, scale),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     asked = _MOUNT(
         key=_KEY,
         data=struct.pack("<I", len(text)) + text + values,
-        on_threshold_change=lambda: _threshold_changed(choice),
+        on_threshold_change=lambda: _threshold_changed(steered),
         on_view_change=_view_changed,
-        on_proposed_change=lambda: _proposal_clicked(proposed, choice),
+        on_proposed_change=lambda: _proposal_clicked(proposed, steered),
         on_bar_change=lambda: None,
     ).bar
     if (found := score_range(asked)) is not None:
@@ -320,46 +445,39 @@ def _arrays(
 
 
 def _header(choice: Choice, curves: Curves, compared: Baseline) -> dict[str, Any]:
-    """Return everything but the curves."""
+    """Return what is drawn of a corpus of documents besides the curves."""
     scale, keep = choice.scale, choice.config.single_image_keep
-    first = round(scale.start / scale.step)
     wholes = {name: float(curves.expected(name, keep).max(initial=0)) for name in YIELDS}
     whole = float(curves.total("documents").max(initial=0))
     pairs = float((curves.total("pairs") + curves.total("rejected_pairs")).max(initial=0))
+    numbers = _numbers(whole)
     return {
-        "first": first,
-        "step": scale.step,
-        "digits": scale.digits,
-        "steps": len(scale.thresholds()),
-        "span": [round(end / scale.step) - first for end in choice.span],
-        "set": _set(choice.config.threshold),
-        "view": _view(),
-        "whole": whole,
         "wholes": wholes | {"documents": whole, "pairs": pairs},
         "all_pairs": pairs,
-        "numbers": [
-            {"name": n, "label": label, "digits": digits, "share": digits is None, "meaning": what}
-            for n, label, digits, what in _NUMBERS
-        ],
+        "numbers": [one.header() for one in numbers],
         "yields": [
-            {"name": n, "label": _LABELS[n][0], "digits": _LABELS[n][1], "of": f"of {_OF[n]}"}
+            {
+                "name": n,
+                "label": _LABELS[n][0],
+                "digits": _LABELS[n][1],
+                "of": f"of {_OF[n]}",
+                "per": "image_tokens" if n == "mispaired" else None,
+            }
             for n in YIELDS
         ],
         "marks": references(choice.config.clip_model, scale),
-        "compared": _compared(compared, scale, first),
-        "colours": {k: COLOURS[k] for k in ("kept", "rejected", "mispaired")}
-        | {f"{side}_text": colour for side, colour in TEXT_COLOURS.items()},
-        "words": _WORDS,
+        "compared": _compared(compared, scale, [one.name for one in numbers]),
     }
 
 
-def _compared(compared: Baseline, scale: Scale, first: int) -> dict[str, Any]:
+def _compared(compared: Baseline, scale: Scale, names: Sequence[str]) -> dict[str, Any]:
+    first = round(scale.start / scale.step)
     inside = scale.start <= compared.threshold <= scale.stop
     there = headline(compared.curves, compared.threshold, compared.keep)
     return {
         "label": compared.label,
         "at": compared.threshold / scale.step - first if inside else None,
-        "numbers": {name: getattr(there, name) for name, *_ in _NUMBERS},
+        "numbers": {name: getattr(there, name) for name in names},
     }
 
 
@@ -377,22 +495,22 @@ def _set(value: float) -> dict[str, Any]:
     return dict(last)
 
 
-def _threshold_changed(choice: Choice) -> None:
+def _threshold_changed(steered: Steered) -> None:
     value = state.asked(_KEY, "threshold")
     if isinstance(value, int | float) and math.isfinite(value):
-        nearest = state.on_grid(float(value), choice.scale)
+        nearest = state.on_grid(float(value), steered.scale)
         st.session_state["control-reported"] = nearest
-        choice.keep(nearest)
+        steered.keep(nearest)
 
 
-def _proposal_clicked(proposed: Sequence[Proposal], choice: Choice) -> None:
+def _proposal_clicked(proposed: Sequence[Proposal], steered: Steered) -> None:
     """Apply a proposal whose mark was clicked."""
     basis = state.asked(_KEY, "proposed")
     for one in proposed:
         if one.threshold is not None and str(one.basis) == basis:
-            nearest = state.on_grid(one.threshold, choice.scale)
+            nearest = state.on_grid(one.threshold, steered.scale)
             st.session_state["control-reported"] = nearest
-            chosen.use(one, choice)
+            steered.use(one)
 
 
 def _view_changed() -> None:
@@ -421,7 +539,14 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return view if isinstance(found, dict) and found.items() <= view.items() else None
 
 
-def shown(choice: Choice) -> tuple[float, float]:
+class _Spanned(Protocol):
+    @property
+    def scale(self) -> Scale: ...
+    @property
+    def span(self) -> tuple[float, float]: ...
+
+
+def shown(choice: _Spanned) -> tuple[float, float]:
     """Return the range of thresholds that the control shows; pictures below it share its axis."""
     view, scale = _checked(state.get("view")), choice.scale
     grid = scale.thresholds()

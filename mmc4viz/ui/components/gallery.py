@@ -136,24 +136,99 @@ def mount(source: data.CorpusKey, key: str, message: dict[str, Any], **callbacks
         for group in message["groups"]
     ]
     can_label = source.sample is None and not read_start().read_only
-    sent = {
-        "address": state.document_address(),
-        "large": _large(source, cards, st.session_state.get(f"{key}-large")),
-        "label": can_label,
-    }
-    found = MOUNT(
-        key=key,
-        data=message | sent | {"groups": groups},
-        on_act_change=lambda: None,
-        on_enlarge_change=lambda: _enlarge(key),
-        **callbacks,
-    )
+    sent = {"groups": groups, "address": state.document_address(), "label": can_label}
+    found = draw(key, message | sent, lambda asked: _large(source, cards, asked), **callbacks)
     _act(source, cards, found.act, can_label=can_label)
     return found
 
 
+def draw(
+    key: str,
+    message: dict[str, Any],
+    enlarged: Callable[[object], dict[str, Any] | None],
+    **callbacks: Any,
+) -> Any:
+    """Draw groups of cards that are ready for the browser.
+
+    Parameters
+    ----------
+    key : str
+    message : dict
+        With ``groups``, each with its ``cards`` as `card_message` returns them.
+    enlarged : callable
+        Returns the large picture and whole text of the card with an id; None without one.
+    **callbacks
+        For more that the browser may report.
+
+    Returns
+    -------
+    ComponentResult
+        What the browser reported.
+    """
+    large = enlarged(st.session_state.get(f"{key}-large"))
+    return MOUNT(
+        key=key,
+        data={"address": {}, "label": False} | message | {"large": large},
+        on_act_change=lambda: None,
+        on_enlarge_change=lambda: _enlarge(key),
+        **callbacks,
+    )
+
+
 def _enlarge(key: str) -> None:
     st.session_state[f"{key}-large"] = state.asked(key, "enlarge")
+
+
+def card_message(
+    name: str,
+    named: str,
+    words: str,
+    *,
+    score: float | None,
+    head: str,
+    ranks: Sequence[tuple[str, str, str]] = (),
+    lines: Sequence[tuple[str, str]] = (),
+    expected: bool = False,
+    picture: str | None = None,
+    alt: str = "image",
+    url: str = "",
+    facts: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """Return what the browser needs of a card; its texts are data there.
+
+    Parameters
+    ----------
+    name : str
+        In messages from the browser.
+    named : str
+        What it shows, in words that differ between cards.
+    words : str
+        The text of the pair.
+    score, head, ranks, lines, expected
+        As of a `Card`.
+    picture : str or None
+        As a data URI.
+    alt : str
+        What the picture shows.
+    url : str
+        Where the image is, if it is not here; nothing but http and https becomes a link.
+    facts : sequence of (str, str)
+        More about it, when it is enlarged.
+    """
+    return {
+        "id": name,
+        "named": plain(named),
+        "words": plain(words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"),
+        "score": _ordered(score),
+        "head": head,
+        "ranks": list(ranks),
+        "lines": [[COLOURS.get(meaning, ""), line] for meaning, line in lines],
+        "expected": expected,
+        "picture": picture,
+        "alt": alt,
+        "site": [url, site_of(url)] if site_of(url) else None,
+        "facts": [[label, plain(value)] for label, value in facts],
+    }
 
 
 def _act(source: data.CorpusKey, cards: Sequence[Card], asked: object, *, can_label: bool) -> None:
@@ -188,22 +263,21 @@ def _sent(source: data.CorpusKey, card: Card) -> dict[str, Any]:
         picture, words = seen.picture, _NO_TEXT if seen.sentence is None else seen.sentence
         url = "" if picture else seen.url.strip()
     shard, key = _document(source, card)
-    return {
-        "id": card.id,
-        "doc": state.document_name(source, card.place),
-        "shard": plain(shard),
-        "key": plain(key),
-        "image": card.image + 1,
-        "sentence": card.sentence + 1,
-        "score": _ordered(card.score),
-        "head": card.head,
-        "ranks": list(card.ranks),
-        "lines": [[COLOURS.get(meaning, ""), words] for meaning, words in card.lines],
-        "expected": card.expected,
-        "picture": picture,
-        "site": [url, site_of(url)] if site_of(url) else None,
-        "words": plain(words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"),
-    }
+    image, sentence = f"{card.image + 1}", f"{card.sentence + 1}"
+    return card_message(
+        card.id,
+        f"image {image} and sentence {sentence} of {key}",
+        words,
+        score=card.score,
+        head=card.head,
+        ranks=card.ranks,
+        lines=card.lines,
+        expected=card.expected,
+        picture=picture,
+        alt=f"image {image}",
+        url=url,
+        facts=[("Image", image), ("Sentence", sentence), ("Key", key), ("Shard", shard)],
+    ) | {"doc": state.document_name(source, card.place)}
 
 
 def _ordered(score: float | None) -> float | None:
