@@ -6,7 +6,15 @@ Figures are labeled directly, without legends, and contain no text from document
 from mmc4viz.charts.kept import values_of_a_setting, yields
 from mmc4viz.charts.labels import precision, probability
 from mmc4viz.charts.loaders import under_loaders
-from mmc4viz.charts.models import agreement, joint, precision_recall, roc, thresholds
+from mmc4viz.charts.models import (
+    agreement,
+    joint,
+    joint_counts,
+    precision_recall,
+    roc,
+    thresholds,
+)
+from mmc4viz.charts.pairs import both_thresholds, equivalents, number_yield, overlap, rebinned
 from mmc4viz.charts.scores import (
     bin_edges,
     count_histogram,
@@ -25,15 +33,21 @@ __all__ = [
     "agreement",
     "axis",
     "bin_edges",
+    "both_thresholds",
     "count_histogram",
     "densities",
     "displaced",
+    "equivalents",
     "figure",
     "joint",
+    "joint_counts",
+    "number_yield",
+    "overlap",
     "positions",
     "precision",
     "precision_recall",
     "probability",
+    "rebinned",
     "roc",
     "score_histogram",
     "thresholds",

@@ -106,6 +106,33 @@ def joint(
     finite = scores[:, np.isfinite(scores).all(axis=0)]
     spans = [_padded(one, at) for one, at in zip(finite, thresholds, strict=True)]
     counted, x, y = np.histogram2d(finite[0], finite[1], bins=48, range=spans)
+    return joint_counts(counted, (x, y), thresholds, counts, names)
+
+
+def joint_counts(
+    counted: Floats,
+    edges: tuple[Floats, Floats],
+    thresholds: tuple[float, float],
+    counts: Sequence[int],
+    names: Sequence[str],
+    *,
+    noun: str = "images",
+) -> go.Figure:
+    """Draw counted scores of two models, as `joint` does.
+
+    Parameters
+    ----------
+    counted : ndarray, shape (X, Y)
+        By the first model's score, then the second's.
+    edges : tuple of ndarray, shapes (X + 1,) and (Y + 1,)
+        Ascending.
+    thresholds, counts, names
+        As of `joint`.
+    noun : str
+        What is counted.
+    """
+    x, y = edges
+    spans = [[float(one[0]), float(one[-1])] for one in edges]
     density = {
         "type": "heatmap",
         "x": x,
@@ -133,7 +160,7 @@ def joint(
         "marker": {"size": 10, "opacity": 0},
         "selected": unseen,
         "unselected": unseen,
-        "hovertemplate": "%{customdata[2]:,} images here; press to see pairs %{customdata[1]}"
+        "hovertemplate": f"%{{customdata[2]:,}} {noun} here; press to see pairs %{{customdata[1]}}"
         "<extra></extra>",
     }
     corners = (("right", "top"), ("right", "bottom"), ("left", "top"), ("left", "bottom"))

@@ -29,7 +29,18 @@ def app(
     **options: Any,
 ) -> None:
     """Open the dashboard on the bundled sample, on SHARDs or on an index."""
-    given = _app_start(**options)
+    serve(_app_start(**options), host, port, allowed, base_path, browser)
+
+
+def serve(
+    given: dict[str, Any],
+    host: str,
+    port: int | None,
+    allowed: tuple[str, ...],
+    base_path: str | None,
+    browser: bool | None,
+) -> None:
+    """Serve the dashboard with what it was given."""
     port = _bindable_port(host, port)
     if host in ("0.0.0.0", "::"):
         print_note(
@@ -88,15 +99,28 @@ def _app_start(
         if similarity not in (None, *known):
             there = ", ".join(known)
             raise ConfigError(f"{index_dir}: no score set {similarity!r}; available: {there}")
-    return {
+    return start_of(index_dir, image_dir, labels, roots, read_only=read_only) | {
         "shards": [absolute(shard.path) for shard in expand(shards)],
         "input_format": input_format or "",
         "unit": unit,
-        "index": absolute(index_dir) if index_dir else None,
         "sample": sample,
         "similarity": similarity,
-        "labels": _labels_file(labels) if labels else None,
         "config": config_file,
+    }
+
+
+def start_of(
+    index_dir: str | None,
+    image_dir: str | None,
+    labels: str | None,
+    roots: Sequence[str],
+    *,
+    read_only: bool,
+) -> dict[str, Any]:
+    """Check what documents and tables of pairs have in common, and return it."""
+    return {
+        "index": absolute(index_dir) if index_dir else None,
+        "labels": _labels_file(labels) if labels else None,
         "image_dir": checked_folder(image_dir),
         "roots": [_root(path) for path in roots],
         "read_only": read_only,

@@ -75,6 +75,7 @@ def _runs(
 @click.option("--config", "config_file", metavar="FILE", help="Initial settings (YAML or JSON).")
 @click.option("--image-dir", metavar="DIR", help="Image folder for MMC4's .jsonl shards.")
 @with_format
+@with_pairs("score", "where", "strict")
 @INDEX
 @SIMILARITY
 @click.option(
@@ -120,7 +121,7 @@ def _runs(
     help="URL path under which a reverse proxy serves the dashboard, such as /mmc4viz.",
 )
 @click.option("--browser/--no-browser", default=None, help="Whether to open a browser window. [on]")
-@_runs("app")
+@_runs("app", pairs=True)
 def app() -> None:
     """Open the dashboard on the sample, on SHARDs or on an index.
 

@@ -121,7 +121,7 @@ def highest_keeping(
     low, high = _between(table, curves, selection, rows - always, errors)
     ranked, above = _DistinctScores(), 0
     for _, batch in selected_batches(table, selection, errors):
-        values = _deciding(selection, selection.numbers(batch, table.layout))
+        values = deciding(selection, selection.numbers(batch, table.layout))
         pool = admitted(batch, selection.where, table.layout) & downloaded(batch)
         with np.errstate(invalid="ignore"):
             above += int((pool & (values > high)).sum())
@@ -173,12 +173,12 @@ def _counted(
     for _, batch in selected_batches(table, selection, errors):
         numbers = selection.numbers(batch, table.layout)
         pool = admitted(batch, selection.where, table.layout) & downloaded(batch)
-        values = np.where(pool, _deciding(selection, numbers), np.nan)
+        values = np.where(pool, deciding(selection, numbers), np.nan)
         counter.add([values], [numbers[0].single], [0])
     return counter.tally().columns[0].kept
 
 
-def _deciding(selection: PairSelection, numbers: Sequence[ColumnNumbers]) -> Floats:
+def deciding(selection: PairSelection, numbers: Sequence[ColumnNumbers]) -> Floats:
     """Return the score that decides about each row; NaN where the other score decides alone."""
     values = np.asarray(numbers[0].values, np.float64)
     if selection.together == "one":

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from mmc4viz.pairs.choose import selected_batches
+from mmc4viz.arrays import Floats
+from mmc4viz.pairs.choose import deciding, selected_batches
 from mmc4viz.pairs.layout import UNKNOWN
-from mmc4viz.pairs.selection import BELOW, FILTERED, NO_SCORE, PairSelection
-from mmc4viz.pairs.table import PairTable, TableBatch, text_of
+from mmc4viz.pairs.selection import (
+    BELOW,
+    FILTERED,
+    NO_SCORE,
+    PairSelection,
+    admitted,
+    downloaded,
+)
+from mmc4viz.pairs.table import (
+    ColumnNumbers,
+    PairTable,
+    TableBatch,
+    batches,
+    open_file,
+    row_groups,
+    text_of,
+)
 
 _ROLES = ("id", "url", "text")
+_BLOCK = 1024  # rows made at a time
 
 
 @dataclass(frozen=True)
@@ -86,7 +103,9 @@ def rows_of(table: PairTable, selection: PairSelection, errors: list[str]) -> It
     """
     for path, batch in selected_batches(table, selection, errors, _columns(table)):
         margins = selection.decisive(selection.numbers(batch, table.layout))
-        yield from _rows(table, selection, path, batch, np.arange(batch.rows), margins)
+        for start in range(0, batch.rows, _BLOCK):
+            block = np.arange(start, min(start + _BLOCK, batch.rows))
+            yield from _rows(table, selection, path, batch, block, margins)
 
 
 def _columns(table: PairTable) -> list[str]:
@@ -103,11 +122,13 @@ def _rows(
     chosen: Any,
     margins: Any,
 ) -> Iterator[PairRow]:
+    batch, start = batch.take(chosen), batch.start
+    margins = margins[chosen]
     numbers = [one.values for one in selection.numbers(batch, table.layout)]
     statuses = selection.statuses(batch, table.layout)
     met = [one.met(batch, table.layout) for one in selection.where]
     names = {role: table.layout.column_of(role, batch.columns) for role in _ROLES}
-    for at in chosen.tolist():
+    for at, place in enumerate(chosen.tolist()):
         texts = {
             role: (text_of(batch.columns[name][at]) or "") if name else ""
             for role, name in names.items()
@@ -116,7 +137,7 @@ def _rows(
         unmet = [str(one) for one, found in zip(selection.where, met, strict=True) if not found[at]]
         reason = _reason(selection, statuses[at], scores, unmet)
         yield PairRow(
-            path, batch.start + at, **texts, scores=scores, margin=float(margins[at]),
+            path, start + place, **texts, scores=scores, margin=float(margins[at]),
             status=statuses[at], reason=reason,
         )  # fmt: skip
 
@@ -142,48 +163,119 @@ def _reason(
     return f" {'and' if selection.together == 'or' else 'or'} ".join(below)
 
 
+@dataclass(frozen=True)
+class NearRows:
+    """Which rows nearest to a threshold are wanted.
+
+    Attributes
+    ----------
+    most : int
+        How many on each side.
+    enough : float
+        Reading stops once so many on each side are within this distance of the threshold.
+    bounds : (float or None, float or None)
+        Scores that are looked at, from the first to below the second; None is an open end.
+    by_first : bool
+        Whether distances are those of the first of two scores, among the rows that it decides
+        about; else those of the score that decides about each row.
+    """
+
+    most: int
+    enough: float = 0.0
+    bounds: tuple[float | None, float | None] = (None, None)
+    by_first: bool = False
+
+    def margins(self, selection: PairSelection, numbers: Sequence[ColumnNumbers]) -> Floats:
+        """Return by how much each row is above the threshold; NaN for those not looked at."""
+        if self.by_first and selection.together != "sum":
+            at = selection.thresholds[0]
+            compared = float(selection.rule.compared(at, numbers[0].single))
+            found = deciding(selection, numbers) - compared
+        else:
+            found = selection.decisive(numbers)
+        low, high = self.bounds
+        scores = found + selection.thresholds[0]
+        outside = np.zeros(len(found), bool)
+        outside |= (scores < low) if low is not None else False
+        outside |= (scores >= high) if high is not None else False
+        return np.where(outside, np.nan, found)
+
+
 def rows_near(
-    table: PairTable, selection: PairSelection, most: int, errors: list[str], enough: float = 0.0
+    table: PairTable, selection: PairSelection, wanted: NearRows, errors: list[str]
 ) -> list[PairRow]:
-    """Return the rows whose scores are nearest to the threshold, half of them on either side.
+    """Return the rows whose scores are nearest to the threshold, as many on either side.
+
+    The scores of all rows are read first, then the texts of those found.
 
     Parameters
     ----------
     table : PairTable
     selection : PairSelection
-    most : int
-        How many at most.
+    wanted : NearRows
     errors : list of str
         Receives a line for each file that cannot be read completely.
-    enough : float
-        Reading stops once so many rows are within this distance of the threshold.
 
     Returns
     -------
     list of PairRow
         From the highest to the lowest score; of equally near ones, the first in the table.
     """
-    half = max(most // 2, 1)
-    best: tuple[list[Any], list[Any]] = ([], [])  # heaps of (-distance, -order, row)
+    best: tuple[list[Any], list[Any]] = ([], [])  # heaps of (-distance, -order, path, row)
     order = 0
-    for path, batch in selected_batches(table, selection, errors, _columns(table)):
-        margins = selection.decisive(selection.numbers(batch, table.layout))
-        statuses = np.array(selection.statuses(batch, table.layout), object)
-        admitted = (statuses != FILTERED) & ~np.isnan(margins)
-        for side, heap in zip((margins >= 0, margins < 0), best, strict=True):
-            at = np.flatnonzero(side & admitted)
+    for path, batch in selected_batches(table, selection, errors):
+        numbers = selection.numbers(batch, table.layout)
+        margins = wanted.margins(selection, numbers)
+        pool = admitted(batch, selection.where, table.layout) & downloaded(batch)
+        kept, looked = selection.reached(numbers), pool & ~np.isnan(margins)
+        for side, heap in zip((kept, ~kept), best, strict=True):
+            at = np.flatnonzero(side & looked)
             distance = np.abs(margins[at])
-            limit = -heap[0][0] if len(heap) == half else np.inf
-            at = at[distance < limit]
-            nearest = at[np.argsort(np.abs(margins[at]), kind="stable")[:half]]
-            for row in _rows(table, selection, path, batch, nearest, margins):
-                item = (-abs(row.margin), -order, row)
+            limit = -heap[0][0] if len(heap) == wanted.most else np.inf
+            at, distance = at[distance < limit], distance[distance < limit]
+            nearest = np.argsort(distance, kind="stable")[: wanted.most]
+            for far, row in zip(distance[nearest].tolist(), at[nearest].tolist(), strict=True):
+                item = -far, -order, path, batch.start + row
                 order += 1
-                (heapq.heappushpop if len(heap) == half else heapq.heappush)(heap, item)
-        if enough and all(len(heap) == half and -heap[0][0] <= enough for heap in best):
+                full = len(heap) == wanted.most
+                (heapq.heappushpop if full else heapq.heappush)(heap, item)
+        full = all(len(heap) == wanted.most and -heap[0][0] <= wanted.enough for heap in best)
+        if wanted.enough and full:
             break
-    found = [row for heap in best for _, _, row in heap]
+    places: dict[str, list[int]] = {}
+    for _, _, path, row in (item for heap in best for item in heap):
+        places.setdefault(path, []).append(row)
+    found = [row for path in places for row in rows_at(table, selection, path, places[path])]
     return sorted(found, key=lambda row: (-row.margin, row.path, row.number))
+
+
+def rows_at(
+    table: PairTable, selection: PairSelection, path: str, numbers: Sequence[int]
+) -> Iterator[PairRow]:
+    """Yield rows of a file by their positions, ascending.
+
+    Of Parquet, only the row groups with these rows are read.
+
+    Raises
+    ------
+    ShardError
+        When the file cannot be read.
+    """
+    file, left = open_file(path), np.array(sorted(numbers), np.int64)
+    names = [*selection.columns(file, table.layout), *_columns(table)]
+    names = [name for name in dict.fromkeys(names) if name in file.columns]
+    ends = np.cumsum(row_groups(file), dtype=np.int64)
+    groups = np.unique(np.searchsorted(ends, left, "right")).tolist() if len(ends) else [None]
+    for group in groups:
+        start = int(ends[group - 1]) if group else 0
+        for batch in batches(file, names, None if group is None else [group]):
+            here = replace(batch, start=start + batch.start)
+            mine = left[(left >= here.start) & (left < here.start + here.rows)] - here.start
+            if len(mine):
+                margins = selection.decisive(selection.numbers(here, table.layout))
+                yield from _rows(table, selection, path, here, mine, margins)
+            if here.start + here.rows > left[-1]:
+                break
 
 
 def first_rows(

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmc4viz.arrays import Bools, Floats
-from mmc4viz.pairs.layout import DEFAULT_RULE, KeepRule, PairLayout, ScoreColumn
+from mmc4viz.pairs.layout import ASPECT, DEFAULT_RULE, KeepRule, PairLayout, ScoreColumn
 from mmc4viz.pairs.recognise import TableFile
-from mmc4viz.pairs.table import STATUS, ColumnNumbers, TableBatch, bools_of, needed
+from mmc4viz.pairs.table import STATUS, ColumnNumbers, PairTable, TableBatch, bools_of, needed
 from mmc4viz.types import ConfigError
 
 Together = Literal["one", "and", "or", "sum"]
@@ -235,3 +235,20 @@ def downloaded(batch: TableBatch) -> Bools:
         return np.ones(batch.rows, bool)
     found = pc.equal(as_text(batch.columns[STATUS]), "success")
     return bools_of(found)
+
+
+def conditions_on(texts: Sequence[str], table: PairTable) -> list[RowCondition]:
+    """Return conditions on columns that the table has.
+
+    Raises
+    ------
+    ConfigError
+    """
+    found = []
+    for one in map(RowCondition.parse, texts):
+        computable = any(column.name == ASPECT for column in table.numbers)
+        if one.column not in table.first.columns and not (one.column == ASPECT and computable):
+            names = ", ".join(table.first.columns[:30])
+            raise ConfigError(f"--where {one}: no column {one.column!r}; there are {names}")
+        found.append(one)
+    return found

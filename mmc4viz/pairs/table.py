@@ -112,6 +112,12 @@ class TableBatch:
     rows: int
     columns: dict[str, pa.Array]
 
+    def take(self, rows: NDArray[np.int64]) -> TableBatch:
+        """Return only some of its rows, given by their positions in it."""
+        at = pa.array(rows)
+        columns = {name: column.take(at) for name, column in self.columns.items()}
+        return TableBatch(self.start, len(rows), columns)
+
     def numbers(self, name: str, layout: PairLayout) -> ColumnNumbers:
         """Return a column, or the aspect ratio, as numbers."""
         if name != ASPECT or ASPECT in self.columns:

@@ -8,7 +8,7 @@ show their progress, and are abandoned when the user changes something.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -329,11 +329,15 @@ def corpus_name(source: CorpusKey) -> str:
     """Return a short name: the index's folder, or the shard's, or that of their folder."""
     if source.index:
         return os.path.basename(source.index[0].path.rstrip("/"))
-    paths = [shard.path for shard in source.shards]
+    return name_of_files([shard.path for shard in source.shards], "shard")
+
+
+def name_of_files(paths: Sequence[str], noun: str) -> str:
+    """Return a short name of files: the only one's, that of their folder, or how many there are."""
     if len(paths) == 1:
-        return os.path.basename(paths[0])
+        return os.path.basename(paths[0].rstrip("/"))
     folders = {os.path.dirname(os.path.abspath(path)) for path in paths}
-    return os.path.basename(folders.pop()) if len(folders) == 1 else f"{len(paths):,} shards"
+    return os.path.basename(folders.pop()) if len(folders) == 1 else many(len(paths), noun)
 
 
 @cached()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 from streamlit.errors import FragmentHandledException
@@ -16,8 +16,15 @@ from mmc4viz.ui.cache import BUDGET
 from mmc4viz.ui.components import navigation, saved_settings, tour
 from mmc4viz.ui.data import REFERENCE
 from mmc4viz.ui.html import asset, note
+from mmc4viz.ui.pairs import compare_models as pair_compare_models
+from mmc4viz.ui.pairs import data as pair_data
+from mmc4viz.ui.pairs import export as pair_export
+from mmc4viz.ui.pairs import near_threshold as pair_near_threshold
+from mmc4viz.ui.pairs import sidebar as pair_sidebar
+from mmc4viz.ui.pairs import table_data
+from mmc4viz.ui.pairs import threshold as pair_threshold
 from mmc4viz.ui.sidebar import choose
-from mmc4viz.ui.start import read_start
+from mmc4viz.ui.start import Start, read_start
 from mmc4viz.ui.views import (
     compare_models,
     data,
@@ -36,7 +43,7 @@ _CACHE: Final = (
     "first."
 )
 _STYLES: Final = f"<style>{asset('page.css')}</style>"
-_PAGES: Final = {
+_PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "Data": data.show,
     "Threshold": threshold.show,
     "Documents": documents.show,
@@ -47,6 +54,16 @@ _PAGES: Final = {
     "Compare models": compare_models.show,
     "Label": label.show,
     "Export": export.show,
+}
+
+
+# The pages of a table of image–text pairs.
+_PAIR_PAGES: Final[dict[str, Callable[[Any], None]]] = {
+    "Data": pair_data.show,
+    "Threshold": pair_threshold.show,
+    "Near threshold": pair_near_threshold.show,
+    "Compare models": pair_compare_models.show,
+    "Export": pair_export.show,
 }
 
 
@@ -73,11 +90,13 @@ def _run() -> None:
     start = read_start()
     if start.problem:
         note(start.problem, "error")
-    pages = {name: _page(name, show) for name, show in _PAGES.items()}
+    state.read_address(start.roots)
+    of_pairs = table_data.is_open(start)
+    known = _PAIR_PAGES if of_pairs else _PAGES
+    pages = {name: _page(name) for name in known}
     page = st.navigation(list(pages.values()), position="hidden")
     st.set_page_config(page_title=f"{page.title} – mmc4viz")
     st.session_state["pages"] = pages
-    state.read_address(start.roots)
     with st.container(key="menu"):
         menu = st.empty()
         navigation.show_first()
@@ -85,30 +104,11 @@ def _run() -> None:
     lines = st.container()  # always present, so that later elements keep their positions
     cache.reserve_place()
     try:
-        on_threshold = page.title == "Threshold"
-        begin_with = {"begin_with": threshold.quick} if on_threshold else {}
-        choice = choose(start, threshold_here=not on_threshold, **begin_with)
-        if choice is None:
-            data.show(None)
-        else:
-            saved_settings.follow_link(choice)
-            navigation.show_bar(page.title, choice)
-            if page.title != "Label":  # pairs are labeled blind
-                tour.show(page.title, moved=choice.config.threshold != REFERENCE)
-            proposals.review(choice)
-            now = export.current(start)
-            if now is not None and page.title not in ("Export", "Label"):
-                export.show_differences(now, choice)
-            if page.title in _CHOOSING:
-                choice.config.require_threshold()
-            if page.title in _SCORED and choice.config.has_threshold:
-                data_of.check_scores(choice.source)
-            _PAGES[page.title](choice)
-            st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
+        (_show_pairs if of_pairs else _show_documents)(start, page.title)
     except Mmc4vizError as error:
         note(str(error), "error")
         if page.title == "Data":
-            data.show(None)
+            known["Data"](None)
     st.session_state["page"] = page.title
     with lines:
         for line in state.messages():
@@ -117,10 +117,57 @@ def _run() -> None:
     navigation.show_menu(menu)
 
 
-def _page(name: str, show: Callable[..., None]) -> StreamlitPage:
+def _show_documents(start: Start, page: str) -> None:
+    """Draw the sidebar and a page of a corpus of interleaved documents."""
+    on_threshold = page == "Threshold"
+    begin_with = {"begin_with": threshold.quick} if on_threshold else {}
+    choice = choose(start, threshold_here=not on_threshold, **begin_with)
+    if choice is None:
+        data.show(None)
+        return
+    saved_settings.follow_link(choice)
+    navigation.show_bar(
+        page,
+        data_of.corpus_name(choice.whole),
+        () if page == "Label" else navigation.facts_of(choice),  # pairs are labeled blind
+    )
+    if page != "Label":
+        tour.show(page, moved=choice.config.threshold != REFERENCE)
+    proposals.review(choice)
+    now = export.current(start)
+    if now is not None and page not in ("Export", "Label"):
+        export.show_differences(now, choice)
+    if page in _CHOOSING:
+        choice.config.require_threshold()
+    if page in _SCORED and choice.config.has_threshold:
+        data_of.check_scores(choice.source)
+    _PAGES[page](choice)
+    _show_cache()
+
+
+def _show_pairs(start: Start, page: str) -> None:
+    """Draw the sidebar and a page of a table of image–text pairs."""
+    choice = pair_sidebar.choose(start, threshold_here=page != "Threshold")
+    kept, rows = pair_export.kept_rows(choice), choice.curves.tally.rows
+    digits = choice.scale.digits
+    facts = [
+        ("Score", choice.name),
+        ("Threshold", " · ".join(f"{at:.{digits}f}" for at in choice.selection.thresholds)),
+        ("Kept", f"{kept / max(rows, 1):.1%} of all rows ({kept:,})"),
+    ]
+    navigation.show_bar(page, table_data.corpus_name(choice.source), facts)
+    _PAIR_PAGES[page](choice)
+    _show_cache()
+
+
+def _show_cache() -> None:
+    st.sidebar.caption(f"Server cache: {BUDGET}", help=_CACHE)
+
+
+def _page(name: str) -> StreamlitPage:
     """Register a page; `run` draws its content after the sidebar."""
     path = name.lower().replace(" ", "-")
-    return st.Page(lambda: None, title=name, url_path=path, default=show is threshold.show)
+    return st.Page(lambda: None, title=name, url_path=path, default=name == "Threshold")
 
 
 if __name__ == "__main__":

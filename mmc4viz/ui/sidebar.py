@@ -515,9 +515,11 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | No
     """Ask for an index or shards, the tokenizer and the image folder."""
     st.header("Data")
     asked, place = "\n".join(start.shards), st.container()
-    folder = _text("Index", "index", start.index)
+    folder = text_field("Index", "index", start.index, _HELP["index"])
     with place:
-        patterns = _text("Shards", "shards", asked, area=True, disabled=bool(folder)).splitlines()
+        patterns = text_field(
+            "Shards", "shards", asked, _HELP["shards"], area=True, disabled=bool(folder)
+        ).splitlines()
     sample = _sample(start)
     if folder:
         index = _index(folder, start)
@@ -559,15 +561,15 @@ def _outside(folder: str, start: Start) -> str:
     return ""
 
 
-def _text(
-    label: str, name: str, default: str, *, area: bool = False, disabled: bool = False
+def text_field(
+    label: str, name: str, default: str, words: str, *, area: bool = False, disabled: bool = False
 ) -> str:
     """Draw a text field, or a text area, whose value is kept in the address."""
     state.seed(name, state.get(name, default))
     if area:
-        text = st.text_area(label, key=name, height=90, help=_HELP[name], disabled=disabled)
+        text = st.text_area(label, key=name, height=90, help=words, disabled=disabled)
     else:
-        text = st.text_input(label, key=name, help=_HELP[name])
+        text = st.text_input(label, key=name, help=words)
     text = text.strip()
     state.put(name, None if text == default else text)
     return text
@@ -607,7 +609,7 @@ def _image_dir(shards: Sequence[Shard], start: Start) -> str | None:
     """Ask for the image folder of shards in MMC4's own format, which contain no images."""
     if not start.image_dir and all(shard.layout is not Container.LINES for shard in shards):
         return None
-    folder = _text("Image folder", "image_dir", start.image_dir)
+    folder = text_field("Image folder", "image_dir", start.image_dir, _HELP["image_dir"])
     if folder:
         start.roots.path(folder)
     if folder and data.identify(folder).changed < 0:

@@ -23,6 +23,8 @@ from mmc4viz.data.shards import SUFFIXES, Shard, expand
 from mmc4viz.data.storage import is_remote
 from mmc4viz.formats.registry import RECOGNISED, InputFormat
 from mmc4viz.formats.sentences import TextUnit
+from mmc4viz.pairs.recognise import SUFFIXES as TABLES
+from mmc4viz.pairs.recognise import table_files
 from mmc4viz.types import Config, ConfigError, LoaderConfig
 from mmc4viz.ui import data
 from mmc4viz.ui.cache import Memo
@@ -143,8 +145,25 @@ class Roots:
         self.shard_files([shard.path for shard in found], patterns)
         return found
 
-    def shard_files(self, paths: Sequence[str], patterns: Sequence[str] | None = None) -> None:
-        """Reject files outside the roots, and files without a shard's suffix.
+    def tables(self, patterns: Sequence[str]) -> list[str]:
+        """Expand patterns to the files of a table of pairs within the roots.
+
+        Raises
+        ------
+        ConfigError, ShardError
+            For the first path that is outside the roots or no table.
+        """
+        found = table_files(list(map(self.pattern, patterns)))
+        self.shard_files(found, patterns, TABLES)
+        return found
+
+    def shard_files(
+        self,
+        paths: Sequence[str],
+        patterns: Sequence[str] | None = None,
+        suffixes: tuple[str, ...] = SUFFIXES,
+    ) -> None:
+        """Reject files outside the roots, and files without a shard's or a table's suffix.
 
         Raises
         ------
@@ -154,8 +173,9 @@ class Roots:
         others = [path for path in paths if path not in self.named]
         inside = {folder: self.allow(folder) for folder in set(map(_folder, others))}
         for path in others:
-            if not path.partition("?")[0].lower().endswith(SUFFIXES):
-                raise ConfigError(f"{path}: not a shard (expected {' '.join(SUFFIXES)})")
+            if not path.partition("?")[0].lower().endswith(suffixes):
+                what = "shard" if suffixes == SUFFIXES else "table"
+                raise ConfigError(f"{path}: not a {what} (expected {' '.join(suffixes)})")
             if not (self.allow(path) if os.path.islink(path) else inside[_folder(path)]):
                 where = path if path in (patterns or paths) else f"a link in {_folder(path)}"
                 raise ConfigError(f"{where}: {_outside(path)}")
@@ -233,6 +253,10 @@ class Start:
         Whether pages write nothing.
     given : InputFormat
         How shards are to be read.
+    named, where : tuple of str
+        Of a table of pairs: scores that were named, and conditions.
+    strict : bool
+        Of a table of pairs: whether scores must exceed the threshold.
     """
 
     shards: tuple[str, ...]
@@ -248,6 +272,9 @@ class Start:
     roots: Roots = field(default_factory=lambda: Roots((), ()))
     read_only: bool = False
     given: InputFormat = RECOGNISED
+    named: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    strict: bool = False
 
 
 _FILES: Memo[Config] = Memo()
@@ -271,6 +298,7 @@ def read_start() -> Start:
         labels = str(given.get("labels") or "")
         roots = tuple(map(str, given.get("roots") or ()))
         read_only = bool(given.get("read_only"))
+        named, where = (tuple(map(str, given.get(name) or ())) for name in ("named", "where"))
         as_named = InputFormat(
             str(given.get("input_format") or ""), TextUnit(given.get("unit") or "sentence")
         )
@@ -292,7 +320,7 @@ def read_start() -> Start:
     bounds = _roots(shards, index, str(image_dir), labels, roots, os.getcwd())
     return Start(
         shards, config, str(image_dir), index, sample, similarity, problem, file, name, labels,
-        bounds, read_only, as_named,
+        bounds, read_only, as_named, named, where, bool(given.get("strict")),
     )  # fmt: skip
 
 

@@ -52,7 +52,8 @@ _NAMES: Final = {
     "o.kept", "o.lost", "m.other", "m.by", "m.quadrant", "s.by", "s.slice", "x.for",
     "x.order", "x.cap", "x.drop", "x.keep",
     "x.images", "x.models", "x.slices", "picture", "place", "shape", "map.of", "map.with",
-    "budget", "unit", "corpus", "quality", "kept",
+    "budget", "unit", "corpus", "quality", "kept", "score", "with", "second", "where", "strict",
+    "number",
 }  # fmt: skip
 _FAMILIES: Final = ("t.", "p.", "f.")
 _DATA: Final = ("index", "shards", "image_dir", "s.table", "tok")

@@ -12,6 +12,8 @@ from mmc4viz.cli.options import PAIR_OPTIONS
 from mmc4viz.types import ConfigError
 
 _ACCEPTED: Final = {
+    "app": {"shards", "index_dir", "image_dir", "labels", "roots", "read_only", "host", "port",
+            "allowed", "base_path", "browser"},
     "curve": {"shards", "index_dir", "config_file", "thresholds", "grid", "threshold", "form"},
     "explain": {"shards", "index_dir", "config_file", "threshold", "form"},
     "export": {"shards", "index_dir", "config_file", "threshold", "out", "note", "proposal",

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from mmc4viz.cli.common import progress
-from mmc4viz.cli.pairs.settings import PairSettings, read_settings
 from mmc4viz.data.jobs import processes
 from mmc4viz.data.storage import remember
 from mmc4viz.pairs.count import CountPlan, count, open_pair_index, plan_of
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.histogram import PairTally
-from mmc4viz.pairs.layout import ASPECT, ScoreColumn, named_column
-from mmc4viz.pairs.selection import PairSelection, RowCondition, Together
+from mmc4viz.pairs.layout import ScoreColumn, named_column
+from mmc4viz.pairs.selection import PairSelection, RowCondition, Together, conditions_on
+from mmc4viz.pairs.settings import PairSettings, read_settings
 from mmc4viz.pairs.table import PairTable, open_table
 from mmc4viz.types import ConfigError
 
@@ -191,23 +191,6 @@ def _finite(text: str) -> float:
     return found
 
 
-def parsed_conditions(texts: Sequence[str], table: PairTable) -> list[RowCondition]:
-    """Return conditions on columns that the table has.
-
-    Raises
-    ------
-    ConfigError
-    """
-    found = []
-    for one in map(RowCondition.parse, texts):
-        computable = any(column.name == ASPECT for column in table.numbers)
-        if one.column not in table.first.columns and not (one.column == ASPECT and computable):
-            names = ", ".join(table.first.columns[:30])
-            raise ConfigError(f"--where {one}: no column {one.column!r}; there are {names}")
-        found.append(one)
-    return found
-
-
 def _of_table(options: dict[str, Any], together: Together, other: str | None) -> OpenedPairs:
     table = open_table([remember(one) for one in options["shards"]], options["named"])
     columns = table.scores[: len(options["named"]) or None]
@@ -215,7 +198,7 @@ def _of_table(options: dict[str, Any], together: Together, other: str | None) ->
         columns = (columns[0], table.column(other))
         if columns[0].name == columns[1].name:
             raise ConfigError(f"--{together} {other}: is the first score itself; see --score")
-    where = parsed_conditions(options["where"], table)
+    where = conditions_on(options["where"], table)
     plan = plan_of(table, columns, where, options["strict"])
     plan = replace(plan, joint=plan.joint and other is not None)
     return OpenedPairs(table.paths, plan, together, None, columns, known=table)

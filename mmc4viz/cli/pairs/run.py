@@ -15,17 +15,24 @@ import numpy as np
 from mmc4viz.cli.common import finish, progress
 from mmc4viz.cli.curve import thresholds_of
 from mmc4viz.cli.messages import print_error, print_note
-from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs, parsed_conditions
-from mmc4viz.cli.pairs.settings import PairSettings, chosen_by, settings_text
+from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs
+from mmc4viz.data.index import absolute
 from mmc4viz.data.jobs import by_status, dask, processes
 from mmc4viz.data.scale import MAX_STEPS, Thresholds
 from mmc4viz.data.storage import refuse_inputs, remember, size_of, whole_file
 from mmc4viz.pairs.choose import by_fraction, by_share, count_kept
-from mmc4viz.pairs.count import PairFileDone, PairIndexTask, build_pair_index, plan_of
-from mmc4viz.pairs.examples import PairRow, first_rows, rows_near
+from mmc4viz.pairs.count import (
+    PairFileDone,
+    PairIndexTask,
+    build_pair_index,
+    open_pair_index,
+    plan_of,
+)
+from mmc4viz.pairs.examples import NearRows, PairRow, first_rows, rows_near
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.manifest import write_kept, write_uids
-from mmc4viz.pairs.selection import PairSelection, Together
+from mmc4viz.pairs.selection import PairSelection, Together, conditions_on
+from mmc4viz.pairs.settings import PairSettings, chosen_by, settings_text
 from mmc4viz.pairs.table import open_table
 from mmc4viz.text import printable, table, write_rows
 from mmc4viz.thresholds.proposal import Proposal
@@ -116,7 +123,7 @@ def explain(
     if near is None:
         rows = first_rows(opened.table, selection, first or 20, opened.errors)
     else:
-        rows = rows_near(opened.table, selection, near, opened.errors)
+        rows = rows_near(opened.table, selection, NearRows(max(near // 2, 1)), opened.errors)
     if form == "jsonl":
         for row in rows:
             click.echo(json.dumps(row.as_dict(selection), ensure_ascii=False))
@@ -145,6 +152,33 @@ def _short(text: str) -> str:
     return plain if len(plain) <= _SHOWN else f"{plain[: _SHOWN - 1]}…"
 
 
+def app(
+    shards: tuple[str, ...],
+    index_dir: str | None,
+    image_dir: str | None,
+    labels: str | None,
+    roots: tuple[str, ...],
+    read_only: bool,
+    named: tuple[str, ...],
+    where: tuple[str, ...],
+    strict: bool,
+    **server: Any,
+) -> None:
+    """Open the dashboard on a table or its index."""
+    from mmc4viz.cli.app import serve, start_of  # imported late: other commands need no dashboard
+
+    if shards and index_dir:
+        raise ConfigError("give a TABLE or --index DIR, not both")
+    given = start_of(index_dir, image_dir, labels, roots, read_only=read_only)
+    if index_dir is None:
+        opened = open_table([remember(one) for one in shards], named)
+        conditions_on(where, opened)
+        given["shards"] = [absolute(path) for path in opened.paths]
+    else:
+        open_pair_index(index_dir)
+    serve(given | {"named": named, "where": where, "strict": strict}, **server)
+
+
 def index(
     shards: tuple[str, ...],
     out: str,
@@ -157,7 +191,7 @@ def index(
     """Count a table into an index, so that its files are read only once."""
     found, out = open_table(shards, named), remember(out)
     columns = (*found.scores, *found.numbers)
-    plan = plan_of(found, columns if found.scores else (), parsed_conditions(where, found), strict)
+    plan = plan_of(found, columns if found.scores else (), conditions_on(where, found), strict)
     tasks = [PairIndexTask(path, out, plan) for path in found.paths]
     make = partial(dask, scheduler, print_note) if scheduler else partial(processes, workers)
     done: list[PairFileDone] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -66,34 +67,43 @@ def show_menu(place: DeltaGenerator) -> None:
     address, pages = state.address(), state.pages()
     with place.container(horizontal=True, vertical_alignment="center"):
         for group, names in GROUPS:
+            here = [name for name in names if name in pages]
+            if not here:
+                continue
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 if group:
                     st.html(part("menu_group", group), width="content")
-                for name in names:
+                for name in here:
                     st.page_link(pages[name], label=name, query_params=address)
 
 
-def show_bar(page: str, choice: Choice) -> None:
-    """Draw the corpus, the CLIP model, the threshold, what it keeps, and the next step.
+def show_bar(page: str, corpus: str, facts: Sequence[tuple[str, str]]) -> None:
+    """Draw what is open, facts about it, and the next step.
 
-    The page Label shows only the corpus, since pairs are labeled blind.
+    Parameters
+    ----------
+    page, corpus : str
+    facts : sequence of (str, str)
+        Such as the threshold, and what it keeps.
     """
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
-        st.html(
-            part("bar", data.corpus_name(choice.whole), () if page == "Label" else _facts(choice))
-        )
+        st.html(part("bar", corpus, facts))
         _COPY(key="copy-link", data={}, width="content")
-        if page in _NEXT:
-            name, words = _NEXT[page]
-            st.page_link(
-                state.pages()[name],
-                label=words,
-                icon=":material/arrow_forward:",
-                query_params=state.address(),
-            )
+        name, words = _NEXT.get(page, _EXPORT)
+        if page == "Export":
+            return
+        if name not in state.pages():
+            name, words = _EXPORT
+        st.page_link(
+            state.pages()[name],
+            label=words,
+            icon=":material/arrow_forward:",
+            query_params=state.address(),
+        )
 
 
-def _facts(choice: Choice) -> list[tuple[str, str]]:
+def facts_of(choice: Choice) -> list[tuple[str, str]]:
+    """Return the CLIP model, the threshold and what it keeps of a corpus of documents."""
     threshold, source = choice.config.threshold, choice.source
     found = headline(
         data.curves_of(source, choice.config), threshold, choice.config.single_image_keep

@@ -79,7 +79,6 @@ def _in_order(found: dict[str, Openable]) -> list[Openable]:
 
 def show(choice: Choice | None) -> None:
     """Draw the page; without a choice, only what can be opened."""
-    start = read_start()
     st.title("Data", anchor=False)
     if choice is not None:
         st.text("The corpus that all pages show, and what else can be opened.")
@@ -87,6 +86,12 @@ def show(choice: Choice | None) -> None:
         _show_figures(choice)
     else:
         note("No shards selected. Open the sample, a folder of shards, or an index.")
+    show_others()
+
+
+def show_others() -> None:
+    """Draw what else can be opened."""
+    start = read_start()
     _show_sample(start)
     _show_found(start)
     note(

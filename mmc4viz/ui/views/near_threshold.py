@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
+from mmc4viz.data.scale import Scale
 from mmc4viz.sweep.pairs import (
     Difference,
     PairOutcome,
@@ -18,7 +20,8 @@ from mmc4viz.sweep.pairs import (
 from mmc4viz.types import PairStatus
 from mmc4viz.ui import data, fields, state
 from mmc4viz.ui.components import contact_sheet, gallery
-from mmc4viz.ui.components.contact_sheet import SheetHalf
+from mmc4viz.ui.components.contact_sheet import SheetHalf, SheetScores
+from mmc4viz.ui.components.control import Steered
 from mmc4viz.ui.components.gallery import Card
 from mmc4viz.ui.html import ASSIGNMENTS, PAIR_STATUSES, csv_button, many, note, outcome_meaning
 from mmc4viz.ui.sidebar import Choice
@@ -51,6 +54,18 @@ def show(choice: Choice) -> None:
         {"around": _around, "lost": _lost, "kept": _kept, "between": _between}[view](choice, size)
 
 
+def page_of(side: str, pages: int) -> int:
+    """Return which page of a side is shown, counted from 1."""
+    page = min(state.whole(_PAGES[side], 1, 1, 10**9), pages)
+    turn(side, page)
+    return page
+
+
+def choose_size() -> int:
+    """Draw the choice of how many pairs are on a page."""
+    return fields.one_of(st.selectbox, "Pairs per page", _SIZES, "near-size", _SIZE, width=140)
+
+
 def _choose() -> tuple[str, int]:
     """Draw the choice of the gallery and its size."""
     with st.container(
@@ -66,19 +81,28 @@ def _choose() -> tuple[str, int]:
             required=True,
             label_visibility="collapsed",
         )
-        size = fields.one_of(st.selectbox, "Pairs per page", _SIZES, "near-size", _SIZE, width=140)
+        size = choose_size()
     return view, size
 
 
 def _around(choice: Choice, size: int) -> None:
     """Draw the pairs on both sides of the threshold."""
-    pairs, within = data.pairs_for(choice.source, choice.config), _range()
+    pairs, within = data.pairs_for(choice.source, choice.config), score_bounds()
     first, cut, last = pairs.sides(choice.config.threshold, *within)
     if within != (None, None):
-        _name_range(choice, within, last - first)
+        name_bounds(choice.scale, within, last - first)
     below = _half(choice, "below", range(cut - 1, first - 1, -1), size)
     above = _half(choice, "above", range(cut, last), size)
-    contact_sheet.show(choice, below, above, within, _turn)
+    contact_sheet.show(
+        Steered(choice.config.threshold, choice.scale, choice.span, choice.keep),
+        below,
+        above,
+        SheetScores(
+            data.spread_of(choice.source, choice.config).counts, choice.config.clip_model, within
+        ),
+        turn,
+        partial(gallery.mount, choice.source),
+    )
     cards = [*below.cards[::-1], *above.cards]
     csv_button(*gallery.table(choice.source, "pairs-around", cards, _COLUMNS))
 
@@ -86,8 +110,7 @@ def _around(choice: Choice, size: int) -> None:
 def _half(choice: Choice, side: str, numbers: range, size: int) -> SheetHalf:
     """Return a page of the pairs on one side, given by their numbers, nearest first."""
     pages = max(1, math.ceil(len(numbers) / size))
-    page = min(state.whole(_PAGES[side], 1, 1, 10**9), pages)
-    state.put(_PAGES[side], None if page == 1 else str(page))
+    page = page_of(side, pages)
     first = (page - 1) * size
     pairs, matched = (
         data.pairs_for(choice.source, choice.config),
@@ -97,11 +120,12 @@ def _half(choice: Choice, side: str, numbers: range, size: int) -> SheetHalf:
     return SheetHalf(list(_cards(choice, found)), page, pages, first + 1)
 
 
-def _turn(side: str, page: int) -> None:
+def turn(side: str, page: int) -> None:
+    """Store which page of a side is asked for."""
     state.put(_PAGES[side], None if page <= 1 else str(page))
 
 
-def _range() -> tuple[float | None, float | None]:
+def score_bounds() -> tuple[float | None, float | None]:
     """Return the range of scores in the address."""
     low, high = (state.understood(name, state.finite, "a score") for name in (_FROM, _TO))
     if low is not None and high is not None and low >= high:
@@ -111,9 +135,9 @@ def _range() -> tuple[float | None, float | None]:
     return low, high
 
 
-def _name_range(choice: Choice, within: tuple[float | None, float | None], count: int) -> None:
+def name_bounds(scale: Scale, within: tuple[float | None, float | None], count: int) -> None:
     """Say which scores are shown, with a button that shows all."""
-    low, high = (None if end is None else f"{end:.{choice.scale.digits}f}" for end in within)
+    low, high = (None if end is None else f"{end:.{scale.digits}f}" for end in within)
     if low is None:
         scores = f"scoring below {high}"
     elif high is None:

@@ -1,0 +1,207 @@
+"""Figures of tables of image–text pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from mmc4viz.arrays import Floats, Ints
+from mmc4viz.charts.style import (
+    COLOURS,
+    INK,
+    LINE,
+    Spec,
+    above,
+    axis,
+    curve,
+    figure,
+    name_at,
+    threshold_line,
+    x_range,
+)
+
+_SHADES: Final = [[0, "rgba(0,114,178,0)"], [1, "rgba(0,114,178,0.45)"]]
+_MOST_CELLS: Final = 60  # along an axis
+
+
+def rebinned(
+    histogram: Ints, grids: tuple[Floats, Floats], spans: Sequence[tuple[float, float]]
+) -> tuple[Ints, tuple[Floats, Floats]]:
+    """Return a joint histogram by codes in fewer and wider bins over a range.
+
+    Parameters
+    ----------
+    histogram : ndarray of int64, shape (K₁ + 1, K₂ + 1)
+        By the number of thresholds that each score reaches.
+    grids : tuple of ndarray, shapes (K₁,) and (K₂,)
+    spans : sequence of (float, float)
+        Values beyond are counted in the outermost bins.
+
+    Returns
+    -------
+    tuple of ndarray, (ndarray, ndarray)
+        Counts, and the edges of the bins.
+
+    Examples
+    --------
+    >>> grid = np.array([0.0, 0.1, 0.2])
+    >>> joint = np.zeros((4, 4), np.int64)
+    >>> joint[2, 3] = 5  # from 0.1 to 0.2, and 0.2 or more
+    >>> counts, edges = rebinned(joint, (grid, grid), [(0.0, 0.2)] * 2)
+    >>> counts.tolist(), edges[0].tolist()
+    ([[0, 0], [0, 5]], [0.0, 0.1, 0.2])
+    """
+    edges = []
+    found = histogram
+    for side, (grid, (low, high)) in enumerate(zip(grids, spans, strict=True)):
+        first, last = (int(np.searchsorted(grid, end - 1e-9)) for end in (low, high))
+        last = max(last, first + 1)
+        every = -(-(last - first) // _MOST_CELLS)
+        starts = np.arange(first, last, every)
+        cut = np.concatenate([[0], starts[1:] + 1])
+        found = np.add.reduceat(found, cut, axis=side)
+        edges.append(np.append(grid[starts], grid[last]))
+    return found, (edges[0], edges[1])
+
+
+def both_thresholds(
+    kept: Floats,
+    grids: tuple[Floats, Floats],
+    thresholds: tuple[float, float],
+    names: Sequence[str],
+    together: str,
+) -> go.Figure:
+    """Draw the share of pairs kept at every pair of thresholds, with lines of equal yield.
+
+    Each cell has a point that can be selected; its ``customdata`` are its two thresholds.
+
+    Parameters
+    ----------
+    kept : ndarray of float64, shape (X, Y)
+        Shares, by the first score's threshold, then the second's.
+    grids : tuple of ndarray, shapes (X,) and (Y,)
+    thresholds : (float, float)
+        The current ones.
+    names : (str, str)
+    together : str
+        ``and`` or ``or``.
+    """
+    x, y = grids
+    lines = {
+        "type": "contour",
+        "x": x,
+        "y": y,
+        "z": kept.T,
+        "colorscale": _SHADES,
+        "showscale": False,
+        "contours": {"start": 0.1, "end": 0.9, "size": 0.1, "showlabels": True,
+                     "labelformat": ".0%", "labelfont": {"color": INK}},
+        "line": {"color": INK, "width": 1},
+        "hoverinfo": "skip",
+    }  # fmt: skip
+    unseen = {"marker": {"opacity": 0}}
+    cells = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": np.repeat(x, len(y)),
+        "y": np.tile(y, len(x)),
+        "customdata": [
+            [float(a), float(b), float(share)]
+            for a, row in zip(x, kept, strict=True)
+            for b, share in zip(y, row, strict=True)
+        ],
+        "marker": {"size": 10, "opacity": 0},
+        "selected": unseen,
+        "unselected": unseen,
+        "hovertemplate": f"%{{customdata[0]:.6g}} {together} %{{customdata[1]:.6g}} keep "
+        "%{customdata[2]:.1%}; press to use<extra></extra>",
+    }
+    level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
+    layout: Spec = {
+        "xaxis": axis(title=f"threshold of {names[0]}", range=[x[0], x[-1]], nticks=7),
+        "yaxis": axis(range=[y[0], y[-1]], nticks=7),
+        "shapes": [
+            threshold_line(thresholds[0]),
+            level | {"y0": thresholds[1], "y1": thresholds[1], "line": LINE},
+        ],
+        "annotations": [above(f"threshold of {names[1]}", 0, "left")],
+        "clickmode": "event+select",
+        "hovermode": "closest",
+    }
+    return figure([lines, cells], layout, 420, left=52, bottom=46)
+
+
+def number_yield(thresholds: Floats, shares: Floats, name: str) -> go.Figure:
+    """Draw the share of pairs whose number reaches each threshold.
+
+    Parameters
+    ----------
+    thresholds, shares : ndarray of float64, shape (K,)
+    name : str
+        The column.
+    """
+    line = {"color": COLOURS["kept"], "width": 2.5}
+    x = thresholds.tolist()
+    data = [curve(x, shares.tolist(), line, [f"{one:.6g}" for one in thresholds],
+                  "%{y:.1%} of pairs have %{customdata} or more")]  # fmt: skip
+    layout = {
+        "xaxis": axis(nticks=7, title=name, **x_range(x, named=False)),
+        "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
+        "annotations": [above("pairs that reach it", 0, "left")],
+    }
+    return figure(data, layout, 260, left=52, bottom=46)
+
+
+def equivalents(first: Floats, second: Floats, threshold: float, names: Sequence[str]) -> go.Figure:
+    """Draw the second score's threshold that keeps as many pairs as each of the first.
+
+    Parameters
+    ----------
+    first, second : ndarray of float64, shape (K,)
+    threshold : float
+        The current one of the first score.
+    names : (str, str)
+    """
+    line = {"color": COLOURS["kept"], "width": 2.5}
+    hover = [f"{one:.6g}" for one in first]
+    x = first.tolist()
+    data = [curve(x, second.tolist(), line, hover, "%{customdata} and %{y:.6g} keep as many")]
+    layout = {
+        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **x_range(x, named=False)),
+        "yaxis": axis(nticks=6),
+        "shapes": [threshold_line(threshold)],
+        "annotations": [above(f"threshold of {names[1]}", 0, "left")],
+    }
+    return figure(data, layout, 260, left=52, bottom=46)
+
+
+def overlap(
+    thresholds: Floats, jaccard: Floats, threshold: float, names: Sequence[str]
+) -> go.Figure:
+    """Draw the overlap (IoU) of what two scores keep at equal yield.
+
+    Parameters
+    ----------
+    thresholds, jaccard : ndarray of float64, shape (K,)
+        The first score's thresholds, and the overlap with the second's equivalent ones.
+    threshold : float
+        The current one of the first score.
+    names : (str, str)
+    """
+    line = {"color": COLOURS["kept"], "width": 2.5}
+    hover = [f"{one:.6g}" for one in thresholds]
+    words = f"%{{y:.1%}} overlap at %{{customdata}} of {names[0]}"
+    x, y = thresholds.tolist(), jaccard.tolist()
+    data = [curve(x, y, line, hover, words)]
+    if x:
+        data.append(name_at(x, y, "pairs", COLOURS["kept"]))
+    layout = {
+        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **x_range(x)),
+        "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
+        "shapes": [threshold_line(threshold)],
+        "annotations": [above("overlap (IoU)", 0, "left")],
+    }
+    return figure(data, layout, 260, left=52, bottom=46)

@@ -1,0 +1,127 @@
+"""The page Export of a table of pairs: settings, which rows are kept, and equal commands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import streamlit as st
+
+from mmc4viz.pairs.manifest import write_kept, write_uids
+from mmc4viz.pairs.settings import PairSettings, settings_text
+from mmc4viz.ui import fields
+from mmc4viz.ui.html import many, note, part
+from mmc4viz.ui.pairs import table_data
+from mmc4viz.ui.pairs.table_data import PairChoice
+
+_MOST_ROWS: Final = 2_000_000  # of a download; more are written by a command
+
+
+def show(choice: PairChoice) -> None:
+    """Draw the page."""
+    st.title("Export", anchor=False)
+    kept, rows = kept_rows(choice), choice.curves.tally.rows
+    st.text(f"A pair is kept if {choice.selection}: {kept:,} of {many(rows, 'pair')}.")
+    st.header("Settings", anchor=False)
+    words = fields.text("Note", "pair-note", "note", most=500)
+    with st.container(horizontal=True):
+        for kind in ("yaml", "json"):
+            st.download_button(
+                f"Download settings ({kind.upper()})",
+                data=partial(_settings, choice, kept, words, f"settings.{kind}"),
+                file_name=f"settings.{kind}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
+    st.header("Kept pairs", anchor=False)
+    if kept > _MOST_ROWS:
+        note(f"More than {_MOST_ROWS:,} pairs are written by a command, below.")
+    else:
+        _downloads(choice)
+    st.header("Commands", anchor=False)
+    st.text("The same on the command line:")
+    for line in commands(choice):
+        st.html(part("raw", line))
+
+
+def kept_rows(choice: PairChoice) -> int:
+    """Return the number of kept rows."""
+    selection = choice.selection
+    return choice.curves.kept(selection.scores, selection.thresholds, selection.together)
+
+
+def _settings(choice: PairChoice, kept: int, words: str, name: str) -> str:
+    settings = PairSettings.of(choice.curves.plan.layout, choice.selection)
+    files = choice.source.files
+    paths = [one.path for one in files] or list(table_data.index_paths(choice.source))
+    facts: dict[str, Any] = {"kept": kept, "files": [os.path.basename(path) for path in paths]}
+    facts |= {"note": words} if words else {}
+    return settings_text(settings, facts, name)
+
+
+def _downloads(choice: PairChoice) -> None:
+    """Offer the kept rows as files, which are made when they are asked for."""
+    kinds = [("kept.parquet", "Kept pairs (Parquet)"), ("kept.csv", "Kept pairs (CSV)")]
+    if choice.curves.plan.layout == "datacomp":
+        kinds.insert(0, ("uids.npy", "DataComp's list of uids (NPY)"))
+    with st.container(horizontal=True):
+        for name, words in kinds:
+            st.download_button(
+                words,
+                data=partial(_file, choice, name),
+                file_name=name,
+                on_click="ignore",
+                icon=":material/download:",
+            )
+    st.caption("File, row, id, url and scores of each kept pair.")
+
+
+def _file(choice: PairChoice, name: str) -> bytes:
+    """Return the content of a file that `mmc4viz.pairs.manifest` writes."""
+    write: Callable[..., object] = write_uids if name.endswith(".npy") else write_kept
+    errors: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, name)
+        write(path, table_data.table_of(choice.source), choice.selection, errors)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def commands(choice: PairChoice) -> list[str]:
+    """Return the commands that show the same and write the same."""
+    selection = choice.selection
+    paths = list(dict.fromkeys(_patterns(choice)))
+    options = ["--score", _named(choice)]
+    if selection.together == "sum":
+        options += ["--sum", selection.scores[1].name]
+    elif selection.together != "one":
+        options += [f"--{selection.together}", f"{selection.scores[1].name}={choice.fixed[0]!r}"]
+    options += [word for one in selection.where for word in ("--where", str(one))]
+    options += ["--strict"] if selection.rule.strict else []
+    options += ["--threshold", repr(choice.threshold)]
+    writes = ["--out", "settings.yaml", "--manifest", "kept.parquet"]
+    if choice.curves.plan.layout == "datacomp":
+        writes += ["--ids", "uids.npy"]
+    return [
+        shlex.join(["mmc4viz", "curve", *paths, *options]),
+        shlex.join(["mmc4viz", "export", *paths, *options, *writes]),
+    ]
+
+
+def _named(choice: PairChoice) -> str:
+    """Return the first score as an option names it."""
+    first = choice.selection.scores[0]
+    named = {one.partition("=")[0]: one for one in choice.source.named}
+    return named.get(first.name, first.name)
+
+
+def _patterns(choice: PairChoice) -> list[str]:
+    if choice.source.index:
+        return ["--index", choice.source.index[0].path]
+    paths = [one.path for one in choice.source.files]
+    folders = {os.path.dirname(path) for path in paths}
+    return [f"{folders.pop()}/"] if len(paths) > 3 and len(folders) == 1 else paths
