@@ -624,8 +624,8 @@ def score() -> None:
     metavar="WHAT",
     multiple=True,
     help=f"What to divide by, repeatable: {', '.join(SLICES_BY[:5])} (of documents), "
-    f"{', '.join(SLICES_BY[5:])} (of images), or a column of --slices. [site, or every column of "
-    "--slices]",
+    f"{', '.join(SLICES_BY[5:])} (of images), or a column of --slices; of a table of pairs, site "
+    "or any column. [site, or every column of --slices]",
 )
 @click.option(
     "--slices",
@@ -669,13 +669,17 @@ def score() -> None:
     help="Write the settings with the proposed slice thresholds as a config (.yaml or .json), "
     "for --config of curve, explain, suggest, export, verify and apply.",
 )
+@with_pairs()
 @output_format("table", "csv", "json")
-@_runs("slices")
+@_runs("slices", pairs=True)
 def slices() -> None:
     """Show for which sites, pages or images one threshold does not fit.
 
     Documents, or matched pairs by their images, are divided into slices. For each slice: what is
     kept, how its kept share differs from the whole's (simultaneous 95% CI), and what that costs.
+
+    Of a table of image–text pairs: its rows are divided by site or by any column; all counts are
+    exact.
     """
 
 

@@ -17,8 +17,10 @@ _ACCEPTED: Final = {
     "export": {"shards", "index_dir", "config_file", "threshold", "out", "note", "proposal",
                "manifest_file", "ids_file", "overwrite"},
     "index": {"shards", "out", "workers", "scheduler"},
+    "slices": {"shards", "index_dir", "config_file", "names", "most", "sort", "threshold", "form"},
     "suggest": {"shards", "index_dir", "config_file", "keep", "out", "form"},
 }  # fmt: skip
+_MODULES: Final = {"compare": "pairs.scores", "slices": "pairs.slices", "verify": "pairs.settings"}
 
 
 def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -57,7 +59,9 @@ def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[s
                 f"{_flag(option)} is for interleaved documents, and this is a table of image–text "
                 "pairs"
             )
-    return "pairs.run", {key: value for key, value in given.items() if key in accepted}
+    return _MODULES.get(name, "pairs.run"), {
+        key: value for key, value in given.items() if key in accepted
+    }
 
 
 def _refuse_unreadable(patterns: Sequence[str]) -> None:
