@@ -223,14 +223,17 @@ def apply() -> None:
     help="Print what is kept against how good it is at each threshold of every model instead: "
     "precision with --labels, 1 − FDR with --fdr, else the overlap at equal yield.",
 )
+@with_pairs("score", "where", "strict")
 @output_format("table", "json", "csv")
-@_runs("compare")
+@_runs("compare", pairs=True)
 def compare() -> None:
     """Find equivalent thresholds between CLIP models.
 
     --threshold is the first model's threshold. Each row gives the other model's threshold that
     keeps the same number of documents, pairs, image tokens or text tokens, or has the same
     estimated false-discovery rate or precision, and how much the two selections overlap.
+
+    Of a table of image–text pairs: two of its scores, named with --models or --score.
     """
 
 

@@ -150,6 +150,29 @@ def test_slices_are_printed_as_table_and_json() -> None:
     assert note == ""
 
 
+def test_compare_is_what_curve_says_of_both_scores() -> None:
+    for found in rows("compare datacomp --models b32 l14 --thresholds 0.25,0.281 --format csv"):
+        one, other = found["first_threshold"], found["second_threshold"]
+        for name, at, kept in (("b32", one, "first"), ("l14", other, "second")):
+            (row,) = rows(f"curve datacomp --score {name} --threshold {at}")
+            assert row["pairs"] == found[f"{kept}_value"]
+        (row,) = rows(f"curve datacomp --score b32 --threshold {one} --and l14={other}")
+        assert row["pairs"] == found["pairs_both"]
+
+
+def test_compare_prints_text_and_json_of_table_and_index() -> None:
+    output, _ = said("compare coyo --threshold 0.25")
+    assert "ViT-B/32" in output and "rank correlation (Spearman) of 5,000 pairs" in output
+    found = json.loads(said("compare coyo --threshold 0.25 --format json")[0])
+    assert [one["score"] for one in found["scores"]] == [
+        "clip_similarity_vitb32", "clip_similarity_vitl14"
+    ]  # fmt: skip
+    said("index coyo --out i --workers 1")
+    assert said("compare --index i --threshold 0.25")[0] == output
+    words = "were not counted together"
+    assert words in said("compare --index i --models b32 aesthetic --threshold 0.25", 2)[1]
+
+
 def test_impossible_similarities_are_named_and_kept() -> None:
     output, note = said("curve laion --threshold 0.9")
     assert output.splitlines()[1] == "similarity,0.9,1,0.0002"
@@ -192,6 +215,11 @@ def test_files_are_not_written_over() -> None:
         ("slices coyo", "give --threshold T for clip_similarity_vitb32"),
         ("slices coyo --threshold 0.3 --by words", "no column 'words' to divide by; there are id"),
         ("slices coyo --threshold 0.3 --labels l", "--labels is for interleaved documents"),
+        ("compare coyo", "give --threshold T for clip_similarity_vitb32"),
+        ("compare coyo --threshold 0.2505", "0.2505 is not a step of the grid"),
+        ("compare laion --threshold 0.3", "compare takes two scores, not 1 (similarity)"),
+        ("compare coyo --models b32 l14 --score b32", "give one of them"),
+        ("compare coyo --threshold 0.3 --frontier pairs", "--frontier is for interleaved"),
         ("export coyo --threshold 0.3", "nothing to write"),
         ("export coyo --threshold 0.3 --ids i.npy", "has no 128-bit uids; use --manifest"),
         ("export coyo --threshold 0.3 --manifest m.txt", "must end in .parquet, .jsonl, .csv"),

@@ -12,6 +12,7 @@ from mmc4viz.cli.options import PAIR_OPTIONS
 from mmc4viz.types import ConfigError
 
 _ACCEPTED: Final = {
+    "compare": {"shards", "index_dir", "config_file", "models", "thresholds", "threshold", "form"},
     "curve": {"shards", "index_dir", "config_file", "thresholds", "grid", "threshold", "form"},
     "explain": {"shards", "index_dir", "config_file", "threshold", "form"},
     "export": {"shards", "index_dir", "config_file", "threshold", "out", "note", "proposal",
@@ -20,7 +21,7 @@ _ACCEPTED: Final = {
     "slices": {"shards", "index_dir", "config_file", "names", "most", "sort", "threshold", "form"},
     "suggest": {"shards", "index_dir", "config_file", "keep", "out", "form"},
 }  # fmt: skip
-_MODULES: Final = {"compare": "pairs.scores", "slices": "pairs.slices", "verify": "pairs.settings"}
+_MODULES: Final = {"compare": "pairs.scores", "slices": "pairs.slices"}
 
 
 def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
