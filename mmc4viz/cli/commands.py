@@ -224,14 +224,17 @@ def apply() -> None:
     help="Print what is kept against how good it is at each threshold of every model instead: "
     "precision with --labels, 1 − FDR with --fdr, else the overlap at equal yield.",
 )
+@with_pairs("score", "where", "strict")
 @output_format("table", "json", "csv")
-@_runs("compare")
+@_runs("compare", pairs=True)
 def compare() -> None:
     """Find equivalent thresholds between CLIP models.
 
     --threshold is the first model's threshold. Each row gives the other model's threshold that
     keeps the same number of documents, pairs, image tokens or text tokens, or has the same
     estimated false-discovery rate or precision, and how much the two selections overlap.
+
+    Of a table of image–text pairs: two of its scores, named with --models or --score.
     """
 
 
@@ -625,8 +628,8 @@ def score() -> None:
     metavar="WHAT",
     multiple=True,
     help=f"What to divide by, repeatable: {', '.join(SLICES_BY[:5])} (of documents), "
-    f"{', '.join(SLICES_BY[5:])} (of images), or a column of --slices. [site, or every column of "
-    "--slices]",
+    f"{', '.join(SLICES_BY[5:])} (of images), or a column of --slices; of a table of pairs, site "
+    "or any column. [site, or every column of --slices]",
 )
 @click.option(
     "--slices",
@@ -670,13 +673,17 @@ def score() -> None:
     help="Write the settings with the proposed slice thresholds as a config (.yaml or .json), "
     "for --config of curve, explain, suggest, export, verify and apply.",
 )
+@with_pairs()
 @output_format("table", "csv", "json")
-@_runs("slices")
+@_runs("slices", pairs=True)
 def slices() -> None:
     """Show for which sites, pages or images one threshold does not fit.
 
     Documents, or matched pairs by their images, are divided into slices. For each slice: what is
     kept, how its kept share differs from the whole's (simultaneous 95% CI), and what that costs.
+
+    Of a table of image–text pairs: its rows are divided by site or by any column; all counts are
+    exact.
     """
 
 

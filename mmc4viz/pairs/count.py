@@ -122,6 +122,10 @@ def layout_named(name: str) -> PairLayout:
     return next((one for one in LAYOUTS if one.name == name), OTHER)
 
 
+Piece = tuple[str, tuple[int, ...] | None]
+"""The path of a file, and row groups of it; None for all."""
+
+
 @dataclass(frozen=True, slots=True)
 class CountJob:
     """Files, or row groups of a file, that a worker counts.
@@ -129,12 +133,11 @@ class CountJob:
     Attributes
     ----------
     plan : CountPlan
-    pieces : tuple of (str, tuple of int or None)
-        Paths with row groups; None for all.
+    pieces : tuple of Piece
     """
 
     plan: CountPlan
-    pieces: tuple[tuple[str, tuple[int, ...] | None], ...]
+    pieces: tuple[Piece, ...]
 
 
 def count_job(job: CountJob) -> PairTally:
@@ -205,7 +208,7 @@ def count(
     PairTally
         With a line for each file that could not be read completely.
     """
-    if make_executor is None or _is_small(table.paths):
+    if make_executor is None or is_small(table.paths):
         total = plan.counter().tally()
         for path in table.paths:
             total = _told(total, count_job(CountJob(plan, ((path, None),))), progress)
@@ -216,7 +219,8 @@ def count(
     def take(one: PairTally) -> None:
         sums[0] = _told(sums[0], one, progress)
 
-    run(_counted_small, _jobs(table, plan, workers), make_executor, take, _lost)
+    parts = [CountJob(plan, pieces) for pieces in parts_of(table.paths, workers)]
+    run(_counted_small, parts, make_executor, take, _lost)
     return sums[0]
 
 
@@ -237,7 +241,8 @@ def _lost(job: CountJob, reason: str) -> PairTally:
     return replace(job.plan.counter().tally(), errors=(f"{names}: {reason}",))
 
 
-def _is_small(paths: Sequence[str]) -> bool:
+def is_small(paths: Sequence[str]) -> bool:
+    """Whether files are so small that workers would not pay."""
     total = 0
     for path in paths:
         with suppress(ShardError):
@@ -247,22 +252,22 @@ def _is_small(paths: Sequence[str]) -> bool:
     return True
 
 
-def _jobs(table: PairTable, plan: CountPlan, workers: int) -> list[CountJob]:
-    """Divide a table into jobs: single files or, if there are few, runs of row groups."""
+def parts_of(paths: Sequence[str], workers: int) -> list[tuple[Piece, ...]]:
+    """Divide a table into parts for workers: of single files or, if there are few, row groups."""
     most = _JOBS_EACH * workers
-    pieces: list[tuple[str, tuple[int, ...] | None]] = []
-    for path in table.paths:
+    pieces: list[Piece] = []
+    for path in paths:
         groups: list[int] = []
-        if len(table.paths) < most:
+        if len(paths) < most:
             with suppress(ShardError):
                 groups = row_groups(open_file(path))
-        parts = min(len(groups), -(-most // len(table.paths)))
+        parts = min(len(groups), -(-most // len(paths)))
         if parts > 1:
             split = np.array_split(np.arange(len(groups)), parts)
             pieces += [(path, tuple(part.tolist())) for part in split]
         else:
             pieces.append((path, None))
-    return [CountJob(plan, tuple(pieces[n::most])) for n in range(min(most, len(pieces)))]
+    return [tuple(pieces[n::most]) for n in range(min(most, len(pieces)))]
 
 
 # --- an index ------------------------------------------------------------------------------------

@@ -62,12 +62,7 @@ class PairCurves:
         ConfigError
             If it was not counted.
         """
-        names = [one.name for one in self.plan.columns]
-        if column.name not in names:
-            raise ConfigError(
-                f"{column.name} was not counted ({', '.join(names)} were): give the TABLE itself"
-            )
-        return names.index(column.name)
+        return place_in(self.plan, column)
 
     def of(self, column: ScoreColumn) -> ColumnTally:
         """Return what was counted of a column."""
@@ -183,6 +178,22 @@ class PairCurves:
                 f"{_rows(self.tally.not_downloaded)} not downloaded, according to img2dataset"
             )
         return found
+
+
+def place_in(plan: CountPlan, column: ScoreColumn) -> int:
+    """Return the position of a column in what was counted.
+
+    Raises
+    ------
+    ConfigError
+        If it was not counted.
+    """
+    names = [one.name for one in plan.columns]
+    if column.name not in names:
+        raise ConfigError(
+            f"{column.name} was not counted ({', '.join(names)} were): give the TABLE itself"
+        )
+    return names.index(column.name)
 
 
 def step_of(column: ScoreColumn, threshold: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -148,7 +148,7 @@ def divide(name: str, label: str, unit: Unit, values: Values, most: int = MOST) 
         )
     if lacking and lacking == len(values.code):
         notes.append(f"{label}: nothing in this corpus has a value")
-    return Division(name, label, unit, _distinct(names), slice_of[values.code], tuple(notes))
+    return Division(name, label, unit, distinct(names), slice_of[values.code], tuple(notes))
 
 
 def _ranks(names: Sequence[str], some: Ints) -> Ints:
@@ -173,7 +173,7 @@ def shown(value: str) -> str:
     return value if plainly and not value.startswith('"') else f'"{value}"'
 
 
-def _distinct(names: list[str]) -> tuple[str, ...]:
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
     """Tell equal names apart by a number, as long ones can be when they are cut off."""
     seen: dict[str, int] = {}
     found = []

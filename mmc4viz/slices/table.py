@@ -309,6 +309,7 @@ def _numbers(values: NDArray[Any], known: NDArray[np.bool_], show: Callable[[Any
     shares = np.arange(1, _BINS) / _BINS
     borders = np.unique(np.quantile(values[known], shares, method="inverted_cdf"))
     borders = borders[borders > distinct[0]]
+    borders = borders if len(borders) else distinct[1:2]
     ends = [show(value) for value in borders.tolist()]
     between = [f"{a} to under {b}" for a, b in pairwise(ends)]
     return binned(

@@ -116,6 +116,63 @@ def test_an_index_answers_as_the_table_does() -> None:
     assert "give the TABLE for other conditions" in error
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--score b32 --threshold 0.25",
+        "--score l14 --threshold 0.2137 --strict",
+        "--threshold 0.25 --and l14=0.2",
+        "--threshold 0.3 --or l14=0.2137 --where original_width>=500",
+        "--threshold 0.45 --sum l14",
+    ],
+)
+def test_slices_add_up_to_what_curve_keeps(options: str) -> None:
+    (whole,) = rows(f"curve datacomp {options}")
+    found = rows(f"slices datacomp {options} --by original_width --by aspect --format csv")
+    for by in ("original_width", "aspect"):
+        mine = [row for row in found if row["attribute"] == by]
+        assert len(mine) == 5 and sum(int(row["rows"]) for row in mine) == 100_000
+        assert sum(int(row["kept"]) for row in mine) == int(whole["pairs"])
+
+
+def test_slices_are_printed_as_table_and_json() -> None:
+    output, note = said("slices laion --threshold 0.33 --by NSFW --by SAMPLE_ID --most 2")
+    assert (
+        output.startswith("NSFW: 2,445 of 5,000 rows kept (48.9%)")
+        and "similarity ≥ 0.33" in output
+    )
+    found = json.loads(said("slices laion --threshold 0.33 --by NSFW --format json")[0])
+    assert [one["slice"] for one in found[0]["slices"]] in (
+        ["NSFW", "UNLIKELY"],
+        ["UNLIKELY", "NSFW"],
+    )
+    assert said("slices laion --threshold 0.33")[0].startswith("Site: 2,445 of 5,000")
+    assert note == ""
+
+
+def test_compare_is_what_curve_says_of_both_scores() -> None:
+    for found in rows("compare datacomp --models b32 l14 --thresholds 0.25,0.281 --format csv"):
+        one, other = found["first_threshold"], found["second_threshold"]
+        for name, at, kept in (("b32", one, "first"), ("l14", other, "second")):
+            (row,) = rows(f"curve datacomp --score {name} --threshold {at}")
+            assert row["pairs"] == found[f"{kept}_value"]
+        (row,) = rows(f"curve datacomp --score b32 --threshold {one} --and l14={other}")
+        assert row["pairs"] == found["pairs_both"]
+
+
+def test_compare_prints_text_and_json_of_table_and_index() -> None:
+    output, _ = said("compare coyo --threshold 0.25")
+    assert "ViT-B/32" in output and "rank correlation (Spearman) of 5,000 pairs" in output
+    found = json.loads(said("compare coyo --threshold 0.25 --format json")[0])
+    assert [one["score"] for one in found["scores"]] == [
+        "clip_similarity_vitb32", "clip_similarity_vitl14"
+    ]  # fmt: skip
+    said("index coyo --out i --workers 1")
+    assert said("compare --index i --threshold 0.25")[0] == output
+    words = "were not counted together"
+    assert words in said("compare --index i --models b32 aesthetic --threshold 0.25", 2)[1]
+
+
 def test_impossible_similarities_are_named_and_kept() -> None:
     output, note = said("curve laion --threshold 0.9")
     assert output.splitlines()[1] == "similarity,0.9,1,0.0002"
@@ -155,6 +212,14 @@ def test_files_are_not_written_over() -> None:
         ("curve coyo --score nothing", "has no column 'nothing'"),
         ("suggest coyo", "specify a target: --keep pairs=30%"),
         ("suggest coyo --keep documents=10%", "a table of pairs has pairs only"),
+        ("slices coyo", "give --threshold T for clip_similarity_vitb32"),
+        ("slices coyo --threshold 0.3 --by words", "no column 'words' to divide by; there are id"),
+        ("slices coyo --threshold 0.3 --labels l", "--labels is for interleaved documents"),
+        ("compare coyo", "give --threshold T for clip_similarity_vitb32"),
+        ("compare coyo --threshold 0.2505", "0.2505 is not a step of the grid"),
+        ("compare laion --threshold 0.3", "compare takes two scores, not 1 (similarity)"),
+        ("compare coyo --models b32 l14 --score b32", "give one of them"),
+        ("compare coyo --threshold 0.3 --frontier pairs", "--frontier is for interleaved"),
         ("export coyo --threshold 0.3", "nothing to write"),
         ("export coyo --threshold 0.3 --ids i.npy", "has no 128-bit uids; use --manifest"),
         ("export coyo --threshold 0.3 --manifest m.txt", "must end in .parquet, .jsonl, .csv"),

@@ -186,3 +186,11 @@ def test_the_table_comes_first(tmp_path: Path) -> None:
     for name, own in (("nothing", None), ("nothing", table)):
         with pytest.raises(ConfigError, match="nothing"):
             attribute_named(name, own)
+
+
+def test_many_numbers_of_which_nearly_all_are_the_lowest_are_two_bins(tmp_path: Path) -> None:
+    shard, key = keys()
+    number = [n if n < 14 else 0 for n in range(len(key))]
+    found = by(write(tmp_path / "t.parquet", shard=shard, key=key, number=number), "number")
+    assert found.names == ("under 1", "1 or more")
+    assert found.sizes.tolist() == [len(key) - 13, 13]

@@ -14,13 +14,16 @@ from mmc4viz.types import ConfigError
 _ACCEPTED: Final = {
     "app": {"shards", "index_dir", "image_dir", "labels", "roots", "read_only", "host", "port",
             "allowed", "base_path", "browser"},
+    "compare": {"shards", "index_dir", "config_file", "models", "thresholds", "threshold", "form"},
     "curve": {"shards", "index_dir", "config_file", "thresholds", "grid", "threshold", "form"},
     "explain": {"shards", "index_dir", "config_file", "threshold", "form"},
     "export": {"shards", "index_dir", "config_file", "threshold", "out", "note", "proposal",
                "manifest_file", "ids_file", "overwrite"},
     "index": {"shards", "out", "workers", "scheduler"},
+    "slices": {"shards", "index_dir", "config_file", "names", "most", "sort", "threshold", "form"},
     "suggest": {"shards", "index_dir", "config_file", "keep", "out", "form"},
 }  # fmt: skip
+_MODULES: Final = {"compare": "pairs.scores", "slices": "pairs.slices"}
 
 
 def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -59,7 +62,9 @@ def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[s
                 f"{_flag(option)} is for interleaved documents, and this is a table of image–text "
                 "pairs"
             )
-    return "pairs.run", {key: value for key, value in given.items() if key in accepted}
+    return _MODULES.get(name, "pairs.run"), {
+        key: value for key, value in given.items() if key in accepted
+    }
 
 
 def _refuse_unreadable(patterns: Sequence[str]) -> None:

@@ -119,7 +119,9 @@ class OpenedPairs:
         return self.selection(threshold, *self.fixed)
 
 
-def open_pairs(options: dict[str, Any], *, count_now: bool = True) -> OpenedPairs:
+def open_pairs(
+    options: dict[str, Any], *, count_now: bool = True, joint: bool = False
+) -> OpenedPairs:
     """Open a table or its index.
 
     Parameters
@@ -128,6 +130,8 @@ def open_pairs(options: dict[str, Any], *, count_now: bool = True) -> OpenedPair
         Of the command.
     count_now : bool
         Whether the table is counted at once, if it has no index.
+    joint : bool
+        Whether the first two scores are counted together although they do not decide together.
 
     Raises
     ------
@@ -142,6 +146,8 @@ def open_pairs(options: dict[str, Any], *, count_now: bool = True) -> OpenedPair
     together, other, second = _together(options)
     opened = (_of_index if options["index_dir"] else _of_table)(options, together, other)
     opened.second, opened.settings = second, options["settings"]
+    if joint and options["shards"]:
+        opened.plan = replace(opened.plan, joint=len(opened.columns) == 2)
     if count_now:
         opened.curves  # noqa: B018 - counts
     return opened
