@@ -23,8 +23,7 @@ from mmc4viz.charts.style import (
     x_range,
 )
 
-_SHADES: Final = [[0, "rgba(0,114,178,0)"], [1, "rgba(0,114,178,0.45)"]]
-_MOST_CELLS: Final = 60  # along an axis
+_MOST_CELLS: Final = 40  # along an axis
 
 
 def rebinned(
@@ -95,11 +94,10 @@ def both_thresholds(
         "x": x,
         "y": y,
         "z": kept.T,
-        "colorscale": _SHADES,
         "showscale": False,
-        "contours": {"start": 0.1, "end": 0.9, "size": 0.1, "showlabels": True,
-                     "labelformat": ".0%", "labelfont": {"color": INK}},
-        "line": {"color": INK, "width": 1},
+        "contours": {"start": 0.1, "end": 0.9, "size": 0.1, "showlabels": True, "coloring": "none",
+                     "labelformat": ".0%", "labelfont": {"color": INK, "size": 13}},
+        "line": {"color": COLOURS["kept"], "width": 1.5},
         "hoverinfo": "skip",
     }  # fmt: skip
     unseen = {"marker": {"opacity": 0}}
@@ -155,20 +153,23 @@ def number_yield(thresholds: Floats, shares: Floats, name: str) -> go.Figure:
     return figure(data, layout, 260, left=52, bottom=46)
 
 
-def equivalents(first: Floats, second: Floats, threshold: float, names: Sequence[str]) -> go.Figure:
+def equivalents(
+    found: Sequence[tuple[float, float]], threshold: float, names: Sequence[str]
+) -> go.Figure:
     """Draw the second score's threshold that keeps as many pairs as each of the first.
 
     Parameters
     ----------
-    first, second : ndarray of float64, shape (K,)
+    found : sequence of (float, float)
+        Thresholds of the first and the second score, ascending.
     threshold : float
         The current one of the first score.
     names : (str, str)
     """
     line = {"color": COLOURS["kept"], "width": 2.5}
-    hover = [f"{one:.6g}" for one in first]
-    x = first.tolist()
-    data = [curve(x, second.tolist(), line, hover, "%{customdata} and %{y:.6g} keep as many")]
+    x, y = ([one[side] for one in found] for side in (0, 1))
+    hover = [f"{one:.6g}" for one in x]
+    data = [curve(x, y, line, hover, "%{customdata} and %{y:.6g} keep as many")]
     layout = {
         "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **x_range(x, named=False)),
         "yaxis": axis(nticks=6),
@@ -179,22 +180,22 @@ def equivalents(first: Floats, second: Floats, threshold: float, names: Sequence
 
 
 def overlap(
-    thresholds: Floats, jaccard: Floats, threshold: float, names: Sequence[str]
+    found: Sequence[tuple[float, float]], threshold: float, names: Sequence[str]
 ) -> go.Figure:
     """Draw the overlap (IoU) of what two scores keep at equal yield.
 
     Parameters
     ----------
-    thresholds, jaccard : ndarray of float64, shape (K,)
-        The first score's thresholds, and the overlap with the second's equivalent ones.
+    found : sequence of (float, float)
+        The first score's thresholds, ascending, and the overlap with the second's equivalent ones.
     threshold : float
         The current one of the first score.
     names : (str, str)
     """
     line = {"color": COLOURS["kept"], "width": 2.5}
-    hover = [f"{one:.6g}" for one in thresholds]
+    x, y = ([one[side] for one in found] for side in (0, 1))
+    hover = [f"{one:.6g}" for one in x]
     words = f"%{{y:.1%}} overlap at %{{customdata}} of {names[0]}"
-    x, y = thresholds.tolist(), jaccard.tolist()
     data = [curve(x, y, line, hover, words)]
     if x:
         data.append(name_at(x, y, "pairs", COLOURS["kept"]))

@@ -133,6 +133,13 @@ class PairCurves:
         one, other = (self.of(column).kept for column in columns)
         return one[:, None] + other[None, :] - both
 
+    def histogram_of_both(self, columns: Sequence[ScoreColumn]) -> Ints:
+        """Return rows by the number of thresholds that each score reaches, shape (K₁+1, K₂+1)."""
+        self._check(columns)
+        assert self.tally.joint is not None
+        swapped = columns[0].name != self.plan.columns[0].name
+        return self.tally.joint.T if swapped else self.tally.joint
+
     def _check(self, columns: Sequence[ScoreColumn]) -> None:
         pair = {one.name for one in self.plan.columns[:2]}
         if self.tally.joint is None or {one.name for one in columns} != pair or len(columns) != 2:

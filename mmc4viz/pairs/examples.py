@@ -242,11 +242,60 @@ def rows_near(
         full = all(len(heap) == wanted.most and -heap[0][0] <= wanted.enough for heap in best)
         if wanted.enough and full:
             break
-    places: dict[str, list[int]] = {}
-    for _, _, path, row in (item for heap in best for item in heap):
-        places.setdefault(path, []).append(row)
-    found = [row for path in places for row in rows_at(table, selection, path, places[path])]
+    found = _found(table, selection, [item for heap in best for item in heap])
     return sorted(found, key=lambda row: (-row.margin, row.path, row.number))
+
+
+_Item = tuple[float, int, str, int]  # a rank, the order, a file and a row
+
+
+def _found(table: PairTable, selection: PairSelection, items: Sequence[_Item]) -> list[PairRow]:
+    """Return the rows of items, file by file."""
+    places: dict[str, list[int]] = {}
+    for _, _, path, row in items:
+        places.setdefault(path, []).append(row)
+    return [row for path in places for row in rows_at(table, selection, path, places[path])]
+
+
+def rows_of_quadrant(
+    table: PairTable, selection: PairSelection, quadrant: int, most: int, errors: list[str]
+) -> list[PairRow]:
+    """Return rows by which of two thresholds they reach, those farthest from both first.
+
+    Parameters
+    ----------
+    table : PairTable
+    selection : PairSelection
+        Of two scores with a threshold each.
+    quadrant : int
+        0 to 3: those that reach both, only the first, only the second, neither.
+    most : int
+    errors : list of str
+        Receives a line for each file that cannot be read completely.
+    """
+    signs = [1 if quadrant in reached else -1 for reached in ((0, 1), (0, 2))]
+    best: list[_Item] = []
+    order = 0
+    for path, batch in selected_batches(table, selection, errors):
+        numbers = selection.numbers(batch, table.layout)
+        pool = admitted(batch, selection.where, table.layout) & downloaded(batch)
+        each = zip(selection.scores, selection.thresholds, strict=True)
+        alone = [PairSelection((one,), (at,), "one", (), selection.rule) for one, at in each]
+        margins = [one.decisive([n]) for one, n in zip(alone, numbers, strict=True)]
+        reached = [one.reached([n]) for one, n in zip(alone, numbers, strict=True)]
+        inside = pool & ~np.isnan(margins[0] + margins[1])
+        for side, sign in zip(reached, signs, strict=True):
+            inside &= side if sign > 0 else ~side
+        at = np.flatnonzero(inside)
+        far = np.minimum(signs[0] * margins[0][at], signs[1] * margins[1][at])
+        top = np.argsort(-far, kind="stable")[:most]
+        for distance, row in zip(far[top].tolist(), at[top].tolist(), strict=True):
+            item = distance, -order, path, batch.start + row
+            order += 1
+            (heapq.heappushpop if len(best) == most else heapq.heappush)(best, item)
+    ranks = {(path, row): (-far, -turn) for far, turn, path, row in best}
+    found = _found(table, selection, best)
+    return sorted(found, key=lambda row: ranks[row.path, row.number])
 
 
 def rows_at(

@@ -153,7 +153,7 @@ def _show_pairs(start: Start, page: str) -> None:
     facts = [
         ("Score", choice.name),
         ("Threshold", " · ".join(f"{at:.{digits}f}" for at in choice.selection.thresholds)),
-        ("Kept", f"{kept / max(rows, 1):.1%} of all rows ({kept:,})"),
+        ("Kept", f"{kept / max(rows, 1):.1%} of all pairs ({kept:,})"),
     ]
     navigation.show_bar(page, table_data.corpus_name(choice.source), facts)
     _PAIR_PAGES[page](choice)

@@ -3,28 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from mmc4viz import charts
-from mmc4viz.pairs.curves import PairCurves, step_of
+from mmc4viz.export.figure_svg import sheet
+from mmc4viz.pairs.comparison import ComparedScores, compared, rank_correlation
+from mmc4viz.pairs.curves import PairCurves
+from mmc4viz.pairs.examples import PairRow, rows_of_quadrant
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.text import escaped, plain
+from mmc4viz.thresholds.compare.disagreement import QUADRANTS
 from mmc4viz.ui import fields, state
-from mmc4viz.ui.components.charts import show_figure
-from mmc4viz.ui.html import heading, note, pair_of_columns, part, table
+from mmc4viz.ui.cache import cached
+from mmc4viz.ui.components import gallery
+from mmc4viz.ui.components.charts import STILL, pressed_point, show_figure
+from mmc4viz.ui.html import heading, many, note, pair_of_columns, part, show_problems, table
 from mmc4viz.ui.pairs import table_data
-from mmc4viz.ui.pairs.sidebar import span_of, stored_as
-from mmc4viz.ui.pairs.table_data import PairChoice
+from mmc4viz.ui.pairs.near_threshold import card_of
+from mmc4viz.ui.pairs.sidebar import span_of
+from mmc4viz.ui.pairs.table_data import FoundRows, PairChoice, TableKey
 
 _HEAD: Final = (
-    "kept", "threshold", "other threshold", "pairs", "other pairs", "both", "only first",
-    "only second", "overlap (IoU)",
+    "threshold", "equivalent", "pairs", "pairs at the equivalent", "kept by both",
+    "only by the first", "only by the second", "overlap (IoU)",
 )  # fmt: skip
+_SHOWN: Final = 12  # pairs of a quadrant
+_POINTS: Final = 120  # of a curve
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreSides:
+    """Two scores of a table, and how both were counted.
+
+    Attributes
+    ----------
+    choice : PairChoice
+    curves : PairCurves
+        In which they were counted together.
+    columns : tuple of ScoreColumn
+        The first and the second.
+    """
+
+    choice: PairChoice
+    curves: PairCurves
+    columns: tuple[ScoreColumn, ScoreColumn]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, as Plotly takes them."""
+        return [escaped(one.name) for one in self.columns]
+
+    def alone(self, place: int) -> PairSelection:
+        """Return the selection by one of them."""
+        return replace(
+            self.choice.selection,
+            scores=(self.columns[place],),
+            thresholds=(0.0,),
+            together="one",
+        )
 
 
 def show(choice: PairChoice) -> None:
@@ -35,8 +77,8 @@ def show(choice: PairChoice) -> None:
     others = [one for one in scores if one.name != first.name]
     if not others or not first.is_score:
         note(
-            f"A comparison needs two CLIP scores; this table has {len(scores)}. Name another "
-            "column with --score COLUMN=MODEL when the app is started."
+            f"A comparison needs two CLIP scores; this table has {len(scores)}. To name another "
+            "column, start the app with --score COLUMN=MODEL for each."
         )
         return
     names = {one.name: table_data.in_words(one) for one in others}
@@ -45,159 +87,216 @@ def show(choice: PairChoice) -> None:
         format_func=names.__getitem__, width=360,
     )  # fmt: skip
     second = next(one for one in others if one.name == chosen)
-    curves = table_data.curves_of(
-        choice.source,
-        _in_order(choice, first, second),
-        choice.selection.where,
-        choice.selection.rule.strict,
-    )
-    _draw(choice, curves, first, second)
+    curves = table_data.curves_together(choice, (first, second))
+    if not all(curves.curve([one])[0] for one in (first, second)):
+        note("One of the scores has no pair with a number.", "error")
+        return
+    _draw(ScoreSides(choice, curves, (first, second)))
 
 
-def _in_order(
-    choice: PairChoice, first: ScoreColumn, second: ScoreColumn
-) -> tuple[ScoreColumn, ...]:
-    """Return all scores, these two first, in the order of the table."""
-    known = table_data.columns_of(choice.source)
-    pair = tuple(one for one in known if one.name in (first.name, second.name))
-    return (*pair, *(one for one in known if one not in pair))
-
-
-def _draw(choice: PairChoice, curves: PairCurves, first: ScoreColumn, second: ScoreColumn) -> None:
+def _draw(sides: ScoreSides) -> None:
     """Draw everything about two scores."""
-    columns = (first, second)
-    at = state.on_grid(
-        state.number(state.get(f"t.{first.name}"), choice.threshold)
-        if choice.selection.together == "sum"
-        else choice.threshold,
-        first.scale,
+    first, second = sides.columns
+    at = sides.choice.threshold
+    if sides.choice.selection.together == "sum":  # the first score's own threshold
+        at = state.number(state.get(f"t.{first.name}"), at)
+    at = state.on_grid(at, first.scale)
+    found = compared(sides.curves, first, second, at)
+    _equivalent(found, second)
+    for place, name in enumerate(pair_of_columns("scores")):
+        with name:
+            _histogram(sides, place, (found.threshold, found.equivalent)[place])
+    _joint(sides, found)
+    _along(sides, at)
+    rho, rows = rank_correlation(sides.curves)
+    st.header("Rank correlation", anchor=False)
+    words = "undefined" if np.isnan(rho) else f"{rho:.3f}"
+    st.text(
+        f"Spearman's ρ of both scores: {words} ({many(rows, 'pair')}; scores within a step of the "
+        "grid are tied)."
     )
-    compared = Comparison.of(curves, columns)
-    step = step_of(first, at)
-    places = (at, float(second.scale.thresholds()[compared.equal[step]]))
-    names = [escaped(one.name) for one in columns]  # Plotly shows markup
-    st.header("Equivalent thresholds", anchor=False)
-    row = compared.row(step)
-    st.html(table(_HEAD, [row], "Thresholds that keep the same number of pairs, or the closest: "
-                  "exact counts over all pairs of the table."))  # fmt: skip
-    digits = second.scale.digits
-    st.button(
-        f"Use {plain(second.name)} at {places[1]:.{digits}f}", key="use-equivalent",
-        type="primary", on_click=_use, args=(second, places[1]),
+
+
+def _equivalent(found: ComparedScores, second: ScoreColumn) -> None:
+    """Draw the table of the equivalent threshold, and offer to use it."""
+    row = found.row()
+    heading(
+        "Equivalent thresholds", "equivalent-threshold", list(row), lambda: [list(row.values())],
+        what="equivalent thresholds",
     )  # fmt: skip
-    for place, column, threshold in zip(pair_of_columns("scores"), columns, places, strict=True):
-        with place:
-            _histogram(choice, curves, column, threshold)
-    _joint(choice, curves, columns, places, names)
-    some = compared.shown()
-    thresholds = first.scale.thresholds()[some]
-    left, right = pair_of_columns("along")
-    with left:
-        show_figure(
-            charts.overlap(thresholds, compared.jaccard[some], at, names),
-            "Overlap (IoU) by threshold", "overlap", ("threshold", "overlap"),
-            lambda: zip(thresholds.tolist(), compared.jaccard[some].tolist(), strict=True),
-            what="overlap by threshold", alt="Overlap of what both scores keep at equal yield",
-        )  # fmt: skip
-    with right:
-        equal = second.scale.thresholds()[compared.equal[some]]
-        show_figure(
-            charts.equivalents(thresholds, equal, at, names),
-            "Equivalent by threshold", "equivalent", ("threshold", "other_threshold"),
-            lambda: zip(thresholds.tolist(), equal.tolist(), strict=True),
-            what="equivalent thresholds", alt="Thresholds of both scores with equal yield",
-        )  # fmt: skip
+    both = found.overlap
+    cells = (
+        f"{found.threshold:.12g}", part("bold", f"{found.equivalent:.12g}"),
+        *(f"{n:,}" for n in (*found.kept, both.both, both.only_first, both.only_second)),
+        f"{both.jaccard:.1%}",
+    )  # fmt: skip
+    caption = (
+        f"The threshold of {found.second.name} that keeps as many pairs as that of "
+        f"{found.first.name}, or the closest. Exact counts over the whole table."
+    )
+    st.html(table(_HEAD, [cells], caption))
+    st.button(
+        f"Use {plain(second.name)} at {found.equivalent:.{second.scale.digits}f}",
+        key="use-equivalent", type="primary", on_click=_use, args=(second, found.equivalent),
+    )  # fmt: skip
 
 
 def _use(column: ScoreColumn, threshold: float) -> None:
     """Choose the second score at its equivalent threshold."""
+    for name in ("second", "with"):
+        state.put(name, None)
     state.put("score", column.name)
-    state.put("second", None)
-    state.put("with", None)
     state.choose(f"t.{column.name}", threshold)
     state.begin_anew()
 
 
-def _histogram(
-    choice: PairChoice, curves: PairCurves, column: ScoreColumn, threshold: float
-) -> None:
+def _histogram(sides: ScoreSides, place: int, threshold: float) -> None:
     """Draw the distribution of a score with its threshold."""
-    found = replace(
-        choice, curves=curves, selection=PairSelection((column,), (threshold,), "one",
-                                                       choice.selection.where,
-                                                       choice.selection.rule),
-    )  # fmt: skip
-    counts, span = found.counts, span_of(curves, found.selection)
-    grid = column.scale.thresholds().tolist()
-    figure = charts.count_histogram(counts.astype(np.float64), threshold, span, column.scale)
-    title = f"{plain(column.name)} at {threshold:.{column.scale.digits}f}"
+    column, selection = sides.columns[place], sides.alone(place)
+    one = replace(sides.choice, curves=sides.curves, selection=selection.at(threshold))
+    counts, grid = one.counts, column.scale.thresholds()
+    figure = charts.count_histogram(
+        counts.astype(np.float64), threshold, span_of(sides.curves, selection), column.scale
+    )
+    name = f"scores-{('first', 'second')[place]}"
     words = part("score_title", table_data.in_words(column), f"{threshold:.12g}",
                  column.scale.name)  # fmt: skip
-    name = f"scores-{stored_as(found.selection).removeprefix('t.')}"
     heading(
         part("document", words), name, ("from", "pairs"),
-        lambda: zip(grid, counts.tolist(), strict=True), what=f"scores at {title}",
+        lambda: zip(grid.tolist(), counts.tolist(), strict=True),
+        what=f"scores of the {('first', 'second')[place]} model",
+        svg=lambda: sheet([figure], f"{plain(column.name)} at {threshold:.12g}"),
     )  # fmt: skip
-    st.plotly_chart(figure, key=name, config={"displayModeBar": False},
-                    alt=f"Score distribution of {title}")  # fmt: skip
+    alt = f"Score distribution of the {('first', 'second')[place]} model"
+    st.plotly_chart(figure, key=name, config=STILL, alt=f"{alt} with threshold {threshold:.6g}")
 
 
-def _joint(
-    choice: PairChoice,
-    curves: PairCurves,
-    columns: tuple[ScoreColumn, ScoreColumn],
-    places: tuple[float, float],
-    names: Sequence[str],
-) -> None:
-    """Draw both scores of the same pairs."""
-    joint = curves.joint(columns)
-    grids = tuple(one.scale.thresholds() for one in columns)
-    spans = [
-        span_of(curves, PairSelection((one,), (0.0,), rule=choice.selection.rule))
-        for one in columns
-    ]
-    counted, edges = charts.rebinned(joint, (grids[0], grids[1]), spans)
-    counts = _quadrants(curves, columns, places)
-    figure = charts.joint_counts(
-        counted.astype(np.float64), edges, places, counts, names, noun="pairs"
-    )
+def _joint(sides: ScoreSides, found: ComparedScores) -> None:
+    """Draw both scores of the same pairs, and pairs of the chosen quadrant."""
+    histogram = sides.curves.histogram_of_both(sides.columns)
+    grids = sides.columns[0].scale.thresholds(), sides.columns[1].scale.thresholds()
+    spans = [span_of(sides.curves, sides.alone(place)) for place in (0, 1)]
+    counted, edges = charts.rebinned(histogram, grids, spans)
+    both, n = found.overlap, sides.curves.tally.pool
+    counts = [both.both, both.only_first, both.only_second]
+    counts.append(n - sum(counts))
+    at = found.threshold, found.equivalent
     show_figure(
-        figure, "Same pairs, both scores", "both-scores", ("first", "second", "pairs"),
+        charts.joint_counts(
+            counted.astype(np.float64), edges, at, counts, sides.names, noun="pairs"
+        ),
+        "Same pairs, both scores",
+        "both-scores",
+        ("first_score_from", "second_score_from", "pairs"),
         lambda: [
-            (float(a), float(b), int(n))
-            for a, line in zip(edges[0][:-1], counted, strict=True)
-            for b, n in zip(edges[1][:-1], line, strict=True) if n
+            (float(edges[0][i]), float(edges[1][k]), int(counted[i, k]))
+            for i, k in np.argwhere(counted).tolist()
         ],
-        what="both scores of the same pairs",
-        alt=f"Both scores of the same pairs, with thresholds {places[0]:g} and {places[1]:g}",
-    )  # fmt: skip
-    st.text("Stronger color: more pairs. Scores beyond the picture are in its outermost cells.")
+        what="scores of both models",
+        alt=f"Scores of the same pairs by both models, with thresholds {at[0]:g} and {at[1]:g}",
+        key="joint",
+        on_select=_quadrant_pressed,
+    )
+    st.text(
+        "Stronger color: more pairs. Press anywhere in a quadrant to see its pairs. Pairs without "
+        "a score are kept by neither."
+    )
+    _quadrant(sides, at, counts)
 
 
-def _quadrants(
-    curves: PairCurves, columns: tuple[ScoreColumn, ScoreColumn], places: tuple[float, float]
-) -> list[int]:
-    """Return the pairs kept by both, by the first only, by the second only, and by neither."""
-    both = curves.kept(columns, places, "and")
-    one, other = (curves.kept((c,), (at,)) for c, at in zip(columns, places, strict=True))
-    return [both, one - both, other - both, curves.tally.pool - one - other + both]
+def _quadrant_pressed() -> None:
+    """Show the quadrant that was pressed."""
+    number, *_ = pressed_point(state.asked("joint", "selection")) or [None]
+    if isinstance(number, int) and 0 <= number < len(QUADRANTS):
+        st.session_state["pairs-quadrant"] = QUADRANTS[number]
+        state.put("m.quadrant", QUADRANTS[number])
 
 
-class Comparison:
-    """Two scores at every threshold of the first, with the second's at equal yield.
+def _quadrant(sides: ScoreSides, at: tuple[float, float], counts: Sequence[int]) -> None:
+    """Draw pairs of a quadrant, those first on which both scores disagree most."""
+    first, second = (plain(one.name) for one in sides.columns)
+    words = dict(
+        zip(QUADRANTS, ("both", f"{first} only", f"{second} only", "neither"), strict=True)
+    )
+    shown = fields.one_of(
+        st.segmented_control,
+        "Kept by",
+        ["none", *QUADRANTS],
+        "pairs-quadrant",
+        "m.quadrant",
+        format_func=lambda name: "Hide pairs" if name == "none" else words[name],
+        required=True,
+    )
+    if shown == "none":
+        return
+    number = QUADRANTS.index(shown)
+    selection = PairSelection(
+        sides.columns, at, "and", sides.choice.selection.where, sides.choice.selection.rule
+    )
+    found = _rows(sides.choice.source, selection, number)
+    show_problems(found.errors, [])
+    title = f"Kept by {words[shown]}: {len(found.rows):,} of {many(counts[number], 'pair')}"
+    st.html(part("title", title))
+    gallery.draw(
+        "quadrant",
+        {"groups": [{"cards": [_card(sides, row) for row in found.rows]}]},
+        lambda _: None,
+    )
 
-    Attributes
-    ----------
-    equal : ndarray of int64, shape (K,)
-        The step of the second score's grid that keeps the closest number of pairs.
-    both, jaccard : ndarray, shape (K,)
-        Pairs kept by both, and their share of those kept by either.
-    """
 
-    def __init__(self, kept: Any, other: Any, both: Any, columns: Sequence[ScoreColumn]) -> None:
-        self._kept, self._other, self.both, self._columns = kept, other, both, columns
+def _card(sides: ScoreSides, row: PairRow) -> dict[str, object]:
+    """Return a row as a card with both scores and their percentiles."""
+    ranks = [
+        (column.name, f"{100 * _percentile(sides.curves, column, score):.0f}%", f"{score:.5g}")
+        for column, score in zip(sides.columns, row.scores, strict=True)
+    ]
+    return card_of(row, ranks=ranks)
 
-    @classmethod
-    def of(cls, curves: PairCurves, columns: tuple[ScoreColumn, ScoreColumn]) -> Comparison:
-        """Compare two scores that were counted together."""
-        raise NotImplementedError
+
+def _percentile(curves: PairCurves, column: ScoreColumn, score: float) -> float:
+    """Return the share of scores below the step of a score."""
+    kept = curves.curve([column])
+    step = int(np.searchsorted(column.scale.thresholds(), score, "right")) - 1
+    return 1 - float(kept[max(step, 0)]) / max(int(kept[0]), 1)
+
+
+@cached("Reading pairs of the quadrant")
+def _rows(source: TableKey, selection: PairSelection, number: int) -> FoundRows:
+    errors: list[str] = []
+    rows = rows_of_quadrant(table_data.table_of(source), selection, number, _SHOWN, errors)
+    return FoundRows(rows, errors)
+
+
+def _along(sides: ScoreSides, at: float) -> None:
+    """Draw overlap and the second score's threshold against the first one's."""
+    first, second = sides.columns
+    kept = sides.curves.curve([first])
+    used = np.flatnonzero((kept > 0) & (kept < kept[0]))
+    if not len(used):
+        return
+    steps = np.unique(np.linspace(used[0], used[-1], _POINTS).round().astype(np.int64))
+    found = [
+        compared(sides.curves, first, second, one)
+        for one in first.scale.thresholds()[steps].tolist()
+    ]
+    pictures: dict[str, tuple[str, go.Figure]] = {
+        "overlap": (
+            "Overlap (IoU) by threshold",
+            charts.overlap([(one.threshold, one.overlap.jaccard) for one in found], at,
+                           sides.names),
+        ),
+        "equivalent": (
+            "Equivalent by threshold",
+            charts.equivalents([(one.threshold, one.equivalent) for one in found], at,
+                               sides.names),
+        ),
+    }  # fmt: skip
+    for place, (name, (title, figure)) in zip(
+        pair_of_columns("along"), pictures.items(), strict=True
+    ):
+        with place:
+            show_figure(
+                figure, title, name, list(found[0].row()),
+                lambda: [list(one.row().values()) for one in found],
+                what=title.lower(), alt=title,
+            )  # fmt: skip

@@ -24,6 +24,7 @@ from mmc4viz.ui.pairs.table_data import PairChoice
 from mmc4viz.ui.views.near_threshold import choose_size, name_bounds, page_of, score_bounds, turn
 
 _MOST_PAGES: Final = 20
+_NO_TEXT: Final = "(no text)"
 _HEAD: Final = ("file", "row", "id", "url", "text", "status", "reason")
 
 
@@ -105,20 +106,46 @@ def _mount(choice: PairChoice, key: str, message: dict[str, Any], **callbacks: A
 def _sent(
     choice: PairChoice, row: PairRow, pictures: dict[tuple[str, int], str | None]
 ) -> dict[str, Any]:
-    """Return a row as a card."""
-    file = os.path.basename(row.path)
+    """Return a row as a card of the sheet."""
     others = list(zip(choice.selection.scores, row.scores, strict=True))[1:]
-    lines = [("", f"{column.name}: {value:.4f}") for column, value in others]
-    meaning = "kept" if row.status == KEPT else "rejected"
+    lines = [("", f"{column.name}: {value:.5g}") for column, value in others]
+    return card_of(
+        row,
+        score=table_data.score_of(choice.selection, row),
+        lines=[("kept" if row.status == KEPT else "rejected", row.status), *lines],
+        picture=pictures.get((row.path, row.number)),
+    )
+
+
+def card_of(
+    row: PairRow,
+    *,
+    score: float | None = None,
+    lines: Sequence[tuple[str, str]] = (),
+    ranks: Sequence[tuple[str, str, str]] = (),
+    picture: str | None = None,
+) -> dict[str, Any]:
+    """Return a row as a card.
+
+    Parameters
+    ----------
+    row : PairRow
+    score : float, optional
+        Decides on which side of the threshold it is.
+    lines, ranks, picture
+        As of `mmc4viz.ui.components.gallery.card_message`.
+    """
+    file = os.path.basename(row.path)
     return gallery.card_message(
         row_name(row),
         f"row {row.number:,} of {file}",
-        row.text or "(no text)",
-        score=table_data.score_of(choice.selection, row),
-        head=_score(table_data.score_of(choice.selection, row)),
-        lines=[(meaning, row.status), *lines],
-        expected=not lines,
-        picture=pictures.get((row.path, row.number)),
+        row.text or _NO_TEXT,
+        score=score,
+        head="" if score is None else _score(score),
+        lines=lines,
+        ranks=ranks,
+        expected=len(lines) <= 1,
+        picture=picture,
         url=row.url,
         facts=[
             ("Row", f"{row.number:,}"), ("File", file), ("Id", row.id), ("Address", row.url),
@@ -138,7 +165,7 @@ def _enlarged(choice: PairChoice, rows: Iterable[PairRow], asked: object) -> dic
     if row is None:
         return None
     picture = row_images.enlarged(row)
-    return {"id": asked, "picture": picture, "words": row.text or "(no text)"}
+    return {"id": asked, "picture": picture, "words": row.text or _NO_TEXT}
 
 
 def _score(score: float) -> str:

@@ -153,10 +153,7 @@ def _curves(
     """Return the curves of all scores, the chosen two also together."""
     known = table_data.columns_of(source)
     pair = columns if len(columns) > 1 else (*columns, *_partner(columns[0], known))
-    # The same order whichever comes first, so that both orders are counted once.
-    pair = tuple(one for one in known if one in pair)
-    rest = tuple(one for one in known if one not in pair)
-    return table_data.curves_of(source, (*pair, *rest), where, strict)
+    return table_data.curves_of(source, table_data.in_order(source, pair), where, strict)
 
 
 def _partner(column: ScoreColumn, known: tuple[ScoreColumn, ...]) -> tuple[ScoreColumn, ...]:

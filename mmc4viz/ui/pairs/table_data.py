@@ -233,6 +233,21 @@ def curves_of(
                                                              strict)))  # fmt: skip
 
 
+def curves_together(choice: PairChoice, pair: tuple[ScoreColumn, ScoreColumn]) -> PairCurves:
+    """Return the curves of a table's scores, two of them also together."""
+    selection = choice.selection
+    return curves_of(
+        choice.source, in_order(choice.source, pair), selection.where, selection.rule.strict
+    )
+
+
+def in_order(source: TableKey, pair: tuple[ScoreColumn, ...]) -> tuple[ScoreColumn, ...]:
+    """Return all scores with some first: in the table's order, so that they are counted once."""
+    known, names = columns_of(source), {one.name for one in pair}
+    return (*(one for one in known if one.name in names),
+            *(one for one in known if one.name not in names))  # fmt: skip
+
+
 def _of_index(source: TableKey, where: tuple[RowCondition, ...], strict: bool) -> PairCurves:
     index = open_pair_index(source.index[0].path)
     if (where and where != index.plan.where) or (strict and not index.plan.rule.strict):

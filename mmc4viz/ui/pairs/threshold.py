@@ -222,8 +222,9 @@ def _threshold_keeping(choice: PairChoice, share: float) -> tuple[float, int] | 
     enough = np.flatnonzero(kept >= share * choice.curves.tally.rows)
     if not len(enough):
         return None
-    at = int(enough[-1])
-    return float(choice.scale.thresholds()[at]), int(kept[at])
+    grid = choice.scale.thresholds()
+    at = min(int(enough[-1]), int(np.searchsorted(grid, choice.span[1] - 1e-9)))
+    return float(grid[at]), int(kept[at])
 
 
 def _use(choice: PairChoice, threshold: float) -> None:
