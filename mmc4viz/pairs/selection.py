@@ -71,7 +71,7 @@ class RowCondition:
         found = _CONDITION.fullmatch(text)
         if found is None:
             raise ConfigError(
-                f"--where expects COLUMN>=NUMBER or COLUMN=TEXT, such as 'width>=200', not {text!r}"
+                f"condition {text!r}: expected COLUMN>=NUMBER or COLUMN=TEXT, such as 'width>=200'"
             )
         column, sign, value = found.groups()
         sign = "=" if sign == "==" else sign
@@ -82,7 +82,7 @@ class RowCondition:
             return cls(column, sign, number)
         except ValueError:
             if sign not in ("=", "!="):
-                raise ConfigError(f"--where {text!r}: {value!r} is not a number") from None
+                raise ConfigError(f"condition {text!r}: {value!r} is not a number") from None
             return cls(column, sign, value)
 
     def met(self, batch: TableBatch, layout: PairLayout) -> Bools:
@@ -249,6 +249,6 @@ def conditions_on(texts: Sequence[str], table: PairTable) -> list[RowCondition]:
         computable = any(column.name == ASPECT for column in table.numbers)
         if one.column not in table.first.columns and not (one.column == ASPECT and computable):
             names = ", ".join(table.first.columns[:30])
-            raise ConfigError(f"--where {one}: no column {one.column!r}; there are {names}")
+            raise ConfigError(f"condition {one}: no column {one.column!r}; there are {names}")
         found.append(one)
     return found
