@@ -761,7 +761,7 @@ def suggest() -> None:
 @with_format
 @click.option("--tokenizer", metavar="NAME", help="Tokenizer to use. [the config's]")
 @click.option("--labels", "labels_file", metavar="FILE", help="Label file to compare.")
-@_runs("export")
+@_runs("export", pairs=True)
 def verify() -> None:
     """Recompute what a config records, and say what differs.
 
@@ -769,6 +769,8 @@ def verify() -> None:
     index under its settings, and compared: exactly, or with the 95% CI of a sample. The contents of
     shards, labels, scores and tokenizer are compared by digest; of an index, with the digests that
     it recorded when it read the shards. The exit code is 1 if a number or content differs.
+
+    Of a table of image–text pairs: the rows kept, all rows and the names of the files.
     """
 
 
