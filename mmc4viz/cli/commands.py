@@ -634,8 +634,9 @@ def score() -> None:
     "--slices",
     "table_file",
     metavar="FILE",
-    help="Your own table (Parquet): columns shard and key, and image (position on the page, from "
-    "0) in a table of images; any other column divides documents or images.",
+    help="Your own table (Parquet; a glob for several): columns key, shard unless keys are unique, "
+    "and image (position on the page, from 0) in a table of images; any other column divides "
+    "documents or images.",
 )
 @click.option(
     "--most",
