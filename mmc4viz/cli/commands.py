@@ -635,8 +635,9 @@ def score() -> None:
     "--slices",
     "table_file",
     metavar="FILE",
-    help="Your own table (Parquet): columns shard and key, and image (position on the page, from "
-    "0) in a table of images; any other column divides documents or images.",
+    help="Your own table (Parquet; a glob for several): columns key, shard unless keys are unique, "
+    "and image (position on the page, from 0) in a table of images; any other column divides "
+    "documents or images.",
 )
 @click.option(
     "--most",
@@ -762,7 +763,7 @@ def suggest() -> None:
 @with_format
 @click.option("--tokenizer", metavar="NAME", help="Tokenizer to use. [the config's]")
 @click.option("--labels", "labels_file", metavar="FILE", help="Label file to compare.")
-@_runs("export")
+@_runs("export", pairs=True)
 def verify() -> None:
     """Recompute what a config records, and say what differs.
 
@@ -770,6 +771,8 @@ def verify() -> None:
     index under its settings, and compared: exactly, or with the 95% CI of a sample. The contents of
     shards, labels, scores and tokenizer are compared by digest; of an index, with the digests that
     it recorded when it read the shards. The exit code is 1 if a number or content differs.
+
+    Of a table of image–text pairs: the rows kept, all rows and the names of the files.
     """
 
 

@@ -7,7 +7,7 @@ table ranks the distinct scores of that step only.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Final
@@ -54,7 +54,10 @@ def selected_batches(
 
 
 def count_kept(
-    table: PairTable, selections: Sequence[PairSelection], errors: list[str]
+    table: PairTable,
+    selections: Sequence[PairSelection],
+    errors: list[str],
+    progress: Callable[[int], object] = lambda _: None,
 ) -> list[int]:
     """Count the rows that selections keep, row by row, for thresholds that are no steps of a grid.
 
@@ -65,12 +68,15 @@ def count_kept(
         Of the same scores and conditions, at different thresholds.
     errors : list of str
         Receives a line for each file that cannot be read completely.
+    progress : callable, optional
+        Called with the number of rows read since the last call.
     """
     found = np.zeros(len(selections), np.int64)
     for _, batch in selected_batches(table, selections[0], errors):
         numbers = selections[0].numbers(batch, table.layout)
         pool = admitted(batch, selections[0].where, table.layout) & downloaded(batch)
         found += [int((one.reached(numbers) & pool).sum()) for one in selections]
+        progress(batch.rows)
     return [int(n) for n in found]
 
 

@@ -83,7 +83,7 @@ class ScoreColumn:
     name : str
         As in the table.
     model : str
-        The CLIP model whose score it is; ``unknown``, or empty if it is no score.
+        The CLIP model, or other model, whose score it is; ``unknown``, or empty if it is no score.
     scale : Scale
     """
 
@@ -93,7 +93,7 @@ class ScoreColumn:
 
     @property
     def is_score(self) -> bool:
-        """Whether it is a CLIP score, as opposed to another number."""
+        """Whether it is a model's score of the pair, as opposed to another number."""
         return bool(self.model)
 
 
@@ -117,7 +117,7 @@ class PairLayout:
     source : str
         Where the columns and the rule are from.
     models : tuple of (str, str)
-        CLIP models of columns whose meaning depends on the layout.
+        Models of columns whose meaning depends on the layout.
     uids : bool
         Whether ids are 128-bit hexadecimal numbers, as DataComp's uid.
     """
@@ -205,6 +205,31 @@ LAYOUTS: Final = (
         "google-research-datasets/conceptual-captions: tsv without a header",
         id=("url",),
     ),
+    PairLayout(
+        "unifilter",
+        "quality scores of UniFilter",
+        ("key", "quality_score"),
+        DEFAULT_RULE,
+        "Victorwz/UniFilter, data_scoring: a Parquet file per tar, with each sample's key; the "
+        "probability of the upper of two classes, or the output of a regression on classes 0 to 3",
+        id=("key",),
+        models=(("quality_score", "UniFilter"),),
+    ),
+    PairLayout(
+        "finevision",
+        "ratings of FineVision",
+        ("relevance_min", "image_correspondence_min", "visual_dependency_min", "formatting_min"),
+        DEFAULT_RULE,
+        "HuggingFaceM4/FineVision (arXiv 2510.17269): the lowest rating of a row's turns; "
+        "huggingface/nanoVLM, data/datasets.py: a turn is dropped if its rating < threshold",
+        text=("source",),
+        models=(
+            ("relevance_min", "Qwen3-32B"),
+            ("image_correspondence_min", "Qwen2.5-VL-32B"),
+            ("visual_dependency_min", "Qwen2.5-VL-32B"),
+            ("formatting_min", "Qwen3-32B"),
+        ),
+    ),
     PairLayout("table", "a table with a text and a url", ("text", "url"), DEFAULT_RULE, "columns"),
     PairLayout("table", "a table with a text and a url", ("TEXT", "URL"), DEFAULT_RULE, "columns"),
 )
@@ -221,6 +246,16 @@ MODELS: Final = {
     "similarity": UNKNOWN,
 }
 """Columns that are CLIP scores in every layout, and whose."""
+
+_TURNS: Final = Scale("rating", 1, 5, 1, 0)
+SCALES: Final = {
+    "quality_score": Scale("quality", -0.5, 3.5, 0.001, 3),
+    "relevance_min": _TURNS,
+    "image_correspondence_min": _TURNS,
+    "visual_dependency_min": _TURNS,
+    "formatting_min": _TURNS,
+}
+"""Scales of known scores that are no cosines."""
 
 _PIXELS: Final = Scale("pixels", 0, 4000, 1, 0)
 _PROBABILITY: Final = Scale("probability", 0, 1, 0.001, 3)
@@ -271,9 +306,13 @@ def recognised(columns: Sequence[str]) -> PairLayout | None:
 
 
 def scores_in(layout: PairLayout, columns: Sequence[str]) -> list[ScoreColumn]:
-    """Return the columns that are known to be CLIP scores, in the order of the table."""
+    """Return the columns that are known to be scores, in the order of the table."""
     known = {**MODELS, **dict(layout.models)}
-    return [ScoreColumn(name, known[name]) for name in columns if name in known]
+    return [
+        ScoreColumn(name, known[name], SCALES.get(name, COSINE))
+        for name in columns
+        if name in known
+    ]
 
 
 def numbers_in(layout: PairLayout, columns: Sequence[str]) -> list[ScoreColumn]:

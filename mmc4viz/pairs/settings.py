@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -110,6 +111,64 @@ def read_settings(path: str) -> PairSettings:
     layout = str(found.get("layout", ""))
     strict = bool(found.get("strict", False))
     return PairSettings(layout, scores, models, thresholds, together, strict, where)
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What a config records of the table.
+
+    Attributes
+    ----------
+    kept : int
+        Rows.
+    rows : int or None
+        All rows; None if not recorded.
+    files : tuple of str
+        Names without folders.
+    version : str
+        Of mmc4viz; empty if not recorded.
+    """
+
+    kept: int
+    rows: int | None
+    files: tuple[str, ...]
+    version: str
+
+
+def read_facts(path: str) -> PairFacts:
+    """Read what a config records of the table.
+
+    Raises
+    ------
+    ConfigError
+        If it is no config of a table, or records nothing.
+    """
+    read_settings(path)
+    marked = read_marked(path)
+    found = marked.value.get("provenance")
+    found = found if isinstance(found, dict) else {}
+    kept, rows, files = (found.get(name) for name in ("kept", "rows", "files"))
+    if kept is None:
+        raise ConfigError(
+            f"{path}: records no number of kept rows, so there is nothing to verify; mmc4viz "
+            "export --out writes a config that does"
+        )
+    whole = [one for one in (kept, rows) if one is not None]
+    if not all(type(one) is int for one in whole) or not isinstance(files, list):
+        raise marked.error(
+            "kept and rows must be whole numbers, files a list of names", ("provenance",)
+        )
+    return PairFacts(kept, rows, tuple(map(str, files)), str(found.get("mmc4viz", "")))
+
+
+def is_pair_config(path: str | None) -> bool:
+    """Whether a file is a config of a table of pairs; false if it cannot be read."""
+    if not path:
+        return False
+    with suppress(ConfigError):
+        value = read_marked(path).value
+        return isinstance(value, dict) and isinstance(value.get("pairs"), dict)
+    return False
 
 
 def chosen_by(path: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 column     type          content
 ========== ============= ==========================================================================
 shard      text          the path of the document's shard, or an end of it that is unique in the
-                         corpus, usually the base name
+                         corpus, usually the base name; may be left out if keys are unique
 key        text          the document's key in the shard
 image      whole number  only in a table of images: the image's position on the page, from 0
 any other  text, number, what to divide by
@@ -17,6 +17,8 @@ bins of about as many documents (or images) each.
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.arrays import Ints, joined
 from mmc4viz.data.columns import Columns
-from mmc4viz.data.storage import file_system, is_remote, remember, scrubbed
+from mmc4viz.data.storage import file_system, is_remote, natural, remember, scrubbed
 from mmc4viz.slices.attributes import ATTRIBUTES, Attribute, SlicedCorpus, coded
 from mmc4viz.slices.division import Unit, Values, binned, shown
 from mmc4viz.types import ConfigError
@@ -51,6 +53,7 @@ class SliceTable:
     Attributes
     ----------
     path : str
+        As it was named; a glob can stand for several files.
     data : pyarrow.dataset.Dataset
     unit : str
         Whether its rows are documents or images.
@@ -86,7 +89,8 @@ class SliceTable:
 
     def _values(self, corpus: SlicedCorpus, name: str) -> Values:
         by_image = self.unit == "image"
-        rows = self._read([*_KEYS[: 2 + by_image], name])
+        keys = [key for key in _KEYS if key in self.data.schema.names]
+        rows = self._read([*keys, name])
         row, unknown = _rows_of(corpus.columns, rows, by_image, self.path)
         found = _as_values(rows[name], row)
         code = found.code
@@ -121,17 +125,17 @@ def open_slice_table(path: str) -> SliceTable:
 
     path = remember(path)
     try:
-        store, inside = file_system(path) if is_remote(path) else (None, path)
+        store, inside = file_system(path) if is_remote(path) else (None, _files(path))
         data = ds.dataset(inside, format="parquet", filesystem=store)
         kinds = {field.name: plain_type(field.type) for field in data.schema}
     except Exception as error:  # every store has its own exceptions
         raise _invalid(path, scrubbed(str(error), path)) from None
-    needed = "it needs 'shard' and 'key', which name the document (and 'image', its position on "
-    needed += "the page from 0, in a table of images)"
+    needed = "it needs 'key', which names the document (and 'shard' if keys are not unique, and "
+    needed += "'image', its position on the page from 0, in a table of images)"
     if len(kinds) < len(data.schema):
         raise ConfigError(f"{path}: two columns have the same name; rename one")
     for name, checks in zip(_KEYS, (_TEXT, _TEXT, (pa.types.is_integer,)), strict=True):
-        if name not in kinds and name != "image":
+        if name not in kinds and name == "key":
             raise ConfigError(f"{path}: no column {name!r}; {needed}")
         if name in kinds and not any(check(kinds[name]) for check in checks):
             wanted = "whole numbers" if name == "image" else "text, as in the shards"
@@ -140,6 +144,13 @@ def open_slice_table(path: str) -> SliceTable:
     if not columns:
         raise ConfigError(f"{path}: no column to divide by besides those that name documents")
     return SliceTable(path, data, "image" if "image" in kinds else "document", columns)
+
+
+def _files(path: str) -> str | list[str]:
+    """Return a local path, or the files that a glob stands for."""
+    if os.path.exists(path) or not glob.has_magic(path):
+        return path
+    return sorted(glob.glob(path), key=natural) or path
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
@@ -159,6 +170,8 @@ def _rows_of(
     columns: Sequence[Columns], rows: pa.Table, by_image: bool, path: str
 ) -> tuple[Ints, Ints]:
     """Find the row of every document or image, -1 for none, and the rows that are nobody's."""
+    if "shard" not in rows.column_names:
+        return _rows_by_key(columns, rows, by_image, path)
     shards = _rows_by_shard(rows)
     _check_ambiguous(columns, shards, path)
     used = np.zeros(len(rows), bool)
@@ -168,10 +181,30 @@ def _rows_of(
         mine = np.concatenate(
             [nothing, *(shards[name] for name in one.shard.called() if name in shards)]
         )
-        here = _Lookup(rows, mine, by_image, path).of(one)
+        here = _Lookup(rows, mine, by_image, path).of(_keys(one), one.n_images)
         used[here[here >= 0]] = True
         found.append(here)
     return joined(found), np.flatnonzero(~used)
+
+
+def _rows_by_key(
+    columns: Sequence[Columns], rows: pa.Table, by_image: bool, path: str
+) -> tuple[Ints, Ints]:
+    """Find rows by the documents' keys alone, which must then be unique."""
+    key = pa.concat_arrays([pa.nulls(0, pa.large_string()), *map(_keys, columns)])
+    n_images = joined([np.zeros(0, np.int64), *(one.n_images for one in columns)])
+    found = _Lookup(rows, np.arange(len(rows)), by_image, path).of(key, n_images)
+    times = np.bincount(found[found >= 0], minlength=len(rows))
+    if len(twice := np.flatnonzero(times > 1)):
+        raise ConfigError(
+            f"{path}: {rows['key'][int(twice[0])].as_py()!r} is the key of several documents; add "
+            "a column 'shard' with the name of each document's shard"
+        )
+    return found, np.flatnonzero(times == 0)
+
+
+def _keys(columns: Columns) -> pa.Array:
+    return columns.batch.column("key").cast(pa.large_string())
 
 
 def _rows_by_shard(rows: pa.Table) -> dict[str, Ints]:
@@ -192,7 +225,7 @@ def _check_ambiguous(columns: Sequence[Columns], shards: dict[str, Ints], path: 
 
 
 class _Lookup:
-    """The rows of one shard, found by key, and by image if rows are images."""
+    """Some rows, found by key, and by image if rows are images."""
 
     def __init__(self, rows: pa.Table, mine: Ints, by_image: bool, path: str) -> None:
         import pyarrow.compute as pc  # slow to import
@@ -213,18 +246,20 @@ class _Lookup:
             at = int(self._rows[twice[0]])
             which = f"image {rows['image'][at].as_py()} of " if by_image else ""
             more = f" (and {len(twice) - 1:,} more rows)" if len(twice) > 1 else ""
+            known = "shard" in rows.column_names
+            of = f" of {rows['shard'][at].as_py()}" if known else ""
+            also = "" if known else ", or add a column 'shard' with the name of its shard"
             raise ConfigError(
-                f"{path}: {which}document {rows['key'][at].as_py()!r} of "
-                f"{rows['shard'][at].as_py()} has two rows{more}; keep one row for each "
-                f"{'image' if by_image else 'document'}"
+                f"{path}: {which}document {rows['key'][at].as_py()!r}{of} has two rows{more}; keep "
+                f"one row for each {'image' if by_image else 'document'}{also}"
             )
 
-    def of(self, columns: Columns) -> Ints:
-        """Return the row of each of a shard's documents or images, -1 for none."""
-        own = _codes(columns.batch.column("key").cast(pa.large_string()), self._keys)
+    def of(self, key: pa.Array, n_images: Ints) -> Ints:
+        """Return the row of each of some documents, or of their images; -1 for none."""
+        own = _codes(key, self._keys)
         place = own * self._width
         if self._by_image:
-            n = columns.n_images
+            n = n_images
             image = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
             place = np.where(image < self._width, np.repeat(place, n) + image, -1)
             place[np.repeat(own, n) < 0] = -1

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -173,6 +174,44 @@ def test_compare_prints_text_and_json_of_table_and_index() -> None:
     assert words in said("compare --index i --models b32 aesthetic --threshold 0.25", 2)[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    ["--threshold 0.25", "--score l14 --threshold 0.2137 --strict --where original_width>=500",
+     "--threshold 0.3 --or l14=0.22", "--threshold 0.45 --sum l14"],
+)  # fmt: skip
+def test_verify_counts_again_what_export_records(options: str, tmp_path: Path) -> None:
+    pairs.write(pairs.datacomp(3000, 5), tmp_path / "t", 2)
+    said(f"export t {options} --out s.yaml --manifest m.parquet --ids i.npy")
+    output, error = said("verify s.yaml t")
+    assert error == "" and output.count(" same") == 5
+    assert output.splitlines()[2].split() == ["rows", "3,000", "3,000", "same"]
+    pairs.write(pairs.datacomp(1500, 6), tmp_path / "t")  # another part_0.parquet
+    output, error = said("verify s.yaml t", 1)
+    assert "differs" in output and error.endswith("not the same on this table: pairs kept\n")
+    (tmp_path / "t" / "part_1.parquet").rename(tmp_path / "t" / "new.parquet")
+    output, error = said("verify s.yaml t", 1)
+    assert error.endswith("pairs kept, files\n")
+    lines = [line.split() for line in output.splitlines() if line.startswith("files ")]
+    assert lines[1:] == [["files", "missing", "1", "part_1.parquet"],
+                         ["files", "not", "recorded", "1", "new.parquet"]]  # fmt: skip
+
+
+def test_verify_reads_a_table_of_no_known_kind_and_older_configs(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"mine": [0.1, 0.3, 0.4]}), tmp_path / "t.parquet")
+    said("export t.parquet --score mine --threshold 0.25 --out s.json")
+    assert said("verify s.json t.parquet")[0].count(" same") == 5
+    content = json.loads(Path("s.json").read_text())
+    del content["provenance"]["rows"]
+    Path("s.json").write_text(json.dumps(content))
+    assert "not recorded" in said("verify s.json t.parquet")[0]
+    content["provenance"]["kept"] = "many"
+    Path("s.json").write_text(json.dumps(content))
+    assert "kept and rows must be whole numbers" in said("verify s.json t.parquet", 2)[1]
+    del content["provenance"]["kept"]
+    Path("s.json").write_text(json.dumps(content))
+    assert "nothing to verify" in said("verify s.json t.parquet", 2)[1]
+
+
 def test_impossible_similarities_are_named_and_kept() -> None:
     output, note = said("curve laion --threshold 0.9")
     assert output.splitlines()[1] == "similarity,0.9,1,0.0002"
@@ -208,7 +247,7 @@ def test_files_are_not_written_over() -> None:
         ("curve coyo --and clip", "'clip' is not one known number of this table"),
         ("curve coyo --sum l14=0.3", "has no threshold of its own"),
         ("curve coyo --where colour>3", "no column 'colour'"),
-        ("curve coyo --where width", "--where expects COLUMN>=NUMBER"),
+        ("curve coyo --where width", "expected COLUMN>=NUMBER"),
         ("curve coyo --score nothing", "has no column 'nothing'"),
         ("suggest coyo", "specify a target: --keep pairs=30%"),
         ("suggest coyo --keep documents=10%", "a table of pairs has pairs only"),
@@ -220,6 +259,7 @@ def test_files_are_not_written_over() -> None:
         ("compare laion --threshold 0.3", "compare takes two scores, not 1 (similarity)"),
         ("compare coyo --models b32 l14 --score b32", "give one of them"),
         ("compare coyo --threshold 0.3 --frontier pairs", "--frontier is for interleaved"),
+        ("verify none.yaml coyo", "none.yaml: cannot be read"),
         ("export coyo --threshold 0.3", "nothing to write"),
         ("export coyo --threshold 0.3 --ids i.npy", "has no 128-bit uids; use --manifest"),
         ("export coyo --threshold 0.3 --manifest m.txt", "must end in .parquet, .jsonl, .csv"),

@@ -58,6 +58,37 @@ def test_known_tables_are_recognized(
     assert holds_pairs([str(path)])
 
 
+def test_scores_of_unifilter_are_a_table_of_keys(tmp_path: Path) -> None:
+    scores = np.array([0.12, 0.5, 2.9, -0.2, np.nan], np.float32)
+    path = saved(tmp_path / "00000000_quality_score.parquet", key=[*"abcde"],
+                 quality_score=scores, quality_class=[0, 0, 3, 0, 0])  # fmt: skip
+    assert holds_pairs([str(path)])
+    found = curves_of(path)
+    (score,) = found.scores
+    assert (found.plan.layout, score.model, score.scale.name) == (
+        "unifilter",
+        "UniFilter",
+        "quality",
+    )
+    assert [found.kept([score], [at]) for at in (-0.2, 0.0, 0.5, 2.9)] == [3, 3, 2, 1]
+    assert found.tally.columns[0].missing == 1
+
+
+def test_ratings_of_finevision_are_four_scores_of_whole_numbers(tmp_path: Path) -> None:
+    names = [f"{one}_min" for one in
+             ("relevance", "image_correspondence", "visual_dependency", "formatting")]  # fmt: skip
+    ratings = {name: pa.array([1, 5, 3, None]) for name in names}
+    lists = pa.array([[1, 2], [5], [3], []], pa.list_(pa.int64()))
+    path = saved(tmp_path / "t.parquet", images=[[b"x"]] * 4, texts=[[{"user": "a"}]] * 4,
+                 source=["s"] * 4, relevance_ratings=lists, **ratings)  # fmt: skip
+    assert holds_pairs([str(path)])
+    found = curves_of(path)
+    assert [one.name for one in found.scores] == names
+    for score in found.scores:
+        assert score.scale.thresholds().tolist() == [1, 2, 3, 4, 5]
+        assert found.curve([score]).tolist() == [3, 2, 2, 1, 1]
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
 @pytest.mark.parametrize("delimiter", [",", "\t"])
 def test_text_tables_are_read_compressed_or_not(pack: Any, delimiter: str, tmp_path: Path) -> None:

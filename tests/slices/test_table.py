@@ -15,6 +15,7 @@ from mmc4viz import LoaderConfig, match_corpus
 from mmc4viz.slices.attributes import SlicedCorpus
 from mmc4viz.slices.division import NO_VALUE, OTHER, Division
 from mmc4viz.slices.table import attribute_named, open_slice_table
+from mmc4viz.sweep.sweep import Matched
 from mmc4viz.types import ConfigError
 from tests.support.corpora import SETTINGS, odd
 
@@ -51,6 +52,40 @@ def test_rows_in_any_order_are_matched_to_documents(tmp_path: Path) -> None:
     found = by(path, "kind")
     assert [found.names[code] for code in found.code.tolist()] == value
     assert found.notes == () and found.unit == "document"
+
+
+def test_scores_of_unifilter_are_matched_by_key_alone(tmp_path: Path) -> None:
+    shards, names = keys()
+    score = np.arange(len(names)) / len(names)
+    for number, shard in enumerate(dict.fromkeys(shards)):
+        mine = [i for i, one in enumerate(shards) if one == shard]
+        write(
+            tmp_path / f"{number:08d}_quality_score.parquet",
+            key=[names[i] for i in mine],
+            quality_score=score[mine].astype(np.float32),
+            quality_class=[i % 4 for i in mine],
+        )
+    found = by(str(tmp_path / "*_quality_score.parquet"), "quality_class")
+    assert found.unit == "document" and found.notes == ()
+    assert [found.names[code] for code in found.code.tolist()] == [
+        str(i % 4) for i in range(len(names))
+    ]
+    bins = by(str(tmp_path / "*_quality_score.parquet"), "quality_score")
+    assert len(bins) == 5 and (np.diff(bins.code) >= 0).all()
+    alone = by(str(tmp_path / "00000000_quality_score.parquet"), "quality_class")
+    assert alone.sizes[-1] == shards.count(shards[-1]) and alone.names[-1] == NO_VALUE
+
+
+def test_keys_that_do_not_name_one_document_are_refused(tmp_path: Path) -> None:
+    _, names = keys()
+    path = write(tmp_path / "t.parquet", key=[names[0], "b", names[0]], x=[1, 2, 3])
+    with pytest.raises(ConfigError, match=r"has two rows; .*, or add a column 'shard'"):
+        by(path, "x")
+    here = corpus()
+    doubled = SlicedCorpus(Matched([*here.matched.parts, here.matched.parts[0]], SETTINGS[0]))
+    path = write(tmp_path / "u.parquet", key=names[:1], x=[1])
+    with pytest.raises(ConfigError, match="is the key of several documents; add a column 'shard'"):
+        open_slice_table(path).attribute("x").divide(doubled)
 
 
 def test_rows_are_matched_to_images(tmp_path: Path) -> None:
@@ -153,7 +188,7 @@ def test_a_document_named_twice(tmp_path: Path) -> None:
 def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
     good = {"shard": ["one.tar"], "key": ["k"]}
     path = write(tmp_path / "1.parquet", shard=["one.tar"], x=["a"])
-    assert "no column 'key'; it needs 'shard' and 'key'" in failing(path)
+    assert "no column 'key'; it needs 'key', which names the document" in failing(path)
     path = write(tmp_path / "2.parquet", **good, x=[["a", "b"]])
     assert "column 'x' has the type list" in failing(path)
     path = write(tmp_path / "3.parquet", shard=["one.tar"], key=[7], x=["a"])

@@ -22,8 +22,11 @@ _ACCEPTED: Final = {
     "index": {"shards", "out", "workers", "scheduler"},
     "slices": {"shards", "index_dir", "config_file", "names", "most", "sort", "threshold", "form"},
     "suggest": {"shards", "index_dir", "config_file", "keep", "out", "form"},
+    "verify": {"shards", "index_dir", "config_file"},
 }  # fmt: skip
-_MODULES: Final = {"compare": "pairs.scores", "slices": "pairs.slices"}
+_MODULES: Final = {
+    "compare": "pairs.scores", "slices": "pairs.slices", "verify": "pairs.verify",
+}  # fmt: skip
 
 
 def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -38,7 +41,9 @@ def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[s
 
     folder = given.get("index_dir")
     named = bool(given.get("named"))
-    if folder:
+    if _is_config_of_pairs(given.get("config_file")):
+        is_table = True
+    elif folder:
         is_table = is_pair_index(folder)
     else:
         is_table = bool(given["shards"]) and holds_pairs(given["shards"], named)
@@ -65,6 +70,15 @@ def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[s
     return _MODULES.get(name, "pairs.run"), {
         key: value for key, value in given.items() if key in accepted
     }
+
+
+def _is_config_of_pairs(path: str | None) -> bool:
+    """Whether a config is given that says which rows of a table are kept."""
+    if not path:
+        return False
+    from mmc4viz.cli.pairs.settings import is_pair_config  # imported late, for quick help
+
+    return is_pair_config(path)
 
 
 def _refuse_unreadable(patterns: Sequence[str]) -> None:

@@ -293,9 +293,15 @@ def export(
     for path in written:
         _refuse(opened, path, overwrite)
     kept: int | None = None
+    read = [0]  # rows, in the last pass
     with progress("rows") as advance:
+
+        def tell(rows: int) -> None:
+            read[0] += rows
+            advance(rows)
+
         if ids_file is not None:
-            kept, invalid = write_uids(ids_file, opened.table, selection, opened.errors, advance)
+            kept, invalid = write_uids(ids_file, opened.table, selection, opened.errors, tell)
             print_note(
                 f"wrote {ids_file}: {kept:,} uids, sorted, as DataComp's resharder takes them"
             )
@@ -303,13 +309,15 @@ def export(
                 opened.errors.append(f"{ids_file}: {invalid:,} kept rows without a valid uid")
             kept += invalid
         if manifest_file is not None:
-            kept = write_kept(manifest_file, opened.table, selection, opened.errors, advance)
+            read[0] = 0
+            kept = write_kept(manifest_file, opened.table, selection, opened.errors, tell)
             print_note(f"wrote {manifest_file}: {kept:,} rows")
         if kept is None:
-            (kept,) = count_kept(opened.table, [selection], opened.errors)
+            (kept,) = count_kept(opened.table, [selection], opened.errors, tell)
     click.echo(f"{selection}: {kept:,} rows kept")
     if out is not None:
-        _write_settings(out, opened, selection, kept, note, why)
+        counted = {"kept": kept, "rows": read[0]}
+        _write_settings(out, opened, selection, counted, note, why)
     opened.errors = list(dict.fromkeys(opened.errors))
     finish(opened)
 
@@ -318,12 +326,13 @@ def _write_settings(
     out: str,
     opened: OpenedPairs,
     selection: PairSelection,
-    kept: int,
+    counted: dict[str, int],
     note: str | None,
     why: dict[str, Any] | None,
 ) -> None:
     settings = PairSettings.of(opened.table.layout.name, selection)
-    facts = {"kept": kept, "files": [os.path.basename(path) for path in opened.table.paths]}
+    files = [os.path.basename(path) for path in opened.table.paths]
+    facts: dict[str, Any] = {**counted, "files": files}
     facts |= {"note": note} if note else {}
     facts |= {"chosen": why} if why else {}
     with whole_file(out) as file:
