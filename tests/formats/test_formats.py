@@ -251,12 +251,37 @@ def test_nothing_of_a_text_is_lost_by_cutting_it(text: str) -> None:
         assert all(one == one.strip() and one and "\n" not in one for one in found)
 
 
-@given(st.text("aB. !?…\"')]}»” é1", max_size=30))
-@example("A boat. ) B")
-def test_texts_that_are_one_sentence_at_sight_are_one(text: str) -> None:
-    [line] = text.strip().splitlines() or [""]
-    whole = nupunkt.load("default").tokenize(line) if line else []
-    assert cut(line, TextUnit.SENTENCE) == [one.strip() for one in whole if one.strip()]
+def _by_nupunkt(text: str) -> list[str]:
+    """Cut each line of a text as nupunkt does."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    found = [one.strip() for line in lines for one in nupunkt.load("default").tokenize(line)]
+    return [one for one in found if one]
+
+
+PARTS = st.one_of(
+    st.sampled_from(".....  ?!…\"')]}»”’*(-,:@1aBdzIéÉ"),
+    st.sampled_from(
+        ["Mr", "U.S", "vs", "etc.", "no.", "I'm", "12", "ii", "--", ". .", "boat.", "Go"]
+    ),
+    st.sampled_from("       \t\xa0\u3000"),
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(PARTS, max_size=24))
+@example(["boat.", " ", ")", " ", "B"])
+@example(["1", ".", " ", "Go", " ", "bc."])
+@example(["bc", " ", ".", " ", ".", " ", ".", " ", "Go"])
+def test_sentences_are_those_of_nupunkt(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    assert cut(text, TextUnit.SENTENCE) == _by_nupunkt(text)
+
+
+def test_sentences_of_real_documents_are_those_of_nupunkt() -> None:
+    for _, info in real.documents():
+        text = " ".join(info["text_list"])
+        for one in (text, text.lower(), text.title(), text.replace(" ", "  ")):
+            assert cut(one, TextUnit.SENTENCE) == _by_nupunkt(one)
 
 
 def _ends(texts: list[str]) -> set[int]:

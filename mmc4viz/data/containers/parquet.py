@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final, NamedTuple
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from mmc4viz.loader.images import words
 
 _BATCH: Final = 64  # rows decoded at once, at most
+_PIECE: Final = 1 << 20  # bytes turned into Python values at once, so that they stay in the cache
 _REFERENCE: Final = 8  # bytes of a Python list for each of its values
 
 
@@ -49,7 +51,7 @@ def rows(
     """
     import pyarrow.parquet as pq  # imported late to start faster
 
-    opened = pq.ParquetFile(file)
+    opened = pq.ParquetFile(_ArrowFile(file))
     names = opened.schema_arrow.names
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"has {names.count(twice[0])} columns named {twice[0]!r}")
@@ -76,6 +78,41 @@ def rows(
             at = end
 
 
+class _ArrowFile(io.RawIOBase):
+    """A seekable file that is read into Arrow's own memory, which is used again and again.
+
+    Without `read_buffer`, Arrow calls ``read``, and each column of a row group is new memory.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._end = file.seek(0, io.SEEK_END)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def read_buffer(self, size: int) -> pa.Buffer:
+        """Read so many bytes; fewer at the end only."""
+        size = max(0, min(size, self._end - self._file.tell()))
+        buffer = pa.allocate_buffer(size, resizable=True)
+        read = self._file.readinto(memoryview(buffer).cast("B")) if size else 0  # type: ignore[attr-defined]
+        if read != size:
+            buffer.resize(read)
+        return buffer
+
+
 class _Wanted:
     """Which rows are wanted, asked for in ascending order."""
 
@@ -99,18 +136,26 @@ def _announced(group: Any) -> int:
 
 
 def _unpacked(batch: pa.RecordBatch, at: int, limit: int) -> Iterator[ParquetRow]:
-    if (size := _size(batch)) <= limit:
-        try:
-            unpacked = batch.to_pylist()
-        except (ValueError, OverflowError, TypeError):  # of one row: text that is no UTF-8, a date
-            pass
-        else:
-            each = size // max(1, batch.num_rows)
-            yield from (ParquetRow(number, each, one) for number, one in enumerate(unpacked, at))
-            return
-    for number in range(batch.num_rows):
-        one = batch.slice(number, 1)
-        yield _row(one, at + number, _size(one), limit)
+    size, n = _size(batch), batch.num_rows
+    mean = size // max(1, n)
+    step = max(1, _PIECE // max(1, mean))
+    for first in range(0, n, step):
+        piece = batch.slice(first, step)
+        fields = _fields(piece) if size <= limit else None
+        if fields is not None:
+            yield from (ParquetRow(k, mean, one) for k, one in enumerate(fields, at + first))
+            continue
+        for k in range(piece.num_rows):
+            one = piece.slice(k, 1)
+            yield _row(one, at + first + k, _size(one), limit)
+
+
+def _fields(rows: pa.RecordBatch) -> list[dict[str, Any]] | None:
+    """Return rows as Python values; None if one has no such value, as text that is no UTF-8."""
+    try:
+        return list(rows.to_pylist())
+    except (ValueError, OverflowError, TypeError):
+        return None
 
 
 def _row(one: pa.RecordBatch, number: int, size: int, limit: int) -> ParquetRow:
