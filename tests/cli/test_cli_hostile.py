@@ -127,7 +127,7 @@ def check(corpus: dict[str, str], name: str, option: str, value: str) -> None:
     given = [text.format(**corpus) for text in GIVEN[name]]
     words = [*name.split(), *given, *([option] if option else []), value]
     code, last = run(words)
-    # `verify` ends with 1 where a number differs: a file that another command wrote may be drawn as shard.
+    # verify ends with 1 where a number differs: the file drawn may be another command's output.
     assert code in ((0, 1, 2) if name == "verify" else (0, 2)), words
     assert code == 0 or last.startswith("mmc4viz: "), words
 
