@@ -179,7 +179,8 @@ def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Sha
     mmc4viz.types.ShardError: nowhere-0.tar: shard not found
     """
     refuse_alike(patterns := list(patterns))
-    paths = [path for pattern in patterns for path in _expand_one(pattern)]
+    names = [name for pattern in patterns for name in names_of(pattern)]
+    paths = [path for name in names for path in _shards_at(name)]
     twice = next((path for path, n in Counter(map(_whole, paths)).items() if n > 1), None)
     if twice is not None:
         raise ShardError(f"{twice}: listed twice; list each shard once")
@@ -220,20 +221,16 @@ def _whole(path: str) -> str:
     return path if is_remote(path) else os.path.abspath(path)
 
 
-def _expand_one(pattern: str) -> list[str]:
-    if os.path.isfile(pattern):
-        return [pattern]
-    return [path for name in names_of(pattern) for path in _matches(name)]
-
-
 def names_of(pattern: str) -> list[str]:
-    """Return the names in a pattern's brace expansion.
+    """Return the names in a pattern's brace expansion; what exists under its own name is one.
 
     Raises
     ------
     ShardError
         For unbalanced or too deeply nested braces, or more than a million names.
     """
+    if not is_remote(pattern) and os.path.exists(pattern):
+        return [pattern]
     if (count := _names_in_braces(pattern)) > _MOST_NAMES:
         shown = "" if count >= 10**15 else f" ({count:,})"
         raise ShardError(f"{pattern[:200]}: the braces expand to more than a million names{shown}")
@@ -281,28 +278,45 @@ def _length(first: str, last: str, step: str | None) -> int:
     return abs(ends[1] - ends[0]) // (int(step or 1) or 1) + 1
 
 
-def _matches(name: str) -> list[str]:
-    """Return the files of a name, folder or glob."""
+def files_at(name: str, noun: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the files of a name, folder or glob, in natural order.
+
+    Of a folder and of a remote glob, those with certain suffixes; of a local glob too, if it
+    matches any. Hidden files are left out unless a glob asks for them.
+
+    Parameters
+    ----------
+    name : str
+        Without braces (`names_of`).
+    noun : str
+        What is looked for, for an error.
+    suffixes : tuple of str
+
+    Raises
+    ------
+    ShardError
+        When there is none.
+    """
     if is_web(name) and not glob.has_magic(_without_query(name)):
         return [name]  # reading it will show whether it exists
+    others = False
     if is_remote(name):
-        found, problem = listing(name), f"{name}: no shard found"
-        if found != [name]:
-            found = _shown(found, name)
-            found = shards_among(found)
+        inside, problem = listing(name), f"no {noun} found"
     elif os.path.isdir(name):
         inside = sorted((str(path) for path in Path(name).iterdir() if path.is_file()), key=natural)
-        found = shards_among(_shown(inside, name))
-        problem = f"{name}: no shards in this folder ({' '.join(SUFFIXES)})"
+        problem = f"no {noun}s in this folder ({' '.join(suffixes)})"
     elif glob.has_magic(name) and not os.path.exists(name):
         inside = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
-        inside = _shown(inside, name)
-        found = shards_among(inside) or inside
-        problem = f"{name}: matches no shard"
+        problem, others = f"matches no {noun}", True
     else:
-        found, problem = [name] * os.path.isfile(name), f"{name}: shard not found"
+        inside, problem = [name] * os.path.isfile(name), f"{noun} not found"
+    found = inside
+    if inside != [name]:
+        inside = _shown(inside, name)
+        found = [path for path in inside if _without_query(path).lower().endswith(suffixes)]
+        found = found or inside * others
     if not found:
-        raise ShardError(problem)
+        raise ShardError(f"{name}: {problem}")
     return found
 
 
@@ -317,10 +331,17 @@ def shards_among(paths: Iterable[str]) -> list[str]:
     >>> shards_among(["0.tar", "similarity.parquet"]), shards_among(["0.parquet", "a.txt"])
     (['0.tar'], ['0.parquet'])
     """
-    found = [path for path in paths if _without_query(path).lower().endswith(SUFFIXES)]
+    return _rather([path for path in paths if _without_query(path).lower().endswith(SUFFIXES)])
+
+
+def _rather(found: list[str]) -> list[str]:
     return [
         path for path in found if not _without_query(path).lower().endswith(_OFTEN_OTHERS)
     ] or found
+
+
+def _shards_at(name: str) -> list[str]:
+    return _rather(files_at(name, "shard", SUFFIXES))
 
 
 def _shown(paths: list[str], pattern: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import glob
 import io
 import json
 import lzma
@@ -14,19 +13,10 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from mmc4viz.data.shards import names_of
-from mmc4viz.data.storage import (
-    file_system,
-    is_remote,
-    is_web,
-    listing,
-    natural,
-    open_for_reading,
-    remember,
-)
+from mmc4viz.data.shards import files_at, names_of
+from mmc4viz.data.storage import file_system, is_remote, open_for_reading
 from mmc4viz.pairs.layout import recognised
 from mmc4viz.types import ShardError
 
@@ -81,31 +71,10 @@ def table_files(patterns: Iterable[str]) -> list[str]:
     ShardError
         When a pattern matches nothing.
     """
-    found: list[str] = []
-    for pattern in patterns:
-        exists = not is_remote(pattern) and os.path.exists(pattern)
-        for name in [pattern] if exists else names_of(pattern):
-            found += _files_of(remember(name))
+    names = [name for pattern in patterns for name in names_of(pattern)]
+    found = [path for name in names for path in files_at(name, "table", SUFFIXES)]
     twins = {path.removesuffix(".parquet") for path in found if path.endswith(".parquet")}
     return [path for path in dict.fromkeys(found) if path.removesuffix(".tar") not in twins]
-
-
-def _files_of(name: str) -> list[str]:
-    if is_remote(name):
-        found = [name] if is_web(name) and not glob.has_magic(name) else listing(name)
-        found = found if found == [name] else [p for p in found if p.lower().endswith(SUFFIXES)]
-    elif os.path.isdir(name):
-        inside = (str(path) for path in Path(name).iterdir() if path.is_file())
-        found = sorted((p for p in inside if p.lower().endswith(SUFFIXES)), key=natural)
-    elif os.path.exists(name):
-        found = [name]
-    else:
-        found = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
-        found = [path for path in found if path.lower().endswith(SUFFIXES)] or found
-    found = [path for path in found if path == name or not os.path.basename(path).startswith(".")]
-    if not found:
-        raise ShardError(f"{name}: no table found")
-    return found
 
 
 def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
