@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, Final, Self, cast
@@ -62,6 +63,7 @@ _OFTEN_OTHERS: Final = (*_JSON, ".parquet")
 OVER_LIMIT: Final = "MB exceeds the limit of"
 """Part of the error message for a document that is too large."""
 _PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
+_LOOKED_INTO: Final = 2  # files of a suffix, to see whether they hold documents
 _MOST_NAMES: Final = 1_000_000  # in one brace expansion
 _DEEPEST: Final = 20  # nesting of braces
 _EXAMINED: Final = 20  # samples examined to recognize another format
@@ -154,7 +156,9 @@ def is_packed(path: str) -> bool:
     return _without_query(path).lower().endswith(_PACKED)
 
 
-def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Shard]:
+def expand(
+    patterns: Iterable[str], given: InputFormat = RECOGNISED, notes: list[str] | None = None
+) -> list[Shard]:
     """Expand braces, globs and folders to shards; folders and globs in natural order.
 
     Hidden files in folders or matched by globs are skipped.
@@ -164,6 +168,9 @@ def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Sha
     patterns : iterable of str
     given : InputFormat
         How the shards are to be read.
+    notes : list of str, optional
+        Receives a note on each folder or glob whose files in JSON or Parquet are not read although
+        they hold documents.
 
     Raises
     ------
@@ -180,7 +187,7 @@ def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Sha
     """
     refuse_alike(patterns := list(patterns))
     names = [name for pattern in patterns for name in names_of(pattern)]
-    paths = [path for name in names for path in _shards_at(name)]
+    paths = [path for name in names for path in _shards_at(name, notes)]
     twice = next((path for path, n in Counter(map(_whole, paths)).items() if n > 1), None)
     if twice is not None:
         raise ShardError(f"{twice}: listed twice; list each shard once")
@@ -340,8 +347,40 @@ def _rather(found: list[str]) -> list[str]:
     ] or found
 
 
-def _shards_at(name: str) -> list[str]:
-    return _rather(files_at(name, "shard", SUFFIXES))
+def _shards_at(name: str, notes: list[str] | None) -> list[str]:
+    """Return the shards of a name, folder or glob; add a note on documents that are left out."""
+    found = files_at(name, "shard", SUFFIXES)
+    chosen = _rather(found)
+    if notes is not None and len(chosen) < len(found):
+        notes += _left_out(name, found)
+    return chosen
+
+
+def _left_out(name: str, found: Iterable[str]) -> list[str]:
+    """Return a note on files that are not read beside other shards, if they hold documents."""
+    count, examples, others = 0, list[str](), sorted(map(_without_query, found), key=natural)
+    for suffix in _OFTEN_OTHERS:
+        alike = [path for path in others if path.lower().endswith(suffix)]
+        alike = [path for path in alike if not os.path.islink(path)]  # it may lead anywhere
+        if example := next(filter(_holds_documents, alike[:_LOOKED_INTO]), None):
+            count, examples = count + len(alike), [*examples, os.path.basename(example)]
+    if not examples:
+        return []
+    files = "1 file is" if count == 1 else f"{count:,} files are"
+    return [
+        f"{name}: {files} not read, although {' and '.join(examples)} hold"
+        f"{'s' * (len(examples) == 1)} documents: JSON and Parquet beside other shards are taken "
+        "to be about them; name such files to read them too"
+    ]
+
+
+@lru_cache(maxsize=256)
+def _holds_documents(path: str) -> bool:
+    """Whether the first sample of a file is a document."""
+    with suppress(ShardError), closing(samples(Shard(path), paged=False)) as found:
+        first = next(found, None)
+        return first is not None and (bool(first.format) or recognise.is_mmc4(first.raw))
+    return False
 
 
 def _shown(paths: list[str], pattern: str) -> list[str]:
