@@ -25,13 +25,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, Final, Self, cast
+from typing import IO, Any, Final, Self, cast
 
 import braceexpand
 
 from mmc4viz.data import recognise
 from mmc4viz.data.containers import parquet
 from mmc4viz.data.containers.json_array import elements
+from mmc4viz.data.containers.packed import PEEKED, packing
 from mmc4viz.data.containers.tar import StrictTar
 from mmc4viz.data.storage import (
     is_remote,
@@ -894,6 +895,8 @@ def _json_samples(reading: _ShardReading) -> Iterator[Sample]:
     """Yield each line, or each element of an array, as a sample, keyed by its number from 0."""
     with decompressed(reading.shard, reading.notes) as stream:
         head = cast(io.BufferedReader, stream).peek(_PEEKED)
+        if recognise.UTF_16.match(head):
+            raise ShardError(f"{reading.shard.path}: looks like {recognise.IS_UTF_16}")
         if not _ARRAY.match(head):
             yield from _line_samples(stream, reading.notes)
             return
@@ -948,21 +951,18 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
+_UNPACK: Final[dict[str, Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+
+
 @contextmanager
 def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[bytes]]:
     """Open a shard as a stream of its decompressed bytes, detecting the compression."""
     with open_for_reading(shard.path) as file:
-        magic = file.peek(6)[:6]
-        if magic.startswith(b"\x1f\x8b"):
-            with gzip.GzipFile(fileobj=file) as stream:
-                yield cast(IO[bytes], stream)
-        elif magic.startswith(b"BZh"):
-            with bz2.BZ2File(file) as unpacked:
-                yield cast(IO[bytes], unpacked)
-        elif magic == b"\xfd7zXZ\0":
-            with lzma.LZMAFile(file) as expanded:
-                yield cast(IO[bytes], expanded)
-        elif magic.startswith(b"PK") and shard.layout is Container.LINES:
+        kind = packing(file.peek(PEEKED))
+        if kind in _UNPACK:
+            with _UNPACK[kind](file) as stream:
+                yield stream
+        elif kind == "zip" and shard.layout is Container.LINES:
             with (
                 _seekable(file) as whole,
                 zipfile.ZipFile(whole) as archive,
