@@ -162,7 +162,9 @@ def open(
             raise ConfigError(f"unit must be {' or '.join(TextUnit)}, not {unit!r}")
         counter = load_tokenizer(tokenizer or LoaderConfig().tokenizer)
         given = InputFormat(input_format, TextUnit(unit))
-        source = Shards(expand(names, given), counter, image_dir)
+        notes: list[str] = []
+        source = Shards(expand(names, given, notes), counter, image_dir)
+        source.notes += notes
     model = clip_model or source.model
     return OpenedCorpus(source, model, image_dir, sample, seed, progress or _silent)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
+from mmc4viz.formats.registry import RECOGNISED, InputFormat
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
 
 ORDERS: Final = ("page", "sentence")
@@ -228,6 +229,7 @@ def apply_command(
     shards: Sequence[str] = (),
     index: str | None = None,
     similarity: str | None = None,
+    given: InputFormat = RECOGNISED,
 ) -> str:
     """Return an ``mmc4viz apply`` command, quoted for a shell.
 
@@ -245,6 +247,8 @@ def apply_command(
         The index to use instead of shards.
     similarity : str, optional
         The score set to use.
+    given : InputFormat
+        How shards are read.
 
     Examples
     --------
@@ -253,7 +257,7 @@ def apply_command(
     >>> apply_command("c.yaml", "b", Options(cap="best"), index="ix", similarity="far")
     'mmc4viz apply --index ix --similarity far --config c.yaml --out b --cap best'
     """
-    words = ["mmc4viz", "apply", *corpus_words(shards, index, similarity)]
+    words = ["mmc4viz", "apply", *corpus_words(shards, index, similarity, given)]
     words += ["--config", config, "--out", out]
     own = Options()
     words += [] if options.order == own.order else ["--order", options.order]
@@ -264,9 +268,12 @@ def apply_command(
 
 
 def corpus_words(
-    shards: Sequence[str], index: str | None = None, similarity: str | None = None
+    shards: Sequence[str],
+    index: str | None = None,
+    similarity: str | None = None,
+    given: InputFormat = RECOGNISED,
 ) -> list[str]:
     """Return the words of a command that name its shards, or its index and score set."""
-    words = [*shards]
+    words = [*shards, *given.options()] if shards else []
     words += [] if index is None else ["--index", index]
     return words + ([] if similarity is None else ["--similarity", similarity])

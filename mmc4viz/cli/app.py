@@ -99,8 +99,12 @@ def _app_start(
         if similarity not in (None, *known):
             there = ", ".join(known)
             raise ConfigError(f"{index_dir}: no score set {similarity!r}; available: {there}")
+    notes: list[str] = []
+    found = expand(shards, notes=notes)
+    for note in notes:
+        print_note(note)
     return start_of(index_dir, image_dir, labels, roots, read_only=read_only) | {
-        "shards": [absolute(shard.path) for shard in expand(shards)],
+        "shards": [absolute(shard.path) for shard in found],
         "input_format": input_format or "",
         "unit": unit,
         "sample": sample,

@@ -87,11 +87,13 @@ def open_corpus(
     config = _with_flags(file, options)
     if not folder:
         tokenizer = load_tokenizer(config.tokenizer)
+        notes: list[str] = []
         corpus: Indexed | Shards = Shards(
-            expand(shards, input_format_of(options)),
+            expand(shards, input_format_of(options), notes),
             tokenizer,
             checked_folder(options["image_dir"]),
         )
+        corpus.notes += notes
     else:
         named = options["tokenizer"] or "tokenizer" in file.settings
         asked = config.tokenizer if named else None

@@ -50,7 +50,8 @@ def index(
     named = [named_file(text) for text in sidecars]
     config = config_of(settings)
     load_tokenizer(config.tokenizer)
-    found = expand(shards, input_format_of({"input_format": input_format, "unit": unit}))
+    notes: list[str] = []
+    found = expand(shards, input_format_of({"input_format": input_format, "unit": unit}), notes)
     folder = checked_folder(image_dir)
     jobs = [IndexTask(s, out, config.tokenizer, Verify(verify), folder, wanted) for s in found]
     done: list[Done] = []
@@ -67,7 +68,7 @@ def index(
         rows += _status_rows(these, f"score set {name}: ")
     if len(rows) > 1:
         click.echo(table(rows))
-    for note in _notes_of(done):
+    for note in [*notes, *_notes_of(done)]:
         print_note(note)
     everything = [*done, *(one for these in attached.values() for one in these)]
     for problem in (d for d in everything if d.status in ("failed", "incomplete")):

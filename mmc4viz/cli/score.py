@@ -38,7 +38,8 @@ def score(
     """Score every image and sentence with a CLIP model."""
     if not shards:
         raise ConfigError("give the SHARDs to score")
-    found = expand(shards, input_format_of({"input_format": input_format, "unit": unit}))
+    notes: list[str] = []
+    found = expand(shards, input_format_of({"input_format": input_format, "unit": unit}), notes)
     folder = checked_folder(image_dir)
     refuse_inputs((out, decoys, embeddings), (shard.path for shard in found))
     choice = ModelChoice(model, provider, device, precision)
@@ -47,7 +48,7 @@ def score(
     with pace(sum(map(shard_size, found))) as advance:
         done = score_shards(found, encoder, task, advance, workers, choice)
     click.echo(_report(done))
-    for note in (note for part in done for note in part.notes):
+    for note in (*notes, *(note for part in done for note in part.notes)):
         print_note(note)
     if not any(part.documents for part in done if part.status != "skipped") and any(
         part.status == "scored" for part in done

@@ -675,6 +675,14 @@ class Columns:
             document, similarity=values.reshape(-1, int(self.numbers("n_sentences")[row]))
         )
 
+    def lacks_scores(self, row: int) -> bool:
+        """Whether a document has a matrix without any score: it was not scored yet."""
+        if self.kind[row] == Kind.LITERAL:
+            matrix = _plain_matrix(self.document(row).similarity)
+        else:
+            matrix = _view(self._checked(self._raw("similarity").slice(row, 1).flatten()))
+        return matrix is not None and matrix.size > 0 and bool(np.isnan(matrix).all())
+
     def document(self, row: int) -> Document:
         """Rebuild a document for the reference walk.
 

@@ -74,9 +74,13 @@ SHAPES: Final = (  # the first match counts
 )
 
 _LINES: Final = "JSON: its name must end in .jsonl or .json (.jsonl.gz, .jsonl.zip)"
+UTF_16: Final = re.compile(rb"\xff\xfe|\xfe\xff|([\t\r\n -~]\0){4}|(\0[\t\r\n -~]){4}")
+"""The first bytes of a text in UTF-16, with its byte order mark or in ASCII."""
+IS_UTF_16: Final = "UTF-16 text: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)"
 HEADS: Final = (  # patterns of a file's first bytes; the first match counts
     (rb".{257}ustar", "a tar: its name must end in .tar (.tar.gz, .tar.xz)"),
     (rb"PAR1", "a Parquet file: its name must end in .parquet"),
+    (UTF_16.pattern, IS_UTF_16),
     (rb"ARROW1", "an Arrow file (to use an index, name its folder with --index)"),
     (
         rb"\x80[\x02-\x05]",

@@ -22,15 +22,17 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, Final, Self, cast
+from typing import IO, Any, Final, Self, cast
 
 import braceexpand
 
 from mmc4viz.data import recognise
 from mmc4viz.data.containers import parquet
 from mmc4viz.data.containers.json_array import elements
+from mmc4viz.data.containers.packed import PEEKED, packing
 from mmc4viz.data.containers.tar import StrictTar
 from mmc4viz.data.storage import (
     is_remote,
@@ -62,6 +64,7 @@ _OFTEN_OTHERS: Final = (*_JSON, ".parquet")
 OVER_LIMIT: Final = "MB exceeds the limit of"
 """Part of the error message for a document that is too large."""
 _PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
+_LOOKED_INTO: Final = 2  # files of a suffix, to see whether they hold documents
 _MOST_NAMES: Final = 1_000_000  # in one brace expansion
 _DEEPEST: Final = 20  # nesting of braces
 _EXAMINED: Final = 20  # samples examined to recognize another format
@@ -154,7 +157,9 @@ def is_packed(path: str) -> bool:
     return _without_query(path).lower().endswith(_PACKED)
 
 
-def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Shard]:
+def expand(
+    patterns: Iterable[str], given: InputFormat = RECOGNISED, notes: list[str] | None = None
+) -> list[Shard]:
     """Expand braces, globs and folders to shards; folders and globs in natural order.
 
     Hidden files in folders or matched by globs are skipped.
@@ -164,6 +169,9 @@ def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Sha
     patterns : iterable of str
     given : InputFormat
         How the shards are to be read.
+    notes : list of str, optional
+        Receives a note on each folder or glob whose files in JSON or Parquet are not read although
+        they hold documents.
 
     Raises
     ------
@@ -179,7 +187,8 @@ def expand(patterns: Iterable[str], given: InputFormat = RECOGNISED) -> list[Sha
     mmc4viz.types.ShardError: nowhere-0.tar: shard not found
     """
     refuse_alike(patterns := list(patterns))
-    paths = [path for pattern in patterns for path in _expand_one(pattern)]
+    names = [name for pattern in patterns for name in names_of(pattern)]
+    paths = [path for name in names for path in _shards_at(name, notes)]
     twice = next((path for path, n in Counter(map(_whole, paths)).items() if n > 1), None)
     if twice is not None:
         raise ShardError(f"{twice}: listed twice; list each shard once")
@@ -220,20 +229,16 @@ def _whole(path: str) -> str:
     return path if is_remote(path) else os.path.abspath(path)
 
 
-def _expand_one(pattern: str) -> list[str]:
-    if os.path.isfile(pattern):
-        return [pattern]
-    return [path for name in names_of(pattern) for path in _matches(name)]
-
-
 def names_of(pattern: str) -> list[str]:
-    """Return the names in a pattern's brace expansion.
+    """Return the names in a pattern's brace expansion; what exists under its own name is one.
 
     Raises
     ------
     ShardError
         For unbalanced or too deeply nested braces, or more than a million names.
     """
+    if not is_remote(pattern) and os.path.exists(pattern):
+        return [pattern]
     if (count := _names_in_braces(pattern)) > _MOST_NAMES:
         shown = "" if count >= 10**15 else f" ({count:,})"
         raise ShardError(f"{pattern[:200]}: the braces expand to more than a million names{shown}")
@@ -281,28 +286,45 @@ def _length(first: str, last: str, step: str | None) -> int:
     return abs(ends[1] - ends[0]) // (int(step or 1) or 1) + 1
 
 
-def _matches(name: str) -> list[str]:
-    """Return the files of a name, folder or glob."""
+def files_at(name: str, noun: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the files of a name, folder or glob, in natural order.
+
+    Of a folder and of a remote glob, those with certain suffixes; of a local glob too, if it
+    matches any. Hidden files are left out unless a glob asks for them.
+
+    Parameters
+    ----------
+    name : str
+        Without braces (`names_of`).
+    noun : str
+        What is looked for, for an error.
+    suffixes : tuple of str
+
+    Raises
+    ------
+    ShardError
+        When there is none.
+    """
     if is_web(name) and not glob.has_magic(_without_query(name)):
         return [name]  # reading it will show whether it exists
+    others = False
     if is_remote(name):
-        found, problem = listing(name), f"{name}: no shard found"
-        if found != [name]:
-            found = _shown(found, name)
-            found = shards_among(found)
+        inside, problem = listing(name), f"no {noun} found"
     elif os.path.isdir(name):
         inside = sorted((str(path) for path in Path(name).iterdir() if path.is_file()), key=natural)
-        found = shards_among(_shown(inside, name))
-        problem = f"{name}: no shards in this folder ({' '.join(SUFFIXES)})"
+        problem = f"no {noun}s in this folder ({' '.join(suffixes)})"
     elif glob.has_magic(name) and not os.path.exists(name):
         inside = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
-        inside = _shown(inside, name)
-        found = shards_among(inside) or inside
-        problem = f"{name}: matches no shard"
+        problem, others = f"matches no {noun}", True
     else:
-        found, problem = [name] * os.path.isfile(name), f"{name}: shard not found"
+        inside, problem = [name] * os.path.isfile(name), f"{noun} not found"
+    found = inside
+    if inside != [name]:
+        inside = _shown(inside, name)
+        found = [path for path in inside if _without_query(path).lower().endswith(suffixes)]
+        found = found or inside * others
     if not found:
-        raise ShardError(problem)
+        raise ShardError(f"{name}: {problem}")
     return found
 
 
@@ -317,10 +339,49 @@ def shards_among(paths: Iterable[str]) -> list[str]:
     >>> shards_among(["0.tar", "similarity.parquet"]), shards_among(["0.parquet", "a.txt"])
     (['0.tar'], ['0.parquet'])
     """
-    found = [path for path in paths if _without_query(path).lower().endswith(SUFFIXES)]
+    return _rather([path for path in paths if _without_query(path).lower().endswith(SUFFIXES)])
+
+
+def _rather(found: list[str]) -> list[str]:
     return [
         path for path in found if not _without_query(path).lower().endswith(_OFTEN_OTHERS)
     ] or found
+
+
+def _shards_at(name: str, notes: list[str] | None) -> list[str]:
+    """Return the shards of a name, folder or glob; add a note on documents that are left out."""
+    found = files_at(name, "shard", SUFFIXES)
+    chosen = _rather(found)
+    if notes is not None and len(chosen) < len(found):
+        notes += _left_out(name, found)
+    return chosen
+
+
+def _left_out(name: str, found: Iterable[str]) -> list[str]:
+    """Return a note on files that are not read beside other shards, if they hold documents."""
+    count, examples, others = 0, list[str](), sorted(map(_without_query, found), key=natural)
+    for suffix in _OFTEN_OTHERS:
+        alike = [path for path in others if path.lower().endswith(suffix)]
+        alike = [path for path in alike if not os.path.islink(path)]  # it may lead anywhere
+        if example := next(filter(_holds_documents, alike[:_LOOKED_INTO]), None):
+            count, examples = count + len(alike), [*examples, os.path.basename(example)]
+    if not examples:
+        return []
+    files = "1 file is" if count == 1 else f"{count:,} files are"
+    return [
+        f"{name}: {files} not read, although {' and '.join(examples)} hold"
+        f"{'s' * (len(examples) == 1)} documents: JSON and Parquet beside other shards are taken "
+        "to be about them; name such files to read them too"
+    ]
+
+
+@lru_cache(maxsize=256)
+def _holds_documents(path: str) -> bool:
+    """Whether the first sample of a file is a document."""
+    with suppress(ShardError), closing(samples(Shard(path), paged=False)) as found:
+        first = next(found, None)
+        return first is not None and (bool(first.format) or recognise.is_mmc4(first.raw))
+    return False
 
 
 def _shown(paths: list[str], pattern: str) -> list[str]:
@@ -834,6 +895,8 @@ def _json_samples(reading: _ShardReading) -> Iterator[Sample]:
     """Yield each line, or each element of an array, as a sample, keyed by its number from 0."""
     with decompressed(reading.shard, reading.notes) as stream:
         head = cast(io.BufferedReader, stream).peek(_PEEKED)
+        if recognise.UTF_16.match(head):
+            raise ShardError(f"{reading.shard.path}: looks like {recognise.IS_UTF_16}")
         if not _ARRAY.match(head):
             yield from _line_samples(stream, reading.notes)
             return
@@ -888,21 +951,18 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
+_UNPACK: Final[dict[str, Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+
+
 @contextmanager
 def decompressed(shard: Shard, notes: list[str] | None = None) -> Iterator[IO[bytes]]:
     """Open a shard as a stream of its decompressed bytes, detecting the compression."""
     with open_for_reading(shard.path) as file:
-        magic = file.peek(6)[:6]
-        if magic.startswith(b"\x1f\x8b"):
-            with gzip.GzipFile(fileobj=file) as stream:
-                yield cast(IO[bytes], stream)
-        elif magic.startswith(b"BZh"):
-            with bz2.BZ2File(file) as unpacked:
-                yield cast(IO[bytes], unpacked)
-        elif magic == b"\xfd7zXZ\0":
-            with lzma.LZMAFile(file) as expanded:
-                yield cast(IO[bytes], expanded)
-        elif magic.startswith(b"PK") and shard.layout is Container.LINES:
+        kind = packing(file.peek(PEEKED))
+        if kind in _UNPACK:
+            with _UNPACK[kind](file) as stream:
+                yield stream
+        elif kind == "zip" and shard.layout is Container.LINES:
             with (
                 _seekable(file) as whole,
                 zipfile.ZipFile(whole) as archive,

@@ -67,6 +67,17 @@ class InputFormat:
         if self.name:
             format_named(self.name)
 
+    def options(self) -> list[str]:
+        """Return the options of a command that reads shards so.
+
+        Examples
+        --------
+        >>> InputFormat("pin", TextUnit.PARAGRAPH).options()
+        ['--input-format', 'pin', '--unit', 'paragraph']
+        """
+        words = ["--input-format", self.name] if self.name else []
+        return words if self.unit is TextUnit.SENTENCE else [*words, "--unit", str(self.unit)]
+
 
 RECOGNISED: Final = InputFormat()
 

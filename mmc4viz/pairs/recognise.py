@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import glob
 import io
 import json
 import lzma
@@ -14,19 +13,12 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from mmc4viz.data.shards import names_of
-from mmc4viz.data.storage import (
-    file_system,
-    is_remote,
-    is_web,
-    listing,
-    natural,
-    open_for_reading,
-    remember,
-)
+from mmc4viz.data.containers.packed import packing
+from mmc4viz.data.recognise import UTF_16
+from mmc4viz.data.shards import files_at, names_of
+from mmc4viz.data.storage import file_system, is_remote, open_for_reading
 from mmc4viz.pairs.layout import recognised
 from mmc4viz.types import ShardError
 
@@ -81,31 +73,10 @@ def table_files(patterns: Iterable[str]) -> list[str]:
     ShardError
         When a pattern matches nothing.
     """
-    found: list[str] = []
-    for pattern in patterns:
-        exists = not is_remote(pattern) and os.path.exists(pattern)
-        for name in [pattern] if exists else names_of(pattern):
-            found += _files_of(remember(name))
+    names = [name for pattern in patterns for name in names_of(pattern)]
+    found = [path for name in names for path in files_at(name, "table", SUFFIXES)]
     twins = {path.removesuffix(".parquet") for path in found if path.endswith(".parquet")}
     return [path for path in dict.fromkeys(found) if path.removesuffix(".tar") not in twins]
-
-
-def _files_of(name: str) -> list[str]:
-    if is_remote(name):
-        found = [name] if is_web(name) and not glob.has_magic(name) else listing(name)
-        found = found if found == [name] else [p for p in found if p.lower().endswith(SUFFIXES)]
-    elif os.path.isdir(name):
-        inside = (str(path) for path in Path(name).iterdir() if path.is_file())
-        found = sorted((p for p in inside if p.lower().endswith(SUFFIXES)), key=natural)
-    elif os.path.exists(name):
-        found = [name]
-    else:
-        found = sorted(filter(os.path.isfile, glob.glob(name)), key=natural)
-        found = [path for path in found if path.lower().endswith(SUFFIXES)] or found
-    found = [path for path in found if path == name or not os.path.basename(path).startswith(".")]
-    if not found:
-        raise ShardError(f"{name}: no table found")
-    return found
 
 
 def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
@@ -141,9 +112,16 @@ def _is_table(path: str, named: bool) -> bool:
     elif head[257:262] == b"ustar":
         return _is_pair_tar(path)
     else:
-        found = text_columns(head)
+        found = text_columns(_as_utf8(head))
         columns = () if found is None else found.columns
     return bool(columns) and (named or recognised(columns) is not None)
+
+
+def _as_utf8(head: bytes) -> bytes:
+    """Return the beginning of a text in UTF-8, to recognize one that cannot be read as it is."""
+    if UTF_16.match(head) is None:
+        return head
+    return head.decode("utf-16-be" if head[:1] == b"\0" else "utf-16", "ignore").encode()
 
 
 def _parquet_columns(path: str) -> list[str]:
@@ -158,18 +136,19 @@ def _parquet_columns(path: str) -> list[str]:
 
 def unpacked_head(head: bytes) -> bytes:
     """Return the first bytes of a file's decompressed content, given those of the file."""
-    if head[:2] == b"\x1f\x8b":
+    kind = packing(head)
+    if kind == "gzip":
         return zlib.decompressobj(31).decompress(head, HEAD)
-    if head[:3] == b"BZh":
+    if kind == "bz2":
         return bz2.BZ2Decompressor().decompress(head, HEAD)
-    if head[:6] == b"\xfd7zXZ\0":
+    if kind == "xz":
         return lzma.LZMADecompressor().decompress(head, HEAD)
-    if head[:4] == b"\x28\xb5\x2f\xfd":
+    if kind == "zstd":
         import pyarrow as pa  # imported late to start faster
 
-        with pa.CompressedInputStream(io.BytesIO(head), "zstd") as stream:
+        with pa.CompressedInputStream(io.BytesIO(head), kind) as stream:
             return bytes(stream.read(1 << 12))  # more may be cut off
-    if head[:4] == b"PK\x03\x04":  # a local header, then the first member
+    if kind == "zip":  # a local header, then the first member
         start = 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
         deflated = head[8:10] == b"\x08\0"
         return zlib.decompressobj(-15).decompress(head[start:], HEAD) if deflated else head[start:]

@@ -27,6 +27,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mmc4viz.data.containers.packed import PEEKED, packing
+from mmc4viz.data.recognise import IS_UTF_16, UTF_16
 from mmc4viz.data.scale import scale_of
 from mmc4viz.data.storage import (
     file_system,
@@ -228,27 +230,23 @@ def _parsed(text: str | None) -> float | None:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[IO[bytes], bool]]:
-    """Open a file's decompressed bytes in order; also return whether it was compressed."""
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    """Open a file's decompressed bytes in order."""
     with open_for_reading(path) as raw:
-        head = raw.peek(6)[:6]
-        if head[:2] == b"\x1f\x8b":
-            yield pa.CompressedInputStream(raw, "gzip"), True
-        elif head[:3] == b"BZh":
-            yield pa.CompressedInputStream(raw, "bz2"), True
-        elif head[:4] == b"\x28\xb5\x2f\xfd":
-            yield pa.CompressedInputStream(raw, "zstd"), True
-        elif head[:6] == b"\xfd7zXZ\0":
+        kind = packing(raw.peek(PEEKED))
+        if kind in ("gzip", "bz2", "zstd"):
+            yield pa.CompressedInputStream(raw, kind)
+        elif kind == "xz":
             with lzma.open(raw) as unpacked:
-                yield unpacked, True
-        elif head[:4] == b"PK\x03\x04":
+                yield unpacked
+        elif kind == "zip":
             with (
                 zipfile.ZipFile(io.BytesIO(raw.read())) as archive,
                 archive.open(_only_member(archive)) as unpacked,
             ):
-                yield unpacked, True
+                yield unpacked
         else:
-            yield raw, False
+            yield raw
 
 
 def _only_member(archive: zipfile.ZipFile) -> str:
@@ -268,7 +266,7 @@ def open_file(path: str) -> TableFile:
         If it cannot be read, or is no table.
     """
     with _readable(path):
-        with _opened(path) as (stream, _):
+        with _opened(path) as stream:
             head = stream.read(HEAD)
         if head[:4] == b"PAR1":
             with _parquet(path) as file:
@@ -278,6 +276,8 @@ def open_file(path: str) -> TableFile:
     if not head:
         raise ShardError(f"{path}: the file is empty")
     found = text_columns(head)
+    if found is None and UTF_16.match(head):
+        raise ShardError(f"{path}: looks like {IS_UTF_16}")
     if found is None:
         raise ShardError(f"{path}: no table: neither Parquet, nor CSV or TSV with known columns")
     return replace(found, path=path)
@@ -532,7 +532,7 @@ def _text_batches(
         skipped += 1
         return "skip"
 
-    with _opened(file.path) as (stream, _):
+    with _opened(file.path) as stream:
         reader = pacsv.open_csv(
             Utf8(stream),
             pacsv.ReadOptions(
@@ -562,7 +562,7 @@ def _text_batches(
 
 def _members(path: str) -> Iterator[tuple[str, str, bytes]]:
     """Yield key, suffix and, for .json and .txt, the bytes of each member of a tar."""
-    with _opened(path) as (stream, _), tarfile.open(fileobj=stream, mode="r|") as tar:
+    with _opened(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         for member in tar:
             base = member.name.rpartition("/")[2]
             stem, dot, suffix = base.partition(".")

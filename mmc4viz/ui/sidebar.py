@@ -529,7 +529,11 @@ def _source(start: Start, tokenizer_slot: DeltaGenerator) -> data.CorpusKey | No
         return data.CorpusKey((), data.identify(name), index=index, sample=sample)
     with tokenizer_slot:
         tokenizer = _tokenizer(start)
-    shards = tuple(start.roots.shards([line.strip() for line in patterns if line.strip()]))
+    notes: list[str] = []
+    named = [line.strip() for line in patterns if line.strip()]
+    shards = tuple(start.roots.shards(named, notes))
+    for line in notes:
+        note(line)
     if not shards:
         return None
     image_dir = _image_dir(shards, start)

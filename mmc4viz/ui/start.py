@@ -133,15 +133,15 @@ class Roots:
             return self.path(os.path.expanduser(name))
         return self.path(name) if os.path.lexists(name) else name
 
-    def shards(self, patterns: Sequence[str]) -> list[Shard]:
-        """Expand patterns to shards within the roots.
+    def shards(self, patterns: Sequence[str], notes: list[str] | None = None) -> list[Shard]:
+        """Expand patterns to shards within the roots, with notes as `expand` adds them.
 
         Raises
         ------
         ConfigError, ShardError
             For the first path that is outside the roots or not a shard.
         """
-        found = expand(list(map(self.pattern, patterns)))
+        found = expand(list(map(self.pattern, patterns)), notes=notes)
         self.shard_files([shard.path for shard in found], patterns)
         return found
 

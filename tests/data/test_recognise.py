@@ -192,3 +192,25 @@ def test_it_is_noted_when_every_document_is_unreadable(
     write_tar(tmp_path / "b.tar", [("k", info([[0.9]]))])
     assert run("explain", tmp_path) == 0
     assert "every document" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["0.jsonl", "0.json", "0.jsonl.gz", "0.csv", "0.tsv.gz"])
+def test_utf_16_is_named_with_how_to_convert_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, encoding: str
+) -> None:
+    row = {"text_list": ["a"], "image_info": [], "similarity_matrix": []}
+    text = {
+        "0.jsonl": f"{json.dumps(row)}\n" * 2,
+        "0.json": json.dumps([row]),
+        "0.csv": "URL,TEXT,similarity\nhttp://a,b,0.3\n",
+        "0.tsv": "URL\tTEXT\tsimilarity\nhttp://a\tb\t0.3\n",
+    }[name.removesuffix(".gz")]
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(pack(text.encode(encoding)))
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(SystemExit):
+            main(["curve", str(path), "--thresholds", "0.2"])
+        said = capsys.readouterr().err
+        assert "looks like UTF-16 text: convert it to UTF-8 (iconv -f UTF-16" in said
+        assert len(said.splitlines()) == 1

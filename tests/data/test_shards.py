@@ -13,6 +13,8 @@ from itertools import accumulate
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from braceexpand import braceexpand
 from hypothesis import given
@@ -48,6 +50,40 @@ PACK = {"": lambda raw: raw, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": 
 
 def read(path: Path) -> list[Sample]:
     return list(samples(Shard(str(path))))
+
+
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_documents_that_are_left_out_are_noted(tmp_path: Path, pattern: str) -> None:
+    write_tar(tmp_path / "0.tar", [("a", info([[0.3]]))])
+    (tmp_path / "similarity_b.parquet").write_bytes(b"")
+    (tmp_path / "0_stats.json").write_text('{"count": 3}\n')
+    for expected in (0, 1):
+        notes: list[str] = []
+        found = expand([str(tmp_path / pattern)], notes=notes)
+        assert [shard.name for shard in found] == ["0.tar"]
+        assert len(notes) == expected
+        for n in range(2):
+            row = {"images": ["http://a/b.jpg", None], "texts": [None, "A boat."]}
+            pq.write_table(pa.Table.from_pylist([row]), tmp_path / f"{n}.parquet")
+            (tmp_path / f"docs_{n}.json").write_text(json.dumps([info([[0.3]])]))
+    assert "6 files are not read, although docs_0.json and 0.parquet hold documents" in notes[0]
+    notes.clear()
+    expand([str(tmp_path / "0.tar"), str(tmp_path / "0.parquet")], notes=notes)
+    assert not notes
+
+
+def test_commands_note_documents_that_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tar(tmp_path / "0.tar", [("a", info([[0.3]]))])
+    (tmp_path / "1.json").write_text(json.dumps([info([[0.3]])]))
+    for words in (["curve", "--threshold", "0.2"], ["index", "--out", str(tmp_path / "index")]):
+        with pytest.raises(SystemExit):
+            main([*words, str(tmp_path)])
+        assert (
+            capsys.readouterr().err.count("1 file is not read, although 1.json holds documents")
+            == 1
+        )
 
 
 def tar_bytes(*names: str) -> bytes:

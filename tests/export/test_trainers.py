@@ -467,6 +467,9 @@ def test_openflamingo_and_webdataset_give_what_there_is(
     assert command(["export", "--index", index, "--for", "openflamingo", "--threshold", "0.3"]) == 0
     said = capsys.readouterr().out
     assert "--mmc4_textsim_threshold 0.3" in said and "mmc4viz apply --index" in said
+    shards = ["sample_data", "--input-format", "mmc4"]
+    assert command(["export", *shards, "--for", "openflamingo"]) == 0
+    assert "mmc4viz apply sample_data --input-format mmc4 --config" in capsys.readouterr().out
     manifest = str(tmp_path / "m.parquet")
     assert command(["export", "--index", index, "--for", "webdataset", "--manifest", manifest]) == 0
     said = capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mmc4viz import LoaderConfig, load_tokenizer, match_corpus, open_index
+from mmc4viz import LoaderConfig, load_tokenizer, match_corpus, open_index, read_columns
 from mmc4viz.cli import main
+from mmc4viz.data.shards import expand
 from mmc4viz.formats.registry import format_named
 from mmc4viz.loader.walk import walk
+from mmc4viz.sweep.document_table import verdicts
 from mmc4viz.sweep.statistics import Tally, tally
 from mmc4viz.sweep.sweep import sweep
 from mmc4viz.types import NEIGHBOR, PairStatus
+from mmc4viz.ui.components import document_list
 from tests.data.test_similarity_file import write_sidecar
 from tests.formats import written
 from tests.formats.written import Picture, pages
@@ -105,6 +109,22 @@ def test_the_app_opens_documents_and_says_that_there_are_no_scores(
         assert shown.count("data:image/jpeg") >= len(pages()[0].pictures)
     [line] = alerts(opened(monkeypatch, "threshold", str(path)))
     assert "no scores yet" in line
+
+
+@pytest.mark.parametrize("special", ["", " <image>"])
+def test_the_list_says_that_documents_have_no_scores_yet(tmp_path: Path, special: str) -> None:
+    rows = [
+        {"images": ["http://a/b.jpg", None], "texts": [None, f"A boat.{special}"]},
+        {"images": ["http://a/b.jpg"], "texts": ["both", "of other length"]},
+    ]
+    path = tmp_path / "0.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    config = LoaderConfig(min_kb=-1)
+    columns = [read_columns(shard, TOKENIZER) for shard in expand([str(path)])]
+    found = verdicts(match_corpus(columns, config), config)
+    listed = document_list.csv_rows(columns, found, np.arange(len(rows)), 0.5)
+    at = document_list.CSV_HEAD.index("reason")
+    assert [row[at] for row in listed] == ["no scores yet", "loader error"]
 
 
 @pytest.mark.parametrize("name", ["obelics with images", "mint-1t"])

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmc4viz.data.shards import expand
 from mmc4viz.pairs.count import count, plan_of
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.layout import recognised
@@ -172,7 +174,7 @@ def test_a_table_of_which_no_file_can_be_read_is_refused(tmp_path: Path) -> None
     (tmp_path / "a.parquet").write_bytes(b"PAR1 half a download")
     with pytest.raises(ShardError, match=r"a\.parquet: damaged or only partly downloaded"):
         open_table([str(tmp_path)])
-    with pytest.raises(ShardError, match="no table found"):
+    with pytest.raises(ShardError, match="matches no table"):
         table_files([str(tmp_path / "*.csv")])
 
 
@@ -268,3 +270,19 @@ def test_known_numbers_have_exact_curves_of_their_own(tmp_path: Path) -> None:
 
 def test_a_layout_needs_all_of_its_marks() -> None:
     assert recognised(["uid", "clip_b32_similarity_score"]) is None
+
+
+def test_a_pattern_means_the_same_for_tables_and_shards(tmp_path: Path) -> None:
+    for name in ("b/2.parquet", "b/10.parquet", "b/.3.parquet", "{1,2}.parquet", "c/notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for pattern in ("b", "b/*.parquet", "{b,c}/*", "{1,2}.parquet", "b/.*", "c/*"):
+        asked = [f"{tmp_path}/{pattern}"]
+        assert table_files(asked) == [shard.path for shard in expand(asked)]
+    for pattern in ("c", "*.tar", "none", "{", "memory://none/*.parquet"):
+        asked, said = [f"{tmp_path}/{pattern}" if ":" not in pattern else pattern], []
+        for find in (table_files, expand):
+            with pytest.raises(ShardError) as error:
+                find(asked)
+            said.append(re.sub(r"\(.*\)", "", str(error.value)).replace("shard", "table"))
+        assert said[0] == said[1]

@@ -333,6 +333,16 @@ def test_another_process_writes_the_same(
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 
 
+@pytest.mark.parametrize("trainer", ["hf", "openflamingo"])
+def test_the_command_reads_shards_as_the_page_does(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, trainer: str
+) -> None:
+    start = {"roots": [str(folder.parent)], "input_format": "mmc4-members", "unit": "paragraph"}
+    app = test_pages.opened(monkeypatch, "export", str(folder), start, **{"x.for": trainer})
+    [words] = [shlex.split(one.value) for one in app.code if one.value.startswith("mmc4viz ")]
+    assert words[2:7] == [str(folder), "--input-format", "mmc4-members", "--unit", "paragraph"]
+
+
 def test_shards_are_written_as_they_were_opened(tmp_path: Path) -> None:
     given = InputFormat("obelics", TextUnit.PARAGRAPH)
     shards = [Shard(str(tmp_path / name)) for name in ("a/0.parquet", "b/0.parquet")]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from mmc4viz.apply.options import Options, apply_command
-from mmc4viz.cli.common import open_corpus, progress, slice_thresholds_of
+from mmc4viz.cli.common import input_format_of, open_corpus, progress, slice_thresholds_of
 from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.data.corpus import Indexed, Shards
 from mmc4viz.data.jobs import by_status, dask, processes
@@ -168,5 +168,6 @@ def _openflamingo(
         shards=options["shards"],
         index=options["index_dir"],
         similarity=options["similarity"],
+        given=input_format_of(options),
     )
     return printable_code("\n".join([*lines, "", "Shards that give exactly this:", command]))

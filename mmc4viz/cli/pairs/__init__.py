@@ -76,7 +76,7 @@ def _is_config_of_pairs(path: str | None) -> bool:
     """Whether a config is given that says which rows of a table are kept."""
     if not path:
         return False
-    from mmc4viz.cli.pairs.settings import is_pair_config  # imported late, for quick help
+    from mmc4viz.pairs.settings import is_pair_config  # imported late, for quick help
 
     return is_pair_config(path)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from mmc4viz.apply.options import corpus_words
 from mmc4viz.export.trainers.mds import IMAGES_OF
+from mmc4viz.formats.registry import RECOGNISED, InputFormat
 
 _HF: Final = """\
 from datasets import load_dataset
@@ -86,6 +87,7 @@ def export_command(
     index: str | None = None,
     similarity: str | None = None,
     image_dir: str | None = None,
+    given: InputFormat = RECOGNISED,
 ) -> str:
     """Return an ``mmc4viz export --for`` command, quoted for a shell.
 
@@ -101,13 +103,16 @@ def export_command(
         As in `mmc4viz.apply.options.apply_command`.
     image_dir : str, optional
         The folder of images.
+    given : InputFormat
+        How shards are read.
 
     Examples
     --------
     >>> export_command("hf", "c.yaml", "my rows", shards=["a/*.tar"])
     "mmc4viz export 'a/*.tar' --config c.yaml --for hf --out 'my rows'"
     """
-    words = ["mmc4viz", "export", *corpus_words(shards, index, similarity), "--config", config]
+    words = ["mmc4viz", "export", *corpus_words(shards, index, similarity, given)]
+    words += ["--config", config]
     words += [] if image_dir is None else ["--image-dir", image_dir]
     return shlex.join([*words, "--for", trainer, _OUT.get(trainer, "--out"), out])
 

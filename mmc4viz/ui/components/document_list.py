@@ -71,6 +71,8 @@ def _score(name: str) -> Callable[[_Listed], float]:
 def _reason(one: _Listed) -> str:
     """Say why a document has its outcome, and with which probability it is kept."""
     words = _REASONS.get(one.kind, "")
+    if one.kind == "unreadable" and one.columns.lacks_scores(one.row):
+        return "no scores yet"
     if not one.kind.startswith("kept"):
         return words
     chance = float(one.found.readable[one.document])

@@ -76,7 +76,9 @@ class ShardsRequest(WriteRequest):
         """Return the ``apply`` command."""
         index = self.index()
         if index is None:
-            return apply_command(CONFIG, self.out, self.options, shards=shards())
+            return apply_command(
+                CONFIG, self.out, self.options, shards=shards(), given=self.source.given
+            )
         return apply_command(
             CONFIG, self.out, self.options, index=absolute(index[0]), similarity=index[1]
         )

@@ -68,8 +68,9 @@ class TrainerRequest(WriteRequest):
         index = self.index()
         if index is None:
             return export_command(
-                self.trainer, CONFIG, self.out, shards=shards(), image_dir=self.image_dir()
-            )
+                self.trainer, CONFIG, self.out, shards=shards(), image_dir=self.image_dir(),
+                given=self.source.given,
+            )  # fmt: skip
         return export_command(
             self.trainer, CONFIG, self.out, index=absolute(index[0]), similarity=index[1]
         )
