@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from mmc4viz.pairs.choose import count_kept
 from mmc4viz.pairs.count import count, plan_of
 from mmc4viz.pairs.curves import PairCurves
-from mmc4viz.pairs.division import NumberCounts, PairAttribute, ValueCounts, attribute_of
 from mmc4viz.pairs.selection import PairSelection, RowCondition
-from mmc4viz.pairs.slices import (
+from mmc4viz.pairs.slices.division import NumberCounts, PairAttribute, ValueCounts, attribute_of
+from mmc4viz.pairs.slices.sliced import (
     PairSlices,
     compared_slices,
     kept_by_slice,
@@ -175,7 +175,7 @@ def test_workers_count_what_one_process_counts(
     table: PairTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = divided(table, "site", most=3)
-    monkeypatch.setattr("mmc4viz.pairs.slices.is_small", lambda _: False)
+    monkeypatch.setattr("mmc4viz.pairs.slices.sliced.is_small", lambda _: False)
     make = partial(ProcessPoolExecutor, 2)
     found = slices_of(table, alone.division.attribute, alone.plan, 3, make, 2)
     assert found.names == alone.names
@@ -315,7 +315,7 @@ def test_many_values_say_what_is_not_sure(tmp_path: Path, monkeypatch: pytest.Mo
     rows = pa.table({"url": urls, "text": ["t"] * 4000, "similarity": [0.3] * 4000})
     table = open_table([str(pairs.write(rows, tmp_path / "t"))])
     plan = plan_of(table, table.scores)
-    monkeypatch.setattr("mmc4viz.pairs.slices.MOST_VALUES", 100)
+    monkeypatch.setattr("mmc4viz.pairs.slices.sliced.MOST_VALUES", 100)
     found = slices_of(table, attribute_of(table, "site"), plan, 5)
     assert found.rows.sum() == 4000
     assert any("may be in 'other'" in note for note in found.notes)

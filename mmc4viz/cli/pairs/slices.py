@@ -16,9 +16,9 @@ from mmc4viz.cli.common import finish, progress
 from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs
 from mmc4viz.data.jobs import processes
 from mmc4viz.pairs.count import CountPlan
-from mmc4viz.pairs.division import SITE, attribute_of
 from mmc4viz.pairs.selection import PairSelection
-from mmc4viz.pairs.slices import (
+from mmc4viz.pairs.slices.division import SITE, attribute_of
+from mmc4viz.pairs.slices.sliced import (
     ASSUMPTION,
     SLICE_HEAD,
     PairSlice,

@@ -14,8 +14,8 @@ import click
 from mmc4viz.cli.common import finish, progress
 from mmc4viz.cli.messages import print_error
 from mmc4viz.cli.pairs.opened import open_pairs
-from mmc4viz.pairs.settings import PairFacts, read_facts
 from mmc4viz.pairs.choose import count_kept
+from mmc4viz.pairs.settings import PairFacts, read_facts
 from mmc4viz.text import table
 
 

@@ -1,8 +1,8 @@
 """What every threshold keeps of each slice of a table, exactly.
 
-After the first pass has found the slices (`mmc4viz.pairs.division`), a second one counts their rows
-by the step of each score. So a threshold of the grid is a look-up, for one score, for the sum of
-two, and for two together, whose joint histogram is kept by its cells that are not empty.
+After the first pass has found the slices (`mmc4viz.pairs.slices.division`), a second one counts
+their rows by the step of each score. So a threshold of the grid is a look-up, for one score, for
+the sum of two, and for two together, whose joint histogram is kept by its cells that are not empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from mmc4viz.data.jobs import OUT_OF_MEMORY
 from mmc4viz.pairs.choose import selected_batches
 from mmc4viz.pairs.count import CountPlan, MakeWorkers, Piece, is_small, layout_named, parts_of
 from mmc4viz.pairs.curves import place_in, step_of
-from mmc4viz.pairs.division import (
+from mmc4viz.pairs.histogram import grid_of, sum_scale, sum_scale_or_none
+from mmc4viz.pairs.layout import KeepRule, ScoreColumn
+from mmc4viz.pairs.selection import PairSelection, Together, admitted, downloaded, downloads, summed
+from mmc4viz.pairs.slices.division import (
     MOST_VALUES,
     NumberCounts,
     PairAttribute,
@@ -29,9 +32,6 @@ from mmc4viz.pairs.division import (
     counted_texts,
     divided,
 )
-from mmc4viz.pairs.histogram import grid_of, sum_scale, sum_scale_or_none
-from mmc4viz.pairs.layout import KeepRule, ScoreColumn
-from mmc4viz.pairs.selection import PairSelection, Together, admitted, downloaded, downloads, summed
 from mmc4viz.pairs.table import PairTable, TableBatch, batches, needed, open_file
 from mmc4viz.slices.differences import CORRECTION, FEWEST, differences, moments_of_documents
 from mmc4viz.slices.division import MOST
@@ -323,7 +323,7 @@ def slices_of(
     ----------
     table : PairTable
     attribute : PairAttribute
-        What divides it (`mmc4viz.pairs.division.attribute_of`).
+        What divides it (`mmc4viz.pairs.slices.division.attribute_of`).
     plan : CountPlan
         What to count.
     most : int
