@@ -26,7 +26,7 @@ from mmc4viz.charts.style import (
 )
 from mmc4viz.data.scale import Scale
 from mmc4viz.slices.comparison import Slice, SliceComparison
-from mmc4viz.slices.words import dropped_singly, limits, share, signed, unit_of
+from mmc4viz.slices.words import SliceShare, dropped_singly, limits, share, signed, unit_of
 from mmc4viz.text import escaped, plain
 
 MOST_ROWS: Final = 30
@@ -41,43 +41,58 @@ _UNSEEN: Final = {"marker": {"opacity": 0}}
 def kept_shares(found: SliceComparison, slices: Sequence[Slice]) -> go.Figure:
     """Draw the kept share of each slice with its simultaneous 95% CI, and the whole's as a line.
 
-    Every row has points that can be selected, anywhere in it; the first of their ``customdata`` is
-    the number of the row.
-
     Parameters
     ----------
     found : SliceComparison
     slices : sequence of Slice
         Those of ``found`` that are drawn, from top to bottom.
     """
+    return shares_of_slices(slices, found.share, [_hover(one, found) for one in slices])
+
+
+def shares_of_slices(slices: Sequence[SliceShare], whole: float, hover: Sequence[str]) -> go.Figure:
+    """Draw the kept share of each slice with its simultaneous 95% CI, and the whole's as a line.
+
+    Every row has points that can be selected, anywhere in it; the first of their ``customdata`` is
+    the number of the row.
+
+    Parameters
+    ----------
+    slices : sequence of SliceShare
+        From top to bottom.
+    whole : float
+        Kept share of all of them together.
+    hover : sequence of str
+        What is shown of each under the pointer; escaped.
+    """
     rows = [(number, one) for number, one in enumerate(slices) if one.share is not None]
-    ends = [_ends(one, found.share) for _, one in rows]
-    low, high = _range([found.share, *(end for both in ends for end in both)])
+    ends = [_ends(one, whole) for _, one in rows]
+    low, high = _range([whole, *(end for both in ends for end in both)])
     n = max(len(slices), 1)
     with_interval = [(at, one) for at, one in rows if one.low is not None]
     without = [(at, one) for at, one in rows if one.low is None]
     data = [
         _dots(with_interval, COLOURS["kept"]),
         _dots(without, INK),
-        _places([_hover(one, found) for one in slices], low, high),
+        _places(hover, low, high),
     ]
     bars = [
         _level(at, *both, {"color": COLOURS["kept"], "width": 2.5})
         for (at, one), both in zip(rows, ends, strict=True)
         if one.low is not None
     ]
-    whole = {"x0": found.share, "x1": found.share, "y0": 0, "y1": 1, "yref": "y domain"}
+    line = {"x0": whole, "x1": whole, "y0": 0, "y1": 1, "yref": "y domain"}
     layout = {
         "xaxis": axis(
             title="kept share", range=[low, high], tickformat=".0%", nticks=5, tickangle=0
         ),
         "yaxis": axis(range=[n - 0.5, -0.5], showgrid=False, showticklabels=False),
-        "shapes": [*bars, {"type": "line", "line": LINE, **whole}],
+        "shapes": [*bars, {"type": "line", "line": LINE, **line}],
         "annotations": [
             *(_beside(at, 0.0, "right", f"{_short(one.name)}  ") for at, one in enumerate(slices)),
             *(_beside(at, 1.0, "left", f"  {_signed(one.cost)}") for at, one in enumerate(slices)),
             above("  cost", 1, "left"),
-            _name_of_the_whole(found.share, low, high),
+            _name_of_the_whole(whole, low, high),
         ],
         "clickmode": "event+select",
         "hovermode": "closest",
@@ -86,7 +101,7 @@ def kept_shares(found: SliceComparison, slices: Sequence[Slice]) -> go.Figure:
     return figure(data, layout, height, left=_LEFT, bottom=_BOTTOM, top=_TOP, right=_RIGHT)
 
 
-def _ends(one: Slice, whole: float) -> tuple[float, float]:
+def _ends(one: SliceShare, whole: float) -> tuple[float, float]:
     """Return the ends of the interval of a slice's share; without one, the share itself."""
     return limits(one, whole) or ((one.share or 0.0,) * 2)
 
@@ -97,7 +112,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return max(-0.02, min(known) - margin), min(1.02, max(known) + margin)
 
 
-def _dots(rows: Sequence[tuple[int, Slice]], colour: str) -> Spec:
+def _dots(rows: Sequence[tuple[int, SliceShare]], colour: str) -> Spec:
     return {
         "type": "scatter",
         "mode": "markers",

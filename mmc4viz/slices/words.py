@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from mmc4viz.slices.attributes import ATTRIBUTES, Attribute
 from mmc4viz.slices.comparison import Slice, SliceComparison
@@ -76,7 +76,31 @@ def _precision(one: Slice) -> tuple[str, str]:
     return f"{of.estimate:.1%}", f"{of.low:.1%}–{of.high:.1%}"
 
 
-def limits(one: Slice, whole: float) -> tuple[float, float] | None:
+class SliceShare(Protocol):
+    """A slice with its kept share."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def share(self) -> float | None:
+        """Kept share; None if nothing can be kept."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95% interval of the difference from the whole's; None without one."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+
+    @property
+    def cost(self) -> float:
+        """How many more would be kept at the whole's share."""
+
+
+def limits(one: SliceShare, whole: float) -> tuple[float, float] | None:
     """Return the 95% CI of a slice's kept share, from that of its difference from the whole's."""
     if one.low is None or one.high is None:
         return None

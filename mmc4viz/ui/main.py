@@ -21,6 +21,7 @@ from mmc4viz.ui.pairs import data as pair_data
 from mmc4viz.ui.pairs import export as pair_export
 from mmc4viz.ui.pairs import near_threshold as pair_near_threshold
 from mmc4viz.ui.pairs import sidebar as pair_sidebar
+from mmc4viz.ui.pairs import slices as pair_slices
 from mmc4viz.ui.pairs import table_data
 from mmc4viz.ui.pairs import threshold as pair_threshold
 from mmc4viz.ui.sidebar import choose
@@ -62,6 +63,7 @@ _PAIR_PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "Data": pair_data.show,
     "Threshold": pair_threshold.show,
     "Near threshold": pair_near_threshold.show,
+    "Slices": pair_slices.show,
     "Compare models": pair_compare_models.show,
     "Export": pair_export.show,
 }

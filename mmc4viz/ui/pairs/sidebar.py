@@ -9,7 +9,6 @@ from typing import Final, cast, get_args
 import numpy as np
 import streamlit as st
 
-from mmc4viz.data.scale import Scale
 from mmc4viz.data.storage import remember
 from mmc4viz.pairs.count import open_pair_index
 from mmc4viz.pairs.curves import PairCurves
@@ -232,11 +231,10 @@ def first_threshold(
 
 
 def span_of(curves: PairCurves, selection: PairSelection) -> tuple[float, float]:
-    """Return the range of thresholds to show."""
-    scale: Scale = table_data.scale_of(selection)
-    used = selection.scores if selection.together == "sum" else selection.scores[:1]
-    low, high = (
-        float(np.sum([getattr(curves.of(one), end) for one in used]))
-        for end in ("lowest", "highest")
-    )
-    return state.visible_span(low, high, scale)
+    """Return the range of thresholds to show: all scores of the scale, without those outside."""
+    scale = table_data.scale_of(selection)
+    kept = table_data.kept_at(curves, selection)
+    grid, used = scale.thresholds(), np.flatnonzero(kept[:-1] > kept[1:])
+    if not len(used):
+        return state.visible_span(np.nan, np.nan, scale)
+    return state.visible_span(float(grid[used[0]]), float(grid[used[-1] + 1]), scale)
