@@ -19,6 +19,7 @@ from mmc4viz.charts.style import (
     curve,
     figure,
     name_at,
+    name_beside,
     threshold_line,
     x_range,
 )
@@ -66,6 +67,28 @@ def rebinned(
     return found, (edges[0], edges[1])
 
 
+def level_line(kept: Floats, seconds: Floats, level: float) -> Floats:
+    """Return the highest second threshold that keeps a share, for each first one; NaN without.
+
+    Parameters
+    ----------
+    kept : ndarray of float64, shape (X, Y)
+        Shares by both thresholds; they fall with either.
+    seconds : ndarray of float64, shape (Y,)
+        Ascending.
+    level : float
+
+    Examples
+    --------
+    >>> kept = np.array([[0.9, 0.5], [0.4, 0.1]])
+    >>> level_line(kept, np.array([0.2, 0.3]), 0.4).tolist()
+    [0.3, 0.2]
+    """
+    enough = (kept >= level).sum(axis=1)
+    found = seconds[np.maximum(enough - 1, 0)]
+    return np.where(enough > 0, found, np.nan)
+
+
 def both_thresholds(
     kept: Floats,
     grids: tuple[Floats, Floats],
@@ -73,15 +96,17 @@ def both_thresholds(
     names: Sequence[str],
     together: str,
 ) -> go.Figure:
-    """Draw the share of pairs kept at every pair of thresholds, with lines of equal yield.
+    """Draw lines of thresholds that keep the same share of all pairs: 10%, 20%, … 90%.
 
-    Each cell has a point that can be selected; its ``customdata`` are its two thresholds.
+    Places all over the picture can be selected; their ``customdata`` are two thresholds and the
+    share that they keep.
 
     Parameters
     ----------
     kept : ndarray of float64, shape (X, Y)
         Shares, by the first score's threshold, then the second's.
     grids : tuple of ndarray, shapes (X,) and (Y,)
+        The part of both grids that is drawn.
     thresholds : (float, float)
         The current ones.
     names : (str, str)
@@ -89,34 +114,43 @@ def both_thresholds(
         ``and`` or ``or``.
     """
     x, y = grids
-    lines = {
-        "type": "contour",
-        "x": x,
-        "y": y,
-        "z": kept.T,
-        "showscale": False,
-        "contours": {"start": 0.1, "end": 0.9, "size": 0.1, "showlabels": True, "coloring": "none",
-                     "labelformat": ".0%", "labelfont": {"color": INK, "size": 13}},
-        "line": {"color": COLOURS["kept"], "width": 1.5},
-        "hoverinfo": "skip",
-    }  # fmt: skip
+    data: list[Spec] = []
+    annotations = [above(f"threshold of {names[1]}", 0, "left")]
+    for tenth in range(1, 10):
+        line = level_line(kept, y, tenth / 10)
+        known = np.isfinite(line) & (line < y[-1])
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": x[known].tolist(),
+                "y": line[known].tolist(),
+                "line": {"color": COLOURS["kept"], "width": 1.5},
+                "hoverinfo": "skip",
+            }
+        )
+        if known.any():
+            at = np.flatnonzero(known)[0 if together == "and" else -1]
+            annotations.append(name_beside(float(x[at]), float(line[at]), f"{tenth * 10}%", INK))
+    some = [
+        np.unique(np.linspace(0, len(one) - 1, _MOST_CELLS).round().astype(int)) for one in grids
+    ]
+    places = [(int(a), int(b)) for a in some[0] for b in some[1]]
     unseen = {"marker": {"opacity": 0}}
-    cells = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": np.repeat(x, len(y)),
-        "y": np.tile(y, len(x)),
-        "customdata": [
-            [float(a), float(b), float(share)]
-            for a, row in zip(x, kept, strict=True)
-            for b, share in zip(y, row, strict=True)
-        ],
-        "marker": {"size": 10, "opacity": 0},
-        "selected": unseen,
-        "unselected": unseen,
-        "hovertemplate": f"%{{customdata[0]:.6g}} {together} %{{customdata[1]:.6g}} keep "
-        "%{customdata[2]:.1%}; press to use<extra></extra>",
-    }
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [float(x[a]) for a, _ in places],
+            "y": [float(y[b]) for _, b in places],
+            "customdata": [[float(x[a]), float(y[b]), float(kept[a, b])] for a, b in places],
+            "marker": {"size": 10, "opacity": 0, "color": INK},
+            "selected": unseen,
+            "unselected": unseen,
+            "hovertemplate": f"%{{customdata[0]:.6g}} {together} %{{customdata[1]:.6g}} keep "
+            "%{customdata[2]:.1%}; press to use<extra></extra>",
+        }
+    )
     level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
     layout: Spec = {
         "xaxis": axis(title=f"threshold of {names[0]}", range=[x[0], x[-1]], nticks=7),
@@ -125,11 +159,11 @@ def both_thresholds(
             threshold_line(thresholds[0]),
             level | {"y0": thresholds[1], "y1": thresholds[1], "line": LINE},
         ],
-        "annotations": [above(f"threshold of {names[1]}", 0, "left")],
+        "annotations": annotations,
         "clickmode": "event+select",
         "hovermode": "closest",
     }
-    return figure([lines, cells], layout, 420, left=52, bottom=46)
+    return figure(data, layout, 420, left=52, bottom=46)
 
 
 def number_yield(thresholds: Floats, shares: Floats, name: str) -> go.Figure:

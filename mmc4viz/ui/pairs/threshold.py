@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -10,19 +11,20 @@ import streamlit as st
 
 from mmc4viz import charts
 from mmc4viz.export.figure_svg import sheet
+from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.text import escaped, plain
 from mmc4viz.ui import state
 from mmc4viz.ui.components import control
 from mmc4viz.ui.components.charts import pressed_point, show_figure
 from mmc4viz.ui.components.control import HeadlineNumber, Steered
 from mmc4viz.ui.html import csv_button, heading, many, note, show_problems, svg_button
+from mmc4viz.ui.pairs.sidebar import span_of
 from mmc4viz.ui.pairs.table_data import PairChoice
 
 _WORDS: Final = {
     "title": "Score distribution",
     "counted": "pairs",
 }
-_CELLS: Final = 40  # along an axis of the picture of two thresholds
 
 
 def show(choice: PairChoice) -> None:
@@ -146,9 +148,9 @@ def _both(choice: PairChoice) -> None:
     """Draw what every pair of thresholds keeps."""
     selection, curves = choice.selection, choice.curves
     surface = curves.surface(selection.scores, selection.together)
-    places = [_places(choice, n) for n in range(2)]
-    grids = [one.scale.thresholds()[at] for one, at in zip(selection.scores, places, strict=True)]
-    shares = surface[np.ix_(*places)] / max(curves.tally.rows, 1)
+    parts = [_part(choice, one) for one in selection.scores]
+    grids = [one.scale.thresholds()[at] for one, at in zip(selection.scores, parts, strict=True)]
+    shares = surface[tuple(parts)] / max(curves.tally.rows, 1)
     names = [escaped(one.name) for one in selection.scores]
     figure = charts.both_thresholds(
         shares, (grids[0], grids[1]), (choice.threshold, choice.fixed[0]), names,
@@ -172,13 +174,12 @@ def _both(choice: PairChoice) -> None:
     st.caption("Lines join thresholds that keep the same share of all pairs. Press to use them.")
 
 
-def _places(choice: PairChoice, n: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return at most `_CELLS` steps of a score's grid over the range of its scores."""
-    column = choice.selection.scores[n]
-    grid, found = column.scale.thresholds(), choice.curves.of(column)
-    first, last = np.searchsorted(grid, [found.lowest, found.highest])
-    first, last = max(int(first) - 1, 0), min(int(last) + 1, len(grid) - 1)
-    return np.unique(np.linspace(first, last, _CELLS).round().astype(np.int64))
+def _part(choice: PairChoice, column: ScoreColumn) -> slice:
+    """Return the steps of a score's grid that are drawn."""
+    low, high = span_of(choice.curves, replace(choice.selection, scores=(column,), together="one",
+                                               thresholds=(0.0,)))  # fmt: skip
+    first, last = np.searchsorted(column.scale.thresholds(), [low - 1e-9, high - 1e-9])
+    return slice(int(first), int(last) + 1)
 
 
 def _pressed(choice: PairChoice) -> None:
