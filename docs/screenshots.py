@@ -2,7 +2,8 @@
 
     python docs/screenshots.py
 
-Needs Chromium and the packages of ``.[dev]``. The app shows the sample.
+Needs Chromium and the packages of ``.[dev]``. The app shows the sample, and a generated table of
+pairs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from playwright.sync_api import sync_playwright
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from tests.support import pairs  # noqa: E402
 from tests.support.serving import FLAGS, chromium, serving  # noqa: E402
 
 # The path of each page, text to wait for, and the height of the screenshot.
@@ -33,15 +35,29 @@ PAGES = {
 }
 
 
+OF_PAIRS = {
+    "pairs-threshold": ("?with=and", "Choose by what is kept", 1500),
+    "pairs-compare-models": ("compare-models", "Rank correlation", 1620),
+}
+
+
 def main() -> None:
     """Write one picture per page next to this script."""
+    with TemporaryDirectory() as folder:
+        pairs.write(pairs.datacomp(20_000), Path(folder), 2)
+        take(OF_PAIRS, folder)
+    take(PAGES)
+
+
+def take(pages: dict[str, tuple[str, str, int]], *shards: str) -> None:
+    """Write one picture per page of the app with some shards."""
     with (
         TemporaryDirectory() as folder,
-        serving(HERE.parent, "--labels", f"{folder}/labels.sqlite") as address,
+        serving(HERE.parent, *shards, "--labels", f"{folder}/labels.sqlite") as address,
         sync_playwright() as driver,
     ):
         browser = driver.chromium.launch(executable_path=chromium(), args=FLAGS)
-        for name, (path, words, height) in PAGES.items():
+        for name, (path, words, height) in pages.items():
             page = browser.new_page(viewport={"width": 1280, "height": height})
             page.goto(f"{address}/{path}")
             page.get_by_test_id("stMain").get_by_text(words).first.wait_for(timeout=60_000)

@@ -119,19 +119,26 @@ def both_thresholds(
     for tenth in range(1, 10):
         line = level_line(kept, y, tenth / 10)
         known = np.isfinite(line) & (line < y[-1])
+        if not known.any():
+            continue
+        across, up = x[known].tolist(), line[known].tolist()
+        if together == "and":  # beyond, no second threshold keeps that much
+            across, up = [*across, across[-1]], [*up, float(y[0])]
+            end = across[-1], up[-2]
+        else:  # before, every second threshold does
+            across, up = [across[0], *across], [float(y[-1]), *up]
+            end = across[0], up[1]
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines",
-                "x": x[known].tolist(),
-                "y": line[known].tolist(),
+                "x": across,
+                "y": up,
                 "line": {"color": COLOURS["kept"], "width": 1.5},
                 "hoverinfo": "skip",
             }
         )
-        if known.any():
-            at = np.flatnonzero(known)[0 if together == "and" else -1]
-            annotations.append(name_beside(float(x[at]), float(line[at]), f"{tenth * 10}%", INK))
+        annotations.append(name_beside(*end, f"{tenth * 10}%", INK))
     some = [
         np.unique(np.linspace(0, len(one) - 1, _MOST_CELLS).round().astype(int)) for one in grids
     ]

@@ -245,8 +245,10 @@ def serve(
 
 
 def _load_pages() -> None:
-    """Import the pages while the browser still loads Streamlit's scripts."""
+    """Import the pages while the browser still loads Streamlit's scripts, and count a table."""
     import_module("mmc4viz.ui.main")
+    start = import_module("mmc4viz.ui.start").read_start()
+    import_module("mmc4viz.ui.pairs.sidebar").prepare(start)
 
 
 def _collect() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from mmc4viz import LoaderConfig, expand, load_tokenizer, parse_document, samples
 from mmc4viz.loader.walk import states
+from tests.support import pairs
 from tests.support.serving import serving
 from tests.support.slowly import slow
 from tests.ui.test_browser_pages import FACTS, SAMPLE, Watched
@@ -35,6 +37,34 @@ def opened(browser: Browser, address: str, path: str, width: int, scheme: Any) -
     page.wait_for_selector("body.mmc-drawn [data-testid=stMain] h1", timeout=60_000)
     page.wait_for_selector('[data-test-script-state="notRunning"]', timeout=60_000)
     return page
+
+
+OF_PAIRS: Final = ("", "?with=and", "near-threshold", "compare-models", "slices", "data", "export")
+
+
+@pytest.fixture(scope="module")
+def table_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve a table of pairs."""
+    folder = tmp_path_factory.mktemp("table")
+    pairs.write(pairs.datacomp(2000), folder)
+    with serving(folder, str(folder)) as address:
+        yield address
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", OF_PAIRS)
+def test_pages_of_a_table_are_accessible_and_at_rest(
+    browser: Browser, table_address: str, path: str
+) -> None:
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        page = opened(browser, table_address, path, width, scheme)
+        assert page.evaluate("window.shifted") < 0.1
+        wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert page.evaluate(wide)
+        found = Axe().run(page).response["violations"]
+        bad = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] != "minor"]
+        assert not bad
+        page.close()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import re
 import struct
 import tarfile
@@ -18,20 +19,25 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from mmc4viz.pairs.manifest import write_uids
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.pairs.table import open_table
 from mmc4viz.ui import cache
 from mmc4viz.ui.pairs import export
+from mmc4viz.ui.start import VARIABLE
 from tests.cli.test_cli import Run
 from tests.support import pairs
 from tests.support.documents import jpeg
 from tests.support.hostile import MARK, TEXTS
 from tests.support.serving import serving
+from tests.support.slowly import slow
 from tests.ui.test_browser_pages import Watched
-from tests.ui.test_pages import alerts, markup, opened
+from tests.ui.test_pages import ROOT, alerts, markup, opened
+from tests.ui.test_state import VALUES
 
+PAGES = ("data", "threshold", "near-threshold", "slices", "compare-models", "export")
 B32, L14 = "clip_b32_similarity_score", "clip_l14_similarity_score"
 
 
@@ -200,6 +206,27 @@ def test_a_wrong_address_costs_a_line(
     assert line or control_of(app)[0]["all_pairs"] == 3000
 
 
+@pytest.mark.parametrize("seed", [0, *slow(*range(1, 20))])
+def test_no_address_breaks_a_page_of_a_table(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    names = ("score", "with", "second", "where", "strict", "number", "m.quadrant", "s.by", "t",
+             f"t.{B32}", f"t.{L14}", f"t.{B32} + {L14}", "b.from", "b.to", "b.below", "b.n",
+             "view", "note", "shards", "index")  # fmt: skip
+    values = (*VALUES, B32, L14, "sum", "and", "aspect", "both", "original_width>=1")
+    for page in rng.sample(PAGES, 3):
+        address = {name: rng.choice(values) for name in rng.sample(names, rng.choice([1, 4, 12]))}
+        address = {name: value for name, value in address.items() if isinstance(value, str)}
+        monkeypatch.setenv(VARIABLE, json.dumps({"shards": [str(folder / "datacomp")]}))
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app.query_params.update(address)
+        app._page_hash = calc_hash(page)
+        app.run()
+        assert not app.exception, (page, address)
+        assert "This page failed" not in markup(app), (page, address)
+
+
 def hostile_table(path: Path) -> None:
     """Write a table whose texts, ids and addresses are hostile."""
     texts = [*TEXTS, *TEXTS]
@@ -219,7 +246,7 @@ def hostile_table(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["", "near-threshold", "compare-models?m.quadrant=neither", "data", "export"]
+    "page", ["", "near-threshold", "compare-models?m.quadrant=neither", "slices", "data", "export"]
 )
 def test_hostile_tables_are_data_in_the_browser(
     browser: Browser, hostile_address: str, page: str

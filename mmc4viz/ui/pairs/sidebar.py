@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, cast, get_args
@@ -15,7 +16,7 @@ from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.recognise import MANIFEST
 from mmc4viz.pairs.selection import PairSelection, RowCondition, Together, conditions_on
-from mmc4viz.types import ConfigError
+from mmc4viz.types import ConfigError, Mmc4vizError
 from mmc4viz.ui import fields, state
 from mmc4viz.ui.data import identify
 from mmc4viz.ui.html import note
@@ -26,10 +27,10 @@ from mmc4viz.ui.start import Start
 
 FIRST_SHARE: Final = 0.3  # of rows, kept by the threshold that a score starts with
 _TOGETHER: Final = {
-    "one": "One score",
-    "and": "AND",
-    "or": "OR",
-    "sum": "Sum",
+    "one": "none: one score",
+    "and": "AND: both reach their thresholds",
+    "or": "OR: either reaches its threshold",
+    "sum": "Sum: both together reach one threshold",
 }
 _HELP: Final = {
     "table": "One per line. Parquet, CSV or TSV, or img2dataset's tars; folders, globs and braces "
@@ -37,8 +38,6 @@ _HELP: Final = {
     "index": "A folder written by mmc4viz index, used instead of the table. Clear it to enter "
     "files.",
     "score": "A column with one number per row. Its threshold is remembered.",
-    "together": "AND: both scores must reach their thresholds. OR: either. Sum: their sum must "
-    "reach the threshold.",
     "where": "One per line, such as width>=200, aspect<=3 or NSFW=UNLIKELY. Rows that do not meet "
     "all of them are dropped before any threshold.",
     "strict": "Scores must exceed the threshold (>) instead of reaching it (≥).",
@@ -65,6 +64,15 @@ def choose(start: Start, *, threshold_here: bool) -> PairChoice:
         curves = _curves(source, columns, conditions, strict)
         with threshold_slot:
             return _thresholds(source, curves, columns, together, threshold_here)
+
+
+def prepare(start: Start) -> None:
+    """Count the table that the app was started with, if it is one, before a page asks for it."""
+    with suppress(Mmc4vizError):  # the page tells
+        if start.shards and not start.index and table_data.holds_table(start.shards, start):
+            source = TableKey(tuple(map(identify, start.shards)), named=start.named)
+            known = table_data.columns_of(source)
+            _curves(source, known[:1], _parsed(list(start.where), source), start.strict)
 
 
 def _parsed(lines: list[str], source: TableKey) -> tuple[RowCondition, ...]:
@@ -131,8 +139,8 @@ def _scores(columns: tuple[ScoreColumn, ...]) -> tuple[tuple[ScoreColumn, ...], 
     if not others or not by_name[first].is_score:
         return (by_name[first],), "one"
     together = fields.one_of(
-        st.segmented_control, "With a second score", list(get_args(Together)), "pair-with", "with",
-        format_func=_TOGETHER.__getitem__, help=_HELP["together"], required=True,
+        st.selectbox, "With a second score", list(get_args(Together)), "pair-with", "with",
+        format_func=_TOGETHER.__getitem__,
     )  # fmt: skip
     if together == "one":
         return (by_name[first],), "one"

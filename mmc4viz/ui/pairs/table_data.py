@@ -170,10 +170,14 @@ def is_open(start: Start) -> bool:
             start.roots.pattern(pattern)
     except ConfigError:
         return False  # told where the corpus is chosen
+    return holds_table(patterns, start)
+
+
+def holds_table(patterns: tuple[str, ...], start: Start) -> bool:
+    """Whether files hold a table of pairs, by their content."""
     here = tuple(identify(one) for one in (patterns[0], patterns[-1]) if not is_remote(one))
-    return _KINDS.get(
-        (patterns, here, start.named), lambda: holds_pairs(patterns, bool(start.named))
-    )
+    key = patterns, here, start.named
+    return _KINDS.get(key, lambda: holds_pairs(patterns, bool(start.named)))
 
 
 def asked(start: Start) -> tuple[str, tuple[str, ...]]:
