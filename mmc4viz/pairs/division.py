@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.pairs.layout import ASPECT, PairLayout
-from mmc4viz.pairs.selection import as_text
-from mmc4viz.pairs.table import PairTable, TableBatch, batches, numbers_of
+from mmc4viz.pairs.table import PairTable, TableBatch, as_text, batches, numbers_of
 from mmc4viz.slices.division import MOST, NO_VALUE, OTHER, distinct, shown
 from mmc4viz.slices.site import ADDRESS, NOT_A_URL, authority_of, site_of_authority
 from mmc4viz.types import ConfigError

@@ -69,7 +69,7 @@ class SliceJob:
         layout = layout_named(self.plan.layout)
         for path, groups in self.pieces:
             try:
-                file = open_file(path)
+                file = open_file(path, self.plan.joined)
                 wanted = [*names, *downloads(file)] if self.division is not None else names
                 yield from batches(file, needed(wanted, layout, file.columns), groups)
             except ShardError as error:
