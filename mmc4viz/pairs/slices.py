@@ -366,8 +366,7 @@ def slices_of(
     division = divided(attribute, counted.counted, most)
     nothing = replace(nothing, division=division)
     tally: SliceTally = added(count_slices, division, count_slices(nothing))
-    errors = tuple(dict.fromkeys((*counted.errors, *tally.errors)))
-    return PairSlices(plan, division, replace(tally, errors=errors))
+    return PairSlices(plan, division, tally)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,21 @@ def test_keys_are_found_where_they_are(held: list[str | None], asked: list[str |
     assert found.tolist() == [places.get(one, -1) for one in asked]
 
 
+def test_texts_of_any_length_have_digests_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    letters = "".join(rng.choice([*"ab\0"], 400))
+    texts = {letters[:n] for n in range(400)} | {letters[:n] + "c" for n in range(0, 400, 3)}
+    texts |= {str(n) for n in range(20_000)} | {"a" * n for n in range(300)}
+    every = pa.array(sorted(texts))
+    found = digests(every)
+    assert len(np.unique(found, axis=0)) == len(texts)
+    assert all(len(np.unique(half)) == len(texts) for half in found.T)
+    assert (digests(every.slice(777)) == found[777:]).all()
+    assert (digests(every.cast(pa.large_string())) == found).all()
+    bits = np.unpackbits(found.view(np.uint8)).reshape(-1, 128).mean(0)
+    assert (abs(bits - 0.5) < 0.03).all()
+
+
 def others(frame: pd.DataFrame, seed: int = 0) -> pa.Table:
     """Return scores of some of a table's rows, and of others, in another order."""
     rng = np.random.default_rng(seed)
