@@ -169,6 +169,10 @@ def test_compare_prints_text_and_json_of_table_and_index() -> None:
         "clip_similarity_vitb32", "clip_similarity_vitl14"
     ]  # fmt: skip
     said("index coyo --out i --workers 1")
+    words = "--threshold 0.25 --by num_faces"
+    assert said(f"slices --index i {words}") == said(f"slices coyo {words}")
+    said("export coyo --threshold 0.25 --out s.yaml")
+    assert said("slices coyo --config s.yaml --by num_faces") == said(f"slices coyo {words}")
     assert said("compare --index i --threshold 0.25")[0] == output
     words = "were not counted together"
     assert words in said("compare --index i --models b32 aesthetic --threshold 0.25", 2)[1]
