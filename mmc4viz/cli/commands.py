@@ -224,7 +224,7 @@ def apply() -> None:
     help="Print what is kept against how good it is at each threshold of every model instead: "
     "precision with --labels, 1 − FDR with --fdr, else the overlap at equal yield.",
 )
-@with_pairs("score", "where", "strict")
+@with_pairs("score", "scores", "where", "strict")
 @output_format("table", "json", "csv")
 @_runs("compare", pairs=True)
 def compare() -> None:

@@ -191,6 +191,11 @@ _PAIRS = {
         "--sum", "sum_", metavar="COLUMN",
         help="Of a table of pairs: the threshold is for the sum of both scores.",
     ),
+    "scores": click.option(
+        "--scores", "score_file", metavar="FILE[:KEY]",
+        help="Of a table of pairs: join the columns of another table, by its column with ids of "
+        "rows, or by KEY, for --score, --and, --where and so on.",
+    ),
     "where": click.option(
         "--where", metavar="CONDITION", multiple=True,
         help="Of a table of pairs: only rows such as 'width>=200', 'aspect<=3' or 'NSFW=UNLIKELY'; "
@@ -201,7 +206,9 @@ _PAIRS = {
         help="Of a table of pairs: keep scores above the threshold (>), not those that reach it.",
     ),
 }  # fmt: skip
-PAIR_OPTIONS = ("named", "and_", "or_", "sum_", "where", "strict", "first", "near", "fraction")
+PAIR_OPTIONS = (
+    "named", "and_", "or_", "sum_", "score_file", "where", "strict", "first", "near", "fraction",
+)  # fmt: skip
 """Parameters of commands that only a table of pairs takes."""
 
 

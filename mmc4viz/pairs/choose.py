@@ -44,7 +44,7 @@ def selected_batches(
     """
     for path in table.paths:
         try:
-            file = open_file(path)
+            file = open_file(path, table.joined)
             names = selection.columns(file, table.layout)
             names += [name for name in dict.fromkeys(more) if name in file.columns]
             for batch in batches(file, list(dict.fromkeys(names))):

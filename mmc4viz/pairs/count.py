@@ -37,7 +37,7 @@ from mmc4viz.data.storage import (
 )
 from mmc4viz.pairs.histogram import PairTally, TallyCounter, unpacked
 from mmc4viz.pairs.layout import LAYOUTS, OTHER, KeepRule, PairLayout, ScoreColumn
-from mmc4viz.pairs.recognise import MANIFEST, TableFile
+from mmc4viz.pairs.recognise import MANIFEST, JoinedFile, TableFile
 from mmc4viz.pairs.selection import RowCondition, admitted, downloaded, downloads
 from mmc4viz.pairs.table import PairTable, batches, needed, open_file, row_groups
 from mmc4viz.types import ConfigError, Mmc4vizError, ShardError
@@ -62,6 +62,8 @@ class CountPlan:
         Whether the first two are also counted together.
     where : tuple of RowCondition
     rule : KeepRule
+    joined : JoinedFile or None
+        Another file whose columns are joined to the table; an index has none.
     """
 
     layout: str
@@ -69,10 +71,12 @@ class CountPlan:
     joint: bool
     where: tuple[RowCondition, ...]
     rule: KeepRule
+    joined: JoinedFile | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return it as plain values, as an index records it."""
         found = asdict(self)
+        del found["joined"]
         return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
     @classmethod
@@ -114,7 +118,7 @@ def plan_of(
         )
     rule = replace(table.layout.rule, strict=strict or table.layout.rule.strict)
     joint = len(columns) > 1 and all(one.is_score for one in columns[:2])
-    return CountPlan(table.layout.name, tuple(columns), joint, tuple(where), rule)
+    return CountPlan(table.layout.name, tuple(columns), joint, tuple(where), rule, table.joined)
 
 
 def layout_named(name: str) -> PairLayout:
@@ -152,7 +156,7 @@ def _count_file(
     plan: CountPlan, counter: TallyCounter, path: str, groups: Sequence[int] | None = None
 ) -> None:
     try:
-        file = open_file(path)
+        file = open_file(path, plan.joined)
         _count_rows(plan, counter, file, groups)
     except ShardError as error:
         counter.errors.append(str(error))

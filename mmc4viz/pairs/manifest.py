@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from mmc4viz.data.storage import whole_file
 from mmc4viz.pairs.choose import selected_batches
 from mmc4viz.pairs.examples import json_number
-from mmc4viz.pairs.selection import PairSelection, as_text
-from mmc4viz.pairs.table import PairTable, TableBatch, bools_of, text_of
+from mmc4viz.pairs.selection import PairSelection
+from mmc4viz.pairs.table import PairTable, TableBatch, as_text, bools_of, text_of
 from mmc4viz.text import storable
 from mmc4viz.types import ConfigError
 

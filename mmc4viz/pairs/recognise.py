@@ -38,6 +38,34 @@ _IMAGES: Final = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedFile:
+    """Another file whose columns are joined to a table.
+
+    Attributes
+    ----------
+    path : str
+        A file, folder or glob.
+    key : str
+        Its column with keys.
+    id : str
+        The table's column that they name.
+    columns : tuple of str
+        Its other columns, without those that the table has as well.
+    state : str
+        Fingerprints of its files when it was opened, so that a changed file is read again.
+    """
+
+    path: str
+    key: str
+    id: str
+    columns: tuple[str, ...]
+    state: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
 class TableFile:
     """A file of a table.
 
@@ -53,6 +81,8 @@ class TableFile:
         Of a text file.
     header : bool
         Whether a text file's first line names its columns.
+    joined : JoinedFile or None
+        Whose columns are among ``columns`` at the end.
     """
 
     path: str
@@ -60,6 +90,7 @@ class TableFile:
     columns: tuple[str, ...]
     delimiter: str = ","
     header: bool = True
+    joined: JoinedFile | None = None
 
 
 def table_files(patterns: Iterable[str]) -> list[str]:

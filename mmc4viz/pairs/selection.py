@@ -12,13 +12,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmc4viz.arrays import Bools, Floats
 from mmc4viz.pairs.layout import ASPECT, DEFAULT_RULE, KeepRule, PairLayout, ScoreColumn
 from mmc4viz.pairs.recognise import TableFile
-from mmc4viz.pairs.table import STATUS, ColumnNumbers, PairTable, TableBatch, bools_of, needed
+from mmc4viz.pairs.table import (
+    STATUS,
+    ColumnNumbers,
+    PairTable,
+    TableBatch,
+    as_text,
+    bools_of,
+    needed,
+)
 from mmc4viz.types import ConfigError
 
 Together = Literal["one", "and", "or", "sum"]
@@ -97,15 +104,6 @@ class RowCondition:
     def __str__(self) -> str:
         value = self.value if isinstance(self.value, str) else f"{self.value:.12g}"
         return f"{self.column}{self.sign}{value}"
-
-
-def as_text(column: pa.Array) -> pa.Array:
-    """Return a column as text; nulls if its type has none."""
-    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    try:
-        return column.cast(pa.large_string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.nulls(len(column), pa.large_string())
 
 
 @dataclass(frozen=True, slots=True)

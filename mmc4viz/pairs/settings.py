@@ -12,6 +12,7 @@ import yaml
 
 from mmc4viz.config_file import read_marked
 from mmc4viz.pairs.selection import PairSelection
+from mmc4viz.pairs.table import PairTable
 from mmc4viz.types import ConfigError
 
 _TOGETHER: Final = ("one", "and", "or", "sum")
@@ -32,6 +33,8 @@ class PairSettings:
     together : str
     strict : bool
     where : tuple of str
+    scores_file : str
+        Another file whose columns are joined, as ``FILE:KEY``; empty without.
     """
 
     layout: str
@@ -41,24 +44,27 @@ class PairSettings:
     together: str
     strict: bool
     where: tuple[str, ...]
+    scores_file: str = ""
 
     @classmethod
-    def of(cls, layout: str, selection: PairSelection) -> PairSettings:
-        """Return the settings of a selection."""
+    def of(cls, table: PairTable, selection: PairSelection) -> PairSettings:
+        """Return the settings of a selection of a table."""
         return cls(
-            layout,
+            table.layout.name,
             tuple(one.name for one in selection.scores),
             tuple(one.model for one in selection.scores),
             selection.thresholds,
             selection.together,
             selection.rule.strict,
             tuple(map(str, selection.where)),
+            str(table.joined or ""),
         )
 
     def options(self) -> dict[str, Any]:
         """Return the options of a command that mean the same."""
         found: dict[str, Any] = dict.fromkeys(("and_", "or_", "sum_"))
         found |= {"named": (self.scores[0],), "where": self.where, "strict": self.strict}
+        found["score_file"] = self.scores_file or None
         if self.together != "one":
             end = "" if self.together == "sum" else f"={self.thresholds[1]!r}"
             found[f"{self.together}_"] = f"{self.scores[1]}{end}"
@@ -68,6 +74,8 @@ class PairSettings:
 def settings_text(settings: PairSettings, facts: dict[str, Any], name: str) -> str:
     """Return a config's text: JSON if the name ends in ``.json``, else YAML."""
     pairs = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(settings).items()}
+    if not settings.scores_file:
+        del pairs["scores_file"]
     content = {"pairs": pairs, "provenance": {"mmc4viz": version("mmc4viz"), **facts}}
     if name.lower().endswith(".json"):
         return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
@@ -110,7 +118,8 @@ def read_settings(path: str) -> PairSettings:
     where = tuple(map(str, found.get("where", ())))
     layout = str(found.get("layout", ""))
     strict = bool(found.get("strict", False))
-    return PairSettings(layout, scores, models, thresholds, together, strict, where)
+    file = str(found.get("scores_file", ""))
+    return PairSettings(layout, scores, models, thresholds, together, strict, where, file)
 
 
 @dataclass(frozen=True)

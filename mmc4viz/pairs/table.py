@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import IO, Any, Final
 
@@ -32,12 +33,16 @@ from mmc4viz.data.recognise import IS_UTF_16, UTF_16
 from mmc4viz.data.scale import scale_of
 from mmc4viz.data.storage import (
     file_system,
+    fingerprint,
     is_remote,
     open_for_reading,
+    remember,
 )
+from mmc4viz.pairs.join import KeyedRows, digests
 from mmc4viz.pairs.layout import (
     ASPECT,
     OTHER,
+    SCALES,
     UNKNOWN,
     PairLayout,
     ScoreColumn,
@@ -46,7 +51,7 @@ from mmc4viz.pairs.layout import (
     recognised,
     scores_in,
 )
-from mmc4viz.pairs.recognise import HEAD, TableFile, table_files, text_columns
+from mmc4viz.pairs.recognise import HEAD, JoinedFile, TableFile, table_files, text_columns
 from mmc4viz.text import storable
 from mmc4viz.types import ConfigError, ShardError
 
@@ -75,6 +80,8 @@ class PairTable:
         CLIP scores; those that were named first.
     numbers : tuple of ScoreColumn
         Other known numbers.
+    joined : JoinedFile or None
+        Another file whose columns are joined to it.
     """
 
     paths: tuple[str, ...]
@@ -82,6 +89,7 @@ class PairTable:
     layout: PairLayout
     scores: tuple[ScoreColumn, ...]
     numbers: tuple[ScoreColumn, ...]
+    joined: JoinedFile | None = None
 
     def column(self, asked: str) -> ScoreColumn:
         """Return the column that a person means, of scores and other numbers.
@@ -208,6 +216,15 @@ def _floats(column: pa.Array) -> NDArray[Any]:
     return np.frombuffer(data, kind)[filled.offset : filled.offset + len(filled)]
 
 
+def as_text(column: pa.Array) -> pa.Array:
+    """Return a column as text; nulls if its type has none."""
+    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    try:
+        return column.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(len(column), pa.large_string())
+
+
 def bools_of(column: pa.Array) -> NDArray[np.bool_]:
     """Return a column of booleans, False for null."""
     octets = column.fill_null(False).cast(pa.uint8())
@@ -257,14 +274,28 @@ def _only_member(archive: zipfile.ZipFile) -> str:
     return names[0]
 
 
-def open_file(path: str) -> TableFile:
+def open_file(path: str, joined: JoinedFile | None = None) -> TableFile:
     """Open a file of a table and read the names of its columns.
+
+    Parameters
+    ----------
+    path : str
+    joined : JoinedFile, optional
+        Another file whose columns are joined to it.
 
     Raises
     ------
     ShardError
         If it cannot be read, or is no table.
     """
+    found = _file_at(path)
+    if joined is None:
+        return found
+    more = [name for name in joined.columns if name not in found.columns]
+    return replace(found, columns=(*found.columns, *more), joined=joined)
+
+
+def _file_at(path: str) -> TableFile:
     with _readable(path):
         with _opened(path) as stream:
             head = stream.read(HEAD)
@@ -305,7 +336,9 @@ def _parquet(path: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def open_table(patterns: Sequence[str], named: Sequence[str] = ()) -> PairTable:
+def open_table(
+    patterns: Sequence[str], named: Sequence[str] = (), others: str | None = None
+) -> PairTable:
     """Open a table of image–text pairs.
 
     Parameters
@@ -314,6 +347,8 @@ def open_table(patterns: Sequence[str], named: Sequence[str] = ()) -> PairTable:
         Files, folders, globs or braces.
     named : sequence of str
         Columns that a person named, each as ``COLUMN`` or ``COLUMN=MODEL``; they come first.
+    others : str, optional
+        Another file whose columns are joined to it, as ``FILE`` or ``FILE:KEY``; see `joined_file`.
 
     Raises
     ------
@@ -326,11 +361,16 @@ def open_table(patterns: Sequence[str], named: Sequence[str] = ()) -> PairTable:
     first = _first_of(paths)
     layout = recognised(first.columns) or OTHER
     known = scores_in(layout, first.columns)
+    joined = None if others is None else joined_file(others, first, layout)
+    if joined is not None:
+        first = open_file(first.path, joined)
+        its_own = recognised((joined.key, *joined.columns)) or OTHER
+        known += scores_in(its_own, joined.columns)
     numbers = tuple(numbers_in(layout, first.columns))
     chosen = [_named(text, first, layout, [*known, *numbers]) for text in named]
     names = {one.name for one in chosen}
     scores = (*chosen, *(one for one in known if one.name not in names))
-    return PairTable(paths, first, layout, scores, numbers)
+    return PairTable(paths, first, layout, scores, numbers, joined)
 
 
 def _first_of(paths: Sequence[str]) -> TableFile:
@@ -359,7 +399,7 @@ def _named(
     values = _sample(file, layout, name)
     if not np.isfinite(values).any():
         raise ConfigError(f"{file.path}: the column {name!r} has no numbers in its first rows")
-    return ScoreColumn(name, model or UNKNOWN, scale_of(values))
+    return ScoreColumn(name, model or UNKNOWN, SCALES.get(name) or scale_of(values))
 
 
 def _sample(file: TableFile, layout: PairLayout, name: str) -> NDArray[np.float64]:
@@ -418,6 +458,9 @@ def batches(
             raise ShardError(f"{file.path}: has no column {name!r}; skipped")
         if (count := file.columns.count(name)) > 1:
             raise ShardError(f"{file.path}: has {count} columns named {name!r}; skipped")
+    if file.joined is not None:
+        yield from _with_joined(file, file.joined, columns, groups)
+        return
     read = {"parquet": _parquet_batches, "text": _text_batches, "tar": _tar_batches}[file.kind]
     start = 0
     with _readable(file.path):
@@ -427,6 +470,103 @@ def batches(
                 found = dict(zip(columns, map(_plain, part.columns), strict=True))
                 yield TableBatch(start, part.num_rows, found)
                 start += part.num_rows
+
+
+# --- joining -------------------------------------------------------------------------------------
+
+
+def joined_file(text: str, first: TableFile, layout: PairLayout) -> JoinedFile:
+    """Return what joins a file to a table, given ``FILE`` or ``FILE:KEY``.
+
+    KEY is the file's column that names rows of the table: by the table's column of the same name,
+    else by its ids. Without KEY it is the column with the name of the table's ids, or ``key``.
+
+    Raises
+    ------
+    ConfigError
+        Without such columns.
+    """
+    path, _, key = text.rpartition(":")
+    if not path or "/" in key or "\\" in key:
+        path, key = text, ""
+    path = remember(path)
+    files = table_files([path])
+    other = _first_of(files)
+    own = layout.column_of("id", first.columns)
+    if not key:
+        key = next((name for name in (own, "key") if name in other.columns), "")
+    if key not in other.columns:
+        asked = f"no column {key!r}" if key else f"no column {own or 'key'!r} or 'key'"
+        raise ConfigError(
+            f"--scores {text}: {asked}; name the one that names rows of the table as FILE:KEY, one "
+            f"of {', '.join(other.columns[:30])}"
+        )
+    own = key if key in first.columns else own
+    if own is None:
+        raise ConfigError(
+            f"--scores {text}: the table has no column {key!r}, and no ids; its columns are "
+            + ", ".join(first.columns[:30])
+        )
+    columns = tuple(name for name in other.columns if name not in (key, *first.columns))
+    if not columns:
+        raise ConfigError(f"--scores {text}: has no column that the table does not have")
+    return JoinedFile(path, key, own, columns, " ".join(map(fingerprint, files)))
+
+
+@lru_cache(2)
+def keys_of(joined: JoinedFile) -> KeyedRows:
+    """Read a joined file's keys.
+
+    Raises
+    ------
+    ShardError
+        If it cannot be read.
+    ConfigError
+        If it has a key twice.
+    """
+    parts = [digests(as_text(one)) for one in _whole(joined, joined.key)]
+    found = KeyedRows.of(np.concatenate([np.zeros((0, 2), np.uint64), *parts]))
+    if len(twice := found.doubled()):
+        key = pa.chunked_array(map(as_text, _whole(joined, joined.key)))[int(twice[0])].as_py()
+        more = f" (and {len(twice) - 1:,} more rows)" if len(twice) > 1 else ""
+        raise ConfigError(
+            f"{joined.path}: {key!r} in column {joined.key!r} has two rows{more}; keep one row for "
+            "each key"
+        )
+    return found
+
+
+def _whole(joined: JoinedFile, name: str) -> list[pa.Array]:
+    """Read a column of a joined file."""
+    files = map(open_file, table_files([joined.path]))
+    return [batch.columns[name] for file in files for batch in batches(file, [name])]
+
+
+@lru_cache(8)
+def _values_of(joined: JoinedFile, name: str) -> pa.Array:
+    """Read a column of a joined file, in one piece; text of any kind as large text."""
+    parts = _whole(joined, name)
+    kinds = {one.type for one in parts}
+    numeric = all(pa.types.is_integer(k) or pa.types.is_floating(k) for k in kinds)
+    if len(kinds) != 1 or not numeric:
+        parts = list(map(as_text, parts)) or [pa.nulls(0, pa.large_string())]
+    return pa.concat_arrays(parts)
+
+
+def _with_joined(
+    file: TableFile, joined: JoinedFile, columns: Sequence[str], groups: Sequence[int] | None
+) -> Iterator[TableBatch]:
+    """Yield a file's rows with columns of its own and of a joined file."""
+    alone = open_file(file.path)
+    more = [name for name in columns if name not in alone.columns]
+    own = [name for name in columns if name in alone.columns]
+    for batch in batches(alone, list(dict.fromkeys([*own, joined.id] if more else own)), groups):
+        found = {name: batch.columns[name] for name in own}
+        if more:
+            rows = keys_of(joined).rows_of(as_text(batch.columns[joined.id]))
+            at = pa.array(rows, mask=rows < 0)
+            found |= {name: _values_of(joined, name).take(at) for name in more}
+        yield TableBatch(batch.start, batch.rows, found)
 
 
 def _plain(column: pa.Array) -> pa.Array:

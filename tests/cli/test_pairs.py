@@ -169,6 +169,10 @@ def test_compare_prints_text_and_json_of_table_and_index() -> None:
         "clip_similarity_vitb32", "clip_similarity_vitl14"
     ]  # fmt: skip
     said("index coyo --out i --workers 1")
+    words = "--threshold 0.25 --by num_faces"
+    assert said(f"slices --index i {words}") == said(f"slices coyo {words}")
+    said("export coyo --threshold 0.25 --out s.yaml")
+    assert said("slices coyo --config s.yaml --by num_faces") == said(f"slices coyo {words}")
     assert said("compare --index i --threshold 0.25")[0] == output
     words = "were not counted together"
     assert words in said("compare --index i --models b32 aesthetic --threshold 0.25", 2)[1]
@@ -210,6 +214,30 @@ def test_verify_reads_a_table_of_no_known_kind_and_older_configs(tmp_path: Path)
     del content["provenance"]["kept"]
     Path("s.json").write_text(json.dumps(content))
     assert "nothing to verify" in said("verify s.json t.parquet", 2)[1]
+
+
+def test_scores_of_another_file_are_joined_in_every_command() -> None:
+    uids = pairs.datacomp()["uid"].to_pylist()
+    score = np.linspace(0, 3, 60_000).astype(np.float32)
+    pq.write_table(pa.table({"key": uids[:60_000], "quality_score": score}), "q.parquet")
+    options = "--scores q.parquet --score quality --threshold 1.5 --and b32=0.25"
+    (row,) = rows(f"curve datacomp {options}")
+    kept = int(row["pairs"])
+    assert 0 < kept < 30_000
+    _, note = said(f"curve datacomp {options}")
+    assert "60,000 rows joined by 'key' to 'uid'; their keys take 1.4 MB of memory" in note
+    assert "quality_score: 40,000 rows without a value; never kept by it" in note
+    found = rows(f"slices datacomp {options} --by quality_score --format csv")
+    assert sum(int(one["kept"]) for one in found) == kept
+    said(f"export datacomp {options} --out s.yaml --manifest m.parquet")
+    assert pq.read_table("m.parquet")["quality_score"].to_numpy().min() >= 1.5
+    assert said("verify s.yaml datacomp")[0].count(" same") == 5
+    _, error = said(f"export datacomp {options} --manifest q.parquet --overwrite", 2)
+    assert "q.parquet: is an input and would be overwritten" in error
+    said("suggest datacomp --scores q.parquet --score quality --keep pairs=10%")
+    said("compare datacomp --scores q.parquet --models b32 quality --threshold 0.25")
+    said("index coyo --out i --workers 1")
+    assert "give the TABLE" in said("curve --index i --scores q.parquet", 2)[1]
 
 
 def test_impossible_similarities_are_named_and_kept() -> None:

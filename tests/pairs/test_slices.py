@@ -318,4 +318,19 @@ def test_many_values_say_what_is_not_sure(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("mmc4viz.pairs.slices.sliced.MOST_VALUES", 100)
     found = slices_of(table, attribute_of(table, "site"), plan, 5)
     assert found.rows.sum() == 4000
-    assert any("may be in 'other'" in note for note in found.notes)
+    assert found.notes[0].startswith("Site: more than 100 values; the largest 5 are slices")
+    assert "may be in 'other'" in found.notes[1]
+
+
+def test_values_that_are_all_different_are_one_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pa.table({"url": [f"u{n}" for n in range(500)], "text": ["t"] * 500})
+    pairs.write(rows.append_column("similarity", pa.array([0.3] * 500)), tmp_path / "t")
+    table = open_table([str(tmp_path / "t")])
+    monkeypatch.setattr("mmc4viz.pairs.slices.MOST_VALUES", 100)
+    found = slices_of(table, attribute_of(table, "url"), plan_of(table, table.scores), 5)
+    assert (found.names, found.rows.tolist()) == (("other",), [500])
+    assert found.notes == (
+        "url: more than 100 values, none more often than 1 times; 'other' is all of them",
+    )

@@ -40,7 +40,7 @@ def place_of(module: str, name: str, given: dict[str, Any]) -> tuple[str, dict[s
     from mmc4viz.pairs.recognise import holds_pairs, is_pair_index  # imported late, for quick help
 
     folder = given.get("index_dir")
-    named = bool(given.get("named"))
+    named = bool(given.get("named") or given.get("score_file"))
     if _is_config_of_pairs(given.get("config_file")):
         is_table = True
     elif folder:

@@ -17,9 +17,10 @@ from mmc4viz.pairs.count import CountPlan, count, open_pair_index, plan_of
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.histogram import PairTally
 from mmc4viz.pairs.layout import ScoreColumn, named_column
+from mmc4viz.pairs.recognise import JoinedFile
 from mmc4viz.pairs.selection import PairSelection, RowCondition, Together, conditions_on
 from mmc4viz.pairs.settings import PairSettings, read_settings
-from mmc4viz.pairs.table import PairTable, open_table
+from mmc4viz.pairs.table import PairTable, keys_of, open_table
 from mmc4viz.types import ConfigError
 
 
@@ -198,7 +199,8 @@ def _finite(text: str) -> float:
 
 
 def _of_table(options: dict[str, Any], together: Together, other: str | None) -> OpenedPairs:
-    table = open_table([remember(one) for one in options["shards"]], options["named"])
+    paths = [remember(one) for one in options["shards"]]
+    table = open_table(paths, options["named"], options["score_file"])
     columns = table.scores[: len(options["named"]) or None]
     if other is not None and columns:
         columns = (columns[0], table.column(other))
@@ -207,10 +209,22 @@ def _of_table(options: dict[str, Any], together: Together, other: str | None) ->
     where = conditions_on(options["where"], table)
     plan = plan_of(table, columns, where, options["strict"])
     plan = replace(plan, joint=plan.joint and other is not None)
-    return OpenedPairs(table.paths, plan, together, None, columns, known=table)
+    notes = [] if table.joined is None else [_size_of(table.joined)]
+    return OpenedPairs(table.paths, plan, together, None, columns, known=table, notes=notes)
+
+
+def _size_of(joined: JoinedFile) -> str:
+    """Say how a file is joined, and what that takes."""
+    keys = keys_of(joined)
+    return (
+        f"{joined.path}: {len(keys.row):,} rows joined by {joined.key!r} to {joined.id!r}; their "
+        f"keys take {keys.n_bytes / 1e6:,.1f} MB of memory, in each worker"
+    )
 
 
 def _of_index(options: dict[str, Any], together: Together, other: str | None) -> OpenedPairs:
+    if options["score_file"]:
+        raise ConfigError("--scores joins columns to a TABLE, not to an index: give the TABLE")
     index = open_pair_index(remember(options["index_dir"]))
     asked = tuple(map(RowCondition.parse, options["where"]))
     plan = index.plan

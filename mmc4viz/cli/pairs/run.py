@@ -330,7 +330,7 @@ def _write_settings(
     note: str | None,
     why: dict[str, Any] | None,
 ) -> None:
-    settings = PairSettings.of(opened.table.layout.name, selection)
+    settings = PairSettings.of(opened.table, selection)
     files = [os.path.basename(path) for path in opened.table.paths]
     facts: dict[str, Any] = {**counted, "files": files}
     facts |= {"note": note} if note else {}
@@ -342,6 +342,7 @@ def _write_settings(
 
 def _refuse(opened: OpenedPairs, path: str, overwrite: bool = False) -> None:
     """Refuse to write over a file of the table, or over any other without being told."""
-    refuse_inputs([path], opened.table.paths)
+    joined = opened.table.joined
+    refuse_inputs([path], [*opened.table.paths, *([] if joined is None else [joined.path])])
     if os.path.exists(path) and not overwrite:
         raise ConfigError(f"{path}: exists; choose another name or add --overwrite")

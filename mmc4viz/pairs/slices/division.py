@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.pairs.layout import ASPECT, PairLayout
-from mmc4viz.pairs.selection import as_text
-from mmc4viz.pairs.table import PairTable, TableBatch, batches, numbers_of
+from mmc4viz.pairs.table import PairTable, TableBatch, as_text, batches, numbers_of
 from mmc4viz.slices.division import MOST, NO_VALUE, OTHER, distinct, shown
 from mmc4viz.slices.site import ADDRESS, NOT_A_URL, authority_of, site_of_authority
 from mmc4viz.types import ConfigError
@@ -339,25 +338,38 @@ def divided(
     each = sorted((-n, value) for value, n in counted.counts.items() if value not in apart)
     values = tuple(value for _, value in each[:most])
     names = (*distinct([shown(value) for value in values]), OTHER, *apart, NO_VALUE)
-    notes = _notes(attribute, [-n for n, _ in each], counted.doubt, most)
+    notes = _notes(attribute.label, counted, [-n for n, _ in each], most)
     return PairDivision(attribute, names, values, notes=tuple(notes))
 
 
-def _notes(attribute: PairAttribute, counts: Sequence[int], doubt: int, most: int) -> Iterator[str]:
-    """Say how many values there are, and whether the slices are surely the largest."""
+def _notes(label: str, counted: ValueCounts, counts: Sequence[int], most: int) -> Iterator[str]:
+    """Say how many values there are, and whether the slices are surely the largest.
+
+    Parameters
+    ----------
+    label : str
+    counted : ValueCounts
+    counts : sequence of int
+        Of all values that were not let go or set apart, descending.
+    most : int
+    """
+    doubt = counted.doubt
     if len(counts) <= most and not doubt:
         return
-    many = f"more than {len(counts):,}" if doubt else f"{len(counts):,}"
+    many = f"{label}: more than {counted.most:,}" if doubt else f"{label}: {len(counts):,}"
+    if not counts:
+        yield f"{many} values, none more often than {doubt:,} times; {OTHER!r} is all of them"
+        return
     yield (
-        f"{attribute.label}: {many} values; the largest {min(most, len(counts)):,} are slices of "
-        f"their own, {OTHER!r} is all others"
+        f"{many} values; the largest {min(most, len(counts)):,} are slices of their own, {OTHER!r} "
+        "is all others"
     )
     lowest = counts[most - 1] if len(counts) >= most else 0
     highest = (counts[most] if len(counts) > most else 0) + doubt
     if doubt and highest > lowest:
         yield (
-            f"{attribute.label}: a value with up to {highest:,} rows may be in {OTHER!r}, because "
-            f"there are too many values to count all; the counts of the slices are exact"
+            f"{label}: a value with up to {highest:,} rows may be in {OTHER!r}, because there are "
+            "too many values to count all; the counts of the slices are exact"
         )
 
 

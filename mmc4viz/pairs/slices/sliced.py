@@ -69,7 +69,7 @@ class SliceJob:
         layout = layout_named(self.plan.layout)
         for path, groups in self.pieces:
             try:
-                file = open_file(path)
+                file = open_file(path, self.plan.joined)
                 wanted = [*names, *downloads(file)] if self.division is not None else names
                 yield from batches(file, needed(wanted, layout, file.columns), groups)
             except ShardError as error:
@@ -366,8 +366,7 @@ def slices_of(
     division = divided(attribute, counted.counted, most)
     nothing = replace(nothing, division=division)
     tally: SliceTally = added(count_slices, division, count_slices(nothing))
-    errors = tuple(dict.fromkeys((*counted.errors, *tally.errors)))
-    return PairSlices(plan, division, replace(tally, errors=errors))
+    return PairSlices(plan, division, tally)
 
 
 @dataclass(frozen=True, slots=True)
