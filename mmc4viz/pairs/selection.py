@@ -88,7 +88,7 @@ class RowCondition:
     def met(self, batch: TableBatch, layout: PairLayout) -> Bools:
         """Return which rows of a batch meet it; a row without a value does not."""
         if isinstance(self.value, str):
-            equal = pc.equal(as_text(batch.columns[self.column]), self.value)
+            equal = _equal(batch.columns[self.column], self.value)
             found = pc.invert(equal) if self.sign == "!=" else equal
             return bools_of(found)
         values = batch.numbers(self.column, layout).values.astype(np.float64, copy=False)
@@ -99,9 +99,15 @@ class RowCondition:
         return f"{self.column}{self.sign}{value}"
 
 
+def _equal(column: pa.Array, text: str) -> pa.Array:
+    """Return where a column is equal to a text; nulls if its type has no text."""
+    if pa.types.is_dictionary(column.type):
+        return _equal(column.dictionary, text).take(column.indices)
+    return pc.equal(as_text(column), text)
+
+
 def as_text(column: pa.Array) -> pa.Array:
     """Return a column as text; nulls if its type has none."""
-    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     try:
         return column.cast(pa.large_string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -233,5 +239,4 @@ def downloaded(batch: TableBatch) -> Bools:
     """Return which rows have their image, according to img2dataset; all if it did not write it."""
     if STATUS not in batch.columns:
         return np.ones(batch.rows, bool)
-    found = pc.equal(as_text(batch.columns[STATUS]), "success")
-    return bools_of(found)
+    return bools_of(_equal(batch.columns[STATUS], "success"))
