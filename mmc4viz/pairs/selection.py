@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from mmc4viz.arrays import Bools, Floats
 from mmc4viz.pairs.layout import DEFAULT_RULE, KeepRule, PairLayout, ScoreColumn
 from mmc4viz.pairs.recognise import TableFile
-from mmc4viz.pairs.table import STATUS, ColumnNumbers, TableBatch, bools_of, needed
+from mmc4viz.pairs.table import STATUS, UNREADABLE, ColumnNumbers, TableBatch, bools_of, needed
 from mmc4viz.types import ConfigError
 
 Together = Literal["one", "and", "or", "sum"]
@@ -205,6 +205,7 @@ class PairSelection:
         words = np.where(kept, KEPT, np.where(scored, BELOW, NO_SCORE)).astype(object)
         words[~pool] = FILTERED
         words[~here] = NOT_DOWNLOADED
+        words[unreadable(batch)] = UNREADABLE
         return [str(word) for word in words]
 
     def kept(self, batch: TableBatch, layout: PairLayout) -> Bools:
@@ -237,6 +238,15 @@ def downloads(file: TableFile) -> list[str]:
 
 def downloaded(batch: TableBatch) -> Bools:
     """Return which rows have their image, according to img2dataset; all if it did not write it."""
+    return _has_status(batch, "success", default=True)
+
+
+def unreadable(batch: TableBatch) -> Bools:
+    """Return which rows are samples whose metadata could not be read."""
+    return _has_status(batch, UNREADABLE, default=False)
+
+
+def _has_status(batch: TableBatch, status: str, *, default: bool) -> Bools:
     if STATUS not in batch.columns:
-        return np.ones(batch.rows, bool)
-    return bools_of(_equal(batch.columns[STATUS], "success"))
+        return np.full(batch.rows, default)
+    return bools_of(_equal(batch.columns[STATUS], status))

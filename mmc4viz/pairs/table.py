@@ -56,6 +56,8 @@ BATCH: Final = 1 << 19
 """Rows per batch."""
 STATUS: Final = "status"
 """img2dataset's column that says whether an image was downloaded."""
+UNREADABLE: Final = "unreadable metadata"
+"""What it says of a sample whose JSON is not valid."""
 
 _BLOCK: Final = 16 << 20  # bytes of text per block
 _MEMORY: Final = 1 << 30  # bytes of a batch of Parquet
@@ -597,7 +599,7 @@ def _tar_columns(path: str) -> tuple[str, ...]:
     """Return the names of the fields in a tar's first samples."""
     names: dict[str, None] = {}
     for row in islice(_tar_rows(path), 20):
-        names |= dict.fromkeys(row)
+        names |= dict.fromkeys(name for name in row if row[name] is not UNREADABLE)
     if not names:
         raise ShardError(f"{path}: no image–text pairs: no sample has a .json or .txt")
     return tuple(names)
@@ -619,7 +621,8 @@ def _tar_rows(path: str) -> Iterator[dict[str, Any]]:
                 found = json.loads(data)
             except (ValueError, RecursionError):
                 found = None
-            row = {"key": stem, **row, **(found if isinstance(found, dict) else {})}
+            read = found if isinstance(found, dict) else {STATUS: UNREADABLE}
+            row = {"key": stem, **row, **read}
         elif suffix == ".txt":
             row = {"key": stem, "caption": data.decode(errors="replace"), **row}
     if row:

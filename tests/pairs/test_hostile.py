@@ -150,8 +150,8 @@ def test_every_sample_of_a_tar_is_a_row(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_bytes(written.tar(members))
     found = [(row["status"], row["text"]) for row in rows_in(capsys, path)]
     assert found == [
-        ("kept", "a"), ("below threshold", "a"), ("not downloaded", None),
-        ("not downloaded", None), ("kept", "\\ud800"), ("kept", "a"),
+        ("kept", "a"), ("below threshold", "a"), ("unreadable metadata", None),
+        ("unreadable metadata", None), ("kept", "\\ud800"), ("kept", "a"),
     ]  # fmt: skip
 
 
