@@ -7,7 +7,6 @@ sorted bucket by bucket, so that memory does not grow with the table.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,10 +23,9 @@ from numpy.typing import NDArray
 
 from mmc4viz.data.storage import whole_file
 from mmc4viz.pairs.choose import selected_batches
-from mmc4viz.pairs.examples import json_number
 from mmc4viz.pairs.selection import PairSelection, as_text
 from mmc4viz.pairs.table import PairTable, TableBatch, bools_of, text_of
-from mmc4viz.text import storable
+from mmc4viz.text import json_text, storable
 from mmc4viz.types import ConfigError
 
 SUFFIXES: Final = (".parquet", ".jsonl", ".csv")
@@ -258,5 +256,4 @@ def _writer(path: str, file: IO[bytes], schema: pa.Schema) -> Iterator[Write]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    plain = {name: json_number(one) if isinstance(one, float) else one for name, one in row.items()}
-    return json.dumps(plain, ensure_ascii=False) + "\n"
+    return json_text(row, ascii_only=False) + "\n"
