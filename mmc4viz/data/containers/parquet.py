@@ -133,11 +133,12 @@ def rows(
     import pyarrow.parquet as pq  # imported late to start faster
 
     first = pq.ParquetFile(file)
-    names, plain = first.schema_arrow.names, first.schema_arrow
+    names = first.schema_arrow.names
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"has {names.count(twice[0])} columns named {twice[0]!r}")
     reading = BoundedReading.of(first, limit, rows=_BATCH, compact=_COMPACT)
     opened = pq.ParquetFile(file, metadata=first.metadata, read_dictionary=reading.dictionaries)
+    plain = first.schema_arrow if reading.dictionaries else None
     asked = _Wanted(wanted)
     at = 0
     for number in range(opened.num_row_groups):
@@ -183,10 +184,13 @@ def _announced(group: Any) -> int:
     return int(size // max(1, group.num_rows))
 
 
-def _unpacked(batch: pa.RecordBatch, at: int, limit: int, plain: pa.Schema) -> Iterator[ParquetRow]:
+def _unpacked(
+    batch: pa.RecordBatch, at: int, limit: int, plain: pa.Schema | None
+) -> Iterator[ParquetRow]:
+    """Yield the rows of a batch; with a schema, dictionaries become plain values of it."""
     if (size := _size(batch)) <= limit:
         try:
-            unpacked = batch.cast(plain).to_pylist()
+            unpacked = _as_python(batch, plain)
         except (ValueError, OverflowError, TypeError):  # of one row: text that is no UTF-8, a date
             pass
         else:
@@ -194,15 +198,26 @@ def _unpacked(batch: pa.RecordBatch, at: int, limit: int, plain: pa.Schema) -> I
             yield from (ParquetRow(number, each, one) for number, one in enumerate(unpacked, at))
             return
     for number in range(batch.num_rows):
-        one = batch.take([number])  # without the values of other rows, which a cast would copy
+        # A cast would copy the values of all rows, unless they are taken out.
+        one = batch.slice(number, 1) if plain is None else batch.take([number])
         yield _row(one, at + number, _size(one), limit, plain)
 
 
-def _row(one: pa.RecordBatch, number: int, size: int, limit: int, plain: pa.Schema) -> ParquetRow:
+def _as_python(batch: pa.RecordBatch, plain: pa.Schema | None) -> list[dict[str, Any]]:
+    if plain is not None:
+        pairs = zip(batch.columns, plain.types, strict=True)
+        columns = [one if one.type == kind else one.cast(kind) for one, kind in pairs]
+        batch = pa.RecordBatch.from_arrays(columns, schema=plain)
+    return batch.to_pylist()  # type: ignore[no-any-return]
+
+
+def _row(
+    one: pa.RecordBatch, number: int, size: int, limit: int, plain: pa.Schema | None
+) -> ParquetRow:
     if size > limit:
         return ParquetRow(number, size, None)
     try:
-        return ParquetRow(number, size, one.cast(plain).to_pylist()[0])
+        return ParquetRow(number, size, _as_python(one, plain)[0])
     except (ValueError, OverflowError, TypeError) as error:
         return ParquetRow(number, size, None, f"not readable as Python values: {words(error)}")
 
