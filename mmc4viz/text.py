@@ -10,6 +10,7 @@ import csv
 import html
 import io
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Container, Iterable, Sequence
@@ -72,7 +73,7 @@ def verdict_json(shard: str, number: int, verdict: Verdict, token_ids: bool = Fa
             for p in verdict.pairs
         ],
     }
-    return json.dumps(record | ({"token_ids": list(verdict.token_ids)} if token_ids else {}))
+    return json_text(record | ({"token_ids": list(verdict.token_ids)} if token_ids else {}))
 
 
 def verdict_row(shard: str, number: int, verdict: Verdict) -> str:
@@ -92,10 +93,46 @@ def verdict_row(shard: str, number: int, verdict: Verdict) -> str:
     )
 
 
+def json_text(value: Any, indent: int | None = None, *, ascii_only: bool = True) -> str:
+    """Return plain values as JSON, which knows neither NaN (null here) nor infinity (a text).
+
+    Examples
+    --------
+    >>> json_text({"a": [float("nan"), float("-inf")], "b": 0.5})
+    '{"a": [null, "-inf"], "b": 0.5}'
+    """
+    how: dict[str, Any] = {"indent": indent, "ensure_ascii": ascii_only, "allow_nan": False}
+    try:
+        return json.dumps(value, **how)
+    except ValueError:
+        return json.dumps(_finite(value), **how)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return json_number(value) if isinstance(value, float) else value
+
+
+def json_number(value: float) -> float | str | None:
+    """Return a number as JSON has it.
+
+    Examples
+    --------
+    >>> json_number(0.3), json_number(float("nan")), json_number(float("inf"))
+    (0.3, None, 'inf')
+    """
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else str(value)
+
+
 def write_rows(rows: list[dict[str, Any]], form: str, out: IO[str]) -> None:
     """Write rows as CSV, or as a JSON array of objects."""
     if form == "json":
-        out.write(json.dumps(rows, indent=1) + "\n")
+        out.write(json_text(rows, 1) + "\n")
         return
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -7,7 +7,6 @@ score set's or the CLIP model's name; ``own`` always selects the scores in the s
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from mmc4viz.export.tables import (
     compare_models,
 )
 from mmc4viz.sweep.sweep import Matched, match_corpus
-from mmc4viz.text import csv_text, table, write_rows
+from mmc4viz.text import csv_text, json_text, table, write_rows
 from mmc4viz.thresholds.compare.agreement import Candidate
 from mmc4viz.thresholds.compare.disagreement import distribution
 from mmc4viz.thresholds.compare.frontier import NO_QUALITY, by_fdr, by_precision, shared
@@ -78,7 +77,7 @@ def compare(
     if form == "csv":
         write_rows([row for one in compared for row in one.rows()], form, sys.stdout)
     elif form == "json":
-        click.echo(json.dumps(as_json(config, spreads, compared, separated), indent=1))
+        click.echo(json_text(as_json(config, spreads, compared, separated), 1))
     else:
         click.echo(as_text(spreads, compared, separated))
     finish(corpus)

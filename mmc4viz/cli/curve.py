@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections import Counter
@@ -34,6 +33,7 @@ from mmc4viz.loader.walk import walk
 from mmc4viz.text import (
     TABLE_HEAD,
     csv_text,
+    json_text,
     printable,
     table,
     verdict_json,
@@ -160,7 +160,7 @@ def reference(form: str, **options: Any) -> None:
     with progress("documents") as advance:
         found = OpenedCorpus(corpus, config.clip_model, progress=advance).reference()
     if form == "json":
-        click.echo(json.dumps({"figures": found.rows(), "notes": found.notes}, indent=1))
+        click.echo(json_text({"figures": found.rows(), "notes": found.notes}, 1))
     elif form == "csv":
         rows = [["" if x is None else x for x in row.values()] for row in found.rows()]
         click.echo(csv_text(list(found.rows()[0]), rows), nl=False)
@@ -194,7 +194,7 @@ def loaders(names: tuple[str, ...], documents_file: str | None, form: str, **opt
             file.write(csv_text(head, _differing(opened.columns, found)).encode())
         print_note(f"wrote {documents_file}: {int(found.differing().sum()):,} documents")
     if form == "json":
-        click.echo(json.dumps(rows_of(found), indent=1))
+        click.echo(json_text(rows_of(found), 1))
     elif form == "csv":
         rows = [["" if x is None else x for x in row.values()] for row in rows_of(found)]
         click.echo(csv_text(list(rows_of(found)[0]), rows), nl=False)

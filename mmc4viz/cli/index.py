@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +20,7 @@ from mmc4viz.data.storage import remember, size_of
 from mmc4viz.formats.registry import FORMATS
 from mmc4viz.loader.describe import descriptions
 from mmc4viz.loader.tokenizer import load_tokenizer
-from mmc4viz.text import csv_text, table
+from mmc4viz.text import csv_text, json_text, table
 from mmc4viz.types import ConfigError, LoaderConfig
 
 
@@ -135,7 +134,7 @@ def formats(form: str) -> None:
         for one in FORMATS
     ]
     if form == "json":
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        click.echo(json_text(rows, 1, ascii_only=False))
     elif form == "csv":
         click.echo(csv_text(list(rows[0]), [list(row.values()) for row in rows]), nl=False)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -24,7 +23,7 @@ from mmc4viz.slices.thresholds import (
 )
 from mmc4viz.slices.words import ALONE, share, table_of, unit_of
 from mmc4viz.sweep.sweep import Matched
-from mmc4viz.text import csv_text, printable, table
+from mmc4viz.text import csv_text, json_text, printable, table
 from mmc4viz.types import ConfigError, LoaderConfig, SliceThresholds
 
 
@@ -55,7 +54,7 @@ def slices(
     if not len(matched.scores()):
         corpus.notes.append(unmatched(matched.n_documents))
     if form == "json":
-        click.echo(json.dumps([as_dict(one, ordered(one.slices, sort)) for one in found], indent=1))
+        click.echo(json_text([as_dict(one, ordered(one.slices, sort)) for one in found], 1))
     elif form == "csv":
         lines = [row for one in found for row in cells(one, ordered(one.slices, sort))]
         click.echo(csv_text(HEAD, lines), nl=False)
@@ -131,7 +130,7 @@ def _propose(
 def _print_proposed(found: ProposedThresholds, attribute: Attribute, form: str) -> None:
     rows = [found.as_row(one) for one in found.slices]
     if form == "json":
-        click.echo(json.dumps(found.as_dict(), indent=1))
+        click.echo(json_text(found.as_dict(), 1))
         return
     if form == "csv":
         click.echo(csv_text(list(rows[0]), [list(row.values()) for row in rows]), nl=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
@@ -25,7 +24,7 @@ from mmc4viz.data.storage import whole_file
 from mmc4viz.notebook import Limits, OpenedCorpus
 from mmc4viz.sweep.pairs import pairs_of
 from mmc4viz.sweep.sweep import Matched
-from mmc4viz.text import table
+from mmc4viz.text import json_text, table
 from mmc4viz.thresholds.by_yield import YIELDS, Target
 from mmc4viz.thresholds.combined import Combined, Condition, of_fdr, of_precision
 from mmc4viz.thresholds.fdr.estimate import by_fdr, estimate_fdr
@@ -91,7 +90,7 @@ def suggest(
     kinds = bool(targets) + bool(fdr) + bool(precision)
     if kinds > 1 or limits.passes is not None or limits.single_image is not None:
         found.append(opened.combined(config, targets, limits, rates))
-    text = json.dumps([one.as_dict() for one in found], indent=1)
+    text = json_text([one.as_dict() for one in found], 1)
     if out is not None:
         with whole_file(out) as file:
             file.write(f"{text}\n".encode())

@@ -30,7 +30,7 @@ from mmc4viz.sweep.distribution import STATUSES, statuses
 from mmc4viz.sweep.document_table import Verdicts, verdicts
 from mmc4viz.sweep.statistics import CLASS, CLASSES
 from mmc4viz.sweep.sweep import Matched, Part
-from mmc4viz.text import storable
+from mmc4viz.text import json_text, storable
 from mmc4viz.types import LoaderConfig, Outcome, PairStatus, SliceThresholds
 
 _KEPT: Final = STATUSES.index(PairStatus.KEPT)
@@ -365,4 +365,4 @@ def _cells(column: pa.Array) -> list[str]:
     values = column.to_pylist()
     if pa.types.is_floating(column.type) and np.isfinite(column.to_numpy()).all():
         return list(map(float.__repr__, values))
-    return list(map(json.dumps, values))
+    return list(map(json_text, values))

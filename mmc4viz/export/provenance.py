@@ -9,7 +9,6 @@ files and folders their last name, and contents their digests (`mmc4viz.export.c
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +31,7 @@ from mmc4viz.loader.profile import PROFILES
 from mmc4viz.loader.tokenizer import BUILT_IN, Tokenizer
 from mmc4viz.sweep.estimate import CONFIDENCE, RATES, Rate
 from mmc4viz.sweep.statistics import Curves
-from mmc4viz.text import storable
+from mmc4viz.text import json_text, storable
 from mmc4viz.thresholds.labels.exchange import export_csv
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import DEFAULT_LOADER, LoaderConfig, Outcome, SliceThresholds
@@ -392,7 +391,7 @@ def to_text(
     by_slice = {} if slices is None else {SLICE_THRESHOLDS: slices.as_dict()}
     content = {**config.as_dict(), **_storable(by_slice), PROVENANCE: _storable(found)}
     if name.lower().endswith(".json"):
-        return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+        return json_text(content, 1, ascii_only=False) + "\n"
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return _HEAD + text
 

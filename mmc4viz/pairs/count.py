@@ -38,11 +38,11 @@ from mmc4viz.data.storage import (
 from mmc4viz.pairs.histogram import PairTally, TallyCounter, unpacked
 from mmc4viz.pairs.layout import LAYOUTS, OTHER, KeepRule, PairLayout, ScoreColumn
 from mmc4viz.pairs.recognise import MANIFEST, JoinedFile, TableFile
-from mmc4viz.pairs.selection import RowCondition, admitted, downloaded, downloads
+from mmc4viz.pairs.selection import RowCondition, admitted, downloaded, downloads, unreadable
 from mmc4viz.pairs.table import PairTable, batches, needed, open_file, row_groups
 from mmc4viz.types import ConfigError, Mmc4vizError, ShardError
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _TOTAL: Final = "total.npz"
 _SUFFIX: Final = ".npz"
 _HERE: Final = 64 << 20  # bytes up to which a table is counted in this process
@@ -177,7 +177,9 @@ def _count_rows(
             pool = admitted(batch, plan.where, layout) & here
             met = [int(one.met(batch, layout).sum()) for one in plan.where]
             counter.met += np.array(met, np.int64)
-            counter.not_downloaded += int(batch.rows - here.sum())
+            broken = int(unreadable(batch).sum())
+            counter.unreadable += broken
+            counter.not_downloaded += int(batch.rows - here.sum()) - broken
             counter.filtered += int((here & ~pool).sum())
             values = [one[pool] for one in values]
             bad = [min(count, int(np.isnan(v).sum())) for v, count in zip(values, bad, strict=True)]

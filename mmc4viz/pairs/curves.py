@@ -184,6 +184,8 @@ class PairCurves:
             found.append(
                 f"{_rows(self.tally.not_downloaded)} not downloaded, according to img2dataset"
             )
+        if self.tally.unreadable:
+            found.append(f"{_rows(self.tally.unreadable)} with unreadable metadata (invalid JSON)")
         return found
 
 

@@ -30,6 +30,7 @@ from mmc4viz.pairs.table import (
     row_groups,
     text_of,
 )
+from mmc4viz.text import json_number
 
 _ROLES = ("id", "url", "text")
 _BLOCK = 1024  # rows made at a time
@@ -76,19 +77,6 @@ class PairRow:
         texts = {name: getattr(self, name) or None for name in _ROLES}
         return {"file": self.path, "row": self.number, **texts, **scores,
                 "status": self.status, "reason": self.reason or None}  # fmt: skip
-
-
-def json_number(value: float) -> float | str | None:
-    """Return a number as JSON has it, which knows neither NaN nor infinity.
-
-    Examples
-    --------
-    >>> json_number(0.3), json_number(float("nan")), json_number(float("inf"))
-    (0.3, None, 'inf')
-    """
-    if np.isnan(value):
-        return None
-    return value if np.isfinite(value) else str(value)
 
 
 def rows_of(table: PairTable, selection: PairSelection, errors: list[str]) -> Iterator[PairRow]:

@@ -208,6 +208,8 @@ class PairTally:
         By the code of the sum of the first two.
     errors : tuple of str
         Files that could not be read, or only in part, one line each.
+    unreadable : int
+        Samples of img2dataset whose metadata is not valid JSON.
     """
 
     rows: int
@@ -218,11 +220,12 @@ class PairTally:
     joint: Ints | None = None
     sums: Ints | None = None
     errors: tuple[str, ...] = ()
+    unreadable: int = 0
 
     @property
     def pool(self) -> int:
         """Rows that the filters admit, with a score or without."""
-        return self.rows - self.filtered - self.not_downloaded
+        return self.rows - self.filtered - self.not_downloaded - self.unreadable
 
     def __add__(self, other: PairTally) -> PairTally:
         return PairTally(
@@ -234,6 +237,7 @@ class PairTally:
             None if self.joint is None or other.joint is None else self.joint + other.joint,
             None if self.sums is None or other.sums is None else self.sums + other.sums,
             self.errors + other.errors,
+            self.unreadable + other.unreadable,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -242,7 +246,9 @@ class PairTally:
     def packed(self) -> dict[str, NDArray[Any]]:
         """Return it as small arrays, the joint histogram by its cells that are not empty."""
         found: dict[str, NDArray[Any]] = {
-            "counts": np.array([self.rows, self.filtered, self.not_downloaded], np.int64),
+            "counts": np.array(
+                [self.rows, self.filtered, self.not_downloaded, self.unreadable], np.int64
+            ),
             "met": self.met,
             "errors": np.array(self.errors, np.str_),
         }
@@ -271,7 +277,7 @@ def unpacked(found: dict[str, NDArray[Any]]) -> PairTally:
         missing, malformed, outside = found[f"column_{n}"].tolist()
         histogram = found[f"histogram_{n}"]
         columns.append(ColumnTally(histogram, missing, malformed, outside, low, high))
-    rows, filtered, lost = found["counts"].tolist()
+    rows, filtered, lost, unreadable = found["counts"].tolist()
     joint = sums = None
     if "cells" in found:
         shape = len(columns[0].histogram), len(columns[1].histogram)
@@ -279,7 +285,9 @@ def unpacked(found: dict[str, NDArray[Any]]) -> PairTally:
         joint.ravel()[found["cells"]] = found["cell_counts"]
         sums = found["sums"]
     errors = tuple(str(one) for one in found["errors"].tolist())
-    return PairTally(rows, filtered, lost, found["met"], tuple(columns), joint, sums, errors)
+    return PairTally(
+        rows, filtered, lost, found["met"], tuple(columns), joint, sums, errors, unreadable
+    )
 
 
 def added(tallies: Iterable[PairTally]) -> PairTally:
@@ -312,6 +320,7 @@ class TallyCounter:
     rows: int = 0
     filtered: int = 0
     not_downloaded: int = 0
+    unreadable: int = 0
     errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -432,7 +441,7 @@ class TallyCounter:
         )
         return PairTally(
             self.rows, self.filtered, self.not_downloaded, self.met, columns,
-            self._joint, self._sums, tuple(self.errors),
+            self._joint, self._sums, tuple(self.errors), self.unreadable,
         )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ sorted bucket by bucket, so that memory does not grow with the table.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,14 +23,14 @@ from numpy.typing import NDArray
 
 from mmc4viz.data.storage import whole_file
 from mmc4viz.pairs.choose import selected_batches
-from mmc4viz.pairs.examples import json_number
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.pairs.table import PairTable, TableBatch, as_text, bools_of, text_of
-from mmc4viz.text import storable
+from mmc4viz.text import json_text, storable
 from mmc4viz.types import ConfigError
 
 SUFFIXES: Final = (".parquet", ".jsonl", ".csv")
 _UIDS: Final = np.dtype("u8,u8")
+_ROWS: Final = 1 << 14  # written at once; text may be long
 _BUCKETS: Final = 256
 _NIBBLE: Final = np.full(256, 255, np.uint8)
 _NIBBLE[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
@@ -55,10 +54,9 @@ def uids_of(column: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     >>> uids_of(pa.array(["0" * 16 + "00000000000000ff", "no", None]))
     (array([[  0, 255]], dtype=uint64), array([ True, False, False]))
     """
-    text = as_text(column)
-    long = pc.equal(pc.binary_length(text), 32).fill_null(False)
+    long = _has_32(column).fill_null(False)
     valid = bools_of(long)
-    fixed = text.filter(long).cast(pa.large_binary()).cast(pa.binary(32))
+    fixed = as_text(column.filter(long)).cast(pa.large_binary()).cast(pa.binary(32))
     letters = np.frombuffer(fixed.buffers()[1] or b"", np.uint8)[32 * fixed.offset :]
     nibbles = _NIBBLE[letters[: 32 * len(fixed)]].reshape(-1, 32)
     good = (nibbles < 16).all(1)
@@ -66,6 +64,13 @@ def uids_of(column: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     nibbles = nibbles[good]
     octets = np.ascontiguousarray(nibbles[:, ::2] << 4 | nibbles[:, 1::2])
     return octets.view(">u8").astype(np.uint64).reshape(-1, 2), valid
+
+
+def _has_32(column: pa.Array) -> pa.Array:
+    """Return which texts have 32 letters."""
+    if pa.types.is_dictionary(column.type):
+        return _has_32(column.dictionary).take(column.indices)
+    return pc.equal(pc.binary_length(as_text(column)), 32)
 
 
 def write_uids(
@@ -191,7 +196,10 @@ def write_kept(
     with whole_file(path) as file, _writer(path, file, _schema(names, selection)) as write:
         for source, batch in selected_batches(table, selection, errors, names):
             rows = np.flatnonzero(selection.kept(batch, table.layout))
-            write(_kept_rows(source, batch, rows, names, selection, table))
+            numbers = [one.values for one in selection.numbers(batch, table.layout)]
+            for at in range(0, len(rows), _ROWS):
+                part = rows[at : at + _ROWS]
+                write(_kept_rows(source, batch, part, names, numbers, _schema(names, selection)))
             total += len(rows)
             progress(batch.rows)
     return total
@@ -207,10 +215,9 @@ def _kept_rows(
     batch: TableBatch,
     rows: NDArray[np.int64],
     names: list[str],
-    selection: PairSelection,
-    table: PairTable,
+    numbers: list[NDArray[Any]],
+    schema: pa.Schema,
 ) -> pa.RecordBatch:
-    numbers = [one.values for one in selection.numbers(batch, table.layout)]
     texts = [_text(batch.columns.get(name), rows) for name in names]
     return pa.RecordBatch.from_arrays(
         [
@@ -219,7 +226,7 @@ def _kept_rows(
             *texts,
             *(pa.array(values[rows].astype(np.float64), from_pandas=True) for values in numbers),
         ],
-        schema=_schema(names, selection),
+        schema=schema,
     )
 
 
@@ -249,5 +256,4 @@ def _writer(path: str, file: IO[bytes], schema: pa.Schema) -> Iterator[Write]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    plain = {name: json_number(one) if isinstance(one, float) else one for name, one in row.items()}
-    return json.dumps(plain, ensure_ascii=False) + "\n"
+    return json_text(row, ascii_only=False) + "\n"

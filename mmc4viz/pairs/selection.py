@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmc4viz.arrays import Bools, Floats
@@ -19,6 +20,7 @@ from mmc4viz.pairs.layout import ASPECT, DEFAULT_RULE, KeepRule, PairLayout, Sco
 from mmc4viz.pairs.recognise import TableFile
 from mmc4viz.pairs.table import (
     STATUS,
+    UNREADABLE,
     ColumnNumbers,
     PairTable,
     TableBatch,
@@ -95,7 +97,7 @@ class RowCondition:
     def met(self, batch: TableBatch, layout: PairLayout) -> Bools:
         """Return which rows of a batch meet it; a row without a value does not."""
         if isinstance(self.value, str):
-            equal = pc.equal(as_text(batch.columns[self.column]), self.value)
+            equal = _equal(batch.columns[self.column], self.value)
             found = pc.invert(equal) if self.sign == "!=" else equal
             return bools_of(found)
         values = batch.numbers(self.column, layout).values.astype(np.float64, copy=False)
@@ -104,6 +106,13 @@ class RowCondition:
     def __str__(self) -> str:
         value = self.value if isinstance(self.value, str) else f"{self.value:.12g}"
         return f"{self.column}{self.sign}{value}"
+
+
+def _equal(column: pa.Array, text: str) -> pa.Array:
+    """Return where a column is equal to a text; nulls if its type has no text."""
+    if pa.types.is_dictionary(column.type):
+        return _equal(column.dictionary, text).take(column.indices)
+    return pc.equal(as_text(column), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,7 @@ class PairSelection:
         words = np.where(kept, KEPT, np.where(scored, BELOW, NO_SCORE)).astype(object)
         words[~pool] = FILTERED
         words[~here] = NOT_DOWNLOADED
+        words[unreadable(batch)] = UNREADABLE
         return [str(word) for word in words]
 
     def kept(self, batch: TableBatch, layout: PairLayout) -> Bools:
@@ -229,10 +239,18 @@ def downloads(file: TableFile) -> list[str]:
 
 def downloaded(batch: TableBatch) -> Bools:
     """Return which rows have their image, according to img2dataset; all if it did not write it."""
+    return _has_status(batch, "success", default=True)
+
+
+def unreadable(batch: TableBatch) -> Bools:
+    """Return which rows are samples whose metadata could not be read."""
+    return _has_status(batch, UNREADABLE, default=False)
+
+
+def _has_status(batch: TableBatch, status: str, *, default: bool) -> Bools:
     if STATUS not in batch.columns:
-        return np.ones(batch.rows, bool)
-    found = pc.equal(as_text(batch.columns[STATUS]), "success")
-    return bools_of(found)
+        return np.full(batch.rows, default)
+    return bools_of(_equal(batch.columns[STATUS], status))
 
 
 def conditions_on(texts: Sequence[str], table: PairTable) -> list[RowCondition]:

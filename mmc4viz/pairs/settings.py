@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -13,6 +12,7 @@ import yaml
 from mmc4viz.config_file import read_marked
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.pairs.table import PairTable
+from mmc4viz.text import json_text
 from mmc4viz.types import ConfigError
 
 _TOGETHER: Final = ("one", "and", "or", "sum")
@@ -78,7 +78,7 @@ def settings_text(settings: PairSettings, facts: dict[str, Any], name: str) -> s
         del pairs["scores_file"]
     content = {"pairs": pairs, "provenance": {"mmc4viz": version("mmc4viz"), **facts}}
     if name.lower().endswith(".json"):
-        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        return json_text(content, 1, ascii_only=False) + "\n"
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return text
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import math
 import re
 import tarfile
 import zipfile
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mmc4viz.data.containers.packed import PEEKED, packing
+from mmc4viz.data.containers.parquet import BoundedReading
 from mmc4viz.data.recognise import IS_UTF_16, UTF_16
 from mmc4viz.data.scale import scale_of
 from mmc4viz.data.storage import (
@@ -59,8 +61,11 @@ BATCH: Final = 1 << 19
 """Rows per batch."""
 STATUS: Final = "status"
 """img2dataset's column that says whether an image was downloaded."""
+UNREADABLE: Final = "unreadable metadata"
+"""What it says of a sample whose JSON is not valid."""
 
 _BLOCK: Final = 16 << 20  # bytes of text per block
+_MEMORY: Final = 1 << 30  # bytes of a batch of Parquet
 _TAR_ROWS: Final = 10_000
 _LARGEST_JSON: Final = 16 << 20
 
@@ -188,7 +193,14 @@ def numbers_of(column: pa.Array) -> ColumnNumbers:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return numbers_of(column.dictionary_decode())
+        if not _is_text(column.dictionary.type):
+            return numbers_of(column.dictionary_decode())
+        known, wrong = _parsed(column.dictionary)
+        index = column.indices.cast(pa.int64()).fill_null(len(known))
+        at = np.frombuffer(index.buffers()[1], np.int64)[index.offset :][: len(index)]
+        return ColumnNumbers(
+            np.append(known, np.nan)[at], False, int(np.append(wrong, 0)[at].sum())
+        )
     if pa.types.is_floating(kind):
         column = column.cast(pa.float32()) if pa.types.is_float16(kind) else column
         single = column.type == pa.float32()
@@ -197,15 +209,27 @@ def numbers_of(column: pa.Array) -> ColumnNumbers:
         return ColumnNumbers(_floats(column.cast(pa.float64(), safe=False)), False, 0)
     if pa.types.is_null(kind):
         return ColumnNumbers(np.full(len(column), np.nan), False, 0)
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()):
+    if not _is_text(kind):
         return ColumnNumbers(np.full(len(column), np.nan), False, len(column) - column.null_count)
+    values, malformed = _parsed(column)
+    return ColumnNumbers(values, False, int(malformed.sum()))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+    )
+
+
+def _parsed(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the numbers in text, NaN where there is none, and which of it is malformed."""
     text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
     try:
-        return ColumnNumbers(_floats(text.cast(pa.float64())), False, 0)
+        values = _floats(text.cast(pa.float64()))
+        return values, np.zeros(len(values), bool)
     except pa.ArrowInvalid:
-        each = [_parsed(one) for one in text.to_pylist()]
-    malformed = sum(one is None for one in each)
-    return ColumnNumbers(np.array(each, np.float64), False, malformed)
+        each = [_number_in(one) for one in text.to_pylist()]
+    return np.array(each, np.float64), np.array([one is None for one in each], bool)
 
 
 def _floats(column: pa.Array) -> NDArray[Any]:
@@ -233,7 +257,7 @@ def bools_of(column: pa.Array) -> NDArray[np.bool_]:
     return found.astype(bool)
 
 
-def _parsed(text: str | None) -> float | None:
+def _number_in(text: str | None) -> float | None:
     """Parse a number; NaN if there is none, None if it is malformed."""
     if not text:
         return float("nan")
@@ -326,13 +350,13 @@ def _why(error: BaseException) -> str:
 
 
 @contextmanager
-def _parquet(path: str) -> Iterator[pq.ParquetFile]:
+def _parquet(path: str, **how: Any) -> Iterator[pq.ParquetFile]:
     if not is_remote(path):
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path, memory_map=True, **how) as file:
             yield file
         return
     store, inside = file_system(path)
-    with store.open(inside, "rb") as remote, pq.ParquetFile(remote, pre_buffer=True) as file:
+    with store.open(inside, "rb") as remote, pq.ParquetFile(remote, pre_buffer=True, **how) as file:
         yield file
 
 
@@ -614,14 +638,18 @@ def text_of(value: pa.Scalar) -> str | None:
 def _parquet_batches(
     file: TableFile, columns: Sequence[str], groups: Sequence[int] | None
 ) -> Iterator[pa.RecordBatch]:
-    with _parquet(file.path) as opened:
+    with _parquet(file.path) as first:
+        reading = BoundedReading.of(first, _MEMORY, columns, rows=BATCH, compact=math.inf)
         arguments: dict[str, Any] = {} if groups is None else {"row_groups": list(groups)}
-        yield from (
-            batch.select(list(columns))
-            for batch in opened.iter_batches(
-                BATCH, columns=list(columns), use_threads=False, **arguments
+        with _parquet(
+            file.path, metadata=first.metadata, read_dictionary=reading.dictionaries
+        ) as opened:
+            yield from (
+                batch.select(list(columns))
+                for batch in opened.iter_batches(
+                    reading.rows, columns=list(columns), use_threads=False, **arguments
+                )
             )
-        )
 
 
 class Utf8(io.RawIOBase):
@@ -717,7 +745,7 @@ def _tar_columns(path: str) -> tuple[str, ...]:
     """Return the names of the fields in a tar's first samples."""
     names: dict[str, None] = {}
     for row in islice(_tar_rows(path), 20):
-        names |= dict.fromkeys(row)
+        names |= dict.fromkeys(name for name in row if row[name] is not UNREADABLE)
     if not names:
         raise ShardError(f"{path}: no image–text pairs: no sample has a .json or .txt")
     return tuple(names)
@@ -739,7 +767,8 @@ def _tar_rows(path: str) -> Iterator[dict[str, Any]]:
                 found = json.loads(data)
             except (ValueError, RecursionError):
                 found = None
-            row = {"key": stem, **row, **(found if isinstance(found, dict) else {})}
+            read = found if isinstance(found, dict) else {STATUS: UNREADABLE}
+            row = {"key": stem, **row, **read}
         elif suffix == ".txt":
             row = {"key": stem, "caption": data.decode(errors="replace"), **row}
     if row:

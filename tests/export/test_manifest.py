@@ -38,7 +38,7 @@ from mmc4viz.export.provenance import (
 from mmc4viz.export.trainer import advice, openflamingo_flags, unflagged
 from mmc4viz.export.verify import differences
 from mmc4viz.sweep.statistics import Curves
-from mmc4viz.text import verdict_json
+from mmc4viz.text import json_text, verdict_json
 from mmc4viz.types import ASSIGNMENT_NAMES, Config, ConfigError
 from tests.cli.test_cli import Run
 from tests.support import nasty
@@ -357,8 +357,8 @@ def test_a_row_a_document_is_what_the_walk_says(case: Odd, size: int) -> None:
         found += manifest.table(chunk, "documents").to_pylist()
         written += [json.loads(line) for line in manifest.lines(chunk, "documents")]
     assert len(found) == len(case.walks)
-    assert json.dumps(written) == json.dumps(found)
-    for row, verdict in zip(found, expected(case), strict=True):
+    assert json.dumps(written) == json_text(found)
+    for row, verdict in zip(written, expected(case), strict=True):
         assert {name: row[name] for name in NAMES} == {name: verdict[name] for name in NAMES}
         assert row["probability"] == verdict["keep_probability"]
 
@@ -369,10 +369,10 @@ def test_a_row_a_pair_likewise(case: Odd) -> None:
     for chunk in manifest.chunks(case.corpus.matched, case.corpus.config):
         found += manifest.table(chunk, "pairs").to_pylist()
         written += [json.loads(line) for line in manifest.lines(chunk, "pairs")]
-    assert json.dumps(written) == json.dumps(found)
+    assert json.dumps(written) == json_text(found)
     wanted = [(v["key"], v["outcome"], pair) for v in expected(case) for pair in v["pairs"]]
     names = ("image", "sentence", "score", "status")
-    assert [(r["key"], r["outcome"], {n: r[n] for n in names}) for r in found] == wanted
+    assert [(r["key"], r["outcome"], {n: r[n] for n in names}) for r in written] == wanted
 
 
 @pytest.mark.parametrize("index", [False, True])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import struct
 import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from mmc4viz.data.containers.json_array import elements
+from mmc4viz.data.containers.parquet import rows
 from mmc4viz.data.shards import Shard, samples
 from mmc4viz.formats.format import LIMIT
 from mmc4viz.formats.sentences import TextUnit, cut
@@ -250,3 +253,19 @@ def test_an_image_above_the_limit_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     found = list(samples(Shard(str(path)), notes))
     assert [len(one.page.images) for one in found if one.page is not None] == [0, 1]
     assert any("images by which a document exceeds the limit of 1 MB" in note for note in notes)
+
+
+def test_a_long_text_stored_once_is_not_copied_for_each_row(tmp_path: Path) -> None:
+    n, long = 64, "x" * 20_000_000
+    once = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2 * n, np.int32)), pa.array([long]))
+    texts = pa.ListArray.from_arrays(pa.array(np.arange(0, 2 * n + 1, 2, dtype=np.int32)), once)
+    path = tmp_path / "0.parquet"
+    columns = {"texts": texts, "images": [["u", None]] * n}
+    pq.write_table(pa.table(columns), path, compression="zstd", store_schema=False)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open(path, "rb") as file:
+        found = [
+            row.fields is None or len(row.fields["texts"][1]) for row in rows(file, 50_000_000)
+        ]
+    assert found == [20_000_000] * n
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kB, of 2.5 GB

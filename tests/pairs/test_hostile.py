@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,8 @@ def test_every_sample_of_a_tar_is_a_row(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_bytes(written.tar(members))
     found = [(row["status"], row["text"]) for row in rows_in(capsys, path)]
     assert found == [
-        ("kept", "a"), ("below threshold", "a"), ("not downloaded", None),
-        ("not downloaded", None), ("kept", "\\ud800"), ("kept", "a"),
+        ("kept", "a"), ("below threshold", "a"), ("unreadable metadata", None),
+        ("unreadable metadata", None), ("kept", "\\ud800"), ("kept", "a"),
     ]  # fmt: skip
 
 
@@ -245,3 +246,27 @@ def test_escaping_does_not_depend_on_how_the_file_arrives(
     while part := stream.read(size):
         found += part
     assert found == raw.decode(errors="backslashreplace").encode()
+
+
+@pytest.mark.parametrize("arrow_types", [True, False])
+def test_a_long_text_stored_once_is_not_copied_for_each_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arrow_types: bool
+) -> None:
+    rows, long = 200_000, "0.3" + "0" * 50_000
+    once = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([long]))
+    path = tmp_path / "0.parquet"
+    pq.write_table(
+        laion(URL=once, TEXT=once, similarity=once), path, compression="zstd",
+        store_schema=arrow_types,
+    )  # fmt: skip
+    assert path.stat().st_size < 20_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    code, out, err = run(
+        capsys, "curve", str(path), "--thresholds", "0.25", "--where", f"TEXT={long}"
+    )
+    assert (code, out.splitlines()[1]) == (0, "similarity,0.25,200000,1.0"), err
+    code, out, _ = run(
+        capsys, "explain", str(path), "--threshold", "0.25", "--first", "1", "--format", "jsonl"
+    )
+    assert (code, json.loads(out)["text"]) == (0, long)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kB, of 10 GB

@@ -220,7 +220,8 @@ def test_tars_of_img2dataset_are_read_by_their_json(tmp_path: Path) -> None:
     assert holds_pairs([str(path)]) and open_file(str(path)).kind == "tar"
     found = curves_of(path)
     assert found.plan.layout == "img2dataset"
-    assert (found.tally.rows, found.tally.not_downloaded) == (4, 2)
+    assert (found.tally.rows, found.tally.not_downloaded, found.tally.unreadable) == (4, 1, 1)
+    assert "1 row with unreadable metadata (invalid JSON)" in found.notes()
     assert found.kept(found.scores, [0.2]) == 2
 
 

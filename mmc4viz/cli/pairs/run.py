@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ from mmc4viz.pairs.manifest import write_kept, write_uids
 from mmc4viz.pairs.selection import PairSelection, Together, conditions_on
 from mmc4viz.pairs.settings import PairSettings, chosen_by, settings_text
 from mmc4viz.pairs.table import open_table
-from mmc4viz.text import printable, table, write_rows
+from mmc4viz.text import json_text, printable, table, write_rows
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError
 
@@ -126,7 +125,7 @@ def explain(
         rows = rows_near(opened.table, selection, NearRows(max(near // 2, 1)), opened.errors)
     if form == "jsonl":
         for row in rows:
-            click.echo(json.dumps(row.as_dict(selection), ensure_ascii=False))
+            click.echo(json_text(row.as_dict(selection), ascii_only=False))
     else:
         click.echo(f"{selection}\n{table(_cells(rows, selection), left=(0, 2, 3))}")
     finish(opened)
@@ -237,7 +236,7 @@ def suggest(
     ]
     found += [by_fraction(*arguments, share, opened.errors) for share in fraction]
     records = [{"score": opened.name_of(columns), **one.as_dict()} for one in found]
-    text = json.dumps(records, indent=1)
+    text = json_text(records, 1)
     if out is not None:
         _refuse(opened, out)
         with whole_file(out) as file:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmc4viz.loader.images import words
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_TEXTS: Final = frozenset({"NONE", "STRING", "JSON", "BSON", "ENUM"})
+_ENCODED: Final = frozenset({"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"})
+"""Encodings that can be read as dictionaries."""
+_COMPACT: Final = 2  # stored bytes per value, below which text is read as a dictionary
 _BATCH: Final = 64  # rows decoded at once, at most
 _PIECE: Final = 1 << 20  # bytes turned into Python values at once, so that they stay in the cache
 _REFERENCE: Final = 8  # bytes of a Python list for each of its values
@@ -26,6 +34,81 @@ class ParquetRow(NamedTuple):
     size: int
     fields: dict[str, Any] | None
     why: str = ""
+
+
+class BoundedReading(NamedTuple):
+    """How columns are read so that a few stored bytes do not take gigabytes in memory.
+
+    Attributes
+    ----------
+    dictionaries : list of str
+        Paths of text columns that are to be read as dictionaries: otherwise a value that is stored
+        once would be copied for each row.
+    rows : int
+        Rows to be read at once, at most.
+    """
+
+    dictionaries: list[str]
+    rows: int
+
+    @classmethod
+    def of(
+        cls,
+        file: pq.ParquetFile,
+        memory: int,
+        columns: Sequence[str] | None = None,
+        *,
+        rows: int,
+        compact: float,
+    ) -> BoundedReading:
+        """Return how to read a file, by its metadata.
+
+        Parameters
+        ----------
+        file : pyarrow.parquet.ParquetFile
+        memory : int
+            Bytes that rows read at once may take, unless a single one takes more.
+        columns : sequence of str, optional
+            Names; all by default.
+        rows : int
+            Rows to be read at once if they fit. Text that may not is read as a dictionary ...
+        compact : float
+            ... if fewer bytes than these are stored for each value, as that is slower for others.
+        """
+        metadata = file.metadata
+        groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+        groups = [group for group in groups if group.num_rows]
+        dictionaries, width = [], 0.0
+        for n in range(metadata.num_columns if groups else 0):
+            leaf = file.schema.column(n)
+            within = columns is None or any(f"{leaf.path}.".startswith(f"{c}.") for c in columns)
+            if not within:
+                continue
+            chunks = [group.column(n) for group in groups]
+            each = max(
+                _largest(leaf, chunk) * max(1, chunk.num_values // group.num_rows)
+                for chunk, group in zip(chunks, groups, strict=True)
+            )
+            fits = each * min(rows, max(group.num_rows for group in groups)) <= memory
+            if not fits and all(_is_text(leaf, chunk, compact) for chunk in chunks):
+                dictionaries.append(leaf.path)
+                each = _REFERENCE
+            width += each
+        return cls(dictionaries, max(1, min(rows, int(memory // max(1, width)))))
+
+
+def _largest(leaf: Any, chunk: Any) -> int:
+    """Return the size that a value of a column may have."""
+    if leaf.physical_type == "BYTE_ARRAY":
+        return int(chunk.total_uncompressed_size)
+    return leaf.length if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" else _REFERENCE
+
+
+def _is_text(leaf: Any, chunk: Any, compact: float) -> bool:
+    """Whether a column can be read as a dictionary, and stores few bytes for each value."""
+    known = leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in _TEXTS
+    small = chunk.total_uncompressed_size < compact * chunk.num_values
+    return known and small and _ENCODED.issuperset(chunk.encodings)
 
 
 def rows(
@@ -51,10 +134,14 @@ def rows(
     """
     import pyarrow.parquet as pq  # imported late to start faster
 
-    opened = pq.ParquetFile(_ArrowFile(file))
-    names = opened.schema_arrow.names
+    source = _ArrowFile(file)
+    first = pq.ParquetFile(source)
+    names = first.schema_arrow.names
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"has {names.count(twice[0])} columns named {twice[0]!r}")
+    reading = BoundedReading.of(first, limit, rows=_BATCH, compact=_COMPACT)
+    opened = pq.ParquetFile(source, metadata=first.metadata, read_dictionary=reading.dictionaries)
+    plain = first.schema_arrow if reading.dictionaries else None
     asked = _Wanted(wanted)
     at = 0
     for number in range(opened.num_row_groups):
@@ -67,10 +154,10 @@ def rows(
             yield from (ParquetRow(n, each, None) for n in range(at, end) if asked.any_of(n, n + 1))
             at = end
         else:
-            most = min(_BATCH, limit // max(1, each))
+            most = min(reading.rows, limit // max(1, each))
             for batch in opened.iter_batches(most, row_groups=[number]):
                 if asked.any_of(at, at + batch.num_rows):
-                    found = _unpacked(batch, at, limit)
+                    found = _unpacked(batch, at, limit, plain)
                     yield from (row for row in found if asked.any_of(row.number, row.number + 1))
                 at += batch.num_rows
                 if not asked.any_of(at, end):
@@ -135,41 +222,68 @@ def _announced(group: Any) -> int:
     return int(size // max(1, group.num_rows))
 
 
-def _unpacked(batch: pa.RecordBatch, at: int, limit: int) -> Iterator[ParquetRow]:
+def _unpacked(
+    batch: pa.RecordBatch, at: int, limit: int, plain: pa.Schema | None
+) -> Iterator[ParquetRow]:
+    """Yield the rows of a batch; with a schema, dictionaries become plain values of it."""
     size, n = _size(batch), batch.num_rows
     mean = size // max(1, n)
     step = max(1, _PIECE // max(1, mean))
     for first in range(0, n, step):
         piece = batch.slice(first, step)
-        fields = _fields(piece) if size <= limit else None
+        fields = _fields(piece, plain) if size <= limit else None
         if fields is not None:
             yield from (ParquetRow(k, mean, one) for k, one in enumerate(fields, at + first))
             continue
         for k in range(piece.num_rows):
-            one = piece.slice(k, 1)
-            yield _row(one, at + first + k, _size(one), limit)
+            # A cast would copy the values of all rows, unless they are taken out.
+            one = piece.slice(k, 1) if plain is None else piece.take([k])
+            yield _row(one, at + first + k, _size(one), limit, plain)
 
 
-def _fields(rows: pa.RecordBatch) -> list[dict[str, Any]] | None:
+def _fields(rows: pa.RecordBatch, plain: pa.Schema | None) -> list[dict[str, Any]] | None:
     """Return rows as Python values; None if one has no such value, as text that is no UTF-8."""
     try:
-        return list(rows.to_pylist())
+        return _as_python(rows, plain)
     except (ValueError, OverflowError, TypeError):
         return None
 
 
-def _row(one: pa.RecordBatch, number: int, size: int, limit: int) -> ParquetRow:
+def _as_python(batch: pa.RecordBatch, plain: pa.Schema | None) -> list[dict[str, Any]]:
+    if plain is not None:
+        pairs = zip(batch.columns, plain.types, strict=True)
+        columns = [one if one.type == kind else one.cast(kind) for one, kind in pairs]
+        batch = pa.RecordBatch.from_arrays(columns, schema=plain)
+    return batch.to_pylist()  # type: ignore[no-any-return]
+
+
+def _row(
+    one: pa.RecordBatch, number: int, size: int, limit: int, plain: pa.Schema | None
+) -> ParquetRow:
     if size > limit:
         return ParquetRow(number, size, None)
     try:
-        return ParquetRow(number, size, one.to_pylist()[0])
+        return ParquetRow(number, size, _as_python(one, plain)[0])
     except (ValueError, OverflowError, TypeError) as error:
         return ParquetRow(number, size, None, f"not readable as Python values: {words(error)}")
 
 
 def _size(batch: pa.RecordBatch) -> int:
     """Return about how much a batch takes as Python values, in which a null takes space too."""
-    return int(batch.nbytes) + _REFERENCE * sum(map(_values, batch.columns))
+    return sum(_bytes(column) + _REFERENCE * _values(column) for column in batch.columns)
+
+
+def _bytes(column: pa.Array) -> int:
+    """Return the size of a column, of a dictionary with each value as often as it occurs."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        sizes = pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)
+        return 4 * len(column) + int(pc.sum(sizes, min_count=0).as_py())
+    if pa.types.is_struct(kind):
+        return sum(map(_bytes, column.flatten()))
+    if _is_list(kind):
+        return 4 * len(column) + _bytes(column.flatten())
+    return int(column.nbytes)
 
 
 def _values(column: pa.Array) -> int:
@@ -178,7 +292,13 @@ def _values(column: pa.Array) -> int:
     if pa.types.is_struct(kind):
         parts: list[pa.Array] = column.flatten()
         return sum(map(_values, parts))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_list(kind):
         within: pa.Array = column.flatten()
         return len(within) + _values(within)
     return 0
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )

@@ -55,10 +55,15 @@ def kept_rows(choice: PairChoice) -> int:
 
 
 def _settings(choice: PairChoice, kept: int, words: str, name: str) -> str:
-    settings = PairSettings.of(choice.curves.plan.layout, choice.selection)
+    table = table_data.table_of(choice.source)
+    settings = PairSettings.of(table, choice.selection)
     files = choice.source.files
     paths = [one.path for one in files] or list(table_data.index_paths(choice.source))
-    facts: dict[str, Any] = {"kept": kept, "files": [os.path.basename(path) for path in paths]}
+    facts: dict[str, Any] = {
+        "kept": kept,
+        "rows": choice.curves.tally.rows,
+        "files": [os.path.basename(path) for path in paths],
+    }
     facts |= {"note": words} if words else {}
     return settings_text(settings, facts, name)
 
