@@ -307,7 +307,7 @@ class TallyCounter:
         self._ends = np.full((len(sizes), 2), np.nan)
         self._joint = self._sums = None
         self._box = slice(0, 0), slice(0, 0)  # the part of the joint histogram with counts
-        self._cells = self._codes = np.empty(0, np.int64)
+        self._cells = np.empty(0, np.int64)
         if self.joint:
             scale = sum_scale_or_none(self.columns)
             self._joint = np.zeros((sizes[0], sizes[1]), np.int64)
@@ -381,7 +381,7 @@ class TallyCounter:
         width = columns[1] - columns[0] + 1
         size = len(one)
         if len(self._cells) < size:
-            self._cells, self._codes = np.empty(size, np.int64), np.empty(size, np.int64)
+            self._cells = np.empty(size, np.int64)
         within = [ends[0] > 0 and ends[1] < len(g) for ends, g in ((rows, grid), (columns, second))]
         single = grid.fits(one) and second.fits(other) and len(grid) * width < 1 << 24
         kind = np.float32 if single else np.float64  # whole numbers up to 2²⁴ are exact
@@ -396,7 +396,7 @@ class TallyCounter:
             if self._sum_grid is not None:
                 np.add(x, y, out=sums[2, :n], dtype=np.float64)
                 codes = self._sum_grid.codes_of_block(sums[2, :n], sums[:2, :n], all(within))
-                self._codes[at : at + n] = codes
+                self._sums += np.bincount(codes.astype(np.intp), minlength=len(self._sums))
         cells = self._cells[:size]
         cells -= rows[0] * width + columns[0]
         counts = np.bincount(cells, minlength=(rows[1] - rows[0] + 1) * width)
@@ -404,8 +404,6 @@ class TallyCounter:
         part = self._joint[box]
         part += counts.reshape(part.shape)
         self._grow(box)
-        if self._sum_grid is not None:
-            self._sums += np.bincount(self._codes[:size], minlength=len(self._sums))
 
     def _grow(self, box: tuple[slice, slice]) -> None:
         """Let the part of the joint histogram with counts include another."""
