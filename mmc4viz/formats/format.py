@@ -260,8 +260,12 @@ def text_of(found: Any, *names: str) -> str:
     >>> text_of({"src": None, "url": "http://a.b"}, "src", "url"), text_of(None, "url")
     ('http://a.b', '')
     """
-    values = (found.get(name) for name in names) if isinstance(found, Mapping) else ()
-    return next((value for value in values if isinstance(value, str) and value), "")
+    if isinstance(found, dict):
+        for name in names:
+            value = found.get(name)
+            if isinstance(value, str) and value:
+                return value
+    return ""
 
 
 class PageBuilder:

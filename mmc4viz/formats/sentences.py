@@ -47,7 +47,7 @@ _PLACE: Final = re.compile(  # words with a sign, and the word after them
     r"[^.?!…]*+[.?!…]\S*+(?:\s++[^\s.?!…]*+[.?!…]\S*+)*+(?:\s++\S++)?+"
 )
 _CERTAIN: Final = re.compile(r"(?:([A-Za-z]{2,})\.|[A-Za-z]+[?!]) (?=[A-Za-z][^\s.?!…]*+(?!\S))")
-_AT_END: Final = re.compile("[^.?!…]*+[.?!…]*+[\"')\\]}»”’]*+")
+_ONE: Final = re.compile("[^.?!…]*+[.?!…]*+[\"')\\]}»”’]*+")
 _LONG: Final = re.compile(r"(\S{200})(\S{1600,})(\S{200})")
 _REMEMBERED: Final = 200  # characters of a place, at most
 
@@ -59,6 +59,8 @@ def _sentences(paragraph: str) -> list[str]:
     on whether the paragraph begins there. So it is asked for each such place by itself, and once
     only if it occurs again; or not at all where its rules leave no doubt.
     """
+    if _ONE.fullmatch(paragraph):
+        return [paragraph]  # Punkt does not cut between a last sign and what closes the sentence
     found, start, at = list[str](), 0, 0
     doubtful = _doubtful()
     while sign := _SIGN.search(paragraph, at):
@@ -72,8 +74,6 @@ def _sentences(paragraph: str) -> list[str]:
         place = _PLACE.match(paragraph, at)
         assert place is not None
         last = place.end() == len(paragraph)
-        if last and _AT_END.fullmatch(place[0]):
-            break  # Punkt does not cut between a last sign and what closes the sentence
         before = "x " if at else ""
         shown = f"{before}{place[0]}{'' if last else ' x'}"
         ends = _ends if len(shown) <= _REMEMBERED else _ends.__wrapped__

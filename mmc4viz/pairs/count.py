@@ -214,25 +214,20 @@ def count(
     PairTally
         With a line for each file that could not be read completely.
     """
-    if make_executor is None or is_small(table.paths):
-        total = plan.counter().tally()
-        for path in table.paths:
-            total = _told(total, count_job(CountJob(plan, ((path, None),))), progress)
-        return total
-    jobs.get_ready(__name__)
-    sums = [plan.counter().tally()]
+    total = plan.counter()
 
     def take(one: PairTally) -> None:
-        sums[0] = _told(sums[0], one, progress)
+        total.include(one)
+        progress(one.rows)
 
-    parts = [CountJob(plan, pieces) for pieces in parts_of(table.paths, workers)]
-    run(_counted_small, parts, make_executor, take, _lost)
-    return sums[0]
-
-
-def _told(total: PairTally, one: PairTally, progress: Callable[[int], object]) -> PairTally:
-    progress(one.rows)
-    return total + one
+    if make_executor is None or is_small(table.paths):
+        for path in table.paths:
+            take(count_job(CountJob(plan, ((path, None),))))
+    else:
+        jobs.get_ready(__name__)
+        parts = [CountJob(plan, pieces) for pieces in parts_of(table.paths, workers)]
+        run(_counted_small, parts, make_executor, take, _lost)
+    return total.tally()
 
 
 def _counted_small(job: CountJob) -> PairTally:
@@ -332,9 +327,10 @@ def build_pair_index(
         make_folder(folder, IndexFileError)
     done = run(count_into_index, tasks, make_executor, on_done, _failed)
     counted = [one for one in done if one.status != "failed"]
-    total = plan.counter().tally()
+    counter = plan.counter()
     for one in counted:
-        total = total + _read(f"{folder}/{_name_of(one.path)}")[0]
+        counter.include(_read(f"{folder}/{_name_of(one.path)}")[0])
+    total = counter.tally()
     failed = tuple(str(one.reason) for one in done if one.status == "failed")
     _write(total, {"plan": plan.as_dict()}, folder, _TOTAL)
     content = {

@@ -10,7 +10,7 @@ the decimal thresholds unless the value is next to one; only those are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -173,16 +173,6 @@ class ColumnTally:
     lowest: float = np.nan
     highest: float = np.nan
 
-    def __add__(self, other: ColumnTally) -> ColumnTally:
-        return ColumnTally(
-            self.histogram + other.histogram,
-            self.missing + other.missing,
-            self.malformed + other.malformed,
-            self.outside + other.outside,
-            float(np.fmin(self.lowest, other.lowest)),
-            float(np.fmax(self.highest, other.highest)),
-        )
-
     @cached_property
     def kept(self) -> Ints:
         """Values that reach each threshold, shape (K,)."""
@@ -191,7 +181,7 @@ class ColumnTally:
 
 @dataclass(frozen=True, eq=False)
 class PairTally:
-    """What was counted of a table or a part of it; tallies of parts add up to that of the whole.
+    """What was counted of a table or a part of it; `TallyCounter.include` adds tallies up.
 
     Attributes
     ----------
@@ -227,19 +217,6 @@ class PairTally:
         """Rows that the filters admit, with a score or without."""
         return self.rows - self.filtered - self.not_downloaded - self.unreadable
 
-    def __add__(self, other: PairTally) -> PairTally:
-        return PairTally(
-            self.rows + other.rows,
-            self.filtered + other.filtered,
-            self.not_downloaded + other.not_downloaded,
-            self.met + other.met,
-            tuple(a + b for a, b in zip(self.columns, other.columns, strict=True)),
-            None if self.joint is None or other.joint is None else self.joint + other.joint,
-            None if self.sums is None or other.sums is None else self.sums + other.sums,
-            self.errors + other.errors,
-            self.unreadable + other.unreadable,
-        )
-
     def __reduce__(self) -> tuple[Any, ...]:
         return unpacked, (self.packed(),)
 
@@ -257,9 +234,25 @@ class PairTally:
             found[f"column_{n}"] = np.array([one.missing, one.malformed, one.outside], np.int64)
             found[f"ends_{n}"] = np.array([one.lowest, one.highest])
         if self.joint is not None and self.sums is not None:
-            at = np.flatnonzero(self.joint)
-            found |= {"cells": at, "cell_counts": self.joint.ravel()[at], "sums": self.sums}
+            rows, columns = self.box
+            first, second = np.nonzero(self.joint[rows, columns])
+            first, second = first + rows.start, second + columns.start
+            at = first * self.joint.shape[1] + second
+            counts = self.joint[first, second]
+            found |= {"cells": at, "cell_counts": counts, "sums": self.sums}
         return found
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """The smallest part of the joint histogram that holds all its counts."""
+        first, second = (_occupied(one.histogram) for one in self.columns[:2])
+        return first, second
+
+
+def _occupied(histogram: Ints) -> slice:
+    """Return the range of a histogram outside of which it is 0."""
+    at = np.flatnonzero(histogram)
+    return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)
 
 
 def unpacked(found: dict[str, NDArray[Any]]) -> PairTally:
@@ -288,15 +281,6 @@ def unpacked(found: dict[str, NDArray[Any]]) -> PairTally:
     return PairTally(
         rows, filtered, lost, found["met"], tuple(columns), joint, sums, errors, unreadable
     )
-
-
-def added(tallies: Iterable[PairTally]) -> PairTally:
-    """Return the sum of at least one tally."""
-    found = iter(tallies)
-    total = next(found)
-    for one in found:
-        total = total + one
-    return total
 
 
 @dataclass
@@ -330,7 +314,8 @@ class TallyCounter:
         self._counts = np.zeros((len(sizes), 3), np.int64)
         self._ends = np.full((len(sizes), 2), np.nan)
         self._joint = self._sums = None
-        self._cells = self._codes = np.empty(0, np.int64)
+        self._box = slice(0, 0), slice(0, 0)  # the part of the joint histogram with counts
+        self._cells = np.empty(0, np.int64)
         if self.joint:
             scale = sum_scale_or_none(self.columns)
             self._joint = np.zeros((sizes[0], sizes[1]), np.int64)
@@ -404,7 +389,7 @@ class TallyCounter:
         width = columns[1] - columns[0] + 1
         size = len(one)
         if len(self._cells) < size:
-            self._cells, self._codes = np.empty(size, np.int64), np.empty(size, np.int64)
+            self._cells = np.empty(size, np.int64)
         within = [ends[0] > 0 and ends[1] < len(g) for ends, g in ((rows, grid), (columns, second))]
         single = grid.fits(one) and second.fits(other) and len(grid) * width < 1 << 24
         kind = np.float32 if single else np.float64  # whole numbers up to 2²⁴ are exact
@@ -419,20 +404,50 @@ class TallyCounter:
             if self._sum_grid is not None:
                 np.add(x, y, out=sums[2, :n], dtype=np.float64)
                 codes = self._sum_grid.codes_of_block(sums[2, :n], sums[:2, :n], all(within))
-                self._codes[at : at + n] = codes
+                self._sums += np.bincount(codes.astype(np.intp), minlength=len(self._sums))
         cells = self._cells[:size]
         cells -= rows[0] * width + columns[0]
         counts = np.bincount(cells, minlength=(rows[1] - rows[0] + 1) * width)
-        part = self._joint[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1]
+        box = slice(rows[0], rows[1] + 1), slice(columns[0], columns[1] + 1)
+        part = self._joint[box]
         part += counts.reshape(part.shape)
-        if self._sum_grid is not None:
-            self._sums += np.bincount(self._codes[:size], minlength=len(self._sums))
+        self._grow(box)
+
+    def _grow(self, box: tuple[slice, slice]) -> None:
+        """Let the part of the joint histogram with counts include another."""
+        first, second = (
+            b if a.start == a.stop else slice(min(a.start, b.start), max(a.stop, b.stop))
+            for a, b in zip(self._box, box, strict=True)
+        )
+        self._box = first, second
+
+    def include(self, other: PairTally) -> None:
+        """Add what was counted elsewhere, in place: joint histograms are large."""
+        self.rows += other.rows
+        self.filtered += other.filtered
+        self.not_downloaded += other.not_downloaded
+        self.unreadable += other.unreadable
+        self.met += other.met
+        self.errors += other.errors
+        for n, one in enumerate(other.columns):
+            self._counts[n] += one.missing, one.malformed, one.outside
+            low, high = self._ends[n]
+            self._ends[n] = np.fmin(low, one.lowest), np.fmax(high, one.highest)
+            if self._joint is None or n > 1:
+                self._histograms[n] += one.histogram
+        if self._joint is not None and other.joint is not None:
+            assert self._sums is not None and other.sums is not None
+            self._joint[other.box] += other.joint[other.box]
+            self._sums += other.sums
+            self._grow(other.box)
 
     def tally(self) -> PairTally:
         """Return what was counted."""
         histograms = list(self._histograms)
         if self._joint is not None:
-            histograms[:2] = self._joint.sum(1), self._joint.sum(0)
+            for n, axis in enumerate((1, 0)):
+                histograms[n] = np.zeros_like(histograms[n])
+                histograms[n][self._box[n]] = self._joint[self._box].sum(axis)
         columns = tuple(
             ColumnTally(histogram, *counts, *ends)
             for histogram, counts, ends in zip(

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from mmc4viz.data.scale import COSINE, TIMES_100, decimal_scale
 from mmc4viz.pairs.count import CountPlan
 from mmc4viz.pairs.curves import PairCurves
-from mmc4viz.pairs.histogram import PairTally, ThresholdGrid, added, sum_scale, unpacked
+from mmc4viz.pairs.histogram import PairTally, ThresholdGrid, sum_scale, unpacked
 from mmc4viz.pairs.layout import DEFAULT_RULE, NUMBERS, KeepRule, ScoreColumn
 from mmc4viz.types import ConfigError
 
@@ -74,9 +74,13 @@ def test_two_scores_together_are_exact_at_any_two_thresholds(pair: Any, rule: Ke
 def test_tallies_of_parts_add_up_to_that_of_the_whole(pair: Any, cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), 60]
     parts = [counted(*pair[:, a:b]) for a, b in pairwise(ends)]
-    whole, total = counted(*pair), added(parts)
+    whole, counter = counted(*pair), CountPlan("table", BOTH, True, (), DEFAULT_RULE).counter()
+    for part in parts:
+        counter.include(part)
+    total = counter.tally()
     for one in (total, unpacked(total.packed())):
         np.testing.assert_equal(one.packed(), whole.packed())
+        assert one.joint is not None and (one.joint == whole.joint).all() and one.joint.sum() == 60
 
 
 @pytest.mark.parametrize("scale", [COSINE, TIMES_100, decimal_scale(-3e-5, 2e-5),

@@ -155,7 +155,7 @@ def rows(
             at = end
         else:
             most = min(reading.rows, limit // max(1, each))
-            for batch in opened.iter_batches(most, row_groups=[number]):
+            for batch in opened.iter_batches(most, row_groups=[number], use_threads=False):
                 if asked.any_of(at, at + batch.num_rows):
                     found = _unpacked(batch, at, limit, plain)
                     yield from (row for row in found if asked.any_of(row.number, row.number + 1))
