@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmc4viz.pairs.division import attribute_of
 
 from mmc4viz.pairs.choose import count_kept
 from mmc4viz.pairs.count import count, plan_of
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.join import KeyedRows, digests
 from mmc4viz.pairs.selection import PairSelection, RowCondition
-from mmc4viz.pairs.slices import slices_of
+from mmc4viz.pairs.slices.division import attribute_of
+from mmc4viz.pairs.slices.sliced import slices_of
 from mmc4viz.pairs.table import open_table
 from mmc4viz.types import ConfigError
 from tests.support import pairs

@@ -328,7 +328,7 @@ def test_values_that_are_all_different_are_one_slice(
     rows = pa.table({"url": [f"u{n}" for n in range(500)], "text": ["t"] * 500})
     pairs.write(rows.append_column("similarity", pa.array([0.3] * 500)), tmp_path / "t")
     table = open_table([str(tmp_path / "t")])
-    monkeypatch.setattr("mmc4viz.pairs.slices.MOST_VALUES", 100)
+    monkeypatch.setattr("mmc4viz.pairs.slices.sliced.MOST_VALUES", 100)
     found = slices_of(table, attribute_of(table, "url"), plan_of(table, table.scores), 5)
     assert (found.names, found.rows.tolist()) == (("other",), [500])
     assert found.notes == (
