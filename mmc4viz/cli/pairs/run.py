@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -15,12 +15,11 @@ import numpy as np
 from mmc4viz.cli.common import finish, progress
 from mmc4viz.cli.curve import thresholds_of
 from mmc4viz.cli.messages import print_error, print_note
-from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs
+from mmc4viz.cli.pairs.opened import open_pairs
 from mmc4viz.data.index import absolute
 from mmc4viz.data.jobs import by_status, dask, processes
-from mmc4viz.data.scale import MAX_STEPS, Thresholds
 from mmc4viz.data.storage import refuse_inputs, remember, size_of, whole_file
-from mmc4viz.pairs.choose import by_fraction, by_share, count_kept
+from mmc4viz.pairs.choose import count_kept
 from mmc4viz.pairs.count import (
     PairFileDone,
     PairIndexTask,
@@ -31,15 +30,13 @@ from mmc4viz.pairs.count import (
 from mmc4viz.pairs.examples import NearRows, PairRow, first_rows, rows_near
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.manifest import write_kept, write_uids
-from mmc4viz.pairs.selection import PairSelection, Together, conditions_on
+from mmc4viz.pairs.opened import OpenedPairs
+from mmc4viz.pairs.selection import PairSelection, conditions_on
 from mmc4viz.pairs.settings import PairSettings, chosen_by, settings_text
 from mmc4viz.pairs.table import open_table
 from mmc4viz.text import printable, table, write_rows
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError
-
-if TYPE_CHECKING:
-    from mmc4viz.thresholds.by_yield import Target
 
 _SHOWN = 60  # characters of a text or url in a table
 
@@ -54,62 +51,8 @@ def curve(
             raise ConfigError(f"--threshold: {threshold} is not a finite number")
         asked = np.array([threshold])
     opened = open_pairs(options)
-    rows = list(_curve_rows(opened, asked))
-    write_rows(rows, form, sys.stdout)
+    write_rows(list(opened.curve_rows(asked)), form, sys.stdout)
     finish(opened)
-
-
-def _curve_rows(opened: OpenedPairs, asked: Thresholds | None) -> Iterator[dict[str, Any]]:
-    for columns in opened.alternatives():
-        at = asked if asked is not None else _grid(opened, columns)
-        if opened.together in ("and", "or") and opened.second is None:
-            second = asked if asked is not None else _grid(opened, columns[1:])
-            each = [(one, other) for one in at.tolist() for other in second.tolist()]
-        else:
-            each = [(one, *opened.fixed) for one in at.tolist()]
-        for place, kept in zip(each, _kept(opened, columns, each), strict=True):
-            share = kept / opened.tally.rows if opened.tally.rows else None
-            names = opened.name_of(columns)
-            places = {"threshold": place[0]}
-            if len(place) > 1:
-                places |= {"and" if opened.together == "and" else "or": columns[1].name,
-                           "second_threshold": place[1]}  # fmt: skip
-            yield {"score": names, **places, "pairs": kept, "share": share}
-
-
-def _kept(
-    opened: OpenedPairs, columns: tuple[ScoreColumn, ...], each: Sequence[tuple[float, ...]]
-) -> list[int]:
-    """Return the rows kept at thresholds: looked up, or counted where they are between steps."""
-    found: list[int | None] = []
-    for place in each:
-        try:
-            found.append(opened.curves.kept(columns, place, opened.together))
-        except ConfigError:
-            found.append(None)
-    missing = [place for place, kept in zip(each, found, strict=True) if kept is None]
-    counted: Iterator[int] = iter(())
-    if missing:
-        if len(missing) > MAX_STEPS:
-            raise ConfigError(f"{len(missing):,} pairs of thresholds are no steps of the grid")
-        selections = [opened.selection(*place, columns=columns) for place in missing]
-        counted = iter(count_kept(opened.table, selections, opened.errors))
-    return [next(counted) if kept is None else kept for kept in found]
-
-
-def _grid(opened: OpenedPairs, columns: Sequence[ScoreColumn]) -> Thresholds:
-    """Return at most some fifty thresholds over the range of the scores, rounded."""
-    together: Together = "sum" if opened.together == "sum" else "one"
-    grid = opened.curves.thresholds(columns, together)
-    ends = [(opened.curves.of(one).lowest, opened.curves.of(one).highest) for one in columns]
-    used = ends if together == "sum" else ends[:1]
-    low, high = (float(np.sum([one[k] for one in used])) for k in (0, 1))
-    first, last = np.searchsorted(grid, [low, high])
-    first, last = max(int(first) - 1, 0), min(int(last) + 1, len(grid) - 1)
-    if not last > first:
-        return grid[first : first + 1]
-    every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if (last - first) / n <= 50)
-    return grid[first // every * every : last + every : every]
 
 
 def explain(
@@ -222,20 +165,8 @@ def suggest(
         raise ConfigError(
             "specify a target: --keep pairs=30%, --keep pairs=1000000 or --fraction 0.3"
         )
-    for target in targets:
-        if target.quantity != "pairs":
-            raise ConfigError(f"{target}: a table of pairs has pairs only: --keep pairs=AMOUNT")
-    opened = open_pairs(options)
-    columns = opened.alternatives()[0]
-    if opened.together in ("and", "or") and opened.second is None:
-        raise ConfigError(f"--{opened.together} needs a threshold here: COLUMN=T")
-    selection = opened.selection(0.0, *opened.fixed, columns=columns)
-    arguments = opened.table, opened.curves, selection
-    found = [
-        by_share(*arguments, _rows_of(target, opened.tally.rows), str(target), opened.errors)
-        for target in targets
-    ]
-    found += [by_fraction(*arguments, share, opened.errors) for share in fraction]
+    opened = open_pairs(options, count_now=False)
+    columns, found = opened.alternatives()[0], opened.suggest(targets, fraction)
     records = [{"score": opened.name_of(columns), **one.as_dict()} for one in found]
     text = json.dumps(records, indent=1)
     if out is not None:
@@ -244,12 +175,6 @@ def suggest(
             file.write(f"{text}\n".encode())
     click.echo(text if form == "json" else _as_text(opened, columns, found))
     finish(opened)
-
-
-def _rows_of(target: Target, rows: int) -> int:
-    """Return the number of rows to keep, rounded up."""
-    wanted = target.amount * (rows if target.share else 1)
-    return int(-(-wanted // 1))
 
 
 def _as_text(opened: OpenedPairs, columns: Sequence[ScoreColumn], found: Sequence[Proposal]) -> str:
@@ -318,7 +243,6 @@ def export(
     if out is not None:
         counted = {"kept": kept, "rows": read[0]}
         _write_settings(out, opened, selection, counted, note, why)
-    opened.errors = list(dict.fromkeys(opened.errors))
     finish(opened)
 
 
