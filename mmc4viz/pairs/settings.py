@@ -64,6 +64,27 @@ class PairSettings:
             found[f"{self.together}_"] = f"{self.scores[1]}{end}"
         return found
 
+    def flags(self, named: str = "") -> list[str]:
+        """Return the options of a command as words.
+
+        Parameters
+        ----------
+        named : str
+            How the first score is named; by its column by default.
+
+        Examples
+        --------
+        >>> found = PairSettings("", ("b32", "l14"), (), (0.28, 0.2), "and", False, ("width>=200",))
+        >>> " ".join(found.flags())
+        '--score b32 --and l14=0.2 --where width>=200 --threshold 0.28'
+        """
+        words = ["--score", named or self.scores[0]]
+        other = self.options().get(f"{self.together}_")
+        words += [f"--{self.together}", str(other)] if other else []
+        words += [word for one in self.where for word in ("--where", one)]
+        words += ["--strict"] if self.strict else []
+        return [*words, "--threshold", repr(self.thresholds[0])]
+
 
 def settings_text(settings: PairSettings, facts: dict[str, Any], name: str) -> str:
     """Return a config's text: JSON if the name ends in ``.json``, else YAML."""

@@ -18,8 +18,7 @@ from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.cli.pairs.opened import open_pairs
 from mmc4viz.data.index import absolute
 from mmc4viz.data.jobs import by_status, dask, processes
-from mmc4viz.data.storage import refuse_inputs, remember, size_of, whole_file
-from mmc4viz.pairs.choose import count_kept
+from mmc4viz.data.storage import remember, size_of, whole_file
 from mmc4viz.pairs.count import (
     PairFileDone,
     PairIndexTask,
@@ -29,10 +28,9 @@ from mmc4viz.pairs.count import (
 )
 from mmc4viz.pairs.examples import NearRows, PairRow, first_rows, rows_near
 from mmc4viz.pairs.layout import ScoreColumn
-from mmc4viz.pairs.manifest import write_kept, write_uids
 from mmc4viz.pairs.opened import OpenedPairs
 from mmc4viz.pairs.selection import PairSelection, conditions_on
-from mmc4viz.pairs.settings import PairSettings, chosen_by, settings_text
+from mmc4viz.pairs.settings import PairSettings, chosen_by
 from mmc4viz.pairs.table import open_table
 from mmc4viz.text import printable, table, write_rows
 from mmc4viz.thresholds.proposal import Proposal
@@ -170,7 +168,9 @@ def suggest(
     records = [{"score": opened.name_of(columns), **one.as_dict()} for one in found]
     text = json.dumps(records, indent=1)
     if out is not None:
-        _refuse(opened, out)
+        from mmc4viz.export.pairs import refuse
+
+        refuse(opened, out)
         with whole_file(out) as file:
             file.write(f"{text}\n".encode())
     click.echo(text if form == "json" else _as_text(opened, columns, found))
@@ -198,13 +198,15 @@ def export(
     proposal: str | None,
     manifest_file: str | None,
     ids_file: str | None,
+    report_file: str | None,
+    slices_by: tuple[str, ...],
     overwrite: bool,
     threshold: float | None,
     **options: Any,
 ) -> None:
-    """Write the settings, and which rows are kept."""
-    if not (out or manifest_file or ids_file):
-        raise ConfigError("nothing to write: give --out, --manifest or --ids")
+    """Write the settings, which rows are kept, and the report."""
+    from mmc4viz.export.pairs import PairFiles, write_pairs  # imported late to start faster
+
     opened = open_pairs(options, count_now=False)
     why = None if proposal is None else chosen_by(proposal)
     if why is not None:
@@ -212,60 +214,14 @@ def export(
             raise ConfigError(f"--threshold {threshold!r} contradicts {proposal}; omit one of them")
         threshold = float(why["threshold"])
     selection = opened.chosen(threshold)
-    written = [path for path in (out, manifest_file, ids_file) if path]
-    if len({os.path.realpath(path) for path in written}) < len(written):
-        raise ConfigError("--out, --manifest and --ids need a file each")
-    for path in written:
-        _refuse(opened, path, overwrite)
-    kept: int | None = None
-    read = [0]  # rows, in the last pass
-    with progress("rows") as advance:
-
-        def tell(rows: int) -> None:
-            read[0] += rows
-            advance(rows)
-
-        if ids_file is not None:
-            kept, invalid = write_uids(ids_file, opened.table, selection, opened.errors, tell)
-            print_note(
-                f"wrote {ids_file}: {kept:,} uids, sorted, as DataComp's resharder takes them"
-            )
-            if invalid:
-                opened.errors.append(f"{ids_file}: {invalid:,} kept rows without a valid uid")
-            kept += invalid
-        if manifest_file is not None:
-            read[0] = 0
-            kept = write_kept(manifest_file, opened.table, selection, opened.errors, tell)
-            print_note(f"wrote {manifest_file}: {kept:,} rows")
-        if kept is None:
-            (kept,) = count_kept(opened.table, [selection], opened.errors, tell)
+    index = options["index_dir"]
+    command = ["mmc4viz", "export", *(["--index", index] if index else options["shards"])]
+    named = options["named"][0] if options["named"] else ""
+    command += PairSettings.of(opened.plan.layout, selection).flags(named)
+    files = PairFiles(
+        out, ids_file, manifest_file, report_file, note or "", why, slices_by, tuple(command),
+        overwrite,
+    )  # fmt: skip
+    kept = write_pairs(opened, selection, files, print_note)
     click.echo(f"{selection}: {kept:,} rows kept")
-    if out is not None:
-        counted = {"kept": kept, "rows": read[0]}
-        _write_settings(out, opened, selection, counted, note, why)
     finish(opened)
-
-
-def _write_settings(
-    out: str,
-    opened: OpenedPairs,
-    selection: PairSelection,
-    counted: dict[str, int],
-    note: str | None,
-    why: dict[str, Any] | None,
-) -> None:
-    settings = PairSettings.of(opened.table.layout.name, selection)
-    files = [os.path.basename(path) for path in opened.table.paths]
-    facts: dict[str, Any] = {**counted, "files": files}
-    facts |= {"note": note} if note else {}
-    facts |= {"chosen": why} if why else {}
-    with whole_file(out) as file:
-        file.write(settings_text(settings, facts, out).encode())
-    print_note(f"wrote {out}")
-
-
-def _refuse(opened: OpenedPairs, path: str, overwrite: bool = False) -> None:
-    """Refuse to write over a file of the table, or over any other without being told."""
-    refuse_inputs([path], opened.table.paths)
-    if os.path.exists(path) and not overwrite:
-        raise ConfigError(f"{path}: exists; choose another name or add --overwrite")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -15,16 +15,12 @@ from mmc4viz.pairs.slices.division import SITE
 from mmc4viz.pairs.slices.sliced import (
     ASSUMPTION,
     SLICE_HEAD,
+    SLICE_WORDS,
     PairSlice,
     PairSlices,
     ordered_slices,
 )
-from mmc4viz.slices.words import share, signed
 from mmc4viz.text import csv_text, printable, table
-
-_HEAD: Final = (
-    "slice", "rows", "of all", "kept", "share", "difference", "95% CI", "cost", "median score",
-)  # fmt: skip
 
 
 def slices(
@@ -53,23 +49,8 @@ def _as_text(one: PairSlices, compared: Sequence[PairSlice], selection: PairSele
     rows, kept = (sum(getattr(of, name) for of in compared) for name in ("rows", "kept"))
     part = f" ({kept / rows:.1%})" if rows else ""
     label = printable(one.division.attribute.label)
-    lines = [_HEAD, *map(_row, compared)]
+    lines = [SLICE_WORDS, *(one.cells() for one in compared)]
     return f"{label}: {kept:,} of {rows:,} rows kept{part} at {selection}\n{table(lines)}"
-
-
-def _row(one: PairSlice) -> tuple[str, ...]:
-    interval = "–" if one.low is None else f"{signed(one.low)} to {signed(one.high)}"
-    return (
-        one.name,
-        f"{one.rows:,}",
-        share(one.part),
-        f"{one.kept:,}",
-        share(one.share),
-        signed(one.difference),
-        interval,
-        f"{round(one.cost, 1) + 0.0:,.1f}",
-        "–" if one.median is None else f"{one.median:g}",
-    )
 
 
 def _as_dict(

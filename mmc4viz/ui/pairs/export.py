@@ -95,14 +95,7 @@ def commands(choice: PairChoice) -> list[str]:
     """Return the commands that show the same and write the same."""
     selection = choice.selection
     paths = list(dict.fromkeys(_patterns(choice)))
-    options = ["--score", _named(choice)]
-    if selection.together == "sum":
-        options += ["--sum", selection.scores[1].name]
-    elif selection.together != "one":
-        options += [f"--{selection.together}", f"{selection.scores[1].name}={choice.fixed[0]!r}"]
-    options += [word for one in selection.where for word in ("--where", str(one))]
-    options += ["--strict"] if selection.rule.strict else []
-    options += ["--threshold", repr(choice.threshold)]
+    options = PairSettings.of(choice.curves.plan.layout, selection).flags(_named(choice))
     writes = ["--out", "settings.yaml", "--manifest", "kept.parquet"]
     if choice.curves.plan.layout == "datacomp":
         writes += ["--ids", "uids.npy"]
