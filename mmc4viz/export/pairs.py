@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from markupsafe import Markup
 
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.storage import refuse_inputs, whole_file
@@ -340,14 +341,15 @@ def _curve_section(content: PairContent) -> Section:
     if not opened.tally.pool:
         return Section("Kept pairs by threshold")
     each = _distributions(content)
-    curve_of = _curve(content, each[0][1])
+    wide, narrow = _curves(content, each[0][1])
     words = opened.name_of(selection.scores)
     others = f", with {selection.scores[1].name} as chosen" if selection.thresholds[1:] else ""
     parts: list[Part] = [
         Charts(
-            [curve_of],
+            [wide],
             f"Pairs kept, as a share of all rows, by the threshold of {words}{others}; the point "
             f"is the threshold {selection.thresholds[0]:g}. {_EXACT}",
+            [narrow],
         )
     ]
     for name, steps, threshold, kept in each:
@@ -392,8 +394,8 @@ def _kept_alone(opened: OpenedPairs, column: ScoreColumn, threshold: float) -> i
         return count_kept(opened.table, [alone], opened.errors)[0]
 
 
-def _curve(content: PairContent, steps: _Steps) -> Any:
-    """Draw the share of rows kept by the threshold of the first score, or of the sum."""
+def _curves(content: PairContent, steps: _Steps) -> list[Markup]:
+    """Draw the share of rows kept by the first score's threshold, or the sum's; wide and narrow."""
     opened, selection = content.opened, content.selection
     grid, (first, last) = steps.scale.thresholds(), steps.span
     at = np.unique(np.linspace(first, last, min(_DRAWN, last - first + 1)).round().astype(int))
@@ -404,10 +406,13 @@ def _curve(content: PairContent, steps: _Steps) -> Any:
     values = np.array(kept, np.float64) / max(opened.tally.rows, 1)
     span = min(float(grid[first]), threshold), max(float(grid[last]), threshold)
     step = int(np.searchsorted(shown, threshold))
-    return curve(shown, values, step, span, "share of pairs kept", lambda v: f"{v:.1%}")
+    title = "share of pairs kept"
+    return [curve(shown, values, step, span, title, share, width) for width in (1104, 360)]
 
 
-def _histogram(name: str, steps: _Steps, threshold: float, kept: int, bars: int, width: int) -> Any:
+def _histogram(
+    name: str, steps: _Steps, threshold: float, kept: int, bars: int, width: int
+) -> Markup:
     """Draw a distribution in bars that are as wide as a whole number of steps."""
     first, last = steps.span
     every = max(1, math.ceil((last - first) / bars))

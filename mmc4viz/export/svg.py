@@ -85,6 +85,7 @@ def curve(
     span: tuple[float, float],
     title: str,
     words: Callable[[float], str],
+    width: int = 360,
 ) -> Markup:
     """Draw a quantity against the threshold, with the chosen threshold's value marked.
 
@@ -98,11 +99,13 @@ def curve(
     title : str
     words : callable
         Formats a value.
+    width : int
+        Width in pixels.
     """
     first, last = np.searchsorted(thresholds, span)
     shown = np.arange(first, min(last + 1, len(thresholds)))
     shown = np.union1d(shown[:: max(1, len(shown) // 300)], [step])
-    plot = _Plot(span, 1.12 * float(values[shown].max(initial=0)), 360, 220)
+    plot = _Plot(span, 1.12 * float(values[shown].max(initial=0)), width, 220)
     points = " ".join(
         f"{plot.across(float(thresholds[i]))},{plot.up(float(values[i]))}" for i in shown
     )

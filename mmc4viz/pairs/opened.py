@@ -125,10 +125,11 @@ class OpenedPairs:
         joint : bool
             Whether two are counted together although they do not decide together.
         """
-        plan = self.plan
-        if self.known is not None:
-            plan = replace(plan, columns=tuple(columns), joint=joint or together != "one")
-        return replace(self, plan=plan, columns=tuple(columns), together=together, second=second)
+        plan, columns = self.plan, tuple(columns)
+        joint = joint or together != "one"
+        if self.known is not None and not _covers(plan, columns, joint):
+            plan = replace(plan, columns=columns, joint=joint)
+        return replace(self, plan=plan, columns=columns, together=together, second=second)
 
     @property
     def fixed(self) -> tuple[float, ...]:
@@ -326,6 +327,13 @@ class OpenedPairs:
         except ConfigError:
             kept = kept_by_slice(self.table, one, selection, self.errors)
         return compared_slices(one, kept, selection.scores[0])
+
+
+def _covers(plan: CountPlan, columns: Sequence[ScoreColumn], joint: bool) -> bool:
+    """Whether a plan counts some columns, and the first two of them together if they must be."""
+    if not set(columns) <= set(plan.columns):
+        return False
+    return not joint or (plan.joint and set(columns[:2]) == set(plan.columns[:2]))
 
 
 def _rows_of(target: Target, rows: int) -> int:
