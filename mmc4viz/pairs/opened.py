@@ -125,8 +125,9 @@ class OpenedPairs:
         joint : bool
             Whether two are counted together although they do not decide together.
         """
-        plan, columns = self.plan, tuple(columns)
-        joint = joint or together != "one"
+        columns, joint = tuple(columns), joint or together != "one"
+        known = (one for one in (self.plan, *self.counted) if _covers(one, columns, joint))
+        plan = next(known, self.plan)
         if self.known is not None and not _covers(plan, columns, joint):
             plan = replace(plan, columns=columns, joint=joint)
         return replace(self, plan=plan, columns=columns, together=together, second=second)
