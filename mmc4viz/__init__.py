@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from mmc4viz.loader.tokenizer import Tokenizer, load_tokenizer
     from mmc4viz.loader.walk import walk
     from mmc4viz.notebook import open
+    from mmc4viz.pairs_notebook import open_pairs
     from mmc4viz.sweep.statistics import Curves
     from mmc4viz.sweep.sweep import Matched, match_corpus
 
 _HOMES: Final = {
     "open": "notebook",
+    "open_pairs": "pairs_notebook",
     "Columns": "data.columns",
     "Verify": "data.columns",
     "Curves": "sweep.statistics",
@@ -84,6 +86,7 @@ __all__ = [
     "match_corpus",
     "open",
     "open_index",
+    "open_pairs",
     "parse_document",
     "read_columns",
     "samples",

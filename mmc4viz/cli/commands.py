@@ -390,8 +390,8 @@ def export() -> None:
     command. Documents with one image are written with their keep probability. Images whose token
     would be truncated are left out, and so are ChatGPT-generated documents.
 
-    Of a table of image–text pairs: --out, --manifest (.parquet, .jsonl or .csv: the kept rows) and
-    --ids (DataComp's list of kept uids).
+    Of a table of image–text pairs: --out, --manifest (.parquet, .jsonl or .csv: the kept rows),
+    --ids (DataComp's list of kept uids) and --report, with slices by --by.
     """
 
 

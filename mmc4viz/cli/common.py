@@ -206,8 +206,10 @@ def _similarity(options: dict[str, Any], file: Config) -> str | None:
 class Reporting(Protocol):
     """Anything that was read, with what there is to say about it."""
 
-    notes: list[str]
-    errors: list[str]
+    @property
+    def notes(self) -> list[str]: ...  # noqa: D102
+    @property
+    def errors(self) -> list[str]: ...  # noqa: D102
 
 
 def finish(corpus: Reporting) -> None:

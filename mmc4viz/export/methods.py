@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from mmc4viz.export.sections import counted
+from mmc4viz.export.sections import Code, Section, counted
 from mmc4viz.export.trainer import unflagged
 from mmc4viz.loader.profile import profile_of
 from mmc4viz.types import LoaderConfig, SliceThresholds
@@ -89,7 +89,7 @@ def _procedure(config: LoaderConfig, found: Mapping[str, Any]) -> str:
     if config.has_threshold:
         dropped = (
             f"and pairs with a CLIP similarity{model} below {config.threshold:.12g} were dropped, "
-            f"a threshold chosen {_choice(found.get('chosen', {}))}"
+            f"a threshold chosen {choice(found.get('chosen', {}))}"
         )
     return (
         f"Images were matched to sentences {_ASSIGNED[config.assignment]}, {dropped}; {small}at "
@@ -120,7 +120,7 @@ def _loader(config: LoaderConfig) -> str:
     return f"as in {commit} except for the {names}"
 
 
-def _choice(chosen: Mapping[str, Any]) -> str:
+def choice(chosen: Mapping[str, Any]) -> str:
     """Return how the threshold was chosen, after the word "chosen"."""
     details = []
     if chosen.get("target"):
@@ -252,3 +252,9 @@ def citation() -> str:
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
     return "\n".join([f"@software{{{found['title']},", *lines, "}"])
+
+
+def citation_section() -> Section:
+    """Return how to cite mmc4viz as a section; without parts if that is not known."""
+    text = citation()
+    return Section("How to cite", [Code(text)] if text else [])

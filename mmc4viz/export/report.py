@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from mmc4viz.export.methods import DEFINITIONS, citation, methods, quantity, share
+from mmc4viz.export.methods import DEFINITIONS, citation_section, methods, quantity, share
 from mmc4viz.export.provenance import to_text
 from mmc4viz.export.sections import (
     Cards,
@@ -34,6 +33,7 @@ from mmc4viz.export.sections import (
     Table,
     Terms,
     counted,
+    html_page,
 )
 from mmc4viz.export.svg import curve, histogram
 from mmc4viz.export.tables import Line, findings
@@ -57,7 +57,6 @@ from mmc4viz.sweep.statistics import (
     image_funnel,
 )
 from mmc4viz.sweep.sweep import Matched, sweep
-from mmc4viz.text import template
 from mmc4viz.types import SETTINGS, LoaderConfig, Outcome, PairStatus
 
 __all__ = ["BaselineYields", "Content", "Section", "write_report"]
@@ -152,14 +151,11 @@ class Content:
 
 def write_report(content: Content) -> str:
     """Return a report as one HTML page."""
-    page = template(_asset("report.html.j2"))
-    return page.render(
-        style=Markup(_asset("report.css")),
-        title=f"CLIP-similarity threshold {content.config.threshold:g}",
-        about=_about(content),
-        corpus=_corpus(content.provenance),
-        sections=_sections(content),
-        count=_Counter(),
+    return html_page(
+        f"CLIP-similarity threshold {content.config.threshold:g}",
+        _about(content),
+        _corpus(content.provenance),
+        _sections(content),
     )
 
 
@@ -201,20 +197,9 @@ def outline(
     ]
 
 
-class _Counter:
-    """Numbers figures and tables in the order in which they are shown."""
-
-    def __init__(self) -> None:
-        self._seen = {"Figure": 0, "Table": 0}
-
-    def next(self, kind: str) -> str:
-        self._seen[kind] += 1
-        return f"{kind} {self._seen[kind]}."
-
-
 def _sections(content: Content) -> list[Section]:
-    """Return all sections in order; one without parts is left out."""
-    found = [
+    """Return all sections in order."""
+    return [
         _yields_section(content),
         Section("Methods", [Code(methods(content.config, content.provenance), prose=True)]),
         _rationale_section(content.provenance),
@@ -228,13 +213,8 @@ def _sections(content: Content) -> list[Section]:
         _near_section(content),
         Section("Definitions", [Terms(DEFINITIONS)]),
         _provenance_section(content),
-        _citation_section(),
+        citation_section(),
     ]
-    return [section for section in found if section.parts]
-
-
-def _asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _about(content: Content) -> str:
@@ -601,11 +581,6 @@ def _shard_cells(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
     )
     counts = ("–" if value is None else f"{value:,}" for value in (documents, size))
     return (one["path"], *counts, digest)
-
-
-def _citation_section() -> Section:
-    text = citation()
-    return Section("How to cite", [Code(text)] if text else [])
 
 
 def _curves(content: Content) -> list[Markup]:

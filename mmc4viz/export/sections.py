@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from markupsafe import Markup
+
+from mmc4viz.text import template
 
 
 def counted(n: int, noun: str) -> str:
@@ -145,3 +148,38 @@ class Section:
 
     title: str
     parts: Sequence[Part] = ()
+
+
+def html_page(title: str, about: str, corpus: str, sections: Sequence[Section]) -> str:
+    """Return sections as one self-contained HTML page; one without parts is left out.
+
+    Parameters
+    ----------
+    title, about : str
+    corpus : str
+        What it is about, as every caption says.
+    sections : sequence of Section
+    """
+    return template(_asset("report.html.j2")).render(
+        style=Markup(_asset("report.css")),
+        title=title,
+        about=about,
+        corpus=corpus,
+        sections=[section for section in sections if section.parts],
+        count=_Counter(),
+    )
+
+
+def _asset(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+class _Counter:
+    """Numbers figures and tables in the order in which they are shown."""
+
+    def __init__(self) -> None:
+        self._seen = {"Figure": 0, "Table": 0}
+
+    def next(self, kind: str) -> str:
+        self._seen[kind] += 1
+        return f"{kind} {self._seen[kind]}."

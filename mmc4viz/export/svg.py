@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from markupsafe import Markup
 
-from mmc4viz.arrays import Floats
+from mmc4viz.arrays import Floats, Ints
 from mmc4viz.text import escaped
 
 HALF: Final = 540  # pixels of a chart in two columns
@@ -85,6 +85,7 @@ def curve(
     span: tuple[float, float],
     title: str,
     words: Callable[[float], str],
+    width: int = 360,
 ) -> Markup:
     """Draw a quantity against the threshold, with the chosen threshold's value marked.
 
@@ -98,11 +99,13 @@ def curve(
     title : str
     words : callable
         Formats a value.
+    width : int
+        Width in pixels.
     """
     first, last = np.searchsorted(thresholds, span)
     shown = np.arange(first, min(last + 1, len(thresholds)))
     shown = np.union1d(shown[:: max(1, len(shown) // 300)], [step])
-    plot = _Plot(span, 1.12 * float(values[shown].max(initial=0)), 360, 220)
+    plot = _Plot(span, 1.12 * float(values[shown].max(initial=0)), width, 220)
     points = " ".join(
         f"{plot.across(float(thresholds[i]))},{plot.up(float(values[i]))}" for i in shown
     )
@@ -176,6 +179,7 @@ def histogram(
     title: str,
     bars: int = 60,
     width: int = 1104,
+    counts: Ints | None = None,
 ) -> Markup:
     """Draw a histogram of scores, colored by side of the threshold.
 
@@ -190,11 +194,16 @@ def histogram(
     bars : int
     width : int
         Width in pixels.
+    counts : ndarray of int64, shape (pairs,), optional
+        How often each score occurs; once by default.
     """
     edges = _edges(threshold, span, bars)
-    inside = np.clip(scores, edges[0], edges[-1])
-    below = np.histogram(inside[: np.searchsorted(scores, threshold)], edges)[0]
-    above = np.histogram(inside[np.searchsorted(scores, threshold) :], edges)[0]
+    inside, cut = np.clip(scores, edges[0], edges[-1]), int(np.searchsorted(scores, threshold))
+    times = np.ones(len(scores), np.int64) if counts is None else counts
+    below, above = (
+        np.histogram(inside[part], edges, weights=times[part])[0]
+        for part in (slice(cut), slice(cut, None))
+    )
     plot = _Plot((edges[0], edges[-1]), 1.05 * float((below + above).max(initial=0)), width, 220)
     parts = plot.frame(lambda value: f"{value:,.0f}", title, "score (pairs per bar upwards)")
     for low, high, rejected, kept in zip(edges, edges[1:], below, above, strict=False):

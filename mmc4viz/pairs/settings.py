@@ -11,7 +11,6 @@ import yaml
 
 from mmc4viz.config_file import read_marked
 from mmc4viz.pairs.selection import PairSelection
-from mmc4viz.pairs.table import PairTable
 from mmc4viz.text import json_text
 from mmc4viz.types import ConfigError
 
@@ -47,17 +46,17 @@ class PairSettings:
     scores_file: str = ""
 
     @classmethod
-    def of(cls, table: PairTable, selection: PairSelection) -> PairSettings:
-        """Return the settings of a selection of a table."""
+    def of(cls, layout: str, selection: PairSelection, joined: str = "") -> PairSettings:
+        """Return the settings of a selection of a table, perhaps with a file joined to it."""
         return cls(
-            table.layout.name,
+            layout,
             tuple(one.name for one in selection.scores),
             tuple(one.model for one in selection.scores),
             selection.thresholds,
             selection.together,
             selection.rule.strict,
             tuple(map(str, selection.where)),
-            str(table.joined or ""),
+            joined,
         )
 
     def options(self) -> dict[str, Any]:
@@ -69,6 +68,28 @@ class PairSettings:
             end = "" if self.together == "sum" else f"={self.thresholds[1]!r}"
             found[f"{self.together}_"] = f"{self.scores[1]}{end}"
         return found
+
+    def flags(self, named: str = "") -> list[str]:
+        """Return the options of a command as words.
+
+        Parameters
+        ----------
+        named : str
+            How the first score is named; by its column by default.
+
+        Examples
+        --------
+        >>> found = PairSettings("", ("b32", "l14"), (), (0.28, 0.2), "and", False, ("width>=200",))
+        >>> " ".join(found.flags())
+        '--score b32 --and l14=0.2 --where width>=200 --threshold 0.28'
+        """
+        words = ["--score", named or self.scores[0]]
+        other = self.options().get(f"{self.together}_")
+        words += [f"--{self.together}", str(other)] if other else []
+        words += [word for one in self.where for word in ("--where", one)]
+        words += ["--strict"] if self.strict else []
+        words += ["--scores", self.scores_file] if self.scores_file else []
+        return [*words, "--threshold", repr(self.thresholds[0])]
 
 
 def settings_text(settings: PairSettings, facts: dict[str, Any], name: str) -> str:

@@ -18,7 +18,7 @@ _ACCEPTED: Final = {
     "curve": {"shards", "index_dir", "config_file", "thresholds", "grid", "threshold", "form"},
     "explain": {"shards", "index_dir", "config_file", "threshold", "form"},
     "export": {"shards", "index_dir", "config_file", "threshold", "out", "note", "proposal",
-               "manifest_file", "ids_file", "overwrite"},
+               "manifest_file", "ids_file", "report_file", "slices_by", "overwrite"},
     "index": {"shards", "out", "workers", "scheduler"},
     "slices": {"shards", "index_dir", "config_file", "names", "most", "sort", "threshold", "form"},
     "suggest": {"shards", "index_dir", "config_file", "keep", "out", "form"},

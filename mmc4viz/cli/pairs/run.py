@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -14,12 +14,10 @@ import numpy as np
 from mmc4viz.cli.common import finish, progress
 from mmc4viz.cli.curve import thresholds_of
 from mmc4viz.cli.messages import print_error, print_note
-from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs
+from mmc4viz.cli.pairs.opened import open_pairs
 from mmc4viz.data.index import absolute
 from mmc4viz.data.jobs import by_status, dask, processes
-from mmc4viz.data.scale import MAX_STEPS, Thresholds
-from mmc4viz.data.storage import refuse_inputs, remember, size_of, whole_file
-from mmc4viz.pairs.choose import by_fraction, by_share, count_kept
+from mmc4viz.data.storage import remember, size_of, whole_file
 from mmc4viz.pairs.count import (
     PairFileDone,
     PairIndexTask,
@@ -29,16 +27,13 @@ from mmc4viz.pairs.count import (
 )
 from mmc4viz.pairs.examples import NearRows, PairRow, first_rows, rows_near
 from mmc4viz.pairs.layout import ScoreColumn
-from mmc4viz.pairs.manifest import write_kept, write_uids
-from mmc4viz.pairs.selection import PairSelection, Together, conditions_on
-from mmc4viz.pairs.settings import PairSettings, chosen_by, settings_text
+from mmc4viz.pairs.opened import OpenedPairs
+from mmc4viz.pairs.selection import PairSelection, conditions_on
+from mmc4viz.pairs.settings import PairSettings, chosen_by
 from mmc4viz.pairs.table import open_table
 from mmc4viz.text import json_text, printable, table, write_rows
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ConfigError
-
-if TYPE_CHECKING:
-    from mmc4viz.thresholds.by_yield import Target
 
 _SHOWN = 60  # characters of a text or url in a table
 
@@ -53,62 +48,8 @@ def curve(
             raise ConfigError(f"--threshold: {threshold} is not a finite number")
         asked = np.array([threshold])
     opened = open_pairs(options)
-    rows = list(_curve_rows(opened, asked))
-    write_rows(rows, form, sys.stdout)
+    write_rows(list(opened.curve_rows(asked)), form, sys.stdout)
     finish(opened)
-
-
-def _curve_rows(opened: OpenedPairs, asked: Thresholds | None) -> Iterator[dict[str, Any]]:
-    for columns in opened.alternatives():
-        at = asked if asked is not None else _grid(opened, columns)
-        if opened.together in ("and", "or") and opened.second is None:
-            second = asked if asked is not None else _grid(opened, columns[1:])
-            each = [(one, other) for one in at.tolist() for other in second.tolist()]
-        else:
-            each = [(one, *opened.fixed) for one in at.tolist()]
-        for place, kept in zip(each, _kept(opened, columns, each), strict=True):
-            share = kept / opened.tally.rows if opened.tally.rows else None
-            names = opened.name_of(columns)
-            places = {"threshold": place[0]}
-            if len(place) > 1:
-                places |= {"and" if opened.together == "and" else "or": columns[1].name,
-                           "second_threshold": place[1]}  # fmt: skip
-            yield {"score": names, **places, "pairs": kept, "share": share}
-
-
-def _kept(
-    opened: OpenedPairs, columns: tuple[ScoreColumn, ...], each: Sequence[tuple[float, ...]]
-) -> list[int]:
-    """Return the rows kept at thresholds: looked up, or counted where they are between steps."""
-    found: list[int | None] = []
-    for place in each:
-        try:
-            found.append(opened.curves.kept(columns, place, opened.together))
-        except ConfigError:
-            found.append(None)
-    missing = [place for place, kept in zip(each, found, strict=True) if kept is None]
-    counted: Iterator[int] = iter(())
-    if missing:
-        if len(missing) > MAX_STEPS:
-            raise ConfigError(f"{len(missing):,} pairs of thresholds are no steps of the grid")
-        selections = [opened.selection(*place, columns=columns) for place in missing]
-        counted = iter(count_kept(opened.table, selections, opened.errors))
-    return [next(counted) if kept is None else kept for kept in found]
-
-
-def _grid(opened: OpenedPairs, columns: Sequence[ScoreColumn]) -> Thresholds:
-    """Return at most some fifty thresholds over the range of the scores, rounded."""
-    together: Together = "sum" if opened.together == "sum" else "one"
-    grid = opened.curves.thresholds(columns, together)
-    ends = [(opened.curves.of(one).lowest, opened.curves.of(one).highest) for one in columns]
-    used = ends if together == "sum" else ends[:1]
-    low, high = (float(np.sum([one[k] for one in used])) for k in (0, 1))
-    first, last = np.searchsorted(grid, [low, high])
-    first, last = max(int(first) - 1, 0), min(int(last) + 1, len(grid) - 1)
-    if not last > first:
-        return grid[first : first + 1]
-    every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if (last - first) / n <= 50)
-    return grid[first // every * every : last + every : every]
 
 
 def explain(
@@ -221,34 +162,18 @@ def suggest(
         raise ConfigError(
             "specify a target: --keep pairs=30%, --keep pairs=1000000 or --fraction 0.3"
         )
-    for target in targets:
-        if target.quantity != "pairs":
-            raise ConfigError(f"{target}: a table of pairs has pairs only: --keep pairs=AMOUNT")
-    opened = open_pairs(options)
-    columns = opened.alternatives()[0]
-    if opened.together in ("and", "or") and opened.second is None:
-        raise ConfigError(f"--{opened.together} needs a threshold here: COLUMN=T")
-    selection = opened.selection(0.0, *opened.fixed, columns=columns)
-    arguments = opened.table, opened.curves, selection
-    found = [
-        by_share(*arguments, _rows_of(target, opened.tally.rows), str(target), opened.errors)
-        for target in targets
-    ]
-    found += [by_fraction(*arguments, share, opened.errors) for share in fraction]
+    opened = open_pairs(options, count_now=False)
+    columns, found = opened.alternatives()[0], opened.suggest(targets, fraction)
     records = [{"score": opened.name_of(columns), **one.as_dict()} for one in found]
     text = json_text(records, 1)
     if out is not None:
-        _refuse(opened, out)
+        from mmc4viz.export.pairs import refuse
+
+        refuse(opened, out)
         with whole_file(out) as file:
             file.write(f"{text}\n".encode())
     click.echo(text if form == "json" else _as_text(opened, columns, found))
     finish(opened)
-
-
-def _rows_of(target: Target, rows: int) -> int:
-    """Return the number of rows to keep, rounded up."""
-    wanted = target.amount * (rows if target.share else 1)
-    return int(-(-wanted // 1))
 
 
 def _as_text(opened: OpenedPairs, columns: Sequence[ScoreColumn], found: Sequence[Proposal]) -> str:
@@ -272,13 +197,15 @@ def export(
     proposal: str | None,
     manifest_file: str | None,
     ids_file: str | None,
+    report_file: str | None,
+    slices_by: tuple[str, ...],
     overwrite: bool,
     threshold: float | None,
     **options: Any,
 ) -> None:
-    """Write the settings, and which rows are kept."""
-    if not (out or manifest_file or ids_file):
-        raise ConfigError("nothing to write: give --out, --manifest or --ids")
+    """Write the settings, which rows are kept, and the report."""
+    from mmc4viz.export.pairs import PairFiles, write_pairs  # imported late to start faster
+
     opened = open_pairs(options, count_now=False)
     why = None if proposal is None else chosen_by(proposal)
     if why is not None:
@@ -286,62 +213,14 @@ def export(
             raise ConfigError(f"--threshold {threshold!r} contradicts {proposal}; omit one of them")
         threshold = float(why["threshold"])
     selection = opened.chosen(threshold)
-    written = [path for path in (out, manifest_file, ids_file) if path]
-    if len({os.path.realpath(path) for path in written}) < len(written):
-        raise ConfigError("--out, --manifest and --ids need a file each")
-    for path in written:
-        _refuse(opened, path, overwrite)
-    kept: int | None = None
-    read = [0]  # rows, in the last pass
-    with progress("rows") as advance:
-
-        def tell(rows: int) -> None:
-            read[0] += rows
-            advance(rows)
-
-        if ids_file is not None:
-            kept, invalid = write_uids(ids_file, opened.table, selection, opened.errors, tell)
-            print_note(
-                f"wrote {ids_file}: {kept:,} uids, sorted, as DataComp's resharder takes them"
-            )
-            if invalid:
-                opened.errors.append(f"{ids_file}: {invalid:,} kept rows without a valid uid")
-            kept += invalid
-        if manifest_file is not None:
-            read[0] = 0
-            kept = write_kept(manifest_file, opened.table, selection, opened.errors, tell)
-            print_note(f"wrote {manifest_file}: {kept:,} rows")
-        if kept is None:
-            (kept,) = count_kept(opened.table, [selection], opened.errors, tell)
+    index = options["index_dir"]
+    command = ["mmc4viz", "export", *(["--index", index] if index else options["shards"])]
+    named = options["named"][0] if options["named"] else ""
+    command += PairSettings.of(opened.plan.layout, selection, opened.joined).flags(named)
+    files = PairFiles(
+        out, ids_file, manifest_file, report_file, note or "", why, slices_by, tuple(command),
+        overwrite,
+    )  # fmt: skip
+    kept = write_pairs(opened, selection, files, print_note)
     click.echo(f"{selection}: {kept:,} rows kept")
-    if out is not None:
-        counted = {"kept": kept, "rows": read[0]}
-        _write_settings(out, opened, selection, counted, note, why)
-    opened.errors = list(dict.fromkeys(opened.errors))
     finish(opened)
-
-
-def _write_settings(
-    out: str,
-    opened: OpenedPairs,
-    selection: PairSelection,
-    counted: dict[str, int],
-    note: str | None,
-    why: dict[str, Any] | None,
-) -> None:
-    settings = PairSettings.of(opened.table, selection)
-    files = [os.path.basename(path) for path in opened.table.paths]
-    facts: dict[str, Any] = {**counted, "files": files}
-    facts |= {"note": note} if note else {}
-    facts |= {"chosen": why} if why else {}
-    with whole_file(out) as file:
-        file.write(settings_text(settings, facts, out).encode())
-    print_note(f"wrote {out}")
-
-
-def _refuse(opened: OpenedPairs, path: str, overwrite: bool = False) -> None:
-    """Refuse to write over a file of the table, or over any other without being told."""
-    joined = opened.table.joined
-    refuse_inputs([path], [*opened.table.paths, *([] if joined is None else [joined.path])])
-    if os.path.exists(path) and not overwrite:
-        raise ConfigError(f"{path}: exists; choose another name or add --overwrite")

@@ -12,9 +12,10 @@ import click
 
 from mmc4viz.cli.common import finish
 from mmc4viz.cli.curve import thresholds_of
-from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs
+from mmc4viz.cli.pairs.opened import open_pairs
 from mmc4viz.pairs.comparison import ComparedScores, compared, quantiles, rank_correlation
 from mmc4viz.pairs.layout import UNKNOWN, ScoreColumn
+from mmc4viz.pairs.opened import OpenedPairs
 from mmc4viz.text import table, write_rows
 from mmc4viz.thresholds.compare.disagreement import QUANTILES
 from mmc4viz.types import ConfigError

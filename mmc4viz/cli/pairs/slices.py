@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from mmc4viz.arrays import Ints
-from mmc4viz.cli.common import finish, progress
-from mmc4viz.cli.pairs.opened import OpenedPairs, open_pairs
-from mmc4viz.data.jobs import processes
-from mmc4viz.pairs.count import CountPlan
+from mmc4viz.cli.common import finish
+from mmc4viz.cli.pairs.opened import open_pairs
 from mmc4viz.pairs.selection import PairSelection
-from mmc4viz.pairs.slices.division import SITE, attribute_of
+from mmc4viz.pairs.slices.division import SITE
 from mmc4viz.pairs.slices.sliced import (
     ASSUMPTION,
     SLICE_HEAD,
+    SLICE_WORDS,
     PairSlice,
     PairSlices,
-    compared_slices,
-    kept_by_slice,
     ordered_slices,
-    slices_of,
 )
-from mmc4viz.slices.words import share, signed
 from mmc4viz.text import csv_text, printable, table
-from mmc4viz.types import ConfigError
-
-_HEAD: Final = (
-    "slice", "rows", "of all", "kept", "share", "difference", "95% CI", "cost", "median score",
-)  # fmt: skip
 
 
 def slices(
@@ -43,17 +29,7 @@ def slices(
     """Show for which sites, or values of a column, one threshold does not fit."""
     opened = open_pairs(options, count_now=False)
     selection = opened.chosen(threshold)
-    asked = [attribute_of(opened.table, name) for name in dict.fromkeys(names or (SITE,))]
-    plan = _plan(opened, selection)
-    workers = len(os.sched_getaffinity(0))
-    found = []
-    with progress("rows") as advance:
-        for attribute in asked:
-            make = partial(processes, workers)
-            one = slices_of(opened.table, attribute, plan, most, make, workers, advance)
-            found.append((one, _compared(opened, one, selection)))
-            opened.notes += one.notes
-            opened.errors += one.tally.errors
+    found = opened.slices(names or (SITE,), selection, most)
     each = [(one, ordered_slices(compared, sort)) for one, compared in found]
     if form == "json":
         click.echo(json.dumps([_as_dict(*one, selection) for one in each], indent=1))
@@ -68,44 +44,13 @@ def slices(
     finish(opened)
 
 
-def _plan(opened: OpenedPairs, selection: PairSelection) -> CountPlan:
-    """Return what to count: the scores that decide, and no others."""
-    together = selection.together != "one"
-    return replace(opened.plan, columns=selection.scores, joint=together)
-
-
-def _compared(opened: OpenedPairs, one: PairSlices, selection: PairSelection) -> list[PairSlice]:
-    """Compare slices at a threshold: looked up, or counted where it is between two steps."""
-    kept: Ints
-    try:
-        kept = one.kept(selection.scores, selection.thresholds, selection.together)
-    except ConfigError:
-        kept = kept_by_slice(opened.table, one, selection, opened.errors)
-    return compared_slices(one, kept, selection.scores[0])
-
-
 def _as_text(one: PairSlices, compared: Sequence[PairSlice], selection: PairSelection) -> str:
     """Return slices as a table, with a heading."""
     rows, kept = (sum(getattr(of, name) for of in compared) for name in ("rows", "kept"))
     part = f" ({kept / rows:.1%})" if rows else ""
     label = printable(one.division.attribute.label)
-    lines = [_HEAD, *map(_row, compared)]
+    lines = [SLICE_WORDS, *(one.cells() for one in compared)]
     return f"{label}: {kept:,} of {rows:,} rows kept{part} at {selection}\n{table(lines)}"
-
-
-def _row(one: PairSlice) -> tuple[str, ...]:
-    interval = "–" if one.low is None else f"{signed(one.low)} to {signed(one.high)}"
-    return (
-        one.name,
-        f"{one.rows:,}",
-        share(one.part),
-        f"{one.kept:,}",
-        share(one.share),
-        signed(one.difference),
-        interval,
-        f"{round(one.cost, 1) + 0.0:,.1f}",
-        "–" if one.median is None else f"{one.median:g}",
-    )
 
 
 def _as_dict(

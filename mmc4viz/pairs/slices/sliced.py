@@ -35,6 +35,7 @@ from mmc4viz.pairs.slices.division import (
 from mmc4viz.pairs.table import PairTable, TableBatch, batches, needed, open_file
 from mmc4viz.slices.differences import CORRECTION, FEWEST, differences, moments_of_documents
 from mmc4viz.slices.division import MOST
+from mmc4viz.slices.words import share, signed
 from mmc4viz.types import ConfigError, ShardError
 
 ASSUMPTION: Final = (
@@ -423,6 +424,10 @@ SLICE_HEAD: Final = (
     "slice", "rows", "of_all", "kept", "share", "difference", "low", "high", "cost", "median_score",
 )  # fmt: skip
 
+SLICE_WORDS: Final = (
+    "slice", "rows", "of all", "kept", "share", "difference", "95% CI", "cost", "median score",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class PairSlice:
@@ -461,6 +466,21 @@ class PairSlice:
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, under the names of `SLICE_HEAD`."""
         return dict(zip(SLICE_HEAD, astuple(self), strict=True))
+
+    def cells(self) -> tuple[str, ...]:
+        """Return it as text, under the headings `SLICE_WORDS`."""
+        interval = "–" if self.low is None else f"{signed(self.low)} to {signed(self.high)}"
+        return (
+            self.name,
+            f"{self.rows:,}",
+            share(self.part),
+            f"{self.kept:,}",
+            share(self.share),
+            signed(self.difference),
+            interval,
+            f"{round(self.cost, 1) + 0.0:,.1f}",
+            "–" if self.median is None else f"{self.median:g}",
+        )
 
 
 def compared_slices(found: PairSlices, kept: Ints, column: ScoreColumn) -> list[PairSlice]:

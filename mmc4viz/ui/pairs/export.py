@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import streamlit as st
 
+from mmc4viz.export.pairs import PairContent, pair_report
 from mmc4viz.pairs.manifest import write_kept, write_uids
+from mmc4viz.pairs.opened import OpenedPairs
 from mmc4viz.pairs.settings import PairSettings, settings_text
 from mmc4viz.ui import fields
 from mmc4viz.ui.html import many, note, part
@@ -42,6 +44,19 @@ def show(choice: PairChoice) -> None:
         note(f"More than {_MOST_ROWS:,} pairs are written by a command, below.")
     else:
         _downloads(choice)
+    st.header("Report", anchor=False)
+    st.download_button(
+        "Download report (HTML)",
+        data=partial(_report, choice, words),
+        file_name="mmc4viz-report.html",
+        mime="text/html",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    st.caption(
+        "One file: what was read, kept pairs with their curve and distribution, both scores "
+        "compared, methods, settings and command."
+    )
     st.header("Commands", anchor=False)
     st.text("The same on the command line:")
     for line in commands(choice):
@@ -55,17 +70,37 @@ def kept_rows(choice: PairChoice) -> int:
 
 
 def _settings(choice: PairChoice, kept: int, words: str, name: str) -> str:
-    table = table_data.table_of(choice.source)
-    settings = PairSettings.of(table, choice.selection)
-    files = choice.source.files
-    paths = [one.path for one in files] or list(table_data.index_paths(choice.source))
-    facts: dict[str, Any] = {
-        "kept": kept,
-        "rows": choice.curves.tally.rows,
-        "files": [os.path.basename(path) for path in paths],
-    }
-    facts |= {"note": words} if words else {}
-    return settings_text(settings, facts, name)
+    settings = PairSettings.of(choice.curves.plan.layout, choice.selection)
+    counted = {"kept": kept, "rows": choice.curves.tally.rows}
+    return settings_text(settings, counted | _facts(choice, words), name)
+
+
+def _facts(choice: PairChoice, words: str) -> dict[str, Any]:
+    """Return what settings and report record of the table, and the note."""
+    facts: dict[str, Any] = {"files": [os.path.basename(path) for path in _paths(choice)]}
+    return facts | ({"note": words} if words else {})
+
+
+def _paths(choice: PairChoice) -> tuple[str, ...]:
+    """Return the files of the table."""
+    files = tuple(one.path for one in choice.source.files)
+    return files or table_data.index_paths(choice.source)
+
+
+def _report(choice: PairChoice, words: str) -> str:
+    """Return the report, from what was counted for the pages."""
+    curves, selection = choice.curves, choice.selection
+    opened = OpenedPairs(
+        _paths(choice),
+        curves.plan,
+        selection.scores,
+        known=None if choice.source.index else table_data.table_of(choice.source),
+        counted={curves.plan: curves},
+    )
+    kept = {"kept": kept_rows(choice), "rows": curves.tally.rows}
+    command = shlex.split(commands(choice)[1])
+    content = PairContent.of(opened, selection, command, kept | _facts(choice, words))
+    return pair_report(content)
 
 
 def _downloads(choice: PairChoice) -> None:
@@ -100,15 +135,8 @@ def commands(choice: PairChoice) -> list[str]:
     """Return the commands that show the same and write the same."""
     selection = choice.selection
     paths = list(dict.fromkeys(_patterns(choice)))
-    options = ["--score", _named(choice)]
-    if selection.together == "sum":
-        options += ["--sum", selection.scores[1].name]
-    elif selection.together != "one":
-        options += [f"--{selection.together}", f"{selection.scores[1].name}={choice.fixed[0]!r}"]
-    options += [word for one in selection.where for word in ("--where", str(one))]
-    options += ["--strict"] if selection.rule.strict else []
-    options += ["--threshold", repr(choice.threshold)]
-    writes = ["--out", "settings.yaml", "--manifest", "kept.parquet"]
+    options = PairSettings.of(choice.curves.plan.layout, selection).flags(_named(choice))
+    writes = ["--out", "settings.yaml", "--manifest", "kept.parquet", "--report", "report.html"]
     if choice.curves.plan.layout == "datacomp":
         writes += ["--ids", "uids.npy"]
     return [
