@@ -16,8 +16,8 @@ from mmc4viz.formats.mmc4 import FIELDS
 
 READ: Final = (
     "mmc4viz reads interleaved documents (mmc4viz formats lists the formats); its commands curve, "
-    "compare, explain, export, index, slices, suggest and verify also read tables of image–text "
-    "pairs"
+    "compare, explain, export, index, slices, suggest and verify, and mmc4viz.open_pairs in "
+    "Python, also read tables of image–text pairs"
 )
 HEAD: Final = 4096
 """Number of bytes by which a file is recognized."""

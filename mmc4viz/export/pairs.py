@@ -468,7 +468,7 @@ def _comparison_section(content: PairContent) -> Section:
         step, of = int(np.abs(kept - content.kept).argmin()), "as many pairs as the selection"
     else:
         step = int(np.abs(grid - selection.thresholds[0]).argmin())
-        of = f"the pairs at or above the threshold {grid[step]:g}"
+        of = f"the pairs that score {selection.rule.sign} {grid[step]:g}"
     found = compared(curves, first, second, float(grid[step]))
     both = found.overlap
     rho, rows = rank_correlation(curves)
@@ -507,7 +507,8 @@ def _division(found: PairSlices, slices: Sequence[PairSlice], selection: str) ->
     """Return what is said of one division."""
     from mmc4viz.pairs.slices.sliced import ordered_slices
 
-    label, shown = found.division.attribute.label, ordered_slices(slices, "cost")
+    attribute, shown = found.division.attribute, ordered_slices(slices, "cost")
+    label = attribute.name if attribute.kind == "site" else attribute.label
     parts: list[Part] = [Heading(f"By {label}")]
     parts += [Paragraph(without_folders(line), small=True) for line in found.notes]
     rows = sum(one.rows for one in shown)

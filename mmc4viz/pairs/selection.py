@@ -138,6 +138,8 @@ class PairSelection:
     b32 ≥ 0.28 and l14 ≥ 0.25
     >>> print(PairSelection(both, (0.6,), "sum", rule=KeepRule(strict=True)))
     b32 + l14 > 0.6
+    >>> print(PairSelection(both, (0.28, 0.25), "or", (RowCondition("width", ">=", 200),)))
+    (b32 ≥ 0.28 or l14 ≥ 0.25) and width>=200
     """
 
     scores: tuple[ScoreColumn, ...]
@@ -159,6 +161,7 @@ class PairSelection:
         else:
             each = zip(names, self.thresholds, strict=True)
             text = f" {self.together} ".join(f"{name} {sign} {at!r}" for name, at in each)
+        text = f"({text})" if self.together == "or" and self.where else text
         return " and ".join([text, *map(str, self.where)])
 
     def at(self, *thresholds: float) -> PairSelection:
