@@ -15,7 +15,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz import charts
-from mmc4viz.thresholds.labels import chosen, exchange, precision, queue, sampling, store
+from mmc4viz.thresholds.labels import chosen, exchange, precision, queue, store
 from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, curve, propose, remarks
 from mmc4viz.thresholds.labels.queue import DrawnPair
 from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
@@ -150,7 +150,7 @@ def _is_focused() -> bool:
 def _more(sample: LabelledSample, threshold: float, width: float) -> str:
     """Return how many more labels a CI width takes, in words."""
     labelled, right = sample.counts()
-    over = sampling.above(sample.scores, sample.edges, np.array([threshold]))[0]
+    over = sample.pairs_above(np.array([threshold]))[0]
     more = precision.needed(sample.population, over, labelled, right, width)
     if more is None:
         return "No number of labels can reach this width."
