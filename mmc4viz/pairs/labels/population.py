@@ -253,18 +253,22 @@ class RowPopulation:
         """Return the scores of those drawn rows whose file is here."""
         return {pair: score for pair, score in drawn.items() if self.files.holds(pair.content)}
 
-    def candidates(self, edges: Floats, stratum: int, n: int) -> list[DrawCandidate]:
-        """Return the n rows of a stratum with the lowest random numbers, lowest first.
+    def prepare(self, edges: Floats, n: int) -> list[list[DrawCandidate]]:
+        """Return at least n rows of each stratum, or all; reads the table unless they are known.
 
-        Reads the table, unless so many are remembered.
+        A label file is locked while pairs are drawn, so rows are read before.
         """
         key = tuple(edges.tolist())
         depth, found = self._drawn.get(key, (0, []))
-        if n > depth and (not found or len(found[stratum]) == depth):
+        if n > depth and (not found or any(len(rows) == depth for rows in found)):
             depth = max(_DEPTH, 2 * n)
             found = draw_rows(self, edges, depth)
             self._drawn[key] = depth, found
-        return found[stratum][:n] if found else []
+        return found
+
+    def candidates(self, edges: Floats, stratum: int, n: int) -> list[DrawCandidate]:
+        """Return the n rows of a stratum with the lowest random numbers, lowest first."""
+        return self.prepare(edges, n)[stratum][:n]
 
     def locate(self, pair: PairId) -> tuple[int, int] | None:
         """Return the file of a row, by its position in the table, and the row there."""
