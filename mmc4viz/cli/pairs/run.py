@@ -210,18 +210,23 @@ def index(
 def suggest(
     keep: tuple[str, ...],
     fraction: tuple[float, ...],
+    precision: tuple[float, ...],
+    labels_file: str | None,
     out: str | None,
     form: str,
     **options: Any,
 ) -> None:
-    """Suggest the highest threshold that keeps enough rows."""
+    """Suggest thresholds that keep enough rows, or good enough rows according to labels."""
     from mmc4viz.thresholds.by_yield import Target  # imported late: curve starts without it
 
     targets = [Target.parse(text) for text in keep]
-    if not targets and not fraction:
+    if not targets and not fraction and not precision:
         raise ConfigError(
-            "specify a target: --keep pairs=30%, --keep pairs=1000000 or --fraction 0.3"
+            "specify a target: --keep pairs=30%, --keep pairs=1000000, --fraction 0.3 or "
+            "--precision 90% --labels FILE"
         )
+    if bool(precision) != bool(labels_file):
+        raise ConfigError("--precision SHARE and --labels FILE must be given together")
     for target in targets:
         if target.quantity != "pairs":
             raise ConfigError(f"{target}: a table of pairs has pairs only: --keep pairs=AMOUNT")
@@ -236,14 +241,37 @@ def suggest(
         for target in targets
     ]
     found += [by_fraction(*arguments, share, opened.errors) for share in fraction]
+    if labels_file is not None:
+        found += _by_labels(opened, selection, labels_file, precision)
     records = [{"score": opened.name_of(columns), **one.as_dict()} for one in found]
     text = json.dumps(records, indent=1)
     if out is not None:
         _refuse(opened, out)
+        refuse_inputs([out], [labels_file] if labels_file else [])
         with whole_file(out) as file:
             file.write(f"{text}\n".encode())
     click.echo(text if form == "json" else _as_text(opened, columns, found))
     finish(opened)
+
+
+def _by_labels(
+    opened: OpenedPairs, selection: PairSelection, path: str, precision: Sequence[float]
+) -> list[Proposal]:
+    """Suggest the lowest thresholds with enough precision; note labels that do not count."""
+    from mmc4viz.pairs.labels.estimate import by_precision_of_rows, labels_for
+    from mmc4viz.pairs.labels.population import RowPopulation, TableFiles, labeled_selection
+    from mmc4viz.thresholds.labels.precision import remarks
+
+    if selection.together in ("and", "or"):
+        raise ConfigError(
+            f"--precision is about one score, or a --sum, not --{selection.together}: labels are "
+            "drawn by one score"
+        )
+    files = TableFiles(opened.table.paths)
+    population = RowPopulation(opened.table, opened.curves, labeled_selection(selection), files)
+    found = labels_for(path, population)
+    opened.notes += [f"{path}: {remark}" for remark in remarks(found)]
+    return [by_precision_of_rows(found.sample, wanted) for wanted in precision]
 
 
 def _rows_of(target: Target, rows: int) -> int:
@@ -262,6 +290,12 @@ def _as_text(opened: OpenedPairs, columns: Sequence[ScoreColumn], found: Sequenc
         threshold = "none" if one.threshold is None else f"{one.threshold!r}"
         rows.append((one.target, opened.name_of(columns), threshold, *cells))
     lines = [table(rows, left=(0, 1))]
+    lines += [
+        f"{one.target}: estimated precision {one.estimate:.1%} (95% CI {one.low:.1%} to "
+        f"{one.high:.1%}), from {one.labels:,} labels at or above it"
+        for one in found
+        if one.threshold is not None and one.estimate is not None
+    ]
     lines += [f"{one.target}: no threshold: {one.reason}" for one in found if one.reason]
     lines += [f"({text})" for text in dict.fromkeys(one.assumption for one in found)]
     return "\n".join(lines)

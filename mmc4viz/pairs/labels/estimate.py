@@ -8,7 +8,7 @@ drawn at random, and the joint histogram of both scores says how many there are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -30,10 +30,16 @@ from mmc4viz.pairs.table import PairTable
 from mmc4viz.thresholds.compare.frontier import Frontier, FrontierLine
 from mmc4viz.thresholds.compare.roc import FEWEST
 from mmc4viz.thresholds.labels import queue, sampling, store
-from mmc4viz.thresholds.labels.precision import StratifiedSample, account, curve
+from mmc4viz.thresholds.labels.precision import StratifiedSample, account, curve, propose
 from mmc4viz.thresholds.labels.sampling import Design
 from mmc4viz.thresholds.labels.store import LabelsError, PairId
+from mmc4viz.thresholds.proposal import Proposal
 
+ASSUMPTION: Final = (
+    "Assumes random sampling within score strata and correct labels. Labels of rows with the same "
+    "id count as one. Thresholds are tested from the highest down, each at 95% confidence, until "
+    "one fails. The lower bound is one-sided."
+)
 _POINTS: Final = 60  # thresholds of a drawn line
 
 
@@ -156,8 +162,33 @@ def labels_for(path: str, population: RowPopulation) -> LabelledRows:
     table, score, _, rule = population.key
     others = [one for one in sampling.designs(path) if one.corpus == table]
     held = ", ".join(f"{one.clip_model} ({one.assignment})" for one in others)
-    tail = f"it has: {held}" if held else "label pairs of this table on the Label page"
+    tail = "label pairs of this table on the Label page"
+    if held:
+        tail = f"it has: {held}; give that score and those conditions, or label pairs for these"
     raise LabelsError(f"{path} has no labels for {score} ({rule}); {tail}")
+
+
+def by_precision_of_rows(sample: RowSample, wanted: float) -> Proposal:
+    """Suggest the lowest threshold shown to have at least the target precision.
+
+    By `mmc4viz.thresholds.labels.precision.propose`, with the rows that it keeps.
+
+    Parameters
+    ----------
+    sample : RowSample
+    wanted : float
+        The target, from 0 to 1.
+
+    Raises
+    ------
+    ConfigError
+        If the target is not between 0 and 1.
+    """
+    found = replace(propose(sample, wanted), assumption=ASSUMPTION)
+    if found.threshold is None:
+        return found
+    kept = int(sample.pairs_above(np.array([found.threshold])).sum())
+    return found.leaving({"pairs": float(kept)})
 
 
 def rows_of_pairs(

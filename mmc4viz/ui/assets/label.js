@@ -63,6 +63,7 @@ function receive(card, data) {
   card.sentence.textContent = data.sentence;
   card.before.textContent = data.before.join("\n");
   card.after.textContent = data.after.join("\n");
+  card.context.hidden = data.noun !== "sentence";
   card.context.disabled = !data.before.length && !data.after.length;
   around(card, false);
 }

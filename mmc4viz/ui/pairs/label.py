@@ -8,9 +8,9 @@ from typing import Final
 
 import streamlit as st
 
+from mmc4viz.pairs.labels.estimate import by_precision_of_rows
 from mmc4viz.pairs.labels.population import RowPopulation
 from mmc4viz.thresholds.labels import queue, store
-from mmc4viz.thresholds.labels.precision import propose
 from mmc4viz.thresholds.labels.queue import DrawnPair
 from mmc4viz.thresholds.labels.sampling import Design
 from mmc4viz.thresholds.labels.store import Answer
@@ -137,13 +137,13 @@ def _results(path: str, design: Design | None, choice: PairChoice) -> None:
     documents.show_account(found.labelled)
     if len(sample):
         wanted = documents.asked("Target precision", PRECISION, LIKELY, 0.5, 0.999)
-        proposal = propose(sample, wanted)
+        proposal = by_precision_of_rows(sample, wanted)
         if proposal.threshold is None:
             note(f"No threshold for {proposal.target}: {proposal.reason}.")
             documents.show_needed(proposal)
         else:
             note(f"{proposal.threshold:.12g}. {promise(proposal)}")
         documents.show_curves(found, sample, proposal, wanted, choice.threshold)
-        documents.show_now(sample, choice.threshold)
+        documents.show_now(sample, choice.threshold, "correct pairs")
         documents.show_agreement(found)
     documents.in_and_out(path)

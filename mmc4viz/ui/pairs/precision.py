@@ -7,12 +7,11 @@ import streamlit as st
 from mmc4viz import charts
 from mmc4viz.charts import tradeoff
 from mmc4viz.pairs.curves import PairCurves
-from mmc4viz.pairs.labels.estimate import frontier_of, precision_line
-from mmc4viz.pairs.layout import ScoreColumn
+from mmc4viz.pairs.labels.estimate import by_precision_of_rows, frontier_of, precision_line
+from mmc4viz.pairs.layout import UNKNOWN, ScoreColumn
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.text import plain
 from mmc4viz.thresholds.compare.roc import FEWEST
-from mmc4viz.thresholds.labels.precision import propose
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import label_data, state
 from mmc4viz.ui.components.charts import show_figure
@@ -46,7 +45,7 @@ def show_target(choice: PairChoice) -> None:
     )  # fmt: skip
     with place:
         wanted = asked("Target precision", PRECISION, LIKELY, 0.5, 0.999)
-    proposal = propose(sample, wanted)
+    proposal = by_precision_of_rows(sample, wanted)
     if proposal.threshold is None:
         note(f"No threshold for {proposal.target}: {proposal.reason}.")
         show_needed(proposal)
@@ -131,14 +130,15 @@ def _frontier(
         _no_labels(f"No labels yet for {' or '.join(plain(one.name) for one in columns)}.")
         return
     n, place, labelled, population = max(samples, key=lambda one: one[:2])
-    drawn_by = columns[-place]
+    drawn_by, models = columns[-place], {one.model for one in columns} - {UNKNOWN}
+    names = {one.name: one.model if len(models) == len(columns) else one.name for one in columns}
     lines = []
     for column, at in zip(columns, thresholds, strict=True):
         sample = labelled.sample if column == drawn_by else row_labels.other_sample(
             labelled, population, curves, column
         )  # fmt: skip
         kept = curves.of(column).kept
-        lines.append(precision_line(column.name, sample, kept, at, f"{n:,} labels"))
+        lines.append(precision_line(names[column.name], sample, kept, at, f"{n:,} labels"))
     frontier = frontier_of(lines)
     rows = frontier.rows()
     show_figure(

@@ -126,8 +126,17 @@ def show_curves(
         )
 
 
-def show_now(sample: StratifiedSample, t: float) -> None:
-    """Draw the precision at the current threshold, and what to label next."""
+def show_now(sample: StratifiedSample, t: float, of: str = "matched correct pairs") -> None:
+    """Draw the precision at the current threshold, and what to label next.
+
+    Parameters
+    ----------
+    sample : StratifiedSample
+    t : float
+        The threshold.
+    of : str
+        What recall is a share of.
+    """
     here = curve(sample, np.array([t]))
     st.header(f"At {t:g}", anchor=False)
     labels, wrong = int(here.labels[0]), int(here.wrong[0])
@@ -137,7 +146,7 @@ def show_now(sample: StratifiedSample, t: float) -> None:
     p, k = here.precision, here.kept
     words = (
         f"precision (95% CI {p.low[0]:.1%} to {p.high[0]:.1%}), from {labels:,} labels, "
-        f"{wrong:,} of them incorrect. Recall of matched correct pairs: {k.estimate[0]:.1%} "
+        f"{wrong:,} of them incorrect. Recall of {of}: {k.estimate[0]:.1%} "
         f"({k.low[0]:.1%} to {k.high[0]:.1%})."
     )
     st.html(part("finding", f"{p.estimate[0]:.1%}", words))
