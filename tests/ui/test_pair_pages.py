@@ -219,7 +219,7 @@ def hostile_table(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["", "near-threshold", "compare-models?m.quadrant=neither", "data", "export"]
+    "page", ["", "near-threshold", "compare-models?m.quadrant=neither", "data", "export", "label"]
 )
 def test_hostile_tables_are_data_in_the_browser(
     browser: Browser, hostile_address: str, page: str

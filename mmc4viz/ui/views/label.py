@@ -393,14 +393,14 @@ def _asked_range(choice: Choice) -> tuple[float, float]:
 
 def ask_range(usual: tuple[float, float], scale: Scale) -> tuple[float, float]:
     """Ask for the threshold range, given the default."""
-    step, form = scale.step, f"%.{scale.digits}f"
+    step, form = float(scale.step), f"%.{scale.digits}f"
     st.text("Threshold range to evaluate (fixed after the first label)")
     note(
         "No threshold outside the range is suggested. A narrower range needs fewer labels. "
         "Default: thresholds that keep 95% to 5% of pairs."
     )
     left, right = st.columns(2)
-    low, high = (state.on_grid(end, scale) for end in usual)
+    low, high = (float(state.on_grid(end, scale)) for end in usual)
     lowest = left.number_input("Lowest", value=low, step=step, format=form)
     highest = right.number_input("Highest", value=high, step=step, format=form)
     return float(lowest), float(highest)
