@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmc4viz.pairs.comparison import compared
-from mmc4viz.pairs.examples import NearRows, first_rows, named_model, rows_near
 from mmc4viz.pairs.opened import OpenedPairs, opened_index, opened_table
 from mmc4viz.pairs.recognise import is_pair_index
+from mmc4viz.pairs.rows.examples import NearRows, first_rows, named_model, rows_near
 from mmc4viz.pairs.selection import PairSelection, Together
 from mmc4viz.text import escaped
 from mmc4viz.types import ConfigError

@@ -750,7 +750,7 @@ def suggest() -> None:
     also met all at once, by the highest threshold that can, with the targets that bind; if none
     can, with the nearest threshold and the targets that contradict each other.
 
-    Of a table of image–text pairs: --keep pairs=AMOUNT and --fraction.
+    Of a table of image–text pairs: --keep pairs=AMOUNT, --fraction, and --precision with --labels.
     """
 
 

@@ -40,11 +40,11 @@ from mmc4viz.export.svg import curve, histogram, intervals
 from mmc4viz.pairs.choose import count_kept
 from mmc4viz.pairs.comparison import compared, quantiles, rank_correlation
 from mmc4viz.pairs.count import layout_named
-from mmc4viz.pairs.examples import named_model
 from mmc4viz.pairs.histogram import sum_scale
 from mmc4viz.pairs.layout import ScoreColumn
-from mmc4viz.pairs.manifest import write_kept, write_uids
 from mmc4viz.pairs.opened import OpenedPairs, ShowProgress
+from mmc4viz.pairs.rows.examples import named_model
+from mmc4viz.pairs.rows.manifest import write_kept, write_uids
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.pairs.settings import PairSettings, settings_text
 from mmc4viz.pairs.slices.sliced import ASSUMPTION, SLICE_WORDS, PairSlice, PairSlices

@@ -277,7 +277,7 @@ def by_share(
     found = highest_keeping(table, curves, selection, max(rows, 1), errors)
     if found is None:
         return Proposal(Basis.YIELD, target, ASSUMPTION, reason=_unreached(curves, selection, rows))
-    single = _is_single(table, selection)
+    single = is_single(table, selection)
     threshold = shortest(found.below, found.score, selection.rule, single)
     return Proposal(Basis.YIELD, target, ASSUMPTION, threshold, kept={"pairs": float(found.kept)})
 
@@ -288,7 +288,7 @@ def _unreached(curves: PairCurves, selection: PairSelection, rows: int) -> str:
     return f"fewer than {rows:,} rows have a score that can be kept"
 
 
-def _is_single(table: PairTable, selection: PairSelection) -> bool:
+def is_single(table: PairTable, selection: PairSelection) -> bool:
     """Whether the deciding score is stored in single precision, by the first rows."""
     if selection.together == "sum":
         return False

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc4viz.data.scale import Scale
 from mmc4viz.thresholds.labels import store
 from mmc4viz.thresholds.labels.exchange import AnnotatorAgreement, agreements
 from mmc4viz.thresholds.labels.precision import (
@@ -36,10 +37,9 @@ _FINDINGS: Memo[Findings] = Memo()
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Results computed from the labels."""
+class LabelResults:
+    """Results computed from labels."""
 
-    labelled: Labelled
     curve: Curve
     isotonic: Isotonic
     agreements: list[AnnotatorAgreement]
@@ -50,6 +50,13 @@ class Findings:
         columns = (c.thresholds, c.labels, c.wrong, *vars(c.precision).values(),
                    *vars(c.kept).values())  # fmt: skip
         return [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+@dataclass(frozen=True)
+class Findings(LabelResults):
+    """Results computed from the labels of documents."""
+
+    labelled: Labelled
 
 
 COLUMNS: Final = (
@@ -141,18 +148,18 @@ def findings_for(path: str, design: Design, choice: Choice) -> Findings:
     def make() -> Findings:
         with progress("Estimating precision"):
             return Findings(
-                found,
-                curve(found.sample, _thresholds(design, choice)),
+                curve(found.sample, curve_thresholds(design, choice.scale)),
                 probability(found.sample),
                 agreements(labels_of(path, choice)),
+                found,
             )
 
     return _FINDINGS.get(key, make)
 
 
-def _thresholds(design: Design, choice: Choice) -> NDArray[np.float64]:
+def curve_thresholds(design: Design, scale: Scale) -> NDArray[np.float64]:
     """Return the thresholds of the curves: strata edges and grid values between them."""
-    scale, edges = choice.scale, design.borders
+    edges = design.borders
     between = np.linspace(edges[0], edges[-1], _POINTS)
     on_grid = np.round(np.round(between / scale.step) * scale.step, scale.digits)
     return np.union1d(edges, on_grid)

@@ -19,6 +19,7 @@ from mmc4viz.ui.html import asset, note
 from mmc4viz.ui.pairs import compare_models as pair_compare_models
 from mmc4viz.ui.pairs import data as pair_data
 from mmc4viz.ui.pairs import export as pair_export
+from mmc4viz.ui.pairs import label as pair_label
 from mmc4viz.ui.pairs import near_threshold as pair_near_threshold
 from mmc4viz.ui.pairs import sidebar as pair_sidebar
 from mmc4viz.ui.pairs import slices as pair_slices
@@ -65,6 +66,7 @@ _PAIR_PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "Near threshold": pair_near_threshold.show,
     "Slices": pair_slices.show,
     "Compare models": pair_compare_models.show,
+    "Label": pair_label.show,
     "Export": pair_export.show,
 }
 
@@ -157,7 +159,8 @@ def _show_pairs(start: Start, page: str) -> None:
         ("Threshold", " · ".join(f"{at:.{digits}f}" for at in choice.selection.thresholds)),
         ("Kept", f"{kept / max(rows, 1):.1%} of all pairs ({kept:,})"),
     ]
-    navigation.show_bar(page, table_data.corpus_name(choice.source), facts)
+    blind = page == "Label"  # pairs are labeled without a hint at scores
+    navigation.show_bar(page, table_data.corpus_name(choice.source), () if blind else facts)
     _PAIR_PAGES[page](choice)
     _show_cache()
 

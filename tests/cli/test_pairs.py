@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import pairs
+from tests.support.pair_labels import label, population_of, truth_of
 from tests.support.snapshots import run
 
 ROOT = Path(__file__).parents[2]
@@ -252,6 +253,32 @@ def test_rows_nearest_to_the_threshold_are_shown_from_both_sides() -> None:
     every = np.sort(pairs.laion(5000)["similarity"].to_numpy())
     cut = int(np.searchsorted(every, 0.33))
     assert sorted(scores) == every[cut - 3 : cut + 3].tolist()
+
+
+def test_suggest_finds_the_threshold_of_the_labels(tmp_path: Path) -> None:
+    table, right = truth_of(7, 3000)
+    pairs.write(table, tmp_path / "labeled", 2)
+    answers = dict(zip(table["uid"].to_pylist(), right.tolist(), strict=True))
+    label("l.sqlite", population_of([str(tmp_path / "labeled")]), answers, 150)
+    command = "suggest labeled --precision 60% --labels l.sqlite"
+    (found,) = json.loads(said(f"{command} --format json")[0])
+    kept = rows(f"curve labeled --score b32 --threshold {found['threshold']}")
+    assert found["kept"]["pairs"] == int(kept[0]["pairs"])
+    assert found["lower_bound"] >= 0.6 and found["basis"] == "precision"
+    assert "from 1" in said(command)[0]
+    said(f"{command} --out p.json")
+    said("export labeled --score b32 --proposal p.json --out s.yaml")
+    said(f"index labeled --out ix && {command}".partition(" && ")[0])
+    assert json.loads(said(f"{command.replace('labeled', '--index ix')} --format json")[0]) == [
+        found
+    ]
+    for line, words in (
+        (f"{command} --score l14", "has no labels for clip_l14_similarity_score"),
+        (f"{command} --and l14=0.2", "not --and"),
+        (f"{command} --out l.sqlite", "l.sqlite"),
+        ("suggest labeled --precision 60%", "must be given together"),
+    ):
+        assert words in said(line, 2)[1]
 
 
 def test_files_are_not_written_over() -> None:

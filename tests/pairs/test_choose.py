@@ -17,7 +17,7 @@ from mmc4viz.pairs.choose import by_fraction, by_share, count_kept, shortest
 from mmc4viz.pairs.count import count, plan_of
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.layout import KeepRule
-from mmc4viz.pairs.manifest import write_uids
+from mmc4viz.pairs.rows.manifest import write_uids
 from mmc4viz.pairs.selection import PairSelection, Together
 from mmc4viz.pairs.table import PairTable, open_table
 from tests.support import pairs

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from mmc4viz.pairs.examples import NearRows, rows_at, rows_near, rows_of_quadrant
+from mmc4viz.pairs.rows.examples import NearRows, rows_at, rows_near, rows_of_quadrant
 from mmc4viz.pairs.selection import PairSelection, RowCondition, Together
 from mmc4viz.pairs.table import PairTable, open_table
 from tests.support import pairs

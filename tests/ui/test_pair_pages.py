@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from mmc4viz.pairs.manifest import write_uids
+from mmc4viz.pairs.rows.manifest import write_uids
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.pairs.table import open_table
 from mmc4viz.ui import cache
@@ -37,7 +37,7 @@ from tests.ui.test_browser_pages import Watched
 from tests.ui.test_pages import ROOT, alerts, markup, opened
 from tests.ui.test_state import VALUES
 
-PAGES = ("data", "threshold", "near-threshold", "slices", "compare-models", "export")
+PAGES = ("data", "threshold", "near-threshold", "slices", "compare-models", "label", "export")
 B32, L14 = "clip_b32_similarity_score", "clip_l14_similarity_score"
 
 
@@ -250,7 +250,16 @@ def hostile_table(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["", "near-threshold", "compare-models?m.quadrant=neither", "slices", "data", "export"]
+    "page",
+    [
+        "",
+        "near-threshold",
+        "compare-models?m.quadrant=neither",
+        "slices",
+        "data",
+        "export",
+        "label",
+    ],
 )
 def test_hostile_tables_are_data_in_the_browser(
     browser: Browser, hostile_address: str, page: str

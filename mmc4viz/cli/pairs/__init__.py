@@ -21,7 +21,8 @@ _ACCEPTED: Final = {
                "manifest_file", "ids_file", "report_file", "slices_by", "overwrite"},
     "index": {"shards", "out", "workers", "scheduler"},
     "slices": {"shards", "index_dir", "config_file", "names", "most", "sort", "threshold", "form"},
-    "suggest": {"shards", "index_dir", "config_file", "keep", "out", "form"},
+    "suggest": {"shards", "index_dir", "config_file", "keep", "precision", "labels_file", "out",
+                "form"},
     "verify": {"shards", "index_dir", "config_file"},
 }  # fmt: skip
 _MODULES: Final = {

@@ -17,7 +17,7 @@ from mmc4viz.cli.messages import print_error, print_note
 from mmc4viz.cli.pairs.opened import open_pairs
 from mmc4viz.data.index import absolute
 from mmc4viz.data.jobs import by_status, dask, processes
-from mmc4viz.data.storage import remember, size_of, whole_file
+from mmc4viz.data.storage import refuse_inputs, remember, size_of, whole_file
 from mmc4viz.pairs.count import (
     PairFileDone,
     PairIndexTask,
@@ -25,9 +25,9 @@ from mmc4viz.pairs.count import (
     open_pair_index,
     plan_of,
 )
-from mmc4viz.pairs.examples import NearRows, PairRow, first_rows, rows_near
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.opened import OpenedPairs
+from mmc4viz.pairs.rows.examples import NearRows, PairRow, first_rows, rows_near
 from mmc4viz.pairs.selection import PairSelection, conditions_on
 from mmc4viz.pairs.settings import PairSettings, chosen_by
 from mmc4viz.pairs.table import open_table
@@ -150,30 +150,59 @@ def index(
 def suggest(
     keep: tuple[str, ...],
     fraction: tuple[float, ...],
+    precision: tuple[float, ...],
+    labels_file: str | None,
     out: str | None,
     form: str,
     **options: Any,
 ) -> None:
-    """Suggest the highest threshold that keeps enough rows."""
+    """Suggest thresholds that keep enough rows, or good enough rows according to labels."""
     from mmc4viz.thresholds.by_yield import Target  # imported late: curve starts without it
 
     targets = [Target.parse(text) for text in keep]
-    if not targets and not fraction:
+    if not targets and not fraction and not precision:
         raise ConfigError(
-            "specify a target: --keep pairs=30%, --keep pairs=1000000 or --fraction 0.3"
+            "specify a target: --keep pairs=30%, --keep pairs=1000000, --fraction 0.3 or "
+            "--precision 90% --labels FILE"
         )
+    if bool(precision) != bool(labels_file):
+        raise ConfigError("--precision SHARE and --labels FILE must be given together")
     opened = open_pairs(options, count_now=False)
     columns, found = opened.alternatives()[0], opened.suggest(targets, fraction)
+    if labels_file is not None:
+        selection = opened.selection(0.0, *opened.fixed, columns=columns)
+        found += _by_labels(opened, selection, labels_file, precision)
     records = [{"score": opened.name_of(columns), **one.as_dict()} for one in found]
     text = json_text(records, 1)
     if out is not None:
         from mmc4viz.export.pairs import refuse
 
         refuse(opened, out)
+        refuse_inputs([out], [labels_file] if labels_file else [])
         with whole_file(out) as file:
             file.write(f"{text}\n".encode())
     click.echo(text if form == "json" else _as_text(opened, columns, found))
     finish(opened)
+
+
+def _by_labels(
+    opened: OpenedPairs, selection: PairSelection, path: str, precision: Sequence[float]
+) -> list[Proposal]:
+    """Suggest the lowest thresholds with enough precision; note labels that do not count."""
+    from mmc4viz.pairs.labels.estimate import by_precision_of_rows, labels_for
+    from mmc4viz.pairs.labels.population import RowPopulation, TableFiles, labeled_selection
+    from mmc4viz.thresholds.labels.precision import remarks
+
+    if selection.together in ("and", "or"):
+        raise ConfigError(
+            f"--precision is about one score, or a --sum, not --{selection.together}: labels are "
+            "drawn by one score"
+        )
+    files = TableFiles(opened.table.paths)
+    population = RowPopulation(opened.table, opened.curves, labeled_selection(selection), files)
+    found = labels_for(path, population)
+    opened.notes.extend(f"{path}: {remark}" for remark in remarks(found))
+    return [by_precision_of_rows(found.sample, wanted) for wanted in precision]
 
 
 def _as_text(opened: OpenedPairs, columns: Sequence[ScoreColumn], found: Sequence[Proposal]) -> str:
@@ -186,6 +215,12 @@ def _as_text(opened: OpenedPairs, columns: Sequence[ScoreColumn], found: Sequenc
         threshold = "none" if one.threshold is None else f"{one.threshold!r}"
         rows.append((one.target, opened.name_of(columns), threshold, *cells))
     lines = [table(rows, left=(0, 1))]
+    lines += [
+        f"{one.target}: estimated precision {one.estimate:.1%} (95% CI {one.low:.1%} to "
+        f"{one.high:.1%}), from {one.labels:,} labels at or above it"
+        for one in found
+        if one.threshold is not None and one.estimate is not None
+    ]
     lines += [f"{one.target}: no threshold: {one.reason}" for one in found if one.reason]
     lines += [f"({text})" for text in dict.fromkeys(one.assumption for one in found)]
     return "\n".join(lines)

@@ -8,9 +8,10 @@ skipped and unlabeled pairs, and labels whose pair no longer exists.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,14 +115,11 @@ def _least(reaches: Callable[[int], bool], most: int) -> int | None:
     return high
 
 
-@dataclass(frozen=True)
-class LabelledSample:
-    """A labeled stratified sample of a corpus's matched pairs.
+class StratifiedSample(ABC):
+    """Labels sampled at random within strata of scores, and how many pairs they stand for.
 
     Attributes
     ----------
-    scores : ndarray of float64, shape (N,)
-        Scores of all matched pairs, ascending.
     edges : ndarray of float64, shape (B,)
         Strata borders (`sampling.stratum_edges`), fixed before the first label.
     score : ndarray of float64, shape (n,)
@@ -132,33 +130,31 @@ class LabelledSample:
         there are none.
     """
 
-    scores: Floats
     edges: Floats
     score: Floats
     correct: NDArray[np.bool_]
-    cluster: Ints | None = None
+    cluster: Ints | None
 
     def __len__(self) -> int:
         return len(self.score)
 
     @property
+    @abstractmethod
     def stratum(self) -> Ints:
         """The stratum of each label, shape (n,)."""
-        return np.searchsorted(self.edges, self.score, side="right").astype(np.int64)
 
     @property
+    @abstractmethod
     def population(self) -> Ints:
-        """Pairs of each stratum, shape (B + 1,)."""
-        return sampling.populations(self.scores, self.edges)
+        """Pairs of each stratum, shape (H,)."""
 
-    def part(self, scores: Floats, labels: NDArray[np.bool_]) -> LabelledSample:
-        """Return the sample of some pairs, given their scores, and which labels are theirs."""
-        cluster = None if self.cluster is None else self.cluster[labels]
-        return LabelledSample(scores, self.edges, self.score[labels], self.correct[labels], cluster)
+    @abstractmethod
+    def pairs_above(self, thresholds: Floats) -> Ints:
+        """Return pairs by stratum at or above thresholds, shape (K, H)."""
 
     def counts(self) -> tuple[Ints, Ints]:
-        """Return labels and correct labels of each stratum, shape (B + 1,) each."""
-        size = len(self.edges) + 1
+        """Return labels and correct labels of each stratum, shape (H,) each."""
+        size = len(self.population)
         both = (self.stratum, self.stratum[self.correct])
         labelled, right = (np.bincount(each, minlength=size).astype(np.int64) for each in both)
         return labelled, right
@@ -169,22 +165,26 @@ class LabelledSample:
         return np.asarray(self.population[self.stratum] / labelled[self.stratum], np.float64)
 
     def above(self, thresholds: Floats) -> tuple[Ints, Ints, Ints]:
-        """Return pairs, labels and correct labels by stratum above thresholds, (K, B + 1) each.
+        """Return pairs, labels and correct labels by stratum above thresholds, (K, H) each.
 
         What of a stratum lies above a threshold was drawn at random from what lies there.
         """
         reaching = self.score >= thresholds[:, None]
         labelled, right = self._by_stratum(reaching), self._by_stratum(reaching & self.correct)
-        return sampling.above(self.scores, self.edges, thresholds), labelled, right
+        return self.pairs_above(thresholds), labelled, right
+
+    def _members(self) -> Ints:
+        """Return which labels are of each stratum, 0 or 1, shape (H, n)."""
+        strata = np.arange(len(self.population))[:, None]
+        return np.asarray(self.stratum == strata, np.int64)
 
     def _by_stratum(self, chosen: NDArray[np.bool_]) -> Ints:
-        """Count chosen labels, shape (K, n), by stratum, shape (K, B + 1)."""
-        member = self.stratum == np.arange(len(self.edges) + 1)[:, None]
-        counts: Ints = chosen.astype(np.int64) @ member.T.astype(np.int64)
+        """Count chosen labels, shape (K, n), by stratum, shape (K, H)."""
+        counts: Ints = chosen.astype(np.int64) @ self._members().T
         return counts
 
     def independent(self, thresholds: Floats, *, below: bool = False) -> tuple[Floats, Floats]:
-        """Return labels and correct labels by stratum as so many independent ones, (K, B + 1) each.
+        """Return labels and correct labels by stratum as so many independent ones, (K, H) each.
 
         Those above thresholds, or below them. A label whose cluster has m labels there counts such
         that n labels of a stratum are worth n² / Σ m, which is Kish's effective sample size (Survey
@@ -199,10 +199,47 @@ class LabelledSample:
             return labelled, right
         own = (self.cluster == np.arange(int(self.cluster.max()) + 1)[:, None]).astype(np.int64)
         sizes = (chosen.astype(np.int64) @ own.T)[:, self.cluster] * chosen
-        member = self.stratum == np.arange(len(self.edges) + 1)[:, None]
-        total = sizes @ member.T.astype(np.int64)
+        total = sizes @ self._members().T
         share = np.divide(labelled, total, out=np.ones_like(labelled), where=total > 0)
         return labelled * share, right * share
+
+
+@dataclass(frozen=True)
+class LabelledSample(StratifiedSample):
+    """A labeled stratified sample of a corpus's matched pairs.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, shape (N,)
+        Scores of all matched pairs, ascending.
+    edges, score, correct, cluster
+        As of `StratifiedSample`.
+    """
+
+    scores: Floats
+    edges: Floats
+    score: Floats
+    correct: NDArray[np.bool_]
+    cluster: Ints | None = None
+
+    @property
+    def stratum(self) -> Ints:
+        """The stratum of each label, shape (n,)."""
+        return np.searchsorted(self.edges, self.score, side="right").astype(np.int64)
+
+    @property
+    def population(self) -> Ints:
+        """Pairs of each stratum, shape (B + 1,)."""
+        return sampling.populations(self.scores, self.edges)
+
+    def pairs_above(self, thresholds: Floats) -> Ints:
+        """Return pairs by stratum at or above thresholds, shape (K, B + 1)."""
+        return sampling.above(self.scores, self.edges, thresholds)
+
+    def part(self, scores: Floats, labels: NDArray[np.bool_]) -> LabelledSample:
+        """Return the sample of some pairs, given their scores, and which labels are theirs."""
+        cluster = None if self.cluster is None else self.cluster[labels]
+        return LabelledSample(scores, self.edges, self.score[labels], self.correct[labels], cluster)
 
 
 @dataclass(frozen=True)
@@ -235,12 +272,12 @@ class Isotonic:
     probability: Floats
 
 
-def curve(sample: LabelledSample, thresholds: Floats, level: float = 0.95) -> Curve:
+def curve(sample: StratifiedSample, thresholds: Floats, level: float = 0.95) -> Curve:
     """Estimate precision and recall at thresholds.
 
     Parameters
     ----------
-    sample : LabelledSample
+    sample : StratifiedSample
     thresholds : ndarray of float64, shape (K,)
     level : float
         Confidence level.
@@ -296,7 +333,7 @@ def _share(here: Interval, there: Interval) -> Interval:
     )
 
 
-def probability(sample: LabelledSample) -> Isotonic:
+def probability(sample: StratifiedSample) -> Isotonic:
     """Estimate the probability of being correct by score, by weighted isotonic regression.
 
     Labels with the same score are pooled.
@@ -324,7 +361,7 @@ quarter of these pairs may be incorrect (95% one-sided)."""
 
 
 def propose(
-    sample: LabelledSample,
+    sample: StratifiedSample,
     wanted: float,
     candidates: Floats | None = None,
     confidence: float = 0.95,
@@ -339,7 +376,7 @@ def propose(
 
     Parameters
     ----------
-    sample : LabelledSample
+    sample : StratifiedSample
     wanted : float
         The target, from 0 to 1.
     candidates : ndarray of float64, optional
@@ -381,7 +418,7 @@ def propose(
     if n_passed:  # the test passed, so its lower bound is at least the target
         least = max(filled.lower_bound or 0.0, wanted)
         return replace(filled, threshold=float(at), reason=None, lower_bound=least)
-    over = sampling.above(sample.scores, sample.edges, np.array([at]))[0]
+    over = sample.pairs_above(np.array([at]))[0]
     more = needed_to_show(
         sample.population, over, *sample.counts(), wanted, confidence
     )  # if the strata stay as correct as they look now
@@ -389,13 +426,13 @@ def propose(
 
 
 def passed(
-    sample: LabelledSample, thresholds: Floats, wanted: float, confidence: float
+    sample: StratifiedSample, thresholds: Floats, wanted: float, confidence: float
 ) -> tuple[int | None, int]:
     """Test thresholds for a precision from the highest down, until one fails.
 
     Parameters
     ----------
-    sample : LabelledSample
+    sample : StratifiedSample
     thresholds : ndarray of float64, shape (K,)
         Descending.
     wanted, confidence : float
@@ -419,7 +456,7 @@ def passed(
     return first, int(np.argmin(np.append(sure, False)))
 
 
-def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any]:
+def _seen(sample: StratifiedSample, at: float, confidence: float) -> dict[str, Any]:
     """Count the labels at a threshold and compute the one-sided lower bound."""
     one_sided = curve(sample, np.array([at]), level=2 * confidence - 1)
     _, labelled, _ = sample.above(np.array([at]))
@@ -431,14 +468,14 @@ def _seen(sample: LabelledSample, at: float, confidence: float) -> dict[str, Any
     }
 
 
-def _too_few(sample: LabelledSample, wanted: float, confidence: float) -> str:
+def _too_few(sample: StratifiedSample, wanted: float, confidence: float) -> str:
     return (
         f"too few labels ({len(sample):,} across the strata) to show {wanted:.0%} precision at "
         f"{confidence:.0%} confidence, even if all were correct"
     )
 
 
-def _least_labels(sample: LabelledSample, wanted: float, confidence: float) -> int:
+def _least_labels(sample: StratifiedSample, wanted: float, confidence: float) -> int:
     """Return how many more labels would pass if all correct (½ wanted**n ≤ 1 − confidence)."""
     least = int(np.ceil(np.log(2 * (1 - confidence)) / np.log(wanted)))
     _, labelled, _ = sample.above(sample.edges[-1:])
@@ -516,21 +553,48 @@ def labelled(path: str, design: Design, population: Population) -> Labelled:
     queued = {one.pair for one in queue.drawn(path, design)}
     ranks = population.find(queued | said.keys())
     here = {pair: label for pair, label in said.items() if pair in queued and pair in ranks}
-    holds = population.documents.holds
     unsure = sorted(ranks[pair] for pair, label in here.items() if label.correct is None)
-    gone = [pair for pair in said.keys() - ranks.keys() if holds(pair.content)]
     return Labelled(
         design,
         *_sample(design, population, here, ranks),
         np.array(unsure, np.int64),
-        drawn=len(queued),
-        waiting=len(queued - said.keys()),
-        unsure=len(unsure),
-        disagreed=sum(not label.agreed for label in here.values()),
-        gone=tuple(sorted(gone, key=lambda pair: (pair.shard, pair.key, pair))),
-        elsewhere=len((said.keys() & ranks.keys()) - queued),
-        foreign=len(said.keys() - ranks.keys()) - len(gone),
+        **account(said, queued, ranks.keys(), population.documents.holds),
     )
+
+
+def account(
+    said: Mapping[PairId, Label],
+    queued: Set[PairId],
+    present: Set[PairId],
+    holds: Callable[[str], bool],
+) -> dict[str, Any]:
+    """Count what became of the labels of a file and of the drawn pairs.
+
+    Parameters
+    ----------
+    said : mapping of PairId to Label
+        All labels of the file.
+    queued, present : set of PairId
+        The pairs drawn so far, and the pairs that exist.
+    holds : callable
+        Whether a pair's content belongs to the corpus.
+
+    Returns
+    -------
+    dict
+        The attributes of `Labelled` from ``drawn`` on, by name.
+    """
+    here = [said[pair] for pair in said.keys() & queued & present]
+    gone = [pair for pair in said.keys() - present if holds(pair.content)]
+    return {
+        "drawn": len(queued),
+        "waiting": len(queued - said.keys()),
+        "unsure": sum(label.correct is None for label in here),
+        "disagreed": sum(not label.agreed for label in here),
+        "gone": tuple(sorted(gone, key=lambda pair: (pair.shard, pair.key, pair))),
+        "elsewhere": len((said.keys() & present) - queued),
+        "foreign": len(said.keys() - present) - len(gone),
+    }
 
 
 def _sample(
@@ -555,7 +619,31 @@ def _labels(n: int) -> str:
     return "1 label" if n == 1 else f"{n:,} labels"
 
 
-def remarks(found: Labelled) -> list[str]:
+class LabelAccount(Protocol):
+    """What `account` counts, as far as it is told."""
+
+    @property
+    def unsure(self) -> int:
+        """Pairs with only unsure answers."""
+
+    @property
+    def disagreed(self) -> int:
+        """Pairs on which annotators disagree."""
+
+    @property
+    def gone(self) -> tuple[PairId, ...]:
+        """Labeled pairs that do not exist."""
+
+    @property
+    def elsewhere(self) -> int:
+        """Labeled pairs that are not in this sample."""
+
+    @property
+    def foreign(self) -> int:
+        """Labeled pairs of another corpus."""
+
+
+def remarks(found: LabelAccount) -> list[str]:
     """Describe labels that do not count, one line per reason; missing pairs first, by name."""
     lines = []
     if found.gone:

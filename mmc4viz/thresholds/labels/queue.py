@@ -19,7 +19,7 @@ import numpy as np
 
 from mmc4viz.arrays import Ints
 from mmc4viz.thresholds.labels import sampling, store
-from mmc4viz.thresholds.labels.sampling import Design, Population, scrambled
+from mmc4viz.thresholds.labels.sampling import Design, DrawablePairs, DrawCandidate, scrambled
 from mmc4viz.thresholds.labels.store import PAIR, SAME, Label, PairId
 
 LEASE: Final = 120.0  # seconds for which a pair shown to one annotator is not shown to others
@@ -144,18 +144,18 @@ TWICE: Final = 5  # every fifth pair is shown to two annotators
 def next_existing(
     path: str,
     design: Design,
-    population: Population,
+    population: DrawablePairs,
     person: str,
     threshold: float | None = None,
 ) -> tuple[DrawnPair, tuple[int, int]] | None:
-    """Return an annotator's next pair and its document, drawing more pairs if needed.
+    """Return an annotator's next pair and its place, drawing more pairs if needed.
 
     Drawn pairs that no longer exist after reindexing are removed from the queue.
 
     Returns
     -------
     (DrawnPair, (int, int)) or None
-        The pair, and its document's shard and row; None if there is nothing left to label.
+        The pair, and its shard or file and its row there; None if there is nothing left to label.
     """
     while True:
         found = next_for(path, design, person)
@@ -163,16 +163,16 @@ def next_existing(
             if not extend(path, design, population, person, threshold):
                 return None
             continue
-        rank = population.find([found.pair]).get(found.pair)
-        if rank is not None:
-            return found, population.place(rank)
+        place = population.locate(found.pair)
+        if place is not None:
+            return found, place
         drop(path, design, found)
 
 
 def extend(
     path: str,
     design: Design,
-    population: Population,
+    population: DrawablePairs,
     person: str,
     threshold: float | None = None,
 ) -> int:
@@ -182,7 +182,7 @@ def extend(
     ----------
     path : str
     design : Design
-    population : Population
+    population : DrawablePairs
         Matched with the design's settings.
     person : str
     threshold : float, optional
@@ -210,16 +210,16 @@ def extend(
 
 def _choose(
     design: Design,
-    population: Population,
+    population: DrawablePairs,
     before: Sequence[DrawnPair],
     said: Mapping[PairId, Label],
     threshold: float | None,
-) -> tuple[list[int], Ints]:
-    """Return the ranks of the next round and how many pairs of each stratum are then drawn."""
-    edges, scores = design.borders, population.pairs.score
-    sizes = sampling.populations(scores, edges)
-    ranks = population.find(one.pair for one in before)
-    stratum = {p: int(np.searchsorted(edges, scores[r], side="right")) for p, r in ranks.items()}
+) -> tuple[list[DrawCandidate], Ints]:
+    """Return the pairs of the next round and how many pairs of each stratum are then drawn."""
+    edges = design.borders
+    sizes = population.strata(edges)
+    scores = population.scores_of({one.pair: one.score for one in before})
+    stratum = {p: int(np.searchsorted(edges, s, side="right")) for p, s in scores.items()}
     counts = np.bincount(list(stratum.values()), minlength=len(sizes)).astype(np.int64)
     answers = {p: said[p].correct for p in stratum if p in said}
     yes, no = (
@@ -227,46 +227,44 @@ def _choose(
                     minlength=len(sizes)).astype(np.int64)
         for wanted in (True, False)
     )  # fmt: skip
-    over = sampling.above(scores, edges, sampling.thresholds_of(edges, threshold))
+    over = population.above(edges, sampling.thresholds_of(edges, threshold))
     value = sampling.importance(sizes, over)
     if threshold is not None:
         value *= sampling.spread_of(yes + no, yes)
     more = sampling.allocate(sizes, counts, value, STAGE if len(before) else FIRST)
     if threshold is None and not len(before):  # from below the range, to estimate recall
         more[0] += min(sampling.FLOOR, int(sizes[0]))
-    ends = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-    have, chosen = set(ranks.values()), list[int]()
+    chosen = list[DrawCandidate]()
     for h, n in enumerate(more.tolist()):
-        lowest = population.lowest(ends[h], ends[h + 1], int(counts[h]) + n)
-        chosen += [rank for rank in lowest if rank not in have][:n]
+        lowest = population.candidates(edges, h, int(counts[h]) + n) if n else []
+        chosen += [one for one in lowest if one.pair not in stratum][:n]
     return chosen, counts + more
 
 
 def _append(
     connection: sqlite3.Connection,
     design: Design,
-    population: Population,
+    population: DrawablePairs,
     before: Sequence[DrawnPair],
-    chosen: Sequence[int],
+    chosen: Sequence[DrawCandidate],
     threshold: float | None,
     counts: Ints,
 ) -> None:
     """Write a round, its pairs in random order."""
     stage = 1 + max((one.stage for one in before), default=-1)
     position = 1 + max((one.position for one in before), default=-1)
-    order = scrambled(~population.lots[list(chosen)])
-    sizes = sampling.populations(population.pairs.score, design.borders)
+    order = scrambled(~np.array([one.lot for one in chosen], np.uint64))
+    sizes = population.strata(design.borders)
     connection.execute(
         "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)",
         (design.id, stage, store.now(), threshold, json.dumps(sizes.tolist()),
          json.dumps(counts.tolist())),
     )  # fmt: skip
     for place in np.argsort(order, kind="stable").tolist():
-        rank, lot = chosen[place], int(order[place])
+        one, lot = chosen[place], int(order[place])
         connection.execute(
             f"INSERT OR IGNORE INTO queue (design, position, stage, {', '.join(PAIR)}, score, "
             "twice) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (design.id, position, stage, *population.name(rank).values,
-             float(population.pairs.score[rank]), int(lot % TWICE == 0)),
+            (design.id, position, stage, *one.pair.values, one.score, int(lot % TWICE == 0)),
         )  # fmt: skip
         position += 1

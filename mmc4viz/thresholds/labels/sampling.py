@@ -22,11 +22,11 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -69,15 +69,34 @@ def stratum_edges(scores: Floats, low: float, high: float, step: float, digits: 
     >>> stratum_edges(np.linspace(0, 1, 1001), 0.2, 0.7, 0.01, 2)
     array([0.2 , 0.25, 0.3 , 0.35, 0.4 , 0.45, 0.5 , 0.55, 0.6 , 0.65, 0.7 ])
     """
+
+    def kept(threshold: float) -> int:
+        return len(scores) - int(np.searchsorted(scores, threshold, side="left"))
+
+    return counted_edges(kept, low, high, step, digits)
+
+
+def counted_edges(
+    kept: Callable[[float], int], low: float, high: float, step: float, digits: int
+) -> Floats:
+    """Choose strata borders as `stratum_edges` does, from counts.
+
+    Parameters
+    ----------
+    kept : callable
+        Returns the number of pairs at or above a threshold of the grid.
+    low, high, step, digits
+        As for `stratum_edges`.
+    """
     places = np.linspace(low, high, STRATA + 1)
     rounded = np.unique(np.round(np.round(places / step) * step, digits))
     chosen: list[float] = []
-    last = len(scores)
+    above_last = 0
     for border in rounded[::-1].tolist():  # from the top, where pairs are few
-        first = int(np.searchsorted(scores, border, side="left"))
-        if last - first >= FEWEST:
+        reaching = kept(border)
+        if reaching - above_last >= FEWEST:
             chosen.append(border)
-            last = first
+            above_last = reaching
     return np.array(chosen[::-1], np.float64)
 
 
@@ -201,6 +220,34 @@ def valid_borders(edges: Sequence[float]) -> bool:
 Lots = NDArray[np.uint64]
 
 
+@dataclass(frozen=True, slots=True)
+class DrawCandidate:
+    """A pair that may be drawn, with its score and its permanent random number."""
+
+    pair: PairId
+    score: float
+    lot: int
+
+
+class DrawablePairs(Protocol):
+    """Pairs from which labels are sampled within strata of their scores."""
+
+    def strata(self, edges: Floats) -> Ints:
+        """Count the pairs of each stratum, shape (B + 1,)."""
+
+    def above(self, edges: Floats, thresholds: Floats) -> Ints:
+        """Count the pairs of each stratum at or above each threshold, shape (K, B + 1)."""
+
+    def scores_of(self, drawn: Mapping[PairId, float]) -> dict[PairId, float]:
+        """Return the scores of the drawn pairs that exist, given those when they were drawn."""
+
+    def candidates(self, edges: Floats, stratum: int, n: int) -> list[DrawCandidate]:
+        """Return the n pairs of a stratum with the lowest random numbers, lowest first."""
+
+    def locate(self, pair: PairId) -> tuple[int, int] | None:
+        """Return the shard or file of a pair and its row there; None if it does not exist."""
+
+
 @dataclass(frozen=True)
 class Population:
     """The matched pairs of a corpus.
@@ -257,6 +304,31 @@ class Population:
                 found[name] = at
         return found
 
+    def strata(self, edges: Floats) -> Ints:
+        """Count the pairs of each stratum, shape (B + 1,)."""
+        return populations(self.pairs.score, edges)
+
+    def above(self, edges: Floats, thresholds: Floats) -> Ints:
+        """Count the pairs of each stratum at or above each threshold, shape (K, B + 1)."""
+        return above(self.pairs.score, edges, thresholds)
+
+    def scores_of(self, drawn: Mapping[PairId, float]) -> dict[PairId, float]:
+        """Return the scores of those drawn pairs that are matched here."""
+        return {pair: float(self.pairs.score[at]) for pair, at in self.find(drawn).items()}
+
+    def candidates(self, edges: Floats, stratum: int, n: int) -> list[DrawCandidate]:
+        """Return the n pairs of a stratum with the lowest random numbers, lowest first."""
+        ends = np.concatenate([[0], np.cumsum(self.strata(edges))]).tolist()
+        return [
+            DrawCandidate(self.name(at), float(self.pairs.score[at]), int(self.lots[at]))
+            for at in self.lowest(ends[stratum], ends[stratum + 1], n)
+        ]
+
+    def locate(self, pair: PairId) -> tuple[int, int] | None:
+        """Return the shard of a pair and its document's row there; None if it is not matched."""
+        rank = self.find([pair]).get(pair)
+        return None if rank is None else self.place(rank)
+
     def lowest(self, first: int, last: int, n: int) -> list[int]:
         """Return the n ranks in [first, last) with the lowest random numbers, lowest first."""
         lots = self.lots[first:last]
@@ -309,6 +381,10 @@ def scrambled(numbers: Lots) -> Lots:
     return np.asarray(z ^ (z >> np.uint64(31)), np.uint64)
 
 
+DesignKey = tuple[str, str, int, str]
+"""What a sample belongs to: corpus, CLIP model, size limit, assignment."""
+
+
 @dataclass(frozen=True)
 class Design:
     """The strata of one corpus and model, as stored in a label file.
@@ -333,7 +409,7 @@ class Design:
     edges: tuple[float, ...]
 
     @property
-    def key(self) -> tuple[str, str, int, str]:
+    def key(self) -> DesignKey:
         """What the sample belongs to: corpus, CLIP model, size limit, assignment."""
         return self.corpus, self.clip_model, self.min_kb, self.assignment
 
@@ -368,7 +444,11 @@ def _design(path: str, row: sqlite3.Row) -> Design:
 def design_for(path: str, config: LoaderConfig, documents: Documents) -> Design | None:
     """Return the sample of a corpus and settings; None if none was begun."""
     _adopt(path, documents)
-    key = documents.digest, config.clip_model, config.min_kb, config.pairing
+    return find_design(path, (documents.digest, config.clip_model, config.min_kb, config.pairing))
+
+
+def find_design(path: str, key: DesignKey) -> Design | None:
+    """Return the sample of a key (`Design.key`); None if none was begun."""
     return next((one for one in designs(path) if one.key == key), None)
 
 
@@ -426,22 +506,46 @@ def begin(
     scores = population.pairs.score
     low, high = between or usual_range(scores)
     edges = stratum_edges(scores, low, high, scale.step, scale.digits)
+    key = population.documents.digest, config.clip_model, config.min_kb, config.pairing
+    return begin_with(path, key, edges, (low, high), len(scores))
+
+
+def begin_with(
+    path: str, key: DesignKey, edges: Floats, between: tuple[float, float], pairs: int
+) -> Design:
+    """Begin the sample of a key with these strata borders, or return the existing one.
+
+    Parameters
+    ----------
+    path : str
+    key : DesignKey
+    edges : ndarray of float64, shape (B,)
+        Empty if there are too few pairs.
+    between : (float, float)
+        The threshold range, for the error.
+    pairs : int
+        All pairs, likewise.
+
+    Raises
+    ------
+    LabelsError
+        If there are too few pairs, or the file cannot be written.
+    """
     if not len(edges):
+        low, high = between
         raise LabelsError(
             f"too few pairs to sample between {low:g} and {high:g}: at least {FEWEST} of the "
-            f"{len(scores):,} must reach {high:g}; choose a lower range"
+            f"{pairs:,} must reach {high:g}; choose a lower range"
         )
-    corpus = population.documents.digest
-    names = corpus, config.clip_model, config.min_kb, config.pairing
     with store.writing(path) as connection:
         connection.execute(
             "INSERT OR IGNORE INTO designs (corpus, clip_model, min_kb, assignment, edges, made) "
             "VALUES (?, ?, ?, ?, ?, ?)",
-            (*names, json.dumps(edges.tolist()), store.now()),
+            (*key, json.dumps(edges.tolist()), store.now()),
         )
         row = connection.execute(
             "SELECT * FROM designs WHERE corpus = ? AND clip_model = ? AND min_kb = ? "
             "AND assignment = ?",
-            names,
+            key,
         ).fetchone()
     return _design(path, row)

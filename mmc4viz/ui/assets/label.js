@@ -36,10 +36,11 @@ function build(root) {
   card.context = make("button", { type: "button", class: "small", "data-answer": "context", "aria-keyshortcuts": CONTEXT },
     make("span"), make("kbd", { "aria-hidden": "true" }, CONTEXT.toUpperCase()));
   card.context.onclick = () => around(card, !card.open);
+  card.question = make("p", { class: "question" });
   card.progress = make("i");
   root.replaceChildren(
     make("div", { class: "pair" }, card.picture, make("div", { class: "words", "aria-live": "polite", tabindex: "0" }, card.before, card.sentence, card.after)),
-    make("p", { class: "question" }, "Does the sentence describe the image?"),
+    card.question,
     make("div", { class: "answers" }, ...card.buttons.slice(0, 3), make("span", { class: "space" }), card.context, ...card.buttons.slice(3)),
     make("div", { class: "bar", "aria-hidden": "true" }, card.progress),
   );
@@ -57,14 +58,22 @@ function receive(card, data) {
   card.progress.style.width = `${data.wanted ? (100 * data.done) / data.wanted : 0}%`;
   card.root.dataset.place = data.place;
   if (!isNew) return;
-  const shown = data.picture ? make("img", { src: data.picture, alt: "image to label" })
-    : make("span", {}, data.problem || "image not available");
-  card.picture.replaceChildren(shown);
+  card.question.textContent = `Does the ${data.noun} describe the image?`;
+  card.picture.replaceChildren(pictured(data));
   card.sentence.textContent = data.sentence;
   card.before.textContent = data.before.join("\n");
   card.after.textContent = data.after.join("\n");
+  card.context.hidden = data.noun !== "sentence";
   card.context.disabled = !data.before.length && !data.after.length;
   around(card, false);
+}
+
+/** Return the picture, or else a link to it; nothing is fetched unless the link is followed. */
+function pictured(data) {
+  if (data.picture) return make("img", { src: data.picture, alt: "image to label" });
+  if (!data.site) return make("span", {}, data.problem || "image not available");
+  const [href, host] = data.site;
+  return make("a", { href, target: "_blank", rel: "noopener noreferrer" }, `open the image on ${host} ↗`);
 }
 
 /** Show or hide the neighboring sentences. */

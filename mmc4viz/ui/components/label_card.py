@@ -18,7 +18,7 @@ import streamlit as st
 from mmc4viz.text import plain
 from mmc4viz.thresholds.labels.store import Answer
 from mmc4viz.ui import state
-from mmc4viz.ui.html import asset
+from mmc4viz.ui.html import asset, site_of
 
 _KEY: Final = "label-card"
 UNDO: Final = "undo"
@@ -41,6 +41,10 @@ class LabelCard:
         Neighboring sentences.
     problem : str
         Why the pair cannot be shown; empty if it can.
+    url : str
+        Address of the image, linked to if there is no picture.
+    noun : str
+        What the words are: a sentence or a text.
     """
 
     place: int
@@ -49,6 +53,8 @@ class LabelCard:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     problem: str = ""
+    url: str = ""
+    noun: str = "sentence"
 
 
 _MOUNT: Final = st.components.v2.component(
@@ -83,6 +89,8 @@ def show(
             "before": [plain(text) for text in card.before],
             "after": [plain(text) for text in card.after],
             "problem": card.problem,
+            "site": [card.url.strip(), site_of(card.url)] if site_of(card.url) else None,
+            "noun": card.noun,
             "person": person,
             "cookie": _COOKIE,
             "done": done,

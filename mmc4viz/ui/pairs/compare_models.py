@@ -14,8 +14,8 @@ from mmc4viz import charts
 from mmc4viz.export.figure_svg import sheet
 from mmc4viz.pairs.comparison import ComparedScores, compared, rank_correlation
 from mmc4viz.pairs.curves import PairCurves
-from mmc4viz.pairs.examples import PairRow, rows_of_quadrant
 from mmc4viz.pairs.layout import ScoreColumn
+from mmc4viz.pairs.rows.examples import PairRow, rows_of_quadrant
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.text import escaped, plain
 from mmc4viz.thresholds.compare.disagreement import QUADRANTS
@@ -24,7 +24,7 @@ from mmc4viz.ui.cache import cached
 from mmc4viz.ui.components import gallery
 from mmc4viz.ui.components.charts import STILL, pressed_point, show_figure
 from mmc4viz.ui.html import heading, many, note, pair_of_columns, part, show_problems, table
-from mmc4viz.ui.pairs import table_data
+from mmc4viz.ui.pairs import precision, table_data
 from mmc4viz.ui.pairs.near_threshold import card_of
 from mmc4viz.ui.pairs.sidebar import span_of
 from mmc4viz.ui.pairs.table_data import FoundRows, PairChoice, TableKey
@@ -108,6 +108,9 @@ def _draw(sides: ScoreSides) -> None:
             _histogram(sides, place, (found.threshold, found.equivalent)[place])
     _joint(sides, found)
     _along(sides, at)
+    precision.show_frontier(
+        sides.choice, sides.curves, sides.columns, (found.threshold, found.equivalent)
+    )
     rho, rows = rank_correlation(sides.curves)
     st.header("Rank correlation", anchor=False)
     words = "undefined" if np.isnan(rho) else f"{rho:.3f}"

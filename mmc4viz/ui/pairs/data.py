@@ -10,8 +10,8 @@ import streamlit as st
 from mmc4viz import charts
 from mmc4viz.pairs.count import layout_named
 from mmc4viz.pairs.curves import PairCurves, shares
-from mmc4viz.pairs.examples import named_model
 from mmc4viz.pairs.layout import ScoreColumn
+from mmc4viz.pairs.rows.examples import named_model
 from mmc4viz.text import escaped
 from mmc4viz.ui import fields, state
 from mmc4viz.ui.components.charts import show_figure

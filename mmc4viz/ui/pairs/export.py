@@ -12,8 +12,8 @@ from typing import Any, Final
 import streamlit as st
 
 from mmc4viz.export.pairs import PairContent, pair_report
-from mmc4viz.pairs.manifest import write_kept, write_uids
 from mmc4viz.pairs.opened import OpenedPairs
+from mmc4viz.pairs.rows.manifest import write_kept, write_uids
 from mmc4viz.pairs.settings import PairSettings, settings_text
 from mmc4viz.ui import fields
 from mmc4viz.ui.html import many, note, part
@@ -121,7 +121,7 @@ def _downloads(choice: PairChoice) -> None:
 
 
 def _file(choice: PairChoice, name: str) -> bytes:
-    """Return the content of a file that `mmc4viz.pairs.manifest` writes."""
+    """Return the content of a file that `mmc4viz.pairs.rows.manifest` writes."""
     write: Callable[..., object] = write_uids if name.endswith(".npy") else write_kept
     errors: list[str] = []
     with tempfile.TemporaryDirectory() as folder:

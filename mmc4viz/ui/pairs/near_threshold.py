@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from mmc4viz.pairs.examples import PairRow
+from mmc4viz.pairs.rows.examples import PairRow
 from mmc4viz.pairs.selection import KEPT
 from mmc4viz.ui.components import contact_sheet, gallery
 from mmc4viz.ui.components.contact_sheet import SheetHalf, SheetScores

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from mmc4viz.data.thumbnails import thumbnail
-from mmc4viz.pairs.examples import PairRow
+from mmc4viz.pairs.rows.examples import PairRow
 from mmc4viz.pairs.rows.images import ImagePlace, image_place, images_in, tar_beside
 from mmc4viz.types import ConfigError
 from mmc4viz.ui.cache import Memo, cached

@@ -20,10 +20,10 @@ from mmc4viz.data.scale import Scale
 from mmc4viz.data.storage import is_remote
 from mmc4viz.pairs.count import CountPlan, count, open_pair_index, plan_of
 from mmc4viz.pairs.curves import PairCurves
-from mmc4viz.pairs.examples import NearRows, PairRow, named_model, rows_near
 from mmc4viz.pairs.histogram import sum_scale
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.recognise import MANIFEST, holds_pairs, is_pair_index
+from mmc4viz.pairs.rows.examples import NearRows, PairRow, named_model, rows_near
 from mmc4viz.pairs.selection import PairSelection, RowCondition
 from mmc4viz.pairs.table import PairTable, open_table
 from mmc4viz.types import ConfigError

@@ -18,6 +18,7 @@ from mmc4viz.ui.components import control
 from mmc4viz.ui.components.charts import pressed_point, show_figure
 from mmc4viz.ui.components.control import HeadlineNumber, Steered
 from mmc4viz.ui.html import csv_button, heading, many, note, show_problems, svg_button
+from mmc4viz.ui.pairs import precision
 from mmc4viz.ui.pairs.sidebar import span_of
 from mmc4viz.ui.pairs.table_data import PairChoice
 
@@ -44,6 +45,7 @@ def show(choice: PairChoice) -> None:
     if choice.selection.together in ("and", "or"):
         _both(choice)
     _targets(choice)
+    precision.show_target(choice)
     st.header("Next: inspect", anchor=False)
     st.page_link(state.pages()["Near threshold"], label="Pairs near the threshold")
 

@@ -6,6 +6,7 @@ During labeling the sidebar is hidden, so that nothing on screen reveals score, 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 from zlib import crc32
@@ -15,8 +16,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from mmc4viz import charts
-from mmc4viz.thresholds.labels import chosen, exchange, precision, queue, sampling, store
-from mmc4viz.thresholds.labels.precision import Labelled, LabelledSample, curve, propose, remarks
+from mmc4viz.data.scale import Scale
+from mmc4viz.pairs.labels.estimate import LabelledRows
+from mmc4viz.thresholds.labels import chosen, exchange, precision, queue, store
+from mmc4viz.thresholds.labels.precision import Labelled, StratifiedSample, curve, propose, remarks
 from mmc4viz.thresholds.labels.queue import DrawnPair
 from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
 from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError
@@ -32,7 +35,7 @@ from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import read_start
 
 _WIDTH, _FOCUS = "l.width", "l.focus"
-_MESSAGE: Final = "label-message"
+MESSAGE: Final = "label-message"
 
 
 def _show_results(path: str, design: Design | None, choice: Choice) -> None:
@@ -41,27 +44,28 @@ def _show_results(path: str, design: Design | None, choice: Choice) -> None:
         note(
             f"No labels yet for {choice.config.clip_model} with these settings: label pairs first."
         )
-        _in_and_out(path, choice)
+        in_and_out(path)
         return
     found = label_data.findings_for(path, design, choice)
-    _account(found.labelled)
+    show_account(found.labelled)
     if len(found.labelled.sample):
         place = proposals.row("label-wanted")
         with place:
-            wanted = _asked("Target precision", PRECISION, LIKELY, 0.5, 0.999)
+            wanted = asked("Target precision", PRECISION, LIKELY, 0.5, 0.999)
         proposal = propose(found.labelled.sample, wanted)
         _proposal(proposal, choice, place)
-        _curves(found, proposal, wanted, choice)
-        _now(found.labelled.sample, choice)
-        _agreement(found)
-    _in_and_out(path, choice)
+        show_curves(found, found.labelled.sample, proposal, wanted, choice.config.threshold)
+        show_now(found.labelled.sample, choice.config.threshold)
+        show_agreement(found)
+    in_and_out(path)
 
 
-def _asked(words: str, name: str, default: float, least: float, most: float) -> float:
+def asked(words: str, name: str, default: float, least: float, most: float) -> float:
+    """Ask for a number that is kept in the address."""
     return fields.number(words, f"label-{name}", name, default, least, most, step=0.01, width=180)
 
 
-def _account(found: Labelled) -> None:
+def show_account(found: Labelled | LabelledRows) -> None:
     """Summarize the labels."""
     sample = found.sample
     right = int(sample.correct.sum())
@@ -77,14 +81,24 @@ def _account(found: Labelled) -> None:
 def _proposal(found: Proposal, choice: Choice, place: DeltaGenerator) -> None:
     """Show the suggested threshold, or why there is none."""
     proposals.show_proposal(found, choice, proposals.promise(found), place)
+    show_needed(found)
+
+
+def show_needed(found: Proposal) -> None:
+    """Say how many more labels would show a precision that is not shown yet."""
     if found.threshold is None and found.labels_needed:
         least = "At least" if found.estimate is None else "About"
         note(f"{least} {found.labels_needed:,} more labels there would suffice.")
 
 
-def _curves(found: label_data.Findings, proposal: Proposal, wanted: float, choice: Choice) -> None:
+def show_curves(
+    found: label_data.LabelResults,
+    sample: StratifiedSample,
+    proposal: Proposal,
+    wanted: float,
+    t: float,
+) -> None:
     """Draw the curves side by side, with their data."""
-    t, sample = choice.config.threshold, found.labelled.sample
     low, high = (float(end) for end in (sample.score.min(), sample.score.max()))
     isotonic = found.isotonic
     left, right = st.columns([3, 2])
@@ -112,9 +126,17 @@ def _curves(found: label_data.Findings, proposal: Proposal, wanted: float, choic
         )
 
 
-def _now(sample: LabelledSample, choice: Choice) -> None:
-    """Draw the precision at the current threshold, and what to label next."""
-    t = choice.config.threshold
+def show_now(sample: StratifiedSample, t: float, of: str = "matched correct pairs") -> None:
+    """Draw the precision at the current threshold, and what to label next.
+
+    Parameters
+    ----------
+    sample : StratifiedSample
+    t : float
+        The threshold.
+    of : str
+        What recall is a share of.
+    """
     here = curve(sample, np.array([t]))
     st.header(f"At {t:g}", anchor=False)
     labels, wrong = int(here.labels[0]), int(here.wrong[0])
@@ -124,14 +146,14 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
     p, k = here.precision, here.kept
     words = (
         f"precision (95% CI {p.low[0]:.1%} to {p.high[0]:.1%}), from {labels:,} labels, "
-        f"{wrong:,} of them incorrect. Recall of matched correct pairs: {k.estimate[0]:.1%} "
+        f"{wrong:,} of them incorrect. Recall of {of}: {k.estimate[0]:.1%} "
         f"({k.low[0]:.1%} to {k.high[0]:.1%})."
     )
     st.html(part("finding", f"{p.estimate[0]:.1%}", words))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        width = _asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5)
+        width = asked("Target CI width", _WIDTH, 0.1, 0.01, 0.5)
         note(_more(sample, t, width))
-    state.seed("label-focus", _is_focused())
+    state.seed("label-focus", is_focused())
     st.toggle(
         f"Prioritize pairs that reduce uncertainty at {t:g}",
         key="label-focus",
@@ -142,15 +164,15 @@ def _now(sample: LabelledSample, choice: Choice) -> None:
     )
 
 
-def _is_focused() -> bool:
+def is_focused() -> bool:
     """Whether pairs near the threshold are labeled first."""
     return state.understood(_FOCUS, {"threshold": True}.get, "threshold") or False
 
 
-def _more(sample: LabelledSample, threshold: float, width: float) -> str:
+def _more(sample: StratifiedSample, threshold: float, width: float) -> str:
     """Return how many more labels a CI width takes, in words."""
     labelled, right = sample.counts()
-    over = sampling.above(sample.scores, sample.edges, np.array([threshold]))[0]
+    over = sample.pairs_above(np.array([threshold]))[0]
     more = precision.needed(sample.population, over, labelled, right, width)
     if more is None:
         return "No number of labels can reach this width."
@@ -159,7 +181,7 @@ def _more(sample: LabelledSample, threshold: float, width: float) -> str:
     return f"About {more:,} more labels would reach it, if placed where they help most."
 
 
-def _agreement(found: label_data.Findings) -> None:
+def show_agreement(found: label_data.LabelResults) -> None:
     """Draw Cohen's κ of every two annotators."""
     st.header("Inter-annotator agreement", anchor=False)
     if not found.agreements:
@@ -184,7 +206,7 @@ def _agreement(found: label_data.Findings) -> None:
     st.html(part("document", table(head, rows, caption)))
 
 
-def _in_and_out(path: str, choice: Choice) -> None:
+def in_and_out(path: str) -> None:
     """Export and import labels as CSV."""
     st.header("Export / import", anchor=False)
     note(f"Labels are saved to {path}.")
@@ -224,24 +246,24 @@ def _take(path: str, content: bytes, name: str) -> None:
         store.create(path)
         new, there = exchange.import_csv(path, content.decode("utf-8-sig"), name)
     except UnicodeDecodeError:
-        st.session_state[_MESSAGE] = f"{name}: not UTF-8 text", "error"
+        st.session_state[MESSAGE] = f"{name}: not UTF-8 text", "error"
     except LabelsError as error:
-        st.session_state[_MESSAGE] = str(error), "error"
+        st.session_state[MESSAGE] = str(error), "error"
     else:
         words = f"{new:,} labels imported; {there:,} already present."
-        st.session_state[_MESSAGE] = words, "note"
+        st.session_state[MESSAGE] = words, "note"
 
 
 _VIEWS: Final = {"label": "Label", "results": "Results"}
 _SAMPLED: Final = "Labels are sampled from all pairs: set the sample size in the sidebar to 0."
 _VIEW: Final = "l.view"
-_PERSON: Final = "label-person"
-_PROBLEM: Final = "label-problem"
-_GOAL: Final = "l.goal"
-_USUAL: Final = 200  # labels; the coverage of the intervals was measured with this number
-_MOST: Final = 100_000
+PERSON: Final = "label-person"
+PROBLEM: Final = "label-problem"
+GOAL: Final = "l.goal"
+USUAL_LABELS: Final = 200  # labels; the coverage of the intervals was measured with this number
+MOST_LABELS: Final = 100_000
 _AROUND: Final = 3  # sentences before and after
-_BLIND: Final = """<style>
+BLIND: Final = """<style>
 [data-testid="stSidebarUserContent"] { display: none; }
 @media (min-width: 768px) {
   [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none; }
@@ -259,7 +281,7 @@ def show(choice: Choice) -> None:
         key="label-head",
     ):
         st.title("Label", anchor=False, width="content")
-        view = "results" if read_start().read_only else _view()
+        view = "results" if read_start().read_only else choose_view()
     if choice.source.sample is not None:
         note(_SAMPLED)
         return
@@ -271,20 +293,20 @@ def show(choice: Choice) -> None:
         note("No image is matched to a sentence in these documents: nothing to label.", "error")
         return
     design = label_data.design_of(path, choice)
-    if st.session_state.get(_MESSAGE):
-        note(*st.session_state.pop(_MESSAGE))
+    if st.session_state.get(MESSAGE):
+        note(*st.session_state.pop(MESSAGE))
     if view == "results":
         _show_results(path, design, choice)
         return
-    person = st.session_state.get(_PERSON) or label_card.remembered()
+    person = st.session_state.get(PERSON) or label_card.remembered()
     if design is None or not person or st.session_state.get("label-rename"):
         _begin(path, design, person, choice)
         return
-    st.html(_BLIND)
+    st.html(BLIND)
     _label(path, design, store.checked_name(person), choice)
 
 
-def _view() -> str:
+def choose_view() -> str:
     """Choose between labeling and results."""
     return fields.one_of(
         st.segmented_control,
@@ -302,72 +324,102 @@ def _view() -> str:
 def _begin(path: str, design: Design | None, person: str, choice: Choice) -> None:
     """Ask for the name, the target number of labels and, once, the threshold range."""
     st.text("Does the sentence describe the image? Scores are hidden so labels are unbiased.")
-    _rule()
+    show_rule(store.RULE)
     note(f"Labels are saved to {path}{'' if os.path.exists(path) else ' (new file)'}.")
     if design is None and label_data.count_other_samples(path, choice):
         note("Its labels so far are for another corpus; this corpus gets its own sample.")
+    begin_form(
+        person,
+        lambda: None if design else _asked_range(choice),
+        lambda between: _begun(path, between, choice),
+    )
+
+
+Range = tuple[float, float]
+
+
+def begin_form(
+    person: str,
+    asked_range: Callable[[], Range | None],
+    begun: Callable[[Range | None], None],
+) -> None:
+    """Ask for the name, the target number of labels and, once, the threshold range.
+
+    Parameters
+    ----------
+    person : str
+    asked_range : callable
+        Draws the fields of the range; returns None if it is fixed.
+    begun : callable
+        Called with the range when the form is sent.
+    """
     with st.form("label-begin", width=520):
         name = st.text_input("Your name", value=person, max_chars=store.LONGEST_NAME)
         goal = st.number_input(
             "Target number of labels",
             1,
-            _MOST,
-            value=_goal_of(),
+            MOST_LABELS,
+            value=goal_of(),
             step=20,
             help="Total of all annotators of this file. It is a target, not a limit: the Results "
             "tab shows how many more labels a narrower CI needs.",
         )
-        between = None if design else _between(choice)
+        between = asked_range()
         if st.form_submit_button("Start labeling", type="primary"):
-            state.put(_GOAL, None if goal == _USUAL else str(goal))
-            _begun(path, name, between, choice)
+            state.put(GOAL, None if goal == USUAL_LABELS else str(goal))
+            st.session_state[PERSON] = store.checked_name(name)
+            st.session_state.pop("label-rename", None)
+            if between is not None and between[0] > between[1]:
+                raise LabelsError("the threshold range is empty: the lowest is above the highest")
+            begun(between)
+            st.rerun()
 
 
-def _rule() -> None:
+def show_rule(rule: Mapping[Answer, str]) -> None:
     """Draw the guidelines."""
-    rows = [(part("bold", answer.capitalize()), words) for answer, words in store.RULE.items()]
+    rows = [(part("bold", answer.capitalize()), words) for answer, words in rule.items()]
     st.html(part("document", part("facts", rows)), width=760)
 
 
-def _goal_of() -> int:
-    return state.whole(_GOAL, _USUAL, 1, _MOST)
+def goal_of() -> int:
+    """Return the target number of labels."""
+    return state.whole(GOAL, USUAL_LABELS, 1, MOST_LABELS)
 
 
-def _between(choice: Choice) -> tuple[float, float]:
+def _asked_range(choice: Choice) -> tuple[float, float]:
     """Ask for the threshold range, which determines the strata."""
-    low, high = usual_range(label_data.population_for(choice).pairs.score)
-    step, form = choice.scale.step, f"%.{choice.scale.digits}f"
+    return ask_range(usual_range(label_data.population_for(choice).pairs.score), choice.scale)
+
+
+def ask_range(usual: tuple[float, float], scale: Scale) -> tuple[float, float]:
+    """Ask for the threshold range, given the default."""
+    step, form = float(scale.step), f"%.{scale.digits}f"
     st.text("Threshold range to evaluate (fixed after the first label)")
     note(
         "No threshold outside the range is suggested. A narrower range needs fewer labels. "
         "Default: thresholds that keep 95% to 5% of pairs."
     )
     left, right = st.columns(2)
-    low, high = (state.on_grid(end, choice.scale) for end in (low, high))
+    low, high = (float(state.on_grid(end, scale)) for end in usual)
     lowest = left.number_input("Lowest", value=low, step=step, format=form)
     highest = right.number_input("Highest", value=high, step=step, format=form)
     return float(lowest), float(highest)
 
 
-def _begun(path: str, name: str, between: tuple[float, float] | None, choice: Choice) -> None:
-    st.session_state[_PERSON] = store.checked_name(name)
-    st.session_state.pop("label-rename", None)
+def _begun(path: str, between: Range | None, choice: Choice) -> None:
     store.create(path)
     if between is not None:
-        if between[0] > between[1]:
-            raise LabelsError("the threshold range is empty: the lowest is above the highest")
         begin(path, choice.config, label_data.population_for(choice), choice.scale, between)
-    st.rerun()
 
 
 def _label(path: str, design: Design, person: str, choice: Choice) -> None:
     """Draw the next pair."""
-    if st.session_state.get(_PROBLEM):
-        note(st.session_state.pop(_PROBLEM), "error")
+    if st.session_state.get(PROBLEM):
+        note(st.session_state.pop(PROBLEM), "error")
     population = label_data.population_for(choice)
-    focus = choice.config.threshold if _is_focused() else None
+    focus = choice.config.threshold if is_focused() else None
     found = queue.next_existing(path, design, population, person, focus)
-    counts, goal = queue.counts(path, design, person), _goal_of()
+    counts, goal = queue.counts(path, design, person), goal_of()
     if found is None:
         note("All pairs have been labeled.")
         return
@@ -378,13 +430,20 @@ def _label(path: str, design: Design, person: str, choice: Choice) -> None:
         person,
         min(counts.labelled, goal),
         goal,
-        partial(_answered, path, design, person, choice),
+        partial(answered, path, design, person, choice.config.clip_model),
     )
+    show_so_far(counts, goal, person, store.RULE)
+
+
+def show_so_far(
+    counts: queue.QueueCounts, goal: int, person: str, rule: Mapping[Answer, str]
+) -> None:
+    """Draw the progress in words, the guidelines, and a button to change the name."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        note(f"{_so_far(counts, goal)} {person}: {counts.mine:,} answered.")
+        note(f"{so_far(counts, goal)} {person}: {counts.mine:,} answered.")
         with st.popover("Guidelines", type="tertiary"):
-            _rule()
-        st.button("Change name", type="tertiary", on_click=_rename)
+            show_rule(rule)
+        st.button("Change name", type="tertiary", on_click=rename)
 
 
 _CHOSEN: Final = (
@@ -398,18 +457,18 @@ def _label_chosen(
     path: str, choice: Choice, place: tuple[int, int], image: int, sentence: int
 ) -> None:
     """Draw a pair that was chosen on another page."""
-    person = st.session_state.get(_PERSON) or label_card.remembered()
+    person = st.session_state.get(PERSON) or label_card.remembered()
     note(_CHOSEN)
     if not person:
         with st.form("label-name", width=520):
             name = st.text_input("Your name", max_chars=store.LONGEST_NAME)
             if st.form_submit_button("Continue", type="primary"):
-                st.session_state[_PERSON] = store.checked_name(name)
+                st.session_state[PERSON] = store.checked_name(name)
                 st.rerun()
     else:
-        st.html(_BLIND)
-        if st.session_state.get(_PROBLEM):
-            note(st.session_state.pop(_PROBLEM), "error")
+        st.html(BLIND)
+        if st.session_state.get(PROBLEM):
+            note(st.session_state.pop(PROBLEM), "error")
         person = store.checked_name(person)
         pair = label_data.pair_of(choice, place, image, sentence)
         drawn = DrawnPair(pair, _FIRST_CHOSEN + crc32(repr(pair).encode()) // 10, 0, 0.0, False)
@@ -443,21 +502,21 @@ def _answered_chosen(
             )  # fmt: skip
             chosen.add(path, label)
     except LabelsError as error:
-        st.session_state[_PROBLEM] = f"Not saved. {error}"
+        st.session_state[PROBLEM] = f"Not saved. {error}"
         return
-    st.session_state[_MESSAGE] = _SAVED, "note"
+    st.session_state[MESSAGE] = _SAVED, "note"
     _leave_chosen()
 
 
 _SAVED: Final = "Saved. It does not count in precision; Results has the labels of chosen pairs."
 
 
-def _so_far(counts: queue.QueueCounts, goal: int) -> str:
+def so_far(counts: queue.QueueCounts, goal: int) -> str:
     """Return the progress towards the target.
 
     Examples
     --------
-    >>> _so_far(queue.QueueCounts(drawn=65, labelled=20, mine=20), 200)
+    >>> so_far(queue.QueueCounts(drawn=65, labelled=20, mine=20), 200)
     '20 / 200 labeled.'
     """
     done = f"{counts.labelled:,} / {goal:,} labeled."
@@ -466,12 +525,13 @@ def _so_far(counts: queue.QueueCounts, goal: int) -> str:
     return f"{done} See Results, or continue: more labels give narrower CIs."
 
 
-def _rename() -> None:
+def rename() -> None:
+    """Ask for the name again."""
     st.session_state["label-rename"] = True
 
 
-def _answered(
-    path: str, design: Design, person: str, choice: Choice, position: int, answer: str
+def answered(
+    path: str, design: Design, person: str, clip_model: str, position: int, answer: str
 ) -> None:
     """Save an answer; an error is shown on the next run."""
     try:
@@ -482,11 +542,11 @@ def _answered(
         if drawn is not None:
             label = Judgement(
                 drawn.pair, person, Answer(answer), store.now(), store.own_version(),
-                choice.config.clip_model, drawn.score,
+                clip_model, drawn.score,
             )  # fmt: skip
             store.add(path, label)
     except LabelsError as error:
-        st.session_state[_PROBLEM] = f"Not saved. {error}"
+        st.session_state[PROBLEM] = f"Not saved. {error}"
 
 
 def _card(choice: Choice, place: tuple[int, int], drawn: DrawnPair) -> LabelCard:

@@ -1,0 +1,122 @@
+"""Labels of a table of pairs on its pages: blind, and with the engine's numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from mmc4viz.pairs.labels.estimate import by_precision_of_rows, labels_for
+from mmc4viz.thresholds.labels import queue, store
+from mmc4viz.thresholds.labels.sampling import designs
+from mmc4viz.thresholds.labels.store import Answer
+from mmc4viz.ui.components import label_card
+from mmc4viz.ui.pairs import label as label_page
+from mmc4viz.ui.views import label as shared
+from tests.support import pairs
+from tests.support.pair_labels import B32, label, population_of, truth_of
+from tests.ui.test_pages import alerts, markup, opened, sent
+
+Labeled = tuple[Path, str]
+
+
+@pytest.fixture(scope="module")
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Labeled:
+    """Return a table and a file with labels of it."""
+    folder = tmp_path_factory.mktemp("labeled")
+    table, right = truth_of(7, 3000)
+    pairs.write(table, folder / "datacomp", 2)
+    answers = dict(zip(table["uid"].to_pylist(), right.tolist(), strict=True))
+    path = str(folder / "labels.sqlite")
+    label(path, population_of([str(folder / "datacomp")]), answers, 150)
+    return folder / "datacomp", path
+
+
+def page_of(
+    monkeypatch: pytest.MonkeyPatch, page: str, labeled: Labeled, **address: str
+) -> AppTest:
+    start: dict[str, Any] = {"labels": labeled[1], "roots": [str(labeled[0].parent)]}
+    return opened(monkeypatch, page, str(labeled[0]), start, **address)
+
+
+def button(app: AppTest, words: str) -> Any:
+    return next(one for one in app.button if one.label == words)
+
+
+def test_labeling_begins_and_shows_pairs_blind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = pairs.datacomp(2000)
+    path = str(tmp_path / "labels.sqlite")
+    where = pairs.write(table, tmp_path / "datacomp", 2), path
+    monkeypatch.setattr(label_card, "remembered", lambda: "Ada")
+    app = page_of(monkeypatch, "label", where)
+    assert not alerts(app) and "Does the text describe the image" in app.text[0].value
+    button(app, "Start labeling").click()
+    app.run()
+    assert not app.exception and not alerts(app)
+    (design,) = designs(path)
+    assert design.clip_model == B32
+    (card,) = sent(app, "mmc4viz.label")
+    assert card["noun"] == "text" and card["picture"] is None
+    drawn = queue.at(path, design, card["place"])
+    assert drawn is not None
+    row = table.filter(pa.compute.equal(table["uid"], drawn.pair.key)).to_pylist()[0]
+    assert card["sentence"] == row["text"] and card["site"] == [row["url"], "example.org"]
+    shown = markup(app).partition("sidebar")[0] + str(card)
+    assert str(row[B32]) not in shown and "Kept" not in markup(app)
+    # An answer is saved with the pair that it was given for, and can be undone.
+    shared.answered(path, design, "Ada", design.clip_model, card["place"], str(Answer.NO))
+    (said,) = store.read(path)
+    assert (said.pair, said.answer, said.clip_model) == (drawn.pair, Answer.NO, B32)
+    app.run()
+    assert sent(app, "mmc4viz.label")[0]["place"] != card["place"]
+    shared.answered(path, design, "Ada", design.clip_model, 0, "undo")
+    assert not store.read(path)
+
+
+def test_the_threshold_page_offers_the_threshold_of_the_labels(
+    monkeypatch: pytest.MonkeyPatch, labeled: Labeled
+) -> None:
+    found = labels_for(labeled[1], population_of([str(labeled[0])]))
+    proposal = by_precision_of_rows(found.sample, 0.6)
+    assert proposal.threshold is not None
+    app = page_of(monkeypatch, "threshold", labeled, **{"l.precision": "0.6"})
+    assert not alerts(app)
+    assert app.button(key="use-precision").label == f"Use {proposal.threshold:.3f}"
+    assert f"{proposal.lower_bound:.1%}" in markup(app)
+    app.button(key="use-precision").click().run()
+    assert app.query_params[f"t.{B32}"] == f"{proposal.threshold:g}"
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ({"with": "and"}, "not of two thresholds together"),
+        ({"with": "sum"}, "No labels yet"),
+        ({"score": "clip_l14_similarity_score"}, "No labels yet"),
+        ({"where": "original_width>=200"}, "No labels yet"),
+    ],
+)
+def test_labels_of_another_score_or_pool_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, labeled: Labeled, address: dict[str, str], line: str
+) -> None:
+    app = page_of(monkeypatch, "threshold", labeled, **address)
+    assert not alerts(app) and line in markup(app)
+
+
+def test_the_frontier_has_both_scores(monkeypatch: pytest.MonkeyPatch, labeled: Labeled) -> None:
+    app = page_of(monkeypatch, "compare-models", labeled)
+    assert not alerts(app)
+    assert "Both from the same 150 labels" in markup(app)
+    for model in ("ViT-B/32", "ViT-L/14"):
+        assert f"{model} at " in markup(app)
+
+
+def test_results_say_what_the_labels_say(monkeypatch: pytest.MonkeyPatch, labeled: Labeled) -> None:
+    app = page_of(monkeypatch, "label", labeled, **{"l.view": "results"})
+    assert not alerts(app) and "150 of" in markup(app)
+    assert set(label_page.RULE) == set(store.RULE)
