@@ -65,6 +65,7 @@ OVER_LIMIT: Final = "MB exceeds the limit of"
 """Part of the error message for a document that is too large."""
 _PACKED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zip")
 _LOOKED_INTO: Final = 2  # files of a suffix, to see whether they hold documents
+_FOOTER: Final = 1 << 20  # bytes
 _MOST_NAMES: Final = 1_000_000  # in one brace expansion
 _DEEPEST: Final = 20  # nesting of braces
 _EXAMINED: Final = 20  # samples examined to recognize another format
@@ -378,10 +379,22 @@ def _left_out(name: str, found: Iterable[str]) -> list[str]:
 @lru_cache(maxsize=256)
 def _holds_documents(path: str) -> bool:
     """Whether the first sample of a file is a document."""
+    if path.lower().endswith(".parquet") and b"text" not in _footer(path):
+        return False  # known without loading what reads Parquet
     with suppress(ShardError), closing(samples(Shard(path), paged=False)) as found:
         first = next(found, None)
         return first is not None and (bool(first.format) or recognise.is_mmc4(first.raw))
     return False
+
+
+def _footer(path: str) -> bytes:
+    """Return the end of a local file, which of Parquet has the names of its columns."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - _FOOTER))
+            return file.read().lower()
+    except OSError:
+        return b""
 
 
 def _shown(paths: list[str], pattern: str) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mmc4viz.loader.images import words
 
@@ -277,6 +276,8 @@ def _bytes(column: pa.Array) -> int:
     """Return the size of a column, of a dictionary with each value as often as it occurs."""
     kind = column.type
     if pa.types.is_dictionary(kind):
+        import pyarrow.compute as pc  # imported late to start faster
+
         sizes = pc.binary_length(column.dictionary).cast(pa.int64()).take(column.indices)
         return 4 * len(column) + int(pc.sum(sizes, min_count=0).as_py())
     if pa.types.is_struct(kind):
