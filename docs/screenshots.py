@@ -44,8 +44,8 @@ OF_PAIRS = {
 def main() -> None:
     """Write one picture per page next to this script."""
     with TemporaryDirectory() as folder:
-        pairs.write(pairs.datacomp(20_000), Path(folder), 2)
-        take(OF_PAIRS, folder)
+        pairs.write(pairs.datacomp(20_000), Path(folder) / "datacomp", 2)
+        take(OF_PAIRS, f"{folder}/datacomp")
     take(PAGES)
 
 
@@ -65,6 +65,8 @@ def take(pages: dict[str, tuple[str, str, int]], *shards: str) -> None:
                 page.get_by_label("Your name").fill("Ada")
                 page.get_by_role("button", name="Start labeling").click()
                 page.get_by_text("image 1").or_(page.locator("img")).first.wait_for()
+            # The folder of the generated table is of no interest.
+            page.add_style_tag(content=".st-key-shards { visibility: hidden; }" if shards else "")
             page.wait_for_selector("[data-test-script-state=notRunning]")
             page.wait_for_load_state("networkidle")
             page.wait_for_function(
