@@ -14,10 +14,12 @@ from mmc4viz import LoaderConfig
 from mmc4viz.cli import cli
 from mmc4viz.types import SETTINGS
 from tests.support import manual
+from tests.support.slowly import slow
 
 README = manual.ROOT / "README.md"
 TEXTS = {page: page.read_text() for page in manual.PAGES}
 SITE = [page for page in TEXTS if page.parent == manual.ROOT / "docs"]
+NOTEBOOK = manual.ROOT / "docs/notebook.md"  # in the default run, which thus tries the package
 RUN = [page for page, text in TEXTS.items() if any(block.run for block in manual.blocks(text))]
 
 
@@ -36,17 +38,10 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", RUN, ids=name)
+@pytest.mark.parametrize("page", [NOTEBOOK, *slow(*(p for p in RUN if p != NOTEBOOK))], ids=name)
 def test_commands_run_and_print_what_is_quoted(page: Path, tmp_path: Path) -> None:
     for _, step, quoted, printed in manual.run(TEXTS[page], tmp_path / "here"):
         assert plain(quoted) == plain(manual.shortened(printed, quoted)), step
-
-
-def test_the_notebook_page_runs(tmp_path: Path) -> None:
-    """One page in the default run, so that what the package offers is tried each time."""
-    text = TEXTS[manual.ROOT / "docs/notebook.md"]
-    assert list(manual.run(text, tmp_path / "here"))
 
 
 def test_the_readme_runs_the_commands_of_the_whole_way() -> None:

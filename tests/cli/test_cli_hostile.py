@@ -147,7 +147,7 @@ def test_no_value_ends_in_a_traceback(corpus: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_no_value_of_many_ends_in_a_traceback(corpus: dict[str, str]) -> None:
-    for name, option, value in drawn(corpus, seed=2, rounds=25):
+    for name, option, value in drawn(corpus, seed=2, rounds=10):
         check(corpus, name, option, value)
 
 

@@ -21,6 +21,7 @@ from mmc4viz.types import ShardError
 from tests.data.test_index import index
 from tests.data.test_similarity_file import odd_shards
 from tests.support.damage import damaged
+from tests.support.slowly import slow
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("seed", "times"), [(0, 240), *(pytest.param(n, 3000, marks=pytest.mark.slow) for n in (1, 2))]
-)
+@pytest.mark.parametrize(("seed", "times"), [(0, 240), *slow((1, 2000))])
 def test_a_damaged_file_gives_no_wrong_result(corpus: Path, seed: int, times: int) -> None:
     kinds = ".arrow,.json,.parquet"
     command = [
