@@ -70,7 +70,7 @@ def numbers(page: AppTest) -> list[str]:
     tokens = found["image_tokens"][at]
     return [
         f"{found['documents'][at]:,.1f}",
-        f"{found['documents'][at] / found['whole']:.1%}",
+        f"{found['documents'][at] / found['wholes']['documents']:.1%}",
         f"{found['pairs'][at]:,.0f}",
         f"{tokens:,.1f}",
         f"{found['mispaired'][at] / tokens if tokens else 0:.1%}",
@@ -396,7 +396,7 @@ def test_a_sample_has_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "100 of 240" in markup(page)
     for name in control.YIELDS:
         assert (found[f"{name}_low"] <= found[f"{name}_high"]).all()
-    assert found["whole"] == pytest.approx(240)
+    assert found["wholes"]["documents"] == pytest.approx(240)
     page.number_input(key="sample").set_value(0).run()
     assert numbers(page) == expected(LoaderConfig())
     page.number_input(key="sample").set_value(1).run()
