@@ -386,6 +386,8 @@ def draw(
         "hash": hashlib.blake2b(values, digest_size=12).hexdigest(),
         "proposals": proposals(proposed, scale),
     }
+    # From here on this page is shown, even if the run is cut short by the next one.
+    st.session_state["page"] = "Threshold"
     text = json.dumps(header, separators=(",", ":")).encode()
     asked = _MOUNT(
         key=_KEY,
