@@ -384,7 +384,7 @@ def test_near_threshold_names_documents(monkeypatch: pytest.MonkeyPatch, view: s
         assert address["cap"] == "5" and not any(name.startswith("b.") for name in address)
         document = opened(monkeypatch, "documents", **address)
         assert card["words"][:60] in markup(document).replace("&#39;", "'").replace("&#34;", '"')
-        assert card["key"] in markup(document)
+        assert dict(card["facts"])["Key"] in markup(document)
 
 
 def test_near_threshold_moves_with_the_threshold(
