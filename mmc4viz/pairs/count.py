@@ -470,6 +470,17 @@ class PairIndex:
     tally: PairTally
     paths: tuple[str, ...]
 
+    def check(
+        self, where: tuple[RowCondition, ...], *, strict: bool, instead: str = "give the TABLE"
+    ) -> None:
+        """Raise a ConfigError, with what to do instead, if it was made under other conditions."""
+        if (where and where != self.plan.where) or (strict and not self.plan.rule.strict):
+            made = " and ".join(map(str, self.plan.where)) or "all rows"
+            raise ConfigError(
+                f"{self.folder}: counts {made}, by {self.plan.rule.sign}: {instead} for other "
+                "conditions, or make another index"
+            )
+
 
 def open_pair_index(folder: str) -> PairIndex:
     """Open an index of a table.

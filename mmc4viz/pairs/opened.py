@@ -422,14 +422,8 @@ def opened_index(
     if joined:
         raise ConfigError("--scores joins columns to a TABLE, not to an index: give the TABLE")
     index = open_pair_index(remember(folder))
-    asked = tuple(map(RowCondition.parse, where))
+    index.check(tuple(map(RowCondition.parse, where)), strict=strict)
     plan = index.plan
-    if (asked and asked != plan.where) or (strict and not plan.rule.strict):
-        made = " and ".join(map(str, plan.where)) or "all rows"
-        raise ConfigError(
-            f"{index.folder}: counts {made}, by {plan.rule.sign}: give the TABLE for other "
-            "conditions, or make another index"
-        )
     scores = tuple(one for one in plan.columns if one.is_score) or plan.columns
     columns = tuple(_counted(name, plan) for name in named) or scores
     if other is not None:

@@ -52,16 +52,11 @@ def show_target(choice: PairChoice) -> None:
     else:
         at = proposal.threshold
         with place:
-            st.button(f"Use {at:.{choice.scale.digits}f}", key="use-precision", on_click=_use,
-                      args=(choice, at))  # fmt: skip
+            st.button(f"Use {at:.{choice.scale.digits}f}", key="use-precision", on_click=choice.use,
+                      args=(at,))  # fmt: skip
         words = promise(proposal)
         st.html(part("finding", f"{at:.12g}", words, proposal.assumption, "mmc-narrow"))
     _figure(choice, found, wanted, proposal.threshold)
-
-
-def _use(choice: PairChoice, threshold: float) -> None:
-    choice.keep(threshold)
-    state.begin_anew()
 
 
 def _figure(choice: PairChoice, found: RowResults, wanted: float, proposed: float | None) -> None:

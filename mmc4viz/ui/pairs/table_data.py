@@ -18,7 +18,7 @@ import numpy as np
 from mmc4viz.arrays import Ints
 from mmc4viz.data.scale import Scale
 from mmc4viz.data.storage import is_remote
-from mmc4viz.pairs.count import CountPlan, count, open_pair_index, plan_of
+from mmc4viz.pairs.count import CountPlan, PairIndex, count, open_pair_index, plan_of
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.histogram import sum_scale
 from mmc4viz.pairs.layout import ScoreColumn
@@ -129,6 +129,11 @@ class PairChoice:
         """What the threshold is of."""
         return name_of(self.selection)
 
+    def use(self, threshold: float) -> None:
+        """Take another threshold, and let every widget show it."""
+        self.keep(threshold)
+        state.begin_anew()
+
 
 def scale_of(selection: PairSelection) -> Scale:
     """Return the scale of the threshold that is moved."""
@@ -195,15 +200,21 @@ def table_of(source: TableKey) -> PairTable:
     return open_table([one.path for one in source.files], source.named)
 
 
+@cached()
+def index_of(source: TableKey) -> PairIndex:
+    """Open the index of a table; once, since its joint histogram is large."""
+    return open_pair_index(source.index[0].path)
+
+
 def index_paths(source: TableKey) -> tuple[str, ...]:
     """Return the files that an index was made from."""
-    return open_pair_index(source.index[0].path).paths
+    return index_of(source).paths
 
 
 def columns_of(source: TableKey) -> tuple[ScoreColumn, ...]:
     """Return the scores of a table; other numbers where it has none."""
     if source.index:
-        known = open_pair_index(source.index[0].path).plan.columns
+        known = index_of(source).plan.columns
         return tuple(one for one in known if one.is_score) or known
     table = table_of(source)
     return table.scores or table.numbers
@@ -212,8 +223,7 @@ def columns_of(source: TableKey) -> tuple[ScoreColumn, ...]:
 def numbers_of(source: TableKey) -> tuple[ScoreColumn, ...]:
     """Return the other known numbers of a table."""
     if source.index:
-        return tuple(one for one in open_pair_index(source.index[0].path).plan.columns
-                     if not one.is_score)  # fmt: skip
+        return tuple(one for one in index_of(source).plan.columns if not one.is_score)
     return table_of(source).numbers
 
 
@@ -253,13 +263,8 @@ def in_order(source: TableKey, pair: tuple[ScoreColumn, ...]) -> tuple[ScoreColu
 
 
 def _of_index(source: TableKey, where: tuple[RowCondition, ...], strict: bool) -> PairCurves:
-    index = open_pair_index(source.index[0].path)
-    if (where and where != index.plan.where) or (strict and not index.plan.rule.strict):
-        made = " and ".join(map(str, index.plan.where)) or "all rows"
-        raise ConfigError(
-            f"{index.folder}: counts {made}, by {index.plan.rule.sign}; open the table itself for "
-            "other conditions"
-        )
+    index = index_of(source)
+    index.check(where, strict=strict, instead="open the table itself")
     return _CURVES.get(source, lambda: PairCurves(index.plan, index.tally))
 
 

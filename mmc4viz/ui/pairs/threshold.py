@@ -209,7 +209,7 @@ def _targets(choice: PairChoice) -> None:
         threshold, kept = found
         st.button(
             f"Use {threshold:.{choice.scale.digits}f}", key="use-target",
-            on_click=_use, args=(choice, threshold),
+            on_click=choice.use, args=(threshold,),
         )  # fmt: skip
         st.text(f"keeps {many(kept, 'pair')} ({kept / max(choice.curves.tally.rows, 1):.2%})",
                 width="content")  # fmt: skip
@@ -228,8 +228,3 @@ def _threshold_keeping(choice: PairChoice, share: float) -> tuple[float, int] | 
     grid = choice.scale.thresholds()
     at = min(int(enough[-1]), int(np.searchsorted(grid, choice.span[1] - 1e-9)))
     return float(grid[at]), int(kept[at])
-
-
-def _use(choice: PairChoice, threshold: float) -> None:
-    choice.keep(threshold)
-    state.begin_anew()
