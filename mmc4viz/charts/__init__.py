@@ -8,13 +8,15 @@ from mmc4viz.charts.labels import precision, probability
 from mmc4viz.charts.loaders import under_loaders
 from mmc4viz.charts.models import (
     agreement,
+    equivalents,
     joint,
     joint_counts,
+    overlaps,
     precision_recall,
     roc,
     thresholds,
 )
-from mmc4viz.charts.pairs import both_thresholds, equivalents, number_yield, overlap, rebinned
+from mmc4viz.charts.pairs import both_thresholds, number_yield, rebinned
 from mmc4viz.charts.scores import (
     bin_edges,
     count_histogram,
@@ -42,7 +44,7 @@ __all__ = [
     "joint",
     "joint_counts",
     "number_yield",
-    "overlap",
+    "overlaps",
     "positions",
     "precision",
     "precision_recall",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,9 @@ from mmc4viz.charts.style import (
     axis,
     curve,
     figure,
+    horizontal_line,
     name_at,
+    pressable,
     threshold_line,
     x_range,
 )
@@ -48,15 +50,36 @@ def agreement(
     names : (str, str)
         Names of the models.
     """
-    x = [match.first for match in matches]
     series = {
         "documents": [match.agreement.documents.jaccard for match in matches],
         "pairs": [match.agreement.pairs.jaccard for match in matches],
     }
-    hover = [f"{match.first:.6g} and {match.second:.6g}" for match in matches]
+    return overlaps([(match.first, match.second) for match in matches], series, threshold, names)
+
+
+def overlaps(
+    places: Sequence[tuple[float, float]],
+    series: Mapping[str, Sequence[float]],
+    threshold: float,
+    names: Sequence[str],
+) -> go.Figure:
+    """Draw the overlap (IoU) of what two scores keep, as `agreement` does.
+
+    Parameters
+    ----------
+    places : sequence of (float, float)
+        Equivalent thresholds, by ascending threshold of the first score.
+    series : mapping of str to sequence of float
+        The overlap of ``documents`` or ``pairs`` at each of them.
+    threshold, names
+        As of `agreement`.
+    """
+    x = [first for first, _ in places]
+    hover = [f"{first:.6g} and {second:.6g}" for first, second in places]
     data: list[Spec] = []
-    for (name, y), colour in zip(series.items(), (COLOURS["kept"], INK), strict=True):
-        line = {"color": colour, "width": 2.5, "dash": "solid" if name == "documents" else "dot"}
+    for name, y in series.items():
+        colour, dash = (COLOURS["kept"], "solid") if name == "documents" else (INK, "dot")
+        line = {"color": colour, "width": 2.5, "dash": dash}
         data.append(curve(x, y, line, hover, f"%{{y:.1%}} overlap of {name} at %{{customdata}}"))
         if x:
             data.append(name_at(x, y, name, colour))
@@ -73,8 +96,19 @@ def thresholds(
     matches: Sequence[EquivalentThreshold], threshold: float, names: Sequence[str]
 ) -> go.Figure:
     """Draw the second model's equivalent threshold for each threshold of the first."""
-    x, y = [match.first for match in matches], [match.second for match in matches]
-    hover = [f"{match.wanted:,.10g}" for match in matches]
+    places = [(match.first, match.second) for match in matches]
+    return equivalents(places, [match.wanted for match in matches], threshold, names)
+
+
+def equivalents(
+    places: Sequence[tuple[float, float]],
+    kept: Sequence[float],
+    threshold: float,
+    names: Sequence[str],
+) -> go.Figure:
+    """Draw equivalent thresholds with how much each pair keeps, as `thresholds` does."""
+    x, y = ([place[side] for place in places] for side in (0, 1))
+    hover = [f"{n:,.10g}" for n in kept]
     line = {"color": COLOURS["kept"], "width": 2.5}
     data = [curve(x, y, line, hover, "%{x:.6g} and %{y:.6g} keep %{customdata}")]
     layout = {
@@ -146,23 +180,15 @@ def joint_counts(
     middle_x, middle_y = (x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2
     below_first, below_second = middle_x < thresholds[0], middle_y < thresholds[1]
     quadrant = 2 * below_first[:, None] + below_second[None, :]
-    # Markers of Streamlit's selection are transparent, so that a choice leaves the picture alone.
-    unseen = {"marker": {"opacity": 0}}
-    cells = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": np.repeat(middle_x, len(middle_y)),
-        "y": np.tile(middle_y, len(middle_x)),
-        "customdata": [
+    cells = pressable(
+        np.repeat(middle_x, len(middle_y)),
+        np.tile(middle_y, len(middle_x)),
+        [
             [number, words[number], int(n)]
             for number, n in zip(quadrant.ravel().tolist(), counted.ravel().tolist(), strict=True)
         ],
-        "marker": {"size": 10, "opacity": 0},
-        "selected": unseen,
-        "unselected": unseen,
-        "hovertemplate": f"%{{customdata[2]:,}} {noun} here; press to see pairs %{{customdata[1]}}"
-        "<extra></extra>",
-    }
+        f"%{{customdata[2]:,}} {noun} here; press to see pairs %{{customdata[1]}}",
+    )
     corners = (("right", "top"), ("right", "bottom"), ("left", "top"), ("left", "bottom"))
     named = [
         {
@@ -178,14 +204,10 @@ def joint_counts(
         }
         for word, n, (across, up) in zip(words, counts, corners, strict=True)
     ]
-    level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
     layout = {
         "xaxis": axis(title=f"score of {names[0]}", range=spans[0], nticks=7),
         "yaxis": axis(range=spans[1], nticks=7),
-        "shapes": [
-            threshold_line(thresholds[0]),
-            level | {"y0": thresholds[1], "y1": thresholds[1], "line": LINE},
-        ],
+        "shapes": [threshold_line(thresholds[0]), horizontal_line(thresholds[1])],
         "annotations": [above(f"score of {names[1]}", 0, "left"), *named],
         "clickmode": "event+select",
         "hovermode": "closest",

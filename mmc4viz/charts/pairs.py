@@ -12,14 +12,14 @@ from mmc4viz.arrays import Floats, Ints
 from mmc4viz.charts.style import (
     COLOURS,
     INK,
-    LINE,
     Spec,
     above,
     axis,
     curve,
     figure,
-    name_at,
+    horizontal_line,
     name_beside,
+    pressable,
     threshold_line,
     x_range,
 )
@@ -143,29 +143,19 @@ def both_thresholds(
         np.unique(np.linspace(0, len(one) - 1, _MOST_CELLS).round().astype(int)) for one in grids
     ]
     places = [(int(a), int(b)) for a in some[0] for b in some[1]]
-    unseen = {"marker": {"opacity": 0}}
     data.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [float(x[a]) for a, _ in places],
-            "y": [float(y[b]) for _, b in places],
-            "customdata": [[float(x[a]), float(y[b]), float(kept[a, b])] for a, b in places],
-            "marker": {"size": 10, "opacity": 0, "color": INK},
-            "selected": unseen,
-            "unselected": unseen,
-            "hovertemplate": f"%{{customdata[0]:.6g}} {together} %{{customdata[1]:.6g}} keep "
-            "%{customdata[2]:.1%}; press to use<extra></extra>",
-        }
+        pressable(
+            [float(x[a]) for a, _ in places],
+            [float(y[b]) for _, b in places],
+            [[float(x[a]), float(y[b]), float(kept[a, b])] for a, b in places],
+            f"%{{customdata[0]:.6g}} {together} %{{customdata[1]:.6g}} keep "
+            "%{customdata[2]:.1%}; press to use",
+        )
     )
-    level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
     layout: Spec = {
         "xaxis": axis(title=f"threshold of {names[0]}", range=[x[0], x[-1]], nticks=7),
         "yaxis": axis(range=[y[0], y[-1]], nticks=7),
-        "shapes": [
-            threshold_line(thresholds[0]),
-            level | {"y0": thresholds[1], "y1": thresholds[1], "line": LINE},
-        ],
+        "shapes": [threshold_line(thresholds[0]), horizontal_line(thresholds[1])],
         "annotations": annotations,
         "clickmode": "event+select",
         "hovermode": "closest",
@@ -190,60 +180,5 @@ def number_yield(thresholds: Floats, shares: Floats, name: str) -> go.Figure:
         "xaxis": axis(nticks=7, title=name, **x_range(x, named=False)),
         "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
         "annotations": [above("pairs that reach it", 0, "left")],
-    }
-    return figure(data, layout, 260, left=52, bottom=46)
-
-
-def equivalents(
-    found: Sequence[tuple[float, float]], threshold: float, names: Sequence[str]
-) -> go.Figure:
-    """Draw the second score's threshold that keeps as many pairs as each of the first.
-
-    Parameters
-    ----------
-    found : sequence of (float, float)
-        Thresholds of the first and the second score, ascending.
-    threshold : float
-        The current one of the first score.
-    names : (str, str)
-    """
-    line = {"color": COLOURS["kept"], "width": 2.5}
-    x, y = ([one[side] for one in found] for side in (0, 1))
-    hover = [f"{one:.6g}" for one in x]
-    data = [curve(x, y, line, hover, "%{customdata} and %{y:.6g} keep as many")]
-    layout = {
-        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **x_range(x, named=False)),
-        "yaxis": axis(nticks=6),
-        "shapes": [threshold_line(threshold)],
-        "annotations": [above(f"threshold of {names[1]}", 0, "left")],
-    }
-    return figure(data, layout, 260, left=52, bottom=46)
-
-
-def overlap(
-    found: Sequence[tuple[float, float]], threshold: float, names: Sequence[str]
-) -> go.Figure:
-    """Draw the overlap (IoU) of what two scores keep at equal yield.
-
-    Parameters
-    ----------
-    found : sequence of (float, float)
-        The first score's thresholds, ascending, and the overlap with the second's equivalent ones.
-    threshold : float
-        The current one of the first score.
-    names : (str, str)
-    """
-    line = {"color": COLOURS["kept"], "width": 2.5}
-    x, y = ([one[side] for one in found] for side in (0, 1))
-    hover = [f"{one:.6g}" for one in x]
-    words = f"%{{y:.1%}} overlap at %{{customdata}} of {names[0]}"
-    data = [curve(x, y, line, hover, words)]
-    if x:
-        data.append(name_at(x, y, "pairs", COLOURS["kept"]))
-    layout = {
-        "xaxis": axis(nticks=7, title=f"threshold of {names[0]}", **x_range(x)),
-        "yaxis": axis(range=[0, 1.08], tickformat=".0%", nticks=6),
-        "shapes": [threshold_line(threshold)],
-        "annotations": [above("overlap (IoU)", 0, "left")],
     }
     return figure(data, layout, 260, left=52, bottom=46)

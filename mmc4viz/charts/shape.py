@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,11 +12,12 @@ from mmc4viz.charts.style import (
     COLOURS,
     INK,
     LABEL,
-    LINE,
     Spec,
     above,
     axis,
     figure,
+    horizontal_line,
+    pressable,
     threshold_line,
 )
 from mmc4viz.data.scale import Thresholds
@@ -228,28 +228,22 @@ def setting_map(
         "showscale": False,
         "hoverinfo": "skip",
     }
-    unseen = {"marker": {"opacity": 0}}
     v, t = np.indices(found.cells.shape)
-    points: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": np.tile(x, len(rows)),
-        "y": np.repeat(np.arange(len(rows)), len(x)),
-        "customdata": [
+    points = pressable(
+        np.tile(x, len(rows)),
+        np.repeat(np.arange(len(rows)), len(x)),
+        [
             [int(a), int(b), rows[a], f"{x[b]:g}", written[a][b]]
             for a, b in zip(v.ravel().tolist(), t.ravel().tolist(), strict=True)
         ],
-        "marker": {"size": 14, "opacity": 0},
-        "selected": unseen,
-        "unselected": unseen,
-        "hovertemplate": f"{words[0]} at %{{customdata[3]}} with {words[1].lower()} "
-        "%{customdata[2]}: %{customdata[4]}<extra></extra>",
-    }
+        f"{words[0]} at %{{customdata[3]}} with {words[1].lower()} %{{customdata[2]}}: "
+        "%{customdata[4]}",
+        size=14,
+    )
     here = rows.index(str(current[1])) if str(current[1]) in rows else None
     shapes = [threshold_line(current[0])]
     if here is not None:
-        level = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "yref": "y"}
-        shapes.append(level | {"y0": here, "y1": here, "line": LINE})
+        shapes.append(horizontal_line(here))
     layout = {
         "xaxis": axis(title="threshold (CLIP score)", range=list(span)),
         "yaxis": axis(

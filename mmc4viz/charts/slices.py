@@ -22,6 +22,7 @@ from mmc4viz.charts.style import (
     above,
     axis,
     figure,
+    pressable,
     threshold_line,
 )
 from mmc4viz.data.scale import Scale
@@ -35,7 +36,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 168, 74, 30, 46
 _LONGEST: Final = 20  # characters of a name beside its row
 _ACROSS: Final = 30  # places in a row that can be pressed
 _PERCENT: Final[Spec] = {"tickformat": ".0%", "nticks": 4}
-_UNSEEN: Final = {"marker": {"opacity": 0}}
 
 
 def kept_shares(found: SliceComparison, slices: Sequence[Slice]) -> go.Figure:
@@ -126,17 +126,13 @@ def _dots(rows: Sequence[tuple[int, SliceShare]], colour: str) -> Spec:
 def _places(hover: Sequence[str], low: float, high: float) -> Spec:
     """Return unseen points all along every row, which can be pressed."""
     x = np.linspace(low, high, _ACROSS)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": np.tile(x, len(hover)).tolist(),
-        "y": np.repeat(np.arange(len(hover)), _ACROSS).tolist(),
-        "customdata": [[at, words] for at, words in enumerate(hover) for _ in range(_ACROSS)],
-        "marker": {"size": _ROW - 1, "opacity": 0, "color": INK},
-        "selected": _UNSEEN,
-        "unselected": _UNSEEN,
-        "hovertemplate": "%{customdata[1]}<extra></extra>",
-    }
+    return pressable(
+        np.tile(x, len(hover)).tolist(),
+        np.repeat(np.arange(len(hover)), _ACROSS).tolist(),
+        [[at, words] for at, words in enumerate(hover) for _ in range(_ACROSS)],
+        "%{customdata[1]}",
+        size=_ROW - 1,
+    )
 
 
 def _level(at: int, low: float, high: float, line: Spec) -> Spec:

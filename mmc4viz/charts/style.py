@@ -43,6 +43,41 @@ def threshold_line(threshold: float, number: str = "") -> Spec:
     return {"type": "line", **x, "y0": 0, "y1": 1, "yref": f"y{number} domain", "line": LINE}
 
 
+def horizontal_line(level: float) -> Spec:
+    """Return a horizontal line, such as at a second threshold, over the full width of the plot."""
+    y = {"y0": level, "y1": level, "yref": "y"}
+    return {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", **y, "line": LINE}
+
+
+def pressable(
+    x: Any, y: Any, customdata: Sequence[Sequence[Any]], words: str, size: int = 10
+) -> Spec:
+    """Return unseen points that can be pressed; a choice leaves the picture as it is.
+
+    Parameters
+    ----------
+    x, y : array-like, shape (n,)
+    customdata : sequence of sequences, length n
+        What a pressed point carries.
+    words : str
+        Shown under the pointer.
+    size : int
+        In pixels.
+    """
+    unseen = {"marker": {"opacity": 0}}  # markers of Streamlit's selection are transparent, too
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": x,
+        "y": y,
+        "customdata": customdata,
+        "marker": {"size": size, "opacity": 0},
+        "selected": unseen,
+        "unselected": unseen,
+        "hovertemplate": f"{words}<extra></extra>",
+    }
+
+
 def axis(**settings: Any) -> Spec:
     """Return an axis with a fixed range and faint grid lines."""
     fixed = {"gridcolor": FAINT, "zeroline": False, "automargin": False, "fixedrange": True}

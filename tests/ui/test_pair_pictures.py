@@ -65,8 +65,8 @@ def test_every_picture_is_a_file(
     figures = [
         charts.both_thresholds(shares, (grid[part], grid[part]), (0.2, 0.3), names, together),
         charts.joint_counts(counted.astype(float), edges, (0.2, 0.3), [1, 2, 3, 4], names),
-        charts.overlap(along, 0.25, names),
-        charts.equivalents(along, 0.25, names),
+        charts.overlaps(along, {"pairs": [0.4, 0.3]}, 0.25, names),
+        charts.equivalents(along, [30, 20], 0.25, names),
         charts.number_yield(np.array([1.0, 2.0]), np.array([1.0, 0.5]), "aspect"),
     ]
     for figure in figures:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from mmc4viz import charts
@@ -282,16 +281,15 @@ def _along(sides: ScoreSides, at: float) -> None:
         compared(sides.curves, first, second, one)
         for one in first.scale.thresholds()[steps].tolist()
     ]
-    pictures: dict[str, tuple[str, go.Figure]] = {
+    places = [(one.threshold, one.equivalent) for one in found]
+    series = {"pairs": [one.overlap.jaccard for one in found]}
+    yields = [one.kept[0] for one in found]
+    pictures = {
         "overlap": (
-            "Overlap (IoU) by threshold",
-            charts.overlap([(one.threshold, one.overlap.jaccard) for one in found], at,
-                           sides.names),
+            "Overlap (IoU) by threshold", charts.overlaps(places, series, at, sides.names),
         ),
         "equivalent": (
-            "Equivalent by threshold",
-            charts.equivalents([(one.threshold, one.equivalent) for one in found], at,
-                               sides.names),
+            "Equivalent by threshold", charts.equivalents(places, yields, at, sides.names),
         ),
     }  # fmt: skip
     for place, (name, (title, figure)) in zip(
