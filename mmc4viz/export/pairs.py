@@ -21,6 +21,7 @@ from markupsafe import Markup
 from mmc4viz.arrays import Floats, Ints
 from mmc4viz.data.storage import refuse_inputs, whole_file
 from mmc4viz.export.methods import choice, citation_section, share
+from mmc4viz.export.provenance import time_of_writing
 from mmc4viz.export.sections import (
     Charts,
     Code,
@@ -129,9 +130,7 @@ class PairContent:
             second = (*selection.thresholds, None)[1]
             opened = opened.deciding(selection.scores, selection.together, second)
         words = shlex.join(map(without_folders, command))
-        epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-        now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
-        return cls(opened, selection, words, facts, opened.slices(by, selection), now)
+        return cls(opened, selection, words, facts, opened.slices(by, selection), time_of_writing())
 
     @property
     def kept(self) -> int:

@@ -37,6 +37,12 @@ from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import DEFAULT_LOADER, LoaderConfig, Outcome, SliceThresholds
 
 
+def time_of_writing() -> datetime:
+    """Return the time, or ``SOURCE_DATE_EPOCH`` for reproducible files."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class ShardFacts:
     """One shard.

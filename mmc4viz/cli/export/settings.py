@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -42,6 +41,7 @@ from mmc4viz.export.provenance import (
     label_facts,
     provenance,
     sampled_yields,
+    time_of_writing,
     to_text,
     with_documents,
 )
@@ -308,7 +308,7 @@ def export(**options: Any) -> None:
             basics = replace(basics, labels=facts)
         corpus.notes += _misfit(matched, config, slices)
         _write_lists(matched, config, options, slices, shifts)
-    found = provenance(basics, yields, chosen, note, _now())
+    found = provenance(basics, yields, chosen, note, time_of_writing())
     if options["report_file"]:
         content = report_content(
             matched,
@@ -512,7 +512,7 @@ def write_config(
     parts = [part.columns for part in matched.parts]
     basics = with_documents(basics_of(corpus, config), parts)
     basics, yields = _counted(matched, config, basics, shifts)
-    found = provenance(basics, yields, chosen, note, _now())
+    found = provenance(basics, yields, chosen, note, time_of_writing())
     with whole_file(out) as file:
         file.write(to_text(config, found, out, slices).encode())
     _wrote(out)
@@ -551,12 +551,6 @@ def _folder(corpus: Indexed | Shards) -> Folder:
         return origin.image_dir
 
     return folder
-
-
-def _now() -> datetime:
-    """Return the time, or ``SOURCE_DATE_EPOCH`` for reproducible files."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
 
 
 def verify(config_file: str, **options: Any) -> None:

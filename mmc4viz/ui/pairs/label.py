@@ -21,7 +21,6 @@ from mmc4viz.ui.html import note, show_problems
 from mmc4viz.ui.pairs import row_images, row_labels, table_data
 from mmc4viz.ui.pairs.table_data import PairChoice
 from mmc4viz.ui.proposals import LIKELY, PRECISION, promise
-from mmc4viz.ui.start import read_start
 from mmc4viz.ui.views import label as documents
 
 RULE: Final = {
@@ -41,14 +40,7 @@ _NO_TEXT: Final = "(no text)"
 def show(choice: PairChoice) -> None:
     """Draw the page."""
     path = row_labels.path_of(choice)
-    with st.container(
-        horizontal=True,
-        vertical_alignment="center",
-        horizontal_alignment="distribute",
-        key="label-head",
-    ):
-        st.title("Label", anchor=False, width="content")
-        view = "results" if read_start().read_only else documents.choose_view()
+    view = documents.show_head()
     population = row_labels.population_for(choice)
     if not len(population):
         note("No pair has a number here: nothing to label. Choose another score.", "error")

@@ -274,14 +274,7 @@ BLIND: Final = """<style>
 def show(choice: Choice) -> None:
     """Draw the page."""
     path = label_data.path_of(choice)
-    with st.container(
-        horizontal=True,
-        vertical_alignment="center",
-        horizontal_alignment="distribute",
-        key="label-head",
-    ):
-        st.title("Label", anchor=False, width="content")
-        view = "results" if read_start().read_only else choose_view()
+    view = show_head()
     if choice.source.sample is not None:
         note(_SAMPLED)
         return
@@ -304,6 +297,18 @@ def show(choice: Choice) -> None:
         return
     st.html(BLIND)
     _label(path, design, store.checked_name(person), choice)
+
+
+def show_head() -> str:
+    """Draw the title with the choice of the view, and return the view."""
+    with st.container(
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
+        key="label-head",
+    ):
+        st.title("Label", anchor=False, width="content")
+        return "results" if read_start().read_only else choose_view()
 
 
 def choose_view() -> str:
