@@ -169,6 +169,11 @@ def named(prefix: str) -> dict[str, str]:
     }
 
 
+def all_but(*names: str) -> dict[str, str]:
+    """Return every choice but some."""
+    return {name: value for name, value in _chosen().items() if name not in names}
+
+
 def understood(
     name: str, parse: Callable[[str], T | None], expected: str, using: str = ""
 ) -> T | None:

@@ -1,7 +1,7 @@
 // When a page is opened: folds the sidebar in a narrow window, where Streamlit does so on phones only,
 // and shows the page once its parts have their sizes, so that nothing moves under the reader's eyes.
 
-const LATEST = 4000; // milliseconds until the page is shown, whatever it waits for
+const LATEST = 8000; // milliseconds until the page is shown, whatever it waits for
 const STILL = 6; // frames without a placeholder
 let begun = false;
 

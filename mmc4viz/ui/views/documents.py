@@ -178,7 +178,7 @@ _TURN: Final = "documents-turn"  # whether to go to the open document's page
 _SHOWN: Final = "documents-shown"  # the rows of the list, a `_ListPage`
 _WANTED: Final = "documents-wanted"  # documents whose images are asked for
 _DRAWN: Final = "documents-drawn"  # the parts drawn, each with its state then
-_Part = Literal["list", "open", "pictures"]
+_Part = Literal["page", "list", "open", "pictures"]
 _Position = tuple[int | None, int | None, int | None]
 """A document's position in the list, and the documents before and after it."""
 
@@ -201,7 +201,7 @@ def show(choice: Choice) -> None:
     document_filters.draw(now, choice.scale.step, choice.scale.digits)
     _follow(choice)
     listed, unread = _listed(choice, now)
-    st.session_state[_DRAWN] = {}
+    st.session_state[_DRAWN] = {"page": _state_of("page")}
     with st.container(key="documents-split"):
         listing, panel = st.columns(2, gap="medium")
     with listing:
@@ -262,8 +262,8 @@ def _read_pictures(choice: Choice) -> None:
 def _part(name: _Part) -> Iterator[None]:
     """Draw a part of the page, or all of it if more has changed; tell an error in one line.
 
-    Presses in different parts at nearly the same time arrive as one, and Streamlit then runs one
-    of the parts only, although it calls the callbacks of all.
+    Presses in different parts, or in one and elsewhere on the page, can arrive as one at nearly the
+    same time. Streamlit then runs one of the parts only, although it calls the callbacks of all.
     """
     drawn: dict[_Part, object] = st.session_state[_DRAWN]
     behind = any(_state_of(part) != before for part, before in drawn.items() if part != name)
@@ -281,6 +281,8 @@ def _state_of(part: _Part) -> object:
     """Return what a part has to be drawn again for."""
     if part == "pictures":
         return st.session_state.get(_WANTED)
+    if part == "page":
+        return state.all_but(_PAGE, _COLUMNS, "doc")
     return state.get(_PAGE if part == "list" else "doc")
 
 
