@@ -27,6 +27,9 @@ _WORKER_MODULES: Final = {
     "export": "mmc4viz.export.trainers.run",  # with --for
     "index": "mmc4viz.data.build_index",
 }
+_ON_TABLES: Final = ("curve", "index", "slices", "suggest")  # count in workers
+_TABLES: Final = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_LARGE: Final = 64 << 20  # bytes of a table that workers count
 _MAY_BE_EMPTY: Final = ("note",)
 
 
@@ -70,12 +73,29 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        exporting = args[0] == "export" and "--for" not in args
-        if args[0] in _WORKER_MODULES and not exporting and not {"-h", "--help"} & set(args):
+        if not {"-h", "--help"} & set(args) and (module := _worker_module(args)):
             from mmc4viz.data import jobs  # imported late to start faster
 
-            jobs.get_ready(_WORKER_MODULES[args[0]])
+            jobs.get_ready(module)
         return super().resolve_command(ctx, args)
+
+
+def _worker_module(args: Sequence[str]) -> str | None:
+    """Return the module that the workers of a command need; None if it seems to need no workers."""
+    if args[0] in _ON_TABLES and any(_is_large_table(one) for one in args[1:]):
+        return "mmc4viz.pairs.count"
+    if args[0] == "export" and "--for" not in args:
+        return None
+    return _WORKER_MODULES.get(args[0])
+
+
+def _is_large_table(path: str) -> bool:
+    """Whether a file or folder seems to be a large table of pairs, by names and sizes alone."""
+    try:
+        files = [one.path for one in os.scandir(path)] if os.path.isdir(path) else [path]
+        return sum(os.path.getsize(one) for one in files if one.endswith(_TABLES)) > _LARGE
+    except (OSError, ValueError):
+        return False
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmc4viz.cli import main
 from tests.support import pairs
 from tests.support.pair_labels import label, population_of, truth_of
 from tests.support.snapshots import run
@@ -332,3 +333,20 @@ def test_a_damaged_file_is_one_line_and_the_rest_goes_on(tmp_path: Path) -> None
     output, error = said("curve broken --threshold 0.3", 2)
     assert output.count("\n") == 2 and error.count("\n") == 1
     assert "part_1.parquet: damaged or only partly downloaded" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "early"),
+    [("a.parquet", 65 << 20, True), ("a.parquet", 1 << 20, False), ("a.json", 65 << 20, False)],
+)
+@pytest.mark.parametrize("given", [".", "{name}"])
+def test_workers_for_a_large_table_get_ready_before_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch, name: str, size: int, early: bool, given: str
+) -> None:
+    with open(name, "wb") as file:
+        file.truncate(size)  # no table, as is found out later
+    asked: list[str] = []
+    monkeypatch.setattr("mmc4viz.data.jobs.get_ready", asked.append)
+    with pytest.raises(SystemExit, match="2"):
+        main(["curve", given.format(name=name), "--score", "x"])
+    assert asked == ["mmc4viz.pairs.count"] * early
