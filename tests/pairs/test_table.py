@@ -140,6 +140,15 @@ def test_further_columns_without_names_are_numbered(tmp_path: Path) -> None:
     assert open_table([str(path)]).first.columns == ("caption", "url", "column_3", "column_4")
 
 
+def test_a_number_that_is_named_as_a_score_is_one_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("url,text,width,height,similarity\nhttp://a,b,10,20,0.3\n")
+    table = open_table([str(path)], ["width=none", "hei"])
+    names = [one.name for one in table.columns]
+    assert names == ["width", "height", "similarity", "aspect"]
+    assert table.column("wid").name == "width"
+
+
 def test_a_table_without_scores_but_with_numbers_names_one(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("url,text,width\nhttp://a,b,10\n")
