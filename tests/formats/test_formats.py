@@ -365,6 +365,7 @@ def test_without_scores_every_threshold_says_so(
     said = capsys.readouterr()
     assert "have no scores" in said.out
     assert "no scores yet" in said.err
+    assert "mmc4viz explain" not in said.err  # that is what was run
     assert run("index", path, "--out", tmp_path / "idx") == 0
     assert run("curve", "--index", tmp_path / "idx") != 0
     assert "no scores yet" in capsys.readouterr().err
