@@ -222,15 +222,12 @@ def finish(corpus: Reporting) -> None:
         sys.exit(2)
 
 
-def unmatched(documents: int) -> str:
-    """Return a message for a corpus without matched pairs."""
+def unmatched(documents: int, why: str = "run mmc4viz explain to see why") -> str:
+    """Return a message for a corpus without matched pairs, and where to see the reason."""
     if not documents:
         return "there are no documents: thresholds have no effect"
     noun = "document" if documents == 1 else "documents"
-    return (
-        f"no matched pairs in {documents:,} {noun}: thresholds have no effect; run mmc4viz explain "
-        "to see why"
-    )
+    return f"no matched pairs in {documents:,} {noun}: thresholds have no effect; {why}"
 
 
 def drawn_from(

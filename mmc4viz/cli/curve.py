@@ -26,7 +26,7 @@ from mmc4viz.cli.common import (
 )
 from mmc4viz.cli.messages import print_note
 from mmc4viz.data.columns import Columns
-from mmc4viz.data.corpus import NOTHING_READABLE, Indexed, Shards
+from mmc4viz.data.corpus import NO_SCORES, NOTHING_READABLE, Indexed, Shards
 from mmc4viz.data.scale import MAX_STEPS, Thresholds, misfits, recognise
 from mmc4viz.data.storage import whole_file
 from mmc4viz.loader.walk import walk
@@ -86,8 +86,8 @@ def explain(form: str, token_ids: bool, key: str | None, **options: Any) -> None
         corpus.notes += misfits(np.array([config.threshold]), scale, np.array(ends))
     elif key is not None and not documents:
         corpus.errors.append(f"no document has the key {key!r}")
-    elif NOTHING_READABLE not in corpus.notes:
-        corpus.notes.append(unmatched(documents))
+    elif not {NOTHING_READABLE, NO_SCORES} & set(corpus.notes):
+        corpus.notes.append(unmatched(documents, "each document's detail says why"))
     finish(corpus)
 
 

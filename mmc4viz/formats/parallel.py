@@ -54,8 +54,7 @@ def parallel(
         When the lists differ in length, or have both or neither at a place.
     """
     texts, images = (_listed(row, name) for name in ("texts", "images"))
-    if len(texts) != len(images):
-        raise DocumentError(f"texts has {len(texts)} places, images {len(images)}")
+    _check_lengths(texts, images, "images")
     builder, number = PageBuilder(unit), 0
     for place, (text, shown) in enumerate(zip(texts, images, strict=True)):
         if (text is None) == (shown is None):
@@ -76,6 +75,11 @@ def _listed(row: Mapping[str, Any], name: str) -> Sequence[Any]:
     if not isinstance(found, list):
         raise DocumentError(f"{name} is {'null' if found is None else 'not a list'}")
     return found
+
+
+def _check_lengths(texts: Sequence[Any], images: Sequence[Any], name: str) -> None:
+    if len(texts) != len(images):
+        raise DocumentError(f"texts has {len(texts)} places, {name} {len(images)}")
 
 
 def object_in(value: Any, what: str) -> Any:
@@ -110,6 +114,7 @@ def _obelics(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUni
 
 def _obelics_urls(row: Mapping[str, Any], members: Mapping[str, bytes], unit: TextUnit) -> Mmc4Page:
     urls = _listed(row, "images_urls")
+    _check_lengths(_listed(row, "texts"), urls, "images_urls")
     return _obelics({**row, "images": [one or None for one in urls]}, members, unit)
 
 

@@ -112,9 +112,10 @@ def plan_of(
         Without a column.
     """
     if not columns:
+        known = f", such as {table.numbers[0].name}" if table.numbers else ""
         raise ConfigError(
-            f"{table.paths[0]}: {table.layout.words} has no scores; name a numeric column with "
-            "--score COLUMN=MODEL"
+            f"{table.paths[0]}: no scores ({table.layout.words}); name a numeric column with "
+            f"--score COLUMN=MODEL{known}, or join those of another file with --scores FILE"
         )
     rule = replace(table.layout.rule, strict=strict or table.layout.rule.strict)
     joint = len(columns) > 1 and all(one.is_score for one in columns[:2])

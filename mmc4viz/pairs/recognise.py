@@ -205,9 +205,16 @@ def _is_pair_tar(path: str) -> bool:
 
 
 def text_columns(head: bytes) -> TableFile | None:
-    """Return delimiter, header and columns of a text file by its first bytes; None if it is none.
+    r"""Return delimiter, header and columns of a text file by its first bytes; None if it is none.
 
-    The first line names the columns; or it is a row of a caption and a url, in either order.
+    The first line names the columns; or it is a row that begins with a caption and a url, in either
+    order. A caption may hold more commas than a line has tabs, so a delimiter is one with which the
+    line is a table, not the most frequent one.
+
+    Examples
+    --------
+    >>> text_columns(b"https://a.b/c.jpg\ta red, green, blue boat\n").columns
+    ('url', 'caption')
     """
     line, _, _ = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
     try:
@@ -216,14 +223,20 @@ def text_columns(head: bytes) -> TableFile | None:
         return None
     if "\0" in text or text.lstrip()[:1] in ("{", "[", "<"):
         return None
-    delimiter = max("\t,|", key=text.count)
-    cells = [cell.strip().strip('"') for cell in text.split(delimiter)]
+    found = (_divided(text, delimiter) for delimiter in "\t,|")
+    return next((one for one in found if one is not None), None)
+
+
+def _divided(line: str, delimiter: str) -> TableFile | None:
+    """Return the columns of a first line with a delimiter; None if that makes no table of it."""
+    cells = [cell.strip().strip('"') for cell in line.split(delimiter)]
     if len(cells) < 2:
         return None
     urls = [re.match(r"https?://", cell) is not None for cell in cells]
-    if len(cells) == 2 and sum(urls) == 1:
+    if sum(urls) == 1 and any(urls[:2]) and (len(cells) == 2 or delimiter == "\t"):
         names = ("url", "caption") if urls[0] else ("caption", "url")
-        return TableFile("", "text", names, delimiter, header=False)
+        more = tuple(f"column_{number}" for number in range(3, len(cells) + 1))
+        return TableFile("", "text", names + more, delimiter, header=False)
     words = all(re.fullmatch(r"[A-Za-z_][\w .-]{0,63}", cell) for cell in cells)
     return TableFile("", "text", tuple(cells), delimiter) if words and not any(urls) else None
 

@@ -96,6 +96,12 @@ class PairTable:
     numbers: tuple[ScoreColumn, ...]
     joined: JoinedFile | None = None
 
+    @property
+    def columns(self) -> tuple[ScoreColumn, ...]:
+        """Its scores, then the other numbers; one that was named as a score is there once."""
+        names = {one.name for one in self.scores}
+        return (*self.scores, *(one for one in self.numbers if one.name not in names))
+
     def column(self, asked: str) -> ScoreColumn:
         """Return the column that a person means, of scores and other numbers.
 
@@ -104,9 +110,9 @@ class PairTable:
         ConfigError
             If there is no such column, or several could be meant.
         """
-        found = named_column(asked, [*self.scores, *self.numbers])
+        found = named_column(asked, self.columns)
         if found is None:
-            names = ", ".join(one.name for one in (*self.scores, *self.numbers)) or "none"
+            names = ", ".join(one.name for one in self.columns) or "none"
             raise ConfigError(f"{asked!r} is not one known number of this table ({names})")
         return found
 

@@ -104,6 +104,14 @@ def test_a_paragraph_is_a_unit_if_asked(tmp_path: Path) -> None:
     assert fetch(columns.shard, *columns.place(0)) == first.as_json()
 
 
+def test_lists_of_different_length_are_named_as_the_file_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "0.jsonl"
+    row = {"url": "", "images_urls": ["", "http://a.b"], "texts": ["a", None, "b"]}
+    path.write_bytes(written.lines([row]))
+    [found] = samples(Shard(str(path)))
+    assert found.why == "texts has 3 places, images_urls 2"
+
+
 def test_a_person_may_know_the_format_better(tmp_path: Path) -> None:
     path = written.written(tmp_path, "obelics")
     [shard] = expand([str(path)], InputFormat("interleaved"))
@@ -357,6 +365,7 @@ def test_without_scores_every_threshold_says_so(
     said = capsys.readouterr()
     assert "have no scores" in said.out
     assert "no scores yet" in said.err
+    assert "mmc4viz explain" not in said.err  # that is what was run
     assert run("index", path, "--out", tmp_path / "idx") == 0
     assert run("curve", "--index", tmp_path / "idx") != 0
     assert "no scores yet" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.layout import recognised
 from mmc4viz.pairs.recognise import holds_pairs, table_files
 from mmc4viz.pairs.selection import RowCondition
-from mmc4viz.pairs.table import numbers_of, open_file, open_table
+from mmc4viz.pairs.table import batches, numbers_of, open_file, open_table
 from mmc4viz.types import ConfigError, ShardError
 from tests.support import pairs
 
@@ -121,7 +121,39 @@ def test_a_table_without_names_of_columns_is_recognized_by_its_urls(tmp_path: Pa
     path.write_text('a very "typical bus\thttp://a.example/1.jpg\nsierra\thttp://b.example/2.jpg\n')
     table = open_table([str(path)])
     assert (table.layout.name, table.first.columns) == ("captions", ("caption", "url"))
-    with pytest.raises(ConfigError, match="has no scores; name a numeric column"):
+    with pytest.raises(ConfigError, match=r"no scores \(captions .* or join .* --scores FILE"):
+        plan_of(table, table.scores)
+
+
+@pytest.mark.parametrize("caption", ["red, green, blue", "a | b | c", "URL,TEXT", "a, b|c, d"])
+def test_a_caption_may_hold_any_delimiter_but_the_tab(tmp_path: Path, caption: str) -> None:
+    path, url = tmp_path / "t", "http://a.example/1,2.jpg"
+    for names, cells in (("caption", "url"), (caption, url)), (("url", "caption"), (url, caption)):
+        path.write_text("\t".join(cells) + "\n")
+        [batch] = batches(open_table([str(path)]).first, names, None)
+        assert [batch.columns[name].to_pylist() for name in names] == [[cells[0]], [cells[1]]]
+
+
+def test_further_columns_without_names_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text("a boat , a lake\thttp://a.example/1.jpg\tboat,lake\t0.98,0.5\n")
+    assert open_table([str(path)]).first.columns == ("caption", "url", "column_3", "column_4")
+
+
+def test_a_number_that_is_named_as_a_score_is_one_column(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("url,text,width,height,similarity\nhttp://a,b,10,20,0.3\n")
+    table = open_table([str(path)], ["width=none", "hei"])
+    names = [one.name for one in table.columns]
+    assert names == ["width", "height", "similarity", "aspect"]
+    assert table.column("wid").name == "width"
+
+
+def test_a_table_without_scores_but_with_numbers_names_one(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("url,text,width\nhttp://a,b,10\n")
+    table = open_table([str(path)])
+    with pytest.raises(ConfigError, match="COLUMN=MODEL, such as width, or"):
         plan_of(table, table.scores)
 
 

@@ -130,8 +130,8 @@ def index(
 ) -> None:
     """Count a table into an index, so that its files are read only once."""
     found, out = open_table(shards, named), remember(out)
-    columns = (*found.scores, *found.numbers)
-    plan = plan_of(found, columns if found.scores else (), conditions_on(where, found), strict)
+    columns = found.columns if found.scores else ()
+    plan = plan_of(found, columns, conditions_on(where, found), strict)
     tasks = [PairIndexTask(path, out, plan) for path in found.paths]
     make = partial(dask, scheduler, print_note) if scheduler else partial(processes, workers)
     done: list[PairFileDone] = []
