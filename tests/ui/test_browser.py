@@ -107,7 +107,7 @@ class Watched:
             "([t]) => new URL(location).searchParams.get('t') === t", arg=[f"{threshold:g}"]
         )
         last = self.page.locator('[data-funnel="image"] .row.end', has_text="kept")
-        last.filter(has_text=words(reached)).wait_for(timeout=20_000)
+        last.filter(has_text=words(reached)).wait_for()
 
     def end(self) -> None:
         assert not self.complaints
@@ -350,12 +350,12 @@ def test_marks_set_the_threshold(browser: Browser, tmp_path: Path) -> None:
         page.wait_for_url("**?*t=0.2*")
         page.goto(f"{address}/?t=0.2&p.documents=40%25")
         proposal = page.get_by_role("button", name="documents ≥ 40%")
-        proposal.wait_for(timeout=30_000)
+        proposal.wait_for()
         assert "Suggested by yield" in str(proposal.get_attribute("aria-description"))
         assert page.locator("path.proposal").count() == 1
         proposal.click()
         assert watched.shown()["typed"] == proposal.inner_text().split()[0]
-        expect(page.get_by_role("button", name="In use")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="In use")).to_be_visible()
         assert marks.count() == 6  # suggestions are in a separate row
         watched.end()
 

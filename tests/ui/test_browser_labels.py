@@ -55,13 +55,13 @@ def press(page: Page, keys: str) -> None:
     for key in keys:
         before = place(page)
         page.keyboard.press(key)
-        expect(page.locator(CARD)).not_to_have_attribute("data-place", before, timeout=20_000)
+        expect(page.locator(CARD)).not_to_have_attribute("data-place", before)
 
 
 def begin(page: Page, name: str) -> None:
     page.get_by_label("Your name").fill(name)
     page.get_by_role("button", name="Start labeling").click()
-    page.wait_for_selector(f"{CARD} .picture > *", timeout=30_000)
+    page.wait_for_selector(f"{CARD} .picture > *")
 
 
 def test_thirty_pairs_by_keyboard_and_the_death_of_the_server(
@@ -83,8 +83,8 @@ def test_thirty_pairs_by_keyboard_and_the_death_of_the_server(
         assert len(store.read(str(file))) == 17
         server.start()
         page.reload()
-        page.wait_for_selector(f"{CARD} .picture > *", timeout=30_000)
-        expect(page.get_by_text("Ada: 17 answered")).to_be_visible(timeout=30_000)  # asked once
+        page.wait_for_selector(f"{CARD} .picture > *")
+        expect(page.get_by_text("Ada: 17 answered")).to_be_visible()  # asked once
         press(page, keys[17:])
         found = store.read(str(file))
         assert [j.answer for j in found] == [KEYS[key] for key in keys]
@@ -118,7 +118,7 @@ def go_back_and_skip(page: Page, file: str) -> None:
 
 def results(page: Page) -> None:
     page.get_by_text("Results", exact=True).click()
-    page.wait_for_selector(".js-plotly-plot", timeout=30_000)
+    page.wait_for_selector(".js-plotly-plot")
     shown = page.inner_text("[data-testid=stMain]")
     assert "sampled pairs labeled" in shown
     assert "precision (95% CI" in shown

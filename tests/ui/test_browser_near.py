@@ -152,7 +152,7 @@ def test_a_tap_chooses_a_bar_and_leaves_the_threshold(browser: Browser, dashboar
     assert low < 0.25
     assert page.locator(".handle").get_attribute("aria-valuenow") == "0.27"
     page.locator(".control .see").tap()
-    page.wait_for_selector(".half .card", timeout=20_000)
+    page.wait_for_selector(".half .card")
     assert float(query(page)["b.from"][0]) == low and query(page)["t"] == ["0.27"]
     page.close()
 
@@ -162,7 +162,7 @@ def test_a_press_enlarges(browser: Browser, dashboard: str, pairs: Pairs) -> Non
     page, number = watched.page, pairs.cut(0.24)
     page.locator(".half.above .card .words").first.click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.locator(".big[data-large=true] img")).to_be_visible(timeout=20_000)
+    expect(dialog.locator(".big[data-large=true] img")).to_be_visible()
     width = dialog.locator(".big img").evaluate("(image) => image.naturalWidth")
     assert width > page.locator(".card img").first.evaluate("(image) => image.naturalWidth")
     columns, row = None, int(pairs.document[number])
@@ -183,7 +183,7 @@ def test_a_press_enlarges(browser: Browser, dashboard: str, pairs: Pairs) -> Non
         assert fact in said
     page.keyboard.press("ArrowLeft")  # the pair below the threshold
     expect(dialog).to_contain_text(f"{pairs.score[number - 1]:.4f}")
-    expect(dialog.locator(".big[data-large=true]")).to_be_visible(timeout=20_000)
+    expect(dialog.locator(".big[data-large=true]")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     ended(watched)
@@ -222,7 +222,7 @@ def test_a_bar_opens_its_pairs(browser: Browser, dashboard: str, pairs: Pairs, h
         words = page.locator(".control .see").inner_text().removeprefix("Show the ")
         page.locator(".handle" if how == "keyboard" else ".control .see").focus()
         page.keyboard.press("Enter")
-    page.wait_for_selector(".half .card", timeout=20_000)
+    page.wait_for_selector(".half .card")
     low, high = (float(query(page)[name][0]) for name in ("b.from", "b.to"))
     inside = int(((pairs.score >= low) & (pairs.score < high)).sum())
     assert inside and words == f"{inside} pairs scoring {low:.3f} to below {high:.3f}"
@@ -276,11 +276,11 @@ def test_a_chosen_pair_is_labeled_apart_from_the_random_ones(
         page.locator(".half.above .card").first.get_by_role("button", name="Label image").click()
         page.get_by_label("Your name").fill("Ada")
         page.get_by_role("button", name="Continue").click()
-        expect(page.locator(".label .sentence")).to_contain_text(words.rstrip("…"), timeout=20_000)
+        expect(page.locator(".label .sentence")).to_contain_text(words.rstrip("…"))
         expect(page.get_by_text("does not count in precision")).to_be_visible()
         assert f"{pairs.score[number]:.4f}" not in page.inner_text("[data-testid=stMain]")
         page.keyboard.press("n")
-        expect(page.get_by_text("Saved. It does not count")).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("Saved. It does not count")).to_be_visible()
         (said,) = chosen.read(file)
         assert (said.pair.image, said.pair.sentence) == (
             int(pairs.image[number]), int(pairs.sentence[number]),

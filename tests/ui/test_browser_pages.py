@@ -172,12 +172,12 @@ def test_a_row_opens_its_document_and_keys_step(browser: Browser, dashboard: str
     for row, right in ((4, 14), (2, 300), (5, 14), (0, 200), (4, 400), (1, 14)):
         page.mouse.click(x + right, y + 46 * (row + 0.5))
         assert page.locator(".list tr[aria-selected=true]").get_attribute("data-id") == str(row)
-        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row], timeout=10_000)
+        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row])
         page.wait_for_url(f"**doc=0.{row}*")
     page.get_by_role("heading", name="Documents").click()
     for pressed, row in (("j", 2), ("j", 3), ("k", 2), ("k", 1), ("k", 0)):
         page.keyboard.press(pressed)
-        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row], timeout=10_000)
+        expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(keys[row])
     page.get_by_label("Text", exact=True).fill("jjj")
     page.wait_for_timeout(500)
     assert key_shown(page) == keys[0]
@@ -276,7 +276,7 @@ def test_near_threshold_leads_to_a_document(browser: Browser, dashboard: str) ->
     page = watched.open("near-threshold", ".card img")
     words = page.locator(".card .words").first.inner_text()
     page.get_by_role("link", name="Open document of").first.click()
-    page.wait_for_selector(FACTS, timeout=10_000)
+    page.wait_for_selector(FACTS)
     assert words in text_of(page)
     watched.assert_quiet()
     page.close()
@@ -351,7 +351,7 @@ def test_every_picture_has_a_name(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("documents?doc=0.12")
     for name in ("Similarity matrix of 5 images and 37 sentences", "truncated to 256"):
-        expect(page.get_by_role("img", name=name)).to_be_visible(timeout=10_000)
+        expect(page.get_by_role("img", name=name)).to_be_visible()
     cells = page.locator(".picture canvas").bounding_box()
     assert cells is not None
     page.get_by_role("img", name="Similarity matrix of").hover(position={"x": 100, "y": 30})

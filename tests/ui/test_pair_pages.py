@@ -326,6 +326,7 @@ def test_the_threshold_is_dragged_on_a_table(browser: Browser, folder: Path) -> 
             "aria-valuetext", f"{value:.3f}: {kept:,} pairs, {share} of all"
         )
         expect(page.locator(".mmc-bar")).to_contain_text(f"({kept:,})")
+        page.wait_for_url(f"**t={value:g}*")
         page.goto(f"{address}/compare-models?{page.url.partition('?')[2]}")
         expect(page.locator("table").first).to_contain_text(f"{kept:,}")
         watched.assert_quiet()

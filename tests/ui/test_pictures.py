@@ -370,7 +370,7 @@ def test_pictures_follow_the_threshold_and_are_downloaded(
     page.keyboard.press("Enter")
     below = int(sample_curves.total("rejected_pairs")[sample_curves.step(0.3)])
     label = page.locator(".stPlotlyChart text", has_text=f"below threshold {below:,}")
-    label.first.wait_for(timeout=20_000)
+    label.first.wait_for()
     watched.end()
 
 

@@ -262,9 +262,7 @@ def test_a_press_lists_the_documents(browser: Browser, dashboard: str) -> None:
     box = area.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + 0.375 * box["height"])
-    expect(page.get_by_text("102 of 240 documents")).to_be_visible(
-        timeout=20_000
-    )  # the second of four rows
+    expect(page.get_by_text("102 of 240 documents")).to_be_visible()  # the second of four rows
     expect(page.get_by_text("Images on the page: 2–3")).to_be_visible()
     at_rest = '[data-test-script-state="notRunning"]'
     page.wait_for_url("**/documents?*f.by=images*")
@@ -273,9 +271,9 @@ def test_a_press_lists_the_documents(browser: Browser, dashboard: str) -> None:
     page.wait_for_url("**/slices?*")
     page.wait_for_selector(at_rest)
     page.get_by_role("button", name="List documents").press("Enter")
-    expect(page.get_by_text("55 of 240 documents")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("55 of 240 documents")).to_be_visible()
     page.wait_for_selector(at_rest)
     page.get_by_role("button", name="Clear slice").press("Enter")
-    expect(page.get_by_text("240 documents", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("240 documents", exact=True)).to_be_visible()
     watched.assert_quiet()
     page.close()
