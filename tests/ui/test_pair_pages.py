@@ -281,12 +281,16 @@ def hostile_address(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield address
 
 
+@pytest.mark.parametrize(
+    "page",
+    ["near-threshold?t.similarity=0.25", "compare-models?t.similarity=0.5&m.quadrant=neither"],
+)
 def test_images_come_from_the_tar_beside_and_never_from_the_web(
-    browser: Browser, tmp_path: Path
+    browser: Browser, tmp_path: Path, page: str
 ) -> None:
     rows = [
         {"key": f"{n:09}", "caption": f"number {n}", "url": f"https://example.org/{n}.jpg",
-         "status": "success", "similarity": 0.2 + n / 100}
+         "status": "success", "similarity": 0.2 + n / 100, "other": 0.3 + n / 1000}
         for n in range(10)
     ]  # fmt: skip
     pd.DataFrame(rows).to_parquet(tmp_path / "00000.parquet")
@@ -298,14 +302,15 @@ def test_images_come_from_the_tar_beside_and_never_from_the_web(
                 info = tarfile.TarInfo(f"{row['key']}.{suffix}")
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-    with serving(tmp_path, str(tmp_path), "--score", "similarity=ViT-B/32") as address:
+    scores = ("--score", "similarity=ViT-B/32", "--score", "other=ViT-L/14")
+    with serving(tmp_path, str(tmp_path), *scores) as address:
         watched = Watched(browser, address)
-        page = watched.open("near-threshold?t.similarity=0.25", ".card")
-        cards = page.locator(".card")
-        expect(cards).to_have_count(10)
-        expect(page.locator(".card .picture img")).to_have_count(9)
-        page.locator(".card .picture").first.click()
-        expect(page.locator("dialog [data-large=true] img")).to_be_visible()
+        shown = watched.open(page, ".card")
+        expect(shown.locator(".card")).to_have_count(10)
+        expect(shown.locator(".card .picture img")).to_have_count(9)
+        shown.locator(".card .picture:has(img)").first.click()
+        expect(shown.locator("dialog [data-large=true] img")).to_be_visible()
+        expect(shown.locator("dialog .sentence")).to_contain_text("number ")
         watched.assert_quiet()
 
 

@@ -19,6 +19,7 @@ from mmc4viz.ui.components import label_card
 from mmc4viz.ui.components.label_card import LabelCard
 from mmc4viz.ui.html import note, show_problems
 from mmc4viz.ui.pairs import row_images, row_labels, table_data
+from mmc4viz.ui.pairs.row_cards import NO_TEXT
 from mmc4viz.ui.pairs.table_data import PairChoice
 from mmc4viz.ui.proposals import LIKELY, PRECISION, promise
 from mmc4viz.ui.views import label as documents
@@ -34,7 +35,6 @@ RULE: Final = {
 }
 """Annotation guidelines, by answer."""
 _AHEAD: Final = queue.FIRST + queue.STAGE  # rows of a stratum that the next round may need
-_NO_TEXT: Final = "(no text)"
 
 
 def show(choice: PairChoice) -> None:
@@ -114,7 +114,7 @@ def _card(choice: PairChoice, population: RowPopulation, drawn: DrawnPair) -> La
         problem = "the file has changed: the row is not there any more"
         return LabelCard(drawn.position, None, "", problem=problem, noun="text")
     picture = row_images.enlarged(row)
-    return LabelCard(drawn.position, picture, row.text or _NO_TEXT, url=row.url, noun="text")
+    return LabelCard(drawn.position, picture, row.text or NO_TEXT, url=row.url, noun="text")
 
 
 def _results(path: str, design: Design | None, choice: PairChoice) -> None:
