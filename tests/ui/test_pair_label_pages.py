@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import yaml
 from streamlit.testing.v1 import AppTest
 
 from mmc4viz.pairs.labels.estimate import by_precision_of_rows, labels_for
+from mmc4viz.pairs.settings import chosen_by
 from mmc4viz.thresholds.labels import queue, store
 from mmc4viz.thresholds.labels.sampling import designs
 from mmc4viz.thresholds.labels.store import Answer
 from mmc4viz.ui.components import label_card
+from mmc4viz.ui.pairs import export
 from mmc4viz.ui.pairs import label as label_page
 from mmc4viz.ui.views import label as shared
+from tests.cli.test_cli import Run
 from tests.support import pairs
 from tests.support.pair_labels import B32, label, population_of, truth_of
 from tests.ui.test_pages import alerts, markup, opened, sent
@@ -90,6 +97,81 @@ def test_the_threshold_page_offers_the_threshold_of_the_labels(
     assert f"{proposal.lower_bound:.1%}" in markup(app)
     app.button(key="use-precision").click().run()
     assert app.query_params[f"t.{B32}"] == f"{proposal.threshold:g}"
+    assert app.query_params["reason"] == "precision=60"
+
+
+def downloads(
+    monkeypatch: pytest.MonkeyPatch, labeled: Labeled, **address: str
+) -> tuple[AppTest, dict[str, Any]]:
+    """Open the page Export; return it with what its buttons download, by their words."""
+    found = dict[str, Any]()
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            export.st, "download_button", lambda words, data, **_: found.update({words: data})
+        )
+        app = page_of(patched, "export", labeled, **address)
+    return app, found
+
+
+def test_the_export_says_by_which_precision_the_threshold_was_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    labeled: Labeled,
+    tmp_path: Path,
+) -> None:
+    found = labels_for(labeled[1], population_of([str(labeled[0])]))
+    proposal = by_precision_of_rows(found.sample, 0.6)
+    address = {f"t.{B32}": f"{proposal.threshold:g}", "reason": "precision=60"}
+    app, made = downloads(monkeypatch, labeled, **address)
+    assert not alerts(app)
+    words = "by precision, estimated from labels (target: precision ≥ 60%"
+    assert f"Threshold chosen {words}" in markup(app)
+    settings = yaml.safe_load(made["Download settings (YAML)"]())
+    assert words in made["Download report (HTML)"]()
+    # The commands that the page shows write the same.
+    lines = re.findall(r"mmc4viz (?:suggest|export) .*?(?=<)", markup(app))
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        ran = Run(capsys, *shlex.split(html.unescape(line))[1:])
+        assert ran.code == 0, ran.err
+    assert len(lines) == 2
+    assert yaml.safe_load(Path("settings.yaml").read_text()) == settings
+    assert settings["provenance"]["chosen"] == chosen_by("proposal.json")
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        ("precision=60", "For precision ≥ 60%, "),
+        ("yield=30", "For pairs ≥ 30%, "),
+        ("precision=nan", "is not yield=PERCENT or precision=PERCENT"),
+        ("fdr=10", "is not yield=PERCENT or precision=PERCENT"),
+        ("", "Threshold chosen manually."),
+    ],
+)
+def test_a_basis_that_does_not_give_the_threshold_is_not_exported(
+    monkeypatch: pytest.MonkeyPatch, labeled: Labeled, reason: str, line: str
+) -> None:
+    app, made = downloads(monkeypatch, labeled, **{f"t.{B32}": "0.111", "reason": reason})
+    assert not alerts(app)
+    assert line in html.unescape(markup(app)) and "Threshold chosen manually." in markup(app)
+    settings = yaml.safe_load(made["Download settings (YAML)"]())
+    assert settings["pairs"]["thresholds"] == [0.111]
+    assert "chosen" not in settings["provenance"]
+
+
+def test_a_yield_is_exported_as_the_basis(
+    monkeypatch: pytest.MonkeyPatch, labeled: Labeled
+) -> None:
+    app = page_of(monkeypatch, "threshold", labeled)
+    app.number_input(key="pairs-target").set_value(20.0).run()
+    app.button(key="use-target").click().run()
+    address = {name: value for name, value in app.query_params.items() if name != "page"}
+    _, made = downloads(monkeypatch, labeled, **address)
+    chosen = yaml.safe_load(made["Download settings (YAML)"]())["provenance"]["chosen"]
+    assert chosen["basis"] == "yield" and chosen["target"] == "pairs ≥ 20%"
+    assert f"{chosen['threshold']:.12g}" == address[f"t.{B32}"]
+    assert 600 <= chosen["kept"]["pairs"] < 700
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_the_exported_uids_are_those_of_the_command(
     kept = pd.read_parquet(io.BytesIO(export._file(chosen[0], "kept.parquet")))
     assert len(kept) == len(np.load(tmp_path / "uids.npy")) == export.kept_rows(chosen[0])
     assert "--threshold 0.3 --out" in export.commands(chosen[0])[1]
-    report = export._report(chosen[0], "a <note>")
+    report = export._report(chosen[0], export._facts(chosen[0], "a <note>", {}))
     assert f"<b>{len(kept):,}</b><span>pairs kept (of 3,000)</span>" in report
     assert "a &lt;note&gt;" in report and "Two scores</h2>" in report
     assert str(folder) not in report and "<script" not in report

@@ -15,9 +15,10 @@ from mmc4viz.export.pairs import PairContent, pair_report
 from mmc4viz.pairs.opened import OpenedPairs
 from mmc4viz.pairs.rows.manifest import write_kept, write_uids
 from mmc4viz.pairs.settings import PairSettings, settings_text
+from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.ui import fields
 from mmc4viz.ui.html import many, note, part
-from mmc4viz.ui.pairs import table_data
+from mmc4viz.ui.pairs import basis, row_labels, table_data
 from mmc4viz.ui.pairs.table_data import PairChoice
 
 _MOST_ROWS: Final = 2_000_000  # of a download; more are written by a command
@@ -29,12 +30,15 @@ def show(choice: PairChoice) -> None:
     kept, rows = kept_rows(choice), choice.curves.tally.rows
     st.text(f"A pair is kept if {choice.selection}: {kept:,} of {many(rows, 'pair')}.")
     st.header("Settings", anchor=False)
+    chosen, line = basis.reasons_of(choice)
+    note(line)
     words = fields.text("Note", "pair-note", "note", most=500)
+    facts = _facts(choice, words, chosen)
     with st.container(horizontal=True):
         for kind in ("yaml", "json"):
             st.download_button(
                 f"Download settings ({kind.upper()})",
-                data=partial(_settings, choice, kept, words, f"settings.{kind}"),
+                data=partial(_settings, choice, facts, f"settings.{kind}"),
                 file_name=f"settings.{kind}",
                 on_click="ignore",
                 icon=":material/download:",
@@ -47,7 +51,7 @@ def show(choice: PairChoice) -> None:
     st.header("Report", anchor=False)
     st.download_button(
         "Download report (HTML)",
-        data=partial(_report, choice, words),
+        data=partial(_report, choice, facts),
         file_name="mmc4viz-report.html",
         mime="text/html",
         on_click="ignore",
@@ -59,7 +63,7 @@ def show(choice: PairChoice) -> None:
     )
     st.header("Commands", anchor=False)
     st.text("The same on the command line:")
-    for line in commands(choice):
+    for line in commands(choice, basis.target_of() if chosen else None):
         st.html(part("raw", line))
 
 
@@ -69,16 +73,16 @@ def kept_rows(choice: PairChoice) -> int:
     return choice.curves.kept(selection.scores, selection.thresholds, selection.together)
 
 
-def _settings(choice: PairChoice, kept: int, words: str, name: str) -> str:
+def _settings(choice: PairChoice, facts: dict[str, Any], name: str) -> str:
     settings = PairSettings.of(choice.curves.plan.layout, choice.selection)
-    counted = {"kept": kept, "rows": choice.curves.tally.rows}
-    return settings_text(settings, counted | _facts(choice, words), name)
+    return settings_text(settings, facts, name)
 
 
-def _facts(choice: PairChoice, words: str) -> dict[str, Any]:
-    """Return what settings and report record of the table, and the note."""
-    facts: dict[str, Any] = {"files": [os.path.basename(path) for path in _paths(choice)]}
-    return facts | ({"note": words} if words else {})
+def _facts(choice: PairChoice, words: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return what settings and report record of the table: counts, files, note and basis."""
+    facts: dict[str, Any] = {"kept": kept_rows(choice), "rows": choice.curves.tally.rows}
+    facts["files"] = [os.path.basename(path) for path in _paths(choice)]
+    return facts | ({"note": words} if words else {}) | ({"chosen": chosen} if chosen else {})
 
 
 def _paths(choice: PairChoice) -> tuple[str, ...]:
@@ -87,7 +91,7 @@ def _paths(choice: PairChoice) -> tuple[str, ...]:
     return files or table_data.index_paths(choice.source)
 
 
-def _report(choice: PairChoice, words: str) -> str:
+def _report(choice: PairChoice, facts: dict[str, Any]) -> str:
     """Return the report, from what was counted for the pages."""
     curves, selection = choice.curves, choice.selection
     opened = OpenedPairs(
@@ -97,10 +101,8 @@ def _report(choice: PairChoice, words: str) -> str:
         known=None if choice.source.index else table_data.table_of(choice.source),
         counted={curves.plan: curves},
     )
-    kept = {"kept": kept_rows(choice), "rows": curves.tally.rows}
-    command = shlex.split(commands(choice)[1])
-    content = PairContent.of(opened, selection, command, kept | _facts(choice, words))
-    return pair_report(content)
+    command = shlex.split(commands(choice)[-1])
+    return pair_report(PairContent.of(opened, selection, command, facts))
 
 
 def _downloads(choice: PairChoice) -> None:
@@ -131,18 +133,27 @@ def _file(choice: PairChoice, name: str) -> bytes:
             return file.read()
 
 
-def commands(choice: PairChoice) -> list[str]:
-    """Return the commands that show the same and write the same."""
-    selection = choice.selection
+def commands(choice: PairChoice, target: tuple[Basis, float] | None = None) -> list[str]:
+    """Return the commands that show the same and write the same.
+
+    Parameters
+    ----------
+    choice : PairChoice
+    target : (Basis, float), optional
+        What the threshold was chosen by.
+    """
     paths = list(dict.fromkeys(_patterns(choice)))
-    options = PairSettings.of(choice.curves.plan.layout, selection).flags(_named(choice))
+    flags = PairSettings.of(choice.curves.plan.layout, choice.selection).flags(_named(choice))
     writes = ["--out", "settings.yaml", "--manifest", "kept.parquet", "--report", "report.html"]
     if choice.curves.plan.layout == "datacomp":
         writes += ["--ids", "uids.npy"]
-    return [
-        shlex.join(["mmc4viz", "curve", *paths, *options]),
-        shlex.join(["mmc4viz", "export", *paths, *options, *writes]),
-    ]
+    found = [["curve", *paths, *flags]]
+    if target is not None and target[0] == Basis.PRECISION:
+        given = ["--precision", f"{100 * target[1]:.12g}%", "--labels", row_labels.path_of(choice)]
+        found.append(["suggest", *paths, *flags[:-2], *given, "--out", "proposal.json"])
+        writes = ["--proposal", "proposal.json", *writes]
+    found.append(["export", *paths, *flags, *writes])
+    return [shlex.join(["mmc4viz", *words]) for words in found]
 
 
 def _named(choice: PairChoice) -> str:
