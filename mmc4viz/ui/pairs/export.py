@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -16,8 +15,10 @@ from mmc4viz.pairs.opened import OpenedPairs
 from mmc4viz.pairs.rows.manifest import write_kept, write_uids
 from mmc4viz.pairs.settings import PairSettings, settings_text
 from mmc4viz.thresholds.proposal import Basis
+from mmc4viz.types import ConfigError, ShardError
 from mmc4viz.ui import fields
-from mmc4viz.ui.html import many, note, part
+from mmc4viz.ui.components.download import offer
+from mmc4viz.ui.html import many, note, part, show_problems
 from mmc4viz.ui.pairs import basis, row_labels, table_data
 from mmc4viz.ui.pairs.table_data import PairChoice
 
@@ -29,6 +30,7 @@ def show(choice: PairChoice) -> None:
     st.title("Export", anchor=False)
     kept, rows = kept_rows(choice), choice.curves.tally.rows
     st.text(f"A pair is kept if {choice.selection}: {kept:,} of {many(rows, 'pair')}.")
+    show_problems(choice.curves.tally.errors, ())
     st.header("Settings", anchor=False)
     chosen, line = basis.reasons_of(choice)
     note(line)
@@ -36,12 +38,9 @@ def show(choice: PairChoice) -> None:
     facts = _facts(choice, words, chosen)
     with st.container(horizontal=True):
         for kind in ("yaml", "json"):
-            st.download_button(
-                f"Download settings ({kind.upper()})",
-                data=partial(_settings, choice, facts, f"settings.{kind}"),
-                file_name=f"settings.{kind}",
-                on_click="ignore",
-                icon=":material/download:",
+            name = f"settings.{kind}"
+            offer(
+                f"Download settings ({kind.upper()})", name, partial(_settings, choice, facts, name)
             )
     st.header("Kept pairs", anchor=False)
     if kept > _MOST_ROWS:
@@ -49,14 +48,8 @@ def show(choice: PairChoice) -> None:
     else:
         _downloads(choice)
     st.header("Report", anchor=False)
-    st.download_button(
-        "Download report (HTML)",
-        data=partial(_report, choice, facts),
-        file_name="mmc4viz-report.html",
-        mime="text/html",
-        on_click="ignore",
-        icon=":material/download:",
-    )
+    write = partial(_report, choice, facts)
+    offer("Download report (HTML)", "mmc4viz-report.html", write, "text/html")
     st.caption(
         "One file: what was read, kept pairs with their curve and distribution, both scores "
         "compared, methods, settings and command."
@@ -102,7 +95,9 @@ def _report(choice: PairChoice, facts: dict[str, Any]) -> str:
         counted={curves.plan: curves},
     )
     command = shlex.split(commands(choice)[-1])
-    return pair_report(PairContent.of(opened, selection, command, facts))
+    report = pair_report(PairContent.of(opened, selection, command, facts))
+    _check_read(choice, opened.errors)
+    return report
 
 
 def _downloads(choice: PairChoice) -> None:
@@ -112,25 +107,42 @@ def _downloads(choice: PairChoice) -> None:
         kinds.insert(0, ("uids.npy", "DataComp's list of uids (NPY)"))
     with st.container(horizontal=True):
         for name, words in kinds:
-            st.download_button(
-                words,
-                data=partial(_file, choice, name),
-                file_name=name,
-                on_click="ignore",
-                icon=":material/download:",
-            )
+            offer(words, name, partial(_file, choice, name))
     st.caption("File, row, id, url and scores of each kept pair.")
 
 
 def _file(choice: PairChoice, name: str) -> bytes:
-    """Return the content of a file that `mmc4viz.pairs.rows.manifest` writes."""
-    write: Callable[..., object] = write_uids if name.endswith(".npy") else write_kept
+    """Return the content of a file that `mmc4viz.pairs.rows.manifest` writes.
+
+    Raises
+    ------
+    ConfigError, ShardError
+        If what is read is not what was counted: nothing is written then.
+    """
     errors: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, name)
-        write(path, table_data.table_of(choice.source), choice.selection, errors)
+        arguments = path, table_data.table_of(choice.source), choice.selection, errors
+        kept = sum(write_uids(*arguments)) if name.endswith(".npy") else write_kept(*arguments)
+        _check_read(choice, errors)
+        if kept != kept_rows(choice):
+            raise ConfigError(
+                f"{table_data.corpus_name(choice.source)}: {kept:,} kept pairs were read, but "
+                f"{kept_rows(choice):,} were counted: the table has changed or is damaged; "
+                "open it again, or run the command below"
+            )
         with open(path, "rb") as file:
             return file.read()
+
+
+def _check_read(choice: PairChoice, errors: list[str]) -> None:
+    """Raise a ShardError for the first file that could be counted, but cannot be read now."""
+    new = [one for one in errors if one not in choice.curves.tally.errors]
+    if new:
+        more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
+        raise ShardError(
+            f"{new[0].rstrip('.')}{more}. Nothing was written: restore the file, then try again."
+        )
 
 
 def commands(choice: PairChoice, target: tuple[Basis, float] | None = None) -> list[str]:
