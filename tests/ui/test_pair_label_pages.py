@@ -160,6 +160,33 @@ def test_a_basis_that_does_not_give_the_threshold_is_not_exported(
     assert "chosen" not in settings["provenance"]
 
 
+@pytest.mark.parametrize("by", ["original_width", "no such column", ""])
+def test_the_report_has_the_slices_of_the_page_slices(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    labeled: Labeled,
+    tmp_path: Path,
+    by: str,
+) -> None:
+    address = {f"t.{B32}": "0.28", "s.by": by, "x.slices": "yes"}
+    app, made = downloads(monkeypatch, labeled, **address)
+    assert not alerts(app)
+    report = made["Download report (HTML)"]()
+    line = html.unescape(re.findall(r"mmc4viz export .*?(?=<)", markup(app))[0])
+    monkeypatch.chdir(tmp_path)
+    ran = Run(capsys, *shlex.split(line)[1:])
+    assert ran.code == 0, ran.err
+    written = Path("report.html").read_text()
+    sections = [
+        re.sub(r"(Table|Figure) \d+", r"\1", re.findall("<h2>Slices</h2>.*?(?=<h2)", one, re.S)[0])
+        for one in (report, written)
+    ]
+    assert sections[0] == sections[1]
+    assert f"--by {by if by == 'original_width' else 'site'}" in line
+    app, made = downloads(monkeypatch, labeled, **(address | {"x.slices": "no"}))
+    assert "--by" not in markup(app) and "Slices</h2>" not in made["Download report (HTML)"]()
+
+
 def test_a_yield_is_exported_as_the_basis(
     monkeypatch: pytest.MonkeyPatch, labeled: Labeled
 ) -> None:

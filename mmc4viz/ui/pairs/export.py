@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -14,12 +15,13 @@ from mmc4viz.export.pairs import PairContent, pair_report
 from mmc4viz.pairs.opened import OpenedPairs
 from mmc4viz.pairs.rows.manifest import write_kept, write_uids
 from mmc4viz.pairs.settings import PairSettings, settings_text
+from mmc4viz.text import plain
 from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import ConfigError, ShardError
 from mmc4viz.ui import fields
 from mmc4viz.ui.components.download import offer
 from mmc4viz.ui.html import many, note, part, show_problems
-from mmc4viz.ui.pairs import basis, row_labels, table_data
+from mmc4viz.ui.pairs import basis, row_labels, slices, table_data
 from mmc4viz.ui.pairs.table_data import PairChoice
 
 _MOST_ROWS: Final = 2_000_000  # of a download; more are written by a command
@@ -48,15 +50,21 @@ def show(choice: PairChoice) -> None:
     else:
         _downloads(choice)
     st.header("Report", anchor=False)
-    write = partial(_report, choice, facts)
+    divided = fields.yes_or_no(
+        "Include slices", "export-slices", "x.slices", default=False,
+        help="Divided as on the page Slices.",
+    )  # fmt: skip
+    by = (slices.chosen(choice),) if divided else ()
+    write = partial(_report, choice, facts, by)
     offer("Download report (HTML)", "mmc4viz-report.html", write, "text/html")
-    st.caption(
-        "One file: what was read, kept pairs with their curve and distribution, both scores "
-        "compared, methods, settings and command."
+    held = f"both scores compared, {f'slices by {plain(by[0])}, ' if by else ''}"
+    note(
+        "One file: what was read, kept pairs with their curve and distribution, "
+        f"{held}methods, settings and command."
     )
     st.header("Commands", anchor=False)
     st.text("The same on the command line:")
-    for line in commands(choice, basis.target_of() if chosen else None):
+    for line in commands(choice, basis.target_of() if chosen else None, by):
         st.html(part("raw", line))
 
 
@@ -84,8 +92,8 @@ def _paths(choice: PairChoice) -> tuple[str, ...]:
     return files or table_data.index_paths(choice.source)
 
 
-def _report(choice: PairChoice, facts: dict[str, Any]) -> str:
-    """Return the report, from what was counted for the pages."""
+def _report(choice: PairChoice, facts: dict[str, Any], by: Sequence[str] = ()) -> str:
+    """Return the report, from what was counted for the pages; the table is read for slices."""
     curves, selection = choice.curves, choice.selection
     opened = OpenedPairs(
         _paths(choice),
@@ -94,8 +102,8 @@ def _report(choice: PairChoice, facts: dict[str, Any]) -> str:
         known=None if choice.source.index else table_data.table_of(choice.source),
         counted={curves.plan: curves},
     )
-    command = shlex.split(commands(choice)[-1])
-    report = pair_report(PairContent.of(opened, selection, command, facts))
+    command = shlex.split(commands(choice, by=by)[-1])
+    report = pair_report(PairContent.of(opened, selection, command, facts, by))
     _check_read(choice, opened.errors)
     return report
 
@@ -145,7 +153,9 @@ def _check_read(choice: PairChoice, errors: list[str]) -> None:
         )
 
 
-def commands(choice: PairChoice, target: tuple[Basis, float] | None = None) -> list[str]:
+def commands(
+    choice: PairChoice, target: tuple[Basis, float] | None = None, by: Sequence[str] = ()
+) -> list[str]:
     """Return the commands that show the same and write the same.
 
     Parameters
@@ -153,10 +163,13 @@ def commands(choice: PairChoice, target: tuple[Basis, float] | None = None) -> l
     choice : PairChoice
     target : (Basis, float), optional
         What the threshold was chosen by.
+    by : sequence of str
+        What the report divides by.
     """
     paths = list(dict.fromkeys(_patterns(choice)))
     flags = PairSettings.of(choice.curves.plan.layout, choice.selection).flags(_named(choice))
     writes = ["--out", "settings.yaml", "--manifest", "kept.parquet", "--report", "report.html"]
+    writes += [word for one in by for word in ("--by", one)]
     if choice.curves.plan.layout == "datacomp":
         writes += ["--ids", "uids.npy"]
     found = [["curve", *paths, *flags]]
