@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
 
 from mmc4viz.pairs.labels.estimate import by_precision_of_rows, labels_for
 from mmc4viz.pairs.settings import chosen_by
-from mmc4viz.thresholds.labels import queue, store
+from mmc4viz.thresholds.labels import chosen, queue, store
 from mmc4viz.thresholds.labels.sampling import designs
 from mmc4viz.thresholds.labels.store import Answer
 from mmc4viz.ui.components import label_card
@@ -25,6 +27,8 @@ from mmc4viz.ui.views import label as shared
 from tests.cli.test_cli import Run
 from tests.support import pairs
 from tests.support.pair_labels import B32, label, population_of, truth_of
+from tests.support.serving import serving
+from tests.ui.test_browser_pages import Watched
 from tests.ui.test_pages import alerts, markup, opened, sent
 
 Labeled = tuple[Path, str]
@@ -195,10 +199,10 @@ def test_a_yield_is_exported_as_the_basis(
     app.button(key="use-target").click().run()
     address = {name: value for name, value in app.query_params.items() if name != "page"}
     _, made = downloads(monkeypatch, labeled, **address)
-    chosen = yaml.safe_load(made["Download settings (YAML)"]())["provenance"]["chosen"]
-    assert chosen["basis"] == "yield" and chosen["target"] == "pairs ≥ 20%"
-    assert f"{chosen['threshold']:.12g}" == address[f"t.{B32}"]
-    assert 600 <= chosen["kept"]["pairs"] < 700
+    found = yaml.safe_load(made["Download settings (YAML)"]())["provenance"]["chosen"]
+    assert found["basis"] == "yield" and found["target"] == "pairs ≥ 20%"
+    assert f"{found['threshold']:.12g}" == address[f"t.{B32}"]
+    assert 600 <= found["kept"]["pairs"] < 700
 
 
 @pytest.mark.parametrize(
@@ -229,3 +233,55 @@ def test_results_say_what_the_labels_say(monkeypatch: pytest.MonkeyPatch, labele
     app = page_of(monkeypatch, "label", labeled, **{"l.view": "results"})
     assert not alerts(app) and "150 of" in markup(app)
     assert set(label_page.RULE) == set(store.RULE)
+
+
+def test_a_chosen_row_is_labeled_apart(
+    monkeypatch: pytest.MonkeyPatch, labeled: Labeled, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(label_card, "remembered", lambda: "Ada")
+    path = str(tmp_path / "labels.sqlite")
+    saved = list[Any]()
+    with monkeypatch.context() as patched:
+        patched.setattr(label_card, "show", lambda *given: saved.append(given))
+        app = page_of(patched, "label", (labeled[0], path), **{"l.pair": "1.7"})
+    assert not alerts(app) and "You chose this pair" in markup(app)
+    file = sorted(labeled[0].iterdir())[1]
+    row = pq.read_table(file).slice(7, 1).to_pylist()[0]
+    ((card, person, _, _, answered),) = saved
+    assert (card.sentence, card.url, person) == (row["text"], row["url"], "Ada")
+    assert row["uid"] not in markup(app) and str(row[B32]) not in markup(app)
+    app.run()
+    with monkeypatch.context() as patched:  # answers are saved while no page is drawn
+        patched.setattr(shared, "_leave_chosen", lambda: None)
+        answered(card.place, str(Answer.NO))
+    (said,) = chosen.read(path)
+    assert (said.pair.shard, said.pair.key, said.pair.number) == (file.name, row["uid"], 7)
+    assert (said.person, said.answer, said.clip_model) == ("Ada", Answer.NO, B32)
+    assert said.score == pytest.approx(row[B32]) and not store.read(path)
+
+
+@pytest.mark.parametrize("pair", ["1.999999999", "2.0", "0", "0.1.0.0", "x", "-1.0"])
+def test_a_row_that_is_not_there_costs_a_line(
+    monkeypatch: pytest.MonkeyPatch, labeled: Labeled, pair: str
+) -> None:
+    monkeypatch.setattr(label_card, "remembered", lambda: "Ada")
+    app = page_of(monkeypatch, "label", labeled, **{"l.pair": pair})
+    assert not alerts(app) and "which is not a pair of this table; ignored" in markup(app)
+
+
+def test_a_card_leads_to_the_page_label(browser: Browser, tmp_path: Path) -> None:
+    pairs.write(pairs.datacomp(500), tmp_path / "table")
+    with serving(tmp_path, str(tmp_path / "table")) as address:
+        watched = Watched(browser, address)
+        page = watched.open("near-threshold", ".card")
+        card = page.locator(".half.above .card").first
+        words = card.locator(".words").inner_text()
+        card.get_by_role("button", name="Label").click()
+        page.get_by_label("Your name").fill("Ada", timeout=20_000)
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text(words)).to_be_visible(timeout=20_000)
+        page.keyboard.press("y")
+        expect(page.get_by_text("It does not count in precision")).to_be_visible(timeout=20_000)
+        watched.assert_quiet()
+    (said,) = chosen.read(str(tmp_path / "mmc4viz-labels.sqlite"))
+    assert (said.person, said.answer) == ("Ada", Answer.YES)

@@ -238,7 +238,8 @@ def _quadrant(sides: ScoreSides, at: tuple[float, float], counts: Sequence[int])
     show_problems(found.errors, [])
     title = f"Kept by {words[shown]}: {len(found.rows):,} of {many(counts[number], 'pair')}"
     st.html(part("title", title))
-    row_cards.mount("quadrant", {"groups": [{"cards": found.rows}]}, partial(_card, sides))
+    groups = {"groups": [{"cards": found.rows}]}
+    row_cards.mount(sides.choice, "quadrant", groups, partial(_card, sides))
 
 
 def _card(sides: ScoreSides, row: PairRow) -> dict[str, Any]:

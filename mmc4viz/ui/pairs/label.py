@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from typing import Final
@@ -22,6 +23,7 @@ from mmc4viz.ui.pairs import row_images, row_labels, table_data
 from mmc4viz.ui.pairs.row_cards import NO_TEXT
 from mmc4viz.ui.pairs.table_data import PairChoice
 from mmc4viz.ui.proposals import LIKELY, PRECISION, promise
+from mmc4viz.ui.start import read_start
 from mmc4viz.ui.views import label as documents
 
 RULE: Final = {
@@ -44,6 +46,14 @@ def show(choice: PairChoice) -> None:
     population = row_labels.population_for(choice)
     if not len(population):
         note("No pair has a number here: nothing to label. Choose another score.", "error")
+        return
+    chosen = None if read_start().read_only else row_labels.chosen_row(choice)
+    if chosen is not None and view == "label":
+        pair, row = chosen
+        score = table_data.score_of(population.selection, row)
+        looked = pair, None if math.isnan(score) else score
+        card = partial(_card, choice, population)
+        documents.label_chosen(path, population.key[1], lambda: looked, card)
         return
     design = row_labels.design_of(path, population)
     if st.session_state.get(documents.MESSAGE):

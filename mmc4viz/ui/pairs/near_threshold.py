@@ -64,7 +64,7 @@ def show(choice: PairChoice) -> None:
         halves["above"],
         SheetScores(counts, choice.selection.scores[0].model, bounds, choice.name),
         turn,
-        partial(row_cards.mount, card=partial(_card, choice)),
+        partial(row_cards.mount, choice, card=partial(_card, choice)),
     )
     shown = [*halves["below"].cards[::-1], *halves["above"].cards]
     names = [one.name for one in choice.selection.scores]

@@ -1,4 +1,4 @@
-"""Rows of a table as cards with their images, which are enlarged when pressed.
+"""Rows of a table as cards with their images, which are enlarged when pressed, or labeled.
 
 Images are never fetched from the web: they come from img2dataset's tars or the image folder, else
 a card links to the image.
@@ -11,22 +11,27 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from mmc4viz.pairs.rows.examples import PairRow
+from mmc4viz.ui import state
 from mmc4viz.ui.components import gallery
-from mmc4viz.ui.pairs import row_images
+from mmc4viz.ui.pairs import row_images, table_data
+from mmc4viz.ui.pairs.table_data import PairChoice
+from mmc4viz.ui.start import read_start
 
 NO_TEXT: Final = "(no text)"
 
 
 def mount(
+    choice: PairChoice,
     key: str,
     message: dict[str, Any],
     card: Callable[[PairRow], dict[str, Any]],
     **callbacks: Any,
 ) -> Any:
-    """Draw groups of rows as cards.
+    """Draw groups of rows as cards, and do what is pressed on one.
 
     Parameters
     ----------
+    choice : PairChoice
     key : str
     message : dict
         With ``groups``, each with its rows as ``cards``.
@@ -47,9 +52,18 @@ def mount(
         return card(row) | {"picture": pictures[row.path, row.number]}
 
     groups = [group | {"cards": list(map(sent, group["cards"]))} for group in message["groups"]]
-    return gallery.draw(
-        key, message | {"groups": groups}, lambda asked: _enlarged(rows, asked), **callbacks
-    )
+    can_label = not read_start().read_only
+    sent_all = message | {"groups": groups, "label": can_label}
+    found = gallery.draw(key, sent_all, lambda asked: _enlarged(rows, asked), **callbacks)
+    if can_label and isinstance(found.act, list) and found.act[:1] == ["label"]:
+        _label(choice, rows.get(str(found.act[-1])))
+    return found
+
+
+def _label(choice: PairChoice, row: PairRow | None) -> None:
+    """Go to the page Label with a row."""
+    if row is not None:
+        state.go_to_label(table_data.table_of(choice.source).paths.index(row.path), row.number)
 
 
 def card_of(
