@@ -113,8 +113,8 @@ def table_files(patterns: Iterable[str]) -> list[str]:
 def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
     """Whether paths hold a table of image–text pairs, by the content of the first and last file.
 
-    False for anything else, including files that cannot be read, whose error the reader of
-    interleaved documents reports.
+    A file that is missing does not decide. False for anything else, including files that cannot be
+    read, whose error the reader of interleaved documents reports.
 
     Parameters
     ----------
@@ -122,17 +122,21 @@ def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
     named : bool
         Whether a person named a score, so that any table will do.
     """
-    try:
-        found = table_files(dict.fromkeys((patterns[0], patterns[-1])))
-    except Exception:  # malicious bytes make libraries raise almost anything
-        return False
+    ends = dict.fromkeys((patterns[0], patterns[-1]))
+    found = table_files(filter(_is_there, ends))
     known = False
-    for path in dict.fromkeys((found[0], found[-1])):
+    for path in dict.fromkeys((*found[:1], *found[-1:])):
         with suppress(Exception):  # another file decides
             known = not _LINES.search(path) and _is_table(path, named)
             if not known:
                 break
     return known
+
+
+def _is_there(pattern: str) -> bool:
+    with suppress(Exception):  # malicious bytes make libraries raise almost anything
+        return bool(table_files([pattern]))
+    return False
 
 
 def _is_table(path: str, named: bool) -> bool:

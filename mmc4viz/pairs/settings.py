@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -214,4 +215,15 @@ def chosen_by(path: str) -> dict[str, Any]:
     found = [one for one in found if isinstance(one.get("threshold"), int | float)]
     if len(found) != 1:
         raise ConfigError(f"{path}: has {len(found)} proposals with a threshold; one is needed")
-    return {key: one for key, one in found[0].items() if one not in (None, {})}
+    return recorded(found[0])
+
+
+def recorded(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a proposal (`Proposal.as_dict`) as settings record it: without what it does not say.
+
+    Examples
+    --------
+    >>> recorded({"target": "pairs ≥ 30%", "threshold": 0.3, "estimate": None, "kept": {}})
+    {'target': 'pairs ≥ 30%', 'threshold': 0.3}
+    """
+    return {key: one for key, one in proposal.items() if one not in (None, {})}

@@ -13,7 +13,7 @@ from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import cache, html, proposals, state
 from mmc4viz.ui import data as data_of
 from mmc4viz.ui.cache import BUDGET
-from mmc4viz.ui.components import navigation, saved_settings, tour
+from mmc4viz.ui.components import download, navigation, saved_settings, tour
 from mmc4viz.ui.data import REFERENCE
 from mmc4viz.ui.html import asset, note
 from mmc4viz.ui.pairs import compare_models as pair_compare_models
@@ -117,6 +117,8 @@ def _run() -> None:
     with lines:
         for line in state.messages():
             note(line)
+        if page.title == "Export":
+            download.show_problem()
     state.write_address()
     navigation.show_menu(menu)
 

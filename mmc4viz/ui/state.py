@@ -334,7 +334,8 @@ def _chosen() -> dict[str, str]:
 _DOCUMENT: Final = "doc"  # index of the shard, and number of the document in it
 FILTER: Final = "f."
 _NEAR: Final = "b."
-_PAIR: Final = "l.pair"  # shard, document, image and sentence
+PAIR: Final = "l.pair"
+"""Query parameter: the pair to label (`go_to_label`)."""
 
 
 def open_document(source: data.CorpusKey) -> tuple[int, int] | None:
@@ -361,7 +362,7 @@ def go_to_document(source: data.CorpusKey, part: int, row: int) -> None:
 
 def document_address() -> dict[str, str]:
     """Return the query parameters of the page Documents, without filters and an open document."""
-    left_out = (FILTER, _NEAR, _DOCUMENT, _PAIR)
+    left_out = (FILTER, _NEAR, _DOCUMENT, PAIR)
     return {name: value for name, value in address().items() if not name.startswith(left_out)}
 
 
@@ -381,9 +382,15 @@ def go_to_pairs(low: str | None, high: str | None) -> None:
     go_to("Near threshold")
 
 
-def go_to_label(source: data.CorpusKey, place: tuple[int, int], image: int, sentence: int) -> None:
-    """Switch to the page Label with a chosen pair."""
-    put(_PAIR, f"{document_name(source, place)}.{image}.{sentence}")
+def go_to_label(*pair: int) -> None:
+    """Switch to the page Label with a chosen pair.
+
+    Parameters
+    ----------
+    *pair : int
+        Where it is: shard, document, image and sentence, or file and row of a table.
+    """
+    put(PAIR, ".".join(map(str, pair)))
     put("l.view", None)
     go_to("Label")
 
@@ -400,7 +407,7 @@ def chosen_pair(source: data.CorpusKey) -> tuple[tuple[int, int], int, int] | No
         columns = data.columns_of(source)[place[0]]
         return (place, image, sentence) if image < columns.n_images[place[1]] else None
 
-    return understood(_PAIR, parse, "a pair of this corpus")
+    return understood(PAIR, parse, "a pair of this corpus")
 
 
 def put_filters(**filters: str) -> None:

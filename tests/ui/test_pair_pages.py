@@ -24,6 +24,7 @@ from streamlit.util import calc_hash
 from mmc4viz.pairs.rows.manifest import write_uids
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.pairs.table import open_table
+from mmc4viz.types import ConfigError, ShardError
 from mmc4viz.ui import cache
 from mmc4viz.ui.pairs import export
 from mmc4viz.ui.start import VARIABLE
@@ -163,10 +164,72 @@ def test_the_exported_uids_are_those_of_the_command(
     kept = pd.read_parquet(io.BytesIO(export._file(chosen[0], "kept.parquet")))
     assert len(kept) == len(np.load(tmp_path / "uids.npy")) == export.kept_rows(chosen[0])
     assert "--threshold 0.3 --out" in export.commands(chosen[0])[1]
-    report = export._report(chosen[0], "a <note>")
+    report = export._report(chosen[0], export._facts(chosen[0], "a <note>", {}))
     assert f"<b>{len(kept):,}</b><span>pairs kept (of 3,000)</span>" in report
     assert "a &lt;note&gt;" in report and "Two scores</h2>" in report
     assert str(folder) not in report and "<script" not in report
+
+
+def damage(path: Path) -> None:
+    """Overwrite the middle of a file, as a failing disk would."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 4)
+        file.write(b"\xff" * (size // 2))
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, damage, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["uids.npy", "kept.parquet", "kept.csv"])
+def test_a_file_that_breaks_after_opening_costs_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harm: Any, name: str
+) -> None:
+    pairs.write(pairs.datacomp(2000), tmp_path / "table", 2)
+    chosen = list[Any]()
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "_downloads", chosen.append)
+        page_of(patched, "export", tmp_path / "table")
+    broken = sorted((tmp_path / "table").iterdir())[1]
+    harm(broken)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with pytest.raises(ShardError) as raised:
+        export._file(chosen[0], name)
+    line = str(raised.value)
+    assert line.startswith(f"{broken}: ") and "restore the file" in line and "\n" not in line
+    assert [one.name for one in tmp_path.iterdir()] == ["table"]
+
+
+def test_a_table_that_has_changed_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pairs.write(pairs.datacomp(2000), tmp_path)
+    chosen = list[Any]()
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "_downloads", chosen.append)
+        page_of(patched, "export", tmp_path)
+    pairs.write(pairs.datacomp(1000), tmp_path)
+    with pytest.raises(ConfigError, match="the table has changed or is damaged; open it again"):
+        export._file(chosen[0], "kept.csv")
+
+
+def test_the_page_says_why_a_download_failed(browser: Browser, tmp_path: Path) -> None:
+    pairs.write(pairs.datacomp(2000), tmp_path / "table", 2)
+    button = "button:has-text('Kept pairs (CSV)')"
+    with serving(tmp_path, str(tmp_path / "table")) as address:
+        watched = Watched(browser, address)
+        page = watched.open("export", button)
+        broken = sorted((tmp_path / "table").iterdir())[1]
+        content = broken.read_bytes()
+        broken.unlink()
+        page.click(button)
+        problem = page.get_by_text(f"{broken}: not found. Nothing was written: restore the file")
+        expect(problem).to_be_visible(timeout=20_000)
+        broken.write_bytes(content)
+        page = watched.open("export", button)
+        with page.expect_download() as download:
+            page.click(button)
+        assert len(pd.read_csv(download.value.path())) > 100
+        expect(problem).to_have_count(0)
+    assert "Traceback" not in (tmp_path / "app.log").read_text()
 
 
 def test_an_index_opens_with_the_same_counts(
@@ -281,12 +344,16 @@ def hostile_address(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield address
 
 
+@pytest.mark.parametrize(
+    "page",
+    ["near-threshold?t.similarity=0.25", "compare-models?t.similarity=0.5&m.quadrant=neither"],
+)
 def test_images_come_from_the_tar_beside_and_never_from_the_web(
-    browser: Browser, tmp_path: Path
+    browser: Browser, tmp_path: Path, page: str
 ) -> None:
     rows = [
         {"key": f"{n:09}", "caption": f"number {n}", "url": f"https://example.org/{n}.jpg",
-         "status": "success", "similarity": 0.2 + n / 100}
+         "status": "success", "similarity": 0.2 + n / 100, "other": 0.3 + n / 1000}
         for n in range(10)
     ]  # fmt: skip
     pd.DataFrame(rows).to_parquet(tmp_path / "00000.parquet")
@@ -298,14 +365,15 @@ def test_images_come_from_the_tar_beside_and_never_from_the_web(
                 info = tarfile.TarInfo(f"{row['key']}.{suffix}")
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-    with serving(tmp_path, str(tmp_path), "--score", "similarity=ViT-B/32") as address:
+    scores = ("--score", "similarity=ViT-B/32", "--score", "other=ViT-L/14")
+    with serving(tmp_path, str(tmp_path), *scores) as address:
         watched = Watched(browser, address)
-        page = watched.open("near-threshold?t.similarity=0.25", ".card")
-        cards = page.locator(".card")
-        expect(cards).to_have_count(10)
-        expect(page.locator(".card .picture img")).to_have_count(9)
-        page.locator(".card .picture").first.click()
-        expect(page.locator("dialog [data-large=true] img")).to_be_visible()
+        shown = watched.open(page, ".card")
+        expect(shown.locator(".card")).to_have_count(10)
+        expect(shown.locator(".card .picture img")).to_have_count(9)
+        shown.locator(".card .picture:has(img)").first.click()
+        expect(shown.locator("dialog [data-large=true] img")).to_be_visible()
+        expect(shown.locator("dialog .sentence")).to_contain_text("number ")
         watched.assert_quiet()
 
 

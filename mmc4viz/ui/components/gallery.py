@@ -240,7 +240,8 @@ def _act(source: data.CorpusKey, cards: Sequence[Card], asked: object, *, can_la
         state.put_filters()
         state.go_to_document(source, *card.place)
     elif card is not None and asked[0] == "label" and can_label:
-        state.go_to_label(source, card.place, card.image, card.sentence)
+        place = data.place_in_corpus(source, *card.place)
+        state.go_to_label(*place, card.image, card.sentence)
 
 
 def _row(source: data.CorpusKey, card: Card) -> tuple[object, ...]:

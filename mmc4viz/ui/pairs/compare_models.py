@@ -1,10 +1,11 @@
-"""The page Compare models of a table of pairs: two scores of the same pairs, without any image."""
+"""The page Compare models of a table of pairs: two scores of the same pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import streamlit as st
@@ -20,11 +21,9 @@ from mmc4viz.text import escaped, plain
 from mmc4viz.thresholds.compare.disagreement import QUADRANTS
 from mmc4viz.ui import fields, state
 from mmc4viz.ui.cache import cached
-from mmc4viz.ui.components import gallery
 from mmc4viz.ui.components.charts import STILL, pressed_point, show_figure
 from mmc4viz.ui.html import heading, many, note, pair_of_columns, part, show_problems, table
-from mmc4viz.ui.pairs import precision, table_data
-from mmc4viz.ui.pairs.near_threshold import card_of
+from mmc4viz.ui.pairs import precision, row_cards, table_data
 from mmc4viz.ui.pairs.sidebar import span_of
 from mmc4viz.ui.pairs.table_data import FoundRows, PairChoice, TableKey
 
@@ -239,20 +238,17 @@ def _quadrant(sides: ScoreSides, at: tuple[float, float], counts: Sequence[int])
     show_problems(found.errors, [])
     title = f"Kept by {words[shown]}: {len(found.rows):,} of {many(counts[number], 'pair')}"
     st.html(part("title", title))
-    gallery.draw(
-        "quadrant",
-        {"groups": [{"cards": [_card(sides, row) for row in found.rows]}]},
-        lambda _: None,
-    )
+    groups = {"groups": [{"cards": found.rows}]}
+    row_cards.mount(sides.choice, "quadrant", groups, partial(_card, sides))
 
 
-def _card(sides: ScoreSides, row: PairRow) -> dict[str, object]:
+def _card(sides: ScoreSides, row: PairRow) -> dict[str, Any]:
     """Return a row as a card with both scores and their percentiles."""
     ranks = [
         (column.name, f"{100 * _percentile(sides.curves, column, score):.0f}%", f"{score:.5g}")
         for column, score in zip(sides.columns, row.scores, strict=True)
     ]
-    return card_of(row, ranks=ranks)
+    return row_cards.card_of(row, ranks=ranks)
 
 
 def _percentile(curves: PairCurves, column: ScoreColumn, score: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -15,9 +15,13 @@ from mmc4viz.export.pairs import PairContent, pair_report
 from mmc4viz.pairs.opened import OpenedPairs
 from mmc4viz.pairs.rows.manifest import write_kept, write_uids
 from mmc4viz.pairs.settings import PairSettings, settings_text
+from mmc4viz.text import plain
+from mmc4viz.thresholds.proposal import Basis
+from mmc4viz.types import ConfigError, ShardError
 from mmc4viz.ui import fields
-from mmc4viz.ui.html import many, note, part
-from mmc4viz.ui.pairs import table_data
+from mmc4viz.ui.components.download import offer
+from mmc4viz.ui.html import many, note, part, show_problems
+from mmc4viz.ui.pairs import basis, row_labels, slices, table_data
 from mmc4viz.ui.pairs.table_data import PairChoice
 
 _MOST_ROWS: Final = 2_000_000  # of a download; more are written by a command
@@ -28,16 +32,17 @@ def show(choice: PairChoice) -> None:
     st.title("Export", anchor=False)
     kept, rows = kept_rows(choice), choice.curves.tally.rows
     st.text(f"A pair is kept if {choice.selection}: {kept:,} of {many(rows, 'pair')}.")
+    show_problems(choice.curves.tally.errors, ())
     st.header("Settings", anchor=False)
+    chosen, line = basis.reasons_of(choice)
+    note(line)
     words = fields.text("Note", "pair-note", "note", most=500)
+    facts = _facts(choice, words, chosen)
     with st.container(horizontal=True):
         for kind in ("yaml", "json"):
-            st.download_button(
-                f"Download settings ({kind.upper()})",
-                data=partial(_settings, choice, kept, words, f"settings.{kind}"),
-                file_name=f"settings.{kind}",
-                on_click="ignore",
-                icon=":material/download:",
+            name = f"settings.{kind}"
+            offer(
+                f"Download settings ({kind.upper()})", name, partial(_settings, choice, facts, name)
             )
     st.header("Kept pairs", anchor=False)
     if kept > _MOST_ROWS:
@@ -45,21 +50,21 @@ def show(choice: PairChoice) -> None:
     else:
         _downloads(choice)
     st.header("Report", anchor=False)
-    st.download_button(
-        "Download report (HTML)",
-        data=partial(_report, choice, words),
-        file_name="mmc4viz-report.html",
-        mime="text/html",
-        on_click="ignore",
-        icon=":material/download:",
-    )
-    st.caption(
-        "One file: what was read, kept pairs with their curve and distribution, both scores "
-        "compared, methods, settings and command."
+    divided = fields.yes_or_no(
+        "Include slices", "export-slices", "x.slices", default=False,
+        help="Divided as on the page Slices.",
+    )  # fmt: skip
+    by = (slices.chosen(choice),) if divided else ()
+    write = partial(_report, choice, facts, by)
+    offer("Download report (HTML)", "mmc4viz-report.html", write, "text/html")
+    held = f"both scores compared, {f'slices by {plain(by[0])}, ' if by else ''}"
+    note(
+        "One file: what was read, kept pairs with their curve and distribution, "
+        f"{held}methods, settings and command."
     )
     st.header("Commands", anchor=False)
     st.text("The same on the command line:")
-    for line in commands(choice):
+    for line in commands(choice, basis.target_of() if chosen else None, by):
         st.html(part("raw", line))
 
 
@@ -69,16 +74,16 @@ def kept_rows(choice: PairChoice) -> int:
     return choice.curves.kept(selection.scores, selection.thresholds, selection.together)
 
 
-def _settings(choice: PairChoice, kept: int, words: str, name: str) -> str:
+def _settings(choice: PairChoice, facts: dict[str, Any], name: str) -> str:
     settings = PairSettings.of(choice.curves.plan.layout, choice.selection)
-    counted = {"kept": kept, "rows": choice.curves.tally.rows}
-    return settings_text(settings, counted | _facts(choice, words), name)
+    return settings_text(settings, facts, name)
 
 
-def _facts(choice: PairChoice, words: str) -> dict[str, Any]:
-    """Return what settings and report record of the table, and the note."""
-    facts: dict[str, Any] = {"files": [os.path.basename(path) for path in _paths(choice)]}
-    return facts | ({"note": words} if words else {})
+def _facts(choice: PairChoice, words: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return what settings and report record of the table: counts, files, note and basis."""
+    facts: dict[str, Any] = {"kept": kept_rows(choice), "rows": choice.curves.tally.rows}
+    facts["files"] = [os.path.basename(path) for path in _paths(choice)]
+    return facts | ({"note": words} if words else {}) | ({"chosen": chosen} if chosen else {})
 
 
 def _paths(choice: PairChoice) -> tuple[str, ...]:
@@ -87,8 +92,8 @@ def _paths(choice: PairChoice) -> tuple[str, ...]:
     return files or table_data.index_paths(choice.source)
 
 
-def _report(choice: PairChoice, words: str) -> str:
-    """Return the report, from what was counted for the pages."""
+def _report(choice: PairChoice, facts: dict[str, Any], by: Sequence[str] = ()) -> str:
+    """Return the report, from what was counted for the pages; the table is read for slices."""
     curves, selection = choice.curves, choice.selection
     opened = OpenedPairs(
         _paths(choice),
@@ -97,10 +102,10 @@ def _report(choice: PairChoice, words: str) -> str:
         known=None if choice.source.index else table_data.table_of(choice.source),
         counted={curves.plan: curves},
     )
-    kept = {"kept": kept_rows(choice), "rows": curves.tally.rows}
-    command = shlex.split(commands(choice)[1])
-    content = PairContent.of(opened, selection, command, kept | _facts(choice, words))
-    return pair_report(content)
+    command = shlex.split(commands(choice, by=by)[-1])
+    report = pair_report(PairContent.of(opened, selection, command, facts, by))
+    _check_read(choice, opened.errors)
+    return report
 
 
 def _downloads(choice: PairChoice) -> None:
@@ -110,39 +115,70 @@ def _downloads(choice: PairChoice) -> None:
         kinds.insert(0, ("uids.npy", "DataComp's list of uids (NPY)"))
     with st.container(horizontal=True):
         for name, words in kinds:
-            st.download_button(
-                words,
-                data=partial(_file, choice, name),
-                file_name=name,
-                on_click="ignore",
-                icon=":material/download:",
-            )
+            offer(words, name, partial(_file, choice, name))
     st.caption("File, row, id, url and scores of each kept pair.")
 
 
 def _file(choice: PairChoice, name: str) -> bytes:
-    """Return the content of a file that `mmc4viz.pairs.rows.manifest` writes."""
-    write: Callable[..., object] = write_uids if name.endswith(".npy") else write_kept
+    """Return the content of a file that `mmc4viz.pairs.rows.manifest` writes.
+
+    Raises
+    ------
+    ConfigError, ShardError
+        If what is read is not what was counted: nothing is written then.
+    """
     errors: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, name)
-        write(path, table_data.table_of(choice.source), choice.selection, errors)
+        arguments = path, table_data.table_of(choice.source), choice.selection, errors
+        kept = sum(write_uids(*arguments)) if name.endswith(".npy") else write_kept(*arguments)
+        _check_read(choice, errors)
+        if kept != kept_rows(choice):
+            raise ConfigError(
+                f"{table_data.corpus_name(choice.source)}: {kept:,} kept pairs were read, but "
+                f"{kept_rows(choice):,} were counted: the table has changed or is damaged; "
+                "open it again, or run the command below"
+            )
         with open(path, "rb") as file:
             return file.read()
 
 
-def commands(choice: PairChoice) -> list[str]:
-    """Return the commands that show the same and write the same."""
-    selection = choice.selection
+def _check_read(choice: PairChoice, errors: list[str]) -> None:
+    """Raise a ShardError for the first file that could be counted, but cannot be read now."""
+    new = [one for one in errors if one not in choice.curves.tally.errors]
+    if new:
+        more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
+        raise ShardError(
+            f"{new[0].rstrip('.')}{more}. Nothing was written: restore the file, then try again."
+        )
+
+
+def commands(
+    choice: PairChoice, target: tuple[Basis, float] | None = None, by: Sequence[str] = ()
+) -> list[str]:
+    """Return the commands that show the same and write the same.
+
+    Parameters
+    ----------
+    choice : PairChoice
+    target : (Basis, float), optional
+        What the threshold was chosen by.
+    by : sequence of str
+        What the report divides by.
+    """
     paths = list(dict.fromkeys(_patterns(choice)))
-    options = PairSettings.of(choice.curves.plan.layout, selection).flags(_named(choice))
+    flags = PairSettings.of(choice.curves.plan.layout, choice.selection).flags(_named(choice))
     writes = ["--out", "settings.yaml", "--manifest", "kept.parquet", "--report", "report.html"]
+    writes += [word for one in by for word in ("--by", one)]
     if choice.curves.plan.layout == "datacomp":
         writes += ["--ids", "uids.npy"]
-    return [
-        shlex.join(["mmc4viz", "curve", *paths, *options]),
-        shlex.join(["mmc4viz", "export", *paths, *options, *writes]),
-    ]
+    found = [["curve", *paths, *flags]]
+    if target is not None and target[0] == Basis.PRECISION:
+        given = ["--precision", f"{100 * target[1]:.12g}%", "--labels", row_labels.path_of(choice)]
+        found.append(["suggest", *paths, *flags[:-2], *given, "--out", "proposal.json"])
+        writes = ["--proposal", "proposal.json", *writes]
+    found.append(["export", *paths, *flags, *writes])
+    return [shlex.join(["mmc4viz", *words]) for words in found]
 
 
 def _named(choice: PairChoice) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
 from typing import Final
@@ -19,8 +20,10 @@ from mmc4viz.ui.components import label_card
 from mmc4viz.ui.components.label_card import LabelCard
 from mmc4viz.ui.html import note, show_problems
 from mmc4viz.ui.pairs import row_images, row_labels, table_data
+from mmc4viz.ui.pairs.row_cards import NO_TEXT
 from mmc4viz.ui.pairs.table_data import PairChoice
 from mmc4viz.ui.proposals import LIKELY, PRECISION, promise
+from mmc4viz.ui.start import read_start
 from mmc4viz.ui.views import label as documents
 
 RULE: Final = {
@@ -34,7 +37,6 @@ RULE: Final = {
 }
 """Annotation guidelines, by answer."""
 _AHEAD: Final = queue.FIRST + queue.STAGE  # rows of a stratum that the next round may need
-_NO_TEXT: Final = "(no text)"
 
 
 def show(choice: PairChoice) -> None:
@@ -44,6 +46,14 @@ def show(choice: PairChoice) -> None:
     population = row_labels.population_for(choice)
     if not len(population):
         note("No pair has a number here: nothing to label. Choose another score.", "error")
+        return
+    chosen = None if read_start().read_only else row_labels.chosen_row(choice)
+    if chosen is not None and view == "label":
+        pair, row = chosen
+        score = table_data.score_of(population.selection, row)
+        looked = pair, None if math.isnan(score) else score
+        card = partial(_card, choice, population)
+        documents.label_chosen(path, population.key[1], lambda: looked, card)
         return
     design = row_labels.design_of(path, population)
     if st.session_state.get(documents.MESSAGE):
@@ -114,7 +124,7 @@ def _card(choice: PairChoice, population: RowPopulation, drawn: DrawnPair) -> La
         problem = "the file has changed: the row is not there any more"
         return LabelCard(drawn.position, None, "", problem=problem, noun="text")
     picture = row_images.enlarged(row)
-    return LabelCard(drawn.position, picture, row.text or _NO_TEXT, url=row.url, noun="text")
+    return LabelCard(drawn.position, picture, row.text or NO_TEXT, url=row.url, noun="text")
 
 
 def _results(path: str, design: Design | None, choice: PairChoice) -> None:

@@ -1,30 +1,25 @@
-"""The page Near threshold of a table of pairs: rows by score on both sides of the threshold.
-
-Images are never fetched from the web: they come from img2dataset's tars or the image folder, else
-a card links to the image.
-"""
+"""The page Near threshold of a table of pairs: rows by score on both sides of the threshold."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import streamlit as st
 
 from mmc4viz.pairs.rows.examples import PairRow
 from mmc4viz.pairs.selection import KEPT
-from mmc4viz.ui.components import contact_sheet, gallery
+from mmc4viz.ui.components import contact_sheet
 from mmc4viz.ui.components.contact_sheet import SheetHalf, SheetScores
 from mmc4viz.ui.components.control import Steered
 from mmc4viz.ui.html import csv_button, note, show_problems
-from mmc4viz.ui.pairs import row_images, table_data
+from mmc4viz.ui.pairs import row_cards, table_data
 from mmc4viz.ui.pairs.table_data import PairChoice
 from mmc4viz.ui.views.near_threshold import choose_size, name_bounds, page_of, score_bounds, turn
 
 _MOST_PAGES: Final = 20
-_NO_TEXT: Final = "(no text)"
 _HEAD: Final = ("file", "row", "id", "url", "text", "status", "reason")
 
 
@@ -69,7 +64,7 @@ def show(choice: PairChoice) -> None:
         halves["above"],
         SheetScores(counts, choice.selection.scores[0].model, bounds, choice.name),
         turn,
-        lambda key, message, **callbacks: _mount(choice, key, message, **callbacks),
+        partial(row_cards.mount, choice, card=partial(_card, choice)),
     )
     shown = [*halves["below"].cards[::-1], *halves["above"].cards]
     names = [one.name for one in choice.selection.scores]
@@ -87,89 +82,15 @@ def _half(rows: Sequence[PairRow], size: int, page: int, pages: int) -> SheetHal
     return SheetHalf(rows[first : first + size], page, pages, first + 1)
 
 
-def _mount(choice: PairChoice, key: str, message: dict[str, Any], **callbacks: Any) -> Any:
-    """Draw rows as cards."""
-    rows: list[PairRow] = [row for group in message["groups"] for row in group["cards"]]
-    pictures = row_images.thumbnails_of(rows)
-    groups = [
-        group | {"cards": [_sent(choice, row, pictures) for row in group["cards"]]}
-        for group in message["groups"]
-    ]
-    return gallery.draw(
-        key,
-        message | {"groups": groups},
-        lambda asked: _enlarged(choice, rows, asked),
-        **callbacks,
-    )
-
-
-def _sent(
-    choice: PairChoice, row: PairRow, pictures: dict[tuple[str, int], str | None]
-) -> dict[str, Any]:
+def _card(choice: PairChoice, row: PairRow) -> dict[str, Any]:
     """Return a row as a card of the sheet."""
     others = list(zip(choice.selection.scores, row.scores, strict=True))[1:]
     lines = [("", f"{column.name}: {value:.5g}") for column, value in others]
-    return card_of(
+    return row_cards.card_of(
         row,
         score=table_data.score_of(choice.selection, row),
         lines=[("kept" if row.status == KEPT else "rejected", row.status), *lines],
-        picture=pictures.get((row.path, row.number)),
     )
-
-
-def card_of(
-    row: PairRow,
-    *,
-    score: float | None = None,
-    lines: Sequence[tuple[str, str]] = (),
-    ranks: Sequence[tuple[str, str, str]] = (),
-    picture: str | None = None,
-) -> dict[str, Any]:
-    """Return a row as a card.
-
-    Parameters
-    ----------
-    row : PairRow
-    score : float, optional
-        Decides on which side of the threshold it is.
-    lines, ranks, picture
-        As of `mmc4viz.ui.components.gallery.card_message`.
-    """
-    file = os.path.basename(row.path)
-    return gallery.card_message(
-        row_name(row),
-        f"row {row.number:,} of {file}",
-        row.text or _NO_TEXT,
-        score=score,
-        head="" if score is None else _score(score),
-        lines=lines,
-        ranks=ranks,
-        expected=len(lines) <= 1,
-        picture=picture,
-        url=row.url,
-        facts=[
-            ("Row", f"{row.number:,}"), ("File", file), ("Id", row.id), ("Address", row.url),
-            ("Reason", row.reason),
-        ],
-    )  # fmt: skip
-
-
-def row_name(row: PairRow) -> str:
-    """Return a row's name in messages from the browser."""
-    return f"{row.path}:{row.number}"
-
-
-def _enlarged(choice: PairChoice, rows: Iterable[PairRow], asked: object) -> dict[str, Any] | None:
-    """Return the large picture and the whole text of a row."""
-    row = next((one for one in rows if row_name(one) == asked), None)
-    if row is None:
-        return None
-    picture = row_images.enlarged(row)
-    return {"id": asked, "picture": picture, "words": row.text or _NO_TEXT}
-
-
-def _score(score: float) -> str:
-    return f"{score:.5f}" if abs(score) < 1e4 else f"{score:.6g}"
 
 
 def _cells(row: PairRow) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import label_data, state
 from mmc4viz.ui.components.charts import show_figure
 from mmc4viz.ui.html import note, part
-from mmc4viz.ui.pairs import row_labels
+from mmc4viz.ui.pairs import basis, row_labels
 from mmc4viz.ui.pairs.row_labels import RowResults
 from mmc4viz.ui.pairs.table_data import PairChoice
 from mmc4viz.ui.proposals import LIKELY, PRECISION, promise
@@ -52,8 +52,8 @@ def show_target(choice: PairChoice) -> None:
     else:
         at = proposal.threshold
         with place:
-            st.button(f"Use {at:.{choice.scale.digits}f}", key="use-precision", on_click=choice.use,
-                      args=(at,))  # fmt: skip
+            st.button(f"Use {at:.{choice.scale.digits}f}", key="use-precision", on_click=basis.use,
+                      args=(proposal, wanted, choice))  # fmt: skip
         words = promise(proposal)
         st.html(part("finding", f"{at:.12g}", words, proposal.assumption, "mmc-narrow"))
     _figure(choice, found, wanted, proposal.threshold)

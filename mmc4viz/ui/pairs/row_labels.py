@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mmc4viz.pairs.curves import PairCurves
@@ -27,7 +29,8 @@ from mmc4viz.thresholds.labels.exchange import agreements
 from mmc4viz.thresholds.labels.precision import curve, probability
 from mmc4viz.thresholds.labels.sampling import Design, find_design
 from mmc4viz.thresholds.labels.store import PairId
-from mmc4viz.ui import cache
+from mmc4viz.types import ShardError
+from mmc4viz.ui import cache, state
 from mmc4viz.ui.cache import Memo, cached, progress
 from mmc4viz.ui.label_data import LabelResults, curve_thresholds
 from mmc4viz.ui.pairs import table_data
@@ -122,3 +125,23 @@ def row_of(source: TableKey, selection: PairSelection, pair: PairId) -> PairRow 
     table = table_data.table_of(source)
     files = _FILES.get(source, lambda: TableFiles(table.paths))
     return rows_of_pairs(table, selection, files, [pair]).get(pair)
+
+
+def chosen_row(choice: PairChoice) -> tuple[PairId, PairRow] | None:
+    """Return the row that was chosen on another page; None without one that is there."""
+    selection = labeled_selection(choice.selection)
+    table = table_data.table_of(choice.source)
+
+    def parse(text: str) -> tuple[PairId, PairRow] | None:
+        found = re.fullmatch(r"(\d{1,9})\.(\d{1,12})", text, re.ASCII)
+        if found is None or int(found[1]) >= len(table.paths):
+            return None
+        files = _FILES.get(choice.source, lambda: TableFiles(table.paths))
+        name = os.path.basename(table.paths[int(found[1])])
+        pair = PairId(name, "", 0, 0, files.contents[int(found[1])], int(found[2]))
+        with suppress(ShardError):  # there is no such row
+            row = row_of(choice.source, selection, pair)
+            return None if row is None else (replace(pair, key=row.id), row)
+        return None
+
+    return state.understood(state.PAIR, parse, "a pair of this table")

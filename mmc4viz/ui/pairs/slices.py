@@ -27,7 +27,7 @@ from mmc4viz.pairs.slices.sliced import (
 from mmc4viz.slices.division import MOST
 from mmc4viz.slices.words import share, signed
 from mmc4viz.text import escaped, plain
-from mmc4viz.ui import fields
+from mmc4viz.ui import fields, state
 from mmc4viz.ui.cache import Memo, progress
 from mmc4viz.ui.components.charts import STILL
 from mmc4viz.ui.html import heading, note, part, show_problems, table
@@ -40,6 +40,7 @@ _HEAD: Final = (
     "median score",
 )  # fmt: skip
 _ROLES: Final = ("id", "url", "text")
+_BY: Final = "s.by"
 
 
 def show(choice: PairChoice) -> None:
@@ -48,7 +49,7 @@ def show(choice: PairChoice) -> None:
     st.text("Where one threshold does not fit all: what it keeps of each part of the table.")
     names = _attributes(choice)
     name = fields.one_of(
-        st.selectbox, "Divide by", names, "slices-by", "s.by",
+        st.selectbox, "Divide by", names, "slices-by", _BY,
         format_func=lambda one: "Site" if one == SITE else plain(one), width=320,
     )  # fmt: skip
     found = _slices(choice, name)
@@ -72,6 +73,12 @@ def _attributes(choice: PairChoice) -> list[str]:
     sites = [SITE] if layout.column_of("url", columns) is not None else []
     numbers = [one.name for one in known.numbers if one.name not in columns]
     return [*sites, *(one for one in columns if one not in roles), *numbers]
+
+
+def chosen(choice: PairChoice) -> str:
+    """Return what the page divides by."""
+    names = _attributes(choice)
+    return name if (name := state.get(_BY)) in names else names[0]
 
 
 def _slices(choice: PairChoice, name: str) -> PairSlices:

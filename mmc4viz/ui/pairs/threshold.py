@@ -18,7 +18,7 @@ from mmc4viz.ui.components import control
 from mmc4viz.ui.components.charts import pressed_point, show_figure
 from mmc4viz.ui.components.control import HeadlineNumber, Steered
 from mmc4viz.ui.html import csv_button, heading, many, note, show_problems, svg_button
-from mmc4viz.ui.pairs import precision
+from mmc4viz.ui.pairs import basis, precision
 from mmc4viz.ui.pairs.sidebar import span_of
 from mmc4viz.ui.pairs.table_data import PairChoice
 
@@ -202,29 +202,18 @@ def _targets(choice: PairChoice) -> None:
             "Keep at least (% of all pairs)", 0.01, 100.0, 30.0, step=1.0, key="pairs-target",
             width=240,
         )  # fmt: skip
-        found = _threshold_keeping(choice, wanted / 100)
-        if found is None:
+        found = basis.by_share(choice, wanted / 100)
+        if found.threshold is None:
             st.text("No threshold keeps that much.")
             return
-        threshold, kept = found
         st.button(
-            f"Use {threshold:.{choice.scale.digits}f}", key="use-target",
-            on_click=choice.use, args=(threshold,),
+            f"Use {found.threshold:.{choice.scale.digits}f}", key="use-target",
+            on_click=basis.use, args=(found, wanted / 100, choice),
         )  # fmt: skip
+        kept = int(found.kept["pairs"])
         st.text(f"keeps {many(kept, 'pair')} ({kept / max(choice.curves.tally.rows, 1):.2%})",
                 width="content")  # fmt: skip
     st.caption(
         "The highest step of the grid; mmc4viz suggest finds thresholds between two steps, and "
         "DataComp's own fraction. Does not consider whether pairs are correct."
     )
-
-
-def _threshold_keeping(choice: PairChoice, share: float) -> tuple[float, int] | None:
-    """Return the highest threshold of the grid that keeps a share of all rows, and the rows."""
-    kept = choice.kept
-    enough = np.flatnonzero(kept >= share * choice.curves.tally.rows)
-    if not len(enough):
-        return None
-    grid = choice.scale.thresholds()
-    at = min(int(enough[-1]), int(np.searchsorted(grid, choice.span[1] - 1e-9)))
-    return float(grid[at]), int(kept[at])

@@ -22,7 +22,7 @@ from mmc4viz.thresholds.labels import chosen, exchange, precision, queue, store
 from mmc4viz.thresholds.labels.precision import Labelled, StratifiedSample, curve, propose, remarks
 from mmc4viz.thresholds.labels.queue import DrawnPair
 from mmc4viz.thresholds.labels.sampling import Design, begin, usual_range
-from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError
+from mmc4viz.thresholds.labels.store import Answer, Judgement, LabelsError, PairId
 from mmc4viz.thresholds.proposal import Proposal
 from mmc4viz.types import ShardError
 from mmc4viz.ui import document_data, fields, label_data, proposals, state
@@ -280,7 +280,13 @@ def show(choice: Choice) -> None:
         return
     pair = None if read_start().read_only else state.chosen_pair(choice.source)
     if pair is not None and view == "label":
-        _label_chosen(path, choice, *pair)
+        place, image, sentence = pair
+
+        def look() -> tuple[PairId, float | None]:
+            score = label_data.score_of(choice, place, image, sentence)
+            return label_data.pair_of(choice, place, image, sentence), score
+
+        label_chosen(path, choice.config.clip_model, look, partial(_card, choice, place))
         return
     if not len(label_data.population_for(choice)):
         note("No image is matched to a sentence in these documents: nothing to label.", "error")
@@ -458,10 +464,25 @@ _CHOSEN: Final = (
 _FIRST_CHOSEN: Final = 500_000_000  # positions of chosen pairs, above those in a queue
 
 
-def _label_chosen(
-    path: str, choice: Choice, place: tuple[int, int], image: int, sentence: int
+def label_chosen(
+    path: str,
+    clip_model: str,
+    look: Callable[[], tuple[PairId, float | None]],
+    card: Callable[[DrawnPair], LabelCard],
 ) -> None:
-    """Draw a pair that was chosen on another page."""
+    """Draw a pair that was chosen on another page.
+
+    Parameters
+    ----------
+    path : str
+        The label file.
+    clip_model : str
+        Whose scores decide.
+    look : callable
+        Returns the pair, and its score if it has one.
+    card : callable
+        Reads the pair again.
+    """
     person = st.session_state.get(PERSON) or label_card.remembered()
     note(_CHOSEN)
     if not person:
@@ -475,11 +496,10 @@ def _label_chosen(
         if st.session_state.get(PROBLEM):
             note(st.session_state.pop(PROBLEM), "error")
         person = store.checked_name(person)
-        pair = label_data.pair_of(choice, place, image, sentence)
+        pair, score = look()
         drawn = DrawnPair(pair, _FIRST_CHOSEN + crc32(repr(pair).encode()) // 10, 0, 0.0, False)
-        score = label_data.score_of(choice, place, image, sentence)
-        answered = partial(_answered_chosen, path, drawn, score, person, choice)
-        label_card.show(_card(choice, place, drawn), person, 0, 0, answered)
+        answered = partial(_answered_chosen, path, drawn, score, person, clip_model)
+        label_card.show(card(drawn), person, 0, 0, answered)
     with st.container(horizontal=True, gap="small"):
         st.button("Label random pairs", type="tertiary", on_click=_leave_chosen)
         if st.button("Back to Near threshold", type="tertiary"):
@@ -488,11 +508,11 @@ def _label_chosen(
 
 
 def _leave_chosen() -> None:
-    state.put("l.pair", None)
+    state.put(state.PAIR, None)
 
 
 def _answered_chosen(
-    path: str, drawn: DrawnPair, score: float | None, person: str, choice: Choice,
+    path: str, drawn: DrawnPair, score: float | None, person: str, clip_model: str,
     position: int, answer: str,
 ) -> None:  # fmt: skip
     """Save the answer to a chosen pair; then random pairs are next."""
@@ -503,7 +523,7 @@ def _answered_chosen(
         if answer != Answer.SKIP:
             label = Judgement(
                 drawn.pair, person, Answer(answer), store.now(), store.own_version(),
-                choice.config.clip_model, score,
+                clip_model, score,
             )  # fmt: skip
             chosen.add(path, label)
     except LabelsError as error:
