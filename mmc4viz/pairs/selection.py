@@ -177,6 +177,10 @@ class PairSelection:
         """The scale of the first score, or of the sum of two."""
         return sum_scale(*self.scores) if self.together == "sum" else self.scores[0].scale
 
+    def alone(self, column: ScoreColumn, threshold: float = 0.0) -> PairSelection:
+        """Return the selection by one score under the same conditions."""
+        return replace(self, scores=(column,), thresholds=(threshold,), together="one")
+
     def at(self, *thresholds: float) -> PairSelection:
         """Return it at other thresholds."""
         return replace(self, thresholds=thresholds)

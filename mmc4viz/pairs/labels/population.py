@@ -135,7 +135,7 @@ def labeled_selection(selection: PairSelection) -> PairSelection:
     """Return the score by which labels are drawn: the first, or the sum of two."""
     if selection.together == "sum":
         return selection.at(0.0)
-    return PairSelection(selection.scores[:1], (0.0,), "one", selection.where, selection.rule)
+    return selection.alone(selection.scores[0])
 
 
 @dataclass(frozen=True, eq=False)

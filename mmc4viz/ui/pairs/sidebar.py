@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Final, cast, get_args
 
@@ -193,7 +192,7 @@ def _thresholds(
 
 def _second(curves: PairCurves, whole: PairSelection, column: ScoreColumn) -> float:
     """Ask for the threshold of the second score."""
-    single = replace(whole, scores=(column,))
+    single = whole.alone(column)
     span, name, scale = span_of(curves, single), stored_as(single), column.scale
     value = _chosen(curves, single, span)
     st.session_state["second-threshold"] = value
