@@ -41,7 +41,6 @@ from mmc4viz.export.svg import curve, histogram, intervals
 from mmc4viz.pairs.choose import count_kept
 from mmc4viz.pairs.comparison import compared, quantiles, rank_correlation
 from mmc4viz.pairs.count import layout_named
-from mmc4viz.pairs.histogram import sum_scale
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.opened import OpenedPairs, ShowProgress
 from mmc4viz.pairs.rows.examples import named_model
@@ -341,7 +340,7 @@ def _curve_section(content: PairContent) -> Section:
         return Section("Kept pairs by threshold")
     each = _distributions(content)
     wide, narrow = _curves(content, each[0][1])
-    words = opened.name_of(selection.scores)
+    words = selection.name
     others = f", with {selection.scores[1].name} as chosen" if selection.thresholds[1:] else ""
     parts: list[Part] = [
         Charts(
@@ -371,8 +370,8 @@ def _distributions(content: PairContent) -> list[tuple[str, _Steps, float, int]]
     if selection.together == "sum":
         assert curves.tally.sums is not None
         sums = curves.tally.sums
-        steps = _Steps.of(sum_scale(*selection.scores), sums, int(sums[0]))
-        return [(opened.name_of(selection.scores), steps, selection.thresholds[0], content.kept)]
+        steps = _Steps.of(selection.scale, sums, int(sums[0]))
+        return [(selection.name, steps, selection.thresholds[0], content.kept)]
     found = []
     for column, threshold in zip(selection.scores, selection.thresholds, strict=True):
         tally = curves.of(column)

@@ -146,9 +146,7 @@ def _kept_by_other(table: PairTable, selection: PairSelection, errors: list[str]
     """Return the rows that the second score of ``or`` keeps by itself."""
     if selection.together != "or":
         return 0
-    other = PairSelection(
-        selection.scores[1:], selection.thresholds[1:], "one", selection.where, selection.rule
-    )
+    other = selection.alone(selection.scores[1], selection.thresholds[1])
     return count_kept(table, [other], errors)[0]
 
 

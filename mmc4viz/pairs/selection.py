@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmc4viz.arrays import Bools, Floats
+from mmc4viz.data.scale import Scale
+from mmc4viz.pairs.histogram import sum_scale
 from mmc4viz.pairs.layout import ASPECT, DEFAULT_RULE, KeepRule, PairLayout, ScoreColumn
 from mmc4viz.pairs.recognise import TableFile
 from mmc4viz.pairs.table import (
@@ -163,6 +165,21 @@ class PairSelection:
             text = f" {self.together} ".join(f"{name} {sign} {at!r}" for name, at in each)
         text = f"({text})" if self.together == "or" and self.where else text
         return " and ".join([text, *map(str, self.where)])
+
+    @property
+    def name(self) -> str:
+        """What the first threshold is of: the first score, or the sum of two."""
+        names = [one.name for one in self.scores]
+        return " + ".join(names) if self.together == "sum" else names[0]
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the first score, or of the sum of two."""
+        return sum_scale(*self.scores) if self.together == "sum" else self.scores[0].scale
+
+    def alone(self, column: ScoreColumn, threshold: float = 0.0) -> PairSelection:
+        """Return the selection by one score under the same conditions."""
+        return replace(self, scores=(column,), thresholds=(threshold,), together="one")
 
     def at(self, *thresholds: float) -> PairSelection:
         """Return it at other thresholds."""

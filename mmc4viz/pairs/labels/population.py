@@ -20,11 +20,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mmc4viz.arrays import Floats, Ints
-from mmc4viz.data.scale import Scale
 from mmc4viz.data.storage import fingerprint, parts_of_local
 from mmc4viz.pairs.choose import deciding, selected_batches
 from mmc4viz.pairs.curves import PairCurves
-from mmc4viz.pairs.histogram import grid_of, sum_scale
+from mmc4viz.pairs.histogram import grid_of
 from mmc4viz.pairs.layout import KeepRule
 from mmc4viz.pairs.selection import PairSelection, admitted, downloaded
 from mmc4viz.pairs.table import PairTable, as_text, text_of
@@ -132,23 +131,11 @@ def strata_of_codes(grid: Floats, edges: Floats) -> Ints:
     return np.concatenate([[-1], found]).astype(np.int64)
 
 
-def scale_of_selection(selection: PairSelection) -> Scale:
-    """Return the scale of a score, or of the sum of two."""
-    if selection.together == "sum":
-        return sum_scale(*selection.scores)
-    return selection.scores[0].scale
-
-
-def name_of_selection(selection: PairSelection) -> str:
-    """Return the name of a score, or of the sum of two."""
-    return " + ".join(one.name for one in selection.scores)
-
-
 def labeled_selection(selection: PairSelection) -> PairSelection:
     """Return the score by which labels are drawn: the first, or the sum of two."""
     if selection.together == "sum":
         return selection.at(0.0)
-    return PairSelection(selection.scores[:1], (0.0,), "one", selection.where, selection.rule)
+    return selection.alone(selection.scores[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +172,7 @@ class RowPopulation:
     @cached_property
     def grid(self) -> Floats:
         """The thresholds of the score, shape (K,)."""
-        return np.asarray(scale_of_selection(self.selection).thresholds(), np.float64)
+        return np.asarray(self.selection.scale.thresholds(), np.float64)
 
     @cached_property
     def histogram(self) -> Ints:
@@ -203,7 +190,7 @@ class RowPopulation:
         """What a sample of these rows belongs to: the table, the score, the rule and conditions."""
         conditions = " and ".join(map(str, self.selection.where)) or "all rows"
         rule = f"{conditions}, {self.selection.rule.sign}"
-        return self.files.digest, name_of_selection(self.selection), 0, rule
+        return self.files.digest, self.selection.name, 0, rule
 
     def usual_range(self) -> tuple[float, float]:
         """Return the default threshold range: the thresholds that keep 95% and 5% of the rows."""
@@ -226,7 +213,7 @@ class RowPopulation:
             If there are too few rows, or the file cannot be written.
         """
         low, high = between or (self.usual_range() if len(self) else (0.0, 0.0))
-        scale, counts = scale_of_selection(self.selection), self.counts(np.zeros(0))
+        scale, counts = self.selection.scale, self.counts(np.zeros(0))
 
         def kept(threshold: float) -> int:
             return int(counts.above(np.array([threshold])).sum())
@@ -287,7 +274,7 @@ def draw_rows(population: RowPopulation, edges: Floats, depth: int) -> list[list
     """
     table, selection = population.table, population.selection
     name = table.layout.column_of("id", table.first.columns)
-    scale, stratum_of = scale_of_selection(selection), strata_of_codes(population.grid, edges)
+    scale, stratum_of = selection.scale, strata_of_codes(population.grid, edges)
     heaps = [_Lowest(depth) for _ in range(len(edges) + 1)]
     content_of = dict(zip(population.files.paths, population.files.contents, strict=True))
     more = [] if name is None else [name]

@@ -268,7 +268,7 @@ def rows_of_quadrant(
         numbers = selection.numbers(batch, table.layout)
         pool = admitted(batch, selection.where, table.layout) & downloaded(batch)
         each = zip(selection.scores, selection.thresholds, strict=True)
-        alone = [PairSelection((one,), (at,), "one", (), selection.rule) for one, at in each]
+        alone = [selection.alone(one, at) for one, at in each]
         margins = [one.decisive([n]) for one, n in zip(alone, numbers, strict=True)]
         reached = [one.reached([n]) for one, n in zip(alone, numbers, strict=True)]
         inside = pool & ~np.isnan(margins[0] + margins[1])

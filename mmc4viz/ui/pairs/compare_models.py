@@ -57,15 +57,6 @@ class ScoreSides:
         """Their names, as Plotly takes them."""
         return [escaped(one.name) for one in self.columns]
 
-    def alone(self, place: int) -> PairSelection:
-        """Return the selection by one of them."""
-        return replace(
-            self.choice.selection,
-            scores=(self.columns[place],),
-            thresholds=(0.0,),
-            together="one",
-        )
-
 
 def show(choice: PairChoice) -> None:
     """Draw the page."""
@@ -153,8 +144,9 @@ def _use(column: ScoreColumn, threshold: float) -> None:
 
 def _histogram(sides: ScoreSides, place: int, threshold: float) -> None:
     """Draw the distribution of a score with its threshold."""
-    column, selection = sides.columns[place], sides.alone(place)
-    one = replace(sides.choice, curves=sides.curves, selection=selection.at(threshold))
+    column = sides.columns[place]
+    selection = sides.choice.selection.alone(column, threshold)
+    one = replace(sides.choice, curves=sides.curves, selection=selection)
     counts, grid = one.counts, column.scale.thresholds()
     figure = charts.count_histogram(
         counts.astype(np.float64), threshold, span_of(sides.curves, selection), column.scale
@@ -176,7 +168,7 @@ def _joint(sides: ScoreSides, found: ComparedScores) -> None:
     """Draw both scores of the same pairs, and pairs of the chosen quadrant."""
     histogram = sides.curves.histogram_of_both(sides.columns)
     grids = sides.columns[0].scale.thresholds(), sides.columns[1].scale.thresholds()
-    spans = [span_of(sides.curves, sides.alone(place)) for place in (0, 1)]
+    spans = [span_of(sides.curves, sides.choice.selection.alone(one)) for one in sides.columns]
     counted, edges = charts.rebinned(histogram, grids, spans)
     both, n = found.overlap, sides.curves.tally.pool
     counts = [both.both, both.only_first, both.only_second]

@@ -75,7 +75,7 @@ def _begin(path: str, design: Design | None, person: str, population: RowPopulat
     documents.show_rule(RULE)
     note(f"Labels are saved to {path}{'' if os.path.exists(path) else ' (new file)'}.")
     note("Images come from tars or folders beside the table; else the card links to the image.")
-    scale = table_data.scale_of(population.selection)
+    scale = population.selection.scale
 
     def begun(between: documents.Range | None) -> None:
         store.create(path)

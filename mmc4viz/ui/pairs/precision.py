@@ -9,7 +9,6 @@ from mmc4viz.charts import tradeoff
 from mmc4viz.pairs.curves import PairCurves
 from mmc4viz.pairs.labels.estimate import by_precision_of_rows, frontier_of, precision_line
 from mmc4viz.pairs.layout import UNKNOWN, ScoreColumn
-from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.text import plain
 from mmc4viz.thresholds.compare.roc import FEWEST
 from mmc4viz.types import Mmc4vizError
@@ -112,10 +111,9 @@ def _frontier(
     columns: tuple[ScoreColumn, ScoreColumn],
     thresholds: tuple[float, float],
 ) -> None:
-    path, rule, where = row_labels.path_of(choice), choice.selection.rule, choice.selection.where
-    samples = []
+    path, samples = row_labels.path_of(choice), []
     for place, column in enumerate(columns):
-        alone = PairSelection((column,), (thresholds[place],), "one", where, rule)
+        alone = choice.selection.alone(column, thresholds[place])
         population = row_labels.population_of(choice, alone, curves)
         design = row_labels.design_of(path, population)
         if design is not None:

@@ -90,7 +90,7 @@ def results_of(path: str, design: Design, population: RowPopulation) -> RowResul
     def make() -> RowResults:
         with progress("Estimating precision"):
             found = labelled_rows(path, design, population)
-            scale = table_data.scale_of(population.selection)
+            scale = population.selection.scale
             mine = [one for one in said if population.files.holds(one.pair.content)]
             return RowResults(
                 curve(found.sample, curve_thresholds(design, scale)),

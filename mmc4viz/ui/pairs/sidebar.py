@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Final, cast, get_args
 
@@ -182,7 +181,7 @@ def _thresholds(
     span, name = span_of(curves, whole), stored_as(whole)
     value = _chosen(curves, whole, span)
     keep = partial(state.choose, name)
-    scale = table_data.scale_of(whole)
+    scale = whole.scale
     if threshold_here:
         state.number_input(value, scale, span, keep)
     fixed = () if len(columns) == len(whole.scores) else (_second(curves, whole, columns[1]),)
@@ -193,7 +192,7 @@ def _thresholds(
 
 def _second(curves: PairCurves, whole: PairSelection, column: ScoreColumn) -> float:
     """Ask for the threshold of the second score."""
-    single = replace(whole, scores=(column,))
+    single = whole.alone(column)
     span, name, scale = span_of(curves, single), stored_as(single), column.scale
     value = _chosen(curves, single, span)
     st.session_state["second-threshold"] = value
@@ -212,17 +211,17 @@ def _second(curves: PairCurves, whole: PairSelection, column: ScoreColumn) -> fl
 
 def stored_as(selection: PairSelection) -> str:
     """Return the name under which a threshold is stored."""
-    return f"t.{table_data.name_of(selection)}"
+    return f"t.{selection.name}"
 
 
 def _chosen(curves: PairCurves, selection: PairSelection, span: tuple[float, float]) -> float:
     """Return the stored threshold; at first, the one that keeps a fixed share of the pairs."""
     name = stored_as(selection)
-    scale = table_data.scale_of(selection)
+    scale = selection.scale
     if name in state.named(""):
         return state.chosen(name, span[0], scale, span)
     value = first_threshold(curves, selection, span)
-    note(f"{table_data.name_of(selection)} starts at {value:.{scale.digits}f}, which keeps about "
+    note(f"{selection.name} starts at {value:.{scale.digits}f}, which keeps about "
          f"{FIRST_SHARE:.0%} of all pairs.")  # fmt: skip
     return value
 
@@ -231,7 +230,7 @@ def first_threshold(
     curves: PairCurves, selection: PairSelection, span: tuple[float, float]
 ) -> float:
     """Return the threshold whose share of kept rows is nearest to `FIRST_SHARE`."""
-    scale = table_data.scale_of(selection)
+    scale = selection.scale
     kept = table_data.kept_at(curves, selection)
     wanted = FIRST_SHARE * curves.tally.pool
     nearest = len(kept) - 1 - int(np.abs(kept - wanted)[::-1].argmin())
@@ -240,7 +239,7 @@ def first_threshold(
 
 def span_of(curves: PairCurves, selection: PairSelection) -> tuple[float, float]:
     """Return the range of thresholds to show: all scores of the scale, without those outside."""
-    scale = table_data.scale_of(selection)
+    scale = selection.scale
     kept = table_data.kept_at(curves, selection)
     grid, used = scale.thresholds(), np.flatnonzero(kept[:-1] > kept[1:])
     if not len(used):

@@ -20,7 +20,6 @@ from mmc4viz.data.scale import Scale
 from mmc4viz.data.storage import is_remote
 from mmc4viz.pairs.count import CountPlan, PairIndex, count, open_pair_index, plan_of
 from mmc4viz.pairs.curves import PairCurves
-from mmc4viz.pairs.histogram import sum_scale
 from mmc4viz.pairs.layout import ScoreColumn
 from mmc4viz.pairs.recognise import MANIFEST, holds_pairs, is_pair_index
 from mmc4viz.pairs.rows.examples import NearRows, PairRow, named_model, rows_near
@@ -91,7 +90,7 @@ class PairChoice:
     @property
     def scale(self) -> Scale:
         """The scale of the first score, or of the sum."""
-        return scale_of(self.selection)
+        return self.selection.scale
 
     @property
     def kept(self) -> Ints:
@@ -127,7 +126,7 @@ class PairChoice:
     @property
     def name(self) -> str:
         """What the threshold is of."""
-        return name_of(self.selection)
+        return self.selection.name
 
     def use(self, threshold: float) -> None:
         """Take another threshold, and let every widget show it."""
@@ -135,24 +134,10 @@ class PairChoice:
         state.begin_anew()
 
 
-def scale_of(selection: PairSelection) -> Scale:
-    """Return the scale of the threshold that is moved."""
-    if selection.together == "sum":
-        return sum_scale(*selection.scores)
-    return selection.scores[0].scale
-
-
 def kept_at(curves: PairCurves, selection: PairSelection) -> Ints:
     """Return the rows kept at every threshold of the first score, or of the sum."""
     second = selection.thresholds[1] if len(selection.thresholds) > 1 else None
     return curves.curve(selection.scores, selection.together, second)
-
-
-def name_of(selection: PairSelection) -> str:
-    """Return what the threshold is of: a score, or the sum of two."""
-    if selection.together == "sum":
-        return " + ".join(one.name for one in selection.scores)
-    return selection.scores[0].name
 
 
 def in_words(column: ScoreColumn) -> str:
@@ -313,7 +298,7 @@ def rows_around(
         Of the whole table; of a large one, reading stops once enough rows are within half a step
         of the threshold.
     """
-    enough = scale_of(selection).step / 2 if rows > _FEWEST else 0.0
+    enough = selection.scale.step / 2 if rows > _FEWEST else 0.0
     errors: list[str] = []
     wanted = NearRows(most, enough, bounds, by_first=True)
     return FoundRows(rows_near(table_of(source), selection, wanted, errors), errors)

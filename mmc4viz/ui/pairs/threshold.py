@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -178,8 +177,7 @@ def _both(choice: PairChoice) -> None:
 
 def _part(choice: PairChoice, column: ScoreColumn) -> slice:
     """Return the steps of a score's grid that are drawn."""
-    low, high = span_of(choice.curves, replace(choice.selection, scores=(column,), together="one",
-                                               thresholds=(0.0,)))  # fmt: skip
+    low, high = span_of(choice.curves, choice.selection.alone(column))
     first, last = np.searchsorted(column.scale.thresholds(), [low - 1e-9, high - 1e-9])
     return slice(int(first), int(last) + 1)
 
