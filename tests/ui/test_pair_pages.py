@@ -222,7 +222,7 @@ def test_the_page_says_why_a_download_failed(browser: Browser, tmp_path: Path) -
         broken.unlink()
         page.click(button)
         problem = page.get_by_text(f"{broken}: not found. Nothing was written: restore the file")
-        expect(problem).to_be_visible(timeout=20_000)
+        expect(problem).to_be_visible()
         broken.write_bytes(content)
         page = watched.open("export", button)
         with page.expect_download() as download:
