@@ -382,19 +382,18 @@ def test_the_threshold_is_dragged_on_a_table(browser: Browser, folder: Path) -> 
     known = pd.concat([pd.read_parquet(path) for path in table.paths])[B32]
     with serving(folder, str(folder / "datacomp")) as address:
         watched = Watched(browser, address)
-        page = watched.open("", ".handle[aria-valuetext]")
+        page = watched.open("?t.clip_b32_similarity_score=0.27", ".handle[aria-valuetext]")
         handle = page.locator(".handle")
         handle.focus()
-        handle.press("End")
-        handle.press("PageDown")
-        value = float(handle.get_attribute("aria-valuenow") or "nan")
+        handle.press("PageUp")
+        value = 0.28
         kept = int((known >= np.float32(value)).sum())
         share = f"{100 * kept / len(known):.1f}%"
         expect(handle).to_have_attribute(
             "aria-valuetext", f"{value:.3f}: {kept:,} pairs, {share} of all"
         )
         expect(page.locator(".mmc-bar")).to_contain_text(f"({kept:,})")
-        page.wait_for_url(f"**t={value:g}*")
+        page.wait_for_url(f"**score={value:g}*")
         page.goto(f"{address}/compare-models?{page.url.partition('?')[2]}")
         expect(page.locator("table").first).to_contain_text(f"{kept:,}")
         watched.assert_quiet()
