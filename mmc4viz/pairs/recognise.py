@@ -104,8 +104,14 @@ def table_files(patterns: Iterable[str]) -> list[str]:
     ShardError
         When a pattern matches nothing.
     """
-    names = [name for pattern in patterns for name in names_of(pattern)]
-    found = [path for name in names for path in files_at(name, "table", SUFFIXES)]
+    return _without_twins([path for pattern in patterns for path in _files_of(pattern)])
+
+
+def _files_of(pattern: str) -> list[str]:
+    return [path for name in names_of(pattern) for path in files_at(name, "table", SUFFIXES)]
+
+
+def _without_twins(found: Sequence[str]) -> list[str]:
     twins = {path.removesuffix(".parquet") for path in found if path.endswith(".parquet")}
     return [path for path in dict.fromkeys(found) if path.removesuffix(".tar") not in twins]
 
@@ -122,21 +128,17 @@ def holds_pairs(patterns: Sequence[str], named: bool = False) -> bool:
     named : bool
         Whether a person named a score, so that any table will do.
     """
-    ends = dict.fromkeys((patterns[0], patterns[-1]))
-    found = table_files(filter(_is_there, ends))
-    known = False
+    files: list[str] = []
+    for pattern in dict.fromkeys((patterns[0], patterns[-1])):
+        with suppress(Exception):  # malicious bytes make libraries raise almost anything
+            files += _files_of(pattern)
+    found, known = _without_twins(files), False
     for path in dict.fromkeys((*found[:1], *found[-1:])):
         with suppress(Exception):  # another file decides
             known = not _LINES.search(path) and _is_table(path, named)
             if not known:
                 break
     return known
-
-
-def _is_there(pattern: str) -> bool:
-    with suppress(Exception):  # malicious bytes make libraries raise almost anything
-        return bool(table_files([pattern]))
-    return False
 
 
 def _is_table(path: str, named: bool) -> bool:
