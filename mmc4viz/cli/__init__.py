@@ -29,7 +29,6 @@ _WORKER_MODULES: Final = {
 }
 _ON_TABLES: Final = ("curve", "index", "slices", "suggest")  # count in workers
 _TABLES: Final = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_LARGE: Final = 64 << 20  # bytes of a table that workers count
 _MAY_BE_EMPTY: Final = ("note",)
 
 
@@ -91,9 +90,11 @@ def _worker_module(args: Sequence[str]) -> str | None:
 
 def _is_large_table(path: str) -> bool:
     """Whether a file or folder seems to be a large table of pairs, by names and sizes alone."""
+    from mmc4viz.data.jobs import SMALL  # imported late to start faster
+
     try:
         files = [one.path for one in os.scandir(path)] if os.path.isdir(path) else [path]
-        return sum(os.path.getsize(one) for one in files if one.endswith(_TABLES)) > _LARGE
+        return sum(os.path.getsize(one) for one in files if one.endswith(_TABLES)) > SMALL
     except (OSError, ValueError):
         return False
 

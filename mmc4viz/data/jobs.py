@@ -27,6 +27,9 @@ OUT_OF_MEMORY: Final = (
     "out of memory; run the same command again with fewer --workers or more memory to resume"
 )
 
+SMALL: Final = 64 << 20
+"""Bytes of a table of pairs up to which starting workers takes longer than counting it here."""
+
 _STATUSES: Final = ("read", "scored", "written", "counted", "skipped", "incomplete", "failed")
 _ROUNDS: Final = 3  # attempts of a job whose worker dies
 _OWN_FILES, _FILES_EACH = 32, 6  # files open at once, in this process and per worker

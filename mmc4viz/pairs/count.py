@@ -45,7 +45,6 @@ from mmc4viz.types import ConfigError, Mmc4vizError, ShardError
 _FORMAT: Final = 2
 _TOTAL: Final = "total.npz"
 _SUFFIX: Final = ".npz"
-_HERE: Final = 64 << 20  # bytes up to which a table is counted in this process
 _JOBS_EACH: Final = 8  # jobs per worker
 
 
@@ -249,7 +248,7 @@ def is_small(paths: Sequence[str]) -> bool:
     for path in paths:
         with suppress(ShardError):
             total += size_of(path)
-        if total > _HERE:
+        if total > jobs.SMALL:
             return False
     return True
 

@@ -11,7 +11,6 @@ import pytest
 
 from mmc4viz.data.checked import IndexFileError
 from mmc4viz.data.jobs import processes
-from mmc4viz.pairs import count as counting
 from mmc4viz.pairs.count import (
     CountPlan,
     PairIndexTask,
@@ -50,7 +49,7 @@ def test_workers_count_what_this_process_counts(
 ) -> None:
     table, plan = planned(folder)
     expected = count(table, plan)
-    monkeypatch.setattr(counting, "_HERE", 0)
+    monkeypatch.setattr("mmc4viz.data.jobs.SMALL", 0)
     seen: list[int] = []
     same(count(table, plan, lambda: processes(2), 2, seen.append), expected)
     assert sum(seen) == expected.rows == 6000 and len(seen) > 3  # row groups, not only files
