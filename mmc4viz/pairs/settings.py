@@ -70,13 +70,15 @@ class PairSettings:
             found[f"{self.together}_"] = f"{self.scores[1]}{end}"
         return found
 
-    def flags(self, named: str = "") -> list[str]:
+    def flags(self, named: str = "", *, threshold: bool = True) -> list[str]:
         """Return the options of a command as words.
 
         Parameters
         ----------
         named : str
             How the first score is named; by its column by default.
+        threshold : bool
+            Whether the threshold is among them.
 
         Examples
         --------
@@ -90,7 +92,7 @@ class PairSettings:
         words += [word for one in self.where for word in ("--where", one)]
         words += ["--strict"] if self.strict else []
         words += ["--scores", self.scores_file] if self.scores_file else []
-        return [*words, "--threshold", repr(self.thresholds[0])]
+        return [*words, "--threshold", repr(self.thresholds[0])] if threshold else words
 
 
 def settings_text(settings: PairSettings, facts: dict[str, Any], name: str) -> str:

@@ -154,7 +154,7 @@ def _show_documents(start: Start, page: str) -> None:
 def _show_pairs(start: Start, page: str) -> None:
     """Draw the sidebar and a page of a table of image–text pairs."""
     choice = pair_sidebar.choose(start, threshold_here=page != "Threshold")
-    kept, rows = pair_export.kept_rows(choice), choice.curves.tally.rows
+    kept, rows = choice.n_kept, choice.curves.tally.rows
     digits = choice.scale.digits
     facts = [
         ("Score", choice.name),

@@ -162,7 +162,7 @@ def test_the_exported_uids_are_those_of_the_command(
     write_uids(str(tmp_path / "uids.npy"), table, selection, [])
     assert export._file(chosen[0], "uids.npy") == (tmp_path / "uids.npy").read_bytes()
     kept = pd.read_parquet(io.BytesIO(export._file(chosen[0], "kept.parquet")))
-    assert len(kept) == len(np.load(tmp_path / "uids.npy")) == export.kept_rows(chosen[0])
+    assert len(kept) == len(np.load(tmp_path / "uids.npy")) == chosen[0].n_kept
     assert "--threshold 0.3 --out" in export.commands(chosen[0])[1]
     report = export._report(chosen[0], export._facts(chosen[0], "a <note>", {}))
     assert f"<b>{len(kept):,}</b><span>pairs kept (of 3,000)</span>" in report

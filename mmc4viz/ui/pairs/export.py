@@ -30,7 +30,7 @@ _MOST_ROWS: Final = 2_000_000  # of a download; more are written by a command
 def show(choice: PairChoice) -> None:
     """Draw the page."""
     st.title("Export", anchor=False)
-    kept, rows = kept_rows(choice), choice.curves.tally.rows
+    kept, rows = choice.n_kept, choice.curves.tally.rows
     st.text(f"A pair is kept if {choice.selection}: {kept:,} of {many(rows, 'pair')}.")
     show_problems(choice.curves.tally.errors, ())
     st.header("Settings", anchor=False)
@@ -68,12 +68,6 @@ def show(choice: PairChoice) -> None:
         st.html(part("raw", line))
 
 
-def kept_rows(choice: PairChoice) -> int:
-    """Return the number of kept rows."""
-    selection = choice.selection
-    return choice.curves.kept(selection.scores, selection.thresholds, selection.together)
-
-
 def _settings(choice: PairChoice, facts: dict[str, Any], name: str) -> str:
     settings = PairSettings.of(choice.curves.plan.layout, choice.selection)
     return settings_text(settings, facts, name)
@@ -81,7 +75,7 @@ def _settings(choice: PairChoice, facts: dict[str, Any], name: str) -> str:
 
 def _facts(choice: PairChoice, words: str, chosen: dict[str, Any]) -> dict[str, Any]:
     """Return what settings and report record of the table: counts, files, note and basis."""
-    facts: dict[str, Any] = {"kept": kept_rows(choice), "rows": choice.curves.tally.rows}
+    facts: dict[str, Any] = {"kept": choice.n_kept, "rows": choice.curves.tally.rows}
     facts["files"] = [os.path.basename(path) for path in _paths(choice)]
     return facts | ({"note": words} if words else {}) | ({"chosen": chosen} if chosen else {})
 
@@ -133,10 +127,10 @@ def _file(choice: PairChoice, name: str) -> bytes:
         arguments = path, table_data.table_of(choice.source), choice.selection, errors
         kept = sum(write_uids(*arguments)) if name.endswith(".npy") else write_kept(*arguments)
         _check_read(choice, errors)
-        if kept != kept_rows(choice):
+        if kept != choice.n_kept:
             raise ConfigError(
                 f"{table_data.corpus_name(choice.source)}: {kept:,} kept pairs were read, but "
-                f"{kept_rows(choice):,} were counted: the table has changed or is damaged; "
+                f"{choice.n_kept:,} were counted: the table has changed or is damaged; "
                 "open it again, or run the command below"
             )
         with open(path, "rb") as file:
@@ -167,15 +161,22 @@ def commands(
         What the report divides by.
     """
     paths = list(dict.fromkeys(_patterns(choice)))
-    flags = PairSettings.of(choice.curves.plan.layout, choice.selection).flags(_named(choice))
+    settings, named = PairSettings.of(choice.curves.plan.layout, choice.selection), _named(choice)
+    flags = settings.flags(named)
     writes = ["--out", "settings.yaml", "--manifest", "kept.parquet", "--report", "report.html"]
     writes += [word for one in by for word in ("--by", one)]
     if choice.curves.plan.layout == "datacomp":
         writes += ["--ids", "uids.npy"]
     found = [["curve", *paths, *flags]]
     if target is not None and target[0] == Basis.PRECISION:
-        given = ["--precision", f"{100 * target[1]:.12g}%", "--labels", row_labels.path_of(choice)]
-        found.append(["suggest", *paths, *flags[:-2], *given, "--out", "proposal.json"])
+        suggest = settings.flags(named, threshold=False)
+        suggest += [
+            "--precision",
+            f"{100 * target[1]:.12g}%",
+            "--labels",
+            row_labels.path_of(choice),
+        ]
+        found.append(["suggest", *paths, *suggest, "--out", "proposal.json"])
         writes = ["--proposal", "proposal.json", *writes]
     found.append(["export", *paths, *flags, *writes])
     return [shlex.join(["mmc4viz", *words]) for words in found]

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -96,6 +96,12 @@ class PairChoice:
     def kept(self) -> Ints:
         """The rows kept at every threshold, shape (steps of the grid,)."""
         return kept_at(self.curves, self.selection)
+
+    @cached_property
+    def n_kept(self) -> int:
+        """The rows kept at the present thresholds."""
+        selection = self.selection
+        return self.curves.kept(selection.scores, selection.thresholds, selection.together)
 
     @property
     def others(self) -> int:
