@@ -9,6 +9,7 @@ import re
 import shutil
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -627,3 +628,30 @@ def test_documents_of_a_shard_that_is_gone_are_listed(
     start = {"shards": [], "index": str(tmp_path / "index")}
     app = opened(monkeypatch, "documents", start=start)
     assert len(keys(app)) == 50 and not alerts(app)
+
+
+def test_a_part_of_the_list_is_not_drawn_alone_when_the_page_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A press that arrives with one in a part of the page is not lost."""
+
+    class _RedrawnError(Exception):
+        pass
+
+    def redraw() -> None:
+        raise _RedrawnError
+
+    chosen = {"t": "0.24", "f.by": "images", "f.slice": "1"}
+    session: dict[str, Any] = {"chosen": chosen}
+    faked = SimpleNamespace(session_state=session, rerun=redraw)
+    monkeypatch.setattr(find, "st", faked)
+    monkeypatch.setattr(state, "st", faked)
+    monkeypatch.setattr(state, "write_address", lambda: None)
+    session["documents-drawn"] = {"page": find._state_of("page")}
+    for name, value in (("f.page", "2"), ("d.columns", "key")):  # a part's own choices
+        chosen[name] = value
+        with find._part("list"):
+            pass
+    del chosen["f.slice"]
+    with pytest.raises(_RedrawnError), find._part("list"):
+        pass
