@@ -26,6 +26,7 @@ _PLAIN: Final = re.compile(rb'\s*\{.*?"(text_list|image_info|similarity_matrix)"
 _COLUMNS: Final = re.compile(
     rb"(?i)(^|[,\t\"])(url|image_?url|caption|text|similarity|image|file_?path|title)([,\t\"]|$)"
 )
+_TEXT: Final = re.compile(rb"[\t\r\n -~\x80-\xff]+")
 _ABSENT: Final = object()  # a sample has no JSON
 _BROKEN: Final = object()  # a sample's JSON is invalid
 _PAIRS: Final = "image–text pairs"
@@ -177,4 +178,4 @@ def of_head(head: bytes, *, lines: bool) -> str | None:
     web = b"\t" in first and any(re.match(rb"https?://", cell) for cell in cells)
     if b"\0" not in head and len(cells) > 1 and (web or _COLUMNS.search(first.strip())):
         return "a CSV or TSV table, such as a list of image–text pairs"
-    return None
+    return "text without columns" if not lines and _TEXT.fullmatch(head) else None

@@ -47,6 +47,7 @@ from mmc4viz.pairs.rows.examples import named_model
 from mmc4viz.pairs.rows.manifest import write_kept, write_uids
 from mmc4viz.pairs.selection import PairSelection
 from mmc4viz.pairs.settings import PairSettings, settings_text
+from mmc4viz.pairs.slices.division import attribute_of
 from mmc4viz.pairs.slices.sliced import ASSUMPTION, SLICE_WORDS, PairSlice, PairSlices
 from mmc4viz.text import without_folders
 from mmc4viz.types import ConfigError
@@ -588,6 +589,8 @@ class PairFiles:
             raise ConfigError("nothing to write: give --out, --manifest, --ids or --report")
         if self.by and not self.report:
             raise ConfigError("--by is for the report: add --report FILE")
+        for name in self.by:
+            attribute_of(opened.table, name)
         if len({os.path.realpath(path) for path in written}) < len(written):
             raise ConfigError("--out, --manifest, --ids and --report need a file each")
         for path in written:

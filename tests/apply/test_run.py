@@ -391,7 +391,7 @@ def test_what_is_no_tar_fails_alone(tmp_path: Path, shards: list[Shard]) -> None
     Path(shards[0].path).write_bytes(b"no tar" * 300)
     done = apply(shards, tmp_path / "out")
     assert statuses(done) == ["failed", "written", "written"]
-    assert "not a tar" in str(done[0].reason)
+    assert "looks like text" in str(done[0].reason)
     assert not (tmp_path / "out/s-0.tar").exists()
 
 

@@ -188,7 +188,7 @@ def test_a_broken_shard_is_reported_and_the_rest_is_read(
         run = Run(capsys, *command, tmp_path)
         assert run.code == 2
         [line] = [line for line in run.err.splitlines() if ": note: " not in line]
-        assert re.fullmatch(r"mmc4viz: .+a\.tar: cannot be read: not a tar", line)
+        assert re.fullmatch(r"mmc4viz: .+a\.tar: looks like text .+", line)
         assert len(run.out.splitlines()) == (1 if "explain" in command else 2)
 
 

@@ -642,4 +642,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len(capsys.readouterr().err.splitlines()) == 2
     shard.write_bytes(b"no tar" * 300)
     assert score(shard, "--model", MODELS["b"]) == 2
-    assert "not a tar" in capsys.readouterr().err
+    assert "looks like text" in capsys.readouterr().err

@@ -152,6 +152,10 @@ def test_slices_are_those_of_the_command(
         assert found.row(row["slice"])[3] == f"{int(row['kept']):,}"
     refused = Run(capsys, "export", *given, "--out", tmp_path / "s.yaml")
     assert refused.code == 2 and "--by is for the report: add --report FILE" in refused.err
+    files = "--out", tmp_path / "s.yaml", "--report", tmp_path / "s.html"
+    refused = Run(capsys, "export", *given, "--by", "nothing", *files)
+    assert refused.code == 2 and "'nothing'" in refused.err
+    assert [one.name for one in tmp_path.iterdir()] == ["r.html"]
 
 
 def test_an_index_gives_the_same_report(
