@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from mmc4viz.data.containers.parquet_pages import pages
 from mmc4viz.loader.images import words
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class BoundedReading(NamedTuple):
         *,
         rows: int,
         compact: float,
+        group: int | None = None,
+        stored: Callable[[Any], _Stored | None] = lambda _: None,
     ) -> BoundedReading:
         """Return how to read a file, by its metadata.
 
@@ -73,27 +77,46 @@ class BoundedReading(NamedTuple):
             Rows to be read at once if they fit. Text that may not is read as a dictionary ...
         compact : float
             ... if fewer bytes than these are stored for each value, as that is slower for others.
+        group : int, optional
+            The only row group to be read; all by default.
+        stored : callable, optional
+            Returns what the pages of a column chunk hold, if that is known: its values may repeat
+            one of any size otherwise.
         """
         metadata = file.metadata
-        groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
-        groups = [group for group in groups if group.num_rows]
+        groups = [
+            metadata.row_group(n)
+            for n in (range(metadata.num_row_groups) if group is None else [group])
+        ]
+        groups = [one for one in groups if one.num_rows]
         dictionaries, width = [], 0.0
         for n in range(metadata.num_columns if groups else 0):
             leaf = file.schema.column(n)
             within = columns is None or any(f"{leaf.path}.".startswith(f"{c}.") for c in columns)
             if not within:
                 continue
-            chunks = [group.column(n) for group in groups]
-            each = max(
-                _largest(leaf, chunk) * max(1, chunk.num_values // group.num_rows)
-                for chunk, group in zip(chunks, groups, strict=True)
-            )
-            fits = each * min(rows, max(group.num_rows for group in groups)) <= memory
-            if not fits and all(_is_text(leaf, chunk, compact) for chunk in chunks):
+            chunks = [one.column(n) for one in groups]
+            most = min(rows, max(one.num_rows for one in groups))
+            each, coded = 0, all(_is_text(leaf, chunk, compact) for chunk in chunks)
+            for chunk, one in zip(chunks, groups, strict=True):
+                values = max(1, chunk.num_values // one.num_rows)
+                size = _largest(leaf, chunk) * values
+                if size * most > memory and (seen := stored(chunk)) is not None:
+                    size = seen.repeated * values + seen.size // one.num_rows
+                    coded = seen.repeated * values > memory and _is_text(leaf, chunk, math.inf)
+                each = max(each, size)
+            if each * most > memory and coded:
                 dictionaries.append(leaf.path)
                 each = _REFERENCE
             width += each
         return cls(dictionaries, max(1, min(rows, int(memory // max(1, width)))))
+
+
+class _Stored(NamedTuple):
+    """What the pages of a column chunk hold: bytes, and those of its largest value that repeats."""
+
+    size: int
+    repeated: int
 
 
 def _largest(leaf: Any, chunk: Any) -> int:
@@ -138,13 +161,10 @@ def rows(
     names = first.schema_arrow.names
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"has {names.count(twice[0])} columns named {twice[0]!r}")
-    reading = BoundedReading.of(first, limit, rows=_BATCH, compact=_COMPACT)
-    opened = pq.ParquetFile(source, metadata=first.metadata, read_dictionary=reading.dictionaries)
-    plain = first.schema_arrow if reading.dictionaries else None
     asked = _Wanted(wanted)
     at = 0
-    for number in range(opened.num_row_groups):
-        group = opened.metadata.row_group(number)
+    for number in range(first.num_row_groups):
+        group = first.metadata.row_group(number)
         end = at + group.num_rows
         each = _announced(group)
         if not asked.any_of(at, end):
@@ -153,6 +173,13 @@ def rows(
             yield from (ParquetRow(n, each, None) for n in range(at, end) if asked.any_of(n, n + 1))
             at = end
         else:
+            reading = BoundedReading.of(
+                first, limit, rows=_BATCH, compact=_COMPACT, group=number, stored=source.stored
+            )
+            plain = first.schema_arrow if reading.dictionaries else None
+            opened = pq.ParquetFile(
+                source, metadata=first.metadata, read_dictionary=reading.dictionaries
+            )
             most = min(reading.rows, limit // max(1, each))
             for batch in opened.iter_batches(most, row_groups=[number], use_threads=False):
                 if asked.any_of(at, at + batch.num_rows):
@@ -173,6 +200,7 @@ class _ArrowFile(io.RawIOBase):
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._end = file.seek(0, io.SEEK_END)
+        self._held: dict[int, pa.Buffer] = {}
 
     def readable(self) -> bool:
         return True
@@ -191,12 +219,32 @@ class _ArrowFile(io.RawIOBase):
 
     def read_buffer(self, size: int) -> pa.Buffer:
         """Read so many bytes; fewer at the end only."""
-        size = max(0, min(size, self._end - self._file.tell()))
+        at = self._file.tell()
+        held = self._held.pop(at, None)
+        if held is not None and held.size == size:
+            self._file.seek(at + size)
+            return held
+        size = max(0, min(size, self._end - at))
         buffer = pa.allocate_buffer(size, resizable=True)
         read = self._file.readinto(memoryview(buffer).cast("B")) if size else 0  # type: ignore[attr-defined]
         if read != size:
             buffer.resize(read)
         return buffer
+
+    def stored(self, chunk: Any) -> _Stored | None:
+        """Return what the pages of a column chunk hold, which is kept until it is read."""
+        at = chunk.data_page_offset
+        if chunk.has_dictionary_page:
+            at = min(at, chunk.dictionary_page_offset)
+        self.seek(at)
+        held = self.read_buffer(chunk.total_compressed_size)
+        self._held[at] = held
+        try:
+            found = list(pages(memoryview(held).cast("B")))
+        except ValueError:  # Arrow tells what is damaged
+            return None
+        repeated = max((page.size for page in found if page.repeats), default=0)
+        return _Stored(sum(page.size for page in found), repeated)
 
 
 class _Wanted:
