@@ -35,6 +35,7 @@ def test_the_package_does_not_load_streamlit() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_every_module_says_what_it_is_for() -> None:
     silent = [path.name for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert not silent

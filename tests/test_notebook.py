@@ -36,6 +36,7 @@ def test_curves_are_the_commands(corpus: OpenedCorpus, capsys: pytest.CaptureFix
         found.at(0.5)
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_command_s(capsys: pytest.CaptureFixture[str]) -> None:
     found = mmc4viz.open(SAMPLE, sample=50, seed=3).curves(thresholds=[0.24])
     run = Run(capsys, "curve", SAMPLE, "--sample", "50", "--seed", "3", "--thresholds", "0.24")
@@ -45,6 +46,7 @@ def test_a_sample_is_the_command_s(capsys: pytest.CaptureFixture[str]) -> None:
     assert low < found.rows[0]["documents"] < high
 
 
+@pytest.mark.slow
 def test_decisions_and_pairs_are_the_commands(
     corpus: OpenedCorpus, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,6 +67,7 @@ def test_decisions_and_pairs_are_the_commands(
     assert list(pairs[columns].itertuples(index=False, name=None)) == expected
 
 
+@pytest.mark.slow
 def test_suggestions_are_the_commands(
     corpus: OpenedCorpus, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +78,7 @@ def test_suggestions_are_the_commands(
     )
 
 
+@pytest.mark.slow
 def test_an_index_is_opened_as_its_shards_are(corpus: OpenedCorpus, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         mmc4viz.cli.main(["index", str(SAMPLE), "--out", str(tmp_path / "i"), "--workers", "1"])
@@ -123,6 +127,7 @@ def test_the_picture_has_a_line_per_quantity(corpus: OpenedCorpus) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_example_notebook_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

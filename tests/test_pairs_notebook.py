@@ -124,6 +124,7 @@ def test_suggestions_keep_what_was_asked_for(table: PairsInNotebook, known: pd.D
     assert both.threshold is not None and table.two("b32", "l14").kept(both.threshold, 0.2) >= 200
 
 
+@pytest.mark.slow
 def test_an_index_answers_as_the_table_does(
     folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

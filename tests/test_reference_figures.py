@@ -125,6 +125,7 @@ def sequences(kept: list[Verdict]) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_every_figure_is_what_the_walk_says(corpus: OpenedCorpus, written: list[Any]) -> None:
     expected, found = by_hand(parsed(written)), corpus.reference()
     told = {one.figure.name: one.here.value for one in found.figures if not one.reason}
@@ -275,6 +276,7 @@ def test_texts_that_cannot_be_tokenized_are_counted(tmp_path: Path) -> None:
     assert any(note.startswith("3 documents have no text") for note in found.notes)
 
 
+@pytest.mark.slow
 def test_a_sample_has_its_clusters(tmp_path: Path) -> None:
     whole = found_in(mmc4viz.open(SAMPLE).reference(), "document_images_mean").here
     part = found_in(mmc4viz.open(SAMPLE, sample=120).reference(), "document_images_mean").here
@@ -317,6 +319,7 @@ def test_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert ran.err.count("\n") == 1 and "SHARDs" in ran.err
 
 
+@pytest.mark.slow
 def test_the_page_of_real_documents_has_their_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_command_s_help_loads_nothing_heavy(name: str) -> None:
     assert not HEAVY & loaded(name, "--help")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["curve", "explain"])
 def test_looking_at_shards_loads_what_it_computes_with(name: str) -> None:
     found = loaded(name, SAMPLE)
@@ -96,6 +97,7 @@ def test_the_solver_is_scipy_s_own_whichever_is_loaded_first() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_pages_load_neither_scipy_s_packages_nor_pandas() -> None:
     code = "import sys, mmc4viz.ui.server, mmc4viz.ui.main; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -204,6 +204,7 @@ def index(shards: list[Shard], out: Path, verify: Verify = Verify.FULL) -> str:
     return str(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [Options(), SORTED, Options(keep_rejected_images=False)])
 def test_an_index_gives_the_same_bytes(tmp_path: Path, options: Options) -> None:
     nasty.write_tar(tmp_path / "in/s.tar", nasty.documents(seed=91, n=150), random.Random(2))
@@ -234,6 +235,7 @@ def test_an_index_that_did_not_look_at_pixels(tmp_path: Path) -> None:
         tasks_for_index(folder, str(tmp_path / "out"), config, SORTED)
 
 
+@pytest.mark.slow
 def test_another_similarity_is_written_into_the_shards(tmp_path: Path) -> None:
     near, far, sidecar = odd_shards(tmp_path)
     folder = index(near, tmp_path / "index")
@@ -331,6 +333,7 @@ def again(many: Path, out: Path) -> list[Applied]:
     return apply(shards, out, Options("sentence"), config=config)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = begun(many, out, workers=1)

@@ -37,6 +37,7 @@ def run(shard: Path, config: LoaderConfig, options: Options, slices: SliceThresh
     return applied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "options"), [CASES[0], *(slow(one)[0] for one in CASES[1:])], ids=str
 )

@@ -219,6 +219,7 @@ def test_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         assert "Usage: mmc4viz" in run.out
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m mmc4viz curve {SAMPLE} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
@@ -292,6 +293,7 @@ def test_a_threshold_above_all_scores_is_noted(
     assert best in run.noted
 
 
+@pytest.mark.slow
 def test_a_config_is_verified(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Exactly on the corpus itself and on a copy; another corpus or another setting differs."""
     config, copy = tmp_path / "c.yaml", tmp_path / "elsewhere"
@@ -310,6 +312,7 @@ def test_a_config_is_verified(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert Run(capsys, "verify", config, SAMPLE).code == 1
 
 
+@pytest.mark.slow
 def test_an_estimate_is_verified_by_its_interval(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -139,6 +139,7 @@ def drawn(corpus: dict[str, str], seed: int, rounds: int) -> Iterator[tuple[str,
             yield name, option, rng.choice([*VALUES, *corpus.values()])
 
 
+@pytest.mark.slow
 def test_no_value_ends_in_a_traceback(corpus: dict[str, str]) -> None:
     for name, option, value in drawn(corpus, seed=1, rounds=1):
         check(corpus, name, option, value)

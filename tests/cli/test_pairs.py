@@ -103,6 +103,7 @@ def test_ids_are_the_list_that_datacomp_writes() -> None:
     assert digest == RECORDED["float32 b32 top 0.3"]["sha256"]
 
 
+@pytest.mark.slow
 def test_an_index_answers_as_the_table_does() -> None:
     for name in ("datacomp", "coyo"):
         output, _ = said(f"index {name} --out i-{name} --workers 1")
@@ -218,6 +219,7 @@ def test_verify_reads_a_table_of_no_known_kind_and_older_configs(tmp_path: Path)
     assert "nothing to verify" in said("verify s.json t.parquet", 2)[1]
 
 
+@pytest.mark.slow
 def test_scores_of_another_file_are_joined_in_every_command() -> None:
     uids = pairs.datacomp()["uid"].to_pylist()
     score = np.linspace(0, 3, 60_000).astype(np.float32)
@@ -256,6 +258,7 @@ def test_rows_nearest_to_the_threshold_are_shown_from_both_sides() -> None:
     assert sorted(scores) == every[cut - 3 : cut + 3].tolist()
 
 
+@pytest.mark.slow
 def test_suggest_finds_the_threshold_of_the_labels(tmp_path: Path) -> None:
     table, right = truth_of(7, 3000)
     pairs.write(table, tmp_path / "labeled", 2)

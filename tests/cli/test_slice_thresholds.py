@@ -27,6 +27,7 @@ def proposed(capsys: Capture, out: Path, *more: str | Path, by: str = "images") 
     return read_config(str(out))
 
 
+@pytest.mark.slow
 def test_every_command_says_the_same(capsys: Capture, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     file = proposed(capsys, config)
@@ -62,6 +63,7 @@ def test_every_command_says_the_same(capsys: Capture, tmp_path: Path) -> None:
     assert json.loads(suggested)[0]["kept"]["documents"] == kept
 
 
+@pytest.mark.slow
 def test_curves_are_sums_of_explain_on_malformed_shards(capsys: Capture, tmp_path: Path) -> None:
     shards = []
     for number in range(2):
@@ -95,6 +97,7 @@ def test_curves_are_sums_of_explain_on_malformed_shards(capsys: Capture, tmp_pat
         assert (moves in run.err) == (threshold != "0.24")
 
 
+@pytest.mark.slow
 def test_all_thresholds_move_with_the_settings_one(capsys: Capture, tmp_path: Path) -> None:
     config, moved = tmp_path / "c.yaml", tmp_path / "d.yaml"
     proposed(capsys, config)
@@ -107,6 +110,7 @@ def test_all_thresholds_move_with_the_settings_one(capsys: Capture, tmp_path: Pa
     assert one == other != Run(capsys, "curve", SAMPLE, *asked).out
 
 
+@pytest.mark.slow
 def test_a_proposal_is_printed_in_three_formats(capsys: Capture) -> None:
     line = ["slices", SAMPLE, "--by", "images", "--propose", "share"]
     out = Run(capsys, *line).out
@@ -118,6 +122,7 @@ def test_a_proposal_is_printed_in_three_formats(capsys: Capture) -> None:
     assert found["slice_thresholds"]["thresholds"]["4–6"] == 0.257
 
 
+@pytest.mark.slow
 def test_labels_give_slices_their_precision(capsys: Capture, tmp_path: Path) -> None:
     labels = label_file(tmp_path, 600, 0)
     line = ["slices", SAMPLE, "--by", "images", "--propose", "precision", "--precision", "60%"]
@@ -136,6 +141,7 @@ def test_labels_give_slices_their_precision(capsys: Capture, tmp_path: Path) -> 
     assert "d.yaml was not written: no slice has a threshold of its own" in run.err
 
 
+@pytest.mark.slow
 def test_a_users_values_are_data_in_the_config(capsys: Capture, tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
@@ -230,6 +236,7 @@ def test_a_table_that_cannot_be_used_is_refused(
     assert "Traceback" not in run.err
 
 
+@pytest.mark.slow
 def test_shards_without_a_language_are_judged_alike_by_curve_and_apply(
     capsys: Capture, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def hostile_table(path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_slices_are_printed_in_three_formats(run: Callable[..., Answer]) -> None:
     line = ["slices", SAMPLE, "--by", "images", "--by", "position"]
     code, out, err = run(*line)
@@ -81,6 +82,7 @@ def test_the_shape_of_each_slices_sequences_is_that_of_its_documents(
     assert all(row["images_mean"] is None for row in by_format["slices"])
 
 
+@pytest.mark.slow
 def test_a_users_values_are_data_in_every_format(
     run: Callable[..., Answer], tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_notebook_has_the_same_slices() -> None:
         mmc4viz.open(sample=50).slices()
 
 
+@pytest.mark.slow
 def test_labels_give_each_slice_its_precision(run: Callable[..., Answer], tmp_path: Path) -> None:
     labels = label_file(tmp_path, 300, 0)
     line = ["slices", SAMPLE, "--by", "position", "--labels", labels]

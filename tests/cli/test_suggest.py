@@ -55,6 +55,7 @@ def test_the_table_states_assumptions(capsys: pytest.CaptureFixture[str]) -> Non
     assert "Exact counts" in out
 
 
+@pytest.mark.slow
 def test_decoys_measure_the_noise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Decoys made from the other model's file: noise on the first one's scale, no correct pairs."""
     table = pq.read_table(f"{SAMPLE}/similarity_b.parquet")
@@ -73,6 +74,7 @@ def test_decoys_measure_the_noise(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "none.parquet" in err
 
 
+@pytest.mark.slow
 def test_labels_give_precision(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = ("--labels", label_file(tmp_path, 200, 0), "--clip-model", "sample-a")
     (found,) = proposals(capsys, "--precision", "0.7", *labels)
@@ -127,6 +129,7 @@ def test_a_proposal_is_exported_unchanged(
     assert kept["provenance"]["chosen"] == found
 
 
+@pytest.mark.slow
 def test_a_share_may_be_a_percentage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = ("--labels", label_file(tmp_path, 200, 0))
     by_share, per_cent = (proposals(capsys, "--precision", s, *labels) for s in ("0.7", "70%"))

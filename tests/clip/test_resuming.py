@@ -87,6 +87,7 @@ def whole(
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_comes_to_an_end(
     shards: list[Shard], whole: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_embeddings_are_the_model_s_in_half_precision(
     assert (schema.metadata or {})[b"clip_model"] == b"sample-b"
 
 
+@pytest.mark.slow
 def test_embeddings_in_a_folder_are_those_of_the_file(
     shards: list[Shard], encoder: OnnxEncoder, whole: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +190,7 @@ def test_embeddings_in_a_folder_are_those_of_the_file(
     assert pq.read_table(files[0]).num_rows
 
 
+@pytest.mark.slow
 def test_embeddings_can_be_asked_for_later(
     shards: list[Shard], encoder: OnnxEncoder, whole: Path, tmp_path: Path
 ) -> None:
@@ -208,6 +211,7 @@ def test_places_of_embeddings_that_cannot_be(
         score_shards(shards, encoder, task_in(tmp_path, embeddings=str(tmp_path / "file")))
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_bytes(
     shards: list[Shard], encoder: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

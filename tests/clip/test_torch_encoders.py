@@ -142,6 +142,7 @@ def test_open_clip_s_own_forward_pass_and_preprocessing(saved: Path) -> None:
     assert encoder.dimension == 12
 
 
+@pytest.mark.slow
 def test_an_open_clip_model_has_several_names(saved: Path, tmp_path: Path) -> None:
     folder = saved / "open_clip"
     names = [folder, f"open_clip:{folder}", f"local-dir:{folder}", f"open_clip:local-dir:{folder}"]

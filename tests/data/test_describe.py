@@ -93,6 +93,7 @@ def test_hashes_and_languages_are_recorded_when_asked_for(shard: Shard) -> None:
     assert restored[0].perceptual_hash == found[0] and restored[2].digest is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 5])
 def test_nasty_documents_are_described_alike_both_ways(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "s.jsonl"
@@ -144,6 +145,7 @@ def run(*words: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.slow
 def test_more_can_be_recorded_later_and_is_not_lost(shard: Shard, tmp_path: Path) -> None:
     out = str(tmp_path / "index")
     said = [run(shard.path, "--out", out, *more) for more in (
@@ -214,6 +216,7 @@ def test_an_older_index_opens_and_says_that_nothing_was_recorded(
     assert open_index(str(out)).columns[0].faces is not None
 
 
+@pytest.mark.slow
 def test_a_sample_of_older_and_newer_shards_is_pooled(shard: Shard, tmp_path: Path) -> None:
     new, old = tmp_path / "new", tmp_path / "old"
     run(shard.path, "--out", str(new), "--describe", "language,image-hash")

@@ -75,6 +75,7 @@ def shards(tmp_path: Path) -> list[Shard]:
     return expand([str(tmp_path)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [*SETTINGS[1:4], *slow(SETTINGS[0], *SETTINGS[4:])], ids=str)
 def test_curves_from_an_index_equal_those_from_its_shards(
     nasty_shards: list[Shard], nasty_index: Path, settings: dict[str, Any]
@@ -87,6 +88,7 @@ def test_curves_from_an_index_equal_those_from_its_shards(
     np.testing.assert_array_equal(curves[0].images, curves[1].images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_text", [False, *slow(True)])
 def test_verdicts_from_an_index_equal_those_from_its_shards(
     nasty_shards: list[Shard], nasty_index: Path, with_text: bool
@@ -107,6 +109,7 @@ def _without_ids(verdict: Any) -> Any:
     return replace(verdict, token_ids=())
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(nasty_shards: list[Shard], tmp_path: Path) -> None:
     for name in ("one", "two"):
         index(nasty_shards, tmp_path / name)
@@ -220,6 +223,7 @@ def test_a_damaged_file_is_an_error_and_rebuilt(
     assert contents(out) == before
 
 
+@pytest.mark.slow
 def test_an_index_of_another_tokenizer_is_refused(shards: list[Shard], tmp_path: Path) -> None:
     (tmp_path / "opt").mkdir()
     opt = str(opt_folder(tmp_path / "opt"))
@@ -260,6 +264,7 @@ def test_text_from_shards_that_changed_is_refused(shards: list[Shard], tmp_path:
         list(source.documents(with_text=True))
 
 
+@pytest.mark.slow
 def test_a_page_of_ten_thousand_images(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     matrix = generator.uniform(0.1, 0.4, (10_000, 3)).round(4).tolist()

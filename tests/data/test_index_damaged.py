@@ -37,6 +37,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "times"), [(0, 240), *slow((1, 2000))])
 def test_a_damaged_file_gives_no_wrong_result(corpus: Path, seed: int, times: int) -> None:
     kinds = ".arrow,.json,.parquet"

@@ -65,6 +65,7 @@ def assert_same(found: pa.RecordBatch, expected: pa.RecordBatch) -> None:
         assert repr(ours) == repr(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *slow(1, 2, 3)])
 def test_a_tar_of_every_nasty_kind_gives_the_same_columns(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "s.tar"
@@ -75,6 +76,7 @@ def test_a_tar_of_every_nasty_kind_gives_the_same_columns(tmp_path: Path, seed: 
     assert_same(columns.batch, plain(columns.shard, GPT2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_dir", [None, "nowhere"])
 def test_lines_give_the_same_columns(tmp_path: Path, image_dir: str | None) -> None:
     path = tmp_path / "s.jsonl"
@@ -83,6 +85,7 @@ def test_lines_give_the_same_columns(tmp_path: Path, image_dir: str | None) -> N
     assert_same(columns.batch, plain(columns.shard, GPT2, image_dir))
 
 
+@pytest.mark.slow
 def test_without_counts_that_add_up_the_columns_are_the_same(
     tmp_path: Path, not_additive: Tokenizer
 ) -> None:
@@ -273,6 +276,7 @@ def test_chatgpt_generated_documents_are_checked_likewise(tmp_path: Path) -> Non
         assert columns.image("status").tolist() == [status]
 
 
+@pytest.mark.slow
 def test_a_page_of_ten_thousand_images(tmp_path: Path) -> None:
     images = [entry(jpeg(1000))] * 10_000
     path = write_tar(tmp_path / "s.tar", [("a", info([[0.25, 0.5]] * 10_000, images=images))])

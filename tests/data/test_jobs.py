@@ -35,6 +35,7 @@ def results(work: Any, jobs: Any, make_executor: Any, on_done: Any = lambda _: N
     return run(work, jobs, make_executor, on_done, lambda job, reason: f"{job}: {reason}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [12, 2000])
 def test_a_job_that_kills_its_worker_does_not_affect_others(n_jobs: int) -> None:
     told = list[Any]()

@@ -94,6 +94,7 @@ def test_large_values_that_each_stand_once_are_read_together(tmp_path: Path) -> 
             assert [row.fields for row in rows(file, 8_000_000)] == pq.read_table(path).to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("each", "n"), [(2, 64), (400, 3)])
 def test_a_large_image_stored_once_is_not_copied_for_each_place(
     tmp_path: Path, each: int, n: int

@@ -48,6 +48,7 @@ def _document(score: float) -> object:
     return parse_document("k", raw, Embedded(sizes_unknown=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_shards", [60, *slow(8)])
 def test_intervals_have_their_nominal_coverage(n_shards: int) -> None:
     config, hits, trials = LoaderConfig(), 0, 40
@@ -150,6 +151,7 @@ def _good(part: Columns) -> int:
     return int((part.values("similarity")[starts[:-1]] > 0.3).sum())
 
 
+@pytest.mark.slow
 def test_shards_that_are_read_give_what_is_asked_for(tmp_path: Path) -> None:
     for number, size in enumerate([1, 1, 2, 60, 1, 1, 1, 3, 1, 2, 1, 1]):
         documents = [(f"{n:03}", info([[0.9]])) for n in range(size)]

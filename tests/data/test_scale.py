@@ -110,6 +110,7 @@ def test_many_thresholds_are_reported_in_two_lines() -> None:
     assert "no scored pairs" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "make"), [MAKES[0], *MAKES[4:8]])
 def test_every_result_has_the_same_scale(
     name: str, make: Callable[[Rows], Rows], tmp_path: Path, capsys: pytest.CaptureFixture[str]

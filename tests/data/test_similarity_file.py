@@ -116,6 +116,7 @@ def curves(columns: Sequence[Columns], settings: dict[str, Any]) -> Any:
     return sweep(match_corpus(columns, config), config, THRESHOLDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_curves_of_a_set_are_those_of_shards_that_carry_it(
     odd: tuple[list[Shard], list[Shard], Path, Path], settings: dict[str, Any]
@@ -365,6 +366,7 @@ def test_an_index_and_a_sidecar_on_a_store(
     store.rm(f"/{tmp_path.name}", recursive=True)
 
 
+@pytest.mark.slow
 def test_the_dashboard_lists_the_sets(
     small: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ def test_shards_that_differ_in_what_is_not_kept_are_refused(web: Web) -> None:
 SECRETS = ("s3cr3t", "5igna%2Fture", "5igna/ture", "bob")
 
 
+@pytest.mark.slow
 def test_no_secret_is_written_or_printed(
     web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

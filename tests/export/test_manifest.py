@@ -157,6 +157,7 @@ def test_the_schema_allows_what_the_loader_s_settings_allow(name: str, value: An
         assert allowed
 
 
+@pytest.mark.slow
 def test_an_exported_config_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--sample", "100"], ["--note", "Because.", "--chosen-by", "yield"]):
         out = tmp_path / "c.json"
@@ -227,6 +228,7 @@ def test_likewise_in_json(text: str, line: int) -> None:
         parse_config(text.encode(), "c.json")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | st.text("{}[]:,- \n\"'#&*!|>%@`?~0.9ae\t", max_size=60))
 @settings(max_examples=400)
 def test_whatever_stands_in_a_file_is_read_or_refused_in_one_line(content: Any) -> None:
@@ -294,6 +296,7 @@ def test_another_model_and_tokenizer_are_said() -> None:
     assert "read from the shards, here from b" in line
 
 
+@pytest.mark.slow
 def test_commands_take_a_config_and_say_what_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -349,6 +352,7 @@ def expected(case: Odd) -> list[dict[str, Any]]:
 NAMES = ("key", "outcome", "image_tokens", "text_tokens", "mispaired", "pairs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_a_row_a_document_is_what_the_walk_says(case: Odd, size: int) -> None:
     found: list[dict[str, Any]] = []

@@ -181,6 +181,7 @@ def checked(text: str) -> Checker:
     return page
 
 
+@pytest.mark.slow
 def test_the_whole_report_is_valid_and_numbered(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -208,6 +209,7 @@ def test_the_whole_report_is_valid_and_numbered(
         assert f"<dt>{term}</dt>" in text
 
 
+@pytest.mark.slow
 def test_slices_are_a_section_of_the_report(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

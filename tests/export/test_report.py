@@ -57,6 +57,7 @@ def reported(capsys: pytest.CaptureFixture[str], tmp_path: Path, *arguments: Any
     return text_of(report)
 
 
+@pytest.mark.slow
 def test_the_report_has_the_labels_results(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, labelled: str
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_report_has_the_labels_results(
     assert "CLIP model comparison" not in text
 
 
+@pytest.mark.slow
 def test_the_report_has_the_model_comparison(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, labelled: str
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_report_without_labels_and_other_models_is_short(
     assert "model comparison" not in text
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_compared_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

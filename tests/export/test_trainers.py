@@ -114,6 +114,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", SETTINGS, ids=range(len(SETTINGS)))
 def test_rows_are_what_the_walk_keeps(tmp_path: Path, index: str, config: LoaderConfig) -> None:
     export(SAMPLE, tmp_path / "a", config)
@@ -122,6 +123,7 @@ def test_rows_are_what_the_walk_keeps(tmp_path: Path, index: str, config: Loader
     assert check(SAMPLE, tmp_path / "b", config) > 0
 
 
+@pytest.mark.slow
 def test_rows_of_malformed_documents_are_what_the_walk_keeps(tmp_path: Path) -> None:
     path = tmp_path / "nasty.tar"
     nasty.write_tar(path, nasty.documents(11, 600))
@@ -131,6 +133,7 @@ def test_rows_of_malformed_documents_are_what_the_walk_keeps(tmp_path: Path) -> 
         assert check([path], tmp_path / str(number), config) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", LOADERS)
 def test_rows_of_every_loader_are_what_its_walk_keeps(
     tmp_path: Path, index: str, loader: str
@@ -146,6 +149,7 @@ def test_rows_of_every_loader_are_what_its_walk_keeps(
     assert check([path], tmp_path / "c", config) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", SOME)
 def test_energon_has_every_loader_s_pairs(tmp_path: Path, loader: str) -> None:
     config = LoaderConfig.of_loader(loader)
@@ -163,6 +167,7 @@ def test_energon_has_every_loader_s_pairs(tmp_path: Path, loader: str) -> None:
     assert (done.documents, done.images) == (len(wanted), sum(map(len, wanted.values())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", SOME)
 def test_energon_s_loader_yields_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader: str
@@ -206,6 +211,7 @@ def test_rows_of_real_documents(tmp_path: Path) -> None:
     assert check([path], tmp_path / "out", LoaderConfig()) > 50
 
 
+@pytest.mark.slow
 def test_slice_thresholds_are_respected(tmp_path: Path) -> None:
     config, slices = LoaderConfig(), SliceThresholds("sentences", 0.24, BY_SENTENCES)
     out, shard = tmp_path / "out", Path(shutil.copy(SAMPLE[0], tmp_path))
@@ -319,6 +325,7 @@ def test_two_shards_of_one_name_are_refused(tmp_path: Path) -> None:
         export([SAMPLE[0], twin], tmp_path / "out", LoaderConfig())
 
 
+@pytest.mark.slow
 def test_the_size_is_known_from_an_index(tmp_path: Path, index: str) -> None:
     options = RowOptions(RowFormat.PARQUET)
     tasks = export_tasks([], (index, None), str(tmp_path / "out"), LoaderConfig(), options)
@@ -378,6 +385,7 @@ def energon(folder: Path, *more: str) -> int:
     return command(["export", str(folder), "--for", "energon", "--out", str(folder), *more])
 
 
+@pytest.mark.slow
 def test_energon_excludes_what_is_not_kept_and_leaves_shards_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,7 @@ def exported(capsys: pytest.CaptureFixture[str], out: Path, *arguments: Any) -> 
     return parse_config(out.read_bytes(), out.name).provenance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indexed", [False, True])
 def test_a_copy_elsewhere_is_the_same_corpus(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, indexed: bool
@@ -79,6 +80,7 @@ def test_a_copy_elsewhere_is_the_same_corpus(
     assert "differs" not in run.out
 
 
+@pytest.mark.slow
 def test_a_byte_in_an_image_that_changed_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_missing_and_added_shards_are_counted(
     assert ["shards", "added", "–", "1", "other.tar"] in lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indexed", [False, True])
 def test_no_file_says_where_the_corpus_lies(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, indexed: bool
@@ -134,6 +137,7 @@ def test_no_file_says_where_the_corpus_lies(
     assert "broken.parquet" in report.read_text() or indexed
 
 
+@pytest.mark.slow
 def test_labels_are_compared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels, config = label_file(tmp_path, 100, 0), tmp_path / "c.yaml"
     own = ["--clip-model", "sample-a", "--labels", labels]
@@ -153,6 +157,7 @@ def test_labels_are_compared(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert run.code == 1 and run.err.endswith("not the same on this corpus: labels (SHA-256)\n")
 
 
+@pytest.mark.slow
 def test_an_old_config_and_an_old_index_are_compared_as_far_as_possible(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -184,6 +189,7 @@ def test_an_old_config_and_an_old_index_are_compared_as_far_as_possible(
     assert "same, by size and XXH3 of 16 pieces" in Run(capsys, "verify", config, there).out
 
 
+@pytest.mark.slow
 def test_contents_of_an_index_without_sha256(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

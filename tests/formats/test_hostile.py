@@ -55,6 +55,7 @@ def test_a_brace_too_many_does_not_end_an_array_silently(tmp_path: Path) -> None
         list(samples(Shard(str(path))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letters", [b"\\\\", b'a\\"', b'","', b"[]"])
 def test_an_element_above_the_limit_takes_no_more_memory(letters: bytes) -> None:
     inside = letters * (1 << 19)
@@ -255,6 +256,7 @@ def test_an_image_above_the_limit_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert any("images by which a document exceeds the limit of 1 MB" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_a_long_text_stored_once_is_not_copied_for_each_row(tmp_path: Path) -> None:
     n, long = 64, "x" * 20_000_000
     once = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2 * n, np.int32)), pa.array([long]))

@@ -97,6 +97,7 @@ def test_any_of_the_lines_may_be_the_first(tmp_path: Path, path: Path) -> None:
         assert table.first.columns[:2] == open_table([str(path)]).first.columns[:2]
 
 
+@pytest.mark.slow
 def test_laion_from_the_index_to_the_export(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +138,7 @@ def test_laion_from_the_index_to_the_export(
     assert Run(capsys, "verify", settings, LAION).code in (0, None)
 
 
+@pytest.mark.slow
 def test_an_img2dataset_tar_has_no_scores_but_sizes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +194,7 @@ def test_captions_without_scores_take_those_of_another_file(
     assert [one[key] for one in written] == kept
 
 
+@pytest.mark.slow
 def test_mmc4_from_the_index_to_the_export(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,7 @@ def test_curves_are_the_sums_of_walks(tmp_path: Path, name: str, assignment: str
         np.testing.assert_array_equal(curves.images[:, step], total.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name, kept in written.FORMATS.items() if kept.bytes_kept]
 )
@@ -97,6 +98,7 @@ def _pixels(data: bytes) -> bytes:
     return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", written.FORMATS)
 def test_the_app_opens_documents_and_says_that_there_are_no_scores(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
@@ -127,6 +129,7 @@ def test_the_list_says_that_documents_have_no_scores_yet(tmp_path: Path, special
     assert [row[at] for row in listed] == ["no scores yet", "loader error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["obelics with images", "mint-1t"])
 def test_the_app_shows_the_place_of_images_beside_the_assignment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str

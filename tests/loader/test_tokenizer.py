@@ -162,6 +162,7 @@ def test_any_other_pipeline_is_not_declared(change: dict[str, Any]) -> None:
     assert not additive_pipeline(settings | change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -234,6 +235,7 @@ def opt_folder(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_opt_is_built_from_its_files_and_puts_its_token_first(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(str(opt_folder(tmp_path)))
     assert tokenizer.end_of_text == "</s>"
@@ -246,6 +248,7 @@ def test_opt_is_built_from_its_files_and_puts_its_token_first(tmp_path: Path) ->
     assert "<PAD>" not in tokenizer._backend.get_vocab()  # it has a padding token of its own
 
 
+@pytest.mark.slow
 def test_the_limit_counts_the_tokenizers_own_tokens(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(str(opt_folder(tmp_path)))
     assert len(tokenizer.encode("one two three four five", 3).ids) == 3

@@ -47,6 +47,7 @@ def check_recorded(folder: Path, named: Callable[[str], bool]) -> None:
     assert loaded > 60
 
 
+@pytest.mark.slow
 def test_ids_equal_those_of_transformers(tmp_path: Path) -> None:
     check_recorded(tmp_path, lambda name: "varied" not in name)
 

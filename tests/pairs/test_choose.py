@@ -42,6 +42,7 @@ def opened(folder: Path, strict: bool = False) -> tuple[PairTable, PairCurves]:
 RECORDED = json.loads(pairs.RECORDED.read_text())["filters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), [*pairs.cases()], ids=lambda value: str(value))
 def test_uids_are_those_that_datacomp_writes(
     name: str, options: dict[str, Any], pools: dict[str, Any], tmp_path: Path
@@ -97,6 +98,7 @@ def test_the_sum_of_both_scores_of_coyo_is_that_of_pandas(threshold: float, tmp_
         assert count_kept(table, [two], []) == [int(join(*masks).sum())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize(("together", "second"), [("one", ()), ("sum", ()), ("and", (0.2137,)),
                                                   ("or", (0.3,))])  # fmt: skip

@@ -22,6 +22,7 @@ STEPS = st.sampled_from(GRID[1150:1400].tolist())
 PAIRS = arrays(np.float64, (2, 40), elements=SCORES)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(PAIRS, st.sampled_from(RULES), STEPS)
 def test_the_equivalent_threshold_has_the_closest_yield(
@@ -37,6 +38,7 @@ def test_the_equivalent_threshold_has_the_closest_yield(
     assert found.exact == (min(off) == 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(PAIRS, st.sampled_from(RULES), STEPS, STEPS, st.booleans())
 def test_the_overlap_is_that_of_the_rows(

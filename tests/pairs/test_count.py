@@ -75,6 +75,7 @@ def test_an_index_is_resumed_and_says_the_same(folder: Path, tmp_path: Path) -> 
     assert {one.status for one in again} == {"skipped"}
 
 
+@pytest.mark.slow
 def test_a_changed_file_or_plan_is_counted_again(folder: Path, tmp_path: Path) -> None:
     table, plan = planned(folder)
     out = str(tmp_path / "index")

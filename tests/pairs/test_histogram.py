@@ -40,6 +40,7 @@ def curves(tally: PairTally, rule: KeepRule = DEFAULT_RULE) -> PairCurves:
     return PairCurves(CountPlan("table", BOTH, True, (), rule), tally)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float64, 50, elements=SCORES), st.sampled_from(RULES), st.booleans())
 def test_every_threshold_of_the_grid_is_exact(values: Any, rule: KeepRule, single: bool) -> None:
@@ -56,6 +57,7 @@ def test_every_threshold_of_the_grid_is_exact(values: Any, rule: KeepRule, singl
     assert found.tolist() == compare(sums[:, None], grid[None, :]).sum(0).tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.float64, (2, 40), elements=SCORES), st.sampled_from(RULES))
 def test_two_scores_together_are_exact_at_any_two_thresholds(pair: Any, rule: KeepRule) -> None:
@@ -69,6 +71,7 @@ def test_two_scores_together_are_exact_at_any_two_thresholds(pair: Any, rule: Ke
     assert found.kept(BOTH[::-1], [0.2, 0.25], "or") == either[1250, 1200]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.float64, (2, 60), elements=SCORES), st.lists(st.integers(0, 60), max_size=4))
 def test_tallies_of_parts_add_up_to_that_of_the_whole(pair: Any, cuts: list[int]) -> None:

@@ -120,6 +120,7 @@ def test_rows_without_a_match_are_counted_as_missing(joined: Any) -> None:
     assert dict(zip(found.names, found.rows.tolist(), strict=True)) == expected.to_dict()
 
 
+@pytest.mark.slow
 def test_workers_join_what_one_process_joins(joined: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     table, _ = joined
     plan = plan_of(table, (table.scores[2], table.scores[0]))

@@ -100,6 +100,7 @@ def test_rows_without_ids_are_drawn_by_their_place(tmp_path: Path) -> None:
     assert drawn[0] == drawn[1] and len({one.pair.number for one in drawn[0]}) == 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0])
 def test_precision_is_unbiased_and_covered_for_both_scores(tmp_path: Path, seed: int) -> None:
     errors, covered = list[np.ndarray](), list[np.ndarray]()
@@ -149,6 +150,7 @@ def test_a_census_is_the_truth_for_both_scores(tmp_path: Path) -> None:
             assert end == pytest.approx(truth, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_of_another_table_and_of_unsure_people_do_not_count(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +174,7 @@ def test_labels_of_another_table_and_of_unsure_people_do_not_count(
         labels_for(path, population_of([str(folder)], 1))
 
 
+@pytest.mark.slow
 def test_the_suggestion_reaches_its_target(tmp_path: Path) -> None:
     table, right = truth_of(5, 6000)
     population = population_of([str(pairs.write(table, tmp_path / "t"))])

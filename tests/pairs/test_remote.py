@@ -39,6 +39,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return found.out
 
 
+@pytest.mark.slow
 def test_a_table_on_a_store_gives_what_the_local_one_gives(
     capsys: pytest.CaptureFixture[str], folder: Path, far: str, tmp_path: Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_an_index_on_a_store_is_resumed_and_read(
     assert run(capsys, "curve", "--index", f"{far}/index", "--thresholds", "0.25") == local
 
 
+@pytest.mark.slow
 def test_a_cluster_counts_the_same(
     capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def equal(one: Curves, other: Curves) -> bool:
     return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_slices_of_documents_are_the_corpus_filtered_by_hand(settings: dict[str, Any]) -> None:
     _, corpus, config = sliced(settings)

@@ -48,6 +48,7 @@ def at_random(n: int) -> Shifts:
     return Shifts(np.random.default_rng(3).integers(0, len(BY), n), BY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_curves_are_the_sums_of_walks_each_at_its_own_threshold(settings: dict[str, Any]) -> None:
     found = odd(settings)
@@ -150,6 +151,7 @@ def test_documents_are_found_by_the_names_that_slices_have() -> None:
     assert found.notes == ("slice_thresholds: no document here is in the slice 'nobody'",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_equal_shares_are_the_highest_thresholds_that_keep_them(settings: dict[str, Any]) -> None:
     corpus, config = sliced(settings)

@@ -27,6 +27,7 @@ def columns() -> Columns:
     return columns_of([parse_document(*one) for one in nasty.documents(seed=5, n=1500)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("threshold", [-0.1, 0.24, 0.3])
 def test_outcomes_add_up_to_the_curves(

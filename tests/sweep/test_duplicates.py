@@ -208,6 +208,7 @@ def test_near_groups_are_those_of_all_pairs(made: list[tuple[int, list[int]]]) -
     assert group.tolist() == slow_groups(hashes) and crowded == 0
 
 
+@pytest.mark.slow
 def test_too_many_similar_hashes_are_counted_not_compared_for_ever() -> None:
     crowd = (np.arange(50_000, dtype=np.uint64) << np.uint64(44)) | np.uint64(1)
     _, crowded = near_groups(crowd)

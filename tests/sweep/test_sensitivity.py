@@ -27,6 +27,7 @@ from tests.support.corpora import SETTINGS, TOKENIZER, odd
 GRID = np.array([-0.9, 0.1, 0.2, 0.24, 0.25, 0.3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS[1:4], ids=str)
 def test_a_sample_of_everything_says_what_the_walk_says(settings: dict[str, Any]) -> None:
     found = odd(settings)

@@ -74,6 +74,7 @@ def by_hand(verdicts: list[Verdict], config: LoaderConfig) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -100,6 +101,7 @@ def test_shape_is_the_sum_of_the_verdicts(
         assert set(row) <= set(expected)
 
 
+@pytest.mark.slow
 def test_the_documents_have_every_shape(documents: list[Document]) -> None:
     found = [walk(document, LoaderConfig(threshold=0.0), TOKENIZER) for document in documents]
     kept = [one for one in found if one.outcome is Outcome.KEPT]
@@ -128,6 +130,7 @@ def test_a_sentence_without_tokens_separates_no_images(assignment: str) -> None:
     np.testing.assert_array_equal(curves.shapes[..., 0], total.shapes)
 
 
+@pytest.mark.slow
 def test_a_sample_of_everything_estimates_what_is_there(documents: list[Document]) -> None:
     config = LoaderConfig(single_image_keep=KEEP)
     clusters = [[columns_of(documents[n::20])] for n in range(20)]
@@ -145,6 +148,7 @@ def test_a_sample_of_everything_estimates_what_is_there(documents: list[Document
         assert row["images_mean"] is None or row["images_mean_low"] < row["images_mean_high"]
 
 
+@pytest.mark.slow
 def test_the_shape_is_that_of_the_sequence_s_tokens(documents: list[Document]) -> None:
     """The walk from texts gives token ids; the one from counts must give the same shape."""
     config, columns = LoaderConfig(threshold=0.1, max_tokens=96), columns_of(documents)

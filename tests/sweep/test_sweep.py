@@ -105,6 +105,7 @@ def test_the_comparison_covers_both_ways_and_every_class(columns: Columns) -> No
     assert (curves.counts[QUANTITY["documents"]].max(axis=1) > 0).sum() >= len(CLASSES) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS[:4], ids=str)
 def test_the_table_of_documents_says_what_the_walk_says(
     documents: list[Document], columns: Columns, settings: dict[str, Any]
@@ -221,6 +222,7 @@ def test_mispaired_is_what_stands_before_another_images_sentence(
         assert walk(columns.document(0), config, TOKENIZER).mispaired == expected
 
 
+@pytest.mark.slow
 def test_curves_of_shards_add_up(documents: list[Document]) -> None:
     config, half = LoaderConfig(), len(documents) // 2
     parts = [columns_of(documents[:half]), columns_of(documents[half:])]
@@ -295,6 +297,7 @@ def test_what_still_holds_is_taken_over(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [*SETTINGS[1:3], *slow(SETTINGS[0], *SETTINGS[3:])], ids=str)
 def test_blocks_of_any_size_give_the_same(
     documents: list[Document], settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -318,6 +321,7 @@ def test_blocks_of_any_size_give_the_same(
     assert sorted(cut_up.scores()) == sorted(whole.scores())
 
 
+@pytest.mark.slow
 def test_progress_counts_every_document_and_may_abandon(columns: Columns) -> None:
     config, done = LoaderConfig(), list[int]()
     once = match_corpus([columns, columns], config, done.append)

@@ -33,6 +33,7 @@ def columns() -> Columns:
     return Columns(Shard("test.tar"), build_batch(rows), TOKENIZER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("assignment", ["one_to_one", "argmax"])
 @pytest.mark.parametrize("setting", VALUES)
 @pytest.mark.parametrize("other", [{}, {"min_images": 2, "max_images": 3, "max_tokens": 100}])
@@ -48,6 +49,7 @@ def test_every_cell_is_what_a_sweep_says(
             np.testing.assert_array_equal(row, statistic.of(curves, 0.3), name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", VALUES)
 def test_values_in_any_order_and_blocks_of_any_size_give_the_same(
     columns: Columns, setting: str, monkeypatch: pytest.MonkeyPatch

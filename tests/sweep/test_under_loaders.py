@@ -49,7 +49,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def documents() -> list[Document]:
-    return [parse_document(key, raw) for key, raw in nasty.documents(seed=6, n=900)]
+    return [parse_document(key, raw) for key, raw in nasty.documents(seed=6, n=400)]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ def columns(documents: list[Document]) -> Columns:
     return columns_of(documents)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("loader", OTHERS)
 def test_curves_are_the_sums_of_walks(
@@ -129,6 +130,7 @@ def often_broken() -> Columns:
     return synthetic.corpus(400, synthetic.Recipe(bad_pixels=0.1), seed=8)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [*SETTINGS, {"min_images": 0, "min_kb": -1}], ids=str)
 @pytest.mark.parametrize("loader", READING_LATE)
 def test_a_broken_image_loses_its_document_once_its_score_passes(
@@ -188,6 +190,7 @@ def test_a_lost_document_has_no_pairs_anywhere(often_broken: Columns, loader: st
     np.testing.assert_array_equal(whole.sum(axis=0), curves.total("pairs"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", READING_LATE)
 def test_maps_of_two_settings_lose_the_same_documents(often_broken: Columns, loader: str) -> None:
     config = LoaderConfig.of_loader(loader)
@@ -208,6 +211,7 @@ def drawn() -> Columns:
     return synthetic.corpus(100, synthetic.Recipe(sentences=12), seed=4)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"max_images": 2, "min_images": 2}], ids=str)
 def test_means_over_draws_are_those_of_the_walk(drawn: Columns, settings: dict[str, Any]) -> None:
     """Means agree with the exact ones to 1e-9, and numbers of documents and images exactly."""

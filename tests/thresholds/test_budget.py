@@ -65,8 +65,9 @@ def test_a_larger_corpus_repeats_less_in_proportion() -> None:
     assert whole.rows == alone.rows
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_of_the_whole_corpus() -> None:
-    """Of 200 samples of 400 of 6,000 documents, about 95% of the intervals contain the truth."""
+    """Of 100 samples of 400 of 6,000 documents, about 95% of the intervals contain the truth."""
     [*parts] = synthetic.corpus(6_000)
     config, at = LoaderConfig(), np.array([0.24])
     truth = sweep(match_corpus(parts, config), config, at)
@@ -74,7 +75,7 @@ def test_the_interval_covers_the_truth_of_the_whole_corpus() -> None:
     wanted = exact_passes(truth, config.single_image_keep, budget).estimate[0]
     sizes = [len(part) for part in parts]
     covered = 0
-    for seed in range(200):
+    for seed in range(100):
         chosen = np.sort(rng.choice(sum(sizes), 400, replace=False))
         ends = np.searchsorted(chosen, np.cumsum([0, *sizes]))
         mine = [
@@ -88,7 +89,7 @@ def test_the_interval_covers_the_truth_of_the_whole_corpus() -> None:
         kept = rate(drawn, swept, budget.quantity, config.single_image_keep)
         found = passes_of(budget, at, kept, sum(sizes), 400)
         covered += bool(found.low[0] <= wanted <= found.high[0])
-    assert 180 <= covered <= 199
+    assert 89 <= covered <= 99
 
 
 def test_nothing_kept_is_never() -> None:
@@ -153,6 +154,7 @@ def test_the_command_refuses_in_one_line(
     assert said in run.err and run.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_notebook_s_columns(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("--thresholds", "0.24,0.3", "--budget", "300M images", "--corpus-size", "1M")
     run = Run(capsys, "curve", SAMPLE, *asked)
@@ -164,6 +166,7 @@ def test_the_command_prints_the_notebook_s_columns(capsys: pytest.CaptureFixture
     assert "if the documents at hand are a random sample" in run.err
 
 
+@pytest.mark.slow
 def test_a_sample_carries_its_interval(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("--sample", "60", "--thresholds", "0.24", "--budget", "60M", "--format", "json")
     [row] = json.loads(Run(capsys, "curve", SAMPLE, *asked).out)

@@ -45,6 +45,7 @@ def swept(case: int) -> tuple[Curves, float]:
     return sweep(corpus.matched, corpus.config, GRID), corpus.config.single_image_keep
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_threshold_is_the_highest_of_all_that_meet_every_target(case: int) -> None:
     curves, keep = swept(case)
@@ -216,6 +217,7 @@ def labelled(n: int, seed: int, truth: float = 0.25) -> LabelledSample:
     return LabelledSample(scores, np.array([0.2, 0.24, 0.27]), score, correct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_precision_constrains_as_its_proposal_does(seed: int) -> None:
     """At the strata's borders alone, both say the same; a step is met if all tested above pass."""
@@ -251,6 +253,7 @@ def test_fdr_constrains_as_its_proposal_does() -> None:
         assert not found.met[grid < estimate.threshold[0]].any()
 
 
+@pytest.mark.slow
 def test_rates_alone_choose_the_lowest_as_each_of_them_does() -> None:
     found = mmc4viz.open(SAMPLE).suggest(fdr=0.2)
     assert [one.basis for one in found] == ["fdr"]
@@ -300,6 +303,7 @@ WISHES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_adds_one_row_for_all_targets(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "suggest", SAMPLE, *WISHES, "--format", "json")
     *single, found = json.loads(out)
@@ -318,6 +322,7 @@ def test_the_command_adds_one_row_for_all_targets(capsys: pytest.CaptureFixture[
     assert code == 0
 
 
+@pytest.mark.slow
 def test_the_notebook_suggests_as_the_command(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -338,6 +343,7 @@ def test_one_kind_of_target_has_no_row_for_all(capsys: pytest.CaptureFixture[str
     assert [one["basis"] for one in json.loads(out)] == ["fdr", "fdr"]
 
 
+@pytest.mark.slow
 def test_what_meets_all_targets_is_what_is_exported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

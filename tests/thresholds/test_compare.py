@@ -211,6 +211,7 @@ def test_the_shortest_number_lies_between(low: float, width: float) -> None:
         assert not any(low < n / scale <= high for n in range(near - 1, near + 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "threshold"), [(1, 0.2), (3, 0.24), (4, 0.25)])
 def test_kept_documents_are_those_of_the_walk(number: int, threshold: float) -> None:
     candidate = odd(number)
@@ -515,6 +516,7 @@ def compared(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
     return int(left.value.code or 0), out, err
 
 
+@pytest.mark.slow
 def test_the_command_compares_the_sample(capsys: pytest.CaptureFixture[str]) -> None:
     named = ("--clip-model", "sample-a", "--models", "sample-a", "sample-b")
     code, out, _ = compared(capsys, str(SAMPLE), *named, "--format", "json")
@@ -533,6 +535,7 @@ def test_the_command_compares_the_sample(capsys: pytest.CaptureFixture[str]) -> 
     assert "0.49844" in out
 
 
+@pytest.mark.slow
 def test_the_command_compares_the_sets_of_an_index(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -614,6 +617,7 @@ def label_file(path: Path, n: int, *models: int) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_labels_of_both_models_say_which_is_better(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -638,6 +642,7 @@ def test_labels_of_both_models_say_which_is_better(
     assert "sample-b − sample-a" in text
 
 
+@pytest.mark.slow
 def test_labels_of_one_model_do_not_say_which_is_better(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_it_declines_where_right_pairs_hardly_stand_out() -> None:
     assert "label about 139 pairs" in str(proposal.reason)
 
 
+@pytest.mark.slow
 def test_it_declines_on_real_pages() -> None:
     """By file names, at most 59% of these pairs are incorrect; the estimate was 92%."""
     columns = [read_columns(shard, load_tokenizer()) for shard in expand([str(DOCUMENTS)])]
@@ -160,6 +161,7 @@ def test_too_much_to_ask_is_said_with_the_least_there_is() -> None:
             by_fdr(said, wanted)
 
 
+@pytest.mark.slow
 def test_neither_order_nor_units_of_similarity_matter() -> None:
     """Scaled or shifted scores give the same, and so do reordered documents."""
     stack, (thresholds, mine) = corpus(EASY).stack, plain()
@@ -179,6 +181,7 @@ def _turned(stack: Stack) -> Stack:
     return stacked(pages[::-1])
 
 
+@pytest.mark.slow
 def test_a_sigmoid_of_the_similarity_says_the_same_and_a_softmax_nothing() -> None:
     stack, (thresholds, mine) = corpus(EASY).stack, plain()
 

@@ -50,6 +50,7 @@ def found(labels: str) -> Evidence:
     return evidence(labels, list(sample()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantity", YIELDS)
 def test_a_line_is_the_curve_and_the_precision(found: Evidence, quantity: str) -> None:
     frontier = by_precision(sample(), found, quantity, 0.24)
@@ -68,6 +69,7 @@ def test_a_line_is_the_curve_and_the_precision(found: Evidence, quantity: str) -
     assert frontier.missing == ()
 
 
+@pytest.mark.slow
 def test_chosen_points_keep_the_same_by_the_walk(found: Evidence) -> None:
     first, second = sample()
     mine, theirs = by_precision((first, second), found, "image_tokens", 0.26).lines
@@ -80,6 +82,7 @@ def test_chosen_points_keep_the_same_by_the_walk(found: Evidence) -> None:
     assert [row["threshold"] for row in rows if row["chosen"]] == [0.26, *theirs.marked]
 
 
+@pytest.mark.slow
 def test_shares_are_of_all_documents_or_of_the_most_kept(found: Evidence) -> None:
     rows = by_precision(sample(), found, "documents", 0.24).rows()
     assert all(row["share"] == row["kept"] / 240 for row in rows)
@@ -95,6 +98,7 @@ def test_a_model_without_labels_is_named(tmp_path: Path) -> None:
     assert reason.startswith("sample-b is not drawn: ") and "no labels for sample-b" in reason
 
 
+@pytest.mark.slow
 def test_without_labels_quality_is_one_minus_the_fdr() -> None:
     estimates = {one.name: estimate_fdr(stack_of(one.model.matched), rounds=20) for one in sample()}
     frontier = by_fdr(sample(), estimates, "documents", 0.24)
@@ -113,6 +117,7 @@ def test_without_labels_quality_is_one_minus_the_fdr() -> None:
     assert {row["quality"] for row in frontier.rows()} == {"1 − FDR"}
 
 
+@pytest.mark.slow
 def test_a_cap_changes_what_is_kept_and_not_the_precision(labels: str) -> None:
     first, _ = sample()
     capped = Candidate(replace(first.model, name="cap"), first.config.with_(max_images=1))
@@ -174,6 +179,7 @@ def test_round_thresholds_are_few_and_hold_every_score() -> None:
     assert round_thresholds(np.array([0.25]), COSINE).tolist() == [0.25]
 
 
+@pytest.mark.slow
 def test_the_picture_has_the_numbers_and_no_two_blues(found: Evidence) -> None:
     frontier = by_precision(sample(), found, "documents", 0.24)
     figure = tradeoff.frontier(frontier)
@@ -191,6 +197,7 @@ def test_the_picture_has_the_numbers_and_no_two_blues(found: Evidence) -> None:
     assert b"<b>" not in drawn and b">0.24<" in drawn and b">sample-b<" in drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [False, True])
 def test_a_hostile_name_and_an_empty_frontier_are_drawn(found: Evidence, settings: bool) -> None:
     frontier = by_precision(sample(), found, "pairs", 0.24)
@@ -203,6 +210,7 @@ def test_a_hostile_name_and_an_empty_frontier_are_drawn(found: Evidence, setting
     assert empty.rows() == [] and len(tradeoff.frontier(empty, settings=settings).data) == 0
 
 
+@pytest.mark.slow
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str], labels: str) -> None:
     named = (str(SAMPLE), "--clip-model", "sample-a", "--frontier", "documents")
     code, out, err = compared(capsys, *named, "--labels", labels, "--format", "json")
@@ -222,6 +230,7 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str], labels: str) 
     assert code != 0 and "give one with --threshold" in err
 
 
+@pytest.mark.slow
 def test_a_notebook_draws_it(labels: str) -> None:
     corpus = mmc4viz.open(SAMPLE)
     config = LoaderConfig(threshold=0.24)

@@ -450,6 +450,7 @@ def test_labels_serve_again_under_another_setting(
         labelled_for(path, CONFIG.with_(clip_model="x"), population)
 
 
+@pytest.mark.slow
 def test_labels_of_documents_that_are_not_here_are_counted(
     columns: list[Columns], path: str, population: Population
 ) -> None:
@@ -499,6 +500,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_labels_propose_a_threshold_by_command(
     path: str, population: Population, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def selected(
     return [list(names["dataset"]) for _ in range(rounds)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "index"), [("twins", False), ("nasty", True)])
 def test_every_document_is_handed_over_as_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
@@ -222,6 +223,7 @@ def test_pairs_called_alike_are_labelled_apart(path: str, population: Population
     assert store.read(other) == store.read(path)
 
 
+@pytest.mark.slow
 def test_a_corpus_is_known_whatever_its_place_and_its_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, corpus: list[str],
     population: Population,
@@ -275,6 +277,7 @@ def test_another_corpus_gets_a_queue_of_its_own(
     assert {one.pair for one in store.read(path)} == set(mine)
 
 
+@pytest.mark.slow
 def test_labels_go_on_where_shards_are_added(path: str, corpus: list[str]) -> None:
     """Another sample reuses existing labels of its pairs."""
     before = population_of(corpus[1:])
@@ -322,6 +325,7 @@ def first_version(old: str, path: str) -> None:
     then.close()
 
 
+@pytest.mark.slow
 def test_files_of_the_first_version_are_taken_over(tmp_path: Path, path: str) -> None:
     sample = str(Path(__file__).parents[2] / "sample_data")
     population, old = population_of([sample]), str(tmp_path / "old.sqlite")

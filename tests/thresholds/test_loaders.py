@@ -57,6 +57,7 @@ def assert_equal(one: LoaderYield, verdicts: list[Verdict]) -> None:
         assert getattr(one, name) == pytest.approx(value, rel=1e-12), name
 
 
+@pytest.mark.slow
 def test_every_loader_is_there_and_the_one_at_hand_first(found: LoaderComparison) -> None:
     names = [one.config.loader for one in found.loaders]
     assert names[0] == CONFIG.loader
@@ -65,6 +66,7 @@ def test_every_loader_is_there_and_the_one_at_hand_first(found: LoaderComparison
     assert len(table_of(found)[0]) == len(table_of(found)[1])
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_walks(
     documents: list[Document], found: LoaderComparison
 ) -> None:
@@ -74,6 +76,7 @@ def test_the_numbers_are_those_of_the_walks(
         assert_equal(one.default, walked(documents, one.config.with_(threshold=own)))
 
 
+@pytest.mark.slow
 def test_documents_that_one_keeps_and_another_loses(
     documents: list[Document], found: LoaderComparison
 ) -> None:
@@ -94,6 +97,7 @@ def test_documents_that_one_keeps_and_another_loses(
     np.testing.assert_array_equal(differ, np.flatnonzero(np.ptp(odds, axis=0) > 0))
 
 
+@pytest.mark.slow
 def test_the_equal_threshold_keeps_as_much_as_it_says(
     documents: list[Document], found: LoaderComparison
 ) -> None:

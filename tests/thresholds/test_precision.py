@@ -106,6 +106,7 @@ def held_often(held: list[bool], least: float) -> bool:
     return sum(held) >= binom.ppf(1e-4, len(held), 0.95) and sum(held) / len(held) >= least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("apart", "share"), [(3, 0.6), (2, 0.4), (0, 0.5)])
 def test_intervals_hold_the_truth(apart: float, share: float) -> None:
     found = np.array([intervals(apart, share, seed) for seed in range(6)])
@@ -115,6 +116,7 @@ def test_intervals_hold_the_truth(apart: float, share: float) -> None:
     assert held_often(list(one[:, 0].ravel()), 0.8)
 
 
+@pytest.mark.slow
 def test_a_proposed_threshold_has_its_precision() -> None:
     found = [proposal(apart, share, seed) for apart, share in ((3, 0.6), (2, 0.7), (1, 0.4))
              for seed in range(8)]  # fmt: skip
@@ -269,6 +271,7 @@ def test_labels_of_duplicates_are_worth_one_each() -> None:
     assert lower[0] == pytest.approx(lower[1], abs=1e-3) and lower[2] > lower[0] + 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "copies", "labels"), [(40, 1000, 200), *slow((60, 50, 150), (200, 20, 150))]
 )

@@ -111,6 +111,7 @@ def test_the_sample_opens_at_the_reference(monkeypatch: pytest.MonkeyPatch) -> N
     assert page.query_params == {"t": "0.24"}
 
 
+@pytest.mark.slow
 def test_numbers_follow_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     for threshold in (0.3, 0.185, 0.241):
@@ -136,6 +137,7 @@ def test_every_setting_reaches_the_core(monkeypatch: pytest.MonkeyPatch) -> None
     assert numbers(moved(page, config.threshold)) == expected(config)
 
 
+@pytest.mark.slow
 def test_a_threshold_is_remembered_for_each_model(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch)
     models = page.selectbox(key="clip-model")
@@ -159,6 +161,7 @@ def test_a_threshold_is_remembered_for_each_model(monkeypatch: pytest.MonkeyPatc
     assert threshold(page) == 0.5
 
 
+@pytest.mark.slow
 def test_the_reference_is_never_used_on_another_scale(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -316,6 +319,7 @@ def test_a_link_reproduces_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
     assert page.query_params == asked
 
 
+@pytest.mark.slow
 def test_a_setting_is_saved_used_and_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -351,6 +355,7 @@ def test_a_threshold_from_the_control_is_not_sent_back(monkeypatch: pytest.Monke
     assert sent(moved(page, 0.2))["set"] == {"value": 0.2, "serial": before["serial"] + 1}
 
 
+@pytest.mark.slow
 def test_an_index_opens_in_place_of_shards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = indexed(tmp_path)
     page = opened(monkeypatch, index=folder)
@@ -361,6 +366,7 @@ def test_an_index_opens_in_place_of_shards(monkeypatch: pytest.MonkeyPatch, tmp_
     assert len(alerts(page)) == 1
 
 
+@pytest.mark.slow
 def test_an_index_that_checked_less_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -388,6 +394,7 @@ def indexed(folder: Path, *options: str, shards: str = SAMPLE) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_a_sample_has_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch, sample=100)
     found = sent(page)
@@ -403,6 +410,7 @@ def test_a_sample_has_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(alerts(page)) == 1
 
 
+@pytest.mark.slow
 def test_a_sample_of_everything_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch, sample=240)
     assert numbers(page) == expected(LoaderConfig())

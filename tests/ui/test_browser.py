@@ -185,6 +185,7 @@ def test_keys_move_the_threshold_and_every_number_follows(
     watched.end()
 
 
+@pytest.mark.slow
 def test_a_drag_tells_the_server_on_release_only(
     browser: Browser, dashboard: str, curves: Curves
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_drag_tells_the_server_on_release_only(
     watched.end()
 
 
+@pytest.mark.slow
 def test_touch_drags_the_handle(browser: Browser, dashboard: str, curves: Curves) -> None:
     watched = Watched(browser, dashboard, has_touch=True)
     watched.shown()
@@ -239,6 +241,7 @@ def test_touch_drags_the_handle(browser: Browser, dashboard: str, curves: Curves
     watched.end()
 
 
+@pytest.mark.slow
 def test_a_typed_threshold_applies(browser: Browser, dashboard: str, curves: Curves) -> None:
     watched = Watched(browser, dashboard)
     watched.shown()
@@ -252,6 +255,7 @@ def test_a_typed_threshold_applies(browser: Browser, dashboard: str, curves: Cur
     watched.end()
 
 
+@pytest.mark.slow
 def test_a_link_reproduces_the_view_and_pages_keep_it(browser: Browser, dashboard: str) -> None:
     asked = {
         "t": "0.21",
@@ -386,6 +390,7 @@ def test_hostile_text_does_nothing(browser: Browser, tmp_path: Path) -> None:
         watched.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [(800, "light"), *slow((1280, "light"), (800, "dark"), (1280, "dark"))],

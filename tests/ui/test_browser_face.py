@@ -94,6 +94,7 @@ def test_axe_finds_nothing_serious_and_nothing_moves(
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", slow(1600, 800, 390))
 @pytest.mark.parametrize("path", PAGES)
 def test_nothing_moves_or_sticks_out(
@@ -104,6 +105,7 @@ def test_nothing_moves_or_sticks_out(
     page.close()
 
 
+@pytest.mark.slow
 def test_the_threshold_is_dragged_in_a_document(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("documents?doc=0.16", ".picture .strip")
@@ -130,6 +132,7 @@ def test_the_threshold_is_dragged_in_a_document(browser: Browser, dashboard: str
     page.close()
 
 
+@pytest.mark.slow
 def test_the_matrix_names_what_is_under_the_pointer(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("documents?doc=0.16", ".picture circle.pair")
@@ -145,6 +148,7 @@ def test_the_matrix_names_what_is_under_the_pointer(browser: Browser, dashboard:
     page.close()
 
 
+@pytest.mark.slow
 def test_the_open_document_is_in_view_in_its_list(browser: Browser, dashboard: str) -> None:
     page = Watched(browser, dashboard).open("documents?doc=0.16")
     expect(page.get_by_text("189 of 240")).to_be_visible()  # on the fourth page of the list
@@ -162,6 +166,7 @@ def test_the_open_document_is_in_view_in_its_list(browser: Browser, dashboard: s
     page.close()
 
 
+@pytest.mark.slow
 def test_outcome_and_reason_are_in_view_beside_an_open_document(
     browser: Browser, dashboard: str
 ) -> None:
@@ -182,6 +187,7 @@ def test_outcome_and_reason_are_in_view_beside_an_open_document(
     page.close()
 
 
+@pytest.mark.slow
 def test_the_list_is_used_by_keys(browser: Browser, dashboard: str) -> None:
     with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
         page = context.new_page()
@@ -212,6 +218,7 @@ def test_the_list_is_used_by_keys(browser: Browser, dashboard: str) -> None:
         expect(head).to_have_attribute("aria-sort", "ascending")
 
 
+@pytest.mark.slow
 def test_images_in_view_are_read_after_the_list_is_drawn(browser: Browser, tmp_path: Path) -> None:
     with serving(tmp_path) as address:  # nothing is cached
         page = browser.new_page(viewport={"width": 1400, "height": 900})
@@ -228,6 +235,7 @@ def test_images_in_view_are_read_after_the_list_is_drawn(browser: Browser, tmp_p
         page.close()
 
 
+@pytest.mark.slow
 def test_a_quadrant_is_pressed_anywhere_in_it(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("compare-models", ".st-key-joint .nsewdrag")
@@ -247,6 +255,7 @@ def test_a_quadrant_is_pressed_anywhere_in_it(browser: Browser, dashboard: str) 
     page.close()
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_pressed_gives_both_settings(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("?picture=settings", ".st-key-two-settings .nsewdrag")
@@ -266,6 +275,7 @@ def test_a_cell_that_is_pressed_gives_both_settings(browser: Browser, dashboard:
     page.close()
 
 
+@pytest.mark.slow
 def test_the_bar_copies_a_link_to_the_view(browser: Browser, dashboard: str) -> None:
     with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
         page = context.new_page()
@@ -277,6 +287,7 @@ def test_the_bar_copies_a_link_to_the_view(browser: Browser, dashboard: str) -> 
         assert link == page.url and "cap=3" in link and "doc=0.16" in link
 
 
+@pytest.mark.slow
 def test_a_narrow_tour_leads_on(browser: Browser, dashboard: str) -> None:
     page = opened(browser, dashboard, "threshold", 390, "dark")
     expect(page.get_by_text("Hint 1 of 5")).to_be_visible()

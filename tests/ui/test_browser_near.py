@@ -58,6 +58,7 @@ def ended(watched: Watched) -> None:
     watched.page.close()
 
 
+@pytest.mark.slow
 def test_cards_change_sides_while_the_threshold_is_dragged(
     browser: Browser, dashboard: str, pairs: Pairs
 ) -> None:
@@ -98,6 +99,7 @@ def test_cards_change_sides_while_the_threshold_is_dragged(
     ended(watched)
 
 
+@pytest.mark.slow
 def test_keys_move_the_threshold_and_a_narrow_sheet_is_in_order(
     browser: Browser, dashboard: str, pairs: Pairs
 ) -> None:
@@ -121,6 +123,7 @@ def test_keys_move_the_threshold_and_a_narrow_sheet_is_in_order(
     ended(watched)
 
 
+@pytest.mark.slow
 def test_the_sheet_follows_other_fields_after_a_drag(
     browser: Browser, dashboard: str, pairs: Pairs
 ) -> None:
@@ -139,6 +142,7 @@ def test_the_sheet_follows_other_fields_after_a_drag(
     ended(watched)
 
 
+@pytest.mark.slow
 def test_a_tap_chooses_a_bar_and_leaves_the_threshold(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, f"{dashboard}/", "?t=0.27", has_touch=True)
     page = watched.page
@@ -157,6 +161,7 @@ def test_a_tap_chooses_a_bar_and_leaves_the_threshold(browser: Browser, dashboar
     page.close()
 
 
+@pytest.mark.slow
 def test_a_press_enlarges(browser: Browser, dashboard: str, pairs: Pairs) -> None:
     watched = near(browser, dashboard)
     page, number = watched.page, pairs.cut(0.24)
@@ -189,6 +194,7 @@ def test_a_press_enlarges(browser: Browser, dashboard: str, pairs: Pairs) -> Non
     ended(watched)
 
 
+@pytest.mark.slow
 def test_pages_lead_away_from_the_threshold(browser: Browser, dashboard: str, pairs: Pairs) -> None:
     watched = near(browser, dashboard)
     page, cut = watched.page, pairs.cut(0.24)
@@ -205,6 +211,7 @@ def test_pages_lead_away_from_the_threshold(browser: Browser, dashboard: str, pa
     ended(watched)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["double-click", "keyboard", "button"])
 def test_a_bar_opens_its_pairs(browser: Browser, dashboard: str, pairs: Pairs, how: str) -> None:
     watched = Watched(browser, f"{dashboard}/", "?t=0.27")
@@ -236,6 +243,7 @@ def test_a_bar_opens_its_pairs(browser: Browser, dashboard: str, pairs: Pairs, h
     page.close()
 
 
+@pytest.mark.slow
 def test_a_copied_link_opens_the_document(browser: Browser, dashboard: str) -> None:
     with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
         page = context.new_page()
@@ -255,6 +263,7 @@ def test_a_copied_link_opens_the_document(browser: Browser, dashboard: str) -> N
         assert query(page)["t"] == ["0.25"] and query(page)["cap"] == ["4"]
 
 
+@pytest.mark.slow
 def test_controls_of_cards_have_different_names(browser: Browser, dashboard: str) -> None:
     watched = near(browser, dashboard)
     for role, count in (("link", 1), ("button", 3)):
@@ -265,6 +274,7 @@ def test_controls_of_cards_have_different_names(browser: Browser, dashboard: str
     ended(watched)
 
 
+@pytest.mark.slow
 def test_a_chosen_pair_is_labeled_apart_from_the_random_ones(
     browser: Browser, tmp_path: Path, pairs: Pairs
 ) -> None:

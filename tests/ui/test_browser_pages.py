@@ -107,6 +107,7 @@ def not_in_sample(folder: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", slow("light", "dark"))
 def test_documents_of_every_outcome_open(
     browser: Browser, dashboard: str, explained: dict[str, dict[str, Any]], scheme: str
@@ -163,6 +164,7 @@ def settled(element: Locator) -> tuple[float, float]:
     raise AssertionError("the page does not come to rest")
 
 
+@pytest.mark.slow
 def test_a_row_opens_its_document_and_keys_step(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("documents?f.sort=place", ".list tbody tr")
@@ -271,6 +273,7 @@ def test_a_search_is_stopped_and_resumed(browser: Browser, slow_shard: str, tmp_
         page.close()
 
 
+@pytest.mark.slow
 def test_near_threshold_leads_to_a_document(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("near-threshold", ".card img")
@@ -331,6 +334,7 @@ def test_hostile_text_does_nothing_elsewhere(browser: Browser, odd_address: str)
     watched.page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page_name", ["documents?doc=0.3", *slow("near-threshold", "loader-audit")]
 )
@@ -360,6 +364,7 @@ def test_every_picture_has_a_name(browser: Browser, dashboard: str) -> None:
     page.close()
 
 
+@pytest.mark.slow
 def test_jpeg_is_what_is_shown(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("documents?doc=0.12")

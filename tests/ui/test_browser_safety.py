@@ -58,6 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         yield address, folder
 
 
+@pytest.mark.slow
 def test_a_hostile_link_writes_and_fetches_nothing(
     browser: Browser, served: tuple[str, Path], site: Site
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_hostile_link_writes_and_fetches_nothing(
     ]
 
 
+@pytest.mark.slow
 def test_no_other_site_frames_a_page(
     browser: Browser, served: tuple[str, Path], site: Site
 ) -> None:
@@ -94,6 +96,7 @@ def test_no_other_site_frames_a_page(
     site.asked.clear()
 
 
+@pytest.mark.slow
 def test_another_host_name_is_rejected(browser: Browser, served: tuple[str, Path]) -> None:
     page = browser.new_page()
     rebound = served[0].replace("127.0.0.1", "evil.localhost")

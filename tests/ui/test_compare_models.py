@@ -26,6 +26,7 @@ from tests.ui.test_pages import alerts, galleries, markup, opened
 SAMPLE = Path(mmc4viz.__file__).parents[1] / "sample_data"
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_core_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first, second = sample()
     monkeypatch.chdir(tmp_path)  # where there is no file of labels
@@ -94,6 +95,7 @@ def test_models_that_cannot_be_compared_are_reported(
     assert len(found) == (assignment == "stored")
 
 
+@pytest.mark.slow
 def test_hostile_texts_and_names_stay_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, words = write_hostile(tmp_path), list[str]()
     _beside(path, NAME)

@@ -92,6 +92,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
     return [parse_document(one.key, one.raw) for shard in shards for one in samples(shard)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_tokens", [2048, 700, 340, 60])
 def test_chunks_are_what_is_trained_on(documents: list[Document], max_tokens: int) -> None:
     config = LoaderConfig.of_loader("dreamllm").with_(max_tokens=max_tokens)

@@ -117,6 +117,7 @@ def test_the_page_shows_the_report_s_sentences_and_what_it_holds(
     assert str(ROOT) not in app.code[0].value
 
 
+@pytest.mark.slow
 def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     def taken() -> tuple[AppTest, dict[str, Any]]:
         app = opened(monkeypatch, "", **{"p.documents": "40%", "p.pairs": "200"})
@@ -142,6 +143,7 @@ def test_a_proposal_is_kept_until_what_it_rests_on_changes(monkeypatch: pytest.M
     assert exported(app).provenance["chosen"] == {"basis": "manual"}
 
 
+@pytest.mark.slow
 def test_a_basis_that_labels_do_not_support_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_config_goes_out_and_comes_back(page: Page, tmp_path: Path) -> None:
     assert 'aria-label="sample-a at 0.231: ' in report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["export", "threshold"])
 def test_slice_thresholds_are_said_to_be_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str
@@ -270,6 +273,7 @@ def opened_from_disk(page: Page, path: Path) -> Watch:
     return watch
 
 
+@pytest.mark.slow
 def test_the_report_is_inert_and_needs_no_network(
     page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -297,6 +301,7 @@ def test_the_report_is_inert_and_needs_no_network(
     assert MARK in text
 
 
+@pytest.mark.slow
 def test_names_of_people_and_models_are_inert(
     page: Page, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -345,6 +350,7 @@ def test_a_report_of_nothing_and_of_other_sections() -> None:
     assert "0 (" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", ["documents", "pairs"])
 def test_the_page_s_files_are_the_command_s(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: Any

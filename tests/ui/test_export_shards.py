@@ -95,6 +95,7 @@ def test_the_command_matches_the_page(
     assert {k: v for k, v in app.query_params.items() if k in address} == kept
 
 
+@pytest.mark.slow
 def test_a_pasted_command_runs_and_writes_what_the_page_writes(
     monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_dry_run_is_the_command_s(
     assert "Dry run:" not in markup(app)
 
 
+@pytest.mark.slow
 def test_shards_made_with_other_settings_are_replaced_where_that_is_ticked(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
@@ -173,6 +175,7 @@ def test_what_the_loader_has_no_means_for_is_one_line(
     assert "take it into an index, mmc4viz index --out DIR" in alerts(app)[-1]
 
 
+@pytest.mark.slow
 def test_never_in_place_and_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
@@ -239,6 +242,7 @@ def test_read_only_writes_nothing(
     assert "labels cannot be imported" in markup(app)
 
 
+@pytest.mark.slow
 def test_missing_shards_are_reported(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     app = opened(monkeypatch, folder / "*.tar", f"{folder}-x")
     (folder / "n-1.tar").unlink()
@@ -249,6 +253,7 @@ def test_missing_shards_are_reported(monkeypatch: pytest.MonkeyPatch, folder: Pa
     assert alerts(app)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_resumed(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:
@@ -296,6 +301,7 @@ def test_one_run_at_a_time(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert writing.begin(wanted(folder, tmp_path / "b")) is writing.last_run()
 
 
+@pytest.mark.slow
 def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Path) -> None:
     asked = wanted(folder, tmp_path / "aside", Options("sentence", "best"))
     tasks = asked.tasks(dry_run=False)
@@ -315,6 +321,7 @@ def test_another_process_does_the_same_and_is_stopped(folder: Path, tmp_path: Pa
     assert contents(tmp_path / "aside") == contents(tmp_path / "here")
 
 
+@pytest.mark.slow
 def test_another_process_s_troubles_come_back(folder: Path) -> None:
     tasks = wanted(folder, f"{folder}-x").tasks(dry_run=False)
     with pytest.raises(ApplyError, match="never changed in place"):

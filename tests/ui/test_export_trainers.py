@@ -112,6 +112,7 @@ def test_a_pasted_command_writes_what_the_page_writes(
     assert "<td>skipped</td><td>2</td>" in markup(app)
 
 
+@pytest.mark.slow
 def test_the_rows_are_what_the_walk_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "in" / "shards"
     folder.mkdir(parents=True)
@@ -125,6 +126,7 @@ def test_the_rows_are_what_the_walk_keeps(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert check(paths, tmp_path / "out", config) > 100
 
 
+@pytest.mark.slow
 def test_the_size_is_told_beforehand_and_what_is_written_already(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
@@ -143,6 +145,7 @@ def test_the_size_is_told_beforehand_and_what_is_written_already(
     assert f"All 2 shards are in {out} already." in markup(app)
 
 
+@pytest.mark.slow
 def test_rows_of_other_settings_are_replaced_where_that_is_ticked(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
@@ -161,6 +164,7 @@ def test_rows_of_other_settings_are_replaced_where_that_is_ticked(
     assert pq.read_table(out / "n-0.parquet")["key"].to_pylist() == ["two0"]
 
 
+@pytest.mark.slow
 def test_one_folder_holds_one_format(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     out = folder.parent / "out"
     app = opened(monkeypatch, folder, "hf", str(out))
@@ -187,6 +191,7 @@ def test_a_loader_that_draws_is_one_line(
     assert "take it into an index, mmc4viz index --out DIR" in alerts(app)[-1]
 
 
+@pytest.mark.slow
 def test_missing_images_and_foreign_folders_are_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -244,6 +249,7 @@ def test_a_stopped_export_is_resumed(
     assert (out / "index.json").exists()
 
 
+@pytest.mark.slow
 def test_energon_is_the_command_s(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.chdir(folder.parent)
     shards = contents(folder)
@@ -316,6 +322,7 @@ def test_read_only_writes_nothing(
         assert command(app)
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:

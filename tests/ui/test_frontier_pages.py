@@ -30,6 +30,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> str:
     return label_file(tmp_path_factory.mktemp("labels"), 100, 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantity", YIELDS)
 def test_models_are_compared_by_what_they_buy(
     monkeypatch: pytest.MonkeyPatch, labels: str, quantity: str
@@ -60,6 +61,7 @@ def test_without_labels_models_share_what_they_keep(
     assert "No labels yet, so there is no precision." in markup(page)
 
 
+@pytest.mark.slow
 def test_a_model_without_labels_or_estimate_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_model_without_labels_or_estimate_is_named(
     assert "failed on real MMC4 pages" in markup(page)
 
 
+@pytest.mark.slow
 def test_two_caps_are_two_lines(monkeypatch: pytest.MonkeyPatch, labels: str) -> None:
     csvs, svgs = csvs_of(monkeypatch), svgs_of(monkeypatch)
     start = {"labels": labels}
@@ -102,6 +105,7 @@ def test_two_caps_are_two_lines(monkeypatch: pytest.MonkeyPatch, labels: str) ->
     assert f"<b>{MARK}" not in markup(page)
 
 
+@pytest.mark.slow
 def test_settings_that_differ_in_the_threshold_only_are_one_line(
     monkeypatch: pytest.MonkeyPatch, labels: str
 ) -> None:
@@ -114,6 +118,7 @@ def test_settings_that_differ_in_the_threshold_only_are_one_line(
     assert "differ in the threshold only" in markup(page)
 
 
+@pytest.mark.slow
 def test_settings_without_labels_say_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, labels: str
 ) -> None:
@@ -131,6 +136,7 @@ def test_settings_without_labels_say_what_is_missing(
     assert "baseline greedy is not drawn: its pairs differ" in markup(page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["precision", "fdr", "overlap", "<b>x"])
 def test_a_sample_or_a_strange_address_is_no_error(
     monkeypatch: pytest.MonkeyPatch, labels: str, quality: str
@@ -145,6 +151,7 @@ def test_a_sample_or_a_strange_address_is_no_error(
         assert "<b>x" not in markup(page)
 
 
+@pytest.mark.slow
 def test_the_frontier_is_drawn_and_downloaded(
     browser: Browser, labels: str, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def nearest(verdict: Verdict) -> float:
     return min((abs(pair.score - 0.24) for pair in verdict.pairs), default=9.0)
 
 
+@pytest.mark.slow
 def test_documents_closest_to_the_threshold_first(
     monkeypatch: pytest.MonkeyPatch, walks: list[tuple[Document, Verdict]]
 ) -> None:
@@ -287,6 +288,7 @@ def hostile_pages(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[AppTest
     return [*pages, opened(monkeypatch, "loader-audit", path)]
 
 
+@pytest.mark.slow
 def test_hostile_text_is_text_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     offered = csvs_of(monkeypatch)
     pages = hostile_pages(monkeypatch, tmp_path)

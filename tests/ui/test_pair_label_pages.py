@@ -89,6 +89,7 @@ def test_labeling_begins_and_shows_pairs_blind(
     assert not store.read(path)
 
 
+@pytest.mark.slow
 def test_the_threshold_page_offers_the_threshold_of_the_labels(
     monkeypatch: pytest.MonkeyPatch, labeled: Labeled
 ) -> None:
@@ -117,6 +118,7 @@ def downloads(
     return app, found
 
 
+@pytest.mark.slow
 def test_the_export_says_by_which_precision_the_threshold_was_chosen(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -221,6 +223,7 @@ def test_labels_of_another_score_or_pool_do_not_count(
     assert not alerts(app) and line in markup(app)
 
 
+@pytest.mark.slow
 def test_the_frontier_has_both_scores(monkeypatch: pytest.MonkeyPatch, labeled: Labeled) -> None:
     app = page_of(monkeypatch, "compare-models", labeled)
     assert not alerts(app)
@@ -269,6 +272,7 @@ def test_a_row_that_is_not_there_costs_a_line(
     assert not alerts(app) and "which is not a pair of this table; ignored" in markup(app)
 
 
+@pytest.mark.slow
 def test_a_card_leads_to_the_page_label(browser: Browser, tmp_path: Path) -> None:
     pairs.write(pairs.datacomp(500), tmp_path / "table")
     with serving(tmp_path, str(tmp_path / "table")) as address:

@@ -211,6 +211,7 @@ def test_a_table_that_has_changed_is_not_written(
         export._file(chosen[0], "kept.csv")
 
 
+@pytest.mark.slow
 def test_the_page_says_why_a_download_failed(browser: Browser, tmp_path: Path) -> None:
     pairs.write(pairs.datacomp(2000), tmp_path / "table", 2)
     button = "button:has-text('Kept pairs (CSV)')"
@@ -312,6 +313,7 @@ def hostile_table(path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [
@@ -344,6 +346,7 @@ def hostile_address(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     ["near-threshold?t.similarity=0.25", "compare-models?t.similarity=0.5&m.quadrant=neither"],
@@ -377,6 +380,7 @@ def test_images_come_from_the_tar_beside_and_never_from_the_web(
         watched.assert_quiet()
 
 
+@pytest.mark.slow
 def test_the_threshold_is_dragged_on_a_table(browser: Browser, folder: Path) -> None:
     table = open_table([str(folder / "datacomp")])
     known = pd.concat([pd.read_parquet(path) for path in table.paths])[B32]

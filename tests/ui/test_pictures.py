@@ -174,6 +174,7 @@ def csvs_of(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     return offered
 
 
+@pytest.mark.slow
 def test_pictures_share_the_controls_axis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     view = json.dumps({"from": 1200, "to": 1300})
     path = label_file(tmp_path, 100, 0)
@@ -184,6 +185,7 @@ def test_pictures_share_the_controls_axis(monkeypatch: pytest.MonkeyPatch, tmp_p
         assert (margin["l"], margin["r"]) == (46, 14)  # PAD in control_draw.js
 
 
+@pytest.mark.slow
 def test_precision_is_that_of_the_page_label(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -205,6 +207,7 @@ def test_without_labels_one_line_leads_to_them(monkeypatch: pytest.MonkeyPatch) 
     assert "Label pairs" in [link.proto.label for link in page.get("page_link")]
 
 
+@pytest.mark.slow
 def test_labels_are_counted_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = label_file(tmp_path, 100, 0)
     csvs = csvs_of(monkeypatch)
@@ -226,6 +229,7 @@ def test_the_map_of_positions_adds_up_to_the_pairs(
     assert sum(row[-1] for row in csvs["position"][1:]) == pairs[0]
 
 
+@pytest.mark.slow
 def test_the_baseline_stands_beside_the_settings(
     monkeypatch: pytest.MonkeyPatch, sample_curves: Curves
 ) -> None:
@@ -275,6 +279,7 @@ WHERE = {
 }
 
 
+@pytest.mark.slow
 def test_every_picture_is_offered_as_svg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, found = label_file(tmp_path, 100, 0, 1), svgs_of(monkeypatch)
     charts_shown, everything = 0, set[str]()
@@ -303,6 +308,7 @@ def test_every_picture_is_offered_as_svg(monkeypatch: pytest.MonkeyPatch, tmp_pa
     } <= everything  # fmt: skip
 
 
+@pytest.mark.slow
 def test_no_picture_contains_text_of_a_document(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -352,6 +358,7 @@ def test_no_two_curves_differ_by_blues_alone(draw: Callable[..., go.Figure]) -> 
     assert len({dash for _, dash in blues}) == len(blues)
 
 
+@pytest.mark.slow
 def test_pictures_follow_the_threshold_and_are_downloaded(
     browser: Browser, dashboard: str, sample_curves: Curves
 ) -> None:
@@ -374,6 +381,7 @@ def test_pictures_follow_the_threshold_and_are_downloaded(
     watched.end()
 
 
+@pytest.mark.slow
 def test_hovering_says_a_curves_value(
     browser: Browser, dashboard: str, sample_curves: Curves
 ) -> None:
@@ -398,6 +406,7 @@ def test_hovering_says_a_curves_value(
     watched.end()
 
 
+@pytest.mark.slow
 def test_passes_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     csvs = csvs_of(monkeypatch)
     page = opened(
@@ -417,6 +426,7 @@ def test_passes_are_those_of_the_command(monkeypatch: pytest.MonkeyPatch) -> Non
     assert dict(page.query_params) == asked
 
 
+@pytest.mark.slow
 def test_passes_of_a_sample_carry_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     csvs = csvs_of(monkeypatch)
     opened(monkeypatch, "", picture="passes", sample="60")
@@ -487,12 +497,14 @@ def test_sequences_are_those_of_the_command(
         assert [None if x != x else x for x in line[1:]] == [row[name] for name in head[1:]]
 
 
+@pytest.mark.slow
 def test_sequences_of_a_sample_carry_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(monkeypatch, "", sample="100", picture="sequences")
     words = r"a sequence has [\d.]+ \(95% CI [\d.]+–[\d.]+\) images on average, median \d \(95% CI"
     assert any(re.search(words, one.value) for one in page.markdown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["max_images", "max_tokens", "min_images"])
 def test_the_map_of_two_settings_is_what_curves_say(
     monkeypatch: pytest.MonkeyPatch, setting: str

@@ -41,6 +41,7 @@ def test_nothing_is_suggested_without_a_target(monkeypatch: pytest.MonkeyPatch) 
     assert not [button for button in app.button if button.label == "Apply"]
 
 
+@pytest.mark.slow
 def test_a_yield_is_the_highest_step_that_leaves_enough(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], matched: Any
 ) -> None:
@@ -95,6 +96,7 @@ def at_once(waiting: Sequence[proposals.Waiting]) -> None:
         cache.forget(one.key)
 
 
+@pytest.mark.slow
 def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, matched: Any) -> None:
     app = opened(monkeypatch, "", **{"p.fdr": "20%", "kb": "11"})
     assert "Estimating the false-discovery rate" in markup(app)
@@ -112,6 +114,7 @@ def test_a_rate_comes_from_the_background(monkeypatch: pytest.MonkeyPatch, match
     assert sent(app)["proposals"] == []
 
 
+@pytest.mark.slow
 def test_labels_propose_on_both_pages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = label_file(tmp_path, 100, 0)
     monkeypatch.setattr(proposals, "_wait", at_once)
@@ -140,6 +143,7 @@ def test_invalid_targets_give_one_line(monkeypatch: pytest.MonkeyPatch, text: st
         proposals.share(text)
 
 
+@pytest.mark.slow
 def test_no_fdr_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, "", **{"p.documents": "40%", "p.fdr": "10%", "sample": "100"})
     assert "Not available for a sample" in markup(app)
@@ -194,6 +198,7 @@ def test_targets_that_contradict_each_other_are_named(monkeypatch: pytest.Monkey
     assert not [one for one in app.button if one.key == "use-combined"]
 
 
+@pytest.mark.slow
 def test_precision_is_met_as_well_if_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

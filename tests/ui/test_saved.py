@@ -108,6 +108,7 @@ def test_a_suggestion_for_another_corpus_is_void(
     assert "it was made for sample_data (240 documents)" in markup(app)
 
 
+@pytest.mark.slow
 def test_labels_that_changed_void_a_suggestion_with_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def options(app: AppTest) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_saved_settings_are_renamed_compared_deleted_and_handed_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -171,6 +173,7 @@ def test_saved_settings_are_renamed_compared_deleted_and_handed_on(
     assert "is not the id of settings saved on this server; ignored" in markup(gone)
 
 
+@pytest.mark.slow
 def test_saved_settings_carry_their_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     name = save(opened(monkeypatch, "", model="sample-b", **{"t.sample-b": "0.5"}), "b")
     app = opened(monkeypatch, "", t="0.3", saved=name)
@@ -182,6 +185,7 @@ def test_saved_settings_carry_their_model(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert app.button(key="saved-apply").disabled
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_said_once_and_works(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -213,6 +217,7 @@ for n in range(40):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_lose_no_record(tmp_path: Path) -> None:
     path = str(tmp_path / SETTINGS)
     command = [sys.executable, "-c", WRITER, path]
@@ -334,6 +339,7 @@ def test_many_things_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert "This address has" not in markup(app)
 
 
+@pytest.mark.slow
 def test_another_model_starts_at_equal_precision(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -368,6 +374,7 @@ def test_another_model_starts_at_equal_precision(
 # In a browser
 
 
+@pytest.mark.slow
 def test_a_reload_a_second_tab_and_a_link_keep_what_was_accepted(
     browser: Browser, tmp_path: Path
 ) -> None:

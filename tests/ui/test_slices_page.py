@@ -50,6 +50,7 @@ def said_by_the_command(capsys: pytest.CaptureFixture[str], *options: str) -> di
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", ["0.24", "0.3"])
 @pytest.mark.parametrize("by", ["images", "position"])
 def test_the_numbers_are_the_commands(
@@ -97,6 +98,7 @@ def test_another_threshold_sweeps_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(swept) == 1 and len(kept) == 3
 
 
+@pytest.mark.slow
 def test_documents_are_listed_by_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     told = mmc4viz.open().explain(LoaderConfig())
     on_page = [n for one in mmc4viz.open().columns for n in one.n_images.tolist()]
@@ -143,6 +145,7 @@ def test_an_unknown_slice_is_told_in_one_line(
     assert len(alerts(app)) == ("f.by" in address)
 
 
+@pytest.mark.slow
 def test_names_of_slices_are_data(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,6 +257,7 @@ def test_nothing_to_divide_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert NO_DOCUMENTS in markup(opened(monkeypatch, "slices", str(empty)))
 
 
+@pytest.mark.slow
 def test_a_press_lists_the_documents(browser: Browser, dashboard: str) -> None:
     watched = Watched(browser, dashboard)
     page = watched.open("slices?s.by=images", "[class*=st-key-slices-shares] .nsewdrag")

@@ -74,6 +74,7 @@ def linked(
     return app
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *slow(*range(1, 60))])
 def test_no_address_breaks_a_page(
     monkeypatch: pytest.MonkeyPatch, fetched: list[str], seed: int
