@@ -39,9 +39,8 @@ def count_histogram(
     ----------
     counts : ndarray of float64, shape (steps of the grid,)
     """
-    grid = scale.thresholds()
-    scores = np.repeat(grid, np.round(counts).astype(np.int64))
-    return score_histogram(scores, threshold, span, scale)
+    below = np.concatenate([[0], np.round(counts).astype(np.int64).cumsum()])
+    return _histogram(below, scale.thresholds(), threshold, span, scale, 60)
 
 
 def score_histogram(
@@ -58,9 +57,19 @@ def score_histogram(
     bars : int
         Maximum number of bars; each spans a whole number of grid steps of the scale.
     """
-    edges = bin_edges(span, scale, bars)
-    ends = np.concatenate([[0], np.searchsorted(scores, edges[1:-1], side="left"), [len(scores)]])
-    cut = int(np.searchsorted(scores, threshold, side="left"))
+    below = np.arange(len(scores) + 1, dtype=np.int64)
+    return _histogram(below, scores, threshold, span, scale, bars)
+
+
+def _histogram(
+    below: NDArray[np.int64], scores: Floats, threshold: float, span: tuple[float, float],
+    scale: Scale, bars: int,
+) -> go.Figure:  # fmt: skip
+    """Draw a score distribution from the number of pairs below each score, and of all pairs."""
+    edges, total = bin_edges(span, scale, bars), int(below[-1])
+    inside = below[np.searchsorted(scores, edges[1:-1], side="left")]
+    ends = np.concatenate([[0], inside, [total]])
+    cut = int(below[np.searchsorted(scores, threshold, side="left")])
     parts = {
         "rejected": np.diff(np.minimum(ends, cut)),
         "kept": np.diff(np.maximum(ends, cut)),
@@ -77,7 +86,7 @@ def score_histogram(
         "shapes": [threshold_line(threshold)],
         "annotations": [
             above(f"<b>{cut:,} dropped</b>", 0, "left", color=TEXT_COLOURS["rejected"]),
-            above(f"<b>{len(scores) - cut:,} kept</b>", 1, "right", color=TEXT_COLOURS["kept"]),
+            above(f"<b>{total - cut:,} kept</b>", 1, "right", color=TEXT_COLOURS["kept"]),
         ],
     }
     data = [_bars(name, edges, counts, places) for name, counts in parts.items()]

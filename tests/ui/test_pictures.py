@@ -519,3 +519,15 @@ def test_the_map_of_two_settings_is_what_curves_say(
             if at == value:
                 step = curves.step(threshold)
                 assert cell == curves.expected("image_tokens", KEEP)[step]
+
+
+def test_a_histogram_of_counts_is_that_of_the_scores_however_many() -> None:
+    grid, draw = COSINE.thresholds(), np.random.default_rng(4)
+    for _ in range(5):
+        counts, threshold = draw.integers(0, 9, len(grid)), float(draw.choice(grid))
+        given = threshold, (0.1, 0.4), COSINE
+        one = charts.count_histogram(counts.astype(np.float64), *given)
+        other = charts.score_histogram(np.repeat(grid, counts), *given)
+        assert one.to_json() == other.to_json()
+    many = charts.count_histogram(np.full(len(grid), 1e12), 0.25, (0.1, 0.4), COSINE)
+    assert sum(int(np.sum(bars.y)) for bars in many.data) == 10**12 * len(grid)
