@@ -403,6 +403,34 @@ def test_the_threshold_is_dragged_on_a_table(browser: Browser, folder: Path) -> 
         watched.assert_quiet()
 
 
+@pytest.mark.slow
+def test_the_rest_of_a_page_follows_once_its_beginning_is_shown(
+    browser: Browser, folder: Path
+) -> None:
+    table = folder / "datacomp"
+    known = pd.concat([pd.read_parquet(path) for path in open_table([str(table)]).paths])[B32]
+    low = int((known < 0.25).sum())
+    wanted = [low, len(known) - low]
+    with serving(folder, str(table)) as address:
+        watched = Watched(browser, address)
+        page = watched.open(f"compare-models?t.{B32}=0.25", ".st-key-scores-second .total")
+        words = [f"{n:,} {what}" for n, what in zip(wanted, ("dropped", "kept"), strict=True)]
+        first = page.locator(".st-key-scores-first svg")
+        expect(first.locator(".total")).to_have_text(words)
+        bars = [re.findall(r"[\d,]+(?= dropped| kept)", one)
+                for one in first.locator("title").all_text_contents()]  # fmt: skip
+        assert (
+            np.sum([[int(n.replace(",", "")) for n in bar] for bar in bars], 0).tolist() == wanted
+        )
+        expect(page.locator(".st-key-joint .js-plotly-plot")).to_be_visible()
+        expect(page.locator(".st-key-rest-of-page")).to_have_count(0)
+        page.get_by_role("link", name="Threshold", exact=True).click()
+        page.wait_for_selector(".handle")
+        page.get_by_role("link", name="Compare models").click()
+        expect(page.locator(".st-key-joint .js-plotly-plot")).to_be_visible()
+        watched.assert_quiet()
+
+
 def test_the_cache_forgets_nothing_of_another_table(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Charts drawn in the browser: small multiples, the similarity heat map and the token ruler.
+"""Charts drawn in the browser: multiples, score distributions, similarity matrix, token ruler.
 
 Images and sentences are numbered from 1, as everywhere on screen.
 """
@@ -6,6 +6,7 @@ Images and sentences are numbered from 1, as everywhere on screen.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -149,17 +150,63 @@ def _short(value: float, share: bool) -> str:
     return f"{value:.3g}"
 
 
-def _value_ticks(most: float) -> list[float]:
-    """Return about four round values from 0 up.
+def _value_ticks(most: float, least: float = 0.0) -> list[float]:
+    """Return about four round values.
 
     Examples
     --------
-    >>> _value_ticks(0.9), _value_ticks(1200)
-    ([0.0, 0.2, 0.4, 0.6, 0.8], [0.0, 500.0, 1000.0])
+    >>> _value_ticks(0.9), _value_ticks(1200), _value_ticks(0.41, 0.08)
+    ([0.0, 0.2, 0.4, 0.6, 0.8], [0.0, 500.0, 1000.0], [0.1, 0.2, 0.3, 0.4])
     """
-    power = 10.0 ** math.floor(math.log10(most / 5))
-    step = power * next(m for m in (1, 2, 5, 10) if m * power >= most / 5 * 0.999)
-    return [round(k * step, 12) for k in range(math.floor(most / step + 1e-9) + 1)]
+    power = 10.0 ** math.floor(math.log10((most - least) / 5))
+    step = power * next(m for m in (1, 2, 5, 10) if m * power >= (most - least) / 5 * 0.999)
+    first, last = math.ceil(least / step - 1e-9), math.floor(most / step + 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+_HISTOGRAM: Final = st.components.v2.component(
+    "mmc4viz.histogram",
+    html='<div class="histogram"></div>',
+    css=asset("histogram.css"),
+    js=asset("dom.js", "histogram.js"),
+)
+
+
+def histogram(figure: go.Figure, key: str, alt: str) -> None:
+    """Draw a score distribution as Plotly would, which takes a browser seconds to load.
+
+    Parameters
+    ----------
+    figure : Figure
+        As `mmc4viz.charts.score_histogram` and `count_histogram` return it.
+    key : str
+    alt : str
+        What it shows.
+    """
+    layout, parts = figure.layout, figure.data
+    (low, high), (_, most) = layout.xaxis.range, layout.yaxis.range
+    counts = [part.y.tolist() for part in parts]
+    colours = [part.marker.color for part in parts]
+    data = {
+        "edges": np.linspace(low, high, len(counts[0]) + 1).tolist(),
+        "most": most,
+        "counts": counts,
+        "colours": colours,
+        "words": [
+            "; ".join(f"{n:,} {part.name}" for part, n in zip(parts, both, strict=True)) + f"; {at}"
+            for *both, at in zip(*counts, parts[0].customdata, strict=True)
+        ],
+        "threshold": layout.shapes[0].x0,
+        "totals": [
+            {"words": re.sub("</?b>", "", one.text), "ink": one.font.color}
+            for one in layout.annotations
+        ],
+        "titles": [layout.xaxis.title.text, layout.yaxis.title.text],
+        "scores": [{"at": at, "label": f"{at:.6g}"} for at in _value_ticks(high, low)],
+        "heights": [{"at": at, "label": _short(at, False)} for at in _value_ticks(most)],
+        "alt": alt,
+    }
+    _HISTOGRAM(key=key, data=data)
 
 
 STILL: Final = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}

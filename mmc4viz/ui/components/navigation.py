@@ -43,6 +43,11 @@ _FIRST: Final = st.components.v2.component(
 )
 
 
+_REST: Final = st.components.v2.component(
+    "mmc4viz.rest", html="<p>Drawing more …</p>", js=asset("rest.js")
+)
+
+
 _COPY: Final = st.components.v2.component(
     "mmc4viz.copy",
     html='<button type="button" aria-live="polite" title="Copy a link to this page with all its '
@@ -60,6 +65,18 @@ def show_first() -> None:
     """Fold the sidebar in a narrow window, and show the page when it is laid out."""
     with st.container(key="first"):
         _FIRST(key="first-drawn", data={"widest": 900})
+
+
+def rest_is_wanted() -> bool:
+    """Whether to draw the rest of a page, below what fits into a window.
+
+    When a page is opened, the rest is left out until the browser has shown the beginning: loading
+    Plotly and drawing several figures takes it seconds, in which it shows nothing.
+    """
+    if "page" in st.session_state or not st.context.headers:  # it is open; no browser
+        return True
+    _REST(key="rest-of-page", on_shown_change=lambda: None)  # after which the page is drawn again
+    return False
 
 
 def show_menu(place: DeltaGenerator) -> None:

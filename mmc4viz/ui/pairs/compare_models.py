@@ -21,7 +21,8 @@ from mmc4viz.text import escaped, plain
 from mmc4viz.thresholds.compare.disagreement import QUADRANTS
 from mmc4viz.ui import fields, state
 from mmc4viz.ui.cache import cached
-from mmc4viz.ui.components.charts import STILL, pressed_point, show_figure
+from mmc4viz.ui.components import navigation
+from mmc4viz.ui.components.charts import histogram, pressed_point, show_figure
 from mmc4viz.ui.html import heading, many, note, pair_of_columns, part, show_problems, table
 from mmc4viz.ui.pairs import precision, row_cards, table_data
 from mmc4viz.ui.pairs.sidebar import span_of
@@ -95,6 +96,8 @@ def _draw(sides: ScoreSides) -> None:
     for place, name in enumerate(pair_of_columns("scores")):
         with name:
             _histogram(sides, place, (found.threshold, found.equivalent)[place])
+    if not navigation.rest_is_wanted():
+        return
     _joint(sides, found)
     _along(sides, at)
     precision.show_frontier(
@@ -161,15 +164,15 @@ def _histogram(sides: ScoreSides, place: int, threshold: float) -> None:
         svg=lambda: sheet([figure], f"{plain(column.name)} at {threshold:.12g}"),
     )  # fmt: skip
     alt = f"Score distribution of the {('first', 'second')[place]} model"
-    st.plotly_chart(figure, key=name, config=STILL, alt=f"{alt} with threshold {threshold:.6g}")
+    histogram(figure, name, f"{alt} with threshold {threshold:.6g}")
 
 
 def _joint(sides: ScoreSides, found: ComparedScores) -> None:
     """Draw both scores of the same pairs, and pairs of the chosen quadrant."""
-    histogram = sides.curves.histogram_of_both(sides.columns)
+    counted_both = sides.curves.histogram_of_both(sides.columns)
     grids = sides.columns[0].scale.thresholds(), sides.columns[1].scale.thresholds()
     spans = [span_of(sides.curves, sides.choice.selection.alone(one)) for one in sides.columns]
-    counted, edges = charts.rebinned(histogram, grids, spans)
+    counted, edges = charts.rebinned(counted_both, grids, spans)
     both, n = found.overlap, sides.curves.tally.pool
     counts = [both.both, both.only_first, both.only_second]
     counts.append(n - sum(counts))

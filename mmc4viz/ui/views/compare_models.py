@@ -26,8 +26,8 @@ from mmc4viz.thresholds.compare.roc import STEPS, ConfidenceBand, Evidence, Sepa
 from mmc4viz.thresholds.fdr.estimate import FDR_CAVEAT
 from mmc4viz.types import Mmc4vizError
 from mmc4viz.ui import data, fields, label_data, model_data, state
-from mmc4viz.ui.components import frontier, gallery
-from mmc4viz.ui.components.charts import STILL, pressed_point
+from mmc4viz.ui.components import frontier, gallery, navigation
+from mmc4viz.ui.components.charts import STILL, histogram, pressed_point
 from mmc4viz.ui.components.gallery import Card
 from mmc4viz.ui.html import NO_DOCUMENTS, heading, note, pair_of_columns, part, table
 from mmc4viz.ui.model_data import Side
@@ -242,6 +242,8 @@ def _draw(choice: Choice, first: Side, second: Side) -> None:
         _use_button(choice, second, match)
     with scores_place:
         _scores(first, second, match)
+    if not navigation.rest_is_wanted():
+        return
     frontier.show_models(choice, first, second, chosen)
     _joint(first, second, match)
     _curves(model_data.curve(first, second, chosen), match, names)
@@ -422,12 +424,8 @@ def _scores(first: Side, second: Side, match: EquivalentThreshold) -> None:
                 part("document", words), f"scores-{which}", _SPREAD, rows, what=what,
                 svg=partial(sheet, [figure], f"{plain(one.name)} at {threshold:.12g}"),
             )  # fmt: skip
-            st.plotly_chart(
-                figure,
-                key=f"scores-{which}",
-                config=STILL,
-                alt=f"Score distribution of the {which} model with threshold {threshold:.6g}",
-            )
+            alt = f"Score distribution of the {which} model with threshold {threshold:.6g}"
+            histogram(figure, f"scores-{which}", alt)
 
 
 def _heading(
