@@ -46,8 +46,8 @@ _SIGN: Final = re.compile("[.?!…]")
 _PLACE: Final = re.compile(  # words with a sign, and the word after them
     r"[^.?!…]*+[.?!…]\S*+(?:\s++[^\s.?!…]*+[.?!…]\S*+)*+(?:\s++\S++)?+"
 )
-_CERTAIN: Final = re.compile(r"(?:([A-Za-z]{2,})\.|[A-Za-z]+[?!]) (?=[A-Za-z][^\s.?!…]*+(?!\S))")
-_ONE: Final = re.compile("[^.?!…]*+[.?!…]*+[\"')\\]}»”’]*+")
+_CERTAIN: Final = re.compile(r"(?:([^\W\d_]{2,})\.|[^\W\d_]+[?!]) (?=[^\W\d_][^\s.?!…]*+(?!\S))")
+_ONE: Final = re.compile("[^.?!…]*+[.?!…]*+[\"')\\]}»”’]*+")  # nothing follows the last sign
 _LONG: Final = re.compile(r"(\S{200})(\S{1600,})(\S{200})")
 _REMEMBERED: Final = 200  # characters of a place, at most
 
@@ -57,10 +57,11 @@ def _sentences(paragraph: str) -> list[str]:
 
     Whether Punkt ends a sentence at a sign depends on the word with the sign and the next one, and
     on whether the paragraph begins there. So it is asked for each such place by itself, and once
-    only if it occurs again; or not at all where its rules leave no doubt.
+    only if it occurs again; or not at all where its rules leave no doubt, as at the end: it does
+    not cut between a last sign and what closes the sentence.
     """
     if _ONE.fullmatch(paragraph):
-        return [paragraph]  # Punkt does not cut between a last sign and what closes the sentence
+        return [paragraph]
     found, start, at = list[str](), 0, 0
     doubtful = _doubtful()
     while sign := _SIGN.search(paragraph, at):
@@ -71,6 +72,8 @@ def _sentences(paragraph: str) -> list[str]:
             found.append(paragraph[start : at - 1])
             start = at
             continue
+        if _ONE.fullmatch(paragraph, at):
+            break
         place = _PLACE.match(paragraph, at)
         assert place is not None
         last = place.end() == len(paragraph)

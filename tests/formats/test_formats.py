@@ -285,6 +285,17 @@ def test_sentences_are_those_of_nupunkt(pieces: list[str]) -> None:
     assert cut(text, TextUnit.SENTENCE) == _by_nupunkt(text)
 
 
+SCRIPTS = "ü Über über école Straße ﬁn ǅ Привет мир ελλάδα 日本 한국어 العربية हिन्दी ß ª Ⅷ ⓐ Dr z.B ул No p"
+WORDS = st.sampled_from([*SCRIPTS.split(), *sorted(nupunkt.load("default").abbreviations)])
+
+
+@settings(max_examples=400)
+@given(st.tuples(WORDS, WORDS, st.sampled_from(".?!"), WORDS, WORDS, st.sampled_from("!).")))
+def test_words_of_any_script_end_sentences_as_in_nupunkt(drawn: tuple[str, ...]) -> None:
+    text = "{} {}{} {} {}{}".format(*drawn)
+    assert cut(text, TextUnit.SENTENCE) == _by_nupunkt(text)
+
+
 def test_sentences_of_real_documents_are_those_of_nupunkt() -> None:
     for _, info in real.documents():
         text = " ".join(info["text_list"])
