@@ -285,7 +285,9 @@ def test_sentences_are_those_of_nupunkt(pieces: list[str]) -> None:
     assert cut(text, TextUnit.SENTENCE) == _by_nupunkt(text)
 
 
-SCRIPTS = "ü Über über école Straße ﬁn ǅ Привет мир ελλάδα 日本 한국어 العربية हिन्दी ß ª Ⅷ ⓐ Dr z.B ул No p"
+SCRIPTS = (
+    "ü Über über école Straße ﬁn ǅ Привет мир ελλάδα 日本 한국어 العربية हिन्दी ß ª Ⅷ Dr z.B ул"
+)
 WORDS = st.sampled_from([*SCRIPTS.split(), *sorted(nupunkt.load("default").abbreviations)])
 
 
