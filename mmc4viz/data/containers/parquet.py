@@ -173,6 +173,7 @@ def rows(
             yield from (ParquetRow(n, each, None) for n in range(at, end) if asked.any_of(n, n + 1))
             at = end
         else:
+            source.forget()
             reading = BoundedReading.of(
                 first, limit, rows=_BATCH, compact=_COMPACT, group=number, stored=source.stored
             )
@@ -230,6 +231,10 @@ class _ArrowFile(io.RawIOBase):
         if read != size:
             buffer.resize(read)
         return buffer
+
+    def forget(self) -> None:
+        """Let go of what was kept and not read."""
+        self._held.clear()
 
     def stored(self, chunk: Any) -> _Stored | None:
         """Return what the pages of a column chunk hold, which is kept until it is read."""

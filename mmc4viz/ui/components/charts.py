@@ -203,7 +203,9 @@ def histogram(figure: go.Figure, key: str, alt: str) -> None:
         ],
         "titles": [layout.xaxis.title.text, layout.yaxis.title.text],
         "scores": [{"at": at, "label": f"{at:.6g}"} for at in _value_ticks(high, low)],
-        "heights": [{"at": at, "label": _short(at, False)} for at in _value_ticks(most)],
+        "heights": [
+            {"at": at, "label": _short(at, False)} for at in _value_ticks(most) if at.is_integer()
+        ],
         "alt": alt,
     }
     _HISTOGRAM(key=key, data=data)
