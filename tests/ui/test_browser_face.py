@@ -214,6 +214,7 @@ def test_the_list_is_used_by_keys(browser: Browser, dashboard: str) -> None:
         expect(head.get_by_role("button", name="top score")).to_be_focused()
         page.wait_for_url("**f.sort=best*")
         expect(page.locator(f"{FACTS} > :nth-child(2)")).to_have_text(whole)  # it stays open
+        page.wait_for_selector('[data-test-script-state="notRunning"]')
         page.keyboard.press("Enter")
         expect(head).to_have_attribute("aria-sort", "ascending")
 
