@@ -62,7 +62,7 @@ class BoundedReading(NamedTuple):
         rows: int,
         compact: float,
         group: int | None = None,
-        stored: Callable[[Any], _Stored | None] = lambda _: None,
+        stored: Callable[[Any], _Stored | None] | None = None,
     ) -> BoundedReading:
         """Return how to read a file, by its metadata.
 
@@ -80,15 +80,12 @@ class BoundedReading(NamedTuple):
         group : int, optional
             The only row group to be read; all by default.
         stored : callable, optional
-            Returns what the pages of a column chunk hold, if that is known: its values may repeat
-            one of any size otherwise.
+            For a single row group: returns what the pages of a column chunk hold, None if they do
+            not tell. Without it, a value of any size may repeat.
         """
         metadata = file.metadata
-        groups = [
-            metadata.row_group(n)
-            for n in (range(metadata.num_row_groups) if group is None else [group])
-        ]
-        groups = [one for one in groups if one.num_rows]
+        numbers = range(metadata.num_row_groups) if group is None else [group]
+        groups = [one for one in map(metadata.row_group, numbers) if one.num_rows]
         dictionaries, width = [], 0.0
         for n in range(metadata.num_columns if groups else 0):
             leaf = file.schema.column(n)
@@ -96,15 +93,17 @@ class BoundedReading(NamedTuple):
             if not within:
                 continue
             chunks = [one.column(n) for one in groups]
+            values = [
+                max(1, chunk.num_values // one.num_rows)
+                for chunk, one in zip(chunks, groups, strict=True)
+            ]
+            each = max(_largest(leaf, chunk) * k for chunk, k in zip(chunks, values, strict=True))
+            coded = all(_is_text(leaf, chunk, compact) for chunk in chunks)
             most = min(rows, max(one.num_rows for one in groups))
-            each, coded = 0, all(_is_text(leaf, chunk, compact) for chunk in chunks)
-            for chunk, one in zip(chunks, groups, strict=True):
-                values = max(1, chunk.num_values // one.num_rows)
-                size = _largest(leaf, chunk) * values
-                if size * most > memory and (seen := stored(chunk)) is not None:
-                    size = seen.repeated * values + seen.size // one.num_rows
-                    coded = seen.repeated * values > memory and _is_text(leaf, chunk, math.inf)
-                each = max(each, size)
+            if each * most > memory and stored is not None and (seen := stored(chunks[0])):
+                repeated = seen.repeated * values[0]
+                each = repeated + seen.size // groups[0].num_rows
+                coded = repeated > memory and _is_text(leaf, chunks[0], math.inf)
             if each * most > memory and coded:
                 dictionaries.append(leaf.path)
                 each = _REFERENCE
@@ -177,10 +176,12 @@ def rows(
             reading = BoundedReading.of(
                 first, limit, rows=_BATCH, compact=_COMPACT, group=number, stored=source.stored
             )
-            plain = first.schema_arrow if reading.dictionaries else None
-            opened = pq.ParquetFile(
-                source, metadata=first.metadata, read_dictionary=reading.dictionaries
-            )
+            opened, plain = first, None
+            if reading.dictionaries:
+                opened = pq.ParquetFile(
+                    source, metadata=first.metadata, read_dictionary=reading.dictionaries
+                )
+                plain = first.schema_arrow
             most = min(reading.rows, limit // max(1, each))
             for batch in opened.iter_batches(most, row_groups=[number], use_threads=False):
                 if asked.any_of(at, at + batch.num_rows):

@@ -31,43 +31,36 @@ class ParquetPage(NamedTuple):
     end: int
 
 
-def page_at(data: memoryview, at: int) -> ParquetPage:
-    """Return the page at an offset.
+def pages(data: memoryview) -> Iterator[ParquetPage]:
+    """Yield the pages of a column chunk.
 
     Parameters
     ----------
     data : memoryview
-        At least up to the end of the page's header.
-    at : int
+        Of unsigned bytes.
 
     Raises
     ------
     ValueError
-        If there is no page.
+        If it holds anything else.
 
     Examples
     --------
-    >>> page_at(memoryview(bytes([0x15, 4, 0x15, 20, 0x15, 18, 0x00])), 0)
-    ParquetPage(size=10, repeats=True, end=16)
+    >>> list(pages(memoryview(bytes([0x15, 4, 0x15, 20, 0x15, 0, 0x00]))))
+    [ParquetPage(size=10, repeats=True, end=7)]
     """
-    try:
-        head, begin = _structure(data, at, 0)
-        kind, size, stored = head[1], head[2], head[3]
-        values = head.get(5, {}).get(2, head.get(8, {}).get(4))
-        if min(size, stored) < 0:
-            raise ValueError("a page of negative size")
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError("not the header of a page") from error
-    return ParquetPage(size, kind == _DICTIONARY or values == _INCREMENTAL, begin + stored)
-
-
-def pages(data: memoryview) -> Iterator[ParquetPage]:
-    """Yield the pages of a column chunk; raises a ValueError if it holds anything else."""
     at = 0
     while at < len(data):
-        page = page_at(data, at)
-        yield page
-        at = page.end
+        try:
+            head, begin = _structure(data, at, 0)
+            kind, size, stored = head[1], head[2], head[3]
+            values = head.get(5, {}).get(2, head.get(8, {}).get(4))
+            if min(size, stored) < 0:
+                raise ValueError("a page of negative size")
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError("not the header of a page") from error
+        at = begin + stored
+        yield ParquetPage(size, kind == _DICTIONARY or values == _INCREMENTAL, at)
 
 
 def _structure(data: memoryview, at: int, depth: int) -> tuple[dict[int, Any], int]:

@@ -33,6 +33,13 @@ function sized(canvas, width, height) {
   return context;
 }
 
+/** Call `act` in the first frame in which `ready` holds, or when `wait` milliseconds have passed. */
+function once(ready, act, wait) {
+  const end = performance.now() + wait;
+  const look = () => (ready() || performance.now() > end ? act() : requestAnimationFrame(look));
+  look();
+}
+
 const drawn = new WeakMap();
 
 /** Draw data if they are new. `build` creates the elements and returns what draws them again in another width, if anything does. */

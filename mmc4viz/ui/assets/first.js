@@ -5,13 +5,6 @@ const LATEST = 8000; // milliseconds until the page is shown, whatever it waits 
 const STILL = 6; // frames without a placeholder
 let begun = false;
 
-/** Call `act` in the first frame in which `ready` holds, or when `wait` milliseconds have passed. */
-function once(ready, act, wait) {
-  const end = performance.now() + wait;
-  const look = () => (ready() || performance.now() > end ? act() : requestAnimationFrame(look));
-  look();
-}
-
 export default function ({ data }) {
   if (begun) return;
   begun = true;
@@ -23,10 +16,10 @@ export default function ({ data }) {
     once(() => !button(), unfolded, 1500);
   }
   let still = 0;
-  const drawn = () => {
+  const settled = () => {
     const waiting = document.querySelector("[data-testid=stMain] [data-testid=stSkeleton]");
     still = waiting || !document.querySelector("[data-testid=stMain] h1") ? 0 : still + 1;
     return still > STILL;
   };
-  once(drawn, () => body.classList.add("mmc-drawn"), LATEST);
+  once(settled, () => body.classList.add("mmc-drawn"), LATEST);
 }

@@ -4,9 +4,5 @@ export default function ({ parentElement, setTriggerValue }) {
   const place = parentElement.querySelector("p");
   if (place.dataset.asked) return;
   place.dataset.asked = "yes";
-  const look = () => {
-    if (document.body.classList.contains("mmc-drawn")) setTriggerValue("shown", true);
-    else requestAnimationFrame(look);
-  };
-  look();
+  once(() => document.body.classList.contains("mmc-drawn"), () => setTriggerValue("shown", true), Infinity);
 }

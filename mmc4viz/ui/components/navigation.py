@@ -39,12 +39,12 @@ _NEXT: Final = {
 
 
 _FIRST: Final = st.components.v2.component(
-    "mmc4viz.first", html="<div hidden></div>", js=asset("first.js")
+    "mmc4viz.first", html="<div hidden></div>", js=asset("dom.js", "first.js")
 )
 
 
 _REST: Final = st.components.v2.component(
-    "mmc4viz.rest", html="<p>Drawing more …</p>", js=asset("rest.js")
+    "mmc4viz.rest", html="<p>Drawing more …</p>", js=asset("dom.js", "rest.js")
 )
 
 
