@@ -38,11 +38,28 @@ def serving(
     folder: Path, *arguments: str, module: str = "mmc4viz", python: str = sys.executable
 ) -> Iterator[str]:
     """Run ``mmc4viz app`` in a folder and yield its address once it answers."""
+    with _answering(
+        folder, [python, "-m", module, "app", "--no-browser", *arguments, "--port"]
+    ) as address:
+        yield address
+
+
+@contextmanager
+def serving_script(script: Path) -> Iterator[str]:
+    """Run a page of its own, which is not one of the app's, as `serving` runs the app."""
+    options = "--server.headless=true", "--browser.gatherUsageStats=false"
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *options, "--server.port"]
+    with _answering(script.parent, command) as address:
+        yield address
+
+
+@contextmanager
+def _answering(folder: Path, command: list[str]) -> Iterator[str]:
+    """Run a command that ends with the option of its port; yield its address once it answers."""
     port = _free_port()
-    command = [python, "-m", module, "app", "--no-browser", "--port", str(port)]
     with (folder / "app.log").open("w+") as log:
         process = subprocess.Popen(
-            [*command, *arguments], cwd=folder, stdout=log, stderr=subprocess.STDOUT
+            [*command, str(port)], cwd=folder, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             address = f"http://127.0.0.1:{port}"

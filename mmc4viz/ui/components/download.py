@@ -1,15 +1,19 @@
 """Buttons that make a file when they are pressed; why one could not be made is said in a line.
 
 Files are made outside of a run of the page, and the browser only learns that there is none. So a
-press runs the page again, which waits for the file and then shows the problem.
+press runs the page again, once: that run ends when the file is made, or with the problem. It must
+not end earlier, and no other may follow by itself: Streamlit forgets what can be pressed after one
+run, and a file that was made after two, whether or not the browser has fetched it by then.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from threading import Condition
 from typing import Final
 
 import streamlit as st
@@ -19,6 +23,8 @@ from mmc4viz.ui.html import error_message, note
 
 _OUTCOME: Final = "download-outcome"
 _LOGGER: Final = "streamlit.runtime.backend_operation_handler"
+_LOOK: Final = 0.25  # seconds between two looks whether a person did something else meanwhile
+_LATE: Final = 5.0  # seconds after which a press is taken for lost on its way
 
 
 @dataclass
@@ -27,21 +33,57 @@ class _Outcome:
 
     Attributes
     ----------
-    asked, made : int
-        Presses, and files that were made, or could not be.
+    asked, begun, made : int
+        Presses, files that were begun, and files that were made, or could not be.
+    pressed : float
+        When the last button was pressed, in seconds.
     problem : str
         Why the last one could not be made; empty if it was.
+    changed : Condition
+        Is notified when a file was made.
     """
 
     asked: int = 0
+    begun: int = 0
     made: int = 0
+    pressed: float = 0.0
     problem: str = ""
+    changed: Condition = field(default_factory=Condition)
 
     def press(self) -> None:
-        self.asked += 1
+        """Expect one more file; it may have been begun already."""
+        self.asked, self.pressed = self.asked + 1, time.monotonic()
+
+    def make(self, content: Callable[[], str | bytes]) -> str | bytes:
+        """Return the content of a file."""
+        self.begun, self.problem = self.begun + 1, ""
+        try:
+            return content()
+        except Exception as error:
+            known = isinstance(error, Mmc4vizError)
+            self.problem = str(error) if known else error_message(error)
+            raise
+        finally:
+            with self.changed:
+                self.made += 1
+                self.changed.notify_all()
+
+    def is_awaited(self) -> bool:
+        """Wait a moment for the last file; return whether it is still to come."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.made >= self.asked, _LOOK)
+        if self.begun < self.asked and time.monotonic() > self.pressed + _LATE:
+            self.asked = self.begun
+        return self.made < self.asked
 
 
-def offer(words: str, name: str, make: Callable[[], str | bytes], mime: str | None = None) -> None:
+def offer(
+    words: str,
+    name: str,
+    make: Callable[[], str | bytes],
+    mime: str = "application/octet-stream",
+    key: str = "",
+) -> None:
     """Draw a button that makes and downloads a file.
 
     Parameters
@@ -51,48 +93,34 @@ def offer(words: str, name: str, make: Callable[[], str | bytes], mime: str | No
         Of the file.
     make : callable
         Returns the content; called outside of a run of the page.
-    mime : str, optional
+    mime, key : str, optional
+        The key is needed if a page offers two files of that name.
     """
     outcome = _outcome()
     st.download_button(
         words,
-        data=partial(_made, outcome, make),
+        data=partial(outcome.make, make),
         file_name=name,
         mime=mime,
+        key=f"offer-{key or name}",
         on_click=outcome.press,
         icon=":material/download:",
     )
 
 
 def show_problem() -> None:
-    """Say why the last file could not be made, as soon as that is known."""
-    outcome = _outcome()
-    if outcome.made < outcome.asked:
-        st.fragment(run_every=0.5)(_await)(outcome)
-    elif outcome.problem:
+    """Wait for the file that was asked for, then say why it could not be made, if so."""
+    outcome, place = _outcome(), st.empty()
+    while outcome.is_awaited():
+        place.caption("Making the file…")  # here, a press elsewhere ends this run
+    place.empty()
+    if outcome.problem:
         note(outcome.problem, "error")
-
-
-def _await(outcome: _Outcome) -> None:
-    if outcome.made >= outcome.asked:
-        st.rerun()
 
 
 def _outcome() -> _Outcome:
     found: _Outcome = st.session_state.setdefault(_OUTCOME, _Outcome())
     return found
-
-
-def _made(outcome: _Outcome, make: Callable[[], str | bytes]) -> str | bytes:
-    outcome.problem = ""
-    try:
-        return make()
-    except Exception as error:
-        known = isinstance(error, Mmc4vizError)
-        outcome.problem = str(error) if known else error_message(error)
-        raise
-    finally:
-        outcome.made += 1
 
 
 def _in_a_line(record: logging.LogRecord) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, cast
@@ -49,6 +49,7 @@ from mmc4viz.thresholds.proposal import Basis
 from mmc4viz.types import Config, ConfigError, LoaderConfig, Mmc4vizError
 from mmc4viz.ui import data, fields, label_data, model_data, proposals, slice_data, state
 from mmc4viz.ui.cache import Memo
+from mmc4viz.ui.components.download import offer
 from mmc4viz.ui.components.saved_settings import baseline_of
 from mmc4viz.ui.html import NO_DOCUMENTS, note, pair_of_columns, part
 from mmc4viz.ui.sidebar import NAMES, Choice
@@ -434,7 +435,7 @@ def _config(config: LoaderConfig, found: dict[str, Any]) -> None:
     with st.container(horizontal=True):
         for form, mime in (("yaml", "application/yaml"), ("json", "application/json")):
             name = f"mmc4viz-config.{form}"
-            _offer(f"Download {form.upper()}", name, mime, partial(to_text, config, found, name))
+            offer(f"Download {form.upper()}", name, partial(to_text, config, found, name), mime)
     with st.expander("Show the file"):
         st.code(to_text(config, shown), language="yaml", wrap_lines=True)
     if shown is not found:
@@ -494,9 +495,9 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
             for form, label in (("parquet", "Parquet"), ("jsonl", "JSONL")):
                 name = f"manifest-{rows}.{form}" if rows == "pairs" else f"manifest.{form}"
                 make = partial(_manifest, matched, config, cast(manifest.Rows, rows), form)
-                _offer(f"Download manifest ({label})", name, "application/octet-stream", make)
+                offer(f"Download manifest ({label})", name, make)
             ids = partial(_ids, matched, config)
-            _offer("Download IDs", "ids.npy", "application/octet-stream", ids)
+            offer("Download IDs", "ids.npy", ids)
         st.caption(
             "IDs: sorted 128-bit ids of kept documents (NumPy u8,u8), DataComp format. An id is "
             "the key if it has 32 hexadecimal digits, else the first half of the SHA-256 of "
@@ -509,7 +510,7 @@ def _files(choice: Choice, found: dict[str, Any]) -> None:
             _report_html, choice, found, images=images, models=models, divided=divided,
             baseline=before,
         )  # fmt: skip
-        _offer("Download report (HTML)", "mmc4viz-report.html", "text/html", write)
+        offer("Download report (HTML)", "mmc4viz-report.html", write, "text/html")
         beside = None if before is None else before.label
         shards = len(found["corpus"]["shards"])
         held = outline(beside, shards, models=models, images=images, slices=divided is not None)
@@ -531,19 +532,6 @@ def _in_the_report(choice: Choice) -> tuple[bool, bool, slice_data.DividedBy | N
     except ConfigError as error:
         note(str(error), "error")
         return images, models, None
-
-
-def _offer(label: str, name: str, mime: str, make: Callable[[], str | bytes]) -> None:
-    """Draw a button that creates and downloads a file."""
-    st.download_button(
-        label,
-        data=make,
-        file_name=name,
-        mime=mime,
-        key=f"export-{name}",
-        on_click="ignore",
-        icon=":material/download:",
-    )
 
 
 def _manifest(matched: Matched, config: LoaderConfig, rows: manifest.Rows, form: str) -> bytes:

@@ -21,6 +21,7 @@ from mmc4viz.data.storage import is_remote
 from mmc4viz.export.trainer import webdataset_snippet
 from mmc4viz.types import ConfigError, Mmc4vizError
 from mmc4viz.ui import data, fields, state, writing
+from mmc4viz.ui.components.download import offer
 from mmc4viz.ui.html import note, pair_of_columns, table
 from mmc4viz.ui.sidebar import Choice
 from mmc4viz.ui.start import Start
@@ -123,11 +124,7 @@ def _filter(choice: Choice, start: Start, manifest: Callable[[], bytes]) -> None
     st.code(request.command(lambda: _named(choice, start)), language="bash", wrap_lines=True)
     st.caption(f"Uses {CONFIG} (Download YAML above).")
     if choice.source.sample is None:
-        st.download_button(
-            "Download manifest (Parquet)", data=manifest, file_name=_MANIFEST,
-            mime="application/octet-stream", key="write-manifest", on_click="ignore",
-            icon=":material/download:",
-        )  # fmt: skip
+        offer("Download manifest (Parquet)", _MANIFEST, manifest, key="filter")
     else:
         note("The manifest needs all documents: set the sample size in the sidebar to 0.")
     with st.expander("How training starts"):
