@@ -1,5 +1,7 @@
 // The list of documents: a press on a row opens its document, on a head sorts by the column. Images
 // that the server has not read yet are asked for, those in view first. Text is never set as markup.
+// A sort is shown and counted when it is pressed, and says what is wanted, not what is to be changed:
+// the next press follows it, whatever older lists still arrive.
 
 const A_BATCH = 10; // images
 const A_SCREEN = 8; // rows
@@ -24,7 +26,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
 
 /** Set up a list without rows. */
 function build(root) {
-  const list = { root, data: null, text: "", lines: new Map(), heads: [], lacking: new Set(), unheard: null, from: { x: 0, y: 0 } };
+  const list = { root, data: null, text: "", lines: new Map(), heads: [], lacking: new Set(), unheard: null, presses: 0, wanted: null, from: { x: 0, y: 0 } };
   root.onpointerdown = ({ clientX: x, clientY: y }) => { list.from = { x, y }; };
   root.onclick = (event) => {
     if (Math.hypot(event.clientX - list.from.x, event.clientY - list.from.y) <= STILL) press(list, event.target);
@@ -36,13 +38,15 @@ function build(root) {
 
 /** Draw the table if it has changed, and show which document is open. */
 function receive(list, data) {
-  const { open, ...rest } = data, text = JSON.stringify(rest);
+  const { open, heard, ...rest } = data, text = JSON.stringify(rest);
   const same = list.lines.size === data.rows.length && data.rows.every(({ id }) => list.lines.has(id));
   list.data = data;
+  if (heard >= list.presses) Object.assign(list, { presses: heard, wanted: null });
   if (list.text !== text) {
     const focused = list.root.getRootNode().activeElement?.dataset.name;
     list.text = text;
     fill(list, data);
+    if (list.wanted) turn(list);
     if (!same) list.root.scrollTop = 0;
     if (focused) list.heads.find((head) => head.dataset.name === focused)?.focus({ preventScroll: true });
   }
@@ -54,8 +58,7 @@ function receive(list, data) {
 /** Create the table. */
 function fill(list, { alt, columns, rows }) {
   const width = columns.reduce((sum, column) => sum + column.width, 0);
-  list.heads = columns.map(({ name, label, sort }) => make("button", { type: "button", tabindex: "-1", "data-name": name },
-    sort === "none" ? label : `${sort === "descending" ? "↓" : "↑"} ${label}`));
+  list.heads = columns.map((column) => make("button", { type: "button", tabindex: "-1", "data-name": column.name }, words(column, column.sort)));
   const heads = columns.map(({ help, number, sort }, at) => make("th", { scope: "col", "aria-sort": sort, ...(help && { title: help }), class: number ? "number" : "" }, list.heads[at]));
   list.lines = new Map(rows.map(({ id, cells }) => [id, make("tr", { "data-id": id, tabindex: "-1", "aria-selected": "false" },
     ...cells.map(([words, whole], at) => make("td", columns[at].number ? { class: "number" } : { dir: "auto", title: whole ?? words, class: columns[at].wraps ? "wraps" : "" }, words)))]));
@@ -66,6 +69,30 @@ function fill(list, { alt, columns, rows }) {
     make("colgroup", {}, ...columns.map((column) => make("col", { style: `width:${column.width}px` }))),
     make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...list.lines.values())));
   stopAt(list, [...list.lines.values()][0]);
+}
+
+/** What a head says. */
+function words({ label }, sort) {
+  return sort === "none" ? label : `${sort === "descending" ? "↓" : "↑"} ${label}`;
+}
+
+/** Show by what is going to be sorted. */
+function turn({ data, heads, wanted }) {
+  data.columns.forEach((column, at) => {
+    const sort = column.order === wanted.order ? wanted.sort : "none";
+    heads[at].textContent = words(column, sort);
+    heads[at].parentElement.ariaSort = sort;
+  });
+}
+
+/** Sort by a column; a second time, in the other direction. */
+function sortBy(list, name) {
+  const { columns } = list.data, { order, first } = columns.find((column) => column.name === name);
+  const { sort } = (list.wanted ? [list.wanted] : columns).find((one) => one.order === order) ?? {};
+  const other = first === "ascending" ? "descending" : "ascending";
+  list.wanted = { order, sort: sort === first ? other : first };
+  turn(list);
+  list.send("sort", [order, list.wanted.sort, ++list.presses]);
 }
 
 /** Show the image of a document. */
@@ -133,7 +160,7 @@ function stopAt(list, place) {
 /** Open the pressed row, or sort by the pressed head. */
 function press(list, target) {
   const head = target.closest("th")?.querySelector("button"), line = target.closest("tr[data-id]");
-  if (head) list.send("sort", head.dataset.name);
+  if (head) sortBy(list, head.dataset.name);
   if (line) open(list, Number(line.dataset.id));
 }
 

@@ -156,11 +156,10 @@ def _clear() -> None:
     state.begin_anew()
 
 
-def sort_by(now: Filters, sort: str) -> None:
-    """Change the sort order, reversing it if unchanged, and go to the first page."""
-    upside_down = now.sort == sort and not now.upside_down
+def sort_by(sort: str, down: bool) -> None:
+    """Change the sort order and its direction, and go to the first page."""
     state.put(f"{FILTER}sort", sort)
-    state.put(f"{FILTER}down", "1" if upside_down else None)
+    state.put(f"{FILTER}down", "1" if down != SORTS[sort] else None)
     state.put(f"{FILTER}page", None)
     state.begin_anew()
 

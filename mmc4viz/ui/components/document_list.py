@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mmc4viz.data.columns import Columns
 from mmc4viz.sweep.document_table import Verdicts
+from mmc4viz.sweep.query import SORTS
 from mmc4viz.sweep.statistics import CLASSES
 from mmc4viz.text import plain
 from mmc4viz.types import LoaderConfig, Outcome
@@ -25,6 +26,7 @@ from mmc4viz.ui import state
 from mmc4viz.ui.html import asset
 
 _KEY: Final = "documents"
+_HEARD: Final = "documents-heard"  # how many presses on the heads have been heard
 _LONGEST: Final = 300  # characters of a key or URL in a cell
 _REASONS: Final = {
     "kept_single_image": "single image, ",
@@ -186,7 +188,7 @@ def show(
     opened: int | None,
     config: LoaderConfig,
     sort: tuple[str, bool],
-    sort_by: Callable[[str], None],
+    sort_by: Callable[[str, bool], None],
 ) -> None:
     """Draw a page of documents.
 
@@ -208,7 +210,7 @@ def show(
     sort : (str, bool)
         The sort order, and whether it is descending.
     sort_by : callable
-        Called with a column's sort order when its head is pressed.
+        Called with the order to sort by, and whether it is descending, when a head is pressed.
     """
     digits = 4 if abs(config.threshold) < 2 else 2
     shown, places = [COLUMNS[name] for name in names], documents.tolist()
@@ -225,7 +227,9 @@ def show(
                 "width": column.width,
                 "number": not isinstance(example, str),
                 "wraps": column.wraps,
-                "sort": ("descending" if down else "ascending") if column.sort == order else "none",
+                "order": column.sort,
+                "first": _direction(SORTS[column.sort]),
+                "sort": _direction(down) if column.sort == order else "none",
             }
             for column, example in zip(shown, values[0], strict=True)
         ],
@@ -234,8 +238,13 @@ def show(
             for id_, picture, row in zip(places, pictures, values, strict=True)
         ],
         "open": opened,
+        "heard": st.session_state.get(_HEARD, 0),
     }
     _MOUNT(key=_KEY, data=data, on_sort_change=lambda: _sorted(sort_by))
+
+
+def _direction(down: bool) -> str:
+    return "descending" if down else "ascending"
 
 
 def _cell(name: str, value: str | int | float, digits: int) -> list[str]:
@@ -266,10 +275,11 @@ def _shortened(key: str) -> str:
     return key if len(key) <= 14 else f"{key[:7]}…{key[-5:]}"
 
 
-def _sorted(sort_by: Callable[[str], None]) -> None:
-    name = state.asked(_KEY, "sort")
-    if isinstance(name, str) and name in COLUMNS:
-        sort_by(COLUMNS[name].sort)
+def _sorted(sort_by: Callable[[str, bool], None]) -> None:
+    match state.asked(_KEY, "sort"):
+        case [str(order), "ascending" | "descending" as direction, int(press)] if order in SORTS:
+            st.session_state[_HEARD] = press
+            sort_by(order, direction == "descending")
 
 
 _RELAY: Final = st.components.v2.component(

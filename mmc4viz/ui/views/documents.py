@@ -360,7 +360,7 @@ def _table(choice: Choice, now: document_filters.Filters, listed: Ordered) -> No
         opened,
         config,
         (now.sort, down),
-        partial(_sort_by, now),
+        _sort_by,
     )
 
 
@@ -378,8 +378,8 @@ def _pictures(
     ]  # fmt: skip
 
 
-def _sort_by(now: document_filters.Filters, sort: str) -> None:
-    document_filters.sort_by(now, sort)
+def _sort_by(sort: str, down: bool) -> None:
+    document_filters.sort_by(sort, down)
     st.session_state[document_view.REDRAW] = True
 
 
