@@ -42,15 +42,18 @@ function receive(list, data) {
   const same = list.lines.size === data.rows.length && data.rows.every(({ id }) => list.lines.has(id));
   list.data = data;
   if (heard >= list.presses) Object.assign(list, { presses: heard, wanted: null });
+  let focused = null;
   if (list.text !== text) {
-    const focused = list.root.getRootNode().activeElement?.dataset.name;
+    const { name, id } = list.root.getRootNode().activeElement?.dataset ?? {};
     list.text = text;
     fill(list, data);
     if (list.wanted) turn(list);
     if (!same) list.root.scrollTop = 0;
-    if (focused) list.heads.find((head) => head.dataset.name === focused)?.focus({ preventScroll: true });
+    focused = list.heads.find((head) => head.dataset.name === name) ?? list.lines.get(Number(id));
   }
   mark(list, open);
+  if (focused) stopAt(list, focused);
+  focused?.focus({ preventScroll: true });
   if (!same) follow(list);
   askForPictures(list);
 }
