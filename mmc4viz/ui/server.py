@@ -30,6 +30,7 @@ from mmc4viz.ui import html
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE: Final = ("0.0.0.0", "::")
+_READY_WITHIN: Final = 3.0  # seconds; a browser would start more slowly beside what is loaded
 _COLLECTED_EVERY: Final = 60.0  # seconds
 _HERE: Final = Path(__file__).parent
 # Defaults; STREAMLIT_... environment variables override them.
@@ -245,7 +246,7 @@ def serve(
 
 
 def _load_pages() -> None:
-    """Import the pages while the browser still loads Streamlit's scripts, and count a table."""
+    """Import the pages and count a table before a browser asks for them."""
     import_module("mmc4viz.ui.main")
     start = import_module("mmc4viz.ui.start").read_start()
     import_module("mmc4viz.ui.pairs.sidebar").prepare(start)
@@ -266,9 +267,11 @@ def _telling(
     @asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[None]:
         shown = "127.0.0.1" if host in EVERYWHERE else host
+        loading = threading.Thread(target=_load_pages, daemon=True)
+        loading.start()
+        loading.join(_READY_WITHIN)
         url = server_util.get_url(f"[{shown}]" if ":" in shown else shown)
         say(f"mmc4viz is running at {url} (press Ctrl+C to stop)")
-        threading.Thread(target=_load_pages, daemon=True).start()
         if browser:
             cli_util.open_browser(url)
         yield
