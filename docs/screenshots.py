@@ -66,7 +66,8 @@ def take(pages: dict[str, tuple[str, str, int]], *shards: str) -> None:
                 page.get_by_role("button", name="Start labeling").click()
                 page.get_by_text("image 1").or_(page.locator("img")).first.wait_for()
             # The folder of the generated table is of no interest.
-            page.add_style_tag(content=".st-key-shards { visibility: hidden; }" if shards else "")
+            if shards:
+                page.add_style_tag(content=".st-key-shards { visibility: hidden; }")
             page.wait_for_selector("[data-test-script-state=notRunning]")
             page.wait_for_load_state("networkidle")
             page.wait_for_function(
