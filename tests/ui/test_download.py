@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from mmc4viz.ui.components.download import _Outcome
 from tests.support.serving import serving_script
 
 _PAGE = """
@@ -80,3 +82,23 @@ def test_a_page_that_waits_for_a_file_can_be_used(page: Page, tmp_path: Path) ->
         page.get_by_role("button", name="Something else").click()
         expect(page.get_by_text("Done.")).to_be_visible()
         (tmp_path / "go").touch()
+
+
+def test_a_file_is_given_only_once_its_run_has_begun() -> None:
+    outcome, at_work, order = _Outcome(), Event(), list[str]()
+
+    def content() -> bytes:
+        at_work.set()
+        return b"content"
+
+    def make() -> None:
+        order.append(str(outcome.make(content)))
+
+    making = Thread(target=make)
+    making.start()
+    assert at_work.wait(20)
+    order.append("pressed")
+    outcome.press()
+    making.join(20)
+    assert order == ["pressed", "b'content'"]
+    assert not outcome.is_awaited()

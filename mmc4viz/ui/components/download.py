@@ -1,9 +1,10 @@
 """Buttons that make a file when they are pressed; why one could not be made is said in a line.
 
 Files are made outside of a run of the page, and the browser only learns that there is none. So a
-press runs the page again, once: that run ends when the file is made, or with the problem. It must
-not end earlier, and no other may follow by itself: Streamlit forgets what can be pressed after one
-run, and a file that was made after two, whether or not the browser has fetched it by then.
+press runs the page again, once: that run ends when the file is made, or with the problem. Streamlit
+would lose the file in three ways. What is said to the browser before a run begins is dropped: the
+file waits for the run. What can be pressed is forgotten after one run: the run waits for the file.
+A file is deleted after two runs, fetched or not: no other may follow by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mmc4viz.ui.html import error_message, note
 _OUTCOME: Final = "download-outcome"
 _LOGGER: Final = "streamlit.runtime.backend_operation_handler"
 _LOOK: Final = 0.25  # seconds between two looks whether a person did something else meanwhile
-_LATE: Final = 5.0  # seconds after which a press is taken for lost on its way
+_LATE: Final = 30.0  # seconds after which a press, or its run, is taken for lost on its way
 
 
 @dataclass
@@ -40,7 +41,7 @@ class _Outcome:
     problem : str
         Why the last one could not be made; empty if it was.
     changed : Condition
-        Is notified when a file was made.
+        Is notified of each press, and when a file was made.
     """
 
     asked: int = 0
@@ -52,7 +53,9 @@ class _Outcome:
 
     def press(self) -> None:
         """Expect one more file; it may have been begun already."""
-        self.asked, self.pressed = self.asked + 1, time.monotonic()
+        with self.changed:
+            self.asked, self.pressed = self.asked + 1, time.monotonic()
+            self.changed.notify_all()
 
     def make(self, content: Callable[[], str | bytes]) -> str | bytes:
         """Return the content of a file."""
@@ -65,6 +68,8 @@ class _Outcome:
             raise
         finally:
             with self.changed:
+                if not self.changed.wait_for(lambda: self.asked >= self.begun, _LATE):
+                    self.asked = self.begun
                 self.made += 1
                 self.changed.notify_all()
 
