@@ -67,7 +67,11 @@ def _answering(folder: Path, command: list[str]) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:  # it still makes a file
+                process.kill()
+                raise
 
 
 def _free_port() -> int:

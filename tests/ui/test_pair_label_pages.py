@@ -111,9 +111,7 @@ def downloads(
     """Open the page Export; return it with what its buttons download, by their words."""
     found = dict[str, Any]()
     with monkeypatch.context() as patched:
-        patched.setattr(
-            export.st, "download_button", lambda words, data, **_: found.update({words: data})
-        )
+        patched.setattr(export, "offer", lambda words, _, make, *__: found.update({words: make}))
         app = page_of(patched, "export", labeled, **address)
     return app, found
 
