@@ -68,9 +68,10 @@ def row_of(raw: bytes) -> dict[str, Any]:
 
 def columns_seconds(path: Path, unit: TextUnit, count: int) -> float:
     """Return the CPU seconds in which a file becomes columns."""
+    tokenizer = load_tokenizer()
     sentences._ends.cache_clear()
     began = time.process_time()
-    columns = read_columns(Shard(str(path), unit=unit), load_tokenizer(), verify=Verify.HEADER)
+    columns = read_columns(Shard(str(path), unit=unit), tokenizer, verify=Verify.HEADER)
     assert (columns.error, len(columns)) == (None, count)
     return time.process_time() - began
 
@@ -106,8 +107,7 @@ def main() -> None:
         best = {path: float("inf") for path in (Path(tar), parquet)}
         for _ in range(options.rounds):
             for path in best:
-                seconds = seconds_of(path, TextUnit(options.unit), len(rows))
-                best[path] = min(best[path], seconds)
+                best[path] = min(best[path], seconds_of(path, TextUnit(options.unit), len(rows)))
         base = best[Path(tar)]
         for path, seconds in best.items():
             size = path.stat().st_size / 1e6
